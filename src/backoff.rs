@@ -1,0 +1,74 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+/// Exponential backoff: `min(base · 2^(n-1), max)`, jittered between half and full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The wait after the first attempt, before jitter.
+    pub base: Duration,
+    /// No wait is longer than this, unless the upstream asks for longer.
+    pub max: Duration,
+}
+
+impl Backoff {
+    /// The wait after attempt number `attempt` (from 1), never under `retry_after`.
+    ///
+    /// `unit` is a random number from 0 to 1: 0 gives half of the full wait, 1 the full wait.
+    #[must_use]
+    pub fn delay(&self, attempt: u32, unit: f64, retry_after: Option<Duration>) -> Duration {
+        let doublings = attempt.saturating_sub(1).min(31);
+        let full = self.base.saturating_mul(1 << doublings).min(self.max);
+        let jittered = full / 2 + (full / 2).mul_f64(unit.clamp(0.0, 1.0));
+        jittered.max(retry_after.unwrap_or(Duration::ZERO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BACKOFF: Backoff = Backoff {
+        base: Duration::from_secs(2),
+        max: Duration::from_secs(900),
+    };
+
+    #[test]
+    fn doubles_from_the_base_to_the_maximum() {
+        let full = |attempt| BACKOFF.delay(attempt, 1.0, None).as_secs();
+        assert_eq!(
+            (1..=10).map(full).collect::<Vec<_>>(),
+            [2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
+        );
+        assert_eq!(full(u32::MAX), 900);
+    }
+
+    #[test]
+    fn jitters_between_half_and_full() {
+        let third = |unit| BACKOFF.delay(3, unit, None);
+        assert_eq!(third(0.0), Duration::from_secs(4));
+        assert_eq!(third(0.5), Duration::from_secs(6));
+        assert_eq!(third(1.0), Duration::from_secs(8));
+    }
+
+    #[test]
+    fn is_never_under_retry_after() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(BACKOFF.delay(1, 1.0, Some(hour)), hour);
+        assert_eq!(
+            BACKOFF.delay(3, 1.0, Some(Duration::from_secs(1))),
+            Duration::from_secs(8)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn stays_between_half_of_the_first_wait_and_the_maximum(attempt in 0_u32.., unit in 0.0..1.0_f64) {
+            let delay = BACKOFF.delay(attempt, unit, None);
+            prop_assert!(delay >= BACKOFF.base / 2);
+            prop_assert!(delay <= BACKOFF.max);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Time and chance, injected so that tests and simulations decide both.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A moment of wall-clock time, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// How long it is from `earlier` to here; zero when `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `after` later; stops at the end of the range instead of wrapping.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC; the bare milliseconds where the calendar ends.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .ok()
+            .and_then(|moment| moment.format(&Rfc3339).ok());
+        match text {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// Where the wall-clock time comes from.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Where chance comes from.
+pub trait Random: Send + Sync {
+    /// A number from 0 (included) to 1 (excluded).
+    fn unit(&self) -> f64;
+}
+
+/// The machine's own clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The thread's own random generator: good enough to spread retries, not for secrets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn unit(&self) -> f64 {
+        fastrand::f64()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_is_written_as_rfc_3339_in_utc() {
+        assert_eq!(
+            Timestamp::from_millis(1_785_000_000_250).to_string(),
+            "2026-07-25T17:20:00.25Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(u64::MAX).to_string(),
+            u64::MAX.to_string()
+        );
+    }
+
+    #[test]
+    fn arithmetic_stops_at_the_ends() {
+        let early = Timestamp::from_millis(1_000);
+        let late = Timestamp::from_millis(3_500);
+        assert_eq!(late.since(early), Duration::from_millis(2_500));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(late.as_secs(), 3);
+        assert_eq!(
+            Timestamp::from_millis(u64::MAX).plus(Duration::from_secs(1)),
+            Timestamp::from_millis(u64::MAX)
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! The settings, read once: the only reader of the environment.
+
+mod genesys;
+mod reader;
+
+use std::time::Duration;
+
+pub use genesys::GenesysSettings;
+use reader::Reader;
+use url::Url;
+
+use crate::backoff::Backoff;
+use crate::destination::{Destination, LONGEST, ReplayTarget};
+
+/// Every variable that is read.
+pub const VARIABLES: &[&str] = &[
+    "AWS_LAMBDA_LOG_LEVEL",
+    "BACKOFF_BASE_SECONDS",
+    "BACKOFF_MAX_SECONDS",
+    "GENESYS_API",
+    "GENESYS_API_BASE_URL",
+    "GENESYS_CLIENT_ID",
+    "GENESYS_CLIENT_SECRET",
+    "GENESYS_LOGIN_BASE_URL",
+    "GENESYS_ORG_ID",
+    "GENESYS_REGION",
+    "IDEMPOTENCY_TABLE_NAME",
+    "IDEMPOTENCY_TTL_DAYS",
+    "MAX_ATTEMPTS",
+    "MAX_CONCURRENCY",
+    "MAX_RECEIVES",
+    "MAX_WAIT_SECONDS",
+    "REPLAY_PERMANENT",
+    "REPLAY_TARGET",
+    "RETRY_STATE",
+];
+
+/// Everything that can be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether and how interactions are marked.
+    pub retry_state: RetryStateSetting,
+    /// The `DynamoDB` table of the ledger.
+    pub table: String,
+    /// How long a finished event is remembered.
+    pub remember: Duration,
+    /// Where events are delivered.
+    pub target: ReplayTarget,
+    /// How long to keep trying.
+    pub limits: Limits,
+    /// How many records of a batch are in flight at once.
+    pub max_concurrency: usize,
+    /// The least severe level that is logged.
+    pub log_level: tracing::Level,
+}
+
+/// How long to keep trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most attempts at one record inside one delivery.
+    pub max_attempts: u32,
+    /// A failed attempt at this receive count or later is the last one.
+    pub max_receives: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// The longest wait inside the function; anything longer goes through the queue.
+    pub max_wait: Duration,
+    /// Whether what was malformed the first time is delivered too.
+    pub replay_permanent: bool,
+}
+
+/// The setting `RETRY_STATE`.
+#[derive(Clone, Debug)]
+pub enum RetryStateSetting {
+    /// Every interaction is marked, or its event is not replayed.
+    Required(GenesysSettings),
+    /// Interactions are marked where possible.
+    BestEffort(GenesysSettings),
+    /// Genesys Cloud is not called.
+    Off,
+}
+
+/// All that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the settings cannot be used: {}", .problems.join("; "))]
+pub struct SettingsError {
+    /// One sentence each, naming its variable.
+    pub problems: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// Names everything that is missing or wrong; the function must not start then.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads settings from `lookup`; an empty value counts as none.
+    ///
+    /// # Errors
+    /// Names everything that is missing or wrong.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&lookup);
+        let retry_state = retry_state(&mut reader);
+        let base = reader.seconds("BACKOFF_BASE_SECONDS", 2, 0..=900);
+        let max = reader.seconds("BACKOFF_MAX_SECONDS", 900, 1..=43_200);
+        if base > max {
+            reader.problem(
+                "BACKOFF_BASE_SECONDS",
+                "must not be more than BACKOFF_MAX_SECONDS",
+            );
+        }
+        let settings = Self {
+            retry_state,
+            table: table(&mut reader),
+            remember: Duration::from_secs(
+                u64::from(reader.number("IDEMPOTENCY_TTL_DAYS", 15, 15..=3_650)) * 24 * 3_600,
+            ),
+            target: target(&mut reader),
+            limits: Limits {
+                max_attempts: reader.number("MAX_ATTEMPTS", 3, 1..=100),
+                max_receives: reader.number("MAX_RECEIVES", 10, 1..=1_000),
+                backoff: Backoff { base, max },
+                max_wait: reader.seconds("MAX_WAIT_SECONDS", 2, 0..=900),
+                replay_permanent: reader.choice(
+                    "REPLAY_PERMANENT",
+                    false,
+                    &[("true", true), ("false", false)],
+                ),
+            },
+            max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
+                .unwrap_or(1),
+            log_level: reader.choice(
+                "AWS_LAMBDA_LOG_LEVEL",
+                tracing::Level::INFO,
+                &[
+                    ("TRACE", tracing::Level::TRACE),
+                    ("DEBUG", tracing::Level::DEBUG),
+                    ("INFO", tracing::Level::INFO),
+                    ("WARN", tracing::Level::WARN),
+                    ("ERROR", tracing::Level::ERROR),
+                    ("FATAL", tracing::Level::ERROR),
+                ],
+            ),
+        };
+        reader.finish(settings)
+    }
+}
+
+impl Settings {
+    /// The settings whose URLs are plain `http://`.
+    #[must_use]
+    pub fn unencrypted(&self) -> Vec<&'static str> {
+        let genesys = self.retry_state.genesys();
+        let target = match &self.target {
+            ReplayTarget::Fixed(Destination::Http(url)) => Some(url),
+            ReplayTarget::Fixed(_) | ReplayTarget::Original => None,
+        };
+        [
+            ("REPLAY_TARGET", target),
+            (
+                "GENESYS_API_BASE_URL",
+                genesys.map(|genesys| &genesys.api_base),
+            ),
+            (
+                "GENESYS_LOGIN_BASE_URL",
+                genesys.map(|genesys| &genesys.login_base),
+            ),
+        ]
+        .into_iter()
+        .filter(|(_, url)| url.is_some_and(|url| url.scheme() == "http"))
+        .map(|(name, _)| name)
+        .collect()
+    }
+}
+
+impl RetryStateSetting {
+    /// The value of the setting.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Required(_) => "required",
+            Self::BestEffort(_) => "best-effort",
+            Self::Off => "off",
+        }
+    }
+
+    /// How to reach Genesys Cloud, if it is called at all.
+    #[must_use]
+    pub const fn genesys(&self) -> Option<&GenesysSettings> {
+        match self {
+            Self::Required(genesys) | Self::BestEffort(genesys) => Some(genesys),
+            Self::Off => None,
+        }
+    }
+}
+
+fn retry_state(reader: &mut Reader<'_>) -> RetryStateSetting {
+    #[derive(Clone, Copy)]
+    enum Mode {
+        Required,
+        BestEffort,
+        Off,
+    }
+    let modes = [
+        ("required", Mode::Required),
+        ("best-effort", Mode::BestEffort),
+        ("off", Mode::Off),
+    ];
+    match reader.choice("RETRY_STATE", Mode::Required, &modes) {
+        Mode::Required => RetryStateSetting::Required(genesys::read(reader)),
+        Mode::BestEffort => RetryStateSetting::BestEffort(genesys::read(reader)),
+        Mode::Off => RetryStateSetting::Off,
+    }
+}
+
+fn table(reader: &mut Reader<'_>) -> String {
+    let table = reader
+        .text("IDEMPOTENCY_TABLE_NAME")
+        .unwrap_or_else(|| "GenesysRetryIdempotency".to_owned());
+    // A table may also be named by its ARN.
+    let fits = table.len() <= 1_024
+        && table
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+    if !fits {
+        reader.problem(
+            "IDEMPOTENCY_TABLE_NAME",
+            "is not the name or ARN of a DynamoDB table",
+        );
+    }
+    table
+}
+
+fn target(reader: &mut Reader<'_>) -> ReplayTarget {
+    const NAME: &str = "REPLAY_TARGET";
+    match reader.text(NAME).as_deref() {
+        None | Some("original") => ReplayTarget::Original,
+        Some("none") => ReplayTarget::Fixed(Destination::None),
+        Some(text) => match Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "https" | "http") && text.len() <= LONGEST => {
+                if !url.username().is_empty() || url.password().is_some() {
+                    reader.problem(NAME, "must not carry a user or a password");
+                }
+                ReplayTarget::Fixed(Destination::Http(url))
+            }
+            Ok(_) | Err(_) => {
+                reader.problem(
+                    NAME,
+                    "must be 'original', 'none' or an https:// URL of at most 1024 bytes",
+                );
+                ReplayTarget::Original
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

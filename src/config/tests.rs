@@ -1,0 +1,257 @@
+use std::collections::BTreeMap;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::genesys::ApiForm;
+
+const MINIMUM: [(&str, &str); 3] = [
+    ("GENESYS_REGION", "eu-central-1"),
+    ("GENESYS_CLIENT_ID", "client"),
+    ("GENESYS_CLIENT_SECRET", "hush-hush"),
+];
+
+fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let variables: BTreeMap<_, _> = variables.iter().copied().collect();
+    Settings::from_lookup(|name| {
+        assert!(VARIABLES.contains(&name), "{name} is not in VARIABLES");
+        variables.get(name).map(|value| (*value).to_owned())
+    })
+}
+
+fn with(more: &[(&'static str, &'static str)]) -> Result<Settings, SettingsError> {
+    read(&[&MINIMUM, more].concat())
+}
+
+fn problems(result: Result<Settings, SettingsError>) -> Vec<String> {
+    result.map_or_else(|error| error.problems, |_| Vec::new())
+}
+
+fn genesys(result: Result<Settings, SettingsError>) -> Option<GenesysSettings> {
+    result.ok()?.retry_state.genesys().cloned()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
+    let settings = with(&[])?;
+    assert_eq!(settings.table, "GenesysRetryIdempotency");
+    assert_eq!(settings.remember, Duration::from_secs(15 * 24 * 3_600));
+    assert_eq!(settings.target, ReplayTarget::Original);
+    assert_eq!(
+        settings.limits,
+        Limits {
+            max_attempts: 3,
+            max_receives: 10,
+            backoff: Backoff {
+                base: Duration::from_secs(2),
+                max: Duration::from_secs(900),
+            },
+            max_wait: Duration::from_secs(2),
+            replay_permanent: false,
+        }
+    );
+    assert_eq!(settings.max_concurrency, 10);
+    assert_eq!(settings.log_level, tracing::Level::INFO);
+    assert!(matches!(
+        settings.retry_state,
+        RetryStateSetting::Required(_)
+    ));
+    Ok(())
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_under_its_name() {
+    let wrong = [
+        ("GENESYS_REGION", "atlantis"),
+        ("GENESYS_API", "soap"),
+        ("RETRY_STATE", "perhaps"),
+        ("REPLAY_TARGET", "ftp://files.example"),
+        ("IDEMPOTENCY_TABLE_NAME", "no spaces, please"),
+        ("MAX_ATTEMPTS", "0"),
+        ("MAX_RECEIVES", "many"),
+        ("BACKOFF_BASE_SECONDS", "-1"),
+        ("BACKOFF_MAX_SECONDS", "43201"),
+        ("MAX_WAIT_SECONDS", "1.5"),
+        ("MAX_CONCURRENCY", "4294967296"),
+        ("IDEMPOTENCY_TTL_DAYS", "14"),
+        ("REPLAY_PERMANENT", "yes"),
+        ("AWS_LAMBDA_LOG_LEVEL", "LOUD"),
+    ];
+    let problems = problems(read(&wrong));
+    for name in wrong
+        .map(|(name, _)| name)
+        .iter()
+        .chain(&["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"])
+    {
+        let hits = problems
+            .iter()
+            .filter(|problem| problem.starts_with(&format!("{name} ")))
+            .count();
+        assert_eq!(hits, 1, "{name} in {problems:?}");
+    }
+    assert_eq!(problems.len(), wrong.len() + 2, "{problems:?}");
+}
+
+#[test]
+fn an_empty_value_counts_as_none() {
+    let empty: Vec<_> = VARIABLES.iter().map(|name| (*name, " ")).collect();
+    assert_eq!(
+        problems(read(&empty)),
+        problems(read(&[])),
+        "a template passes empty values for what is not set"
+    );
+}
+
+#[test]
+fn the_base_of_the_backoff_is_not_above_its_maximum() {
+    assert_eq!(
+        problems(with(&[
+            ("BACKOFF_BASE_SECONDS", "60"),
+            ("BACKOFF_MAX_SECONDS", "30")
+        ])),
+        ["BACKOFF_BASE_SECONDS must not be more than BACKOFF_MAX_SECONDS"]
+    );
+}
+
+#[test]
+fn a_region_a_domain_or_an_organisation_says_where_genesys_is() {
+    for (variables, form, api, login) in [
+        (
+            &[("GENESYS_REGION", "eu-west-1")][..],
+            ApiForm::Conversations,
+            "https://api.mypurecloud.ie/",
+            "https://login.mypurecloud.ie/",
+        ),
+        (
+            &[("GENESYS_REGION", "New1.Pure.Cloud")],
+            ApiForm::Conversations,
+            "https://api.new1.pure.cloud/",
+            "https://login.new1.pure.cloud/",
+        ),
+        (
+            &[("GENESYS_ORG_ID", "acme")],
+            ApiForm::Interactions,
+            "https://acme.mypurecloud.com/",
+            "https://acme.mypurecloud.com/",
+        ),
+        (
+            &[("GENESYS_ORG_ID", "acme"), ("GENESYS_REGION", "us-west-2")],
+            ApiForm::Conversations,
+            "https://api.usw2.pure.cloud/",
+            "https://login.usw2.pure.cloud/",
+        ),
+        (
+            &[
+                ("GENESYS_API_BASE_URL", "http://127.0.0.1:4000/proxy"),
+                ("GENESYS_LOGIN_BASE_URL", "http://127.0.0.1:4001"),
+            ],
+            ApiForm::Conversations,
+            "http://127.0.0.1:4000/proxy",
+            "http://127.0.0.1:4001/",
+        ),
+        (
+            &[
+                ("GENESYS_ORG_ID", "acme"),
+                ("GENESYS_API_BASE_URL", "http://127.0.0.1:4000"),
+                ("GENESYS_LOGIN_BASE_URL", "http://127.0.0.1:4001"),
+            ],
+            ApiForm::Interactions,
+            "http://127.0.0.1:4000/",
+            "http://127.0.0.1:4001/",
+        ),
+        (
+            &[("GENESYS_ORG_ID", "acme"), ("GENESYS_API", "conversations")],
+            ApiForm::Conversations,
+            "https://acme.mypurecloud.com/",
+            "https://acme.mypurecloud.com/",
+        ),
+    ] {
+        let genesys = genesys(read(&[&MINIMUM[1..], variables].concat()));
+        let seen = genesys.map(|it| (it.form, it.api_base.to_string(), it.login_base.to_string()));
+        assert_eq!(
+            seen,
+            Some((form, api.to_owned(), login.to_owned())),
+            "{variables:?}"
+        );
+    }
+}
+
+#[test]
+fn a_host_name_cannot_be_smuggled_in() {
+    for (name, value) in [
+        ("GENESYS_REGION", "evil.example/path"),
+        ("GENESYS_REGION", "user@evil.example"),
+        ("GENESYS_REGION", "a..b"),
+        ("GENESYS_ORG_ID", "evil.example/x"),
+        ("GENESYS_ORG_ID", "-"),
+        ("GENESYS_API_BASE_URL", "https://user:pass@proxy.example"),
+        ("GENESYS_API_BASE_URL", "https://proxy.example/?q=1"),
+        ("GENESYS_LOGIN_BASE_URL", "login.example"),
+    ] {
+        let problems = problems(read(&[&MINIMUM[1..], &[(name, value)]].concat()));
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(name)),
+            "{name}={value}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn without_retry_state_no_credentials_are_needed() {
+    let settings = read(&[("RETRY_STATE", "off")]);
+    assert!(settings.is_ok_and(|settings| matches!(settings.retry_state, RetryStateSetting::Off)));
+}
+
+#[test]
+fn the_target_is_the_original_one_none_or_a_url() {
+    let target =
+        |text: &'static str| with(&[("REPLAY_TARGET", text)]).map(|settings| settings.target);
+    assert_eq!(target("original"), Ok(ReplayTarget::Original));
+    assert_eq!(target("none"), Ok(ReplayTarget::Fixed(Destination::None)));
+    for text in [
+        "https://crm.example/events?tenant=7",
+        "http://127.0.0.1:4002/targets/crm",
+    ] {
+        assert!(
+            matches!(target(text), Ok(ReplayTarget::Fixed(Destination::Http(url))) if url.as_str() == text),
+            "{text}"
+        );
+    }
+    for text in [
+        "Original",
+        "crm.example",
+        "ftp://crm.example",
+        "https://user:pass@crm.example",
+    ] {
+        assert!(target(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn the_secret_is_kept_and_never_shown() -> Result<(), SettingsError> {
+    let settings = with(&[])?;
+    assert!(!format!("{settings:?}").contains("hush-hush"));
+    let secret =
+        genesys(Ok(settings)).map(|it| it.credentials.client_secret.expose_secret().to_owned());
+    assert_eq!(secret.as_deref(), Some("hush-hush"));
+    Ok(())
+}
+
+#[test]
+fn every_known_region_makes_a_host() {
+    for region in [
+        "us-east-1",
+        "us-east-2",
+        "me-central-1",
+        "ap-southeast-2",
+        "eusc-de-east-1",
+    ] {
+        assert!(
+            genesys(read(
+                &[&MINIMUM[1..], &[("GENESYS_REGION", region)]].concat()
+            ))
+            .is_some(),
+            "{region}"
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! What a Genesys Cloud event says of itself: its type and the interaction it belongs to.
+
+use std::fmt;
+
+use super::json::Object;
+
+/// The longest interaction or participant id, in bytes; Genesys' own are 36.
+const LONGEST_ID: usize = 128;
+
+/// The interaction that an event belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InteractionRef {
+    /// The conversation's id.
+    pub id: InteractionId,
+    /// The participant that the event names, if any.
+    pub participant: Option<String>,
+}
+
+/// An id that can stand as one segment of a URL's path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InteractionId(String);
+
+impl InteractionId {
+    /// Takes an id, or `None` when it has characters that no id has: it comes from outside and
+    /// becomes part of a URL.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Option<Self> {
+        let id = id.into();
+        let usable = !id.is_empty()
+            && id.len() <= LONGEST_ID
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+            && !id.bytes().all(|byte| byte == b'.');
+        usable.then_some(Self(id))
+    }
+
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for InteractionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl InteractionRef {
+    fn new(id: Option<String>, participant: Option<String>) -> Option<Self> {
+        Some(Self {
+            id: InteractionId::new(id?)?,
+            participant,
+        })
+    }
+}
+
+/// The type of an event: `detail-type` with its literal `{id}`, else the topic.
+pub(super) fn event_type(event: &Object<'_>) -> Option<String> {
+    event
+        .string("detail-type")
+        .or_else(|| event.object("detail")?.string("topicName"))
+        .filter(|text| !text.is_empty())
+}
+
+/// The interaction of an event, wherever its shape keeps it.
+///
+/// The topic decides: the first uuid of a topic may be a queue's or a user's. Audits and aggregates
+/// have none. `None` also where the id is unusable.
+pub(super) fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
+    let Some(detail) = event.object("detail") else {
+        return InteractionRef::new(event.string("interactionId"), None);
+    };
+    let Some(body) = detail.object("eventBody") else {
+        return InteractionRef::new(detail.string("interactionId"), None);
+    };
+    let topic = detail
+        .string("topicName")
+        .or_else(|| event.string("detail-type"))
+        .unwrap_or_default();
+    let id = match place_of_id(&topic) {
+        IdPlace::ConversationId => body.string("conversationId"),
+        IdPlace::Id => body.string("id"),
+        IdPlace::Nowhere => None,
+    };
+    InteractionRef::new(id, body.string("participantId"))
+}
+
+/// Where a topic's events keep the conversation's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IdPlace {
+    ConversationId,
+    Id,
+    Nowhere,
+}
+
+fn place_of_id(topic: &str) -> IdPlace {
+    let parts: Vec<&str> = topic.split('.').collect();
+    match parts.as_slice() {
+        ["v2", "audits", ..] => IdPlace::Nowhere,
+        ["v2", "analytics", kind, ..] if *kind != "conversation" => IdPlace::Nowhere,
+        ["v2", "routing", "queues", _, what, ..] | ["v2", "users", _, what, ..]
+            if what.starts_with("conversations") =>
+        {
+            IdPlace::Id
+        }
+        // Detail events, transcriptions, conversation analytics, and topics of tomorrow: a member
+        // of that name is a conversation's id whatever the topic.
+        _ => IdPlace::ConversationId,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topic_decides_where_the_conversation_id_stands() {
+        for (topic, place) in [
+            (
+                "v2.detail.events.conversation.3f0c.customer.end",
+                IdPlace::ConversationId,
+            ),
+            (
+                "v2.detail.events.conversation.{id}.attributes",
+                IdPlace::ConversationId,
+            ),
+            (
+                "v2.conversations.3f0c.transcription",
+                IdPlace::ConversationId,
+            ),
+            ("v2.analytics.conversation.3f0c", IdPlace::ConversationId),
+            ("v2.routing.queues.77aa.conversations", IdPlace::Id),
+            ("v2.routing.queues.{id}.conversations.calls", IdPlace::Id),
+            ("v2.users.77aa.conversations.chats", IdPlace::Id),
+            ("v2.users.77aa.presence", IdPlace::ConversationId),
+            ("v2.audits.entitytype.Queue.entityid.77aa", IdPlace::Nowhere),
+            ("v2.analytics.queues.77aa.observations", IdPlace::Nowhere),
+            ("v2.analytics.users.77aa.aggregates", IdPlace::Nowhere),
+            ("v2.analytics.flow.77aa.aggregates", IdPlace::Nowhere),
+            ("", IdPlace::ConversationId),
+        ] {
+            assert_eq!(place_of_id(topic), place, "{topic}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_cannot_stand_in_a_path_is_not_used() {
+        assert!(InteractionId::new("5b6c2a10-94ad-4c3f-b1d2-0a6f5a3d7e21").is_some());
+        for id in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a?b",
+            "a b",
+            "é",
+            &"x".repeat(LONGEST_ID + 1),
+        ] {
+            assert_eq!(InteractionId::new(id), None, "{id}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Reading JSON one level at a time, borrowing from the message.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+/// A message body, read as far as telling its kind.
+#[derive(Debug)]
+pub(super) enum Body<'m> {
+    Empty,
+    NotJson,
+    Object(Object<'m>),
+    /// An array, a string, a number, a boolean or null.
+    OtherJson,
+}
+
+impl<'m> Body<'m> {
+    pub(super) fn read(body: &'m str) -> Self {
+        if body.trim().is_empty() {
+            return Self::Empty;
+        }
+        if let Some(object) = Object::read(body) {
+            return Self::Object(object);
+        }
+        match serde_json::from_str::<&RawValue>(body) {
+            Ok(_) => Self::OtherJson,
+            Err(_) => Self::NotJson,
+        }
+    }
+
+    pub(super) fn object(&self) -> Option<&Object<'m>> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Empty | Self::NotJson | Self::OtherJson => None,
+        }
+    }
+}
+
+/// The members of a JSON object, unread. Of a member that stands twice, the last one counts.
+#[derive(Debug)]
+pub(super) struct Object<'m>(BTreeMap<String, &'m RawValue>);
+
+impl<'m> Object<'m> {
+    fn read(text: &'m str) -> Option<Self> {
+        serde_json::from_str(text).ok().map(Self)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// The member as an object; `None` when it is absent or something else.
+    pub(super) fn object(&self, name: &str) -> Option<Self> {
+        self.0.get(name).and_then(|raw| Self::read(raw.get()))
+    }
+
+    /// The member as a string; `None` when it is absent or something else.
+    pub(super) fn string(&self, name: &str) -> Option<String> {
+        self.0
+            .get(name)
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_the_kinds_of_bodies_apart() {
+        assert!(matches!(Body::read(""), Body::Empty));
+        assert!(matches!(Body::read(" \n"), Body::Empty));
+        assert!(matches!(Body::read("{\"half\":"), Body::NotJson));
+        assert!(matches!(Body::read("<html>"), Body::NotJson));
+        assert!(matches!(Body::read("{} {}"), Body::NotJson));
+        assert!(matches!(Body::read("{}"), Body::Object(_)));
+        for other in ["[1]", "\"text\"", "7", "true", "null"] {
+            assert!(matches!(Body::read(other), Body::OtherJson), "{other}");
+        }
+    }
+
+    #[test]
+    fn reads_members_and_forgives_the_wrong_type() {
+        let body = Body::read(r#"{"a":"x","a":"y","n":5,"o":{"p":"q"},"\u0065":"escaped"}"#);
+        let object = body.object();
+        let string = |name| object.and_then(|object| object.string(name));
+        assert_eq!(string("a").as_deref(), Some("y"));
+        assert_eq!(string("e").as_deref(), Some("escaped"));
+        assert_eq!(string("n"), None);
+        assert_eq!(string("o"), None);
+        assert_eq!(
+            object
+                .and_then(|object| object.object("o")?.string("p"))
+                .as_deref(),
+            Some("q")
+        );
+    }
+
+    #[test]
+    fn deep_nesting_is_read_without_recursion() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(matches!(Body::read(&deep), Body::Object(_)));
+    }
+}

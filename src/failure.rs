@@ -1,0 +1,9 @@
+//! What went wrong, decided once where the cause is seen.
+
+mod classify;
+mod code;
+mod disposition;
+
+pub use classify::{Category, OriginalFailure};
+pub use code::FailureCode;
+pub use disposition::{Certainty, Disposition};

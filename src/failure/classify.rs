@@ -1,0 +1,311 @@
+//! Why the first delivery failed, from structured evidence only, never from the event's own body.
+
+/// What the dead letter says about the delivery that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginalFailure {
+    /// `EventBridge`'s `ERROR_CODE`.
+    pub error_code: Option<String>,
+    /// `ERROR_MESSAGE`, or the tutorials' `errorMessage`.
+    pub error_message: Option<String>,
+    /// The rule that matched the event.
+    pub rule_arn: Option<String>,
+    /// The target that did not take it.
+    pub target_arn: Option<String>,
+    /// How often delivery was retried before it was given up.
+    pub retry_attempts: u32,
+}
+
+/// The kind of the first failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Category {
+    /// The target was throttled.
+    RateLimitExceeded,
+    /// The target refused the caller.
+    AuthenticationRejected,
+    /// The target was down, unreachable or too slow.
+    EndpointUnreachable,
+    /// The target does not exist.
+    TargetMissing,
+    /// The payload was refused as malformed.
+    PayloadMalformed,
+    /// Nothing says what it was.
+    Unknown,
+}
+
+impl Category {
+    /// The name used in logs, in the ledger and in the archive.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimitExceeded => "RATE_LIMIT_EXCEEDED",
+            Self::AuthenticationRejected => "AUTHENTICATION_REJECTED",
+            Self::EndpointUnreachable => "ENDPOINT_UNREACHABLE",
+            Self::TargetMissing => "TARGET_MISSING",
+            Self::PayloadMalformed => "PAYLOAD_MALFORMED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl Category {
+    /// Whether the payload itself was at fault, so that another delivery fails the same way.
+    #[must_use]
+    pub const fn is_malformed(self) -> bool {
+        match self {
+            Self::PayloadMalformed => true,
+            Self::RateLimitExceeded
+            | Self::AuthenticationRejected
+            | Self::EndpointUnreachable
+            | Self::TargetMissing
+            | Self::Unknown => false,
+        }
+    }
+}
+
+impl OriginalFailure {
+    /// The kind of failure: the error code decides, then an HTTP status in the message, then its words.
+    #[must_use]
+    pub fn category(&self) -> Category {
+        let message = self.error_message.as_deref().unwrap_or_default();
+        match self.error_code.as_deref() {
+            Some("SDK_CLIENT_ERROR") => match status_in(message) {
+                Some(status @ 400..=499) => by_status(status),
+                Some(_) | None => Category::EndpointUnreachable,
+            },
+            Some(code) => by_error_code(code).unwrap_or_else(|| by_message(message)),
+            None => by_message(message),
+        }
+    }
+}
+
+/// The error codes that say enough by themselves; the list of codes is open.
+fn by_error_code(code: &str) -> Option<Category> {
+    Some(match code {
+        "THROTTLING" | "RESOURCE_LIMIT_EXCEEDED" => Category::RateLimitExceeded,
+        "NO_PERMISSIONS" | "FAILED_TO_ASSUME_ROLE" => Category::AuthenticationRejected,
+        "CONNECTION_FAILURE" | "TIMEOUT" | "INTERNAL_ERROR" | "TRANSIENT_ASSUME_ROLE" => {
+            Category::EndpointUnreachable
+        }
+        "NO_RESOURCE" => Category::TargetMissing,
+        "INVALID_JSON" | "INVALID_PARAMETER" => Category::PayloadMalformed,
+        _ => return None,
+    })
+}
+
+fn by_message(message: &str) -> Category {
+    status_in(message).map_or_else(|| by_words(message), by_status)
+}
+
+fn by_status(status: u16) -> Category {
+    match status {
+        429 => Category::RateLimitExceeded,
+        401 | 403 => Category::AuthenticationRejected,
+        404 => Category::TargetMissing,
+        400 | 413 | 422 => Category::PayloadMalformed,
+        408 | 500..=599 => Category::EndpointUnreachable,
+        _ => Category::Unknown,
+    }
+}
+
+fn by_words(message: &str) -> Category {
+    /// Ordered: the first line with a word in the message decides.
+    const WORDS: &[(Category, &[&str])] = &[
+        (
+            Category::RateLimitExceeded,
+            &[
+                "rate limit",
+                "rate exceeded",
+                "throttl",
+                "too many requests",
+            ],
+        ),
+        (
+            Category::AuthenticationRejected,
+            &[
+                "unauthorized",
+                "not authorized",
+                "forbidden",
+                "permission",
+                "access denied",
+            ],
+        ),
+        (
+            Category::EndpointUnreachable,
+            &[
+                "timeout",
+                "timed out",
+                "connection refused",
+                "connection reset",
+                "unreachable",
+                "unavailable",
+            ],
+        ),
+        (Category::TargetMissing, &["not found", "does not exist"]),
+        (
+            Category::PayloadMalformed,
+            &["malformed", "invalid json", "schema", "size exceeded"],
+        ),
+    ];
+    let message = before_payload(message).to_lowercase();
+    WORDS
+        .iter()
+        .find(|(_, words)| words.iter().any(|word| message.contains(word)))
+        .map_or(Category::Unknown, |(category, _)| *category)
+}
+
+/// The first HTTP error status that stands as a word of its own in `message`.
+///
+/// Digits inside ids, timestamps, addresses and versions do not count, nor does anything after the
+/// word "payload": API destinations quote the target's answer there.
+fn status_in(message: &str) -> Option<u16> {
+    before_payload(message)
+        .split(|c: char| c.is_whitespace() || "()[]{}<>\"'`,;=:".contains(c))
+        .map(|word| word.trim_end_matches(['.', '!', '?']))
+        .filter(|word| word.len() == 3)
+        .filter_map(|word| word.parse::<u16>().ok())
+        .find(|status| (400..=599).contains(status))
+}
+
+/// The part of the message that speaks of the failure, not of what was sent or answered.
+fn before_payload(message: &str) -> &str {
+    message
+        .char_indices()
+        .find(|(at, _)| {
+            message
+                .get(*at..at + "payload:".len())
+                .is_some_and(|word| word.eq_ignore_ascii_case("payload:"))
+        })
+        .map_or(message, |(at, _)| message.get(..at).unwrap_or(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn category(code: &str, message: &str) -> Category {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        OriginalFailure {
+            error_code: some(code),
+            error_message: some(message),
+            ..OriginalFailure::default()
+        }
+        .category()
+    }
+
+    #[test]
+    fn the_error_code_decides_before_the_message() {
+        for (code, expected) in [
+            ("THROTTLING", Category::RateLimitExceeded),
+            ("RESOURCE_LIMIT_EXCEEDED", Category::RateLimitExceeded),
+            ("NO_PERMISSIONS", Category::AuthenticationRejected),
+            ("FAILED_TO_ASSUME_ROLE", Category::AuthenticationRejected),
+            ("CONNECTION_FAILURE", Category::EndpointUnreachable),
+            ("TIMEOUT", Category::EndpointUnreachable),
+            ("INTERNAL_ERROR", Category::EndpointUnreachable),
+            ("TRANSIENT_ASSUME_ROLE", Category::EndpointUnreachable),
+            ("NO_RESOURCE", Category::TargetMissing),
+            ("INVALID_JSON", Category::PayloadMalformed),
+            ("INVALID_PARAMETER", Category::PayloadMalformed),
+        ] {
+            assert_eq!(
+                category(code, "HTTP status 418, rate limit, malformed"),
+                expected,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_that_says_little_leaves_it_to_the_message() {
+        assert_eq!(
+            category("ERROR_FROM_TARGET", "status 429"),
+            Category::RateLimitExceeded
+        );
+        assert_eq!(
+            category("UNKNOWN", "schema mismatch"),
+            Category::PayloadMalformed
+        );
+        assert_eq!(category("A_CODE_OF_TOMORROW", ""), Category::Unknown);
+    }
+
+    #[test]
+    fn sdk_client_errors_are_told_apart_by_their_status() {
+        let api = |status: &str| {
+            category(
+                "SDK_CLIENT_ERROR",
+                &format!(
+                    "ApiDestination returned HTTP status {status} with payload: {{\"code\":429}}"
+                ),
+            )
+        };
+        assert_eq!(api("400"), Category::PayloadMalformed);
+        assert_eq!(api("403"), Category::AuthenticationRejected);
+        assert_eq!(api("404"), Category::TargetMissing);
+        assert_eq!(api("429"), Category::RateLimitExceeded);
+        assert_eq!(api("409"), Category::Unknown);
+        assert_eq!(api("503"), Category::EndpointUnreachable);
+        assert_eq!(
+            category("SDK_CLIENT_ERROR", "unable to execute request"),
+            Category::EndpointUnreachable
+        );
+    }
+
+    #[test]
+    fn a_status_counts_only_as_a_whole_word() {
+        for message in [
+            "status 503",
+            "status=503",
+            "(503)",
+            "HTTP/1.1 503 Service",
+            "status: 503.",
+            "\"status\":503,",
+        ] {
+            assert_eq!(
+                category("", message),
+                Category::EndpointUnreachable,
+                "{message}"
+            );
+        }
+        for message in [
+            "conversation 8a42942d-4290-4291-8503-503429401403 lost",
+            "at 2026-07-25T10:30:00.429Z",
+            "after 4290 ms",
+            "host 10.0.0.503",
+            "item-503",
+            "v429",
+            "region 200",
+        ] {
+            assert_eq!(category("", message), Category::Unknown, "{message}");
+        }
+    }
+
+    #[test]
+    fn words_decide_when_there_is_no_status() {
+        for (message, expected) in [
+            (
+                "Rate limit of the partner reached",
+                Category::RateLimitExceeded,
+            ),
+            ("request was throttled", Category::RateLimitExceeded),
+            ("User is Unauthorized", Category::AuthenticationRejected),
+            ("missing permission", Category::AuthenticationRejected),
+            ("read timeout", Category::EndpointUnreachable),
+            ("connection refused", Category::EndpointUnreachable),
+            ("malformed body", Category::PayloadMalformed),
+            ("size exceeded", Category::PayloadMalformed),
+            ("function does not exist", Category::TargetMissing),
+            ("no idea", Category::Unknown),
+            ("", Category::Unknown),
+        ] {
+            assert_eq!(category("", message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn what_the_target_answered_is_no_evidence() {
+        assert_eq!(
+            category("", "refused, Payload: 429 rate limit"),
+            Category::Unknown
+        );
+    }
+}

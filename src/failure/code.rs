@@ -1,0 +1,91 @@
+//! The stable names of failures.
+
+use std::fmt;
+
+macro_rules! failure_codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
+        /// Why a dead letter did not end as replayed. Part of the interface: codes are added, never renamed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum FailureCode {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl FailureCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The code as it stands in logs, in the ledger and in archive keys.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            /// The code with this text, or `None`.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|code| code.as_str() == text)
+            }
+        }
+    };
+}
+
+failure_codes! {
+    /// The message has no `EventBridge` attributes and none of the known shapes.
+    NotAnEvent = "NOT_AN_EVENT",
+    /// The first delivery failed because the payload was malformed.
+    PayloadMalformed = "PAYLOAD_MALFORMED",
+    /// Genesys Cloud does not know the interaction.
+    InteractionNotFound = "INTERACTION_NOT_FOUND",
+    /// The event cannot be delivered to that kind of target, or it names none.
+    TargetUnsupported = "TARGET_UNSUPPORTED",
+    /// The target refused the event for good.
+    TargetRefused = "TARGET_REFUSED",
+    /// The target did not accept our credentials.
+    TargetCredentials = "TARGET_CREDENTIALS",
+    /// The target asked us to slow down.
+    TargetRateLimited = "TARGET_RATE_LIMITED",
+    /// The target was down, unreachable or too slow.
+    TargetUnavailable = "TARGET_UNAVAILABLE",
+    /// Genesys Cloud refused a call for good.
+    GenesysRefused = "GENESYS_REFUSED",
+    /// Genesys Cloud asked us to slow down.
+    GenesysRateLimited = "GENESYS_RATE_LIMITED",
+    /// Genesys Cloud was down, unreachable, too slow, or its answer unreadable.
+    GenesysUnavailable = "GENESYS_UNAVAILABLE",
+    /// Genesys Cloud did not accept our credentials, or they lack a permission.
+    GenesysCredentials = "GENESYS_CREDENTIALS",
+    /// The ledger could not be read or written.
+    LedgerUnavailable = "LEDGER_UNAVAILABLE",
+    /// Another worker holds the event.
+    HeldElsewhere = "HELD_ELSEWHERE",
+    /// The invocation's deadline was too near.
+    OutOfTime = "OUT_OF_TIME",
+    /// The event was delivered, but its interaction could not be marked as replayed.
+    RetryStateNotWritten = "RETRY_STATE_NOT_WRITTEN",
+    /// Every receive was used up.
+    Exhausted = "EXHAUSTED",
+    /// A fault in this program.
+    Internal = "INTERNAL",
+}
+
+impl fmt::Display for FailureCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_reads_back_and_no_other_text_does() {
+        for code in FailureCode::ALL {
+            assert_eq!(FailureCode::parse(code.as_str()), Some(*code));
+        }
+        assert_eq!(FailureCode::parse("exhausted"), None);
+        assert_eq!(FailureCode::parse(""), None);
+    }
+}

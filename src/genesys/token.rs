@@ -1,0 +1,188 @@
+//! OAuth tokens by client credentials, fetched once for all who need one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::RwLock;
+use url::Url;
+
+use super::client::{Answer, send};
+use super::{Call, GenesysError, Outage};
+use crate::clock::{Clock, Timestamp};
+
+/// A token is renewed this long before it expires, so that it does not expire on the way.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Who we are to Genesys Cloud.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The OAuth client's id.
+    pub client_id: String,
+    /// The OAuth client's secret.
+    pub client_secret: SecretString,
+}
+
+/// Hands out a token, fetching one when there is none or it is about to expire.
+///
+/// However many ask at once, one request is made: the others wait for its token, or for its error.
+pub struct TokenSource {
+    http: reqwest::Client,
+    url: Url,
+    credentials: Credentials,
+    clock: Arc<dyn Clock>,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    /// Counts the requests made, so that those who waited for one know that it was made for them.
+    requests: u64,
+    last_error: Option<GenesysError>,
+}
+
+#[derive(Clone)]
+pub(super) struct Token {
+    secret: SecretString,
+    number: u64,
+    /// By the wall clock: a frozen execution environment does not count its own time.
+    renew_at: Timestamp,
+}
+
+impl Token {
+    pub(super) fn expose(&self) -> &str {
+        self.secret.expose_secret()
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: u64,
+}
+
+#[derive(Deserialize)]
+struct TokenRefusal {
+    error: Option<String>,
+    description: Option<String>,
+    error_description: Option<String>,
+}
+
+impl TokenSource {
+    /// A source that asks `{login_base}/oauth/token`.
+    #[must_use]
+    pub fn new(
+        http: reqwest::Client,
+        login_base: &Url,
+        credentials: Credentials,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            http,
+            url: super::client::below(login_base, &["oauth", "token"]),
+            credentials,
+            clock,
+            state: RwLock::default(),
+        }
+    }
+
+    /// A token that is still good for a while.
+    pub(super) async fn get(&self) -> Result<Token, GenesysError> {
+        self.get_other_than(None).await
+    }
+
+    /// A token other than `refused`, which the API did not accept.
+    pub(super) async fn renew(&self, refused: &Token) -> Result<Token, GenesysError> {
+        self.get_other_than(Some(refused.number)).await
+    }
+
+    async fn get_other_than(&self, refused: Option<u64>) -> Result<Token, GenesysError> {
+        let usable =
+            |token: &Token| Some(token.number) != refused && self.clock.now() < token.renew_at;
+        let requests_before = {
+            let state = self.state.read().await;
+            if let Some(token) = state.token.as_ref().filter(|token| usable(token)) {
+                return Ok(token.clone());
+            }
+            state.requests
+        };
+        let mut state = self.state.write().await;
+        if let Some(token) = state.token.as_ref().filter(|token| usable(token)) {
+            return Ok(token.clone());
+        }
+        if state.requests > requests_before
+            && let Some(error) = &state.last_error
+        {
+            return Err(error.clone());
+        }
+        let answer = self.request(state.requests + 1).await;
+        state.requests += 1;
+        state.last_error = answer.as_ref().err().cloned();
+        state.token = answer.as_ref().ok().cloned();
+        answer
+    }
+
+    async fn request(&self, number: u64) -> Result<Token, GenesysError> {
+        let request = self
+            .http
+            .post(self.url.clone())
+            .basic_auth(
+                &self.credentials.client_id,
+                Some(self.credentials.client_secret.expose_secret()),
+            )
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body("grant_type=client_credentials");
+        let asked_at = self.clock.now();
+        let answer = send(request, Call::Token, self.clock.as_ref()).await?;
+        if !answer.status.is_success() {
+            return Err(refusal(&answer));
+        }
+        let TokenAnswer {
+            access_token,
+            expires_in,
+        } = serde_json::from_slice(&answer.body).map_err(|_| GenesysError::Unavailable {
+            call: Call::Token,
+            problem: Outage::Unreadable,
+            after: None,
+        })?;
+        let life = Duration::from_secs(expires_in);
+        tracing::debug!(expires_in_s = expires_in, "token fetched");
+        Ok(Token {
+            secret: access_token.into(),
+            number,
+            renew_at: asked_at.plus(life.saturating_sub(MARGIN).max(life / 2)),
+        })
+    }
+}
+
+/// What a token endpoint means by not giving a token.
+///
+/// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
+fn refusal(answer: &Answer) -> GenesysError {
+    let call = Call::Token;
+    let said: Option<TokenRefusal> = serde_json::from_slice(&answer.body).ok();
+    let rate_limited = said.as_ref().is_some_and(|said| {
+        [&said.description, &said.error_description]
+            .into_iter()
+            .flatten()
+            .any(|text| text.to_lowercase().starts_with("rate limit exceeded"))
+    });
+    let after = answer.retry_after;
+    match answer.status.as_u16() {
+        429 => GenesysError::RateLimited { call, after },
+        400 if rate_limited => GenesysError::RateLimited { call, after },
+        status @ (408 | 425 | 500..=599) => GenesysError::Unavailable {
+            call,
+            problem: Outage::Status(status),
+            after,
+        },
+        status => GenesysError::Credentials {
+            call,
+            status,
+            code: said.and_then(|said| said.error),
+        },
+    }
+}

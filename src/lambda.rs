@@ -1,0 +1,122 @@
+//! The edge: from Lambda's SQS event to a batch, and back to the answer.
+
+use std::collections::BTreeSet;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::clock::Timestamp;
+use crate::genesys::Genesys;
+use crate::ledger::Ledger;
+use crate::message::{Message, MessageId};
+use crate::replay::{Counts, Handled, Invocation, Replay};
+use crate::target::Target;
+use crate::telemetry;
+
+/// A batch that cannot be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Without its id a message can neither be returned nor acknowledged.
+    #[error(
+        "record {index} of {records} has no messageId, so no partial answer is possible: \
+         nothing was touched and the whole batch returns to the queue"
+    )]
+    NoMessageId {
+        /// Its place in the batch, from 0.
+        index: usize,
+        /// The size of the batch.
+        records: usize,
+    },
+}
+
+impl From<BatchError> for Diagnostic {
+    fn from(error: BatchError) -> Self {
+        Self {
+            error_type: "Batch.NoMessageId".to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}
+
+/// Handles one invocation.
+///
+/// # Errors
+/// [`BatchError`] before anything is touched; never because records failed, not even all of them.
+pub async fn handle<L: Ledger, G: Genesys, T: Target>(
+    replay: &Replay<L, G, T>,
+    event: LambdaEvent<SqsEvent>,
+) -> Result<SqsBatchResponse, BatchError> {
+    let span = tracing::info_span!(
+        "invocation",
+        request_id = event.context.request_id,
+        xray_trace_id = event.context.xray_trace_id,
+    );
+    async {
+        let started = Instant::now();
+        let messages = messages(event.payload)
+            .inspect_err(|error| tracing::error!(%error, "batch refused"))?;
+        let handled = replay.batch(&messages, &invocation(&event.context)).await;
+        handled.iter().for_each(telemetry::record_handled);
+        telemetry::batch_handled(messages.len(), &Counts::of(&handled), started.elapsed());
+        Ok(answer(&messages, &handled))
+    }
+    .instrument(span)
+    .await
+}
+
+fn invocation(context: &Context) -> Invocation {
+    Invocation {
+        request_id: context.request_id.clone(),
+        deadline: Timestamp::from_millis(context.deadline),
+    }
+}
+
+fn messages(event: SqsEvent) -> Result<Vec<Message>, BatchError> {
+    let records = event.records.len();
+    event
+        .records
+        .into_iter()
+        .enumerate()
+        .map(|(index, record)| message(record).ok_or(BatchError::NoMessageId { index, records }))
+        .collect()
+}
+
+/// `None` when the record has no usable id.
+fn message(record: SqsMessage) -> Option<Message> {
+    Some(Message {
+        id: MessageId::new(record.message_id?)?,
+        body: record.body.unwrap_or_default(),
+        receive_count: record
+            .attributes
+            .get("ApproximateReceiveCount")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(1),
+        attributes: record
+            .message_attributes
+            .into_iter()
+            .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
+            .collect(),
+    })
+}
+
+/// The ids that must come back: each at most once, and every message without an outcome too.
+fn answer(messages: &[Message], handled: &[Handled]) -> SqsBatchResponse {
+    let back = |handled: &&Handled| handled.verdict.outcome.comes_back();
+    let kept: BTreeSet<&MessageId> = handled
+        .iter()
+        .filter(back)
+        .map(|handled| &handled.message_id)
+        .collect();
+    let done: BTreeSet<&MessageId> = handled.iter().map(|handled| &handled.message_id).collect();
+    let mut response = SqsBatchResponse::default();
+    let mut named = BTreeSet::new();
+    for message in messages {
+        if (kept.contains(&message.id) || !done.contains(&message.id)) && named.insert(&message.id)
+        {
+            response.add_failure(message.id.as_str());
+        }
+    }
+    response
+}

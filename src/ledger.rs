@@ -1,0 +1,168 @@
+//! The ledger: one item per event, deciding who works on it and what has become of it.
+
+pub mod dynamodb;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::future::Future;
+
+use crate::clock::Timestamp;
+use crate::dead_letter::EventId;
+use crate::destination::Destination;
+use crate::failure::FailureCode;
+use crate::message::MessageId;
+
+/// `<event id>|<delivery target>`: the same event may have failed at two targets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventKey(String);
+
+impl EventKey {
+    /// The key of an event, or of a message whose event has no id of its own.
+    #[must_use]
+    pub fn new(
+        event_id: Option<&EventId>,
+        message_id: &MessageId,
+        destination: &Destination,
+    ) -> Self {
+        let id = event_id.map_or(message_id.as_str(), EventId::as_str);
+        Self(format!("{id}|{}", destination.key_part()))
+    }
+
+    /// The key's text: printable ASCII, fit for an HTTP header.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A wish to work on an event.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest<'a> {
+    /// The event.
+    pub key: &'a EventKey,
+    /// Who asks; never used twice.
+    pub owner: String,
+    /// The time of asking.
+    pub now: Timestamp,
+    /// When the claim ends by itself: just after the invocation's deadline.
+    pub lease_until: Timestamp,
+    /// Kept beside the claim for people.
+    pub about: About<'a>,
+}
+
+/// What the ledger keeps of an event for people to read.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The message that brought the event.
+    pub message_id: &'a MessageId,
+    /// Its interaction, if it has one.
+    pub interaction_id: Option<&'a str>,
+    /// Why it failed the first time.
+    pub category: &'static str,
+    /// Where it goes.
+    pub target: &'a str,
+}
+
+/// The right to work on an event until the lease ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The event.
+    pub key: EventKey,
+    /// Who holds it: a condition of every later write.
+    pub owner: String,
+    /// The number of the attempt this claim allows, counted over all deliveries from 1.
+    pub attempt: u32,
+    /// The attempt that the target accepted, when only the bookkeeping is left.
+    pub delivered: Option<u32>,
+}
+
+impl Lease {
+    /// The number of the attempt that the interaction and the ledger show in the end.
+    #[must_use]
+    pub fn shown_attempt(&self) -> u32 {
+        self.delivered.unwrap_or(self.attempt)
+    }
+}
+
+/// The answer to a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The event is ours until the lease ends.
+    Acquired(Lease),
+    /// The event is finished; there is nothing to do.
+    AlreadyDone,
+    /// The event was given up for this reason and waits for SQS to move it to the parking queue.
+    GivenUp(FailureCode),
+    /// Another worker holds it, at the latest until then.
+    HeldUntil(Timestamp),
+}
+
+/// How work on an event ends for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Delivered; the code names what is missing all the same, if anything is.
+    Completed(Option<FailureCode>),
+    /// Given up, and nowhere to archive it.
+    Failed(FailureCode),
+    /// To be tried again by whoever comes next.
+    Deferred(FailureCode),
+}
+
+/// Why the ledger did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It cannot be reached or does not work. The caller defers; it never goes on without a claim.
+    #[error("the ledger is unavailable")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The lease ended and another worker took the event over. The caller leaves it alone.
+    #[error("the lease was lost to another worker")]
+    LeaseLost,
+}
+
+/// Where claims are kept.
+///
+/// Every write is atomic. All writes after a claim carry its owner as a condition and answer
+/// [`LedgerError::LeaseLost`] when the event is no longer held by it. Repeating a write with the same
+/// lease changes nothing, so an implementation may retry after a lost answer.
+pub trait Ledger: Send + Sync {
+    /// Takes an event that is new, was deferred, or whose lease has ended; counts one attempt.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`]; a claim that is refused is no error.
+    fn claim(
+        &self,
+        request: &ClaimRequest<'_>,
+    ) -> impl Future<Output = Result<Claim, LedgerError>> + Send;
+
+    /// Counts one more attempt under the same lease, before it starts.
+    ///
+    /// # Errors
+    /// As the trait says; the lease is unchanged then.
+    fn next_attempt(
+        &self,
+        lease: &Lease,
+    ) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
+
+    /// Writes down that the target accepted the current attempt: nobody delivers the event again.
+    ///
+    /// # Errors
+    /// As the trait says; the event may then be delivered again once the lease has ended.
+    fn checkpoint(&self, lease: &Lease) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
+
+    /// Ends the work on an event and gives the lease back.
+    ///
+    /// # Errors
+    /// As the trait says; the event then stays held until the lease ends.
+    fn settle(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}

@@ -1,0 +1,23 @@
+//! Drains the dead-letter queue of a Genesys Cloud → `EventBridge` integration.
+//!
+//! Dependencies point inward: the pure core (what a dead letter is, what a failure means, how long
+//! to wait) knows nothing of the ports; the ports ([`ledger`], [`genesys`], [`target`]) are traits
+//! with their adapters in the folder of the same name; the use case ([`replay`]) sees ports only;
+//! the edge ([`lambda`]) translates; [`app`] alone builds clients and [`config`] alone reads the
+//! environment. `docs/ARCHITECTURE.md` walks one dead letter through the code.
+
+pub mod app;
+pub mod backoff;
+pub mod clock;
+pub mod config;
+pub mod dead_letter;
+pub mod destination;
+pub mod failure;
+pub mod genesys;
+pub mod lambda;
+pub mod ledger;
+pub mod message;
+pub mod replay;
+pub mod retry_after;
+pub mod target;
+pub mod telemetry;

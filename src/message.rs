@@ -1,0 +1,63 @@
+//! A message as the queue handed it over, before anything in it is believed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The id that SQS gave a message: never empty, since an empty id in the answer would make Lambda
+/// return the whole batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId(String);
+
+impl MessageId {
+    /// Takes an id, or `None` when it is empty.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Option<Self> {
+        let id = id.into();
+        (!id.is_empty()).then_some(Self(id))
+    }
+
+    /// The id as SQS wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One raw message of a batch.
+#[derive(Clone)]
+pub struct Message {
+    /// Its id in the queue, which a redrive changes.
+    pub id: MessageId,
+    /// The body, byte for byte as it stood in the queue.
+    pub body: String,
+    /// How often SQS has handed it out, this time included; at least 1.
+    pub receive_count: u32,
+    /// The message attributes that carry a text value, whatever data type they claim.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Message {
+    /// The text of a message attribute.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.get(name).map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Leaves out body and attribute values: they may hold personal data and must not reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("body_bytes", &self.body.len())
+            .field("receive_count", &self.receive_count)
+            .field("attributes", &self.attributes.keys())
+            .finish()
+    }
+}

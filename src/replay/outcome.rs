@@ -1,0 +1,221 @@
+//! What became of each record of a batch.
+
+use std::time::Duration;
+
+use crate::dead_letter::DeadLetter;
+use crate::destination::Destination;
+use crate::failure::{Disposition, FailureCode};
+use crate::message::{Message, MessageId};
+
+/// What became of a record; exactly one for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target accepted the event and everything is written down. Acknowledged.
+    Replayed,
+    /// The event was finished before. Acknowledged.
+    Duplicate,
+    /// To be tried again. Comes back.
+    Deferred {
+        /// How long it should stay away.
+        after: Duration,
+        /// Why.
+        code: FailureCode,
+    },
+    /// Given up; comes back untouched until SQS moves it to the parking queue.
+    Returned {
+        /// Why.
+        code: FailureCode,
+    },
+    /// Not begun. Comes back.
+    NotAttempted {
+        /// Why.
+        code: FailureCode,
+    },
+}
+
+impl Outcome {
+    /// Whether the queue must keep the message.
+    #[must_use]
+    pub const fn comes_back(self) -> bool {
+        match self {
+            Self::Replayed | Self::Duplicate => false,
+            Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => true,
+        }
+    }
+
+    /// The name used in log lines.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replayed => "replayed",
+            Self::Duplicate => "duplicate",
+            Self::Deferred { .. } => "deferred",
+            Self::Returned { .. } => "returned",
+            Self::NotAttempted { .. } => "not_attempted",
+        }
+    }
+
+    /// What becomes of a second message with the same event in the same batch.
+    #[must_use]
+    pub const fn of_follower(self) -> Self {
+        match self {
+            Self::Replayed | Self::Duplicate => Self::Duplicate,
+            Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => self,
+        }
+    }
+
+    const fn code(self) -> Option<FailureCode> {
+        match self {
+            Self::Replayed | Self::Duplicate => None,
+            Self::Deferred { code, .. } | Self::Returned { code } | Self::NotAttempted { code } => {
+                Some(code)
+            }
+        }
+    }
+}
+
+/// An outcome and what led to it.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What became of the record.
+    pub outcome: Outcome,
+    /// The number of the attempt it ended with, if one was made.
+    pub attempt: Option<u32>,
+    /// What is missing although the event was delivered.
+    pub shortfall: Option<FailureCode>,
+    /// What the failure asked for.
+    pub disposition: Option<Disposition>,
+    /// What happened, in words.
+    pub reason: Option<String>,
+    /// Whether an answer of the target was lost: it may have acted on an attempt that failed.
+    pub possible_duplicate: bool,
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            attempt: None,
+            shortfall: None,
+            disposition: None,
+            reason: None,
+            possible_duplicate: false,
+        }
+    }
+}
+
+impl Verdict {
+    /// Adds what happened, in words.
+    #[must_use]
+    pub fn because(mut self, reason: &(impl ToString + ?Sized)) -> Self {
+        self.reason = Some(reason.to_string());
+        self
+    }
+
+    /// The code to log: why it is not replayed, or what is missing although it is.
+    #[must_use]
+    pub fn code(&self) -> Option<FailureCode> {
+        self.outcome.code().or(self.shortfall)
+    }
+}
+
+/// A record and what became of it: all that a log line needs, and no payload.
+#[derive(Clone, Debug)]
+pub struct Handled {
+    /// The message.
+    pub message_id: MessageId,
+    /// How often SQS has handed it out.
+    pub receive_count: u32,
+    /// The event in it, if it is one.
+    pub event: Option<EventFacts>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What is known of an event.
+#[derive(Clone, Debug)]
+pub struct EventFacts {
+    /// Its own id.
+    pub event_id: Option<String>,
+    /// Its type.
+    pub event_type: Option<String>,
+    /// Its interaction.
+    pub interaction_id: Option<String>,
+    /// Why it failed the first time.
+    pub category: &'static str,
+    /// Where it goes.
+    pub target: String,
+}
+
+impl EventFacts {
+    pub(super) fn of(letter: &DeadLetter<'_>, destination: &Destination) -> Self {
+        Self {
+            event_id: letter.event_id.as_ref().map(|id| id.as_str().to_owned()),
+            event_type: letter.event_type.clone(),
+            interaction_id: letter.interaction.as_ref().map(|it| it.id.to_string()),
+            category: letter.failure.category().as_str(),
+            target: destination.to_string(),
+        }
+    }
+}
+
+impl Handled {
+    pub(super) fn new(
+        message: &Message,
+        event: Option<EventFacts>,
+        verdict: Verdict,
+        duration: Duration,
+    ) -> Self {
+        Self {
+            message_id: message.id.clone(),
+            receive_count: message.receive_count,
+            event,
+            verdict,
+            duration,
+        }
+    }
+}
+
+/// How many records of a batch had which outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Outcome `Replayed`.
+    pub replayed: usize,
+    /// Outcome `Duplicate`.
+    pub duplicates: usize,
+    /// Outcome `Deferred`.
+    pub deferred: usize,
+    /// Outcome `Returned`.
+    pub returned: usize,
+    /// Outcome `NotAttempted`.
+    pub not_attempted: usize,
+    /// Records with a lost answer of the target.
+    pub possible_duplicates: usize,
+}
+
+impl Counts {
+    /// Counts the outcomes of a batch.
+    #[must_use]
+    pub fn of(batch: &[Handled]) -> Self {
+        let mut counts = Self::default();
+        for handled in batch {
+            *match handled.verdict.outcome {
+                Outcome::Replayed => &mut counts.replayed,
+                Outcome::Duplicate => &mut counts.duplicates,
+                Outcome::Deferred { .. } => &mut counts.deferred,
+                Outcome::Returned { .. } => &mut counts.returned,
+                Outcome::NotAttempted { .. } => &mut counts.not_attempted,
+            } += 1;
+            counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
+        }
+        counts
+    }
+
+    /// How many records have an outcome.
+    #[must_use]
+    pub const fn accounted(&self) -> usize {
+        self.replayed + self.duplicates + self.deferred + self.returned + self.not_attempted
+    }
+}

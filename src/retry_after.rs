@@ -1,0 +1,52 @@
+//! The `Retry-After` header in its two forms.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::clock::Timestamp;
+
+/// How long an upstream asks to wait: whole seconds, or until an HTTP date, counted from `now`.
+///
+/// `None` when it is neither; a date in the past asks for no wait.
+#[must_use]
+pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    let now: SystemTime = UNIX_EPOCH + Duration::from_millis(now.as_millis());
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-07-25T17:20:00Z
+    const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+
+    #[test]
+    fn reads_seconds_and_http_dates() {
+        for (value, seconds) in [
+            ("0", 0),
+            ("42", 42),
+            (" 7 ", 7),
+            ("Sat, 25 Jul 2026 17:25:00 GMT", 300),
+            ("Saturday, 25-Jul-26 17:21:00 GMT", 60),
+            ("Sat, 25 Jul 2026 17:19:00 GMT", 0),
+        ] {
+            assert_eq!(
+                parse(value, NOW),
+                Some(Duration::from_secs(seconds)),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn ignores_what_is_neither() {
+        for value in ["", "soon", "-5", "1.5", "42 seconds", "Sat, 25 Jul 2026"] {
+            assert_eq!(parse(value, NOW), None, "{value}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! What is said about the work: JSON lines for `CloudWatch`, never a payload, token or secret.
+
+use std::time::Duration;
+
+use tracing::Level;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::time::UtcTime;
+
+use crate::config::Settings;
+use crate::replay::{Counts, Handled, Outcome};
+
+/// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
+/// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
+/// requests and answers.
+pub fn init(level: Level) {
+    let filter = EnvFilter::new(format!("off,genesys_replay={level}"));
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_timer(UtcTime::rfc_3339())
+        .with_env_filter(filter)
+        .finish();
+    // A second start-up in the same process (tests) keeps the first one's.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(|panic| {
+        // The panic's message may quote data; its place is enough to find it.
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panic");
+    }));
+}
+
+/// The start-up line: what runs and with which settings, those that are secret left out.
+pub fn started(settings: &Settings) {
+    let genesys = settings.retry_state.genesys();
+    let limits = &settings.limits;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        table = settings.table,
+        target = %settings.target,
+        retry_state = settings.retry_state.as_str(),
+        genesys_api = genesys.map(|genesys| genesys.form.as_str()),
+        genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),
+        genesys_login_base_url = genesys.map(|genesys| genesys.login_base.as_str()),
+        max_attempts = limits.max_attempts,
+        max_receives = limits.max_receives,
+        backoff_base_ms = millis(limits.backoff.base),
+        backoff_max_ms = millis(limits.backoff.max),
+        max_wait_ms = millis(limits.max_wait),
+        replay_permanent = limits.replay_permanent,
+        max_concurrency = settings.max_concurrency,
+        remember_s = settings.remember.as_secs(),
+        "started"
+    );
+    for setting in settings.unencrypted() {
+        tracing::warn!(
+            setting,
+            "plain http: what is sent there travels unencrypted"
+        );
+    }
+}
+
+/// A duration in whole milliseconds, for log fields.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// One line a record.
+pub fn record_handled(handled: &Handled) {
+    let verdict = &handled.verdict;
+    let event = handled.event.as_ref();
+    let deferred_ms = match verdict.outcome {
+        Outcome::Deferred { after, .. } => Some(millis(after)),
+        Outcome::Replayed
+        | Outcome::Duplicate
+        | Outcome::Returned { .. }
+        | Outcome::NotAttempted { .. } => None,
+    };
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                outcome = verdict.outcome.as_str(),
+                failure_code = verdict.code().map(|code| code.as_str()),
+                category = event.map(|event| event.category),
+                disposition = verdict.disposition.map(|disposition| disposition.as_str()),
+                message_id = %handled.message_id,
+                event_id = event.and_then(|event| event.event_id.as_deref()),
+                interaction_id = event.and_then(|event| event.interaction_id.as_deref()),
+                topic = event.and_then(|event| event.event_type.as_deref()),
+                attempt = verdict.attempt,
+                receive_count = handled.receive_count,
+                target = event.map(|event| event.target.as_str()),
+                duration_ms = millis(handled.duration),
+                deferred_ms,
+                possible_duplicate = verdict.possible_duplicate,
+                reason = verdict.reason.as_deref(),
+                "dead letter handled"
+            )
+        };
+    }
+    if verdict.code().is_some() {
+        line!(Level::WARN);
+    } else {
+        line!(Level::INFO);
+    }
+}
+
+/// One line a batch.
+pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
+    let unaccounted = records.abs_diff(counts.accounted());
+    tracing::info!(
+        records,
+        replayed = counts.replayed,
+        duplicates = counts.duplicates,
+        deferred = counts.deferred,
+        returned = counts.returned,
+        not_attempted = counts.not_attempted,
+        possible_duplicates = counts.possible_duplicates,
+        duration_ms = millis(duration),
+        "batch handled"
+    );
+    if unaccounted > 0 {
+        tracing::error!(
+            unaccounted,
+            "outcomes do not add up to the batch: a fault in this program"
+        );
+    }
+}

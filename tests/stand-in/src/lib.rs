@@ -1,0 +1,26 @@
+//! A stand-in for Genesys Cloud and for the HTTP targets events are delivered to.
+//!
+//! It behaves like the services as far as the replayer can see them: tokens that expire and can be revoked, a rate
+//! limit per token, attributes that are kept, and a target that accepts anything. [`Fault`] rules bend that behaviour,
+//! and every request is kept as a [`Call`]. Tests start a [`StandIn`] in their own process; the program
+//! `genesys-stand-in` serves the same over `/_stand-in/…` to everything else.
+
+mod answer;
+mod builder;
+mod calls;
+mod control;
+mod conversations;
+mod fault;
+mod genesys;
+mod interactions;
+mod oauth;
+mod received;
+mod server;
+mod stand_in;
+mod state;
+mod tokens;
+
+pub use builder::Builder;
+pub use calls::Call;
+pub use fault::Fault;
+pub use stand_in::StandIn;

@@ -1,0 +1,61 @@
+//! A request as it arrived, and whose it is.
+
+use hyper::body::Bytes;
+use hyper::header::AUTHORIZATION;
+use hyper::{HeaderMap, Method, Uri};
+
+/// A request with its body read.
+pub(crate) struct Received {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Received {
+    /// Path and query as sent.
+    pub(crate) fn target(&self) -> &str {
+        self.uri
+            .path_and_query()
+            .map_or_else(|| self.uri.path(), |target| target.as_str())
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        let path = self.uri.path();
+        if path == "/oauth/token" {
+            Role::Login
+        } else if path.starts_with("/api/") {
+            Role::Genesys
+        } else if path.starts_with("/targets/") {
+            Role::Target
+        } else {
+            Role::Nobody
+        }
+    }
+
+    /// The credentials after `scheme` in the authorization header.
+    pub(crate) fn credentials(&self, scheme: &str) -> Option<&str> {
+        let (given, credentials) = self
+            .headers
+            .get(AUTHORIZATION)?
+            .to_str()
+            .ok()?
+            .split_once(' ')?;
+        given
+            .eq_ignore_ascii_case(scheme)
+            .then(|| credentials.trim())
+    }
+}
+
+/// Which service a request is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Genesys Cloud's login host.
+    Login,
+    /// Genesys Cloud's API host.
+    Genesys,
+    /// A delivery target.
+    Target,
+    /// None of them: answered with 404.
+    Nobody,
+}

@@ -1,0 +1,124 @@
+//! Connections, and the life of one request.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::answer::AnswerBody;
+use crate::control;
+use crate::fault::Fault;
+use crate::received::Received;
+use crate::state::{Arrival, Shared};
+
+/// How long to wait when no connection can be accepted, which mostly means too many open files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Serves until dropped; the connections end with it.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve_connection(stream, Arc::clone(&shared)));
+                }
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    // Without it a keep-alive client may wait 40 ms for an answer; where it cannot be set, answers are only slower.
+    stream.set_nodelay(true).ok();
+    let service = service_fn(|request| respond(request, Arc::clone(&shared)));
+    // An error is a client that went away or a connection a fault closed; neither concerns anyone here.
+    http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+        .ok();
+}
+
+/// Answers one request.
+///
+/// # Errors
+///
+/// Makes hyper close the connection without an answer: the body could not be read, or a fault wants it so.
+async fn respond(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> io::Result<Response<AnswerBody>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let request = Received {
+        method: head.method,
+        uri: head.uri,
+        headers: head.headers,
+        body,
+    };
+    if let Some(path) = request.uri.path().strip_prefix("/_stand-in/") {
+        return Ok(control::answer(&request, path, &shared).whole());
+    }
+    let Arrival {
+        seq,
+        fault,
+        latency,
+    } = shared.lock().arrive(&request);
+    pause(latency).await;
+    if let Some(fault) = fault {
+        return misbehave(&request, seq, &fault, &shared).await;
+    }
+    let mut state = shared.lock();
+    let answer = state.act(&request, seq);
+    state.calls.answered(seq, answer.status);
+    Ok(answer.whole())
+}
+
+async fn misbehave(
+    request: &Received,
+    seq: u64,
+    fault: &Fault,
+    shared: &Shared,
+) -> io::Result<Response<AnswerBody>> {
+    let normal = fault.act.then(|| shared.lock().act(request, seq));
+    pause(fault.wait()).await;
+    if fault.hang {
+        return pending().await;
+    }
+    if fault.close {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    let status = fault
+        .status
+        .and_then(|status| StatusCode::from_u16(status).ok());
+    let mut state = shared.lock();
+    let answer = match (status, normal) {
+        (Some(status), _) => state.fault(request, seq, status, fault),
+        (None, Some(normal)) => normal,
+        (None, None) => state.act(request, seq),
+    };
+    state.calls.answered(seq, answer.status);
+    Ok(if fault.truncate {
+        answer.truncated()
+    } else {
+        answer.whole()
+    })
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
+    }
+}

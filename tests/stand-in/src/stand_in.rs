@@ -1,0 +1,117 @@
+//! A running stand-in, and what a test may ask of it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::builder::Builder;
+use crate::calls::Call;
+use crate::conversations::Participant;
+use crate::fault::Fault;
+use crate::server;
+use crate::state::Shared;
+
+/// A running stand-in; dropping it closes its port and its connections.
+#[must_use]
+pub struct StandIn {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl StandIn {
+    /// The default options.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn serving(listener: TcpListener, shared: Shared) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let shared = Arc::new(shared);
+        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        Ok(Self {
+            address,
+            shared,
+            server,
+        })
+    }
+
+    /// The base of every service here, without a slash at the end: `http://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All requests since the last clearing, in order of arrival.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.lock().calls.kept().to_vec()
+    }
+
+    /// The requests with this method whose path and query contain `path_contains`, in order of arrival.
+    #[must_use]
+    pub fn calls_to(&self, method: &str, path_contains: &str) -> Vec<Call> {
+        let state = self.shared.lock();
+        let calls = state.calls.kept().iter();
+        calls
+            .filter(|call| call.method == method && call.path.contains(path_contains))
+            .cloned()
+            .collect()
+    }
+
+    /// Forgets all requests so far.
+    pub fn clear_calls(&self) {
+        self.shared.lock().calls.clear();
+    }
+
+    /// Adds a rule after those in force.
+    ///
+    /// # Panics
+    ///
+    /// The rule cannot be served as written: a mistake in the test that made it.
+    pub fn fault(&self, fault: Fault) {
+        let checked = fault.check();
+        assert!(checked.is_ok(), "{checked:?}: {fault:?}");
+        self.shared.lock().faults.add(fault);
+    }
+
+    /// Removes all rules; requests they delay or hang already stay so.
+    pub fn clear_faults(&self) {
+        self.shared.lock().faults.clear();
+    }
+
+    /// Gives a conversation these participants, as `(id, purpose)` and without attributes, instead of those it had.
+    pub fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
+        let participants = participants
+            .iter()
+            .map(|&(id, purpose)| Participant::new(id, purpose));
+        let mut state = self.shared.lock();
+        let conversations = &mut state.genesys.conversations;
+        conversations.put(conversation.to_owned(), participants.collect());
+    }
+
+    /// The attributes a participant has by now; none for an unknown one.
+    #[must_use]
+    pub fn attributes(&self, conversation: &str, participant: &str) -> BTreeMap<String, String> {
+        let state = self.shared.lock();
+        state
+            .genesys
+            .conversations
+            .attributes(conversation, participant)
+    }
+
+    /// Makes every token issued so far invalid.
+    pub fn revoke_tokens(&self) {
+        self.shared.lock().genesys.tokens.revoke_all();
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}

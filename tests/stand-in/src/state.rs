@@ -1,0 +1,128 @@
+//! Everything the stand-in remembers, behind one lock.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderName, RETRY_AFTER};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::calls::Calls;
+use crate::fault::{Fault, Faults};
+use crate::genesys::Genesys;
+use crate::oauth::{self, Client};
+use crate::received::{Received, Role};
+
+/// The state, shared by all connections; the lock is never held while waiting.
+pub(crate) struct Shared(Mutex<State>);
+
+impl Shared {
+    pub(crate) fn new(state: State) -> Self {
+        Self(Mutex::new(state))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) struct State {
+    pub(crate) client: Client,
+    pub(crate) genesys: Genesys,
+    pub(crate) calls: Calls,
+    pub(crate) faults: Faults,
+    pub(crate) latency: Latency,
+}
+
+/// How long the services take to answer when nothing is wrong.
+#[expect(
+    clippy::struct_field_names,
+    reason = "JSON field names carry their unit"
+)]
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Latency {
+    genesys_ms: u64,
+    target_ms: u64,
+    token_ms: u64,
+}
+
+/// What is known about a request when it arrives.
+pub(crate) struct Arrival {
+    pub(crate) seq: u64,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) latency: Duration,
+}
+
+impl State {
+    pub(crate) fn arrive(&mut self, request: &Received) -> Arrival {
+        let latency_ms = match request.role() {
+            Role::Login => self.latency.token_ms,
+            Role::Genesys => self.latency.genesys_ms,
+            Role::Target => self.latency.target_ms,
+            Role::Nobody => 0,
+        };
+        Arrival {
+            seq: self.calls.arrived(request),
+            fault: self.faults.take(request),
+            latency: Duration::from_millis(latency_ms),
+        }
+    }
+
+    /// Carries the request out.
+    pub(crate) fn act(&mut self, request: &Received, seq: u64) -> Answer {
+        let answer = match request.role() {
+            Role::Login => self.client.answer(request, &mut self.genesys.tokens),
+            Role::Genesys => self.genesys.answer(request, seq),
+            Role::Target => Answer::json(StatusCode::OK, &json!({})),
+            Role::Nobody => Answer::text(StatusCode::NOT_FOUND, "the stand-in serves nothing here"),
+        };
+        if answer.status.is_success() {
+            self.calls.acted(seq);
+        }
+        answer
+    }
+
+    /// The answer a fault asks for instead of the normal one.
+    pub(crate) fn fault(
+        &self,
+        request: &Received,
+        seq: u64,
+        status: StatusCode,
+        fault: &Fault,
+    ) -> Answer {
+        let mut headers = fault.headers.iter();
+        let retry_after = headers.find(|(name, _)| RETRY_AFTER == name.as_str());
+        let mut answer = match request.role() {
+            Role::Login => {
+                oauth::error(status, login_error(status), "the stand-in was told to fail")
+            }
+            Role::Genesys => {
+                let retry_after = retry_after.map(|(_, value)| value.as_str());
+                self.genesys.fault(request, seq, status, retry_after)
+            }
+            Role::Target | Role::Nobody => {
+                Answer::text(status, status.canonical_reason().unwrap_or_default())
+            }
+        };
+        if let Some(body) = &fault.body {
+            answer.body = body.clone().into();
+        }
+        for (name, value) in &fault.headers {
+            if let Ok(name) = HeaderName::try_from(name) {
+                answer = answer.with_header(name, value);
+            }
+        }
+        answer
+    }
+}
+
+fn login_error(status: StatusCode) -> &'static str {
+    if status.is_server_error() {
+        "server_error"
+    } else {
+        "invalid_request"
+    }
+}

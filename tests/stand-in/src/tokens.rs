@@ -1,0 +1,117 @@
+//! Bearer tokens, each with its own rate limit.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Genesys counts requests per token and minute.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// The tokens issued and not revoked.
+pub(crate) struct Tokens {
+    issued: u64,
+    life: Duration,
+    allowed: u32,
+    live: HashMap<String, Token>,
+}
+
+struct Token {
+    expires_at: Instant,
+    window_ends: Instant,
+    count: u32,
+}
+
+/// What the rate limit headers say.
+#[derive(Clone, Copy)]
+pub(crate) struct Allowance {
+    pub(crate) count: u32,
+    pub(crate) allowed: u32,
+    pub(crate) reset_s: u64,
+}
+
+/// Whether a request may go on.
+pub(crate) enum Admission {
+    Unauthorized,
+    Granted(Allowance),
+    OverLimit(Allowance),
+}
+
+impl Tokens {
+    pub(crate) fn new(life: Duration, allowed: u32) -> Self {
+        Self {
+            issued: 0,
+            life,
+            allowed,
+            live: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn life(&self) -> Duration {
+        self.life
+    }
+
+    pub(crate) fn issue(&mut self) -> String {
+        let now = Instant::now();
+        self.issued += 1;
+        let name = format!("stand-in-token-{}", self.issued);
+        let token = Token {
+            expires_at: now + self.life,
+            window_ends: now + WINDOW,
+            count: 0,
+        };
+        self.live.insert(name.clone(), token);
+        name
+    }
+
+    pub(crate) fn revoke_all(&mut self) {
+        self.live.clear();
+    }
+
+    /// Counts one request against the token's limit.
+    pub(crate) fn admit(&mut self, token: Option<&str>) -> Admission {
+        let now = Instant::now();
+        let allowed = self.allowed;
+        let Some(token) = token
+            .and_then(|token| self.live.get_mut(token))
+            .filter(|token| now < token.expires_at)
+        else {
+            return Admission::Unauthorized;
+        };
+        if now >= token.window_ends {
+            token.window_ends = now + WINDOW;
+            token.count = 0;
+        }
+        if token.count >= allowed {
+            return Admission::OverLimit(token.allowance(now, allowed));
+        }
+        token.count += 1;
+        Admission::Granted(token.allowance(now, allowed))
+    }
+
+    /// The token's allowance as it stands; a full one for a token that is not live.
+    pub(crate) fn allowance(&self, token: Option<&str>) -> Allowance {
+        let now = Instant::now();
+        let unused = Allowance {
+            count: 0,
+            allowed: self.allowed,
+            reset_s: WINDOW.as_secs(),
+        };
+        token
+            .and_then(|token| self.live.get(token))
+            .filter(|token| now < token.window_ends)
+            .map_or(unused, |token| token.allowance(now, self.allowed))
+    }
+}
+
+impl Token {
+    fn allowance(&self, now: Instant, allowed: u32) -> Allowance {
+        let left = self.window_ends - now;
+        Allowance {
+            count: self.count,
+            allowed,
+            // A started second is a whole one: waiting that long is always enough.
+            reset_s: left.as_secs() + u64::from(left.subsec_nanos() > 0),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Every way a rule can make the stand-in misbehave.
+
+use std::time::Duration;
+
+use genesys_stand_in::{Call, Fault, StandIn};
+use reqwest::StatusCode;
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance, pause};
+
+use crate::client::{Client, Result, raw_post};
+
+const ATTRIBUTES: &str = "/api/v2/conversations/abc/participants/abc-agent/attributes";
+const PATCH: &str = r#"{"attributes":{"replay":"retrying"}}"#;
+
+fn only(calls: &[Call]) -> Result<&Call> {
+    match calls {
+        [call] => Ok(call),
+        _ => Err(format!("not one call: {calls:?}").into()),
+    }
+}
+
+#[tokio::test]
+async fn a_status_replaces_the_answer_as_often_as_told() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(Fault::on("PATCH", "/conversations/").status(503).times(2));
+
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let reply = client.patch(ATTRIBUTES, PATCH).await?;
+        if reply.status == StatusCode::SERVICE_UNAVAILABLE {
+            assert_eq!(reply.json()?["code"], "service.unavailable");
+            assert_eq!(reply.header("inin-ratelimit-allowed"), Some("300"));
+            assert_eq!(stand_in.attributes("abc", "abc-agent").len(), 0);
+        }
+        statuses.push(reply.status.as_u16());
+    }
+
+    assert_eq!(statuses, [503, 503, 200]);
+    let acted: Vec<_> = stand_in
+        .calls_to("PATCH", "")
+        .iter()
+        .map(|call| call.acted)
+        .collect();
+    assert_eq!(acted, [false, false, true]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_rule_that_matches_and_has_uses_left_applies() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(
+        Fault::on("POST", "/targets/a")
+            .body_contains("x")
+            .status(418),
+    );
+    stand_in.fault(Fault::on("POST", "/targets/").status(500).times(1));
+    stand_in.fault(Fault::on("POST", "/targets/").status(502));
+
+    let mut statuses = Vec::new();
+    for (path, body) in [
+        ("/targets/a", "x"),
+        ("/targets/a", "y"),
+        ("/targets/a", "y"),
+        ("/targets/b", "x"),
+    ] {
+        statuses.push(client.post(path, body).await?.status.as_u16());
+    }
+    assert_eq!(statuses, [418, 500, 502, 502]);
+
+    stand_in.clear_faults();
+    assert_eq!(client.post("/targets/a", "x").await?.status, StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_429_says_what_its_header_says() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(
+        Fault::on("GET", "/api/")
+            .status(429)
+            .header("Retry-After", "5"),
+    );
+
+    let reply = client.get("/api/v2/conversations/abc").await?;
+
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(reply.header("retry-after"), Some("5"));
+    assert!(reply.body.contains("[5] seconds"), "{}", reply.body);
+    Ok(())
+}
+
+#[tokio::test]
+async fn bodies_default_to_the_service_s_own_errors_and_can_be_set() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(Fault::on("POST", "/oauth/token").status(400).times(1));
+    stand_in.fault(Fault::on("POST", "/targets/").status(502).times(1));
+    stand_in.fault(Fault::on("POST", "/targets/").status(502).body("<html>"));
+
+    let login = client.ask_for_token("demo-client", "demo-secret").await?;
+    assert_eq!(login.json()?["error"], "invalid_request");
+    assert_eq!(client.post("/targets/a", "").await?.body, "Bad Gateway");
+    assert_eq!(client.post("/targets/a", "").await?.body, "<html>");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_acting_status_hides_that_the_request_was_carried_out() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(Fault::on("PATCH", "/conversations/").status(504).act());
+
+    let reply = client.patch(ATTRIBUTES, PATCH).await?;
+
+    assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(
+        stand_in.attributes("abc", "abc-agent")["replay"],
+        "retrying"
+    );
+    let calls = stand_in.calls_to("PATCH", "");
+    assert_eq!(
+        (only(&calls)?.status, only(&calls)?.acted),
+        (Some(504), true)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hanging_request_is_never_answered_even_if_carried_out() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(Fault::on("PATCH", "/conversations/").hang().act().times(1));
+
+    let hanging = client.clone();
+    let request = tokio::spawn(async move { hanging.patch(ATTRIBUTES, PATCH).await.is_ok() });
+    while !stand_in.calls_to("PATCH", "").iter().any(|call| call.acted) {
+        yield_now().await;
+    }
+    // Another whole exchange gives an answer time to come.
+    client.get("/api/v2/conversations/abc").await?;
+
+    assert!(!request.is_finished());
+    request.abort();
+    let calls = stand_in.calls_to("PATCH", "");
+    assert_eq!(only(&calls)?.status, None);
+    assert_eq!(
+        stand_in.attributes("abc", "abc-agent")["replay"],
+        "retrying"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closed_connection_gives_not_one_byte() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    stand_in.fault(Fault::on("POST", "/targets/").close().times(1));
+    stand_in.fault(Fault::on("POST", "/targets/").close().act());
+
+    for acted in [false, true] {
+        stand_in.clear_calls();
+        assert_eq!(raw_post(&stand_in.url(), "/targets/a", "hello").await?, "");
+        let calls = stand_in.calls();
+        assert_eq!((only(&calls)?.status, only(&calls)?.acted), (None, acted));
+    }
+    let failed = Client::anonymous(&stand_in.url())?
+        .post("/targets/a", "")
+        .await;
+    assert!(failed.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_truncated_answer_promises_more_than_it_sends() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::logged_in(&stand_in).await?;
+    stand_in.fault(
+        Fault::on("POST", "/targets/a")
+            .status(500)
+            .body("12345678")
+            .truncate(),
+    );
+    stand_in.fault(Fault::on("POST", "/targets/b").truncate());
+    stand_in.fault(Fault::on("PATCH", "/conversations/").truncate());
+
+    let answer = raw_post(&stand_in.url(), "/targets/a", "").await?;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("content-length: 8\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n1234"), "{answer}");
+
+    let answer = raw_post(&stand_in.url(), "/targets/b", "").await?;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.ends_with("\r\n\r\n{"), "{answer}");
+
+    // The answer to this one is empty anyway.
+    assert!(client.patch(ATTRIBUTES, PATCH).await.is_err());
+    assert_eq!(
+        stand_in.attributes("abc", "abc-agent")["replay"],
+        "retrying"
+    );
+    let acted: Vec<_> = stand_in
+        .calls()
+        .iter()
+        .map(|call| (call.status, call.acted))
+        .collect();
+    let expected = [
+        (Some(200), true),
+        (Some(500), false),
+        (Some(200), true),
+        (Some(200), true),
+    ];
+    assert_eq!(acted, expected);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delayed_answer_comes_late_and_whole() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::anonymous(&stand_in.url())?;
+    let delay = Duration::from_secs(20);
+    stand_in.fault(Fault::on("POST", "/targets/").delay(delay).times(1));
+
+    let start = Instant::now();
+    let late = client.post("/targets/a", "").await?;
+    assert_eq!(late.status, StatusCode::OK);
+    assert!(start.elapsed() >= delay);
+
+    let start = Instant::now();
+    client.post("/targets/a", "").await?;
+    assert!(start.elapsed() < delay);
+    assert!(stand_in.calls()[1].at_ms >= 20_000);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_given_up_during_its_delay_is_carried_out_only_if_acting() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let client = Client::anonymous(&stand_in.url())?;
+    let delay = Duration::from_hours(1);
+    stand_in.fault(Fault::on("POST", "/targets/a").delay(delay));
+    stand_in.fault(Fault::on("POST", "/targets/b").delay(delay).act());
+
+    for path in ["/targets/a", "/targets/b"] {
+        let impatient = client.clone();
+        let request = tokio::spawn(async move { impatient.post(path, "").await.is_ok() });
+        while stand_in.calls_to("POST", path).is_empty() {
+            yield_now().await;
+        }
+        request.abort();
+    }
+    // The stand-in notices the closed connections before it answers on another one.
+    client.get("/_stand-in/health").await?;
+    pause();
+    advance(delay).await;
+    client.get("/_stand-in/health").await?;
+
+    let calls = stand_in.calls();
+    let fates: Vec<_> = calls.iter().map(|call| (call.status, call.acted)).collect();
+    assert_eq!(fates, [(None, false), (None, true)]);
+    Ok(())
+}
+
+#[tokio::test]
+#[should_panic(expected = "outside 200–599")]
+async fn a_rule_that_cannot_be_served_is_a_mistake_in_the_test() {
+    if let Ok(stand_in) = StandIn::builder().start().await {
+        stand_in.fault(Fault::on("GET", "/").status(99));
+    }
+}
