@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::backoff::Backoff;
 use crate::destination::{Destination, LONGEST, ReplayTarget};
+use crate::replay::Limits;
 
 /// Every variable that is read.
 pub const VARIABLES: &[&str] = &[
@@ -52,21 +53,6 @@ pub struct Settings {
     pub max_concurrency: usize,
     /// The least severe level that is logged.
     pub log_level: tracing::Level,
-}
-
-/// How long to keep trying.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The most attempts at one record inside one delivery.
-    pub max_attempts: u32,
-    /// A failed attempt at this receive count or later is the last one.
-    pub max_receives: u32,
-    /// How long to wait between attempts.
-    pub backoff: Backoff,
-    /// The longest wait inside the function; anything longer goes through the queue.
-    pub max_wait: Duration,
-    /// Whether what was malformed the first time is delivered too.
-    pub replay_permanent: bool,
 }
 
 /// The setting `RETRY_STATE`.

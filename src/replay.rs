@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use outcome::{Counts, Handled, Outcome, Verdict};
-pub use policy::Policy;
+pub use policy::{Limits, Policy};
 pub use retry_state::RetryState;
 use tokio::time::Instant;
 

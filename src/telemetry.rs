@@ -32,6 +32,12 @@ pub fn init(level: Level) {
     }));
 }
 
+/// The last line of a start-up that failed.
+pub fn start_refused(error: &dyn std::error::Error) {
+    init(Level::ERROR);
+    tracing::error!(error = with_causes(error), "start-up refused");
+}
+
 /// The start-up line: what runs and with which settings, those that are secret left out.
 pub fn started(settings: &Settings) {
     let genesys = settings.retry_state.genesys();
@@ -60,6 +66,19 @@ pub fn started(settings: &Settings) {
             "plain http: what is sent there travels unencrypted"
         );
     }
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// A duration in whole milliseconds, for log fields.

@@ -1,6 +1,7 @@
 //! OAuth tokens by client credentials, fetched once for all who need one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -34,13 +35,13 @@ pub struct TokenSource {
     credentials: Credentials,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
+    /// Counts the answers, so that those who wait for one know that it was meant for them too.
+    answers: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     token: Option<Token>,
-    /// Counts the requests made, so that those who waited for one know that it was made for them.
-    requests: u64,
     last_error: Option<GenesysError>,
 }
 
@@ -86,6 +87,7 @@ impl TokenSource {
             credentials,
             clock,
             state: RwLock::default(),
+            answers: AtomicU64::new(0),
         }
     }
 
@@ -102,24 +104,29 @@ impl TokenSource {
     async fn get_other_than(&self, refused: Option<u64>) -> Result<Token, GenesysError> {
         let usable =
             |token: &Token| Some(token.number) != refused && self.clock.now() < token.renew_at;
-        let requests_before = {
-            let state = self.state.read().await;
-            if let Some(token) = state.token.as_ref().filter(|token| usable(token)) {
-                return Ok(token.clone());
-            }
-            state.requests
-        };
+        let answers_before = self.answers.load(Ordering::Acquire);
+        if let Some(token) = self
+            .state
+            .read()
+            .await
+            .token
+            .as_ref()
+            .filter(|token| usable(token))
+        {
+            return Ok(token.clone());
+        }
         let mut state = self.state.write().await;
         if let Some(token) = state.token.as_ref().filter(|token| usable(token)) {
             return Ok(token.clone());
         }
-        if state.requests > requests_before
+        let answers = self.answers.load(Ordering::Acquire);
+        if answers > answers_before
             && let Some(error) = &state.last_error
         {
             return Err(error.clone());
         }
-        let answer = self.request(state.requests + 1).await;
-        state.requests += 1;
+        let answer = self.request(answers + 1).await;
+        self.answers.store(answers + 1, Ordering::Release);
         state.last_error = answer.as_ref().err().cloned();
         state.token = answer.as_ref().ok().cloned();
         answer

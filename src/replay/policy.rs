@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::config::Limits;
+use crate::backoff::Backoff;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::genesys::{GenesysError, RetryStatus};
 use crate::target::DeliveryError;
+use crate::telemetry::with_causes;
 
 /// An attempt that failed, as policy sees it.
 #[derive(Clone, Debug)]
@@ -49,18 +50,6 @@ impl From<DeliveryError> for AttemptFailure {
     }
 }
 
-/// An error and its causes in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// Where a record stands when an attempt at it fails.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Situation {
@@ -86,6 +75,21 @@ pub(super) enum NextStep {
         code: FailureCode,
         status: RetryStatus,
     },
+}
+
+/// How long to keep trying.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most attempts at one record inside one delivery.
+    pub max_attempts: u32,
+    /// A failed attempt at this receive count or later is the last one.
+    pub max_receives: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// The longest wait inside the function; anything longer goes through the queue.
+    pub max_wait: Duration,
+    /// Whether what was malformed the first time is delivered too.
+    pub replay_permanent: bool,
 }
 
 /// Decides how long to keep trying.
@@ -166,7 +170,6 @@ impl Policy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backoff::Backoff;
 
     const POLICY: Policy = Policy::new(Limits {
         max_attempts: 3,

@@ -8,8 +8,9 @@ use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus}
 use crate::ledger::{About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement};
 use crate::message::Message;
 use crate::target::{Delivery, Target};
+use crate::telemetry::{millis, with_causes};
 
-use super::policy::{AttemptFailure, NextStep, Situation, with_causes};
+use super::policy::{AttemptFailure, NextStep, Situation};
 use super::{Outcome, Replay, TimeBox, Verdict};
 
 /// One record that turned out to be a dead letter.
@@ -384,7 +385,7 @@ fn note_retry(work: &Work<'_>, failure: &AttemptFailure, attempt: u32, after: st
         message_id = %work.message.id,
         failure_code = failure.code.as_str(),
         attempt,
-        delay_ms = crate::telemetry::millis(after),
+        delay_ms = millis(after),
         error = failure.reason,
         "attempt failed, trying again"
     );

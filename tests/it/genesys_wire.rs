@@ -1,0 +1,400 @@
+//! What goes over the wire to Genesys Cloud and how its answers are understood, against mockito.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::dead_letter::{InteractionId, InteractionRef};
+use genesys_replay::genesys::{
+    ApiForm, Call, Credentials, Genesys, GenesysClient, GenesysError, Interaction, Outage,
+    RetryMark, RetryStatus, TokenSource,
+};
+use mockito::{Matcher, Mock, Server, ServerGuard};
+use url::Url;
+
+use crate::support::TestResult;
+
+const CONVERSATION: &str = "/api/v2/conversations/c-1";
+const ATTRIBUTES: &str = "/api/v2/conversations/c-1/participants/p-1/attributes";
+const TOKEN: &str = r#"{"access_token":"token-1","token_type":"bearer","expires_in":86400}"#;
+const BODY: &str =
+    r#"{"id":"c-1","participants":[{"id":"p-1","purpose":"customer","attributes":{}}]}"#;
+
+fn client(
+    server: &ServerGuard,
+    form: ApiForm,
+) -> Result<GenesysClient, Box<dyn std::error::Error>> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(5))
+        .build()?;
+    let base = Url::parse(&server.url())?;
+    let credentials = Credentials {
+        client_id: "id".to_owned(),
+        client_secret: "secret".into(),
+    };
+    let tokens = TokenSource::new(http.clone(), &base, credentials, Arc::clone(&clock));
+    Ok(GenesysClient::new(http, base, form, tokens, clock))
+}
+
+fn interaction() -> Result<InteractionRef, &'static str> {
+    Ok(InteractionRef {
+        id: InteractionId::new("c-1").ok_or("id")?,
+        participant: None,
+    })
+}
+
+fn conversation() -> Result<Interaction, &'static str> {
+    Ok(Interaction::Conversation {
+        id: InteractionId::new("c-1").ok_or("id")?,
+        participant: InteractionId::new("p-1").ok_or("id")?,
+    })
+}
+
+const MARK: RetryMark = RetryMark {
+    attempt: 3,
+    status: RetryStatus::Retrying,
+};
+
+async fn tokens(server: &mut ServerGuard) -> Mock {
+    server
+        .mock("POST", "/oauth/token")
+        .with_body(TOKEN)
+        .create_async()
+        .await
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestResult {
+    let mut server = Server::new_async().await;
+    let token = server
+        .mock("POST", "/oauth/token")
+        .match_header("authorization", "Basic aWQ6c2VjcmV0")
+        .match_header("content-type", "application/x-www-form-urlencoded")
+        .match_body("grant_type=client_credentials")
+        .with_body(TOKEN)
+        .expect(1)
+        .create_async()
+        .await;
+    let get = server
+        .mock("GET", CONVERSATION)
+        .match_header("authorization", "Bearer token-1")
+        .with_body(BODY)
+        .expect(20)
+        .create_async()
+        .await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+
+    let found = join_all((0..20).map(|_| client.fetch(&interaction))).await;
+
+    for answer in found {
+        assert_eq!(answer, Ok(conversation()?));
+    }
+    token.assert_async().await;
+    get.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn those_who_wait_for_a_token_share_its_refusal() -> TestResult {
+    let mut server = Server::new_async().await;
+    let token = server
+        .mock("POST", "/oauth/token")
+        .with_status(400)
+        .with_body(r#"{"error":"invalid_client","description":"client not found","error_description":"client not found"}"#)
+        .expect(1)
+        .create_async()
+        .await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+    let answers = join_all((0..20).map(|_| client.fetch(&interaction))).await;
+    let refused = GenesysError::Credentials {
+        call: Call::Token,
+        status: 400,
+        code: Some("invalid_client".to_owned()),
+    };
+    assert!(refused.to_string().contains("wrong region or credentials?"));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer == Err(refused.clone()))
+    );
+    token.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_about_to_expire_is_renewed_before_it_is_used() -> TestResult {
+    let mut server = Server::new_async().await;
+    let token = server
+        .mock("POST", "/oauth/token")
+        .with_body(r#"{"access_token":"brief","token_type":"bearer","expires_in":0}"#)
+        .expect(2)
+        .create_async()
+        .await;
+    server
+        .mock("GET", CONVERSATION)
+        .with_body(BODY)
+        .create_async()
+        .await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+    client.fetch(&interaction).await?;
+    client.fetch(&interaction).await?;
+    token.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once() -> TestResult {
+    let mut server = Server::new_async().await;
+    let token = server
+        .mock("POST", "/oauth/token")
+        .with_body(TOKEN)
+        .expect(2)
+        .create_async()
+        .await;
+    let get = server
+        .mock("GET", CONVERSATION)
+        .with_status(401)
+        .expect(2)
+        .create_async()
+        .await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+    let error = client.fetch(&interaction).await;
+    assert!(
+        matches!(
+            error,
+            Err(GenesysError::Credentials {
+                call: Call::Fetch,
+                status: 401,
+                ..
+            })
+        ),
+        "{error:?}"
+    );
+    token.assert_async().await;
+    get.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conversations_mark_is_a_flat_map_of_strings_and_its_answer_is_empty() -> TestResult {
+    let mut server = Server::new_async().await;
+    tokens(&mut server).await;
+    let patch = server
+        .mock("PATCH", ATTRIBUTES)
+        .match_header("content-type", "application/json")
+        .match_body(Matcher::JsonString(
+            r#"{"attributes":{"system.retryAttempt":"3","system.retryStatus":"retrying"}}"#
+                .to_owned(),
+        ))
+        .with_body("")
+        .create_async()
+        .await;
+    client(&server, ApiForm::Conversations)?
+        .mark(&conversation()?, MARK)
+        .await?;
+    patch.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_interactions_mark_is_nested_and_its_attempt_a_number() -> TestResult {
+    let mut server = Server::new_async().await;
+    tokens(&mut server).await;
+    let get = server
+        .mock("GET", "/api/v2/interactions/c-1")
+        .with_body(r#"{"id":"c-1","state":"completed"}"#)
+        .create_async()
+        .await;
+    let patch = server
+        .mock("PATCH", "/api/v2/interactions/c-1")
+        .match_body(Matcher::JsonString(
+            r#"{"attributes":{"system":{"retryAttempt":3,"retryStatus":"retrying"}}}"#.to_owned(),
+        ))
+        .with_body("{}")
+        .create_async()
+        .await;
+    let client = client(&server, ApiForm::Interactions)?;
+    let found = client.fetch(&interaction()?).await?;
+    client.mark(&found, MARK).await?;
+    get.assert_async().await;
+    patch.assert_async().await;
+    Ok(())
+}
+
+/// What a GET of the conversation makes of each answer, all with `Retry-After: 42`.
+async fn assert_understood(answers: Vec<(usize, &str, GenesysError)>) -> TestResult {
+    let mut server = Server::new_async().await;
+    tokens(&mut server).await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+    for (status, body, expected) in answers {
+        let mock = server
+            .mock("GET", CONVERSATION)
+            .with_status(status)
+            .with_header("Retry-After", "42")
+            .with_body(body)
+            .create_async()
+            .await;
+        assert_eq!(
+            client.fetch(&interaction).await,
+            Err(expected),
+            "{status} {body}"
+        );
+        mock.remove_async().await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
+    let (call, after) = (Call::Fetch, Some(Duration::from_secs(42)));
+    let down = |status| GenesysError::Unavailable {
+        call,
+        problem: Outage::Status(status),
+        after,
+    };
+    let refused = |status, code: Option<&str>| {
+        let code = code.map(str::to_owned);
+        GenesysError::Refused { call, status, code }
+    };
+    let credentials = |status, code: Option<&str>| {
+        let code = code.map(str::to_owned);
+        GenesysError::Credentials { call, status, code }
+    };
+    assert_understood(vec![
+        (404, "{}", GenesysError::NotFound),
+        (429, "", GenesysError::RateLimited { call, after }),
+        (500, "<html>", down(500)),
+        (503, "", down(503)),
+        (408, "", down(408)),
+        (
+            403,
+            r#"{"code":"missing.permissions"}"#,
+            credentials(403, Some("missing.permissions")),
+        ),
+        (302, "", credentials(302, None)),
+        (
+            400,
+            r#"{"code":"bad.request","status":400}"#,
+            refused(400, Some("bad.request")),
+        ),
+        (409, "no json", refused(409, None)),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn a_success_that_makes_no_sense_is_an_outage() -> TestResult {
+    let unreadable = GenesysError::Unavailable {
+        call: Call::Fetch,
+        problem: Outage::Unreadable,
+        after: None,
+    };
+    let bodies = [
+        "",
+        "<html>captive portal</html>",
+        r#"{"participants":[{"id":"#,
+        r#"{"id":"c-1"}"#,
+    ];
+    assert_understood(bodies.map(|body| (200, body, unreadable.clone())).into()).await
+}
+
+#[tokio::test]
+async fn the_token_endpoints_own_rate_limit_is_told_from_wrong_credentials() -> TestResult {
+    let (call, after) = (Call::Token, Some(Duration::from_secs(42)));
+    let credentials = |status, code: Option<&str>| GenesysError::Credentials {
+        call,
+        status,
+        code: code.map(str::to_owned),
+    };
+    for (status, body, expected) in [
+        (
+            400,
+            r#"{"error":"invalid_request","description":"rate limit exceeded; try again later"}"#,
+            GenesysError::RateLimited { call, after },
+        ),
+        (
+            400,
+            r#"{"error":"invalid_request","error_description":"Rate limit exceeded; slow down"}"#,
+            GenesysError::RateLimited { call, after },
+        ),
+        (429, "", GenesysError::RateLimited { call, after }),
+        (
+            400,
+            r#"{"error":"invalid_client"}"#,
+            credentials(400, Some("invalid_client")),
+        ),
+        (401, "", credentials(401, None)),
+        (404, "<html>", credentials(404, None)),
+        (301, "", credentials(301, None)),
+        (
+            502,
+            "",
+            GenesysError::Unavailable {
+                call,
+                problem: Outage::Status(502),
+                after,
+            },
+        ),
+        (
+            200,
+            "<html>",
+            GenesysError::Unavailable {
+                call,
+                problem: Outage::Unreadable,
+                after: None,
+            },
+        ),
+        (
+            200,
+            r#"{"access_token":"x"}"#,
+            GenesysError::Unavailable {
+                call,
+                problem: Outage::Unreadable,
+                after: None,
+            },
+        ),
+    ] {
+        let mut server = Server::new_async().await;
+        server
+            .mock("POST", "/oauth/token")
+            .with_status(status)
+            .with_header("Retry-After", "42")
+            .with_body(body)
+            .create_async()
+            .await;
+        let client = client(&server, ApiForm::Conversations)?;
+        assert_eq!(
+            client.fetch(&interaction()?).await,
+            Err(expected),
+            "{status} {body}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_endless_answer_does_not_fill_the_memory() -> TestResult {
+    let mut server = Server::new_async().await;
+    tokens(&mut server).await;
+    server
+        .mock("GET", CONVERSATION)
+        .with_body("x".repeat(9 * 1024 * 1024))
+        .create_async()
+        .await;
+    let client = client(&server, ApiForm::Conversations)?;
+    let answer = client.fetch(&interaction()?).await;
+    assert!(
+        matches!(
+            answer,
+            Err(GenesysError::Unavailable {
+                problem: Outage::Unreadable,
+                ..
+            })
+        ),
+        "{answer:?}"
+    );
+    Ok(())
+}

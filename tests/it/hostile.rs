@@ -1,0 +1,373 @@
+//! Bad input, and upstreams that are down, slow or talking nonsense: nothing is lost.
+
+use std::time::Duration;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::ledger::{Claim, ClaimRequest, Lease, Ledger, LedgerError, Settlement};
+use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_stand_in::Fault;
+use serde_json::json;
+
+use crate::support::world::{invoke, with_parts};
+use crate::support::{Record, TestResult, World, aws_at, event, sample};
+
+#[tokio::test]
+async fn bad_records_come_back_and_good_ones_beside_them_are_replayed() -> TestResult {
+    let world = World::start().await?;
+    let records = [
+        Record::new("not-json", "<html>"),
+        Record::new("empty", ""),
+        Record::new("no-event", r#"{"hello":"world"}"#),
+        Record::dead_letter("good", "e-1", "c-1"),
+    ];
+    assert_eq!(
+        world.deliver(&records).await?,
+        ["not-json", "empty", "no-event"]
+    );
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_mixed_sample_batch_loses_nothing() -> TestResult {
+    let world = World::start().await?;
+    let batch = serde_json::to_value(sample("mixed-batch.json")?)?;
+    let ids: Vec<_> = batch["Records"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|record| record["messageId"].as_str().map(str::to_owned))
+        .collect();
+    let back = invoke(&world.function()?, batch).await??;
+    assert!(back.iter().all(|id| ids.contains(id)));
+    assert!(
+        !back.is_empty() && back.len() < ids.len(),
+        "{back:?} of {ids:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_batch_is_answered_with_nothing() -> TestResult {
+    let world = World::start().await?;
+    assert!(world.deliver(&[]).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_without_id_stops_the_batch_before_anything_is_touched() -> TestResult {
+    let world = World::start().await?;
+    for id in [json!(null), json!("")] {
+        let mut nameless = Record::dead_letter("x", "e-2", "c-2");
+        nameless.0["messageId"] = id;
+        let records = [Record::dead_letter("m-1", "e-1", "c-1"), nameless];
+        let error = invoke(&world.function()?, event(&records))
+            .await?
+            .err()
+            .ok_or("answered")?;
+        assert!(
+            error.to_string().contains("record 1 of 2 has no messageId"),
+            "{error}"
+        );
+    }
+    let mut nameless = Record::dead_letter("x", "e-2", "c-2");
+    nameless
+        .0
+        .as_object_mut()
+        .and_then(|record| record.remove("messageId"))
+        .ok_or("no id")?;
+    assert!(
+        invoke(&world.function()?, event(&[nameless]))
+            .await?
+            .is_err()
+    );
+    assert!(world.genesys.calls().is_empty());
+    assert!(world.aws.item(&world.key("e-1")).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_message_twice_in_a_batch_is_named_once() -> TestResult {
+    let world = World::start().await?;
+    let record = Record::new("m-1", "not json");
+    assert_eq!(world.deliver(&[record.clone(), record]).await?, ["m-1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_with_nothing_but_an_id_comes_back() -> TestResult {
+    let world = World::start().await?;
+    let bare = json!({ "Records": [{ "messageId": "m-1", "unknown": { "field": [1] } }] });
+    assert_eq!(invoke(&world.function()?, bare).await??, ["m-1"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_of_one_mebibyte_is_replayed_whole() -> TestResult {
+    let world = World::start().await?;
+    let small = Record::dead_letter("m-1", "e-1", "c-1");
+    let body = small.0["body"].as_str().unwrap_or_default();
+    let filler = "x".repeat(1024 * 1024 - body.len() - r#","x":"""#.len());
+    let body = body.replace(
+        r#""replay-name":"kept""#,
+        &format!(r#""replay-name":"kept","x":"{filler}""#),
+    );
+    assert_eq!(body.len(), 1024 * 1024);
+    assert!(
+        world
+            .deliver(&[Record::new("m-1", &body)])
+            .await?
+            .is_empty()
+    );
+    let sent = world.genesys.calls_to("POST", "/targets/");
+    assert!(sent.first().is_some_and(|call| call.body == body));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_the_ledger_nothing_is_called() -> TestResult {
+    let world = World::start().await?;
+    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port();
+    let settings = world.settings();
+    let settings =
+        genesys_replay::config::Settings::from_lookup(|name| settings.get(name).cloned())?;
+    let function =
+        genesys_replay::app::build(settings, &aws_at(&format!("http://127.0.0.1:{port}")))?;
+    let records = [
+        Record::dead_letter("m-1", "e-1", "c-1"),
+        Record::dead_letter("m-2", "e-2", "c-1"),
+    ];
+    assert_eq!(invoke(&function, event(&records)).await??, ["m-1", "m-2"]);
+    assert!(world.genesys.calls().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_genesys_does_the_event_is_kept() -> TestResult {
+    let world = World::start().await?;
+    for (number, fault) in [
+        Fault::on("GET", "/conversations/")
+            .status(200)
+            .body("<html>login</html>"),
+        Fault::on("GET", "/conversations/").status(200).body(""),
+        Fault::on("GET", "/conversations/").truncate(),
+        Fault::on("GET", "/conversations/").close(),
+        Fault::on("GET", "/conversations/")
+            .status(503)
+            .body("<html>"),
+        Fault::on("PATCH", "/attributes").status(502),
+        Fault::on("PATCH", "/attributes").close(),
+        Fault::on("PATCH", "/attributes").status(403),
+        Fault::on("POST", "/oauth/token").status(200).body("<html>"),
+        Fault::on("POST", "/oauth/token").close(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.genesys.revoke_tokens();
+        world.genesys.fault(fault.clone());
+        let (message_id, event_id) = (format!("m-{number}"), format!("e-{number}"));
+        let record = Record::dead_letter(&message_id, &event_id, "c-1");
+        assert_eq!(world.deliver(&[record]).await?, [message_id], "{fault:?}");
+        assert_eq!(world.deliveries(), 0, "{fault:?}");
+        let status = world.aws.attribute(&world.key(&event_id), "Status").await?;
+        assert_eq!(status.as_deref(), Some("DEFERRED"), "{fault:?}");
+        world.genesys.clear_faults();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_the_target_does_the_event_is_kept() -> TestResult {
+    let world = World::start().await?;
+    for (number, fault) in [
+        Fault::on("POST", "/targets/").status(500).body("<html>"),
+        Fault::on("POST", "/targets/").close(),
+        Fault::on("POST", "/targets/").close().act(),
+        Fault::on("POST", "/targets/").status(401),
+        Fault::on("POST", "/targets/")
+            .status(302)
+            .header("Location", "http://127.0.0.1:1/"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        world.genesys.fault(fault.clone());
+        let (message_id, event_id) = (format!("m-{number}"), format!("e-{number}"));
+        let record = Record::dead_letter(&message_id, &event_id, "c-1");
+        assert_eq!(world.deliver(&[record]).await?, [message_id], "{fault:?}");
+        world.genesys.clear_faults();
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_repeated_with_the_same_key() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").close().act().times(1));
+    assert!(
+        world
+            .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
+            .await?
+            .is_empty()
+    );
+    let keys: Vec<_> = world
+        .genesys
+        .calls_to("POST", "/targets/")
+        .iter()
+        .filter_map(|call| call.headers.get("idempotency-key").cloned())
+        .collect();
+    assert_eq!(keys, [world.key("e-1"), world.key("e-1")]);
+    Ok(())
+}
+
+/// A target with a fault in it.
+struct Panics;
+
+impl Target for Panics {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+        assert!(
+            !delivery.payload.contains("boom"),
+            "a fault in this program"
+        );
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_panic_fails_its_own_record_alone() -> TestResult {
+    let world = World::start().await?;
+    let function = world.function()?;
+    let function = with_parts(function, |ledger| ledger, |_| Panics);
+    let records = [
+        Record::dead_letter("m-1", "e-1", "c-1"),
+        Record::dead_letter("m-2", "e-2", "boom"),
+        Record::dead_letter("m-3", "e-3", "c-1"),
+    ];
+    assert_eq!(invoke(&function, event(&records)).await??, ["m-2"]);
+    // The function lives on.
+    assert!(
+        invoke(
+            &function,
+            event(&[Record::dead_letter("m-4", "e-4", "c-1")])
+        )
+        .await??
+        .is_empty()
+    );
+    Ok(())
+}
+
+/// A ledger that fails once an event is claimed.
+struct FailsAfterClaim<L> {
+    inner: L,
+    also_settle: bool,
+}
+
+fn outage() -> LedgerError {
+    LedgerError::Unavailable("throttled".into())
+}
+
+impl<L: Ledger> Ledger for FailsAfterClaim<L> {
+    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        self.inner.claim(request).await
+    }
+    async fn next_attempt(&self, _: &Lease) -> Result<Lease, LedgerError> {
+        Err(outage())
+    }
+    async fn checkpoint(&self, _: &Lease) -> Result<Lease, LedgerError> {
+        Err(outage())
+    }
+    async fn settle(
+        &self,
+        lease: &Lease,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        if self.also_settle {
+            return Err(outage());
+        }
+        self.inner.settle(lease, settlement, now).await
+    }
+}
+
+#[tokio::test]
+async fn what_was_delivered_does_not_come_back_because_the_ledger_fails() -> TestResult {
+    for also_settle in [false, true] {
+        let world = World::start().await?;
+        let function = world.function()?;
+        let function = with_parts(
+            function,
+            |inner| FailsAfterClaim { inner, also_settle },
+            |target| target,
+        );
+        let records = [Record::dead_letter("m-1", "e-1", "c-1")];
+        assert!(
+            invoke(&function, event(&records)).await??.is_empty(),
+            "it would be delivered twice"
+        );
+        assert_eq!(world.deliveries(), 1);
+        let status = world.aws.attribute(&world.key("e-1"), "Status").await?;
+        let expected = if also_settle {
+            "IN_PROGRESS"
+        } else {
+            "COMPLETED"
+        };
+        assert_eq!(status.as_deref(), Some(expected));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_attempt_that_cannot_be_counted_is_not_made() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(503).times(1));
+    let function = world.function()?;
+    let function = with_parts(
+        function,
+        |inner| FailsAfterClaim {
+            inner,
+            also_settle: false,
+        },
+        |target| target,
+    );
+    let records = [Record::dead_letter("m-1", "e-1", "c-1")];
+    assert_eq!(invoke(&function, event(&records)).await??, ["m-1"]);
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_run_side_by_side_within_the_bound() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("MAX_CONCURRENCY", "10");
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").delay(Duration::from_millis(300)));
+    let records: Vec<_> = (0..10)
+        .map(|number| Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1"))
+        .collect();
+    assert!(world.deliver(&records).await?.is_empty());
+    let arrivals: Vec<u64> = world
+        .genesys
+        .calls_to("POST", "/targets/")
+        .iter()
+        .map(|call| call.seq)
+        .collect();
+    let answered = world.genesys.calls_to("PATCH", "/attributes");
+    let first_success = answered
+        .iter()
+        .filter(|call| call.body.contains("replay_successful"))
+        .map(|call| call.seq)
+        .min();
+    assert!(
+        arrivals.iter().all(|seq| Some(*seq) < first_success),
+        "all ten were under way before the first was done: {arrivals:?} {first_success:?}"
+    );
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! The world the tests run in: a local AWS, a stand-in Genesys Cloud, and records to feed in.
+
+mod aws;
+mod record;
+mod runtime_api;
+pub(crate) mod world;
+
+use std::error::Error;
+
+pub(crate) use aws::{LocalAws, config as aws_at};
+pub(crate) use record::{Record, event, sample};
+pub(crate) use runtime_api::{Function, Invocation};
+pub(crate) use world::World;
+
+pub(crate) type TestResult = Result<(), Box<dyn Error>>;

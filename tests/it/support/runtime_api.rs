@@ -1,0 +1,164 @@
+//! Lambda's side of the Runtime API, and the real binary on the other.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+
+use super::LocalAws;
+
+/// The function's program, running.
+pub(crate) struct Function {
+    child: Child,
+    events: mpsc::UnboundedSender<Value>,
+    answers: mpsc::UnboundedReceiver<Invocation>,
+}
+
+/// What the function answered.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    Response(Value),
+    Error(Value),
+}
+
+/// What a finished program printed.
+pub(crate) struct Printed {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+struct Api {
+    events: Mutex<mpsc::UnboundedReceiver<Value>>,
+    answers: mpsc::UnboundedSender<Invocation>,
+}
+
+impl Function {
+    /// Starts the program with these settings and the local AWS.
+    pub(crate) async fn start(
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
+        let (events, waiting) = mpsc::unbounded_channel();
+        let (answered, answers) = mpsc::unbounded_channel();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let api = Arc::new(Api {
+            events: Mutex::new(waiting),
+            answers: answered,
+        });
+        tokio::spawn(serve(listener, api));
+        let child = Command::new(env!("CARGO_BIN_EXE_replay"))
+            .env_clear()
+            .envs(settings)
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "replay")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_ENDPOINT_URL", aws.endpoint())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Self {
+            child,
+            events,
+            answers,
+        })
+    }
+
+    /// Hands over one event and waits for the answer.
+    pub(crate) async fn invoke(&mut self, event: Value) -> Result<Invocation, Box<dyn Error>> {
+        self.events.send(event)?;
+        tokio::select! {
+            answer = self.answers.recv() => answer.ok_or_else(|| "no answer".into()),
+            status = self.child.wait() => Err(format!("the program ended: {}", status?).into()),
+        }
+    }
+
+    /// Waits until the program ends by itself.
+    pub(crate) async fn ended(self) -> Result<(bool, Printed), Box<dyn Error>> {
+        let output = self.child.wait_with_output().await?;
+        Ok((output.status.success(), printed(output)?))
+    }
+
+    /// Ends the program and answers what it printed.
+    pub(crate) async fn end(mut self) -> Result<Printed, Box<dyn Error>> {
+        self.child.start_kill()?;
+        printed(self.child.wait_with_output().await?)
+    }
+}
+
+fn printed(output: std::process::Output) -> Result<Printed, Box<dyn Error>> {
+    Ok(Printed {
+        stdout: String::from_utf8(output.stdout)?,
+        stderr: String::from_utf8(output.stderr)?,
+    })
+}
+
+async fn serve(listener: TcpListener, api: Arc<Api>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let api = Arc::clone(&api);
+        let service = service_fn(move |request| answer(request, Arc::clone(&api)));
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service),
+        );
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    api: Arc<Api>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    if path.ends_with("/invocation/next") {
+        let event = api.events.lock().await.recv().await.unwrap_or_default();
+        let deadline = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            + Duration::from_secs(30);
+        let response = Response::builder()
+            .header("Lambda-Runtime-Aws-Request-Id", "request-1")
+            .header(
+                "Lambda-Runtime-Trace-Id",
+                "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+            )
+            .header(
+                "Lambda-Runtime-Deadline-Ms",
+                deadline.as_millis().to_string(),
+            )
+            .body(Full::from(event.to_string()));
+        return Ok(response.unwrap_or_default());
+    }
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    let value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
+    // The test may have ended.
+    let _ = api.answers.send(if path.ends_with("/response") {
+        Invocation::Response(value)
+    } else {
+        Invocation::Error(value)
+    });
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}

@@ -1,0 +1,160 @@
+//! The function in this process, between the local AWS and the stand-in Genesys Cloud.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use genesys_replay::app::{self, ReplayFunction};
+use genesys_replay::config::Settings;
+use genesys_replay::genesys::{Genesys, GenesysClient};
+use genesys_replay::lambda::{self, BatchError};
+use genesys_replay::ledger::Ledger;
+use genesys_replay::ledger::dynamodb::DynamoDbLedger;
+use genesys_replay::replay::Replay;
+use genesys_replay::target::Target;
+use genesys_replay::target::http::HttpTarget;
+use genesys_stand_in::StandIn;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::Value;
+
+use super::{LocalAws, Record, event};
+
+/// The ids in an answer, in order.
+pub(crate) type Answer = Result<Vec<String>, BatchError>;
+
+/// Everything around one function.
+pub(crate) struct World {
+    pub(crate) aws: LocalAws,
+    pub(crate) genesys: StandIn,
+    settings: BTreeMap<String, String>,
+}
+
+impl World {
+    /// A world whose function waits nowhere and delivers to the stand-in's target.
+    pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+        let aws = LocalAws::start().await?;
+        let genesys = StandIn::builder().start().await?;
+        let mut world = Self {
+            aws,
+            genesys,
+            settings: BTreeMap::new(),
+        };
+        let url = world.genesys.url();
+        for (name, value) in [
+            ("GENESYS_API_BASE_URL", url.as_str()),
+            ("GENESYS_LOGIN_BASE_URL", &url),
+            ("GENESYS_CLIENT_ID", "demo-client"),
+            ("GENESYS_CLIENT_SECRET", "demo-secret"),
+            ("REPLAY_TARGET", &format!("{url}/targets/crm")),
+            ("IDEMPOTENCY_TABLE_NAME", &world.aws.table.clone()),
+            ("BACKOFF_BASE_SECONDS", "0"),
+        ] {
+            world.set(name, value);
+        }
+        Ok(world)
+    }
+
+    /// Changes a setting; an empty value takes it back.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.settings.insert(name.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn settings(&self) -> &BTreeMap<String, String> {
+        &self.settings
+    }
+
+    pub(crate) fn function(&self) -> Result<ReplayFunction, Box<dyn Error>> {
+        let settings = Settings::from_lookup(|name| self.settings.get(name).cloned())?;
+        Ok(app::build(settings, &self.aws.config())?)
+    }
+
+    /// Hands records to a new function and answers the ids that come back.
+    pub(crate) async fn deliver(&self, records: &[Record]) -> Result<Vec<String>, Box<dyn Error>> {
+        Ok(invoke(&self.function()?, event(records)).await??)
+    }
+
+    /// The key of an event that goes to this world's target.
+    pub(crate) fn key(&self, event_id: &str) -> String {
+        let target = self
+            .settings
+            .get("REPLAY_TARGET")
+            .map_or("", String::as_str);
+        format!("{event_id}|{target}")
+    }
+
+    /// The marks that Genesys Cloud has seen, in order, as `attempt status`.
+    pub(crate) fn marks(&self) -> Vec<String> {
+        self.genesys
+            .calls_to("PATCH", "/api/v2/")
+            .iter()
+            .filter_map(|call| {
+                let body: Value = serde_json::from_str(&call.body).ok()?;
+                let flat = &body["attributes"];
+                let nested = &flat["system"];
+                let attempt = flat["system.retryAttempt"]
+                    .as_str()
+                    .map(str::to_owned)
+                    .or_else(|| {
+                        nested["retryAttempt"]
+                            .as_u64()
+                            .map(|number| number.to_string())
+                    })?;
+                let status = flat["system.retryStatus"]
+                    .as_str()
+                    .or_else(|| nested["retryStatus"].as_str())?;
+                Some(format!("{attempt} {status}"))
+            })
+            .collect()
+    }
+
+    /// How often the target was called.
+    pub(crate) fn deliveries(&self) -> usize {
+        self.genesys.calls_to("POST", "/targets/").len()
+    }
+}
+
+/// The function with other parts in place of its ledger and its target.
+pub(crate) fn with_parts<L, T>(
+    function: ReplayFunction,
+    ledger: impl FnOnce(DynamoDbLedger) -> L,
+    target: impl FnOnce(HttpTarget) -> T,
+) -> Replay<L, GenesysClient, T> {
+    Replay {
+        ledger: ledger(function.ledger),
+        target: target(function.target),
+        retry_state: function.retry_state,
+        destination: function.destination,
+        policy: function.policy,
+        max_concurrency: function.max_concurrency,
+        clock: function.clock,
+        random: function.random,
+    }
+}
+
+/// Hands an event to a function, with 30 s to go.
+pub(crate) async fn invoke<L: Ledger, G: Genesys, T: Target>(
+    function: &Replay<L, G, T>,
+    event: Value,
+) -> Result<Answer, Box<dyn Error>> {
+    invoke_within(function, event, Duration::from_secs(30)).await
+}
+
+/// Hands an event to a function with less time to go.
+pub(crate) async fn invoke_within<L: Ledger, G: Genesys, T: Target>(
+    function: &Replay<L, G, T>,
+    event: Value,
+    time: Duration,
+) -> Result<Answer, Box<dyn Error>> {
+    static INVOCATIONS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = INVOCATIONS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let mut context = Context::default();
+    context.request_id = format!("request-{number}");
+    context.deadline =
+        u64::try_from((SystemTime::now().duration_since(UNIX_EPOCH)? + time).as_millis())?;
+    let event = serde_json::from_value(event)?;
+    let answer = lambda::handle(function, LambdaEvent::new(event, context)).await;
+    Ok(answer.map(|answer| {
+        let failures = answer.batch_item_failures.into_iter();
+        failures.map(|failure| failure.item_identifier).collect()
+    }))
+}

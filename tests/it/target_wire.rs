@@ -1,0 +1,144 @@
+//! What goes over the wire to an HTTP target, against mockito and bare sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genesys_replay::clock::SystemClock;
+use genesys_replay::dead_letter::EventId;
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::MessageId;
+use genesys_replay::target::http::HttpTarget;
+use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_stand_in::{Fault, StandIn};
+use mockito::Server;
+use url::Url;
+
+use crate::support::TestResult;
+
+const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
+
+async fn deliver(url: &str) -> Result<Result<(), DeliveryError>, Box<dyn std::error::Error>> {
+    let http = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(1))
+        .build()?;
+    let destination = Destination::Http(Url::parse(url)?);
+    let message_id = MessageId::new("m-1").ok_or("id")?;
+    let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
+    let target = HttpTarget::new(http, Arc::new(SystemClock));
+    Ok(target
+        .deliver(&Delivery {
+            destination: &destination,
+            payload: PAYLOAD,
+            attempt_count: 7,
+            key: &key,
+        })
+        .await)
+}
+
+#[tokio::test]
+async fn the_payload_goes_out_byte_for_byte_with_its_headers() -> TestResult {
+    let mut server = Server::new_async().await;
+    let url = format!("{}/events?tenant=7", server.url());
+    let post = server
+        .mock("POST", "/events?tenant=7")
+        .match_header("content-type", "application/json")
+        .match_header("x-attempt-count", "7")
+        .match_header("x-resubmit-source", "genesys-replay")
+        .match_header("idempotency-key", format!("e-1|{url}").as_str())
+        .match_body(PAYLOAD)
+        .with_status(202)
+        .create_async()
+        .await;
+    deliver(&url).await??;
+    post.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_redirect_is_refused_and_not_followed() -> TestResult {
+    let mut server = Server::new_async().await;
+    let elsewhere = server
+        .mock("POST", "/elsewhere")
+        .expect(0)
+        .create_async()
+        .await;
+    server
+        .mock("POST", "/events")
+        .with_status(307)
+        .with_header("Location", &format!("{}/elsewhere", server.url()))
+        .create_async()
+        .await;
+    let error = deliver(&format!("{}/events", server.url()))
+        .await?
+        .err()
+        .ok_or("accepted")?;
+    assert_eq!(
+        (error.code, error.disposition),
+        (FailureCode::TargetRefused, Disposition::Permanent)
+    );
+    elsewhere.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn retry_after_reaches_policy() -> TestResult {
+    let mut server = Server::new_async().await;
+    server
+        .mock("POST", "/events")
+        .with_status(503)
+        .with_header("Retry-After", "120")
+        .create_async()
+        .await;
+    let error = deliver(&format!("{}/events", server.url()))
+        .await?
+        .err()
+        .ok_or("accepted")?;
+    let after = Some(Duration::from_secs(120));
+    assert_eq!(error.disposition, Disposition::Transient { after });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_answer_says_whether_the_target_may_have_acted() -> TestResult {
+    let stand_in = StandIn::builder().start().await?;
+    stand_in.fault(Fault::on("POST", "/targets/hangs").hang().act());
+    stand_in.fault(Fault::on("POST", "/targets/closes").close());
+    let free_port = std::net::TcpListener::bind(("127.0.0.1", 0))?
+        .local_addr()?
+        .port();
+    for (url, certainty) in [
+        (
+            format!("{}/targets/hangs", stand_in.url()),
+            Certainty::Unknown,
+        ),
+        (
+            format!("{}/targets/closes", stand_in.url()),
+            Certainty::Unknown,
+        ),
+        (format!("http://127.0.0.1:{free_port}/"), Certainty::NotSent),
+    ] {
+        let error = deliver(&url).await?.err().ok_or("accepted")?;
+        assert_eq!(error.certainty, certainty, "{url}");
+        assert_eq!(error.code, FailureCode::TargetUnavailable, "{url}");
+        assert_eq!(
+            error.disposition,
+            Disposition::Transient { after: None },
+            "{url}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_error_does_not_show_the_url() -> TestResult {
+    let error = deliver("http://127.0.0.1:1/events?token=hush")
+        .await?
+        .err()
+        .ok_or("accepted")?;
+    let shown = format!("{error:?} {error}");
+    assert!(!shown.contains("hush"), "{shown}");
+    Ok(())
+}
