@@ -5,18 +5,35 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use reqwest::redirect;
 
+use crate::archive::s3::S3Archive;
 use crate::clock::{Clock, SystemClock, SystemRandom};
 use crate::config::{GenesysSettings, RetryStateSetting, Settings};
 use crate::genesys::{GenesysClient, TokenSource};
 use crate::ledger::dynamodb::DynamoDbLedger;
-use crate::replay::{Policy, Replay, RetryState};
-use crate::target::http::HttpTarget;
+use crate::queue::sqs::SqsQueue;
+use crate::replay::{Breakers, Policy, Ports, Replay, RetryState, Stop};
+use crate::target::aws::{AwsTargets, Clients};
+use crate::target::http::address::GuardedResolver;
+use crate::target::http::{HttpTarget, Reach};
+use crate::target::{QueueUrls, Targets};
 
 /// The replay function with its real adapters.
-pub type ReplayFunction = Replay<DynamoDbLedger, GenesysClient, HttpTarget>;
+pub type ReplayFunction = Replay<RealPorts>;
+
+/// The real adapters.
+#[derive(Clone, Copy, Debug)]
+pub enum RealPorts {}
+
+impl Ports for RealPorts {
+    type Ledger = DynamoDbLedger;
+    type Genesys = GenesysClient;
+    type Target = Targets;
+    type Archive = S3Archive;
+    type Queue = SqsQueue;
+}
 
 /// A connection that is not made by then will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -25,15 +42,45 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// must leave time for the rest of the record within a 30 s invocation.
 const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `DynamoDB` answers in milliseconds: a try that takes this long is lost.
-const LEDGER_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How a client of AWS tries.
+#[derive(Clone, Copy)]
+struct Tries {
+    /// A try that takes this long is lost.
+    each: Duration,
+    /// All tries of one call together.
+    all: Duration,
+    /// How many there are.
+    most: u32,
+}
 
-/// All tries of one write together.
-const LEDGER_TIMEOUT: Duration = Duration::from_secs(6);
+/// `DynamoDB` answers in milliseconds. The SDK's retry is the only one on this hop: every write can
+/// be repeated, and no other layer repeats it.
+const LEDGER: Tries = Tries {
+    each: Duration::from_secs(2),
+    all: Duration::from_secs(6),
+    most: 3,
+};
 
-/// The tries of one write. The SDK's retry is the only one on this hop: every write can be
-/// repeated, and no other layer repeats it.
-const LEDGER_ATTEMPTS: u32 = 3;
+/// As for the ledger; a body of 1 MiB takes longer.
+const ARCHIVE: Tries = Tries {
+    each: Duration::from_secs(5),
+    all: Duration::from_secs(10),
+    most: 3,
+};
+
+/// Changing a visibility timeout is worth little time: without it the queue's own applies.
+const QUEUE: Tries = Tries {
+    each: Duration::from_secs(1),
+    all: Duration::from_secs(2),
+    most: 2,
+};
+
+/// One delivery is one try: the attempts are counted, and policy makes them.
+const TARGET: Tries = Tries {
+    each: HTTP_TIMEOUT,
+    all: HTTP_TIMEOUT,
+    most: 1,
+};
 
 /// Why the clients could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -51,12 +98,16 @@ pub async fn aws() -> SdkConfig {
 /// No TLS roots were found, which no retry repairs: the function must not start.
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let http = reqwest::Client::builder()
+    let mut http = reqwest::Client::builder()
         // A redirect of a delivery could lead anywhere, and one of the API is a wrong host.
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(HTTP_TIMEOUT)
-        .build()?;
+        .timeout(HTTP_TIMEOUT);
+    if settings.reach == Reach::Guarded {
+        http = http.dns_resolver(Arc::new(GuardedResolver));
+    }
+    let http = http.build()?;
+    let patience = settings.limits.max_wait;
     let genesys = |settings: GenesysSettings| {
         let GenesysSettings {
             form,
@@ -65,33 +116,69 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
             credentials,
         } = settings;
         let tokens = TokenSource::new(http.clone(), &login_base, credentials, Arc::clone(&clock));
-        GenesysClient::new(http.clone(), api_base, form, tokens, Arc::clone(&clock))
+        let http = http.clone();
+        GenesysClient::new(http, api_base, form, tokens, patience, Arc::clone(&clock))
     };
     let retry_state = match settings.retry_state {
         RetryStateSetting::Required(it) => RetryState::Required(genesys(it)),
         RetryStateSetting::BestEffort(it) => RetryState::BestEffort(genesys(it)),
         RetryStateSetting::Off => RetryState::Off,
     };
-    let dynamodb = aws_sdk_dynamodb::Client::from_conf(
-        aws_sdk_dynamodb::config::Builder::from(aws)
-            .retry_config(RetryConfig::standard().with_max_attempts(LEDGER_ATTEMPTS))
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .connect_timeout(CONNECT_TIMEOUT)
-                    .operation_attempt_timeout(LEDGER_ATTEMPT_TIMEOUT)
-                    .operation_timeout(LEDGER_TIMEOUT)
-                    .build(),
-            )
-            .build(),
-    );
+    let dynamodb = aws_sdk_dynamodb::Client::new(&with_tries(aws, LEDGER));
+    let archive = settings.archive.map(|archive| {
+        // Local stacks know buckets by path only; AWS knows them by either.
+        let config = aws_sdk_s3::config::Builder::from(&with_tries(aws, ARCHIVE))
+            .force_path_style(aws.endpoint_url().is_some())
+            .build();
+        let client = aws_sdk_s3::Client::from_conf(config);
+        S3Archive::new(client, archive.bucket, archive.prefix)
+    });
     Ok(Replay {
         ledger: DynamoDbLedger::new(dynamodb, settings.table, settings.remember),
         retry_state,
-        target: HttpTarget::new(http.clone(), Arc::clone(&clock)),
+        target: Targets {
+            http: HttpTarget::new(http.clone(), settings.reach, Arc::clone(&clock)),
+            aws: targets(with_tries(aws, TARGET)),
+        },
+        archive,
+        queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_tries(aws, QUEUE))),
         destination: settings.target,
         policy: Policy::new(settings.limits),
+        breakers: Breakers::default(),
+        stop: Stop::default(),
         max_concurrency: settings.max_concurrency,
         clock,
         random: Arc::new(SystemRandom),
     })
+}
+
+fn targets(aws: SdkConfig) -> AwsTargets {
+    AwsTargets::new(Box::new(move |region| {
+        let aws = aws
+            .to_builder()
+            .region(Region::new(region.to_owned()))
+            .build();
+        let sqs = aws_sdk_sqs::Client::new(&aws);
+        Clients {
+            lambda: aws_sdk_lambda::Client::new(&aws),
+            queue_urls: QueueUrls::new(sqs.clone()),
+            sqs,
+            sns: aws_sdk_sns::Client::new(&aws),
+            step_functions: aws_sdk_sfn::Client::new(&aws),
+            event_bridge: aws_sdk_eventbridge::Client::new(&aws),
+        }
+    }))
+}
+
+fn with_tries(aws: &SdkConfig, tries: Tries) -> SdkConfig {
+    aws.to_builder()
+        .retry_config(RetryConfig::standard().with_max_attempts(tries.most))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .operation_attempt_timeout(tries.each)
+                .operation_timeout(tries.all)
+                .build(),
+        )
+        .build()
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +29,26 @@ impl Timestamp {
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
+    }
+
+    /// From RFC 3339, as [`Display`](fmt::Display) writes it; `None` when it is something else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        u64::try_from(moment.unix_timestamp_nanos() / 1_000_000)
+            .ok()
+            .map(Self)
+    }
+
+    /// Compact and fit for an object key: `20260725T172000250Z`.
+    #[must_use]
+    pub fn compact(self) -> String {
+        const FORMAT: &[BorrowedFormatItem<'_>] =
+            format_description!("[year][month][day]T[hour][minute][second][subsecond digits:3]Z");
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .ok()
+            .and_then(|moment| moment.format(FORMAT).ok())
+            .unwrap_or_else(|| self.0.to_string())
     }
 
     /// How long it is from `earlier` to here; zero when `earlier` is later.
@@ -107,6 +129,14 @@ mod tests {
             Timestamp::from_millis(u64::MAX).to_string(),
             u64::MAX.to_string()
         );
+    }
+
+    #[test]
+    fn a_timestamp_is_read_back_and_written_for_keys() {
+        let moment = Timestamp::from_millis(1_785_000_000_250);
+        assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
+        assert_eq!(Timestamp::parse("yesterday"), None);
+        assert_eq!(moment.compact(), "20260725T172000250Z");
     }
 
     #[test]

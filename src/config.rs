@@ -10,11 +10,17 @@ use reader::Reader;
 use url::Url;
 
 use crate::backoff::Backoff;
-use crate::destination::{Destination, LONGEST, ReplayTarget};
+use crate::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use crate::replay::Limits;
+use crate::target::http::Reach;
+use crate::target::http::address::names_refused;
 
 /// Every variable that is read.
 pub const VARIABLES: &[&str] = &[
+    "ALLOWED_TARGETS",
+    "ALLOW_LINK_LOCAL_TARGETS",
+    "ARCHIVE_BUCKET",
+    "ARCHIVE_PREFIX",
     "AWS_LAMBDA_LOG_LEVEL",
     "BACKOFF_BASE_SECONDS",
     "BACKOFF_MAX_SECONDS",
@@ -47,12 +53,25 @@ pub struct Settings {
     pub remember: Duration,
     /// Where events are delivered.
     pub target: ReplayTarget,
+    /// Whether HTTP targets may have link-local addresses.
+    pub reach: Reach,
+    /// Where what must not be replayed is kept.
+    pub archive: Option<ArchiveSettings>,
     /// How long to keep trying.
     pub limits: Limits,
     /// How many records of a batch are in flight at once.
     pub max_concurrency: usize,
     /// The least severe level that is logged.
     pub log_level: tracing::Level,
+}
+
+/// A place in S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// The bucket.
+    pub bucket: String,
+    /// What every object key begins with.
+    pub prefix: String,
 }
 
 /// The setting `RETRY_STATE`.
@@ -105,6 +124,12 @@ impl Settings {
                 u64::from(reader.number("IDEMPOTENCY_TTL_DAYS", 15, 15..=3_650)) * 24 * 3_600,
             ),
             target: target(&mut reader),
+            reach: reader.choice(
+                "ALLOW_LINK_LOCAL_TARGETS",
+                Reach::Guarded,
+                &[("true", Reach::Anywhere), ("false", Reach::Guarded)],
+            ),
+            archive: archive(&mut reader),
             limits: Limits {
                 max_attempts: reader.number("MAX_ATTEMPTS", 3, 1..=100),
                 max_receives: reader.number("MAX_RECEIVES", 10, 1..=1_000),
@@ -142,7 +167,7 @@ impl Settings {
         let genesys = self.retry_state.genesys();
         let target = match &self.target {
             ReplayTarget::Fixed(Destination::Http(url)) => Some(url),
-            ReplayTarget::Fixed(_) | ReplayTarget::Original => None,
+            ReplayTarget::Fixed(_) | ReplayTarget::Original(_) => None,
         };
         [
             ("REPLAY_TARGET", target),
@@ -220,24 +245,88 @@ fn table(reader: &mut Reader<'_>) -> String {
     table
 }
 
+fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {
+    const BUCKET: &str = "ARCHIVE_BUCKET";
+    let prefix = reader
+        .text("ARCHIVE_PREFIX")
+        .unwrap_or_else(|| "dlq/archives/".to_owned());
+    // Event types and ids are cut to 200 bytes each; S3's keys end at 1,024.
+    if prefix.len() > 256 || prefix.starts_with('/') || !prefix.is_ascii() {
+        reader.problem(
+            "ARCHIVE_PREFIX",
+            "must be at most 256 ASCII characters and not start with a slash",
+        );
+    }
+    let bucket = reader.text(BUCKET)?;
+    let fits = (3..=255).contains(&bucket.len())
+        && bucket
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+    if !fits {
+        reader.problem(BUCKET, "is not the name of an S3 bucket");
+    }
+    Some(ArchiveSettings { bucket, prefix })
+}
+
+fn allowed_targets(reader: &mut Reader<'_>) -> AllowedTargets {
+    const NAME: &str = "ALLOWED_TARGETS";
+    let Some(text) = reader.text(NAME) else {
+        return AllowedTargets::Any;
+    };
+    let patterns: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pattern| !pattern.is_empty())
+        .collect();
+    if patterns
+        .iter()
+        .any(|pattern| *pattern != "*" && !pattern.starts_with("arn:"))
+    {
+        reader.problem(
+            NAME,
+            "must be patterns of ARNs such as arn:aws:lambda:*:*:function:crm-*, comma-separated",
+        );
+    }
+    AllowedTargets::only(patterns)
+}
+
 fn target(reader: &mut Reader<'_>) -> ReplayTarget {
     const NAME: &str = "REPLAY_TARGET";
+    let allowed = allowed_targets(reader);
     match reader.text(NAME).as_deref() {
-        None | Some("original") => ReplayTarget::Original,
+        None | Some("original") => ReplayTarget::Original(allowed),
+        Some(arn) if arn.starts_with("arn:") => {
+            let destination = Destination::of_arn(arn);
+            if matches!(destination, Destination::Unsupported(_)) || arn.len() > LONGEST {
+                reader.problem(
+                    NAME,
+                    "is not the ARN of a Lambda function, SQS queue, SNS topic, Step Functions state machine or event bus",
+                );
+            }
+            ReplayTarget::Fixed(destination)
+        }
         Some("none") => ReplayTarget::Fixed(Destination::None),
         Some(text) => match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "https" | "http") && text.len() <= LONGEST => {
                 if !url.username().is_empty() || url.password().is_some() {
                     reader.problem(NAME, "must not carry a user or a password");
                 }
+                if names_refused(&url)
+                    && reader.text("ALLOW_LINK_LOCAL_TARGETS").as_deref() != Some("true")
+                {
+                    reader.problem(
+                        NAME,
+                        "is a link-local or metadata address; set ALLOW_LINK_LOCAL_TARGETS=true if that is meant",
+                    );
+                }
                 ReplayTarget::Fixed(Destination::Http(url))
             }
             Ok(_) | Err(_) => {
                 reader.problem(
                     NAME,
-                    "must be 'original', 'none' or an https:// URL of at most 1024 bytes",
+                    "must be 'original', 'none', an ARN, or an https:// URL of at most 1024 bytes",
                 );
-                ReplayTarget::Original
+                ReplayTarget::Original(allowed)
             }
         },
     }

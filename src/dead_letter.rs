@@ -1,18 +1,25 @@
 //! What a raw message turns out to be.
 //!
-//! One file per shape, each recognising its own; [`open`] asks them in order. A shape that is not
-//! there yet is added as one more file and one more line in `open`.
+//! One file per origin, each recognising its own shapes; [`open`] asks them in order.
 
 mod event_bridge;
+mod event_bus;
 mod genesys_event;
 mod json;
+mod lambda;
+mod sns;
 mod tutorial;
+mod webhook;
+mod wrapper;
 
 use std::borrow::Cow;
 
+pub use event_bridge::failure_of;
+use genesys_event::InnerEvent;
 pub use genesys_event::{InteractionId, InteractionRef};
+use json::Body;
 
-use crate::failure::OriginalFailure;
+use crate::failure::{FailureCode, OriginalFailure};
 use crate::message::Message;
 
 /// The longest event id that is used as a key, in bytes; longer ones fall back to the message id.
@@ -27,10 +34,42 @@ pub struct DeadLetter<'m> {
     pub event_type: Option<String>,
     /// The interaction to mark, for events that belong to one.
     pub interaction: Option<InteractionRef>,
+    /// Whether the event only tells of a mark that this function has written.
+    pub own_echo: bool,
     /// What is delivered, byte for byte.
     pub payload: Cow<'m, str>,
     /// What is known of the delivery that failed.
     pub failure: OriginalFailure,
+}
+
+impl<'m> DeadLetter<'m> {
+    fn new(event: InnerEvent, payload: &'m str, failure: OriginalFailure) -> Self {
+        let InnerEvent {
+            id,
+            event_type,
+            interaction,
+            own_echo,
+        } = event;
+        Self {
+            event_id: id,
+            event_type,
+            interaction,
+            own_echo,
+            payload: Cow::Borrowed(payload),
+            failure,
+        }
+    }
+
+    fn into_owned(self) -> DeadLetter<'static> {
+        DeadLetter {
+            event_id: self.event_id,
+            event_type: self.event_type,
+            interaction: self.interaction,
+            own_echo: self.own_echo,
+            payload: Cow::Owned(self.payload.into_owned()),
+            failure: self.failure,
+        }
+    }
 }
 
 /// An event's own id: printable ASCII without spaces, short enough for a key and a header.
@@ -60,11 +99,17 @@ impl EventId {
 pub enum Opened<'m> {
     /// An event to be replayed.
     DeadLetter(Box<DeadLetter<'m>>),
-    /// No shape fits: kept for a person to look at, never dropped.
+    /// Nothing that can be replayed: kept for a person to look at, never dropped.
     NotAnEvent(NotAnEvent),
 }
 
-/// Why a message is not an event.
+impl<'m> From<DeadLetter<'m>> for Opened<'m> {
+    fn from(letter: DeadLetter<'m>) -> Self {
+        Self::DeadLetter(Box::new(letter))
+    }
+}
+
+/// Why a message cannot be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnEvent {
     /// There is nothing in it.
@@ -76,23 +121,84 @@ pub enum NotAnEvent {
     /// It can be read, but nothing in it says that it is an event.
     #[error("the message body is JSON of no known shape and carries no EventBridge attributes")]
     UnknownShape,
+    /// Envelopes within envelopes, deeper than anyone sends them.
+    #[error("the message is an SNS notification nested too deep")]
+    NestedTooDeep,
+    /// A wrapper around nothing.
+    #[error("the dead-letter wrapper has no originalEvent")]
+    EmptyWrapper,
+    /// A custom event bus reports failed events by id only.
+    #[error("the custom event bus tells the ids of the failed events, not the events")]
+    CustomBusRecord,
+    /// An event bus could not use the key of an encrypted event.
+    #[error("the event bus could not decrypt the event; its body is ciphertext")]
+    Encrypted,
 }
+
+impl NotAnEvent {
+    /// The stable name of the failure.
+    #[must_use]
+    pub const fn failure_code(self) -> FailureCode {
+        match self {
+            Self::Empty | Self::NotJson | Self::UnknownShape | Self::NestedTooDeep => {
+                FailureCode::NotAnEvent
+            }
+            Self::EmptyWrapper | Self::CustomBusRecord | Self::Encrypted => FailureCode::NoPayload,
+        }
+    }
+}
+
+/// A body with what is known around it.
+struct Envelope<'m> {
+    text: &'m str,
+    body: Body<'m>,
+    message: &'m Message,
+    /// How many envelopes are around it already.
+    depth: u8,
+}
+
+impl Envelope<'_> {
+    /// The text of a message attribute that is about this body: not about one inside another.
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.message
+            .attribute(name)
+            .filter(|value| self.depth == 0 && !value.is_empty())
+    }
+}
+
+/// The shapes, in the order in which they are asked: the more a shape says of itself, the earlier.
+const SHAPES: &[for<'m> fn(&Envelope<'m>) -> Option<Opened<'m>>] = &[
+    event_bus::open_custom_bus_record,
+    event_bridge::open_dead_letter,
+    lambda::open_destination_record,
+    lambda::open_function_dead_letter,
+    sns::open_notification,
+    wrapper::open_wrapper,
+    event_bridge::open_event,
+    webhook::open_webhook,
+    tutorial::open_interaction,
+    event_bus::open_encrypted_event,
+    event_bridge::open_marked_body,
+];
 
 /// Finds out what a message is. Never fails: what is not understood is [`Opened::NotAnEvent`].
 #[must_use]
 pub fn open(message: &Message) -> Opened<'_> {
-    let body = json::Body::read(&message.body);
-    event_bridge::open_dead_letter(message, &body)
-        .or_else(|| event_bridge::open_event(message, &body))
-        .or_else(|| tutorial::open_interaction(message, &body))
-        .map_or_else(
-            || {
-                Opened::NotAnEvent(match body {
-                    json::Body::Empty => NotAnEvent::Empty,
-                    json::Body::NotJson => NotAnEvent::NotJson,
-                    json::Body::Object(_) | json::Body::OtherJson => NotAnEvent::UnknownShape,
-                })
-            },
-            |letter| Opened::DeadLetter(Box::new(letter)),
-        )
+    open_envelope(&Envelope {
+        text: &message.body,
+        body: Body::read(&message.body),
+        message,
+        depth: 0,
+    })
+}
+
+fn open_envelope<'m>(envelope: &Envelope<'m>) -> Opened<'m> {
+    SHAPES
+        .iter()
+        .find_map(|open| open(envelope))
+        .unwrap_or(Opened::NotAnEvent(match envelope.body {
+            Body::Empty => NotAnEvent::Empty,
+            Body::NotJson => NotAnEvent::NotJson,
+            Body::Object(_) | Body::OtherJson => NotAnEvent::UnknownShape,
+        }))
 }

@@ -1,26 +1,54 @@
 //! Where an event is delivered.
 
+mod allowed;
+mod arn;
+
 use std::fmt;
 
 use url::Url;
+
+pub use allowed::AllowedTargets;
+pub use arn::Arn;
 
 /// The longest ARN or URL that is taken as a destination, in bytes: the ledger's key holds it, and
 /// `DynamoDB` keys end at 2,048 bytes.
 pub const LONGEST: usize = 1024;
 
 /// The setting `REPLAY_TARGET`: where the events of this function go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ReplayTarget {
-    /// Each event to the target that did not take it the first time.
-    Original,
+    /// Each event to the target that did not take it the first time, if it is allowed: a dead
+    /// letter comes from outside and could name any.
+    Original(AllowedTargets),
     /// Every event to the same place.
     Fixed(Destination),
+}
+
+impl ReplayTarget {
+    /// Where an event goes whose dead letter came from `queue_arn` and names `target_arn`.
+    #[must_use]
+    pub fn destination(&self, target_arn: Option<&str>, queue_arn: Option<&str>) -> Destination {
+        match self {
+            Self::Fixed(destination) => destination.clone(),
+            Self::Original(allowed) => match target_arn {
+                Some(arn) if !arn.is_empty() && arn.len() <= LONGEST => {
+                    // Sent back to where it came from, it would come again for ever.
+                    if allowed.contains(arn) && queue_arn != Some(arn) {
+                        Destination::of_arn(arn)
+                    } else {
+                        Destination::NotAllowed(arn.to_owned())
+                    }
+                }
+                Some(_) | None => Destination::Missing,
+            },
+        }
+    }
 }
 
 impl fmt::Display for ReplayTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Original => f.write_str("original"),
+            Self::Original(_) => f.write_str("original"),
             Self::Fixed(destination) => destination.fmt(f),
         }
     }
@@ -33,21 +61,39 @@ pub enum Destination {
     None,
     /// An HTTP endpoint.
     Http(Url),
+    /// A Lambda function.
+    Lambda(Arn),
+    /// An SQS queue.
+    Sqs(Arn),
+    /// An SNS topic.
+    Sns(Arn),
+    /// A Step Functions state machine.
+    StateMachine(Arn),
+    /// An event bus.
+    EventBus(Arn),
     /// A target that this function cannot deliver to, by its ARN.
     Unsupported(String),
+    /// A target that the settings do not allow, by its ARN.
+    NotAllowed(String),
     /// The dead letter does not say where it was going.
     Missing,
 }
 
 impl Destination {
-    /// Reads the `TARGET_ARN` of a dead letter.
+    /// The destination that an ARN names.
     #[must_use]
-    pub fn of_dead_letter(target_arn: Option<&str>) -> Self {
-        match target_arn {
-            Some(arn) if !arn.is_empty() && arn.len() <= LONGEST => {
-                Self::Unsupported(arn.to_owned())
-            }
-            Some(_) | None => Self::Missing,
+    pub fn of_arn(text: &str) -> Self {
+        let Some(arn) = Arn::parse(text) else {
+            return Self::Unsupported(text.to_owned());
+        };
+        let resource = arn.resource();
+        match arn.service() {
+            "lambda" if resource.starts_with("function:") => Self::Lambda(arn),
+            "sqs" => Self::Sqs(arn),
+            "sns" => Self::Sns(arn),
+            "states" if resource.starts_with("stateMachine:") => Self::StateMachine(arn),
+            "events" if resource.starts_with("event-bus/") => Self::EventBus(arn),
+            _ => Self::Unsupported(text.to_owned()),
         }
     }
 
@@ -57,7 +103,12 @@ impl Destination {
         match self {
             Self::None => "none",
             Self::Http(url) => url.as_str(),
-            Self::Unsupported(arn) => arn,
+            Self::Lambda(arn)
+            | Self::Sqs(arn)
+            | Self::Sns(arn)
+            | Self::StateMachine(arn)
+            | Self::EventBus(arn) => arn.as_str(),
+            Self::Unsupported(arn) | Self::NotAllowed(arn) => arn,
             Self::Missing => "unknown",
         }
     }
@@ -66,17 +117,19 @@ impl Destination {
 impl fmt::Display for Destination {
     /// For people: a URL without user, password, query and fragment, where secrets may stand.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Http(url) => {
-                let host = url.host_str().unwrap_or_default();
-                write!(f, "{}://{host}", url.scheme())?;
-                if let Some(port) = url.port() {
-                    write!(f, ":{port}")?;
-                }
-                f.write_str(url.path())
-            }
-            Self::None | Self::Unsupported(_) | Self::Missing => f.write_str(self.key_part()),
+        let Self::Http(url) = self else {
+            return f.write_str(self.key_part());
+        };
+        write!(
+            f,
+            "{}://{}",
+            url.scheme(),
+            url.host_str().unwrap_or_default()
+        )?;
+        if let Some(port) = url.port() {
+            write!(f, ":{port}")?;
         }
+        f.write_str(url.path())
     }
 }
 
@@ -89,6 +142,8 @@ impl fmt::Debug for Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const LAMBDA: &str = "arn:aws:lambda:eu-west-1:271828182845:function:crm-sync";
 
     #[test]
     fn is_shown_without_what_may_be_secret() {
@@ -105,16 +160,83 @@ mod tests {
     }
 
     #[test]
+    fn an_arn_names_a_destination_that_can_be_called_or_not() {
+        let kind = |arn: &str| match Destination::of_arn(arn) {
+            Destination::Lambda(_) => "lambda",
+            Destination::Sqs(_) => "sqs",
+            Destination::Sns(_) => "sns",
+            Destination::StateMachine(_) => "states",
+            Destination::EventBus(_) => "bus",
+            Destination::Unsupported(_) => "unsupported",
+            Destination::None
+            | Destination::Http(_)
+            | Destination::NotAllowed(_)
+            | Destination::Missing => "none",
+        };
+        for (arn, expected) in [
+            (LAMBDA, "lambda"),
+            (
+                "arn:aws:lambda:eu-west-1:271828182845:function:crm-sync:$LATEST",
+                "lambda",
+            ),
+            ("arn:aws-cn:sqs:cn-north-1:271828182845:orders.fifo", "sqs"),
+            ("arn:aws:sns:eu-west-1:271828182845:topic", "sns"),
+            (
+                "arn:aws:states:eu-west-1:271828182845:stateMachine:flow",
+                "states",
+            ),
+            (
+                "arn:aws:events:eu-west-1:271828182845:event-bus/other",
+                "bus",
+            ),
+            (
+                "arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c",
+                "unsupported",
+            ),
+            (
+                "arn:aws:states:eu-west-1:271828182845:execution:flow:1",
+                "unsupported",
+            ),
+            (
+                "arn:aws:kinesis:eu-west-1:271828182845:stream/s",
+                "unsupported",
+            ),
+            ("not an arn", "unsupported"),
+        ] {
+            assert_eq!(kind(arn), expected, "{arn}");
+        }
+    }
+
+    #[test]
     fn a_dead_letter_without_a_usable_target_names_none() {
-        assert_eq!(Destination::of_dead_letter(None), Destination::Missing);
-        assert_eq!(Destination::of_dead_letter(Some("")), Destination::Missing);
-        let long = format!(
-            "arn:aws:lambda:eu-west-1:1:function:{}",
-            "x".repeat(LONGEST)
-        );
+        let target = ReplayTarget::Original(AllowedTargets::Any);
+        assert_eq!(target.destination(None, None), Destination::Missing);
+        assert_eq!(target.destination(Some(""), None), Destination::Missing);
+        let long = format!("{LAMBDA}{}", "x".repeat(LONGEST));
+        assert_eq!(target.destination(Some(&long), None), Destination::Missing);
+    }
+
+    #[test]
+    fn a_target_that_is_not_allowed_is_no_destination() {
+        let only = |patterns: &[&str]| {
+            ReplayTarget::Original(AllowedTargets::only(patterns.iter().copied()))
+        };
+        let refused = Destination::NotAllowed(LAMBDA.to_owned());
+        let pattern = "arn:aws:lambda:*:*:function:crm-*";
+        assert!(matches!(
+            only(&[pattern]).destination(Some(LAMBDA), None),
+            Destination::Lambda(_)
+        ));
         assert_eq!(
-            Destination::of_dead_letter(Some(&long)),
-            Destination::Missing
+            only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), None),
+            refused
+        );
+        assert_eq!(only(&[]).destination(Some(LAMBDA), None), refused);
+        let any = ReplayTarget::Original(AllowedTargets::Any);
+        assert_eq!(
+            any.destination(Some(LAMBDA), Some(LAMBDA)),
+            refused,
+            "its own queue"
         );
     }
 }

@@ -3,6 +3,7 @@
 mod client;
 mod conversations;
 mod interactions;
+mod rate_limit;
 mod token;
 
 use std::future::Future;

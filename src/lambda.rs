@@ -8,11 +8,8 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::clock::Timestamp;
-use crate::genesys::Genesys;
-use crate::ledger::Ledger;
 use crate::message::{Message, MessageId};
-use crate::replay::{Counts, Handled, Invocation, Replay};
-use crate::target::Target;
+use crate::replay::{Counts, Handled, Invocation, Ports, Replay};
 use crate::telemetry;
 
 /// A batch that cannot be answered.
@@ -44,8 +41,8 @@ impl From<BatchError> for Diagnostic {
 ///
 /// # Errors
 /// [`BatchError`] before anything is touched; never because records failed, not even all of them.
-pub async fn handle<L: Ledger, G: Genesys, T: Target>(
-    replay: &Replay<L, G, T>,
+pub async fn handle<P: Ports>(
+    replay: &Replay<P>,
     event: LambdaEvent<SqsEvent>,
 ) -> Result<SqsBatchResponse, BatchError> {
     let span = tracing::info_span!(
@@ -88,6 +85,14 @@ fn message(record: SqsMessage) -> Option<Message> {
     Some(Message {
         id: MessageId::new(record.message_id?)?,
         body: record.body.unwrap_or_default(),
+        receipt_handle: record.receipt_handle,
+        queue_arn: record.event_source_arn,
+        group: record.attributes.get("MessageGroupId").cloned(),
+        sent_at: record
+            .attributes
+            .get("SentTimestamp")
+            .and_then(|sent| sent.parse().ok())
+            .map(Timestamp::from_millis),
         receive_count: record
             .attributes
             .get("ApproximateReceiveCount")

@@ -6,6 +6,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
+use sha2::{Digest, Sha256};
+
 use crate::clock::Timestamp;
 use crate::dead_letter::EventId;
 use crate::destination::Destination;
@@ -26,6 +28,16 @@ impl EventKey {
     ) -> Self {
         let id = event_id.map_or(message_id.as_str(), EventId::as_str);
         Self(format!("{id}|{}", destination.key_part()))
+    }
+
+    /// A name for services that tell repetitions by one: 64 hexadecimal digits.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        Sha256::digest(self.0.as_bytes())
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 0xf])
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect()
     }
 
     /// The key's text: printable ASCII, fit for an HTTP header.
@@ -52,8 +64,21 @@ pub struct ClaimRequest<'a> {
     pub now: Timestamp,
     /// When the claim ends by itself: just after the invocation's deadline.
     pub lease_until: Timestamp,
+    /// What else than open events may be taken up again.
+    pub reopen: Reopen,
     /// Kept beside the claim for people.
     pub about: About<'a>,
+}
+
+/// Which finished events a claim may take up again. A completed one never is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopen {
+    /// None.
+    Nothing,
+    /// Those given up with nowhere to archive them, since there is an archive now.
+    Failed,
+    /// Those and the archived: an operator has sent the event again.
+    FailedAndArchived,
 }
 
 /// What the ledger keeps of an event for people to read.
@@ -80,6 +105,8 @@ pub struct Lease {
     pub attempt: u32,
     /// The attempt that the target accepted, when only the bookkeeping is left.
     pub delivered: Option<u32>,
+    /// When the event was first claimed.
+    pub first_seen: Timestamp,
 }
 
 impl Lease {
@@ -108,6 +135,8 @@ pub enum Claim {
 pub enum Settlement {
     /// Delivered; the code names what is missing all the same, if anything is.
     Completed(Option<FailureCode>),
+    /// Given up and archived.
+    Archived(FailureCode),
     /// Given up, and nowhere to archive it.
     Failed(FailureCode),
     /// To be tried again by whoever comes next.
@@ -131,7 +160,8 @@ pub enum LedgerError {
 /// [`LedgerError::LeaseLost`] when the event is no longer held by it. Repeating a write with the same
 /// lease changes nothing, so an implementation may retry after a lost answer.
 pub trait Ledger: Send + Sync {
-    /// Takes an event that is new, was deferred, or whose lease has ended; counts one attempt.
+    /// Takes an event that is new, was deferred, whose lease has ended, or that may be reopened;
+    /// counts one attempt.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`]; a claim that is refused is no error.

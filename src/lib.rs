@@ -1,12 +1,13 @@
 //! Drains the dead-letter queue of a Genesys Cloud → `EventBridge` integration.
 //!
 //! Dependencies point inward: the pure core (what a dead letter is, what a failure means, how long
-//! to wait) knows nothing of the ports; the ports ([`ledger`], [`genesys`], [`target`]) are traits
-//! with their adapters in the folder of the same name; the use case ([`replay`]) sees ports only;
+//! to wait) knows nothing of the ports; the ports ([`ledger`], [`genesys`], [`target`],
+//! [`archive`], [`queue`]) are traits with their adapters in the folder of the same name; the use case ([`replay`]) sees ports only;
 //! the edge ([`lambda`]) translates; [`app`] alone builds clients and [`config`] alone reads the
 //! environment. `docs/ARCHITECTURE.md` walks one dead letter through the code.
 
 pub mod app;
+pub mod archive;
 pub mod backoff;
 pub mod clock;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod genesys;
 pub mod lambda;
 pub mod ledger;
 pub mod message;
+pub mod queue;
 pub mod replay;
 pub mod retry_after;
 pub mod target;

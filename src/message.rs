@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::clock::Timestamp;
+
 /// The id that SQS gave a message: never empty, since an empty id in the answer would make Lambda
 /// return the whole batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +38,14 @@ pub struct Message {
     pub id: MessageId,
     /// The body, byte for byte as it stood in the queue.
     pub body: String,
+    /// The handle of this receipt; needed to change how long the message stays away.
+    pub receipt_handle: Option<String>,
+    /// The ARN of the queue it came from.
+    pub queue_arn: Option<String>,
+    /// Its message group, in a FIFO queue.
+    pub group: Option<String>,
+    /// When it was put on the queue.
+    pub sent_at: Option<Timestamp>,
     /// How often SQS has handed it out, this time included; at least 1.
     pub receive_count: u32,
     /// The message attributes that carry a text value, whatever data type they claim.
@@ -43,6 +53,35 @@ pub struct Message {
 }
 
 impl Message {
+    /// A message of which nothing but its body is known, received for the first time.
+    #[must_use]
+    pub fn new(id: MessageId, body: String) -> Self {
+        Self {
+            id,
+            body,
+            receipt_handle: None,
+            queue_arn: None,
+            group: None,
+            sent_at: None,
+            receive_count: 1,
+            attributes: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it came from a FIFO queue, whose groups are handled in order.
+    #[must_use]
+    pub fn is_fifo(&self) -> bool {
+        self.queue_arn
+            .as_deref()
+            .is_some_and(|arn| arn.strip_suffix(".fifo").is_some())
+    }
+
+    /// The plan by which an operator sent it again, if one did.
+    #[must_use]
+    pub fn replay_plan(&self) -> Option<&str> {
+        self.attribute("ReplayPlan").filter(|plan| !plan.is_empty())
+    }
+
     /// The text of a message attribute.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
@@ -58,6 +97,6 @@ impl fmt::Debug for Message {
             .field("body_bytes", &self.body.len())
             .field("receive_count", &self.receive_count)
             .field("attributes", &self.attributes.keys())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -1,21 +1,32 @@
 //! The use case: claim, fetch, mark `retrying`, deliver, checkpoint, mark `replay_successful`, complete.
 
 mod batch;
+mod breaker;
+mod giving_up;
+mod lanes;
 mod outcome;
 mod policy;
 mod record;
 mod retry_state;
+mod stop;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use breaker::Breakers;
 pub use outcome::{Counts, Handled, Outcome, Verdict};
 pub use policy::{Limits, Policy};
 pub use retry_state::RetryState;
+pub use stop::Stop;
 use tokio::time::Instant;
 
+use crate::archive::Archive;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::destination::ReplayTarget;
+use crate::genesys::Genesys;
+use crate::ledger::Ledger;
+use crate::queue::Queue;
+use crate::target::Target;
 
 /// Nothing starts when less than this is left of the invocation: one attempt needs its round trips.
 pub const LEAST_TIME: Duration = Duration::from_secs(1);
@@ -24,22 +35,47 @@ pub const LEAST_TIME: Duration = Duration::from_secs(1);
 /// what comes back, reaches Lambda in time.
 pub const ANSWER_TIME: Duration = Duration::from_millis(300);
 
+/// The answer itself takes this much of it; the rest is for telling the queue how long to wait.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// A lease ends this long after the invocation's deadline: while the function can still run, nobody
 /// else takes its event, whatever the clocks of two machines differ by.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
-/// Replays dead letters.
-pub struct Replay<L, G, T> {
+/// The ports of the use case, each filled by one type.
+pub trait Ports {
     /// Who may work on an event.
-    pub ledger: L,
-    /// Whether and how interactions are marked.
-    pub retry_state: RetryState<G>,
+    type Ledger: Ledger;
+    /// Where interactions are marked.
+    type Genesys: Genesys;
     /// What takes the events.
-    pub target: T,
+    type Target: Target;
+    /// Where what must not be replayed is kept.
+    type Archive: Archive;
+    /// Where messages come back from.
+    type Queue: Queue;
+}
+
+/// Replays dead letters.
+pub struct Replay<P: Ports> {
+    /// Who may work on an event.
+    pub ledger: P::Ledger,
+    /// Whether and how interactions are marked.
+    pub retry_state: RetryState<P::Genesys>,
+    /// What takes the events.
+    pub target: P::Target,
+    /// Where what must not be replayed is kept; without it such messages go back to the queue.
+    pub archive: Option<P::Archive>,
+    /// Where messages come back from.
+    pub queue: P::Queue,
     /// Where events go.
     pub destination: ReplayTarget,
     /// How long to keep trying.
     pub policy: Policy,
+    /// Which upstreams are left alone.
+    pub breakers: Breakers,
+    /// Whether the process is about to end.
+    pub stop: Stop,
     /// How many records of a batch are in flight at once; at least 1.
     pub max_concurrency: usize,
     /// The time.
@@ -82,6 +118,11 @@ impl TimeBox {
     /// The longest wait after which something new may still start.
     fn longest_wait(self) -> Duration {
         self.left().saturating_sub(LEAST_TIME)
+    }
+
+    /// When nothing but the answer may be left to do.
+    fn last_words(self) -> Instant {
+        self.end.checked_sub(LAST_WORDS).unwrap_or(self.end)
     }
 
     /// When to cut off what still runs.

@@ -1,9 +1,19 @@
 //! The target: where an event is delivered again.
 
+pub mod aws;
+mod event_bus;
 pub mod http;
+mod lambda;
+mod ordering;
+mod queue_url;
+mod sns;
+mod sqs;
+mod state_machine;
 
 use std::error::Error as StdError;
 use std::future::Future;
+
+pub use queue_url::QueueUrls;
 
 use crate::destination::Destination;
 use crate::failure::{Certainty, Disposition, FailureCode};
@@ -20,6 +30,10 @@ pub struct Delivery<'a> {
     pub attempt_count: u32,
     /// The same at every attempt, so that the target can tell a repetition.
     pub key: &'a EventKey,
+    /// The event's type, for targets that route by it.
+    pub event_type: Option<&'a str>,
+    /// The event's interaction, for targets that keep the order of each.
+    pub interaction_id: Option<&'a str>,
 }
 
 /// Why a target did not accept an event, as far as can be known.
@@ -39,6 +53,19 @@ pub struct DeliveryError {
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+impl DeliveryError {
+    /// A failure that no attempt repairs, found before anything was sent.
+    fn never(code: FailureCode, reason: String) -> Self {
+        Self {
+            code,
+            disposition: Disposition::Permanent,
+            certainty: Certainty::NotSent,
+            reason,
+            source: None,
+        }
+    }
+}
+
 /// Something that takes events.
 ///
 /// `Ok` means accepted: the target will act, or has acted. A delivery with the same key may come
@@ -52,4 +79,41 @@ pub trait Target: Send + Sync {
         &self,
         delivery: &Delivery<'_>,
     ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+}
+
+/// Every kind of target, each by its own adapter.
+pub struct Targets {
+    /// HTTP endpoints.
+    pub http: http::HttpTarget,
+    /// AWS services.
+    pub aws: aws::AwsTargets,
+}
+
+impl Target for Targets {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+        match delivery.destination {
+            Destination::None => Ok(()),
+            Destination::Http(url) => self.http.post(url, delivery).await,
+            Destination::Lambda(arn) => lambda::invoke(&self.aws.of(arn), arn, delivery).await,
+            Destination::Sqs(arn) => sqs::send(&self.aws.of(arn), arn, delivery).await,
+            Destination::Sns(arn) => sns::publish(&self.aws.of(arn), arn, delivery).await,
+            Destination::StateMachine(arn) => {
+                state_machine::start(&self.aws.of(arn), arn, delivery).await
+            }
+            Destination::EventBus(arn) => event_bus::put(&self.aws.of(arn), arn, delivery).await,
+            Destination::Unsupported(arn) => Err(DeliveryError::never(
+                FailureCode::TargetUnsupported,
+                format!("no way to deliver to {arn}"),
+            )),
+            Destination::NotAllowed(arn) => Err(DeliveryError::never(
+                FailureCode::TargetNotAllowed,
+                format!("{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue itself"),
+            )),
+            Destination::Missing => Err(DeliveryError::never(
+                FailureCode::TargetUnsupported,
+                "the dead letter names no target; set REPLAY_TARGET to where it should go"
+                    .to_owned(),
+            )),
+        }
+    }
 }

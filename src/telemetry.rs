@@ -7,7 +7,9 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::UtcTime;
 
 use crate::config::Settings;
-use crate::replay::{Counts, Handled, Outcome};
+use crate::destination::{AllowedTargets, ReplayTarget};
+use crate::queue::PostponeError;
+use crate::replay::{Counts, Handled};
 
 /// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
 /// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
@@ -38,6 +40,11 @@ pub fn start_refused(error: &dyn std::error::Error) {
     tracing::error!(error = with_causes(error), "start-up refused");
 }
 
+/// A SIGTERM has come.
+pub fn ending() {
+    tracing::info!("told to end: finishing or releasing what is in flight");
+}
+
 /// The start-up line: what runs and with which settings, those that are secret left out.
 pub fn started(settings: &Settings) {
     let genesys = settings.retry_state.genesys();
@@ -57,6 +64,7 @@ pub fn started(settings: &Settings) {
         max_wait_ms = millis(limits.max_wait),
         replay_permanent = limits.replay_permanent,
         max_concurrency = settings.max_concurrency,
+        archive = settings.archive.as_ref().map(|archive| archive.bucket.as_str()),
         remember_s = settings.remember.as_secs(),
         "started"
     );
@@ -64,6 +72,12 @@ pub fn started(settings: &Settings) {
         tracing::warn!(
             setting,
             "plain http: what is sent there travels unencrypted"
+        );
+    }
+    if matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)) {
+        tracing::warn!(
+            setting = "ALLOWED_TARGETS",
+            "not set: whoever can write to the queue chooses what is called"
         );
     }
 }
@@ -91,13 +105,7 @@ pub fn millis(duration: Duration) -> u64 {
 pub fn record_handled(handled: &Handled) {
     let verdict = &handled.verdict;
     let event = handled.event.as_ref();
-    let deferred_ms = match verdict.outcome {
-        Outcome::Deferred { after, .. } => Some(millis(after)),
-        Outcome::Replayed
-        | Outcome::Duplicate
-        | Outcome::Returned { .. }
-        | Outcome::NotAttempted { .. } => None,
-    };
+    let deferred_ms = verdict.outcome.after().map(millis);
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
@@ -128,6 +136,23 @@ pub fn record_handled(handled: &Handled) {
     }
 }
 
+/// A message comes back sooner or later than it should.
+pub fn not_postponed(error: &PostponeError) {
+    tracing::warn!(
+        message_id = %error.message_id,
+        %error,
+        "message stays away as long as its queue says"
+    );
+}
+
+/// The deadline came before the queue was told.
+pub fn postponing_cut_off(messages: usize) {
+    tracing::warn!(
+        messages,
+        "no time left to postpone, messages stay away as long as their queue says"
+    );
+}
+
 /// One line a batch.
 pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
     let unaccounted = records.abs_diff(counts.accounted());
@@ -135,6 +160,7 @@ pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
         records,
         replayed = counts.replayed,
         duplicates = counts.duplicates,
+        archived = counts.archived,
         deferred = counts.deferred,
         returned = counts.returned,
         not_attempted = counts.not_attempted,

@@ -1,10 +1,16 @@
 //! The Lambda function: reads the settings, builds the clients, then handles batches.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use genesys_replay::config::Settings;
+use genesys_replay::replay::Stop;
 use genesys_replay::{app, lambda, telemetry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The last answer needs this long to leave the process.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -22,8 +28,20 @@ async fn run() -> Result<(), Error> {
     telemetry::init(settings.log_level);
     telemetry::started(&settings);
     let replay = &app::build(settings, &app::aws().await)?;
-    lambda_runtime::run(service_fn(|event: LambdaEvent<_>| {
-        lambda::handle(replay, event)
-    }))
-    .await
+    tokio::select! {
+        ended = lambda_runtime::run(service_fn(|event: LambdaEvent<_>| lambda::handle(replay, event))) => ended,
+        () = told_to_end(replay.stop.clone()) => Ok(()),
+    }
+}
+
+/// Ends once a SIGTERM has come and nothing is in flight any more. Not every platform sends one.
+async fn told_to_end(stop: Stop) {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => terminated.recv().await,
+        Err(_) => std::future::pending().await,
+    };
+    telemetry::ending();
+    stop.request();
+    stop.idle().await;
+    tokio::time::sleep(LAST_ANSWER).await;
 }

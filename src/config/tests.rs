@@ -36,7 +36,12 @@ fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
     let settings = with(&[])?;
     assert_eq!(settings.table, "GenesysRetryIdempotency");
     assert_eq!(settings.remember, Duration::from_secs(15 * 24 * 3_600));
-    assert_eq!(settings.target, ReplayTarget::Original);
+    assert!(matches!(
+        settings.target,
+        ReplayTarget::Original(AllowedTargets::Any)
+    ));
+    assert_eq!(settings.reach, Reach::Guarded);
+    assert_eq!(settings.archive, None);
     assert_eq!(
         settings.limits,
         Limits {
@@ -75,6 +80,10 @@ fn every_mistake_is_reported_at_once_under_its_name() {
         ("MAX_CONCURRENCY", "4294967296"),
         ("IDEMPOTENCY_TTL_DAYS", "14"),
         ("REPLAY_PERMANENT", "yes"),
+        ("ALLOWED_TARGETS", "crm-sync"),
+        ("ALLOW_LINK_LOCAL_TARGETS", "maybe"),
+        ("ARCHIVE_BUCKET", "no spaces, please"),
+        ("ARCHIVE_PREFIX", "/absolute"),
         ("AWS_LAMBDA_LOG_LEVEL", "LOUD"),
     ];
     let problems = problems(read(&wrong));
@@ -203,28 +212,84 @@ fn without_retry_state_no_credentials_are_needed() {
 }
 
 #[test]
-fn the_target_is_the_original_one_none_or_a_url() {
-    let target =
-        |text: &'static str| with(&[("REPLAY_TARGET", text)]).map(|settings| settings.target);
-    assert_eq!(target("original"), Ok(ReplayTarget::Original));
-    assert_eq!(target("none"), Ok(ReplayTarget::Fixed(Destination::None)));
+fn the_target_is_the_original_one_none_an_arn_or_a_url() {
+    let target = |text: &'static str| {
+        with(&[("REPLAY_TARGET", text)])
+            .map(|settings| settings.target.to_string())
+            .ok()
+    };
     for text in [
-        "https://crm.example/events?tenant=7",
+        "original",
+        "none",
+        "arn:aws:lambda:eu-central-1:271828182845:function:crm",
+        "arn:aws:sqs:eu-central-1:271828182845:crm.fifo",
+        "arn:aws:sns:eu-central-1:271828182845:crm",
+        "arn:aws:states:eu-central-1:271828182845:stateMachine:crm",
+        "arn:aws:events:eu-central-1:271828182845:event-bus/crm",
         "http://127.0.0.1:4002/targets/crm",
     ] {
-        assert!(
-            matches!(target(text), Ok(ReplayTarget::Fixed(Destination::Http(url))) if url.as_str() == text),
-            "{text}"
-        );
+        assert_eq!(target(text).as_deref(), Some(text));
     }
+    let with_query = target("https://crm.example/events?token=hush");
+    assert_eq!(with_query.as_deref(), Some("https://crm.example/events"));
     for text in [
         "Original",
         "crm.example",
         "ftp://crm.example",
         "https://user:pass@crm.example",
+        "arn:aws:kinesis:eu-central-1:271828182845:stream/crm",
+        "http://169.254.169.254/latest/meta-data",
     ] {
-        assert!(target(text).is_err(), "{text}");
+        assert_eq!(target(text), None, "{text}");
     }
+}
+
+#[test]
+fn a_link_local_target_must_be_meant() {
+    let settings = with(&[
+        ("REPLAY_TARGET", "http://169.254.10.10/events"),
+        ("ALLOW_LINK_LOCAL_TARGETS", "true"),
+    ]);
+    assert!(settings.is_ok_and(|settings| settings.reach == Reach::Anywhere));
+}
+
+#[test]
+fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
+    let settings = with(&[(
+        "ALLOWED_TARGETS",
+        "arn:aws:lambda:*:*:function:crm-*, arn:aws:sqs:*:*:crm",
+    )])?;
+    let allowed = |arn: &str| {
+        let destination = settings.target.destination(Some(arn), None);
+        !matches!(destination, Destination::NotAllowed(_))
+    };
+    assert!(allowed(
+        "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync"
+    ));
+    assert!(allowed("arn:aws:sqs:eu-central-1:271828182845:crm"));
+    assert!(!allowed("arn:aws:sqs:eu-central-1:271828182845:other"));
+    Ok(())
+}
+
+#[test]
+fn the_archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
+    let archive = |prefix: &'static str| {
+        with(&[
+            ("ARCHIVE_BUCKET", "crm-archive"),
+            ("ARCHIVE_PREFIX", prefix),
+        ])
+        .map(|it| it.archive)
+    };
+    let expected = |prefix: &str| {
+        Some(ArchiveSettings {
+            bucket: "crm-archive".to_owned(),
+            prefix: prefix.to_owned(),
+        })
+    };
+    assert_eq!(archive("")?, expected("dlq/archives/"));
+    assert_eq!(archive("kept-")?, expected("kept-"));
+    assert!(archive("/kept/").is_err());
+    Ok(())
 }
 
 #[test]

@@ -1,68 +1,61 @@
-//! Messages that `EventBridge` wrote: a rule's dead letter, and an event that a rule sent to a queue.
+//! Messages that `EventBridge` wrote: the dead letters of a rule and of a schedule, and an event
+//! that a rule sent to a queue.
 
-use std::borrow::Cow;
-
-use super::json::{Body, Object};
-use super::{DeadLetter, EventId, genesys_event};
+use super::genesys_event::{InnerEvent, is_event};
+use super::{DeadLetter, Envelope, EventId, Opened};
 use crate::failure::OriginalFailure;
 use crate::message::Message;
 
-/// The attributes by which `EventBridge` marks its dead letters; four or six come together.
-const MARKS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "ERROR_CODE"];
+/// The attributes that name where an event was going: every dead letter of a rule or a schedule
+/// has its own and the target's.
+const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
 
-/// A rule's dead letter: attributes say why it failed, the body is what the target would have got,
-/// which an input transformer may have made into any JSON value.
-pub(super) fn open_dead_letter<'m>(
-    message: &'m Message,
-    body: &Body<'m>,
-) -> Option<DeadLetter<'m>> {
-    if !MARKS.iter().any(|mark| message.attribute(mark).is_some()) {
-        return None;
+/// A rule's or a schedule's dead letter: attributes say why it failed, the body is what the target
+/// would have got, which an input transformer may have made into any JSON value.
+pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    ORIGINS.iter().find_map(|name| envelope.attribute(name))?;
+    let mut event = InnerEvent::read(envelope.body.object());
+    if let Some(execution) = envelope.attribute("EXECUTION_ID") {
+        // A schedule sends the same input every time: the execution tells one time from another.
+        event.id = EventId::new(execution);
     }
-    let attribute = |name| {
-        message
-            .attribute(name)
-            .filter(|value| !value.is_empty())
-            .map(str::to_owned)
-    };
-    let failure = OriginalFailure {
-        error_code: attribute("ERROR_CODE"),
-        error_message: attribute("ERROR_MESSAGE"),
-        rule_arn: attribute("RULE_ARN"),
-        target_arn: attribute("TARGET_ARN"),
-        retry_attempts: message
-            .attribute("RETRY_ATTEMPTS")
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(0),
-    };
-    Some(letter(message, body.object(), failure))
+    Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
 /// A plain event, as a rule sends it to a queue.
-pub(super) fn open_event<'m>(message: &'m Message, body: &Body<'m>) -> Option<DeadLetter<'m>> {
-    let event = body.object().filter(|object| is_event(object))?;
-    Some(letter(message, Some(event), OriginalFailure::default()))
+pub(super) fn open_event<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    let object = envelope.body.object().filter(|object| is_event(object))?;
+    let event = InnerEvent::read(Some(object));
+    Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
-fn is_event(object: &Object<'_>) -> bool {
-    ["detail-type", "source", "detail"]
-        .iter()
-        .all(|name| object.has(name))
+/// What carries an error code and is nothing else that is known: delivered as it stands.
+pub(super) fn open_marked_body<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    envelope.attribute("ERROR_CODE")?;
+    let event = InnerEvent::read(envelope.body.object());
+    Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
-fn letter<'m>(
-    message: &'m Message,
-    event: Option<&Object<'m>>,
-    failure: OriginalFailure,
-) -> DeadLetter<'m> {
-    DeadLetter {
-        // A transformed input may have an "id" of any meaning: only a whole event's is the event's.
-        event_id: event
-            .filter(|object| is_event(object))
-            .and_then(|object| EventId::new(object.string("id")?)),
-        event_type: event.and_then(genesys_event::event_type),
-        interaction: event.and_then(genesys_event::interaction),
-        payload: Cow::Borrowed(&message.body),
-        failure,
+/// What the attributes around a body say of its failure.
+pub(super) fn failure_around(envelope: &Envelope<'_>) -> OriginalFailure {
+    failure(|name| envelope.attribute(name))
+}
+
+/// What a message's `EventBridge` attributes say; nothing where there are none.
+#[must_use]
+pub fn failure_of(message: &Message) -> OriginalFailure {
+    failure(|name| message.attribute(name).filter(|value| !value.is_empty()))
+}
+
+fn failure<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> OriginalFailure {
+    let text = |name| attribute(name).map(str::to_owned);
+    OriginalFailure {
+        error_code: text("ERROR_CODE"),
+        error_message: text("ERROR_MESSAGE"),
+        rule_arn: text("RULE_ARN"),
+        target_arn: text("TARGET_ARN"),
+        retry_attempts: attribute("RETRY_ATTEMPTS")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0),
     }
 }

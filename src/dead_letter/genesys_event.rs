@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use super::EventId;
 use super::json::Object;
 
 /// The longest interaction or participant id, in bytes; Genesys' own are 36.
 const LONGEST_ID: usize = 128;
+
+/// The attributes that this function writes on interactions.
+pub(crate) const MARKS: [&str; 2] = ["system.retryAttempt", "system.retryStatus"];
 
 /// The interaction that an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +61,70 @@ impl InteractionRef {
     }
 }
 
+/// What an event says of itself.
+#[derive(Debug, Default)]
+pub(super) struct InnerEvent {
+    pub(super) id: Option<EventId>,
+    pub(super) event_type: Option<String>,
+    pub(super) interaction: Option<InteractionRef>,
+    pub(super) own_echo: bool,
+}
+
+impl InnerEvent {
+    /// Reads as much as is there; of no object, nothing.
+    pub(super) fn read(event: Option<&Object<'_>>) -> Self {
+        let Some(event) = event else {
+            return Self::default();
+        };
+        let event_type = event_type(event);
+        Self {
+            // A transformed input may have an "id" of any meaning: only a whole event's is the event's.
+            id: is_event(event)
+                .then(|| EventId::new(event.string("id")?))
+                .flatten(),
+            own_echo: is_own_echo(event, event_type.as_deref()),
+            interaction: interaction(event),
+            event_type,
+        }
+    }
+}
+
+/// Whether an object is a whole event as `EventBridge` delivers them.
+pub(super) fn is_event(object: &Object<'_>) -> bool {
+    ["detail-type", "source", "detail"]
+        .iter()
+        .all(|name| object.has(name))
+}
+
 /// The type of an event: `detail-type` with its literal `{id}`, else the topic.
-pub(super) fn event_type(event: &Object<'_>) -> Option<String> {
+fn event_type(event: &Object<'_>) -> Option<String> {
     event
         .string("detail-type")
         .or_else(|| event.object("detail")?.string("topicName"))
         .filter(|text| !text.is_empty())
 }
 
+/// Whether an event only tells that our own marks were written: replaying it would write the next
+/// mark, and so on for ever.
+fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
+    let attributes = || {
+        event
+            .object("detail")?
+            .object("eventBody")?
+            .object("attributes")
+    };
+    event_type.is_some_and(|topic| topic.ends_with(".attributes"))
+        && attributes().is_some_and(|attributes| {
+            let mut names = attributes.names().peekable();
+            names.peek().is_some() && names.all(|name| MARKS.contains(&name))
+        })
+}
+
 /// The interaction of an event, wherever its shape keeps it.
 ///
 /// The topic decides: the first uuid of a topic may be a queue's or a user's. Audits and aggregates
 /// have none. `None` also where the id is unusable.
-pub(super) fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
+fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
     let Some(detail) = event.object("detail") else {
         return InteractionRef::new(event.string("interactionId"), None);
     };

@@ -41,12 +41,31 @@ impl<'m> Body<'m> {
 pub(super) struct Object<'m>(BTreeMap<String, &'m RawValue>);
 
 impl<'m> Object<'m> {
-    fn read(text: &'m str) -> Option<Self> {
+    pub(super) fn read(text: &'m str) -> Option<Self> {
         serde_json::from_str(text).ok().map(Self)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The member's own text, byte for byte; `None` when it is absent or null.
+    pub(super) fn raw(&self, name: &str) -> Option<&'m str> {
+        self.0
+            .get(name)
+            .map(|raw| raw.get())
+            .filter(|text| *text != "null")
+    }
+
+    /// The member as a whole number; `None` when it is absent or something else.
+    pub(super) fn number(&self, name: &str) -> Option<u32> {
+        self.0
+            .get(name)
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 
     /// The member as an object; `None` when it is absent or something else.

@@ -1,29 +1,16 @@
 //! The hand-written bodies that point at an interaction: `{"interactionId":…}`, or the same inside
 //! `detail` with an `errorMessage` beside it.
 
-use std::borrow::Cow;
-
-use super::json::Body;
-use super::{DeadLetter, genesys_event};
-use crate::failure::OriginalFailure;
-use crate::message::Message;
+use super::event_bridge::failure_around;
+use super::genesys_event::InnerEvent;
+use super::{DeadLetter, Envelope, Opened};
 
 /// Such a body; `None` when it names no interaction.
-pub(super) fn open_interaction<'m>(
-    message: &'m Message,
-    body: &Body<'m>,
-) -> Option<DeadLetter<'m>> {
-    let object = body.object()?;
-    let interaction = genesys_event::interaction(object)?;
-    Some(DeadLetter {
-        // These bodies have no id of their own: two equal ones may be two events.
-        event_id: None,
-        event_type: genesys_event::event_type(object),
-        interaction: Some(interaction),
-        payload: Cow::Borrowed(&message.body),
-        failure: OriginalFailure {
-            error_message: object.string("errorMessage"),
-            ..OriginalFailure::default()
-        },
-    })
+pub(super) fn open_interaction<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    let object = envelope.body.object()?;
+    let event = InnerEvent::read(Some(object));
+    event.interaction.as_ref()?;
+    let mut failure = failure_around(envelope);
+    failure.error_message = object.string("errorMessage").or(failure.error_message);
+    Some(DeadLetter::new(event, envelope.text, failure).into())
 }

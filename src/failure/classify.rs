@@ -88,7 +88,8 @@ fn by_error_code(code: &str) -> Option<Category> {
         }
         "NO_RESOURCE" => Category::TargetMissing,
         "INVALID_JSON" | "INVALID_PARAMETER" => Category::PayloadMalformed,
-        _ => return None,
+        // A Lambda function's own dead letter carries the status of its invocation.
+        _ => return status_word(code).map(by_status),
     })
 }
 
@@ -161,9 +162,14 @@ fn status_in(message: &str) -> Option<u16> {
     before_payload(message)
         .split(|c: char| c.is_whitespace() || "()[]{}<>\"'`,;=:".contains(c))
         .map(|word| word.trim_end_matches(['.', '!', '?']))
-        .filter(|word| word.len() == 3)
-        .filter_map(|word| word.parse::<u16>().ok())
-        .find(|status| (400..=599).contains(status))
+        .find_map(status_word)
+}
+
+/// The HTTP error status that a word is.
+fn status_word(word: &str) -> Option<u16> {
+    let digits = word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let status = digits.then(|| word.parse().ok()).flatten()?;
+    (400..=599).contains(&status).then_some(status)
 }
 
 /// The part of the message that speaks of the failure, not of what was sent or answered.
@@ -226,6 +232,11 @@ mod tests {
             Category::PayloadMalformed
         );
         assert_eq!(category("A_CODE_OF_TOMORROW", ""), Category::Unknown);
+        assert_eq!(
+            category("200", "connection refused"),
+            Category::EndpointUnreachable
+        );
+        assert_eq!(category("429", ""), Category::RateLimitExceeded);
     }
 
     #[test]

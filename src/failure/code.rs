@@ -34,12 +34,18 @@ macro_rules! failure_codes {
 failure_codes! {
     /// The message has no `EventBridge` attributes and none of the known shapes.
     NotAnEvent = "NOT_AN_EVENT",
+    /// The message tells of an event without holding it.
+    NoPayload = "NO_PAYLOAD",
+    /// The event only tells of a mark that this function has written.
+    OwnEcho = "OWN_ECHO",
     /// The first delivery failed because the payload was malformed.
     PayloadMalformed = "PAYLOAD_MALFORMED",
     /// Genesys Cloud does not know the interaction.
     InteractionNotFound = "INTERACTION_NOT_FOUND",
     /// The event cannot be delivered to that kind of target, or it names none.
     TargetUnsupported = "TARGET_UNSUPPORTED",
+    /// The dead letter names a target that the settings do not allow, or its address is refused.
+    TargetNotAllowed = "TARGET_NOT_ALLOWED",
     /// The target refused the event for good.
     TargetRefused = "TARGET_REFUSED",
     /// The target did not accept our credentials.
@@ -58,6 +64,12 @@ failure_codes! {
     GenesysCredentials = "GENESYS_CREDENTIALS",
     /// The ledger could not be read or written.
     LedgerUnavailable = "LEDGER_UNAVAILABLE",
+    /// The archive could not be written.
+    ArchiveUnavailable = "ARCHIVE_UNAVAILABLE",
+    /// An upstream fails again and again and is left alone for a while.
+    BreakerOpen = "BREAKER_OPEN",
+    /// An earlier message of the same group has to come first.
+    GroupStopped = "GROUP_STOPPED",
     /// Another worker holds the event.
     HeldElsewhere = "HELD_ELSEWHERE",
     /// The invocation's deadline was too near.

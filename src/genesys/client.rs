@@ -8,6 +8,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
+use super::rate_limit::{Pace, Reading};
 use super::{ApiForm, Call, Genesys, GenesysError, Interaction, Outage, RetryMark, TokenSource};
 use super::{conversations, interactions};
 use crate::clock::Clock;
@@ -24,6 +25,8 @@ pub struct GenesysClient {
     api_base: Url,
     form: ApiForm,
     tokens: TokenSource,
+    pace: Pace,
+    patience: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -31,6 +34,7 @@ pub struct GenesysClient {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
+    reading: Option<Reading>,
     pub(super) body: Vec<u8>,
 }
 
@@ -42,13 +46,15 @@ struct ApiRefusal {
 
 impl GenesysClient {
     /// Speaks to the API at `api_base` through a client that must not follow redirects and must
-    /// have timeouts.
+    /// have timeouts. A call waits for its turn as long as `patience`; one that would wait longer
+    /// fails as rate-limited without being made.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
         api_base: Url,
         form: ApiForm,
         tokens: TokenSource,
+        patience: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
@@ -56,7 +62,32 @@ impl GenesysClient {
             api_base,
             form,
             tokens,
+            pace: Pace::default(),
+            patience,
             clock,
+        }
+    }
+
+    async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
+        let turn = self.pace.turn(self.clock.now(), self.patience);
+        let wait = turn.map_err(|after| GenesysError::RateLimited {
+            call,
+            after: Some(after),
+        })?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    /// What an answer says of the rate limit holds for the calls of every record.
+    fn learn(&self, answer: &Answer) {
+        let now = self.clock.now();
+        if let Some(reading) = answer.reading {
+            self.pace.observe(reading, now);
+        }
+        if let (StatusCode::TOO_MANY_REQUESTS, Some(after)) = (answer.status, answer.retry_after) {
+            self.pace.throttled(after, now);
         }
     }
 
@@ -81,7 +112,9 @@ impl GenesysClient {
                     .header(CONTENT_TYPE, "application/json")
                     .body(body.clone());
             }
+            self.wait_for_turn(call).await?;
             let answer = send(request, call, self.clock.as_ref()).await?;
+            self.learn(&answer);
             if answer.status.is_success() {
                 return Ok(answer.body);
             }
@@ -168,6 +201,7 @@ pub(super) async fn send(
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| retry_after::parse(value, clock.now()));
+    let reading = Reading::of(response.headers());
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
@@ -182,6 +216,7 @@ pub(super) async fn send(
     Ok(Answer {
         status,
         retry_after,
+        reading,
         body,
     })
 }

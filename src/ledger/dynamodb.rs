@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal,
 };
 
-use super::{Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement};
+use super::{Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement};
 use crate::clock::Timestamp;
 use crate::failure::FailureCode;
 
@@ -59,6 +59,7 @@ impl DynamoDbLedger {
 const IN_PROGRESS: &str = "IN_PROGRESS";
 const DEFERRED: &str = "DEFERRED";
 const COMPLETED: &str = "COMPLETED";
+const ARCHIVED: &str = "ARCHIVED";
 const FAILED: &str = "FAILED";
 const REPLAYED: &str = "REPLAYED";
 
@@ -88,11 +89,21 @@ impl Ledger for DynamoDbLedger {
         update
             .value(":deferred", text(DEFERRED))
             .value(":now", number(request.now.as_millis()));
+        let mut condition = "attribute_not_exists(EventId) OR #Status = :deferred \
+                             OR (#Status = :in_progress AND #LeaseUntil < :now)"
+            .to_owned();
+        let reopened: &[(&str, &str)] = match request.reopen {
+            Reopen::Nothing => &[],
+            Reopen::Failed => &[(":failed", FAILED)],
+            Reopen::FailedAndArchived => &[(":failed", FAILED), (":archived", ARCHIVED)],
+        };
+        for (placeholder, status) in reopened {
+            condition.push_str(" OR #Status = ");
+            condition.push_str(placeholder);
+            update.value(placeholder, text(status));
+        }
         let answer = update
-            .on_condition(
-                "attribute_not_exists(EventId) OR #Status = :deferred \
-                 OR (#Status = :in_progress AND #LeaseUntil < :now)",
-            )
+            .on_condition(&condition)
             .return_values(ReturnValue::AllNew)
             .send()
             .await;
@@ -141,6 +152,7 @@ impl Ledger for DynamoDbLedger {
     ) -> Result<(), LedgerError> {
         let (status, code) = match settlement {
             Settlement::Completed(code) => (COMPLETED, code),
+            Settlement::Archived(code) => (ARCHIVED, Some(code)),
             Settlement::Failed(code) => (FAILED, Some(code)),
             Settlement::Deferred(code) => (DEFERRED, Some(code)),
         };
@@ -279,13 +291,16 @@ fn lease_of(request: &ClaimRequest<'_>, item: &Item) -> Result<Lease, LedgerErro
         owner: request.owner.clone(),
         attempt,
         delivered,
+        first_seen: string(item, "FirstSeenAt")
+            .and_then(Timestamp::parse)
+            .unwrap_or(request.now),
     })
 }
 
 /// What the state of an item that cannot be claimed says.
 fn refusal(item: &Item, now: Timestamp) -> Result<Claim, LedgerError> {
     match string(item, "Status") {
-        Some(COMPLETED) => Ok(Claim::AlreadyDone),
+        Some(COMPLETED | ARCHIVED) => Ok(Claim::AlreadyDone),
         Some(FAILED) => Ok(Claim::GivenUp(
             string(item, "FailureCode")
                 .and_then(FailureCode::parse)

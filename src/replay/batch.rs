@@ -1,161 +1,188 @@
 //! A batch of records: bounded concurrency, and one record's fault is its own.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::dead_letter::{NotAnEvent, Opened, open};
-use crate::destination::{Destination, ReplayTarget};
+use crate::dead_letter::{Opened, open};
 use crate::failure::FailureCode;
-use crate::genesys::Genesys;
-use crate::ledger::{EventKey, Ledger};
 use crate::message::Message;
-use crate::target::Target;
+use crate::queue::{Postponement, Queue};
+use crate::telemetry;
 
+use super::lanes::{Group, Lane, Task, lanes};
 use super::outcome::EventFacts;
 use super::record::{Frame, Work};
-use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Replay, TimeBox, Verdict};
+use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict};
 
-/// The messages of a batch that carry the same event; the first one leads.
-struct Group<'b> {
-    task: Task<'b>,
-    leader: usize,
-    followers: Vec<usize>,
-}
+/// What was not begun comes back after this long: soon, since nothing is wrong with it.
+const SOON: Duration = Duration::from_secs(5);
 
-/// What there is to do.
-enum Task<'b> {
-    Replay(Box<Work<'b>>),
-    Keep(NotAnEvent),
-}
-
-impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
+impl<P: Ports> Replay<P> {
     /// Handles every message of a batch; the answer is in the batch's order, one entry for each.
     ///
     /// Ends before the invocation's deadline: what has not started by then goes back untouched.
     pub async fn batch(&self, messages: &[Message], invocation: &Invocation) -> Vec<Handled> {
-        let now = self.clock.now();
+        let _in_flight = self.stop.enter();
         let frame = Frame {
             request_id: &invocation.request_id,
             lease_until: invocation.deadline.plus(LEASE_MARGIN),
-            time: TimeBox::of(invocation, now),
+            time: TimeBox::of(invocation, self.clock.now()),
         };
         let opened: Vec<Opened<'_>> = messages.iter().map(open).collect();
-        let mut handled: Vec<(usize, Handled)> = stream::iter(self.groups(messages, &opened))
-            .map(|group| self.group(messages, group, frame))
-            .buffer_unordered(self.max_concurrency.max(1))
-            .flat_map(stream::iter)
-            .collect()
-            .await;
+        let mut handled: Vec<(usize, Handled)> =
+            stream::iter(lanes(messages, &opened, &self.destination))
+                .map(|lane| self.lane(messages, lane, frame))
+                .buffer_unordered(self.max_concurrency.max(1))
+                .flat_map(stream::iter)
+                .collect()
+                .await;
         handled.sort_unstable_by_key(|(index, _)| *index);
+        self.postpone(messages, &handled, frame).await;
         handled.into_iter().map(|(_, handled)| handled).collect()
     }
 
-    fn groups<'b>(&self, messages: &'b [Message], opened: &'b [Opened<'b>]) -> Vec<Group<'b>> {
-        let mut groups: Vec<Group<'b>> = Vec::new();
-        let mut by_key: HashMap<EventKey, usize> = HashMap::new();
-        for (index, (message, opened)) in messages.iter().zip(opened).enumerate() {
-            let task = match opened {
-                Opened::NotAnEvent(why) => Task::Keep(*why),
-                Opened::DeadLetter(letter) => {
-                    let destination = match &self.destination {
-                        ReplayTarget::Fixed(destination) => destination.clone(),
-                        ReplayTarget::Original => {
-                            Destination::of_dead_letter(letter.failure.target_arn.as_deref())
-                        }
-                    };
-                    let key = EventKey::new(letter.event_id.as_ref(), &message.id, &destination);
-                    if let Some(group) = by_key.get(&key).and_then(|at| groups.get_mut(*at)) {
-                        group.followers.push(index);
-                        continue;
-                    }
-                    by_key.insert(key.clone(), groups.len());
-                    Task::Replay(Box::new(Work {
-                        message,
-                        letter,
-                        destination,
-                        key,
-                    }))
+    /// Handles the groups of a lane in order; the first that comes back stops the rest.
+    async fn lane(
+        &self,
+        messages: &[Message],
+        lane: Lane<'_>,
+        frame: Frame<'_>,
+    ) -> Vec<(usize, Handled)> {
+        let mut handled = Vec::new();
+        let mut stopped_for = None;
+        for group in lane.groups {
+            let done = match stopped_for {
+                None => self.group(messages, &group, frame).await,
+                Some(after) => {
+                    let code = FailureCode::GroupStopped;
+                    let verdict = Verdict::from(Outcome::NotAttempted { after, code })
+                        .because("an earlier message of the group has to come first");
+                    report(messages, &group, &verdict, Duration::ZERO)
                 }
             };
-            groups.push(Group {
-                task,
-                leader: index,
-                followers: Vec::new(),
-            });
+            let back = done.iter().map(|(_, handled)| handled.verdict.outcome);
+            if let Some(outcome) = back.into_iter().find(|outcome| outcome.comes_back()) {
+                stopped_for = Some(outcome.after().unwrap_or(SOON));
+            }
+            handled.extend(done);
         }
-        groups
+        handled
     }
 
     async fn group(
         &self,
         messages: &[Message],
-        group: Group<'_>,
+        group: &Group<'_>,
         frame: Frame<'_>,
     ) -> Vec<(usize, Handled)> {
         let started = Instant::now();
-        let (event, verdict) = match &group.task {
-            Task::Keep(why) => {
-                let code = FailureCode::NotAnEvent;
-                (None, Verdict::from(Outcome::Returned { code }).because(why))
+        let message = messages.get(group.leader);
+        let verdict = match (&group.task, message) {
+            (Task::Replay(work), _) => {
+                let record = self.record(work, frame);
+                self.guarded(work.message, frame, Some(work), record).await
             }
-            Task::Replay(work) => (
-                Some(EventFacts::of(work.letter, &work.destination)),
-                self.guarded(work, frame).await,
-            ),
-        };
-        let duration = started.elapsed();
-        let follower = Verdict {
-            possible_duplicate: false,
-            ..Verdict {
-                outcome: verdict.outcome.of_follower(),
-                ..verdict.clone()
+            (Task::Keep(why), Some(message)) => {
+                let kept = self.keep(message, *why);
+                self.guarded(message, frame, None, kept).await
             }
-            .because("follows another message of the batch with the same event")
+            // Groups are made of the batch's own messages.
+            (Task::Keep(_), None) => return Vec::new(),
         };
-        std::iter::once((group.leader, verdict))
-            .chain(
-                group
-                    .followers
-                    .iter()
-                    .map(|index| (*index, follower.clone())),
-            )
-            .filter_map(|(index, verdict)| {
-                let message = messages.get(index)?;
-                Some((
-                    index,
-                    Handled::new(message, event.clone(), verdict, duration),
-                ))
-            })
-            .collect()
+        report(messages, group, &verdict, started.elapsed())
     }
 
     /// Keeps a record within the invocation's time, and its panic within the record.
-    async fn guarded(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
-        let deferred = |code| Outcome::Deferred {
-            after: self
-                .policy
-                .pause(work.message.receive_count, self.random.unit()),
-            code,
+    async fn guarded(
+        &self,
+        message: &Message,
+        frame: Frame<'_>,
+        work: Option<&Work<'_>>,
+        record: impl Future<Output = Verdict>,
+    ) -> Verdict {
+        let not_attempted = |reason: &str| {
+            let (after, code) = (SOON, FailureCode::OutOfTime);
+            Verdict::from(Outcome::NotAttempted { after, code }).because(reason)
         };
-        if !frame.time.allows_start() {
-            let code = FailureCode::OutOfTime;
-            return Verdict::from(Outcome::NotAttempted { code })
-                .because("the deadline is too near to start");
+        if self.stop.is_requested() {
+            return not_attempted("the process is about to end");
         }
-        let record = AssertUnwindSafe(self.record(work, frame)).catch_unwind();
-        match timeout_at(frame.time.cut_off(), record).await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(_panic)) => Verdict::from(deferred(FailureCode::Internal))
-                .because("a fault in this program; please report it"),
-            Err(_elapsed) => Verdict {
-                // Cut off anywhere, perhaps between the target's acceptance and our knowing of it.
-                possible_duplicate: true,
-                ..Verdict::from(deferred(FailureCode::OutOfTime))
-                    .because("cut off just before the deadline")
+        if !frame.time.allows_start() {
+            return not_attempted("the deadline is too near to start");
+        }
+        let (code, reason) = tokio::select! {
+            ended = AssertUnwindSafe(record).catch_unwind() => match ended {
+                Ok(verdict) => return verdict,
+                Err(_panic) => (FailureCode::Internal, "a fault in this program; please report it"),
             },
+            () = sleep_until(frame.time.cut_off()) => (FailureCode::OutOfTime, "cut off just before the deadline"),
+            () = self.stop.out_of_grace() => (FailureCode::OutOfTime, "cut off because the process is about to end"),
+        };
+        let may_have_acted = match work {
+            Some(work) => {
+                timeout_at(frame.time.last_words(), self.release_cut_off(work, code)).await
+            }
+            None => Ok(false),
+        };
+        let after = self.policy.pause(message.receive_count, self.random.unit());
+        Verdict {
+            possible_duplicate: may_have_acted.unwrap_or(true),
+            ..Verdict::from(Outcome::Deferred { after, code }).because(reason)
         }
     }
+
+    /// Tells the queue how long each message that comes back shall stay away.
+    async fn postpone(&self, messages: &[Message], handled: &[(usize, Handled)], frame: Frame<'_>) {
+        let postponements: Vec<Postponement<'_>> = handled
+            .iter()
+            .filter_map(|(index, handled)| {
+                let message = messages.get(*index)?;
+                Some(Postponement {
+                    queue_arn: message.queue_arn.as_deref()?,
+                    message_id: &message.id,
+                    receipt_handle: message.receipt_handle.as_deref()?,
+                    after: handled.verdict.outcome.after()?,
+                })
+            })
+            .collect();
+        if postponements.is_empty() {
+            return;
+        }
+        let call = self.queue.postpone(&postponements);
+        match timeout_at(frame.time.last_words(), call).await {
+            Ok(failures) => failures.iter().for_each(telemetry::not_postponed),
+            Err(_elapsed) => telemetry::postponing_cut_off(postponements.len()),
+        }
+    }
+}
+
+/// One entry for each message of a group: what the first one's outcome means for those after it.
+fn report(
+    messages: &[Message],
+    group: &Group<'_>,
+    verdict: &Verdict,
+    duration: Duration,
+) -> Vec<(usize, Handled)> {
+    let event = match &group.task {
+        Task::Replay(work) => Some(EventFacts::of(work.letter, &work.destination)),
+        Task::Keep(_) => None,
+    };
+    let follower = || Verdict {
+        possible_duplicate: false,
+        ..Verdict::from(verdict.outcome.of_follower())
+            .because("follows another message of the batch with the same event")
+    };
+    std::iter::once((group.leader, verdict.clone()))
+        .chain(group.followers.iter().map(|index| (*index, follower())))
+        .filter_map(|(index, verdict)| {
+            let message = messages.get(index)?;
+            Some((
+                index,
+                Handled::new(message, event.clone(), verdict, duration),
+            ))
+        })
+        .collect()
 }

@@ -14,6 +14,11 @@ pub enum Outcome {
     Replayed,
     /// The event was finished before. Acknowledged.
     Duplicate,
+    /// Given up, and kept where a person finds it. Acknowledged.
+    Archived {
+        /// Why.
+        code: FailureCode,
+    },
     /// To be tried again. Comes back.
     Deferred {
         /// How long it should stay away.
@@ -28,6 +33,8 @@ pub enum Outcome {
     },
     /// Not begun. Comes back.
     NotAttempted {
+        /// How long it should stay away.
+        after: Duration,
         /// Why.
         code: FailureCode,
     },
@@ -38,7 +45,7 @@ impl Outcome {
     #[must_use]
     pub const fn comes_back(self) -> bool {
         match self {
-            Self::Replayed | Self::Duplicate => false,
+            Self::Replayed | Self::Duplicate | Self::Archived { .. } => false,
             Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => true,
         }
     }
@@ -49,6 +56,7 @@ impl Outcome {
         match self {
             Self::Replayed => "replayed",
             Self::Duplicate => "duplicate",
+            Self::Archived { .. } => "archived",
             Self::Deferred { .. } => "deferred",
             Self::Returned { .. } => "returned",
             Self::NotAttempted { .. } => "not_attempted",
@@ -59,17 +67,30 @@ impl Outcome {
     #[must_use]
     pub const fn of_follower(self) -> Self {
         match self {
-            Self::Replayed | Self::Duplicate => Self::Duplicate,
+            Self::Replayed | Self::Duplicate | Self::Archived { .. } => Self::Duplicate,
             Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => self,
+        }
+    }
+
+    /// How long the message should stay away, if this function has a say in it: what is given up
+    /// comes back as its queue is set up.
+    #[must_use]
+    pub const fn after(self) -> Option<Duration> {
+        match self {
+            Self::Deferred { after, .. } | Self::NotAttempted { after, .. } => Some(after),
+            Self::Replayed | Self::Duplicate | Self::Archived { .. } | Self::Returned { .. } => {
+                None
+            }
         }
     }
 
     const fn code(self) -> Option<FailureCode> {
         match self {
             Self::Replayed | Self::Duplicate => None,
-            Self::Deferred { code, .. } | Self::Returned { code } | Self::NotAttempted { code } => {
-                Some(code)
-            }
+            Self::Archived { code }
+            | Self::Deferred { code, .. }
+            | Self::Returned { code }
+            | Self::NotAttempted { code, .. } => Some(code),
         }
     }
 }
@@ -185,6 +206,8 @@ pub struct Counts {
     pub replayed: usize,
     /// Outcome `Duplicate`.
     pub duplicates: usize,
+    /// Outcome `Archived`.
+    pub archived: usize,
     /// Outcome `Deferred`.
     pub deferred: usize,
     /// Outcome `Returned`.
@@ -204,6 +227,7 @@ impl Counts {
             *match handled.verdict.outcome {
                 Outcome::Replayed => &mut counts.replayed,
                 Outcome::Duplicate => &mut counts.duplicates,
+                Outcome::Archived { .. } => &mut counts.archived,
                 Outcome::Deferred { .. } => &mut counts.deferred,
                 Outcome::Returned { .. } => &mut counts.returned,
                 Outcome::NotAttempted { .. } => &mut counts.not_attempted,
@@ -216,6 +240,11 @@ impl Counts {
     /// How many records have an outcome.
     #[must_use]
     pub const fn accounted(&self) -> usize {
-        self.replayed + self.duplicates + self.deferred + self.returned + self.not_attempted
+        self.replayed
+            + self.duplicates
+            + self.archived
+            + self.deferred
+            + self.returned
+            + self.not_attempted
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Situation {
     pub(super) tries: u32,
     /// Whether SQS's receives are used up.
     pub(super) last_receive: bool,
+    /// Whether the upstream that failed may be asked again in this delivery.
+    pub(super) may_ask_again: bool,
     /// The longest wait after which another attempt may still start.
     pub(super) time_for_wait: Duration,
 }
@@ -152,7 +154,8 @@ impl Policy {
             },
             Disposition::Transient { .. } => {
                 let after = self.deferral(failure.disposition, situation.attempt, unit);
-                if situation.tries < self.limits.max_attempts
+                if situation.may_ask_again
+                    && situation.tries < self.limits.max_attempts
                     && after <= self.limits.max_wait
                     && after <= situation.time_for_wait
                 {
@@ -186,6 +189,7 @@ mod tests {
         attempt: 1,
         tries: 1,
         last_receive: false,
+        may_ask_again: true,
         time_for_wait: Duration::from_secs(20),
     };
 
@@ -244,6 +248,13 @@ mod tests {
         let step = |situation| POLICY.next_step(&transient(None), &situation, 1.0);
         assert_eq!(step(Situation { tries: 2, ..FIRST }), again(2));
         assert_eq!(step(Situation { tries: 3, ..FIRST }), defer(2));
+        assert_eq!(
+            step(Situation {
+                may_ask_again: false,
+                ..FIRST
+            }),
+            defer(2)
+        );
         assert_eq!(
             step(Situation {
                 time_for_wait: Duration::from_secs(1),

@@ -1,24 +1,69 @@
 //! The life of one dead letter inside one delivery.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::failure::{Certainty, Disposition, FailureCode};
-use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
-use crate::ledger::{About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement};
+use crate::genesys::{Interaction, RetryMark, RetryStatus};
+use crate::ledger::{
+    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement,
+};
 use crate::message::Message;
 use crate::target::{Delivery, Target};
 use crate::telemetry::{millis, with_causes};
 
-use super::policy::{AttemptFailure, NextStep, Situation};
-use super::{Outcome, Replay, TimeBox, Verdict};
+use super::breaker::{Breaker, Permit, Watch};
+use super::giving_up::Reason;
+use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
+use super::{Outcome, Ports, Replay, TimeBox, Verdict};
 
 /// One record that turned out to be a dead letter.
 pub(super) struct Work<'b> {
     pub(super) message: &'b Message,
     pub(super) letter: &'b DeadLetter<'b>,
     pub(super) destination: Destination,
+    /// The destination as people may read it.
+    pub(super) target: String,
     pub(super) key: EventKey,
+    /// Looked at when the record is cut off.
+    progress: Mutex<Progress>,
+}
+
+/// How far a record has come, as far as being cut off is concerned.
+enum Progress {
+    /// Nothing is held, nothing is sent.
+    Begun,
+    /// The event is ours and may be given back; its delivery may be under way.
+    Attempting(Lease),
+    /// The target has accepted: only the end of the lease may pass the event on, since a write that
+    /// says so may still be on its way.
+    Accepted,
+}
+
+impl<'b> Work<'b> {
+    pub(super) fn new(
+        message: &'b Message,
+        letter: &'b DeadLetter<'b>,
+        destination: Destination,
+        key: EventKey,
+    ) -> Self {
+        Self {
+            message,
+            letter,
+            target: destination.to_string(),
+            destination,
+            key,
+            progress: Mutex::new(Progress::Begun),
+        }
+    }
+
+    fn set(&self, progress: Progress) -> Progress {
+        let mut current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, progress)
+    }
 }
 
 /// The invocation it happens in.
@@ -30,7 +75,7 @@ pub(super) struct Frame<'b> {
 }
 
 /// What is known of the interaction.
-enum Marker {
+pub(super) enum Marker {
     NotLookedFor,
     Found(Option<Interaction>),
 }
@@ -44,48 +89,89 @@ impl Marker {
     }
 }
 
-impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
+impl<P: Ports> Replay<P> {
     /// Claims an event and takes it as far as it goes in this delivery.
     pub(super) async fn record(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
         let message = work.message;
-        let original = work.letter.failure.category();
-        if original.is_malformed() && !self.policy.replays_malformed() {
-            let code = FailureCode::PayloadMalformed;
-            return Verdict::from(Outcome::Returned { code })
-                .because("the first delivery failed because the payload was malformed");
+        if work.letter.failure.category().is_malformed() && !self.policy.replays_malformed() {
+            return self.keep_malformed(work).await;
         }
-        let now = self.clock.now();
-        let claim = self
-            .ledger
-            .claim(&ClaimRequest {
-                key: &work.key,
-                owner: format!("{}/{}", frame.request_id, message.id),
-                now,
-                lease_until: frame.lease_until,
-                about: About {
-                    message_id: &message.id,
-                    interaction_id: work.letter.interaction.as_ref().map(|it| it.id.as_str()),
-                    category: original.as_str(),
-                    target: &work.destination.to_string(),
-                },
-            })
-            .await;
-        match claim {
+        let _permits = match self.admit(work) {
+            Ok(permits) => permits,
+            Err(open_for) => {
+                // Receives go by even so: in a long outage they must last.
+                let after =
+                    open_for.max(self.policy.pause(message.receive_count, self.random.unit()));
+                let code = FailureCode::BreakerOpen;
+                return Verdict::from(Outcome::NotAttempted { after, code })
+                    .because("an upstream keeps failing and is left alone for a while");
+            }
+        };
+        match self.claim(work, frame).await {
+            Ok(Claim::Acquired(lease)) if work.letter.own_echo => {
+                self.keep_own_echo(work, &lease).await
+            }
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
                 self.finish(work, frame, lease, Marker::NotLookedFor).await
             }
-            Ok(Claim::Acquired(lease)) => self.attempts(work, frame, lease).await,
+            Ok(Claim::Acquired(lease)) => {
+                work.set(Progress::Attempting(lease.clone()));
+                self.attempts(work, frame, lease).await
+            }
             Ok(Claim::AlreadyDone) => Outcome::Duplicate.into(),
             Ok(Claim::GivenUp(code)) => {
                 Verdict::from(Outcome::Returned { code }).because("the event was given up before")
             }
             Ok(Claim::HeldUntil(until)) => {
-                let (after, code) = (until.since(now), FailureCode::HeldElsewhere);
+                let after = until.since(self.clock.now());
+                let code = FailureCode::HeldElsewhere;
                 Verdict::from(Outcome::Deferred { after, code })
                     .because("another worker holds the event")
             }
             Err(error) => self.ledger_failed(message, &error),
         }
+    }
+
+    /// Asks every upstream's breaker; `Err` says how long the first that is open stays so.
+    fn admit(&self, work: &Work<'_>) -> Result<Vec<Permit>, Duration> {
+        let needs_genesys = self
+            .retry_state
+            .is_needed_for(work.letter.interaction.as_ref());
+        let genesys = needs_genesys.then(|| self.breakers.genesys.clone());
+        let target = self.breakers.target(work.destination.key_part());
+        let now = self.clock.now();
+        [Some(self.breakers.ledger.clone()), genesys, Some(target)]
+            .into_iter()
+            .flatten()
+            .map(|breaker| breaker.admit(now))
+            .collect()
+    }
+
+    async fn claim(&self, work: &Work<'_>, frame: Frame<'_>) -> Result<Claim, LedgerError> {
+        let message = work.message;
+        let letter = work.letter;
+        let claim = self
+            .ledger
+            .claim(&ClaimRequest {
+                key: &work.key,
+                owner: format!("{}/{}", frame.request_id, message.id),
+                now: self.clock.now(),
+                lease_until: frame.lease_until,
+                reopen: match (message.replay_plan(), &self.archive) {
+                    (Some(_), _) => Reopen::FailedAndArchived,
+                    (None, Some(_)) => Reopen::Failed,
+                    (None, None) => Reopen::Nothing,
+                },
+                about: About {
+                    message_id: &message.id,
+                    interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
+                    category: letter.failure.category().as_str(),
+                    target: &work.target,
+                },
+            })
+            .await;
+        let transient = |_: &LedgerError| Disposition::Transient { after: None };
+        self.watch(&self.breakers.ledger).note(claim, transient)
     }
 
     /// Attempts until one succeeds or policy ends them.
@@ -110,16 +196,19 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
                         Ok(next) => lease = next,
                         Err(error) => return self.ledger_failed(work.message, &error),
                     }
+                    work.set(Progress::Attempting(lease.clone()));
                     tries += 1;
                     continue;
                 }
                 NextStep::Defer { after } => {
                     let code = failure.code;
-                    self.release(&lease, code).await;
+                    self.release(work, &lease, code).await;
                     Verdict::from(Outcome::Deferred { after, code })
                 }
                 NextStep::GiveUp { code, status } => {
-                    self.give_up(work, frame, &lease, marker.interaction(), code, status)
+                    let words = &failure.reason;
+                    let reason = Reason { code, words };
+                    self.give_up(work, frame, &lease, marker.interaction(), status, reason)
                         .await
                 }
             };
@@ -127,7 +216,7 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
                 attempt: Some(lease.attempt),
                 disposition: Some(failure.disposition),
                 possible_duplicate,
-                reason: Some(failure.reason),
+                reason: verdict.reason.or(Some(failure.reason)),
                 ..verdict
             };
         }
@@ -140,30 +229,25 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         lease: &Lease,
         marker: &mut Marker,
     ) -> Result<(), AttemptFailure> {
-        if matches!(marker, Marker::NotLookedFor) {
-            *marker = Marker::Found(
-                self.retry_state
-                    .find(work.letter.interaction.as_ref())
-                    .await?,
-            );
-        }
+        let letter = work.letter;
         let mark = RetryMark {
             attempt: lease.attempt,
             status: RetryStatus::Retrying,
         };
-        self.retry_state.mark(marker.interaction(), mark).await?;
-        self.target
+        self.find_and_mark(work, marker, mark).await?;
+        let delivered = self
+            .target
             .deliver(&Delivery {
                 destination: &work.destination,
-                payload: &work.letter.payload,
-                attempt_count: work
-                    .letter
-                    .failure
-                    .retry_attempts
-                    .saturating_add(lease.attempt),
+                payload: &letter.payload,
+                attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
                 key: &work.key,
+                event_type: letter.event_type.as_deref(),
+                interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
             })
-            .await?;
+            .await;
+        self.watch(&self.breakers.target(work.destination.key_part()))
+            .note(delivered, |error| error.disposition)?;
         Ok(())
     }
 
@@ -175,6 +259,7 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         lease: Lease,
         marker: Marker,
     ) -> Verdict {
+        work.set(Progress::Accepted);
         // Once the target has accepted, coming back means delivering again unless the ledger knows.
         let (lease, known) = if lease.delivered.is_some() {
             (lease, true)
@@ -203,7 +288,7 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         {
             let code = FailureCode::RetryStateNotWritten;
             let after = self.deferral(&lease, failure);
-            self.release(&lease, code).await;
+            self.release(work, &lease, code).await;
             return Verdict {
                 attempt,
                 disposition: Some(failure.disposition),
@@ -216,11 +301,12 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
             reason: in_the_end.err().map(|failure| failure.reason),
             ..Outcome::Replayed.into()
         };
-        let settled = self
+        let settlement = Settlement::Completed(shortfall);
+        match self
             .ledger
-            .settle(&lease, Settlement::Completed(shortfall), self.clock.now())
-            .await;
-        match settled {
+            .settle(&lease, settlement, self.clock.now())
+            .await
+        {
             Ok(()) => verdict,
             Err(error) if known => Verdict {
                 attempt,
@@ -235,54 +321,8 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         }
     }
 
-    /// Marks the interaction as given up and the event as failed.
-    async fn give_up(
-        &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-        lease: &Lease,
-        interaction: Option<&Interaction>,
-        code: FailureCode,
-        status: RetryStatus,
-    ) -> Verdict {
-        let marker = Marker::Found(interaction.cloned());
-        if let Err(failure) = self
-            .mark_in_the_end(work, frame, lease, marker, status)
-            .await
-        {
-            let worth_another_delivery = match failure.disposition {
-                Disposition::Permanent => false,
-                Disposition::Transient { .. } => !self.policy.is_last(work.message.receive_count),
-                Disposition::Operator => true,
-            };
-            if worth_another_delivery {
-                let after = self.deferral(lease, &failure);
-                self.release(lease, failure.code).await;
-                return Outcome::Deferred {
-                    after,
-                    code: failure.code,
-                }
-                .into();
-            }
-            tracing::warn!(
-                message_id = %work.message.id,
-                failure_code = FailureCode::RetryStateNotWritten.as_str(),
-                error = failure.reason,
-                "event given up without its mark"
-            );
-        }
-        match self
-            .ledger
-            .settle(lease, Settlement::Failed(code), self.clock.now())
-            .await
-        {
-            Ok(()) => Outcome::Returned { code }.into(),
-            Err(error) => self.ledger_failed(work.message, &error),
-        }
-    }
-
     /// Writes the closing mark, waiting here as long as policy allows.
-    async fn mark_in_the_end(
+    pub(super) async fn mark_in_the_end(
         &self,
         work: &Work<'_>,
         frame: Frame<'_>,
@@ -296,10 +336,9 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         };
         let mut tries = 1;
         loop {
-            let Err(error) = self.find_and_mark(work, &mut marker, mark).await else {
+            let Err(failure) = self.find_and_mark(work, &mut marker, mark).await else {
                 return Ok(());
             };
-            let failure = AttemptFailure::from(error);
             match self.next_step(work, frame, &failure, tries, tries) {
                 NextStep::Again { after } => {
                     note_retry(work, &failure, mark.attempt, after);
@@ -316,15 +355,23 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         work: &Work<'_>,
         marker: &mut Marker,
         mark: RetryMark,
-    ) -> Result<(), GenesysError> {
+    ) -> Result<(), AttemptFailure> {
+        let watch = self.watch(&self.breakers.genesys);
         if matches!(marker, Marker::NotLookedFor) {
-            *marker = Marker::Found(
-                self.retry_state
-                    .find(work.letter.interaction.as_ref())
-                    .await?,
-            );
+            let interaction = work.letter.interaction.as_ref();
+            *marker = Marker::Found(self.retry_state.find(interaction, &watch).await?);
         }
-        self.retry_state.mark(marker.interaction(), mark).await
+        self.retry_state
+            .mark(marker.interaction(), mark, &watch)
+            .await?;
+        Ok(())
+    }
+
+    fn watch(&self, breaker: &Breaker) -> Watch<'_> {
+        Watch {
+            breaker: breaker.clone(),
+            clock: self.clock.as_ref(),
+        }
     }
 
     fn next_step(
@@ -335,10 +382,15 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         attempt: u32,
         tries: u32,
     ) -> NextStep {
+        let breaker = match failure.upstream {
+            Upstream::Genesys => self.breakers.genesys.clone(),
+            Upstream::Target => self.breakers.target(work.destination.key_part()),
+        };
         let situation = Situation {
             attempt,
             tries,
             last_receive: self.policy.is_last(work.message.receive_count),
+            may_ask_again: !breaker.is_open(self.clock.now()),
             time_for_wait: frame.time.longest_wait(),
         };
         self.policy
@@ -346,23 +398,23 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
     }
 
     /// How long a message stays away whose bookkeeping is all that is left.
-    fn deferral(&self, lease: &Lease, failure: &AttemptFailure) -> std::time::Duration {
-        self.policy.deferral(
-            failure.disposition,
-            lease.shown_attempt(),
-            self.random.unit(),
-        )
+    pub(super) fn deferral(&self, lease: &Lease, failure: &AttemptFailure) -> Duration {
+        let attempt = lease.shown_attempt();
+        self.policy
+            .deferral(failure.disposition, attempt, self.random.unit())
     }
 
     /// Gives the event back. Should that fail, it stays held until the lease ends, which is before
     /// the queue shows the message again.
-    async fn release(&self, lease: &Lease, code: FailureCode) {
-        let settled = self
+    pub(super) async fn release(&self, work: &Work<'_>, lease: &Lease, code: FailureCode) {
+        let settlement = Settlement::Deferred(code);
+        if let Err(error) = self
             .ledger
-            .settle(lease, Settlement::Deferred(code), self.clock.now())
-            .await;
-        if let Err(error) = settled {
+            .settle(lease, settlement, self.clock.now())
+            .await
+        {
             tracing::warn!(
+                message_id = %work.message.id,
                 failure_code = FailureCode::LedgerUnavailable.as_str(),
                 error = with_causes(&error),
                 "event not released, held until its lease ends"
@@ -370,7 +422,20 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
         }
     }
 
-    fn ledger_failed(&self, message: &Message, error: &LedgerError) -> Verdict {
+    /// Gives the event of a record back that was cut off, where that may be. Says whether the
+    /// target may have acted.
+    pub(super) async fn release_cut_off(&self, work: &Work<'_>, code: FailureCode) -> bool {
+        match work.set(Progress::Begun) {
+            Progress::Begun => false,
+            Progress::Attempting(lease) => {
+                self.release(work, &lease, code).await;
+                true
+            }
+            Progress::Accepted => true,
+        }
+    }
+
+    pub(super) fn ledger_failed(&self, message: &Message, error: &LedgerError) -> Verdict {
         let code = match error {
             LedgerError::Unavailable(_) => FailureCode::LedgerUnavailable,
             LedgerError::LeaseLost => FailureCode::HeldElsewhere,
@@ -380,7 +445,7 @@ impl<L: Ledger, G: Genesys, T: Target> Replay<L, G, T> {
     }
 }
 
-fn note_retry(work: &Work<'_>, failure: &AttemptFailure, attempt: u32, after: std::time::Duration) {
+fn note_retry(work: &Work<'_>, failure: &AttemptFailure, attempt: u32, after: Duration) {
     tracing::info!(
         message_id = %work.message.id,
         failure_code = failure.code.as_str(),

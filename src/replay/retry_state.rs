@@ -3,6 +3,8 @@
 use crate::dead_letter::InteractionRef;
 use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark};
 
+use super::breaker::Watch;
+
 /// Whether and how interactions are marked.
 pub enum RetryState<G> {
     /// No mark, no replay.
@@ -14,6 +16,11 @@ pub enum RetryState<G> {
 }
 
 impl<G: Genesys> RetryState<G> {
+    /// Whether an event of this interaction cannot be replayed without Genesys Cloud.
+    pub(super) const fn is_needed_for(&self, interaction: Option<&InteractionRef>) -> bool {
+        matches!((self, interaction), (Self::Required(_), Some(_)))
+    }
+
     /// Finds where the marks of an event go; `Ok(None)` when there will be none.
     ///
     /// # Errors
@@ -21,20 +28,17 @@ impl<G: Genesys> RetryState<G> {
     pub(super) async fn find(
         &self,
         interaction: Option<&InteractionRef>,
+        watch: &Watch<'_>,
     ) -> Result<Option<Interaction>, GenesysError> {
         match (self, interaction) {
             (Self::Off, _) | (_, None) => Ok(None),
-            (Self::Required(genesys), Some(interaction)) => {
-                genesys.fetch(interaction).await.map(Some)
-            }
+            (Self::Required(genesys), Some(interaction)) => watch
+                .note(genesys.fetch(interaction).await, GenesysError::disposition)
+                .map(Some),
+            (Self::BestEffort(_), Some(_)) if watch.is_open() => Ok(None),
             (Self::BestEffort(genesys), Some(interaction)) => {
-                match genesys.fetch(interaction).await {
-                    Ok(found) => Ok(Some(found)),
-                    Err(error) => {
-                        passed_over(&error);
-                        Ok(None)
-                    }
-                }
+                let found = watch.note(genesys.fetch(interaction).await, GenesysError::disposition);
+                Ok(found.inspect_err(passed_over).ok())
             }
         }
     }
@@ -47,12 +51,21 @@ impl<G: Genesys> RetryState<G> {
         &self,
         found: Option<&Interaction>,
         mark: RetryMark,
+        watch: &Watch<'_>,
     ) -> Result<(), GenesysError> {
         match (self, found) {
             (Self::Off, _) | (_, None) => Ok(()),
-            (Self::Required(genesys), Some(interaction)) => genesys.mark(interaction, mark).await,
+            (Self::Required(genesys), Some(interaction)) => watch.note(
+                genesys.mark(interaction, mark).await,
+                GenesysError::disposition,
+            ),
+            (Self::BestEffort(_), Some(_)) if watch.is_open() => Ok(()),
             (Self::BestEffort(genesys), Some(interaction)) => {
-                if let Err(error) = genesys.mark(interaction, mark).await {
+                let marked = watch.note(
+                    genesys.mark(interaction, mark).await,
+                    GenesysError::disposition,
+                );
+                if let Err(error) = marked {
                     passed_over(&error);
                 }
                 Ok(())

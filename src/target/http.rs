@@ -1,4 +1,6 @@
-//! Delivery by HTTP POST, and to nowhere.
+//! Delivery by HTTP POST.
+
+pub mod address;
 
 use std::sync::Arc;
 
@@ -6,27 +8,44 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::Url;
 
-use super::{Delivery, DeliveryError, Target};
+use super::{Delivery, DeliveryError};
 use crate::clock::Clock;
-use crate::destination::Destination;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::retry_after;
 
-/// Delivers to HTTP endpoints; what has no destination counts as delivered.
+/// Delivers to HTTP endpoints.
 #[derive(Clone)]
 pub struct HttpTarget {
     http: reqwest::Client,
+    reach: Reach,
     clock: Arc<dyn Clock>,
 }
 
+/// Which addresses events are sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All but link-local and metadata addresses.
+    Guarded,
+    /// All.
+    Anywhere,
+}
+
 impl HttpTarget {
-    /// Delivers through a client that must not follow redirects and must have timeouts.
+    /// Delivers through a client that must not follow redirects, must have timeouts, and must
+    /// resolve names through [`address::GuardedResolver`] when the reach is guarded.
     #[must_use]
-    pub fn new(http: reqwest::Client, clock: Arc<dyn Clock>) -> Self {
-        Self { http, clock }
+    pub fn new(http: reqwest::Client, reach: Reach, clock: Arc<dyn Clock>) -> Self {
+        Self { http, reach, clock }
     }
 
-    async fn post(&self, url: &Url, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+    /// Posts one event.
+    ///
+    /// # Errors
+    /// As [`Target::deliver`](super::Target::deliver) says.
+    pub async fn post(&self, url: &Url, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+        if self.reach == Reach::Guarded && address::names_refused(url) {
+            return Err(not_allowed());
+        }
         let answer = self
             .http
             .post(url.clone())
@@ -56,32 +75,6 @@ impl HttpTarget {
             reason: format!("the target answered {status}"),
             source: None,
         })
-    }
-}
-
-impl Target for HttpTarget {
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
-        match delivery.destination {
-            Destination::None => Ok(()),
-            Destination::Http(url) => self.post(url, delivery).await,
-            Destination::Unsupported(arn) => {
-                Err(unsupported(format!("no way to deliver to {arn}")))
-            }
-            Destination::Missing => Err(unsupported(
-                "the dead letter names no target; set REPLAY_TARGET to where it should go"
-                    .to_owned(),
-            )),
-        }
-    }
-}
-
-fn unsupported(reason: String) -> DeliveryError {
-    DeliveryError {
-        code: FailureCode::TargetUnsupported,
-        disposition: Disposition::Permanent,
-        certainty: Certainty::NotSent,
-        reason,
-        source: None,
     }
 }
 
@@ -123,6 +116,9 @@ fn judge(
 
 /// A request without an answer: only a connection that was never made proves that nothing happened.
 fn not_answered(error: reqwest::Error) -> DeliveryError {
+    if caused_by_refused_address(&error) {
+        return not_allowed();
+    }
     let (certainty, reason) = if error.is_connect() {
         (Certainty::NotSent, "the target cannot be reached")
     } else if error.is_builder() {
@@ -145,6 +141,31 @@ fn not_answered(error: reqwest::Error) -> DeliveryError {
         reason: reason.to_owned(),
         // The URL may carry a secret.
         source: Some(error.without_url().into()),
+    }
+}
+
+fn caused_by_refused_address(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<address::RefusedAddress>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Ours to repair: the URL comes from the settings.
+fn not_allowed() -> DeliveryError {
+    DeliveryError {
+        code: FailureCode::TargetNotAllowed,
+        disposition: Disposition::Operator,
+        certainty: Certainty::NotSent,
+        reason: format!(
+            "{}; set ALLOW_LINK_LOCAL_TARGETS=true to send there",
+            address::RefusedAddress
+        ),
+        source: None,
     }
 }
 

@@ -2,22 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use genesys_replay::dead_letter::{DeadLetter, NotAnEvent, Opened, open};
-use genesys_replay::failure::Category;
+use genesys_replay::dead_letter::{DeadLetter, EventId, NotAnEvent, Opened, open};
+use genesys_replay::failure::{Category, FailureCode};
 use genesys_replay::message::{Message, MessageId};
 
 use crate::support::{TestResult, sample};
 
 fn message(body: &str, attributes: &[(&str, &str)]) -> Result<Message, &'static str> {
-    Ok(Message {
-        id: MessageId::new("m-1").ok_or("id")?,
-        body: body.to_owned(),
-        receive_count: 1,
-        attributes: attributes
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
-    })
+    let mut message = Message::new(MessageId::new("m-1").ok_or("id")?, body.to_owned());
+    message.attributes = attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Ok(message)
 }
 
 fn messages(name: &str) -> Result<Vec<Message>, Box<dyn std::error::Error>> {
@@ -30,12 +27,10 @@ fn messages(name: &str) -> Result<Vec<Message>, Box<dyn std::error::Error>> {
                 .into_iter()
                 .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
                 .collect();
-            Ok(Message {
-                id: MessageId::new(record.message_id.ok_or("no id")?).ok_or("empty id")?,
-                body: record.body.ok_or("no body")?,
-                receive_count: 1,
-                attributes,
-            })
+            let id = MessageId::new(record.message_id.ok_or("no id")?).ok_or("empty id")?;
+            let mut message = Message::new(id, record.body.ok_or("no body")?);
+            message.attributes = attributes;
+            Ok(message)
         })
         .collect()
 }
@@ -210,5 +205,196 @@ fn an_event_id_that_cannot_be_a_key_is_not_used() -> TestResult {
         let body = format!(r#"{{"id":"{id}","detail-type":"t","source":"s","detail":{{}}}}"#);
         assert_eq!(letter(&message(&body, &[])?)?.event_id, None, "{id}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_delivered_is_the_raw_inner_event() -> TestResult {
+    for (name, pointer) in [
+        ("lambda-destination.json", "/requestPayload"),
+        ("dead-letter-wrapper.json", "/originalEvent"),
+    ] {
+        let messages = messages(name)?;
+        let message = messages.first().ok_or("empty")?;
+        let letter = letter(message)?;
+        let outer: serde_json::Value = serde_json::from_str(&message.body)?;
+        let inner = outer.pointer(pointer).ok_or("no inner event")?;
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&letter.payload)?,
+            *inner,
+            "{name}"
+        );
+        assert!(
+            message.body.contains(letter.payload.as_ref()),
+            "{name}: byte for byte"
+        );
+        assert_eq!(
+            letter.event_id.map(|id| id.as_str().to_owned()).as_deref(),
+            inner["id"].as_str()
+        );
+        assert!(letter.interaction.is_some(), "{name}");
+        assert_eq!(letter.failure.retry_attempts, 2, "{name}");
+        assert_eq!(
+            letter.failure.category(),
+            Category::EndpointUnreachable,
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn spacing_and_unknown_members_of_an_inner_event_are_kept() -> TestResult {
+    let inner = "{ \"id\" : \"e-1\",\n\"replay-name\":1e2, \"x\":{} }";
+    let body = format!(r#"{{"eventType":"dead-letter","originalEvent":{inner}}}"#);
+    assert_eq!(letter(&message(&body, &[])?)?.payload, inner);
+    Ok(())
+}
+
+#[test]
+fn a_destination_record_names_the_function_that_failed() -> TestResult {
+    let messages = messages("lambda-destination.json")?;
+    let letter = letter(messages.first().ok_or("empty")?)?;
+    let target = letter.failure.target_arn.ok_or("no target")?;
+    assert!(
+        target.ends_with(":function:crm-conversation-sync:$LATEST"),
+        "{target}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_functions_own_dead_letter_is_the_event_itself() -> TestResult {
+    let messages = messages("lambda-function-dlq.json")?;
+    let message = messages.first().ok_or("empty")?;
+    let letter = letter(message)?;
+    assert_eq!(letter.payload, message.body);
+    assert_eq!(letter.failure.error_code.as_deref(), Some("200"));
+    assert_eq!(letter.failure.category(), Category::EndpointUnreachable);
+    assert_eq!(letter.failure.target_arn, None, "the function is not named");
+    Ok(())
+}
+
+#[test]
+fn a_notification_is_unwrapped_up_to_three_times() -> TestResult {
+    let messages = messages("sns-notification.json")?;
+    let message_once = messages.first().ok_or("empty")?;
+    let once = letter(message_once)?;
+    assert!(once.payload.contains("Zoë Öztürk"));
+    let wrap = |inner: &str| {
+        serde_json::json!({"Type":"Notification","TopicArn":"arn:aws:sns:x","Message":inner})
+            .to_string()
+    };
+    let mut body = once.payload.to_string();
+    for depth in 1..=4 {
+        body = wrap(&body);
+        let message = message(&body, &[])?;
+        match open(&message) {
+            Opened::DeadLetter(letter) => {
+                assert!(depth <= 3);
+                assert_eq!(letter.payload, once.payload, "{depth}");
+                assert_eq!(letter.event_id, once.event_id, "{depth}");
+            }
+            Opened::NotAnEvent(why) => assert_eq!((depth, why), (4, NotAnEvent::NestedTooDeep)),
+        }
+    }
+    for inner in ["", "text", "{}"] {
+        let message = message(&wrap(inner), &[])?;
+        assert!(matches!(open(&message), Opened::NotAnEvent(_)), "{inner}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_webhook_has_the_id_it_came_with_or_one_made_of_its_call() -> TestResult {
+    let messages = messages("outbound-webhook.json")?;
+    let webhook = messages.first().ok_or("empty")?;
+    let made = letter(webhook)?;
+    let id = |letter: DeadLetter<'_>| letter.event_id.map(|id| id.as_str().to_owned());
+    assert_eq!(made.failure.retry_attempts, 1);
+    assert_eq!(made.interaction, None);
+    assert_eq!(
+        id(made).as_deref(),
+        Some("call-7c1d55e0/CALL_COMPLETED/2026-04-18T09:00:00.000Z")
+    );
+    let mut named = webhook.clone();
+    named
+        .attributes
+        .insert("WebhookId".to_owned(), "webhook-7".to_owned());
+    assert_eq!(id(letter(&named)?).as_deref(), Some("webhook-7"));
+    let without_call = message(r#"{"campaignId":"c","status":"s","timestamp":"t"}"#, &[])?;
+    assert!(matches!(open(&without_call), Opened::NotAnEvent(_)));
+    Ok(())
+}
+
+#[test]
+fn a_schedules_dead_letter_is_known_by_its_execution() -> TestResult {
+    let messages = messages("scheduler-dlq.json")?;
+    let message = messages.first().ok_or("empty")?;
+    let letter = letter(message)?;
+    let execution = message.attributes.get("EXECUTION_ID").map(String::as_str);
+    assert_eq!(letter.event_id.as_ref().map(EventId::as_str), execution);
+    assert_eq!(letter.payload, message.body);
+    Ok(())
+}
+
+#[test]
+fn what_tells_of_events_without_holding_them_is_no_payload() -> TestResult {
+    for (name, expected) in [
+        ("event-bus-kms-dlq.json", NotAnEvent::Encrypted),
+        ("custom-bus-record.json", NotAnEvent::CustomBusRecord),
+    ] {
+        let messages = messages(name)?;
+        let message = messages.first().ok_or("empty")?;
+        assert_eq!(open(message), Opened::NotAnEvent(expected), "{name}");
+        assert_eq!(expected.failure_code(), FailureCode::NoPayload);
+    }
+    for body in [
+        r#"{"eventType":"dead-letter","retryCount":1}"#,
+        r#"{"eventType":"dead-letter","originalEvent":null}"#,
+        r#"{"requestContext":{"functionArn":"arn"},"responsePayload":{}}"#,
+    ] {
+        let message = message(body, &[])?;
+        assert_eq!(
+            open(&message),
+            Opened::NotAnEvent(NotAnEvent::EmptyWrapper),
+            "{body}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn an_error_code_alone_does_not_hide_an_event() -> TestResult {
+    let whole = r#"{"id":"e","detail-type":"t","source":"s","detail":{}}"#;
+    let whole = message(whole, &[("ERROR_CODE", "TIMEOUT")])?;
+    let event = letter(&whole)?;
+    assert_eq!(event.event_id.as_ref().map(EventId::as_str), Some("e"));
+    assert_eq!(event.failure.category(), Category::EndpointUnreachable);
+    let pointer = message(r#"{"interactionId":"i-1"}"#, &[("ERROR_CODE", "TIMEOUT")])?;
+    assert_eq!(
+        letter(&pointer)?.failure.category(),
+        Category::EndpointUnreachable
+    );
+    Ok(())
+}
+
+#[test]
+fn an_echo_of_our_own_marks_is_told_from_other_attributes() -> TestResult {
+    let messages = messages("own-echo.json")?;
+    let message = messages.first().ok_or("empty")?;
+    assert!(letter(message)?.own_echo);
+    let with_another = message.body.replace(
+        r#""system.retryAttempt":"1""#,
+        r#""system.retryAttempt":"1","outcome":"sold""#,
+    );
+    assert!(!letter(&self::message(&with_another, &[])?)?.own_echo);
+    let of_another_topic = message.body.replace(".attributes", ".customer.end");
+    assert!(!letter(&self::message(&of_another_topic, &[])?)?.own_echo);
+    let of_nothing = message.body.replace(
+        r#"{"system.retryAttempt":"1","system.retryStatus":"retrying"}"#,
+        "{}",
+    );
+    assert!(!letter(&self::message(&of_nothing, &[])?)?.own_echo);
     Ok(())
 }

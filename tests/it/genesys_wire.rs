@@ -36,7 +36,14 @@ fn client(
         client_secret: "secret".into(),
     };
     let tokens = TokenSource::new(http.clone(), &base, credentials, Arc::clone(&clock));
-    Ok(GenesysClient::new(http, base, form, tokens, clock))
+    Ok(GenesysClient::new(
+        http,
+        base,
+        form,
+        tokens,
+        Duration::from_secs(2),
+        clock,
+    ))
 }
 
 fn interaction() -> Result<InteractionRef, &'static str> {
@@ -226,24 +233,83 @@ async fn an_interactions_mark_is_nested_and_its_attempt_a_number() -> TestResult
 
 /// What a GET of the conversation makes of each answer, all with `Retry-After: 42`.
 async fn assert_understood(answers: Vec<(usize, &str, GenesysError)>) -> TestResult {
-    let mut server = Server::new_async().await;
-    tokens(&mut server).await;
-    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
     for (status, body, expected) in answers {
-        let mock = server
+        let mut server = Server::new_async().await;
+        tokens(&mut server).await;
+        server
             .mock("GET", CONVERSATION)
             .with_status(status)
             .with_header("Retry-After", "42")
             .with_body(body)
             .create_async()
             .await;
+        let client = client(&server, ApiForm::Conversations)?;
         assert_eq!(
-            client.fetch(&interaction).await,
+            client.fetch(&interaction()?).await,
             Err(expected),
             "{status} {body}"
         );
-        mock.remove_async().await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_429_the_next_call_waits_without_being_made() -> TestResult {
+    let mut server = Server::new_async().await;
+    tokens(&mut server).await;
+    let get = server
+        .mock("GET", CONVERSATION)
+        .with_status(429)
+        .with_header("Retry-After", "42")
+        .expect(1)
+        .create_async()
+        .await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+    for _ in 0..5 {
+        let answer = client.fetch(&interaction).await;
+        assert!(
+            matches!(
+                answer,
+                Err(GenesysError::RateLimited {
+                    call: Call::Fetch,
+                    after: Some(_)
+                })
+            ),
+            "{answer:?}"
+        );
+    }
+    get.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn near_the_limit_calls_that_would_wait_long_are_not_made() -> TestResult {
+    let mut server = Server::new_async().await;
+    tokens(&mut server).await;
+    let get = server
+        .mock("GET", CONVERSATION)
+        .with_header("inin-ratelimit-count", "299")
+        .with_header("inin-ratelimit-allowed", "300")
+        .with_header("inin-ratelimit-reset", "40")
+        .with_body(BODY)
+        .expect(2)
+        .create_async()
+        .await;
+    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
+    client.fetch(&interaction).await?;
+    client.fetch(&interaction).await?;
+    let answer = client.fetch(&interaction).await;
+    let Err(GenesysError::RateLimited {
+        after: Some(after), ..
+    }) = answer
+    else {
+        return Err(format!("{answer:?}").into());
+    };
+    assert!(
+        after > Duration::from_secs(30) && after <= Duration::from_secs(40),
+        "{after:?}"
+    );
+    get.assert_async().await;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use genesys_replay::destination::Destination;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::ledger::{
-    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement,
+    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement,
 };
 use genesys_replay::message::MessageId;
 
@@ -42,12 +42,22 @@ impl Fixture {
     }
 
     async fn claim_at(&self, owner: &str, now: Timestamp) -> Result<Claim, LedgerError> {
+        self.claim_again(owner, now, Reopen::Nothing).await
+    }
+
+    async fn claim_again(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        reopen: Reopen,
+    ) -> Result<Claim, LedgerError> {
         self.ledger
             .claim(&ClaimRequest {
                 key: &self.key,
                 owner: owner.to_owned(),
                 now,
                 lease_until: now.plus(Duration::from_secs(30)),
+                reopen,
                 about: About {
                     message_id: &self.message_id,
                     interaction_id: None,
@@ -245,6 +255,37 @@ async fn a_settlement_says_what_has_become_of_the_event() -> TestResult {
                 claim,
                 "whatever the lease says"
             );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_was_given_up_is_reopened_and_only_for_who_may() -> TestResult {
+    let archived = Settlement::Archived(FailureCode::TargetRefused);
+    let failed = Settlement::Failed(FailureCode::TargetRefused);
+    let completed = Settlement::Completed(None);
+    for (settlement, reopen, taken) in [
+        (archived, Reopen::Nothing, false),
+        (archived, Reopen::Failed, false),
+        (archived, Reopen::FailedAndArchived, true),
+        (failed, Reopen::Nothing, false),
+        (failed, Reopen::Failed, true),
+        (failed, Reopen::FailedAndArchived, true),
+        (completed, Reopen::FailedAndArchived, false),
+    ] {
+        let fixture = Fixture::new().await?;
+        let lease = fixture.lease("first").await?;
+        fixture.ledger.settle(&lease, settlement, NOW).await?;
+        let claim = fixture.claim_again("second", NOW, reopen).await?;
+        match claim {
+            Claim::Acquired(lease) => {
+                assert!(taken, "{settlement:?} {reopen:?}");
+                assert_eq!(lease.attempt, 2, "attempts count on");
+                assert_eq!(lease.first_seen, NOW);
+            }
+            Claim::AlreadyDone | Claim::GivenUp(_) => assert!(!taken, "{settlement:?} {reopen:?}"),
+            Claim::HeldUntil(_) => return Err("held".into()),
         }
     }
     Ok(())

@@ -1,12 +1,17 @@
 //! The function on real parts: a local AWS for the table, mockito and the stand-in for the wires,
 //! the real binary for the edge.
 
+mod archive;
+mod aws_targets;
 mod edge;
 mod events;
+mod fifo;
 mod genesys_wire;
 mod hostile;
 mod layout;
 mod ledger;
+mod outages;
+mod queue;
 mod replay;
 mod support;
 mod target_wire;

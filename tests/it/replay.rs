@@ -533,19 +533,6 @@ async fn what_was_malformed_is_not_delivered_again_unless_told() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_original_target_that_cannot_be_called_is_told_and_returned() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("REPLAY_TARGET", "original");
-    let record = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(world.deliver(&[record]).await?, ["m-1"]);
-    let key = "e-1|arn:aws:lambda:eu-central-1:271828182845:function:crm";
-    let code = world.aws.attribute(key, "FailureCode").await?;
-    assert_eq!(code.as_deref(), Some("TARGET_UNSUPPORTED"));
-    assert_eq!(world.marks(), ["1 retrying", "1 replay_failed"]);
-    Ok(())
-}
-
-#[tokio::test]
 async fn near_the_deadline_nothing_starts() -> TestResult {
     let world = World::start().await?;
     let records: Vec<_> = (1..=5)

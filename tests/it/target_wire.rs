@@ -9,8 +9,9 @@ use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
-use genesys_replay::target::http::HttpTarget;
-use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_replay::target::http::address::GuardedResolver;
+use genesys_replay::target::http::{HttpTarget, Reach};
+use genesys_replay::target::{Delivery, DeliveryError};
 use genesys_stand_in::{Fault, StandIn};
 use mockito::Server;
 use url::Url;
@@ -23,18 +24,25 @@ async fn deliver(url: &str) -> Result<Result<(), DeliveryError>, Box<dyn std::er
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(1))
+        .dns_resolver(Arc::new(GuardedResolver))
         .build()?;
-    let destination = Destination::Http(Url::parse(url)?);
+    let url = Url::parse(url)?;
+    let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
-    let target = HttpTarget::new(http, Arc::new(SystemClock));
+    let target = HttpTarget::new(http, Reach::Guarded, Arc::new(SystemClock));
     Ok(target
-        .deliver(&Delivery {
-            destination: &destination,
-            payload: PAYLOAD,
-            attempt_count: 7,
-            key: &key,
-        })
+        .post(
+            &url,
+            &Delivery {
+                destination: &destination,
+                payload: PAYLOAD,
+                attempt_count: 7,
+                key: &key,
+                event_type: None,
+                interaction_id: None,
+            },
+        )
         .await)
 }
 
@@ -129,6 +137,28 @@ async fn a_missing_answer_says_whether_the_target_may_have_acted() -> TestResult
             "{url}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_link_local_address_is_not_asked() -> TestResult {
+    let error = deliver("http://169.254.169.254/latest/meta-data").await?;
+    let error = error.err().ok_or("accepted")?;
+    assert_eq!(error.code, FailureCode::TargetNotAllowed);
+    assert_eq!(
+        (error.disposition, error.certainty),
+        (Disposition::Operator, Certainty::NotSent)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_name_is_resolved() -> TestResult {
+    let mut server = Server::new_async().await;
+    let post = server.mock("POST", "/events").create_async().await;
+    let url = server.url().replace("127.0.0.1", "localhost");
+    deliver(&format!("{url}/events")).await??;
+    post.assert_async().await;
     Ok(())
 }
 

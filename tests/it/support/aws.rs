@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -14,9 +14,10 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
+use serde_json::Value;
 
 static RUNNING: Mutex<Weak<Process>> = Mutex::new(Weak::new());
-static TABLES: AtomicU32 = AtomicU32::new(0);
+static NAMES: AtomicU32 = AtomicU32::new(0);
 
 /// The local AWS and a table of the test's own.
 pub(crate) struct LocalAws {
@@ -42,7 +43,7 @@ impl LocalAws {
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
         let aws = Self {
             process: shared_process()?,
-            table: format!("ledger-{}", TABLES.fetch_add(1, Ordering::Relaxed)),
+            table: format!("ledger-{}", NAMES.fetch_add(1, Ordering::Relaxed)),
         };
         let key = KeySchemaElement::builder()
             .attribute_name("EventId")
@@ -73,6 +74,131 @@ impl LocalAws {
 
     pub(crate) fn dynamodb(&self) -> Client {
         Client::new(&self.config())
+    }
+
+    /// A queue of the test's own; its ARN.
+    pub(crate) async fn create_queue(&self, fifo: bool) -> Result<String, Box<dyn Error>> {
+        let name = format!("queue-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        let create = if fifo {
+            let fifo_queue = aws_sdk_sqs::types::QueueAttributeName::FifoQueue;
+            sqs.create_queue()
+                .queue_name(format!("{name}.fifo"))
+                .attributes(fifo_queue, "true")
+        } else {
+            sqs.create_queue().queue_name(name)
+        };
+        let url = create.send().await?.queue_url.ok_or("no queue URL")?;
+        let arn = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
+        let answer = sqs
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(arn.clone())
+            .send()
+            .await?;
+        let found = answer
+            .attributes()
+            .and_then(|attributes| attributes.get(&arn));
+        Ok(found.ok_or("no ARN")?.clone())
+    }
+
+    /// The messages that a queue shows now, each for `visibility` seconds to nobody else.
+    pub(crate) async fn receive(
+        &self,
+        queue_arn: &str,
+        visibility: i32,
+    ) -> Result<Vec<aws_sdk_sqs::types::Message>, Box<dyn Error>> {
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        let answer = sqs
+            .receive_message()
+            .queue_url(self.queue_url(queue_arn).await?)
+            .max_number_of_messages(10)
+            .visibility_timeout(visibility)
+            .message_system_attribute_names(aws_sdk_sqs::types::MessageSystemAttributeName::All)
+            .message_attribute_names("All")
+            .send()
+            .await?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    pub(crate) async fn queue_url(&self, queue_arn: &str) -> Result<String, Box<dyn Error>> {
+        let name = queue_arn.rsplit(':').next().unwrap_or_default();
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        let answer = sqs.get_queue_url().queue_name(name).send().await?;
+        Ok(answer.queue_url.ok_or("no queue URL")?)
+    }
+
+    /// How long each message of a queue stays away from now, in seconds; below zero when it does not.
+    pub(crate) async fn waits(&self, queue_arn: &str) -> Result<Vec<i64>, Box<dyn Error>> {
+        let url = format!(
+            "{}/_ministack/sqs/messages?QueueUrl={}",
+            self.endpoint(),
+            self.queue_url(queue_arn).await?
+        );
+        let answer = reqwest::get(url).await?.bytes().await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let now = i64::try_from(now)?;
+        let mut waits = Vec::new();
+        let mut values = vec![serde_json::from_slice::<Value>(&answer)?];
+        while let Some(value) = values.pop() {
+            match value {
+                Value::Object(members) => {
+                    waits.extend(
+                        members
+                            .get("VisibleAt")
+                            .and_then(Value::as_i64)
+                            .map(|at| at - now),
+                    );
+                    values.extend(members.into_iter().map(|(_, value)| value));
+                }
+                Value::Array(items) => values.extend(items),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        Ok(waits)
+    }
+
+    /// A bucket of the test's own; its name.
+    pub(crate) async fn create_bucket(&self) -> Result<String, Box<dyn Error>> {
+        let name = format!("bucket-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let here = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+            .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
+            .build();
+        self.s3()
+            .create_bucket()
+            .bucket(&name)
+            .create_bucket_configuration(here)
+            .send()
+            .await?;
+        Ok(name)
+    }
+
+    /// The objects of a bucket, by key.
+    pub(crate) async fn objects(
+        &self,
+        bucket: &str,
+    ) -> Result<Vec<(String, Value)>, Box<dyn Error>> {
+        let listed = self.s3().list_objects_v2().bucket(bucket).send().await?;
+        let mut objects = Vec::new();
+        for key in listed.contents().iter().filter_map(|object| object.key()) {
+            let object = self
+                .s3()
+                .get_object()
+                .bucket(bucket)
+                .key(key)
+                .send()
+                .await?;
+            let bytes = object.body.collect().await?.to_vec();
+            objects.push((key.to_owned(), serde_json::from_slice(&bytes)?));
+        }
+        Ok(objects)
+    }
+
+    pub(crate) fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config())
+            .force_path_style(true)
+            .build();
+        aws_sdk_s3::Client::from_conf(config)
     }
 
     /// An item's attributes as text; empty when there is none.

@@ -48,6 +48,19 @@ impl Record {
         self
     }
 
+    /// Sets the queue it came from and the handle of its receipt.
+    pub(crate) fn in_queue(mut self, queue_arn: &str, receipt_handle: &str) -> Self {
+        self.0["eventSourceARN"] = json!(queue_arn);
+        self.0["receiptHandle"] = json!(receipt_handle);
+        self
+    }
+
+    /// Sets its message group.
+    pub(crate) fn in_group(mut self, group: &str) -> Self {
+        self.0["attributes"]["MessageGroupId"] = json!(group);
+        self
+    }
+
     /// Sets how often SQS has handed it out.
     pub(crate) fn received(mut self, times: u32) -> Self {
         self.0["attributes"]["ApproximateReceiveCount"] = json!(times.to_string());

@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 
-use super::LocalAws;
+use super::{LocalAws, TestResult};
 
 /// The function's program, running.
 pub(crate) struct Function {
@@ -84,7 +84,30 @@ impl Function {
 
     /// Hands over one event and waits for the answer.
     pub(crate) async fn invoke(&mut self, event: Value) -> Result<Invocation, Box<dyn Error>> {
-        self.events.send(event)?;
+        self.send(event)?;
+        self.answer().await
+    }
+
+    /// Hands over one event.
+    pub(crate) fn send(&self, event: Value) -> TestResult {
+        Ok(self.events.send(event)?)
+    }
+
+    /// Tells the program to end.
+    pub(crate) fn terminate(&self) -> TestResult {
+        let id = self.child.id().ok_or("the program has ended")?;
+        let status = std::process::Command::new("kill")
+            .arg("-TERM")
+            .arg(id.to_string())
+            .status()?;
+        if !status.success() {
+            return Err("no signal was sent".into());
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer to an event.
+    pub(crate) async fn answer(&mut self) -> Result<Invocation, Box<dyn Error>> {
         tokio::select! {
             answer = self.answers.recv() => answer.ok_or_else(|| "no answer".into()),
             status = self.child.wait() => Err(format!("the program ended: {}", status?).into()),

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::marker::PhantomData;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use genesys_replay::app::{self, ReplayFunction};
+use genesys_replay::archive::s3::S3Archive;
 use genesys_replay::config::Settings;
-use genesys_replay::genesys::{Genesys, GenesysClient};
+use genesys_replay::genesys::GenesysClient;
 use genesys_replay::lambda::{self, BatchError};
 use genesys_replay::ledger::Ledger;
 use genesys_replay::ledger::dynamodb::DynamoDbLedger;
-use genesys_replay::replay::Replay;
-use genesys_replay::target::Target;
-use genesys_replay::target::http::HttpTarget;
+use genesys_replay::queue::sqs::SqsQueue;
+use genesys_replay::replay::{Ports, Replay};
+use genesys_replay::target::{Target, Targets};
 use genesys_stand_in::StandIn;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
@@ -113,18 +115,33 @@ impl World {
     }
 }
 
+/// The real adapters but for the ledger and the target.
+pub(crate) struct Parts<L, T>(PhantomData<(L, T)>);
+
+impl<L: Ledger, T: Target> Ports for Parts<L, T> {
+    type Ledger = L;
+    type Genesys = GenesysClient;
+    type Target = T;
+    type Archive = S3Archive;
+    type Queue = SqsQueue;
+}
+
 /// The function with other parts in place of its ledger and its target.
-pub(crate) fn with_parts<L, T>(
+pub(crate) fn with_parts<L: Ledger, T: Target>(
     function: ReplayFunction,
     ledger: impl FnOnce(DynamoDbLedger) -> L,
-    target: impl FnOnce(HttpTarget) -> T,
-) -> Replay<L, GenesysClient, T> {
+    target: impl FnOnce(Targets) -> T,
+) -> Replay<Parts<L, T>> {
     Replay {
         ledger: ledger(function.ledger),
         target: target(function.target),
         retry_state: function.retry_state,
+        archive: function.archive,
+        queue: function.queue,
         destination: function.destination,
         policy: function.policy,
+        breakers: function.breakers,
+        stop: function.stop,
         max_concurrency: function.max_concurrency,
         clock: function.clock,
         random: function.random,
@@ -132,16 +149,16 @@ pub(crate) fn with_parts<L, T>(
 }
 
 /// Hands an event to a function, with 30 s to go.
-pub(crate) async fn invoke<L: Ledger, G: Genesys, T: Target>(
-    function: &Replay<L, G, T>,
+pub(crate) async fn invoke<P: Ports>(
+    function: &Replay<P>,
     event: Value,
 ) -> Result<Answer, Box<dyn Error>> {
     invoke_within(function, event, Duration::from_secs(30)).await
 }
 
 /// Hands an event to a function with less time to go.
-pub(crate) async fn invoke_within<L: Ledger, G: Genesys, T: Target>(
-    function: &Replay<L, G, T>,
+pub(crate) async fn invoke_within<P: Ports>(
+    function: &Replay<P>,
     event: Value,
     time: Duration,
 ) -> Result<Answer, Box<dyn Error>> {

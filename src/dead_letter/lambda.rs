@@ -1,0 +1,48 @@
+//! Messages that Lambda wrote when a function failed: a destination record, and the event itself in
+//! the function's own dead-letter queue.
+
+use super::genesys_event::InnerEvent;
+use super::json::Object;
+use super::{DeadLetter, Envelope, NotAnEvent, Opened};
+use crate::failure::OriginalFailure;
+
+/// An asynchronous invocation's on-failure record; the event is its `requestPayload`.
+pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    let record = envelope.body.object()?;
+    let context = record.object("requestContext")?;
+    let function = context.string("functionArn")?;
+    let Some(payload) = record.raw("requestPayload") else {
+        return Some(Opened::NotAnEvent(NotAnEvent::EmptyWrapper));
+    };
+    let failure = OriginalFailure {
+        error_message: record
+            .object("responsePayload")
+            .and_then(|answer| answer.string("errorMessage"))
+            .or_else(|| context.string("condition")),
+        target_arn: Some(function),
+        // The first invocation was no retry.
+        retry_attempts: context
+            .number("approximateInvokeCount")
+            .map_or(0, |count| count.saturating_sub(1)),
+        ..OriginalFailure::default()
+    };
+    let event = InnerEvent::read(Object::read(payload).as_ref());
+    Some(DeadLetter::new(event, payload, failure).into())
+}
+
+/// The event in the function's own dead-letter queue; which function is not told.
+pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    envelope.attribute("RequestID")?;
+    let text = |name| envelope.attribute(name).map(str::to_owned);
+    let failure = OriginalFailure {
+        // A number: the status of the invocation.
+        error_code: text("ErrorCode"),
+        error_message: text("ErrorMessage"),
+        ..OriginalFailure::default()
+    };
+    if failure.error_code.is_none() && failure.error_message.is_none() {
+        return None;
+    }
+    let event = InnerEvent::read(envelope.body.object());
+    Some(DeadLetter::new(event, envelope.text, failure).into())
+}

@@ -1,0 +1,30 @@
+//! An event that came by way of an SNS topic.
+
+use super::json::Body;
+use super::{Envelope, NotAnEvent, Opened, open_envelope};
+
+/// Topics that feed topics: nobody chains more.
+const DEEPEST: u8 = 3;
+
+/// A notification; what it carries is opened in its turn, without the attributes of the queue's
+/// message, which are not about it.
+pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    let notification = envelope.body.object()?;
+    if notification.string("Type")? != "Notification" || !notification.has("TopicArn") {
+        return None;
+    }
+    let text = notification.string("Message")?;
+    if envelope.depth >= DEEPEST {
+        return Some(Opened::NotAnEvent(NotAnEvent::NestedTooDeep));
+    }
+    let inner = Envelope {
+        text: &text,
+        body: Body::read(&text),
+        message: envelope.message,
+        depth: envelope.depth + 1,
+    };
+    Some(match open_envelope(&inner) {
+        Opened::DeadLetter(letter) => letter.into_owned().into(),
+        Opened::NotAnEvent(why) => Opened::NotAnEvent(why),
+    })
+}

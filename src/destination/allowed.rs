@@ -1,0 +1,29 @@
+//! The setting `ALLOWED_TARGETS`: what a dead letter may name as its target.
+
+use wildmatch::WildMatch;
+
+/// Which targets of dead letters may be called.
+#[derive(Clone, Debug)]
+pub enum AllowedTargets {
+    /// Whatever a dead letter names.
+    Any,
+    /// What one of the patterns matches; `*` stands for any text, `?` for one character.
+    Only(Vec<WildMatch>),
+}
+
+impl AllowedTargets {
+    /// Only what one of these patterns matches.
+    #[must_use]
+    pub fn only<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Self {
+        Self::Only(patterns.into_iter().map(WildMatch::new).collect())
+    }
+
+    /// Whether an ARN may be called.
+    #[must_use]
+    pub fn contains(&self, arn: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(arn)),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Amazon Resource Names.
+
+use std::fmt;
+
+/// `arn:<partition>:<service>:<region>:<account>:<resource>`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Arn {
+    text: String,
+    /// Where the service, region, account and resource begin.
+    starts: [usize; 4],
+}
+
+impl Arn {
+    /// Takes an ARN with all of its parts, or `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut colons = text.match_indices(':').map(|(at, _)| at + 1);
+        let partition = colons.next()?;
+        let starts = [
+            colons.next()?,
+            colons.next()?,
+            colons.next()?,
+            colons.next()?,
+        ];
+        let arn = Self {
+            text: text.to_owned(),
+            starts,
+        };
+        let whole = text.get(..partition) == Some("arn:")
+            && [arn.service(), arn.region(), arn.account(), arn.resource()]
+                .iter()
+                .all(|part| !part.is_empty())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
+        whole.then_some(arn)
+    }
+
+    /// The whole ARN.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The service, such as `lambda`.
+    #[must_use]
+    pub fn service(&self) -> &str {
+        self.between(0, 1)
+    }
+
+    /// The region.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        self.between(1, 2)
+    }
+
+    /// The account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        self.between(2, 3)
+    }
+
+    /// Everything after the account.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        self.text.get(self.starts[3]..).unwrap_or_default()
+    }
+
+    /// Whether it names a FIFO queue or topic, which keep an order.
+    #[must_use]
+    pub fn is_fifo(&self) -> bool {
+        self.text.strip_suffix(".fifo").is_some()
+    }
+
+    fn between(&self, from: usize, to: usize) -> &str {
+        self.text
+            .get(self.starts[from]..self.starts[to] - 1)
+            .unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_its_parts() {
+        let arn = Arn::parse("arn:aws:lambda:eu-west-1:271828182845:function:crm:$LATEST");
+        let parts = arn
+            .as_ref()
+            .map(|arn| (arn.service(), arn.region(), arn.account(), arn.resource()));
+        assert_eq!(
+            parts,
+            Some((
+                "lambda",
+                "eu-west-1",
+                "271828182845",
+                "function:crm:$LATEST"
+            ))
+        );
+    }
+
+    #[test]
+    fn is_refused_when_a_part_is_missing() {
+        for text in [
+            "",
+            "arn",
+            "arn:aws:lambda:eu-west-1:271828182845",
+            "arn:aws:lambda:eu-west-1:271828182845:",
+            "arn:aws::eu-west-1:271828182845:x",
+            "urn:aws:lambda:eu-west-1:271828182845:x",
+            "arn:aws:s3:::bucket",
+            "arn:aws:lambda:eu-west-1:271828182845:function:with space",
+        ] {
+            assert_eq!(Arn::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The breaker: an upstream that fails again and again is left alone for a while.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::{Clock, Timestamp};
+use crate::failure::Disposition;
+
+/// Failures in a row that open it: enough to be no chance, few enough that a dead upstream costs a
+/// batch nothing.
+pub(super) const FAILURES: u32 = 5;
+
+/// How long it stays open, unless the upstream asks for longer.
+pub(super) const OPEN: Duration = Duration::from_secs(30);
+
+/// One upstream's breaker. By the wall clock: a frozen execution environment counts the time too.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Breaker(Arc<Mutex<State>>);
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Everything passes.
+    Closed { failures: u32 },
+    /// Nothing passes until then.
+    Open { until: Timestamp },
+    /// One passes, to see whether the upstream is back.
+    Probing,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Closed { failures: 0 }
+    }
+}
+
+/// The right to call an upstream. Dropped without a word from the upstream, a probe's place is
+/// free for another.
+#[derive(Debug)]
+pub(super) struct Permit {
+    probe_of: Option<(Breaker, Timestamp)>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some((breaker, now)) = self.probe_of.take() {
+            let mut state = breaker.state();
+            if matches!(*state, State::Probing) {
+                *state = State::Open { until: now };
+            }
+        }
+    }
+}
+
+impl Breaker {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks to call the upstream; `Err` says how long to stay away.
+    pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, Duration> {
+        let mut state = self.state();
+        match *state {
+            State::Closed { .. } => Ok(Permit { probe_of: None }),
+            State::Open { until } if now < until => Err(until.since(now)),
+            State::Open { .. } => {
+                *state = State::Probing;
+                Ok(Permit {
+                    probe_of: Some((self.clone(), now)),
+                })
+            }
+            State::Probing => Err(OPEN),
+        }
+    }
+
+    /// Whether calls that are under way already may go on.
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        matches!(*self.state(), State::Open { until } if now < until)
+    }
+
+    /// The upstream works.
+    pub(super) fn succeeded(&self) {
+        *self.state() = State::default();
+    }
+
+    /// The upstream failed in a way that says nothing of the event.
+    pub(super) fn failed(&self, now: Timestamp, retry_after: Option<Duration>) {
+        let until = now.plus(retry_after.unwrap_or_default().max(OPEN));
+        let mut state = self.state();
+        *state = match *state {
+            State::Closed { failures } if failures + 1 < FAILURES => State::Closed {
+                failures: failures + 1,
+            },
+            State::Closed { .. } | State::Probing => {
+                tracing::warn!(until = %until, "upstream keeps failing, left alone until then");
+                State::Open { until }
+            }
+            State::Open { until: earlier } => State::Open {
+                until: until.max(earlier),
+            },
+        };
+    }
+}
+
+/// A breaker that learns from what its upstream answers.
+#[derive(Clone)]
+pub(super) struct Watch<'c> {
+    pub(super) breaker: Breaker,
+    pub(super) clock: &'c dyn Clock,
+}
+
+impl Watch<'_> {
+    pub(super) fn is_open(&self) -> bool {
+        self.breaker.is_open(self.clock.now())
+    }
+
+    /// Learns from an answer and hands it on. A refusal for good is an answer of an upstream that
+    /// works.
+    pub(super) fn note<T, E>(
+        &self,
+        answer: Result<T, E>,
+        disposition: impl FnOnce(&E) -> Disposition,
+    ) -> Result<T, E> {
+        match answer.as_ref().map_err(disposition) {
+            Ok(_) | Err(Disposition::Permanent) => self.breaker.succeeded(),
+            Err(Disposition::Operator) => self.breaker.failed(self.clock.now(), None),
+            Err(Disposition::Transient { after }) => self.breaker.failed(self.clock.now(), after),
+        }
+        answer
+    }
+}
+
+/// The breakers of all upstreams of one execution environment.
+#[derive(Debug, Default)]
+pub struct Breakers {
+    pub(super) ledger: Breaker,
+    pub(super) genesys: Breaker,
+    targets: Mutex<HashMap<String, Breaker>>,
+}
+
+impl Breakers {
+    /// The breaker of one target: another one may be well.
+    pub(super) fn target(&self, key_part: &str) -> Breaker {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(breaker) = targets.get(key_part) {
+            return breaker.clone();
+        }
+        let breaker = Breaker::default();
+        targets.insert(key_part.to_owned(), breaker.clone());
+        breaker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+
+    fn at(seconds: u64) -> Timestamp {
+        START.plus(Duration::from_secs(seconds))
+    }
+
+    fn opened(retry_after: Option<Duration>) -> Breaker {
+        let breaker = Breaker::default();
+        for _ in 0..FAILURES {
+            assert!(breaker.admit(START).is_ok());
+            breaker.failed(START, retry_after);
+        }
+        breaker
+    }
+
+    #[test]
+    fn opens_after_five_failures_in_a_row_for_thirty_seconds() {
+        let breaker = opened(None);
+        assert!(breaker.is_open(at(29)));
+        assert_eq!(breaker.admit(at(10)).err(), Some(Duration::from_secs(20)));
+        assert!(breaker.admit(at(30)).is_ok());
+    }
+
+    #[test]
+    fn stays_open_for_as_long_as_the_upstream_asks() {
+        let breaker = opened(Some(Duration::from_secs(300)));
+        assert_eq!(breaker.admit(START).err(), Some(Duration::from_secs(300)));
+        let impatient = opened(Some(Duration::from_secs(1)));
+        assert_eq!(impatient.admit(START).err(), Some(OPEN));
+    }
+
+    #[test]
+    fn a_success_between_failures_starts_the_count_anew() {
+        let breaker = Breaker::default();
+        for _ in 0..3 {
+            for _ in 1..FAILURES {
+                breaker.failed(START, None);
+            }
+            breaker.succeeded();
+        }
+        assert!(breaker.admit(START).is_ok());
+    }
+
+    #[test]
+    fn one_probe_decides() {
+        let breaker = opened(None);
+        let probe = breaker.admit(at(30));
+        assert!(breaker.admit(at(30)).is_err(), "one at a time");
+        breaker.failed(at(31), None);
+        drop(probe);
+        assert_eq!(breaker.admit(at(31)).err(), Some(OPEN));
+
+        let probe = breaker.admit(at(61));
+        breaker.succeeded();
+        drop(probe);
+        assert!(breaker.admit(at(61)).is_ok() && breaker.admit(at(61)).is_ok());
+    }
+
+    #[test]
+    fn a_probe_that_did_not_reach_the_upstream_gives_its_place_back() {
+        let breaker = opened(None);
+        drop(breaker.admit(at(30)));
+        assert!(breaker.admit(at(30)).is_ok());
+    }
+
+    #[test]
+    fn a_late_failure_does_not_shorten_the_time() {
+        let breaker = opened(Some(Duration::from_secs(300)));
+        breaker.failed(at(1), None);
+        assert_eq!(breaker.admit(at(1)).err(), Some(Duration::from_secs(299)));
+    }
+
+    #[test]
+    fn each_target_has_its_own() {
+        let breakers = Breakers::default();
+        for _ in 0..FAILURES {
+            breakers.target("a").failed(START, None);
+        }
+        assert!(breakers.target("a").admit(START).is_err());
+        assert!(breakers.target("b").admit(START).is_ok());
+    }
+}

@@ -1,0 +1,180 @@
+//! Keeping what is not replayed: in the archive, or without one in the queue.
+
+use crate::archive::{Archive, Entry};
+use crate::dead_letter::{NotAnEvent, failure_of};
+use crate::destination::Destination;
+use crate::failure::{Disposition, FailureCode, OriginalFailure};
+use crate::genesys::{Interaction, RetryStatus};
+use crate::ledger::{EventKey, Lease, Ledger, Settlement};
+use crate::message::Message;
+use crate::telemetry::with_causes;
+
+use super::record::{Frame, Marker, Work};
+use super::{Outcome, Ports, Replay, Verdict};
+
+/// Why an event is given up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reason<'a> {
+    pub(super) code: FailureCode,
+    pub(super) words: &'a str,
+}
+
+impl<P: Ports> Replay<P> {
+    /// Keeps a message that is no event, or has none in it.
+    pub(super) async fn keep(&self, message: &Message, why: NotAnEvent) -> Verdict {
+        let code = why.failure_code();
+        let key = EventKey::new(None, &message.id, &Destination::Missing);
+        let reason = why.to_string();
+        let entry = Entry {
+            message,
+            key: &key,
+            event_id: message.id.as_str(),
+            event_type: None,
+            interaction_id: None,
+            original: &failure_of(message),
+            target: Destination::Missing.key_part(),
+            code,
+            reason: &reason,
+            attempts: 0,
+            first_seen: message.sent_at.unwrap_or_else(|| self.clock.now()),
+            now: self.clock.now(),
+        };
+        self.archive_or_return(&entry).await.because(&reason)
+    }
+
+    /// Keeps an event that was malformed the first time and would be again.
+    pub(super) async fn keep_malformed(&self, work: &Work<'_>) -> Verdict {
+        let reason = Reason {
+            code: FailureCode::PayloadMalformed,
+            words: "the first delivery failed because the payload was malformed",
+        };
+        let original = &work.letter.failure;
+        let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
+        let entry = self.entry(work, original, reason, 0, first_seen);
+        self.archive_or_return(&entry).await.because(reason.words)
+    }
+
+    async fn archive_or_return(&self, entry: &Entry<'_>) -> Verdict {
+        let code = entry.code;
+        let Some(archive) = &self.archive else {
+            return Outcome::Returned { code }.into();
+        };
+        match archive.put(entry).await {
+            Ok(()) => Outcome::Archived { code }.into(),
+            Err(error) => self.archive_failed(entry.message, &error),
+        }
+    }
+
+    fn archive_failed(&self, message: &Message, error: &crate::archive::ArchiveError) -> Verdict {
+        let after = self.policy.pause(message.receive_count, self.random.unit());
+        let code = FailureCode::ArchiveUnavailable;
+        Verdict::from(Outcome::Deferred { after, code }).because(&with_causes(error))
+    }
+
+    /// Gives an event up: marks its interaction, archives it, and only then settles it.
+    pub(super) async fn give_up(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        lease: &Lease,
+        interaction: Option<&Interaction>,
+        status: RetryStatus,
+        reason: Reason<'_>,
+    ) -> Verdict {
+        let marker = Marker::Found(interaction.cloned());
+        if let Err(failure) = self
+            .mark_in_the_end(work, frame, lease, marker, status)
+            .await
+        {
+            let worth_another_delivery = match failure.disposition {
+                Disposition::Permanent => false,
+                Disposition::Transient { .. } => !self.policy.is_last(work.message.receive_count),
+                Disposition::Operator => true,
+            };
+            if worth_another_delivery {
+                let after = self.deferral(lease, &failure);
+                self.release(work, lease, failure.code).await;
+                let code = failure.code;
+                return Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason);
+            }
+            tracing::warn!(
+                message_id = %work.message.id,
+                failure_code = FailureCode::RetryStateNotWritten.as_str(),
+                error = failure.reason,
+                "event given up without its mark"
+            );
+        }
+        self.close(work, lease, reason).await
+    }
+
+    /// Keeps an event of our own marks, which nobody misses: acknowledged even without an archive,
+    /// since the ledger remembers it.
+    pub(super) async fn keep_own_echo(&self, work: &Work<'_>, lease: &Lease) -> Verdict {
+        let reason = Reason {
+            code: FailureCode::OwnEcho,
+            words: "the event only tells of a mark that this function has written",
+        };
+        self.close(work, lease, reason).await.because(reason.words)
+    }
+
+    /// Archives before settling, settles before acknowledging.
+    async fn close(&self, work: &Work<'_>, lease: &Lease, reason: Reason<'_>) -> Verdict {
+        let code = reason.code;
+        if let Some(archive) = &self.archive {
+            let original = &work.letter.failure;
+            let entry = self.entry(
+                work,
+                original,
+                reason,
+                lease.shown_attempt(),
+                lease.first_seen,
+            );
+            if let Err(error) = archive.put(&entry).await {
+                self.release(work, lease, FailureCode::ArchiveUnavailable)
+                    .await;
+                return self.archive_failed(work.message, &error);
+            }
+        }
+        let (settlement, outcome) = if self.archive.is_some() || code == FailureCode::OwnEcho {
+            (Settlement::Archived(code), Outcome::Archived { code })
+        } else {
+            (Settlement::Failed(code), Outcome::Returned { code })
+        };
+        match self
+            .ledger
+            .settle(lease, settlement, self.clock.now())
+            .await
+        {
+            Ok(()) => outcome.into(),
+            Err(error) => self.ledger_failed(work.message, &error),
+        }
+    }
+
+    fn entry<'a>(
+        &self,
+        work: &'a Work<'_>,
+        original: &'a OriginalFailure,
+        reason: Reason<'a>,
+        attempts: u32,
+        first_seen: crate::clock::Timestamp,
+    ) -> Entry<'a> {
+        let letter = work.letter;
+        Entry {
+            message: work.message,
+            key: &work.key,
+            event_id: letter
+                .event_id
+                .as_ref()
+                .map_or(work.message.id.as_str(), |id| id.as_str()),
+            event_type: letter.event_type.as_deref(),
+            interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
+            original,
+            target: &work.target,
+            code: reason.code,
+            reason: reason.words,
+            attempts,
+            first_seen,
+            now: self.clock.now(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Which records of a batch run side by side and which after one another.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use crate::dead_letter::{NotAnEvent, Opened};
+use crate::destination::ReplayTarget;
+use crate::ledger::EventKey;
+use crate::message::Message;
+
+use super::record::Work;
+
+/// Records that run after one another: those of one message group, or one alone.
+pub(super) struct Lane<'b> {
+    pub(super) groups: Vec<Group<'b>>,
+}
+
+/// The messages of a batch that carry the same event; the first one leads.
+pub(super) struct Group<'b> {
+    pub(super) task: Task<'b>,
+    pub(super) leader: usize,
+    pub(super) followers: Vec<usize>,
+}
+
+/// What there is to do.
+pub(super) enum Task<'b> {
+    Replay(Box<Work<'b>>),
+    Keep(NotAnEvent),
+}
+
+/// Sorts a batch into lanes, in the order in which it came.
+pub(super) fn lanes<'b>(
+    messages: &'b [Message],
+    opened: &'b [Opened<'b>],
+    target: &ReplayTarget,
+) -> Vec<Lane<'b>> {
+    let mut lanes: Vec<Lane<'b>> = Vec::new();
+    let mut by_event: HashMap<EventKey, usize> = HashMap::new();
+    let mut by_message_group: HashMap<Option<&str>, usize> = HashMap::new();
+    for (index, (message, opened)) in messages.iter().zip(opened).enumerate() {
+        let task = match opened {
+            Opened::NotAnEvent(why) => Task::Keep(*why),
+            Opened::DeadLetter(letter) => {
+                let target_arn = letter.failure.target_arn.as_deref();
+                let destination = target.destination(target_arn, message.queue_arn.as_deref());
+                let key = EventKey::new(letter.event_id.as_ref(), &message.id, &destination);
+                Task::Replay(Box::new(Work::new(message, letter, destination, key)))
+            }
+        };
+        let lane = if message.is_fifo() {
+            // In its group a second message of the same event comes after the first anyway.
+            match by_message_group.entry(message.group.as_deref()) {
+                Entry::Occupied(at) => lanes.get_mut(*at.get()),
+                Entry::Vacant(free) => {
+                    free.insert(lanes.len());
+                    None
+                }
+            }
+        } else if let Task::Replay(work) = &task {
+            match by_event.entry(work.key.clone()) {
+                Entry::Occupied(at) => {
+                    let lane = lanes.get_mut(*at.get());
+                    if let Some(group) = lane.and_then(|lane| lane.groups.first_mut()) {
+                        group.followers.push(index);
+                        continue;
+                    }
+                    None
+                }
+                Entry::Vacant(free) => {
+                    free.insert(lanes.len());
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        let group = Group {
+            task,
+            leader: index,
+            followers: Vec::new(),
+        };
+        match lane {
+            Some(lane) => lane.groups.push(group),
+            None => lanes.push(Lane {
+                groups: vec![group],
+            }),
+        }
+    }
+    lanes
+}

@@ -1,0 +1,59 @@
+//! Delivery to an event bus. Buses refuse events whose source starts with `aws.`, so the event goes
+//! inside one of our own; rules must match the source `genesys-replay`.
+
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+
+use super::aws::{Clients, delivery_error, judge};
+use super::{Delivery, DeliveryError};
+use crate::destination::Arn;
+use crate::failure::Certainty;
+
+/// The longest detail type that a bus takes, in characters.
+const LONGEST_DETAIL_TYPE: usize = 128;
+
+pub(super) async fn put(
+    clients: &Clients,
+    bus: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<(), DeliveryError> {
+    let detail_type = delivery.event_type.unwrap_or("replay");
+    let entry = PutEventsRequestEntry::builder()
+        .event_bus_name(bus.as_str())
+        .source("genesys-replay")
+        .detail_type(
+            detail_type
+                .chars()
+                .take(LONGEST_DETAIL_TYPE)
+                .collect::<String>(),
+        )
+        .detail(delivery.payload)
+        .build();
+    let answer = clients
+        .event_bridge
+        .put_events()
+        .entries(entry)
+        .send()
+        .await
+        .map_err(|error| delivery_error("EventBridge", error))?;
+    // A refused entry comes in an answer that says 200.
+    let refused = answer.entries().iter().find_map(|entry| {
+        Some((
+            entry.error_code()?,
+            entry.error_message().unwrap_or("no message"),
+        ))
+    });
+    match refused {
+        None if answer.failed_entry_count() == 0 => Ok(()),
+        refused => {
+            let (code, message) = refused.unwrap_or(("an error without a code", "no message"));
+            let (failure, disposition) = judge(code, None);
+            Err(DeliveryError {
+                code: failure,
+                disposition,
+                certainty: Certainty::Refused,
+                reason: format!("EventBridge answered {code}: {message}"),
+                source: None,
+            })
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Addresses that no event is sent to: what answers there hands out credentials.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// The IPv6 address of EC2's metadata service, which is not a link-local one.
+const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
+
+/// The error when a host is, or resolves to, a refused address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedAddress;
+
+impl fmt::Display for RefusedAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host has a link-local or metadata address")
+    }
+}
+
+impl std::error::Error for RefusedAddress {}
+
+/// Whether nothing is sent to an address.
+#[must_use]
+pub fn is_refused(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => match v6.to_ipv4() {
+            Some(v4) => v4.is_link_local(),
+            None => v6.is_unicast_link_local() || v6 == METADATA_V6,
+        },
+    }
+}
+
+/// Whether a URL names a refused address outright; a host name is looked at when it is resolved.
+#[must_use]
+pub fn names_refused(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(v4)) => is_refused(v4.into()),
+        Some(Host::Ipv6(v6)) => is_refused(v6.into()),
+        Some(Host::Domain(_)) | None => false,
+    }
+}
+
+/// The system's resolver without the refused addresses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GuardedResolver;
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|address| is_refused(address.ip())) {
+                return Err(RefusedAddress.into());
+            }
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_local_and_metadata_addresses_are_refused_in_every_spelling() {
+        let refused = |url: &str| Url::parse(url).is_ok_and(|url| names_refused(&url));
+        for url in [
+            "http://169.254.169.254/latest/meta-data",
+            "http://169.254.170.2/",
+            "http://2852039166/",
+            "http://0xa9.0xfe.0xa9.0xfe/",
+            "http://[fe80::1]/",
+            "http://[fd00:ec2::254]/",
+            "http://[::ffff:169.254.169.254]/",
+        ] {
+            assert!(refused(url), "{url}");
+        }
+        for url in [
+            "http://127.0.0.1/",
+            "http://10.0.0.1/",
+            "https://[2001:db8::1]/",
+            "https://crm.example/",
+        ] {
+            assert!(!refused(url), "{url}");
+        }
+    }
+}

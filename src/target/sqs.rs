@@ -1,0 +1,33 @@
+//! Delivery to an SQS queue.
+
+use super::aws::{Clients, delivery_error};
+use super::ordering::group;
+use super::{Delivery, DeliveryError};
+use crate::destination::Arn;
+
+pub(super) async fn send(
+    clients: &Clients,
+    queue: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<(), DeliveryError> {
+    let url = clients
+        .queue_urls
+        .of(queue)
+        .await
+        .map_err(|error| delivery_error("SQS", error))?;
+    let mut message = clients
+        .sqs
+        .send_message()
+        .queue_url(url)
+        .message_body(delivery.payload);
+    if queue.is_fifo() {
+        message = message
+            .message_group_id(group(delivery))
+            .message_deduplication_id(delivery.key.digest());
+    }
+    message
+        .send()
+        .await
+        .map_err(|error| delivery_error("SQS", error))?;
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! What must not be replayed, in a bucket of the local AWS.
+
+use genesys_stand_in::Fault;
+use serde_json::Value;
+
+use crate::support::{Record, TestResult, World};
+
+async fn world_with_archive() -> Result<(World, String), Box<dyn std::error::Error>> {
+    let mut world = World::start().await?;
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    Ok((world, bucket))
+}
+
+fn only(objects: Vec<(String, Value)>) -> Result<(String, Value), String> {
+    let [object]: [_; 1] = objects
+        .try_into()
+        .map_err(|objects: Vec<_>| format!("{} objects", objects.len()))?;
+    Ok(object)
+}
+
+#[tokio::test]
+async fn what_the_target_refuses_is_archived_whole_and_acknowledged() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422));
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    let body = record.0["body"].clone();
+
+    assert!(
+        world
+            .deliver(std::slice::from_ref(&record))
+            .await?
+            .is_empty()
+    );
+
+    let (key, object) = only(world.aws.objects(&bucket).await?)?;
+    let folder = "dlq/archives/v2.detail.events.conversation._id_.customer.end/TARGET_REFUSED/e-1-";
+    assert!(key.starts_with(folder) && key.ends_with("Z.json"), "{key}");
+    assert_eq!(object["body"], body, "verbatim");
+    for (member, value) in [
+        ("event_id", "e-1"),
+        (
+            "event_type",
+            "v2.detail.events.conversation.{id}.customer.end",
+        ),
+        ("message_id", "m-1"),
+        ("interaction_id", "c-1"),
+        ("category", "ENDPOINT_UNREACHABLE"),
+        ("failure_code", "TARGET_REFUSED"),
+        (
+            "failure_reason",
+            "the target answered 422 Unprocessable Entity",
+        ),
+        ("error_code", "TIMEOUT"),
+        ("error_message", "no answer in time"),
+        (
+            "rule_arn",
+            "arn:aws:events:eu-central-1:271828182845:rule/crm",
+        ),
+    ] {
+        assert_eq!(object[member], value, "{member}");
+    }
+    assert_eq!(
+        (&object["attempts"], &object["receive_count"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(object["attributes"]["ERROR_CODE"], "TIMEOUT");
+    assert!(object["first_seen_at"].is_string() && object["archived_at"].is_string());
+    assert_eq!(world.marks(), ["1 retrying", "1 replay_failed"]);
+    let status = world.aws.attribute(&world.key("e-1"), "Status").await?;
+    assert_eq!(status.as_deref(), Some("ARCHIVED"));
+
+    world.genesys.clear_calls();
+    assert!(world.deliver(&[record.received(2)]).await?.is_empty());
+    assert!(
+        world.genesys.calls().is_empty(),
+        "an archived event is finished"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_exhausted_event_is_archived() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(503));
+    let record = Record::dead_letter("m-1", "e-1", "c-1").received(10);
+    assert!(world.deliver(&[record]).await?.is_empty());
+    let (_, object) = only(world.aws.objects(&bucket).await?)?;
+    assert_eq!(object["failure_code"], "EXHAUSTED");
+    assert_eq!(object["attempts"], 3);
+    assert_eq!(
+        world.marks().last().map(String::as_str),
+        Some("3 exhausted_retries")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_event_and_what_was_malformed_is_archived_without_a_call() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    let records = [
+        Record::new("m-1", "<html>"),
+        Record::new("m-2", "").with("ERROR_CODE", "INVALID_JSON"),
+        Record::new("m-3", r#"{"eventType":"dead-letter"}"#),
+    ];
+    assert!(world.deliver(&records).await?.is_empty());
+    assert!(
+        world.deliver(&records).await?.is_empty(),
+        "again, with the same end"
+    );
+    assert!(world.genesys.calls().is_empty());
+    let objects = world.aws.objects(&bucket).await?;
+    let found: Vec<_> = objects
+        .iter()
+        .map(|(_, object)| (object["event_id"].as_str(), object["failure_code"].as_str()))
+        .collect();
+    assert_eq!(found.len(), 3, "{found:?}");
+    for expected in [
+        (Some("m-1"), Some("NOT_AN_EVENT")),
+        (Some("m-2"), Some("PAYLOAD_MALFORMED")),
+        (Some("m-3"), Some("NO_PAYLOAD")),
+    ] {
+        assert!(found.contains(&expected), "{expected:?} in {found:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_write_changes_nothing() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    let record = Record::new("m-1", "<html>");
+    world.deliver(std::slice::from_ref(&record)).await?;
+    let first = only(world.aws.objects(&bucket).await?)?;
+    world.deliver(&[record.received(2)]).await?;
+    assert_eq!(only(world.aws.objects(&bucket).await?)?, first);
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_events_that_would_share_a_key_are_both_kept() -> TestResult {
+    let (mut world, bucket) = world_with_archive().await?;
+    // Malformed: their time is that of the message, which is the same.
+    for target in ["crm", "billing"] {
+        let url = format!("{}/targets/{target}", world.genesys.url());
+        world.set("REPLAY_TARGET", &url);
+        let record =
+            Record::dead_letter("m-1", "e-1", "c-1").with("ERROR_CODE", "INVALID_PARAMETER");
+        world.deliver(&[record]).await?;
+    }
+    let objects = world.aws.objects(&bucket).await?;
+    let targets: Vec<_> = objects
+        .iter()
+        .filter_map(|(_, object)| object["target"].as_str())
+        .collect();
+    assert_eq!(targets.len(), 2, "{targets:?}");
+    assert!(
+        targets.iter().any(|it| it.ends_with("crm"))
+            && targets.iter().any(|it| it.ends_with("billing"))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_the_archive_is_down_the_message_is_kept() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("ARCHIVE_BUCKET", "no-such-bucket");
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422));
+    let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
+    let records = [record, Record::new("m-2", "<html>").received(12)];
+    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2"]);
+    let key = world.key("e-1");
+    assert_eq!(
+        world.aws.attribute(&key, "Status").await?.as_deref(),
+        Some("DEFERRED")
+    );
+    let code = world.aws.attribute(&key, "FailureCode").await?;
+    assert_eq!(code.as_deref(), Some("ARCHIVE_UNAVAILABLE"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operator_may_send_an_archived_event_again() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    world.deliver(std::slice::from_ref(&record)).await?;
+    assert_eq!(world.deliveries(), 1);
+
+    let again = Record::dead_letter("m-2", "e-1", "c-1").with("ReplayPlan", "plan-7");
+    assert!(world.deliver(&[again]).await?.is_empty());
+    assert_eq!(world.deliveries(), 2);
+    assert_eq!(
+        world.marks().last().map(String::as_str),
+        Some("2 replay_successful")
+    );
+    let status = world.aws.attribute(&world.key("e-1"), "Status").await?;
+    assert_eq!(status.as_deref(), Some("COMPLETED"));
+    assert_eq!(
+        world.aws.objects(&bucket).await?.len(),
+        1,
+        "the archive keeps what it has"
+    );
+
+    let twice = Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-8");
+    assert!(world.deliver(&[twice]).await?.is_empty());
+    assert_eq!(
+        world.deliveries(),
+        2,
+        "a completed event is never delivered again"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn once_there_is_an_archive_what_was_given_up_gets_there() -> TestResult {
+    let mut world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422));
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    assert_eq!(world.deliver(std::slice::from_ref(&record)).await?, ["m-1"]);
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    assert!(world.deliver(&[record.received(2)]).await?.is_empty());
+    assert_eq!(world.aws.objects(&bucket).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_echo_of_our_own_marks_ends_without_another() -> TestResult {
+    let echo = |message_id: &str, event_id: &str| {
+        let body = format!(
+            r#"{{"id":"{event_id}","detail-type":"v2.detail.events.conversation.{{id}}.attributes","source":"aws.partner/genesys.com/x",
+            "detail":{{"topicName":"v2.detail.events.conversation.c-1.attributes","eventBody":{{"conversationId":"c-1","attributes":{{"system.retryAttempt":"1","system.retryStatus":"retrying"}}}}}}}}"#
+        );
+        Record::new(message_id, &body)
+    };
+    let (mut world, bucket) = world_with_archive().await?;
+    assert!(world.deliver(&[echo("m-1", "e-1")]).await?.is_empty());
+    let (_, object) = only(world.aws.objects(&bucket).await?)?;
+    assert_eq!(object["failure_code"], "OWN_ECHO");
+
+    world.set("ARCHIVE_BUCKET", "");
+    assert!(world.deliver(&[echo("m-2", "e-2")]).await?.is_empty());
+    for event_id in ["e-1", "e-2"] {
+        let key = world.key(event_id);
+        assert_eq!(
+            world.aws.attribute(&key, "Status").await?.as_deref(),
+            Some("ARCHIVED")
+        );
+        assert_eq!(
+            world.aws.attribute(&key, "FailureCode").await?.as_deref(),
+            Some("OWN_ECHO")
+        );
+    }
+    assert!(
+        world.genesys.calls().is_empty(),
+        "neither mark nor delivery"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_that_was_archived_takes_its_twin_along() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422));
+    let twins = [
+        Record::dead_letter("m-1", "e-1", "c-1"),
+        Record::dead_letter("m-2", "e-1", "c-1"),
+    ];
+    assert!(world.deliver(&twins).await?.is_empty());
+    assert_eq!(world.aws.objects(&bucket).await?.len(), 1);
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}

@@ -1,0 +1,311 @@
+//! Targets by ARN: the local AWS where it can say what arrived, mockito for the rest.
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
+use genesys_replay::app;
+use genesys_replay::config::Settings;
+use mockito::{Matcher, Server};
+
+use crate::support::world::invoke;
+use crate::support::{Record, TestResult, World, aws_at, event};
+
+const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+
+#[tokio::test]
+async fn a_queue_gets_the_raw_body() -> TestResult {
+    let mut world = World::start().await?;
+    let queue = world.aws.create_queue(false).await?;
+    world.set("REPLAY_TARGET", &queue);
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    let body = record.0["body"].as_str().map(str::to_owned);
+    assert!(world.deliver(&[record]).await?.is_empty());
+    let messages = world.aws.receive(&queue, 0).await?;
+    assert_eq!(
+        messages
+            .iter()
+            .map(|message| message.body.clone())
+            .collect::<Vec<_>>(),
+        [body]
+    );
+    let status = world
+        .aws
+        .attribute(&format!("e-1|{queue}"), "Status")
+        .await?;
+    assert_eq!(status.as_deref(), Some("COMPLETED"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
+    let mut world = World::start().await?;
+    let queue = world.aws.create_queue(true).await?;
+    world.set("REPLAY_TARGET", &queue);
+    assert!(
+        world
+            .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
+            .await?
+            .is_empty()
+    );
+    let messages = world.aws.receive(&queue, 30).await?;
+    let message = messages.first().ok_or("nothing arrived")?;
+    let attribute = |name| {
+        message
+            .attributes()
+            .and_then(|attributes| attributes.get(&name))
+            .cloned()
+    };
+    assert_eq!(attribute(Name::MessageGroupId).as_deref(), Some("c-1"));
+    let deduplication = attribute(Name::MessageDeduplicationId).ok_or("no deduplication id")?;
+    assert_eq!(deduplication.len(), 64);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_topic_gets_it() -> TestResult {
+    let mut world = World::start().await?;
+    let queue = world.aws.create_queue(false).await?;
+    let sns = aws_sdk_sns::Client::new(&world.aws.config());
+    let topic = sns
+        .create_topic()
+        .name("topic")
+        .send()
+        .await?
+        .topic_arn
+        .ok_or("no topic")?;
+    sns.subscribe()
+        .topic_arn(&topic)
+        .protocol("sqs")
+        .endpoint(&queue)
+        .attributes("RawMessageDelivery", "true")
+        .send()
+        .await?;
+    world.set("REPLAY_TARGET", &topic);
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    let body = record.0["body"].as_str().map(str::to_owned);
+    assert!(world.deliver(&[record]).await?.is_empty());
+    let messages = world.aws.receive(&queue, 0).await?;
+    assert_eq!(
+        messages.first().and_then(|message| message.body.clone()),
+        body
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_original_target_is_called_where_it_is_allowed() -> TestResult {
+    let mut world = World::start().await?;
+    let queue = world.aws.create_queue(false).await?;
+    let other = world.aws.create_queue(false).await?;
+    world.set("REPLAY_TARGET", "original");
+    world.set("ALLOWED_TARGETS", &queue);
+    let records = [
+        Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &queue),
+        Record::dead_letter("m-2", "e-2", "c-1").with("TARGET_ARN", &other),
+        Record::dead_letter("m-3", "e-3", "c-1")
+            .with("TARGET_ARN", "arn:aws:kinesis:eu-central-1:1:stream/x"),
+    ];
+    assert_eq!(world.deliver(&records).await?, ["m-2", "m-3"]);
+    assert_eq!(world.aws.receive(&queue, 0).await?.len(), 1);
+    assert!(world.aws.receive(&other, 0).await?.is_empty());
+    for (key, code) in [
+        (format!("e-2|{other}"), "TARGET_NOT_ALLOWED"),
+        (
+            "e-3|arn:aws:kinesis:eu-central-1:1:stream/x".to_owned(),
+            "TARGET_NOT_ALLOWED",
+        ),
+    ] {
+        assert_eq!(
+            world.aws.attribute(&key, "FailureCode").await?.as_deref(),
+            Some(code),
+            "{key}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kind_of_target_that_cannot_be_called_is_told() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("REPLAY_TARGET", "original");
+    let kinesis = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
+    let records = [
+        Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", kinesis),
+        Record::new("m-2", r#"{"interactionId":"c-1"}"#),
+    ];
+    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2"]);
+    for key in [format!("e-1|{kinesis}"), "m-2|unknown".to_owned()] {
+        let code = world.aws.attribute(&key, "FailureCode").await?;
+        assert_eq!(code.as_deref(), Some("TARGET_UNSUPPORTED"), "{key}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_queue_that_does_not_exist_is_permanent() -> TestResult {
+    let mut world = World::start().await?;
+    let queue = world.aws.create_queue(false).await?;
+    let gone = format!("{queue}-gone");
+    world.set("REPLAY_TARGET", &gone);
+    assert_eq!(
+        world
+            .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
+            .await?,
+        ["m-1"]
+    );
+    let code = world
+        .aws
+        .attribute(&format!("e-1|{gone}"), "FailureCode")
+        .await?;
+    assert_eq!(code.as_deref(), Some("TARGET_REFUSED"));
+    Ok(())
+}
+
+/// One delivery to `target`, whose service is mockito: the failure code in the ledger, if any.
+async fn deliver(
+    world: &World,
+    server: &Server,
+    target: &str,
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let mut settings = world.settings().clone();
+    settings.insert("REPLAY_TARGET".to_owned(), target.to_owned());
+    let settings = || Settings::from_lookup(|name| settings.get(name).cloned());
+    let aws = aws_at(&server.url())
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
+        .build();
+    let with_target = app::build(settings()?, &aws)?;
+    let mut function = app::build(settings()?, &world.aws.config())?;
+    function.target = with_target.target;
+    invoke(
+        &function,
+        event(&[Record::dead_letter("m-1", "e-1", "c-1")]),
+    )
+    .await??;
+    world
+        .aws
+        .attribute(&format!("e-1|{target}"), "FailureCode")
+        .await
+}
+
+#[tokio::test]
+async fn a_function_is_invoked_asynchronously_with_the_raw_body() -> TestResult {
+    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    let invocation = server
+        .mock(
+            "POST",
+            Matcher::Regex("^/2015-03-31/functions/.+/invocations$".to_owned()),
+        )
+        .match_header("x-amz-invocation-type", "Event")
+        .match_body(record.0["body"].as_str().unwrap_or_default())
+        .with_status(202)
+        .expect(1)
+        .create_async()
+        .await;
+    assert_eq!(deliver(&world, &server, LAMBDA).await?, None);
+    invocation.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_service_answers_decides_what_follows() -> TestResult {
+    for (status, kind, code) in [
+        (429, "TooManyRequestsException", "TARGET_RATE_LIMITED"),
+        (403, "AccessDeniedException", "TARGET_CREDENTIALS"),
+        (404, "ResourceNotFoundException", "TARGET_REFUSED"),
+        (413, "RequestTooLargeException", "TARGET_REFUSED"),
+        (500, "ServiceException", "TARGET_UNAVAILABLE"),
+        (502, "EC2UnexpectedException", "TARGET_UNAVAILABLE"),
+    ] {
+        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        server
+            .mock("POST", Matcher::Any)
+            .with_status(status)
+            .with_header("x-amzn-errortype", kind)
+            .with_body("{}")
+            .create_async()
+            .await;
+        assert_eq!(
+            deliver(&world, &server, LAMBDA).await?.as_deref(),
+            Some(code),
+            "{status} {kind}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_machine_is_started_under_the_events_name() -> TestResult {
+    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let start = server
+        .mock("POST", "/")
+        .match_header("x-amz-target", "AWSStepFunctions.StartExecution")
+        .match_body(Matcher::Regex(r#""name":"e-1-[0-9a-f]{32}""#.to_owned()))
+        .with_body(r#"{"executionArn":"arn","startDate":1}"#)
+        .expect(1)
+        .create_async()
+        .await;
+    let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
+    assert_eq!(deliver(&world, &server, target).await?, None);
+    start.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_execution_that_was_started_before_is_accepted() -> TestResult {
+    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    server
+        .mock("POST", "/")
+        .with_status(400)
+        .with_header("x-amzn-errortype", "ExecutionAlreadyExists")
+        .with_body(r#"{"__type":"ExecutionAlreadyExists"}"#)
+        .create_async()
+        .await;
+    let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
+    assert_eq!(deliver(&world, &server, target).await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -> TestResult {
+    let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
+    for (answer, code) in [
+        (
+            r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#,
+            None,
+        ),
+        (
+            r#"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"ThrottlingException","ErrorMessage":"slow"}]}"#,
+            Some("TARGET_RATE_LIMITED"),
+        ),
+        (
+            r#"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"MalformedDetail","ErrorMessage":"no"}]}"#,
+            Some("TARGET_REFUSED"),
+        ),
+    ] {
+        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let put = server
+            .mock("POST", "/")
+            .match_header("x-amz-target", "AWSEvents.PutEvents")
+            .match_body(Matcher::AllOf(vec![
+                Matcher::Regex(r#""Source":"genesys-replay""#.to_owned()),
+                Matcher::Regex(
+                    r#""DetailType":"v2.detail.events.conversation.\{id\}.customer.end""#
+                        .to_owned(),
+                ),
+                Matcher::Regex("aws.partner/genesys.com".to_owned()),
+            ]))
+            .with_body(answer)
+            .expect_at_least(1)
+            .create_async()
+            .await;
+        assert_eq!(
+            deliver(&world, &server, target).await?.as_deref(),
+            code,
+            "{answer}"
+        );
+        put.assert_async().await;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! FIFO queues: the order of each group is kept.
+
+use genesys_stand_in::Fault;
+
+use crate::support::{Record, TestResult, World};
+
+const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:replays.fifo";
+
+fn record(number: u32, group: &str) -> Record {
+    let id = format!("{number}");
+    Record::dead_letter(&format!("m-{id}"), &format!("e-{id}"), &format!("c-{id}"))
+        .in_queue(QUEUE, "receipt")
+        .in_group(group)
+}
+
+/// The conversations whose events reached the target, in order.
+fn delivered(world: &World) -> Vec<String> {
+    world
+        .genesys
+        .calls_to("POST", "/targets/")
+        .iter()
+        .filter_map(|call| {
+            let key = call.headers.get("idempotency-key")?;
+            key.split('|').next().map(str::to_owned)
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_messages_of_a_group_are_delivered_in_order() -> TestResult {
+    let world = World::start().await?;
+    let records: Vec<_> = (1..=6).map(|number| record(number, "a")).collect();
+    assert!(world.deliver(&records).await?.is_empty());
+    assert_eq!(
+        delivered(&world),
+        ["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_group_stops_at_its_first_failure_and_other_groups_go_on() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("GET", "/conversations/c-3").status(404));
+    let records = [
+        record(1, "a"),
+        record(2, "b"),
+        record(3, "a"),
+        record(4, "b"),
+        record(5, "a"),
+        record(6, "a"),
+    ];
+    assert_eq!(world.deliver(&records).await?, ["m-3", "m-5", "m-6"]);
+    let mut delivered = delivered(&world);
+    delivered.sort();
+    assert_eq!(delivered, ["e-1", "e-2", "e-4"]);
+    assert!(
+        world.aws.item(&world.key("e-5")).await?.is_empty(),
+        "not begun"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_event_stops_its_group_too_without_an_archive() -> TestResult {
+    let world = World::start().await?;
+    let bad = Record::new("m-1", "<html>")
+        .in_queue(QUEUE, "receipt")
+        .in_group("a");
+    assert_eq!(
+        world
+            .deliver(&[bad, record(2, "a"), record(3, "b")])
+            .await?,
+        ["m-1", "m-2"]
+    );
+    assert_eq!(delivered(&world), ["e-3"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_event_twice_in_a_group_is_delivered_once() -> TestResult {
+    let world = World::start().await?;
+    let twin = Record::dead_letter("m-2", "e-1", "c-1")
+        .in_queue(QUEUE, "receipt")
+        .in_group("a");
+    assert!(world.deliver(&[record(1, "a"), twin]).await?.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}

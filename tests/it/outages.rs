@@ -1,0 +1,193 @@
+//! Upstreams that stay down, time that runs out, and a process that is told to end.
+
+use std::time::Duration;
+
+use genesys_stand_in::Fault;
+use serde_json::{Value, json};
+
+use crate::support::world::{invoke, invoke_within};
+use crate::support::{Function, Invocation, Record, TestResult, World, event};
+
+fn records(count: usize) -> Vec<Record> {
+    (0..count)
+        .map(|number| {
+            let id = number.to_string();
+            Record::dead_letter(&format!("m-{id}"), &format!("e-{id}"), &format!("c-{id}"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_dead_target_is_left_alone() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(503));
+    let function = world.function()?;
+    let answer = invoke(&function, event(&records(100))).await??;
+    assert_eq!(answer.len(), 100);
+    let attempts = world.deliveries();
+    assert!((5..30).contains(&attempts), "{attempts} attempts");
+
+    world.genesys.clear_calls();
+    world.genesys.clear_faults();
+    assert_eq!(invoke(&function, event(&records(5))).await??.len(), 5);
+    assert!(
+        world.genesys.calls().is_empty(),
+        "the next batch is not begun either"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_dead_target_does_not_stop_another() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("REPLAY_TARGET", "original");
+    world.set("MAX_CONCURRENCY", "1");
+    let gone = "arn:aws:sqs:eu-west-9:271828182845:gone";
+    let alive = world.aws.create_queue(false).await?;
+    // Lambda does not answer for it: the function's own list of targets is not enough to fail it.
+    let mut batch: Vec<_> = records(20)
+        .into_iter()
+        .map(|record| record.with("TARGET_ARN", gone))
+        .collect();
+    batch.push(Record::dead_letter("alive", "alive", "c-1").with("TARGET_ARN", &alive));
+    let answer = world.deliver(&batch).await?;
+    assert!(!answer.contains(&"alive".to_owned()));
+    assert_eq!(world.aws.receive(&alive, 0).await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn wrong_credentials_cost_a_queue_of_events_nothing() -> TestResult {
+    let mut world = World::start().await?;
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    world.set("GENESYS_CLIENT_SECRET", "wrong");
+    let batch: Vec<_> = records(50)
+        .into_iter()
+        .map(|record| record.received(12))
+        .collect();
+    assert_eq!(world.deliver(&batch).await?.len(), 50);
+    let tokens = world.genesys.calls_to("POST", "/oauth/token").len();
+    assert!(tokens <= 5, "{tokens} token requests");
+    assert!(
+        world.aws.objects(&bucket).await?.is_empty(),
+        "nothing is archived"
+    );
+    assert_eq!(world.deliveries(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_without_interaction_pass_while_genesys_is_down() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("GET", "/api/v2/").status(503));
+    let function = world.function()?;
+    invoke(&function, event(&records(20))).await??;
+    let audit = Record::new(
+        "audit",
+        r#"{"id":"a-1","detail-type":"v2.audits.x","source":"s","detail":{}}"#,
+    );
+    assert!(invoke(&function, event(&[audit])).await??.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn slow_records_are_answered_for_before_the_deadline() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").delay(Duration::from_millis(700)));
+    let started = std::time::Instant::now();
+    let answer = invoke_within(
+        &world.function()?,
+        event(&records(60)),
+        Duration::from_secs(3),
+    )
+    .await??;
+    assert!(
+        started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        started.elapsed()
+    );
+    let mut completed = 0;
+    for number in 0..60 {
+        let status = world
+            .aws
+            .attribute(&world.key(&format!("e-{number}")), "Status")
+            .await?;
+        completed += usize::from(status.as_deref() == Some("COMPLETED"));
+    }
+    assert!(completed > 0);
+    assert_eq!(completed + answer.len(), 60);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_given_back_and_not_only_left() -> TestResult {
+    let world = World::start().await?;
+    world.genesys.fault(Fault::on("POST", "/targets/").hang());
+    let answer = invoke_within(
+        &world.function()?,
+        event(&records(1)),
+        Duration::from_millis(1_500),
+    )
+    .await??;
+    assert_eq!(answer, ["m-0"]);
+    let key = world.key("e-0");
+    assert_eq!(
+        world.aws.attribute(&key, "Status").await?.as_deref(),
+        Some("DEFERRED")
+    );
+    assert_eq!(
+        world.aws.attribute(&key, "FailureCode").await?.as_deref(),
+        Some("OUT_OF_TIME")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestResult {
+    let world = World::start().await?;
+    world.genesys.fault(Fault::on("POST", "/targets/").hang());
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    function.send(event(&records(1)))?;
+    while world.deliveries() == 0 {
+        tokio::task::yield_now().await;
+    }
+    function.terminate()?;
+    let answer = function.answer().await?;
+    let expected = json!({ "batchItemFailures": [{ "itemIdentifier": "m-0" }] });
+    assert!(
+        matches!(&answer, Invocation::Response(response) if *response == expected),
+        "{answer:?}"
+    );
+    let (success, printed) = function.ended().await?;
+    assert!(success);
+    let codes: Vec<Value> = printed
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["message"] == "dead letter handled")
+        .map(|line| line["failure_code"].clone())
+        .collect();
+    assert_eq!(codes, ["OUT_OF_TIME"]);
+    let status = world.aws.attribute(&world.key("e-0"), "Status").await?;
+    assert_eq!(status.as_deref(), Some("DEFERRED"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn told_to_end_while_idle_the_program_ends() -> TestResult {
+    let world = World::start().await?;
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    function.send(event(&[]))?;
+    function.answer().await?;
+    function.terminate()?;
+    assert!(function.ended().await?.0);
+    Ok(())
+}
