@@ -114,7 +114,9 @@ impl Ledger for DynamoDbLedger {
             }
             Err(error) => match refused_item(error)? {
                 // Our own write, whose first answer was lost on the way.
-                item if string(&item, "Owner") == Some(&request.owner) => {
+                item if string(&item, "Owner") == Some(&request.owner)
+                    && string(&item, "Status") == Some(IN_PROGRESS) =>
+                {
                     Ok(Claim::Acquired(lease_of(request, &item)?))
                 }
                 item => refusal(&item, request.now),

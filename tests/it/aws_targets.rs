@@ -210,28 +210,50 @@ async fn a_function_is_invoked_asynchronously_with_the_raw_body() -> TestResult 
 
 #[tokio::test]
 async fn what_a_service_answers_decides_what_follows() -> TestResult {
-    for (status, kind, code) in [
-        (429, "TooManyRequestsException", "TARGET_RATE_LIMITED"),
-        (403, "AccessDeniedException", "TARGET_CREDENTIALS"),
-        (404, "ResourceNotFoundException", "TARGET_REFUSED"),
-        (413, "RequestTooLargeException", "TARGET_REFUSED"),
-        (500, "ServiceException", "TARGET_UNAVAILABLE"),
-        (502, "EC2UnexpectedException", "TARGET_UNAVAILABLE"),
+    for (status, kind, code, calls) in [
+        (429, "TooManyRequestsException", "TARGET_RATE_LIMITED", 3),
+        (403, "AccessDeniedException", "TARGET_CREDENTIALS", 1),
+        (404, "ResourceNotFoundException", "TARGET_REFUSED", 1),
+        (413, "RequestTooLargeException", "TARGET_REFUSED", 1),
+        (500, "ServiceException", "TARGET_UNAVAILABLE", 3),
+        (502, "EC2UnexpectedException", "TARGET_UNAVAILABLE", 3),
     ] {
         let (world, mut server) = (World::start().await?, Server::new_async().await);
-        server
+        let service = server
             .mock("POST", Matcher::Any)
             .with_status(status)
             .with_header("x-amzn-errortype", kind)
             .with_body("{}")
+            // Our attempts; the SDK makes none of its own.
+            .expect(calls)
             .create_async()
             .await;
-        assert_eq!(
-            deliver(&world, &server, LAMBDA).await?.as_deref(),
-            Some(code),
-            "{status} {kind}"
-        );
+        let seen = deliver(&world, &server, LAMBDA).await?;
+        assert_eq!(seen.as_deref(), Some(code), "{status} {kind}");
+        service.assert_async().await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
+    let mut world = World::start().await?;
+    let function = world
+        .aws
+        .create_function(&format!("{}/targets/lambda", world.genesys.url()))
+        .await?;
+    world.set("REPLAY_TARGET", "original");
+    let record = Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &function);
+    let body = record.0["body"].as_str().unwrap_or_default().to_owned();
+    assert!(world.deliver(&[record]).await?.is_empty());
+    // The invocation is asynchronous: accepted is not yet arrived.
+    while world.deliveries() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let calls = world.genesys.calls_to("POST", "/targets/lambda");
+    let arrived: serde_json::Value =
+        serde_json::from_str(calls.first().map_or("", |call| &call.body))?;
+    assert_eq!(arrived, serde_json::from_str::<serde_json::Value>(&body)?);
     Ok(())
 }
 

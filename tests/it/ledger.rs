@@ -119,6 +119,18 @@ async fn a_claim_repeated_by_its_owner_is_the_same_claim() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_its_owner_has_finished_is_finished_for_its_owner_too() -> TestResult {
+    let fixture = Fixture::new().await?;
+    let lease = fixture.lease("worker").await?;
+    fixture
+        .ledger
+        .settle(&lease, Settlement::Completed(None), NOW)
+        .await?;
+    assert_eq!(fixture.claim_at("worker", NOW).await?, Claim::AlreadyDone);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lease_that_ended_is_taken_over_and_its_holder_is_fenced_out() -> TestResult {
     let fixture = Fixture::new().await?;
     let stale = fixture.lease("first").await?;

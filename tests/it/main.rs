@@ -1,6 +1,7 @@
 //! The function on real parts: a local AWS for the table, mockito and the stand-in for the wires,
 //! the real binary for the edge.
 
+mod accounting;
 mod archive;
 mod aws_targets;
 mod edge;

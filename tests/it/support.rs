@@ -8,7 +8,7 @@ pub(crate) mod world;
 use std::error::Error;
 
 pub(crate) use aws::{LocalAws, config as aws_at};
-pub(crate) use record::{Record, event, sample};
+pub(crate) use record::{Record, conversation_event, event, sample};
 pub(crate) use runtime_api::{Function, Invocation};
 pub(crate) use world::World;
 

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -201,6 +202,45 @@ impl LocalAws {
         aws_sdk_s3::Client::from_conf(config)
     }
 
+    /// A Lambda function that posts every event it gets to `url`; its ARN.
+    pub(crate) async fn create_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
+        const CODE: &str = "import json, os, urllib.request\n\
+            def handler(event, context):\n    \
+            data = json.dumps(event).encode()\n    \
+            urllib.request.urlopen(urllib.request.Request(os.environ['URL'], data=data, method='POST'))\n";
+        let name = format!("function-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("index.py"), CODE)?;
+        let python = Path::new(&program()?).with_file_name("python");
+        let status = Command::new(python)
+            .args(["-m", "zipfile", "-c", "code.zip", "index.py"])
+            .current_dir(&folder)
+            .status()?;
+        let code = std::fs::read(folder.join("code.zip"))?;
+        std::fs::remove_dir_all(&folder)?;
+        assert!(status.success());
+        let created = aws_sdk_lambda::Client::new(&self.config())
+            .create_function()
+            .function_name(name)
+            .runtime(aws_sdk_lambda::types::Runtime::Python312)
+            .handler("index.handler")
+            .role("arn:aws:iam::000000000000:role/any")
+            .code(
+                aws_sdk_lambda::types::FunctionCode::builder()
+                    .zip_file(code.into())
+                    .build(),
+            )
+            .environment(
+                aws_sdk_lambda::types::Environment::builder()
+                    .variables("URL", url)
+                    .build(),
+            )
+            .send()
+            .await?;
+        Ok(created.function_arn.ok_or("no ARN")?)
+    }
+
     /// An item's attributes as text; empty when there is none.
     pub(crate) async fn item(&self, key: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let answer = self
@@ -262,10 +302,15 @@ fn shared_process() -> Result<Arc<Process>, Box<dyn Error>> {
     Ok(process)
 }
 
+/// The local AWS's program, which `make test` installs.
+fn program() -> Result<String, Box<dyn Error>> {
+    std::env::var("GENESYS_REPLAY_MINISTACK").map_err(|_| {
+        "GENESYS_REPLAY_MINISTACK is not set: run `make test`, which installs the local AWS".into()
+    })
+}
+
 fn start_process() -> Result<Process, Box<dyn Error>> {
-    let program = std::env::var("GENESYS_REPLAY_MINISTACK").map_err(
-        |_| "GENESYS_REPLAY_MINISTACK is not set: run `make test`, which installs the local AWS",
-    )?;
+    let program = program()?;
     // Another process may take the port between our looking and its listening: try others then.
     for _ in 0..5 {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();

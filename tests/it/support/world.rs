@@ -34,8 +34,13 @@ pub(crate) struct World {
 impl World {
     /// A world whose function waits nowhere and delivers to the stand-in's target.
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+        Self::around(StandIn::builder()).await
+    }
+
+    /// The same around another Genesys Cloud.
+    pub(crate) async fn around(genesys: genesys_stand_in::Builder) -> Result<Self, Box<dyn Error>> {
         let aws = LocalAws::start().await?;
-        let genesys = StandIn::builder().start().await?;
+        let genesys = genesys.start().await?;
         let mut world = Self {
             aws,
             genesys,

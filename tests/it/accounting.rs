@@ -1,0 +1,180 @@
+//! Outcomes add up to the batch, and say what may have happened twice.
+
+use std::time::Duration;
+
+use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::failure::FailureCode;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::replay::{Counts, Handled, Invocation, Outcome};
+use genesys_stand_in::{Fault, StandIn};
+
+use crate::support::{Record, TestResult, World};
+
+/// The batch's own account of it, which the answer to Lambda is made of.
+async fn handle(
+    world: &World,
+    records: &[Record],
+) -> Result<Vec<Handled>, Box<dyn std::error::Error>> {
+    let mut messages = Vec::new();
+    for record in records {
+        let text = |name: &str| record.0[name].as_str().unwrap_or_default().to_owned();
+        let id = MessageId::new(text("messageId")).ok_or("id")?;
+        messages.push(Message::new(id, text("body")));
+    }
+    let invocation = Invocation {
+        request_id: "request".to_owned(),
+        deadline: SystemClock.now().plus(Duration::from_secs(30)),
+    };
+    Ok(world.function()?.batch(&messages, &invocation).await)
+}
+
+fn event(id: &str, conversation: &str) -> Record {
+    Record::new(id, &crate::support::conversation_event(id, conversation))
+}
+
+#[tokio::test]
+async fn every_record_has_one_outcome_in_the_order_of_the_batch() -> TestResult {
+    let mut world = World::start().await?;
+    let bucket = world.aws.create_bucket().await?;
+    world.deliver(&[event("done", "c-1")]).await?;
+    world.genesys.fault(
+        Fault::on("GET", "/conversations/slow")
+            .status(429)
+            .header("Retry-After", "60"),
+    );
+    world
+        .genesys
+        .fault(Fault::on("GET", "/conversations/gone").status(404));
+    world.set("MAX_CONCURRENCY", "1");
+    let batch = [
+        event("good", "c-1"),
+        event("done", "c-1"),
+        event("good", "c-1"),
+        Record::new("bad", "not json"),
+        event("gone", "gone"),
+        event("slow", "slow"),
+        event("after", "c-1"),
+    ];
+    for (archive, given_up) in [("", "returned"), (bucket.as_str(), "archived")] {
+        world.set("ARCHIVE_BUCKET", archive);
+        let handled = handle(&world, &batch).await?;
+        let outcomes: Vec<_> = handled
+            .iter()
+            .map(|it| it.verdict.outcome.as_str())
+            .collect();
+        let first = if archive.is_empty() {
+            "replayed"
+        } else {
+            "duplicate"
+        };
+        assert_eq!(
+            outcomes,
+            [
+                first,
+                "duplicate",
+                "duplicate",
+                given_up,
+                given_up,
+                "deferred",
+                "deferred"
+            ],
+            "after a 429 the pace holds back the next call too"
+        );
+        let counts = Counts::of(&handled);
+        assert_eq!(counts.accounted(), batch.len());
+        assert_eq!(counts.deferred, 2);
+        assert_eq!(counts.archived + counts.returned, 2);
+        assert_eq!(counts.replayed + counts.duplicates, 3);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_counted_as_a_possible_duplicate() -> TestResult {
+    let world = World::start().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").close().act().times(1));
+    let handled = handle(&world, &[event("e-1", "c-1")]).await?;
+    assert_eq!(
+        handled.first().map(|it| it.verdict.outcome),
+        Some(Outcome::Replayed)
+    );
+    assert_eq!(Counts::of(&handled).possible_duplicates, 1);
+
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(503).times(1));
+    let handled = handle(&world, &[event("e-2", "c-1")]).await?;
+    assert_eq!(
+        Counts::of(&handled).possible_duplicates,
+        0,
+        "a refusal is none"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> TestResult {
+    use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, Reopen};
+    let world = World::start().await?;
+    let function = world.function()?;
+    let message_id = MessageId::new("elsewhere").ok_or("id")?;
+    let destination = function.destination.destination(None, None);
+    let event_id = genesys_replay::dead_letter::EventId::new("e-1");
+    let key = EventKey::new(event_id.as_ref(), &message_id, &destination);
+    let now = SystemClock.now();
+    let request = ClaimRequest {
+        key: &key,
+        owner: "elsewhere".to_owned(),
+        now,
+        lease_until: now.plus(Duration::from_secs(60)),
+        reopen: Reopen::Nothing,
+        about: About {
+            message_id: &message_id,
+            interaction_id: None,
+            category: "UNKNOWN",
+            target: "elsewhere",
+        },
+    };
+    function.ledger.claim(&request).await?;
+    let handled = handle(&world, &[event("e-1", "c-1")]).await?;
+    let Some(Outcome::Deferred { after, code }) = handled.first().map(|it| it.verdict.outcome)
+    else {
+        return Err(format!("{handled:?}").into());
+    };
+    assert_eq!(code, FailureCode::HeldElsewhere);
+    assert!(
+        after > Duration::from_secs(50) && after <= Duration::from_secs(60),
+        "{after:?}"
+    );
+    assert!(world.genesys.calls().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_batch_slows_down_before_genesys_refuses() -> TestResult {
+    let world = World::around(StandIn::builder().rate_limit(30)).await?;
+    let batch: Vec<_> = (0..30)
+        .map(|number| event(&format!("e-{number}"), "c-1"))
+        .collect();
+    let handled = handle(&world, &batch).await?;
+    let refused = world
+        .genesys
+        .calls()
+        .iter()
+        .filter(|call| call.status == Some(429))
+        .count();
+    assert!(
+        refused <= 10,
+        "{refused} calls over the limit: no more than were in flight at once"
+    );
+    let counts = Counts::of(&handled);
+    assert!(counts.replayed >= 5, "{counts:?}");
+    assert!(
+        counts.replayed < 15,
+        "the limit does not allow more: {counts:?}"
+    );
+    assert_eq!(counts.accounted(), 30);
+    Ok(())
+}
