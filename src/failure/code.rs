@@ -22,6 +22,15 @@ macro_rules! failure_codes {
                 }
             }
 
+            /// The code's page for the person on call, in Markdown: what happened, what the function
+            /// did, what to do.
+            #[must_use]
+            pub const fn page(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!("../../docs/failures/", $text, ".md")),)+
+                }
+            }
+
             /// The code with this text, or `None`.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
@@ -91,6 +100,17 @@ impl fmt::Display for FailureCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_code_has_a_page_that_says_what_to_do() {
+        for code in FailureCode::ALL {
+            let page = code.page();
+            assert!(page.starts_with(&format!("# {code}\n")), "{code}");
+            for section in ["## What happened", "## What the function did", "## What to do"] {
+                assert!(page.contains(section), "{code}: {section}");
+            }
+        }
+    }
 
     #[test]
     fn every_code_reads_back_and_no_other_text_does() {

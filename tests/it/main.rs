@@ -14,5 +14,6 @@ mod ledger;
 mod outages;
 mod queue;
 mod replay;
+mod retry_state;
 mod support;
 mod target_wire;

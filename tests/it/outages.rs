@@ -97,32 +97,20 @@ async fn events_without_interaction_pass_while_genesys_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn slow_records_are_answered_for_before_the_deadline() -> TestResult {
+async fn what_cannot_be_done_in_time_comes_back_and_adds_up() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
-        .fault(Fault::on("POST", "/targets/").delay(Duration::from_millis(700)));
-    let started = std::time::Instant::now();
-    let answer = invoke_within(
-        &world.function()?,
-        event(&records(60)),
-        Duration::from_secs(3),
-    )
-    .await??;
-    assert!(
-        started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        started.elapsed()
-    );
+        .fault(Fault::on("POST", "/targets/").delay(Duration::from_millis(1_500)));
+    let time = Duration::from_secs(5);
+    let answer = invoke_within(&world.function()?, event(&records(60)), time).await??;
     let mut completed = 0;
     for number in 0..60 {
-        let status = world
-            .aws
-            .attribute(&world.key(&format!("e-{number}")), "Status")
-            .await?;
+        let key = world.key(&format!("e-{number}"));
+        let status = world.aws.attribute(&key, "Status").await?;
         completed += usize::from(status.as_deref() == Some("COMPLETED"));
     }
-    assert!(completed > 0);
+    assert!(!answer.is_empty());
     assert_eq!(completed + answer.len(), 60);
     Ok(())
 }
@@ -134,19 +122,11 @@ async fn what_was_cut_off_is_given_back_and_not_only_left() -> TestResult {
     let answer = invoke_within(
         &world.function()?,
         event(&records(1)),
-        Duration::from_millis(1_500),
+        Duration::from_secs(4),
     )
     .await??;
     assert_eq!(answer, ["m-0"]);
-    let key = world.key("e-0");
-    assert_eq!(
-        world.aws.attribute(&key, "Status").await?.as_deref(),
-        Some("DEFERRED")
-    );
-    assert_eq!(
-        world.aws.attribute(&key, "FailureCode").await?.as_deref(),
-        Some("OUT_OF_TIME")
-    );
+    assert_eq!(world.state("e-0").await?, "DEFERRED OUT_OF_TIME");
     Ok(())
 }
 

@@ -89,6 +89,15 @@ impl World {
         format!("{event_id}|{target}")
     }
 
+    /// An event's item in the ledger: its status, and its failure code if it has one.
+    pub(crate) async fn state(&self, event_id: &str) -> Result<String, Box<dyn Error>> {
+        let key = self.key(event_id);
+        let status = self.aws.attribute(&key, "Status").await?;
+        let code = self.aws.attribute(&key, "FailureCode").await?;
+        let known: Vec<String> = [status, code].into_iter().flatten().collect();
+        Ok(known.join(" "))
+    }
+
     /// The marks that Genesys Cloud has seen, in order, as `attempt status`.
     pub(crate) fn marks(&self) -> Vec<String> {
         self.genesys
