@@ -28,20 +28,22 @@ impl ReplayTarget {
     /// Where an event goes whose dead letter came from `queue_arn` and names `target_arn`.
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, queue_arn: Option<&str>) -> Destination {
-        match self {
-            Self::Fixed(destination) => destination.clone(),
-            Self::Original(allowed) => match target_arn {
-                Some(arn) if !arn.is_empty() && arn.len() <= LONGEST => {
-                    // Sent back to where it came from, it would come again for ever.
-                    if allowed.contains(arn) && queue_arn != Some(arn) {
-                        Destination::of_arn(arn)
-                    } else {
-                        Destination::NotAllowed(arn.to_owned())
-                    }
+        let destination = match (self, target_arn) {
+            (Self::Fixed(destination), _) => destination.clone(),
+            (Self::Original(allowed), Some(arn)) if !arn.is_empty() && arn.len() <= LONGEST => {
+                if allowed.contains(arn) {
+                    Destination::of_arn(arn)
+                } else {
+                    Destination::NotAllowed(arn.to_owned())
                 }
-                Some(_) | None => Destination::Missing,
-            },
+            }
+            (Self::Original(_), _) => Destination::Missing,
+        };
+        // Sent back to where it came from, it would come again for ever.
+        if Some(destination.key_part()) == queue_arn {
+            return Destination::NotAllowed(destination.key_part().to_owned());
         }
+        destination
     }
 }
 
@@ -232,11 +234,17 @@ mod tests {
             refused
         );
         assert_eq!(only(&[]).destination(Some(LAMBDA), None), refused);
-        let any = ReplayTarget::Original(AllowedTargets::Any);
-        assert_eq!(
-            any.destination(Some(LAMBDA), Some(LAMBDA)),
-            refused,
-            "its own queue"
-        );
+        let queue = "arn:aws:sqs:eu-west-1:271828182845:dead-letters";
+        for target in [
+            ReplayTarget::Original(AllowedTargets::Any),
+            ReplayTarget::Fixed(Destination::of_arn(queue)),
+        ] {
+            let own = target.destination(Some(queue), Some(queue));
+            assert_eq!(
+                own,
+                Destination::NotAllowed(queue.to_owned()),
+                "its own queue"
+            );
+        }
     }
 }

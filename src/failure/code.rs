@@ -106,7 +106,11 @@ mod tests {
         for code in FailureCode::ALL {
             let page = code.page();
             assert!(page.starts_with(&format!("# {code}\n")), "{code}");
-            for section in ["## What happened", "## What the function did", "## What to do"] {
+            for section in [
+                "## What happened",
+                "## What the function did",
+                "## What to do",
+            ] {
                 assert!(page.contains(section), "{code}: {section}");
             }
         }

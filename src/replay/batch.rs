@@ -1,6 +1,6 @@
 //! A batch of records: bounded concurrency, and one record's fault is its own.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
@@ -20,6 +20,9 @@ use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
 const SOON: Duration = Duration::from_secs(5);
 
+/// What a panic comes down to.
+const FAULT: &str = "a fault in this program; please report it";
+
 impl<P: Ports> Replay<P> {
     /// Handles every message of a batch; the answer is in the batch's order, one entry for each.
     ///
@@ -31,7 +34,10 @@ impl<P: Ports> Replay<P> {
             lease_until: invocation.deadline.plus(LEASE_MARGIN),
             time: TimeBox::of(invocation, self.clock.now()),
         };
-        let opened: Vec<Opened<'_>> = messages.iter().map(open).collect();
+        let opened: Vec<Option<Opened<'_>>> = messages
+            .iter()
+            .map(|message| catch_unwind(AssertUnwindSafe(|| open(message))).ok())
+            .collect();
         let mut handled: Vec<(usize, Handled)> =
             stream::iter(lanes(messages, &opened, &self.destination))
                 .map(|lane| self.lane(messages, lane, frame))
@@ -89,8 +95,12 @@ impl<P: Ports> Replay<P> {
                 let kept = self.keep(message, *why);
                 self.guarded(message, frame, None, kept).await
             }
+            (Task::Puzzle, Some(message)) => {
+                let (after, code) = (self.pause(message), FailureCode::Internal);
+                Verdict::from(Outcome::Deferred { after, code }).because(FAULT)
+            }
             // Groups are made of the batch's own messages.
-            (Task::Keep(_), None) => return Vec::new(),
+            (Task::Keep(_) | Task::Puzzle, None) => return Vec::new(),
         };
         report(messages, group, &verdict, started.elapsed())
     }
@@ -116,7 +126,7 @@ impl<P: Ports> Replay<P> {
         let (code, reason) = tokio::select! {
             ended = AssertUnwindSafe(record).catch_unwind() => match ended {
                 Ok(verdict) => return verdict,
-                Err(_panic) => (FailureCode::Internal, "a fault in this program; please report it"),
+                Err(_panic) => (FailureCode::Internal, FAULT),
             },
             () = sleep_until(frame.time.cut_off()) => (FailureCode::OutOfTime, "cut off just before the deadline"),
             () = self.stop.out_of_grace() => (FailureCode::OutOfTime, "cut off because the process is about to end"),
@@ -127,7 +137,7 @@ impl<P: Ports> Replay<P> {
             }
             None => Ok(false),
         };
-        let after = self.policy.pause(message.receive_count, self.random.unit());
+        let after = self.pause(message);
         Verdict {
             possible_duplicate: may_have_acted.unwrap_or(true),
             ..Verdict::from(Outcome::Deferred { after, code }).because(reason)
@@ -168,7 +178,7 @@ fn report(
 ) -> Vec<(usize, Handled)> {
     let event = match &group.task {
         Task::Replay(work) => Some(EventFacts::of(work.letter, &work.destination)),
-        Task::Keep(_) => None,
+        Task::Keep(_) | Task::Puzzle => None,
     };
     let follower = || Verdict {
         possible_duplicate: false,

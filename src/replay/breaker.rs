@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::destination::Destination;
 use crate::failure::Disposition;
 
 /// Failures in a row that open it: enough to be no chance, few enough that a dead upstream costs a
@@ -15,8 +16,21 @@ pub(super) const FAILURES: u32 = 5;
 pub(super) const OPEN: Duration = Duration::from_secs(30);
 
 /// One upstream's breaker. By the wall clock: a frozen execution environment counts the time too.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Breaker(Arc<Mutex<State>>);
+#[derive(Clone, Debug)]
+pub(super) struct Breaker {
+    /// The upstream, for people.
+    upstream: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+/// An upstream that is left alone for now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{upstream} keeps failing and is left alone for {} s", after.as_secs())]
+pub(super) struct OpenBreaker {
+    pub(super) upstream: Arc<str>,
+    /// How long from now.
+    pub(super) after: Duration,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum State {
@@ -53,23 +67,34 @@ impl Drop for Permit {
 }
 
 impl Breaker {
+    fn of(upstream: &str) -> Self {
+        Self {
+            upstream: upstream.into(),
+            state: Arc::default(),
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks to call the upstream; `Err` says how long to stay away.
-    pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, Duration> {
+    pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, OpenBreaker> {
+        let refusal = |after| OpenBreaker {
+            upstream: Arc::clone(&self.upstream),
+            after,
+        };
         let mut state = self.state();
         match *state {
             State::Closed { .. } => Ok(Permit { probe_of: None }),
-            State::Open { until } if now < until => Err(until.since(now)),
+            State::Open { until } if now < until => Err(refusal(until.since(now))),
             State::Open { .. } => {
                 *state = State::Probing;
                 Ok(Permit {
                     probe_of: Some((self.clone(), now)),
                 })
             }
-            State::Probing => Err(OPEN),
+            State::Probing => Err(refusal(OPEN)),
         }
     }
 
@@ -92,7 +117,7 @@ impl Breaker {
                 failures: failures + 1,
             },
             State::Closed { .. } | State::Probing => {
-                tracing::warn!(until = %until, "upstream keeps failing, left alone until then");
+                tracing::warn!(upstream = %self.upstream, until = %until, "upstream keeps failing, left alone until then");
                 State::Open { until }
             }
             State::Open { until: earlier } => State::Open {
@@ -131,22 +156,32 @@ impl Watch<'_> {
 }
 
 /// The breakers of all upstreams of one execution environment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Breakers {
     pub(super) ledger: Breaker,
     pub(super) genesys: Breaker,
     targets: Mutex<HashMap<String, Breaker>>,
 }
 
+impl Default for Breakers {
+    fn default() -> Self {
+        Self {
+            ledger: Breaker::of("the ledger"),
+            genesys: Breaker::of("Genesys Cloud"),
+            targets: Mutex::default(),
+        }
+    }
+}
+
 impl Breakers {
     /// The breaker of one target: another one may be well.
-    pub(super) fn target(&self, key_part: &str) -> Breaker {
+    pub(super) fn target(&self, destination: &Destination) -> Breaker {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(breaker) = targets.get(key_part) {
+        if let Some(breaker) = targets.get(destination.key_part()) {
             return breaker.clone();
         }
-        let breaker = Breaker::default();
-        targets.insert(key_part.to_owned(), breaker.clone());
+        let breaker = Breaker::of(&format!("the target {destination}"));
+        targets.insert(destination.key_part().to_owned(), breaker.clone());
         breaker
     }
 }
@@ -161,8 +196,12 @@ mod tests {
         START.plus(Duration::from_secs(seconds))
     }
 
+    fn waits(breaker: &Breaker, now: Timestamp) -> Option<Duration> {
+        breaker.admit(now).err().map(|refusal| refusal.after)
+    }
+
     fn opened(retry_after: Option<Duration>) -> Breaker {
-        let breaker = Breaker::default();
+        let breaker = Breaker::of("it");
         for _ in 0..FAILURES {
             assert!(breaker.admit(START).is_ok());
             breaker.failed(START, retry_after);
@@ -174,21 +213,21 @@ mod tests {
     fn opens_after_five_failures_in_a_row_for_thirty_seconds() {
         let breaker = opened(None);
         assert!(breaker.is_open(at(29)));
-        assert_eq!(breaker.admit(at(10)).err(), Some(Duration::from_secs(20)));
+        assert_eq!(waits(&breaker, at(10)), Some(Duration::from_secs(20)));
         assert!(breaker.admit(at(30)).is_ok());
     }
 
     #[test]
     fn stays_open_for_as_long_as_the_upstream_asks() {
         let breaker = opened(Some(Duration::from_secs(300)));
-        assert_eq!(breaker.admit(START).err(), Some(Duration::from_secs(300)));
+        assert_eq!(waits(&breaker, START), Some(Duration::from_secs(300)));
         let impatient = opened(Some(Duration::from_secs(1)));
-        assert_eq!(impatient.admit(START).err(), Some(OPEN));
+        assert_eq!(waits(&impatient, START), Some(OPEN));
     }
 
     #[test]
     fn a_success_between_failures_starts_the_count_anew() {
-        let breaker = Breaker::default();
+        let breaker = Breaker::of("it");
         for _ in 0..3 {
             for _ in 1..FAILURES {
                 breaker.failed(START, None);
@@ -205,7 +244,7 @@ mod tests {
         assert!(breaker.admit(at(30)).is_err(), "one at a time");
         breaker.failed(at(31), None);
         drop(probe);
-        assert_eq!(breaker.admit(at(31)).err(), Some(OPEN));
+        assert_eq!(waits(&breaker, at(31)), Some(OPEN));
 
         let probe = breaker.admit(at(61));
         breaker.succeeded();
@@ -224,16 +263,16 @@ mod tests {
     fn a_late_failure_does_not_shorten_the_time() {
         let breaker = opened(Some(Duration::from_secs(300)));
         breaker.failed(at(1), None);
-        assert_eq!(breaker.admit(at(1)).err(), Some(Duration::from_secs(299)));
+        assert_eq!(waits(&breaker, at(1)), Some(Duration::from_secs(299)));
     }
 
     #[test]
     fn each_target_has_its_own() {
         let breakers = Breakers::default();
         for _ in 0..FAILURES {
-            breakers.target("a").failed(START, None);
+            breakers.target(&Destination::None).failed(START, None);
         }
-        assert!(breakers.target("a").admit(START).is_err());
-        assert!(breakers.target("b").admit(START).is_ok());
+        assert!(breakers.target(&Destination::None).admit(START).is_err());
+        assert!(breakers.target(&Destination::Missing).admit(START).is_ok());
     }
 }

@@ -66,7 +66,7 @@ impl<P: Ports> Replay<P> {
     }
 
     fn archive_failed(&self, message: &Message, error: &crate::archive::ArchiveError) -> Verdict {
-        let after = self.policy.pause(message.receive_count, self.random.unit());
+        let after = self.pause(message);
         let code = FailureCode::ArchiveUnavailable;
         Verdict::from(Outcome::Deferred { after, code }).because(&with_causes(error))
     }

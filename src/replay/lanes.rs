@@ -26,12 +26,14 @@ pub(super) struct Group<'b> {
 pub(super) enum Task<'b> {
     Replay(Box<Work<'b>>),
     Keep(NotAnEvent),
+    /// Finding out what it is ended in a panic.
+    Puzzle,
 }
 
 /// Sorts a batch into lanes, in the order in which it came.
 pub(super) fn lanes<'b>(
     messages: &'b [Message],
-    opened: &'b [Opened<'b>],
+    opened: &'b [Option<Opened<'b>>],
     target: &ReplayTarget,
 ) -> Vec<Lane<'b>> {
     let mut lanes: Vec<Lane<'b>> = Vec::new();
@@ -39,8 +41,9 @@ pub(super) fn lanes<'b>(
     let mut by_message_group: HashMap<Option<&str>, usize> = HashMap::new();
     for (index, (message, opened)) in messages.iter().zip(opened).enumerate() {
         let task = match opened {
-            Opened::NotAnEvent(why) => Task::Keep(*why),
-            Opened::DeadLetter(letter) => {
+            None => Task::Puzzle,
+            Some(Opened::NotAnEvent(why)) => Task::Keep(*why),
+            Some(Opened::DeadLetter(letter)) => {
                 let target_arn = letter.failure.target_arn.as_deref();
                 let destination = target.destination(target_arn, message.queue_arn.as_deref());
                 let key = EventKey::new(letter.event_id.as_ref(), &message.id, &destination);

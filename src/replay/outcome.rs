@@ -126,10 +126,10 @@ impl From<Outcome> for Verdict {
 }
 
 impl Verdict {
-    /// Adds what happened, in words.
+    /// Adds what happened, in words; what was said before, nearer to the cause, stands.
     #[must_use]
     pub fn because(mut self, reason: &(impl ToString + ?Sized)) -> Self {
-        self.reason = Some(reason.to_string());
+        self.reason = self.reason.or_else(|| Some(reason.to_string()));
         self
     }
 

@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::target::{Delivery, Target};
 use crate::telemetry::{millis, with_causes};
 
-use super::breaker::{Breaker, Permit, Watch};
+use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
 use super::giving_up::Reason;
 use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
 use super::{Outcome, Ports, Replay, TimeBox, Verdict};
@@ -93,18 +93,17 @@ impl<P: Ports> Replay<P> {
     /// Claims an event and takes it as far as it goes in this delivery.
     pub(super) async fn record(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
         let message = work.message;
-        if work.letter.failure.category().is_malformed() && !self.policy.replays_malformed() {
+        let meant = self.policy.replays_malformed() || message.replay_plan().is_some();
+        if work.letter.failure.category().is_malformed() && !meant {
             return self.keep_malformed(work).await;
         }
         let _permits = match self.admit(work) {
             Ok(permits) => permits,
-            Err(open_for) => {
+            Err(refusal) => {
                 // Receives go by even so: in a long outage they must last.
-                let after =
-                    open_for.max(self.policy.pause(message.receive_count, self.random.unit()));
+                let after = refusal.after.max(self.pause(message));
                 let code = FailureCode::BreakerOpen;
-                return Verdict::from(Outcome::NotAttempted { after, code })
-                    .because("an upstream keeps failing and is left alone for a while");
+                return Verdict::from(Outcome::NotAttempted { after, code }).because(&refusal);
             }
         };
         match self.claim(work, frame).await {
@@ -132,13 +131,13 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Asks every upstream's breaker; `Err` says how long the first that is open stays so.
-    fn admit(&self, work: &Work<'_>) -> Result<Vec<Permit>, Duration> {
+    /// Asks every upstream's breaker; `Err` tells of the first that is open.
+    fn admit(&self, work: &Work<'_>) -> Result<Vec<Permit>, OpenBreaker> {
         let needs_genesys = self
             .retry_state
             .is_needed_for(work.letter.interaction.as_ref());
         let genesys = needs_genesys.then(|| self.breakers.genesys.clone());
-        let target = self.breakers.target(work.destination.key_part());
+        let target = self.breakers.target(&work.destination);
         let now = self.clock.now();
         [Some(self.breakers.ledger.clone()), genesys, Some(target)]
             .into_iter()
@@ -181,11 +180,9 @@ impl<P: Ports> Replay<P> {
         let mut tries = 1;
         loop {
             let Err(failure) = self.attempt(work, &lease, &mut marker).await else {
-                let verdict = self.finish(work, frame, lease, marker).await;
-                return Verdict {
-                    possible_duplicate,
-                    ..verdict
-                };
+                let mut verdict = self.finish(work, frame, lease, marker).await;
+                verdict.possible_duplicate |= possible_duplicate;
+                return verdict;
             };
             possible_duplicate |= failure.certainty == Certainty::Unknown;
             let verdict = match self.next_step(work, frame, &failure, lease.attempt, tries) {
@@ -194,7 +191,12 @@ impl<P: Ports> Replay<P> {
                     tokio::time::sleep(after).await;
                     match self.ledger.next_attempt(&lease).await {
                         Ok(next) => lease = next,
-                        Err(error) => return self.ledger_failed(work.message, &error),
+                        Err(error) => {
+                            return Verdict {
+                                possible_duplicate,
+                                ..self.ledger_failed(work.message, &error)
+                            };
+                        }
                     }
                     work.set(Progress::Attempting(lease.clone()));
                     tries += 1;
@@ -216,8 +218,7 @@ impl<P: Ports> Replay<P> {
                 attempt: Some(lease.attempt),
                 disposition: Some(failure.disposition),
                 possible_duplicate,
-                reason: verdict.reason.or(Some(failure.reason)),
-                ..verdict
+                ..verdict.because(&failure.reason)
             };
         }
     }
@@ -246,7 +247,7 @@ impl<P: Ports> Replay<P> {
                 interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
             })
             .await;
-        self.watch(&self.breakers.target(work.destination.key_part()))
+        self.watch(&self.breakers.target(&work.destination))
             .note(delivered, |error| error.disposition)?;
         Ok(())
     }
@@ -266,8 +267,12 @@ impl<P: Ports> Replay<P> {
         } else {
             match self.ledger.checkpoint(&lease).await {
                 Ok(lease) => (lease, true),
+                // Delivered, and whoever holds the event now cannot know.
                 Err(error @ LedgerError::LeaseLost) => {
-                    return self.ledger_failed(work.message, &error);
+                    return Verdict {
+                        possible_duplicate: true,
+                        ..self.ledger_failed(work.message, &error)
+                    };
                 }
                 Err(LedgerError::Unavailable(_)) => {
                     let delivered = Some(lease.attempt);
@@ -316,7 +321,8 @@ impl<P: Ports> Replay<P> {
             // back would deliver it a second time: better an item that stays unfinished.
             Err(error) => Verdict {
                 shortfall: Some(FailureCode::LedgerUnavailable),
-                ..verdict.because(&with_causes(&error))
+                reason: Some(with_causes(&error)),
+                ..verdict
             },
         }
     }
@@ -384,7 +390,7 @@ impl<P: Ports> Replay<P> {
     ) -> NextStep {
         let breaker = match failure.upstream {
             Upstream::Genesys => self.breakers.genesys.clone(),
-            Upstream::Target => self.breakers.target(work.destination.key_part()),
+            Upstream::Target => self.breakers.target(&work.destination),
         };
         let situation = Situation {
             attempt,
@@ -435,12 +441,17 @@ impl<P: Ports> Replay<P> {
         }
     }
 
+    /// How long a message stays away whose attempt says nothing of it.
+    pub(super) fn pause(&self, message: &Message) -> Duration {
+        self.policy.pause(message.receive_count, self.random.unit())
+    }
+
     pub(super) fn ledger_failed(&self, message: &Message, error: &LedgerError) -> Verdict {
         let code = match error {
             LedgerError::Unavailable(_) => FailureCode::LedgerUnavailable,
             LedgerError::LeaseLost => FailureCode::HeldElsewhere,
         };
-        let after = self.policy.pause(message.receive_count, self.random.unit());
+        let after = self.pause(message);
         Verdict::from(Outcome::Deferred { after, code }).because(&with_causes(error))
     }
 }

@@ -371,3 +371,28 @@ async fn records_run_side_by_side_within_the_bound() -> TestResult {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_malformed_event_is_delivered_when_an_operator_sends_it() -> TestResult {
+    let world = World::start().await?;
+    let record = Record::dead_letter("m-1", "e-1", "c-1")
+        .with("ERROR_CODE", "INVALID_PARAMETER")
+        .with("ReplayPlan", "repaired");
+    assert!(world.deliver(&[record]).await?.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_queue_itself_is_no_target() -> TestResult {
+    let mut world = World::start().await?;
+    let queue = world.aws.create_queue(false).await?;
+    world.set("REPLAY_TARGET", &queue);
+    let record = Record::dead_letter("m-1", "e-1", "c-1").in_queue(&queue, "receipt");
+    assert_eq!(world.deliver(&[record]).await?, ["m-1"]);
+    assert!(world.aws.receive(&queue, 0).await?.is_empty());
+    let key = format!("e-1|{queue}");
+    let code = world.aws.attribute(&key, "FailureCode").await?;
+    assert_eq!(code.as_deref(), Some("TARGET_NOT_ALLOWED"));
+    Ok(())
+}
