@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -29,6 +29,8 @@ pub(crate) struct LocalAws {
 struct Process {
     child: Mutex<Child>,
     port: u16,
+    /// Where it keeps its temporary files: killed, it does not tidy up.
+    folder: PathBuf,
 }
 
 impl Drop for Process {
@@ -37,6 +39,7 @@ impl Drop for Process {
         // It may have ended by itself; there is nothing to do about either failure.
         let _ = child.kill();
         let _ = child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -311,12 +314,19 @@ fn program() -> Result<String, Box<dyn Error>> {
 
 fn start_process() -> Result<Process, Box<dyn Error>> {
     let program = program()?;
+    let folder = std::env::temp_dir().join(format!(
+        "genesys-replay-{}-{}",
+        std::process::id(),
+        NAMES.fetch_add(1, Ordering::Relaxed)
+    ));
+    std::fs::create_dir_all(&folder)?;
     // Another process may take the port between our looking and its listening: try others then.
     for _ in 0..5 {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let mut child = Command::new(&program)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
+            .env("TMPDIR", &folder)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -326,6 +336,7 @@ fn start_process() -> Result<Process, Box<dyn Error>> {
                 return Ok(Process {
                     child: Mutex::new(child),
                     port,
+                    folder,
                 });
             }
             std::thread::sleep(Duration::from_millis(20));

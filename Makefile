@@ -1,0 +1,59 @@
+# make demo and make test need Rust, Python 3.10 or newer and make; everything else they install into .venv/ themselves.
+
+PYTHON ?= python3
+# The processor that make deploy builds for: arm64 or x86_64.
+ARCHITECTURE ?= arm64
+
+LOCAL := .venv/aws/bin/python -m local
+SAM_BIN := $(CURDIR)/.venv/sam/bin
+
+# aws-lc is the TLS library's cryptography. Without this its first use gathers entropy from CPU jitter for some 40 ms, at every cold
+# start. Lambda's microVMs have a good source of their own. It is read when the library is built.
+export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
+export SAM_CLI_TELEMETRY := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fmt lint rust-tests invoke deploy clean tools stand-in
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Deploy to a local AWS, replay dead letters, show what became of each
+	@$(MAKE) --no-print-directory -j2 tools stand-in
+	@$(LOCAL).demo
+
+test: tools ## Check formatting, lints, the template, and run all tests
+	@$(MAKE) --no-print-directory fmt lint rust-tests
+
+fmt: tools
+	cargo fmt --all --check
+	$(SAM_BIN)/ruff format --check local
+
+lint: tools
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(SAM_BIN)/ruff check local
+	$(SAM_BIN)/cfn-lint template.yaml
+	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
+
+rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
+rust-tests: tools
+	cargo test --workspace
+
+invoke: tools ## Send one event to the function: make invoke EVENT=events/plain-event.json
+	@test -n "$(EVENT)" || { echo "say which event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
+	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
+
+deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for Intel
+	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
+	$(SAM_BIN)/sam deploy --guided --capabilities CAPABILITY_IAM --parameter-overrides Architecture=$(ARCHITECTURE)
+
+clean: ## Remove what was built and installed
+	rm -rf target .aws-sam .local .venv
+
+# Does nothing when everything is there.
+tools:
+	@$(PYTHON) local/tools.py
+
+stand-in:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, stable toolchain) and try again" >&2; exit 1; }
+	@cargo build --quiet --package genesys-stand-in

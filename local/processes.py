@@ -1,0 +1,113 @@
+"""Programs of the local stack: each in a process group of its own, ended as a group and by its id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Between asking a program to end and ending it.
+GRACE_SECONDS = 5.0
+POLL_SECONDS = 0.1
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StackError(Exception):
+    """Something of the local stack did not work; the text says what and where to look."""
+
+
+def end_on_signals() -> None:
+    """Turns Ctrl-C, SIGTERM and SIGHUP into an exception, so that every `with` stops what it started.
+
+    Ctrl-C too, although it is one by default: not where a shell started this in the background.
+    """
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    for number in ENDING_SIGNALS:
+        signal.signal(number, leave)
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Keeps a program running, its output in `log` or else on stderr; on leaving, nothing of it runs any more."""
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(log.open("wb")) if log else sys.stderr
+        process = subprocess.Popen(
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Ends a program's whole group: it may have started others, which may outlive it."""
+    with undisturbed(), contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keeps a second Ctrl-C from interrupting what the first one caused."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None) -> None:
+    """Runs a program to its end; raises StackError unless it succeeds."""
+    with running(command, env=env, log=log) as process:
+        code = process.wait()
+    if code != 0:
+        raise StackError(f"{pathlib.Path(command[0]).name} {command[1]} failed with exit code {code}{excerpt(log)}")
+
+
+def wait_for(
+    what: str, probe: Callable[[], T | None], *, seconds: float, process: subprocess.Popen[bytes] | None = None
+) -> T:
+    """Asks `probe` until it answers something; raises StackError at the deadline, or once `process` has ended."""
+    deadline = time.monotonic() + seconds
+    while True:
+        ended = process is not None and process.poll() is not None
+        found = probe()
+        if found is not None:
+            return found
+        if ended:
+            raise StackError(f"{what}: the program ended with exit code {process.returncode}")
+        if time.monotonic() >= deadline:
+            raise StackError(f"{what}: nothing after {seconds:.0f} s")
+        time.sleep(POLL_SECONDS)
+
+
+def excerpt(log: pathlib.Path | None, lines: int = 25) -> str:
+    """The end of a log file, as part of a message."""
+    if log is None or not log.exists():
+        return ""
+    tail = log.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join([f"; the end of {log}:", *(f"    {line}" for line in tail)])
+
+
+def say(text: str) -> None:
+    """Progress, for the person who waits: stderr, since stdout is for results."""
+    print(text, file=sys.stderr, flush=True)

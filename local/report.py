@@ -1,0 +1,60 @@
+"""What the demo prints: plain tables and log lines on stdout."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .observation import Observation, Sent
+
+
+def heading(text: str) -> None:
+    print(f"\n{text}\n{'=' * len(text)}")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell, whose text may have several lines."""
+    lines = [header, [""] * len(header)]
+    for row in rows:
+        lines += itertools.zip_longest(*(cell.split("\n") for cell in row), fillvalue="")
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines[1] = ["-" * width for width in widths]
+    for line in lines:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def endings(observation: Observation, all_sent: Iterable[Sent]) -> None:
+    """The first round: what each dead letter is and what became of it, a line for each receive."""
+    rows = []
+    for sent in all_sent:
+        ending = observation.ending(sent)
+        shown = ["no verdict", "", "", "", "", ""]
+        if ending is not None:
+            shown = [
+                "\n".join(ending.outcomes),
+                str(ending.attempts or "-"),
+                " ".join(ending.genesys).replace(" GET", "\nGET") or "-",
+                " ".join(map(str, ending.target)) or "-",
+                ending.ledger or "-",
+                "yes" if ending.archived else "-",
+            ]
+        rows.append([sent.scenario.name, *shown])
+    table(["dead letter", "outcome", "attempts", "Genesys Cloud saw", "target answered", "ledger", "archived"], rows)
+
+
+def repetitions(observation: Observation, first: Sequence[Sent], again: Sequence[Sent]) -> None:
+    """The second round: the same events once more."""
+    rows = []
+    for sent, repeated in zip(first, again, strict=True):
+        how = "new message" if repeated.message_id != sent.message_id else "same message"
+        outcome = observation.last_outcome(repeated) or "no verdict"
+        rows.append([sent.scenario.name, how, outcome, str(observation.accepted(sent))])
+    table(["dead letter, again", "as", "outcome", "accepted by the target, in all"], rows)
+
+
+def log(lines: Iterable[dict[str, Any]]) -> None:
+    """The function's log lines as it wrote them."""
+    for line in lines:
+        print(json.dumps(line, ensure_ascii=False))

@@ -1,0 +1,140 @@
+"""The whole local stack: AWS, Genesys Cloud, and template.yaml deployed between them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import aws, build, processes, stand_in
+
+STACK_NAME = "genesys-replay"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running and deployed stack."""
+
+    aws: aws.LocalAws
+    genesys: stand_in.StandIn
+    outputs: Mapping[str, str]
+    # The template of the built function.
+    template: pathlib.Path
+    # Where its logs are; removed at the end of a run that succeeds.
+    directory: pathlib.Path
+
+    @property
+    def target(self) -> str:
+        """Where the function delivers."""
+        return target_of(self.genesys)
+
+
+@contextlib.contextmanager
+def directory(purpose: str) -> Iterator[pathlib.Path]:
+    """A directory for one run; kept for its logs when the run fails, but not when somebody ends it."""
+    build.WORKSPACE.mkdir(exist_ok=True)
+    path = pathlib.Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=build.WORKSPACE))
+    keep = False
+    try:
+        yield path
+    except Exception:
+        keep = True
+        processes.say(f"the logs are in {path.relative_to(build.ROOT)}")
+        raise
+    finally:
+        shutil.rmtree(path / "tmp" if keep else path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running(directory: pathlib.Path) -> Iterator[Stack]:
+    """Builds, starts and deploys everything; on leaving, nothing of it runs any more."""
+    processes.say("building the function and the stand-in Genesys Cloud ...")
+    template = build.function(directory)
+    executable = build.stand_in()
+    env = aws.sealed_environment(directory)
+    with aws.running(directory) as cloud, stand_in.running(executable, directory, env) as genesys:
+        processes.say(f"local AWS at {cloud.endpoint}, stand-in Genesys Cloud and target at {genesys.url}")
+        processes.say("deploying template.yaml with sam deploy ...")
+        outputs = deploy(template, directory, cloud, parameters(genesys))
+        bridge_differences(cloud, outputs)
+        yield Stack(cloud, genesys, outputs, template, directory)
+
+
+def target_of(genesys: stand_in.StandIn) -> str:
+    """A delivery target of the stand-in."""
+    return f"{genesys.url}/targets/crm"
+
+
+def parameters(genesys: stand_in.StandIn) -> dict[str, str]:
+    """What template.yaml has to be told here; everything else keeps its default, as in a real account."""
+    return {
+        "Architecture": build.architecture(),
+        "GenesysApiBaseUrl": genesys.url,
+        "GenesysLoginBaseUrl": genesys.url,
+        "GenesysClientId": stand_in.CLIENT_ID,
+        "GenesysClientSecret": stand_in.CLIENT_SECRET,
+        "ReplayTarget": target_of(genesys),
+        # Instead of 10, so that nobody has to wait long for a dead letter to run out of them.
+        "MaxReceives": "3",
+    }
+
+
+def deploy(
+    template: pathlib.Path, directory: pathlib.Path, cloud: aws.LocalAws, values: Mapping[str, str]
+) -> dict[str, str]:
+    """Deploys with `sam deploy` and returns the stack's outputs."""
+    command = [
+        *[
+            str(build.SAM_BIN / "sam"),
+            "deploy",
+            "--template-file",
+            str(template),
+            "--stack-name",
+            STACK_NAME,
+            "--region",
+            aws.REGION,
+        ],
+        *[
+            "--resolve-s3",
+            "--capabilities",
+            "CAPABILITY_IAM",
+            "--no-confirm-changeset",
+            "--no-progressbar",
+            *build.NO_SAM_CONFIG,
+        ],
+        *["--parameter-overrides", *(f"{name}={value}" for name, value in values.items())],
+    ]
+    # How often sam asks whether the stack is there, in seconds; its default is right for an AWS that takes minutes.
+    env = {**cloud.env, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.3"}
+    processes.run(command, env=env, log=directory / "deploy.log")
+    [stack] = cloud.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def bridge_differences(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
+    """Does by hand the two things in which ministack is not like AWS."""
+    function = outputs["ReplayFunctionName"]
+    client = cloud.client("lambda")
+
+    # It keeps a number that a template takes from a parameter as text, and its poller fails at comparing it.
+    [mapping] = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    most: Any = mapping["ScalingConfig"]["MaximumConcurrency"]
+    client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)})
+
+    # It asks for a permission of the batch call's own name. In AWS, sqs:ChangeMessageVisibility allows both calls.
+    role = client.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    statement = {
+        "Effect": "Allow",
+        "Action": "sqs:ChangeMessageVisibilityBatch",
+        "Resource": outputs["DeadLetterQueueArn"],
+    }
+    cloud.client("iam").put_role_policy(
+        RoleName=role,
+        PolicyName="only-ministack-needs-this",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )

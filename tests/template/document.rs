@@ -1,0 +1,123 @@
+//! The template as a document that questions can be put to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+
+use serde_json::{Map, Value, json};
+
+/// Set by Lambda itself, from the function's `LoggingConfig`.
+const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
+
+/// The template, its tags (`!Ref x`) written out as in JSON (`{"Ref": "x"}`).
+pub(crate) struct Template(Value);
+
+impl Template {
+    pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
+        Ok(Self(written_out(serde_yaml_ng::from_str(&text)?)?))
+    }
+
+    /// What stands at a path such as `Resources/LedgerTable/Type`; null where nothing does.
+    pub(crate) fn at(&self, path: &str) -> &Value {
+        path.split('/').fold(&self.0, |value, name| &value[name])
+    }
+
+    pub(crate) fn property(&self, resource: &str, path: &str) -> &Value {
+        self.at(&format!("Resources/{resource}/Properties/{path}"))
+    }
+
+    pub(crate) fn event_source(&self, property: &str) -> &Value {
+        self.property(
+            "ReplayFunction",
+            &format!("Events/DeadLetters/Properties/{property}"),
+        )
+    }
+
+    pub(crate) fn parameter(&self, name: &str, attribute: &str) -> &Value {
+        self.at(&format!("Parameters/{name}/{attribute}"))
+    }
+
+    /// The values that a parameter itself names: default, allowed, least and greatest.
+    pub(crate) fn offered(&self, parameter: &str) -> BTreeSet<String> {
+        let allowed = self.parameter(parameter, "AllowedValues").as_array();
+        ["Default", "MinValue", "MaxValue"]
+            .map(|attribute| self.parameter(parameter, attribute))
+            .into_iter()
+            .chain(allowed.into_iter().flatten())
+            .filter(|value| !value.is_null())
+            .map(plain)
+            .collect()
+    }
+
+    /// The function's variables with what each is set to; the log level too.
+    pub(crate) fn variables(&self) -> BTreeMap<&str, &Value> {
+        let variables = self
+            .property("ReplayFunction", "Environment/Variables")
+            .as_object();
+        let level = self.property("ReplayFunction", "LoggingConfig/ApplicationLogLevel");
+        let named = variables
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.as_str(), value));
+        named.chain([(LOG_LEVEL, level)]).collect()
+    }
+
+    /// The variables that are set to a parameter as it stands, with its name.
+    pub(crate) fn parameters_by_variable(&self) -> BTreeMap<&str, &str> {
+        self.variables()
+            .into_iter()
+            .filter_map(|(variable, value)| Some((variable, value["Ref"].as_str()?)))
+            .filter(|(_, name)| self.at("Parameters").get(name).is_some())
+            .collect()
+    }
+}
+
+/// The queue that is drained.
+pub(crate) fn queue() -> Value {
+    json!({ "Fn::If": ["CreatesQueue", { "Fn::GetAtt": "DeadLetterQueue.Arn" }, { "Ref": "DeadLetterQueueArn" }] })
+}
+
+/// The bucket that is archived to.
+pub(crate) fn bucket() -> Value {
+    json!({ "Fn::If": ["CreatesBucket", { "Ref": "ArchiveBucket" }, { "Ref": "ArchiveBucketName" }] })
+}
+
+/// A parameter's value as CloudFormation hands it on: text, whatever its type.
+pub(crate) fn plain(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Turns YAML into JSON and tags into members.
+fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
+    use serde_yaml_ng::Value as Yaml;
+    Ok(match yaml {
+        Yaml::Tagged(tagged) => {
+            let tag = tagged.tag.to_string();
+            let name = match tag.trim_start_matches('!') {
+                name @ ("Ref" | "Condition") => name.to_owned(),
+                name => format!("Fn::{name}"),
+            };
+            json!({ name: written_out(tagged.value)? })
+        }
+        Yaml::Mapping(members) => members
+            .into_iter()
+            .map(|(name, value)| {
+                Ok((
+                    name.as_str().ok_or("a name is no text")?.to_owned(),
+                    written_out(value)?,
+                ))
+            })
+            .collect::<Result<Map<_, _>, Box<dyn Error>>>()?
+            .into(),
+        Yaml::Sequence(items) => items
+            .into_iter()
+            .map(written_out)
+            .collect::<Result<Vec<_>, _>>()?
+            .into(),
+        scalar @ (Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::String(_)) => {
+            serde_json::to_value(scalar)?
+        }
+    })
+}

@@ -1,0 +1,107 @@
+//! The function: what it is and what it may do.
+
+use serde_json::{Value, json};
+
+use crate::TestResult;
+use crate::document::{Template, bucket, queue};
+
+#[test]
+fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
+    let template = Template::read()?;
+    // With policies or without a role, SAM adds managed policies that reach everything.
+    assert_eq!(
+        template.property("ReplayFunction", "Role"),
+        &json!({ "Fn::GetAtt": "ReplayRole.Arn" })
+    );
+    assert!(template.property("ReplayFunction", "Policies").is_null());
+    assert!(
+        template
+            .property("ReplayRole", "ManagedPolicyArns")
+            .is_null()
+    );
+    let consume = [
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:ChangeMessageVisibility",
+        "sqs:GetQueueAttributes",
+        "sqs:GetQueueUrl",
+    ];
+    let deliver = [
+        "lambda:InvokeFunction",
+        "sqs:SendMessage",
+        "sqs:GetQueueUrl",
+        "sns:Publish",
+        "states:StartExecution",
+        "events:PutEvents",
+    ];
+    let objects = "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*";
+    let listed = |parameter: &str| json!({ "Fn::Split": [",", { "Ref": parameter }] });
+    assert_eq!(
+        permissions(template.property("ReplayRole", "Policies")),
+        [
+            json!([null, consume, queue()]),
+            json!([null, ["dynamodb:UpdateItem"], { "Fn::GetAtt": "LedgerTable.Arn" }]),
+            json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "ReplayLogGroup.Arn" }]),
+            json!(["Archives", ["s3:PutObject", "s3:GetObject"], { "Fn::Sub": [objects, { "Bucket": bucket() }] }]),
+            json!(["NamesTargets", deliver, listed("AllowedTargets")]),
+            json!([
+                "UsesOwnKeys",
+                ["kms:Decrypt", "kms:GenerateDataKey"],
+                listed("KeyArns")
+            ]),
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn the_function_is_the_replay_program_with_structured_logs_that_end() -> TestResult {
+    let template = Template::read()?;
+    let function = "Resources/ReplayFunction";
+    assert_eq!(
+        template.at(&format!("{function}/Metadata")),
+        &json!({ "BuildMethod": "rust-cargolambda", "BuildProperties": { "Binary": "replay" } })
+    );
+    assert_eq!(
+        template.property("ReplayFunction", "Runtime"),
+        "provided.al2023"
+    );
+    assert_eq!(
+        template.property("ReplayFunction", "Architectures"),
+        &json!([{ "Ref": "Architecture" }])
+    );
+    assert_eq!(template.parameter("Architecture", "Default"), "arm64");
+    assert_eq!(
+        template.property("ReplayFunction", "LoggingConfig"),
+        &json!({
+            "LogFormat": "JSON",
+            "ApplicationLogLevel": { "Ref": "LogLevel" },
+            "LogGroup": { "Ref": "ReplayLogGroup" },
+        })
+    );
+    assert_eq!(
+        template.property("ReplayLogGroup", "RetentionInDays"),
+        &json!({ "Ref": "LogRetentionDays" })
+    );
+    Ok(())
+}
+
+/// Every statement of a role's policies as `[condition or null, actions, resource]`.
+fn permissions(policies: &Value) -> Vec<Value> {
+    let policies = policies.as_array().into_iter().flatten();
+    let statements = policies.filter_map(|policy| policy["PolicyDocument"]["Statement"].as_array());
+    statements
+        .flatten()
+        .map(|statement| {
+            let (condition, statement) = match statement["Fn::If"].as_array().map(Vec::as_slice) {
+                Some([condition, statement, _]) => (condition, statement),
+                Some(_) | None => (&Value::Null, statement),
+            };
+            let actions = match &statement["Action"] {
+                Value::String(action) => json!([action]),
+                several => several.clone(),
+            };
+            json!([condition, actions, statement["Resource"]])
+        })
+        .collect()
+}

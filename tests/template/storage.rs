@@ -1,0 +1,116 @@
+//! What holds events: the ledger, the queues, the archive.
+
+use serde_json::json;
+
+use crate::TestResult;
+use crate::document::{Template, bucket};
+
+#[test]
+fn the_ledger_is_paid_by_use_restorable_encrypted_and_forgets() -> TestResult {
+    let template = Template::read()?;
+    for (path, expected) in [
+        ("BillingMode", json!("PAY_PER_REQUEST")),
+        (
+            "KeySchema",
+            json!([{ "AttributeName": "EventId", "KeyType": "HASH" }]),
+        ),
+        (
+            "AttributeDefinitions",
+            json!([{ "AttributeName": "EventId", "AttributeType": "S" }]),
+        ),
+        (
+            "TimeToLiveSpecification",
+            json!({ "AttributeName": "ExpiresAt", "Enabled": true }),
+        ),
+        (
+            "PointInTimeRecoverySpecification",
+            json!({ "PointInTimeRecoveryEnabled": true }),
+        ),
+        ("SSESpecification", json!({ "SSEEnabled": true })),
+    ] {
+        assert_eq!(template.property("LedgerTable", path), &expected, "{path}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_holds_events_is_encrypted_and_outlives_the_stack() -> TestResult {
+    let template = Template::read()?;
+    for resource in [
+        "LedgerTable",
+        "DeadLetterQueue",
+        "ParkingQueue",
+        "ArchiveBucket",
+    ] {
+        for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+            assert_eq!(
+                template.at(&format!("Resources/{resource}/{policy}")),
+                "Retain",
+                "{resource} {policy}"
+            );
+        }
+        // With a fixed name, what outlived one stack would be in the way of the next.
+        for name in ["TableName", "QueueName", "BucketName"] {
+            assert!(
+                template.property(resource, name).is_null(),
+                "{resource} {name}"
+            );
+        }
+    }
+    for queue in ["DeadLetterQueue", "ParkingQueue"] {
+        assert_eq!(
+            template.property(queue, "SqsManagedSseEnabled"),
+            true,
+            "{queue}"
+        );
+    }
+    assert_eq!(
+        template.property(
+            "ArchiveBucket",
+            "BucketEncryption/ServerSideEncryptionConfiguration"
+        ),
+        &json!([{ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } }])
+    );
+    Ok(())
+}
+
+#[test]
+fn nobody_outside_the_account_sees_the_archive() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(
+        template.property("ArchiveBucket", "PublicAccessBlockConfiguration"),
+        &json!({
+            "BlockPublicAcls": true,
+            "BlockPublicPolicy": true,
+            "IgnorePublicAcls": true,
+            "RestrictPublicBuckets": true,
+        })
+    );
+    assert_eq!(
+        template.property("ArchiveBucket", "OwnershipControls/Rules"),
+        &json!([{ "ObjectOwnership": "BucketOwnerEnforced" }])
+    );
+    Ok(())
+}
+
+#[test]
+fn the_archive_is_created_an_existing_bucket_or_none() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(
+        template.variables().get("ARCHIVE_BUCKET"),
+        Some(&&json!({ "Fn::If": ["Archives", bucket(), ""] }))
+    );
+    assert_eq!(
+        template.at("Resources/ArchiveBucket/Condition"),
+        "CreatesBucket"
+    );
+    assert_eq!(
+        template.at("Conditions/CreatesBucket"),
+        &json!({ "Fn::Equals": [{ "Ref": "ArchiveBucketName" }, ""] })
+    );
+    assert_eq!(
+        template.at("Conditions/Archives"),
+        &json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "ArchiveBucketName" }, "none"] }] })
+    );
+    Ok(())
+}
