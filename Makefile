@@ -13,7 +13,7 @@ export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint rust-tests invoke deploy clean tools stand-in
+.PHONY: help demo test format lint rust-tests invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,13 +23,15 @@ demo: ## Deploy to a local AWS, replay dead letters, show what became of each
 	@$(LOCAL).demo
 
 test: tools ## Check formatting, lints, the template, and run all tests
-	@$(MAKE) --no-print-directory fmt lint rust-tests
+	@$(MAKE) --no-print-directory lint rust-tests
 
-fmt: tools
-	cargo fmt --all --check
-	$(SAM_BIN)/ruff format --check local
+format: tools ## Format all code
+	cargo fmt --all
+	$(SAM_BIN)/ruff format local
 
 lint: tools
+	cargo fmt --all --check
+	$(SAM_BIN)/ruff format --check local
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(SAM_BIN)/ruff check local
 	$(SAM_BIN)/cfn-lint template.yaml

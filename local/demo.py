@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import checks, entry, processes, report, sending, stack
+from . import by_arn, checks, entry, figures, processes, report, sending, stack
 from .observation import Observation, Sent
 from .scenarios import SCENARIOS
 
@@ -28,6 +28,8 @@ def main() -> int:
         report.endings(first, sent)
         report.heading("The replayed events once more")
         report.repetitions(second, replayed, again)
+        problems += by_arn.show(local)
+        problems += figures.show(local)
         report.heading("The function's log lines, from CloudWatch Logs")
         report.log(second.log_lines)
         return verdict(problems, checked=len(sent) + len(replayed))

@@ -85,9 +85,13 @@ def parameters(genesys: stand_in.StandIn) -> dict[str, str]:
 
 
 def deploy(
-    template: pathlib.Path, directory: pathlib.Path, cloud: aws.LocalAws, values: Mapping[str, str]
+    template: pathlib.Path,
+    directory: pathlib.Path,
+    cloud: aws.LocalAws,
+    values: Mapping[str, str],
+    name: str = STACK_NAME,
 ) -> dict[str, str]:
-    """Deploys with `sam deploy` and returns the stack's outputs."""
+    """Deploys with `sam deploy` under a name and returns the stack's outputs."""
     command = [
         *[
             str(build.SAM_BIN / "sam"),
@@ -95,7 +99,7 @@ def deploy(
             "--template-file",
             str(template),
             "--stack-name",
-            STACK_NAME,
+            name,
             "--region",
             aws.REGION,
         ],
@@ -111,8 +115,8 @@ def deploy(
     ]
     # How often sam asks whether the stack is there, in seconds; its default is right for an AWS that takes minutes.
     env = {**cloud.env, "SAM_CLI_TELEMETRY": "0", "SAM_CLI_POLL_DELAY": "0.3"}
-    processes.run(command, env=env, log=directory / "deploy.log")
-    [stack] = cloud.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+    processes.run(command, env=env, log=directory / f"deploy-{name}.log")
+    [stack] = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
 

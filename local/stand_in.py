@@ -30,6 +30,11 @@ class StandIn:
         """Makes it misbehave; see `Fault` in tests/stand-in."""
         self._control("POST", "faults", json.dumps(fault).encode())
 
+    def replace_faults(self, fault: Mapping[str, Any]) -> None:
+        """Makes it misbehave in this way and no other."""
+        self._control("DELETE", "faults")
+        self.add_fault(fault)
+
     def _control(self, method: str, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"{self.url}/_stand-in/{path}", data=body, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
