@@ -79,11 +79,16 @@ def create_targets(local: stack.Stack) -> tuple[str, str, str]:
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w") as archive:
         archive.writestr("index.py", CODE)
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+    role = local.aws.client("iam").create_role(RoleName=FUNCTION, AssumeRolePolicyDocument=json.dumps(trust))
     function = local.aws.client("lambda").create_function(
         FunctionName=FUNCTION,
         Runtime="python3.12",
         Handler="index.handler",
-        Role="arn:aws:iam::000000000000:role/crm-sync",
+        Role=role["Role"]["Arn"],
         Code={"ZipFile": package.getvalue()},
         Environment={"Variables": {"URL": f"{local.genesys.url}/targets/lambda"}},
     )["FunctionArn"]
