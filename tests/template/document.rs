@@ -82,7 +82,7 @@ pub(crate) fn bucket() -> Value {
     json!({ "Fn::If": ["CreatesBucket", { "Ref": "ArchiveBucket" }, { "Ref": "ArchiveBucketName" }] })
 }
 
-/// A parameter's value as CloudFormation hands it on: text, whatever its type.
+/// A parameter's value as `CloudFormation` hands it on: text, whatever its type.
 pub(crate) fn plain(value: &Value) -> String {
     value
         .as_str()

@@ -97,10 +97,10 @@ fn permissions(policies: &Value) -> Vec<Value> {
                 Some([condition, statement, _]) => (condition, statement),
                 Some(_) | None => (&Value::Null, statement),
             };
-            let actions = match &statement["Action"] {
-                Value::String(action) => json!([action]),
-                several => several.clone(),
-            };
+            let actions = &statement["Action"];
+            let actions = actions
+                .as_str()
+                .map_or_else(|| actions.clone(), |action| json!([action]));
             json!([condition, actions, statement["Resource"]])
         })
         .collect()
