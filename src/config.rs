@@ -307,7 +307,9 @@ fn target(reader: &mut Reader<'_>) -> ReplayTarget {
         }
         Some("none") => ReplayTarget::Fixed(Destination::None),
         Some(text) => match Url::parse(text) {
-            Ok(url) if matches!(url.scheme(), "https" | "http") && text.len() <= LONGEST => {
+            Ok(url)
+                if matches!(url.scheme(), "https" | "http") && url.as_str().len() <= LONGEST =>
+            {
                 if !url.username().is_empty() || url.password().is_some() {
                     reader.problem(NAME, "must not carry a user or a password");
                 }

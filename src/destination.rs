@@ -99,6 +99,20 @@ impl Destination {
         }
     }
 
+    /// Whether there is something that a delivery calls.
+    #[must_use]
+    pub const fn can_be_called(&self) -> bool {
+        match self {
+            Self::Http(_)
+            | Self::Lambda(_)
+            | Self::Sqs(_)
+            | Self::Sns(_)
+            | Self::StateMachine(_)
+            | Self::EventBus(_) => true,
+            Self::None | Self::Unsupported(_) | Self::NotAllowed(_) | Self::Missing => false,
+        }
+    }
+
     /// The part of the ledger's key that tells this destination from others.
     #[must_use]
     pub fn key_part(&self) -> &str {

@@ -111,6 +111,14 @@ pub enum GenesysError {
         /// How long Genesys Cloud asks to wait.
         after: Option<Duration>,
     },
+    /// A call was not made, so that the limit is not reached.
+    #[error("{call} was held back to stay within Genesys Cloud's rate limit")]
+    HeldBack {
+        /// Which call.
+        call: Call,
+        /// How long until its turn.
+        after: Duration,
+    },
     /// Down, unreachable or too slow.
     #[error("Genesys Cloud did not serve {call}: {problem}")]
     Unavailable {
@@ -194,6 +202,9 @@ impl GenesysError {
             Self::RateLimited { after, .. } | Self::Unavailable { after, .. } => {
                 Disposition::Transient { after: *after }
             }
+            Self::HeldBack { after, .. } => Disposition::Transient {
+                after: Some(*after),
+            },
             Self::Credentials { .. } => Disposition::Operator,
         }
     }
@@ -204,7 +215,7 @@ impl GenesysError {
         match self {
             Self::NotFound => FailureCode::InteractionNotFound,
             Self::Refused { .. } => FailureCode::GenesysRefused,
-            Self::RateLimited { .. } => FailureCode::GenesysRateLimited,
+            Self::RateLimited { .. } | Self::HeldBack { .. } => FailureCode::GenesysRateLimited,
             Self::Unavailable { .. } => FailureCode::GenesysUnavailable,
             Self::Credentials { .. } => FailureCode::GenesysCredentials,
         }

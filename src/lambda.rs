@@ -125,3 +125,44 @@ fn answer(messages: &[Message], handled: &[Handled]) -> SqsBatchResponse {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::FailureCode;
+    use crate::replay::{Outcome, Verdict};
+
+    fn handled(message: &Message, outcome: Outcome) -> Handled {
+        Handled {
+            message_id: message.id.clone(),
+            receive_count: 1,
+            event: None,
+            verdict: Verdict::from(outcome),
+            duration: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_message_without_an_outcome_comes_back() {
+        let messages: Vec<Message> = ["done", "lost", "given-up"]
+            .into_iter()
+            .filter_map(MessageId::new)
+            .map(|id| Message::new(id, String::new()))
+            .collect();
+        let returned = Outcome::Returned {
+            code: FailureCode::Internal,
+        };
+        let handled: Vec<Handled> = messages
+            .iter()
+            .zip([Some(Outcome::Replayed), None, Some(returned)])
+            .filter_map(|(message, outcome)| Some(handled(message, outcome?)))
+            .collect();
+        assert_eq!(Counts::of(&handled).accounted(), 2, "of 3");
+        let back: Vec<String> = answer(&messages, &handled)
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect();
+        assert_eq!(back, ["lost", "given-up"]);
+    }
+}

@@ -40,7 +40,7 @@ impl EventKey {
             .collect()
     }
 
-    /// The key's text: printable ASCII, fit for an HTTP header.
+    /// The key's text; for every destination that can be called, fit for an HTTP header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,18 +4,23 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Timestamp;
 
+/// The longest wait that is believed: as long as a queue can keep a message away.
+pub const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+
 /// How long an upstream asks to wait: whole seconds, or until an HTTP date, counted from `now`.
 ///
-/// `None` when it is neither; a date in the past asks for no wait.
+/// `None` when it is neither; a date in the past asks for no wait, and no wait is longer than
+/// [`LONGEST`].
 #[must_use]
 pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     let now: SystemTime = UNIX_EPOCH + Duration::from_millis(now.as_millis());
-    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+    let wait = date.duration_since(now).unwrap_or(Duration::ZERO);
+    Some(wait.min(LONGEST))
 }
 
 #[cfg(test)]
@@ -34,6 +39,8 @@ mod tests {
             ("Sat, 25 Jul 2026 17:25:00 GMT", 300),
             ("Saturday, 25-Jul-26 17:21:00 GMT", 60),
             ("Sat, 25 Jul 2026 17:19:00 GMT", 0),
+            ("Sat, 25 Jul 2076 17:19:00 GMT", 43_200),
+            ("18446744073709551615", 43_200),
         ] {
             assert_eq!(
                 parse(value, NOW),

@@ -8,8 +8,9 @@ use tracing_subscriber::fmt::time::UtcTime;
 
 use crate::config::Settings;
 use crate::destination::{AllowedTargets, ReplayTarget};
+use crate::failure::FailureCode;
 use crate::queue::PostponeError;
-use crate::replay::{Counts, Handled};
+use crate::replay::{Counts, Handled, Outcome};
 
 /// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
 /// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
@@ -129,7 +130,12 @@ pub fn record_handled(handled: &Handled) {
             )
         };
     }
-    if verdict.code().is_some() {
+    let unrecorded = verdict.outcome == Outcome::Replayed
+        && verdict.shortfall == Some(FailureCode::LedgerUnavailable);
+    if unrecorded {
+        // Delivered, and nothing but this line says so.
+        line!(Level::ERROR);
+    } else if verdict.code().is_some() {
         line!(Level::WARN);
     } else {
         line!(Level::INFO);

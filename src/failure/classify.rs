@@ -159,11 +159,52 @@ fn by_words(message: &str) -> Category {
 /// Digits inside ids, timestamps, addresses and versions do not count, nor does anything after the
 /// word "payload": API destinations quote the target's answer there.
 fn status_in(message: &str) -> Option<u16> {
-    before_payload(message)
-        .split(|c: char| c.is_whitespace() || "()[]{}<>\"'`,;=:".contains(c))
+    let mut words = before_payload(message)
+        .split_whitespace()
+        .filter(|word| !word.starts_with("arn:"))
+        .flat_map(|word| word.split(|c: char| "()[]{}<>\"'`,;=:".contains(c)))
         .map(|word| word.trim_end_matches(['.', '!', '?']))
-        .find_map(status_word)
+        .filter(|word| !word.is_empty())
+        .peekable();
+    let mut before = "";
+    while let Some(word) = words.next() {
+        let counts_something = words.peek().is_some_and(|next| UNITS.contains(next));
+        let numbers_something = NUMBERED.contains(&before.to_ascii_lowercase().as_str());
+        if let Some(status) = status_word(word)
+            && !counts_something
+            && !numbers_something
+        {
+            return Some(status);
+        }
+        before = word;
+    }
+    None
 }
+
+/// What a number before it counts: it is no status then.
+const UNITS: &[&str] = &[
+    "ms",
+    "s",
+    "sec",
+    "seconds",
+    "milliseconds",
+    "minutes",
+    "bytes",
+    "KB",
+    "KiB",
+    "MB",
+    "MiB",
+    "times",
+    "attempts",
+    "retries",
+    "records",
+    "events",
+];
+
+/// What a number after it numbers: it is no status then.
+const NUMBERED: &[&str] = &[
+    "line", "column", "port", "position", "offset", "attempt", "after",
+];
 
 /// The HTTP error status that a word is.
 fn status_word(word: &str) -> Option<u16> {
@@ -281,6 +322,10 @@ mod tests {
             "conversation 8a42942d-4290-4291-8503-503429401403 lost",
             "at 2026-07-25T10:30:00.429Z",
             "after 4290 ms",
+            "gave up after 400 ms",
+            "failed 503 times",
+            "unexpected token at line 422 column 400",
+            "function arn:aws:lambda:eu-west-1:271828182845:function:crm:400 failed",
             "host 10.0.0.503",
             "item-503",
             "v429",

@@ -47,7 +47,7 @@ struct ApiRefusal {
 impl GenesysClient {
     /// Speaks to the API at `api_base` through a client that must not follow redirects and must
     /// have timeouts. A call waits for its turn as long as `patience`; one that would wait longer
-    /// fails as rate-limited without being made.
+    /// is held back.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
@@ -70,10 +70,7 @@ impl GenesysClient {
 
     async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
         let turn = self.pace.turn(self.clock.now(), self.patience);
-        let wait = turn.map_err(|after| GenesysError::RateLimited {
-            call,
-            after: Some(after),
-        })?;
+        let wait = turn.map_err(|after| GenesysError::HeldBack { call, after })?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }

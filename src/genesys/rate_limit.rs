@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use crate::clock::Timestamp;
+use crate::retry_after::LONGEST;
 
 /// Calls are spread out once only one in this many of a window's calls is left.
 const RESERVE: u64 = 5;
@@ -53,7 +54,7 @@ impl Reading {
         Some(Self {
             count: number("inin-ratelimit-count")?,
             allowed: number("inin-ratelimit-allowed")?,
-            reset: Duration::from_secs(number("inin-ratelimit-reset")?),
+            reset: Duration::from_secs(number("inin-ratelimit-reset")?).min(LONGEST),
         })
     }
 }
@@ -86,7 +87,7 @@ impl Pace {
         let left = reading.allowed.saturating_sub(reading.count);
         if left == 0 {
             state.free_at = state.free_at.max(state.window_ends);
-        } else if left * RESERVE > reading.allowed {
+        } else if left.saturating_mul(RESERVE) > reading.allowed {
             state.interval = Duration::ZERO;
         } else {
             let left = u32::try_from(left).unwrap_or(u32::MAX);

@@ -15,6 +15,7 @@ use crate::telemetry;
 use super::lanes::{Group, Lane, Task, lanes};
 use super::outcome::EventFacts;
 use super::record::{Frame, Work};
+use super::stop::LAST_MOMENT;
 use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict};
 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
@@ -133,7 +134,7 @@ impl<P: Ports> Replay<P> {
         };
         let may_have_acted = match work {
             Some(work) => {
-                timeout_at(frame.time.last_words(), self.release_cut_off(work, code)).await
+                timeout_at(self.last_words(frame), self.release_cut_off(work, code)).await
             }
             None => Ok(false),
         };
@@ -141,6 +142,16 @@ impl<P: Ports> Replay<P> {
         Verdict {
             possible_duplicate: may_have_acted.unwrap_or(true),
             ..Verdict::from(Outcome::Deferred { after, code }).because(reason)
+        }
+    }
+
+    /// When nothing but the answer may be left to do; soon, once the process is about to end.
+    fn last_words(&self, frame: Frame<'_>) -> Instant {
+        let end = frame.time.last_words();
+        if self.stop.is_requested() {
+            end.min(Instant::now() + LAST_MOMENT)
+        } else {
+            end
         }
     }
 
@@ -162,7 +173,7 @@ impl<P: Ports> Replay<P> {
             return;
         }
         let call = self.queue.postpone(&postponements);
-        match timeout_at(frame.time.last_words(), call).await {
+        match timeout_at(self.last_words(frame), call).await {
             Ok(failures) => failures.iter().for_each(telemetry::not_postponed),
             Err(_elapsed) => telemetry::postponing_cut_off(postponements.len()),
         }

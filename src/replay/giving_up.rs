@@ -1,6 +1,7 @@
 //! Keeping what is not replayed: in the archive, or without one in the queue.
 
-use crate::archive::{Archive, Entry};
+use crate::archive::{Archive, ArchiveError, Entry};
+use crate::clock::Timestamp;
 use crate::dead_letter::{NotAnEvent, failure_of};
 use crate::destination::Destination;
 use crate::failure::{Disposition, FailureCode, OriginalFailure};
@@ -65,7 +66,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    fn archive_failed(&self, message: &Message, error: &crate::archive::ArchiveError) -> Verdict {
+    fn archive_failed(&self, message: &Message, error: &ArchiveError) -> Verdict {
         let after = self.pause(message);
         let code = FailureCode::ArchiveUnavailable;
         Verdict::from(Outcome::Deferred { after, code }).because(&with_causes(error))
@@ -92,7 +93,7 @@ impl<P: Ports> Replay<P> {
                 Disposition::Operator => true,
             };
             if worth_another_delivery {
-                let after = self.deferral(lease, &failure);
+                let after = self.deferral(work.message, &failure);
                 self.release(work, lease, failure.code).await;
                 let code = failure.code;
                 return Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason);
@@ -156,7 +157,7 @@ impl<P: Ports> Replay<P> {
         original: &'a OriginalFailure,
         reason: Reason<'a>,
         attempts: u32,
-        first_seen: crate::clock::Timestamp,
+        first_seen: Timestamp,
     ) -> Entry<'a> {
         let letter = work.letter;
         Entry {

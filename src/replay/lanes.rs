@@ -22,6 +22,21 @@ pub(super) struct Group<'b> {
     pub(super) followers: Vec<usize>,
 }
 
+impl Group<'_> {
+    /// Whether what becomes of this group's leader is what would become of another message of the
+    /// same event: not when an operator sent only one of them, or only one was malformed.
+    fn fits(&self, other: &Work<'_>) -> bool {
+        let Task::Replay(leader) = &self.task else {
+            return false;
+        };
+        let like = |work: &Work<'_>| {
+            let malformed = work.letter.failure.category().is_malformed();
+            (work.message.replay_plan().is_some(), malformed)
+        };
+        like(leader) == like(other)
+    }
+}
+
 /// What there is to do.
 pub(super) enum Task<'b> {
     Replay(Box<Work<'b>>),
@@ -62,12 +77,13 @@ pub(super) fn lanes<'b>(
         } else if let Task::Replay(work) = &task {
             match by_event.entry(work.key.clone()) {
                 Entry::Occupied(at) => {
-                    let lane = lanes.get_mut(*at.get());
-                    if let Some(group) = lane.and_then(|lane| lane.groups.first_mut()) {
+                    let mut lane = lanes.get_mut(*at.get());
+                    let groups = lane.iter_mut().flat_map(|lane| lane.groups.iter_mut());
+                    if let Some(group) = groups.into_iter().find(|group| group.fits(work)) {
                         group.followers.push(index);
                         continue;
                     }
-                    None
+                    lane
                 }
                 Entry::Vacant(free) => {
                     free.insert(lanes.len());

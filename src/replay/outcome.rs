@@ -155,6 +155,9 @@ pub struct Handled {
     pub duration: Duration,
 }
 
+/// The longest event type that is logged, in characters: it comes from outside.
+const LONGEST_TOPIC: usize = 200;
+
 /// What is known of an event.
 #[derive(Clone, Debug)]
 pub struct EventFacts {
@@ -174,7 +177,10 @@ impl EventFacts {
     pub(super) fn of(letter: &DeadLetter<'_>, destination: &Destination) -> Self {
         Self {
             event_id: letter.event_id.as_ref().map(|id| id.as_str().to_owned()),
-            event_type: letter.event_type.clone(),
+            event_type: letter
+                .event_type
+                .as_ref()
+                .map(|text| text.chars().take(LONGEST_TOPIC).collect()),
             interaction_id: letter.interaction.as_ref().map(|it| it.id.to_string()),
             category: letter.failure.category().as_str(),
             target: destination.to_string(),

@@ -22,13 +22,22 @@ pub(super) struct AttemptFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upstream {
     Genesys,
+    /// Nobody: we hold a call to Genesys Cloud back ourselves.
+    OwnPace,
     Target,
 }
 
 impl From<GenesysError> for AttemptFailure {
     fn from(error: GenesysError) -> Self {
         Self {
-            upstream: Upstream::Genesys,
+            upstream: match error {
+                GenesysError::HeldBack { .. } => Upstream::OwnPace,
+                GenesysError::NotFound
+                | GenesysError::Refused { .. }
+                | GenesysError::RateLimited { .. }
+                | GenesysError::Unavailable { .. }
+                | GenesysError::Credentials { .. } => Upstream::Genesys,
+            },
             code: error.failure_code(),
             disposition: error.disposition(),
             // A mark may be written twice without harm: only the target's certainty matters.
@@ -148,7 +157,7 @@ impl Policy {
             Disposition::Operator => match failure.upstream {
                 Upstream::Target if situation.last_receive => exhausted,
                 // Wrong credentials are ours to repair: no event is ever given up for them.
-                Upstream::Target | Upstream::Genesys => NextStep::Defer {
+                Upstream::Target | Upstream::Genesys | Upstream::OwnPace => NextStep::Defer {
                     after: self.deferral(failure.disposition, situation.attempt, unit),
                 },
             },
@@ -160,7 +169,7 @@ impl Policy {
                     && after <= situation.time_for_wait
                 {
                     NextStep::Again { after }
-                } else if situation.last_receive {
+                } else if situation.last_receive && failure.upstream != Upstream::OwnPace {
                     exhausted
                 } else {
                     NextStep::Defer { after }
@@ -278,6 +287,17 @@ mod tests {
         );
         assert_eq!(step(transient(Some(60)), last), EXHAUSTED);
         assert!(POLICY.is_last(10) && POLICY.is_last(11) && !POLICY.is_last(9));
+    }
+
+    #[test]
+    fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
+        let last = Situation {
+            last_receive: true,
+            ..FIRST
+        };
+        let after = Some(Duration::from_secs(60));
+        let held_back = failure(Upstream::OwnPace, Disposition::Transient { after });
+        assert_eq!(POLICY.next_step(&held_back, &last, 1.0), defer(60));
     }
 
     #[test]

@@ -36,11 +36,16 @@ pub(super) struct Work<'b> {
 enum Progress {
     /// Nothing is held, nothing is sent.
     Begun,
-    /// The event is ours and may be given back; its delivery may be under way.
-    Attempting(Lease),
+    /// The event is ours and may be given back.
+    Holding(Lease),
+    /// The same, with a delivery under way.
+    Sending(Lease),
     /// The target has accepted: only the end of the lease may pass the event on, since a write that
     /// says so may still be on its way.
-    Accepted,
+    Accepted {
+        /// Whether the ledger knows.
+        known: bool,
+    },
 }
 
 impl<'b> Work<'b> {
@@ -114,7 +119,7 @@ impl<P: Ports> Replay<P> {
                 self.finish(work, frame, lease, Marker::NotLookedFor).await
             }
             Ok(Claim::Acquired(lease)) => {
-                work.set(Progress::Attempting(lease.clone()));
+                work.set(Progress::Holding(lease.clone()));
                 self.attempts(work, frame, lease).await
             }
             Ok(Claim::AlreadyDone) => Outcome::Duplicate.into(),
@@ -133,13 +138,13 @@ impl<P: Ports> Replay<P> {
 
     /// Asks every upstream's breaker; `Err` tells of the first that is open.
     fn admit(&self, work: &Work<'_>) -> Result<Vec<Permit>, OpenBreaker> {
-        let needs_genesys = self
-            .retry_state
-            .is_needed_for(work.letter.interaction.as_ref());
+        let is_sent = !work.letter.own_echo && work.destination.can_be_called();
+        let interaction = work.letter.interaction.as_ref().filter(|_| is_sent);
+        let needs_genesys = self.retry_state.is_needed_for(interaction);
         let genesys = needs_genesys.then(|| self.breakers.genesys.clone());
-        let target = self.breakers.target(&work.destination);
+        let target = is_sent.then(|| self.breakers.target(&work.destination));
         let now = self.clock.now();
-        [Some(self.breakers.ledger.clone()), genesys, Some(target)]
+        [Some(self.breakers.ledger.clone()), genesys, target]
             .into_iter()
             .flatten()
             .map(|breaker| breaker.admit(now))
@@ -198,7 +203,7 @@ impl<P: Ports> Replay<P> {
                             };
                         }
                     }
-                    work.set(Progress::Attempting(lease.clone()));
+                    work.set(Progress::Holding(lease.clone()));
                     tries += 1;
                     continue;
                 }
@@ -236,6 +241,7 @@ impl<P: Ports> Replay<P> {
             status: RetryStatus::Retrying,
         };
         self.find_and_mark(work, marker, mark).await?;
+        work.set(Progress::Sending(lease.clone()));
         let delivered = self
             .target
             .deliver(&Delivery {
@@ -247,6 +253,7 @@ impl<P: Ports> Replay<P> {
                 interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
             })
             .await;
+        work.set(Progress::Holding(lease.clone()));
         self.watch(&self.breakers.target(&work.destination))
             .note(delivered, |error| error.disposition)?;
         Ok(())
@@ -260,13 +267,18 @@ impl<P: Ports> Replay<P> {
         lease: Lease,
         marker: Marker,
     ) -> Verdict {
-        work.set(Progress::Accepted);
+        work.set(Progress::Accepted {
+            known: lease.delivered.is_some(),
+        });
         // Once the target has accepted, coming back means delivering again unless the ledger knows.
         let (lease, known) = if lease.delivered.is_some() {
             (lease, true)
         } else {
             match self.ledger.checkpoint(&lease).await {
-                Ok(lease) => (lease, true),
+                Ok(lease) => {
+                    work.set(Progress::Accepted { known: true });
+                    (lease, true)
+                }
                 // Delivered, and whoever holds the event now cannot know.
                 Err(error @ LedgerError::LeaseLost) => {
                     return Verdict {
@@ -292,7 +304,7 @@ impl<P: Ports> Replay<P> {
             && !self.policy.is_last(work.message.receive_count)
         {
             let code = FailureCode::RetryStateNotWritten;
-            let after = self.deferral(&lease, failure);
+            let after = self.deferral(work.message, failure);
             self.release(work, &lease, code).await;
             return Verdict {
                 attempt,
@@ -389,7 +401,7 @@ impl<P: Ports> Replay<P> {
         tries: u32,
     ) -> NextStep {
         let breaker = match failure.upstream {
-            Upstream::Genesys => self.breakers.genesys.clone(),
+            Upstream::Genesys | Upstream::OwnPace => self.breakers.genesys.clone(),
             Upstream::Target => self.breakers.target(&work.destination),
         };
         let situation = Situation {
@@ -404,14 +416,15 @@ impl<P: Ports> Replay<P> {
     }
 
     /// How long a message stays away whose bookkeeping is all that is left.
-    pub(super) fn deferral(&self, lease: &Lease, failure: &AttemptFailure) -> Duration {
-        let attempt = lease.shown_attempt();
+    /// It grows with the receives, since the number of the attempt stays.
+    pub(super) fn deferral(&self, message: &Message, failure: &AttemptFailure) -> Duration {
+        let attempt = message.receive_count;
         self.policy
             .deferral(failure.disposition, attempt, self.random.unit())
     }
 
-    /// Gives the event back. Should that fail, it stays held until the lease ends, which is before
-    /// the queue shows the message again.
+    /// Gives the event back. Should that fail, it stays held until the lease ends; a message that
+    /// comes back sooner is deferred once more.
     pub(super) async fn release(&self, work: &Work<'_>, lease: &Lease, code: FailureCode) {
         let settlement = Settlement::Deferred(code);
         if let Err(error) = self
@@ -433,11 +446,15 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn release_cut_off(&self, work: &Work<'_>, code: FailureCode) -> bool {
         match work.set(Progress::Begun) {
             Progress::Begun => false,
-            Progress::Attempting(lease) => {
+            Progress::Holding(lease) => {
+                self.release(work, &lease, code).await;
+                false
+            }
+            Progress::Sending(lease) => {
                 self.release(work, &lease, code).await;
                 true
             }
-            Progress::Accepted => true,
+            Progress::Accepted { known } => !known,
         }
     }
 

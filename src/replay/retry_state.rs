@@ -32,12 +32,12 @@ impl<G: Genesys> RetryState<G> {
     ) -> Result<Option<Interaction>, GenesysError> {
         match (self, interaction) {
             (Self::Off, _) | (_, None) => Ok(None),
-            (Self::Required(genesys), Some(interaction)) => watch
-                .note(genesys.fetch(interaction).await, GenesysError::disposition)
-                .map(Some),
+            (Self::Required(genesys), Some(interaction)) => {
+                note(watch, genesys.fetch(interaction).await).map(Some)
+            }
             (Self::BestEffort(_), Some(_)) if watch.is_open() => Ok(None),
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let found = watch.note(genesys.fetch(interaction).await, GenesysError::disposition);
+                let found = note(watch, genesys.fetch(interaction).await);
                 Ok(found.inspect_err(passed_over).ok())
             }
         }
@@ -55,22 +55,26 @@ impl<G: Genesys> RetryState<G> {
     ) -> Result<(), GenesysError> {
         match (self, found) {
             (Self::Off, _) | (_, None) => Ok(()),
-            (Self::Required(genesys), Some(interaction)) => watch.note(
-                genesys.mark(interaction, mark).await,
-                GenesysError::disposition,
-            ),
+            (Self::Required(genesys), Some(interaction)) => {
+                note(watch, genesys.mark(interaction, mark).await)
+            }
             (Self::BestEffort(_), Some(_)) if watch.is_open() => Ok(()),
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let marked = watch.note(
-                    genesys.mark(interaction, mark).await,
-                    GenesysError::disposition,
-                );
+                let marked = note(watch, genesys.mark(interaction, mark).await);
                 if let Err(error) = marked {
                     passed_over(&error);
                 }
                 Ok(())
             }
         }
+    }
+}
+
+/// Lets the breaker learn from an answer; a call that was held back is none.
+fn note<T>(watch: &Watch<'_>, answer: Result<T, GenesysError>) -> Result<T, GenesysError> {
+    match answer {
+        Err(error @ GenesysError::HeldBack { .. }) => Err(error),
+        answer => watch.note(answer, GenesysError::disposition),
     }
 }
 

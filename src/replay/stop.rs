@@ -8,6 +8,9 @@ use tokio::sync::watch;
 /// What is in flight has this long to finish; Lambda allows 500 ms before it kills.
 pub(super) const GRACE: Duration = Duration::from_millis(200);
 
+/// After that, giving events back and telling the queue have this long each.
+pub(super) const LAST_MOMENT: Duration = Duration::from_millis(75);
+
 /// Tells batches that the process is about to end.
 #[derive(Clone, Debug)]
 pub struct Stop {

@@ -98,10 +98,7 @@ where
                 code: failure,
                 disposition,
                 certainty: Certainty::Refused,
-                reason: format!(
-                    "{service} answered {code}: {}",
-                    refusal.message().unwrap_or("no message")
-                ),
+                reason: refusal_reason(service, code, refusal.message(), disposition),
                 source: None,
             }
         }
@@ -118,6 +115,22 @@ where
             source: Some(error.into()),
             ..unavailable(Certainty::Unknown, "cannot be reached or did not answer")
         },
+    }
+}
+
+/// A refusal in words. Services quote what they were sent, so their message is told only where it
+/// speaks of our permissions.
+pub(super) fn refusal_reason(
+    service: &str,
+    code: &str,
+    message: Option<&str>,
+    disposition: Disposition,
+) -> String {
+    match (disposition, message) {
+        (Disposition::Operator, Some(message)) => format!("{service} answered {code}: {message}"),
+        (Disposition::Operator | Disposition::Permanent | Disposition::Transient { .. }, _) => {
+            format!("{service} answered {code}")
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
-use super::aws::{Clients, delivery_error, judge};
+use super::aws::{Clients, delivery_error, judge, refusal_reason};
 use super::{Delivery, DeliveryError};
 use crate::destination::Arn;
 use crate::failure::Certainty;
@@ -36,22 +36,20 @@ pub(super) async fn put(
         .await
         .map_err(|error| delivery_error("EventBridge", error))?;
     // A refused entry comes in an answer that says 200.
-    let refused = answer.entries().iter().find_map(|entry| {
-        Some((
-            entry.error_code()?,
-            entry.error_message().unwrap_or("no message"),
-        ))
-    });
+    let refused = answer
+        .entries()
+        .iter()
+        .find_map(|entry| Some((entry.error_code()?, entry.error_message())));
     match refused {
         None if answer.failed_entry_count() == 0 => Ok(()),
         refused => {
-            let (code, message) = refused.unwrap_or(("an error without a code", "no message"));
+            let (code, message) = refused.unwrap_or(("an error without a code", None));
             let (failure, disposition) = judge(code, None);
             Err(DeliveryError {
                 code: failure,
                 disposition,
                 certainty: Certainty::Refused,
-                reason: format!("EventBridge answered {code}: {message}"),
+                reason: refusal_reason("EventBridge", code, message, disposition),
                 source: None,
             })
         }

@@ -4,6 +4,7 @@ use super::aws::{Clients, delivery_error};
 use super::ordering::group;
 use super::{Delivery, DeliveryError};
 use crate::destination::Arn;
+use crate::failure::Certainty;
 
 pub(super) async fn send(
     clients: &Clients,
@@ -14,7 +15,11 @@ pub(super) async fn send(
         .queue_urls
         .of(queue)
         .await
-        .map_err(|error| delivery_error("SQS", error))?;
+        .map_err(|error| DeliveryError {
+            // Asking for a queue's URL sends nothing to it.
+            certainty: Certainty::NotSent,
+            ..delivery_error("SQS", error)
+        })?;
     let mut message = clients
         .sqs
         .send_message()

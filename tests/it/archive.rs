@@ -277,3 +277,35 @@ async fn a_record_that_was_archived_takes_its_twin_along() -> TestResult {
     assert_eq!(world.deliveries(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_operators_message_is_not_taken_for_the_twin_of_another() -> TestResult {
+    let (world, _) = world_with_archive().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    world
+        .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
+        .await?;
+    let batch = [
+        Record::dead_letter("m-2", "e-1", "c-1"),
+        Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-7"),
+    ];
+    assert!(world.deliver(&batch).await?.is_empty());
+    assert_eq!(world.deliveries(), 2, "sent again on purpose");
+    assert_eq!(world.state("e-1").await?, "COMPLETED");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_malformed_twin_does_not_take_the_other_along() -> TestResult {
+    let (world, bucket) = world_with_archive().await?;
+    let batch = [
+        Record::dead_letter("m-1", "e-1", "c-1").with("ERROR_CODE", "INVALID_PARAMETER"),
+        Record::dead_letter("m-2", "e-1", "c-1"),
+    ];
+    assert!(world.deliver(&batch).await?.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    assert_eq!(world.aws.objects(&bucket).await?.len(), 1);
+    Ok(())
+}

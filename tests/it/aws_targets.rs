@@ -236,6 +236,44 @@ async fn what_a_service_answers_decides_what_follows() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
+    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    server
+        .mock("POST", Matcher::Any)
+        .with_status(400)
+        .with_header("x-amzn-errortype", "InvalidRequestContentException")
+        .with_body(r#"{"message":"Unrecognized token 'tel:+4930123456'"}"#)
+        .create_async()
+        .await;
+    let mut settings = world.settings().clone();
+    settings.insert("REPLAY_TARGET".to_owned(), LAMBDA.to_owned());
+    let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
+    let function = app::build(settings, &aws_at(&server.url()))?;
+    let destination = function.destination.destination(None, None);
+    let message_id = genesys_replay::message::MessageId::new("m-1").ok_or("id")?;
+    let key = genesys_replay::ledger::EventKey::new(None, &message_id, &destination);
+    let refused = genesys_replay::target::Target::deliver(
+        &function.target,
+        &genesys_replay::target::Delivery {
+            destination: &destination,
+            payload: "tel:+4930123456",
+            attempt_count: 1,
+            key: &key,
+            event_type: None,
+            interaction_id: None,
+        },
+    )
+    .await;
+    let shown = refused.map_err(|error| format!("{error} {error:?}"));
+    let Err(shown) = shown else {
+        return Err("accepted".into());
+    };
+    assert!(shown.contains("InvalidRequestContentException"), "{shown}");
+    assert!(!shown.contains("tel:"), "{shown}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
     let mut world = World::start().await?;
     let function = world

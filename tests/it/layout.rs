@@ -118,6 +118,29 @@ fn the_settings_alone_read_the_environment_and_the_wiring_alone_builds_clients()
 }
 
 #[test]
+fn there_is_one_http_stack_and_one_tls_stack() -> TestResult {
+    let lock = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock");
+    let lock = std::fs::read_to_string(lock)?;
+    let versions = |name: &str| lock.matches(&format!("name = \"{name}\"\n")).count();
+    for name in [
+        "hyper",
+        "h2",
+        "http",
+        "rustls",
+        "tokio-rustls",
+        "hyper-rustls",
+        "aws-lc-rs",
+        "reqwest",
+    ] {
+        assert_eq!(versions(name), 1, "{name}");
+    }
+    for name in ["openssl", "native-tls"] {
+        assert_eq!(versions(name), 0, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn every_room_of_the_core_exists() -> TestResult {
     let sources = sources()?;
     for room in PURE.iter().chain(USE_CASES) {

@@ -6,7 +6,7 @@ use genesys_stand_in::Fault;
 use serde_json::{Value, json};
 
 use crate::support::world::{invoke, invoke_within};
-use crate::support::{Function, Invocation, Record, TestResult, World, event};
+use crate::support::{Function, Invocation, Record, TestResult, World, aws_at, event};
 
 fn records(count: usize) -> Vec<Record> {
     (0..count)
@@ -127,6 +127,58 @@ async fn what_was_cut_off_is_given_back_and_not_only_left() -> TestResult {
     .await??;
     assert_eq!(answer, ["m-0"]);
     assert_eq!(world.state("e-0").await?, "DEFERRED OUT_OF_TIME");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_cut_off_after_acceptance_is_not_given_back_to_be_delivered_again() -> TestResult {
+    let world = World::start().await?;
+    world.genesys.fault(
+        Fault::on("PATCH", "/attributes")
+            .body_contains("replay_successful")
+            .hang(),
+    );
+    let time = Duration::from_secs(4);
+    let answer = invoke_within(&world.function()?, event(&records(1)), time).await??;
+    assert_eq!(answer, ["m-0"]);
+    let key = world.key("e-0");
+    let step = world.aws.attribute(&key, "Step").await?;
+    assert_eq!(step.as_deref(), Some("REPLAYED"));
+    assert_eq!(
+        world.state("e-0").await?,
+        "IN_PROGRESS",
+        "held until the lease ends"
+    );
+    world.genesys.clear_faults();
+    assert_eq!(world.deliver(&records(1)).await?, ["m-0"]);
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_slow_or_talks_nonsense_keeps_every_event() -> TestResult {
+    let world = World::start().await?;
+    for (fault, most_calls) in [
+        (Fault::on("POST", "/").hang(), 60),
+        (Fault::on("POST", "/").status(200).body("<html>"), 60),
+        (Fault::on("POST", "/").status(500), 60),
+    ] {
+        let nonsense = genesys_stand_in::StandIn::builder().start().await?;
+        nonsense.fault(fault.clone());
+        let settings = world.settings();
+        let settings =
+            genesys_replay::config::Settings::from_lookup(|name| settings.get(name).cloned())?;
+        let function = genesys_replay::app::build(settings, &aws_at(&nonsense.url()))?;
+        let time = Duration::from_secs(4);
+        let answer = invoke_within(&function, event(&records(40)), time).await??;
+        assert_eq!(answer.len(), 40, "{fault:?}");
+        assert!(world.genesys.calls().is_empty(), "{fault:?}");
+        let calls = nonsense.calls().len();
+        assert!(
+            calls < most_calls,
+            "{calls} calls, the ledger is left alone: {fault:?}"
+        );
+    }
     Ok(())
 }
 
