@@ -88,15 +88,18 @@ def little_time(local: stack.Stack) -> Figure:
     fresh_environment(local, timeout=3)
     seconds, returned = invoke(local, direct_records(local, "little time", 60))
     table = local.aws.client("dynamodb").scan(TableName=local.outputs["LedgerTableName"], ConsistentRead=True)
-    completed = sum(
-        item["MessageId"]["S"].startswith("little time") and item["Status"]["S"] == "COMPLETED"
+    # A record whose last write came through just before it was cut off is returned all the same.
+    delivered = sum(
+        item["MessageId"]["S"].startswith("little time")
+        and item["Status"]["S"] == "COMPLETED"
+        and item["MessageId"]["S"] not in returned
         for item in table["Items"]
     )
     return Figure(
         "60 records of 0.7 s each, 3 s left",
-        f"answered in {seconds:.2f} s, {completed} delivered + {len(returned)} returned = {completed + len(returned)}",
+        f"answered in {seconds:.2f} s, {delivered} delivered + {len(returned)} returned = {delivered + len(returned)}",
         "before the deadline, 60 in all",
-        completed + len(returned) == 60,
+        delivered + len(returned) == 60,
     )
 
 

@@ -303,6 +303,9 @@ fn target(reader: &mut Reader<'_>) -> ReplayTarget {
                     "is not the ARN of a Lambda function, SQS queue, SNS topic, Step Functions state machine or event bus",
                 );
             }
+            if !allowed.contains(arn) {
+                reader.problem(NAME, "is not covered by ALLOWED_TARGETS");
+            }
             ReplayTarget::Fixed(destination)
         }
         Some("none") => ReplayTarget::Fixed(Destination::None),

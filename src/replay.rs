@@ -2,6 +2,7 @@
 
 mod batch;
 mod breaker;
+mod finishing;
 mod giving_up;
 mod lanes;
 mod outcome;
@@ -9,6 +10,7 @@ mod policy;
 mod record;
 mod retry_state;
 mod stop;
+mod work;
 
 use std::sync::Arc;
 use std::time::Duration;

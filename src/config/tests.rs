@@ -272,6 +272,19 @@ fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
 }
 
 #[test]
+fn a_fixed_arn_has_to_be_allowed_too() {
+    let arn = "arn:aws:sqs:eu-central-1:271828182845:crm";
+    let allowed =
+        |patterns: &'static str| with(&[("REPLAY_TARGET", arn), ("ALLOWED_TARGETS", patterns)]);
+    assert!(allowed("").is_ok());
+    assert!(allowed("arn:aws:sqs:*:*:crm").is_ok());
+    assert_eq!(
+        problems(allowed("arn:aws:lambda:*")),
+        ["REPLAY_TARGET is not covered by ALLOWED_TARGETS"]
+    );
+}
+
+#[test]
 fn the_archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
     let archive = |prefix: &'static str| {
         with(&[

@@ -14,8 +14,8 @@ use crate::telemetry;
 
 use super::lanes::{Group, Lane, Task, lanes};
 use super::outcome::EventFacts;
-use super::record::{Frame, Work};
 use super::stop::LAST_MOMENT;
+use super::work::{CutOff, Frame, Work};
 use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict};
 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
@@ -132,16 +132,23 @@ impl<P: Ports> Replay<P> {
             () = sleep_until(frame.time.cut_off()) => (FailureCode::OutOfTime, "cut off just before the deadline"),
             () = self.stop.out_of_grace() => (FailureCode::OutOfTime, "cut off because the process is about to end"),
         };
-        let may_have_acted = match work {
-            Some(work) => {
-                timeout_at(self.last_words(frame), self.release_cut_off(work, code)).await
-            }
-            None => Ok(false),
+        let cut_off = match work {
+            Some(work) => self.wind_up(work, code, self.last_words(frame)).await,
+            None => CutOff::Clean,
         };
-        let after = self.pause(message);
+        let outcome = match cut_off {
+            // Coming back would mean to deliver it again.
+            CutOff::Unrecorded => Outcome::Replayed,
+            CutOff::Clean | CutOff::Doubtful => Outcome::Deferred {
+                after: self.pause(message),
+                code,
+            },
+        };
         Verdict {
-            possible_duplicate: may_have_acted.unwrap_or(true),
-            ..Verdict::from(Outcome::Deferred { after, code }).because(reason)
+            possible_duplicate: matches!(cut_off, CutOff::Doubtful),
+            shortfall: matches!(cut_off, CutOff::Unrecorded)
+                .then_some(FailureCode::LedgerUnavailable),
+            ..Verdict::from(outcome).because(reason)
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::telemetry::with_causes;
 
-use super::record::{Frame, Marker, Work};
+use super::work::{Frame, Marker, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
 /// Why an event is given up.

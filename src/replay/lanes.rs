@@ -8,7 +8,7 @@ use crate::destination::ReplayTarget;
 use crate::ledger::EventKey;
 use crate::message::Message;
 
-use super::record::Work;
+use super::work::Work;
 
 /// Records that run after one another: those of one message group, or one alone.
 pub(super) struct Lane<'b> {

@@ -1,16 +1,12 @@
 //! The life of one dead letter inside one delivery.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Timestamp;
-use crate::dead_letter::DeadLetter;
-use crate::destination::Destination;
+use tokio::time::{Instant, timeout_at};
+
 use crate::failure::{Certainty, Disposition, FailureCode};
-use crate::genesys::{Interaction, RetryMark, RetryStatus};
-use crate::ledger::{
-    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement,
-};
+use crate::genesys::{RetryMark, RetryStatus};
+use crate::ledger::{About, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement};
 use crate::message::Message;
 use crate::target::{Delivery, Target};
 use crate::telemetry::{millis, with_causes};
@@ -18,81 +14,8 @@ use crate::telemetry::{millis, with_causes};
 use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
 use super::giving_up::Reason;
 use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
-use super::{Outcome, Ports, Replay, TimeBox, Verdict};
-
-/// One record that turned out to be a dead letter.
-pub(super) struct Work<'b> {
-    pub(super) message: &'b Message,
-    pub(super) letter: &'b DeadLetter<'b>,
-    pub(super) destination: Destination,
-    /// The destination as people may read it.
-    pub(super) target: String,
-    pub(super) key: EventKey,
-    /// Looked at when the record is cut off.
-    progress: Mutex<Progress>,
-}
-
-/// How far a record has come, as far as being cut off is concerned.
-enum Progress {
-    /// Nothing is held, nothing is sent.
-    Begun,
-    /// The event is ours and may be given back.
-    Holding(Lease),
-    /// The same, with a delivery under way.
-    Sending(Lease),
-    /// The target has accepted: only the end of the lease may pass the event on, since a write that
-    /// says so may still be on its way.
-    Accepted {
-        /// Whether the ledger knows.
-        known: bool,
-    },
-}
-
-impl<'b> Work<'b> {
-    pub(super) fn new(
-        message: &'b Message,
-        letter: &'b DeadLetter<'b>,
-        destination: Destination,
-        key: EventKey,
-    ) -> Self {
-        Self {
-            message,
-            letter,
-            target: destination.to_string(),
-            destination,
-            key,
-            progress: Mutex::new(Progress::Begun),
-        }
-    }
-
-    fn set(&self, progress: Progress) -> Progress {
-        let mut current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, progress)
-    }
-}
-
-/// The invocation it happens in.
-#[derive(Clone, Copy)]
-pub(super) struct Frame<'b> {
-    pub(super) request_id: &'b str,
-    pub(super) lease_until: Timestamp,
-    pub(super) time: TimeBox,
-}
-
-/// What is known of the interaction.
-pub(super) enum Marker {
-    NotLookedFor,
-    Found(Option<Interaction>),
-}
-
-impl Marker {
-    fn interaction(&self) -> Option<&Interaction> {
-        match self {
-            Self::NotLookedFor => None,
-            Self::Found(interaction) => interaction.as_ref(),
-        }
-    }
-}
+use super::work::{CutOff, Frame, Marker, Progress, Work};
+use super::{Outcome, Ports, Replay, Verdict};
 
 impl<P: Ports> Replay<P> {
     /// Claims an event and takes it as far as it goes in this delivery.
@@ -259,116 +182,7 @@ impl<P: Ports> Replay<P> {
         Ok(())
     }
 
-    /// After the target accepted: write that down first, then mark and complete.
-    async fn finish(
-        &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-        lease: Lease,
-        marker: Marker,
-    ) -> Verdict {
-        work.set(Progress::Accepted {
-            known: lease.delivered.is_some(),
-        });
-        // Once the target has accepted, coming back means delivering again unless the ledger knows.
-        let (lease, known) = if lease.delivered.is_some() {
-            (lease, true)
-        } else {
-            match self.ledger.checkpoint(&lease).await {
-                Ok(lease) => {
-                    work.set(Progress::Accepted { known: true });
-                    (lease, true)
-                }
-                // Delivered, and whoever holds the event now cannot know.
-                Err(error @ LedgerError::LeaseLost) => {
-                    return Verdict {
-                        possible_duplicate: true,
-                        ..self.ledger_failed(work.message, &error)
-                    };
-                }
-                Err(LedgerError::Unavailable(_)) => {
-                    let delivered = Some(lease.attempt);
-                    (Lease { delivered, ..lease }, false)
-                }
-            }
-        };
-        let attempt = Some(lease.shown_attempt());
-        let in_the_end = self
-            .mark_in_the_end(work, frame, &lease, marker, RetryStatus::ReplaySuccessful)
-            .await;
-        let shortfall = in_the_end
-            .is_err()
-            .then_some(FailureCode::RetryStateNotWritten);
-        if let Err(failure) = &in_the_end
-            && known
-            && !self.policy.is_last(work.message.receive_count)
-        {
-            let code = FailureCode::RetryStateNotWritten;
-            let after = self.deferral(work.message, failure);
-            self.release(work, &lease, code).await;
-            return Verdict {
-                attempt,
-                disposition: Some(failure.disposition),
-                ..Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason)
-            };
-        }
-        let verdict = Verdict {
-            attempt,
-            shortfall,
-            reason: in_the_end.err().map(|failure| failure.reason),
-            ..Outcome::Replayed.into()
-        };
-        let settlement = Settlement::Completed(shortfall);
-        match self
-            .ledger
-            .settle(&lease, settlement, self.clock.now())
-            .await
-        {
-            Ok(()) => verdict,
-            Err(error) if known => Verdict {
-                attempt,
-                ..self.ledger_failed(work.message, &error)
-            },
-            // Neither write came through. The event is where it belongs, and sending the message
-            // back would deliver it a second time: better an item that stays unfinished.
-            Err(error) => Verdict {
-                shortfall: Some(FailureCode::LedgerUnavailable),
-                reason: Some(with_causes(&error)),
-                ..verdict
-            },
-        }
-    }
-
-    /// Writes the closing mark, waiting here as long as policy allows.
-    pub(super) async fn mark_in_the_end(
-        &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-        lease: &Lease,
-        mut marker: Marker,
-        status: RetryStatus,
-    ) -> Result<(), AttemptFailure> {
-        let mark = RetryMark {
-            attempt: lease.shown_attempt(),
-            status,
-        };
-        let mut tries = 1;
-        loop {
-            let Err(failure) = self.find_and_mark(work, &mut marker, mark).await else {
-                return Ok(());
-            };
-            match self.next_step(work, frame, &failure, tries, tries) {
-                NextStep::Again { after } => {
-                    note_retry(work, &failure, mark.attempt, after);
-                    tokio::time::sleep(after).await;
-                    tries += 1;
-                }
-                NextStep::Defer { .. } | NextStep::GiveUp { .. } => return Err(failure),
-            }
-        }
-    }
-
-    async fn find_and_mark(
+    pub(super) async fn find_and_mark(
         &self,
         work: &Work<'_>,
         marker: &mut Marker,
@@ -392,7 +206,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    fn next_step(
+    pub(super) fn next_step(
         &self,
         work: &Work<'_>,
         frame: Frame<'_>,
@@ -441,20 +255,27 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Gives the event of a record back that was cut off, where that may be. Says whether the
-    /// target may have acted.
-    pub(super) async fn release_cut_off(&self, work: &Work<'_>, code: FailureCode) -> bool {
+    /// Gives the event of a record back that was cut off, or says once more that it was delivered.
+    /// Nothing else is given back then: only the end of the lease may pass it on.
+    pub(super) async fn wind_up(&self, work: &Work<'_>, code: FailureCode, end: Instant) -> CutOff {
         match work.set(Progress::Begun) {
-            Progress::Begun => false,
+            Progress::Begun | Progress::Recorded => CutOff::Clean,
             Progress::Holding(lease) => {
-                self.release(work, &lease, code).await;
-                false
+                // Out of time it stays held until the lease ends.
+                let _ = timeout_at(end, self.release(work, &lease, code)).await;
+                CutOff::Clean
             }
             Progress::Sending(lease) => {
-                self.release(work, &lease, code).await;
-                true
+                let _ = timeout_at(end, self.release(work, &lease, code)).await;
+                CutOff::Doubtful
             }
-            Progress::Accepted { known } => !known,
+            Progress::Accepted(lease) => {
+                match timeout_at(end, self.ledger.checkpoint(&lease)).await {
+                    Ok(Ok(_)) => CutOff::Clean,
+                    Ok(Err(LedgerError::LeaseLost)) => CutOff::Doubtful,
+                    Ok(Err(LedgerError::Unavailable(_))) | Err(_) => CutOff::Unrecorded,
+                }
+            }
         }
     }
 
@@ -473,7 +294,7 @@ impl<P: Ports> Replay<P> {
     }
 }
 
-fn note_retry(work: &Work<'_>, failure: &AttemptFailure, attempt: u32, after: Duration) {
+pub(super) fn note_retry(work: &Work<'_>, failure: &AttemptFailure, attempt: u32, after: Duration) {
     tracing::info!(
         message_id = %work.message.id,
         failure_code = failure.code.as_str(),

@@ -8,7 +8,7 @@ use genesys_replay::target::{Delivery, DeliveryError, Target};
 use genesys_stand_in::Fault;
 use serde_json::json;
 
-use crate::support::world::{invoke, with_parts};
+use crate::support::world::{invoke, invoke_within, with_parts};
 use crate::support::{Record, TestResult, World, aws_at, event, sample};
 
 #[tokio::test]
@@ -265,6 +265,7 @@ async fn a_panic_fails_its_own_record_alone() -> TestResult {
 struct FailsAfterClaim<L> {
     inner: L,
     also_settle: bool,
+    hangs: bool,
 }
 
 fn outage() -> LedgerError {
@@ -279,6 +280,9 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
         Err(outage())
     }
     async fn checkpoint(&self, _: &Lease) -> Result<Lease, LedgerError> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
         Err(outage())
     }
     async fn settle(
@@ -301,7 +305,11 @@ async fn what_was_delivered_does_not_come_back_because_the_ledger_fails() -> Tes
         let function = world.function()?;
         let function = with_parts(
             function,
-            |inner| FailsAfterClaim { inner, also_settle },
+            |inner| FailsAfterClaim {
+                inner,
+                also_settle,
+                hangs: false,
+            },
             |target| target,
         );
         let records = [Record::dead_letter("m-1", "e-1", "c-1")];
@@ -333,6 +341,7 @@ async fn an_attempt_that_cannot_be_counted_is_not_made() -> TestResult {
         |inner| FailsAfterClaim {
             inner,
             also_settle: false,
+            hangs: false,
         },
         |target| target,
     );
@@ -394,5 +403,24 @@ async fn the_queue_itself_is_no_target() -> TestResult {
     let key = format!("e-1|{queue}");
     let code = world.aws.attribute(&key, "FailureCode").await?;
     assert_eq!(code.as_deref(), Some("TARGET_NOT_ALLOWED"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_delivered_does_not_come_back_because_the_ledger_hangs() -> TestResult {
+    let world = World::start().await?;
+    let function = with_parts(
+        world.function()?,
+        |inner| FailsAfterClaim {
+            inner,
+            also_settle: true,
+            hangs: true,
+        },
+        |target| target,
+    );
+    let records = [Record::dead_letter("m-1", "e-1", "c-1")];
+    let answer = invoke_within(&function, event(&records), Duration::from_secs(4)).await??;
+    assert!(answer.is_empty(), "it would be delivered twice");
+    assert_eq!(world.deliveries(), 1);
     Ok(())
 }

@@ -104,14 +104,20 @@ async fn what_cannot_be_done_in_time_comes_back_and_adds_up() -> TestResult {
         .fault(Fault::on("POST", "/targets/").delay(Duration::from_millis(1_500)));
     let time = Duration::from_secs(5);
     let answer = invoke_within(&world.function()?, event(&records(60)), time).await??;
-    let mut completed = 0;
     for number in 0..60 {
-        let key = world.key(&format!("e-{number}"));
-        let status = world.aws.attribute(&key, "Status").await?;
-        completed += usize::from(status.as_deref() == Some("COMPLETED"));
+        // One whose last write came through just before it was cut off may be both.
+        let returned = answer.contains(&format!("m-{number}"));
+        let state = world.state(&format!("e-{number}")).await?;
+        assert!(
+            returned || state == "COMPLETED",
+            "m-{number} is lost: {state}"
+        );
     }
-    assert!(!answer.is_empty());
-    assert_eq!(completed + answer.len(), 60);
+    assert!(
+        !answer.is_empty() && answer.len() < 60,
+        "{} returned",
+        answer.len()
+    );
     Ok(())
 }
 

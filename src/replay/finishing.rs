@@ -1,0 +1,121 @@
+//! After the target has accepted: checkpoint, closing mark, settlement.
+
+use crate::failure::FailureCode;
+use crate::genesys::{RetryMark, RetryStatus};
+use crate::ledger::{Lease, Ledger, LedgerError, Settlement};
+use crate::telemetry::with_causes;
+
+use super::policy::{AttemptFailure, NextStep};
+use super::record::note_retry;
+use super::work::{Frame, Marker, Progress, Work};
+use super::{Outcome, Ports, Replay, Verdict};
+
+impl<P: Ports> Replay<P> {
+    /// After the target accepted: write that down first, then mark and complete.
+    pub(super) async fn finish(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        lease: Lease,
+        marker: Marker,
+    ) -> Verdict {
+        // Once the target has accepted, coming back means delivering again unless the ledger knows.
+        let (lease, known) = if lease.delivered.is_some() {
+            work.set(Progress::Recorded);
+            (lease, true)
+        } else {
+            work.set(Progress::Accepted(lease.clone()));
+            match self.ledger.checkpoint(&lease).await {
+                Ok(lease) => {
+                    work.set(Progress::Recorded);
+                    (lease, true)
+                }
+                // Delivered, and whoever holds the event now cannot know.
+                Err(error @ LedgerError::LeaseLost) => {
+                    return Verdict {
+                        possible_duplicate: true,
+                        ..self.ledger_failed(work.message, &error)
+                    };
+                }
+                Err(LedgerError::Unavailable(_)) => {
+                    let delivered = Some(lease.attempt);
+                    (Lease { delivered, ..lease }, false)
+                }
+            }
+        };
+        let attempt = Some(lease.shown_attempt());
+        let in_the_end = self
+            .mark_in_the_end(work, frame, &lease, marker, RetryStatus::ReplaySuccessful)
+            .await;
+        let shortfall = in_the_end
+            .is_err()
+            .then_some(FailureCode::RetryStateNotWritten);
+        if let Err(failure) = &in_the_end
+            && known
+            && !self.policy.is_last(work.message.receive_count)
+        {
+            let code = FailureCode::RetryStateNotWritten;
+            let after = self.deferral(work.message, failure);
+            self.release(work, &lease, code).await;
+            return Verdict {
+                attempt,
+                disposition: Some(failure.disposition),
+                ..Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason)
+            };
+        }
+        let verdict = Verdict {
+            attempt,
+            shortfall,
+            reason: in_the_end.err().map(|failure| failure.reason),
+            ..Outcome::Replayed.into()
+        };
+        let settlement = Settlement::Completed(shortfall);
+        match self
+            .ledger
+            .settle(&lease, settlement, self.clock.now())
+            .await
+        {
+            Ok(()) => verdict,
+            Err(error) if known => Verdict {
+                attempt,
+                ..self.ledger_failed(work.message, &error)
+            },
+            // Neither write came through. The event is where it belongs, and sending the message
+            // back would deliver it a second time: better an item that stays unfinished.
+            Err(error) => Verdict {
+                shortfall: Some(FailureCode::LedgerUnavailable),
+                reason: Some(with_causes(&error)),
+                ..verdict
+            },
+        }
+    }
+
+    /// Writes the closing mark, waiting here as long as policy allows.
+    pub(super) async fn mark_in_the_end(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        lease: &Lease,
+        mut marker: Marker,
+        status: RetryStatus,
+    ) -> Result<(), AttemptFailure> {
+        let mark = RetryMark {
+            attempt: lease.shown_attempt(),
+            status,
+        };
+        let mut tries = 1;
+        loop {
+            let Err(failure) = self.find_and_mark(work, &mut marker, mark).await else {
+                return Ok(());
+            };
+            match self.next_step(work, frame, &failure, tries, tries) {
+                NextStep::Again { after } => {
+                    note_retry(work, &failure, mark.attempt, after);
+                    tokio::time::sleep(after).await;
+                    tries += 1;
+                }
+                NextStep::Defer { .. } | NextStep::GiveUp { .. } => return Err(failure),
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A record in the making: what it is, how far it has come, and the invocation around it.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::Timestamp;
+use crate::dead_letter::DeadLetter;
+use crate::destination::Destination;
+use crate::genesys::Interaction;
+use crate::ledger::{EventKey, Lease};
+use crate::message::Message;
+
+use super::TimeBox;
+
+/// One record that turned out to be a dead letter.
+pub(super) struct Work<'b> {
+    pub(super) message: &'b Message,
+    pub(super) letter: &'b DeadLetter<'b>,
+    pub(super) destination: Destination,
+    /// The destination as people may read it.
+    pub(super) target: String,
+    pub(super) key: EventKey,
+    /// Looked at when the record is cut off.
+    progress: Mutex<Progress>,
+}
+
+/// How far a record has come, as far as being cut off is concerned.
+pub(super) enum Progress {
+    /// Nothing is held, nothing is sent.
+    Begun,
+    /// The event is ours and may be given back.
+    Holding(Lease),
+    /// The same, with a delivery under way.
+    Sending(Lease),
+    /// The target has accepted, and the ledger does not know for certain.
+    Accepted(Lease),
+    /// The target has accepted, and the ledger knows.
+    Recorded,
+}
+
+impl<'b> Work<'b> {
+    pub(super) fn new(
+        message: &'b Message,
+        letter: &'b DeadLetter<'b>,
+        destination: Destination,
+        key: EventKey,
+    ) -> Self {
+        Self {
+            message,
+            letter,
+            target: destination.to_string(),
+            destination,
+            key,
+            progress: Mutex::new(Progress::Begun),
+        }
+    }
+
+    pub(super) fn set(&self, progress: Progress) -> Progress {
+        let mut current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *current, progress)
+    }
+}
+
+/// How a record stands that was cut off.
+pub(super) enum CutOff {
+    /// The target has seen nothing, or all is written down.
+    Clean,
+    /// The target may have acted.
+    Doubtful,
+    /// The target has acted, and nothing but this says so.
+    Unrecorded,
+}
+
+/// The invocation it happens in.
+#[derive(Clone, Copy)]
+pub(super) struct Frame<'b> {
+    pub(super) request_id: &'b str,
+    pub(super) lease_until: Timestamp,
+    pub(super) time: TimeBox,
+}
+
+/// What is known of the interaction.
+pub(super) enum Marker {
+    NotLookedFor,
+    Found(Option<Interaction>),
+}
+
+impl Marker {
+    pub(super) fn interaction(&self) -> Option<&Interaction> {
+        match self {
+            Self::NotLookedFor => None,
+            Self::Found(interaction) => interaction.as_ref(),
+        }
+    }
+}
