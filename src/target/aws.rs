@@ -127,8 +127,11 @@ pub(super) fn refusal_reason(
     disposition: Disposition,
 ) -> String {
     match (disposition, message) {
-        (Disposition::Operator, Some(message)) => format!("{service} answered {code}: {message}"),
-        (Disposition::Operator | Disposition::Permanent | Disposition::Transient { .. }, _) => {
+        (Disposition::Operator, message) => format!(
+            "{service} answered {code}: wrong region or credentials? {}",
+            message.unwrap_or_default()
+        ),
+        (Disposition::Permanent | Disposition::Transient { .. }, _) => {
             format!("{service} answered {code}")
         }
     }

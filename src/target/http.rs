@@ -68,11 +68,15 @@ impl HttpTarget {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::parse(value, self.clock.now()));
         let (code, disposition, certainty) = judge(status, after);
+        let hint = match disposition {
+            Disposition::Operator => ": wrong region or credentials?",
+            Disposition::Permanent | Disposition::Transient { .. } => "",
+        };
         Err(DeliveryError {
             code,
             disposition,
             certainty,
-            reason: format!("the target answered {status}"),
+            reason: format!("the target answered {status}{hint}"),
             source: None,
         })
     }

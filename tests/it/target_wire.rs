@@ -172,3 +172,25 @@ async fn an_error_does_not_show_the_url() -> TestResult {
     assert!(!shown.contains("hush"), "{shown}");
     Ok(())
 }
+
+#[tokio::test]
+async fn refused_credentials_are_told_as_ours_to_repair() -> TestResult {
+    let mut server = Server::new_async().await;
+    for status in [401, 403] {
+        let post = server
+            .mock("POST", "/events")
+            .with_status(status)
+            .create_async()
+            .await;
+        let error = deliver(&format!("{}/events", server.url())).await?;
+        let error = error.err().ok_or("accepted")?;
+        assert_eq!(error.code, FailureCode::TargetCredentials);
+        assert_eq!(error.disposition, Disposition::Operator);
+        assert!(
+            error.reason.contains("wrong region or credentials?"),
+            "{error}"
+        );
+        post.remove_async().await;
+    }
+    Ok(())
+}
