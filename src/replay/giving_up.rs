@@ -4,7 +4,7 @@ use crate::archive::{Archive, ArchiveError, Entry};
 use crate::clock::Timestamp;
 use crate::dead_letter::{NotAnEvent, failure_of};
 use crate::destination::Destination;
-use crate::failure::{Disposition, FailureCode, OriginalFailure};
+use crate::failure::{Disposition, FailureCode};
 use crate::genesys::{Interaction, RetryStatus};
 use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
@@ -49,9 +49,8 @@ impl<P: Ports> Replay<P> {
             code: FailureCode::PayloadMalformed,
             words: "the first delivery failed because the payload was malformed",
         };
-        let original = &work.letter.failure;
         let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
-        let entry = self.entry(work, original, reason, 0, first_seen);
+        let entry = self.entry(work, reason, 0, first_seen);
         self.archive_or_return(&entry).await.because(reason.words)
     }
 
@@ -122,14 +121,7 @@ impl<P: Ports> Replay<P> {
     async fn close(&self, work: &Work<'_>, lease: &Lease, reason: Reason<'_>) -> Verdict {
         let code = reason.code;
         if let Some(archive) = &self.archive {
-            let original = &work.letter.failure;
-            let entry = self.entry(
-                work,
-                original,
-                reason,
-                lease.shown_attempt(),
-                lease.first_seen,
-            );
+            let entry = self.entry(work, reason, lease.shown_attempt(), lease.first_seen);
             if let Err(error) = archive.put(&entry).await {
                 self.release(work, lease, FailureCode::ArchiveUnavailable)
                     .await;
@@ -154,7 +146,6 @@ impl<P: Ports> Replay<P> {
     fn entry<'a>(
         &self,
         work: &'a Work<'_>,
-        original: &'a OriginalFailure,
         reason: Reason<'a>,
         attempts: u32,
         first_seen: Timestamp,
@@ -169,7 +160,7 @@ impl<P: Ports> Replay<P> {
                 .map_or(work.message.id.as_str(), |id| id.as_str()),
             event_type: letter.event_type.as_deref(),
             interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
-            original,
+            original: &letter.failure,
             target: &work.target,
             code: reason.code,
             reason: reason.words,
