@@ -7,13 +7,13 @@ ARCHITECTURE ?= arm64
 LOCAL := .venv/aws/bin/python -m local
 SAM_BIN := $(CURDIR)/.venv/sam/bin
 
-# aws-lc is the TLS library's cryptography. Without this its first use gathers entropy from CPU jitter for some 40 ms, at every cold
-# start. Lambda's microVMs have a good source of their own. It is read when the library is built.
-export AWS_LC_SYS_NO_JITTER_ENTROPY := 1
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := .venv/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint rust-tests invoke deploy clean tools stand-in
+.PHONY: help demo test format lint rust-tests audit invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,10 +29,11 @@ format: tools ## Format all code
 	cargo fmt --all
 	$(SAM_BIN)/ruff format local
 
-lint: tools
+lint: tools $(CARGO_DENY)
 	cargo fmt --all --check
 	$(SAM_BIN)/ruff format --check local
 	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
 	$(SAM_BIN)/ruff check local
 	$(SAM_BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
@@ -40,6 +41,10 @@ lint: tools
 rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 rust-tests: tools
 	cargo test --workspace
+	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
+
+audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
+	$(CARGO_DENY) --locked check advisories
 
 invoke: tools ## Send one event to the function: make invoke EVENT=events/plain-event.json
 	@test -n "$(EVENT)" || { echo "say which event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
@@ -51,6 +56,11 @@ deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for I
 
 clean: ## Remove what was built and installed
 	rm -rf target .aws-sam .local .venv
+
+# From source, without optimisation: it runs for three seconds.
+$(CARGO_DENY):
+	@echo "tools: building cargo-deny $(CARGO_DENY_VERSION) ..." >&2
+	@cargo install --quiet --locked --debug --root .venv/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
 
 # Does nothing when everything is there.
 tools:
