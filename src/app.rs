@@ -10,9 +10,10 @@ use reqwest::redirect;
 
 use crate::archive::s3::S3Archive;
 use crate::clock::{Clock, SystemClock, SystemRandom};
-use crate::config::{GenesysSettings, RetryStateSetting, Settings};
-use crate::genesys::{GenesysClient, TokenSource};
+use crate::config::{CredentialSetting, GenesysSettings, RetryStateSetting, Settings};
+use crate::genesys::{CredentialSource, GenesysClient, SecretsManagerSecret, TokenSource};
 use crate::ledger::dynamodb::DynamoDbLedger;
+use crate::meter::Meter;
 use crate::queue::sqs::SqsQueue;
 use crate::replay::{Breakers, Policy, Ports, Replay, RetryState, Stop};
 use crate::target::aws::{AwsTargets, Clients};
@@ -75,6 +76,13 @@ const QUEUE: Tries = Tries {
     most: 2,
 };
 
+/// Read once at start-up, and when Genesys Cloud has refused what was read.
+const SECRET: Tries = Tries {
+    each: Duration::from_secs(2),
+    all: Duration::from_secs(5),
+    most: 3,
+};
+
 /// One delivery is one try: the attempts are counted, and policy makes them.
 const TARGET: Tries = Tries {
     each: HTTP_TIMEOUT,
@@ -98,6 +106,7 @@ pub async fn aws() -> SdkConfig {
 /// No TLS roots were found, which no retry repairs: the function must not start.
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let meter = Arc::new(Meter::default());
     let mut http = reqwest::Client::builder()
         // A redirect of a delivery could lead anywhere, and one of the API is a wrong host.
         .redirect(redirect::Policy::none())
@@ -115,9 +124,16 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
             login_base,
             credentials,
         } = settings;
-        let tokens = TokenSource::new(http.clone(), &login_base, credentials, Arc::clone(&clock));
-        let http = http.clone();
-        GenesysClient::new(http, api_base, form, tokens, patience, Arc::clone(&clock))
+        let (clock, meter) = (Arc::clone(&clock), Arc::clone(&meter));
+        let source = credential_source(credentials, aws);
+        let tokens = TokenSource::new(
+            http.clone(),
+            &login_base,
+            source,
+            Arc::clone(&clock),
+            Arc::clone(&meter),
+        );
+        GenesysClient::new(http.clone(), api_base, form, tokens, patience, clock, meter)
     };
     let retry_state = match settings.retry_state {
         RetryStateSetting::Required(it) => RetryState::Required(genesys(it)),
@@ -144,12 +160,30 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_tries(aws, QUEUE))),
         destination: settings.target,
         policy: Policy::new(settings.limits),
-        breakers: Breakers::default(),
+        breakers: Breakers::new(Arc::clone(&meter)),
         stop: Stop::default(),
+        meter,
         max_concurrency: settings.max_concurrency,
         clock,
         random: Arc::new(SystemRandom),
     })
+}
+
+fn credential_source(setting: CredentialSetting, aws: &SdkConfig) -> CredentialSource {
+    match setting {
+        CredentialSetting::Given(credentials) => CredentialSource::Settings(credentials),
+        CredentialSetting::Secret(id) => {
+            let client = aws_sdk_secretsmanager::Client::new(&with_tries(aws, SECRET));
+            CredentialSource::Secret(SecretsManagerSecret::new(client, id))
+        }
+    }
+}
+
+/// Does what the first batch would otherwise wait for. What goes wrong here is tried again there.
+pub async fn prepare(function: &ReplayFunction) {
+    if let Some(genesys) = function.retry_state.genesys() {
+        genesys.prepare().await;
+    }
 }
 
 fn targets(aws: SdkConfig) -> AwsTargets {

@@ -5,7 +5,7 @@ mod reader;
 
 use std::time::Duration;
 
-pub use genesys::GenesysSettings;
+pub use genesys::{CredentialSetting, GenesysSettings};
 use reader::Reader;
 use url::Url;
 
@@ -14,6 +14,7 @@ use crate::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use crate::replay::Limits;
 use crate::target::http::Reach;
 use crate::target::http::address::names_refused;
+use crate::telemetry::LogLevel;
 
 /// Every variable that is read.
 pub const VARIABLES: &[&str] = &[
@@ -31,6 +32,7 @@ pub const VARIABLES: &[&str] = &[
     "GENESYS_LOGIN_BASE_URL",
     "GENESYS_ORG_ID",
     "GENESYS_REGION",
+    "GENESYS_SECRET_ID",
     "IDEMPOTENCY_TABLE_NAME",
     "IDEMPOTENCY_TTL_DAYS",
     "MAX_ATTEMPTS",
@@ -62,7 +64,7 @@ pub struct Settings {
     /// How many records of a batch are in flight at once.
     pub max_concurrency: usize,
     /// The least severe level that is logged.
-    pub log_level: tracing::Level,
+    pub log_level: LogLevel,
 }
 
 /// A place in S3.
@@ -145,15 +147,8 @@ impl Settings {
                 .unwrap_or(1),
             log_level: reader.choice(
                 "AWS_LAMBDA_LOG_LEVEL",
-                tracing::Level::INFO,
-                &[
-                    ("TRACE", tracing::Level::TRACE),
-                    ("DEBUG", tracing::Level::DEBUG),
-                    ("INFO", tracing::Level::INFO),
-                    ("WARN", tracing::Level::WARN),
-                    ("ERROR", tracing::Level::ERROR),
-                    ("FATAL", tracing::Level::ERROR),
-                ],
+                LogLevel::Info,
+                &LogLevel::ALL.map(|level| (level.as_str(), level)),
             ),
         };
         reader.finish(settings)

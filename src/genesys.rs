@@ -2,15 +2,19 @@
 
 mod client;
 mod conversations;
+mod credentials;
 mod interactions;
 mod rate_limit;
+mod secrets_manager;
 mod token;
 
 use std::future::Future;
 use std::time::Duration;
 
 pub use client::GenesysClient;
-pub use token::{Credentials, TokenSource};
+pub use credentials::{CredentialSource, Credentials, SecretError};
+pub use secrets_manager::SecretsManagerSecret;
+pub use token::TokenSource;
 
 use crate::dead_letter::{InteractionId, InteractionRef};
 use crate::failure::{Disposition, FailureCode};
@@ -139,6 +143,9 @@ pub enum GenesysError {
         /// Genesys' own error code.
         code: Option<String>,
     },
+    /// We do not know who we are.
+    #[error("the secret of GENESYS_SECRET_ID cannot be used: {0}")]
+    NoCredentials(SecretError),
 }
 
 fn named(code: Option<&str>) -> String {
@@ -205,7 +212,8 @@ impl GenesysError {
             Self::HeldBack { after, .. } => Disposition::Transient {
                 after: Some(*after),
             },
-            Self::Credentials { .. } => Disposition::Operator,
+            // Secrets Manager being down is no reason to give an event up.
+            Self::Credentials { .. } | Self::NoCredentials(_) => Disposition::Operator,
         }
     }
 
@@ -217,8 +225,25 @@ impl GenesysError {
             Self::Refused { .. } => FailureCode::GenesysRefused,
             Self::RateLimited { .. } | Self::HeldBack { .. } => FailureCode::GenesysRateLimited,
             Self::Unavailable { .. } => FailureCode::GenesysUnavailable,
-            Self::Credentials { .. } => FailureCode::GenesysCredentials,
+            Self::Credentials { .. } | Self::NoCredentials(_) => FailureCode::GenesysCredentials,
         }
+    }
+
+    /// Whether the credentials themselves were refused, not what they permit.
+    const fn is_invalid_client(&self) -> bool {
+        matches!(
+            self,
+            Self::Credentials {
+                call: Call::Token,
+                status: 400 | 401,
+                ..
+            }
+        )
+    }
+
+    /// Whether a rate limit of Genesys Cloud refused the call.
+    const fn is_throttling(&self) -> bool {
+        matches!(self, Self::RateLimited { .. })
     }
 }
 

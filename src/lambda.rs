@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::message::{Message, MessageId};
 use crate::replay::{Counts, Handled, Invocation, Ports, Replay};
 use crate::telemetry;
+use crate::telemetry::metrics::{BatchFigures, Metrics};
 
 /// A batch that cannot be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,24 +44,42 @@ impl From<BatchError> for Diagnostic {
 /// [`BatchError`] before anything is touched; never because records failed, not even all of them.
 pub async fn handle<P: Ports>(
     replay: &Replay<P>,
+    metrics: &Metrics,
     event: LambdaEvent<SqsEvent>,
 ) -> Result<SqsBatchResponse, BatchError> {
-    let span = tracing::info_span!(
-        "invocation",
-        request_id = event.context.request_id,
-        xray_trace_id = event.context.xray_trace_id,
-    );
+    let context = &event.context;
+    let xray_trace_id = context.xray_trace_id.as_deref().map(trace_id);
+    // At the level of errors, so that every line of the invocation has it, whatever is logged.
+    let span = tracing::error_span!("invocation", request_id = context.request_id, xray_trace_id);
     async {
         let started = Instant::now();
         let messages = messages(event.payload)
             .inspect_err(|error| tracing::error!(%error, "batch refused"))?;
-        let handled = replay.batch(&messages, &invocation(&event.context)).await;
+        let handled = replay.batch(&messages, &invocation(context)).await;
+        let duration = started.elapsed();
         handled.iter().for_each(telemetry::record_handled);
-        telemetry::batch_handled(messages.len(), &Counts::of(&handled), started.elapsed());
+        telemetry::batch_handled(messages.len(), &Counts::of(&handled), duration);
+        metrics.record(&BatchFigures {
+            at: replay.clock.now(),
+            function: &context.env_config.function_name,
+            request_id: &context.request_id,
+            xray_trace_id,
+            records: messages.len(),
+            handled: &handled,
+            usage: replay.meter.take(),
+            duration,
+        });
         Ok(answer(&messages, &handled))
     }
     .instrument(span)
     .await
+}
+
+/// The id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.
+fn trace_id(header: &str) -> &str {
+    let mut parts = header.split(';');
+    let root = parts.find_map(|part| part.trim().strip_prefix("Root="));
+    root.unwrap_or(header)
 }
 
 fn invocation(context: &Context) -> Invocation {
@@ -139,6 +158,18 @@ mod tests {
             event: None,
             verdict: Verdict::from(outcome),
             duration: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn of_a_tracing_header_the_id_is_logged() {
+        for header in [
+            "1-5bef4de7-ad49b0e8",
+            "Root=1-5bef4de7-ad49b0e8",
+            "Root=1-5bef4de7-ad49b0e8;Parent=53995c3f42cd8ad8;Sampled=1",
+            "Sampled=0; Root=1-5bef4de7-ad49b0e8",
+        ] {
+            assert_eq!(trace_id(header), "1-5bef4de7-ad49b0e8", "{header}");
         }
     }
 

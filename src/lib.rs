@@ -18,6 +18,7 @@ pub mod genesys;
 pub mod lambda;
 pub mod ledger;
 pub mod message;
+pub mod meter;
 pub mod queue;
 pub mod replay;
 pub mod retry_after;

@@ -27,6 +27,7 @@ use crate::clock::{Clock, Random, Timestamp};
 use crate::destination::ReplayTarget;
 use crate::genesys::Genesys;
 use crate::ledger::Ledger;
+use crate::meter::Meter;
 use crate::queue::Queue;
 use crate::target::Target;
 
@@ -78,6 +79,8 @@ pub struct Replay<P: Ports> {
     pub breakers: Breakers,
     /// Whether the process is about to end.
     pub stop: Stop,
+    /// What its adapters and breakers count.
+    pub meter: Arc<Meter>,
     /// How many records of a batch are in flight at once; at least 1.
     pub max_concurrency: usize,
     /// The time.

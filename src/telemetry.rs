@@ -1,31 +1,39 @@
 //! What is said about the work: JSON lines for `CloudWatch`, never a payload, token or secret.
+//! `docs/LOGGING.md` lists them all.
+
+mod level;
+pub mod metrics;
 
 use std::time::Duration;
 
+pub use level::LogLevel;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::UtcTime;
+use tracing_subscriber::layer::SubscriberExt;
 
-use crate::config::Settings;
+use crate::config::{CredentialSetting, Settings};
 use crate::destination::{AllowedTargets, ReplayTarget};
 use crate::failure::FailureCode;
 use crate::queue::PostponeError;
 use crate::replay::{Counts, Handled, Outcome};
+use crate::target::http::Reach;
 
 /// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
 /// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
 /// requests and answers.
-pub fn init(level: Level) {
-    let filter = EnvFilter::new(format!("off,genesys_replay={level}"));
-    let subscriber = tracing_subscriber::fmt()
-        .json()
+pub fn init(level: LogLevel) {
+    let filter = EnvFilter::new(format!("off,genesys_replay={}", level.tracing()));
+    // What the span of an invocation knows stands beside the fields of each line: queries for one
+    // request need no path.
+    let lines = json_subscriber::layer()
         .flatten_event(true)
-        .with_current_span(true)
+        .flatten_current_span_on_top_level(true)
+        .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
-        .with_timer(UtcTime::rfc_3339())
-        .with_env_filter(filter)
-        .finish();
+        .with_timer(UtcTime::rfc_3339());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // A second start-up in the same process (tests) keeps the first one's.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
@@ -37,7 +45,7 @@ pub fn init(level: Level) {
 
 /// The last line of a start-up that failed.
 pub fn start_refused(error: &dyn std::error::Error) {
-    init(Level::ERROR);
+    init(LogLevel::Error);
     tracing::error!(error = with_causes(error), "start-up refused");
 }
 
@@ -54,10 +62,19 @@ pub fn started(settings: &Settings) {
         version = env!("CARGO_PKG_VERSION"),
         table = settings.table,
         target = %settings.target,
+        allowed_targets = match &settings.target {
+            ReplayTarget::Original(allowed) => Some(allowed.to_string()),
+            ReplayTarget::Fixed(_) => None,
+        },
+        link_local_targets = settings.reach == Reach::Anywhere,
         retry_state = settings.retry_state.as_str(),
         genesys_api = genesys.map(|genesys| genesys.form.as_str()),
         genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),
         genesys_login_base_url = genesys.map(|genesys| genesys.login_base.as_str()),
+        genesys_secret_id = genesys.and_then(|genesys| match &genesys.credentials {
+            CredentialSetting::Secret(id) => Some(id.as_str()),
+            CredentialSetting::Given(_) => None,
+        }),
         max_attempts = limits.max_attempts,
         max_receives = limits.max_receives,
         backoff_base_ms = millis(limits.backoff.base),
@@ -66,7 +83,9 @@ pub fn started(settings: &Settings) {
         replay_permanent = limits.replay_permanent,
         max_concurrency = settings.max_concurrency,
         archive = settings.archive.as_ref().map(|archive| archive.bucket.as_str()),
+        archive_prefix = settings.archive.as_ref().map(|archive| archive.prefix.as_str()),
         remember_s = settings.remember.as_secs(),
+        log_level = settings.log_level.as_str(),
         "started"
     );
     for setting in settings.unencrypted() {
@@ -125,6 +144,7 @@ pub fn record_handled(handled: &Handled) {
                 duration_ms = millis(handled.duration),
                 deferred_ms,
                 possible_duplicate = verdict.possible_duplicate,
+                what_to_do = verdict.code().map(|code| code.what_to_do()),
                 reason = verdict.reason.as_deref(),
                 "dead letter handled"
             )

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::config::Settings;
 use genesys_replay::replay::Stop;
+use genesys_replay::telemetry::metrics::Metrics;
 use genesys_replay::{app, lambda, telemetry};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,9 +28,11 @@ async fn run() -> Result<(), Error> {
     let settings = Settings::from_env()?;
     telemetry::init(settings.log_level);
     telemetry::started(&settings);
+    let metrics = &Metrics::new(settings.log_level, Box::new(std::io::stdout()));
     let replay = &app::build(settings, &app::aws().await)?;
+    app::prepare(replay).await;
     tokio::select! {
-        ended = lambda_runtime::run(service_fn(|event: LambdaEvent<_>| lambda::handle(replay, event))) => ended,
+        ended = lambda_runtime::run(service_fn(|event: LambdaEvent<_>| lambda::handle(replay, metrics, event))) => ended,
         () = told_to_end(replay.stop.clone()) => Ok(()),
     }
 }

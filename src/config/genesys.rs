@@ -15,8 +15,17 @@ pub struct GenesysSettings {
     pub api_base: Url,
     /// The host of the token endpoint.
     pub login_base: Url,
-    /// The OAuth client.
-    pub credentials: Credentials,
+    /// The OAuth client, or where it is kept.
+    pub credentials: CredentialSetting,
+}
+
+/// Who we are to Genesys Cloud, as far as the settings say.
+#[derive(Clone, Debug)]
+pub enum CredentialSetting {
+    /// The credentials themselves.
+    Given(Credentials),
+    /// The name or ARN of the secret that holds them.
+    Secret(String),
 }
 
 /// Genesys Cloud's domains by AWS region, from its official SDKs. New ones appear, so any domain
@@ -153,18 +162,35 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     url
 }
 
-fn credentials(reader: &mut Reader<'_>) -> Credentials {
+fn credentials(reader: &mut Reader<'_>) -> CredentialSetting {
+    const SECRET: &str = "GENESYS_SECRET_ID";
+    if let Some(secret) = reader.text(SECRET) {
+        // Names and ARNs of secrets.
+        let fits = secret.len() <= 2_048
+            && secret
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:!".contains(&byte));
+        if !fits {
+            reader.problem(SECRET, "is not the name or ARN of a secret");
+        }
+        for name in ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"] {
+            if reader.text(name).is_some() {
+                reader.problem(name, "must not be set beside GENESYS_SECRET_ID");
+            }
+        }
+        return CredentialSetting::Secret(secret);
+    }
     let mut required = |name: &str| {
         reader.text(name).unwrap_or_else(|| {
             reader.problem(
                 name,
-                "is missing: set it to the OAuth client's, or set RETRY_STATE=off",
+                "is missing: set it to the OAuth client's, or set GENESYS_SECRET_ID, or RETRY_STATE=off",
             );
             String::new()
         })
     };
-    Credentials {
+    CredentialSetting::Given(Credentials {
         client_id: required("GENESYS_CLIENT_ID"),
         client_secret: SecretString::from(required("GENESYS_CLIENT_SECRET")),
-    }
+    })
 }

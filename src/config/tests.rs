@@ -56,7 +56,7 @@ fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
         }
     );
     assert_eq!(settings.max_concurrency, 10);
-    assert_eq!(settings.log_level, tracing::Level::INFO);
+    assert_eq!(settings.log_level, LogLevel::Info);
     assert!(matches!(
         settings.retry_state,
         RetryStateSetting::Required(_)
@@ -309,10 +309,43 @@ fn the_archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
 fn the_secret_is_kept_and_never_shown() -> Result<(), SettingsError> {
     let settings = with(&[])?;
     assert!(!format!("{settings:?}").contains("hush-hush"));
-    let secret =
-        genesys(Ok(settings)).map(|it| it.credentials.client_secret.expose_secret().to_owned());
-    assert_eq!(secret.as_deref(), Some("hush-hush"));
+    let given = genesys(Ok(settings)).and_then(|it| match it.credentials {
+        CredentialSetting::Given(it) => Some(it.client_secret.expose_secret().to_owned()),
+        CredentialSetting::Secret(_) => None,
+    });
+    assert_eq!(given.as_deref(), Some("hush-hush"));
     Ok(())
+}
+
+#[test]
+fn a_secret_stands_in_for_id_and_secret_and_not_beside_them() {
+    const SECRET: (&str, &str) = ("GENESYS_SECRET_ID", "genesys/replay");
+    let alone = genesys(read(&[MINIMUM[0], SECRET]));
+    let named = alone.map(
+        |it| matches!(it.credentials, CredentialSetting::Secret(id) if id == "genesys/replay"),
+    );
+    assert_eq!(named, Some(true));
+
+    let both = problems(with(&[SECRET]));
+    assert_eq!(
+        both,
+        [
+            "GENESYS_CLIENT_ID must not be set beside GENESYS_SECRET_ID",
+            "GENESYS_CLIENT_SECRET must not be set beside GENESYS_SECRET_ID",
+        ]
+    );
+    let arn = "arn:aws:secretsmanager:eu-central-1:271828182845:secret:genesys/replay-AbCdEf";
+    for (id, fits) in [(arn, true), ("a{b}", false), ("two words", false)] {
+        let accepted = read(&[MINIMUM[0], ("GENESYS_SECRET_ID", id)]).is_ok();
+        assert_eq!(accepted, fits, "{id}");
+    }
+    let neither = problems(read(&[MINIMUM[0]]));
+    assert!(
+        neither
+            .iter()
+            .all(|problem| problem.contains("GENESYS_SECRET_ID"))
+    );
+    assert_eq!(neither.len(), 2, "{neither:?}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The setting `ALLOWED_TARGETS`: what a dead letter may name as its target.
 
+use std::fmt;
+
 use wildmatch::WildMatch;
 
 /// Which targets of dead letters may be called.
@@ -24,6 +26,22 @@ impl AllowedTargets {
         match self {
             Self::Any => true,
             Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(arn)),
+        }
+    }
+}
+
+impl fmt::Display for AllowedTargets {
+    /// As in the setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Only(patterns) => {
+                for (index, pattern) in patterns.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "," };
+                    write!(f, "{separator}{pattern}")?;
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -31,6 +31,12 @@ macro_rules! failure_codes {
                 }
             }
 
+            /// What the person on call does, in one sentence: the quoted line of the code's page.
+            #[must_use]
+            pub fn what_to_do(self) -> &'static str {
+                self.page().lines().find_map(|line| line.strip_prefix("> ")).unwrap_or_default()
+            }
+
             /// The code with this text, or `None`.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
@@ -113,6 +119,8 @@ mod tests {
             ] {
                 assert!(page.contains(section), "{code}: {section}");
             }
+            let sentence = code.what_to_do();
+            assert!((1..=160).contains(&sentence.len()), "{code}: {sentence:?}");
         }
     }
 

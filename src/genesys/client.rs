@@ -13,6 +13,7 @@ use super::{ApiForm, Call, Genesys, GenesysError, Interaction, Outage, RetryMark
 use super::{conversations, interactions};
 use crate::clock::Clock;
 use crate::dead_letter::InteractionRef;
+use crate::meter::Meter;
 use crate::retry_after;
 
 /// The most of an answer that is read, in bytes. A conversation with hundreds of participants
@@ -28,6 +29,7 @@ pub struct GenesysClient {
     pace: Pace,
     patience: Duration,
     clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
 }
 
 /// An answer, read to its end.
@@ -56,6 +58,7 @@ impl GenesysClient {
         tokens: TokenSource,
         patience: Duration,
         clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
     ) -> Self {
         Self {
             http,
@@ -65,7 +68,13 @@ impl GenesysClient {
             pace: Pace::default(),
             patience,
             clock,
+            meter,
         }
+    }
+
+    /// Does at start-up what the first call would otherwise wait for.
+    pub async fn prepare(&self) {
+        self.tokens.prepare().await;
     }
 
     async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
@@ -110,6 +119,7 @@ impl GenesysClient {
                     .body(body.clone());
             }
             self.wait_for_turn(call).await?;
+            self.meter.genesys_called();
             let answer = send(request, call, self.clock.as_ref()).await?;
             self.learn(&answer);
             if answer.status.is_success() {
@@ -121,7 +131,11 @@ impl GenesysClient {
                 renewed = true;
                 continue;
             }
-            return Err(refusal(call, &answer));
+            return Err(refusal(call, &answer)).inspect_err(|error| {
+                if error.is_throttling() {
+                    self.meter.genesys_throttled();
+                }
+            });
         }
     }
 }

@@ -11,20 +11,13 @@ use tokio::sync::RwLock;
 use url::Url;
 
 use super::client::{Answer, send};
+use super::credentials::{CredentialSource, Credentials, SecretError};
 use super::{Call, GenesysError, Outage};
 use crate::clock::{Clock, Timestamp};
+use crate::meter::Meter;
 
 /// A token is renewed this long before it expires, so that it does not expire on the way.
 const MARGIN: Duration = Duration::from_secs(60);
-
-/// Who we are to Genesys Cloud.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    /// The OAuth client's id.
-    pub client_id: String,
-    /// The OAuth client's secret.
-    pub client_secret: SecretString,
-}
 
 /// Hands out a token, fetching one when there is none or it is about to expire.
 ///
@@ -32,8 +25,9 @@ pub struct Credentials {
 pub struct TokenSource {
     http: reqwest::Client,
     url: Url,
-    credentials: Credentials,
+    source: CredentialSource,
     clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
     state: RwLock<State>,
     /// Counts the answers, so that those who wait for one know that it was meant for them too.
     answers: AtomicU64,
@@ -43,6 +37,8 @@ pub struct TokenSource {
 struct State {
     token: Option<Token>,
     last_error: Option<GenesysError>,
+    /// What the source said when it was last asked.
+    credentials: Option<Credentials>,
 }
 
 #[derive(Clone)]
@@ -78,16 +74,32 @@ impl TokenSource {
     pub fn new(
         http: reqwest::Client,
         login_base: &Url,
-        credentials: Credentials,
+        source: CredentialSource,
         clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
     ) -> Self {
         Self {
             http,
             url: super::client::below(login_base, &["oauth", "token"]),
-            credentials,
+            source,
             clock,
+            meter,
             state: RwLock::default(),
             answers: AtomicU64::new(0),
+        }
+    }
+
+    /// Reads the credentials, so that the first batch does not have to. What goes wrong is only
+    /// logged: they are read again when they are needed, and nothing is lost until then.
+    pub(super) async fn prepare(&self) {
+        let mut state = self.state.write().await;
+        match self.source.read().await {
+            Ok(credentials) => state.credentials = Some(credentials),
+            Err(error) => tracing::error!(
+                setting = "GENESYS_SECRET_ID",
+                %error,
+                "secret not read, trying again when a token is needed"
+            ),
         }
     }
 
@@ -125,27 +137,60 @@ impl TokenSource {
         {
             return Err(error.clone());
         }
-        let answer = self.request(answers + 1).await;
+        let answer = self.fetch(&mut state, answers + 1).await;
         self.answers.store(answers + 1, Ordering::Release);
         state.last_error = answer.as_ref().err().cloned();
         state.token = answer.as_ref().ok().cloned();
         answer
     }
 
-    async fn request(&self, number: u64) -> Result<Token, GenesysError> {
+    /// Asks for a token; when the credentials are refused, once more with those that took their
+    /// place in the meantime.
+    async fn fetch(&self, state: &mut State, number: u64) -> Result<Token, GenesysError> {
+        let credentials = match state.credentials.take() {
+            Some(credentials) => credentials,
+            None => self.source.read().await.map_err(unknown)?,
+        };
+        let answer = self.request(&credentials, number).await;
+        let rotated = match &answer {
+            Err(error) if error.is_invalid_client() => self.source.rotated(&credentials).await,
+            Ok(_) | Err(_) => Ok(None),
+        };
+        match rotated {
+            Ok(None) => {
+                state.credentials = Some(credentials);
+                answer
+            }
+            Ok(Some(rotated)) => {
+                tracing::info!("credentials refused, the secret holds others by now");
+                let answer = self.request(&rotated, number).await;
+                state.credentials = Some(rotated);
+                answer
+            }
+            // The refused ones are forgotten: the next fetch reads the secret first.
+            Err(error) => Err(unknown(error)),
+        }
+    }
+
+    async fn request(&self, credentials: &Credentials, number: u64) -> Result<Token, GenesysError> {
         let request = self
             .http
             .post(self.url.clone())
             .basic_auth(
-                &self.credentials.client_id,
-                Some(self.credentials.client_secret.expose_secret()),
+                &credentials.client_id,
+                Some(credentials.client_secret.expose_secret()),
             )
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body("grant_type=client_credentials");
         let asked_at = self.clock.now();
+        self.meter.token_requested();
         let answer = send(request, Call::Token, self.clock.as_ref()).await?;
         if !answer.status.is_success() {
-            return Err(refusal(&answer));
+            return Err(refusal(&answer)).inspect_err(|error| {
+                if error.is_throttling() {
+                    self.meter.token_throttled();
+                }
+            });
         }
         let TokenAnswer {
             access_token,
@@ -163,6 +208,10 @@ impl TokenSource {
             renew_at: asked_at.plus(life.saturating_sub(MARGIN).max(life / 2)),
         })
     }
+}
+
+fn unknown(error: SecretError) -> GenesysError {
+    GenesysError::NoCredentials(error)
 }
 
 /// What a token endpoint means by not giving a token.

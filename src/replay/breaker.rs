@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::destination::Destination;
 use crate::failure::Disposition;
+use crate::meter::Meter;
 
 /// Failures in a row that open it: enough to be no chance, few enough that a dead upstream costs a
 /// batch nothing.
@@ -21,6 +22,7 @@ pub(super) struct Breaker {
     /// The upstream, for people.
     upstream: Arc<str>,
     state: Arc<Mutex<State>>,
+    meter: Arc<Meter>,
 }
 
 /// An upstream that is left alone for now.
@@ -67,10 +69,11 @@ impl Drop for Permit {
 }
 
 impl Breaker {
-    fn of(upstream: &str) -> Self {
+    fn of(upstream: &str, meter: &Arc<Meter>) -> Self {
         Self {
             upstream: upstream.into(),
             state: Arc::default(),
+            meter: Arc::clone(meter),
         }
     }
 
@@ -118,6 +121,7 @@ impl Breaker {
             },
             State::Closed { .. } | State::Probing => {
                 tracing::warn!(upstream = %self.upstream, until = %until, "upstream keeps failing, left alone until then");
+                self.meter.breaker_opened();
                 State::Open { until }
             }
             State::Open { until: earlier } => State::Open {
@@ -161,26 +165,28 @@ pub struct Breakers {
     pub(super) ledger: Breaker,
     pub(super) genesys: Breaker,
     targets: Mutex<HashMap<String, Breaker>>,
-}
-
-impl Default for Breakers {
-    fn default() -> Self {
-        Self {
-            ledger: Breaker::of("the ledger"),
-            genesys: Breaker::of("Genesys Cloud"),
-            targets: Mutex::default(),
-        }
-    }
+    meter: Arc<Meter>,
 }
 
 impl Breakers {
+    /// Closed breakers, whose openings are counted.
+    #[must_use]
+    pub fn new(meter: Arc<Meter>) -> Self {
+        Self {
+            ledger: Breaker::of("the ledger", &meter),
+            genesys: Breaker::of("Genesys Cloud", &meter),
+            targets: Mutex::default(),
+            meter,
+        }
+    }
+
     /// The breaker of one target: another one may be well.
     pub(super) fn target(&self, destination: &Destination) -> Breaker {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = targets.get(destination.key_part()) {
             return breaker.clone();
         }
-        let breaker = Breaker::of(&format!("the target {destination}"));
+        let breaker = Breaker::of(&format!("the target {destination}"), &self.meter);
         targets.insert(destination.key_part().to_owned(), breaker.clone());
         breaker
     }
@@ -201,7 +207,7 @@ mod tests {
     }
 
     fn opened(retry_after: Option<Duration>) -> Breaker {
-        let breaker = Breaker::of("it");
+        let breaker = Breaker::of("it", &Arc::default());
         for _ in 0..FAILURES {
             assert!(breaker.admit(START).is_ok());
             breaker.failed(START, retry_after);
@@ -227,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_success_between_failures_starts_the_count_anew() {
-        let breaker = Breaker::of("it");
+        let breaker = Breaker::of("it", &Arc::default());
         for _ in 0..3 {
             for _ in 1..FAILURES {
                 breaker.failed(START, None);
@@ -268,7 +274,7 @@ mod tests {
 
     #[test]
     fn each_target_has_its_own() {
-        let breakers = Breakers::default();
+        let breakers = Breakers::new(Arc::default());
         for _ in 0..FAILURES {
             breakers.target(&Destination::None).failed(START, None);
         }

@@ -99,6 +99,7 @@ impl<P: Ports> Replay<P> {
             }
             tracing::warn!(
                 message_id = %work.message.id,
+                event_id = work.event_id(),
                 failure_code = FailureCode::RetryStateNotWritten.as_str(),
                 error = failure.reason,
                 "event given up without its mark"

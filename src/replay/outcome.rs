@@ -1,5 +1,6 @@
 //! What became of each record of a batch.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::dead_letter::DeadLetter;
@@ -205,6 +206,9 @@ impl Handled {
     }
 }
 
+/// In place of a category where a message holds no event.
+const NO_CATEGORY: &str = "NONE";
+
 /// How many records of a batch had which outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -222,12 +226,14 @@ pub struct Counts {
     pub not_attempted: usize,
     /// Records with a lost answer of the target.
     pub possible_duplicates: usize,
+    /// Records that failed for a cause that is ours to repair.
+    pub needs_operator: usize,
 }
 
 impl Counts {
     /// Counts the outcomes of a batch.
     #[must_use]
-    pub fn of(batch: &[Handled]) -> Self {
+    pub fn of<'h>(batch: impl IntoIterator<Item = &'h Handled>) -> Self {
         let mut counts = Self::default();
         for handled in batch {
             *match handled.verdict.outcome {
@@ -239,8 +245,24 @@ impl Counts {
                 Outcome::NotAttempted { .. } => &mut counts.not_attempted,
             } += 1;
             counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
+            counts.needs_operator +=
+                usize::from(handled.verdict.disposition == Some(Disposition::Operator));
         }
         counts
+    }
+
+    /// The same for each category of the first failure that occurs; `NONE` where a message holds no event.
+    #[must_use]
+    pub fn by_category(batch: &[Handled]) -> BTreeMap<&'static str, Self> {
+        let mut records: BTreeMap<_, Vec<&Handled>> = BTreeMap::new();
+        for handled in batch {
+            let category = handled.event.as_ref().map_or(NO_CATEGORY, |it| it.category);
+            records.entry(category).or_default().push(handled);
+        }
+        let counted = records.into_iter();
+        counted
+            .map(|(category, records)| (category, Self::of(records)))
+            .collect()
     }
 
     /// How many records have an outcome.

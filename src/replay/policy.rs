@@ -36,7 +36,8 @@ impl From<GenesysError> for AttemptFailure {
                 | GenesysError::Refused { .. }
                 | GenesysError::RateLimited { .. }
                 | GenesysError::Unavailable { .. }
-                | GenesysError::Credentials { .. } => Upstream::Genesys,
+                | GenesysError::Credentials { .. }
+                | GenesysError::NoCredentials(_) => Upstream::Genesys,
             },
             code: error.failure_code(),
             disposition: error.disposition(),

@@ -248,6 +248,7 @@ impl<P: Ports> Replay<P> {
         {
             tracing::warn!(
                 message_id = %work.message.id,
+                event_id = work.event_id(),
                 failure_code = FailureCode::LedgerUnavailable.as_str(),
                 error = with_causes(&error),
                 "event not released, held until its lease ends"
@@ -297,10 +298,11 @@ impl<P: Ports> Replay<P> {
 pub(super) fn note_retry(work: &Work<'_>, failure: &AttemptFailure, attempt: u32, after: Duration) {
     tracing::info!(
         message_id = %work.message.id,
+        event_id = work.event_id(),
         failure_code = failure.code.as_str(),
         attempt,
         delay_ms = millis(after),
-        error = failure.reason,
+        reason = failure.reason,
         "attempt failed, trying again"
     );
 }

@@ -15,6 +15,16 @@ pub enum RetryState<G> {
     Off,
 }
 
+impl<G> RetryState<G> {
+    /// Genesys Cloud, if it is called at all.
+    pub const fn genesys(&self) -> Option<&G> {
+        match self {
+            Self::Required(genesys) | Self::BestEffort(genesys) => Some(genesys),
+            Self::Off => None,
+        }
+    }
+}
+
 impl<G: Genesys> RetryState<G> {
     /// Whether an event of this interaction cannot be replayed without Genesys Cloud.
     pub(super) const fn is_needed_for(&self, interaction: Option<&InteractionRef>) -> bool {

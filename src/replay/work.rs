@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::clock::Timestamp;
-use crate::dead_letter::DeadLetter;
+use crate::dead_letter::{DeadLetter, EventId};
 use crate::destination::Destination;
 use crate::genesys::Interaction;
 use crate::ledger::{EventKey, Lease};
@@ -52,6 +52,11 @@ impl<'b> Work<'b> {
             key,
             progress: Mutex::new(Progress::Begun),
         }
+    }
+
+    /// The event's own id, if it has one.
+    pub(super) fn event_id(&self) -> Option<&str> {
+        self.letter.event_id.as_ref().map(EventId::as_str)
     }
 
     pub(super) fn set(&self, progress: Progress) -> Progress {

@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{
-    ApiForm, Call, Credentials, Genesys, GenesysClient, GenesysError, Interaction, Outage,
-    RetryMark, RetryStatus, TokenSource,
+    ApiForm, Call, CredentialSource, Credentials, Genesys, GenesysClient, GenesysError,
+    Interaction, Outage, RetryMark, RetryStatus, TokenSource,
 };
+use genesys_replay::meter::{Meter, Usage};
 use mockito::{Matcher, Mock, Server, ServerGuard};
 use url::Url;
 
@@ -25,6 +26,14 @@ fn client(
     server: &ServerGuard,
     form: ApiForm,
 ) -> Result<GenesysClient, Box<dyn std::error::Error>> {
+    client_with(server, form, Arc::default())
+}
+
+fn client_with(
+    server: &ServerGuard,
+    form: ApiForm,
+    meter: Arc<Meter>,
+) -> Result<GenesysClient, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -35,7 +44,14 @@ fn client(
         client_id: "id".to_owned(),
         client_secret: "secret".into(),
     };
-    let tokens = TokenSource::new(http.clone(), &base, credentials, Arc::clone(&clock));
+    let source = CredentialSource::Settings(credentials);
+    let tokens = TokenSource::new(
+        http.clone(),
+        &base,
+        source,
+        Arc::clone(&clock),
+        Arc::clone(&meter),
+    );
     Ok(GenesysClient::new(
         http,
         base,
@@ -43,6 +59,7 @@ fn client(
         tokens,
         Duration::from_secs(2),
         clock,
+        meter,
     ))
 }
 
@@ -101,6 +118,60 @@ async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestR
     }
     token.assert_async().await;
     get.assert_async().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> TestResult {
+    let mut server = Server::new_async().await;
+    let interaction = interaction()?;
+    let meter = Arc::new(Meter::default());
+    let client = client_with(&server, ApiForm::Conversations, Arc::clone(&meter))?;
+
+    let _throttled = server
+        .mock("POST", "/oauth/token")
+        .with_status(400)
+        .with_body(r#"{"error":"invalid_request","description":"rate limit exceeded; try later"}"#)
+        .create_async()
+        .await;
+    assert!(client.fetch(&interaction).await.is_err());
+    let expected = Usage {
+        genesys_calls: 1,
+        genesys_throttled: 1,
+        token_fetches: 1,
+        tokens_throttled: 1,
+        breakers_opened: 0,
+    };
+    assert_eq!(meter.take(), expected);
+
+    server.reset();
+    let _token = tokens(&mut server).await;
+    let _limit = server
+        .mock("GET", CONVERSATION)
+        .with_status(429)
+        .create_async()
+        .await;
+    assert!(client.fetch(&interaction).await.is_err());
+    let expected = Usage {
+        genesys_calls: 2,
+        genesys_throttled: 1,
+        token_fetches: 1,
+        ..Usage::default()
+    };
+    assert_eq!(meter.take(), expected);
+
+    server.reset();
+    let _down = server
+        .mock("GET", CONVERSATION)
+        .with_status(503)
+        .create_async()
+        .await;
+    assert!(client.fetch(&interaction).await.is_err());
+    let expected = Usage {
+        genesys_calls: 1,
+        ..Usage::default()
+    };
+    assert_eq!(meter.take(), expected, "an outage is no throttling");
     Ok(())
 }
 

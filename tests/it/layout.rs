@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "destination",
     "failure",
     "message",
+    "meter",
     "retry_after",
 ];
 

@@ -26,6 +26,15 @@ impl Template {
         self.at(&format!("Resources/{resource}/Properties/{path}"))
     }
 
+    /// The names of the resources of a type, by the alphabet.
+    pub(crate) fn of_type(&self, kind: &str) -> Vec<&str> {
+        let resources = self.at("Resources").as_object().into_iter().flatten();
+        resources
+            .filter(|(_, resource)| resource["Type"] == kind)
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
     pub(crate) fn event_source(&self, property: &str) -> &Value {
         self.property(
             "ReplayFunction",
@@ -75,6 +84,18 @@ impl Template {
 /// The queue that is drained.
 pub(crate) fn queue() -> Value {
     json!({ "Fn::If": ["CreatesQueue", { "Fn::GetAtt": "DeadLetterQueue.Arn" }, { "Ref": "DeadLetterQueueArn" }] })
+}
+
+/// The name of the queue that is drained.
+pub(crate) fn queue_name() -> Value {
+    let of_an_existing =
+        json!({ "Fn::Select": [5, { "Fn::Split": [":", { "Ref": "DeadLetterQueueArn" }] }] });
+    json!({ "Fn::If": ["CreatesQueue", { "Fn::GetAtt": "DeadLetterQueue.QueueName" }, of_an_existing] })
+}
+
+/// The name of the queue in which messages end that were received too often.
+pub(crate) fn parking_queue_name() -> Value {
+    json!({ "Fn::GetAtt": "ParkingQueue.QueueName" })
 }
 
 /// The bucket that is archived to.

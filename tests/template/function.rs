@@ -1,9 +1,10 @@
 //! The function: what it is and what it may do.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::TestResult;
 use crate::document::{Template, bucket, queue};
+use crate::permissions::statements;
 
 #[test]
 fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
@@ -36,12 +37,28 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
     ];
     let objects = "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*";
     let listed = |parameter: &str| json!({ "Fn::Split": [",", { "Ref": parameter }] });
+    let permissions: Vec<_> = statements(&template, "ReplayRole")
+        .into_iter()
+        .map(|(condition, statement)| {
+            let actions = &statement["Action"];
+            let actions = actions
+                .as_str()
+                .map_or_else(|| actions.clone(), |action| json!([action]));
+            json!([condition, actions, statement["Resource"]])
+        })
+        .collect();
     assert_eq!(
-        permissions(template.property("ReplayRole", "Policies")),
+        permissions,
         [
             json!([null, consume, queue()]),
             json!([null, ["dynamodb:UpdateItem"], { "Fn::GetAtt": "LedgerTable.Arn" }]),
             json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "ReplayLogGroup.Arn" }]),
+            json!([
+                null,
+                ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+                "*"
+            ]),
+            json!(["UsesSecret", ["secretsmanager:GetSecretValue"], { "Ref": "GenesysSecretArn" }]),
             json!(["Archives", ["s3:PutObject", "s3:GetObject"], { "Fn::Sub": [objects, { "Bucket": bucket() }] }]),
             json!(["NamesTargets", deliver, listed("AllowedTargets")]),
             json!([
@@ -49,6 +66,7 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
                 ["kms:Decrypt", "kms:GenerateDataKey"],
                 listed("KeyArns")
             ]),
+            json!(["EncryptsWithKey", ["kms:Decrypt", "kms:GenerateDataKey"], { "Ref": "EncryptionKeyArn" }]),
         ]
     );
     Ok(())
@@ -86,22 +104,9 @@ fn the_function_is_the_replay_program_with_structured_logs_that_end() -> TestRes
     Ok(())
 }
 
-/// Every statement of a role's policies as `[condition or null, actions, resource]`.
-fn permissions(policies: &Value) -> Vec<Value> {
-    let policies = policies.as_array().into_iter().flatten();
-    let statements = policies.filter_map(|policy| policy["PolicyDocument"]["Statement"].as_array());
-    statements
-        .flatten()
-        .map(|statement| {
-            let (condition, statement) = match statement["Fn::If"].as_array().map(Vec::as_slice) {
-                Some([condition, statement, _]) => (condition, statement),
-                Some(_) | None => (&Value::Null, statement),
-            };
-            let actions = &statement["Action"];
-            let actions = actions
-                .as_str()
-                .map_or_else(|| actions.clone(), |action| json!([action]));
-            json!([condition, actions, statement["Resource"]])
-        })
-        .collect()
+#[test]
+fn every_invocation_can_be_traced() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(template.property("ReplayFunction", "Tracing"), "Active");
+    Ok(())
 }

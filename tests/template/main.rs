@@ -1,8 +1,15 @@
-//! Holds `template.yaml` to the rules it explains and to the settings the code reads.
+//! Holds `template.yaml` to the rules it explains and to what the code reads and writes.
 
+mod alarms;
+mod code;
+mod dashboard;
 mod document;
+mod encryption;
 mod function;
+mod permissions;
+mod queries;
 mod queues;
+mod rules;
 mod settings;
 mod storage;
 

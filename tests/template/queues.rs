@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::TestResult;
 use crate::document::{Template, queue};
+use crate::permissions::statements;
 
 const FOURTEEN_DAYS: u64 = 14 * 24 * 3_600;
 
@@ -156,8 +157,8 @@ fn only_event_bridge_rules_of_this_account_may_send_to_the_queue() -> TestResult
     let template = Template::read()?;
     let rules = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/*";
     assert_eq!(
-        template.property("DeadLetterQueuePolicy", "PolicyDocument/Statement"),
-        &json!([{
+        template.property("DeadLetterQueuePolicy", "PolicyDocument/Statement")[0],
+        json!({
             "Sid": "EventBridgeSendsDeadLetters",
             "Effect": "Allow",
             "Principal": { "Service": "events.amazonaws.com" },
@@ -166,7 +167,17 @@ fn only_event_bridge_rules_of_this_account_may_send_to_the_queue() -> TestResult
             "Condition": { "ArnLike": {
                 "aws:SourceArn": { "Fn::If": ["AnyRule", { "Fn::Sub": rules }, { "Ref": "EventRuleArn" }] },
             } },
-        }])
+        })
     );
+    // Nobody else may: what is left are denials.
+    for queue in ["DeadLetterQueuePolicy", "ParkingQueuePolicy"] {
+        for (_, statement) in statements(&template, queue) {
+            let allows = statement["Effect"] == "Allow";
+            assert!(
+                !allows || statement["Sid"] == "EventBridgeSendsDeadLetters",
+                "{statement}"
+            );
+        }
+    }
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::TestResult;
 use crate::document::{Template, bucket};
 
 #[test]
-fn the_ledger_is_paid_by_use_restorable_encrypted_and_forgets() -> TestResult {
+fn the_ledger_is_paid_by_use_restorable_and_forgets() -> TestResult {
     let template = Template::read()?;
     for (path, expected) in [
         ("BillingMode", json!("PAY_PER_REQUEST")),
@@ -26,7 +26,6 @@ fn the_ledger_is_paid_by_use_restorable_encrypted_and_forgets() -> TestResult {
             "PointInTimeRecoverySpecification",
             json!({ "PointInTimeRecoveryEnabled": true }),
         ),
-        ("SSESpecification", json!({ "SSEEnabled": true })),
     ] {
         assert_eq!(template.property("LedgerTable", path), &expected, "{path}");
     }
@@ -34,13 +33,16 @@ fn the_ledger_is_paid_by_use_restorable_encrypted_and_forgets() -> TestResult {
 }
 
 #[test]
-fn what_holds_events_is_encrypted_and_outlives_the_stack() -> TestResult {
+fn what_holds_events_outlives_the_stack_with_its_policies() -> TestResult {
     let template = Template::read()?;
     for resource in [
         "LedgerTable",
         "DeadLetterQueue",
+        "DeadLetterQueuePolicy",
         "ParkingQueue",
+        "ParkingQueuePolicy",
         "ArchiveBucket",
+        "ArchiveBucketPolicy",
     ] {
         for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
             assert_eq!(
@@ -57,20 +59,6 @@ fn what_holds_events_is_encrypted_and_outlives_the_stack() -> TestResult {
             );
         }
     }
-    for queue in ["DeadLetterQueue", "ParkingQueue"] {
-        assert_eq!(
-            template.property(queue, "SqsManagedSseEnabled"),
-            true,
-            "{queue}"
-        );
-    }
-    assert_eq!(
-        template.property(
-            "ArchiveBucket",
-            "BucketEncryption/ServerSideEncryptionConfiguration"
-        ),
-        &json!([{ "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" } }])
-    );
     Ok(())
 }
 

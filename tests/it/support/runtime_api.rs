@@ -13,15 +13,20 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use super::{LocalAws, TestResult};
 
 /// The function's program, running.
 pub(crate) struct Function {
     child: Child,
+    /// Read while it runs: a pipe that nobody reads stops the program once it is full.
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
     events: mpsc::UnboundedSender<Value>,
     answers: mpsc::UnboundedReceiver<Invocation>,
 }
@@ -37,6 +42,14 @@ pub(crate) enum Invocation {
 pub(crate) struct Printed {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Printed {
+    /// The log lines and metrics.
+    pub(crate) fn lines(&self) -> Result<Vec<Value>, Box<dyn Error>> {
+        let lines = self.stdout.lines().map(serde_json::from_str);
+        Ok(lines.collect::<Result<_, _>>()?)
+    }
 }
 
 struct Api {
@@ -59,7 +72,7 @@ impl Function {
             answers: answered,
         });
         tokio::spawn(serve(listener, api));
-        let child = Command::new(env!("CARGO_BIN_EXE_replay"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_replay"))
             .env_clear()
             .envs(settings)
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -75,8 +88,12 @@ impl Function {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        let stderr = child.stderr.take().ok_or("no stderr")?;
         Ok(Self {
             child,
+            stdout: tokio::spawn(read(stdout)),
+            stderr: tokio::spawn(read(stderr)),
             events,
             answers,
         })
@@ -115,23 +132,28 @@ impl Function {
     }
 
     /// Waits until the program ends by itself.
-    pub(crate) async fn ended(self) -> Result<(bool, Printed), Box<dyn Error>> {
-        let output = self.child.wait_with_output().await?;
-        Ok((output.status.success(), printed(output)?))
+    pub(crate) async fn ended(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
+        let status = self.child.wait().await?;
+        let printed = Printed {
+            stdout: self.stdout.await?,
+            stderr: self.stderr.await?,
+        };
+        Ok((status.success(), printed))
     }
 
     /// Ends the program and answers what it printed.
     pub(crate) async fn end(mut self) -> Result<Printed, Box<dyn Error>> {
         self.child.start_kill()?;
-        printed(self.child.wait_with_output().await?)
+        let (_killed, printed) = self.ended().await?;
+        Ok(printed)
     }
 }
 
-fn printed(output: std::process::Output) -> Result<Printed, Box<dyn Error>> {
-    Ok(Printed {
-        stdout: String::from_utf8(output.stdout)?,
-        stderr: String::from_utf8(output.stderr)?,
-    })
+async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    // What is no UTF-8 is no log line: the test that looks for one will tell.
+    let _ = pipe.read_to_string(&mut text).await;
+    text
 }
 
 async fn serve(listener: TcpListener, api: Arc<Api>) {

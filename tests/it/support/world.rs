@@ -15,6 +15,8 @@ use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::queue::sqs::SqsQueue;
 use genesys_replay::replay::{Ports, Replay};
 use genesys_replay::target::{Target, Targets};
+use genesys_replay::telemetry::LogLevel;
+use genesys_replay::telemetry::metrics::Metrics;
 use genesys_stand_in::StandIn;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
@@ -156,6 +158,7 @@ pub(crate) fn with_parts<L: Ledger, T: Target>(
         policy: function.policy,
         breakers: function.breakers,
         stop: function.stop,
+        meter: function.meter,
         max_concurrency: function.max_concurrency,
         clock: function.clock,
         random: function.random,
@@ -183,7 +186,8 @@ pub(crate) async fn invoke_within<P: Ports>(
     context.deadline =
         u64::try_from((SystemTime::now().duration_since(UNIX_EPOCH)? + time).as_millis())?;
     let event = serde_json::from_value(event)?;
-    let answer = lambda::handle(function, LambdaEvent::new(event, context)).await;
+    let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
+    let answer = lambda::handle(function, &metrics, LambdaEvent::new(event, context)).await;
     Ok(answer.map(|answer| {
         let failures = answer.batch_item_failures.into_iter();
         failures.map(|failure| failure.item_identifier).collect()

@@ -1,0 +1,75 @@
+//! What a batch costs upstream: counted where it happens, read once a batch.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of one execution environment. It handles one batch at a time, so what was counted
+/// between two readings belongs to the batch between them.
+#[derive(Debug, Default)]
+pub struct Meter {
+    genesys_calls: AtomicU64,
+    genesys_throttled: AtomicU64,
+    token_fetches: AtomicU64,
+    tokens_throttled: AtomicU64,
+    breakers_opened: AtomicU64,
+}
+
+/// What was counted since the reading before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Requests sent to Genesys Cloud, those for tokens included.
+    pub genesys_calls: u64,
+    /// Those of them that a rate limit refused.
+    pub genesys_throttled: u64,
+    /// Requests for a token.
+    pub token_fetches: u64,
+    /// Those of them that the token endpoint's rate limit refused.
+    pub tokens_throttled: u64,
+    /// How often an upstream was found to fail again and again.
+    pub breakers_opened: u64,
+}
+
+impl Meter {
+    /// A request of the API is sent.
+    pub fn genesys_called(&self) {
+        count(&self.genesys_calls);
+    }
+
+    /// A rate limit refused a request of the API.
+    pub fn genesys_throttled(&self) {
+        count(&self.genesys_throttled);
+    }
+
+    /// A request for a token is sent.
+    pub fn token_requested(&self) {
+        count(&self.genesys_calls);
+        count(&self.token_fetches);
+    }
+
+    /// The token endpoint's rate limit refused a request.
+    pub fn token_throttled(&self) {
+        count(&self.genesys_throttled);
+        count(&self.tokens_throttled);
+    }
+
+    /// An upstream is left alone from now on.
+    pub fn breaker_opened(&self) {
+        count(&self.breakers_opened);
+    }
+
+    /// Reads the counters and sets them back.
+    #[must_use]
+    pub fn take(&self) -> Usage {
+        let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
+        Usage {
+            genesys_calls: take(&self.genesys_calls),
+            genesys_throttled: take(&self.genesys_throttled),
+            token_fetches: take(&self.token_fetches),
+            tokens_throttled: take(&self.tokens_throttled),
+            breakers_opened: take(&self.breakers_opened),
+        }
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,296 @@
+//! What the real program says of its work, and what it keeps to itself.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use genesys_replay::failure::FailureCode;
+use serde_json::{Value, json};
+
+use crate::support::{Function, Invocation, Record, TestResult, World, event};
+
+#[tokio::test]
+async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let records = [
+        Record::dead_letter("m-1", "e-1", "c-1").received(3),
+        Record::new("m-2", "tel:+4930123456 is not json"),
+    ];
+    function.invoke(event(&records)).await?;
+    let printed = function.end().await?;
+    assert_eq!(printed.stderr, "");
+    for secret in [
+        "tel:+49",
+        "demo-secret",
+        "stand-in-token",
+        "Basic ",
+        "eventBody",
+    ] {
+        assert!(
+            !printed.stdout.contains(secret),
+            "{secret} in {}",
+            printed.stdout
+        );
+    }
+    let lines = printed.lines()?;
+    for line in &lines {
+        let timestamp = line["timestamp"].as_str().unwrap_or_default();
+        assert!(
+            timestamp.contains('T') && timestamp.ends_with('Z'),
+            "{line}"
+        );
+        assert!(
+            line["level"].is_string() && line["message"].is_string(),
+            "{line}"
+        );
+    }
+    let of = |message_id: &str| {
+        lines
+            .iter()
+            .filter(|line| {
+                line["message"] == "dead letter handled" && line["message_id"] == message_id
+            })
+            .collect::<Vec<_>>()
+    };
+    let (good, bad) = (of("m-1"), of("m-2"));
+    assert_eq!((good.len(), bad.len()), (1, 1));
+    for (field, value) in [
+        ("outcome", json!("replayed")),
+        ("event_id", json!("e-1")),
+        ("interaction_id", json!("c-1")),
+        (
+            "topic",
+            json!("v2.detail.events.conversation.{id}.customer.end"),
+        ),
+        ("category", json!("ENDPOINT_UNREACHABLE")),
+        ("attempt", json!(1)),
+        ("receive_count", json!(3)),
+        (
+            "target",
+            json!(format!("{}/targets/crm", world.genesys.url())),
+        ),
+        ("level", json!("INFO")),
+    ] {
+        assert_eq!(good[0][field], value, "{field}");
+    }
+    assert!(good[0]["duration_ms"].is_u64());
+    for line in good.iter().chain(&bad) {
+        assert_eq!(line["request_id"], "request-1");
+        assert_eq!(line["xray_trace_id"], "1-5bef4de7-ad49b0e87f6ef6c87fc2e700");
+    }
+    assert!(good[0].get("what_to_do").is_none());
+    let what_to_do = FailureCode::NotAnEvent.what_to_do();
+    assert_eq!(bad[0]["what_to_do"], what_to_do);
+    assert_eq!(bad[0]["outcome"], "returned");
+    assert_eq!(bad[0]["failure_code"], "NOT_AN_EVENT");
+    assert_eq!(bad[0]["level"], "WARN");
+    let batch = lines
+        .iter()
+        .find(|line| line["message"] == "batch handled")
+        .ok_or("no batch line")?;
+    assert_eq!(
+        (&batch["records"], &batch["replayed"], &batch["returned"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
+    let started = lines
+        .iter()
+        .find(|line| line["message"] == "started")
+        .ok_or("no start line")?;
+    assert_eq!(started["version"], env!("CARGO_PKG_VERSION"));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line["level"] == "WARN" && line["setting"] == "REPLAY_TARGET"),
+        "plain http is warned of"
+    );
+    Ok(())
+}
+
+/// What a log line may say of a body: ids, types and addresses, by the members that hold them.
+const MAY_BE_LOGGED: &[&str] = &[
+    "id",
+    "detail-type",
+    "conversationId",
+    "interactionId",
+    "callId",
+    "functionArn",
+    "targetArn",
+];
+
+/// The texts of a body, and of the JSON texts inside it, that no log line may hold.
+fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                confidential(name, value, found);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                confidential(name, item, found);
+            }
+        }
+        Value::String(text) => match serde_json::from_str::<Value>(text) {
+            Ok(inner @ (Value::Object(_) | Value::Array(_))) => confidential(name, &inner, found),
+            // Shorter texts are words that stand everywhere.
+            Ok(_) | Err(_) if text.len() >= 8 && !MAY_BE_LOGGED.contains(&name) => {
+                found.insert(text.clone());
+            }
+            Ok(_) | Err(_) => {}
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The messages of log lines and the names of all their fields.
+fn said(lines: &[Value]) -> BTreeSet<String> {
+    let mut said = BTreeSet::new();
+    for line in lines {
+        said.extend(line["message"].as_str().map(str::to_owned));
+        let fields = line.as_object().into_iter().flat_map(|line| line.keys());
+        said.extend(
+            fields
+                .filter(|name| !["Category", "FunctionName"].contains(&name.as_str()))
+                .cloned(),
+        );
+    }
+    said
+}
+
+#[tokio::test]
+async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut forbidden: BTreeSet<String> = ["demo-secret", "stand-in-token", "Basic ", "Bearer "]
+        .map(str::to_owned)
+        .into();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let (mut samples, mut records) = (0, 0);
+    for entry in std::fs::read_dir(folder)? {
+        let event: Value = serde_json::from_slice(&std::fs::read(entry?.path())?)?;
+        for record in event["Records"].as_array().into_iter().flatten() {
+            let body = &record["body"];
+            let body = body.as_str().ok_or("a body is no text")?;
+            match serde_json::from_str(body) {
+                Ok(json) => confidential("", &json, &mut forbidden),
+                Err(_) => {
+                    forbidden.insert(body.to_owned());
+                }
+            }
+            records += 1;
+        }
+        let answer = function.invoke(event).await?;
+        assert!(matches!(answer, Invocation::Response(_)), "{answer:?}");
+        samples += 1;
+    }
+    let printed = function.end().await?;
+    let lines = printed.lines()?;
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOGGING.md"))?;
+    for name in said(&lines) {
+        assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
+    }
+    let handled = lines
+        .iter()
+        .filter(|line| line["message"] == "dead letter handled");
+    assert_eq!(handled.count(), records, "of {samples} sample events");
+    assert!(forbidden.len() > 50, "{forbidden:?}");
+    for text in forbidden {
+        for line in &lines {
+            // Where an event goes and what it is about may be said, whoever else says it.
+            let said = ["target", "topic", "event_id", "interaction_id"]
+                .iter()
+                .any(|field| {
+                    line[field]
+                        .as_str()
+                        .is_some_and(|value| value.contains(&text))
+                });
+            assert!(
+                said || !line.to_string().contains(&text),
+                "{text} in {line}"
+            );
+        }
+    }
+    assert_eq!(printed.stderr, "");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
+    let world = World::start().await?;
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    for records in [
+        vec![
+            Record::dead_letter("m-1", "e-1", "c-1"),
+            Record::dead_letter("m-2", "e-1", "c-1"),
+            Record::new("m-3", "not json"),
+        ],
+        vec![Record::dead_letter("m-4", "e-4", "c-4")],
+    ] {
+        function.invoke(event(&records)).await?;
+    }
+    let lines = function.end().await?.lines()?;
+    let documents = |message: &str| -> Vec<&Value> {
+        let documents = lines.iter().filter(|line| line.get("_aws").is_some());
+        documents
+            .filter(|line| line["message"] == message)
+            .collect()
+    };
+    let batches = documents("batch metrics");
+    let counted = |name: &str| -> Vec<Option<u64>> {
+        batches.iter().map(|batch| batch[name].as_u64()).collect()
+    };
+    for (name, values) in [
+        ("Records", [3, 1]),
+        ("Replayed", [1, 1]),
+        ("Duplicates", [1, 0]),
+        ("Returned", [1, 0]),
+        ("Unaccounted", [0, 0]),
+        // A token, then GET and two PATCHes for each replay.
+        ("GenesysCalls", [4, 3]),
+        ("TokenFetches", [1, 0]),
+        ("GenesysThrottled", [0, 0]),
+    ] {
+        assert_eq!(counted(name), values.map(Some), "{name}");
+    }
+    assert_eq!(batches[0]["FunctionName"], "replay");
+    assert_eq!(batches[0]["request_id"], "request-1");
+    assert_eq!(
+        batches[0]["RecordLatency"].as_array().map(Vec::len),
+        Some(3)
+    );
+    let split: Vec<_> = documents("category metrics")
+        .iter()
+        .map(|it| format!("{} {} {}", it["Category"], it["Replayed"], it["Returned"]))
+        .collect();
+    assert_eq!(
+        split,
+        [
+            "\"ENDPOINT_UNREACHABLE\" 1 0",
+            "\"NONE\" 0 1",
+            "\"ENDPOINT_UNREACHABLE\" 1 0",
+        ]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics_and_errors_are_printed_at_every_level() -> TestResult {
+    for level in ["WARN", "ERROR", "FATAL"] {
+        let mut world = World::start().await?;
+        world.set("AWS_LAMBDA_LOG_LEVEL", level);
+        let mut function = Function::start(world.settings(), &world.aws).await?;
+        function.invoke(event(&[])).await?;
+        let lines = function.end().await?.lines()?;
+        let metrics: Vec<_> = lines
+            .iter()
+            .filter(|line| line.get("_aws").is_some())
+            .map(|line| &line["level"])
+            .collect();
+        assert_eq!(metrics, [level]);
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! Credentials in Secrets Manager: read at start-up, and again when Genesys Cloud refuses them.
+
+use std::error::Error;
+
+use aws_sdk_secretsmanager::Client;
+use genesys_replay::app;
+use genesys_stand_in::Fault;
+
+use crate::support::world::invoke;
+use crate::support::{Record, TestResult, World, event};
+
+const RIGHT: &str = r#"{"client_id":"demo-client","client_secret":"demo-secret"}"#;
+const WRONG: &str = r#"{"client_id":"demo-client","client_secret":"an-older-one"}"#;
+
+/// A world whose credentials are in this secret.
+async fn world(name: &str, secret: Option<&str>) -> Result<(World, Client), Box<dyn Error>> {
+    let mut world = World::start().await?;
+    world.set("GENESYS_CLIENT_ID", "");
+    world.set("GENESYS_CLIENT_SECRET", "");
+    world.set("GENESYS_SECRET_ID", name);
+    let secrets = Client::new(&world.aws.config());
+    if let Some(text) = secret {
+        let create = secrets.create_secret().name(name).secret_string(text);
+        create.send().await?;
+    }
+    Ok((world, secrets))
+}
+
+async fn put(secrets: &Client, name: &str, text: &str) -> TestResult {
+    let put = secrets.put_secret_value().secret_id(name);
+    put.secret_string(text).send().await?;
+    Ok(())
+}
+
+fn token_requests(world: &World) -> usize {
+    world.genesys.calls_to("POST", "/oauth/token").len()
+}
+
+fn batch(number: u32) -> serde_json::Value {
+    let id = number.to_string();
+    event(&[Record::dead_letter(&id, &format!("e-{id}"), "c-1")])
+}
+
+#[tokio::test]
+async fn the_secret_is_read_at_start_up() -> TestResult {
+    let (world, secrets) = world("read-at-start-up", Some(RIGHT)).await?;
+    let function = world.function()?;
+    app::prepare(&function).await;
+    // From now on only what was read is known.
+    let delete = secrets.delete_secret().secret_id("read-at-start-up");
+    delete.force_delete_without_recovery(true).send().await?;
+    assert!(invoke(&function, batch(1)).await??.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
+    let (world, secrets) = world("rotated", Some(WRONG)).await?;
+    let function = world.function()?;
+    app::prepare(&function).await;
+    put(&secrets, "rotated", RIGHT).await?;
+    assert!(invoke(&function, batch(1)).await??.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    assert_eq!(token_requests(&world), 2, "with the old secret and the new");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_has_not_changed_is_not_tried_twice() -> TestResult {
+    let (world, secrets) = world("unchanged", Some(WRONG)).await?;
+    let function = world.function()?;
+    app::prepare(&function).await;
+    assert_eq!(invoke(&function, batch(1)).await??, ["1"]);
+    assert_eq!(token_requests(&world), 1);
+    assert_eq!(world.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS");
+    // Repaired later, nobody has to deploy.
+    put(&secrets, "unchanged", RIGHT).await?;
+    assert!(invoke(&function, batch(1)).await??.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_refused_for_another_reason_does_not_cost_a_second_request() -> TestResult {
+    let (world, secrets) = world("forbidden", Some(WRONG)).await?;
+    let function = world.function()?;
+    app::prepare(&function).await;
+    put(&secrets, "forbidden", RIGHT).await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/oauth/token").status(403));
+    assert_eq!(invoke(&function, batch(1)).await??, ["1"]);
+    assert_eq!(token_requests(&world), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_usable_secret_nothing_is_given_up_and_nothing_is_asked() -> TestResult {
+    for (name, secret) in [
+        ("missing", None),
+        ("no-json", Some("demo-secret")),
+        ("incomplete", Some(r#"{"client_id":"demo-client"}"#)),
+    ] {
+        let (world, secrets) = world(name, secret).await?;
+        let function = world.function()?;
+        app::prepare(&function).await;
+        let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
+        assert_eq!(
+            invoke(&function, event(&[record])).await??,
+            ["m-1"],
+            "{name}"
+        );
+        assert!(world.genesys.calls().is_empty(), "{name}");
+        assert_eq!(
+            world.state("e-1").await?,
+            "DEFERRED GENESYS_CREDENTIALS",
+            "{name}"
+        );
+        // The next batch reads it again.
+        if secret.is_none() {
+            let create = secrets.create_secret().name(name).secret_string(RIGHT);
+            create.send().await?;
+        } else {
+            put(&secrets, name, RIGHT).await?;
+        }
+        assert!(invoke(&function, batch(1)).await??.is_empty(), "{name}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn with_best_effort_a_missing_secret_stops_no_replay() -> TestResult {
+    let (mut world, _) = world("missing-but-best-effort", None).await?;
+    world.set("RETRY_STATE", "best-effort");
+    let function = world.function()?;
+    app::prepare(&function).await;
+    assert!(invoke(&function, batch(1)).await??.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}

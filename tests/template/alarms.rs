@@ -1,0 +1,262 @@
+//! The alarms: what they watch, when they ring, whom they tell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::TestResult;
+use crate::code::{self, Metric};
+use crate::document::{Template, parking_queue_name, queue_name};
+
+const KIND: &str = "AWS::CloudWatch::Alarm";
+
+/// What somebody is told of, and the metric by which it is noticed.
+const WATCHED: [(&str, &str); 8] = [
+    ("ArchivedAlarm", "Archived"),
+    ("FunctionErrorsAlarm", "Errors"),
+    ("GenesysThrottledAlarm", "GenesysThrottled"),
+    ("OldestMessageAlarm", "ApproximateAgeOfOldestMessage"),
+    ("OperatorAlarm", "NeedsOperator"),
+    ("ParkingQueueAlarm", "ApproximateNumberOfMessagesVisible"),
+    ("TokenThrottledAlarm", "TokensThrottled"),
+    ("UnaccountedAlarm", "Unaccounted"),
+];
+
+impl Template {
+    fn number(&self, alarm: &str, property: &str) -> Result<u64, String> {
+        let value = self.property(alarm, property);
+        value
+            .as_u64()
+            .ok_or_else(|| format!("{alarm}: {property} is {value}"))
+    }
+
+    /// How far an alarm looks back, in seconds.
+    fn looks_back(&self, alarm: &str) -> Result<u64, String> {
+        Ok(self.number(alarm, "Period")? * self.number(alarm, "EvaluationPeriods")?)
+    }
+
+    /// How many periods have to be bad.
+    fn needed(&self, alarm: &str) -> Result<u64, String> {
+        if self.property(alarm, "DatapointsToAlarm").is_null() {
+            return self.number(alarm, "EvaluationPeriods");
+        }
+        self.number(alarm, "DatapointsToAlarm")
+    }
+}
+
+/// The text of an alarm, a template of it or not.
+fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, String> {
+    let text = template.property(alarm, "AlarmDescription");
+    let text = text.as_str().or_else(|| text["Fn::Sub"].as_str());
+    text.ok_or_else(|| format!("{alarm} says nothing"))
+}
+
+#[test]
+fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
+    let template = Template::read()?;
+    let known = code::metrics()?;
+    let mut watched = BTreeMap::new();
+    for alarm in template.of_type(KIND) {
+        let dimensions = template.property(alarm, "Dimensions");
+        let dimensions = dimensions.as_array().ok_or(alarm)?;
+        let text = |property| template.property(alarm, property).as_str().ok_or(alarm);
+        let names: Vec<_> = dimensions
+            .iter()
+            .filter_map(|one| one["Name"].as_str())
+            .collect();
+        let metric = Metric::new(text("Namespace")?, text("MetricName")?, &names);
+        let unit = known.get(&metric).ok_or(format!("{alarm}: {metric:?}"))?;
+        // A count is added up. Of a state that is measured again and again, the worst moment counts.
+        let statistic = if unit == "Count" { "Sum" } else { "Maximum" };
+        assert_eq!(text("Statistic")?, statistic, "{alarm}");
+
+        let of_function = json!({ "Ref": "ReplayFunction" });
+        let value = match (metric.namespace.as_str(), alarm) {
+            ("AWS/SQS", "ParkingQueueAlarm") => parking_queue_name(),
+            ("AWS/SQS", _) => queue_name(),
+            _ => of_function,
+        };
+        assert_eq!(dimensions[0]["Value"], value, "{alarm}");
+        // Not metric math, which the local AWS cannot do.
+        assert!(template.property(alarm, "Metrics").is_null(), "{alarm}");
+        watched.insert(alarm, metric.name);
+    }
+    let watched: Vec<_> = watched
+        .iter()
+        .map(|(alarm, metric)| (*alarm, metric.as_str()))
+        .collect();
+    assert_eq!(watched, WATCHED);
+    Ok(())
+}
+
+#[test]
+fn every_alarm_says_what_it_means_and_where_to_read_on() -> TestResult {
+    let template = Template::read()?;
+    for alarm in template.of_type(KIND) {
+        let text = description(&template, alarm)?;
+        let anchor = format!("See docs/OPERATIONS.md#{}", alarm.to_lowercase());
+        let meaning = text.strip_suffix(&anchor).ok_or(text)?;
+        assert!(meaning.trim().ends_with(['.', '?']), "{text}");
+        assert!(meaning.len() > 80, "{text}");
+        // CloudWatch's limit; names that are put in need some room.
+        assert!(text.len() < 900, "{alarm}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_alarm_has_its_section_in_the_page_for_operators() -> TestResult {
+    let template = Template::read()?;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"))?;
+    let headings: BTreeSet<_> = page
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim())
+        .collect();
+    for alarm in template.of_type(KIND) {
+        assert!(headings.contains(alarm), "no heading {alarm}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_alarm_tells_when_it_begins_and_when_it_ends() -> TestResult {
+    let template = Template::read()?;
+    let topic =
+        json!({ "Fn::If": ["CreatesTopic", { "Ref": "AlarmTopic" }, { "Ref": "AlarmTopicArn" }] });
+    let notified = json!({ "Fn::If": ["Notifies", [topic], { "Ref": "AWS::NoValue" }] });
+    for alarm in template.of_type(KIND) {
+        for actions in ["AlarmActions", "OKActions"] {
+            assert_eq!(template.property(alarm, actions), &notified, "{alarm}");
+        }
+        for muted in ["ActionsEnabled", "InsufficientDataActions"] {
+            assert!(template.property(alarm, muted).is_null(), "{alarm}");
+        }
+    }
+    assert_eq!(
+        template.at("Outputs/AlarmTopicArn"),
+        &json!({
+            "Description": "What alarms notify; subscribe to it",
+            "Condition": "Notifies",
+            "Value": topic,
+        })
+    );
+    assert_eq!(
+        template.at("Conditions/CreatesTopic"),
+        &json!({ "Fn::Equals": [{ "Ref": "AlarmTopicArn" }, ""] })
+    );
+    assert_eq!(
+        template.at("Conditions/Notifies"),
+        &json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "AlarmTopicArn" }, "none"] }] })
+    );
+    Ok(())
+}
+
+#[test]
+fn silence_is_no_alarm_and_ends_none_that_a_person_has_to_end() -> TestResult {
+    let template = Template::read()?;
+    for alarm in template.of_type(KIND) {
+        let missing = template.property(alarm, "TreatMissingData");
+        // A queue that nobody touches is not measured, whatever is in it.
+        let expected = if alarm == "ParkingQueueAlarm" {
+            "ignore"
+        } else {
+            "notBreaching"
+        };
+        assert_eq!(missing, expected, "{alarm}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_numbers_are_within_what_cloudwatch_accepts() -> TestResult {
+    let template = Template::read()?;
+    for alarm in template.of_type(KIND) {
+        assert_eq!(template.number(alarm, "Period")? % 60, 0, "{alarm}");
+        assert!(template.looks_back(alarm)? <= 24 * 3_600, "{alarm}");
+        let needed = template.needed(alarm)?;
+        assert!(needed >= 1, "{alarm}");
+        assert!(
+            needed <= template.number(alarm, "EvaluationPeriods")?,
+            "{alarm}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
+    let template = Template::read()?;
+    let compared = |alarm| {
+        let operator = template.property(alarm, "ComparisonOperator").clone();
+        (operator, template.property(alarm, "Threshold").clone())
+    };
+    let parameter = |name: &str| json!({ "Ref": name });
+    for alarm in template.of_type(KIND) {
+        let expected = match alarm {
+            "OldestMessageAlarm" => (
+                json!("GreaterThanThreshold"),
+                parameter("OldestMessageAlarmSeconds"),
+            ),
+            "ArchivedAlarm" => (
+                json!("GreaterThanOrEqualToThreshold"),
+                parameter("ArchivedAlarmCount"),
+            ),
+            // Of everything else, one is too many.
+            _ => (json!("GreaterThanThreshold"), json!(0)),
+        };
+        assert_eq!(compared(alarm), expected, "{alarm}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_dead_letter_that_is_merely_tried_again_wakes_nobody() -> TestResult {
+    let template = Template::read()?;
+    let number = |parameter, attribute| {
+        let value: &Value = template.parameter(parameter, attribute);
+        value.as_u64().ok_or(format!("{parameter}: {value}"))
+    };
+    // SQS leaves out of the age what was received three times: two waits lie before that, a third
+    // and the longest invocation are to spare.
+    let base = number("BackoffBaseSeconds", "Default")?;
+    let waits = base + 2 * base + 4 * base + 900;
+    assert!(number("OldestMessageAlarmSeconds", "Default")? > waits);
+    // And it comes while something can be done about it.
+    let kept = template.number("DeadLetterQueue", "MessageRetentionPeriod")?;
+    assert!(2 * number("OldestMessageAlarmSeconds", "MaxValue")? <= kept);
+    assert!(template.needed("OldestMessageAlarm")? >= 2);
+    // One archived event is everyday.
+    assert!(number("ArchivedAlarmCount", "Default")? > 1);
+    Ok(())
+}
+
+#[test]
+fn one_failed_invocation_wakes_nobody_and_a_broken_function_somebody() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(template.needed("FunctionErrorsAlarm")?, 2);
+    let hour = template.looks_back("FunctionErrorsAlarm")?;
+    for timeout in [30, 60, 120, 300] {
+        // When the one message of a batch that failed comes back, and fails again.
+        let path = format!("Mappings/VisibilityTimeout/{timeout}/Seconds");
+        let back = template.at(&path).as_u64().ok_or(path)?;
+        assert!(back + template.number("FunctionErrorsAlarm", "Period")? < hour);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_alarm_lasts_from_one_attempt_to_the_next() -> TestResult {
+    let template = Template::read()?;
+    let longest = template.parameter("BackoffMaxSeconds", "Default").as_u64();
+    let longest = longest.ok_or("no longest backoff")?;
+    for alarm in ["OperatorAlarm", "TokenThrottledAlarm"] {
+        assert_eq!(template.needed(alarm)?, 1, "{alarm}");
+        let rest = template.looks_back(alarm)? - template.number(alarm, "Period")?;
+        assert!(rest > longest, "{alarm}");
+    }
+    // A single refusal is the rate limit at work.
+    assert!(template.needed("GenesysThrottledAlarm")? > 2);
+    assert!(template.looks_back("GenesysThrottledAlarm")? > longest);
+    Ok(())
+}

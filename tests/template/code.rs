@@ -1,0 +1,190 @@
+//! What the code writes: its metrics and the fields of its log lines, taken from the code itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::Category;
+use genesys_replay::message::MessageId;
+use genesys_replay::meter::Usage;
+use genesys_replay::replay::{Counts, Handled, Outcome, Verdict};
+use genesys_replay::telemetry::metrics::{BatchFigures, CATEGORY, FUNCTION, Metrics, NAMESPACE};
+use genesys_replay::telemetry::{self, LogLevel};
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// Every category of first failures, and what stands for none.
+pub(crate) const CATEGORIES: [&str; 7] = [
+    Category::RateLimitExceeded.as_str(),
+    Category::AuthenticationRejected.as_str(),
+    Category::EndpointUnreachable.as_str(),
+    Category::TargetMissing.as_str(),
+    Category::PayloadMalformed.as_str(),
+    Category::Unknown.as_str(),
+    "NONE",
+];
+
+/// Says no more than the list above, and does not compile any more when it lacks one.
+const _: fn(Category) = |category| match category {
+    Category::RateLimitExceeded
+    | Category::AuthenticationRejected
+    | Category::EndpointUnreachable
+    | Category::TargetMissing
+    | Category::PayloadMalformed
+    | Category::Unknown => (),
+};
+
+/// A metric as a graph or an alarm names it: namespace, name, and its dimensions' names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Metric {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) dimensions: Vec<String>,
+}
+
+impl Metric {
+    pub(crate) fn new(namespace: &str, name: &str, dimensions: &[&str]) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            dimensions: dimensions.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+}
+
+/// Every metric that can be looked at: those of the code with their units, and those of AWS that
+/// are of use here.
+pub(crate) fn metrics() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
+    let mut known = emitted()?;
+    for (name, unit) in [
+        ("ApproximateAgeOfOldestMessage", "Seconds"),
+        ("ApproximateNumberOfMessagesNotVisible", "Messages"),
+        ("ApproximateNumberOfMessagesVisible", "Messages"),
+    ] {
+        known.insert(Metric::new("AWS/SQS", name, &["QueueName"]), unit.into());
+    }
+    for (name, unit) in [
+        ("Duration", "Milliseconds"),
+        ("Errors", "Count"),
+        ("Invocations", "Count"),
+        ("Throttles", "Count"),
+    ] {
+        known.insert(Metric::new("AWS/Lambda", name, &[FUNCTION]), unit.into());
+    }
+    Ok(known)
+}
+
+/// The code's own metrics, read from the documents that it writes for a batch.
+pub(crate) fn emitted() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
+    let page = Page::default();
+    Metrics::new(LogLevel::Info, Box::new(page.clone())).record(&BatchFigures {
+        at: Timestamp::from_millis(0),
+        function: "replay",
+        request_id: "request",
+        xray_trace_id: None,
+        records: 1,
+        handled: &[handled()?],
+        usage: Usage::default(),
+        duration: Duration::ZERO,
+    });
+    let mut found = BTreeMap::new();
+    for line in page.text()?.lines() {
+        let document: Value = serde_json::from_str(line)?;
+        let directive = &document["_aws"]["CloudWatchMetrics"][0];
+        let dimensions = directive["Dimensions"][0].as_array();
+        let dimensions: Vec<_> = dimensions
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let definitions = directive["Metrics"].as_array().into_iter().flatten();
+        for definition in definitions {
+            let text = |name: &str| definition[name].as_str().ok_or("no document of metrics");
+            let metric = Metric::new(NAMESPACE, text("Name")?, &dimensions);
+            found.insert(metric, text("Unit")?.to_owned());
+        }
+    }
+    let split = found
+        .keys()
+        .any(|metric| metric.dimensions == [FUNCTION, CATEGORY]);
+    if split {
+        Ok(found)
+    } else {
+        Err("no document for a category".into())
+    }
+}
+
+/// The fields of each log line that queries may ask for, by the line's message.
+pub(crate) fn log_fields() -> Result<BTreeMap<String, BTreeSet<&'static str>>, Box<dyn Error>> {
+    let seen = Lines::default();
+    let subscriber = tracing_subscriber::registry().with(seen.clone());
+    let handled = [handled()?];
+    tracing::subscriber::with_default(subscriber, || {
+        telemetry::record_handled(&handled[0]);
+        telemetry::batch_handled(1, &Counts::of(&handled), Duration::ZERO);
+    });
+    let lines = seen.0.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(lines.clone())
+}
+
+fn handled() -> Result<Handled, Box<dyn Error>> {
+    Ok(Handled {
+        message_id: MessageId::new("message").ok_or("no message id")?,
+        receive_count: 1,
+        event: None,
+        verdict: Verdict::from(Outcome::Replayed),
+        duration: Duration::ZERO,
+    })
+}
+
+/// Keeps what is written to it.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    fn text(&self) -> Result<String, Box<dyn Error>> {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(String::from_utf8(bytes.clone())?)
+    }
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut page = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        page.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps the names of every line's fields: also of those without a value, which are not printed.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<BTreeMap<String, BTreeSet<&'static str>>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut message = Message::default();
+        event.record(&mut message);
+        let fields = event.metadata().fields().iter().map(|field| field.name());
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.insert(message.0, fields.collect());
+    }
+}
+
+#[derive(Default)]
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Encryption at rest, with a key of the user's own or with those of AWS.
+
+use serde_json::{Value, json};
+
+use crate::TestResult;
+use crate::document::Template;
+
+/// What is created that can hold data, and the property that says how it is encrypted.
+const ENCRYPTED: [(&str, &str); 9] = [
+    ("ArchiveBucket", "BucketEncryption"),
+    ("AlarmTopic", "KmsMasterKeyId"),
+    ("DeadLetterQueue", "KmsMasterKeyId"),
+    ("DeadLetterQueue", "SqsManagedSseEnabled"),
+    ("LedgerTable", "SSESpecification"),
+    ("ParkingQueue", "KmsMasterKeyId"),
+    ("ParkingQueue", "SqsManagedSseEnabled"),
+    ("ReplayFunction", "KmsKeyArn"),
+    ("ReplayLogGroup", "KmsKeyId"),
+];
+
+/// A value with the condition on the key decided; a property that is not there is null.
+fn resolved(value: &Value, with_key: bool) -> Value {
+    if let Some([condition, yes, no]) = value["Fn::If"].as_array().map(Vec::as_slice)
+        && condition == "EncryptsWithKey"
+    {
+        return resolved(if with_key { yes } else { no }, with_key);
+    }
+    if value == &json!({ "Ref": "AWS::NoValue" }) {
+        return Value::Null;
+    }
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), resolved(value, with_key)))
+            .filter(|(_, value)| !value.is_null())
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| resolved(item, with_key))
+            .collect::<Vec<_>>()
+            .into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn encryption(template: &Template, with_key: bool) -> Vec<Value> {
+    ENCRYPTED
+        .iter()
+        .map(|(resource, property)| resolved(template.property(resource, property), with_key))
+        .collect()
+}
+
+#[test]
+fn with_a_key_everything_that_holds_data_is_encrypted_with_it() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(
+        template.at("Conditions/EncryptsWithKey"),
+        &json!({ "Fn::Not": [{ "Fn::Equals": [{ "Ref": "EncryptionKeyArn" }, ""] }] })
+    );
+    let key = json!({ "Ref": "EncryptionKeyArn" });
+    let bucket = json!({ "ServerSideEncryptionConfiguration": [{
+        "ServerSideEncryptionByDefault": { "SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key },
+        "BucketKeyEnabled": true,
+    }] });
+    assert_eq!(
+        encryption(&template, true),
+        [
+            bucket,
+            key.clone(),
+            key.clone(),
+            // SQS takes one or the other.
+            Value::Null,
+            json!({ "SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": key }),
+            key.clone(),
+            Value::Null,
+            key.clone(),
+            key,
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn without_a_key_events_are_encrypted_with_those_of_aws() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(template.parameter("EncryptionKeyArn", "Default"), "");
+    let bucket = json!({ "ServerSideEncryptionConfiguration": [{
+        "ServerSideEncryptionByDefault": { "SSEAlgorithm": "AES256" },
+    }] });
+    assert_eq!(
+        encryption(&template, false),
+        [
+            bucket,
+            // CloudWatch could not publish with AWS's key for topics.
+            Value::Null,
+            Value::Null,
+            json!(true),
+            json!({ "SSEEnabled": true }),
+            Value::Null,
+            json!(true),
+            Value::Null,
+            Value::Null,
+        ]
+    );
+    Ok(())
+}
+
+#[test]
+fn nothing_that_holds_data_is_left_out() -> TestResult {
+    let template = Template::read()?;
+    for kind in [
+        "AWS::DynamoDB::Table",
+        "AWS::Logs::LogGroup",
+        "AWS::S3::Bucket",
+        "AWS::Serverless::Function",
+        "AWS::SNS::Topic",
+        "AWS::SQS::Queue",
+    ] {
+        let created = template.of_type(kind);
+        assert!(!created.is_empty(), "{kind}");
+        for resource in created {
+            assert!(
+                ENCRYPTED
+                    .iter()
+                    .any(|(encrypted, _)| *encrypted == resource),
+                "{resource}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn whoever_gives_a_key_is_told_what_its_policy_must_allow() -> TestResult {
+    let template = Template::read()?;
+    let description = template.parameter("EncryptionKeyArn", "Description");
+    let description = description.as_str().ok_or("no description")?;
+    for needed in [
+        "events.amazonaws.com",
+        "cloudwatch.amazonaws.com",
+        "logs.<region>.amazonaws.com",
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "kms:CreateGrant",
+    ] {
+        assert!(description.contains(needed), "{needed}");
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! The saved queries of Logs Insights.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::TestResult;
+use crate::code;
+use crate::document::Template;
+
+const KIND: &str = "AWS::Logs::QueryDefinition";
+
+/// What every line has: from the invocation's span, from the subscriber, from `CloudWatch` Logs.
+const OF_EVERY_LINE: [&str; 7] = [
+    "@message",
+    "@timestamp",
+    "level",
+    "message",
+    "request_id",
+    "timestamp",
+    "xray_trace_id",
+];
+
+/// The words of the language that the queries keep to.
+const WORDS: [&str; 17] = [
+    "and",
+    "as",
+    "asc",
+    "avg",
+    "by",
+    "count",
+    "desc",
+    "fields",
+    "filter",
+    "ispresent",
+    "latest",
+    "like",
+    "limit",
+    "max",
+    "min",
+    "sort",
+    "stats",
+];
+
+impl Template {
+    pub(crate) fn query(&self, name: &str) -> Result<&str, String> {
+        let query = self.property(name, "QueryString").as_str();
+        query.ok_or_else(|| format!("{name} has no query"))
+    }
+}
+
+/// A query without its quoted texts, and those texts.
+fn taken_apart(query: &str) -> (String, Vec<&str>) {
+    let parts = query.split('"').enumerate();
+    let (texts, rest): (Vec<_>, Vec<_>) = parts.partition(|(number, _)| number % 2 == 1);
+    let rest: Vec<_> = rest.into_iter().map(|(_, part)| part).collect();
+    (
+        rest.join(" "),
+        texts.into_iter().map(|(_, text)| text).collect(),
+    )
+}
+
+#[test]
+fn queries_ask_for_fields_that_the_code_writes() -> TestResult {
+    let template = Template::read()?;
+    let lines = code::log_fields()?;
+    let written: BTreeSet<_> = lines
+        .values()
+        .flatten()
+        .chain(&OF_EVERY_LINE)
+        .copied()
+        .collect();
+    for name in template.of_type(KIND) {
+        let (rest, _) = taken_apart(template.query(name)?);
+        let is_of_a_word = |letter: char| letter.is_ascii_alphanumeric() || "_@.".contains(letter);
+        let words: Vec<_> = rest
+            .split(|letter| !is_of_a_word(letter))
+            .filter(|word| !word.is_empty())
+            .collect();
+        let aliases: BTreeSet<_> = words
+            .windows(2)
+            .filter(|pair| pair[0] == "as")
+            .map(|pair| pair[1])
+            .collect();
+        let mut asked = 0;
+        for word in words {
+            let number = word.parse::<u32>().is_ok();
+            if number || WORDS.contains(&word) || aliases.contains(word) {
+                continue;
+            }
+            assert!(written.contains(word), "{name}: {word}");
+            asked += 1;
+        }
+        assert!(asked > 2, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn queries_look_for_lines_that_the_code_writes() -> TestResult {
+    let template = Template::read()?;
+    let lines = code::log_fields()?;
+    for name in ["FailuresQuery", "SlowestRecordsQuery"] {
+        let (_, texts) = taken_apart(template.query(name)?);
+        let [message] = texts[..] else {
+            return Err(format!("{name}: {texts:?}").into());
+        };
+        assert!(lines.contains_key(message), "{name}: {message}");
+    }
+    Ok(())
+}
+
+#[test]
+fn queries_are_stages_on_lines_of_their_own() -> TestResult {
+    let template = Template::read()?;
+    let names = template.of_type(KIND);
+    assert_eq!(
+        names,
+        ["EventHistoryQuery", "FailuresQuery", "SlowestRecordsQuery"]
+    );
+    for name in names {
+        for (number, line) in template.query(name)?.lines().enumerate() {
+            let stage = if number == 0 {
+                Some(line)
+            } else {
+                line.strip_prefix("| ")
+            };
+            let command = stage.and_then(|stage| stage.split(' ').next());
+            let known = ["fields", "filter", "stats", "sort", "limit"];
+            assert!(
+                command.is_some_and(|command| known.contains(&command)),
+                "{name}: {line}"
+            );
+        }
+        assert_eq!(
+            template.property(name, "LogGroupNames"),
+            &json!([{ "Ref": "ReplayLogGroup" }]),
+            "{name}"
+        );
+        let title = template.property(name, "Name");
+        let title = title["Fn::Sub"].as_str().ok_or(name)?;
+        assert!(
+            title.starts_with("genesys-replay/${AWS::StackName}/"),
+            "{title}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_history_of_an_event_is_found_by_its_id_and_told_in_order() -> TestResult {
+    let template = Template::read()?;
+    let query = template.query("EventHistoryQuery")?;
+    assert!(query.contains("\n| filter event_id = \"EVENT_ID\"\n"));
+    assert!(query.contains("\n| sort @timestamp asc\n"));
+    Ok(())
+}
+
+#[test]
+fn failures_are_counted_by_code_with_what_to_do() -> TestResult {
+    let template = Template::read()?;
+    let query = template.query("FailuresQuery")?;
+    for part in [
+        "count(*) as ",
+        "latest(reason) as ",
+        "latest(what_to_do) as ",
+        "by failure_code, outcome",
+    ] {
+        assert!(query.contains(part), "{part}");
+    }
+    Ok(())
+}
