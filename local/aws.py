@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 import os
 import pathlib
 import socket
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import boto3
@@ -39,11 +41,30 @@ class LocalAws:
 
     def client(self, service: str) -> Any:
         """A boto3 client of one of its services."""
-        return boto3.Session(
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
-        ).client(service, endpoint_url=self.endpoint)
+        return client(self.endpoint, service)
+
+    def messages(self, queue_url: str) -> list[dict[str, Any]]:
+        """What a queue holds, without receiving it: an answer that only this local AWS gives."""
+        query = urllib.parse.urlencode({"QueueUrl": queue_url})
+        with urllib.request.urlopen(f"{self.endpoint}/_ministack/sqs/messages?{query}", timeout=10) as answer:
+            accounts = json.load(answer)["messages"].values()
+        return [
+            message
+            for regions in accounts
+            for queues in regions.values()
+            for queue in queues.values()
+            for message in queue
+        ]
+
+
+# Making one takes longer than most calls.
+@functools.cache
+def client(endpoint: str, service: str) -> Any:
+    return boto3.Session(
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    ).client(service, endpoint_url=endpoint)
 
 
 def sealed_environment(directory: pathlib.Path) -> dict[str, str]:
@@ -82,7 +103,7 @@ def running(directory: pathlib.Path) -> Iterator[LocalAws]:
         }
         with processes.running([str(pathlib.Path(sys.executable).with_name("ministack"))], env=env, log=log) as process:
             try:
-                processes.wait_for("the local AWS", partial(answers, endpoint), seconds=60, process=process)
+                processes.wait_for("the local AWS", functools.partial(answers, endpoint), seconds=60, process=process)
             except processes.StackError as error:
                 if attempt < START_ATTEMPTS and "already in use" in log.read_text(errors="replace"):
                     continue

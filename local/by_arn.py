@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import processes, report, sending, stack
+from . import bridge, processes, report, sending, stack
 from .letters import DeadLetter
 
 FUNCTION = "crm-sync"
@@ -46,10 +46,10 @@ def show(local: stack.Stack) -> list[str]:
         local.template,
         local.directory,
         local.aws,
-        stack.parameters(local.genesys) | {"ReplayTarget": "original", "AllowedTargets": f"{function},{queue}"},
+        {**local.parameters, "ReplayTarget": "original", "AllowedTargets": f"{function},{queue}"},
         name=f"{stack.STACK_NAME}-original",
     )
-    stack.bridge_differences(local.aws, outputs)
+    bridge.deployed(local.aws, outputs)
     original = dataclasses.replace(local, outputs=outputs)
     cases = [
         Case("a Lambda function", function, "replayed"),

@@ -10,8 +10,13 @@ from .observation import Observation, Sent
 
 def first_round(observation: Observation, all_sent: Sequence[Sent]) -> list[str]:
     """Each dead letter ended as its scenario says, and nobody was called for nothing."""
-    problems = [f"{sent.scenario.name}: {problem}" for sent in all_sent for problem in one_ending(observation, sent)]
+    problems = [problem for sent in all_sent for problem in named(sent, one_ending(observation, sent))]
     return problems + [f"a call for no dead letter: {call}" for call in observation.stray_calls(all_sent)]
+
+
+def named(sent: Sent, problems: Sequence[str]) -> list[str]:
+    """Problems, each with the dead letter that it is about."""
+    return [f"{sent.scenario.name}: {problem}" for problem in problems]
 
 
 def one_ending(observation: Observation, sent: Sent) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.parse
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,15 +153,6 @@ def deliveries(local: stack.Stack) -> int:
 
 
 def waits(local: stack.Stack, ids: set[str]) -> list[float]:
-    """How long each of these messages stays away, in seconds, as the local AWS tells it."""
-    query = urllib.parse.urlencode({"QueueUrl": local.outputs["DeadLetterQueueUrl"]})
-    with urllib.request.urlopen(f"{local.aws.endpoint}/_ministack/sqs/messages?{query}", timeout=10) as answer:
-        found = json.load(answer)["messages"]
-    messages = [
-        message
-        for regions in found.values()
-        for queues in regions.values()
-        for queue in queues.values()
-        for message in queue
-    ]
-    return [message["VisibleAt"] - time.time() for message in messages if message["MessageId"] in ids]
+    """How long each of these messages stays away, in seconds."""
+    held = local.aws.messages(local.outputs["DeadLetterQueueUrl"])
+    return [message["VisibleAt"] - time.time() for message in held if message["MessageId"] in ids]

@@ -111,7 +111,10 @@ def through_docker(local: stack.Stack, event: bytes, log: pathlib.Path) -> Any:
 
 def is_log_line(line: str) -> bool:
     """Whether the function wrote this, not the platform it runs on."""
-    return line.startswith('{"timestamp"')
+    try:
+        return line.startswith("{") and "timestamp" in json.loads(line)
+    except ValueError:
+        return False
 
 
 def function_environment(local: stack.Stack) -> dict[str, str]:

@@ -95,14 +95,23 @@ def verdicts(lines: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
     return found
 
 
-def log_lines(stack: Stack) -> list[dict[str, Any]]:
-    """The function's own log lines from CloudWatch Logs, in order; the platform's are left out."""
+def log_events(stack: Stack) -> list[dict[str, Any]]:
+    """What CloudWatch Logs has of the function, the platform's own lines too."""
     pages = stack.aws.client("logs").get_paginator("filter_log_events")
-    events = [
+    return [
         event for page in pages.paginate(logGroupName=stack.outputs["ReplayLogGroupName"]) for event in page["events"]
     ]
-    lines = [json.loads(event["message"]) for event in events if event["message"].startswith("{")]
+
+
+def log_lines(stack: Stack) -> list[dict[str, Any]]:
+    """The function's own log lines from CloudWatch Logs, in order; the platform's are left out."""
+    lines = parsed(event["message"] for event in log_events(stack))
     return sorted(lines, key=lambda line: line.get("timestamp", ""))
+
+
+def parsed(messages: Iterable[str]) -> list[dict[str, Any]]:
+    """Those of the messages that are JSON, which is what the function writes."""
+    return [json.loads(message) for message in messages if message.startswith("{")]
 
 
 def archived_bodies(stack: Stack) -> list[str]:

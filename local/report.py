@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from . import emf
 from .observation import Observation, Sent
 
 
-def heading(text: str) -> None:
+def heading(text: str, note: str = "") -> None:
+    """A title, and below it what the reader has to know of the table that follows."""
     print(f"\n{text}\n{'=' * len(text)}")
+    if note:
+        print(f"{note.strip()}\n")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -25,10 +30,33 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def endings(observation: Observation, all_sent: Iterable[Sent]) -> None:
-    """The first round: what each dead letter is and what became of it, a line for each receive."""
+def number(value: float | None) -> str:
+    """A figure without needless decimals."""
+    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
+
+
+def grouped(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Rows whose first cell is left out where it is that of the row above."""
+    above = None
+    for first, *rest in rows:
+        yield ["" if first == above else first, *rest]
+        above = first
+
+
+def folded(text: str, width: int) -> str:
+    """Free text as a cell of several lines."""
+    return "\n".join(textwrap.wrap(text, width)) or "-"
+
+
+def cut(text: str, width: int) -> str:
+    """A cell of one line, the end of which may be missing."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def endings(observed: Iterable[tuple[Observation, Sent]]) -> None:
+    """What each dead letter is and what became of it, a line for each receive."""
     rows = []
-    for sent in all_sent:
+    for observation, sent in observed:
         ending = observation.ending(sent)
         shown = ["no verdict", "", "", "", "", ""]
         if ending is not None:
@@ -55,6 +83,7 @@ def repetitions(observation: Observation, first: Sequence[Sent], again: Sequence
 
 
 def log(lines: Iterable[dict[str, Any]]) -> None:
-    """The function's log lines as it wrote them."""
+    """The function's log lines as it wrote them, those that hold only metrics left out."""
     for line in lines:
-        print(json.dumps(line, ensure_ascii=False))
+        if not emf.is_document(line):
+            print(json.dumps(line, ensure_ascii=False))

@@ -60,9 +60,10 @@ def target_answers(status: int, *, times: int | None = None, headers: dict[str, 
     return lambda scenario: rule | ({"times": times} if times else {}) | {"body_contains": scenario.letter.event_id}
 
 
-def genesys_answers(status: int, method: str) -> Fault:
+def genesys_answers(status: int, method: str, *, headers: dict[str, str] | None = None) -> Fault:
     """Genesys Cloud answers calls for this dead letter's interaction with `status`."""
-    return lambda scenario: {"method": method, "path_contains": scenario.interaction_id, "status": status}
+    rule = {"method": method, "status": status, "headers": headers or {}}
+    return lambda scenario: rule | {"path_contains": scenario.interaction_id}
 
 
 REPLAYED = Ending(("replayed",), genesys=("GET", "retrying", "replay_successful"), target=(200,), ledger="COMPLETED")
@@ -145,4 +146,12 @@ SCENARIOS = (
         "own-echo.json",
         Ending(("archived OWN_ECHO",), attempts=None, ledger="ARCHIVED", archived=True),
     ),
+)
+
+# Sent after all others, since the function then leaves Genesys Cloud alone; it is in the queue when the demo ends.
+WAITING = Scenario(
+    "Genesys Cloud says: retry after 10 min",
+    "eventbridge-rule-dlq.json",
+    Ending(("deferred GENESYS_RATE_LIMITED",), genesys=("GET",), ledger="DEFERRED"),
+    faults=(genesys_answers(429, "GET", headers={"Retry-After": "600"}),),
 )

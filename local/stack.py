@@ -7,11 +7,11 @@ import json
 import pathlib
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from . import aws, build, processes, stand_in
+from . import aws, bridge, build, processes, stand_in
 
 STACK_NAME = "genesys-replay"
 
@@ -22,7 +22,11 @@ class Stack:
 
     aws: aws.LocalAws
     genesys: stand_in.StandIn
+    # What the template was told, and what it answered.
+    parameters: Mapping[str, str]
     outputs: Mapping[str, str]
+    # When it was, in seconds since the epoch: no dead letter came before.
+    deployed_at: float
     # The template of the built function.
     template: pathlib.Path
     # Where its logs are; removed at the end of a run that succeeds.
@@ -54,15 +58,16 @@ def directory(purpose: str) -> Iterator[pathlib.Path]:
 def running(directory: pathlib.Path) -> Iterator[Stack]:
     """Builds, starts and deploys everything; on leaving, nothing of it runs any more."""
     processes.say("building the function and the stand-in Genesys Cloud ...")
-    template = build.function(directory)
+    template = bridge.template(build.function(directory))
     executable = build.stand_in()
     env = aws.sealed_environment(directory)
     with aws.running(directory) as cloud, stand_in.running(executable, directory, env) as genesys:
         processes.say(f"local AWS at {cloud.endpoint}, stand-in Genesys Cloud and target at {genesys.url}")
         processes.say("deploying template.yaml with sam deploy ...")
-        outputs = deploy(template, directory, cloud, parameters(genesys))
-        bridge_differences(cloud, outputs)
-        yield Stack(cloud, genesys, outputs, template, directory)
+        values = parameters(genesys, secret(cloud))
+        outputs = deploy(template, directory, cloud, values)
+        bridge.deployed(cloud, outputs)
+        yield Stack(cloud, genesys, values, outputs, time.time(), template, directory)
 
 
 def target_of(genesys: stand_in.StandIn) -> str:
@@ -70,14 +75,20 @@ def target_of(genesys: stand_in.StandIn) -> str:
     return f"{genesys.url}/targets/crm"
 
 
-def parameters(genesys: stand_in.StandIn) -> dict[str, str]:
+def secret(cloud: aws.LocalAws) -> str:
+    """Stores the stand-in's credentials as a person stores those of Genesys Cloud, and returns the secret's ARN."""
+    content = {"client_id": stand_in.CLIENT_ID, "client_secret": stand_in.CLIENT_SECRET}
+    client = cloud.client("secretsmanager")
+    return client.create_secret(Name="genesys-cloud", SecretString=json.dumps(content))["ARN"]
+
+
+def parameters(genesys: stand_in.StandIn, secret_arn: str) -> dict[str, str]:
     """What template.yaml has to be told here; everything else keeps its default, as in a real account."""
     return {
         "Architecture": build.architecture(),
         "GenesysApiBaseUrl": genesys.url,
         "GenesysLoginBaseUrl": genesys.url,
-        "GenesysClientId": stand_in.CLIENT_ID,
-        "GenesysClientSecret": stand_in.CLIENT_SECRET,
+        "GenesysSecretArn": secret_arn,
         "ReplayTarget": target_of(genesys),
         # Instead of 10, so that nobody has to wait long for a dead letter to run out of them.
         "MaxReceives": "3",
@@ -118,27 +129,3 @@ def deploy(
     processes.run(command, env=env, log=directory / f"deploy-{name}.log")
     [stack] = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-
-def bridge_differences(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
-    """Does by hand the two things in which ministack is not like AWS."""
-    function = outputs["ReplayFunctionName"]
-    client = cloud.client("lambda")
-
-    # It keeps a number that a template takes from a parameter as text, and its poller fails at comparing it.
-    [mapping] = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
-    most: Any = mapping["ScalingConfig"]["MaximumConcurrency"]
-    client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)})
-
-    # It asks for a permission of the batch call's own name. In AWS, sqs:ChangeMessageVisibility allows both calls.
-    role = client.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
-    statement = {
-        "Effect": "Allow",
-        "Action": "sqs:ChangeMessageVisibilityBatch",
-        "Resource": outputs["DeadLetterQueueArn"],
-    }
-    cloud.client("iam").put_role_policy(
-        RoleName=role,
-        PolicyName="only-ministack-needs-this",
-        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
-    )

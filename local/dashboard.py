@@ -1,0 +1,138 @@
+"""The deployed dashboard as text, and whether its figures are those of the log."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import cloudwatch, processes, report
+from .cloudwatch import Metric
+from .stack import Stack
+
+NAMESPACE = "GenesysReplay"
+# The metric of each outcome, by the outcome's name in the log.
+OUTCOMES = {
+    "replayed": "Replayed",
+    "duplicate": "Duplicates",
+    "archived": "Archived",
+    "deferred": "Deferred",
+    "returned": "Returned",
+    "not_attempted": "NotAttempted",
+}
+# The category of a message that holds no event.
+NO_CATEGORY = "NONE"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One metric of a widget."""
+
+    widget: str
+    metric: Metric
+    statistic: str
+    label: str | None
+
+    @property
+    def category(self) -> str | None:
+        """The category that it is limited to."""
+        return dict(self.metric.dimensions).get("Category")
+
+
+def show(local: Stack, verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Prints every graph that has data with its value over the whole run; answers what does not fit the log."""
+    graphs = deployed(local)
+    values = cloudwatch.statistics(local, [(graph.metric, graph.statistic) for graph in graphs])
+    shown = [(graph, value) for graph, value in zip(graphs, values, strict=True) if value is not None]
+    report.heading(
+        "The dashboard's figures, from CloudWatch",
+        note="Over all that was told above. Categories of which there is none are left out.",
+    )
+    rows = [
+        [graph.widget, title(graph), graph.statistic, report.number(value)]
+        for graph, value in shown
+        if value or not graph.category
+    ]
+    report.table(["widget", "metric", "statistic", "value"], report.grouped(rows))
+    return disagreements(shown, verdicts) + empty_widgets(graphs, shown)
+
+
+def deployed(local: Stack) -> list[Graph]:
+    """Every metric of every widget of the dashboard, in order."""
+    return [graph for properties in widgets(local, "metric") for graph in graphs_of(properties)]
+
+
+def queries(local: Stack) -> dict[str, str]:
+    """What the dashboard's widgets ask Logs Insights, by their titles, without the log group."""
+    return {one["title"]: one["query"].partition(" | ")[2] for one in widgets(local, "log")}
+
+
+def widgets(local: Stack, kind: str) -> list[dict[str, Any]]:
+    """The properties of the dashboard's widgets of a kind."""
+    answer = local.aws.client("cloudwatch").get_dashboard(DashboardName=local.outputs["DashboardName"])
+    found = json.loads(answer["DashboardBody"])["widgets"]
+    return [widget["properties"] for widget in found if widget["type"] == kind]
+
+
+def graphs_of(properties: Mapping[str, Any]) -> Iterator[Graph]:
+    """The metrics of a widget; "." repeats a word of the metric before, "..." all words that are not given."""
+    above: list[str] = []
+    for entry in properties["metrics"]:
+        words, options = (entry[:-1], entry[-1]) if isinstance(entry[-1], dict) else (entry, {})
+        if not words:
+            raise processes.StackError(f"the widget {properties['title']!r} has {options}, which this does not know")
+        if words[0] == "...":
+            words = above[: len(above) - len(words) + 1] + words[1:]
+        words = [above[at] if word == "." else word for at, word in enumerate(words)]
+        above = words
+        namespace, name, *dimensions = words
+        yield Graph(
+            properties["title"],
+            Metric(namespace, name, frozenset(zip(dimensions[::2], dimensions[1::2], strict=True))),
+            options.get("stat") or properties.get("stat", "Average"),
+            options.get("label"),
+        )
+
+
+def title(graph: Graph) -> str:
+    """The metric's name and what tells it from others of this name."""
+    told = graph.category or (f"({graph.label})" if graph.label else "")
+    return f"{graph.metric.name} {told}".strip()
+
+
+def disagreements(shown: Iterable[tuple[Graph, float]], verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The sums of outcomes that are not those of the log, and those that the dashboard lacks."""
+    outcomes = Counter((OUTCOMES[line["outcome"]], line.get("category", NO_CATEGORY)) for line in verdicts)
+    expected: Counter[tuple[str, str | None]] = Counter(outcomes)
+    for (name, _), count in outcomes.items():
+        expected[name, None] += count
+    expected["Records", None] = len(verdicts)
+    expected["PossibleDuplicates", None] = sum(line.get("possible_duplicate", False) for line in verdicts)
+    expected["Unaccounted", None] = 0
+    found = {
+        (graph.metric.name, graph.category): value
+        for graph, value in shown
+        if graph.metric.namespace == NAMESPACE and graph.statistic == "Sum"
+    }
+    problems = [
+        f"dashboard: {name} {category or 'in all'} is {report.number(found.get((name, category)))}, the log has {count}"
+        for (name, category), count in expected.items()
+        if found.get((name, category)) != count
+    ]
+    return problems + [
+        f"dashboard: {name} {category} is {report.number(value)}, the log has none"
+        for (name, category), value in found.items()
+        if name in OUTCOMES.values() and value and (name, category) not in expected
+    ]
+
+
+def empty_widgets(graphs: Iterable[Graph], shown: Iterable[tuple[Graph, float]]) -> list[str]:
+    """Widgets without any data: they name metrics that nobody publishes."""
+    filled = {graph.widget for graph, _ in shown}
+    return [
+        f"the widget {name!r} has no data"
+        for name in dict.fromkeys(graph.widget for graph in graphs)
+        if name not in filled
+    ]

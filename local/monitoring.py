@@ -1,0 +1,28 @@
+"""What somebody sees who has only CloudWatch: the dashboard, where every event is, the queries, the alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+
+from . import alarms, cloudwatch, dashboard, observation, processes, queries, whereabouts
+from .observation import Observation, Sent
+from .stack import Stack
+
+
+def show(
+    local: Stack, sent: Sequence[Sent], seen: Observation, by_hand: Container[str], drilled: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Fills the local CloudWatch as AWS would, prints what it then shows, and answers what is not as it must be.
+
+    `by_hand` are the request ids of the invocations that were no batches of the event source mapping, `drilled` is how
+    the drill of the alarms went.
+    """
+    processes.say("putting the metrics into CloudWatch that AWS puts there by itself ...")
+    problems = cloudwatch.publish_function_metrics(local, seen.log_lines)
+    cloudwatch.publish_invocations(local, observation.log_events(local), by_hand)
+    cloudwatch.publish_queue_metrics(local)
+    verdicts = [line for lines in seen.verdicts.values() for line in lines]
+    problems += dashboard.show(local, verdicts)
+    problems += whereabouts.show(local, seen, sent)
+    problems += queries.show(local, sent)
+    return problems + alarms.show(local, drilled)

@@ -1,0 +1,170 @@
+"""The demo's checks of dashboard, alarms and queries: each finds what it is there to find."""
+
+from __future__ import annotations
+
+import unittest
+from typing import Any
+
+from local import alarms, cloudwatch, dashboard, queries
+from local.cloudwatch import Metric
+from local.insights_stages import Result
+from local.observation import Sent
+from local.scenarios import SCENARIOS
+
+FUNCTION = ("FunctionName", "replay")
+VERDICTS = [
+    {"outcome": "replayed", "category": "UNKNOWN"},
+    {"outcome": "replayed", "category": "TARGET_MISSING", "possible_duplicate": True},
+    {"outcome": "archived"},
+]
+SUMS = {
+    ("Records", None): 3,
+    ("PossibleDuplicates", None): 1,
+    ("Unaccounted", None): 0,
+    ("Replayed", None): 2,
+    ("Archived", None): 1,
+    ("Replayed", "UNKNOWN"): 1,
+    ("Replayed", "TARGET_MISSING"): 1,
+    ("Replayed", "NONE"): 0,
+    ("Archived", "NONE"): 1,
+}
+
+
+def shown(sums: dict[tuple[str, str | None], float]) -> list[tuple[dashboard.Graph, float]]:
+    """Graphs of sums, as the dashboard shows them."""
+    return [
+        (
+            dashboard.Graph(
+                "any",
+                Metric(
+                    dashboard.NAMESPACE, name, frozenset({FUNCTION, *([("Category", category)] if category else [])})
+                ),
+                "Sum",
+                None,
+            ),
+            value,
+        )
+        for (name, category), value in sums.items()
+    ]
+
+
+class Dashboard(unittest.TestCase):
+    """Its figures against the log, and its body."""
+
+    def test_figures_of_the_log_are_in_order(self) -> None:
+        self.assertEqual(dashboard.disagreements(shown(SUMS), VERDICTS), [])
+
+    def test_a_figure_that_is_not_the_logs_is_found(self) -> None:
+        for wrong in (
+            {("Records", None): 4},
+            {("Replayed", None): 1},
+            {("PossibleDuplicates", None): 0},
+            {("Unaccounted", None): 1},
+            {("Replayed", "UNKNOWN"): 2},
+            {("Replayed", "NONE"): 1},
+            {("Archived", "NONE"): 0},
+            {("Returned", None): 1},
+        ):
+            with self.subTest(wrong):
+                self.assertEqual(len(dashboard.disagreements(shown({**SUMS, **wrong}), VERDICTS)), 1)
+
+    def test_a_figure_that_is_missing_is_found(self) -> None:
+        for key in SUMS.keys() - {("Replayed", "NONE")}:
+            rest = {name: value for name, value in SUMS.items() if name != key}
+            with self.subTest(key):
+                self.assertEqual(len(dashboard.disagreements(shown(rest), VERDICTS)), 1)
+
+    def test_a_widget_without_data_is_found(self) -> None:
+        [(graph, value), *_] = shown(SUMS)
+        self.assertEqual(dashboard.empty_widgets([graph], [(graph, value)]), [])
+        self.assertEqual(dashboard.empty_widgets([graph], []), ["the widget 'any' has no data"])
+
+    def test_metrics_may_be_abbreviated(self) -> None:
+        properties = {
+            "title": "T",
+            "stat": "Sum",
+            "metrics": [
+                ["N", "A", "Function", "f", "Category", "x"],
+                ["...", "y", {"stat": "p95", "label": "why"}],
+                [".", "B", ".", "g", ".", "."],
+            ],
+        }
+        graphs = list(dashboard.graphs_of(properties))
+        self.assertEqual(
+            [(graph.metric.name, dict(graph.metric.dimensions), graph.statistic, graph.label) for graph in graphs],
+            [
+                ("A", {"Function": "f", "Category": "x"}, "Sum", None),
+                ("A", {"Function": "f", "Category": "y"}, "p95", "why"),
+                ("B", {"Function": "g", "Category": "y"}, "Sum", None),
+            ],
+        )
+
+
+class Alarms(unittest.TestCase):
+    """The states of alarms."""
+
+    def state(self, value: float | None, **properties: Any) -> str:
+        alarm = {
+            "ComparisonOperator": "GreaterThanThreshold",
+            "Threshold": 5.0,
+            "EvaluationPeriods": 1,
+            "TreatMissingData": "notBreaching",
+            **properties,
+        }
+        return alarms.state(alarm, value)
+
+    def test_the_threshold_decides(self) -> None:
+        self.assertEqual([self.state(5), self.state(6)], ["OK", "ALARM"])
+        at_least = {"ComparisonOperator": "GreaterThanOrEqualToThreshold"}
+        self.assertEqual([self.state(4, **at_least), self.state(5, **at_least)], ["OK", "ALARM"])
+
+    def test_one_period_is_not_several(self) -> None:
+        self.assertEqual(self.state(6, EvaluationPeriods=3), "OK")
+        self.assertEqual(self.state(6, EvaluationPeriods=3, DatapointsToAlarm=1), "ALARM")
+
+    def test_without_data_the_alarm_says_how_to_take_it(self) -> None:
+        self.assertEqual(self.state(None), "OK")
+        self.assertEqual(self.state(None, TreatMissingData="breaching"), "ALARM")
+        self.assertEqual(self.state(None, TreatMissingData="ignore"), "INSUFFICIENT_DATA")
+
+
+class Queries(unittest.TestCase):
+    """Their answers against the scenarios."""
+
+    SENT = tuple(Sent(scenario, scenario.name) for scenario in SCENARIOS if scenario.name == "target stays down")
+    HISTORY = (
+        {"outcome": "deferred", "failure_code": "TARGET_UNAVAILABLE"},
+        {"message": "attempt failed, trying again"},
+        {"outcome": "deferred", "failure_code": "TARGET_UNAVAILABLE"},
+        {"outcome": "archived", "failure_code": "EXHAUSTED"},
+    )
+
+    def test_failures_are_counted_like_the_endings(self) -> None:
+        right = [{"failure_code": "TARGET_UNAVAILABLE", "events": 2}, {"failure_code": "EXHAUSTED", "events": 1}]
+        self.assertEqual(queries.check_failures(Result(tuple(right)), self.SENT), [])
+        for wrong in (right[:1], [*right, {"failure_code": "INTERNAL", "events": 1}], [*right, right[1]]):
+            with self.subTest(wrong):
+                self.assertEqual(len(queries.check_failures(Result(tuple(wrong)), self.SENT)), 1)
+
+    def test_a_history_has_every_receive_in_order(self) -> None:
+        self.assertEqual(queries.check_history(Result(self.HISTORY), self.SENT[0]), [])
+        for wrong in (self.HISTORY[1:], self.HISTORY[::-1], ()):
+            with self.subTest(wrong):
+                self.assertEqual(len(queries.check_history(Result(wrong), self.SENT[0])), 1)
+
+    def test_the_templates_queries_can_be_read(self) -> None:
+        self.assertEqual(set(queries.deployed()), {queries.FAILURES, queries.HISTORY, queries.SLOWEST})
+        self.assertRegex(queries.deployed()[queries.HISTORY]["QueryString"], queries.EVENT_ID)
+
+
+class CloudWatch(unittest.TestCase):
+    """What is read out of the platform's log lines."""
+
+    def test_the_line_at_the_end_of_an_invocation_is_known(self) -> None:
+        line = "REPORT RequestId: 7a-1\tDuration: 12 ms\tBilled Duration: 12 ms\tMemory Size: 256 MB"
+        found = cloudwatch.REPORT.fullmatch(line)
+        self.assertEqual(found.groups() if found else None, ("7a-1", "12"))
+
+
+if __name__ == "__main__":
+    unittest.main()
