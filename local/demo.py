@@ -41,7 +41,10 @@ def main() -> int:
         problems += monitoring.show(local, [*rounds.sent, rounds.waiting], rounds.last, by_hand(rounds), drilled)
         problems += by_arn.show(local)
         problems += figures.show(local)
-        report.heading("The function's log lines, from CloudWatch Logs", note="Without those that hold only metrics.")
+        report.heading(
+            "The function's log lines, from CloudWatch Logs",
+            note="Without those that hold only metrics, and without those of the batches in which much went wrong.",
+        )
         report.log(rounds.last.log_lines)
         return verdict(problems, checked=len(rounds.sent) + len(rounds.replayed) + 1)
 

@@ -59,7 +59,7 @@ def rate_limited(local: stack.Stack) -> Figure:
     postponed = sum(wait > 240 for wait in waits(local, ids))
     return Figure(
         "10 records, target answers 429 with Retry-After: 300",
-        f"answered in {seconds:.2f} s, {len(returned)} returned, {postponed} visibility changes",
+        f"answered in {seconds:.2f} s, {len(returned)} given back, {postponed} visibility changes",
         "10 changes (and under 1 s)",
         len(returned) == 10 and postponed == 10,
     )
@@ -74,7 +74,7 @@ def dead_target(local: stack.Stack) -> Figure:
     attempts = deliveries(local) - before
     return Figure(
         "100 records, dead target",
-        f"{attempts} connection attempts, {len(returned)} returned, {seconds:.2f} s",
+        f"{attempts} connection attempts, {len(returned)} given back, {seconds:.2f} s",
         "fewer than 30 attempts",
         0 < attempts < 30 and len(returned) == 100,
     )
@@ -95,7 +95,7 @@ def little_time(local: stack.Stack) -> Figure:
     )
     return Figure(
         "60 records of 0.7 s each, 3 s left",
-        f"answered in {seconds:.2f} s, {delivered} delivered + {len(returned)} returned = {delivered + len(returned)}",
+        f"answered in {seconds:.2f} s, {delivered} delivered + {len(returned)} given back = {delivered + len(returned)}",
         "before the deadline, 60 in all",
         delivered + len(returned) == 60,
     )

@@ -140,6 +140,7 @@ FUNCTIONS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     "min": lambda values: min(values, key=rank),
     "avg": lambda values: sum(numbers(values)) / len(values),
     "sum": lambda values: sum(numbers(values)),
+    "count_distinct": lambda values: len(set(values)),
 }
 
 

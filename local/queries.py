@@ -82,7 +82,7 @@ def check_failures(result: insights.Result, sent: Sequence[Sent]) -> list[str]:
     expected = Counter(filter(None, endings))
     found: Counter[str] = Counter()
     for row in result.rows:
-        found[row["failure_code"]] += row["events"]
+        found[row["failure_code"]] += row["receives"]
     return [
         f"{FAILURES} counts {found[code]} of {code}, the scenarios have {expected[code]}"
         for code in expected.keys() | found.keys()

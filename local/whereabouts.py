@@ -21,7 +21,7 @@ def show(local: Stack, observation: Observation, sent: Sequence[Sent]) -> list[s
         ("delivered", "accepted by the target", counted[0], ledger["COMPLETED"], "ledger items COMPLETED"),
         (
             "archived",
-            "kept with the reason, not to be replayed as it is",
+            "given up, kept with the reason until a person sends it again",
             counted[1],
             len(observation.archived_bodies),
             "objects in the bucket",

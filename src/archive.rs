@@ -112,11 +112,11 @@ pub struct ArchiveError(#[source] pub Box<dyn StdError + Send + Sync>);
 /// `Ok` means durably stored. Archiving the same event for the same reason again changes nothing;
 /// two different events are never stored over one another.
 pub trait Archive: Send + Sync {
-    /// Keeps one dead letter.
+    /// Keeps one dead letter and answers where, in a form that a person can look it up by.
     ///
     /// # Errors
     /// [`ArchiveError`]: it may have been stored all the same; the message must not be acknowledged.
-    fn put(&self, entry: &Entry<'_>) -> impl Future<Output = Result<(), ArchiveError>> + Send;
+    fn put(&self, entry: &Entry<'_>) -> impl Future<Output = Result<String, ArchiveError>> + Send;
 }
 
 #[cfg(test)]

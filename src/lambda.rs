@@ -57,7 +57,6 @@ pub async fn handle<P: Ports>(
             .inspect_err(|error| tracing::error!(%error, "batch refused"))?;
         let handled = replay.batch(&messages, &invocation(context)).await;
         let duration = started.elapsed();
-        handled.iter().for_each(telemetry::record_handled);
         telemetry::batch_handled(messages.len(), &Counts::of(&handled), duration);
         metrics.record(&BatchFigures {
             at: replay.clock.now(),

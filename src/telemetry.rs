@@ -143,6 +143,7 @@ pub fn record_handled(handled: &Handled) {
                 target = event.map(|event| event.target.as_str()),
                 duration_ms = millis(handled.duration),
                 deferred_ms,
+                archived_as = verdict.archived_as.as_deref(),
                 possible_duplicate = verdict.possible_duplicate,
                 what_to_do = verdict.code().map(|code| code.what_to_do()),
                 reason = verdict.reason.as_deref(),
@@ -155,7 +156,10 @@ pub fn record_handled(handled: &Handled) {
     if unrecorded {
         // Delivered, and nothing but this line says so.
         line!(Level::ERROR);
-    } else if verdict.code().is_some() {
+    } else if verdict
+        .code()
+        .is_some_and(|code| code != FailureCode::OwnEcho)
+    {
         line!(Level::WARN);
     } else {
         line!(Level::INFO);

@@ -77,10 +77,11 @@ class Insights(unittest.TestCase):
             self.answer(
                 "filter ispresent(failure_code)"
                 " | stats count(*) as n, latest(event_id) as last, earliest(event_id) as first,"
-                " max(duration_ms) as most, min(duration_ms) as least, avg(duration_ms) as mean, sum(duration_ms) as s"
+                " max(duration_ms) as most, min(duration_ms) as least, avg(duration_ms) as mean, sum(duration_ms) as s,"
+                " count_distinct(outcome) as kinds"
                 " by failure_code | sort n desc"
             ),
-            [("DOWN", 2, "c", "a", 300, 40, 170.0, 340.0), ("OVER", 1, "a", "a", 9, 9, 9.0, 9.0)],
+            [("DOWN", 2, "c", "a", 300, 40, 170.0, 340.0, 1), ("OVER", 1, "a", "a", 9, 9, 9.0, 9.0, 1)],
         )
 
     def test_stats_groups_by_several_fields_and_without_any(self) -> None:

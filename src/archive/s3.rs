@@ -30,6 +30,10 @@ impl S3Archive {
         }
     }
 
+    fn address(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
     /// Writes an object unless there is one; says whether it was written.
     async fn put_new(&self, key: &str, event: &str, document: &str) -> Result<bool, ArchiveError> {
         let answer = self
@@ -66,16 +70,18 @@ impl S3Archive {
 }
 
 impl Archive for S3Archive {
-    async fn put(&self, entry: &Entry<'_>) -> Result<(), ArchiveError> {
+    /// Answers the object's address, `s3://{bucket}/{key}`.
+    async fn put(&self, entry: &Entry<'_>) -> Result<String, ArchiveError> {
         let key = format!("{}{}", self.prefix, entry.object_key());
         let event = fingerprint(entry);
         let document = entry.document();
         if self.put_new(&key, &event, &document).await? || self.is_of(&key, &event).await? {
-            return Ok(());
+            return Ok(self.address(&key));
         }
         // The same event may fail at two targets in the same millisecond: neither is lost.
         let key = format!("{}-{event}.json", key.trim_end_matches(".json"));
-        self.put_new(&key, &event, &document).await.map(drop)
+        self.put_new(&key, &event, &document).await?;
+        Ok(self.address(&key))
     }
 }
 

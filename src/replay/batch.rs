@@ -187,7 +187,7 @@ impl<P: Ports> Replay<P> {
     }
 }
 
-/// One entry for each message of a group: what the first one's outcome means for those after it.
+/// One entry for each message of a group, said and answered: what the first one's outcome means for those after it.
 fn report(
     messages: &[Message],
     group: &Group<'_>,
@@ -207,10 +207,10 @@ fn report(
         .chain(group.followers.iter().map(|index| (*index, follower())))
         .filter_map(|(index, verdict)| {
             let message = messages.get(index)?;
-            Some((
-                index,
-                Handled::new(message, event.clone(), verdict, duration),
-            ))
+            let handled = Handled::new(message, event.clone(), verdict, duration);
+            // Said at once: an invocation that is killed later takes nothing of it along.
+            telemetry::record_handled(&handled);
+            Some((index, handled))
         })
         .collect()
 }

@@ -60,7 +60,10 @@ impl<P: Ports> Replay<P> {
             return Outcome::Returned { code }.into();
         };
         match archive.put(entry).await {
-            Ok(()) => Outcome::Archived { code }.into(),
+            Ok(address) => Verdict {
+                archived_as: Some(address),
+                ..Outcome::Archived { code }.into()
+            },
             Err(error) => self.archive_failed(entry.message, &error),
         }
     }
@@ -121,12 +124,16 @@ impl<P: Ports> Replay<P> {
     /// Archives before settling, settles before acknowledging.
     async fn close(&self, work: &Work<'_>, lease: &Lease, reason: Reason<'_>) -> Verdict {
         let code = reason.code;
+        let mut archived_as = None;
         if let Some(archive) = &self.archive {
             let entry = self.entry(work, reason, lease.shown_attempt(), lease.first_seen);
-            if let Err(error) = archive.put(&entry).await {
-                self.release(work, lease, FailureCode::ArchiveUnavailable)
-                    .await;
-                return self.archive_failed(work.message, &error);
+            match archive.put(&entry).await {
+                Ok(address) => archived_as = Some(address),
+                Err(error) => {
+                    self.release(work, lease, FailureCode::ArchiveUnavailable)
+                        .await;
+                    return self.archive_failed(work.message, &error);
+                }
             }
         }
         let (settlement, outcome) = if self.archive.is_some() || code == FailureCode::OwnEcho {
@@ -139,7 +146,10 @@ impl<P: Ports> Replay<P> {
             .settle(lease, settlement, self.clock.now())
             .await
         {
-            Ok(()) => outcome.into(),
+            Ok(()) => Verdict {
+                archived_as,
+                ..outcome.into()
+            },
             Err(error) => self.ledger_failed(work.message, &error),
         }
     }

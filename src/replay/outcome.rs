@@ -111,6 +111,8 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Whether an answer of the target was lost: it may have acted on an attempt that failed.
     pub possible_duplicate: bool,
+    /// Where it is kept, if it was archived.
+    pub archived_as: Option<String>,
 }
 
 impl From<Outcome> for Verdict {
@@ -122,6 +124,7 @@ impl From<Outcome> for Verdict {
             disposition: None,
             reason: None,
             possible_duplicate: false,
+            archived_as: None,
         }
     }
 }
@@ -228,6 +231,8 @@ pub struct Counts {
     pub possible_duplicates: usize,
     /// Records that failed for a cause that is ours to repair.
     pub needs_operator: usize,
+    /// Archived records that somebody may miss: all but echoes of our own marks.
+    pub given_up: usize,
 }
 
 impl Counts {
@@ -247,6 +252,8 @@ impl Counts {
             counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
             counts.needs_operator +=
                 usize::from(handled.verdict.disposition == Some(Disposition::Operator));
+            let missed = matches!(handled.verdict.outcome, Outcome::Archived { code } if code != FailureCode::OwnEcho);
+            counts.given_up += usize::from(missed);
         }
         counts
     }

@@ -136,6 +136,7 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
         count("Records", batch.records),
         count("PossibleDuplicates", counts.possible_duplicates),
         count("NeedsOperator", counts.needs_operator),
+        count("GivenUp", counts.given_up),
         count("Unaccounted", batch.records.abs_diff(counts.accounted())),
         count("GenesysCalls", usage.genesys_calls),
         count("GenesysThrottled", usage.genesys_throttled),

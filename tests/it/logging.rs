@@ -197,6 +197,16 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
         .iter()
         .filter(|line| line["message"] == "dead letter handled");
     assert_eq!(handled.count(), records, "of {samples} sample events");
+    let told: BTreeSet<_> = lines
+        .iter()
+        .filter_map(|line| line["archived_as"].as_str().map(str::to_owned))
+        .collect();
+    let there = world.aws.objects(&bucket).await?.into_iter();
+    let there: BTreeSet<_> = there
+        .map(|(key, _)| format!("s3://{bucket}/{key}"))
+        .collect();
+    assert_eq!(told, there, "where the archived are");
+    assert!(!told.is_empty());
     assert!(forbidden.len() > 50, "{forbidden:?}");
     for text in forbidden {
         for line in &lines {

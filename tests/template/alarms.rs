@@ -12,7 +12,7 @@ const KIND: &str = "AWS::CloudWatch::Alarm";
 
 /// What somebody is told of, and the metric by which it is noticed.
 const WATCHED: [(&str, &str); 8] = [
-    ("ArchivedAlarm", "Archived"),
+    ("ArchivedAlarm", "GivenUp"),
     ("FunctionErrorsAlarm", "Errors"),
     ("GenesysThrottledAlarm", "GenesysThrottled"),
     ("OldestMessageAlarm", "ApproximateAgeOfOldestMessage"),

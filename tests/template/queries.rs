@@ -22,13 +22,14 @@ const OF_EVERY_LINE: [&str; 7] = [
 ];
 
 /// The words of the language that the queries keep to.
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 18] = [
     "and",
     "as",
     "asc",
     "avg",
     "by",
     "count",
+    "count_distinct",
     "desc",
     "fields",
     "filter",
