@@ -5,7 +5,8 @@ docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html. Known her
 
 fields a, b.c, @timestamp, @message
 filter CONDITION [and CONDITION ...]    a = "text", a != "text", a like "text", a = 3, !=, <, <=, >, >=, ispresent(a)
-stats FUNCTION as name, ... [by a, b]   count(*), count_distinct(a), latest(a), earliest(a), max(a), min(a), avg(a), sum(a), pct(a, 95)
+stats FUNCTION as name, ... [by a, b]   count(*), count_distinct(a), latest(a), earliest(a), max(a), min(a), avg(a),
+                                        sum(a), pct(a, 95)
 sort a asc|desc
 limit 20
 

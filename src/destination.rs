@@ -25,9 +25,10 @@ pub enum ReplayTarget {
 }
 
 impl ReplayTarget {
-    /// Where an event goes whose dead letter came from `queue_arn` and names `target_arn`.
+    /// Where an event goes whose dead letter names `target_arn`. `own` are the ARNs of the queue it
+    /// came from and of this function: sent there it would come again for ever.
     #[must_use]
-    pub fn destination(&self, target_arn: Option<&str>, queue_arn: Option<&str>) -> Destination {
+    pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
         let destination = match (self, target_arn) {
             (Self::Fixed(destination), _) => destination.clone(),
             (Self::Original(allowed), Some(arn)) if !arn.is_empty() && arn.len() <= LONGEST => {
@@ -39,8 +40,13 @@ impl ReplayTarget {
             }
             (Self::Original(_), _) => Destination::Missing,
         };
-        // Sent back to where it came from, it would come again for ever.
-        if Some(destination.key_part()) == queue_arn {
+        let part = destination.key_part();
+        // A function's versions and aliases follow after a colon.
+        let is_of = |own: &&str| {
+            part.strip_prefix(*own)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        if own.iter().any(is_of) {
             return Destination::NotAllowed(destination.key_part().to_owned());
         }
         destination
@@ -226,10 +232,10 @@ mod tests {
     #[test]
     fn a_dead_letter_without_a_usable_target_names_none() {
         let target = ReplayTarget::Original(AllowedTargets::Any);
-        assert_eq!(target.destination(None, None), Destination::Missing);
-        assert_eq!(target.destination(Some(""), None), Destination::Missing);
+        assert_eq!(target.destination(None, &[]), Destination::Missing);
+        assert_eq!(target.destination(Some(""), &[]), Destination::Missing);
         let long = format!("{LAMBDA}{}", "x".repeat(LONGEST));
-        assert_eq!(target.destination(Some(&long), None), Destination::Missing);
+        assert_eq!(target.destination(Some(&long), &[]), Destination::Missing);
     }
 
     #[test]
@@ -240,25 +246,38 @@ mod tests {
         let refused = Destination::NotAllowed(LAMBDA.to_owned());
         let pattern = "arn:aws:lambda:*:*:function:crm-*";
         assert!(matches!(
-            only(&[pattern]).destination(Some(LAMBDA), None),
+            only(&[pattern]).destination(Some(LAMBDA), &[]),
             Destination::Lambda(_)
         ));
         assert_eq!(
-            only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), None),
+            only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), &[]),
             refused
         );
-        assert_eq!(only(&[]).destination(Some(LAMBDA), None), refused);
+        assert_eq!(only(&[]).destination(Some(LAMBDA), &[]), refused);
         let queue = "arn:aws:sqs:eu-west-1:271828182845:dead-letters";
         for target in [
             ReplayTarget::Original(AllowedTargets::Any),
             ReplayTarget::Fixed(Destination::of_arn(queue)),
         ] {
-            let own = target.destination(Some(queue), Some(queue));
+            let own = target.destination(Some(queue), &[queue]);
             assert_eq!(
                 own,
                 Destination::NotAllowed(queue.to_owned()),
                 "its own queue"
             );
         }
+        let any = ReplayTarget::Original(AllowedTargets::Any);
+        for qualifier in ["", ":live", ":$LATEST", ":7"] {
+            let itself = format!("{LAMBDA}{qualifier}");
+            assert_eq!(
+                any.destination(Some(&itself), &[queue, LAMBDA]),
+                Destination::NotAllowed(itself.clone()),
+            );
+        }
+        let other = format!("{LAMBDA}-2");
+        assert!(matches!(
+            any.destination(Some(&other), &[LAMBDA]),
+            Destination::Lambda(_)
+        ));
     }
 }

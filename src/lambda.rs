@@ -81,9 +81,15 @@ fn trace_id(header: &str) -> &str {
     root.unwrap_or(header)
 }
 
+/// A function's ARN without version or alias.
+fn unqualified(arn: &str) -> String {
+    arn.split(':').take(7).collect::<Vec<_>>().join(":")
+}
+
 fn invocation(context: &Context) -> Invocation {
     Invocation {
         request_id: context.request_id.clone(),
+        function_arn: unqualified(&context.invoked_function_arn),
         deadline: Timestamp::from_millis(context.deadline),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Meter {
     genesys_calls: AtomicU64,
     genesys_throttled: AtomicU64,
+    genesys_held_back: AtomicU64,
     token_fetches: AtomicU64,
     tokens_throttled: AtomicU64,
     breakers_opened: AtomicU64,
@@ -20,6 +21,8 @@ pub struct Usage {
     pub genesys_calls: u64,
     /// Those of them that a rate limit refused.
     pub genesys_throttled: u64,
+    /// Requests that were not sent, to stay within the rate limit.
+    pub genesys_held_back: u64,
     /// Requests for a token.
     pub token_fetches: u64,
     /// Those of them that the token endpoint's rate limit refused.
@@ -37,6 +40,11 @@ impl Meter {
     /// A rate limit refused a request of the API.
     pub fn genesys_throttled(&self) {
         count(&self.genesys_throttled);
+    }
+
+    /// A request of the API is not sent, to stay within the rate limit.
+    pub fn genesys_held_back(&self) {
+        count(&self.genesys_held_back);
     }
 
     /// A request for a token is sent.
@@ -63,6 +71,7 @@ impl Meter {
         Usage {
             genesys_calls: take(&self.genesys_calls),
             genesys_throttled: take(&self.genesys_throttled),
+            genesys_held_back: take(&self.genesys_held_back),
             token_fetches: take(&self.token_fetches),
             tokens_throttled: take(&self.tokens_throttled),
             breakers_opened: take(&self.breakers_opened),

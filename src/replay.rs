@@ -94,6 +94,8 @@ pub struct Replay<P: Ports> {
 pub struct Invocation {
     /// Lambda's id of it; unique.
     pub request_id: String,
+    /// The function's own ARN without version or alias; empty where it is not known.
+    pub function_arn: String,
     /// When Lambda ends it.
     pub deadline: Timestamp,
 }

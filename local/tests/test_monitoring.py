@@ -140,9 +140,9 @@ class Queries(unittest.TestCase):
     )
 
     def test_failures_are_counted_like_the_endings(self) -> None:
-        right = [{"failure_code": "TARGET_UNAVAILABLE", "events": 2}, {"failure_code": "EXHAUSTED", "events": 1}]
+        right = [{"failure_code": "TARGET_UNAVAILABLE", "receives": 2}, {"failure_code": "EXHAUSTED", "receives": 1}]
         self.assertEqual(queries.check_failures(Result(tuple(right)), self.SENT), [])
-        for wrong in (right[:1], [*right, {"failure_code": "INTERNAL", "events": 1}], [*right, right[1]]):
+        for wrong in (right[:1], [*right, {"failure_code": "INTERNAL", "receives": 1}], [*right, right[1]]):
             with self.subTest(wrong):
                 self.assertEqual(len(queries.check_failures(Result(tuple(wrong)), self.SENT)), 1)
 

@@ -260,7 +260,7 @@ fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
         "arn:aws:lambda:*:*:function:crm-*, arn:aws:sqs:*:*:crm",
     )])?;
     let allowed = |arn: &str| {
-        let destination = settings.target.destination(Some(arn), None);
+        let destination = settings.target.destination(Some(arn), &[]);
         !matches!(destination, Destination::NotAllowed(_))
     };
     assert!(allowed(

@@ -79,7 +79,10 @@ impl GenesysClient {
 
     async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
         let turn = self.pace.turn(self.clock.now(), self.patience);
-        let wait = turn.map_err(|after| GenesysError::HeldBack { call, after })?;
+        let wait = turn.map_err(|after| {
+            self.meter.genesys_held_back();
+            GenesysError::HeldBack { call, after }
+        })?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }

@@ -39,13 +39,17 @@ impl<P: Ports> Replay<P> {
             .iter()
             .map(|message| catch_unwind(AssertUnwindSafe(|| open(message))).ok())
             .collect();
-        let mut handled: Vec<(usize, Handled)> =
-            stream::iter(lanes(messages, &opened, &self.destination))
-                .map(|lane| self.lane(messages, lane, frame))
-                .buffer_unordered(self.max_concurrency.max(1))
-                .flat_map(stream::iter)
-                .collect()
-                .await;
+        let mut handled: Vec<(usize, Handled)> = stream::iter(lanes(
+            messages,
+            &opened,
+            &self.destination,
+            &invocation.function_arn,
+        ))
+        .map(|lane| self.lane(messages, lane, frame))
+        .buffer_unordered(self.max_concurrency.max(1))
+        .flat_map(stream::iter)
+        .collect()
+        .await;
         handled.sort_unstable_by_key(|(index, _)| *index);
         self.postpone(messages, &handled, frame).await;
         handled.into_iter().map(|(_, handled)| handled).collect()
@@ -90,7 +94,8 @@ impl<P: Ports> Replay<P> {
         let verdict = match (&group.task, message) {
             (Task::Replay(work), _) => {
                 let record = self.record(work, frame);
-                self.guarded(work.message, frame, Some(work), record).await
+                let verdict = self.guarded(work.message, frame, Some(work), record).await;
+                verdict.unmarked(work.take_missed())
             }
             (Task::Keep(why), Some(message)) => {
                 let kept = self.keep(message, *why);

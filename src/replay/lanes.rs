@@ -50,6 +50,7 @@ pub(super) fn lanes<'b>(
     messages: &'b [Message],
     opened: &'b [Option<Opened<'b>>],
     target: &ReplayTarget,
+    function_arn: &str,
 ) -> Vec<Lane<'b>> {
     let mut lanes: Vec<Lane<'b>> = Vec::new();
     let mut by_event: HashMap<EventKey, usize> = HashMap::new();
@@ -60,7 +61,12 @@ pub(super) fn lanes<'b>(
             Some(Opened::NotAnEvent(why)) => Task::Keep(*why),
             Some(Opened::DeadLetter(letter)) => {
                 let target_arn = letter.failure.target_arn.as_deref();
-                let destination = target.destination(target_arn, message.queue_arn.as_deref());
+                let queue = message.queue_arn.as_deref().into_iter();
+                let own: Vec<_> = queue
+                    .chain([function_arn])
+                    .filter(|arn| !arn.is_empty())
+                    .collect();
+                let destination = target.destination(target_arn, &own);
                 let key = EventKey::new(letter.event_id.as_ref(), &message.id, &destination);
                 Task::Replay(Box::new(Work::new(message, letter, destination, key)))
             }

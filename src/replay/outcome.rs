@@ -8,6 +8,8 @@ use crate::destination::Destination;
 use crate::failure::{Disposition, FailureCode};
 use crate::message::{Message, MessageId};
 
+use super::retry_state::Missed;
+
 /// What became of a record; exactly one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -49,6 +51,12 @@ impl Outcome {
             Self::Replayed | Self::Duplicate | Self::Archived { .. } => false,
             Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => true,
         }
+    }
+
+    /// Whether anything was done about it.
+    #[must_use]
+    pub const fn was_begun(self) -> bool {
+        !matches!(self, Self::NotAttempted { .. })
     }
 
     /// The name used in log lines.
@@ -135,6 +143,25 @@ impl Verdict {
     pub fn because(mut self, reason: &(impl ToString + ?Sized)) -> Self {
         self.reason = self.reason.or_else(|| Some(reason.to_string()));
         self
+    }
+
+    /// Whether a person has to repair something of ours: no event is at fault, so others fail too.
+    /// An archive that refuses to be written is nearly always a matter of permissions.
+    fn needs_operator(&self) -> bool {
+        self.disposition == Some(Disposition::Operator)
+            || self.code() == Some(FailureCode::ArchiveUnavailable)
+    }
+
+    /// Adds that the interaction of an event that was replayed does not show it.
+    pub(super) fn unmarked(self, missed: Option<Missed>) -> Self {
+        match missed {
+            Some(missed) if self.outcome == Outcome::Replayed && self.shortfall.is_none() => Self {
+                shortfall: Some(FailureCode::RetryStateNotWritten),
+                disposition: Some(missed.disposition),
+                ..self.because(&missed.reason)
+            },
+            Some(_) | None => self,
+        }
     }
 
     /// The code to log: why it is not replayed, or what is missing although it is.
@@ -250,8 +277,7 @@ impl Counts {
                 Outcome::NotAttempted { .. } => &mut counts.not_attempted,
             } += 1;
             counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
-            counts.needs_operator +=
-                usize::from(handled.verdict.disposition == Some(Disposition::Operator));
+            counts.needs_operator += usize::from(handled.verdict.needs_operator());
             let missed = matches!(handled.verdict.outcome, Outcome::Archived { code } if code != FailureCode::OwnEcho);
             counts.given_up += usize::from(missed);
         }

@@ -189,12 +189,17 @@ impl<P: Ports> Replay<P> {
         mark: RetryMark,
     ) -> Result<(), AttemptFailure> {
         let watch = self.watch(&self.breakers.genesys);
+        let miss = |missed| work.miss(missed);
         if matches!(marker, Marker::NotLookedFor) {
             let interaction = work.letter.interaction.as_ref();
-            *marker = Marker::Found(self.retry_state.find(interaction, &watch).await?);
+            *marker = Marker::Found(self.retry_state.find(interaction, &watch, miss).await?);
+        }
+        if marker.interaction().is_some() {
+            // A later mark says all that the missed one would have.
+            work.take_missed();
         }
         self.retry_state
-            .mark(marker.interaction(), mark, &watch)
+            .mark(marker.interaction(), mark, &watch, miss)
             .await?;
         Ok(())
     }

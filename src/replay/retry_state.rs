@@ -1,6 +1,7 @@
 //! Marking interactions as the setting `RETRY_STATE` wants it.
 
 use crate::dead_letter::InteractionRef;
+use crate::failure::Disposition;
 use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark};
 
 use super::breaker::Watch;
@@ -13,6 +14,13 @@ pub enum RetryState<G> {
     BestEffort(G),
     /// Genesys Cloud is not called.
     Off,
+}
+
+/// A mark that was passed over, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Missed {
+    pub(super) disposition: Disposition,
+    pub(super) reason: String,
 }
 
 impl<G> RetryState<G> {
@@ -31,7 +39,8 @@ impl<G: Genesys> RetryState<G> {
         matches!((self, interaction), (Self::Required(_), Some(_)))
     }
 
-    /// Finds where the marks of an event go; `Ok(None)` when there will be none.
+    /// Finds where the marks of an event go; `Ok(None)` when there will be none. `miss` is told why
+    /// there will be none although there should be.
     ///
     /// # Errors
     /// The interaction cannot be read although its mark is required.
@@ -39,21 +48,25 @@ impl<G: Genesys> RetryState<G> {
         &self,
         interaction: Option<&InteractionRef>,
         watch: &Watch<'_>,
+        miss: impl FnOnce(Missed),
     ) -> Result<Option<Interaction>, GenesysError> {
         match (self, interaction) {
             (Self::Off, _) | (_, None) => Ok(None),
             (Self::Required(genesys), Some(interaction)) => {
                 note(watch, genesys.fetch(interaction).await).map(Some)
             }
-            (Self::BestEffort(_), Some(_)) if watch.is_open() => Ok(None),
+            (Self::BestEffort(_), Some(_)) if watch.is_open() => {
+                miss(left_alone());
+                Ok(None)
+            }
             (Self::BestEffort(genesys), Some(interaction)) => {
                 let found = note(watch, genesys.fetch(interaction).await);
-                Ok(found.inspect_err(passed_over).ok())
+                Ok(found.map_err(|error| miss(passed_over(&error))).ok())
             }
         }
     }
 
-    /// Marks what [`find`](Self::find) found.
+    /// Marks what [`find`](Self::find) found. `miss` is told why it was not although it should be.
     ///
     /// # Errors
     /// The mark is not written although it is required.
@@ -62,17 +75,21 @@ impl<G: Genesys> RetryState<G> {
         found: Option<&Interaction>,
         mark: RetryMark,
         watch: &Watch<'_>,
+        miss: impl FnOnce(Missed),
     ) -> Result<(), GenesysError> {
         match (self, found) {
             (Self::Off, _) | (_, None) => Ok(()),
             (Self::Required(genesys), Some(interaction)) => {
                 note(watch, genesys.mark(interaction, mark).await)
             }
-            (Self::BestEffort(_), Some(_)) if watch.is_open() => Ok(()),
+            (Self::BestEffort(_), Some(_)) if watch.is_open() => {
+                miss(left_alone());
+                Ok(())
+            }
             (Self::BestEffort(genesys), Some(interaction)) => {
                 let marked = note(watch, genesys.mark(interaction, mark).await);
                 if let Err(error) = marked {
-                    passed_over(&error);
+                    miss(passed_over(&error));
                 }
                 Ok(())
             }
@@ -88,11 +105,16 @@ fn note<T>(watch: &Watch<'_>, answer: Result<T, GenesysError>) -> Result<T, Gene
     }
 }
 
-fn passed_over(error: &GenesysError) {
-    tracing::warn!(
-        failure_code = error.failure_code().as_str(),
-        disposition = error.disposition().as_str(),
-        %error,
-        "interaction not marked, replaying all the same"
-    );
+fn passed_over(error: &GenesysError) -> Missed {
+    Missed {
+        disposition: error.disposition(),
+        reason: error.to_string(),
+    }
+}
+
+fn left_alone() -> Missed {
+    Missed {
+        disposition: Disposition::Transient { after: None },
+        reason: "Genesys Cloud keeps failing and is left alone".to_owned(),
+    }
 }

@@ -10,6 +10,7 @@ use crate::ledger::{EventKey, Lease};
 use crate::message::Message;
 
 use super::TimeBox;
+use super::retry_state::Missed;
 
 /// One record that turned out to be a dead letter.
 pub(super) struct Work<'b> {
@@ -21,6 +22,8 @@ pub(super) struct Work<'b> {
     pub(super) key: EventKey,
     /// Looked at when the record is cut off.
     progress: Mutex<Progress>,
+    /// Why the interaction does not show how the event stands, if that was passed over.
+    missed: Mutex<Option<Missed>>,
 }
 
 /// How far a record has come, as far as being cut off is concerned.
@@ -51,12 +54,23 @@ impl<'b> Work<'b> {
             destination,
             key,
             progress: Mutex::new(Progress::Begun),
+            missed: Mutex::default(),
         }
     }
 
     /// The event's own id, if it has one.
     pub(super) fn event_id(&self) -> Option<&str> {
         self.letter.event_id.as_ref().map(EventId::as_str)
+    }
+
+    pub(super) fn miss(&self, missed: Missed) {
+        let mut current = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(missed);
+    }
+
+    pub(super) fn take_missed(&self) -> Option<Missed> {
+        let mut current = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+        current.take()
     }
 
     pub(super) fn set(&self, progress: Progress) -> Progress {

@@ -82,7 +82,12 @@ impl Metrics {
 }
 
 fn documents(batch: &BatchFigures<'_>, level: LogLevel) -> Vec<Value> {
-    let latencies: Vec<u64> = batch.handled.iter().map(|it| millis(it.duration)).collect();
+    // What was not attempted took no time, and would hide what the others took.
+    let attempted = batch
+        .handled
+        .iter()
+        .filter(|it| it.verdict.outcome.was_begun());
+    let latencies: Vec<u64> = attempted.map(|it| millis(it.duration)).collect();
     let mut latencies = latencies.chunks(MOST_VALUES);
     let document = |message, dimensions, metrics| {
         let document = Document {
@@ -140,6 +145,7 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
         count("Unaccounted", batch.records.abs_diff(counts.accounted())),
         count("GenesysCalls", usage.genesys_calls),
         count("GenesysThrottled", usage.genesys_throttled),
+        count("GenesysHeldBack", usage.genesys_held_back),
         count("TokenFetches", usage.token_fetches),
         count("TokensThrottled", usage.tokens_throttled),
         count("BreakersOpened", usage.breakers_opened),

@@ -22,6 +22,7 @@ async fn handle(
         messages.push(Message::new(id, text("body")));
     }
     let invocation = Invocation {
+        function_arn: String::new(),
         request_id: "request".to_owned(),
         deadline: SystemClock.now().plus(Duration::from_secs(30)),
     };
@@ -120,7 +121,7 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
     let world = World::start().await?;
     let function = world.function()?;
     let message_id = MessageId::new("elsewhere").ok_or("id")?;
-    let destination = function.destination.destination(None, None);
+    let destination = function.destination.destination(None, &[]);
     let event_id = genesys_replay::dead_letter::EventId::new("e-1");
     let key = EventKey::new(event_id.as_ref(), &message_id, &destination);
     let now = SystemClock.now();
@@ -176,5 +177,42 @@ async fn a_batch_slows_down_before_genesys_refuses() -> TestResult {
         "the limit does not allow more: {counts:?}"
     );
     assert_eq!(counts.accounted(), 30);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_mark_that_was_passed_over_is_told_and_counted() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("RETRY_STATE", "best-effort");
+    for (fault, needs_operator) in [
+        (Fault::on("POST", "/oauth/token").status(400), 1),
+        (Fault::on("GET", "/conversations/").status(404), 0),
+        (
+            Fault::on("PATCH", "/conversations/")
+                .body_contains("replay_successful")
+                .status(403),
+            1,
+        ),
+    ] {
+        world.genesys.clear_faults();
+        world.genesys.fault(fault);
+        let id = format!("e-{}", world.deliveries());
+        let handled = handle(&world, &[event(&id, "c-1")]).await?;
+        let verdict = &handled.first().ok_or("no outcome")?.verdict;
+        assert_eq!(verdict.outcome, Outcome::Replayed);
+        assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
+        assert!(verdict.reason.is_some(), "{verdict:?}");
+        assert_eq!(Counts::of(&handled).needs_operator, needs_operator);
+    }
+    // What is missed on the way is no matter once the last mark is written.
+    world.genesys.clear_faults();
+    world.genesys.fault(
+        Fault::on("PATCH", "/conversations/")
+            .body_contains("retrying")
+            .status(500),
+    );
+    let handled = handle(&world, &[event("e-last", "c-1")]).await?;
+    let verdict = &handled.first().ok_or("no outcome")?.verdict;
+    assert_eq!((verdict.outcome, verdict.code()), (Outcome::Replayed, None));
     Ok(())
 }

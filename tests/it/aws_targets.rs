@@ -249,7 +249,7 @@ async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
     settings.insert("REPLAY_TARGET".to_owned(), LAMBDA.to_owned());
     let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
     let function = app::build(settings, &aws_at(&server.url()))?;
-    let destination = function.destination.destination(None, None);
+    let destination = function.destination.destination(None, &[]);
     let message_id = genesys_replay::message::MessageId::new("m-1").ok_or("id")?;
     let key = genesys_replay::ledger::EventKey::new(None, &message_id, &destination);
     let refused = genesys_replay::target::Target::deliver(

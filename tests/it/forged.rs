@@ -1,13 +1,13 @@
 //! Dead letters that somebody made up: what they name is data, never an order.
 
-use genesys_stand_in::StandIn;
+use std::collections::BTreeSet;
 
-use crate::support::{Record, TestResult, World};
+use crate::support::{Function, Record, TestResult, World, event};
 
 const ALLOWED: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync,\
     arn:aws:sqs:eu-central-1:271828182845:crm-*";
 
-/// A world in which every AWS call that is no part of the function's own work would be seen.
+/// A world whose events go where they failed, if that is allowed.
 async fn world() -> Result<World, Box<dyn std::error::Error>> {
     let mut world = World::start().await?;
     world.set("REPLAY_TARGET", "original");
@@ -67,7 +67,7 @@ async fn a_target_outside_the_list_is_never_called() -> TestResult {
 
 #[tokio::test]
 async fn a_payload_cannot_choose_the_target_or_reach_another_path_of_the_api() -> TestResult {
-    let world = World::around(StandIn::builder()).await?;
+    let world = World::start().await?;
     let paths = [
         "../../users/me",
         "c-1/participants/x",
@@ -75,25 +75,57 @@ async fn a_payload_cannot_choose_the_target_or_reach_another_path_of_the_api() -
         "c-1#x",
         "%2e%2e%2fusers",
     ];
-    let records: Vec<_> = paths
-        .iter()
-        .enumerate()
-        .map(|(number, conversation)| {
-            let (message, event) = (format!("m-{number}"), format!("e-{number}"));
-            Record::dead_letter(&message, &event, conversation)
-                .with("REPLAY_TARGET", "https://attacker.example")
+    let body = |number: usize, conversation: &str| {
+        serde_json::json!({
+            "id": format!("e-{number}"),
+            "detail-type": "v2.detail.events.conversation.{id}.customer.end",
+            "source": "aws.partner/genesys.com/cloud/org/bus",
+            "TARGET_ARN": "https://attacker.example",
+            "detail": {
+                "topicName": "v2.detail.events.conversation.x.customer.end",
+                "eventBody": { "conversationId": conversation, "target": "https://attacker.example" },
+            },
         })
+    };
+    let record = |number: usize, conversation: &str| {
+        let body = body(number, conversation).to_string();
+        Record::new(&format!("m-{number}"), &body).with("REPLAY_TARGET", "https://attacker.example")
+    };
+    let forged = paths.iter().enumerate();
+    let forged: Vec<_> = forged.map(|(number, id)| record(number, id)).collect();
+    assert!(world.deliver(&forged).await?.is_empty());
+    // What is no id is looked up nowhere; the event itself goes where the setting says.
+    let paths_called: BTreeSet<_> = world
+        .genesys
+        .calls()
+        .into_iter()
+        .map(|call| call.path)
         .collect();
-    world.deliver(&records).await?;
-    for call in world.genesys.calls() {
-        let path = call.path.as_str();
-        let below = path.strip_prefix("/api/v2/conversations/");
-        let one_conversation = below.is_some_and(|rest| {
-            let parts: Vec<_> = rest.split('/').collect();
-            matches!(parts.as_slice(), [_] | [_, "participants", _, "attributes"])
-        });
-        let expected = path == "/oauth/token" || path == "/targets/crm" || one_conversation;
-        assert!(expected, "{} {path}", call.method);
+    assert_eq!(paths_called, BTreeSet::from(["/targets/crm".to_owned()]));
+    assert_eq!(world.deliveries(), paths.len());
+
+    let harmless = record(9, "c-1:2_3.4");
+    assert!(world.deliver(&[harmless]).await?.is_empty());
+    assert_eq!(world.deliveries(), paths.len() + 1);
+    let called = world.genesys.calls_to("GET", "/api/v2/conversations/c-1");
+    assert_eq!(called.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_function_does_not_invoke_itself() -> TestResult {
+    let mut world = world().await?;
+    world.set("ALLOWED_TARGETS", "*");
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let itself = "arn:aws:lambda:eu-central-1:271828182845:function:replay";
+    for (number, qualifier) in ["", ":live", ":$LATEST"].iter().enumerate() {
+        let target = format!("{itself}{qualifier}");
+        let (message, name) = (format!("m-{number}"), format!("e-{number}"));
+        let record = Record::dead_letter(&message, &name, "c-1").with("TARGET_ARN", &target);
+        function.invoke(event(&[record])).await?;
+        let key = format!("{name}|{target}");
+        let code = world.aws.attribute(&key, "FailureCode").await?;
+        assert_eq!(code.as_deref(), Some("TARGET_NOT_ALLOWED"), "{target}");
     }
     Ok(())
 }

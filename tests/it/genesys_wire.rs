@@ -140,7 +140,7 @@ async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> Test
         genesys_throttled: 1,
         token_fetches: 1,
         tokens_throttled: 1,
-        breakers_opened: 0,
+        ..Usage::default()
     };
     assert_eq!(meter.take(), expected);
 

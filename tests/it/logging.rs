@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use genesys_replay::failure::FailureCode;
+use genesys_stand_in::Fault;
 use serde_json::{Value, json};
 
 use crate::support::{Function, Invocation, Record, TestResult, World, event};
@@ -288,13 +289,56 @@ async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
 }
 
 #[tokio::test]
-async fn metrics_and_errors_are_printed_at_every_level() -> TestResult {
-    for level in ["WARN", "ERROR", "FATAL"] {
+async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestResult {
+    const CONFIDENTIAL: &str = "tel:+4915112345";
+    let quoting = format!(r#"{{"message":"{CONFIDENTIAL}","error_description":"{CONFIDENTIAL}"}}"#);
+    for (method, path, status) in [
+        ("POST", "/targets/", 500),
+        ("POST", "/targets/", 403),
+        ("POST", "/targets/", 422),
+        ("POST", "/oauth/token", 400),
+        ("GET", "/api/v2/", 200),
+        ("GET", "/api/v2/", 400),
+        ("GET", "/api/v2/", 403),
+        ("PATCH", "/api/v2/", 429),
+        ("PATCH", "/api/v2/", 500),
+    ] {
+        let mut world = World::start().await?;
+        world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+        let fault = Fault::on(method, path).status(status).body(&quoting);
+        world.genesys.fault(fault);
+        let mut function = Function::start(world.settings(), &world.aws).await?;
+        let record = Record::dead_letter("m-1", "e-1", "c-1");
+        let record = record.with("ERROR_MESSAGE", &format!("400 with payload: {quoting}"));
+        function.invoke(event(&[record])).await?;
+        let printed = function.end().await?;
+        assert!(printed.stdout.contains("dead letter handled"));
+        assert!(
+            !printed.stdout.contains(CONFIDENTIAL) && !printed.stderr.contains(CONFIDENTIAL),
+            "{method} {path} {status}: {}",
+            printed.stdout
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics_and_errors_are_printed_whatever_is_left_out() -> TestResult {
+    for level in ["WARN", "ERROR"] {
         let mut world = World::start().await?;
         world.set("AWS_LAMBDA_LOG_LEVEL", level);
         let mut function = Function::start(world.settings(), &world.aws).await?;
         function.invoke(event(&[])).await?;
+        let mut nameless = Record::dead_letter("x", "e-1", "c-1");
+        nameless.0["messageId"] = json!(null);
+        function.invoke(event(&[nameless])).await?;
         let lines = function.end().await?.lines()?;
+        let refused: Vec<_> = lines
+            .iter()
+            .filter(|line| line["message"] == "batch refused")
+            .map(|line| (&line["level"], &line["request_id"]))
+            .collect();
+        assert_eq!(refused, [(&json!("ERROR"), &json!("request-1"))]);
         let metrics: Vec<_> = lines
             .iter()
             .filter(|line| line.get("_aws").is_some())

@@ -67,6 +67,24 @@ async fn a_rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
 }
 
 #[tokio::test]
+async fn those_who_wait_share_the_rotated_secret_too() -> TestResult {
+    let (world, secrets) = world("rotated-for-all", Some(WRONG)).await?;
+    let function = world.function()?;
+    app::prepare(&function).await;
+    put(&secrets, "rotated-for-all", RIGHT).await?;
+    let records: Vec<_> = (0..10)
+        .map(|number| {
+            let (message, name) = (format!("m-{number}"), format!("e-{number}"));
+            Record::dead_letter(&message, &name, "c-1")
+        })
+        .collect();
+    assert!(invoke(&function, event(&records)).await??.is_empty());
+    assert_eq!(world.deliveries(), 10);
+    assert_eq!(token_requests(&world), 2, "for all of them");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_secret_that_has_not_changed_is_not_tried_twice() -> TestResult {
     let (world, secrets) = world("unchanged", Some(WRONG)).await?;
     let function = world.function()?;

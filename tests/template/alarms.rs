@@ -11,7 +11,7 @@ use crate::document::{Template, parking_queue_name, queue_name};
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
 /// What somebody is told of, and the metric by which it is noticed.
-const WATCHED: [(&str, &str); 8] = [
+const WATCHED: [(&str, &str); 9] = [
     ("ArchivedAlarm", "GivenUp"),
     ("FunctionErrorsAlarm", "Errors"),
     ("GenesysThrottledAlarm", "GenesysThrottled"),
@@ -20,6 +20,7 @@ const WATCHED: [(&str, &str); 8] = [
     ("ParkingQueueAlarm", "ApproximateNumberOfMessagesVisible"),
     ("TokenThrottledAlarm", "TokensThrottled"),
     ("UnaccountedAlarm", "Unaccounted"),
+    ("UpstreamAlarm", "BreakersOpened"),
 ];
 
 impl Template {

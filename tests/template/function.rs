@@ -67,6 +67,11 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
                 listed("KeyArns")
             ]),
             json!(["EncryptsWithKey", ["kms:Decrypt", "kms:GenerateDataKey"], { "Ref": "EncryptionKeyArn" }]),
+            json!([
+                "EncryptsWithKey",
+                ["kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:DescribeKey"],
+                { "Ref": "EncryptionKeyArn" }
+            ]),
         ]
     );
     Ok(())

@@ -212,3 +212,25 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
     }
     Ok(())
 }
+
+#[test]
+fn the_page_on_security_names_every_statement_of_the_role() -> TestResult {
+    let template = Template::read()?;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/SECURITY.md"))?;
+    let rows = |line: &&str| line.starts_with("| ");
+    let named: Vec<_> = page
+        .lines()
+        .filter(rows)
+        .filter_map(|line| line.split(' ').nth(1))
+        .collect();
+    let role = all_statements(&template).into_iter();
+    let of_role = role.filter(|(resource, _)| *resource == "ReplayRole");
+    let sids: Vec<_> = of_role
+        .filter_map(|(_, statement)| statement["Sid"].as_str())
+        .collect();
+    assert!(sids.len() > 5, "{sids:?}");
+    for sid in sids {
+        assert!(named.contains(&sid), "{sid}");
+    }
+    Ok(())
+}

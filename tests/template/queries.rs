@@ -171,3 +171,17 @@ fn failures_are_counted_by_code_with_what_to_do() -> TestResult {
     }
     Ok(())
 }
+
+#[test]
+fn the_page_for_operators_shows_the_queries_as_they_are() -> TestResult {
+    let template = Template::read()?;
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"))?;
+    for query in template.of_type(KIND) {
+        let text = template
+            .property(query, "QueryString")
+            .as_str()
+            .ok_or(query)?;
+        assert!(page.contains(text), "{query}");
+    }
+    Ok(())
+}

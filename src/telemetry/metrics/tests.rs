@@ -49,6 +49,7 @@ fn printed(records: usize, handled: &[Handled], level: LogLevel) -> Vec<Value> {
         usage: Usage {
             genesys_calls: 7,
             genesys_throttled: 2,
+            genesys_held_back: 3,
             token_fetches: 1,
             tokens_throttled: 1,
             breakers_opened: 1,
@@ -104,6 +105,7 @@ fn the_documents_of_a_batch_are_what_cloudwatch_reads() {
             "Unaccounted 1 \"Count\"",
             "GenesysCalls 7 \"Count\"",
             "GenesysThrottled 2 \"Count\"",
+            "GenesysHeldBack 3 \"Count\"",
             "TokenFetches 1 \"Count\"",
             "TokensThrottled 1 \"Count\"",
             "BreakersOpened 1 \"Count\"",

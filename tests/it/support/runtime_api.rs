@@ -21,6 +21,9 @@ use tokio::task::JoinHandle;
 
 use super::{LocalAws, TestResult};
 
+/// By which it is invoked, with an alias.
+const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:271828182845:function:replay:live";
+
 /// The function's program, running.
 pub(crate) struct Function {
     child: Child,
@@ -184,6 +187,7 @@ async fn answer(
                 "Lambda-Runtime-Trace-Id",
                 "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
             )
+            .header("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN)
             .header(
                 "Lambda-Runtime-Deadline-Ms",
                 deadline.as_millis().to_string(),
