@@ -11,7 +11,7 @@ use tokio::sync::RwLock;
 use url::Url;
 
 use super::client::{Answer, send};
-use super::credentials::{CredentialSource, Credentials, SecretError};
+use super::credentials::{CredentialSource, Credentials};
 use super::{Call, GenesysError, Outage};
 use crate::clock::{Clock, Timestamp};
 use crate::meter::Meter;
@@ -149,7 +149,11 @@ impl TokenSource {
     async fn fetch(&self, state: &mut State, number: u64) -> Result<Token, GenesysError> {
         let credentials = match state.credentials.take() {
             Some(credentials) => credentials,
-            None => self.source.read().await.map_err(unknown)?,
+            None => self
+                .source
+                .read()
+                .await
+                .map_err(GenesysError::NoCredentials)?,
         };
         let answer = self.request(&credentials, number).await;
         let rotated = match &answer {
@@ -168,7 +172,7 @@ impl TokenSource {
                 answer
             }
             // The refused ones are forgotten: the next fetch reads the secret first.
-            Err(error) => Err(unknown(error)),
+            Err(error) => Err(GenesysError::NoCredentials(error)),
         }
     }
 
@@ -208,10 +212,6 @@ impl TokenSource {
             renew_at: asked_at.plus(life.saturating_sub(MARGIN).max(life / 2)),
         })
     }
-}
-
-fn unknown(error: SecretError) -> GenesysError {
-    GenesysError::NoCredentials(error)
 }
 
 /// What a token endpoint means by not giving a token.
