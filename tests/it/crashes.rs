@@ -1,0 +1,229 @@
+//! The real program, killed with SIGKILL in the middle of its work, and what the next one makes of
+//! what it left: nothing lost, and nothing delivered again that the ledger knows as delivered.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use fastrand::Rng;
+use serde_json::Value;
+
+use crate::support::{Function, Invocation, Record, TestResult, World, event};
+
+/// Events in a batch.
+const EVENTS: usize = 8;
+
+/// How often the program is killed before it is left alone.
+const KILLS: u32 = 4;
+
+/// What is known of an event between two lives of the program.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Known {
+    /// How often the target accepted it.
+    accepted: usize,
+    /// Whether the ledger says so.
+    recorded: bool,
+    /// The attempts that the ledger counts.
+    attempts: u32,
+}
+
+/// The events of a world, redelivered until they are acknowledged.
+struct Batch<'w> {
+    world: &'w World,
+    receives: u32,
+    open: Vec<usize>,
+}
+
+impl Batch<'_> {
+    fn records(&mut self) -> Vec<Record> {
+        self.receives += 1;
+        let record = |number: &usize| {
+            let (message, name) = (format!("m-{number}"), format!("e-{number}"));
+            Record::dead_letter(&message, &name, &format!("c-{number}")).received(self.receives)
+        };
+        self.open.iter().map(record).collect()
+    }
+
+    /// Takes out what an answer acknowledges.
+    fn acknowledge(&mut self, answer: &Value) {
+        let failures = answer["batchItemFailures"].as_array();
+        let back: Vec<_> = failures
+            .into_iter()
+            .flatten()
+            .filter_map(|failure| failure["itemIdentifier"].as_str())
+            .collect();
+        self.open
+            .retain(|number| back.contains(&format!("m-{number}").as_str()));
+    }
+
+    /// Lets the program work on what is open, and kills it once so many calls have been made; says
+    /// whether that was before it had answered.
+    async fn killed_after(&mut self, calls: usize) -> Result<bool, Box<dyn Error>> {
+        let mut function = Function::start(self.world.settings(), &self.world.aws).await?;
+        function.send(event(&self.records()))?;
+        let until = self.world.genesys.calls().len() + calls;
+        let killed = tokio::select! {
+            answer = function.answer() => {
+                if let Invocation::Response(answer) = answer? {
+                    self.acknowledge(&answer);
+                }
+                false
+            },
+            () = called(self.world, until) => true,
+        };
+        function.end().await?;
+        Ok(killed)
+    }
+
+    /// Lets the program work until it answers.
+    async fn finished(&mut self) -> TestResult {
+        let mut function = Function::start(self.world.settings(), &self.world.aws).await?;
+        let Invocation::Response(answer) = function.invoke(event(&self.records())).await? else {
+            return Err("the batch failed".into());
+        };
+        self.acknowledge(&answer);
+        Ok(())
+    }
+
+    /// What target and ledger know of each event, acknowledged or not.
+    async fn known(&self) -> Result<BTreeMap<usize, Known>, Box<dyn Error>> {
+        let mut known = BTreeMap::new();
+        let calls = self.world.genesys.calls_to("POST", "/targets/");
+        for number in 0..EVENTS {
+            let key = self.world.key(&format!("e-{number}"));
+            let of_it =
+                |call: &&genesys_stand_in::Call| call.headers.get("idempotency-key") == Some(&key);
+            let attribute = |name| self.world.aws.attribute(&key, name);
+            let attempts = attribute("Attempts").await?;
+            let about = Known {
+                accepted: calls.iter().filter(of_it).filter(|call| call.acted).count(),
+                recorded: attribute("Step").await?.as_deref() == Some("REPLAYED"),
+                attempts: attempts.unwrap_or_default().parse().unwrap_or_default(),
+            };
+            known.insert(number, about);
+        }
+        Ok(known)
+    }
+}
+
+/// Waits until the stand-in has seen so many calls.
+async fn called(world: &World, calls: usize) {
+    while world.genesys.calls().len() < calls {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the leases of a dead worker end at once instead of waiting for them.
+async fn end_leases(world: &World) -> TestResult {
+    for number in 0..EVENTS {
+        let key = AttributeValue::S(world.key(&format!("e-{number}")));
+        let past = AttributeValue::N("1".to_owned());
+        let update = world.aws.dynamodb().update_item();
+        let ended = update
+            .table_name(&world.aws.table)
+            .key("EventId", key)
+            .condition_expression("attribute_exists(LeaseUntil)")
+            .update_expression("SET LeaseUntil = :past")
+            .expression_attribute_values(":past", past)
+            .send()
+            .await;
+        // Events that were not claimed yet have no lease.
+        if let Err(error) = ended {
+            let error = error.into_service_error();
+            if !error.is_conditional_check_failed_exception() {
+                return Err(error.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Answers how often it was killed in the middle.
+async fn survives_being_killed(seed: u64) -> Result<u32, Box<dyn Error>> {
+    let mut world = World::start().await?;
+    world.set("MAX_RECEIVES", "100");
+    world.set("MAX_CONCURRENCY", "3");
+    let mut chance = Rng::with_seed(seed);
+    let mut batch = Batch {
+        world: &world,
+        receives: 0,
+        open: (0..EVENTS).collect(),
+    };
+    let mut kills = 0;
+    let mut before = batch.known().await?;
+    for _ in 0..KILLS {
+        if batch.open.is_empty() {
+            break;
+        }
+        // A token, then GET, PATCH, POST, PATCH for each.
+        let calls = chance.usize(0..4 * batch.open.len());
+        kills += u32::from(batch.killed_after(calls).await?);
+        let after = batch.known().await?;
+        compare(seed, &before, &after)?;
+        end_leases(&world).await?;
+        before = after;
+    }
+    batch.finished().await?;
+    let after = batch.known().await?;
+    compare(seed, &before, &after)?;
+    assert!(
+        batch.open.is_empty(),
+        "seed {seed}: {:?} are open",
+        batch.open
+    );
+    for (number, known) in after {
+        let id = format!("e-{number}");
+        assert!(
+            known.accepted >= 1 && known.recorded,
+            "seed {seed}: {id} {known:?}"
+        );
+        assert_eq!(world.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
+        let marks = world
+            .genesys
+            .calls_to("PATCH", &format!("/conversations/c-{number}/"));
+        let last = marks
+            .last()
+            .map(|call| call.body.contains("replay_successful"));
+        assert_eq!(last, Some(true), "seed {seed}: the last mark of {id}");
+    }
+    Ok(kills)
+}
+
+/// What may change from one life of the program to the next.
+fn compare(
+    seed: u64,
+    before: &BTreeMap<usize, Known>,
+    after: &BTreeMap<usize, Known>,
+) -> TestResult {
+    for (number, then) in before {
+        let now = after.get(number).ok_or("an event is gone")?;
+        let story = format!("seed {seed}: e-{number}: {then:?}, then {now:?}");
+        assert!(now.recorded || !then.recorded, "forgotten: {story}");
+        if then.recorded {
+            // Its attempts may go back: a claim for the bookkeeping is counted like any other, and
+            // taken back in the end.
+            assert_eq!(now.accepted, then.accepted, "delivered again: {story}");
+        } else {
+            assert!(
+                now.recorded || now.attempts >= then.attempts,
+                "attempts go back: {story}"
+            );
+            assert!(
+                now.accepted <= then.accepted + 1,
+                "delivered twice at once: {story}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_program_that_is_killed_loses_nothing_and_repeats_only_what_it_cannot_know() -> TestResult
+{
+    let mut kills = 0;
+    for seed in 0..6 {
+        kills += survives_being_killed(seed).await?;
+    }
+    assert!(kills >= 12, "only {kills} kills in the middle of a batch");
+    Ok(())
+}
