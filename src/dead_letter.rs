@@ -72,7 +72,8 @@ impl<'m> DeadLetter<'m> {
     }
 }
 
-/// An event's own id: printable ASCII without spaces, short enough for a key and a header.
+/// An event's own id: printable ASCII without spaces, short enough for a key and a header, and
+/// without the `|` that ends it in a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventId(String);
 
@@ -83,7 +84,9 @@ impl EventId {
         let id = id.into();
         let usable = !id.is_empty()
             && id.len() <= LONGEST_EVENT_ID
-            && id.bytes().all(|byte| byte.is_ascii_graphic());
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'|');
         usable.then_some(Self(id))
     }
 
@@ -201,4 +204,23 @@ fn open_envelope<'m>(envelope: &Envelope<'m>) -> Opened<'m> {
             Body::NotJson => NotAnEvent::NotJson,
             Body::Object(_) | Body::OtherJson => NotAnEvent::UnknownShape,
         }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_could_be_mistaken_for_id_and_target_is_not_used() {
+        assert!(EventId::new("bb8d0e80-4815-484d-b7ce-91a20ff046ec").is_some());
+        for id in [
+            "",
+            "a|arn:aws:sqs:r:a:q",
+            "a b",
+            "é",
+            &"x".repeat(LONGEST_EVENT_ID + 1),
+        ] {
+            assert_eq!(EventId::new(id), None, "{id}");
+        }
+    }
 }

@@ -14,8 +14,10 @@ pub const LONGEST: Duration = Duration::from_secs(12 * 3_600);
 #[must_use]
 pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds).min(LONGEST));
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds ask for a long wait, not for none.
+        let seconds = value.parse().map_or(LONGEST, Duration::from_secs);
+        return Some(seconds.min(LONGEST));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     let now: SystemTime = UNIX_EPOCH + Duration::from_millis(now.as_millis());
@@ -41,6 +43,7 @@ mod tests {
             ("Sat, 25 Jul 2026 17:19:00 GMT", 0),
             ("Sat, 25 Jul 2076 17:19:00 GMT", 43_200),
             ("18446744073709551615", 43_200),
+            ("18446744073709551616", 43_200),
         ] {
             assert_eq!(
                 parse(value, NOW),
@@ -52,7 +55,15 @@ mod tests {
 
     #[test]
     fn ignores_what_is_neither() {
-        for value in ["", "soon", "-5", "1.5", "42 seconds", "Sat, 25 Jul 2026"] {
+        for value in [
+            "",
+            "soon",
+            "-5",
+            "+5",
+            "1.5",
+            "42 seconds",
+            "Sat, 25 Jul 2026",
+        ] {
             assert_eq!(parse(value, NOW), None, "{value}");
         }
     }

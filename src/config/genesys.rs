@@ -76,11 +76,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GenesysSettings {
     } else {
         ApiForm::Conversations
     };
+    let names_the_host = if domain.is_none() && organisation.is_some() {
+        "GENESYS_ORG_ID"
+    } else {
+        "GENESYS_REGION"
+    };
     let mut url = |given: Option<Url>, prefix: &str| {
         given
             .or_else(|| Url::parse(&host(prefix)).ok())
             .unwrap_or_else(|| {
-                reader.problem("GENESYS_REGION", "does not make a host name");
+                reader.problem(names_the_host, "does not make a host name");
                 fallback()
             })
     };

@@ -102,6 +102,18 @@ fn every_mistake_is_reported_at_once_under_its_name() {
 }
 
 #[test]
+fn an_organisation_that_makes_no_host_is_not_blamed_on_the_region() {
+    let problems = problems(read(&[
+        ("GENESYS_ORG_ID", "xn--a"),
+        ("GENESYS_SECRET_ID", "genesys/client"),
+    ]));
+    assert!(!problems.is_empty());
+    for problem in problems {
+        assert!(problem.starts_with("GENESYS_ORG_ID "), "{problem}");
+    }
+}
+
+#[test]
 fn an_empty_value_counts_as_none() {
     let empty: Vec<_> = VARIABLES.iter().map(|name| (*name, " ")).collect();
     assert_eq!(

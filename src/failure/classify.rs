@@ -162,6 +162,7 @@ fn status_in(message: &str) -> Option<u16> {
     let mut words = before_payload(message)
         .split_whitespace()
         .filter(|word| !word.starts_with("arn:"))
+        .map(without_port)
         .flat_map(|word| word.split(|c: char| "()[]{}<>\"'`,;=:".contains(c)))
         .map(|word| word.trim_end_matches(['.', '!', '?']))
         .filter(|word| !word.is_empty())
@@ -206,11 +207,31 @@ const NUMBERED: &[&str] = &[
     "line", "column", "port", "position", "offset", "attempt", "after",
 ];
 
-/// The HTTP error status that a word is.
+/// An address without its port: `10.0.0.7:503` and `https://crm.example:503` name no status.
+///
+/// A bare name before a colon may be a host or, as in `response.status:503`, a member: it stays.
+fn without_port(word: &str) -> &str {
+    let Some((address, _)) = word.rsplit_once(':') else {
+        return word;
+    };
+    let bare = address.trim_start_matches(['(', '[', '<', '"', '\'']);
+    let is_address = match bare.split_once("://") {
+        Some((_, host)) => !host.contains('/'),
+        None => {
+            bare.contains('.')
+                && bare
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'.')
+        }
+    };
+    if is_address { address } else { word }
+}
+
+/// The HTTP error status that a word is. 443 is none: it is the port in `crm.example:443`.
 fn status_word(word: &str) -> Option<u16> {
     let digits = word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
     let status = digits.then(|| word.parse().ok()).flatten()?;
-    (400..=599).contains(&status).then_some(status)
+    ((400..=599).contains(&status) && status != 443).then_some(status)
 }
 
 /// The part of the message that speaks of the failure, not of what was sent or answered.
@@ -311,6 +332,8 @@ mod tests {
             "HTTP/1.1 503 Service",
             "status: 503.",
             "\"status\":503,",
+            "response.status:503",
+            "https://crm.example/events:503",
         ] {
             assert_eq!(
                 category("", message),
@@ -330,6 +353,9 @@ mod tests {
             "item-503",
             "v429",
             "region 200",
+            "host 10.0.0.7:400",
+            "host (10.0.0.7:400)",
+            "https://crm.example:503",
         ] {
             assert_eq!(category("", message), Category::Unknown, "{message}");
         }
@@ -338,6 +364,10 @@ mod tests {
     #[test]
     fn words_decide_when_there_is_no_status() {
         for (message, expected) in [
+            (
+                "connect to crm.example:443: connection refused",
+                Category::EndpointUnreachable,
+            ),
             (
                 "Rate limit of the partner reached",
                 Category::RateLimitExceeded,

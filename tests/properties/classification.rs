@@ -1,0 +1,231 @@
+//! Why the first delivery failed: from what the dead letter says of it, never from the event.
+
+use std::collections::BTreeMap;
+
+use genesys_replay::dead_letter::{Opened, failure_of, open};
+use genesys_replay::failure::{Category, OriginalFailure};
+use proptest::prelude::*;
+use proptest::sample::select;
+use serde_json::{Value, json};
+
+use crate::samples::{Letter, json_text, odd_text};
+
+const CODES: &[(&str, Category)] = &[
+    ("THROTTLING", Category::RateLimitExceeded),
+    ("RESOURCE_LIMIT_EXCEEDED", Category::RateLimitExceeded),
+    ("NO_PERMISSIONS", Category::AuthenticationRejected),
+    ("FAILED_TO_ASSUME_ROLE", Category::AuthenticationRejected),
+    ("CONNECTION_FAILURE", Category::EndpointUnreachable),
+    ("TIMEOUT", Category::EndpointUnreachable),
+    ("INTERNAL_ERROR", Category::EndpointUnreachable),
+    ("TRANSIENT_ASSUME_ROLE", Category::EndpointUnreachable),
+    ("NO_RESOURCE", Category::TargetMissing),
+    ("INVALID_JSON", Category::PayloadMalformed),
+    ("INVALID_PARAMETER", Category::PayloadMalformed),
+];
+
+/// Words that say nothing about a failure.
+const NEUTRAL: &[&str] = &[
+    "the",
+    "delivery",
+    "of",
+    "conversation",
+    "failed",
+    "with",
+    "status",
+];
+
+/// Messages that would decide by themselves, and any others.
+fn messages() -> impl Strategy<Value = String> {
+    let telling = select(
+        &[
+            "status 429",
+            "HTTP 403",
+            "rate limit",
+            "connection refused",
+            "schema mismatch",
+            "404: not found",
+            "size exceeded",
+            "payload: 503",
+        ][..],
+    );
+    prop_oneof![
+        telling.clone().prop_map(str::to_owned),
+        (words(), telling, words()).prop_map(|(a, b, c)| format!("{a} {b} {c}")),
+        odd_text(),
+    ]
+}
+
+fn words() -> impl Strategy<Value = String> {
+    prop::collection::vec(select(NEUTRAL), 0..4).prop_map(|words| words.join(" "))
+}
+
+/// An error status.
+fn statuses() -> impl Strategy<Value = u16> {
+    prop_oneof![
+        select(
+            &[
+                400_u16, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504
+            ][..]
+        ),
+        400_u16..600,
+    ]
+}
+
+/// What contains three digits that look like a status and are none.
+fn digits_that_are_no_status() -> impl Strategy<Value = String> {
+    let status = || statuses().prop_map(|status| status.to_string());
+    prop_oneof![
+        (status(), "[0-9a-f]{5}-[0-9a-f]{4}-4[0-9a-f]{3}").prop_map(|(s, rest)| s + &rest),
+        ("[0-9a-f]{8}-", status()).prop_map(|(id, s)| id + &s),
+        (status(), "[0-9]{1,12}").prop_map(|(s, more)| s + &more),
+        ("[0-9]{1,12}", status()).prop_map(|(more, s)| more + &s),
+        (status(), "\\.[0-9]{1,3}").prop_map(|(s, more)| s + &more),
+        ("10\\.0\\.0\\.", status()).prop_map(|(host, s)| host + &s),
+        ("(10\\.0\\.0\\.7|https://crm\\.example):", status()).prop_map(|(host, s)| host + &s),
+        "(crm\\.example|localhost|\\[::1\\]):443",
+        ("[a-z_/-]", status()).prop_map(|(letter, s)| letter + &s),
+        (status(), " (ms|seconds|bytes|attempts)").prop_map(|(s, unit)| s + &unit),
+        ("(line|port|after) ", status()).prop_map(|(what, s)| what + &s),
+        ("arn:aws:lambda:eu-west-1:271828182845:function:", status()).prop_map(|(arn, s)| arn + &s),
+        status().prop_map(|s| format!("2026-07-25T10:30:00.{s}Z")),
+        (0_u16..400).prop_map(|number| format!("{number:03}")),
+    ]
+}
+
+fn category(code: Option<&str>, message: &str) -> Category {
+    OriginalFailure {
+        error_code: code.map(str::to_owned),
+        error_message: Some(message.to_owned()),
+        ..OriginalFailure::default()
+    }
+    .category()
+}
+
+/// The table of the design.
+fn of_status(status: u16) -> Category {
+    match status {
+        429 => Category::RateLimitExceeded,
+        401 | 403 => Category::AuthenticationRejected,
+        404 => Category::TargetMissing,
+        400 | 413 | 422 => Category::PayloadMalformed,
+        408 | 500.. => Category::EndpointUnreachable,
+        _ => Category::Unknown,
+    }
+}
+
+fn opened(body: String, attributes: &[(&str, &str)]) -> Result<Option<Category>, TestCaseError> {
+    let attributes: BTreeMap<_, _> = attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let message = Letter { body, attributes }.message("m-1")?;
+    Ok(match open(&message) {
+        Opened::DeadLetter(letter) => Some(letter.failure.category()),
+        Opened::NotAnEvent(_) => None,
+    })
+}
+
+proptest! {
+    #![proptest_config(crate::config())]
+
+    #[test]
+    fn a_code_that_says_enough_decides_whatever_the_message_says(
+        (code, expected) in select(CODES),
+        message in messages(),
+    ) {
+        prop_assert_eq!(category(Some(code), &message), expected);
+    }
+
+    #[test]
+    fn a_code_that_nobody_knows_leaves_it_to_the_message(
+        code in prop_oneof!["[A-Z_]{0,24}", odd_text()],
+        message in messages(),
+    ) {
+        let known = CODES.iter().any(|(known, _)| *known == code) || code == "SDK_CLIENT_ERROR";
+        prop_assume!(!known);
+        prop_assert_eq!(category(Some(&code), &message), category(None, &message));
+    }
+
+    #[test]
+    fn a_status_counts_wherever_it_stands_as_a_word(
+        status in statuses(),
+        (before, after) in (words(), words()),
+        (open, close) in select(&[
+            ("", ""), ("(", ")"), ("[", "]"), ("\"", "\","), ("", "."), ("", ":"),
+            ("HTTP/1.1 ", ""), ("code=", ";"), ("statusCode:", "}"), ("https://crm.example/x: ", ""),
+        ][..]),
+        code in prop::option::of(select(&["ERROR_FROM_TARGET", "SOMETHING_NEW"][..])),
+    ) {
+        let message = format!("{before} {open}{status}{close} {after}");
+        prop_assert_eq!(category(code, &message), of_status(status), "{}", message);
+    }
+
+    #[test]
+    fn digits_inside_ids_and_longer_numbers_are_no_status(
+        ids in prop::collection::vec((digits_that_are_no_status(), select(NEUTRAL)), 1..4),
+        code in prop::option::of(Just("ERROR_FROM_TARGET")),
+    ) {
+        let message: Vec<_> = ids.iter().map(|(id, word)| format!("{word} {id}")).collect();
+        let message = message.join(" of ");
+        prop_assert_eq!(category(code, &message), Category::Unknown, "{}", message);
+        // Nor do they keep the words from deciding.
+        let refused = format!("connection refused: {message}");
+        prop_assert_eq!(category(code, &refused), Category::EndpointUnreachable, "{}", refused);
+    }
+
+    #[test]
+    fn what_the_target_answered_is_no_evidence(
+        said in messages(),
+        word in select(&["payload:", "Payload:", "with PAYLOAD:"][..]),
+        answered in messages(),
+        code in prop::option::of(select(&["SDK_CLIENT_ERROR", "SOMETHING_NEW"][..])),
+    ) {
+        let message = format!("{said} {word} {answered}");
+        prop_assert_eq!(category(code, &message), category(code, &said), "{}", message);
+    }
+
+    #[test]
+    fn the_body_of_an_event_is_no_evidence(
+        told in messages(),
+        code in prop_oneof![
+            select(CODES).prop_map(|(code, _)| code.to_owned()),
+            Just("SDK_CLIENT_ERROR".to_owned()),
+            "[A-Z_]{1,24}",
+        ],
+        inside in messages(),
+        more in json_text(),
+    ) {
+        let event = json!({
+            "id": "e-1",
+            "detail-type": inside,
+            "source": "aws.partner/genesys.com",
+            "errorMessage": inside,
+            "ERROR_CODE": "THROTTLING",
+            "detail": {"errorMessage": inside, "eventBody": {"failureReason": inside, "status": 429}},
+            "more": "more",
+        })
+        .to_string()
+        .replace("\"more\":\"more\"", &format!("\"more\":{more}"));
+        let around = [("ERROR_CODE", &*code), ("ERROR_MESSAGE", &*told)];
+        let expected = {
+            let letter = Letter { body: String::new(), attributes: BTreeMap::from(
+                around.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            )};
+            failure_of(&letter.message("m-1")?).category()
+        };
+        let target = ("TARGET_ARN", "arn:aws:sqs:eu-west-1:271828182845:q");
+        prop_assert_eq!(opened(event.clone(), &around)?, Some(expected), "a plain event");
+        let dead_letter = [target, around[0], around[1]];
+        prop_assert_eq!(opened(event.clone(), &dead_letter)?, Some(expected), "a rule's");
+        prop_assert_eq!(opened(more, &dead_letter)?, Some(expected), "a transformed input");
+        prop_assert_eq!(opened(event.clone(), &[])?, Some(Category::Unknown), "without attributes");
+        let told_json = Value::from(&*told);
+        for wrapper in [
+            format!(r#"{{"eventType":"dead-letter","failureReason":{told_json},"originalEvent":{event}}}"#),
+            format!(r#"{{"requestContext":{{"functionArn":"f"}},"requestPayload":{event},"responsePayload":{{"errorMessage":{told_json}}}}}"#),
+        ] {
+            prop_assert_eq!(opened(wrapper, &[])?, Some(category(None, &told)), "inside a wrapper");
+        }
+    }
+}

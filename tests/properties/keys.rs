@@ -1,0 +1,167 @@
+//! The names under which events are remembered and kept.
+
+use genesys_replay::archive::Entry;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::{EventId, Opened, open};
+use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
+use genesys_replay::failure::{FailureCode, OriginalFailure};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::{Message, MessageId};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::samples::{nearly_a_sample, odd_text};
+
+/// The longest prefix that the settings let through, and what the archive may append to a key
+/// that is taken: a dash and 16 hexadecimal digits.
+const AROUND: usize = 256 + 17;
+
+fn id(text: &str) -> Result<MessageId, TestCaseError> {
+    MessageId::new(text).ok_or_else(|| TestCaseError::fail("an empty message id"))
+}
+
+/// Where a dead letter that names `arn` goes.
+fn original(arn: &str) -> Destination {
+    ReplayTarget::Original(AllowedTargets::Any).destination(Some(arn), &[])
+}
+
+/// Parts that may be joined to ids and to ARNs alike.
+fn parts() -> impl Strategy<Value = Vec<String>> {
+    let part = prop_oneof![
+        "[a-c]{1,2}",
+        "arn:aws:(sqs|sns):r:a:[a-c]{1,2}",
+        Just("|".to_owned()),
+    ];
+    prop::collection::vec(part, 2..6)
+}
+
+fn arns() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "arn:aws:sqs:eu-west-1:271828182845:[!-~]{1,40}",
+        "arn:aws:lambda:eu-west-1:271828182845:function:[!-~]{1,1100}",
+        "arn:aws:states:eu-west-1:271828182845:stateMachine:[a-z]{1,8}",
+        odd_text(),
+    ]
+}
+
+/// The key of the event in a message; `None` when it has none of its own.
+fn key_of(message: &Message, destination: &Destination) -> Option<EventKey> {
+    match open(message) {
+        Opened::DeadLetter(letter) => {
+            let event_id = letter.event_id.as_ref()?;
+            Some(EventKey::new(Some(event_id), &message.id, destination))
+        }
+        Opened::NotAnEvent(_) => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(crate::config())]
+
+    #[test]
+    fn two_events_or_two_targets_never_share_a_key(
+        parts in parts(),
+        (one, other) in (1_usize..6, 1_usize..6),
+    ) {
+        // The same text cut at two places: what a separator inside an id or ARN could confuse.
+        let pair = |at: usize, message: &str| {
+            let (front, back) = parts.split_at(at.min(parts.len() - 1));
+            let event = EventId::new(front.join("|"));
+            let destination = original(&back.join("|"));
+            let key = EventKey::new(event.as_ref(), &id(message)?, &destination);
+            Ok::<_, TestCaseError>((event, destination, key))
+        };
+        let (one, other) = (pair(one, "m-1")?, pair(other, "m-2")?);
+        let same = one.0.is_some() && (&one.0, &one.1) == (&other.0, &other.1);
+        prop_assert_eq!(one.2 == other.2, same, "{} {}", one.2, other.2);
+        prop_assert_eq!(one.2.digest() == other.2.digest(), same);
+    }
+
+    #[test]
+    fn an_event_with_an_id_keeps_its_key_whatever_message_brings_it(
+        letter in nearly_a_sample(),
+        (first, again) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
+        receives in 1_u32..100,
+        arn in arns(),
+    ) {
+        let destination = original(&arn);
+        let first = letter.message(&first)?;
+        let mut again = letter.message(&again)?;
+        again.receive_count = receives;
+        prop_assert_eq!(key_of(&first, &destination), key_of(&again, &destination));
+    }
+
+    #[test]
+    fn what_has_no_id_is_told_apart_by_its_message(
+        (one, other) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
+        arn in arns(),
+    ) {
+        let key = |message: &str| Ok::<_, TestCaseError>(EventKey::new(None, &id(message)?, &original(&arn)));
+        prop_assert_eq!(key(&one)? == key(&other)?, one == other);
+        prop_assert_eq!(key(&one)?, key(&one)?);
+    }
+
+    #[test]
+    fn another_target_is_another_key(
+        event in "[!-{}~]{1,256}",
+        (one, other) in (arns(), arns()),
+    ) {
+        let event = EventId::new(event);
+        prop_assert!(event.is_some());
+        let (one, other) = (original(&one), original(&other));
+        let key = |destination| Ok::<_, TestCaseError>(EventKey::new(event.as_ref(), &id("m-1")?, destination));
+        prop_assert_eq!(key(&one)? == key(&other)?, one.key_part() == other.key_part());
+    }
+
+    #[test]
+    fn a_key_fits_the_ledger_and_a_header(event in odd_text(), arn in arns()) {
+        let destination = original(&arn);
+        let key = EventKey::new(EventId::new(event).as_ref(), &id("m-1")?, &destination);
+        prop_assert!(key.as_str().len() <= 256 + 1 + LONGEST);
+        if destination.can_be_called() {
+            prop_assert!(key.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "{}", key);
+        }
+        let digest = key.digest();
+        prop_assert_eq!(digest.len(), 64);
+        prop_assert!(digest.bytes().all(|byte| b"0123456789abcdef".contains(&byte)));
+    }
+
+    #[test]
+    fn an_object_key_is_safe_whatever_it_is_made_of(
+        event_id in prop_oneof![odd_text(), "\\PC{0,400}"],
+        event_type in prop::option::of(prop_oneof![odd_text(), "[./]{0,9}", "\\PC{0,400}"]),
+        code in select(FailureCode::ALL),
+        first_seen in any::<u64>(),
+        attempts in any::<u32>(),
+    ) {
+        let message = Message::new(id("m-1")?, String::new());
+        let key = EventKey::new(None, &message.id, &Destination::None);
+        let entry = Entry {
+            message: &message,
+            key: &key,
+            event_id: &event_id,
+            event_type: event_type.as_deref(),
+            interaction_id: None,
+            original: &OriginalFailure::default(),
+            target: "none",
+            code,
+            reason: "",
+            attempts: 0,
+            first_seen: Timestamp::from_millis(first_seen),
+            now: Timestamp::from_millis(0),
+        };
+        let object = entry.object_key();
+        prop_assert!(AROUND + object.len() <= 1_024, "{}", object);
+        let parts: Vec<_> = object.split('/').collect();
+        prop_assert_eq!(parts.len(), 3, "{}", object);
+        prop_assert_eq!(parts.get(1), Some(&code.as_str()));
+        prop_assert!(object.strip_suffix(".json").is_some());
+        for part in parts {
+            prop_assert!(!["", ".", ".."].contains(&part), "{}", object);
+            let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            prop_assert!(part.bytes().all(safe), "{}", object);
+        }
+        let again = Entry { attempts, now: Timestamp::from_millis(u64::MAX), reason: "again", ..entry };
+        prop_assert_eq!(again.object_key(), object, "the second archiving changes nothing");
+    }
+}

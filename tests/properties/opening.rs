@@ -1,0 +1,169 @@
+//! What a message turns out to be: never a panic, and nothing lost.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use genesys_replay::dead_letter::{DeadLetter, EventId, InteractionId, NotAnEvent, Opened, open};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::Config;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::samples::{Letter, json_text, nearly_a_sample, odd_text, sample};
+
+/// Samples that are off by a little, and bodies and attributes of any kind.
+fn letters() -> impl Strategy<Value = Letter> {
+    let attributes = prop::collection::btree_map("[A-Za-z_]{1,12}", odd_text(), 0..4);
+    let noise = prop_oneof![odd_text(), json_text()];
+    prop_oneof![
+        4 => nearly_a_sample(),
+        1 => (noise, attributes).prop_map(|(body, attributes)| Letter { body, attributes }),
+    ]
+}
+
+fn letter(body: String) -> Letter {
+    Letter {
+        body,
+        attributes: BTreeMap::new(),
+    }
+}
+
+/// The text that a notification carries.
+fn carried(notification: &str) -> Option<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(notification).ok()?;
+    serde_json::from_str(members.get("Message")?.get()).ok()
+}
+
+/// Whether a payload stands in a body, or in what the body carries as a notification.
+fn stands_in(payload: &str, body: &str) -> bool {
+    body.contains(payload) || carried(body).is_some_and(|inner| stands_in(payload, &inner))
+}
+
+fn opened(letter: &Letter) -> Result<Option<DeadLetter<'static>>, TestCaseError> {
+    let message = letter.message("m-1")?;
+    Ok(match open(&message) {
+        Opened::DeadLetter(letter) => {
+            let payload = Cow::Owned(letter.payload.into_owned());
+            Some(DeadLetter { payload, ..*letter })
+        }
+        Opened::NotAnEvent(_) => None,
+    })
+}
+
+fn payload(letter: &Letter) -> Result<Option<String>, TestCaseError> {
+    Ok(opened(letter)?.map(|letter| letter.payload.into_owned()))
+}
+
+proptest! {
+    #![proptest_config(crate::config())]
+
+    #[test]
+    fn what_is_delivered_stands_in_the_body_byte_for_byte(letter in letters()) {
+        if let Some(payload) = payload(&letter)? {
+            prop_assert!(stands_in(&payload, &letter.body), "{}", payload);
+        }
+    }
+
+    #[test]
+    fn the_dead_letter_of_a_rule_is_delivered_as_it_stands(
+        letter in letters(),
+        origin in select(&["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"][..]),
+    ) {
+        let mut letter = letter;
+        letter.attributes.insert(origin.to_owned(), "arn:aws:x".to_owned());
+        match open(&letter.message("m-1")?) {
+            Opened::DeadLetter(opened) => prop_assert_eq!(&*opened.payload, &*letter.body),
+            // The one record that has attributes and no event.
+            Opened::NotAnEvent(why) => prop_assert_eq!(why, NotAnEvent::CustomBusRecord),
+        }
+    }
+
+    #[test]
+    fn a_wrapped_event_keeps_its_spelling(
+        event in json_text(),
+        before in "[ \n]{0,2}",
+        after in "[ \n]{0,2}",
+    ) {
+        for wrapper in [
+            format!(r#"{{"eventType":"dead-letter","originalEvent":{before}{event}{after}}}"#),
+            format!(
+                r#"{{"requestPayload":{before}{event}{after},"requestContext":{{"functionArn":"f"}}}}"#
+            ),
+        ] {
+            let payload = payload(&letter(wrapper))?;
+            prop_assert_eq!(payload.as_deref(), Some(&*event));
+        }
+    }
+
+    #[test]
+    fn a_notification_is_opened_as_what_it_carries(sample in sample(), levels in 1_usize..=3) {
+        let bare = letter(sample.body);
+        let around = (0..levels).fold(bare.clone(), |inner, _| {
+            letter(json!({"Type": "Notification", "TopicArn": "t", "Message": inner.body}).to_string())
+        });
+        // A sample that is a notification itself is then one level too deep.
+        let is_notification = carried(&bare.body).is_some();
+        prop_assert_eq!(
+            opened(&around)?,
+            opened(&bare)?.filter(|_| !is_notification || levels < 3)
+        );
+    }
+
+    #[test]
+    fn the_ids_that_are_taken_fit_where_they_are_used(letter in letters()) {
+        if let Some(opened) = opened(&letter)? {
+            if let Some(id) = opened.event_id {
+                prop_assert_eq!(EventId::new(id.as_str()), Some(id));
+            }
+            if let Some(interaction) = opened.interaction {
+                let id = interaction.id;
+                let path = format!("https://api.example/{id}");
+                let url = url::Url::parse(&path).map(String::from);
+                prop_assert_eq!(url.as_ref(), Ok(&path), "a segment of its own");
+                prop_assert_eq!(InteractionId::new(id.as_str()), Some(id));
+            }
+        }
+    }
+
+    #[test]
+    fn members_that_nobody_knows_change_nothing(
+        sample in sample(),
+        name in "x-[a-z]{1,8}",
+        value in json_text(),
+    ) {
+        let Ok(Value::Object(members)) = serde_json::from_str(&sample.body) else {
+            return Ok(());
+        };
+        prop_assume!(!members.is_empty());
+        let mut with_more = sample.clone();
+        with_more.body.insert_str(1, &format!("\"{name}\":{value},"));
+        let about = |letter: &Letter| {
+            Ok::<_, TestCaseError>(opened(letter)?.map(|opened| DeadLetter {
+                payload: Cow::Borrowed(""),
+                ..opened
+            }))
+        };
+        prop_assert_eq!(about(&with_more)?, about(&sample)?);
+    }
+}
+
+proptest! {
+    // Each case is a megabyte or two.
+    #![proptest_config(Config { cases: 12, ..crate::config() })]
+
+    #[test]
+    fn nesting_of_any_depth_is_survived(
+        depth in 1_usize..60_000,
+        (open, close) in select(&[("[", "]"), ("{\"detail\":", "}"), ("[{\"detail\":", "}]")][..]),
+        closed in any::<bool>(),
+    ) {
+        let close = if closed { close.repeat(depth) } else { String::new() };
+        let deep = format!("{}1{close}", open.repeat(depth));
+        let wrapper = format!(r#"{{"eventType":"dead-letter","originalEvent":{deep}}}"#);
+        let event = format!(r#"{{"detail-type":"t","source":"s","detail":{{"eventBody":{deep}}}}}"#);
+        prop_assert!(payload(&letter(wrapper))? == closed.then(|| deep.clone()), "wrapped");
+        prop_assert!(payload(&letter(event.clone()))? == closed.then_some(event), "an event");
+        prop_assert!(payload(&letter(deep))?.is_none(), "nothing that is known");
+    }
+}
