@@ -4,6 +4,7 @@
 mod accounting;
 mod archive;
 mod aws_targets;
+mod conformance;
 mod documents;
 mod edge;
 mod events;
