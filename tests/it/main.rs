@@ -4,6 +4,7 @@
 mod accounting;
 mod archive;
 mod aws_targets;
+mod conformance;
 mod crashes;
 mod documents;
 mod edge;

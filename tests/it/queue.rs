@@ -1,10 +1,8 @@
-//! How long messages stay away, on queues of the local AWS.
+//! How long the function keeps messages away, on queues of the local AWS; the port's contract is in
+//! `conformance.rs`.
 
 use std::time::Duration;
 
-use genesys_replay::message::MessageId;
-use genesys_replay::queue::sqs::SqsQueue;
-use genesys_replay::queue::{Postponement, Queue};
 use genesys_stand_in::Fault;
 
 use crate::support::world::{invoke, invoke_within};
@@ -92,54 +90,6 @@ async fn a_message_that_cannot_be_postponed_comes_back_all_the_same() -> TestRes
         Record::dead_letter("m-3", "e-3", "c-1").in_queue(&queue, "no such receipt"),
     ];
     assert_eq!(world.deliver(&records).await?, ["m-1", "m-2", "m-3"]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn each_message_is_postponed_for_itself() -> TestResult {
-    let world = World::start().await?;
-    let (arn, records) = queued(&world, 12).await?;
-    let queue = SqsQueue::new(aws_sdk_sqs::Client::new(&world.aws.config()));
-    let wrong = MessageId::new("wrong").ok_or("id")?;
-    let ids: Vec<MessageId> = records
-        .iter()
-        .filter_map(|record| MessageId::new(record.0["messageId"].as_str()?))
-        .collect();
-    let mut postponements: Vec<Postponement<'_>> = ids
-        .iter()
-        .zip(&records)
-        .filter_map(|(message_id, record)| {
-            Some(Postponement {
-                queue_arn: &arn,
-                message_id,
-                receipt_handle: record.0["receiptHandle"].as_str()?,
-                after: Duration::from_secs(100),
-            })
-        })
-        .collect();
-    postponements.insert(
-        3,
-        Postponement {
-            queue_arn: &arn,
-            message_id: &wrong,
-            receipt_handle: "no such receipt",
-            after: Duration::from_secs(100),
-        },
-    );
-    let failures = queue.postpone(&postponements).await;
-    assert_eq!(
-        failures
-            .iter()
-            .map(|failure| &failure.message_id)
-            .collect::<Vec<_>>(),
-        [&wrong]
-    );
-    assert!(queue.postpone(&[]).await.is_empty());
-    let waits = waits(&world, &arn, &records).await?;
-    assert!(
-        waits.iter().all(|wait| (90..=100).contains(wait)),
-        "{waits:?}"
-    );
     Ok(())
 }
 

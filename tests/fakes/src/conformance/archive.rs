@@ -1,0 +1,184 @@
+//! The contract of [`Archive`].
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use genesys_replay::archive::{Archive, Entry};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::EventId;
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::{FailureCode, OriginalFailure};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::{Message, MessageId};
+use serde_json::Value;
+
+use super::{Mishap, Result, holds, same, suite};
+
+const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_250);
+
+/// An archive and what is in it.
+pub trait World {
+    /// The implementation.
+    type Archive: Archive;
+
+    /// The archive.
+    fn archive(&self) -> &Self::Archive;
+
+    /// Lets something befall the next call.
+    fn next_call(&self, mishap: Mishap);
+
+    /// Every object by its key.
+    fn objects(&self) -> impl Future<Output = Result<BTreeMap<String, Value>>>;
+}
+
+/// Whether an archive keeps the contract.
+///
+/// # Errors
+/// Names each case that failed.
+pub async fn conforms(world: &impl World) -> Result<()> {
+    suite!(world;
+        a_dead_letter_is_kept_whole_where_the_answer_says,
+        a_second_write_of_the_same_event_changes_nothing,
+        two_events_that_would_share_a_key_are_both_kept,
+        the_same_event_is_kept_once_for_each_reason,
+        what_was_not_stored_is_no_success,
+        a_write_whose_answer_was_lost_can_be_repeated,
+    )
+}
+
+/// A dead letter of one event, at one target.
+struct Letter<'w, W> {
+    world: &'w W,
+    name: String,
+    message: Message,
+    key: EventKey,
+    original: OriginalFailure,
+}
+
+impl<'w, W: World> Letter<'w, W> {
+    fn new(world: &'w W, name: &str, target: &str) -> Result<Self> {
+        let id = MessageId::new("m-1").ok_or("message id")?;
+        let event_id = EventId::new(name).ok_or("event id")?;
+        let destination = Destination::Unsupported(target.to_owned());
+        Ok(Self {
+            world,
+            name: name.to_owned(),
+            key: EventKey::new(Some(&event_id), &id, &destination),
+            message: Message::new(id, "{ \"text\" : \"Zoë\" }\n".to_owned()),
+            original: OriginalFailure::default(),
+        })
+    }
+
+    fn entry(&self, code: FailureCode, now: Timestamp) -> Entry<'_> {
+        Entry {
+            message: &self.message,
+            key: &self.key,
+            event_id: &self.name,
+            event_type: Some("v2.detail/{id}"),
+            interaction_id: None,
+            original: &self.original,
+            target: "target",
+            code,
+            reason: "in words",
+            attempts: 3,
+            first_seen: NOW,
+            now,
+        }
+    }
+
+    async fn put(&self, code: FailureCode, now: Timestamp) -> Result<String> {
+        Ok(self.world.archive().put(&self.entry(code, now)).await?)
+    }
+
+    /// The objects of this case.
+    async fn objects(&self) -> Result<BTreeMap<String, Value>> {
+        let objects = self.world.objects().await?.into_iter();
+        Ok(objects
+            .filter(|(_, object)| object["event_id"] == self.name.as_str())
+            .collect())
+    }
+
+    async fn count(&self, expected: usize) -> Result<()> {
+        same("objects", &self.objects().await?.len(), &expected)
+    }
+}
+
+const REFUSED: FailureCode = FailureCode::TargetRefused;
+
+async fn a_dead_letter_is_kept_whole_where_the_answer_says(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let letter = Letter::new(world, name, "crm")?;
+    let address = letter.put(REFUSED, NOW).await?;
+    let objects = letter.objects().await?;
+    let found = objects.iter().find(|(key, _)| address.ends_with(*key));
+    let (key, object) = found.ok_or(format!("nothing at {address}"))?;
+    let entry = letter.entry(REFUSED, NOW);
+    holds("the key", key.ends_with(&entry.object_key()))?;
+    let document: Value = serde_json::from_str(&entry.document())?;
+    same("the document", object, &document)?;
+    same(
+        "the body",
+        &object["body"],
+        &letter.message.body.as_str().into(),
+    )
+}
+
+async fn a_second_write_of_the_same_event_changes_nothing(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let letter = Letter::new(world, name, "crm")?;
+    let address = letter.put(REFUSED, NOW).await?;
+    let objects = letter.objects().await?;
+    let later = NOW.plus(Duration::from_secs(60));
+    same("the address", &letter.put(REFUSED, later).await?, &address)?;
+    same("the objects", &letter.objects().await?, &objects)
+}
+
+async fn two_events_that_would_share_a_key_are_both_kept(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let first = Letter::new(world, name, "crm")?;
+    let second = Letter::new(world, name, "billing")?;
+    let at = first.put(REFUSED, NOW).await?;
+    let elsewhere = second.put(REFUSED, NOW).await?;
+    holds("two addresses", at != elsewhere)?;
+    first.count(2).await?;
+    // Again, in the other order.
+    same("the second", &second.put(REFUSED, NOW).await?, &elsewhere)?;
+    same("the first", &first.put(REFUSED, NOW).await?, &at)?;
+    first.count(2).await
+}
+
+async fn the_same_event_is_kept_once_for_each_reason(world: &impl World, name: &str) -> Result<()> {
+    let letter = Letter::new(world, name, "crm")?;
+    let refused = letter.put(REFUSED, NOW).await?;
+    let exhausted = letter.put(FailureCode::Exhausted, NOW).await?;
+    holds("two addresses", refused != exhausted)?;
+    letter.count(2).await
+}
+
+async fn what_was_not_stored_is_no_success(world: &impl World, name: &str) -> Result<()> {
+    let letter = Letter::new(world, name, "crm")?;
+    world.next_call(Mishap::Down);
+    holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
+    letter.count(0).await
+}
+
+async fn a_write_whose_answer_was_lost_can_be_repeated(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let letter = Letter::new(world, name, "crm")?;
+    world.next_call(Mishap::AnswerLost);
+    holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
+    letter.count(1).await?;
+    letter
+        .put(REFUSED, NOW.plus(Duration::from_secs(1)))
+        .await?;
+    letter.count(1).await
+}

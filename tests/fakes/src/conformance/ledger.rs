@@ -1,0 +1,444 @@
+//! The contract of [`Ledger`].
+
+mod event;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::{Claim, EventKey, Lease, Ledger, Reopen, Settlement};
+
+use self::event::{
+    ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, unavailable,
+};
+use super::{Mishap, Result, holds, same, suite};
+
+/// How long the ledger under test says that it remembers a finished event.
+pub const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
+
+/// A ledger and what it shows to people.
+pub trait World {
+    /// The implementation.
+    type Ledger: Ledger;
+
+    /// The ledger.
+    fn ledger(&self) -> &Self::Ledger;
+
+    /// Lets something befall the next call.
+    fn next_call(&self, mishap: Mishap);
+
+    /// An event's attributes as text; empty when there is no item.
+    fn item(&self, key: &EventKey) -> impl Future<Output = Result<BTreeMap<String, String>>>;
+}
+
+/// Whether a ledger keeps the contract.
+///
+/// # Errors
+/// Names each case that failed.
+pub async fn conforms(world: &impl World) -> Result<()> {
+    suite!(world;
+        a_new_event_is_claimed_by_one_of_many,
+        a_lease_that_ended_is_taken_over_by_one_of_many,
+        a_claim_repeated_by_its_owner_is_the_same_claim,
+        a_lease_is_over_once_its_end_has_passed,
+        who_was_taken_over_is_fenced_out,
+        an_event_that_was_never_claimed_cannot_be_written,
+        a_deferred_event_is_claimed_at_once_and_attempts_count_on,
+        a_delivered_event_is_claimed_for_its_bookkeeping_only,
+        an_event_deferred_after_delivery_stays_delivered,
+        a_finished_event_is_finished_for_everybody_and_for_good,
+        only_what_was_given_up_is_reopened_and_only_for_who_may,
+        a_reopened_event_can_be_completed,
+        every_write_can_be_repeated,
+        a_settlement_repeated_after_a_takeover_does_not_count,
+        a_call_that_did_not_act_has_changed_nothing,
+        a_call_whose_answer_was_lost_can_be_repeated,
+        an_item_shows_what_has_become_of_the_event,
+        a_claim_that_is_refused_changes_nothing,
+    )
+}
+
+/// Of many who ask at once, one is given the event, as this attempt.
+async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32) -> Result<()> {
+    let owners: Vec<String> = (0..10)
+        .map(|number| format!("{attempt}-{number}"))
+        .collect();
+    let claims = join_all(owners.iter().map(|owner| event.claim(owner, now))).await;
+    let held = Claim::HeldUntil(now.plus(LEASE));
+    let mut winners = Vec::new();
+    for claim in claims {
+        match claim? {
+            Claim::Acquired(lease) => winners.push((lease.attempt, lease.first_seen)),
+            other @ (Claim::AlreadyDone | Claim::GivenUp(_) | Claim::HeldUntil(_)) => {
+                same("the others", &other, &held)?;
+            }
+        }
+    }
+    same("the winners", &winners, &vec![(attempt, NOW)])
+}
+
+async fn a_new_event_is_claimed_by_one_of_many(world: &impl World, name: &str) -> Result<()> {
+    one_of_many(&Event::new(world, name)?, NOW, 1).await
+}
+
+async fn a_lease_that_ended_is_taken_over_by_one_of_many(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    event.lease("first", NOW).await?;
+    one_of_many(&event, NOW.plus(LEASE * 2), 2).await
+}
+
+async fn a_claim_repeated_by_its_owner_is_the_same_claim(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let first = event.claim("worker", NOW).await?;
+    same("again", &event.claim("worker", NOW).await?, &first)
+}
+
+async fn a_lease_is_over_once_its_end_has_passed(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    event.lease("first", NOW).await?;
+    let end = NOW.plus(LEASE);
+    let claim = event.claim("second", end).await?;
+    same("at its end", &claim, &Claim::HeldUntil(end))?;
+    let after = end.plus(Duration::from_millis(1));
+    let lease = event.lease("second", after).await?;
+    same("the attempt", &lease.attempt, &2)?;
+    same("first seen", &lease.first_seen, &NOW)?;
+    let held = Claim::HeldUntil(after.plus(LEASE));
+    same("later", &event.claim("third", after).await?, &held)
+}
+
+async fn who_was_taken_over_is_fenced_out(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let stale = event.lease("first", NOW).await?;
+    let later = NOW.plus(LEASE * 2);
+    let fresh = event.lease("second", later).await?;
+    event.fences_out(&stale).await?;
+    event.ledger().settle(&fresh, DEFERRED, later).await?;
+    event.fences_out(&stale).await?;
+    let fresh = event.lease("third", later).await?;
+    event.ledger().settle(&fresh, COMPLETED, later).await?;
+    event.fences_out(&stale).await
+}
+
+async fn an_event_that_was_never_claimed_cannot_be_written(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = Lease {
+        key: event.key.clone(),
+        owner: "nobody".to_owned(),
+        attempt: 1,
+        delivered: None,
+        first_seen: NOW,
+    };
+    event.fences_out(&lease).await?;
+    holds("there is no item", event.item().await?.is_empty())
+}
+
+async fn a_deferred_event_is_claimed_at_once_and_attempts_count_on(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    let lease = event.ledger().next_attempt(&lease).await?;
+    same("the attempt", &lease.attempt, &2)?;
+    event.ledger().settle(&lease, DEFERRED, NOW).await?;
+    let next = event.lease("second", NOW).await?;
+    same("the attempt", &(next.attempt, next.delivered), &(3, None))
+}
+
+async fn a_delivered_event_is_claimed_for_its_bookkeeping_only(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    let lease = event.ledger().next_attempt(&lease).await?;
+    let lease = event.ledger().checkpoint(&lease).await?;
+    same("at the checkpoint", &lease.delivered, &Some(2))?;
+    // Its worker died, and two others before one could finish.
+    let mut now = NOW;
+    for owner in ["second", "third"] {
+        now = now.plus(LEASE * 2);
+        let lease = event.lease(owner, now).await?;
+        same(
+            owner,
+            &(lease.delivered, lease.shown_attempt()),
+            &(Some(2), 2),
+        )?;
+    }
+    now = now.plus(LEASE * 2);
+    let lease = event.lease("fourth", now).await?;
+    event.ledger().settle(&lease, COMPLETED, now).await?;
+    let item = event.item().await?;
+    let attempts = item.get("Attempts").map(String::as_str);
+    same("attempts shown", &attempts, &Some("2"))
+}
+
+async fn an_event_deferred_after_delivery_stays_delivered(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    let delivered = event.ledger().checkpoint(&lease).await?;
+    event.ledger().settle(&delivered, DEFERRED, NOW).await?;
+    let lease = event.lease("second", NOW).await?;
+    same("delivered", &lease.delivered, &Some(1))?;
+
+    // The checkpoint did not arrive: the settlement carries it.
+    let event = Event::new(world, &format!("{name}, by its settlement"))?;
+    let lease = Lease {
+        delivered: Some(1),
+        ..event.lease("first", NOW).await?
+    };
+    event.ledger().settle(&lease, DEFERRED, NOW).await?;
+    let lease = event.lease("second", NOW).await?;
+    same("delivered", &lease.delivered, &Some(1))
+}
+
+async fn a_finished_event_is_finished_for_everybody_and_for_good(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let given_up = Claim::GivenUp(FailureCode::TargetRefused);
+    for (settlement, claim) in [
+        (COMPLETED, Claim::AlreadyDone),
+        (
+            Settlement::Completed(Some(FailureCode::RetryStateNotWritten)),
+            Claim::AlreadyDone,
+        ),
+        (ARCHIVED, Claim::AlreadyDone),
+        (FAILED, given_up),
+    ] {
+        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        event.settled(settlement).await?;
+        // No sweep of expired items is relied on, nor feared.
+        for now in [NOW, NOW.plus(LEASE * 2), NOW.plus(REMEMBER * 2)] {
+            for owner in ["first", "second"] {
+                let what = format!("{settlement:?} for the {owner} at {now}");
+                same(&what, &event.claim(owner, now).await?, &claim)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    for (settlement, reopen, taken) in [
+        (ARCHIVED, Reopen::Failed, false),
+        (ARCHIVED, Reopen::FailedAndArchived, true),
+        (FAILED, Reopen::Failed, true),
+        (FAILED, Reopen::FailedAndArchived, true),
+        (COMPLETED, Reopen::Failed, false),
+        (COMPLETED, Reopen::FailedAndArchived, false),
+    ] {
+        let what = format!("{name}, {settlement:?} with {reopen:?}");
+        let event = Event::new(world, &what)?;
+        event.settled(settlement).await?;
+        let claim = event.ask("second", NOW, reopen).await?;
+        if let Claim::Acquired(lease) = &claim {
+            same(&what, &(lease.attempt, lease.first_seen), &(2, NOW))?;
+        }
+        same(&what, &matches!(claim, Claim::Acquired(_)), &taken)?;
+    }
+    Ok(())
+}
+
+async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    event.settled(ARCHIVED).await?;
+    let again = event.ask("second", NOW, Reopen::FailedAndArchived).await?;
+    let lease = acquired(again)?;
+    let held = event.ask("third", NOW, Reopen::FailedAndArchived).await?;
+    same("meanwhile", &held, &Claim::HeldUntil(NOW.plus(LEASE)))?;
+    let lease = event.ledger().checkpoint(&lease).await?;
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    let done = event.ask("fourth", NOW, Reopen::FailedAndArchived).await?;
+    same("in the end", &done, &Claim::AlreadyDone)?;
+    let code = event.item().await?.get("FailureCode").cloned();
+    same("the old failure code", &code, &None)
+}
+
+async fn every_write_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
+    for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
+        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let ledger = event.ledger();
+        let lease = event.lease("worker", NOW).await?;
+
+        let second = ledger.next_attempt(&lease).await?;
+        let item = event.item().await?;
+        same("next_attempt", &ledger.next_attempt(&lease).await?, &second)?;
+        same("after next_attempt", &event.item().await?, &item)?;
+
+        let delivered = ledger.checkpoint(&second).await?;
+        let item = event.item().await?;
+        same("checkpoint", &ledger.checkpoint(&second).await?, &delivered)?;
+        same("after checkpoint", &event.item().await?, &item)?;
+
+        ledger.settle(&delivered, settlement, NOW).await?;
+        let item = event.item().await?;
+        ledger.settle(&delivered, settlement, NOW).await?;
+        same("after settle", &event.item().await?, &item)?;
+    }
+    Ok(())
+}
+
+async fn a_settlement_repeated_after_a_takeover_does_not_count(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    event.ledger().settle(&lease, DEFERRED, NOW).await?;
+    let other = event.lease("second", NOW).await?;
+    event.fences_out(&lease).await?;
+    Ok(event.ledger().settle(&other, COMPLETED, NOW).await?)
+}
+
+async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let ledger = event.ledger();
+    let down = || world.next_call(Mishap::Down);
+    down();
+    unavailable("claim", &event.ask("worker", NOW, Reopen::Nothing).await)?;
+    holds("no item", event.item().await?.is_empty())?;
+
+    let lease = event.lease("worker", NOW).await?;
+    let item = event.item().await?;
+    down();
+    unavailable("next_attempt", &ledger.next_attempt(&lease).await)?;
+    down();
+    unavailable("checkpoint", &ledger.checkpoint(&lease).await)?;
+    down();
+    unavailable("settle", &ledger.settle(&lease, COMPLETED, NOW).await)?;
+    same("the item", &event.item().await?, &item)?;
+    Ok(ledger.settle(&lease, COMPLETED, NOW).await?)
+}
+
+async fn a_call_whose_answer_was_lost_can_be_repeated(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
+        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let ledger = event.ledger();
+        let lose = || world.next_call(Mishap::AnswerLost);
+        lose();
+        unavailable("claim", &event.ask("worker", NOW, Reopen::Nothing).await)?;
+        let held = Claim::HeldUntil(NOW.plus(LEASE));
+        same("it acted", &event.claim("other", NOW).await?, &held)?;
+        let lease = event.lease("worker", NOW).await?;
+        same("the attempt", &lease.attempt, &1)?;
+
+        lose();
+        unavailable("next_attempt", &ledger.next_attempt(&lease).await)?;
+        let lease = ledger.next_attempt(&lease).await?;
+        lose();
+        unavailable("checkpoint", &ledger.checkpoint(&lease).await)?;
+        let lease = ledger.checkpoint(&lease).await?;
+        lose();
+        unavailable("settle", &ledger.settle(&lease, settlement, NOW).await)?;
+        let item = event.item().await?;
+        ledger.settle(&lease, settlement, NOW).await?;
+        same("the item", &event.item().await?, &item)?;
+    }
+    Ok(())
+}
+
+async fn an_item_shows_what_has_become_of_the_event(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    let lease_until = NOW.plus(LEASE).as_millis().to_string();
+    let expires_at = NOW.plus(REMEMBER).as_secs().to_string();
+    let first_seen = NOW.to_string();
+    let mut shown = attributes(&[
+        ("EventId", event.key.as_str()),
+        ("Status", "IN_PROGRESS"),
+        ("Step", "CLAIMED"),
+        ("Owner", "first"),
+        ("LeaseUntil", &lease_until),
+        ("Attempts", "1"),
+        ("FirstSeenAt", &first_seen),
+        ("ExpiresAt", &expires_at),
+        ("MessageId", event.message_id.as_str()),
+        ("InteractionId", "c-1"),
+        ("Category", "UNKNOWN"),
+        ("Target", "none"),
+    ]);
+    same("claimed", &event.item().await?, &shown)?;
+
+    let lease = event.ledger().checkpoint(&lease).await?;
+    shown.extend(attributes(&[
+        ("Step", "REPLAYED"),
+        ("DeliveredAttempt", "1"),
+    ]));
+    same("delivered", &event.item().await?, &shown)?;
+
+    let later = NOW.plus(LEASE);
+    let (processed_at, expires_at) = (
+        later.to_string(),
+        later.plus(REMEMBER).as_secs().to_string(),
+    );
+    event.ledger().settle(&lease, DEFERRED, later).await?;
+    shown.extend(attributes(&[
+        ("Status", "DEFERRED"),
+        ("FailureCode", "OUT_OF_TIME"),
+        ("ProcessedAt", &processed_at),
+        ("ExpiresAt", &expires_at),
+    ]));
+    same("deferred", &event.item().await?, &shown)?;
+
+    // What brings it again may know less of it.
+    let event = Event {
+        interaction_id: None,
+        ..event
+    };
+    let lease = event.lease("second", later).await?;
+    let lease_until = later.plus(LEASE).as_millis().to_string();
+    shown.extend(attributes(&[
+        ("Status", "IN_PROGRESS"),
+        ("Owner", "second"),
+        ("LeaseUntil", &lease_until),
+        ("Attempts", "2"),
+    ]));
+    same("claimed again", &event.item().await?, &shown)?;
+
+    event.ledger().settle(&lease, COMPLETED, later).await?;
+    shown.extend(attributes(&[("Status", "COMPLETED"), ("Attempts", "1")]));
+    shown.remove("FailureCode");
+    same("completed", &event.item().await?, &shown)
+}
+
+fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+async fn a_claim_that_is_refused_changes_nothing(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    let item = event.item().await?;
+    event.claim("second", NOW).await?;
+    same("while it is held", &event.item().await?, &item)?;
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    let item = event.item().await?;
+    event.claim("second", NOW).await?;
+    same("when it is done", &event.item().await?, &item)
+}

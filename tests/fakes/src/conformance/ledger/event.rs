@@ -1,0 +1,120 @@
+//! One event in the ledger under test, and what may be asked of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::{
+    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement,
+};
+use genesys_replay::message::MessageId;
+
+use super::super::{Result, holds, same};
+use super::World;
+
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_250);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
+pub(super) const COMPLETED: Settlement = Settlement::Completed(None);
+pub(super) const ARCHIVED: Settlement = Settlement::Archived(FailureCode::TargetRefused);
+pub(super) const FAILED: Settlement = Settlement::Failed(FailureCode::TargetRefused);
+pub(super) const DEFERRED: Settlement = Settlement::Deferred(FailureCode::OutOfTime);
+
+/// One event in a world.
+pub(super) struct Event<'w, W> {
+    pub(super) world: &'w W,
+    pub(super) key: EventKey,
+    pub(super) message_id: MessageId,
+    pub(super) interaction_id: Option<&'static str>,
+}
+
+impl<'w, W: World> Event<'w, W> {
+    pub(super) fn new(world: &'w W, name: &str) -> Result<Self> {
+        let message_id = MessageId::new(name).ok_or("message id")?;
+        let key = EventKey::new(None, &message_id, &Destination::None);
+        Ok(Self {
+            world,
+            key,
+            message_id,
+            interaction_id: Some("c-1"),
+        })
+    }
+
+    pub(super) fn ledger(&self) -> &'w W::Ledger {
+        self.world.ledger()
+    }
+
+    pub(super) async fn ask(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        reopen: Reopen,
+    ) -> std::result::Result<Claim, LedgerError> {
+        let request = ClaimRequest {
+            key: &self.key,
+            owner: owner.to_owned(),
+            now,
+            lease_until: now.plus(LEASE),
+            reopen,
+            about: About {
+                message_id: &self.message_id,
+                interaction_id: self.interaction_id,
+                category: "UNKNOWN",
+                target: "none",
+            },
+        };
+        self.ledger().claim(&request).await
+    }
+
+    pub(super) async fn claim(&self, owner: &str, now: Timestamp) -> Result<Claim> {
+        Ok(self.ask(owner, now, Reopen::Nothing).await?)
+    }
+
+    pub(super) async fn lease(&self, owner: &str, now: Timestamp) -> Result<Lease> {
+        acquired(self.claim(owner, now).await?)
+    }
+
+    pub(super) async fn settled(&self, settlement: Settlement) -> Result<()> {
+        let lease = self.lease("first", NOW).await?;
+        Ok(self.ledger().settle(&lease, settlement, NOW).await?)
+    }
+
+    pub(super) async fn item(&self) -> Result<BTreeMap<String, String>> {
+        self.world.item(&self.key).await
+    }
+
+    /// Nothing that the lease allows is allowed any more.
+    pub(super) async fn fences_out(&self, lease: &Lease) -> Result<()> {
+        let before = self.item().await?;
+        lost("next_attempt", &self.ledger().next_attempt(lease).await)?;
+        lost("checkpoint", &self.ledger().checkpoint(lease).await)?;
+        for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
+            let settled = self.ledger().settle(lease, settlement, NOW).await;
+            lost(&format!("settle {settlement:?}"), &settled)?;
+        }
+        same("the item", &self.item().await?, &before)
+    }
+}
+
+pub(super) fn acquired(claim: Claim) -> Result<Lease> {
+    match claim {
+        Claim::Acquired(lease) => Ok(lease),
+        Claim::AlreadyDone | Claim::GivenUp(_) | Claim::HeldUntil(_) => {
+            Err(format!("not acquired: {claim:?}").into())
+        }
+    }
+}
+
+fn lost<T>(what: &str, answer: &std::result::Result<T, LedgerError>) -> Result<()> {
+    let lost = matches!(answer, Err(LedgerError::LeaseLost));
+    holds(&format!("{what} with a lost lease"), lost)
+}
+
+pub(super) fn unavailable<T>(
+    what: &str,
+    answer: &std::result::Result<T, LedgerError>,
+) -> Result<()> {
+    let unavailable = matches!(answer, Err(LedgerError::Unavailable(_)));
+    holds(&format!("{what} was answered"), unavailable)
+}

@@ -1,0 +1,297 @@
+//! The contract of [`Queue`], and of the queues behind it: they decide when a message comes back.
+
+use std::future::Future;
+use std::time::Duration;
+
+use genesys_replay::message::MessageId;
+use genesys_replay::queue::{Postponement, Queue};
+
+use super::{Mishap, Result, holds, same, suite};
+use crate::Received;
+
+/// The longest that a message can be kept away: SQS counts 12 hours from the receipt, and the
+/// longest invocation may have passed since.
+const LONGEST: Duration = Duration::from_secs(42_300);
+
+/// What a wait read off a real clock may have lost by then.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// Queues that are postponed through one port.
+pub trait World {
+    /// The implementation.
+    type Queue: Queue;
+
+    /// The port.
+    fn queue(&self) -> &Self::Queue;
+
+    /// Lets something befall the next call of the port.
+    fn next_call(&self, mishap: Mishap);
+
+    /// A new queue; its ARN. What was received `max_receives` times goes to the other queue.
+    fn create(&self, parking: Option<(&str, u32)>) -> impl Future<Output = Result<String>>;
+
+    /// Puts a message on a queue.
+    fn send(&self, arn: &str, body: &str) -> impl Future<Output = Result<()>>;
+
+    /// Up to ten visible messages, each to nobody else for 30 s.
+    fn receive(&self, arn: &str) -> impl Future<Output = Result<Vec<Received>>>;
+
+    /// Acknowledges a message.
+    fn delete(&self, arn: &str, receipt_handle: &str) -> impl Future<Output = Result<()>>;
+
+    /// How long each message stays away from now.
+    fn waits(&self, arn: &str) -> impl Future<Output = Result<Vec<Duration>>>;
+}
+
+/// Whether queues keep the contract.
+///
+/// # Errors
+/// Names each case that failed.
+pub async fn conforms(world: &impl World) -> Result<()> {
+    suite!(world;
+        a_received_message_is_hidden_until_its_time,
+        a_message_stays_away_for_as_long_as_it_says,
+        repeating_a_postponement_starts_the_wait_anew,
+        a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt,
+        the_longest_wait_is_the_queues_own,
+        each_message_is_postponed_for_itself,
+        nothing_to_postpone_is_no_call,
+        a_deleted_message_neither_comes_back_nor_can_be_postponed,
+        a_message_received_too_often_is_parked_as_it_is,
+        a_postponement_that_did_not_act_is_told_of_every_message,
+        a_postponement_whose_answer_was_lost_can_be_repeated,
+    )
+}
+
+/// A queue that has been filled and received from.
+struct Line<'w, W> {
+    world: &'w W,
+    arn: String,
+    received: Vec<Received>,
+}
+
+impl<'w, W: World> Line<'w, W> {
+    async fn of(world: &'w W, name: &str, count: usize) -> Result<Self> {
+        let arn = world.create(None).await?;
+        for number in 0..count {
+            world.send(&arn, &format!("{name} {number}")).await?;
+        }
+        let mut received = Vec::new();
+        while received.len() < count {
+            let some = world.receive(&arn).await?;
+            holds("what was sent is received", !some.is_empty())?;
+            received.extend(some);
+        }
+        Ok(Self {
+            world,
+            arn,
+            received,
+        })
+    }
+
+    fn all(&self, after: Duration) -> Vec<Postponement<'_>> {
+        let received = self.received.iter();
+        received
+            .map(|it| postponement(&self.arn, it, after))
+            .collect()
+    }
+
+    /// Postpones every message; the ids of those that failed.
+    async fn postpone(&self, after: Duration) -> Vec<MessageId> {
+        failed(self.world, &self.all(after)).await
+    }
+
+    async fn stays_away(&self, expected: Duration) -> Result<()> {
+        let waits = self.world.waits(&self.arn).await?;
+        same("messages", &waits.len(), &self.received.len())?;
+        let near = |wait: &Duration| *wait <= expected && *wait + SLACK >= expected;
+        holds(
+            &format!("{waits:?} instead of {expected:?}"),
+            waits.iter().all(near),
+        )
+    }
+
+    fn ids(&self) -> Vec<MessageId> {
+        self.received
+            .iter()
+            .map(|it| it.message_id.clone())
+            .collect()
+    }
+}
+
+fn postponement<'a>(arn: &'a str, message: &'a Received, after: Duration) -> Postponement<'a> {
+    Postponement {
+        queue_arn: arn,
+        message_id: &message.message_id,
+        receipt_handle: &message.receipt_handle,
+        after,
+    }
+}
+
+async fn failed(world: &impl World, postponements: &[Postponement<'_>]) -> Vec<MessageId> {
+    let errors = world.queue().postpone(postponements).await;
+    errors.into_iter().map(|error| error.message_id).collect()
+}
+
+const A_WHILE: Duration = Duration::from_secs(300);
+
+async fn a_received_message_is_hidden_until_its_time(world: &impl World, name: &str) -> Result<()> {
+    let line = Line::of(world, name, 1).await?;
+    let counts: Vec<u32> = line.received.iter().map(|it| it.receive_count).collect();
+    same("the receive count", &counts, &vec![1])?;
+    holds("nothing else", world.receive(&line.arn).await?.is_empty())?;
+    line.stays_away(Duration::from_secs(30)).await
+}
+
+async fn a_message_stays_away_for_as_long_as_it_says(world: &impl World, name: &str) -> Result<()> {
+    let line = Line::of(world, name, 2).await?;
+    same("failures", &line.postpone(A_WHILE).await, &Vec::new())?;
+    line.stays_away(A_WHILE).await
+}
+
+async fn repeating_a_postponement_starts_the_wait_anew(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let line = Line::of(world, name, 1).await?;
+    for after in [A_WHILE, A_WHILE * 2, A_WHILE] {
+        same("failures", &line.postpone(after).await, &Vec::new())?;
+        line.stays_away(after).await?;
+    }
+    Ok(())
+}
+
+async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let line = Line::of(world, name, 1).await?;
+    same(
+        "failures",
+        &line.postpone(Duration::ZERO).await,
+        &Vec::new(),
+    )?;
+    let again = world.receive(&line.arn).await?;
+    let [first, second] = [line.received.first(), again.first()];
+    let (first, second) = first.zip(second).ok_or("it did not come back")?;
+    same("the id", &second.message_id, &first.message_id)?;
+    same("the body", &second.body, &first.body)?;
+    same("the receive count", &second.receive_count, &2)?;
+    holds(
+        "another receipt",
+        second.receipt_handle != first.receipt_handle,
+    )
+}
+
+async fn the_longest_wait_is_the_queues_own(world: &impl World, name: &str) -> Result<()> {
+    let line = Line::of(world, name, 1).await?;
+    let failures = line.postpone(LONGEST * 3).await;
+    same("failures", &failures, &Vec::new())?;
+    line.stays_away(LONGEST).await
+}
+
+async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) -> Result<()> {
+    let here = Line::of(world, name, 12).await?;
+    let there = Line::of(world, name, 1).await?;
+    let stranger = |id: &str| {
+        Ok::<_, &str>(Received {
+            message_id: MessageId::new(id).ok_or("message id")?,
+            receipt_handle: "no such receipt".to_owned(),
+            receive_count: 1,
+            body: String::new(),
+        })
+    };
+    let (wrong, lost, odd) = (
+        stranger("1-wrong")?,
+        stranger("2-lost")?,
+        stranger("3-odd")?,
+    );
+    let gone = format!("{}-gone", here.arn);
+    let mut all = here.all(A_WHILE);
+    all.insert(3, postponement(&here.arn, &wrong, A_WHILE));
+    all.insert(5, postponement(&gone, &lost, A_WHILE));
+    all.insert(7, postponement("not an arn", &odd, A_WHILE));
+    all.extend(there.all(A_WHILE * 2));
+    let mut failures = failed(world, &all).await;
+    failures.sort();
+    let strangers = [wrong, lost, odd].map(|it| it.message_id);
+    same("failures", &failures, &strangers.to_vec())?;
+    here.stays_away(A_WHILE).await?;
+    there.stays_away(A_WHILE * 2).await
+}
+
+async fn nothing_to_postpone_is_no_call(world: &impl World, name: &str) -> Result<()> {
+    let line = Line::of(world, name, 1).await?;
+    world.next_call(Mishap::Down);
+    same("failures", &failed(world, &[]).await, &Vec::new())?;
+    // The mishap is still to come: nothing has used it up.
+    same("failures", &line.postpone(A_WHILE).await, &line.ids())
+}
+
+async fn a_deleted_message_neither_comes_back_nor_can_be_postponed(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let line = Line::of(world, name, 1).await?;
+    for message in &line.received {
+        world.delete(&line.arn, &message.receipt_handle).await?;
+    }
+    same(
+        "failures",
+        &line.postpone(Duration::ZERO).await,
+        &line.ids(),
+    )?;
+    holds(
+        "nothing is left",
+        world.receive(&line.arn).await?.is_empty(),
+    )
+}
+
+async fn a_message_received_too_often_is_parked_as_it_is(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let parking = world.create(None).await?;
+    let arn = world.create(Some((&parking, 2))).await?;
+    world.send(&arn, name).await?;
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        for message in world.receive(&arn).await? {
+            let back = [postponement(&arn, &message, Duration::ZERO)];
+            same("failures", &failed(world, &back).await, &Vec::new())?;
+            seen.push((message.message_id, message.receive_count));
+        }
+    }
+    let [(first, 1), (second, 2)] = &seen[..] else {
+        return Err(format!("received as {seen:?}").into());
+    };
+    same("the id", second, first)?;
+    let parked = world.receive(&parking).await?;
+    let parked: Vec<_> = parked
+        .iter()
+        .map(|it| (&it.message_id, &*it.body))
+        .collect();
+    same("the parked", &parked, &vec![(first, name)])
+}
+
+async fn a_postponement_that_did_not_act_is_told_of_every_message(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let line = Line::of(world, name, 2).await?;
+    world.next_call(Mishap::Down);
+    same("failures", &line.postpone(A_WHILE).await, &line.ids())?;
+    line.stays_away(Duration::from_secs(30)).await
+}
+
+async fn a_postponement_whose_answer_was_lost_can_be_repeated(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let line = Line::of(world, name, 2).await?;
+    world.next_call(Mishap::AnswerLost);
+    same("failures", &line.postpone(A_WHILE).await, &line.ids())?;
+    line.stays_away(A_WHILE).await?;
+    same("failures", &line.postpone(A_WHILE).await, &Vec::new())?;
+    line.stays_away(A_WHILE).await
+}

@@ -1,0 +1,120 @@
+//! A Genesys Cloud in memory, in the form of conversations.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use genesys_replay::dead_letter::{InteractionId, InteractionRef};
+use genesys_replay::genesys::{Genesys, GenesysError, Interaction, RetryMark};
+
+use crate::faults::pass;
+use crate::{Faults, NoFaults, lock};
+
+/// A Genesys Cloud whose clones share their conversations.
+#[derive(Clone)]
+pub struct MemoryGenesys {
+    state: Arc<Mutex<State>>,
+    faults: Arc<dyn Faults<GenesysError>>,
+}
+
+#[derive(Default)]
+struct State {
+    conversations: BTreeMap<String, Vec<Participant>>,
+    marks: Vec<(Interaction, RetryMark)>,
+}
+
+struct Participant {
+    id: InteractionId,
+    purpose: String,
+}
+
+impl Default for MemoryGenesys {
+    fn default() -> Self {
+        Self {
+            state: Arc::default(),
+            faults: Arc::new(NoFaults),
+        }
+    }
+}
+
+impl MemoryGenesys {
+    /// The same Genesys Cloud, reached through these faults.
+    #[must_use]
+    pub fn with_faults(&self, faults: Arc<dyn Faults<GenesysError>>) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
+    }
+
+    /// Makes a conversation of these participants, as `(id, purpose)`; one whose id cannot stand in
+    /// a URL is left out.
+    pub fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
+        let participants = participants.iter().filter_map(|&(id, purpose)| {
+            Some(Participant {
+                id: InteractionId::new(id)?,
+                purpose: purpose.to_owned(),
+            })
+        });
+        let participants = participants.collect();
+        let mut state = lock(&self.state);
+        state
+            .conversations
+            .insert(conversation.to_owned(), participants);
+    }
+
+    /// Every mark that was written, in order.
+    #[must_use]
+    pub fn marks(&self) -> Vec<(Interaction, RetryMark)> {
+        lock(&self.state).marks.clone()
+    }
+}
+
+impl State {
+    fn find(&self, wanted: &InteractionRef) -> Result<Interaction, GenesysError> {
+        let participants = self.conversations.get(wanted.id.as_str());
+        let participants = participants.ok_or(GenesysError::NotFound)?;
+        let named = |it: &&Participant| wanted.participant.as_deref() == Some(it.id.as_str());
+        let customer = |it: &&Participant| matches!(&*it.purpose, "customer" | "external");
+        let marked = participants
+            .iter()
+            .find(named)
+            .or_else(|| participants.iter().find(customer))
+            .or_else(|| participants.first());
+        Ok(Interaction::Conversation {
+            id: wanted.id.clone(),
+            participant: marked.ok_or(GenesysError::NotFound)?.id.clone(),
+        })
+    }
+
+    fn has(&self, interaction: &Interaction) -> bool {
+        match interaction {
+            Interaction::Conversation { id, participant } => self
+                .conversations
+                .get(id.as_str())
+                .is_some_and(|all| all.iter().any(|it| it.id == *participant)),
+            // The other form of the API, which this one does not speak.
+            Interaction::Record { .. } => false,
+        }
+    }
+}
+
+impl Genesys for MemoryGenesys {
+    async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
+        pass(&*self.faults, "fetch", || {
+            lock(&self.state).find(interaction)
+        })
+        .await
+    }
+
+    async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
+        pass(&*self.faults, "mark", || {
+            let mut state = lock(&self.state);
+            if !state.has(interaction) {
+                return Err(GenesysError::NotFound);
+            }
+            state.marks.push((interaction.clone(), mark));
+            Ok(())
+        })
+        .await
+    }
+}

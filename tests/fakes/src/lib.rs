@@ -1,0 +1,30 @@
+//! In-memory ports of genesys-replay that behave as the real adapters do, and the suites that hold
+//! both to the same contract.
+//!
+//! The fakes are no scripted mocks: each keeps a state, shared by its clones, so that several workers
+//! can live in one world. What goes wrong is decided by a [`Faults`] that every call passes twice.
+//! [`conformance`] has one suite for each port; `tests/it/conformance.rs` runs them.
+
+mod archive;
+mod clock;
+pub mod conformance;
+mod faults;
+mod genesys;
+mod ledger;
+mod queue;
+mod target;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use archive::MemoryArchive;
+pub use clock::ManualClock;
+pub use faults::{Faults, NoFaults, Passage};
+pub use genesys::MemoryGenesys;
+pub use ledger::{Item, MemoryLedger, Status};
+pub use queue::{MemoryQueues, Received, Redrive};
+pub use target::{Accepted, MemoryTarget};
+
+/// Locks a state. A panic under the lock has already failed the test that caused it.
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,92 @@
+//! A target in memory that accepts whatever can be delivered, and remembers it.
+
+use std::sync::{Arc, Mutex};
+
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::target::{Delivery, DeliveryError, Target};
+
+use crate::faults::pass;
+use crate::{Faults, NoFaults, lock};
+
+/// One delivery that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The event's key, by which a repetition is told.
+    pub key: String,
+    /// The raw event.
+    pub payload: String,
+    /// Which attempt it was said to be.
+    pub attempt_count: u32,
+}
+
+/// A target whose clones share what they have accepted.
+#[derive(Clone)]
+pub struct MemoryTarget {
+    accepted: Arc<Mutex<Vec<Accepted>>>,
+    faults: Arc<dyn Faults<DeliveryError>>,
+}
+
+impl Default for MemoryTarget {
+    fn default() -> Self {
+        Self {
+            accepted: Arc::default(),
+            faults: Arc::new(NoFaults),
+        }
+    }
+}
+
+impl MemoryTarget {
+    /// The same target, reached through these faults.
+    #[must_use]
+    pub fn with_faults(&self, faults: Arc<dyn Faults<DeliveryError>>) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
+    }
+
+    /// What was accepted, in order, repetitions too.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<Accepted> {
+        lock(&self.accepted).clone()
+    }
+}
+
+impl Target for MemoryTarget {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+        match delivery.destination {
+            Destination::None => return Ok(()),
+            Destination::Unsupported(_) | Destination::Missing => {
+                return Err(never(FailureCode::TargetUnsupported));
+            }
+            Destination::NotAllowed(_) => return Err(never(FailureCode::TargetNotAllowed)),
+            Destination::Http(_)
+            | Destination::Lambda(_)
+            | Destination::Sqs(_)
+            | Destination::Sns(_)
+            | Destination::StateMachine(_)
+            | Destination::EventBus(_) => {}
+        }
+        pass(&*self.faults, "deliver", || {
+            lock(&self.accepted).push(Accepted {
+                key: delivery.key.to_string(),
+                payload: delivery.payload.to_owned(),
+                attempt_count: delivery.attempt_count,
+            });
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Nothing was sent, and no attempt changes that.
+fn never(code: FailureCode) -> DeliveryError {
+    DeliveryError {
+        code,
+        disposition: Disposition::Permanent,
+        certainty: Certainty::NotSent,
+        reason: "there is no way to deliver to it".to_owned(),
+        source: None,
+    }
+}

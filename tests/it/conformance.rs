@@ -1,0 +1,61 @@
+//! Every port's contract, held by the in-memory fake and by the real adapter alike.
+//!
+//! A suite is one test for each implementation; a failing one names its cases. Behaviour that both
+//! must share belongs in `tests/fakes/src/conformance/`, what only the wire shows stays here beside it.
+
+mod fakes;
+mod real;
+
+use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
+
+use crate::support::TestResult;
+
+#[tokio::test]
+async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
+    ledger::conforms(&fakes::Ledger::new()).await
+}
+
+#[tokio::test]
+async fn the_ledger_in_dynamodb_keeps_the_contract() -> TestResult {
+    ledger::conforms(&real::Ledger::start().await?).await
+}
+
+#[tokio::test]
+async fn the_archive_in_memory_keeps_the_contract() -> TestResult {
+    archive::conforms(&fakes::Archive::new()).await
+}
+
+#[tokio::test]
+async fn the_archive_in_s3_keeps_the_contract() -> TestResult {
+    archive::conforms(&real::Archive::start().await?).await
+}
+
+#[tokio::test]
+async fn the_queues_in_memory_keep_the_contract() -> TestResult {
+    queue::conforms(&fakes::Queues::new()).await
+}
+
+#[tokio::test]
+async fn the_queues_of_sqs_keep_the_contract() -> TestResult {
+    queue::conforms(&real::Queues::start().await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_memory_keeps_the_contract() -> TestResult {
+    target::conforms(&fakes::Target::new()?).await
+}
+
+#[tokio::test]
+async fn the_target_over_http_keeps_the_contract() -> TestResult {
+    target::conforms(&real::Target::start().await?).await
+}
+
+#[tokio::test]
+async fn the_genesys_cloud_in_memory_keeps_the_contract() -> TestResult {
+    genesys::conforms(&fakes::Genesys::new()).await
+}
+
+#[tokio::test]
+async fn the_client_of_genesys_cloud_keeps_the_contract() -> TestResult {
+    genesys::conforms(&real::Genesys::start().await?).await
+}

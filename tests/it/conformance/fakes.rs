@@ -1,0 +1,280 @@
+//! The fakes as worlds of the suites.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::future::ready;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
+use genesys_fakes::{
+    Accepted, Faults, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues,
+    MemoryTarget, Passage, Received, Redrive,
+};
+use genesys_replay::archive::ArchiveError;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::genesys::{Call, GenesysError, Interaction, Outage};
+use genesys_replay::ledger::{EventKey, LedgerError};
+use genesys_replay::target::DeliveryError;
+use url::Url;
+
+/// Faults of which one call gets one.
+struct NextCall<E> {
+    mishap: Mutex<Option<Mishap>>,
+    error: fn(Mishap) -> E,
+}
+
+impl<E: Send + 'static> NextCall<E> {
+    fn new(error: fn(Mishap) -> E) -> Arc<Self> {
+        let mishap = Mutex::new(None);
+        Arc::new(Self { mishap, error })
+    }
+
+    fn set(&self, mishap: Mishap) {
+        *self.mishap.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    }
+
+    fn pass(&self, here: Mishap) -> Passage<'_, E> {
+        let mut next = self.mishap.lock().unwrap_or_else(PoisonError::into_inner);
+        let mishap = next.take_if(|mishap| *mishap == here);
+        Box::pin(ready(mishap.map_or(Ok(()), |it| Err((self.error)(it)))))
+    }
+}
+
+impl<E: Send + 'static> Faults<E> for NextCall<E> {
+    fn before(&self, _: &'static str) -> Passage<'_, E> {
+        self.pass(Mishap::Down)
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, E> {
+        self.pass(Mishap::AnswerLost)
+    }
+}
+
+fn words(mishap: Mishap) -> String {
+    format!("told to fail: {mishap:?}")
+}
+
+pub(super) struct Ledger {
+    port: MemoryLedger,
+    next: Arc<NextCall<LedgerError>>,
+}
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        let next = NextCall::new(|mishap| LedgerError::Unavailable(words(mishap).into()));
+        let port = MemoryLedger::new(ledger::REMEMBER).with_faults(next.clone());
+        Self { port, next }
+    }
+}
+
+impl ledger::World for Ledger {
+    type Ledger = MemoryLedger;
+
+    fn ledger(&self) -> &MemoryLedger {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+
+    async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
+        let item = self.port.item(key);
+        Ok(item.map(|item| item.attributes(key)).unwrap_or_default())
+    }
+}
+
+pub(super) struct Archive {
+    port: MemoryArchive,
+    next: Arc<NextCall<ArchiveError>>,
+}
+
+impl Archive {
+    pub(super) fn new() -> Self {
+        let next = NextCall::new(|mishap| ArchiveError(words(mishap).into()));
+        let port = MemoryArchive::default().with_faults(next.clone());
+        Self { port, next }
+    }
+}
+
+impl archive::World for Archive {
+    type Archive = MemoryArchive;
+
+    fn archive(&self) -> &MemoryArchive {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+
+    async fn objects(&self) -> Result<BTreeMap<String, serde_json::Value>> {
+        let documents = self.port.documents().into_iter();
+        documents
+            .map(|(key, document)| Ok((key, serde_json::from_str(&document)?)))
+            .collect()
+    }
+}
+
+pub(super) struct Queues {
+    port: MemoryQueues,
+    next: Arc<NextCall<String>>,
+    created: AtomicU32,
+}
+
+impl Queues {
+    pub(super) fn new() -> Self {
+        let next = NextCall::new(words);
+        let clock = ManualClock::at(Timestamp::from_millis(1_785_000_000_000));
+        Self {
+            port: MemoryQueues::new(Arc::new(clock)).with_faults(next.clone()),
+            next,
+            created: AtomicU32::new(0),
+        }
+    }
+}
+
+impl queue::World for Queues {
+    type Queue = MemoryQueues;
+
+    fn queue(&self) -> &MemoryQueues {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+
+    async fn create(&self, parking: Option<(&str, u32)>) -> Result<String> {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        let arn = format!("arn:aws:sqs:eu-central-1:271828182845:queue-{number}");
+        let redrive = parking.map(|(arn, max_receives)| Redrive {
+            to: arn.to_owned(),
+            max_receives,
+        });
+        self.port.create(&arn, redrive);
+        Ok(arn)
+    }
+
+    async fn send(&self, arn: &str, body: &str) -> Result<()> {
+        self.port.send(arn, body).ok_or("no such queue")?;
+        Ok(())
+    }
+
+    async fn receive(&self, arn: &str) -> Result<Vec<Received>> {
+        Ok(self.port.receive(arn, 10, Duration::from_secs(30)))
+    }
+
+    async fn delete(&self, arn: &str, receipt_handle: &str) -> Result<()> {
+        let deleted = self.port.delete(arn, receipt_handle);
+        deleted
+            .then_some(())
+            .ok_or_else(|| "no such receipt".into())
+    }
+
+    async fn waits(&self, arn: &str) -> Result<Vec<Duration>> {
+        Ok(self.port.waits(arn))
+    }
+}
+
+pub(super) struct Target {
+    port: MemoryTarget,
+    url: Url,
+    next: Arc<NextCall<DeliveryError>>,
+}
+
+impl Target {
+    pub(super) fn new() -> std::result::Result<Self, Box<dyn Error>> {
+        let next = NextCall::new(|mishap| DeliveryError {
+            code: FailureCode::TargetUnavailable,
+            disposition: Disposition::Transient { after: None },
+            certainty: match mishap {
+                Mishap::Down => Certainty::NotSent,
+                Mishap::AnswerLost => Certainty::Unknown,
+            },
+            reason: words(mishap),
+            source: None,
+        });
+        Ok(Self {
+            port: MemoryTarget::default().with_faults(next.clone()),
+            url: Url::parse("https://crm.example/events")?,
+            next,
+        })
+    }
+}
+
+impl target::World for Target {
+    type Target = MemoryTarget;
+
+    fn target(&self) -> &MemoryTarget {
+        &self.port
+    }
+
+    fn destination(&self) -> Destination {
+        Destination::Http(self.url.clone())
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+
+    fn accepted(&self) -> Vec<Accepted> {
+        self.port.accepted()
+    }
+}
+
+pub(super) struct Genesys {
+    port: MemoryGenesys,
+    next: Arc<NextCall<GenesysError>>,
+}
+
+impl Genesys {
+    pub(super) fn new() -> Self {
+        let next = NextCall::new(|mishap| GenesysError::Unavailable {
+            call: Call::Mark,
+            problem: match mishap {
+                Mishap::Down => Outage::Status(503),
+                Mishap::AnswerLost => Outage::Broken,
+            },
+            after: None,
+        });
+        let port = MemoryGenesys::default().with_faults(next.clone());
+        Self { port, next }
+    }
+}
+
+impl genesys::World for Genesys {
+    type Genesys = MemoryGenesys;
+
+    fn genesys(&self) -> &MemoryGenesys {
+        &self.port
+    }
+
+    fn next_call(&self, _: Call, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+
+    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
+        self.port.put_participants(conversation, participants);
+    }
+
+    /// There is none that was not made.
+    fn forget(&self, _: &str) {}
+
+    fn marks(&self, conversation: &str) -> Vec<String> {
+        let marks = self.port.marks().into_iter();
+        marks
+            .filter_map(|(interaction, mark)| match interaction {
+                Interaction::Conversation { id, participant } if id.as_str() == conversation => {
+                    let (attempt, status) = (mark.attempt, mark.status.as_str());
+                    Some(format!("{participant} {attempt} {status}"))
+                }
+                Interaction::Conversation { .. } | Interaction::Record { .. } => None,
+            })
+            .collect()
+    }
+}

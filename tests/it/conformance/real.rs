@@ -1,0 +1,370 @@
+//! The real adapters as worlds of the suites: the local AWS, and the stand-in for HTTP.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
+use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
+use genesys_fakes::{Accepted, Received};
+use genesys_replay::archive::s3::S3Archive;
+use genesys_replay::destination::Destination;
+use genesys_replay::genesys::{Call, GenesysClient};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::ledger::dynamodb::DynamoDbLedger;
+use genesys_replay::message::MessageId;
+use genesys_replay::queue::sqs::SqsQueue;
+use genesys_replay::replay::RetryState;
+use genesys_replay::target::Targets;
+use genesys_stand_in::{Fault, StandIn};
+use serde_json::Value;
+use url::Url;
+
+use crate::support::{LocalAws, World};
+
+/// Sits in a client of AWS and spoils its next call.
+#[derive(Clone, Debug, Default)]
+struct Spoiler {
+    next: Arc<Mutex<Option<Mishap>>>,
+    loses_answer: Arc<AtomicBool>,
+}
+
+impl Spoiler {
+    fn set(&self, mishap: Mishap) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    }
+}
+
+impl Intercept for Spoiler {
+    fn name(&self) -> &'static str {
+        "Spoiler"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        // Looking a queue up is not yet the call.
+        let target = context.request().headers().get("x-amz-target");
+        if target.is_some_and(|target| target.ends_with(".GetQueueUrl")) {
+            return Ok(());
+        }
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        match next.take() {
+            None => Ok(()),
+            Some(Mishap::Down) => Err("told to fail before it is sent".into()),
+            Some(Mishap::AnswerLost) => {
+                self.loses_answer.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_after_transmit(
+        &self,
+        _: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> std::result::Result<(), BoxError> {
+        if self.loses_answer.swap(false, Ordering::SeqCst) {
+            return Err("told to lose the answer".into());
+        }
+        Ok(())
+    }
+}
+
+pub(super) struct Ledger {
+    aws: LocalAws,
+    port: DynamoDbLedger,
+    spoiler: Spoiler,
+}
+
+impl Ledger {
+    pub(super) async fn start() -> Result<Self> {
+        let aws = LocalAws::start().await?;
+        let spoiler = Spoiler::default();
+        let config = aws_sdk_dynamodb::config::Builder::from(&aws.config())
+            .interceptor(spoiler.clone())
+            .build();
+        let client = aws_sdk_dynamodb::Client::from_conf(config);
+        Ok(Self {
+            port: DynamoDbLedger::new(client, aws.table.clone(), ledger::REMEMBER),
+            aws,
+            spoiler,
+        })
+    }
+}
+
+impl ledger::World for Ledger {
+    type Ledger = DynamoDbLedger;
+
+    fn ledger(&self) -> &DynamoDbLedger {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.spoiler.set(mishap);
+    }
+
+    async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
+        Ok(self.aws.item(key.as_str()).await?.into_iter().collect())
+    }
+}
+
+pub(super) struct Archive {
+    aws: LocalAws,
+    bucket: String,
+    port: S3Archive,
+    spoiler: Spoiler,
+}
+
+impl Archive {
+    pub(super) async fn start() -> Result<Self> {
+        let aws = LocalAws::start().await?;
+        let bucket = aws.create_bucket().await?;
+        let spoiler = Spoiler::default();
+        let config = aws_sdk_s3::config::Builder::from(&aws.config())
+            .force_path_style(true)
+            .interceptor(spoiler.clone())
+            .build();
+        let client = aws_sdk_s3::Client::from_conf(config);
+        Ok(Self {
+            port: S3Archive::new(client, bucket.clone(), "dlq/archives/".to_owned()),
+            aws,
+            bucket,
+            spoiler,
+        })
+    }
+}
+
+impl archive::World for Archive {
+    type Archive = S3Archive;
+
+    fn archive(&self) -> &S3Archive {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.spoiler.set(mishap);
+    }
+
+    async fn objects(&self) -> Result<BTreeMap<String, Value>> {
+        Ok(self.aws.objects(&self.bucket).await?.into_iter().collect())
+    }
+}
+
+pub(super) struct Queues {
+    aws: LocalAws,
+    sqs: aws_sdk_sqs::Client,
+    port: SqsQueue,
+    spoiler: Spoiler,
+}
+
+impl Queues {
+    pub(super) async fn start() -> Result<Self> {
+        let aws = LocalAws::start().await?;
+        let spoiler = Spoiler::default();
+        let config = aws_sdk_sqs::config::Builder::from(&aws.config())
+            .interceptor(spoiler.clone())
+            .build();
+        Ok(Self {
+            port: SqsQueue::new(aws_sdk_sqs::Client::from_conf(config)),
+            sqs: aws_sdk_sqs::Client::new(&aws.config()),
+            aws,
+            spoiler,
+        })
+    }
+}
+
+impl queue::World for Queues {
+    type Queue = SqsQueue;
+
+    fn queue(&self) -> &SqsQueue {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.spoiler.set(mishap);
+    }
+
+    async fn create(&self, parking: Option<(&str, u32)>) -> Result<String> {
+        let arn = self.aws.create_queue(false).await?;
+        if let Some((parking, max_receives)) = parking {
+            let policy = serde_json::json!({
+                "deadLetterTargetArn": parking,
+                "maxReceiveCount": max_receives,
+            });
+            self.sqs
+                .set_queue_attributes()
+                .queue_url(self.aws.queue_url(&arn).await?)
+                .attributes(QueueAttributeName::RedrivePolicy, policy.to_string())
+                .send()
+                .await?;
+        }
+        Ok(arn)
+    }
+
+    async fn send(&self, arn: &str, body: &str) -> Result<()> {
+        let url = self.aws.queue_url(arn).await?;
+        let send = self.sqs.send_message().queue_url(url);
+        send.message_body(body).send().await?;
+        Ok(())
+    }
+
+    async fn receive(&self, arn: &str) -> Result<Vec<Received>> {
+        let messages = self.aws.receive(arn, 30).await?;
+        let received = messages.into_iter().map(|message| {
+            let count = MessageSystemAttributeName::ApproximateReceiveCount;
+            let attributes = message.attributes.unwrap_or_default();
+            let count = attributes.get(&count).ok_or("no receive count")?;
+            Ok(Received {
+                message_id: message.message_id.and_then(MessageId::new).ok_or("no id")?,
+                receipt_handle: message.receipt_handle.ok_or("no receipt")?,
+                receive_count: count.parse()?,
+                body: message.body.unwrap_or_default(),
+            })
+        });
+        received.collect()
+    }
+
+    async fn delete(&self, arn: &str, receipt_handle: &str) -> Result<()> {
+        let url = self.aws.queue_url(arn).await?;
+        let delete = self.sqs.delete_message().queue_url(url);
+        delete.receipt_handle(receipt_handle).send().await?;
+        Ok(())
+    }
+
+    async fn waits(&self, arn: &str) -> Result<Vec<Duration>> {
+        let waits = self.aws.waits(arn).await?.into_iter();
+        Ok(waits
+            .map(|wait| Duration::from_secs(wait.try_into().unwrap_or_default()))
+            .collect())
+    }
+}
+
+/// Makes the stand-in spoil its next call of this kind.
+fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
+    let fault = Fault::on(method, path).times(1);
+    stand_in.fault(match mishap {
+        Mishap::Down => fault.status(503),
+        Mishap::AnswerLost => fault.act().close(),
+    });
+}
+
+pub(super) struct Target {
+    world: World,
+    port: Targets,
+    url: Url,
+}
+
+impl Target {
+    pub(super) async fn start() -> Result<Self> {
+        let world = World::start().await?;
+        let port = world.function()?.target;
+        let url = Url::parse(&format!("{}/targets/crm", world.genesys.url()))?;
+        Ok(Self { world, port, url })
+    }
+}
+
+impl target::World for Target {
+    type Target = Targets;
+
+    fn target(&self) -> &Targets {
+        &self.port
+    }
+
+    fn destination(&self) -> Destination {
+        Destination::Http(self.url.clone())
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        spoil(&self.world.genesys, "POST", "/targets/", mishap);
+    }
+
+    fn accepted(&self) -> Vec<Accepted> {
+        let calls = self.world.genesys.calls_to("POST", "/targets/").into_iter();
+        let header = |headers: &BTreeMap<String, String>, name: &str| headers.get(name).cloned();
+        calls
+            .filter(|call| call.acted)
+            .filter_map(|call| {
+                Some(Accepted {
+                    key: header(&call.headers, "idempotency-key")?,
+                    attempt_count: header(&call.headers, "x-attempt-count")?.parse().ok()?,
+                    payload: call.body,
+                })
+            })
+            .collect()
+    }
+}
+
+pub(super) struct Genesys {
+    world: World,
+    port: GenesysClient,
+}
+
+impl Genesys {
+    pub(super) async fn start() -> Result<Self> {
+        let mut world = World::start().await?;
+        world.set("GENESYS_API", "conversations");
+        let client = match world.function()?.retry_state {
+            RetryState::Required(client) | RetryState::BestEffort(client) => client,
+            RetryState::Off => return Err("no client".into()),
+        };
+        Ok(Self {
+            world,
+            port: client,
+        })
+    }
+}
+
+impl genesys::World for Genesys {
+    type Genesys = GenesysClient;
+
+    fn genesys(&self) -> &GenesysClient {
+        &self.port
+    }
+
+    fn next_call(&self, call: Call, mishap: Mishap) {
+        let (method, path) = match call {
+            Call::Token => ("POST", "/oauth/token"),
+            Call::Fetch => ("GET", "/api/v2/"),
+            Call::Mark => ("PATCH", "/api/v2/"),
+        };
+        spoil(&self.world.genesys, method, path, mishap);
+    }
+
+    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
+        let stand_in = &self.world.genesys;
+        stand_in.put_participants(conversation, participants);
+    }
+
+    fn forget(&self, conversation: &str) {
+        let unknown = Fault::on("GET", conversation).status(404).times(1);
+        self.world.genesys.fault(unknown);
+    }
+
+    fn marks(&self, conversation: &str) -> Vec<String> {
+        let path = format!("/conversations/{conversation}/participants/");
+        let calls = self.world.genesys.calls_to("PATCH", &path).into_iter();
+        calls
+            .filter(|call| call.acted)
+            .filter_map(|call| {
+                let (_, rest) = call.path.split_once("/participants/")?;
+                let (participant, _) = rest.split_once('/')?;
+                let body: Value = serde_json::from_str(&call.body).ok()?;
+                let attributes = &body["attributes"];
+                let attempt = attributes["system.retryAttempt"].as_str()?;
+                let status = attributes["system.retryStatus"].as_str()?;
+                Some(format!("{participant} {attempt} {status}"))
+            })
+            .collect()
+    }
+}
