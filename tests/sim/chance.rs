@@ -1,0 +1,260 @@
+//! Time, chance and misfortune, all of one seed.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use genesys_fakes::{Faults, Passage};
+use genesys_replay::archive::ArchiveError;
+use genesys_replay::clock::{Clock, Random, Timestamp};
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::ledger::LedgerError;
+use genesys_replay::target::DeliveryError;
+use tokio::time::Instant;
+
+/// When every story begins.
+const BEGINNING: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+
+/// Draws of one seed, shared by all who live in its story.
+#[derive(Clone)]
+pub(crate) struct Chance(Arc<Mutex<Rng>>);
+
+impl Chance {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(Rng::with_seed(seed))))
+    }
+
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Rng) -> T) -> T {
+        draw(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn happens(&self, one_in: u32) -> bool {
+        self.draw(|rng| rng.u32(0..one_in) == 0)
+    }
+
+    pub(crate) fn millis(&self, most: u64) -> Duration {
+        Duration::from_millis(self.draw(|rng| rng.u64(0..=most)))
+    }
+}
+
+impl Random for Chance {
+    fn unit(&self) -> f64 {
+        self.draw(Rng::f64)
+    }
+}
+
+/// A clock on tokio's paused time that is wrong by a constant.
+pub(crate) struct SkewedClock {
+    started: Instant,
+    ahead: Duration,
+}
+
+impl SkewedClock {
+    /// The time of the story.
+    pub(crate) fn right(started: Instant) -> Self {
+        Self::wrong(started, Duration::ZERO)
+    }
+
+    /// A clock that is ahead of it.
+    pub(crate) fn wrong(started: Instant, ahead: Duration) -> Self {
+        Self { started, ahead }
+    }
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Timestamp {
+        BEGINNING.plus(self.started.elapsed()).plus(self.ahead)
+    }
+}
+
+/// What goes wrong, until the world has healed.
+pub(crate) struct Misfortune {
+    chance: Chance,
+    /// One call in so many fails before it acts, and as many lose their answer.
+    one_in: u32,
+    heals_at: Instant,
+    happened: AtomicU64,
+}
+
+impl Misfortune {
+    pub(crate) fn new(chance: Chance, one_in: u32, heals_at: Instant) -> Self {
+        Self {
+            chance,
+            one_in,
+            heals_at,
+            happened: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.heals_at
+    }
+
+    pub(crate) fn happened(&self) -> u64 {
+        self.happened.load(Ordering::Relaxed)
+    }
+
+    fn strikes(&self) -> bool {
+        let strikes = !self.is_over() && self.chance.happens(self.one_in);
+        self.happened
+            .fetch_add(u64::from(strikes), Ordering::Relaxed);
+        strikes
+    }
+
+    /// Lets a call take its time, which is where a worker may die, and maybe fail.
+    fn passage<E: Send + 'static>(&self, most_ms: u64, error: fn(&Chance) -> E) -> Passage<'_, E> {
+        Box::pin(async move {
+            tokio::time::sleep(self.chance.millis(most_ms)).await;
+            if self.strikes() {
+                Err(error(&self.chance))
+            } else {
+                Ok(())
+            }
+        })
+    }
+}
+
+fn outage() -> Box<dyn std::error::Error + Send + Sync> {
+    io::Error::other("down").into()
+}
+
+impl Faults<LedgerError> for Misfortune {
+    fn before(&self, _: &'static str) -> Passage<'_, LedgerError> {
+        self.passage(20, |_| LedgerError::Unavailable(outage()))
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, LedgerError> {
+        self.passage(20, |_| LedgerError::Unavailable(outage()))
+    }
+}
+
+impl Faults<ArchiveError> for Misfortune {
+    fn before(&self, _: &'static str) -> Passage<'_, ArchiveError> {
+        self.passage(50, |_| ArchiveError(outage()))
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, ArchiveError> {
+        self.passage(50, |_| ArchiveError(outage()))
+    }
+}
+
+impl Faults<String> for Misfortune {
+    fn before(&self, _: &'static str) -> Passage<'_, String> {
+        self.passage(20, |_| "down".to_owned())
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, String> {
+        self.passage(20, |_| "down".to_owned())
+    }
+}
+
+fn genesys_fails(chance: &Chance) -> GenesysError {
+    let call = Call::Mark;
+    match chance.draw(|rng| rng.u8(0..4)) {
+        0 => GenesysError::RateLimited {
+            call,
+            after: Some(Duration::from_secs(chance.draw(|rng| rng.u64(0..90)))),
+        },
+        1 => GenesysError::Credentials {
+            call,
+            status: 403,
+            code: None,
+        },
+        2 => GenesysError::Refused {
+            call,
+            status: 400,
+            code: None,
+        },
+        _ => GenesysError::Unavailable {
+            call,
+            problem: Outage::Timeout,
+            after: None,
+        },
+    }
+}
+
+impl Faults<GenesysError> for Misfortune {
+    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+        self.passage(200, genesys_fails)
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, GenesysError> {
+        self.passage(200, |_| GenesysError::Unavailable {
+            call: Call::Mark,
+            problem: Outage::Broken,
+            after: None,
+        })
+    }
+}
+
+fn delivery_error(
+    code: FailureCode,
+    disposition: Disposition,
+    certainty: Certainty,
+) -> DeliveryError {
+    DeliveryError {
+        code,
+        disposition,
+        certainty,
+        reason: "made up".to_owned(),
+        source: None,
+    }
+}
+
+fn target_fails(chance: &Chance) -> DeliveryError {
+    let transient = Disposition::Transient { after: None };
+    match chance.draw(|rng| rng.u8(0..5)) {
+        0 => delivery_error(
+            FailureCode::TargetRefused,
+            Disposition::Permanent,
+            Certainty::Refused,
+        ),
+        1 => delivery_error(
+            FailureCode::TargetCredentials,
+            Disposition::Operator,
+            Certainty::Refused,
+        ),
+        2 => delivery_error(
+            FailureCode::TargetUnavailable,
+            transient,
+            Certainty::Unknown,
+        ),
+        _ => delivery_error(
+            FailureCode::TargetUnavailable,
+            transient,
+            Certainty::Refused,
+        ),
+    }
+}
+
+impl Faults<DeliveryError> for Misfortune {
+    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+        Box::pin(async move {
+            // Now and then a target stalls until the client's timeout.
+            if !self.is_over() && self.chance.happens(40) {
+                tokio::time::sleep(Duration::from_secs(10)).await;
+            }
+            tokio::time::sleep(self.chance.millis(500)).await;
+            if self.strikes() {
+                Err(target_fails(&self.chance))
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+        let lost = |_: &Chance| {
+            let transient = Disposition::Transient { after: None };
+            delivery_error(
+                FailureCode::TargetUnavailable,
+                transient,
+                Certainty::Unknown,
+            )
+        };
+        self.passage(500, lost)
+    }
+}
