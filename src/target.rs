@@ -107,7 +107,9 @@ impl Target for Targets {
             )),
             Destination::NotAllowed(arn) => Err(DeliveryError::never(
                 FailureCode::TargetNotAllowed,
-                format!("{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue itself"),
+                format!(
+                    "{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue or this function itself"
+                ),
             )),
             Destination::Missing => Err(DeliveryError::never(
                 FailureCode::TargetUnsupported,

@@ -185,7 +185,7 @@ pub fn postponing_cut_off(messages: usize) {
 
 /// One line a batch.
 pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
-    let unaccounted = records.abs_diff(counts.accounted());
+    let unaccounted = counts.unaccounted(records);
     tracing::info!(
         records,
         replayed = counts.replayed,

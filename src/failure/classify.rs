@@ -261,29 +261,6 @@ mod tests {
     }
 
     #[test]
-    fn the_error_code_decides_before_the_message() {
-        for (code, expected) in [
-            ("THROTTLING", Category::RateLimitExceeded),
-            ("RESOURCE_LIMIT_EXCEEDED", Category::RateLimitExceeded),
-            ("NO_PERMISSIONS", Category::AuthenticationRejected),
-            ("FAILED_TO_ASSUME_ROLE", Category::AuthenticationRejected),
-            ("CONNECTION_FAILURE", Category::EndpointUnreachable),
-            ("TIMEOUT", Category::EndpointUnreachable),
-            ("INTERNAL_ERROR", Category::EndpointUnreachable),
-            ("TRANSIENT_ASSUME_ROLE", Category::EndpointUnreachable),
-            ("NO_RESOURCE", Category::TargetMissing),
-            ("INVALID_JSON", Category::PayloadMalformed),
-            ("INVALID_PARAMETER", Category::PayloadMalformed),
-        ] {
-            assert_eq!(
-                category(code, "HTTP status 418, rate limit, malformed"),
-                expected,
-                "{code}"
-            );
-        }
-    }
-
-    #[test]
     fn a_code_that_says_little_leaves_it_to_the_message() {
         assert_eq!(
             category("ERROR_FROM_TARGET", "status 429"),

@@ -56,7 +56,14 @@ impl Outcome {
     /// Whether anything was done about it.
     #[must_use]
     pub const fn was_begun(self) -> bool {
-        !matches!(self, Self::NotAttempted { .. })
+        match self {
+            Self::Replayed
+            | Self::Duplicate
+            | Self::Archived { .. }
+            | Self::Deferred { .. }
+            | Self::Returned { .. } => true,
+            Self::NotAttempted { .. } => false,
+        }
     }
 
     /// The name used in log lines.
@@ -296,6 +303,13 @@ impl Counts {
         counted
             .map(|(category, records)| (category, Self::of(records)))
             .collect()
+    }
+
+    /// By how many the outcomes are more or fewer than the records; anything but 0 is a fault in
+    /// this program.
+    #[must_use]
+    pub const fn unaccounted(&self, records: usize) -> usize {
+        records.abs_diff(self.accounted())
     }
 
     /// How many records have an outcome.

@@ -142,7 +142,7 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
         count("PossibleDuplicates", counts.possible_duplicates),
         count("NeedsOperator", counts.needs_operator),
         count("GivenUp", counts.given_up),
-        count("Unaccounted", batch.records.abs_diff(counts.accounted())),
+        count("Unaccounted", counts.unaccounted(batch.records)),
         count("GenesysCalls", usage.genesys_calls),
         count("GenesysThrottled", usage.genesys_throttled),
         count("GenesysHeldBack", usage.genesys_held_back),

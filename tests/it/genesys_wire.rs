@@ -3,33 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{
     ApiForm, Call, CredentialSource, Credentials, Genesys, GenesysClient, GenesysError,
     Interaction, Outage, RetryMark, RetryStatus, TokenSource,
 };
-use genesys_replay::meter::{Meter, Usage};
+use genesys_replay::meter::Meter;
 use mockito::{Matcher, Mock, Server, ServerGuard};
 use url::Url;
 
 use crate::support::TestResult;
 
-const CONVERSATION: &str = "/api/v2/conversations/c-1";
+pub(crate) const CONVERSATION: &str = "/api/v2/conversations/c-1";
 const ATTRIBUTES: &str = "/api/v2/conversations/c-1/participants/p-1/attributes";
-const TOKEN: &str = r#"{"access_token":"token-1","token_type":"bearer","expires_in":86400}"#;
-const BODY: &str =
+pub(crate) const TOKEN: &str =
+    r#"{"access_token":"token-1","token_type":"bearer","expires_in":86400}"#;
+pub(crate) const BODY: &str =
     r#"{"id":"c-1","participants":[{"id":"p-1","purpose":"customer","attributes":{}}]}"#;
 
-fn client(
+pub(crate) fn client(
     server: &ServerGuard,
     form: ApiForm,
 ) -> Result<GenesysClient, Box<dyn std::error::Error>> {
     client_with(server, form, Arc::default())
 }
 
-fn client_with(
+pub(crate) fn client_with(
     server: &ServerGuard,
     form: ApiForm,
     meter: Arc<Meter>,
@@ -63,14 +63,14 @@ fn client_with(
     ))
 }
 
-fn interaction() -> Result<InteractionRef, &'static str> {
+pub(crate) fn interaction() -> Result<InteractionRef, &'static str> {
     Ok(InteractionRef {
         id: InteractionId::new("c-1").ok_or("id")?,
         participant: None,
     })
 }
 
-fn conversation() -> Result<Interaction, &'static str> {
+pub(crate) fn conversation() -> Result<Interaction, &'static str> {
     Ok(Interaction::Conversation {
         id: InteractionId::new("c-1").ok_or("id")?,
         participant: InteractionId::new("p-1").ok_or("id")?,
@@ -82,178 +82,12 @@ const MARK: RetryMark = RetryMark {
     status: RetryStatus::Retrying,
 };
 
-async fn tokens(server: &mut ServerGuard) -> Mock {
+pub(crate) async fn tokens(server: &mut ServerGuard) -> Mock {
     server
         .mock("POST", "/oauth/token")
         .with_body(TOKEN)
         .create_async()
         .await
-}
-
-#[tokio::test]
-async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestResult {
-    let mut server = Server::new_async().await;
-    let token = server
-        .mock("POST", "/oauth/token")
-        .match_header("authorization", "Basic aWQ6c2VjcmV0")
-        .match_header("content-type", "application/x-www-form-urlencoded")
-        .match_body("grant_type=client_credentials")
-        .with_body(TOKEN)
-        .expect(1)
-        .create_async()
-        .await;
-    let get = server
-        .mock("GET", CONVERSATION)
-        .match_header("authorization", "Bearer token-1")
-        .with_body(BODY)
-        .expect(20)
-        .create_async()
-        .await;
-    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
-
-    let found = join_all((0..20).map(|_| client.fetch(&interaction))).await;
-
-    for answer in found {
-        assert_eq!(answer, Ok(conversation()?));
-    }
-    token.assert_async().await;
-    get.assert_async().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> TestResult {
-    let mut server = Server::new_async().await;
-    let interaction = interaction()?;
-    let meter = Arc::new(Meter::default());
-    let client = client_with(&server, ApiForm::Conversations, Arc::clone(&meter))?;
-
-    let _throttled = server
-        .mock("POST", "/oauth/token")
-        .with_status(400)
-        .with_body(r#"{"error":"invalid_request","description":"rate limit exceeded; try later"}"#)
-        .create_async()
-        .await;
-    assert!(client.fetch(&interaction).await.is_err());
-    let expected = Usage {
-        genesys_calls: 1,
-        genesys_throttled: 1,
-        token_fetches: 1,
-        tokens_throttled: 1,
-        ..Usage::default()
-    };
-    assert_eq!(meter.take(), expected);
-
-    server.reset();
-    let _token = tokens(&mut server).await;
-    let _limit = server
-        .mock("GET", CONVERSATION)
-        .with_status(429)
-        .create_async()
-        .await;
-    assert!(client.fetch(&interaction).await.is_err());
-    let expected = Usage {
-        genesys_calls: 2,
-        genesys_throttled: 1,
-        token_fetches: 1,
-        ..Usage::default()
-    };
-    assert_eq!(meter.take(), expected);
-
-    server.reset();
-    let _down = server
-        .mock("GET", CONVERSATION)
-        .with_status(503)
-        .create_async()
-        .await;
-    assert!(client.fetch(&interaction).await.is_err());
-    let expected = Usage {
-        genesys_calls: 1,
-        ..Usage::default()
-    };
-    assert_eq!(meter.take(), expected, "an outage is no throttling");
-    Ok(())
-}
-
-#[tokio::test]
-async fn those_who_wait_for_a_token_share_its_refusal() -> TestResult {
-    let mut server = Server::new_async().await;
-    let token = server
-        .mock("POST", "/oauth/token")
-        .with_status(400)
-        .with_body(r#"{"error":"invalid_client","description":"client not found","error_description":"client not found"}"#)
-        .expect(1)
-        .create_async()
-        .await;
-    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
-    let answers = join_all((0..20).map(|_| client.fetch(&interaction))).await;
-    let refused = GenesysError::Credentials {
-        call: Call::Token,
-        status: 400,
-        code: Some("invalid_client".to_owned()),
-    };
-    assert!(refused.to_string().contains("wrong region or credentials?"));
-    assert!(
-        answers
-            .into_iter()
-            .all(|answer| answer == Err(refused.clone()))
-    );
-    token.assert_async().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_token_about_to_expire_is_renewed_before_it_is_used() -> TestResult {
-    let mut server = Server::new_async().await;
-    let token = server
-        .mock("POST", "/oauth/token")
-        .with_body(r#"{"access_token":"brief","token_type":"bearer","expires_in":0}"#)
-        .expect(2)
-        .create_async()
-        .await;
-    server
-        .mock("GET", CONVERSATION)
-        .with_body(BODY)
-        .create_async()
-        .await;
-    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
-    client.fetch(&interaction).await?;
-    client.fetch(&interaction).await?;
-    token.assert_async().await;
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_refused_token_is_renewed_once() -> TestResult {
-    let mut server = Server::new_async().await;
-    let token = server
-        .mock("POST", "/oauth/token")
-        .with_body(TOKEN)
-        .expect(2)
-        .create_async()
-        .await;
-    let get = server
-        .mock("GET", CONVERSATION)
-        .with_status(401)
-        .expect(2)
-        .create_async()
-        .await;
-    let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
-    let error = client.fetch(&interaction).await;
-    assert!(
-        matches!(
-            error,
-            Err(GenesysError::Credentials {
-                call: Call::Fetch,
-                status: 401,
-                ..
-            })
-        ),
-        "{error:?}"
-    );
-    token.assert_async().await;
-    get.assert_async().await;
-    Ok(())
 }
 
 #[tokio::test]

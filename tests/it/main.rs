@@ -11,6 +11,7 @@ mod edge;
 mod events;
 mod fifo;
 mod forged;
+mod genesys_tokens;
 mod genesys_wire;
 mod hostile;
 mod layout;
