@@ -43,9 +43,10 @@ fn no_story_loses_an_event_or_delivers_one_twice_on_purpose() -> TestResult {
         })?;
     }
     println!("seeds {seeds:?}: {told:?}");
-    // A simulation in which nothing goes wrong proves nothing.
+    // Stories in which nothing goes wrong prove nothing; a single one may well be quiet.
+    let enough = seeds.end - seeds.start >= 100;
     assert!(
-        told.kills > 0 && told.faults > 0 && told.repeated > 0,
+        !enough || told.kills > 0 && told.faults > 0 && told.repeated > 0,
         "{told:?}"
     );
     Ok(())
