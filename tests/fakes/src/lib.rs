@@ -3,7 +3,8 @@
 //!
 //! The fakes are no scripted mocks: each keeps a state, shared by its clones, so that several workers
 //! can live in one world. What goes wrong is decided by a [`Faults`] that every call passes twice.
-//! [`conformance`] has one suite for each port; `tests/it/conformance.rs` runs them.
+//! [`conformance`] has one suite for each port; `tests/it/conformance.rs` runs them. A [`Witness`] says
+//! what must not happen to an event, to the simulation and to the model of a claim alike.
 
 mod archive;
 mod clock;
@@ -13,6 +14,7 @@ mod genesys;
 mod ledger;
 mod queue;
 mod target;
+mod witness;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,9 +22,10 @@ pub use archive::MemoryArchive;
 pub use clock::ManualClock;
 pub use faults::{Faults, NoFaults, Passage};
 pub use genesys::MemoryGenesys;
-pub use ledger::{Item, MemoryLedger, Status};
+pub use ledger::{Flaw, Item, LeaseLost, MemoryLedger, Rules, Status};
 pub use queue::{MemoryQueues, Received, Redrive};
 pub use target::{Accepted, MemoryTarget};
+pub use witness::{Clocks, Life, Violation, Witness};
 
 /// Locks a state. A panic under the lock has already failed the test that caused it.
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,0 +1,302 @@
+//! What the ledger does to one item, apart from where items are kept: also what the model of a
+//! claim's life is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::{Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement};
+
+/// What is kept of one event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Item {
+    /// How it stands.
+    pub status: Status,
+    /// Who holds it, or held it last.
+    pub owner: String,
+    /// When the claim ends by itself.
+    pub lease_until: Timestamp,
+    /// The attempts so far.
+    pub attempts: u32,
+    /// The attempt that the target accepted.
+    pub delivered: Option<u32>,
+    /// Why it did not end well, or not yet.
+    pub code: Option<FailureCode>,
+    /// When it was first claimed.
+    pub first_seen: Timestamp,
+    /// When it was last settled.
+    pub processed_at: Option<Timestamp>,
+    /// When a table may forget it, in seconds since the Unix epoch.
+    pub expires_at: u64,
+    about: BTreeMap<&'static str, String>,
+}
+
+/// How an event stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Held until the lease ends.
+    InProgress,
+    /// Given back.
+    Deferred,
+    /// Delivered.
+    Completed,
+    /// Given up and archived.
+    Archived,
+    /// Given up, and nowhere to archive it.
+    Failed,
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Deferred => "DEFERRED",
+            Self::Completed => "COMPLETED",
+            Self::Archived => "ARCHIVED",
+            Self::Failed => "FAILED",
+        })
+    }
+}
+
+impl Item {
+    /// The attributes as the table shows them, all as text.
+    #[must_use]
+    pub fn attributes(&self, key: &EventKey) -> BTreeMap<String, String> {
+        let step = if self.delivered.is_some() {
+            "REPLAYED"
+        } else {
+            "CLAIMED"
+        };
+        let always = [
+            ("EventId", key.to_string()),
+            ("Status", self.status.to_string()),
+            ("Step", step.to_owned()),
+            ("Owner", self.owner.clone()),
+            ("LeaseUntil", self.lease_until.as_millis().to_string()),
+            ("Attempts", self.attempts.to_string()),
+            ("FirstSeenAt", self.first_seen.to_string()),
+            ("ExpiresAt", self.expires_at.to_string()),
+        ];
+        let sometimes = [
+            ("DeliveredAttempt", self.delivered.map(|it| it.to_string())),
+            ("FailureCode", self.code.map(|it| it.as_str().to_owned())),
+            ("ProcessedAt", self.processed_at.map(|it| it.to_string())),
+        ];
+        let sometimes = sometimes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        let about = self
+            .about
+            .iter()
+            .map(|(name, value)| (*name, value.clone()));
+        always
+            .into_iter()
+            .chain(sometimes)
+            .chain(about)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    fn may_be_claimed(&self, request: &ClaimRequest<'_>) -> bool {
+        match self.status {
+            Status::InProgress => self.lease_until < request.now,
+            Status::Deferred => true,
+            Status::Completed => false,
+            Status::Archived => request.reopen == Reopen::FailedAndArchived,
+            Status::Failed => request.reopen != Reopen::Nothing,
+        }
+    }
+
+    fn lease(&self, request: &ClaimRequest<'_>) -> Lease {
+        Lease {
+            key: request.key.clone(),
+            owner: request.owner.clone(),
+            attempt: self.attempts,
+            delivered: self.delivered,
+            first_seen: self.first_seen,
+        }
+    }
+}
+
+/// A deliberate mistake, to see that whatever watches over a ledger finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flaw {
+    /// A write after a claim does not ask who holds the event.
+    NoFencing,
+    /// Giving an event back does not ask who holds it.
+    ReleaseWithoutOwner,
+    /// A claim ends at once.
+    NoLease,
+    /// Nobody writes down that the target has accepted.
+    NoCheckpoint,
+    /// Each claim counts its attempts from the beginning.
+    AttemptsStartOver,
+    /// An item expires before its message does.
+    ForgetsTooSoon,
+}
+
+impl Flaw {
+    /// Every one.
+    pub const ALL: [Self; 6] = [
+        Self::NoFencing,
+        Self::ReleaseWithoutOwner,
+        Self::NoLease,
+        Self::NoCheckpoint,
+        Self::AttemptsStartOver,
+        Self::ForgetsTooSoon,
+    ];
+}
+
+/// Another worker holds the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseLost;
+
+/// How a ledger changes its items; flawed, if that is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rules {
+    remember: Duration,
+    flaw: Option<Flaw>,
+}
+
+impl Rules {
+    /// The rules as they should be, with items that expire after `remember`.
+    #[must_use]
+    pub const fn new(remember: Duration) -> Self {
+        let flaw = None;
+        Self { remember, flaw }
+    }
+
+    /// The same with a mistake in them.
+    #[must_use]
+    pub const fn flawed(self, flaw: Flaw) -> Self {
+        let flaw = Some(flaw);
+        Self { flaw, ..self }
+    }
+
+    fn has(self, flaw: Flaw) -> bool {
+        self.flaw == Some(flaw)
+    }
+
+    fn expires_at(self, now: Timestamp) -> u64 {
+        let remember = if self.has(Flaw::ForgetsTooSoon) {
+            Duration::from_secs(24 * 3_600)
+        } else {
+            self.remember
+        };
+        now.plus(remember).as_secs()
+    }
+
+    /// The answer to a claim on an event of which `before` is kept, and what is kept of it after a
+    /// claim that was granted.
+    #[must_use]
+    pub fn claim(self, before: Option<&Item>, request: &ClaimRequest<'_>) -> (Claim, Option<Item>) {
+        if let Some(item) = before
+            && !item.may_be_claimed(request)
+        {
+            let refusal = match item.status {
+                // Asked again by its holder, whose first answer was lost.
+                Status::InProgress if item.owner == request.owner => {
+                    Claim::Acquired(item.lease(request))
+                }
+                Status::InProgress => Claim::HeldUntil(item.lease_until),
+                Status::Deferred => Claim::HeldUntil(request.now),
+                Status::Completed | Status::Archived => Claim::AlreadyDone,
+                Status::Failed => Claim::GivenUp(item.code.unwrap_or(FailureCode::Internal)),
+            };
+            return (refusal, None);
+        }
+        let about = request.about;
+        let mut facts = BTreeMap::from([
+            ("MessageId", about.message_id.to_string()),
+            ("Category", about.category.to_owned()),
+            ("Target", about.target.to_owned()),
+        ]);
+        let interaction = about.interaction_id.map(str::to_owned);
+        let known = before.and_then(|item| item.about.get("InteractionId").cloned());
+        facts.extend(interaction.or(known).map(|id| ("InteractionId", id)));
+        let counted = before.filter(|_| !self.has(Flaw::AttemptsStartOver));
+        let item = Item {
+            status: Status::InProgress,
+            owner: request.owner.clone(),
+            lease_until: if self.has(Flaw::NoLease) {
+                request.now
+            } else {
+                request.lease_until
+            },
+            attempts: counted.map_or(0, |item| item.attempts) + 1,
+            delivered: before.and_then(|item| item.delivered),
+            code: before.and_then(|item| item.code),
+            first_seen: before.map_or(request.now, |item| item.first_seen),
+            processed_at: before.and_then(|item| item.processed_at),
+            expires_at: self.expires_at(request.now),
+            about: facts,
+        };
+        (Claim::Acquired(item.lease(request)), Some(item))
+    }
+
+    /// Counts one more attempt.
+    ///
+    /// # Errors
+    /// The lease does not hold any more, as for every change.
+    pub fn next_attempt(self, item: &mut Item, lease: &Lease) -> Result<(), LeaseLost> {
+        self.check(item, lease)?;
+        item.attempts = lease.attempt.saturating_add(1);
+        Ok(())
+    }
+
+    /// Writes down that the target has accepted.
+    ///
+    /// # Errors
+    /// As for every change.
+    pub fn checkpoint(self, item: &mut Item, lease: &Lease) -> Result<(), LeaseLost> {
+        self.check(item, lease)?;
+        if !self.has(Flaw::NoCheckpoint) {
+            item.delivered = Some(lease.attempt);
+        }
+        Ok(())
+    }
+
+    /// Ends the work for now.
+    ///
+    /// # Errors
+    /// As for every change.
+    pub fn settle(
+        self,
+        item: &mut Item,
+        lease: &Lease,
+        settlement: Settlement,
+        now: Timestamp,
+    ) -> Result<(), LeaseLost> {
+        let (status, code) = match settlement {
+            Settlement::Completed(code) => (Status::Completed, code),
+            Settlement::Archived(code) => (Status::Archived, Some(code)),
+            Settlement::Failed(code) => (Status::Failed, Some(code)),
+            Settlement::Deferred(code) => (Status::Deferred, Some(code)),
+        };
+        let forced = status == Status::Deferred && self.has(Flaw::ReleaseWithoutOwner);
+        if let (Err(lost), false) = (self.check(item, lease), forced) {
+            // Settled before, and the answer was lost.
+            let again = item.owner == lease.owner && item.status == status;
+            return if again { Ok(()) } else { Err(lost) };
+        }
+        item.status = status;
+        item.attempts = lease.shown_attempt();
+        item.processed_at = Some(now);
+        item.expires_at = self.expires_at(now);
+        item.delivered = lease.delivered.or(item.delivered);
+        item.code = code;
+        Ok(())
+    }
+
+    /// The condition of every write after a claim.
+    fn check(self, item: &Item, lease: &Lease) -> Result<(), LeaseLost> {
+        let held = item.owner == lease.owner && item.status == Status::InProgress;
+        if held || self.has(Flaw::NoFencing) {
+            Ok(())
+        } else {
+            Err(LeaseLost)
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What must never happen to an event, whoever tells of it: the simulation of whole workers, or the
+//! model of a claim's life.
+
+use std::collections::BTreeSet;
+
+use genesys_replay::clock::Timestamp;
+
+/// A worker from its start to its end; a number that is not used again.
+pub type Life = u64;
+
+/// How far the clocks of workers are apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Clocks {
+    /// Less than the margin by which a lease outlives its worker: nobody is ever overtaken.
+    #[default]
+    Near,
+    /// Anything: a lease may end while its holder works. What the holder does then is late, and only
+    /// the conditions on its writes keep it from doing harm.
+    Wild,
+}
+
+/// What a witness of one event's life has seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Witness {
+    clocks: Clocks,
+    holder: Option<Holder>,
+    /// Who works on without holding the event any more.
+    overtaken: BTreeSet<Life>,
+    /// Whether anybody ever was.
+    disturbed: bool,
+    /// The number of the latest delivery.
+    attempt: u32,
+    accepted: u32,
+    /// Whether it is known why the ledger may not know of the latest acceptance.
+    excused: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Holder {
+    life: Life,
+    lease_until: Timestamp,
+}
+
+/// What must not have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Violation {
+    /// A lease protects nobody.
+    #[error("life {by} takes it from life {from}, whose lease runs")]
+    TakenUnderLease {
+        /// Who has it now.
+        by: Life,
+        /// Who had it.
+        from: Life,
+    },
+    /// A lease ends before its worker, though the clocks are right.
+    #[error("life {by} takes it from life {from}, which still works: the lease was too short")]
+    LeaseTooShort {
+        /// Who has it now.
+        by: Life,
+        /// Who had it.
+        from: Life,
+    },
+    /// A delivery without a claim.
+    #[error("life {by} delivers it and does not hold it")]
+    NotHeld {
+        /// Who delivers.
+        by: Life,
+    },
+    /// A delivery of what is known to be delivered.
+    #[error("life {by} delivers it although the ledger knows that it was delivered")]
+    DeliveredAgain {
+        /// Who delivers.
+        by: Life,
+    },
+    /// Attempts go back.
+    #[error("life {by} delivers it as attempt {attempt}, after attempt {after}")]
+    AttemptWentBack {
+        /// Who delivers.
+        by: Life,
+        /// What it is said to be.
+        attempt: u32,
+        /// What was before.
+        after: u32,
+    },
+    /// A repetition that nothing explains.
+    #[error("life {by} gets it accepted again, though no answer was lost and nobody died on it")]
+    AcceptedTwice {
+        /// Who delivers.
+        by: Life,
+    },
+}
+
+impl Witness {
+    /// Has seen nothing yet, in a world of such clocks.
+    #[must_use]
+    pub fn of(clocks: Clocks) -> Self {
+        Self {
+            clocks,
+            ..Self::default()
+        }
+    }
+
+    /// The ledger has told `by`, whose clock shows `now`, that the event is its own.
+    ///
+    /// # Errors
+    /// Another still holds it.
+    pub fn claimed(
+        &mut self,
+        by: Life,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<(), Violation> {
+        let life = by;
+        let before = self.holder.replace(Holder { life, lease_until });
+        self.overtaken.remove(&by);
+        let Some(Holder { life: from, .. }) = before.filter(|before| before.life != by) else {
+            return Ok(());
+        };
+        let runs = before.is_some_and(|before| before.lease_until >= now);
+        match self.clocks {
+            _ if runs => Err(Violation::TakenUnderLease { by, from }),
+            Clocks::Near => Err(Violation::LeaseTooShort { by, from }),
+            Clocks::Wild => {
+                self.overtaken.insert(from);
+                self.disturbed = true;
+                Ok(())
+            }
+        }
+    }
+
+    /// `by` asks the ledger to end its work on the event.
+    pub fn gives_back(&mut self, by: Life) {
+        self.holder = self.holder.filter(|holder| holder.life != by);
+    }
+
+    /// A worker is no more: it was killed, or its invocation is over.
+    pub fn ended(&mut self, life: Life) {
+        self.gives_back(life);
+        self.overtaken.remove(&life);
+    }
+
+    /// A delivery begins; `recorded` says whether the ledger knows of an earlier one.
+    ///
+    /// # Errors
+    /// It should not.
+    pub fn delivering(&mut self, by: Life, attempt: u32, recorded: bool) -> Result<(), Violation> {
+        if self.overtaken.contains(&by) {
+            return Ok(());
+        }
+        let after = self.attempt;
+        self.attempt = attempt.max(after);
+        if self.holder.is_none_or(|holder| holder.life != by) {
+            Err(Violation::NotHeld { by })
+        } else if recorded {
+            Err(Violation::DeliveredAgain { by })
+        } else if attempt <= after {
+            Err(Violation::AttemptWentBack { by, attempt, after })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The target has accepted.
+    ///
+    /// # Errors
+    /// It had before, and nothing explains why it was asked again.
+    pub fn accepted(&mut self, by: Life) -> Result<(), Violation> {
+        let explained = self.accepted == 0 || self.excused || self.disturbed;
+        self.accepted += 1;
+        self.excused = false;
+        if explained {
+            Ok(())
+        } else {
+            Err(Violation::AcceptedTwice { by })
+        }
+    }
+
+    /// The answer to the latest acceptance was lost, or its worker died, or the ledger could not be
+    /// told: the event may be delivered once more.
+    pub fn excuse(&mut self) {
+        self.excused = true;
+    }
+
+    /// How often the target has accepted it.
+    #[must_use]
+    pub const fn accepted_times(&self) -> u32 {
+        self.accepted
+    }
+}
