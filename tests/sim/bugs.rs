@@ -1,32 +1,49 @@
 //! Mistakes that somebody could make, to see that the checker finds them.
 
+use genesys_fakes::Flaw;
+
 /// A deliberate mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
     /// Messages are deleted before they are handled.
     AcknowledgeFirst,
+    /// What failed is acknowledged with the rest.
+    LostFailures,
+    /// A record has no outcome.
+    ForgottenRecord,
     /// The ledger is down: go on all the same.
     FailOpen,
     /// The event is known by the id of its message.
     KeyIsMessageId,
-    /// A claim ends at once.
-    NoLease,
-    /// Nobody writes down that the target has accepted.
-    NoCheckpoint,
+    /// A repetition cannot be told from the first delivery.
+    FreshKeyEachTime,
     /// An archive that does not answer is taken for one that has stored.
     ArchiveNotAwaited,
-    /// What failed is acknowledged with the rest.
-    LostFailures,
+    /// The mark of success is not written.
+    SuccessNotMarked,
+    /// Messages of a group are handled side by side.
+    GroupsIgnored,
+    /// What an operator sends again is taken for a redelivery.
+    PlanIgnored,
+    /// The ledger makes one.
+    Ledger(Flaw),
 }
 
 impl Bug {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::AcknowledgeFirst,
-        Self::FailOpen,
-        Self::KeyIsMessageId,
-        Self::NoLease,
-        Self::NoCheckpoint,
-        Self::ArchiveNotAwaited,
-        Self::LostFailures,
-    ];
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let own = [
+            Self::AcknowledgeFirst,
+            Self::LostFailures,
+            Self::ForgottenRecord,
+            Self::FailOpen,
+            Self::KeyIsMessageId,
+            Self::FreshKeyEachTime,
+            Self::ArchiveNotAwaited,
+            Self::SuccessNotMarked,
+            Self::GroupsIgnored,
+            Self::PlanIgnored,
+        ];
+        own.into_iter()
+            .chain(Flaw::ALL.into_iter().map(Self::Ledger))
+    }
 }

@@ -15,6 +15,8 @@ use genesys_replay::ledger::LedgerError;
 use genesys_replay::target::DeliveryError;
 use tokio::time::Instant;
 
+use crate::scene::Scene;
+
 /// When every story begins.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 
@@ -77,15 +79,41 @@ pub(crate) struct Misfortune {
     one_in: u32,
     heals_at: Instant,
     happened: AtomicU64,
+    genesys: Mutex<Quota>,
+}
+
+/// How many calls Genesys Cloud takes in a minute, healed or not.
+struct Quota {
+    most: u32,
+    taken: u32,
+    minute_ends: Instant,
+}
+
+impl Quota {
+    /// How long to wait when this minute's calls are used up.
+    fn take(&mut self) -> Option<Duration> {
+        let now = Instant::now();
+        if now >= self.minute_ends {
+            self.taken = 0;
+            self.minute_ends = now + Duration::from_secs(60);
+        }
+        self.taken += 1;
+        (self.taken > self.most).then(|| self.minute_ends - now)
+    }
 }
 
 impl Misfortune {
-    pub(crate) fn new(chance: Chance, one_in: u32, heals_at: Instant) -> Self {
+    pub(crate) fn new(chance: Chance, scene: &Scene, started: Instant) -> Self {
         Self {
             chance,
-            one_in,
-            heals_at,
+            one_in: scene.one_in,
+            heals_at: started + scene.heals_after,
             happened: AtomicU64::new(0),
+            genesys: Mutex::new(Quota {
+                most: scene.genesys_quota,
+                taken: 0,
+                minute_ends: started,
+            }),
         }
     }
 
@@ -178,7 +206,17 @@ fn genesys_fails(chance: &Chance) -> GenesysError {
 
 impl Faults<GenesysError> for Misfortune {
     fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
-        self.passage(200, genesys_fails)
+        Box::pin(async move {
+            self.passage(200, genesys_fails).await?;
+            let mut quota = self.genesys.lock().unwrap_or_else(PoisonError::into_inner);
+            match quota.take() {
+                None => Ok(()),
+                after @ Some(_) => Err(GenesysError::RateLimited {
+                    call: Call::Mark,
+                    after,
+                }),
+            }
+        })
     }
 
     fn after(&self, _: &'static str) -> Passage<'_, GenesysError> {

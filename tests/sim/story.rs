@@ -1,66 +1,97 @@
 //! One story: a queue of dead letters, workers that drain it, and a world that heals in the end.
 
-use std::future::Future;
 use std::ops::AddAssign;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use genesys_fakes::{
-    MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget, Received, Redrive,
-    Status,
+    MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget, Redrive, Rules, Status,
 };
-use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::Clock;
-use genesys_replay::destination::{Destination, ReplayTarget};
-use genesys_replay::genesys::RetryStatus;
-use genesys_replay::ledger::EventKey;
-use genesys_replay::message::Message;
-use genesys_replay::meter::Meter;
-use genesys_replay::replay::{
-    Breakers, Handled, Invocation, Limits, Outcome, Policy, Replay, RetryState, Stop,
-};
+use genesys_replay::destination::Destination;
+use genesys_replay::genesys::{Interaction, RetryStatus};
 use tokio::time::Instant;
 use url::Url;
 
 use crate::bugs::Bug;
 use crate::chance::{Chance, Misfortune, SkewedClock};
 use crate::history::History;
-use crate::watched::{Simulated, WatchedArchive, WatchedLedger, WatchedTarget};
+use crate::letters::{Kind, Letter};
+use crate::places::{Places, Posted};
+use crate::scene::{Marking, Order, Scene};
+use crate::worker::{MAX_RECEIVES, Worker};
 
-const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
-const PARKING: &str = "arn:aws:sqs:eu-central-1:271828182845:parking";
 const TARGET: &str = "https://crm.example/events";
 
-/// As the template has them.
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
-const VISIBILITY: Duration = Duration::from_secs(360);
-const MAX_RECEIVES: u32 = 10;
-
-/// Long after everything must have ended.
-const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// How long the ledger remembers, and SQS keeps a message at most.
+const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
+const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// What stories were made of.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Told {
+    pub(crate) messages: u64,
     pub(crate) invocations: u64,
     pub(crate) kills: u64,
     pub(crate) faults: u64,
+    pub(crate) delivered: u64,
     /// Acceptances beyond the first of an event.
     pub(crate) repeated: u64,
+    pub(crate) archived: u64,
+    /// Acceptances of what a worker had archived and not settled: the object stays.
+    pub(crate) after_archiving: u64,
     pub(crate) parked: u64,
+    pub(crate) sent_again: u64,
+    pub(crate) stragglers: u64,
 }
 
 impl AddAssign for Told {
     fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
         self.invocations += other.invocations;
         self.kills += other.kills;
         self.faults += other.faults;
+        self.delivered += other.delivered;
         self.repeated += other.repeated;
+        self.archived += other.archived;
+        self.after_archiving += other.after_archiving;
         self.parked += other.parked;
+        self.sent_again += other.sent_again;
+        self.stragglers += other.stragglers;
+    }
+}
+
+impl Told {
+    /// Whether everything that stories are about has happened: others prove nothing.
+    pub(crate) fn is_eventful(&self) -> bool {
+        let Self {
+            messages,
+            invocations,
+            kills,
+            faults,
+            delivered,
+            repeated,
+            archived,
+            after_archiving: _,
+            parked,
+            sent_again,
+            stragglers,
+        } = *self;
+        let all = [
+            messages,
+            invocations,
+            kills,
+            faults,
+            delivered,
+            repeated,
+            archived,
+            parked,
+            sent_again,
+            stragglers,
+        ];
+        all.into_iter().all(|times| times > 0)
     }
 }
 
@@ -74,337 +105,237 @@ pub(crate) fn tell(seed: u64, bug: Option<Bug>) -> Result<Told, String> {
     runtime.block_on(async { World::new(seed, bug)?.run().await })
 }
 
-struct World {
-    chance: Chance,
-    started: Instant,
-    misfortune: Arc<Misfortune>,
-    ledger: MemoryLedger,
-    genesys: MemoryGenesys,
-    target: MemoryTarget,
-    archive: MemoryArchive,
-    queues: MemoryQueues,
-    history: Arc<History>,
-    bug: Option<Bug>,
-    url: Url,
-    events: u32,
-    invocations: AtomicU64,
-    kills: AtomicU64,
+/// All that a story has, apart from its workers.
+pub(crate) struct World {
+    pub(crate) chance: Chance,
+    pub(crate) scene: Scene,
+    pub(crate) started: Instant,
+    pub(crate) misfortune: Arc<Misfortune>,
+    pub(crate) genesys: MemoryGenesys,
+    pub(crate) target: MemoryTarget,
+    pub(crate) places: Arc<Places>,
+    pub(crate) history: Arc<History>,
+    pub(crate) bug: Option<Bug>,
+    /// Counted here so that no two invocations are alike.
+    pub(crate) invocations: AtomicU64,
+    pub(crate) kills: AtomicU64,
 }
 
 impl World {
     fn new(seed: u64, bug: Option<Bug>) -> Result<Self, String> {
         let chance = Chance::of(seed);
+        let scene = Scene::drawn(&chance);
         let started = Instant::now();
-        let one_in = chance.draw(|rng| rng.u32(3..40));
-        let heals_at = started + Duration::from_secs(chance.draw(|rng| rng.u64(60..3_600)));
+        let history = Arc::new(History::new(started, scene.clocks));
+        history.write(format!("{scene:?}"));
+        let (queue, parking) = if scene.order == Order::Groups {
+            (
+                "arn:aws:sqs:eu-central-1:271828182845:dead-letters.fifo",
+                "arn:aws:sqs:eu-central-1:271828182845:parking.fifo",
+            )
+        } else {
+            (
+                "arn:aws:sqs:eu-central-1:271828182845:dead-letters",
+                "arn:aws:sqs:eu-central-1:271828182845:parking",
+            )
+        };
         let queues = MemoryQueues::new(Arc::new(SkewedClock::right(started)));
         let redrive = Redrive {
-            to: PARKING.to_owned(),
+            to: parking.to_owned(),
             max_receives: MAX_RECEIVES + 3,
         };
-        queues.create(PARKING, None);
-        queues.create(QUEUE, Some(redrive));
-        let world = Self {
-            misfortune: Arc::new(Misfortune::new(chance.clone(), one_in, heals_at)),
-            started,
-            ledger: MemoryLedger::new(Duration::from_secs(15 * 24 * 3_600)),
-            genesys: MemoryGenesys::default(),
-            target: MemoryTarget::default(),
-            archive: MemoryArchive::default(),
+        queues.create(parking, None);
+        queues.create(queue, Some(redrive));
+        let rules = Rules::new(REMEMBER);
+        let rules = match bug {
+            Some(Bug::Ledger(flaw)) => rules.flawed(flaw),
+            Some(_) | None => rules,
+        };
+        let url = Url::parse(TARGET).map_err(|error| error.to_string())?;
+        let places = Places::new(
             queues,
-            history: Arc::default(),
+            (queue, parking),
+            MemoryLedger::with_rules(rules),
+            Arc::clone(&history),
+            Destination::Http(url),
+        );
+        let genesys = MemoryGenesys::default();
+        for letter in &scene.letters {
+            genesys.put_participants(&letter.conversation(), &[("p-1", "customer")]);
+            // Some events come in two messages.
+            let twice = letter.has_own_id() && chance.happens(3);
+            for _ in 0..if twice { 2 } else { 1 } {
+                let draft = letter.draft(scene.order, false);
+                places.post(*letter, draft).ok_or("there is no queue")?;
+            }
+        }
+        Ok(Self {
+            misfortune: Arc::new(Misfortune::new(chance.clone(), &scene, started)),
+            scene,
+            started,
+            genesys,
+            target: MemoryTarget::default(),
+            places: Arc::new(places),
+            history,
             bug,
-            url: Url::parse(TARGET).map_err(|error| error.to_string())?,
-            events: chance.draw(|rng| rng.u32(1..=6)),
             invocations: AtomicU64::new(0),
             kills: AtomicU64::new(0),
             chance,
-        };
-        for number in 0..world.events {
-            world
-                .genesys
-                .put_participants(&format!("c-{number}"), &[("p-1", "customer")]);
-            // Some events come in two messages.
-            let copies = if world.chance.happens(3) { 2 } else { 1 };
-            for _ in 0..copies {
-                world.queues.send(QUEUE, &body(number)).ok_or("no queue")?;
-            }
-        }
-        Ok(world)
-    }
-
-    fn key(&self, number: u32) -> Option<EventKey> {
-        // As the function makes it; the message's id does not matter for events with an id.
-        let message = genesys_replay::message::MessageId::new("any")?;
-        let opened = Message::new(message, body(number));
-        match genesys_replay::dead_letter::open(&opened) {
-            genesys_replay::dead_letter::Opened::DeadLetter(letter) => Some(EventKey::new(
-                letter.event_id.as_ref(),
-                &opened.id,
-                &Destination::Http(self.url.clone()),
-            )),
-            genesys_replay::dead_letter::Opened::NotAnEvent(_) => None,
-        }
-    }
-
-    async fn run(self) -> Result<Told, String> {
-        let workers = self.chance.draw(|rng| rng.u32(1..=3));
-        join_all((0..workers).map(|_| self.worker())).await;
-        self.check_end();
-        self.history.verdict()?;
-        Ok(Told {
-            invocations: self.invocations.load(Ordering::Relaxed),
-            kills: self.kills.load(Ordering::Relaxed),
-            faults: self.misfortune.happened(),
-            repeated: self.history.repeated(),
-            parked: self.queues.waits(PARKING).len() as u64,
         })
     }
 
-    /// Polls the queue until it is empty; dies now and then and is born again.
-    async fn worker(&self) {
-        let ahead = self.chance.millis(4_000);
-        let clock: Arc<dyn Clock> = Arc::new(SkewedClock::wrong(self.started, ahead));
-        let life = Arc::new(AtomicU64::new(0));
-        let mut replay = self.function(&clock, &life);
-        while !self.queues.waits(QUEUE).is_empty() {
-            if self.started.elapsed() > PATIENCE {
-                self.history.violated("it does not end".to_owned());
-                return;
+    async fn run(self) -> Result<Told, String> {
+        self.drain().await;
+        let sent_again = self.operator_sends_again().await?;
+        let stragglers = self.stragglers_come().await?;
+        self.places.check_end();
+        self.check_marks();
+        self.check_keys();
+        self.history.verdict()?;
+        let posts = self.places.posted();
+        let count = |counts: &dyn Fn(&Posted) -> bool| {
+            posts.iter().filter(|posted| counts(posted)).count() as u64
+        };
+        Ok(Told {
+            messages: posts.len() as u64,
+            invocations: self.invocations.load(Ordering::Relaxed),
+            kills: self.kills.load(Ordering::Relaxed),
+            faults: self.misfortune.happened(),
+            delivered: count(&|posted| self.places.is_delivered(&posted.key)),
+            repeated: self.history.repeated(),
+            archived: count(&|posted| self.places.is_archived(&posted.key)),
+            after_archiving: self.history.after_archiving(),
+            parked: self.places.queues.inside(self.places.parking).len() as u64,
+            sent_again,
+            stragglers,
+        })
+    }
+
+    /// Lets workers empty the queue.
+    async fn drain(&self) {
+        let workers = (0..self.scene.workers).map(|_| Worker::new(self).run());
+        join_all(workers).await;
+    }
+
+    /// Once all is over an operator sends again what was archived, and each must be taken up anew.
+    async fn operator_sends_again(&self) -> Result<u64, String> {
+        if !self.scene.resends {
+            return Ok(0);
+        }
+        self.healed().await;
+        let mut again: Vec<Letter> = Vec::new();
+        for posted in self.places.posted() {
+            let known = again.iter().any(|it| it.number == posted.letter.number);
+            // An event that was delivered after all needs nobody.
+            let item = self.places.ledger.item(&posted.key);
+            let delivered = item.is_some_and(|it| it.delivered.is_some());
+            let meant = self.places.is_archived(&posted.key) && !delivered && !known;
+            if meant && !matches!(posted.letter.kind, Kind::Echo | Kind::Text) {
+                again.push(posted.letter);
             }
-            tokio::time::sleep(Duration::from_millis(1) + self.chance.millis(5_000)).await;
-            let most = self.chance.draw(|rng| rng.usize(1..=10));
-            let received = self.queues.receive(QUEUE, most, self.visibility());
-            if received.is_empty() {
+        }
+        let before = self.places.attempts();
+        let mut sent = Vec::new();
+        for letter in &again {
+            let draft = letter.draft(self.scene.order, true);
+            sent.extend(self.places.post(*letter, draft));
+        }
+        self.drain().await;
+        let after = self.places.attempts();
+        for posted in &sent {
+            if after.get(&posted.key) <= before.get(&posted.key) {
+                let what = "an operator sent it again, and nobody took it up";
+                self.history.violated(Some(posted.key.as_str()), &what);
+            }
+        }
+        Ok(sent.len() as u64)
+    }
+
+    /// A copy of a message may come as long as SQS keeps it: when the table has been swept.
+    async fn stragglers_come(&self) -> Result<u64, String> {
+        if !self.scene.straggles {
+            return Ok(0);
+        }
+        self.healed().await;
+        tokio::time::sleep(RETENTION).await;
+        self.places
+            .ledger
+            .sweep(SkewedClock::right(self.started).now());
+        let mut late = 0;
+        for letter in &self.scene.letters {
+            if letter.kind == Kind::Event {
+                let draft = letter.draft(self.scene.order, false);
+                self.places
+                    .post(*letter, draft)
+                    .ok_or("there is no queue")?;
+                late += 1;
+            }
+        }
+        self.drain().await;
+        Ok(late)
+    }
+
+    async fn healed(&self) {
+        tokio::time::sleep_until(self.started + self.scene.heals_after).await;
+    }
+
+    /// What an interaction shows last agrees with what the ledger says of its event.
+    fn check_marks(&self) {
+        let marks = self.genesys.marks();
+        for posted in self.places.posted() {
+            let conversation = posted.letter.conversation();
+            let of_it = |interaction: &Interaction| match interaction {
+                Interaction::Conversation { id, .. } | Interaction::Record { id } => {
+                    id.as_str() == conversation
+                }
+            };
+            let last = marks.iter().rfind(|(interaction, _)| of_it(interaction));
+            let last = last.map(|(_, mark)| mark.status);
+            let key = posted.key.as_str();
+            let violated = |what: String| self.history.violated(Some(key), &what);
+            let is_marked = match posted.letter.kind {
+                Kind::Event | Kind::Nameless | Kind::Malformed => {
+                    self.scene.marking != Marking::Off
+                }
+                Kind::Audit | Kind::Echo | Kind::Text => false,
+            };
+            if last.is_some() && !is_marked {
+                violated(format!("marked {last:?} although it must not be"));
+            }
+            let Some(item) = self.places.ledger.item(&posted.key) else {
                 continue;
-            }
-            let number = self.invocations.fetch_add(1, Ordering::Relaxed) + 1;
-            life.store(number, Ordering::Relaxed);
-            if !self
-                .invocation(&replay, &received, number, clock.as_ref())
-                .await
+            };
+            // Who was overtaken may have marked last; a resent event without an id is another one.
+            if self.scene.marking != Marking::Required
+                || !is_marked
+                || self.history.was_disturbed(key)
+                || !posted.letter.has_own_id() && self.scene.resends
             {
-                replay = self.function(&clock, &life);
-            }
-        }
-    }
-
-    /// How long received messages stay away: now and then SQS hands a message out once more while
-    /// somebody still works on it.
-    fn visibility(&self) -> Duration {
-        if !self.misfortune.is_over() && self.chance.happens(6) {
-            self.chance.millis(5_000)
-        } else {
-            VISIBILITY
-        }
-    }
-
-    /// One invocation; false when it was killed.
-    async fn invocation(
-        &self,
-        replay: &Replay<Simulated>,
-        received: &[Received],
-        number: u64,
-        clock: &dyn Clock,
-    ) -> bool {
-        let messages: Vec<Message> = received.iter().map(message).collect();
-        if self.bug == Some(Bug::AcknowledgeFirst) {
-            for one in received {
-                let _ = self.queues.delete(QUEUE, &one.receipt_handle);
-            }
-        }
-        let invocation = Invocation {
-            request_id: format!("request-{number}"),
-            function_arn: String::new(),
-            deadline: clock.now().plus(FUNCTION_TIMEOUT),
-        };
-        let dies = !self.misfortune.is_over() && self.chance.happens(2);
-        let polls = if dies {
-            self.chance.draw(|rng| rng.u32(1..80))
-        } else {
-            u32::MAX
-        };
-        let batch = Mortal {
-            inner: pin!(replay.batch(&messages, &invocation)),
-            polls,
-        };
-        let handled = tokio::time::timeout(FUNCTION_TIMEOUT, batch).await;
-        self.history.died(number);
-        let Ok(Some(handled)) = handled else {
-            self.kills.fetch_add(1, Ordering::Relaxed);
-            return false;
-        };
-        self.acknowledge(received, &handled);
-        true
-    }
-
-    /// What Lambda does with the answer, which it may lose.
-    fn acknowledge(&self, received: &[Received], handled: &[Handled]) {
-        if handled.len() != received.len() {
-            self.history.violated(format!(
-                "{} of {} have an outcome",
-                handled.len(),
-                received.len()
-            ));
-        }
-        let lost = !self.misfortune.is_over() && self.chance.happens(20);
-        for (one, handled) in received.iter().zip(handled) {
-            let outcome = handled.verdict.outcome;
-            self.history.write(format!(
-                "{} is {} {:?}",
-                one.message_id,
-                outcome.as_str(),
-                handled.verdict.code()
-            ));
-            if outcome.comes_back() && self.bug != Some(Bug::LostFailures) || lost {
                 continue;
             }
-            self.check_place(one, outcome);
-            // An old receipt deletes nothing: somebody else has the message by now.
-            let _ = self.queues.delete(QUEUE, &one.receipt_handle);
-        }
-    }
-
-    /// What is acknowledged must be somewhere.
-    fn check_place(&self, message: &Received, outcome: Outcome) {
-        let Some(key) = (0..self.events)
-            .find(|number| message.body == body(*number))
-            .and_then(|number| self.key(number))
-        else {
-            return;
-        };
-        let delivered = self.history.accepted_times(key.as_str()) > 0;
-        let archived = self.is_archived(&key);
-        let kept = match outcome {
-            Outcome::Replayed => delivered,
-            Outcome::Archived { .. } => archived,
-            Outcome::Duplicate => delivered || archived,
-            Outcome::Deferred { .. } | Outcome::Returned { .. } | Outcome::NotAttempted { .. } => {
-                false
+            let successful = last == Some(RetryStatus::ReplaySuccessful);
+            if item.status == Status::Completed && item.code.is_none() && !successful {
+                violated(format!("completed, and its interaction says {last:?}"));
             }
-        };
-        if !kept {
-            self.history.violated(format!(
-                "{key} is acknowledged as {} and is nowhere",
-                outcome.as_str()
-            ));
-        }
-    }
-
-    fn is_archived(&self, key: &EventKey) -> bool {
-        let id = key.as_str().split('|').next().unwrap_or_default();
-        let named = format!("\"event_id\":\"{id}\"");
-        self.archive
-            .documents()
-            .values()
-            .any(|document| document.contains(&named))
-    }
-
-    fn check_end(&self) {
-        let parked = self.queues.receive(PARKING, 1_000, Duration::from_secs(1));
-        for number in 0..self.events {
-            let Some(key) = self.key(number) else {
-                continue;
-            };
-            let delivered = self.history.accepted_times(key.as_str()) > 0;
-            let is_parked = parked.iter().any(|one| one.body == body(number));
-            if !(delivered || self.is_archived(&key) || is_parked) {
-                self.history.violated(format!("{key} is lost"));
-            }
-            let Some(item) = self.ledger.item(&key) else {
-                continue;
-            };
-            let marks = self.genesys.marks();
-            let conversation = format!("c-{number}");
-            let of_it = |interaction: &genesys_replay::genesys::Interaction| matches!(interaction, genesys_replay::genesys::Interaction::Conversation { id, .. } if id.as_str() == conversation);
-            let last = marks
-                .iter()
-                .rfind(|(interaction, _)| of_it(interaction))
-                .map(|(_, mark)| mark.status);
-            if item.status == Status::Completed {
-                if !delivered {
-                    self.history
-                        .violated(format!("{key} is completed and was never delivered"));
-                }
-                if item.code.is_none() && last != Some(RetryStatus::ReplaySuccessful) {
-                    self.history
-                        .violated(format!("{key} is completed, its interaction says {last:?}"));
-                }
+            if item.status == Status::Archived
+                && successful
+                && !self.places.is_delivered(&posted.key)
+            {
+                violated("archived, and its interaction says that it was replayed".to_owned());
             }
         }
     }
 
-    /// A new execution environment.
-    fn function(&self, clock: &Arc<dyn Clock>, life: &Arc<AtomicU64>) -> Replay<Simulated> {
-        let meter = Arc::new(Meter::default());
-        Replay {
-            ledger: WatchedLedger {
-                inner: self.ledger.with_faults(self.misfortune.clone()),
-                history: Arc::clone(&self.history),
-                bug: self.bug,
-            },
-            retry_state: RetryState::Required(self.genesys.with_faults(self.misfortune.clone())),
-            target: WatchedTarget {
-                inner: self.target.with_faults(self.misfortune.clone()),
-                ledger: self.ledger.clone(),
-                history: Arc::clone(&self.history),
-                life: Arc::clone(life),
-            },
-            archive: Some(WatchedArchive {
-                inner: self.archive.with_faults(self.misfortune.clone()),
-                bug: self.bug,
-            }),
-            queue: self.queues.with_faults(self.misfortune.clone()),
-            destination: ReplayTarget::Fixed(Destination::Http(self.url.clone())),
-            policy: Policy::new(Limits {
-                max_attempts: 3,
-                max_receives: MAX_RECEIVES,
-                backoff: Backoff {
-                    base: Duration::from_secs(2),
-                    max: Duration::from_secs(900),
-                },
-                max_wait: Duration::from_secs(2),
-                replay_permanent: false,
-            }),
-            breakers: Breakers::new(Arc::clone(&meter)),
-            stop: Stop::default(),
-            meter,
-            max_concurrency: self.chance.draw(|rng| rng.usize(1..=4)),
-            clock: Arc::clone(clock),
-            random: Arc::new(self.chance.clone()),
+    /// A target tells a repetition by its key.
+    fn check_keys(&self) {
+        let accepted = self.target.accepted();
+        for one in &accepted {
+            let mut same = accepted.iter().filter(|it| it.payload == one.payload);
+            let nameless = one.payload.starts_with("{\"interactionId\"");
+            if !nameless && same.any(|it| it.key != one.key) {
+                let what = "accepted twice under different keys";
+                self.history.violated(Some(&one.key), &what);
+            }
         }
-    }
-}
-
-/// An event as Genesys Cloud sends it.
-fn body(number: u32) -> String {
-    format!(
-        r#"{{"id":"e-{number}","detail-type":"v2.detail.events.conversation.{{id}}.customer.end","source":"aws.partner/genesys.com/cloud/org/bus","detail":{{"topicName":"v2.detail.events.conversation.c-{number}.customer.end","eventBody":{{"conversationId":"c-{number}"}}}}}}"#
-    )
-}
-
-fn message(received: &Received) -> Message {
-    let mut message = Message::new(received.message_id.clone(), received.body.clone());
-    message.receipt_handle = Some(received.receipt_handle.clone());
-    message.queue_arn = Some(QUEUE.to_owned());
-    message.receive_count = received.receive_count;
-    message
-}
-
-/// A future that dies at an await point: it is polled so often and then never again.
-struct Mortal<F> {
-    inner: F,
-    polls: u32,
-}
-
-impl<F: Future + Unpin> Future for Mortal<F> {
-    type Output = Option<F::Output>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.polls == 0 {
-            return Poll::Ready(None);
-        }
-        self.polls -= 1;
-        Pin::new(&mut self.inner).poll(context).map(Some)
     }
 }

@@ -3,83 +3,137 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genesys_fakes::{MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget};
+use genesys_fakes::{Life, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget};
 use genesys_replay::archive::{Archive, ArchiveError, Entry};
 use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::destination::Destination;
+use genesys_replay::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
 use genesys_replay::ledger::{
     Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement,
 };
+use genesys_replay::message::MessageId;
 use genesys_replay::replay::Ports;
 use genesys_replay::target::{Delivery, DeliveryError, Target};
 
 use crate::bugs::Bug;
-use crate::history::{History, Life};
+use crate::history::History;
+use crate::places::Places;
 
 /// The ports of a worker.
 pub(crate) enum Simulated {}
 
 impl Ports for Simulated {
     type Ledger = WatchedLedger;
-    type Genesys = MemoryGenesys;
+    type Genesys = WatchedGenesys;
     type Target = WatchedTarget;
     type Archive = WatchedArchive;
     type Queue = MemoryQueues;
 }
 
+/// Who is at work: the invocation that goes on in an execution environment.
+#[derive(Clone, Default)]
+pub(crate) struct AtWork(Arc<AtomicU64>);
+
+impl AtWork {
+    pub(crate) fn begin(&self, life: Life) {
+        self.0.store(life, Ordering::Relaxed);
+    }
+
+    fn life(&self) -> Life {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Excuses an event when it is dropped: whoever waited for an answer does not wait any more.
+struct Waiting<'w> {
+    history: &'w History,
+    key: &'w str,
+    answered: bool,
+}
+
+impl<'w> Waiting<'w> {
+    fn of(history: &'w History, key: &'w str) -> Self {
+        Self {
+            history,
+            key,
+            answered: false,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.history.excuse(self.key, "no answer, or a bad one");
+        }
+    }
+}
+
 pub(crate) struct WatchedLedger {
     pub(crate) inner: MemoryLedger,
     pub(crate) history: Arc<History>,
+    pub(crate) at_work: AtWork,
     pub(crate) bug: Option<Bug>,
+}
+
+impl WatchedLedger {
+    fn note_refusal<T>(&self, lease: &Lease, answer: &Result<T, LedgerError>) {
+        if matches!(answer, Err(LedgerError::LeaseLost)) {
+            let life = self.at_work.life();
+            self.history.refused(lease.key.as_str(), life);
+        }
+    }
 }
 
 impl Ledger for WatchedLedger {
     async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
         let by_message = EventKey::new(None, request.about.message_id, &Destination::None);
-        let request = ClaimRequest {
+        let asked = ClaimRequest {
             key: if self.bug == Some(Bug::KeyIsMessageId) {
                 &by_message
             } else {
                 request.key
             },
-            owner: request.owner.clone(),
-            lease_until: if self.bug == Some(Bug::NoLease) {
-                request.now
-            } else {
-                request.lease_until
-            },
-            ..*request
+            ..request.clone()
         };
-        let claim = self.inner.claim(&request).await;
-        match claim {
-            Err(_) if self.bug == Some(Bug::FailOpen) => Ok(Claim::Acquired(Lease {
-                key: request.key.clone(),
-                owner: request.owner.clone(),
-                attempt: 1,
-                delivered: None,
-                first_seen: request.now,
-            })),
-            claim => claim,
+        self.history.claiming(request.key.as_str(), request.now);
+        let claim = match self.inner.claim(&asked).await {
+            Err(_) if self.bug == Some(Bug::FailOpen) => {
+                return Ok(Claim::Acquired(Lease {
+                    key: request.key.clone(),
+                    owner: request.owner.clone(),
+                    attempt: 1,
+                    delivered: None,
+                    first_seen: request.now,
+                }));
+            }
+            claim => claim?,
+        };
+        if let Claim::Acquired(lease) = &claim {
+            let (key, life) = (request.key.as_str(), self.at_work.life());
+            let item = self.inner.item(&lease.key);
+            if item.is_none_or(|item| item.owner == lease.owner) {
+                let (now, until) = (request.now, request.lease_until);
+                self.history.claimed(key, life, now, until);
+            } else {
+                self.history.claimed_and_lost(key, life);
+            }
         }
+        Ok(claim)
     }
 
     async fn next_attempt(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        self.inner.next_attempt(lease).await
+        let next = self.inner.next_attempt(lease).await;
+        self.note_refusal(lease, &next);
+        next
     }
 
     async fn checkpoint(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        let checkpoint = if self.bug == Some(Bug::NoCheckpoint) {
-            Ok(Lease {
-                delivered: Some(lease.attempt),
-                ..lease.clone()
-            })
-        } else {
-            self.inner.checkpoint(lease).await
-        };
-        match &checkpoint {
-            Ok(_) => self.history.recorded(lease.key.as_str()),
-            Err(_) => self.history.excuse(lease.key.as_str()),
-        }
+        let mut waiting = Waiting::of(&self.history, lease.key.as_str());
+        let checkpoint = self.inner.checkpoint(lease).await;
+        waiting.answered = checkpoint.is_ok();
+        self.note_refusal(lease, &checkpoint);
         checkpoint
     }
 
@@ -89,36 +143,49 @@ impl Ledger for WatchedLedger {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
+        let (key, life) = (lease.key.as_str(), self.at_work.life());
+        self.history.gives_back(key, life, &settlement);
         self.inner.settle(lease, settlement, now).await
+    }
+}
+
+pub(crate) struct WatchedGenesys {
+    pub(crate) inner: MemoryGenesys,
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Genesys for WatchedGenesys {
+    async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
+        self.inner.fetch(interaction).await
+    }
+
+    async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
+        let forgets = self.bug == Some(Bug::SuccessNotMarked);
+        if forgets && mark.status == RetryStatus::ReplaySuccessful {
+            return Ok(());
+        }
+        self.inner.mark(interaction, mark).await
     }
 }
 
 pub(crate) struct WatchedTarget {
     pub(crate) inner: MemoryTarget,
-    pub(crate) ledger: MemoryLedger,
-    pub(crate) history: Arc<History>,
-    /// The invocation that is going on.
-    pub(crate) life: Arc<AtomicU64>,
+    pub(crate) places: Arc<Places>,
+    pub(crate) at_work: AtWork,
+    pub(crate) bug: Option<Bug>,
 }
 
 impl WatchedTarget {
-    fn life(&self) -> Life {
-        self.life.load(Ordering::Relaxed)
-    }
-
-    fn accepted(&self, key: &str) -> usize {
-        self.inner
-            .accepted()
-            .iter()
-            .filter(|accepted| accepted.key == key)
-            .count()
+    fn accepted(&self, payload: &str) -> usize {
+        let accepted = self.inner.accepted();
+        accepted.iter().filter(|it| it.payload == payload).count()
     }
 }
 
 /// Notices an acceptance even when nobody waits for its answer any more.
 struct Noticing<'w> {
     target: &'w WatchedTarget,
-    key: &'w str,
+    delivery: &'w Delivery<'w>,
     life: Life,
     before: usize,
     answered: bool,
@@ -126,10 +193,16 @@ struct Noticing<'w> {
 
 impl Drop for Noticing<'_> {
     fn drop(&mut self) {
-        if self.target.accepted(self.key) > self.before {
-            self.target.history.accepted(self.key, self.life);
+        if self.target.accepted(self.delivery.payload) > self.before {
+            let history = &self.target.places.history;
+            let key = self.delivery.key.as_str();
+            history.accepted(key, self.life);
+            let places = &self.target.places;
+            if places.is_archived(self.delivery.key) && !places.was_meant(self.delivery.key) {
+                history.accepted_after_archiving(key);
+            }
             if !self.answered {
-                self.target.history.excuse(self.key);
+                history.excuse(key, "and nobody hears of it");
             }
         }
     }
@@ -137,22 +210,27 @@ impl Drop for Noticing<'_> {
 
 impl Target for WatchedTarget {
     async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
-        let key = delivery.key.as_str();
-        let recorded = self
-            .ledger
-            .item(delivery.key)
-            .is_some_and(|item| item.delivered.is_some());
-        let life = self.life();
-        self.history
-            .delivering(key, life, delivery.attempt_count, recorded);
+        let item = self.places.ledger.item(delivery.key);
+        let recorded = item.is_some_and(|item| item.delivered.is_some());
+        let (key, life) = (delivery.key.as_str(), self.at_work.life());
+        let attempt = delivery.attempt_count;
+        self.places.history.delivering(key, life, attempt, recorded);
+        self.places.check_order(delivery.key);
         let mut noticing = Noticing {
             target: self,
-            key,
+            delivery,
             life,
-            before: self.accepted(key),
+            before: self.accepted(delivery.payload),
             answered: false,
         };
-        let answer = self.inner.deliver(delivery).await;
+        let fresh = MessageId::new(format!("fresh-{life}-{attempt}"));
+        let fresh = fresh.map(|id| EventKey::new(None, &id, delivery.destination));
+        let fresh = fresh.filter(|_| self.bug == Some(Bug::FreshKeyEachTime));
+        let sent = Delivery {
+            key: fresh.as_ref().unwrap_or(delivery.key),
+            ..*delivery
+        };
+        let answer = self.inner.deliver(&sent).await;
         noticing.answered = answer.is_ok();
         answer
     }

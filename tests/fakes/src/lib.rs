@@ -23,7 +23,7 @@ pub use clock::ManualClock;
 pub use faults::{Faults, NoFaults, Passage};
 pub use genesys::MemoryGenesys;
 pub use ledger::{Flaw, Item, LeaseLost, MemoryLedger, Rules, Status};
-pub use queue::{MemoryQueues, Received, Redrive};
+pub use queue::{Draft, MemoryQueues, Received, Redrive};
 pub use target::{Accepted, MemoryTarget};
 pub use witness::{Clocks, Life, Violation, Witness};
 

@@ -1,6 +1,6 @@
-//! Queues in memory, with the visibility timeouts, receipts and redrive of standard queues in SQS.
+//! Queues in memory, with the visibility timeouts, receipts, redrive and message groups of SQS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,27 @@ pub struct Redrive {
     pub max_receives: u32,
 }
 
+/// What is put on a queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Draft {
+    /// The body.
+    pub body: String,
+    /// The message group: while a message of it is in flight, the later ones stay. For FIFO queues.
+    pub group: Option<String>,
+    /// The message attributes.
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl From<&str> for Draft {
+    /// Nothing but a body.
+    fn from(body: &str) -> Self {
+        Self {
+            body: body.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// A message as it is received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -40,8 +61,8 @@ pub struct Received {
     pub receipt_handle: String,
     /// How often it was received, this time included.
     pub receive_count: u32,
-    /// Its body.
-    pub body: String,
+    /// What was put on the queue.
+    pub draft: Draft,
 }
 
 #[derive(Default)]
@@ -59,7 +80,7 @@ struct Contents {
 
 struct Kept {
     message_id: MessageId,
-    body: String,
+    draft: Draft,
     visible_at: Timestamp,
     receive_count: u32,
     receipt_handle: Option<String>,
@@ -125,13 +146,13 @@ impl MemoryQueues {
 
     /// Puts a message on a queue; its id. `None` when there is no such queue.
     #[must_use]
-    pub fn send(&self, arn: &str, body: &str) -> Option<MessageId> {
+    pub fn send(&self, arn: &str, draft: Draft) -> Option<MessageId> {
         let mut state = lock(&self.state);
         let message_id = MessageId::new(state.issue("message"))?;
         let contents = state.queues.get_mut(arn)?;
         contents.messages.push(Kept {
             message_id: message_id.clone(),
-            body: body.to_owned(),
+            draft,
             visible_at: self.clock.now(),
             receive_count: 0,
             receipt_handle: None,
@@ -150,11 +171,16 @@ impl MemoryQueues {
         let Some(contents) = state.queues.get_mut(arn) else {
             return Vec::new();
         };
-        let visible = contents
+        let in_flight = contents.messages.iter().filter(|it| it.visible_at > now);
+        let busy: BTreeSet<String> = in_flight.filter_map(|it| it.draft.group.clone()).collect();
+        let is_free = |it: &&mut Kept| match &it.draft.group {
+            Some(group) => !busy.contains(group),
+            None => it.visible_at <= now,
+        };
+        contents
             .messages
             .iter_mut()
-            .filter(|it| it.visible_at <= now);
-        visible
+            .filter(is_free)
             .zip(handles)
             .map(|(message, receipt_handle)| {
                 message.receive_count += 1;
@@ -164,7 +190,7 @@ impl MemoryQueues {
                     message_id: message.message_id.clone(),
                     receipt_handle,
                     receive_count: message.receive_count,
-                    body: message.body.clone(),
+                    draft: message.draft.clone(),
                 }
             })
             .collect()
@@ -182,6 +208,15 @@ impl MemoryQueues {
             .messages
             .retain(|it| it.receipt_handle.as_deref() != Some(receipt_handle));
         contents.messages.len() < before
+    }
+
+    /// The messages of a queue, in flight or not, in the order in which they were sent.
+    #[must_use]
+    pub fn inside(&self, arn: &str) -> Vec<MessageId> {
+        let state = lock(&self.state);
+        let messages = state.queues.get(arn).map(|contents| &contents.messages);
+        let messages = messages.into_iter().flatten();
+        messages.map(|it| it.message_id.clone()).collect()
     }
 
     /// How long each message of a queue stays away from now; zero for one that does not.
@@ -240,13 +275,44 @@ mod tests {
 
     const ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
+    #[test]
+    fn a_message_group_is_handed_out_in_order_and_waits_for_what_is_in_flight() {
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
+        let queues = MemoryQueues::new(clock.clone());
+        queues.create(ARN, None);
+        for (text, group) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
+            let group = Some(group.to_owned());
+            assert!(
+                queues
+                    .send(
+                        ARN,
+                        Draft {
+                            group,
+                            ..text.into()
+                        }
+                    )
+                    .is_some()
+            );
+        }
+        let visibility = Duration::from_secs(30);
+        let receive = |most| {
+            let received = queues.receive(ARN, most, visibility);
+            let bodies = received.iter().map(|it| it.draft.body.clone());
+            bodies.collect::<Vec<_>>()
+        };
+        assert_eq!(receive(1), ["a1"]);
+        assert_eq!(receive(10), ["b1"], "a2 waits for a1");
+        clock.pass(visibility);
+        assert_eq!(receive(10), ["a1", "a2", "b1"]);
+    }
+
     // The real queue's time cannot be moved; the suite holds what can be seen without that.
     #[test]
     fn a_message_is_received_again_when_its_visibility_timeout_has_ended() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
-        assert!(queues.send(ARN, "body").is_some());
+        assert!(queues.send(ARN, "body".into()).is_some());
         let visibility = Duration::from_secs(30);
         assert_eq!(queues.receive(ARN, 10, visibility).len(), 1);
         clock.pass(Duration::from_millis(29_999));
@@ -264,7 +330,7 @@ mod tests {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
-        assert!(queues.send(ARN, "body").is_some());
+        assert!(queues.send(ARN, "body".into()).is_some());
         let received = queues.receive(ARN, 1, Duration::from_secs(30));
         assert_eq!(received.len(), 1);
         for message in &received {

@@ -60,6 +60,18 @@ pub enum Violation {
         /// Who had it.
         from: Life,
     },
+    /// The ledger takes an event away from its holder.
+    #[error("the ledger refuses life {by}, which holds it")]
+    HolderRefused {
+        /// Who holds it.
+        by: Life,
+    },
+    /// Nobody could have taken it so soon.
+    #[error("life {by} has lost it before it knows that it has it")]
+    LostAtOnce {
+        /// Who asked for it.
+        by: Life,
+    },
     /// A delivery without a claim.
     #[error("life {by} delivers it and does not hold it")]
     NotHeld {
@@ -110,21 +122,60 @@ impl Witness {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Result<(), Violation> {
+        // Who holds it now may not have known so when this was asked.
+        self.claiming(now);
         let life = by;
         let before = self.holder.replace(Holder { life, lease_until });
         self.overtaken.remove(&by);
-        let Some(Holder { life: from, .. }) = before.filter(|before| before.life != by) else {
-            return Ok(());
-        };
-        let runs = before.is_some_and(|before| before.lease_until >= now);
+        match before {
+            Some(Holder { life: from, .. }) if from == by => Ok(()),
+            Some(Holder {
+                life: from,
+                lease_until,
+            }) if lease_until >= now => Err(Violation::TakenUnderLease { by, from }),
+            Some(Holder { life: from, .. }) => Err(Violation::LeaseTooShort { by, from }),
+            None => Ok(()),
+        }
+    }
+
+    /// Somebody whose clock shows `now` asks the ledger for the event. Whether it is granted shows
+    /// later, or never: the answer takes its time and may be lost.
+    pub fn claiming(&mut self, now: Timestamp) {
         match self.clocks {
-            _ if runs => Err(Violation::TakenUnderLease { by, from }),
-            Clocks::Near => Err(Violation::LeaseTooShort { by, from }),
+            Clocks::Near => {}
             Clocks::Wild => {
-                self.overtaken.insert(from);
+                if let Some(late) = self.holder.take_if(|holder| holder.lease_until < now) {
+                    self.overtaken.insert(late.life);
+                    self.disturbed = true;
+                }
+            }
+        }
+    }
+
+    /// The ledger has told `by` that the event is its own, and by then somebody else had taken it.
+    ///
+    /// # Errors
+    /// Clocks do not explain it.
+    pub fn claimed_and_lost(&mut self, by: Life) -> Result<(), Violation> {
+        match self.clocks {
+            Clocks::Near => Err(Violation::LostAtOnce { by }),
+            Clocks::Wild => {
+                self.overtaken.insert(by);
                 self.disturbed = true;
                 Ok(())
             }
+        }
+    }
+
+    /// The ledger has told `by` that it does not hold the event.
+    ///
+    /// # Errors
+    /// But it does.
+    pub fn refused(&mut self, by: Life) -> Result<(), Violation> {
+        if self.holder.is_some_and(|holder| holder.life == by) {
+            Err(Violation::HolderRefused { by })
+        } else {
+            Ok(())
         }
     }
 
@@ -179,6 +230,12 @@ impl Witness {
     /// told: the event may be delivered once more.
     pub fn excuse(&mut self) {
         self.excused = true;
+    }
+
+    /// Whether anybody has worked on it whose lease had ended.
+    #[must_use]
+    pub const fn was_disturbed(&self) -> bool {
+        self.disturbed
     }
 
     /// How often the target has accepted it.

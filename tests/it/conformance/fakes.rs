@@ -161,7 +161,7 @@ impl queue::World for Queues {
     }
 
     async fn send(&self, arn: &str, body: &str) -> Result<()> {
-        self.port.send(arn, body).ok_or("no such queue")?;
+        self.port.send(arn, body.into()).ok_or("no such queue")?;
         Ok(())
     }
 

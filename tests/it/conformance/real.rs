@@ -229,7 +229,7 @@ impl queue::World for Queues {
                 message_id: message.message_id.and_then(MessageId::new).ok_or("no id")?,
                 receipt_handle: message.receipt_handle.ok_or("no receipt")?,
                 receive_count: count.parse()?,
-                body: message.body.unwrap_or_default(),
+                draft: message.body.unwrap_or_default().as_str().into(),
             })
         });
         received.collect()

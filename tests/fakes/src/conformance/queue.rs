@@ -7,7 +7,7 @@ use genesys_replay::message::MessageId;
 use genesys_replay::queue::{Postponement, Queue};
 
 use super::{Mishap, Result, holds, same, suite};
-use crate::Received;
+use crate::{Draft, Received};
 
 /// The longest that a message can be kept away: SQS counts 12 hours from the receipt, and the
 /// longest invocation may have passed since.
@@ -175,7 +175,7 @@ async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
     let [first, second] = [line.received.first(), again.first()];
     let (first, second) = first.zip(second).ok_or("it did not come back")?;
     same("the id", &second.message_id, &first.message_id)?;
-    same("the body", &second.body, &first.body)?;
+    same("the body", &second.draft, &first.draft)?;
     same("the receive count", &second.receive_count, &2)?;
     holds(
         "another receipt",
@@ -198,7 +198,7 @@ async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) ->
             message_id: MessageId::new(id).ok_or("message id")?,
             receipt_handle: "no such receipt".to_owned(),
             receive_count: 1,
-            body: String::new(),
+            draft: Draft::default(),
         })
     };
     let (wrong, lost, odd) = (
@@ -269,7 +269,7 @@ async fn a_message_received_too_often_is_parked_as_it_is(
     let parked = world.receive(&parking).await?;
     let parked: Vec<_> = parked
         .iter()
-        .map(|it| (&it.message_id, &*it.body))
+        .map(|it| (&it.message_id, &*it.draft.body))
         .collect();
     same("the parked", &parked, &vec![(first, name)])
 }

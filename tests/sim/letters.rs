@@ -1,0 +1,121 @@
+//! The messages of a story.
+
+use std::collections::BTreeMap;
+
+use genesys_fakes::Draft;
+use genesys_replay::dead_letter::EventId;
+use genesys_replay::destination::Destination;
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::MessageId;
+
+use crate::scene::Order;
+
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An event of a conversation.
+    Event,
+    /// An event that belongs to no interaction.
+    Audit,
+    /// An event whose first delivery failed because it was malformed.
+    Malformed,
+    /// An event of our own marks.
+    Echo,
+    /// An interaction in a body without an id of its own.
+    Nameless,
+    /// No event.
+    Text,
+}
+
+/// One thing that somebody wanted to be delivered, in one or more messages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letter {
+    pub(crate) number: u32,
+    pub(crate) kind: Kind,
+    /// Which message group it is in, on a FIFO queue.
+    pub(crate) group: u32,
+}
+
+impl Letter {
+    /// Its event's own id.
+    fn id(self) -> Option<String> {
+        match self.kind {
+            Kind::Event | Kind::Audit | Kind::Malformed | Kind::Echo => {
+                Some(format!("e-{}", self.number))
+            }
+            Kind::Nameless | Kind::Text => None,
+        }
+    }
+
+    /// Its conversation in Genesys Cloud; which not every kind is marked on.
+    pub(crate) fn conversation(self) -> String {
+        format!("c-{}", self.number)
+    }
+
+    /// Whether two messages of it are one event.
+    pub(crate) fn has_own_id(self) -> bool {
+        self.id().is_some()
+    }
+
+    /// Its key, when it comes in this message.
+    pub(crate) fn key(self, message: &MessageId, destination: &Destination) -> EventKey {
+        let nowhere = Destination::Missing;
+        let destination = match self.kind {
+            Kind::Event | Kind::Audit | Kind::Malformed | Kind::Echo | Kind::Nameless => {
+                destination
+            }
+            Kind::Text => &nowhere,
+        };
+        let id = self.id().and_then(EventId::new);
+        EventKey::new(id.as_ref(), message, destination)
+    }
+
+    fn body(self) -> String {
+        let conversation = self.conversation();
+        let event = |topic: &str, filled: &str, attributes: &str| {
+            let id = self.id().unwrap_or_default();
+            format!(
+                r#"{{"id":"{id}","detail-type":"{topic}","source":"aws.partner/genesys.com/cloud/org/bus","detail":{{"topicName":"{filled}","eventBody":{{"conversationId":"{conversation}"{attributes}}}}}}}"#
+            )
+        };
+        let of_conversation = |ending: &str, attributes: &str| {
+            event(
+                &format!("v2.detail.events.conversation.{{id}}.{ending}"),
+                &format!("v2.detail.events.conversation.{conversation}.{ending}"),
+                attributes,
+            )
+        };
+        match self.kind {
+            Kind::Event | Kind::Malformed => of_conversation("customer.end", ""),
+            Kind::Echo => of_conversation(
+                "attributes",
+                r#","attributes":{"system.retryStatus":"retrying"}"#,
+            ),
+            Kind::Audit => {
+                let topic = "v2.audits.entitytype.{id}.entityid.{id}";
+                event(topic, "v2.audits.entitytype.queue.entityid.q", "")
+            }
+            Kind::Nameless => format!(r#"{{"interactionId":"{conversation}"}}"#),
+            Kind::Text => format!("no event, number {}", self.number),
+        }
+    }
+
+    /// A message of it; `plan` when an operator sends it again.
+    pub(crate) fn draft(self, order: Order, plan: bool) -> Draft {
+        let mut attributes = BTreeMap::new();
+        let mut set =
+            |name: &str, value: &str| attributes.insert(name.to_owned(), value.to_owned());
+        if self.kind == Kind::Malformed {
+            set("ERROR_CODE", "INVALID_JSON");
+            set("ERROR_MESSAGE", "the target could not read it");
+        }
+        if plan {
+            set("ReplayPlan", "plan-1");
+        }
+        Draft {
+            body: self.body(),
+            group: (order == Order::Groups).then(|| format!("group-{}", self.group)),
+            attributes,
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Where every message of a story is, and whether it may be there.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use genesys_fakes::{Draft, MemoryArchive, MemoryLedger, MemoryQueues, Status};
+use genesys_replay::destination::Destination;
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::MessageId;
+use genesys_replay::replay::Outcome;
+
+use crate::history::History;
+use crate::letters::{Kind, Letter};
+
+/// All places together.
+pub(crate) struct Places {
+    pub(crate) queues: MemoryQueues,
+    /// The queue that is drained, and where it moves what is received too often.
+    pub(crate) queue: &'static str,
+    pub(crate) parking: &'static str,
+    pub(crate) ledger: MemoryLedger,
+    pub(crate) archive: MemoryArchive,
+    pub(crate) history: Arc<History>,
+    pub(crate) destination: Destination,
+    posted: Mutex<Vec<Posted>>,
+}
+
+/// A message that was put on the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Posted {
+    pub(crate) message: MessageId,
+    pub(crate) letter: Letter,
+    pub(crate) key: EventKey,
+    pub(crate) group: Option<String>,
+    /// Whether an operator has sent it.
+    pub(crate) plan: bool,
+}
+
+impl Places {
+    pub(crate) fn new(
+        queues: MemoryQueues,
+        (queue, parking): (&'static str, &'static str),
+        ledger: MemoryLedger,
+        history: Arc<History>,
+        destination: Destination,
+    ) -> Self {
+        Self {
+            queues,
+            queue,
+            parking,
+            ledger,
+            archive: MemoryArchive::default(),
+            history,
+            destination,
+            posted: Mutex::default(),
+        }
+    }
+
+    fn posts(&self) -> MutexGuard<'_, Vec<Posted>> {
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn posted(&self) -> Vec<Posted> {
+        self.posts().clone()
+    }
+
+    /// Puts a message on the queue.
+    pub(crate) fn post(&self, letter: Letter, draft: Draft) -> Option<Posted> {
+        let group = draft.group.clone();
+        let plan = draft.attributes.contains_key("ReplayPlan");
+        let message = self.queues.send(self.queue, draft)?;
+        let posted = Posted {
+            key: letter.key(&message, &self.destination),
+            message,
+            letter,
+            group,
+            plan,
+        };
+        let from = if plan { "an operator" } else { "EventBridge" };
+        let Posted { message, .. } = &posted;
+        let line = format!("{from} sends {:?} in {message}", letter.kind);
+        self.history.write_of(posted.key.as_str(), line);
+        self.posts().push(posted.clone());
+        Some(posted)
+    }
+
+    pub(crate) fn is_delivered(&self, key: &EventKey) -> bool {
+        self.history.accepted_times(key.as_str()) > 0
+    }
+
+    pub(crate) fn is_archived(&self, key: &EventKey) -> bool {
+        // Keys are `<id>|<target>`.
+        let id = key.as_str().split('|').next().unwrap_or_default();
+        let named = format!("\"event_id\":\"{id}\"");
+        let documents = self.archive.documents();
+        documents.values().any(|document| document.contains(&named))
+    }
+
+    /// Nobody misses an echo of our own marks: the ledger remembers it, with or without an archive.
+    fn is_remembered_echo(&self, posted: &Posted) -> bool {
+        let item = self.ledger.item(&posted.key);
+        posted.letter.kind == Kind::Echo && item.is_some_and(|it| it.status == Status::Archived)
+    }
+
+    /// Whether the event of a message is where it shall stay.
+    fn has_ended(&self, posted: &Posted) -> bool {
+        let key = &posted.key;
+        self.is_delivered(key) || self.is_archived(key) || self.is_remembered_echo(posted)
+    }
+
+    /// What is acknowledged must be somewhere.
+    pub(crate) fn check_acknowledged(&self, message: &MessageId, outcome: Outcome) {
+        let posts = self.posted();
+        let Some(posted) = posts.iter().find(|posted| posted.message == *message) else {
+            return;
+        };
+        let kept = match outcome {
+            Outcome::Replayed => self.is_delivered(&posted.key),
+            Outcome::Archived { .. } => {
+                self.is_archived(&posted.key) || self.is_remembered_echo(posted)
+            }
+            Outcome::Duplicate => self.has_ended(posted),
+            Outcome::Deferred { .. } | Outcome::Returned { .. } | Outcome::NotAttempted { .. } => {
+                false
+            }
+        };
+        if !kept {
+            let what = format!(
+                "{message} is acknowledged as {} and is nowhere",
+                outcome.as_str()
+            );
+            self.history.violated(Some(posted.key.as_str()), &what);
+        }
+    }
+
+    /// In a group, nothing is delivered before what was sent earlier has ended.
+    pub(crate) fn check_order(&self, key: &EventKey) {
+        let posts = self.posted();
+        let inside = self.queues.inside(self.queue);
+        let Some(at) = posts.iter().position(|posted| posted.key == *key) else {
+            return;
+        };
+        let group = posts.get(at).and_then(|posted| posted.group.as_ref());
+        let earlier = posts.iter().take(at);
+        let waiting = earlier
+            .filter(|it| it.group.is_some() && it.group.as_ref() == group && it.key != *key)
+            .find(|it| inside.contains(&it.message) && !self.has_ended(it));
+        if let Some(waiting) = waiting {
+            let what = format!(
+                "delivered before {}, which its group still waits for",
+                waiting.key
+            );
+            self.history.violated(Some(key.as_str()), &what);
+        }
+    }
+
+    /// When nothing is left to do, every message is in a known place, and at the right one.
+    pub(crate) fn check_end(&self) {
+        let parked = self.queues.inside(self.parking);
+        for posted in self.posted() {
+            let key = &posted.key;
+            let violated = |what: &str| self.history.violated(Some(key.as_str()), &what);
+            if !self.has_ended(&posted) && !parked.contains(&posted.message) {
+                violated("lost");
+            }
+            let may_be_delivered = match posted.letter.kind {
+                Kind::Event | Kind::Audit | Kind::Nameless => true,
+                Kind::Malformed => self.was_meant(key),
+                Kind::Echo | Kind::Text => false,
+            };
+            if self.is_delivered(key) && !may_be_delivered {
+                violated("delivered although it must not be");
+            }
+            let completed = self
+                .ledger
+                .item(key)
+                .is_some_and(|it| it.status == Status::Completed);
+            if completed && !self.is_delivered(key) {
+                violated("completed and was never delivered");
+            }
+        }
+    }
+
+    /// Whether an operator has sent a message of this event.
+    pub(crate) fn was_meant(&self, key: &EventKey) -> bool {
+        let posts = self.posts();
+        posts.iter().any(|it| it.plan && it.key == *key)
+    }
+
+    /// How often each event has been taken up, by the ledger's account.
+    pub(crate) fn attempts(&self) -> BTreeMap<EventKey, u32> {
+        let posts = self.posted();
+        let keys = posts.into_iter().map(|posted| posted.key);
+        keys.map(|key| {
+            let attempts = self.ledger.item(&key).map_or(0, |item| item.attempts);
+            (key, attempts)
+        })
+        .collect()
+    }
+}

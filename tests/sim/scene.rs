@@ -1,0 +1,122 @@
+//! What the world of a story is like: everything that is drawn before it begins.
+
+use std::time::Duration;
+
+use genesys_fakes::Clocks;
+
+use crate::chance::Chance;
+use crate::letters::{Kind, Letter};
+
+/// How Genesys Cloud is marked, as the setting `RETRY_STATE` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marking {
+    Required,
+    BestEffort,
+    Off,
+}
+
+/// What kind of queue it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// A standard queue.
+    Any,
+    /// A FIFO queue: each message group in order.
+    Groups,
+}
+
+/// The world of one story.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    /// One call in so many fails before it acts, and as many lose their answer.
+    pub(crate) one_in: u32,
+    /// From then on nothing fails any more.
+    pub(crate) heals_after: Duration,
+    pub(crate) workers: u32,
+    /// One receipt in so many ends while its worker is at it.
+    pub(crate) early_in: u32,
+    /// One invocation in so many is told to stop.
+    pub(crate) stops_in: u32,
+    /// How long a worker waits before it asks the queue again, at most.
+    pub(crate) polls_every_ms: u64,
+    pub(crate) clocks: Clocks,
+    pub(crate) order: Order,
+    pub(crate) has_archive: bool,
+    pub(crate) marking: Marking,
+    /// How many calls Genesys Cloud takes in a minute.
+    pub(crate) genesys_quota: u32,
+    /// Whether an operator sends again what was archived.
+    pub(crate) resends: bool,
+    /// Whether a message comes once more 13 days later, when the table may have been swept.
+    pub(crate) straggles: bool,
+    pub(crate) letters: Vec<Letter>,
+}
+
+impl Scene {
+    pub(crate) fn drawn(chance: &Chance) -> Self {
+        let letters = 0..chance.draw(|rng| rng.u32(1..=6));
+        let clocks = if chance.happens(3) {
+            Clocks::Wild
+        } else {
+            Clocks::Near
+        };
+        // Where leases end too early, workers shall meet.
+        let (early_in, polls_every_ms, stops_in) = match clocks {
+            Clocks::Near => (6, 5_000, 10),
+            Clocks::Wild => (2, 1_000, 2),
+        };
+        Self {
+            one_in: chance.draw(|rng| rng.u32(3..40)),
+            heals_after: Duration::from_secs(chance.draw(|rng| rng.u64(60..3_600))),
+            workers: chance.draw(|rng| rng.u32(1..=3)),
+            early_in,
+            stops_in,
+            polls_every_ms,
+            clocks,
+            order: if chance.happens(5) {
+                Order::Groups
+            } else {
+                Order::Any
+            },
+            has_archive: !chance.happens(6),
+            marking: match chance.draw(|rng| rng.u8(0..10)) {
+                0 => Marking::Off,
+                1 | 2 => Marking::BestEffort,
+                _ => Marking::Required,
+            },
+            genesys_quota: chance.draw(|rng| rng.u32(10..100)),
+            resends: chance.happens(3),
+            straggles: chance.happens(4),
+            letters: letters
+                .map(|number| Letter::drawn(chance, number))
+                .collect(),
+        }
+    }
+
+    /// By how much a worker's clock is ahead.
+    pub(crate) fn skew(&self, chance: &Chance) -> Duration {
+        match self.clocks {
+            // Below the margin of a lease.
+            Clocks::Near => chance.millis(4_000),
+            Clocks::Wild => chance.millis(600_000),
+        }
+    }
+}
+
+impl Letter {
+    fn drawn(chance: &Chance, number: u32) -> Self {
+        let kind = match chance.draw(|rng| rng.u8(0..16)) {
+            0 => Kind::Audit,
+            1 => Kind::Malformed,
+            2 => Kind::Echo,
+            3 => Kind::Nameless,
+            4 => Kind::Text,
+            _ => Kind::Event,
+        };
+        let group = chance.draw(|rng| rng.u32(0..2));
+        Self {
+            number,
+            kind,
+            group,
+        }
+    }
+}
