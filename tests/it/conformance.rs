@@ -8,7 +8,7 @@ mod real;
 
 use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
 
-use crate::support::TestResult;
+use crate::support::{LocalAws, TestResult};
 
 #[tokio::test]
 async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
@@ -17,7 +17,13 @@ async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn the_ledger_in_dynamodb_keeps_the_contract() -> TestResult {
-    ledger::conforms(&real::Ledger::start().await?).await
+    ledger::conforms(&real::Ledger::of(LocalAws::start().await?)).await
+}
+
+#[tokio::test]
+#[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
+async fn the_ledger_in_amazons_dynamodb_local_keeps_the_contract() -> TestResult {
+    ledger::conforms(&real::Ledger::of(LocalAws::dynamodb_local().await?)).await
 }
 
 #[tokio::test]

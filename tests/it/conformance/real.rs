@@ -88,18 +88,18 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) async fn start() -> Result<Self> {
-        let aws = LocalAws::start().await?;
+    /// The ledger in the table of this AWS.
+    pub(super) fn of(aws: LocalAws) -> Self {
         let spoiler = Spoiler::default();
         let config = aws_sdk_dynamodb::config::Builder::from(&aws.config())
             .interceptor(spoiler.clone())
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(config);
-        Ok(Self {
+        Self {
             port: DynamoDbLedger::new(client, aws.table.clone(), ledger::REMEMBER),
             aws,
             spoiler,
-        })
+        }
     }
 }
 

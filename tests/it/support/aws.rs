@@ -1,12 +1,11 @@
 //! A local AWS, started when the first test needs it and ended with the last.
 
 use std::error::Error;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -17,6 +16,9 @@ use aws_sdk_dynamodb::types::{
 };
 use serde_json::Value;
 
+use super::dynamodb_local;
+use super::process::Process;
+
 static RUNNING: Mutex<Weak<Process>> = Mutex::new(Weak::new());
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
@@ -26,27 +28,19 @@ pub(crate) struct LocalAws {
     pub(crate) table: String,
 }
 
-struct Process {
-    child: Mutex<Child>,
-    port: u16,
-    /// Where it keeps its temporary files: killed, it does not tidy up.
-    folder: PathBuf,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have ended by itself; there is nothing to do about either failure.
-        let _ = child.kill();
-        let _ = child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 impl LocalAws {
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+        Self::with_table(Process::shared(&RUNNING, start)?).await
+    }
+
+    /// Amazon's own `DynamoDB`, which knows tables and nothing else of AWS.
+    pub(crate) async fn dynamodb_local() -> Result<Self, Box<dyn Error>> {
+        Self::with_table(dynamodb_local::shared()?).await
+    }
+
+    async fn with_table(process: Arc<Process>) -> Result<Self, Box<dyn Error>> {
         let aws = Self {
-            process: shared_process()?,
+            process,
             table: format!("ledger-{}", NAMES.fetch_add(1, Ordering::Relaxed)),
         };
         let key = KeySchemaElement::builder()
@@ -69,7 +63,7 @@ impl LocalAws {
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        endpoint(self.process.port)
+        self.process.endpoint()
     }
 
     pub(crate) fn config(&self) -> SdkConfig {
@@ -279,10 +273,6 @@ impl LocalAws {
     }
 }
 
-fn endpoint(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
 /// Settings of an AWS at `endpoint`, which may be nowhere.
 pub(crate) fn config(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
@@ -295,16 +285,6 @@ pub(crate) fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-fn shared_process() -> Result<Arc<Process>, Box<dyn Error>> {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(process) = running.upgrade() {
-        return Ok(process);
-    }
-    let process = Arc::new(start_process()?);
-    *running = Arc::downgrade(&process);
-    Ok(process)
-}
-
 /// The local AWS's program, which `make test` installs.
 fn program() -> Result<String, Box<dyn Error>> {
     std::env::var("GENESYS_REPLAY_MINISTACK").map_err(|_| {
@@ -312,35 +292,14 @@ fn program() -> Result<String, Box<dyn Error>> {
     })
 }
 
-fn start_process() -> Result<Process, Box<dyn Error>> {
+fn start() -> Result<Process, Box<dyn Error>> {
     let program = program()?;
-    let folder = std::env::temp_dir().join(format!(
-        "genesys-replay-{}-{}",
-        std::process::id(),
-        NAMES.fetch_add(1, Ordering::Relaxed)
-    ));
-    std::fs::create_dir_all(&folder)?;
-    // Another process may take the port between our looking and its listening: try others then.
-    for _ in 0..5 {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut child = Command::new(&program)
+    Process::start(&format!("the local AWS ({program})"), |port, folder| {
+        let mut command = Command::new(&program);
+        command
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
-            .env("TMPDIR", &folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        while child.try_wait()?.is_none() {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Ok(Process {
-                    child: Mutex::new(child),
-                    port,
-                    folder,
-                });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    Err(format!("the local AWS ({program}) does not start").into())
+            .env("TMPDIR", folder);
+        command
+    })
 }
