@@ -7,6 +7,7 @@ mod fakes;
 mod real;
 
 use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
+use genesys_replay::genesys::ApiForm;
 
 use crate::support::{LocalAws, TestResult};
 
@@ -57,11 +58,19 @@ async fn the_target_over_http_keeps_the_contract() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_genesys_cloud_in_memory_keeps_the_contract() -> TestResult {
-    genesys::conforms(&fakes::Genesys::new()).await
+async fn the_genesys_cloud_in_memory_keeps_the_contract_in_both_forms() -> TestResult {
+    for form in [ApiForm::Conversations, ApiForm::Interactions] {
+        genesys::conforms(&fakes::Genesys::speaking(form)).await?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
-async fn the_client_of_genesys_cloud_keeps_the_contract() -> TestResult {
-    genesys::conforms(&real::Genesys::start().await?).await
+async fn the_client_of_genesys_cloud_keeps_the_contract_with_conversations() -> TestResult {
+    genesys::conforms(&real::Genesys::speaking(ApiForm::Conversations).await?).await
+}
+
+#[tokio::test]
+async fn the_client_of_genesys_cloud_keeps_the_contract_with_interactions() -> TestResult {
+    genesys::conforms(&real::Genesys::speaking(ApiForm::Interactions).await?).await
 }

@@ -14,9 +14,10 @@ use genesys_fakes::{
 };
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::genesys::{Call, GenesysError, Interaction, Outage};
+use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, Outage};
 use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::target::DeliveryError;
 use url::Url;
@@ -229,11 +230,12 @@ impl target::World for Target {
 
 pub(super) struct Genesys {
     port: MemoryGenesys,
+    form: ApiForm,
     next: Arc<NextCall<GenesysError>>,
 }
 
 impl Genesys {
-    pub(super) fn new() -> Self {
+    pub(super) fn speaking(form: ApiForm) -> Self {
         let next = NextCall::new(|mishap| GenesysError::Unavailable {
             call: Call::Mark,
             problem: match mishap {
@@ -242,8 +244,8 @@ impl Genesys {
             },
             after: None,
         });
-        let port = MemoryGenesys::default().with_faults(next.clone());
-        Self { port, next }
+        let port = MemoryGenesys::speaking(form).with_faults(next.clone());
+        Self { port, form, next }
     }
 }
 
@@ -254,27 +256,30 @@ impl genesys::World for Genesys {
         &self.port
     }
 
+    fn form(&self) -> ApiForm {
+        self.form
+    }
+
     fn next_call(&self, _: Call, mishap: Mishap) {
         self.next.set(mishap);
     }
 
-    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
-        self.port.put_participants(conversation, participants);
+    fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
+        self.port.put_participants(interaction, participants);
     }
 
     /// There is none that was not made.
     fn forget(&self, _: &str) {}
 
-    fn marks(&self, conversation: &str) -> Vec<String> {
+    fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
         let marks = self.port.marks().into_iter();
         marks
-            .filter_map(|(interaction, mark)| match interaction {
-                Interaction::Conversation { id, participant } if id.as_str() == conversation => {
-                    let (attempt, status) = (mark.attempt, mark.status.as_str());
-                    Some(format!("{participant} {attempt} {status}"))
+            .filter(|(marked, _)| match marked {
+                Interaction::Conversation { id, .. } | Interaction::Record { id } => {
+                    id == interaction
                 }
-                Interaction::Conversation { .. } | Interaction::Record { .. } => None,
             })
+            .map(|(marked, mark)| (marked, format!("{} {}", mark.attempt, mark.status.as_str())))
             .collect()
     }
 }

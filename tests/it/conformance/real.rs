@@ -14,8 +14,9 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
 use genesys_fakes::{Accepted, Received};
 use genesys_replay::archive::s3::S3Archive;
+use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::Destination;
-use genesys_replay::genesys::{Call, GenesysClient};
+use genesys_replay::genesys::{ApiForm, Call, GenesysClient, Interaction};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::message::MessageId;
@@ -26,6 +27,7 @@ use genesys_stand_in::{Fault, StandIn};
 use serde_json::Value;
 use url::Url;
 
+use crate::support::world::mark;
 use crate::support::{LocalAws, World};
 
 /// Sits in a client of AWS and spoils its next call.
@@ -307,19 +309,21 @@ impl target::World for Target {
 
 pub(super) struct Genesys {
     world: World,
+    form: ApiForm,
     port: GenesysClient,
 }
 
 impl Genesys {
-    pub(super) async fn start() -> Result<Self> {
+    pub(super) async fn speaking(form: ApiForm) -> Result<Self> {
         let mut world = World::start().await?;
-        world.set("GENESYS_API", "conversations");
+        world.set("GENESYS_API", form.as_str());
         let client = match world.function()?.retry_state {
             RetryState::Required(client) | RetryState::BestEffort(client) => client,
             RetryState::Off => return Err("no client".into()),
         };
         Ok(Self {
             world,
+            form,
             port: client,
         })
     }
@@ -332,6 +336,10 @@ impl genesys::World for Genesys {
         &self.port
     }
 
+    fn form(&self) -> ApiForm {
+        self.form
+    }
+
     fn next_call(&self, call: Call, mishap: Mishap) {
         let (method, path) = match call {
             Call::Token => ("POST", "/oauth/token"),
@@ -341,30 +349,53 @@ impl genesys::World for Genesys {
         spoil(&self.world.genesys, method, path, mishap);
     }
 
-    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
+    /// The stand-in knows every interaction; the tutorials' have no participants that count.
+    fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
         let stand_in = &self.world.genesys;
-        stand_in.put_participants(conversation, participants);
+        stand_in.put_participants(interaction, participants);
     }
 
-    fn forget(&self, conversation: &str) {
-        let unknown = Fault::on("GET", conversation).status(404).times(1);
-        self.world.genesys.fault(unknown);
+    fn forget(&self, interaction: &str) {
+        for method in ["GET", "PATCH"] {
+            let unknown = Fault::on(method, interaction).status(404);
+            self.world.genesys.fault(unknown);
+        }
     }
 
-    fn marks(&self, conversation: &str) -> Vec<String> {
-        let path = format!("/conversations/{conversation}/participants/");
-        let calls = self.world.genesys.calls_to("PATCH", &path).into_iter();
+    fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
+        let calls = self.world.genesys.calls_to("PATCH", "/api/v2/").into_iter();
         calls
             .filter(|call| call.acted)
-            .filter_map(|call| {
-                let (_, rest) = call.path.split_once("/participants/")?;
-                let (participant, _) = rest.split_once('/')?;
-                let body: Value = serde_json::from_str(&call.body).ok()?;
-                let attributes = &body["attributes"];
-                let attempt = attributes["system.retryAttempt"].as_str()?;
-                let status = attributes["system.retryStatus"].as_str()?;
-                Some(format!("{participant} {attempt} {status}"))
+            .filter_map(|call| Some((marked(&call.path)?, mark(&call.body)?)))
+            .filter(|(marked, _)| match marked {
+                Interaction::Conversation { id, .. } | Interaction::Record { id } => {
+                    id == interaction
+                }
             })
             .collect()
+    }
+}
+
+/// Where a PATCH of this path writes.
+fn marked(path: &str) -> Option<Interaction> {
+    let segments: Vec<_> = path.split('/').collect();
+    match segments.as_slice() {
+        [
+            "",
+            "api",
+            "v2",
+            "conversations",
+            id,
+            "participants",
+            participant,
+            "attributes",
+        ] => Some(Interaction::Conversation {
+            id: InteractionId::new(*id)?,
+            participant: InteractionId::new(*participant)?,
+        }),
+        ["", "api", "v2", "interactions", id] => Some(Interaction::Record {
+            id: InteractionId::new(*id)?,
+        }),
+        _ => None,
     }
 }
