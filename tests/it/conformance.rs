@@ -5,10 +5,12 @@
 
 mod fakes;
 mod real;
+mod targets;
 
 use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
 use genesys_replay::genesys::ApiForm;
 
+use self::targets::Service;
 use crate::support::{LocalAws, TestResult};
 
 #[tokio::test]
@@ -49,12 +51,47 @@ async fn the_queues_of_sqs_keep_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn the_target_in_memory_keeps_the_contract() -> TestResult {
-    target::conforms(&fakes::Target::new()?).await
+    target::conforms(&fakes::Target::new()).await
 }
 
 #[tokio::test]
 async fn the_target_over_http_keeps_the_contract() -> TestResult {
-    target::conforms(&real::Target::start().await?).await
+    target::conforms(&targets::Http::start().await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_sqs_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Queue).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_a_fifo_queue_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::FifoQueue).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_sns_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Topic).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_a_fifo_topic_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::FifoTopic).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_lambda_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Function).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_step_functions_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::StateMachine).await?).await
+}
+
+#[tokio::test]
+async fn the_target_on_an_event_bus_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::EventBus).await?).await
 }
 
 #[tokio::test]

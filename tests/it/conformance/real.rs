@@ -1,45 +1,57 @@
-//! The real adapters as worlds of the suites: the local AWS, and the stand-in for HTTP.
+//! The real adapters as worlds of the suites: the local AWS, and the stand-in for Genesys Cloud.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
-    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
-use genesys_fakes::{Accepted, Received};
+use genesys_fakes::Received;
+use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue};
 use genesys_replay::archive::s3::S3Archive;
 use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::destination::Destination;
 use genesys_replay::genesys::{ApiForm, Call, GenesysClient, Interaction};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::sqs::SqsQueue;
 use genesys_replay::replay::RetryState;
-use genesys_replay::target::Targets;
 use genesys_stand_in::{Fault, StandIn};
 use serde_json::Value;
-use url::Url;
 
 use crate::support::world::mark;
 use crate::support::{LocalAws, World};
 
 /// Sits in a client of AWS and spoils its next call.
 #[derive(Clone, Debug, Default)]
-struct Spoiler {
+pub(super) struct Spoiler {
     next: Arc<Mutex<Option<Mishap>>>,
     loses_answer: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
+    /// Where a call is led that shall not act, to be told so there; else it is not even sent.
+    down: Option<String>,
 }
 
 impl Spoiler {
-    fn set(&self, mishap: Mishap) {
+    pub(super) fn with_down(url: String) -> Self {
+        Self {
+            down: Some(url),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn set(&self, mishap: Mishap) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    }
+
+    /// How many calls came by.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 }
 
@@ -48,9 +60,9 @@ impl Intercept for Spoiler {
         "Spoiler"
     }
 
-    fn read_before_transmit(
+    fn modify_before_transmit(
         &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
@@ -59,11 +71,13 @@ impl Intercept for Spoiler {
         if target.is_some_and(|target| target.ends_with(".GetQueueUrl")) {
             return Ok(());
         }
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        match next.take() {
-            None => Ok(()),
-            Some(Mishap::Down) => Err("told to fail before it is sent".into()),
-            Some(Mishap::AnswerLost) => {
+        match (next.take(), &self.down) {
+            (None, _) => Ok(()),
+            (Some(Mishap::Down), None) => Err("told to fail before it is sent".into()),
+            (Some(Mishap::Down), Some(down)) => Ok(context.request_mut().set_uri(down.as_str())?),
+            (Some(Mishap::AnswerLost), _) => {
                 self.loses_answer.store(true, Ordering::SeqCst);
                 Ok(())
             }
@@ -253,58 +267,12 @@ impl queue::World for Queues {
 }
 
 /// Makes the stand-in spoil its next call of this kind.
-fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
+pub(super) fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
     let fault = Fault::on(method, path).times(1);
     stand_in.fault(match mishap {
         Mishap::Down => fault.status(503),
         Mishap::AnswerLost => fault.act().close(),
     });
-}
-
-pub(super) struct Target {
-    world: World,
-    port: Targets,
-    url: Url,
-}
-
-impl Target {
-    pub(super) async fn start() -> Result<Self> {
-        let world = World::start().await?;
-        let port = world.function()?.target;
-        let url = Url::parse(&format!("{}/targets/crm", world.genesys.url()))?;
-        Ok(Self { world, port, url })
-    }
-}
-
-impl target::World for Target {
-    type Target = Targets;
-
-    fn target(&self) -> &Targets {
-        &self.port
-    }
-
-    fn destination(&self) -> Destination {
-        Destination::Http(self.url.clone())
-    }
-
-    fn next_call(&self, mishap: Mishap) {
-        spoil(&self.world.genesys, "POST", "/targets/", mishap);
-    }
-
-    fn accepted(&self) -> Vec<Accepted> {
-        let calls = self.world.genesys.calls_to("POST", "/targets/").into_iter();
-        let header = |headers: &BTreeMap<String, String>, name: &str| headers.get(name).cloned();
-        calls
-            .filter(|call| call.acted)
-            .filter_map(|call| {
-                Some(Accepted {
-                    key: header(&call.headers, "idempotency-key")?,
-                    attempt_count: header(&call.headers, "x-attempt-count")?.parse().ok()?,
-                    payload: call.body,
-                })
-            })
-            .collect()
-    }
 }
 
 pub(super) struct Genesys {

@@ -1,7 +1,8 @@
 //! A local AWS, started when the first test needs it and ended with the last.
 
+mod destinations;
+
 use std::error::Error;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -41,7 +42,7 @@ impl LocalAws {
     async fn with_table(process: Arc<Process>) -> Result<Self, Box<dyn Error>> {
         let aws = Self {
             process,
-            table: format!("ledger-{}", NAMES.fetch_add(1, Ordering::Relaxed)),
+            table: Self::name("ledger"),
         };
         let key = KeySchemaElement::builder()
             .attribute_name("EventId")
@@ -74,9 +75,14 @@ impl LocalAws {
         Client::new(&self.config())
     }
 
+    /// A name that nothing else has.
+    pub(crate) fn name(kind: &str) -> String {
+        format!("{kind}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// A queue of the test's own; its ARN.
     pub(crate) async fn create_queue(&self, fifo: bool) -> Result<String, Box<dyn Error>> {
-        let name = format!("queue-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let name = Self::name("queue");
         let sqs = aws_sdk_sqs::Client::new(&self.config());
         let create = if fifo {
             let fifo_queue = aws_sdk_sqs::types::QueueAttributeName::FifoQueue;
@@ -158,7 +164,7 @@ impl LocalAws {
 
     /// A bucket of the test's own; its name.
     pub(crate) async fn create_bucket(&self) -> Result<String, Box<dyn Error>> {
-        let name = format!("bucket-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let name = Self::name("bucket");
         let here = aws_sdk_s3::types::CreateBucketConfiguration::builder()
             .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
             .build();
@@ -197,45 +203,6 @@ impl LocalAws {
             .force_path_style(true)
             .build();
         aws_sdk_s3::Client::from_conf(config)
-    }
-
-    /// A Lambda function that posts every event it gets to `url`; its ARN.
-    pub(crate) async fn create_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
-        const CODE: &str = "import json, os, urllib.request\n\
-            def handler(event, context):\n    \
-            data = json.dumps(event).encode()\n    \
-            urllib.request.urlopen(urllib.request.Request(os.environ['URL'], data=data, method='POST'))\n";
-        let name = format!("function-{}", NAMES.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("index.py"), CODE)?;
-        let python = Path::new(&program()?).with_file_name("python");
-        let status = Command::new(python)
-            .args(["-m", "zipfile", "-c", "code.zip", "index.py"])
-            .current_dir(&folder)
-            .status()?;
-        let code = std::fs::read(folder.join("code.zip"))?;
-        std::fs::remove_dir_all(&folder)?;
-        assert!(status.success());
-        let created = aws_sdk_lambda::Client::new(&self.config())
-            .create_function()
-            .function_name(name)
-            .runtime(aws_sdk_lambda::types::Runtime::Python312)
-            .handler("index.handler")
-            .role("arn:aws:iam::000000000000:role/any")
-            .code(
-                aws_sdk_lambda::types::FunctionCode::builder()
-                    .zip_file(code.into())
-                    .build(),
-            )
-            .environment(
-                aws_sdk_lambda::types::Environment::builder()
-                    .variables("URL", url)
-                    .build(),
-            )
-            .send()
-            .await?;
-        Ok(created.function_arn.ok_or("no ARN")?)
     }
 
     /// An item's attributes as text; empty when there is none.
