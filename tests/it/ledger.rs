@@ -16,7 +16,16 @@ const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 
 #[tokio::test]
 async fn a_ledger_that_is_not_there_or_not_a_ledger_is_unavailable() -> TestResult {
-    let aws = LocalAws::start().await?;
+    unavailable_without_a_table(&LocalAws::start().await?).await
+}
+
+#[tokio::test]
+#[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
+async fn the_same_is_so_in_amazons_dynamodb_local() -> TestResult {
+    unavailable_without_a_table(&LocalAws::dynamodb_local().await?).await
+}
+
+async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(None, &message_id, &Destination::None);
     let free_port = std::net::TcpListener::bind(("127.0.0.1", 0))?

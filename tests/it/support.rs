@@ -1,6 +1,8 @@
 //! The world the tests run in: a local AWS, a stand-in Genesys Cloud, and records to feed in.
 
 mod aws;
+mod dynamodb_local;
+mod process;
 mod record;
 mod runtime_api;
 pub(crate) mod world;

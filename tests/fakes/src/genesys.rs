@@ -1,17 +1,18 @@
-//! A Genesys Cloud in memory, in the form of conversations.
+//! A Genesys Cloud in memory, in either form of its API.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
-use genesys_replay::genesys::{Genesys, GenesysError, Interaction, RetryMark};
+use genesys_replay::genesys::{ApiForm, Genesys, GenesysError, Interaction, RetryMark};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
-/// A Genesys Cloud whose clones share their conversations.
+/// A Genesys Cloud whose clones share their interactions.
 #[derive(Clone)]
 pub struct MemoryGenesys {
+    form: ApiForm,
     state: Arc<Mutex<State>>,
     faults: Arc<dyn Faults<GenesysError>>,
 }
@@ -30,6 +31,7 @@ struct Participant {
 impl Default for MemoryGenesys {
     fn default() -> Self {
         Self {
+            form: ApiForm::Conversations,
             state: Arc::default(),
             faults: Arc::new(NoFaults),
         }
@@ -37,6 +39,15 @@ impl Default for MemoryGenesys {
 }
 
 impl MemoryGenesys {
+    /// One that speaks this form of the API; the default speaks of conversations.
+    #[must_use]
+    pub fn speaking(form: ApiForm) -> Self {
+        Self {
+            form,
+            ..Self::default()
+        }
+    }
+
     /// The same Genesys Cloud, reached through these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<GenesysError>>) -> Self {
@@ -70,9 +81,13 @@ impl MemoryGenesys {
 }
 
 impl State {
-    fn find(&self, wanted: &InteractionRef) -> Result<Interaction, GenesysError> {
+    fn find(&self, form: ApiForm, wanted: &InteractionRef) -> Result<Interaction, GenesysError> {
         let participants = self.conversations.get(wanted.id.as_str());
         let participants = participants.ok_or(GenesysError::NotFound)?;
+        if form == ApiForm::Interactions {
+            let id = wanted.id.clone();
+            return Ok(Interaction::Record { id });
+        }
         let named = |it: &&Participant| wanted.participant.as_deref() == Some(it.id.as_str());
         let customer = |it: &&Participant| matches!(&*it.purpose, "customer" | "external");
         let marked = participants
@@ -86,14 +101,18 @@ impl State {
         })
     }
 
-    fn has(&self, interaction: &Interaction) -> bool {
-        match interaction {
-            Interaction::Conversation { id, participant } => self
+    fn has(&self, form: ApiForm, interaction: &Interaction) -> bool {
+        match (form, interaction) {
+            (ApiForm::Conversations, Interaction::Conversation { id, participant }) => self
                 .conversations
                 .get(id.as_str())
                 .is_some_and(|all| all.iter().any(|it| it.id == *participant)),
+            (ApiForm::Interactions, Interaction::Record { id }) => {
+                self.conversations.contains_key(id.as_str())
+            }
             // The other form of the API, which this one does not speak.
-            Interaction::Record { .. } => false,
+            (ApiForm::Conversations, Interaction::Record { .. })
+            | (ApiForm::Interactions, Interaction::Conversation { .. }) => false,
         }
     }
 }
@@ -101,7 +120,7 @@ impl State {
 impl Genesys for MemoryGenesys {
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
         pass(&*self.faults, "fetch", || {
-            lock(&self.state).find(interaction)
+            lock(&self.state).find(self.form, interaction)
         })
         .await
     }
@@ -109,7 +128,7 @@ impl Genesys for MemoryGenesys {
     async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
         pass(&*self.faults, "mark", || {
             let mut state = lock(&self.state);
-            if !state.has(interaction) {
+            if !state.has(self.form, interaction) {
                 return Err(GenesysError::NotFound);
             }
             state.marks.push((interaction.clone(), mark));

@@ -1,24 +1,25 @@
 //! The fakes as worlds of the suites.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::future::ready;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use genesys_fakes::conformance::target::Arrival;
 use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
 use genesys_fakes::{
-    Accepted, Faults, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues,
-    MemoryTarget, Passage, Received, Redrive,
+    Faults, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
+    Passage, Received, Redrive,
 };
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::genesys::{Call, GenesysError, Interaction, Outage};
+use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, Outage};
 use genesys_replay::ledger::{EventKey, LedgerError};
-use genesys_replay::target::DeliveryError;
+use genesys_replay::target::{Delivery, DeliveryError};
 use url::Url;
 
 /// Faults of which one call gets one.
@@ -183,12 +184,12 @@ impl queue::World for Queues {
 
 pub(super) struct Target {
     port: MemoryTarget,
-    url: Url,
+    created: AtomicU32,
     next: Arc<NextCall<DeliveryError>>,
 }
 
 impl Target {
-    pub(super) fn new() -> std::result::Result<Self, Box<dyn Error>> {
+    pub(super) fn new() -> Self {
         let next = NextCall::new(|mishap| DeliveryError {
             code: FailureCode::TargetUnavailable,
             disposition: Disposition::Transient { after: None },
@@ -199,11 +200,11 @@ impl Target {
             reason: words(mishap),
             source: None,
         });
-        Ok(Self {
+        Self {
             port: MemoryTarget::default().with_faults(next.clone()),
-            url: Url::parse("https://crm.example/events")?,
+            created: AtomicU32::new(0),
             next,
-        })
+        }
     }
 }
 
@@ -214,26 +215,49 @@ impl target::World for Target {
         &self.port
     }
 
-    fn destination(&self) -> Destination {
-        Destination::Http(self.url.clone())
+    async fn destination(&self) -> Result<Destination> {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        let url = format!("https://crm-{number}.example/events");
+        Ok(Destination::Http(Url::parse(&url)?))
+    }
+
+    fn knows_repetitions(&self) -> bool {
+        false
     }
 
     fn next_call(&self, mishap: Mishap) {
         self.next.set(mishap);
     }
 
-    fn accepted(&self) -> Vec<Accepted> {
-        self.port.accepted()
+    fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
+        Arrival::whole(delivery)
+    }
+
+    async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
+        let here = format!("|{}", destination.key_part());
+        let accepted = self.port.accepted().into_iter();
+        let arrived = accepted.filter(|accepted| accepted.key.ends_with(&here));
+        let arrivals = arrived.map(|accepted| Arrival {
+            payload: accepted.payload,
+            key: Some(accepted.key),
+            attempt_count: Some(accepted.attempt_count),
+        });
+        Ok(arrivals.collect())
+    }
+
+    fn calls(&self) -> usize {
+        self.port.accepted().len()
     }
 }
 
 pub(super) struct Genesys {
     port: MemoryGenesys,
+    form: ApiForm,
     next: Arc<NextCall<GenesysError>>,
 }
 
 impl Genesys {
-    pub(super) fn new() -> Self {
+    pub(super) fn speaking(form: ApiForm) -> Self {
         let next = NextCall::new(|mishap| GenesysError::Unavailable {
             call: Call::Mark,
             problem: match mishap {
@@ -242,8 +266,8 @@ impl Genesys {
             },
             after: None,
         });
-        let port = MemoryGenesys::default().with_faults(next.clone());
-        Self { port, next }
+        let port = MemoryGenesys::speaking(form).with_faults(next.clone());
+        Self { port, form, next }
     }
 }
 
@@ -254,27 +278,30 @@ impl genesys::World for Genesys {
         &self.port
     }
 
+    fn form(&self) -> ApiForm {
+        self.form
+    }
+
     fn next_call(&self, _: Call, mishap: Mishap) {
         self.next.set(mishap);
     }
 
-    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
-        self.port.put_participants(conversation, participants);
+    fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
+        self.port.put_participants(interaction, participants);
     }
 
     /// There is none that was not made.
     fn forget(&self, _: &str) {}
 
-    fn marks(&self, conversation: &str) -> Vec<String> {
+    fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
         let marks = self.port.marks().into_iter();
         marks
-            .filter_map(|(interaction, mark)| match interaction {
-                Interaction::Conversation { id, participant } if id.as_str() == conversation => {
-                    let (attempt, status) = (mark.attempt, mark.status.as_str());
-                    Some(format!("{participant} {attempt} {status}"))
+            .filter(|(marked, _)| match marked {
+                Interaction::Conversation { id, .. } | Interaction::Record { id } => {
+                    id == interaction
                 }
-                Interaction::Conversation { .. } | Interaction::Record { .. } => None,
             })
+            .map(|(marked, mark)| (marked, format!("{} {}", mark.attempt, mark.status.as_str())))
             .collect()
     }
 }

@@ -1,43 +1,57 @@
-//! The real adapters as worlds of the suites: the local AWS, and the stand-in for HTTP.
+//! The real adapters as worlds of the suites: the local AWS, and the stand-in for Genesys Cloud.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::interceptors::{
-    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
-use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
-use genesys_fakes::{Accepted, Received};
+use genesys_fakes::Received;
+use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue};
 use genesys_replay::archive::s3::S3Archive;
-use genesys_replay::destination::Destination;
-use genesys_replay::genesys::{Call, GenesysClient};
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::{ApiForm, Call, GenesysClient, Interaction};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::sqs::SqsQueue;
 use genesys_replay::replay::RetryState;
-use genesys_replay::target::Targets;
 use genesys_stand_in::{Fault, StandIn};
 use serde_json::Value;
-use url::Url;
 
+use crate::support::world::mark;
 use crate::support::{LocalAws, World};
 
 /// Sits in a client of AWS and spoils its next call.
 #[derive(Clone, Debug, Default)]
-struct Spoiler {
+pub(super) struct Spoiler {
     next: Arc<Mutex<Option<Mishap>>>,
     loses_answer: Arc<AtomicBool>,
+    calls: Arc<AtomicUsize>,
+    /// Where a call is led that shall not act, to be told so there; else it is not even sent.
+    down: Option<String>,
 }
 
 impl Spoiler {
-    fn set(&self, mishap: Mishap) {
+    pub(super) fn with_down(url: String) -> Self {
+        Self {
+            down: Some(url),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn set(&self, mishap: Mishap) {
         *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    }
+
+    /// How many calls came by.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
     }
 }
 
@@ -46,9 +60,9 @@ impl Intercept for Spoiler {
         "Spoiler"
     }
 
-    fn read_before_transmit(
+    fn modify_before_transmit(
         &self,
-        context: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
@@ -57,11 +71,13 @@ impl Intercept for Spoiler {
         if target.is_some_and(|target| target.ends_with(".GetQueueUrl")) {
             return Ok(());
         }
+        self.calls.fetch_add(1, Ordering::SeqCst);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        match next.take() {
-            None => Ok(()),
-            Some(Mishap::Down) => Err("told to fail before it is sent".into()),
-            Some(Mishap::AnswerLost) => {
+        match (next.take(), &self.down) {
+            (None, _) => Ok(()),
+            (Some(Mishap::Down), None) => Err("told to fail before it is sent".into()),
+            (Some(Mishap::Down), Some(down)) => Ok(context.request_mut().set_uri(down.as_str())?),
+            (Some(Mishap::AnswerLost), _) => {
                 self.loses_answer.store(true, Ordering::SeqCst);
                 Ok(())
             }
@@ -88,18 +104,18 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) async fn start() -> Result<Self> {
-        let aws = LocalAws::start().await?;
+    /// The ledger in the table of this AWS.
+    pub(super) fn of(aws: LocalAws) -> Self {
         let spoiler = Spoiler::default();
         let config = aws_sdk_dynamodb::config::Builder::from(&aws.config())
             .interceptor(spoiler.clone())
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(config);
-        Ok(Self {
+        Self {
             port: DynamoDbLedger::new(client, aws.table.clone(), ledger::REMEMBER),
             aws,
             spoiler,
-        })
+        }
     }
 }
 
@@ -251,7 +267,7 @@ impl queue::World for Queues {
 }
 
 /// Makes the stand-in spoil its next call of this kind.
-fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
+pub(super) fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
     let fault = Fault::on(method, path).times(1);
     stand_in.fault(match mishap {
         Mishap::Down => fault.status(503),
@@ -259,67 +275,23 @@ fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
     });
 }
 
-pub(super) struct Target {
-    world: World,
-    port: Targets,
-    url: Url,
-}
-
-impl Target {
-    pub(super) async fn start() -> Result<Self> {
-        let world = World::start().await?;
-        let port = world.function()?.target;
-        let url = Url::parse(&format!("{}/targets/crm", world.genesys.url()))?;
-        Ok(Self { world, port, url })
-    }
-}
-
-impl target::World for Target {
-    type Target = Targets;
-
-    fn target(&self) -> &Targets {
-        &self.port
-    }
-
-    fn destination(&self) -> Destination {
-        Destination::Http(self.url.clone())
-    }
-
-    fn next_call(&self, mishap: Mishap) {
-        spoil(&self.world.genesys, "POST", "/targets/", mishap);
-    }
-
-    fn accepted(&self) -> Vec<Accepted> {
-        let calls = self.world.genesys.calls_to("POST", "/targets/").into_iter();
-        let header = |headers: &BTreeMap<String, String>, name: &str| headers.get(name).cloned();
-        calls
-            .filter(|call| call.acted)
-            .filter_map(|call| {
-                Some(Accepted {
-                    key: header(&call.headers, "idempotency-key")?,
-                    attempt_count: header(&call.headers, "x-attempt-count")?.parse().ok()?,
-                    payload: call.body,
-                })
-            })
-            .collect()
-    }
-}
-
 pub(super) struct Genesys {
     world: World,
+    form: ApiForm,
     port: GenesysClient,
 }
 
 impl Genesys {
-    pub(super) async fn start() -> Result<Self> {
+    pub(super) async fn speaking(form: ApiForm) -> Result<Self> {
         let mut world = World::start().await?;
-        world.set("GENESYS_API", "conversations");
+        world.set("GENESYS_API", form.as_str());
         let client = match world.function()?.retry_state {
             RetryState::Required(client) | RetryState::BestEffort(client) => client,
             RetryState::Off => return Err("no client".into()),
         };
         Ok(Self {
             world,
+            form,
             port: client,
         })
     }
@@ -332,6 +304,10 @@ impl genesys::World for Genesys {
         &self.port
     }
 
+    fn form(&self) -> ApiForm {
+        self.form
+    }
+
     fn next_call(&self, call: Call, mishap: Mishap) {
         let (method, path) = match call {
             Call::Token => ("POST", "/oauth/token"),
@@ -341,30 +317,53 @@ impl genesys::World for Genesys {
         spoil(&self.world.genesys, method, path, mishap);
     }
 
-    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
+    /// The stand-in knows every interaction; the tutorials' have no participants that count.
+    fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
         let stand_in = &self.world.genesys;
-        stand_in.put_participants(conversation, participants);
+        stand_in.put_participants(interaction, participants);
     }
 
-    fn forget(&self, conversation: &str) {
-        let unknown = Fault::on("GET", conversation).status(404).times(1);
-        self.world.genesys.fault(unknown);
+    fn forget(&self, interaction: &str) {
+        for method in ["GET", "PATCH"] {
+            let unknown = Fault::on(method, interaction).status(404);
+            self.world.genesys.fault(unknown);
+        }
     }
 
-    fn marks(&self, conversation: &str) -> Vec<String> {
-        let path = format!("/conversations/{conversation}/participants/");
-        let calls = self.world.genesys.calls_to("PATCH", &path).into_iter();
+    fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
+        let calls = self.world.genesys.calls_to("PATCH", "/api/v2/").into_iter();
         calls
             .filter(|call| call.acted)
-            .filter_map(|call| {
-                let (_, rest) = call.path.split_once("/participants/")?;
-                let (participant, _) = rest.split_once('/')?;
-                let body: Value = serde_json::from_str(&call.body).ok()?;
-                let attributes = &body["attributes"];
-                let attempt = attributes["system.retryAttempt"].as_str()?;
-                let status = attributes["system.retryStatus"].as_str()?;
-                Some(format!("{participant} {attempt} {status}"))
+            .filter_map(|call| Some((marked(&call.path)?, mark(&call.body)?)))
+            .filter(|(marked, _)| match marked {
+                Interaction::Conversation { id, .. } | Interaction::Record { id } => {
+                    id == interaction
+                }
             })
             .collect()
+    }
+}
+
+/// Where a PATCH of this path writes.
+fn marked(path: &str) -> Option<Interaction> {
+    let segments: Vec<_> = path.split('/').collect();
+    match segments.as_slice() {
+        [
+            "",
+            "api",
+            "v2",
+            "conversations",
+            id,
+            "participants",
+            participant,
+            "attributes",
+        ] => Some(Interaction::Conversation {
+            id: InteractionId::new(*id)?,
+            participant: InteractionId::new(*participant)?,
+        }),
+        ["", "api", "v2", "interactions", id] => Some(Interaction::Record {
+            id: InteractionId::new(*id)?,
+        }),
+        _ => None,
     }
 }

@@ -1,12 +1,12 @@
 //! A local AWS, started when the first test needs it and ended with the last.
 
+mod destinations;
+
 use std::error::Error;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
@@ -17,6 +17,9 @@ use aws_sdk_dynamodb::types::{
 };
 use serde_json::Value;
 
+use super::dynamodb_local;
+use super::process::Process;
+
 static RUNNING: Mutex<Weak<Process>> = Mutex::new(Weak::new());
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
@@ -26,28 +29,20 @@ pub(crate) struct LocalAws {
     pub(crate) table: String,
 }
 
-struct Process {
-    child: Mutex<Child>,
-    port: u16,
-    /// Where it keeps its temporary files: killed, it does not tidy up.
-    folder: PathBuf,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have ended by itself; there is nothing to do about either failure.
-        let _ = child.kill();
-        let _ = child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 impl LocalAws {
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
+        Self::with_table(Process::shared(&RUNNING, start)?).await
+    }
+
+    /// Amazon's own `DynamoDB`, which knows tables and nothing else of AWS.
+    pub(crate) async fn dynamodb_local() -> Result<Self, Box<dyn Error>> {
+        Self::with_table(dynamodb_local::shared()?).await
+    }
+
+    async fn with_table(process: Arc<Process>) -> Result<Self, Box<dyn Error>> {
         let aws = Self {
-            process: shared_process()?,
-            table: format!("ledger-{}", NAMES.fetch_add(1, Ordering::Relaxed)),
+            process,
+            table: Self::name("ledger"),
         };
         let key = KeySchemaElement::builder()
             .attribute_name("EventId")
@@ -69,7 +64,7 @@ impl LocalAws {
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        endpoint(self.process.port)
+        self.process.endpoint()
     }
 
     pub(crate) fn config(&self) -> SdkConfig {
@@ -80,9 +75,14 @@ impl LocalAws {
         Client::new(&self.config())
     }
 
+    /// A name that nothing else has.
+    pub(crate) fn name(kind: &str) -> String {
+        format!("{kind}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// A queue of the test's own; its ARN.
     pub(crate) async fn create_queue(&self, fifo: bool) -> Result<String, Box<dyn Error>> {
-        let name = format!("queue-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let name = Self::name("queue");
         let sqs = aws_sdk_sqs::Client::new(&self.config());
         let create = if fifo {
             let fifo_queue = aws_sdk_sqs::types::QueueAttributeName::FifoQueue;
@@ -164,7 +164,7 @@ impl LocalAws {
 
     /// A bucket of the test's own; its name.
     pub(crate) async fn create_bucket(&self) -> Result<String, Box<dyn Error>> {
-        let name = format!("bucket-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let name = Self::name("bucket");
         let here = aws_sdk_s3::types::CreateBucketConfiguration::builder()
             .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
             .build();
@@ -205,45 +205,6 @@ impl LocalAws {
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    /// A Lambda function that posts every event it gets to `url`; its ARN.
-    pub(crate) async fn create_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
-        const CODE: &str = "import json, os, urllib.request\n\
-            def handler(event, context):\n    \
-            data = json.dumps(event).encode()\n    \
-            urllib.request.urlopen(urllib.request.Request(os.environ['URL'], data=data, method='POST'))\n";
-        let name = format!("function-{}", NAMES.fetch_add(1, Ordering::Relaxed));
-        let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("index.py"), CODE)?;
-        let python = Path::new(&program()?).with_file_name("python");
-        let status = Command::new(python)
-            .args(["-m", "zipfile", "-c", "code.zip", "index.py"])
-            .current_dir(&folder)
-            .status()?;
-        let code = std::fs::read(folder.join("code.zip"))?;
-        std::fs::remove_dir_all(&folder)?;
-        assert!(status.success());
-        let created = aws_sdk_lambda::Client::new(&self.config())
-            .create_function()
-            .function_name(name)
-            .runtime(aws_sdk_lambda::types::Runtime::Python312)
-            .handler("index.handler")
-            .role("arn:aws:iam::000000000000:role/any")
-            .code(
-                aws_sdk_lambda::types::FunctionCode::builder()
-                    .zip_file(code.into())
-                    .build(),
-            )
-            .environment(
-                aws_sdk_lambda::types::Environment::builder()
-                    .variables("URL", url)
-                    .build(),
-            )
-            .send()
-            .await?;
-        Ok(created.function_arn.ok_or("no ARN")?)
-    }
-
     /// An item's attributes as text; empty when there is none.
     pub(crate) async fn item(&self, key: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let answer = self
@@ -279,10 +240,6 @@ impl LocalAws {
     }
 }
 
-fn endpoint(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
 /// Settings of an AWS at `endpoint`, which may be nowhere.
 pub(crate) fn config(endpoint: &str) -> SdkConfig {
     SdkConfig::builder()
@@ -295,16 +252,6 @@ pub(crate) fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-fn shared_process() -> Result<Arc<Process>, Box<dyn Error>> {
-    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(process) = running.upgrade() {
-        return Ok(process);
-    }
-    let process = Arc::new(start_process()?);
-    *running = Arc::downgrade(&process);
-    Ok(process)
-}
-
 /// The local AWS's program, which `make test` installs.
 fn program() -> Result<String, Box<dyn Error>> {
     std::env::var("GENESYS_REPLAY_MINISTACK").map_err(|_| {
@@ -312,35 +259,14 @@ fn program() -> Result<String, Box<dyn Error>> {
     })
 }
 
-fn start_process() -> Result<Process, Box<dyn Error>> {
+fn start() -> Result<Process, Box<dyn Error>> {
     let program = program()?;
-    let folder = std::env::temp_dir().join(format!(
-        "genesys-replay-{}-{}",
-        std::process::id(),
-        NAMES.fetch_add(1, Ordering::Relaxed)
-    ));
-    std::fs::create_dir_all(&folder)?;
-    // Another process may take the port between our looking and its listening: try others then.
-    for _ in 0..5 {
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut child = Command::new(&program)
+    Process::start(&format!("the local AWS ({program})"), |port, folder| {
+        let mut command = Command::new(&program);
+        command
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", port.to_string())
-            .env("TMPDIR", &folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        while child.try_wait()?.is_none() {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Ok(Process {
-                    child: Mutex::new(child),
-                    port,
-                    folder,
-                });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-    Err(format!("the local AWS ({program}) does not start").into())
+            .env("TMPDIR", folder);
+        command
+    })
 }

@@ -105,23 +105,7 @@ impl World {
         self.genesys
             .calls_to("PATCH", "/api/v2/")
             .iter()
-            .filter_map(|call| {
-                let body: Value = serde_json::from_str(&call.body).ok()?;
-                let flat = &body["attributes"];
-                let nested = &flat["system"];
-                let attempt = flat["system.retryAttempt"]
-                    .as_str()
-                    .map(str::to_owned)
-                    .or_else(|| {
-                        nested["retryAttempt"]
-                            .as_u64()
-                            .map(|number| number.to_string())
-                    })?;
-                let status = flat["system.retryStatus"]
-                    .as_str()
-                    .or_else(|| nested["retryStatus"].as_str())?;
-                Some(format!("{attempt} {status}"))
-            })
+            .filter_map(|call| mark(&call.body))
             .collect()
     }
 
@@ -129,6 +113,18 @@ impl World {
     pub(crate) fn deliveries(&self) -> usize {
         self.genesys.calls_to("POST", "/targets/").len()
     }
+}
+
+/// The mark in the body of a PATCH, in either form, as `attempt status`.
+pub(crate) fn mark(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    let flat = &body["attributes"];
+    let nested = &flat["system"];
+    let attempt = flat["system.retryAttempt"].as_str().map(str::to_owned);
+    let attempt = attempt.or_else(|| Some(nested["retryAttempt"].as_u64()?.to_string()))?;
+    let status = &flat["system.retryStatus"];
+    let status = status.as_str().or_else(|| nested["retryStatus"].as_str())?;
+    Some(format!("{attempt} {status}"))
 }
 
 /// The real adapters but for the ledger and the target.

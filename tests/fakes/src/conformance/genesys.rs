@@ -1,11 +1,13 @@
-//! The contract of [`Genesys`], in the form of conversations.
+//! The contract of [`Genesys`], in both forms of the API.
 
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
-use genesys_replay::genesys::{Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
+use genesys_replay::genesys::{
+    ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus,
+};
 
 use super::{Mishap, Result, holds, same, suite};
 
-/// A Genesys Cloud and the marks on its conversations.
+/// A Genesys Cloud and the marks on its interactions.
 pub trait World {
     /// The implementation.
     type Genesys: Genesys;
@@ -13,17 +15,21 @@ pub trait World {
     /// The port.
     fn genesys(&self) -> &Self::Genesys;
 
+    /// The form of the API that it speaks.
+    fn form(&self) -> ApiForm;
+
     /// Lets something befall the next call, which is this one.
     fn next_call(&self, call: Call, mishap: Mishap);
 
-    /// Makes a conversation of these participants, as `(id, purpose)`.
-    fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]);
+    /// Makes an interaction of these participants, as `(id, purpose)`.
+    fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]);
 
-    /// Makes sure that there is no such conversation.
-    fn forget(&self, conversation: &str);
+    /// Makes sure that there is no such interaction.
+    fn forget(&self, interaction: &str);
 
-    /// The marks that were written on a conversation, in order, as `participant attempt status`.
-    fn marks(&self, conversation: &str) -> Vec<String>;
+    /// The marks that were written on an interaction, in order, each with where it went and as
+    /// `attempt status`.
+    fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)>;
 }
 
 /// Whether a Genesys Cloud keeps the contract.
@@ -36,7 +42,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         what_is_not_known_is_told_apart_from_what_failed,
         marks_are_written_over_one_another_in_order,
         a_mark_can_be_repeated,
-        a_participant_who_is_not_there_cannot_be_marked,
+        what_is_not_there_cannot_be_marked,
         a_call_that_did_not_act_has_changed_nothing,
         a_mark_whose_answer_was_lost_can_be_repeated,
     )
@@ -47,21 +53,34 @@ const RETRYING: RetryMark = RetryMark {
     status: RetryStatus::Retrying,
 };
 
-fn wanted(conversation: &str, participant: Option<&str>) -> Result<InteractionRef> {
+fn wanted(interaction: &str, participant: Option<&str>) -> Result<InteractionRef> {
     Ok(InteractionRef {
-        id: InteractionId::new(conversation).ok_or("conversation id")?,
+        id: id(interaction)?,
         participant: participant.map(str::to_owned),
     })
 }
 
-fn at(conversation: &str, participant: &str) -> Result<Interaction> {
-    Ok(Interaction::Conversation {
-        id: InteractionId::new(conversation).ok_or("conversation id")?,
-        participant: InteractionId::new(participant).ok_or("participant id")?,
+fn id(text: &str) -> Result<InteractionId> {
+    Ok(InteractionId::new(text).ok_or("interaction id")?)
+}
+
+/// Where the mark of an interaction goes: to a participant, in the form that has them.
+fn at(world: &impl World, interaction: &str, participant: &str) -> Result<Interaction> {
+    let interaction = id(interaction)?;
+    Ok(match world.form() {
+        ApiForm::Conversations => Interaction::Conversation {
+            id: interaction,
+            participant: id(participant)?,
+        },
+        ApiForm::Interactions => Interaction::Record { id: interaction },
     })
 }
 
-/// A conversation with one customer, fetched.
+fn no_marks(world: &impl World, name: &str) -> Result<()> {
+    same("marks", &world.marks(&id(name)?), &Vec::new())
+}
+
+/// An interaction with one customer, fetched.
 async fn with_customer(world: &impl World, name: &str) -> Result<Interaction> {
     world.put_participants(name, &[("caller", "customer")]);
     Ok(world.genesys().fetch(&wanted(name, None)?).await?)
@@ -85,10 +104,10 @@ async fn the_mark_goes_to_the_events_participant_else_the_customer_else_the_firs
         // Twice: reading changes nothing.
         for _ in 0..2 {
             let found = world.genesys().fetch(&wanted(name, named)?).await?;
-            same("found", &found, &at(name, marked)?)?;
+            same("found", &found, &at(world, name, marked)?)?;
         }
     }
-    same("marks", &world.marks(name), &Vec::new())
+    no_marks(world, name)
 }
 
 async fn what_is_not_known_is_told_apart_from_what_failed(
@@ -113,17 +132,14 @@ async fn marks_are_written_over_one_another_in_order(world: &impl World, name: &
         world.genesys().mark(&interaction, mark).await?;
     }
     let marks = [
-        "caller 1 retrying",
-        "caller 2 retrying",
-        "caller 2 replay_successful",
-        "caller 3 replay_failed",
-        "caller 12 exhausted_retries",
+        "1 retrying",
+        "2 retrying",
+        "2 replay_successful",
+        "3 replay_failed",
+        "12 exhausted_retries",
     ];
-    same(
-        "marks",
-        &world.marks(name),
-        &marks.map(str::to_owned).to_vec(),
-    )
+    let marks = marks.map(|mark| (interaction.clone(), mark.to_owned()));
+    same("marks", &world.marks(&id(name)?), &marks.to_vec())
 }
 
 async fn a_mark_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
@@ -134,23 +150,25 @@ async fn a_mark_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
 }
 
 fn last_is_retrying(world: &impl World, name: &str) -> Result<()> {
-    let last = world.marks(name).pop();
-    same(
-        "the last mark",
-        &last.as_deref(),
-        &Some("caller 1 retrying"),
-    )
+    let last = world.marks(&id(name)?).pop();
+    let retrying = (at(world, name, "caller")?, "1 retrying".to_owned());
+    same("the last mark", &last, &Some(retrying))
 }
 
-async fn a_participant_who_is_not_there_cannot_be_marked(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn what_is_not_there_cannot_be_marked(world: &impl World, name: &str) -> Result<()> {
     with_customer(world, name).await?;
-    let nobody = at(name, "nobody")?;
-    let answer = world.genesys().mark(&nobody, RETRYING).await;
-    same("the mark", &answer, &Err(GenesysError::NotFound))?;
-    same("marks", &world.marks(name), &Vec::new())
+    let unknown = format!("{name}-unknown");
+    world.forget(&unknown);
+    let mut absent = vec![at(world, &unknown, "caller")?];
+    if world.form() == ApiForm::Conversations {
+        absent.push(at(world, name, "nobody")?);
+    }
+    for interaction in absent {
+        let answer = world.genesys().mark(&interaction, RETRYING).await;
+        same("the mark", &answer, &Err(GenesysError::NotFound))?;
+    }
+    no_marks(world, &unknown)?;
+    no_marks(world, name)
 }
 
 async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &str) -> Result<()> {
@@ -161,7 +179,7 @@ async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &
     world.next_call(Call::Mark, Mishap::Down);
     let marked = world.genesys().mark(&interaction, RETRYING).await;
     unavailable("the mark", &marked)?;
-    same("marks", &world.marks(name), &Vec::new())
+    no_marks(world, name)
 }
 
 async fn a_mark_whose_answer_was_lost_can_be_repeated(

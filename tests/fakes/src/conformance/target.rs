@@ -1,5 +1,7 @@
 //! The contract of [`Target`].
 
+use std::future::Future;
+
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
@@ -8,11 +10,33 @@ use genesys_replay::message::MessageId;
 use genesys_replay::target::{Delivery, DeliveryError, Target};
 
 use super::{Mishap, Result, holds, same, suite};
-use crate::Accepted;
 
 const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
 
-/// A target and what it has accepted.
+/// One delivery as its destination shows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival {
+    /// The event, as it is handed on.
+    pub payload: String,
+    /// By what a repetition is told, where that is shown.
+    pub key: Option<String>,
+    /// Which attempt it was said to be, where that is shown.
+    pub attempt_count: Option<u32>,
+}
+
+impl Arrival {
+    /// A delivery at a destination that shows everything.
+    #[must_use]
+    pub fn whole(delivery: &Delivery<'_>) -> Self {
+        Self {
+            payload: delivery.payload.to_owned(),
+            key: Some(delivery.key.to_string()),
+            attempt_count: Some(delivery.attempt_count),
+        }
+    }
+}
+
+/// Targets of one kind and what has arrived at them.
 pub trait World {
     /// The implementation.
     type Target: Target;
@@ -20,14 +44,27 @@ pub trait World {
     /// The target.
     fn target(&self) -> &Self::Target;
 
-    /// Where it accepts everything.
-    fn destination(&self) -> Destination;
+    /// A new destination, which accepts everything.
+    fn destination(&self) -> impl Future<Output = Result<Destination>>;
+
+    /// Whether such a destination lets an event in once only, however often it is delivered.
+    fn knows_repetitions(&self) -> bool;
 
     /// Lets something befall the next call.
     fn next_call(&self, mishap: Mishap);
 
-    /// What was accepted, in order.
-    fn accepted(&self) -> Vec<Accepted>;
+    /// What is to be seen of a delivery at its destination.
+    fn shown(&self, delivery: &Delivery<'_>) -> Arrival;
+
+    /// What has arrived, once it is `least` or more: what was accepted may still be on its way.
+    fn arrivals(
+        &self,
+        destination: &Destination,
+        least: usize,
+    ) -> impl Future<Output = Result<Vec<Arrival>>>;
+
+    /// How many calls were made so far, wherever to.
+    fn calls(&self) -> usize;
 }
 
 /// Whether a target keeps the contract.
@@ -38,6 +75,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
         what_is_accepted_arrives_whole_and_once,
         the_same_event_may_come_again_under_the_same_key,
+        equal_events_under_two_keys_are_two,
         a_delivery_that_did_not_act_may_be_tried_again,
         a_delivery_whose_answer_was_lost_may_have_acted,
         what_goes_nowhere_is_accepted_without_a_call,
@@ -62,15 +100,19 @@ impl<'w, W: World> Event<'w, W> {
         })
     }
 
-    async fn deliver(&self, attempt_count: u32) -> std::result::Result<(), DeliveryError> {
-        let delivery = Delivery {
+    fn delivery(&self, attempt_count: u32) -> Delivery<'_> {
+        Delivery {
             destination: &self.destination,
             payload: PAYLOAD,
             attempt_count,
             key: &self.key,
             event_type: None,
             interaction_id: None,
-        };
+        }
+    }
+
+    async fn deliver(&self, attempt_count: u32) -> std::result::Result<(), DeliveryError> {
+        let delivery = self.delivery(attempt_count);
         self.world.target().deliver(&delivery).await
     }
 
@@ -79,65 +121,89 @@ impl<'w, W: World> Event<'w, W> {
         Ok(answer.err().ok_or("it was accepted")?)
     }
 
-    /// The attempts that were accepted are these, and each came with the payload as it was.
-    fn accepted(&self, attempts: &[u32]) -> Result<()> {
-        let accepted = self.world.accepted().into_iter();
-        let accepted: Vec<_> = accepted.filter(|it| it.key == self.key.as_str()).collect();
-        let expected = attempts.iter().map(|&attempt_count| Accepted {
-            key: self.key.to_string(),
-            payload: PAYLOAD.to_owned(),
-            attempt_count,
-        });
-        same("accepted", &accepted, &expected.collect())
+    /// These attempts were let in, and nothing else.
+    async fn arrived(&self, attempts: &[u32]) -> Result<()> {
+        let attempts = attempts.iter().map(|attempt| self.delivery(*attempt));
+        arrived(self.world, &self.destination, attempts.collect()).await
+    }
+
+    /// Both attempts were let in, or the first alone where the second is known as its repetition.
+    async fn arrived_again(&self) -> Result<()> {
+        let attempts = if self.world.knows_repetitions() { 1 } else { 2 };
+        self.arrived(&[1, 2][..attempts]).await
     }
 }
 
+async fn arrived(
+    world: &impl World,
+    destination: &Destination,
+    deliveries: Vec<Delivery<'_>>,
+) -> Result<()> {
+    let deliveries = deliveries.iter();
+    let mut asked: Vec<_> = deliveries.map(|it| world.shown(it)).collect();
+    let mut seen = world.arrivals(destination, asked.len()).await?;
+    // A target promises no order.
+    asked.sort();
+    seen.sort();
+    same("arrived", &seen, &asked)
+}
+
 async fn what_is_accepted_arrives_whole_and_once(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name, world.destination())?;
+    let event = Event::new(world, name, world.destination().await?)?;
     event.deliver(7).await?;
-    event.accepted(&[7])
+    event.arrived(&[7]).await
 }
 
 async fn the_same_event_may_come_again_under_the_same_key(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name, world.destination())?;
+    let event = Event::new(world, name, world.destination().await?)?;
     event.deliver(1).await?;
     event.deliver(2).await?;
-    event.accepted(&[1, 2])
+    event.arrived_again().await
+}
+
+async fn equal_events_under_two_keys_are_two(world: &impl World, name: &str) -> Result<()> {
+    let destination = world.destination().await?;
+    let first = Event::new(world, name, destination.clone())?;
+    let second = Event::new(world, &format!("{name}-again"), destination.clone())?;
+    first.deliver(1).await?;
+    second.deliver(1).await?;
+    let both = vec![first.delivery(1), second.delivery(1)];
+    arrived(world, &destination, both).await
 }
 
 async fn a_delivery_that_did_not_act_may_be_tried_again(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name, world.destination())?;
+    let event = Event::new(world, name, world.destination().await?)?;
     world.next_call(Mishap::Down);
     let error = event.refused(1).await?;
     same("the code", &error.code, &FailureCode::TargetUnavailable)?;
     let transient = Disposition::Transient { after: None };
     same("the disposition", &error.disposition, &transient)?;
     holds("it is known", error.certainty != Certainty::Unknown)?;
-    event.accepted(&[])?;
+    event.arrived(&[]).await?;
     event.deliver(2).await?;
-    event.accepted(&[2])
+    event.arrived(&[2]).await
 }
 
 async fn a_delivery_whose_answer_was_lost_may_have_acted(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name, world.destination())?;
+    let event = Event::new(world, name, world.destination().await?)?;
     world.next_call(Mishap::AnswerLost);
     let error = event.refused(1).await?;
     same("the code", &error.code, &FailureCode::TargetUnavailable)?;
     let transient = Disposition::Transient { after: None };
     same("the disposition", &error.disposition, &transient)?;
     same("the certainty", &error.certainty, &Certainty::Unknown)?;
-    event.accepted(&[1])?;
+    event.arrived(&[1]).await?;
     event.deliver(2).await?;
-    event.accepted(&[1, 2])
+    event.arrived_again().await
 }
 
 async fn what_goes_nowhere_is_accepted_without_a_call(
@@ -145,8 +211,9 @@ async fn what_goes_nowhere_is_accepted_without_a_call(
     name: &str,
 ) -> Result<()> {
     let event = Event::new(world, name, Destination::None)?;
+    let calls = world.calls();
     event.deliver(1).await?;
-    event.accepted(&[])
+    same("calls", &world.calls(), &calls)
 }
 
 async fn where_nothing_can_be_delivered_nothing_is_sent(
@@ -166,6 +233,7 @@ async fn where_nothing_can_be_delivered_nothing_is_sent(
         (Destination::Missing, FailureCode::TargetUnsupported),
     ] {
         let event = Event::new(world, name, destination)?;
+        let calls = world.calls();
         let error = event.refused(1).await?;
         same("the code", &error.code, &code)?;
         same(
@@ -174,7 +242,7 @@ async fn where_nothing_can_be_delivered_nothing_is_sent(
             &Disposition::Permanent,
         )?;
         same("the certainty", &error.certainty, &Certainty::NotSent)?;
-        event.accepted(&[])?;
+        same("calls", &world.calls(), &calls)?;
     }
     Ok(())
 }

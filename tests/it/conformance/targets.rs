@@ -1,0 +1,295 @@
+//! The targets as worlds of their suite: the stand-in for HTTP, the local AWS for what has an ARN.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_sdk_sqs::types::MessageSystemAttributeName;
+use genesys_fakes::conformance::target::{Arrival, World as TargetWorld};
+use genesys_fakes::conformance::{Mishap, Result};
+use genesys_replay::destination::Destination;
+use genesys_replay::target::aws::{AwsTargets, Clients};
+use genesys_replay::target::{Delivery, QueueUrls, Targets};
+use genesys_stand_in::Fault;
+use serde_json::Value;
+use url::Url;
+
+use super::real::{Spoiler, spoil};
+use crate::support::{LocalAws, World};
+
+/// HTTP endpoints.
+pub(super) struct Http {
+    world: World,
+    port: Targets,
+    created: AtomicU32,
+}
+
+impl Http {
+    pub(super) async fn start() -> Result<Self> {
+        let world = World::start().await?;
+        Ok(Self {
+            port: world.function()?.target,
+            world,
+            created: AtomicU32::new(0),
+        })
+    }
+}
+
+impl TargetWorld for Http {
+    type Target = Targets;
+
+    fn target(&self) -> &Targets {
+        &self.port
+    }
+
+    async fn destination(&self) -> Result<Destination> {
+        let number = self.created.fetch_add(1, Ordering::Relaxed);
+        let url = format!("{}/targets/crm-{number}", self.world.genesys.url());
+        Ok(Destination::Http(Url::parse(&url)?))
+    }
+
+    fn knows_repetitions(&self) -> bool {
+        false
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        spoil(&self.world.genesys, "POST", "/targets/", mishap);
+    }
+
+    fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
+        Arrival::whole(delivery)
+    }
+
+    async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
+        let calls = self.world.genesys.calls_to("POST", "/targets/").into_iter();
+        let here = calls.filter(|call| call.acted && destination.key_part().ends_with(&call.path));
+        let arrivals = here.map(|call| Arrival {
+            key: call.headers.get("idempotency-key").cloned(),
+            attempt_count: call
+                .headers
+                .get("x-attempt-count")
+                .and_then(|count| count.parse().ok()),
+            payload: call.body,
+        });
+        Ok(arrivals.collect())
+    }
+
+    fn calls(&self) -> usize {
+        self.world.deliveries()
+    }
+}
+
+/// The services of AWS that take events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    Queue,
+    FifoQueue,
+    Topic,
+    FifoTopic,
+    Function,
+    StateMachine,
+    EventBus,
+}
+
+/// Targets of one service.
+pub(super) struct Aws {
+    service: Service,
+    world: World,
+    port: Targets,
+    spoiler: Spoiler,
+    /// Where it is seen what has arrived at a destination, by the destination.
+    windows: Mutex<BTreeMap<String, String>>,
+}
+
+impl Aws {
+    pub(super) async fn start(service: Service) -> Result<Self> {
+        let world = World::start().await?;
+        world
+            .genesys
+            .fault(Fault::on("POST", "/out-of-service").status(503));
+        let spoiler = Spoiler::with_down(format!("{}/out-of-service", world.genesys.url()));
+        // As the wiring has it: one delivery is one try.
+        let aws = world.aws.config().into_builder();
+        let aws = aws.retry_config(RetryConfig::disabled()).build();
+        let mut port = world.function()?.target;
+        let in_clients = spoiler.clone();
+        port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)));
+        Ok(Self {
+            service,
+            world,
+            port,
+            spoiler,
+            windows: Mutex::default(),
+        })
+    }
+
+    /// What a destination shows now.
+    async fn seen(&self, window: &str) -> Result<Vec<Arrival>> {
+        match self.service {
+            Service::Queue | Service::FifoQueue | Service::Topic | Service::FifoTopic => {
+                self.messages(window, str::to_owned).await
+            }
+            Service::EventBus => {
+                self.messages(window, |envelope| {
+                    let envelope: Value = serde_json::from_str(envelope).unwrap_or_default();
+                    envelope["detail"].to_string()
+                })
+                .await
+            }
+            Service::Function => {
+                let calls = self.world.genesys.calls_to("POST", window).into_iter();
+                let here = calls.filter(|call| call.path == window);
+                Ok(here.map(|call| payload(as_json(&call.body))).collect())
+            }
+            Service::StateMachine => {
+                let executions = self.world.aws.executions(window).await?.into_iter();
+                let arrivals = executions.map(|(name, input)| Arrival {
+                    // The hash of the key ends the name.
+                    key: name.rsplit('-').next().map(str::to_owned),
+                    ..payload(input)
+                });
+                Ok(arrivals.collect())
+            }
+        }
+    }
+
+    async fn messages(&self, queue: &str, event: impl Fn(&str) -> String) -> Result<Vec<Arrival>> {
+        let messages = self.world.aws.receive(queue, 0).await?.into_iter();
+        let id = MessageSystemAttributeName::MessageDeduplicationId;
+        let arrivals = messages.map(|message| Arrival {
+            key: message.attributes().and_then(|all| all.get(&id)).cloned(),
+            ..payload(event(message.body().unwrap_or_default()))
+        });
+        Ok(arrivals.collect())
+    }
+}
+
+impl TargetWorld for Aws {
+    type Target = Targets;
+
+    fn target(&self) -> &Targets {
+        &self.port
+    }
+
+    async fn destination(&self) -> Result<Destination> {
+        let aws = &self.world.aws;
+        let (arn, window) = match self.service {
+            Service::Queue | Service::FifoQueue => {
+                let fifo = self.service == Service::FifoQueue;
+                let queue = aws.create_queue(fifo).await?;
+                (queue.clone(), queue)
+            }
+            Service::Topic | Service::FifoTopic => {
+                let fifo = self.service == Service::FifoTopic;
+                let queue = aws.create_queue(fifo).await?;
+                (aws.create_topic(&queue, fifo).await?, queue)
+            }
+            Service::EventBus => {
+                let queue = aws.create_queue(false).await?;
+                (aws.create_event_bus(&queue).await?, queue)
+            }
+            Service::Function => {
+                let path = format!("/targets/{}", LocalAws::name("function"));
+                let url = format!("{}{path}", self.world.genesys.url());
+                (aws.create_function(&url).await?, path)
+            }
+            Service::StateMachine => {
+                let state_machine = aws.create_state_machine().await?;
+                (state_machine.clone(), state_machine)
+            }
+        };
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.insert(arn.clone(), window);
+        Ok(Destination::of_arn(&arn))
+    }
+
+    fn knows_repetitions(&self) -> bool {
+        match self.service {
+            Service::FifoQueue | Service::FifoTopic | Service::StateMachine => true,
+            Service::Queue | Service::Topic | Service::Function | Service::EventBus => false,
+        }
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.spoiler.set(mishap);
+    }
+
+    fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
+        let raw = payload(delivery.payload.to_owned());
+        let digest = delivery.key.digest();
+        match self.service {
+            Service::Queue | Service::Topic => raw,
+            Service::FifoQueue | Service::FifoTopic => Arrival {
+                key: Some(digest),
+                ..raw
+            },
+            Service::StateMachine => Arrival {
+                key: Some(digest.chars().take(32).collect()),
+                ..raw
+            },
+            // They read the event and write it anew.
+            Service::Function | Service::EventBus => payload(as_json(delivery.payload)),
+        }
+    }
+
+    async fn arrivals(&self, destination: &Destination, least: usize) -> Result<Vec<Arrival>> {
+        let window = {
+            let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            let window = windows.get(destination.key_part()).cloned();
+            window.ok_or("no such destination")?
+        };
+        let all_here = async {
+            loop {
+                let seen = self.seen(&window).await?;
+                if seen.len() >= least {
+                    return Ok(seen);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), all_here).await?
+    }
+
+    fn calls(&self) -> usize {
+        self.spoiler.calls()
+    }
+}
+
+/// An arrival of which nothing but the event is to be seen.
+fn payload(payload: String) -> Arrival {
+    Arrival {
+        payload,
+        key: None,
+        attempt_count: None,
+    }
+}
+
+/// A JSON text in one form, however it was written.
+fn as_json(text: &str) -> String {
+    serde_json::from_str(text).map_or_else(|_| text.to_owned(), |value: Value| value.to_string())
+}
+
+macro_rules! spoiled {
+    ($sdk:ident, $aws:expr, $spoiler:expr) => {
+        $sdk::Client::from_conf(
+            $sdk::config::Builder::from($aws)
+                .interceptor($spoiler.clone())
+                .build(),
+        )
+    };
+}
+
+fn clients(aws: &SdkConfig, spoiler: &Spoiler) -> Clients {
+    let sqs = spoiled!(aws_sdk_sqs, aws, spoiler);
+    Clients {
+        lambda: spoiled!(aws_sdk_lambda, aws, spoiler),
+        queue_urls: QueueUrls::new(sqs.clone()),
+        sqs,
+        sns: spoiled!(aws_sdk_sns, aws, spoiler),
+        step_functions: spoiled!(aws_sdk_sfn, aws, spoiler),
+        event_bridge: spoiled!(aws_sdk_eventbridge, aws, spoiler),
+    }
+}
