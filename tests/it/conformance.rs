@@ -7,6 +7,7 @@ mod fakes;
 mod real;
 mod targets;
 
+use genesys_fakes::Flaw;
 use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
 use genesys_replay::genesys::ApiForm;
 
@@ -16,6 +17,14 @@ use crate::support::{LocalAws, TestResult};
 #[tokio::test]
 async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
     ledger::conforms(&fakes::Ledger::new()).await
+}
+
+#[tokio::test]
+async fn no_ledger_with_a_mistake_in_it_passes() {
+    for flaw in Flaw::ALL {
+        let suite = ledger::conforms(&fakes::Ledger::flawed(flaw)).await;
+        assert!(suite.is_err(), "{flaw:?} passes");
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use genesys_fakes::conformance::target::Arrival;
 use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
 use genesys_fakes::{
-    Faults, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
-    Passage, Received, Redrive,
+    Faults, Flaw, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues,
+    MemoryTarget, Passage, Received, Redrive, Rules,
 };
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::Timestamp;
@@ -66,8 +66,17 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new() -> Self {
+        Self::of(Rules::new(ledger::REMEMBER))
+    }
+
+    /// With a mistake in it.
+    pub(super) fn flawed(flaw: Flaw) -> Self {
+        Self::of(Rules::new(ledger::REMEMBER).flawed(flaw))
+    }
+
+    fn of(rules: Rules) -> Self {
         let next = NextCall::new(|mishap| LedgerError::Unavailable(words(mishap).into()));
-        let port = MemoryLedger::new(ledger::REMEMBER).with_faults(next.clone());
+        let port = MemoryLedger::with_rules(rules).with_faults(next.clone());
         Self { port, next }
     }
 }
