@@ -1,0 +1,180 @@
+//! The event's item, in the few numbers that matter, and changed by the rules of the fake ledger, which
+//! the conformance suite holds equal to the real one.
+
+use genesys_fakes::{Item, LeaseLost, Life, Rules, Status};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::EventId;
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::{About, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement};
+use genesys_replay::message::MessageId;
+
+/// Why an event is given back or given up does not matter here.
+const CODE: FailureCode = FailureCode::Exhausted;
+
+/// What of an item decides what can be done to it. Two items that differ only in what people read are
+/// the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Kept {
+    pub(crate) status: Status,
+    pub(crate) owner: Life,
+    pub(crate) lease_until: Timestamp,
+    pub(crate) attempts: u32,
+    pub(crate) delivered: Option<u32>,
+    /// In seconds since the Unix epoch.
+    pub(crate) expires_at: u64,
+}
+
+impl Kept {
+    fn of(item: &Item) -> Self {
+        Self {
+            status: item.status,
+            owner: item.owner.parse().unwrap_or_default(),
+            lease_until: item.lease_until,
+            attempts: item.attempts,
+            delivered: item.delivered,
+            expires_at: item.expires_at,
+        }
+    }
+}
+
+/// A lease, without what is the same in all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Held {
+    pub(crate) attempt: u32,
+    pub(crate) delivered: Option<u32>,
+}
+
+/// What a worker asks of the ledger once it holds the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Change {
+    NextAttempt,
+    Checkpoint,
+    Complete,
+    Archived,
+    Failed,
+    Release,
+}
+
+/// The answer to a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    Ours(Held),
+    Done,
+    GivenUp,
+    Held,
+}
+
+/// The ledger's rules, and an item to put numbers into.
+pub(crate) struct Ledger {
+    rules: Rules,
+    key: EventKey,
+    message: MessageId,
+    blank: Item,
+}
+
+impl Ledger {
+    /// `None` if the event of the model has no proper name.
+    pub(crate) fn new(rules: Rules) -> Option<Self> {
+        let message = MessageId::new("m")?;
+        let id: Option<&EventId> = None;
+        let key = EventKey::new(id, &message, &Destination::None);
+        let start = Timestamp::from_millis(0);
+        let request = request(&key, &message, 0, start, start, Reopen::Nothing);
+        let (_, blank) = rules.claim(None, &request);
+        let blank = blank?;
+        Some(Self {
+            rules,
+            key,
+            message,
+            blank,
+        })
+    }
+
+    fn item(&self, kept: Kept) -> Item {
+        let mut item = self.blank.clone();
+        item.status = kept.status;
+        item.owner = kept.owner.to_string();
+        item.lease_until = kept.lease_until;
+        item.attempts = kept.attempts;
+        item.delivered = kept.delivered;
+        item.expires_at = kept.expires_at;
+        item
+    }
+
+    pub(crate) fn claim(
+        &self,
+        before: Option<Kept>,
+        by: Life,
+        now: Timestamp,
+        lease_until: Timestamp,
+        reopen: Reopen,
+    ) -> (Claimed, Option<Kept>) {
+        let before = before.map(|kept| self.item(kept));
+        let request = request(&self.key, &self.message, by, now, lease_until, reopen);
+        let (claim, after) = self.rules.claim(before.as_ref(), &request);
+        let claimed = match claim {
+            Claim::Acquired(lease) => Claimed::Ours(Held {
+                attempt: lease.attempt,
+                delivered: lease.delivered,
+            }),
+            Claim::AlreadyDone => Claimed::Done,
+            Claim::GivenUp(_) => Claimed::GivenUp,
+            Claim::HeldUntil(_) => Claimed::Held,
+        };
+        let after = after.or(before);
+        (claimed, after.as_ref().map(Kept::of))
+    }
+
+    pub(crate) fn change(
+        &self,
+        kept: &mut Kept,
+        change: Change,
+        by: Life,
+        held: Held,
+        now: Timestamp,
+    ) -> Result<(), LeaseLost> {
+        let mut item = self.item(*kept);
+        let lease = Lease {
+            key: self.key.clone(),
+            owner: by.to_string(),
+            attempt: held.attempt,
+            delivered: held.delivered,
+            first_seen: item.first_seen,
+        };
+        let settle = |item: &mut Item, settlement| self.rules.settle(item, &lease, settlement, now);
+        let done = match change {
+            Change::NextAttempt => self.rules.next_attempt(&mut item, &lease),
+            Change::Checkpoint => self.rules.checkpoint(&mut item, &lease),
+            Change::Complete => settle(&mut item, Settlement::Completed(None)),
+            Change::Archived => settle(&mut item, Settlement::Archived(CODE)),
+            Change::Failed => settle(&mut item, Settlement::Failed(CODE)),
+            Change::Release => settle(&mut item, Settlement::Deferred(CODE)),
+        };
+        *kept = Kept::of(&item);
+        done
+    }
+}
+
+fn request<'a>(
+    key: &'a EventKey,
+    message: &'a MessageId,
+    by: Life,
+    now: Timestamp,
+    lease_until: Timestamp,
+    reopen: Reopen,
+) -> ClaimRequest<'a> {
+    ClaimRequest {
+        key,
+        owner: by.to_string(),
+        now,
+        lease_until,
+        reopen,
+        about: About {
+            message_id: message,
+            interaction_id: None,
+            category: "UNKNOWN",
+            target: "none",
+        },
+    }
+}
