@@ -140,6 +140,13 @@ mod tests {
     }
 
     #[test]
+    fn chance_stays_within_its_bounds_and_varies() {
+        let draws: Vec<f64> = (0..32).map(|_| SystemRandom.unit()).collect();
+        assert!(draws.iter().all(|unit| (0.0..1.0).contains(unit)));
+        assert!(draws.windows(2).any(|pair| pair[0] < pair[1]), "{draws:?}");
+    }
+
+    #[test]
     fn arithmetic_stops_at_the_ends() {
         let early = Timestamp::from_millis(1_000);
         let late = Timestamp::from_millis(3_500);

@@ -105,20 +105,6 @@ impl Destination {
         }
     }
 
-    /// Whether there is something that a delivery calls.
-    #[must_use]
-    pub const fn can_be_called(&self) -> bool {
-        match self {
-            Self::Http(_)
-            | Self::Lambda(_)
-            | Self::Sqs(_)
-            | Self::Sns(_)
-            | Self::StateMachine(_)
-            | Self::EventBus(_) => true,
-            Self::None | Self::Unsupported(_) | Self::NotAllowed(_) | Self::Missing => false,
-        }
-    }
-
     /// The part of the ledger's key that tells this destination from others.
     #[must_use]
     pub fn key_part(&self) -> &str {
@@ -200,6 +186,10 @@ mod tests {
             (
                 "arn:aws:lambda:eu-west-1:271828182845:function:crm-sync:$LATEST",
                 "lambda",
+            ),
+            (
+                "arn:aws:lambda:eu-west-1:271828182845:layer:crm:1",
+                "unsupported",
             ),
             ("arn:aws-cn:sqs:cn-north-1:271828182845:orders.fifo", "sqs"),
             ("arn:aws:sns:eu-west-1:271828182845:topic", "sns"),

@@ -100,3 +100,24 @@ impl fmt::Debug for Message {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_names_the_message_and_hides_what_is_in_it() {
+        let message = MessageId::new("m-1").map(|id| {
+            let mut message = Message::new(id, "private body".to_owned());
+            let attribute = ("ERROR_MESSAGE".to_owned(), "private words".to_owned());
+            message.attributes.extend([attribute]);
+            message
+        });
+        let shown = format!("{message:?}");
+        assert!(
+            shown.contains("m-1") && shown.contains("ERROR_MESSAGE"),
+            "{shown}"
+        );
+        assert!(!shown.contains("private"), "{shown}");
+    }
+}

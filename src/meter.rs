@@ -82,3 +82,29 @@ impl Meter {
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_is_read_once_under_its_own_name() {
+        let meter = Meter::default();
+        meter.genesys_called();
+        meter.genesys_throttled();
+        meter.genesys_held_back();
+        meter.token_requested();
+        meter.token_throttled();
+        meter.breaker_opened();
+        let usage = Usage {
+            genesys_calls: 2,
+            genesys_throttled: 2,
+            genesys_held_back: 1,
+            token_fetches: 1,
+            tokens_throttled: 1,
+            breakers_opened: 1,
+        };
+        assert_eq!(meter.take(), usage);
+        assert_eq!(meter.take(), Usage::default());
+    }
+}

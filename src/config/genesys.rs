@@ -71,15 +71,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GenesysSettings {
         (None, Some(organisation)) => format!("https://{organisation}.mypurecloud.com"),
         (None, None) => NOWHERE.to_owned(),
     };
-    let form = if domain.is_none() && organisation.is_some() {
-        ApiForm::Interactions
+    let (form, names_the_host) = if domain.is_none() && organisation.is_some() {
+        (ApiForm::Interactions, "GENESYS_ORG_ID")
     } else {
-        ApiForm::Conversations
-    };
-    let names_the_host = if domain.is_none() && organisation.is_some() {
-        "GENESYS_ORG_ID"
-    } else {
-        "GENESYS_REGION"
+        (ApiForm::Conversations, "GENESYS_REGION")
     };
     let mut url = |given: Option<Url>, prefix: &str| {
         given

@@ -132,6 +132,11 @@ fn the_base_of_the_backoff_is_not_above_its_maximum() {
         ])),
         ["BACKOFF_BASE_SECONDS must not be more than BACKOFF_MAX_SECONDS"]
     );
+    let steady = with(&[
+        ("BACKOFF_BASE_SECONDS", "30"),
+        ("BACKOFF_MAX_SECONDS", "30"),
+    ]);
+    assert!(steady.is_ok(), "the same wait each time");
 }
 
 #[test]
@@ -206,7 +211,10 @@ fn a_host_name_cannot_be_smuggled_in() {
         ("GENESYS_ORG_ID", "evil.example/x"),
         ("GENESYS_ORG_ID", "-"),
         ("GENESYS_API_BASE_URL", "https://user:pass@proxy.example"),
+        ("GENESYS_API_BASE_URL", "https://user@proxy.example"),
+        ("GENESYS_API_BASE_URL", "https://:pass@proxy.example"),
         ("GENESYS_API_BASE_URL", "https://proxy.example/?q=1"),
+        ("GENESYS_API_BASE_URL", "https://proxy.example/#part"),
         ("GENESYS_LOGIN_BASE_URL", "login.example"),
     ] {
         let problems = problems(read(&[&MINIMUM[1..], &[(name, value)]].concat()));
@@ -249,6 +257,8 @@ fn the_target_is_the_original_one_none_an_arn_or_a_url() {
         "crm.example",
         "ftp://crm.example",
         "https://user:pass@crm.example",
+        "https://user@crm.example",
+        "https://:pass@crm.example",
         "arn:aws:kinesis:eu-central-1:271828182845:stream/crm",
         "http://169.254.169.254/latest/meta-data",
     ] {
@@ -284,6 +294,16 @@ fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
 }
 
 #[test]
+fn a_fixed_arn_fits_the_ledgers_key() {
+    let queue = "arn:aws:sqs:eu-central-1:271828182845:";
+    for (length, fits) in [(LONGEST, true), (LONGEST + 1, false)] {
+        let arn = format!("{queue}{}", "q".repeat(length - queue.len()));
+        let read = read(&[&MINIMUM[..], &[("REPLAY_TARGET", &arn)]].concat());
+        assert_eq!(read.is_ok(), fits, "{length} bytes");
+    }
+}
+
+#[test]
 fn a_fixed_arn_has_to_be_allowed_too() {
     let arn = "arn:aws:sqs:eu-central-1:271828182845:crm";
     let allowed =
@@ -315,6 +335,15 @@ fn the_archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
     assert_eq!(archive("kept-")?, expected("kept-"));
     assert!(archive("/kept/").is_err());
     Ok(())
+}
+
+#[test]
+fn the_archives_prefix_leaves_room_for_the_rest_of_the_key() {
+    for (length, fits) in [(256, true), (257, false)] {
+        let prefix = "p".repeat(length);
+        let read = read(&[&MINIMUM[..], &[("ARCHIVE_PREFIX", &prefix)]].concat());
+        assert_eq!(read.is_ok(), fits, "{length} bytes");
+    }
 }
 
 #[test]

@@ -45,3 +45,18 @@ impl fmt::Display for AllowedTargets {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_shown_as_it_was_set() {
+        let patterns = ["arn:aws:sqs:*", "arn:aws:lambda:*:*:function:crm-?"];
+        assert_eq!(AllowedTargets::Any.to_string(), "*");
+        assert_eq!(
+            AllowedTargets::only(patterns).to_string(),
+            patterns.join(",")
+        );
+    }
+}

@@ -1,9 +1,7 @@
 //! Amazon Resource Names.
 
-use std::fmt;
-
 /// `arn:<partition>:<service>:<region>:<account>:<resource>`.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arn {
     text: String,
     /// Where the service, region, account and resource begin.
@@ -77,12 +75,6 @@ impl Arn {
     }
 }
 
-impl fmt::Debug for Arn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +93,19 @@ mod tests {
                 "271828182845",
                 "function:crm:$LATEST"
             ))
+        );
+    }
+
+    #[test]
+    fn keeps_an_order_when_its_name_says_so() {
+        let is_fifo = |text| Arn::parse(text).map(|arn| arn.is_fifo());
+        assert_eq!(
+            is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm.fifo"),
+            Some(true)
+        );
+        assert_eq!(
+            is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm"),
+            Some(false)
         );
     }
 

@@ -328,6 +328,7 @@ mod tests {
             "function arn:aws:lambda:eu-west-1:271828182845:function:crm:400 failed",
             "host 10.0.0.503",
             "item-503",
+            "order 0503",
             "v429",
             "region 200",
             "host 10.0.0.7:400",

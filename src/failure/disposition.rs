@@ -38,3 +38,16 @@ pub enum Certainty {
     /// The other side answered that it did not act.
     Refused,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_name_in_log_lines() {
+        let transient = Disposition::Transient { after: None };
+        let names =
+            [transient, Disposition::Permanent, Disposition::Operator].map(Disposition::as_str);
+        assert_eq!(names, ["transient", "permanent", "operator"]);
+    }
+}

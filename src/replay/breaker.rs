@@ -219,6 +219,7 @@ mod tests {
     fn opens_after_five_failures_in_a_row_for_thirty_seconds() {
         let breaker = opened(None);
         assert!(breaker.is_open(at(29)));
+        assert_eq!(breaker.meter.take().breakers_opened, 1);
         assert_eq!(waits(&breaker, at(10)), Some(Duration::from_secs(20)));
         assert!(breaker.admit(at(30)).is_ok());
     }

@@ -323,3 +323,113 @@ impl Counts {
             + self.not_attempted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODE: FailureCode = FailureCode::TargetRefused;
+    const AFTER: Duration = Duration::from_secs(5);
+
+    fn handled(verdict: Verdict) -> Option<Handled> {
+        let message = Message::new(MessageId::new("m-1")?, String::new());
+        Some(Handled::new(&message, None, verdict, Duration::ZERO))
+    }
+
+    fn counts(verdicts: impl IntoIterator<Item = Verdict>) -> Counts {
+        let batch: Vec<Handled> = verdicts.into_iter().filter_map(handled).collect();
+        Counts::of(&batch)
+    }
+
+    #[test]
+    fn each_outcome_is_counted_under_its_own_name_and_all_add_up() {
+        let (after, code) = (AFTER, CODE);
+        let outcomes = [
+            Outcome::Replayed,
+            Outcome::Duplicate,
+            Outcome::Archived { code },
+            Outcome::Deferred { after, code },
+            Outcome::Returned { code },
+            Outcome::NotAttempted { after, code },
+        ];
+        // One of the first, two of the second, and so on.
+        let batch = (1..).zip(outcomes);
+        let counts = counts(
+            batch.flat_map(|(times, outcome)| std::iter::repeat_n(Verdict::from(outcome), times)),
+        );
+        assert_eq!(
+            counts,
+            Counts {
+                replayed: 1,
+                duplicates: 2,
+                archived: 3,
+                deferred: 4,
+                returned: 5,
+                not_attempted: 6,
+                given_up: 3,
+                ..Counts::default()
+            }
+        );
+        assert_eq!(counts.accounted(), 21);
+        assert_eq!([20, 21, 23].map(|it| counts.unaccounted(it)), [1, 0, 2]);
+    }
+
+    #[test]
+    fn what_asks_for_attention_is_counted_beside_the_outcome() {
+        let deferred = |disposition| Verdict {
+            disposition: Some(disposition),
+            ..Outcome::Deferred {
+                after: AFTER,
+                code: CODE,
+            }
+            .into()
+        };
+        let lost_answer = Verdict {
+            possible_duplicate: true,
+            ..deferred(Disposition::Transient { after: None })
+        };
+        let counts = counts([
+            lost_answer.clone(),
+            lost_answer,
+            deferred(Disposition::Operator),
+            Outcome::Deferred {
+                after: AFTER,
+                code: FailureCode::ArchiveUnavailable,
+            }
+            .into(),
+            Outcome::Archived {
+                code: FailureCode::OwnEcho,
+            }
+            .into(),
+        ]);
+        assert_eq!(counts.possible_duplicates, 2);
+        assert_eq!(counts.needs_operator, 2, "credentials and the archive");
+        assert_eq!(counts.given_up, 0, "nobody misses an echo");
+    }
+
+    #[test]
+    fn a_missed_mark_is_told_of_a_replayed_event_that_lacks_nothing_else() {
+        let missed = || {
+            Some(Missed {
+                disposition: Disposition::Operator,
+                reason: "refused".to_owned(),
+            })
+        };
+        let told = Verdict::from(Outcome::Replayed).unmarked(missed());
+        assert_eq!(told.shortfall, Some(FailureCode::RetryStateNotWritten));
+        assert_eq!(told.disposition, Some(Disposition::Operator));
+        assert_eq!(told.reason.as_deref(), Some("refused"));
+
+        let unrecorded = Verdict {
+            shortfall: Some(FailureCode::LedgerUnavailable),
+            ..Outcome::Replayed.into()
+        };
+        let kept = unrecorded.unmarked(missed());
+        assert_eq!(kept.shortfall, Some(FailureCode::LedgerUnavailable));
+        assert_eq!(
+            Verdict::from(Outcome::Duplicate).unmarked(missed()).code(),
+            None
+        );
+        assert_eq!(Verdict::from(Outcome::Replayed).unmarked(None).code(), None);
+    }
+}

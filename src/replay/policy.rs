@@ -291,6 +291,12 @@ mod tests {
     }
 
     #[test]
+    fn what_was_not_attempted_stays_away_longer_the_more_often_it_came() {
+        let pauses = [1, 2, 3, 10].map(|receives| POLICY.pause(receives, 1.0).as_secs());
+        assert_eq!(pauses, [2, 4, 8, 900]);
+    }
+
+    #[test]
     fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
         let last = Situation {
             last_receive: true,

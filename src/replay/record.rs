@@ -61,11 +61,12 @@ impl<P: Ports> Replay<P> {
 
     /// Asks every upstream's breaker; `Err` tells of the first that is open.
     fn admit(&self, work: &Work<'_>) -> Result<Vec<Permit>, OpenBreaker> {
-        let is_sent = !work.letter.own_echo && work.destination.can_be_called();
-        let interaction = work.letter.interaction.as_ref().filter(|_| is_sent);
+        // An echo of our own marks is only kept. All else is marked, even if nothing is sent.
+        let is_replayed = !work.letter.own_echo;
+        let interaction = work.letter.interaction.as_ref().filter(|_| is_replayed);
         let needs_genesys = self.retry_state.is_needed_for(interaction);
         let genesys = needs_genesys.then(|| self.breakers.genesys.clone());
-        let target = is_sent.then(|| self.breakers.target(&work.destination));
+        let target = is_replayed.then(|| self.breakers.target(&work.destination));
         let now = self.clock.now();
         [Some(self.breakers.ledger.clone()), genesys, target]
             .into_iter()

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use genesys_replay::dead_letter::{DeadLetter, EventId, NotAnEvent, Opened, open};
-use genesys_replay::failure::{Category, FailureCode};
+use genesys_replay::dead_letter::{DeadLetter, EventId, NotAnEvent, Opened, failure_of, open};
+use genesys_replay::failure::{Category, FailureCode, OriginalFailure};
 use genesys_replay::message::{Message, MessageId};
 
 use crate::support::{TestResult, sample};
@@ -187,6 +187,8 @@ fn without_attributes_a_body_must_have_a_known_shape() -> TestResult {
         ("{\"interactionId\":\"\"}", NotAnEvent::UnknownShape),
         ("{\"interactionId\":\"../up\"}", NotAnEvent::UnknownShape),
         ("{\"detail\":{}}", NotAnEvent::UnknownShape),
+        ("{\"failedMessages\":[]}", NotAnEvent::UnknownShape),
+        ("{\"busArn\":\"arn\"}", NotAnEvent::UnknownShape),
         (
             "{\"detail\":\"text\",\"source\":\"x\"}",
             NotAnEvent::UnknownShape,
@@ -272,6 +274,14 @@ fn a_functions_own_dead_letter_is_the_event_itself() -> TestResult {
     assert_eq!(letter.failure.error_code.as_deref(), Some("200"));
     assert_eq!(letter.failure.category(), Category::EndpointUnreachable);
     assert_eq!(letter.failure.target_arn, None, "the function is not named");
+    for (name, value) in [("ErrorCode", "429"), ("ErrorMessage", "status 429")] {
+        let attributes = [("RequestID", "r-1"), (name, value)];
+        let message = self::message("any text", &attributes)?;
+        let category = self::letter(&message)?.failure.category();
+        assert_eq!(category, Category::RateLimitExceeded, "{name} is enough");
+    }
+    let neither = self::message("any text", &[("RequestID", "r-1")])?;
+    assert_eq!(open(&neither), Opened::NotAnEvent(NotAnEvent::NotJson));
     Ok(())
 }
 
@@ -302,6 +312,27 @@ fn a_notification_is_unwrapped_up_to_three_times() -> TestResult {
         let message = message(&wrap(inner), &[])?;
         assert!(matches!(open(&message), Opened::NotAnEvent(_)), "{inner}");
     }
+    for (name, other) in [("Notification", "Subscription"), ("TopicArn", "Topic")] {
+        let message = message(&wrap(&once.payload).replace(name, other), &[])?;
+        let seen = open(&message);
+        assert_eq!(
+            seen,
+            Opened::NotAnEvent(NotAnEvent::UnknownShape),
+            "{other}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn what_stands_around_a_notification_says_nothing_of_the_event_in_it() -> TestResult {
+    let event = r#"{"id":"e","detail-type":"t","source":"s","detail":{}}"#;
+    let around = serde_json::json!({"Type":"Notification","TopicArn":"arn","Message":event});
+    let message = message(&around.to_string(), &[("ERROR_CODE", "TIMEOUT")])?;
+    assert_eq!(letter(&message)?.failure, OriginalFailure::default());
+    let empty = self::message(event, &[("ERROR_CODE", "")])?;
+    assert_eq!(letter(&empty)?.failure, OriginalFailure::default());
+    assert_eq!(failure_of(&empty), OriginalFailure::default());
     Ok(())
 }
 
@@ -322,6 +353,13 @@ fn a_webhook_has_the_id_it_came_with_or_one_made_of_its_call() -> TestResult {
         .attributes
         .insert("WebhookId".to_owned(), "webhook-7".to_owned());
     assert_eq!(id(letter(&named)?).as_deref(), Some("webhook-7"));
+    for whose in ["campaignId", "contactId"] {
+        let body = format!(r#"{{"{whose}":"x","callId":"c","status":"s","timestamp":"t"}}"#);
+        let webhook = message(&body, &[])?;
+        assert_eq!(id(letter(&webhook)?).as_deref(), Some("c/s/t"), "{whose}");
+    }
+    let of_nobody = message(r#"{"callId":"c","status":"s","timestamp":"t"}"#, &[])?;
+    assert!(matches!(open(&of_nobody), Opened::NotAnEvent(_)));
     let without_call = message(r#"{"campaignId":"c","status":"s","timestamp":"t"}"#, &[])?;
     assert!(matches!(open(&without_call), Opened::NotAnEvent(_)));
     Ok(())
@@ -348,6 +386,14 @@ fn what_tells_of_events_without_holding_them_is_no_payload() -> TestResult {
         let message = messages.first().ok_or("empty")?;
         assert_eq!(open(message), Opened::NotAnEvent(expected), "{name}");
         assert_eq!(expected.failure_code(), FailureCode::NoPayload);
+        let told = failure_of(message);
+        let attribute = |name: &str| message.attributes.get(name);
+        assert_eq!(told.error_code.as_ref(), attribute("ERROR_CODE"), "{name}");
+        assert_eq!(
+            told.error_message.as_ref(),
+            attribute("ERROR_MESSAGE"),
+            "{name}"
+        );
     }
     for body in [
         r#"{"eventType":"dead-letter","retryCount":1}"#,
@@ -376,6 +422,10 @@ fn an_error_code_alone_does_not_hide_an_event() -> TestResult {
         letter(&pointer)?.failure.category(),
         Category::EndpointUnreachable
     );
+    let text = message("any text", &[("ERROR_CODE", "TIMEOUT")])?;
+    let text = letter(&text)?;
+    assert_eq!(text.payload, "any text", "delivered as it stands");
+    assert_eq!(text.failure.category(), Category::EndpointUnreachable);
     Ok(())
 }
 

@@ -24,3 +24,4 @@ mod retry_state;
 mod secrets;
 mod support;
 mod target_wire;
+mod verdicts;

@@ -1,0 +1,417 @@
+//! What is said of each record that did not go smoothly: log lines, counts and metrics are made of it.
+//! Over the fakes and in virtual time, since it is about what the use case makes of an answer.
+
+use std::future::pending;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use genesys_fakes::{
+    Faults, Item, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget, Passage,
+    Status,
+};
+use genesys_replay::backoff::Backoff;
+use genesys_replay::clock::{Clock, SystemRandom, Timestamp};
+use genesys_replay::dead_letter::EventId;
+use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::ledger::{EventKey, LedgerError};
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::meter::Meter;
+use genesys_replay::replay::{
+    Breakers, Counts, Handled, Invocation, Limits, Outcome, Policy, Ports, Replay, RetryState,
+    Stop, Verdict,
+};
+use genesys_replay::target::DeliveryError;
+use tokio::time::Instant;
+use url::Url;
+
+use crate::support::{TestResult, conversation_event};
+
+const BEGINNING: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+const MAX_ATTEMPTS: u32 = 3;
+const LAST_RECEIVE: u32 = 10;
+
+struct Fakes;
+
+impl Ports for Fakes {
+    type Ledger = MemoryLedger;
+    type Genesys = MemoryGenesys;
+    type Target = MemoryTarget;
+    type Archive = MemoryArchive;
+    type Queue = MemoryQueues;
+}
+
+/// The wall clock of virtual time.
+struct VirtualClock(Instant);
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        BEGINNING.plus(self.0.elapsed())
+    }
+}
+
+/// What goes wrong with the calls of these names.
+struct Mishap<E> {
+    calls: &'static [&'static str],
+    /// Which of them, counted from 1.
+    which: RangeInclusive<u32>,
+    seen: AtomicU32,
+    /// In place of the call; without an error it hangs.
+    error: Option<fn() -> E>,
+}
+
+impl<E: Send + 'static> Mishap<E> {
+    fn new(
+        calls: &'static [&'static str],
+        which: RangeInclusive<u32>,
+        error: Option<fn() -> E>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            calls,
+            which,
+            seen: AtomicU32::new(0),
+            error,
+        })
+    }
+
+    /// How many calls there were, well or not.
+    fn seen(&self) -> u32 {
+        self.seen.load(Ordering::Relaxed)
+    }
+}
+
+impl<E: Send + 'static> Faults<E> for Mishap<E> {
+    fn before(&self, call: &'static str) -> Passage<'_, E> {
+        Box::pin(async move {
+            if !self.calls.contains(&call) {
+                return Ok(());
+            }
+            let count = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
+            // A call over a wire lets other records go on.
+            tokio::task::yield_now().await;
+            match self.error {
+                _ if !self.which.contains(&count) => Ok(()),
+                Some(error) => Err(error()),
+                None => pending().await,
+            }
+        })
+    }
+}
+
+const ALWAYS: RangeInclusive<u32> = 1..=u32::MAX;
+
+fn outage() -> LedgerError {
+    LedgerError::Unavailable("told to fail".into())
+}
+
+fn genesys_down() -> GenesysError {
+    GenesysError::Unavailable {
+        call: Call::Mark,
+        problem: Outage::Timeout,
+        after: None,
+    }
+}
+
+fn refused() -> DeliveryError {
+    DeliveryError {
+        code: FailureCode::TargetUnavailable,
+        disposition: Disposition::Transient { after: None },
+        certainty: Certainty::Refused,
+        reason: "no room".to_owned(),
+        source: None,
+    }
+}
+
+fn lost() -> DeliveryError {
+    DeliveryError {
+        certainty: Certainty::Unknown,
+        ..refused()
+    }
+}
+
+fn refused_for_good() -> DeliveryError {
+    DeliveryError {
+        disposition: Disposition::Permanent,
+        ..refused()
+    }
+}
+
+/// A function with which everything goes well unless a test puts a mishap in.
+struct Scene(Replay<Fakes>);
+
+fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock(Instant::now()));
+    let meter = Arc::new(Meter::default());
+    let genesys = MemoryGenesys::default();
+    genesys.put_participants("c-1", &[("p-1", "customer")]);
+    let url = Url::parse("https://crm.example/events")?;
+    Ok(Scene(Replay {
+        ledger: MemoryLedger::new(Duration::from_secs(1_000_000)),
+        retry_state: RetryState::Required(genesys),
+        target: MemoryTarget::default(),
+        archive: Some(MemoryArchive::default()),
+        queue: MemoryQueues::new(Arc::clone(&clock)),
+        destination: ReplayTarget::Fixed(Destination::Http(url)),
+        policy: Policy::new(Limits {
+            max_attempts: MAX_ATTEMPTS,
+            max_receives: LAST_RECEIVE,
+            backoff: Backoff {
+                base: Duration::from_millis(100),
+                max: Duration::from_secs(1),
+            },
+            max_wait: Duration::from_secs(2),
+            replay_permanent: false,
+        }),
+        breakers: Breakers::new(Arc::clone(&meter)),
+        stop: Stop::default(),
+        meter,
+        max_concurrency: 10,
+        clock,
+        random: Arc::new(SystemRandom),
+    }))
+}
+
+impl Scene {
+    fn ledger(mut self, mishap: Arc<Mishap<LedgerError>>) -> Self {
+        self.0.ledger = self.0.ledger.with_faults(mishap);
+        self
+    }
+
+    fn target(mut self, mishap: Arc<Mishap<DeliveryError>>) -> Self {
+        self.0.target = self.0.target.with_faults(mishap);
+        self
+    }
+
+    fn genesys(mut self, mishap: Arc<Mishap<GenesysError>>, is_required: bool) -> Self {
+        let faulty = self
+            .0
+            .retry_state
+            .genesys()
+            .map(|it| it.with_faults(mishap));
+        self.0.retry_state = match faulty {
+            Some(genesys) if is_required => RetryState::Required(genesys),
+            Some(genesys) => RetryState::BestEffort(genesys),
+            None => RetryState::Off,
+        };
+        self
+    }
+
+    async fn batch(&self, messages: &[Message]) -> Vec<Handled> {
+        let now = self.0.clock.now();
+        let invocation = Invocation {
+            request_id: format!("request-{now}"),
+            function_arn: String::new(),
+            deadline: now.plus(Duration::from_secs(30)),
+        };
+        self.0.batch(messages, &invocation).await
+    }
+
+    /// What became of one message, received so often.
+    async fn one(&self, receive_count: u32) -> Result<Verdict, &'static str> {
+        let mut message = message("m-1", "e-1")?;
+        message.receive_count = receive_count;
+        let handled = self.batch(&[message]).await.pop();
+        Ok(handled.ok_or("no outcome")?.verdict)
+    }
+
+    fn item(&self) -> Option<Item> {
+        let destination = self.0.destination.destination(None, &[]);
+        let key = EventKey::new(
+            EventId::new("e-1").as_ref(),
+            &MessageId::new("m-1")?,
+            &destination,
+        );
+        self.0.ledger.item(&key)
+    }
+}
+
+fn message(id: &str, event_id: &str) -> Result<Message, &'static str> {
+    let id = MessageId::new(id).ok_or("id")?;
+    Ok(Message::new(id, conversation_event(event_id, "c-1")))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_attempt_is_told_with_its_number_and_what_it_asks_for() -> TestResult {
+    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(refused)));
+    let verdict = scene.one(1).await?;
+    assert!(matches!(verdict.outcome, Outcome::Deferred { .. }));
+    assert_eq!(verdict.code(), Some(FailureCode::TargetUnavailable));
+    assert_eq!(verdict.attempt, Some(MAX_ATTEMPTS));
+    let asks_for = Disposition::Transient { after: None };
+    assert_eq!(verdict.disposition, Some(asks_for));
+    assert_eq!(verdict.reason.as_deref(), Some("no room"));
+    assert!(!verdict.possible_duplicate, "refused, not lost");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_told_however_the_delivery_goes_on() -> TestResult {
+    for (times, next_attempt_fails, outcome) in [
+        (1, false, "replayed"),
+        (MAX_ATTEMPTS, false, "deferred"),
+        (1, true, "deferred"),
+    ] {
+        let mut scene = scene()?.target(Mishap::new(&["deliver"], 1..=times, Some(lost)));
+        if next_attempt_fails {
+            scene = scene.ledger(Mishap::new(&["next_attempt"], ALWAYS, Some(outage)));
+        }
+        let verdict = scene.one(1).await?;
+        assert_eq!(verdict.outcome.as_str(), outcome);
+        assert!(verdict.possible_duplicate, "{verdict:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_counted_once_for_an_event_that_came_twice() -> TestResult {
+    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(lost)));
+    let twins = [message("m-1", "e-1")?, message("m-2", "e-1")?];
+    let counts = Counts::of(&scene.batch(&twins).await);
+    assert_eq!((counts.deferred, counts.possible_duplicates), (2, 1));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_says_what_the_target_may_have_done() -> TestResult {
+    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
+    let sending = scene.one(1).await?;
+    assert!(matches!(sending.outcome, Outcome::Deferred { .. }));
+    assert_eq!(sending.code(), Some(FailureCode::OutOfTime));
+    assert!(sending.possible_duplicate);
+
+    let scene = self::scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, None));
+    let accepted = scene.one(1).await?;
+    assert_eq!(accepted.outcome, Outcome::Replayed);
+    assert_eq!(accepted.code(), Some(FailureCode::LedgerUnavailable));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_delivered_under_a_lost_lease_may_be_delivered_twice() -> TestResult {
+    let lost = || LedgerError::LeaseLost;
+    let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(lost)));
+    let verdict = scene.one(1).await?;
+    assert_eq!(verdict.code(), Some(FailureCode::HeldElsewhere));
+    assert!(verdict.possible_duplicate);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_delivered_and_not_marked_says_so() -> TestResult {
+    for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "replayed")] {
+        // The first mark is written, the closing one is not.
+        let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
+        let scene = scene()?.genesys(Arc::clone(&marks), true);
+        let verdict = scene.one(receive_count).await?;
+        assert_eq!(verdict.outcome.as_str(), outcome);
+        assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
+        assert_eq!(verdict.attempt, Some(1));
+        assert!(verdict.reason.is_some(), "{verdict:?}");
+        let asks_for = (outcome == "deferred").then_some(Disposition::Transient { after: None });
+        assert_eq!(verdict.disposition, asks_for);
+        assert_eq!(
+            marks.seen(),
+            1 + MAX_ATTEMPTS,
+            "tried as often as an attempt"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_waits_for_its_mark_until_the_last_receive() -> TestResult {
+    for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "archived")] {
+        let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
+        let scene = scene()?.genesys(marks, true).target(Mishap::new(
+            &["deliver"],
+            ALWAYS,
+            Some(refused_for_good),
+        ));
+        let verdict = scene.one(receive_count).await?;
+        assert_eq!(verdict.outcome.as_str(), outcome);
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_delivered_and_not_settled_says_so() -> TestResult {
+    let settle = || Mishap::new(&["settle"], ALWAYS, Some(outage));
+    let scene = scene()?.ledger(settle());
+    let known = scene.one(1).await?;
+    assert!(matches!(known.outcome, Outcome::Deferred { .. }));
+    assert_eq!(known.code(), Some(FailureCode::LedgerUnavailable));
+    assert_eq!(known.attempt, Some(1));
+
+    let neither = Mishap::new(&["checkpoint", "settle"], ALWAYS, Some(outage));
+    let scene = self::scene()?.ledger(neither);
+    let unknown = scene.one(1).await?;
+    assert_eq!(unknown.outcome, Outcome::Replayed);
+    assert_eq!(unknown.code(), Some(FailureCode::LedgerUnavailable));
+    assert!(unknown.reason.is_some(), "{unknown:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_settlement_makes_up_for_a_checkpoint_that_failed() -> TestResult {
+    let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(outage)));
+    assert_eq!(scene.one(1).await?.outcome, Outcome::Replayed);
+    let item = scene.item().ok_or("no item")?;
+    assert_eq!((item.status, item.delivered), (Status::Completed, Some(1)));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_best_effort_a_dead_genesys_is_left_alone_and_the_miss_is_told() -> TestResult {
+    for calls in [&["fetch"][..], &["mark"]] {
+        let mishap = Mishap::new(calls, ALWAYS, Some(genesys_down));
+        let scene = scene()?.genesys(Arc::clone(&mishap), false);
+        let mut before = 0;
+        for batch in ["first", "second"] {
+            let events: Vec<_> = (0..8)
+                .map(|number| message(&format!("m-{number}"), &format!("{batch}-{number}")))
+                .collect::<Result<_, _>>()?;
+            for handled in scene.batch(&events).await {
+                let verdict = handled.verdict;
+                assert_eq!(verdict.outcome, Outcome::Replayed);
+                assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
+            }
+            // What was under way when the fifth failed; two calls for each would be 16.
+            let seen = mishap.seen();
+            assert!(
+                seen < 16 && (batch == "first" || seen == before),
+                "{seen} calls"
+            );
+            before = seen;
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_target_none_a_dead_genesys_is_left_alone_too() -> TestResult {
+    let mishap = Mishap::new(&["fetch", "mark"], ALWAYS, Some(genesys_down));
+    let mut scene = scene()?.genesys(Arc::clone(&mishap), true);
+    scene.0.destination = ReplayTarget::Fixed(Destination::None);
+    scene.0.max_concurrency = 1;
+    let mut codes = Vec::new();
+    for number in 0..8 {
+        let message = message("m-1", &format!("e-{number}"))?;
+        codes.extend(
+            scene
+                .batch(&[message])
+                .await
+                .iter()
+                .map(|it| it.verdict.code()),
+        );
+    }
+    assert_eq!(
+        codes.last(),
+        Some(&Some(FailureCode::BreakerOpen)),
+        "{codes:?}"
+    );
+    assert_eq!(mishap.seen(), 5);
+    Ok(())
+}
