@@ -1,5 +1,6 @@
 //! Genesys Cloud: reading an interaction and marking the state of its replay.
 
+mod answer;
 mod client;
 mod conversations;
 mod credentials;
@@ -11,10 +12,12 @@ mod token;
 use std::future::Future;
 use std::time::Duration;
 
+pub use answer::Answer;
 pub use client::GenesysClient;
 pub use credentials::{CredentialSource, Credentials, SecretError};
+pub use rate_limit::Pace;
 pub use secrets_manager::SecretsManagerSecret;
-pub use token::TokenSource;
+pub use token::{Grant, TokenSource};
 
 use crate::dead_letter::{InteractionId, InteractionRef};
 use crate::failure::{Disposition, FailureCode};
@@ -36,6 +39,22 @@ impl ApiForm {
             Self::Conversations => "conversations",
             Self::Interactions => "interactions",
         }
+    }
+
+    /// Reads the body of the answer to the GET of an interaction.
+    ///
+    /// # Errors
+    /// [`GenesysError::Unavailable`] when it is no interaction, or one that cannot be marked.
+    pub fn interaction(
+        self,
+        body: &[u8],
+        wanted: &InteractionRef,
+    ) -> Result<Interaction, GenesysError> {
+        match self {
+            Self::Conversations => conversations::read(body, wanted),
+            Self::Interactions => interactions::read(body, wanted),
+        }
+        .ok_or(answer::unreadable(Call::Fetch))
     }
 }
 

@@ -3,22 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, StatusCode};
-use serde::Deserialize;
 use url::Url;
 
-use super::rate_limit::{Pace, Reading};
-use super::{ApiForm, Call, Genesys, GenesysError, Interaction, Outage, RetryMark, TokenSource};
-use super::{conversations, interactions};
+use super::{
+    Answer, ApiForm, Call, Genesys, GenesysError, Interaction, Pace, RetryMark, TokenSource,
+};
+use super::{answer, conversations, interactions};
 use crate::clock::Clock;
 use crate::dead_letter::InteractionRef;
 use crate::meter::Meter;
-use crate::retry_after;
-
-/// The most of an answer that is read, in bytes. A conversation with hundreds of participants
-/// stays far below it; an endless answer must not fill the memory.
-const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// Genesys Cloud over HTTP.
 pub struct GenesysClient {
@@ -30,20 +25,6 @@ pub struct GenesysClient {
     patience: Duration,
     clock: Arc<dyn Clock>,
     meter: Arc<Meter>,
-}
-
-/// An answer, read to its end.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) retry_after: Option<Duration>,
-    reading: Option<Reading>,
-    pub(super) body: Vec<u8>,
-}
-
-/// The error body of the API.
-#[derive(Deserialize)]
-struct ApiRefusal {
-    code: Option<String>,
 }
 
 impl GenesysClient {
@@ -89,17 +70,6 @@ impl GenesysClient {
         Ok(())
     }
 
-    /// What an answer says of the rate limit holds for the calls of every record.
-    fn learn(&self, answer: &Answer) {
-        let now = self.clock.now();
-        if let Some(reading) = answer.reading {
-            self.pace.observe(reading, now);
-        }
-        if let (StatusCode::TOO_MANY_REQUESTS, Some(after)) = (answer.status, answer.retry_after) {
-            self.pace.throttled(after, now);
-        }
-    }
-
     /// Makes a call; when the token is refused, once more with a new one.
     async fn call(
         &self,
@@ -124,17 +94,15 @@ impl GenesysClient {
             self.wait_for_turn(call).await?;
             self.meter.genesys_called();
             let answer = send(request, call, self.clock.as_ref()).await?;
-            self.learn(&answer);
-            if answer.status.is_success() {
-                return Ok(answer.body);
-            }
-            if answer.status == StatusCode::UNAUTHORIZED && !renewed {
+            // What it says of the rate limit holds for the calls of every record.
+            self.pace.learn(&answer, self.clock.now());
+            if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
                 tracing::info!(%call, "token refused, asking for a new one");
                 token = self.tokens.renew(&token).await?;
                 renewed = true;
                 continue;
             }
-            return Err(refusal(call, &answer)).inspect_err(|error| {
+            return answer.accepted().inspect_err(|error| {
                 if error.is_throttling() {
                     self.meter.genesys_throttled();
                 }
@@ -150,15 +118,7 @@ impl Genesys for GenesysClient {
             ApiForm::Interactions => interactions::url(&self.api_base, &interaction.id),
         };
         let body = self.call(Call::Fetch, Method::GET, url, None).await?;
-        match self.form {
-            ApiForm::Conversations => conversations::read(&body, interaction),
-            ApiForm::Interactions => interactions::read(&body, interaction),
-        }
-        .ok_or(GenesysError::Unavailable {
-            call: Call::Fetch,
-            problem: Outage::Unreadable,
-            after: None,
-        })
+        self.form.interaction(&body, interaction)
     }
 
     async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
@@ -188,79 +148,15 @@ pub(super) fn below(base: &Url, segments: &[&str]) -> Url {
     url
 }
 
-/// Sends a request and reads the answer; a failure to get one is told apart by what was seen.
+/// Sends a request and reads the answer.
 pub(super) async fn send(
     request: RequestBuilder,
     call: Call,
     clock: &dyn Clock,
 ) -> Result<Answer, GenesysError> {
-    let outage = |problem| GenesysError::Unavailable {
-        call,
-        problem,
-        after: None,
-    };
-    let not_answered = |error: &reqwest::Error| {
-        outage(if error.is_timeout() {
-            Outage::Timeout
-        } else if error.is_connect() {
-            Outage::Unreachable
-        } else {
-            Outage::Broken
-        })
-    };
-    let mut response = request.send().await.map_err(|error| not_answered(&error))?;
-    let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| retry_after::parse(value, clock.now()));
-    let reading = Reading::of(response.headers());
-    let mut body = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
+    let response = request
+        .send()
         .await
-        .map_err(|error| not_answered(&error))?
-    {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(outage(Outage::Unreadable));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer {
-        status,
-        retry_after,
-        reading,
-        body,
-    })
-}
-
-/// What an answer of the API other than success means.
-fn refusal(call: Call, answer: &Answer) -> GenesysError {
-    let code = || {
-        serde_json::from_slice::<ApiRefusal>(&answer.body)
-            .ok()
-            .and_then(|refusal| refusal.code)
-    };
-    let after = answer.retry_after;
-    match answer.status.as_u16() {
-        429 => GenesysError::RateLimited { call, after },
-        status @ (408 | 425 | 500..=599) => GenesysError::Unavailable {
-            call,
-            problem: Outage::Status(status),
-            after,
-        },
-        404 => GenesysError::NotFound,
-        // A redirect leads to a login page or another region: ours to repair, like the others.
-        status @ (300..=399 | 401 | 403) => GenesysError::Credentials {
-            call,
-            status,
-            code: code(),
-        },
-        status => GenesysError::Refused {
-            call,
-            status,
-            code: code(),
-        },
-    }
+        .map_err(|error| answer::missing(call, &error))?;
+    Answer::read(response, call, clock.now()).await
 }

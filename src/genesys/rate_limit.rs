@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
+use super::Answer;
 use crate::clock::Timestamp;
 use crate::retry_after::LONGEST;
 
@@ -14,7 +15,7 @@ const RESERVE: u64 = 5;
 /// One pace for all records of all batches of an execution environment: they share one token, and
 /// the limit is the token's.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<State>);
+pub struct Pace(Mutex<State>);
 
 #[derive(Clone, Copy, Debug)]
 struct State {
@@ -64,9 +65,11 @@ impl Pace {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next turn and says how long to wait for it; `Err` says how long it would be when
-    /// that is longer than `patience`, and takes none.
-    pub(super) fn turn(&self, now: Timestamp, patience: Duration) -> Result<Duration, Duration> {
+    /// Takes the next turn and says how long to wait for it.
+    ///
+    /// # Errors
+    /// How long it would be when that is longer than `patience`; no turn is taken then.
+    pub fn turn(&self, now: Timestamp, patience: Duration) -> Result<Duration, Duration> {
         let mut state = self.state();
         if now >= state.window_ends {
             state.interval = Duration::ZERO;
@@ -80,8 +83,18 @@ impl Pace {
         Ok(wait)
     }
 
-    /// Learns from an answer.
-    pub(super) fn observe(&self, reading: Reading, now: Timestamp) {
+    /// Learns what an answer that came at `now` says of the limit.
+    pub fn learn(&self, answer: &Answer, now: Timestamp) {
+        if let Some(reading) = answer.reading() {
+            self.observe(reading, now);
+        }
+        if let Some(after) = answer.throttled_for() {
+            self.throttled(after, now);
+        }
+    }
+
+    /// Learns from the counts of an answer.
+    fn observe(&self, reading: Reading, now: Timestamp) {
         let mut state = self.state();
         state.window_ends = now.plus(reading.reset);
         let left = reading.allowed.saturating_sub(reading.count);
@@ -96,7 +109,7 @@ impl Pace {
     }
 
     /// Learns that the limit was reached.
-    pub(super) fn throttled(&self, after: Duration, now: Timestamp) {
+    fn throttled(&self, after: Duration, now: Timestamp) {
         let mut state = self.state();
         state.free_at = state.free_at.max(now.plus(after));
     }

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use tokio::sync::RwLock;
 use url::Url;
 
-use super::client::{Answer, send};
+use super::answer::unreadable;
+use super::client::send;
 use super::credentials::{CredentialSource, Credentials};
 use super::{Call, GenesysError, Outage};
 use crate::clock::{Clock, Timestamp};
@@ -59,6 +60,32 @@ impl Token {
 struct TokenAnswer {
     access_token: String,
     expires_in: u64,
+}
+
+/// A token as the endpoint grants it.
+#[derive(Debug)]
+pub struct Grant {
+    /// The token.
+    pub secret: SecretString,
+    /// How long it is good for, from the moment of asking.
+    pub life: Duration,
+}
+
+impl Grant {
+    /// Reads the body of the token endpoint's answer.
+    ///
+    /// # Errors
+    /// [`GenesysError::Unavailable`] when there is no token in it.
+    pub fn read(body: &[u8]) -> Result<Self, GenesysError> {
+        let TokenAnswer {
+            access_token,
+            expires_in,
+        } = serde_json::from_slice(body).map_err(|_| unreadable(Call::Token))?;
+        Ok(Self {
+            secret: access_token.into(),
+            life: Duration::from_secs(expires_in),
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,25 +216,15 @@ impl TokenSource {
         let asked_at = self.clock.now();
         self.meter.token_requested();
         let answer = send(request, Call::Token, self.clock.as_ref()).await?;
-        if !answer.status.is_success() {
-            return Err(refusal(&answer)).inspect_err(|error| {
-                if error.is_throttling() {
-                    self.meter.token_throttled();
-                }
-            });
-        }
-        let TokenAnswer {
-            access_token,
-            expires_in,
-        } = serde_json::from_slice(&answer.body).map_err(|_| GenesysError::Unavailable {
-            call: Call::Token,
-            problem: Outage::Unreadable,
-            after: None,
+        let body = answer.accepted().inspect_err(|error| {
+            if error.is_throttling() {
+                self.meter.token_throttled();
+            }
         })?;
-        let life = Duration::from_secs(expires_in);
-        tracing::debug!(expires_in_s = expires_in, "token fetched");
+        let Grant { secret, life } = Grant::read(&body)?;
+        tracing::debug!(expires_in_s = life.as_secs(), "token fetched");
         Ok(Token {
-            secret: access_token.into(),
+            secret,
             number,
             renew_at: asked_at.plus(life.saturating_sub(MARGIN).max(life / 2)),
         })
@@ -217,25 +234,24 @@ impl TokenSource {
 /// What a token endpoint means by not giving a token.
 ///
 /// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
-fn refusal(answer: &Answer) -> GenesysError {
+pub(super) fn refusal(status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
     let call = Call::Token;
-    let said: Option<TokenRefusal> = serde_json::from_slice(&answer.body).ok();
+    let said: Option<TokenRefusal> = serde_json::from_slice(body).ok();
     let rate_limited = said.as_ref().is_some_and(|said| {
         [&said.description, &said.error_description]
             .into_iter()
             .flatten()
             .any(|text| text.to_lowercase().starts_with("rate limit exceeded"))
     });
-    let after = answer.retry_after;
-    match answer.status.as_u16() {
+    match status {
         429 => GenesysError::RateLimited { call, after },
         400 if rate_limited => GenesysError::RateLimited { call, after },
-        status @ (408 | 425 | 500..=599) => GenesysError::Unavailable {
+        408 | 425 | 500..=599 => GenesysError::Unavailable {
             call,
             problem: Outage::Status(status),
             after,
         },
-        status => GenesysError::Credentials {
+        _ => GenesysError::Credentials {
             call,
             status,
             code: said.and_then(|said| said.error),

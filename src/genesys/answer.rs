@@ -1,0 +1,155 @@
+//! What an answer of Genesys Cloud or of its token endpoint means, however it came.
+
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+
+use super::rate_limit::Reading;
+use super::{Call, GenesysError, Outage, token};
+use crate::clock::Timestamp;
+use crate::retry_after;
+
+/// The most of an answer that is read, in bytes. A conversation with hundreds of participants
+/// stays far below it; an endless answer must not fill the memory.
+const LONGEST: usize = 8 * 1024 * 1024;
+
+/// The answer to one call, read to its end. It comes from outside: nothing in it is believed yet.
+pub struct Answer {
+    call: Call,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    reading: Option<Reading>,
+    body: Vec<u8>,
+}
+
+/// The error body of the API.
+#[derive(Deserialize)]
+struct ApiRefusal {
+    code: Option<String>,
+}
+
+impl Answer {
+    /// Reads a response that began to arrive at `now`.
+    ///
+    /// # Errors
+    /// [`GenesysError::Unavailable`] when it ends early or has no end.
+    pub async fn read(
+        mut response: Response,
+        call: Call,
+        now: Timestamp,
+    ) -> Result<Self, GenesysError> {
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after::parse(value, now));
+        let reading = Reading::of(response.headers());
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| missing(call, &error))?
+        {
+            if body.len() + chunk.len() > LONGEST {
+                return Err(unreadable(call));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Self {
+            call,
+            status,
+            retry_after,
+            reading,
+            body,
+        })
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says of the rate limit.
+    pub(super) const fn reading(&self) -> Option<Reading> {
+        self.reading
+    }
+
+    /// How long to wait when the rate limit was reached.
+    pub(super) fn throttled_for(&self) -> Option<Duration> {
+        self.retry_after
+            .filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)
+    }
+
+    /// The body of a success.
+    ///
+    /// # Errors
+    /// What any other status means for the call.
+    pub fn accepted(self) -> Result<Vec<u8>, GenesysError> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        let (status, after) = (self.status.as_u16(), self.retry_after);
+        Err(match self.call {
+            Call::Token => token::refusal(status, after, &self.body),
+            Call::Fetch | Call::Mark => refusal(self.call, status, after, &self.body),
+        })
+    }
+}
+
+/// What an answer of the API other than success means.
+fn refusal(call: Call, status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
+    let code = || {
+        serde_json::from_slice::<ApiRefusal>(body)
+            .ok()
+            .and_then(|refusal| refusal.code)
+    };
+    match status {
+        429 => GenesysError::RateLimited { call, after },
+        408 | 425 | 500..=599 => GenesysError::Unavailable {
+            call,
+            problem: Outage::Status(status),
+            after,
+        },
+        404 => GenesysError::NotFound,
+        // A redirect leads to a login page or another region: ours to repair, like the others.
+        300..=399 | 401 | 403 => GenesysError::Credentials {
+            call,
+            status,
+            code: code(),
+        },
+        _ => GenesysError::Refused {
+            call,
+            status,
+            code: code(),
+        },
+    }
+}
+
+/// A request without a whole answer; told apart by what was seen.
+pub(super) fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
+    let problem = if error.is_timeout() {
+        Outage::Timeout
+    } else if error.is_connect() {
+        Outage::Unreachable
+    } else {
+        Outage::Broken
+    };
+    GenesysError::Unavailable {
+        call,
+        problem,
+        after: None,
+    }
+}
+
+/// An answer that is not what the API promises.
+pub(super) const fn unreadable(call: Call) -> GenesysError {
+    GenesysError::Unavailable {
+        call,
+        problem: Outage::Unreadable,
+        after: None,
+    }
+}
