@@ -264,16 +264,14 @@ fn a_repeated_write_that_acts_late_may_give_an_attempt_its_number_twice() -> Tes
 #[expect(clippy::print_stdout, reason = "how each is caught, for --nocapture")]
 fn every_deliberate_mistake_is_caught() -> TestResult {
     for flaw in Flaw::ALL {
-        let scenario = match flaw {
+        let clocks = match flaw {
             // Only the conditions on its writes keep a worker from harm that was overtaken.
-            Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Scenario {
-                losses: 0,
-                ..Scenario::everything(Clocks::Wild)
-            },
+            Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Clocks::Wild,
             Flaw::NoLease | Flaw::NoCheckpoint | Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => {
-                Scenario::everything(Clocks::Near)
+                Clocks::Near
             }
         };
+        let scenario = Scenario::telling(clocks);
         let found = explored(scenario.flawed(flaw))?
             .err()
             .ok_or_else(|| format!("{flaw:?} is not caught"))?;
@@ -282,7 +280,8 @@ fn every_deliberate_mistake_is_caught() -> TestResult {
     for mistake in Mistake::ALL {
         let scenario = Scenario {
             mistake: Some(mistake),
-            ..Scenario::everything(Clocks::Near)
+            losses: u8::from(mistake == Mistake::GoesOnWithoutClaim),
+            ..Scenario::telling(Clocks::Near)
         };
         let found = explored(scenario)?
             .err()
