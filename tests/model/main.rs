@@ -26,7 +26,7 @@ mod world;
 use std::time::Instant;
 
 use explore::{Counterexample, Explored};
-use genesys_fakes::{Clocks, Flaw, Status, Violation};
+use genesys_fakes::{Clocks, Flaw, Status};
 use item::{Change, Ledger};
 use scenario::{Messages, Mistake, Scenario};
 use steps::ClaimLife;
@@ -236,28 +236,6 @@ fn a_worker_that_is_overtaken_does_no_harm() -> TestResult {
         },
         &[Sight::Repeated],
     )
-}
-
-/// Known: a write of the ledger that the SDK has sent twice may act once more after its worker has gone on,
-/// and take the count of attempts back. The event is neither lost nor delivered more often for it; only the
-/// number of an attempt is used again. All other scenarios leave this out.
-#[test]
-#[expect(clippy::print_stdout, reason = "how it comes to that, for --nocapture")]
-fn a_repeated_write_that_acts_late_may_give_an_attempt_its_number_twice() -> TestResult {
-    let scenario = Scenario {
-        late_repeats: true,
-        tries: 3,
-        ..Scenario::ordinary()
-    };
-    let found = explored(scenario)?
-        .err()
-        .ok_or("it does not: let the other scenarios do this too")?;
-    println!("{found}");
-    assert!(matches!(
-        found.wrong,
-        Wrong::Seen(Violation::AttemptWentBack { .. })
-    ));
-    Ok(())
 }
 
 #[test]
