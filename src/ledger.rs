@@ -170,7 +170,8 @@ pub trait Ledger: Send + Sync {
         request: &ClaimRequest<'_>,
     ) -> impl Future<Output = Result<Claim, LedgerError>> + Send;
 
-    /// Counts one more attempt under the same lease, before it starts.
+    /// Counts one more attempt under the same lease, before it starts. A count never goes back: one that
+    /// comes late, after a later one, is refused.
     ///
     /// # Errors
     /// As the trait says; the lease is unchanged then.

@@ -63,6 +63,9 @@ const ARCHIVED: &str = "ARCHIVED";
 const FAILED: &str = "FAILED";
 const REPLAYED: &str = "REPLAYED";
 
+/// The condition of every write after a claim.
+const HELD: &str = "#Owner = :owner AND #Status = :in_progress";
+
 impl Ledger for DynamoDbLedger {
     async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
         let about = &request.about;
@@ -131,7 +134,10 @@ impl Ledger for DynamoDbLedger {
         };
         let mut update = self.update(&lease.key);
         update.set("Attempts", ":attempts", number(next.attempt));
-        update.fenced(lease).send().await.map_err(refused)?;
+        // The SDK may have sent this twice, and the first copy may arrive when the worker is further on.
+        let condition = format!("{HELD} AND #Attempts <= :attempts");
+        let held = update.held_by(lease).on_condition(&condition);
+        held.send().await.map_err(refused)?;
         Ok(next)
     }
 
@@ -161,10 +167,14 @@ impl Ledger for DynamoDbLedger {
         let mut update = self.update(&lease.key);
         update
             .set("Status", ":status", text(status))
-            .set("Attempts", ":attempts", number(lease.shown_attempt()))
             .set("ProcessedAt", ":now_text", text(&now.to_string()))
             .set("ExpiresAt", ":expires_at", self.expires_at(now))
             .set_delivered(lease);
+        // A claim that found the event delivered was no attempt. Otherwise the count stands as it is: it
+        // never goes back.
+        if let Some(attempt) = lease.delivered {
+            update.set("Attempts", ":attempts", number(attempt));
+        }
         match code {
             Some(code) => update.set("FailureCode", ":code", text(code.as_str())),
             None => update.remove("FailureCode"),
@@ -257,12 +267,17 @@ impl Update {
     }
 
     /// The request, to be refused unless the lease still holds.
-    fn fenced(mut self, lease: &Lease) -> UpdateItemFluentBuilder {
+    fn fenced(self, lease: &Lease) -> UpdateItemFluentBuilder {
+        self.held_by(lease).on_condition(HELD)
+    }
+
+    /// What the condition [`HELD`] needs.
+    fn held_by(mut self, lease: &Lease) -> Self {
         self.name("Owner")
             .name("Status")
             .value(":owner", text(&lease.owner))
             .value(":in_progress", text(IN_PROGRESS));
-        self.on_condition("#Owner = :owner AND #Status = :in_progress")
+        self
     }
 }
 

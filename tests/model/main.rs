@@ -26,7 +26,7 @@ mod world;
 use std::time::Instant;
 
 use explore::{Counterexample, Explored};
-use genesys_fakes::{Clocks, Flaw, Status, Violation};
+use genesys_fakes::{Clocks, Flaw, Status};
 use item::{Change, Ledger};
 use scenario::{Messages, Mistake, Scenario};
 use steps::ClaimLife;
@@ -238,42 +238,18 @@ fn a_worker_that_is_overtaken_does_no_harm() -> TestResult {
     )
 }
 
-/// Known: a write of the ledger that the SDK has sent twice may act once more after its worker has gone on,
-/// and take the count of attempts back. The event is neither lost nor delivered more often for it; only the
-/// number of an attempt is used again. All other scenarios leave this out.
-#[test]
-#[expect(clippy::print_stdout, reason = "how it comes to that, for --nocapture")]
-fn a_repeated_write_that_acts_late_may_give_an_attempt_its_number_twice() -> TestResult {
-    let scenario = Scenario {
-        late_repeats: true,
-        tries: 3,
-        ..Scenario::ordinary()
-    };
-    let found = explored(scenario)?
-        .err()
-        .ok_or("it does not: let the other scenarios do this too")?;
-    println!("{found}");
-    assert!(matches!(
-        found.wrong,
-        Wrong::Seen(Violation::AttemptWentBack { .. })
-    ));
-    Ok(())
-}
-
 #[test]
 #[expect(clippy::print_stdout, reason = "how each is caught, for --nocapture")]
 fn every_deliberate_mistake_is_caught() -> TestResult {
     for flaw in Flaw::ALL {
-        let scenario = match flaw {
+        let clocks = match flaw {
             // Only the conditions on its writes keep a worker from harm that was overtaken.
-            Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Scenario {
-                losses: 0,
-                ..Scenario::everything(Clocks::Wild)
-            },
+            Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Clocks::Wild,
             Flaw::NoLease | Flaw::NoCheckpoint | Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => {
-                Scenario::everything(Clocks::Near)
+                Clocks::Near
             }
         };
+        let scenario = Scenario::telling(clocks);
         let found = explored(scenario.flawed(flaw))?
             .err()
             .ok_or_else(|| format!("{flaw:?} is not caught"))?;
@@ -282,7 +258,8 @@ fn every_deliberate_mistake_is_caught() -> TestResult {
     for mistake in Mistake::ALL {
         let scenario = Scenario {
             mistake: Some(mistake),
-            ..Scenario::everything(Clocks::Near)
+            losses: u8::from(mistake == Mistake::GoesOnWithoutClaim),
+            ..Scenario::telling(Clocks::Near)
         };
         let found = explored(scenario)?
             .err()

@@ -28,9 +28,6 @@ pub(crate) struct Scenario {
     pub(crate) last_receive: u8,
     /// What comes back after so many receives is parked.
     pub(crate) most_receives: u8,
-    /// Whether a claim or a count that the SDK has sent again may act after its repetition, when its
-    /// worker is further on.
-    pub(crate) late_repeats: bool,
     pub(crate) rules: Rules,
     pub(crate) mistake: Option<Mistake>,
 }
@@ -100,17 +97,17 @@ impl Scenario {
             tries: 2,
             last_receive: 2,
             most_receives: 4,
-            late_repeats: false,
             rules: Rules::new(REMEMBER),
             mistake: None,
         }
     }
 
-    /// With one of every misfortune.
-    pub(crate) const fn everything(clocks: Clocks) -> Self {
+    /// Enough for every mistake to show, and no more: so that the way to it is easy to read.
+    pub(crate) const fn telling(clocks: Clocks) -> Self {
         Self {
             clocks,
             days: true,
+            losses: 0,
             early: 1,
             ..Self::ordinary()
         }

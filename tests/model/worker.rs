@@ -91,9 +91,7 @@ impl ClaimLife {
         for then in thens {
             fates.push(Fate::Unanswered(Acts::Never, *then));
             fates.push(Fate::Unanswered(Acts::Now, *then));
-            let repeated = *then == Then::Again
-                && matches!(worker.call, Call::Claim | Call::Change(Change::NextAttempt));
-            if world.late.is_none() && (!repeated || self.scenario.late_repeats) {
+            if world.late.is_none() {
                 fates.push(Fate::Unanswered(Acts::Later, *then));
             }
         }

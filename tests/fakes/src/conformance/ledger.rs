@@ -12,7 +12,7 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::{Claim, EventKey, Lease, Ledger, Reopen, Settlement};
 
 use self::event::{
-    ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, unavailable,
+    ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
 };
 use super::{Mishap, Result, holds, same, suite};
 
@@ -53,6 +53,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         only_what_was_given_up_is_reopened_and_only_for_who_may,
         a_reopened_event_can_be_completed,
         every_write_can_be_repeated,
+        a_count_that_comes_late_does_not_take_attempts_back,
         a_settlement_repeated_after_a_takeover_does_not_count,
         a_call_that_did_not_act_has_changed_nothing,
         a_call_whose_answer_was_lost_can_be_repeated,
@@ -272,6 +273,22 @@ async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Re
     same("in the end", &done, &Claim::AlreadyDone)?;
     let code = event.item().await?.get("FailureCode").cloned();
     same("the old failure code", &code, &None)
+}
+
+async fn a_count_that_comes_late_does_not_take_attempts_back(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let ledger = event.ledger();
+    let first = event.lease("worker", NOW).await?;
+    let second = ledger.next_attempt(&first).await?;
+    ledger.next_attempt(&second).await?;
+    lost("the first count", &ledger.next_attempt(&first).await)?;
+    // A worker that does not know how far it has counted gives the event back all the same.
+    ledger.settle(&first, DEFERRED, NOW).await?;
+    let next = event.lease("next", NOW).await?;
+    same("the next attempt", &next.attempt, &4)
 }
 
 async fn every_write_can_be_repeated(world: &impl World, name: &str) -> Result<()> {

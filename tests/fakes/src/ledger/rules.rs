@@ -242,7 +242,11 @@ impl Rules {
     /// The lease does not hold any more, as for every change.
     pub fn next_attempt(self, item: &mut Item, lease: &Lease) -> Result<(), LeaseLost> {
         self.check(item, lease)?;
-        item.attempts = lease.attempt.saturating_add(1);
+        let next = lease.attempt.saturating_add(1);
+        if item.attempts > next {
+            return Err(LeaseLost);
+        }
+        item.attempts = next;
         Ok(())
     }
 
@@ -282,7 +286,9 @@ impl Rules {
             return if again { Ok(()) } else { Err(lost) };
         }
         item.status = status;
-        item.attempts = lease.shown_attempt();
+        if let Some(attempt) = lease.delivered {
+            item.attempts = attempt;
+        }
         item.processed_at = Some(now);
         item.expires_at = self.expires_at(now);
         item.delivered = lease.delivered.or(item.delivered);

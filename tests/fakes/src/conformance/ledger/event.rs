@@ -106,7 +106,7 @@ pub(super) fn acquired(claim: Claim) -> Result<Lease> {
     }
 }
 
-fn lost<T>(what: &str, answer: &std::result::Result<T, LedgerError>) -> Result<()> {
+pub(super) fn lost<T>(what: &str, answer: &std::result::Result<T, LedgerError>) -> Result<()> {
     let lost = matches!(answer, Err(LedgerError::LeaseLost));
     holds(&format!("{what} with a lost lease"), lost)
 }
