@@ -36,8 +36,9 @@ pub(crate) struct Scene {
     pub(crate) early_in: u32,
     /// One invocation in so many is told to stop.
     pub(crate) stops_in: u32,
-    /// How long a worker waits before it asks the queue again, at most.
-    pub(crate) polls_every_ms: u64,
+    /// How long a worker waits at most, in milliseconds, before it asks the queue again; also when a
+    /// receipt ends too early.
+    pub(crate) pace_ms: u64,
     pub(crate) clocks: Clocks,
     pub(crate) order: Order,
     pub(crate) has_archive: bool,
@@ -60,9 +61,9 @@ impl Scene {
             Clocks::Near
         };
         // Where leases end too early, workers shall meet.
-        let (early_in, polls_every_ms, stops_in) = match clocks {
+        let (early_in, pace_ms, stops_in) = match clocks {
             Clocks::Near => (6, 5_000, 10),
-            Clocks::Wild => (2, 1_000, 2),
+            Clocks::Wild => (2, 500, 2),
         };
         Self {
             one_in: chance.draw(|rng| rng.u32(3..40)),
@@ -70,7 +71,7 @@ impl Scene {
             workers: chance.draw(|rng| rng.u32(1..=3)),
             early_in,
             stops_in,
-            polls_every_ms,
+            pace_ms,
             clocks,
             order: if chance.happens(5) {
                 Order::Groups

@@ -63,10 +63,8 @@ impl<'w> Worker<'w> {
                 self.world.history.violated(None, &"it does not end");
                 return;
             }
-            tokio::time::sleep(
-                Duration::from_millis(1) + chance.millis(self.world.scene.polls_every_ms),
-            )
-            .await;
+            tokio::time::sleep(Duration::from_millis(1) + chance.millis(self.world.scene.pace_ms))
+                .await;
             let most = chance.draw(|rng| rng.usize(1..=10));
             let received = places.queues.receive(places.queue, most, self.visibility());
             if !received.is_empty() && !self.invocation(&replay, &received).await {
@@ -84,7 +82,7 @@ impl<'w> Worker<'w> {
     /// somebody still works on it.
     fn visibility(&self) -> Duration {
         if self.unlucky(self.world.scene.early_in) {
-            self.world.chance.millis(2_000)
+            self.world.chance.millis(self.world.scene.pace_ms)
         } else {
             VISIBILITY
         }
@@ -120,7 +118,7 @@ impl<'w> Worker<'w> {
         };
         let stops_after = self
             .unlucky(self.world.scene.stops_in)
-            .then(|| chance.millis(3_000));
+            .then(|| chance.millis(2_000));
         let stops = pin!(async {
             match stops_after {
                 Some(after) => tokio::time::sleep(after).await,
