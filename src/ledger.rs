@@ -149,7 +149,8 @@ pub enum LedgerError {
     /// It cannot be reached or does not work. The caller defers; it never goes on without a claim.
     #[error("the ledger is unavailable")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
-    /// The lease ended and another worker took the event over. The caller leaves it alone.
+    /// The lease ended and another worker took the event over, or the write is older than one that has
+    /// acted. The caller leaves the event alone.
     #[error("the lease was lost to another worker")]
     LeaseLost,
 }
@@ -186,7 +187,8 @@ pub trait Ledger: Send + Sync {
     /// As the trait says; the event may then be delivered again once the lease has ended.
     fn checkpoint(&self, lease: &Lease) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
 
-    /// Ends the work on an event and gives the lease back.
+    /// Ends the work on an event and gives the lease back. The count of attempts stands, except that of
+    /// an event that was delivered: it shows the attempt that was accepted.
     ///
     /// # Errors
     /// As the trait says; the event then stays held until the lease ends.

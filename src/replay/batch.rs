@@ -130,6 +130,8 @@ impl<P: Ports> Replay<P> {
             return not_attempted("the deadline is too near to start");
         }
         let (code, reason) = tokio::select! {
+            // What has ended is not cut off.
+            biased;
             ended = AssertUnwindSafe(record).catch_unwind() => match ended {
                 Ok(verdict) => return verdict,
                 Err(_panic) => (FailureCode::Internal, FAULT),

@@ -19,8 +19,12 @@ pub(crate) enum Bug {
     FreshKeyEachTime,
     /// An archive that does not answer is taken for one that has stored.
     ArchiveNotAwaited,
+    /// What was archived is given back instead of being settled.
+    ArchivedIsGivenBack,
     /// The mark of success is not written.
     SuccessNotMarked,
+    /// The mark of an event that is given up is not written.
+    FailureNotMarked,
     /// Messages of a group are handled side by side.
     GroupsIgnored,
     /// What an operator sends again is taken for a redelivery.
@@ -30,6 +34,30 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
+    /// What has to be said of it, whatever else it brings about.
+    pub(crate) const fn gives_itself_away_by(self) -> &'static str {
+        match self {
+            Self::AcknowledgeFirst => "lost",
+            Self::LostFailures => "is nowhere",
+            Self::ForgottenRecord => "have no outcome",
+            Self::FailOpen => "does not hold it",
+            Self::KeyIsMessageId => "gets it accepted again",
+            Self::FreshKeyEachTime => "under different keys",
+            Self::ArchiveNotAwaited => "acknowledged as archived and is nowhere",
+            Self::ArchivedIsGivenBack => "archived and settled, and delivered all the same",
+            Self::SuccessNotMarked => "completed, and its interaction says",
+            Self::FailureNotMarked => "archived, and its interaction says",
+            Self::GroupsIgnored => "which its group still waits for",
+            Self::PlanIgnored => "and nobody took it up",
+            Self::Ledger(flaw) => match flaw {
+                Flaw::NoFencing | Flaw::ReleaseWithoutOwner => "though another holds it",
+                Flaw::NoLease => "whose lease runs",
+                Flaw::NoCheckpoint => "gets it accepted again",
+                Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => "as attempt 1, after",
+            },
+        }
+    }
+
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let own = [
             Self::AcknowledgeFirst,
@@ -39,7 +67,9 @@ impl Bug {
             Self::KeyIsMessageId,
             Self::FreshKeyEachTime,
             Self::ArchiveNotAwaited,
+            Self::ArchivedIsGivenBack,
             Self::SuccessNotMarked,
+            Self::FailureNotMarked,
             Self::GroupsIgnored,
             Self::PlanIgnored,
         ];

@@ -181,17 +181,19 @@ impl Faults<String> for Misfortune {
 
 fn genesys_fails(chance: &Chance) -> GenesysError {
     let call = Call::Mark;
-    match chance.draw(|rng| rng.u8(0..4)) {
-        0 => GenesysError::RateLimited {
+    match chance.draw(|rng| rng.u8(0..20)) {
+        // Seldom, since it ends an event at once.
+        19 => GenesysError::NotFound,
+        0..=4 => GenesysError::RateLimited {
             call,
             after: Some(Duration::from_secs(chance.draw(|rng| rng.u64(0..90)))),
         },
-        1 => GenesysError::Credentials {
+        5..=9 => GenesysError::Credentials {
             call,
             status: 403,
             code: None,
         },
-        2 => GenesysError::Refused {
+        10..=14 => GenesysError::Refused {
             call,
             status: 400,
             code: None,
@@ -242,9 +244,13 @@ fn delivery_error(
     }
 }
 
+fn unavailable(after: Option<Duration>, certainty: Certainty) -> DeliveryError {
+    let code = FailureCode::TargetUnavailable;
+    delivery_error(code, Disposition::Transient { after }, certainty)
+}
+
 fn target_fails(chance: &Chance) -> DeliveryError {
-    let transient = Disposition::Transient { after: None };
-    match chance.draw(|rng| rng.u8(0..5)) {
+    match chance.draw(|rng| rng.u8(0..7)) {
         0 => delivery_error(
             FailureCode::TargetRefused,
             Disposition::Permanent,
@@ -255,16 +261,13 @@ fn target_fails(chance: &Chance) -> DeliveryError {
             Disposition::Operator,
             Certainty::Refused,
         ),
-        2 => delivery_error(
-            FailureCode::TargetUnavailable,
-            transient,
-            Certainty::Unknown,
-        ),
-        _ => delivery_error(
-            FailureCode::TargetUnavailable,
-            transient,
+        2 => unavailable(None, Certainty::Unknown),
+        3 => unavailable(None, Certainty::NotSent),
+        4 => unavailable(
+            Some(Duration::from_secs(chance.draw(|rng| rng.u64(0..90)))),
             Certainty::Refused,
         ),
+        _ => unavailable(None, Certainty::Refused),
     }
 }
 
@@ -274,6 +277,8 @@ impl Faults<DeliveryError> for Misfortune {
             // Now and then a target stalls until the client's timeout.
             if !self.is_over() && self.chance.happens(40) {
                 tokio::time::sleep(Duration::from_secs(10)).await;
+                self.happened.fetch_add(1, Ordering::Relaxed);
+                return Err(unavailable(None, Certainty::Unknown));
             }
             tokio::time::sleep(self.chance.millis(500)).await;
             if self.strikes() {
@@ -285,14 +290,6 @@ impl Faults<DeliveryError> for Misfortune {
     }
 
     fn after(&self, _: &'static str) -> Passage<'_, DeliveryError> {
-        let lost = |_: &Chance| {
-            let transient = Disposition::Transient { after: None };
-            delivery_error(
-                FailureCode::TargetUnavailable,
-                transient,
-                Certainty::Unknown,
-            )
-        };
-        self.passage(500, lost)
+        self.passage(500, |_| unavailable(None, Certainty::Unknown))
     }
 }

@@ -1,6 +1,6 @@
 //! What has happened in a story, in the order in which it happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +20,10 @@ struct Book {
     lines: Vec<Line>,
     violation: Option<Line>,
     events: BTreeMap<String, Witness>,
+    /// Whose archiving was not seen to the end, so that the event may be taken up again.
+    unsettled: BTreeSet<String>,
+    /// Where a call to Genesys Cloud failed, by conversation.
+    unmarked: BTreeSet<String>,
     after_archiving: u64,
 }
 
@@ -122,6 +126,17 @@ impl History {
         self.witness(key, |it| it.refused(life));
     }
 
+    /// Whether somebody else than this worker holds an event for certain.
+    pub(crate) fn is_held_without(&self, key: &str, life: Life) -> bool {
+        self.known(key, |it| it.is_held_without(life))
+            .unwrap_or(false)
+    }
+
+    /// The ledger has taken a write of somebody who did not hold the event.
+    pub(crate) fn wrote_late(&self, key: &str, life: Life) {
+        self.witness(key, |it| it.wrote_late(life));
+    }
+
     /// A worker asks the ledger to end its work.
     pub(crate) fn gives_back(&self, key: &str, life: Life, how: &impl Debug) {
         self.write_of(key, format!("life {life} settles it as {how:?}"));
@@ -169,10 +184,33 @@ impl History {
         self.known(key, Witness::was_disturbed).unwrap_or(false)
     }
 
+    /// An event was archived or settled as such, and nobody has heard of it.
+    pub(crate) fn not_settled(&self, key: &str) {
+        self.book().unsettled.insert(key.to_owned());
+    }
+
     /// The target has accepted what is in the archive, though nobody has sent it again.
     pub(crate) fn accepted_after_archiving(&self, key: &str) {
-        self.write_of(key, "it is in the archive as well".to_owned());
         self.book().after_archiving += 1;
+        // Who was overtaken may deliver at any time.
+        if self.was_disturbed(key) || self.book().unsettled.contains(key) {
+            self.write_of(key, "it is in the archive as well".to_owned());
+        } else {
+            self.violated(
+                Some(key),
+                &"archived and settled, and delivered all the same",
+            );
+        }
+    }
+
+    /// A call about a conversation has failed.
+    pub(crate) fn not_marked(&self, conversation: &str) {
+        self.book().unmarked.insert(conversation.to_owned());
+    }
+
+    /// Whether all calls about a conversation came through.
+    pub(crate) fn is_marked(&self, conversation: &str) -> bool {
+        !self.book().unmarked.contains(conversation)
     }
 
     pub(crate) fn after_archiving(&self) -> u64 {

@@ -24,6 +24,17 @@ pub(crate) enum Order {
     Groups,
 }
 
+/// Copies of messages that come when all is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stragglers {
+    /// None.
+    None,
+    /// As late as SQS can keep a message, and the table has just been swept of what has expired.
+    WhileKept,
+    /// Later still, when items have expired and the table has not been swept yet.
+    NotYetSwept,
+}
+
 /// The world of one story.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -47,8 +58,8 @@ pub(crate) struct Scene {
     pub(crate) genesys_quota: u32,
     /// Whether an operator sends again what was archived.
     pub(crate) resends: bool,
-    /// Whether a message comes once more 13 days later, when the table may have been swept.
-    pub(crate) straggles: bool,
+    /// Whether messages come once more, much later.
+    pub(crate) stragglers: Stragglers,
     pub(crate) letters: Vec<Letter>,
 }
 
@@ -86,7 +97,11 @@ impl Scene {
             },
             genesys_quota: chance.draw(|rng| rng.u32(10..100)),
             resends: chance.happens(3),
-            straggles: chance.happens(4),
+            stragglers: match chance.draw(|rng| rng.u8(0..8)) {
+                0 => Stragglers::WhileKept,
+                1 => Stragglers::NotYetSwept,
+                _ => Stragglers::None,
+            },
             letters: letters
                 .map(|number| Letter::drawn(chance, number))
                 .collect(),

@@ -1,5 +1,6 @@
 //! One story: a queue of dead letters, workers that drain it, and a world that heals in the end.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use genesys_fakes::{
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::Destination;
 use genesys_replay::genesys::{Interaction, RetryStatus};
+use genesys_replay::ledger::EventKey;
 use tokio::time::Instant;
 use url::Url;
 
@@ -20,7 +22,7 @@ use crate::chance::{Chance, Misfortune, SkewedClock};
 use crate::history::History;
 use crate::letters::{Kind, Letter};
 use crate::places::{Places, Posted};
-use crate::scene::{Marking, Order, Scene};
+use crate::scene::{Marking, Order, Scene, Stragglers};
 use crate::worker::{MAX_RECEIVES, Worker};
 
 const TARGET: &str = "https://crm.example/events";
@@ -30,7 +32,7 @@ const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 const RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// What stories were made of.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) messages: u64,
     pub(crate) invocations: u64,
@@ -243,7 +245,11 @@ impl World {
         self.drain().await;
         let after = self.places.attempts();
         for posted in &sent {
-            if after.get(&posted.key) <= before.get(&posted.key) {
+            let attempts = |of: &BTreeMap<EventKey, u32>| of.get(&posted.key).copied();
+            let known_before = before.contains_key(&posted.key);
+            let taken_up = attempts(&after).unwrap_or(0) > attempts(&before).unwrap_or(0);
+            let ended = known_before || self.places.is_delivered(&posted.key);
+            if !taken_up || !ended {
                 let what = "an operator sent it again, and nobody took it up";
                 self.history.violated(Some(posted.key.as_str()), &what);
             }
@@ -251,16 +257,19 @@ impl World {
         Ok(sent.len() as u64)
     }
 
-    /// A copy of a message may come as long as SQS keeps it: when the table has been swept.
+    /// Copies of events come long after; all that is finished must be known.
     async fn stragglers_come(&self) -> Result<u64, String> {
-        if !self.scene.straggles {
-            return Ok(0);
-        }
+        let (after, swept) = match self.scene.stragglers {
+            Stragglers::None => return Ok(0),
+            Stragglers::WhileKept => (RETENTION, true),
+            Stragglers::NotYetSwept => (REMEMBER + Duration::from_secs(24 * 3_600), false),
+        };
         self.healed().await;
-        tokio::time::sleep(RETENTION).await;
-        self.places
-            .ledger
-            .sweep(SkewedClock::right(self.started).now());
+        tokio::time::sleep(after).await;
+        if swept {
+            let now = SkewedClock::right(self.started).now();
+            self.places.ledger.sweep(now);
+        }
         let mut late = 0;
         for letter in &self.scene.letters {
             if letter.kind == Kind::Event {
@@ -313,15 +322,28 @@ impl World {
             {
                 continue;
             }
-            let successful = last == Some(RetryStatus::ReplaySuccessful);
-            if item.status == Status::Completed && item.code.is_none() && !successful {
-                violated(format!("completed, and its interaction says {last:?}"));
-            }
-            if item.status == Status::Archived
-                && successful
-                && !self.places.is_delivered(&posted.key)
-            {
-                violated("archived, and its interaction says that it was replayed".to_owned());
+            let says = match last {
+                Some(RetryStatus::ReplaySuccessful) => "success",
+                Some(RetryStatus::ReplayFailed | RetryStatus::ExhaustedRetries) => "failure",
+                Some(RetryStatus::Retrying) | None => "nothing final",
+            };
+            match item.status {
+                Status::Completed if item.code.is_none() && says != "success" => {
+                    violated(format!("completed, and its interaction says {says}"));
+                }
+                // Where no call has failed there is no excuse.
+                Status::Archived | Status::Failed
+                    if !self.places.is_delivered(&posted.key)
+                        && (says == "success"
+                            || says != "failure" && self.history.is_marked(&conversation)) =>
+                {
+                    violated(format!("archived, and its interaction says {says}"));
+                }
+                Status::InProgress
+                | Status::Deferred
+                | Status::Completed
+                | Status::Archived
+                | Status::Failed => {}
             }
         }
     }

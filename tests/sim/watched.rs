@@ -45,27 +45,23 @@ impl AtWork {
     }
 }
 
-/// Excuses an event when it is dropped: whoever waited for an answer does not wait any more.
-struct Waiting<'w> {
-    history: &'w History,
-    key: &'w str,
+/// Says so when it is dropped without a good answer: also when nobody waits for one any more.
+struct Waiting<F: FnMut()> {
     answered: bool,
+    or_else: F,
 }
 
-impl<'w> Waiting<'w> {
-    fn of(history: &'w History, key: &'w str) -> Self {
-        Self {
-            history,
-            key,
-            answered: false,
-        }
+impl<F: FnMut()> Waiting<F> {
+    const fn or_else(or_else: F) -> Self {
+        let answered = false;
+        Self { answered, or_else }
     }
 }
 
-impl Drop for Waiting<'_> {
+impl<F: FnMut()> Drop for Waiting<F> {
     fn drop(&mut self) {
         if !self.answered {
-            self.history.excuse(self.key, "no answer, or a bad one");
+            (self.or_else)();
         }
     }
 }
@@ -78,10 +74,18 @@ pub(crate) struct WatchedLedger {
 }
 
 impl WatchedLedger {
-    fn note_refusal<T>(&self, lease: &Lease, answer: &Result<T, LedgerError>) {
-        if matches!(answer, Err(LedgerError::LeaseLost)) {
-            let life = self.at_work.life();
-            self.history.refused(lease.key.as_str(), life);
+    /// Whether a write that is about to be asked for must be refused.
+    fn is_late(&self, lease: &Lease) -> bool {
+        let life = self.at_work.life();
+        self.history.is_held_without(lease.key.as_str(), life)
+    }
+
+    fn note<T>(&self, lease: &Lease, late: bool, answer: &Result<T, LedgerError>) {
+        let (key, life) = (lease.key.as_str(), self.at_work.life());
+        match answer {
+            Ok(_) if late => self.history.wrote_late(key, life),
+            Err(LedgerError::LeaseLost) => self.history.refused(key, life),
+            Ok(_) | Err(LedgerError::Unavailable(_)) => {}
         }
     }
 }
@@ -124,16 +128,20 @@ impl Ledger for WatchedLedger {
     }
 
     async fn next_attempt(&self, lease: &Lease) -> Result<Lease, LedgerError> {
+        let late = self.is_late(lease);
         let next = self.inner.next_attempt(lease).await;
-        self.note_refusal(lease, &next);
+        self.note(lease, late, &next);
         next
     }
 
     async fn checkpoint(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        let mut waiting = Waiting::of(&self.history, lease.key.as_str());
+        let key = lease.key.as_str();
+        let unrecorded = || self.history.excuse(key, "no answer, or a bad one");
+        let mut waiting = Waiting::or_else(unrecorded);
+        let late = self.is_late(lease);
         let checkpoint = self.inner.checkpoint(lease).await;
         waiting.answered = checkpoint.is_ok();
-        self.note_refusal(lease, &checkpoint);
+        self.note(lease, late, &checkpoint);
         checkpoint
     }
 
@@ -144,27 +152,55 @@ impl Ledger for WatchedLedger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let (key, life) = (lease.key.as_str(), self.at_work.life());
+        let archived = matches!(settlement, Settlement::Archived(_));
+        let mut waiting = Waiting::or_else(|| self.history.not_settled(key));
+        waiting.answered = !archived;
+        let late = self.is_late(lease);
         self.history.gives_back(key, life, &settlement);
-        self.inner.settle(lease, settlement, now).await
+        let settlement = match settlement {
+            Settlement::Archived(code) if self.bug == Some(Bug::ArchivedIsGivenBack) => {
+                Settlement::Deferred(code)
+            }
+            settlement => settlement,
+        };
+        let settled = self.inner.settle(lease, settlement, now).await;
+        waiting.answered |= settled.is_ok();
+        self.note(lease, late, &settled);
+        settled
     }
 }
 
 pub(crate) struct WatchedGenesys {
     pub(crate) inner: MemoryGenesys,
+    pub(crate) history: Arc<History>,
     pub(crate) bug: Option<Bug>,
 }
 
 impl Genesys for WatchedGenesys {
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
-        self.inner.fetch(interaction).await
+        let not_marked = || self.history.not_marked(interaction.id.as_str());
+        let mut waiting = Waiting::or_else(not_marked);
+        let found = self.inner.fetch(interaction).await;
+        waiting.answered = found.is_ok();
+        found
     }
 
     async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
-        let forgets = self.bug == Some(Bug::SuccessNotMarked);
-        if forgets && mark.status == RetryStatus::ReplaySuccessful {
+        let forgets = match mark.status {
+            RetryStatus::Retrying => false,
+            RetryStatus::ReplaySuccessful => self.bug == Some(Bug::SuccessNotMarked),
+            RetryStatus::ReplayFailed | RetryStatus::ExhaustedRetries => {
+                self.bug == Some(Bug::FailureNotMarked)
+            }
+        };
+        if forgets {
             return Ok(());
         }
-        self.inner.mark(interaction, mark).await
+        let (Interaction::Conversation { id, .. } | Interaction::Record { id }) = interaction;
+        let mut waiting = Waiting::or_else(|| self.history.not_marked(id.as_str()));
+        let marked = self.inner.mark(interaction, mark).await;
+        waiting.answered = marked.is_ok();
+        marked
     }
 }
 
@@ -238,12 +274,16 @@ impl Target for WatchedTarget {
 
 pub(crate) struct WatchedArchive {
     pub(crate) inner: MemoryArchive,
+    pub(crate) history: Arc<History>,
     pub(crate) bug: Option<Bug>,
 }
 
 impl Archive for WatchedArchive {
     async fn put(&self, entry: &Entry<'_>) -> Result<String, ArchiveError> {
+        let not_settled = || self.history.not_settled(entry.key.as_str());
+        let mut waiting = Waiting::or_else(not_settled);
         let stored = self.inner.put(entry).await;
+        waiting.answered = stored.is_ok();
         match stored {
             Err(_) if self.bug == Some(Bug::ArchiveNotAwaited) => Ok("nowhere".to_owned()),
             stored => stored,

@@ -13,6 +13,7 @@ use genesys_fakes::Received;
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::ReplayTarget;
+use genesys_replay::failure::FailureCode;
 use genesys_replay::message::Message;
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::bugs::Bug;
 use crate::chance::SkewedClock;
-use crate::scene::Marking;
+use crate::scene::{Marking, Order};
 use crate::story::World;
 use crate::watched::{
     AtWork, Simulated, WatchedArchive, WatchedGenesys, WatchedLedger, WatchedTarget,
@@ -62,6 +63,11 @@ impl<'w> Worker<'w> {
             if begun.elapsed() > PATIENCE {
                 self.world.history.violated(None, &"it does not end");
                 return;
+            }
+            if self.world.scene.order == Order::Any {
+                places
+                    .queues
+                    .shuffle(places.queue, |below| chance.draw(|rng| rng.usize(0..below)));
             }
             tokio::time::sleep(Duration::from_millis(1) + chance.millis(self.world.scene.pace_ms))
                 .await;
@@ -188,6 +194,10 @@ impl<'w> Worker<'w> {
                 one.message_id,
                 outcome.as_str()
             ));
+            if code == Some(FailureCode::Internal) {
+                let what = format!("a panic over {}", one.message_id);
+                history.violated(None, &what);
+            }
             if one.message_id != handled.message_id {
                 let what = format!("the outcome of {} is another's", one.message_id);
                 history.violated(None, &what);
@@ -215,6 +225,7 @@ impl<'w> Worker<'w> {
         let meter = Arc::new(Meter::default());
         let genesys = WatchedGenesys {
             inner: self.world.genesys.with_faults(misfortune.clone()),
+            history: Arc::clone(history),
             bug: *bug,
         };
         Replay {
@@ -237,6 +248,7 @@ impl<'w> Worker<'w> {
             },
             archive: scene.has_archive.then(|| WatchedArchive {
                 inner: places.archive.with_faults(misfortune.clone()),
+                history: Arc::clone(history),
                 bug: *bug,
             }),
             queue: places.queues.with_faults(misfortune.clone()),

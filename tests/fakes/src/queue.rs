@@ -196,6 +196,18 @@ impl MemoryQueues {
             .collect()
     }
 
+    /// Gives the messages of a standard queue another order, as SQS may at any time. `pick` chooses a
+    /// number below the one it is asked with.
+    pub fn shuffle(&self, arn: &str, mut pick: impl FnMut(usize) -> usize) {
+        let mut state = lock(&self.state);
+        let contents = state.queues.get_mut(arn);
+        if let Some(messages) = contents.map(|it| &mut it.messages) {
+            for last in (1..messages.len()).rev() {
+                messages.swap(pick(last + 1), last);
+            }
+        }
+    }
+
     /// Takes a message off its queue; says whether the receipt was its latest.
     #[must_use]
     pub fn delete(&self, arn: &str, receipt_handle: &str) -> bool {

@@ -72,6 +72,12 @@ pub enum Violation {
         /// Who asked for it.
         by: Life,
     },
+    /// The conditions on the ledger's writes do not hold.
+    #[error("the ledger takes a write of life {by}, though another holds it")]
+    LateWriteTaken {
+        /// Who wrote.
+        by: Life,
+    },
     /// A delivery without a claim.
     #[error("life {by} delivers it and does not hold it")]
     NotHeld {
@@ -145,8 +151,7 @@ impl Witness {
             Clocks::Near => {}
             Clocks::Wild => {
                 if let Some(late) = self.holder.take_if(|holder| holder.lease_until < now) {
-                    self.overtaken.insert(late.life);
-                    self.disturbed = true;
+                    self.overtakes(late.life);
                 }
             }
         }
@@ -160,8 +165,7 @@ impl Witness {
         match self.clocks {
             Clocks::Near => Err(Violation::LostAtOnce { by }),
             Clocks::Wild => {
-                self.overtaken.insert(by);
-                self.disturbed = true;
+                self.overtakes(by);
                 Ok(())
             }
         }
@@ -177,6 +181,27 @@ impl Witness {
         } else {
             Ok(())
         }
+    }
+
+    /// What was overtaken may still deliver, and so may who comes after it.
+    fn overtakes(&mut self, life: Life) {
+        self.overtaken.insert(life);
+        self.disturbed = true;
+        self.excused = true;
+    }
+
+    /// Whether somebody else than `life` holds the event for certain.
+    #[must_use]
+    pub fn is_held_without(&self, life: Life) -> bool {
+        self.holder.is_some_and(|holder| holder.life != life)
+    }
+
+    /// The ledger has taken a write of `by`, who asked when somebody else held the event.
+    ///
+    /// # Errors
+    /// Always.
+    pub const fn wrote_late(&mut self, by: Life) -> Result<(), Violation> {
+        Err(Violation::LateWriteTaken { by })
     }
 
     /// `by` asks the ledger to end its work on the event.
@@ -216,9 +241,11 @@ impl Witness {
     /// # Errors
     /// It had before, and nothing explains why it was asked again.
     pub fn accepted(&mut self, by: Life) -> Result<(), Violation> {
-        let explained = self.accepted == 0 || self.excused || self.disturbed;
+        let late = self.overtaken.contains(&by);
+        let explained = self.accepted == 0 || self.excused || late;
         self.accepted += 1;
-        self.excused = false;
+        // Who holds the event cannot know of it.
+        self.excused = late;
         if explained {
             Ok(())
         } else {
