@@ -393,6 +393,17 @@ async fn with_best_effort_a_dead_genesys_is_left_alone_and_the_miss_is_told() ->
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_the_ledger_a_message_stays_away_longer_the_more_often_it_came() -> TestResult {
+    let scene = scene()?.ledger(Mishap::new(&["claim"], ALWAYS, Some(outage)));
+    let (first, fifth) = (scene.one(1).await?, scene.one(5).await?);
+    assert_eq!(first.code(), Some(FailureCode::LedgerUnavailable));
+    let wait = first.outcome.after();
+    assert!(wait >= Some(Duration::from_millis(50)), "{wait:?}");
+    assert!(fifth.outcome.after() > wait, "{fifth:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn told_to_end_it_starts_nothing_and_is_idle_soon() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
     let started = Instant::now();
