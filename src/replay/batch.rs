@@ -205,9 +205,8 @@ fn report(
         Task::Replay(work) => Some(EventFacts::of(work.letter, &work.destination)),
         Task::Keep(_) | Task::Puzzle => None,
     };
-    let follower = || Verdict {
-        possible_duplicate: false,
-        ..Verdict::from(verdict.outcome.of_follower())
+    let follower = || {
+        Verdict::from(verdict.outcome.of_follower())
             .because("follows another message of the batch with the same event")
     };
     std::iter::once((group.leader, verdict.clone()))

@@ -352,6 +352,8 @@ mod tests {
             Outcome::Returned { code },
             Outcome::NotAttempted { after, code },
         ];
+        let begun = outcomes.map(Outcome::was_begun);
+        assert_eq!(begun, [true, true, true, true, true, false]);
         // One of the first, two of the second, and so on.
         let batch = (1..).zip(outcomes);
         let counts = counts(

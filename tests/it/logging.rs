@@ -323,6 +323,31 @@ async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestRes
 }
 
 #[tokio::test]
+async fn an_attempt_that_is_repeated_has_a_line_of_its_own() -> TestResult {
+    let world = World::start().await?;
+    let fault = Fault::on("POST", "/targets/").status(503).times(1);
+    world.genesys.fault(fault);
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let records = [Record::dead_letter("m-1", "e-1", "c-1")];
+    function.invoke(event(&records)).await?;
+    let lines = function.end().await?.lines()?;
+    let line = lines
+        .iter()
+        .find(|line| line["message"] == "attempt failed, trying again")
+        .ok_or("no line")?;
+    for (field, value) in [
+        ("message_id", json!("m-1")),
+        ("event_id", json!("e-1")),
+        ("failure_code", json!("TARGET_UNAVAILABLE")),
+        ("attempt", json!(1)),
+        ("delay_ms", json!(0)),
+    ] {
+        assert_eq!(line[field], value, "{field} in {line}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn metrics_and_errors_are_printed_whatever_is_left_out() -> TestResult {
     for level in ["WARN", "ERROR"] {
         let mut world = World::start().await?;

@@ -25,7 +25,7 @@ use genesys_replay::replay::{
     Stop, Verdict,
 };
 use genesys_replay::target::DeliveryError;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
 use crate::support::{TestResult, conversation_event};
@@ -310,6 +310,8 @@ async fn what_was_delivered_and_not_marked_says_so() -> TestResult {
         assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
         assert_eq!(verdict.attempt, Some(1));
         assert!(verdict.reason.is_some(), "{verdict:?}");
+        let waits = verdict.outcome.after().is_some_and(|it| !it.is_zero());
+        assert_eq!(waits, outcome == "deferred", "{verdict:?}");
         let asks_for = (outcome == "deferred").then_some(Disposition::Transient { after: None });
         assert_eq!(verdict.disposition, asks_for);
         assert_eq!(
@@ -387,6 +389,34 @@ async fn with_best_effort_a_dead_genesys_is_left_alone_and_the_miss_is_told() ->
             before = seen;
         }
     }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_ledger_a_message_stays_away_longer_the_more_often_it_came() -> TestResult {
+    let scene = scene()?.ledger(Mishap::new(&["claim"], ALWAYS, Some(outage)));
+    let (first, fifth) = (scene.one(1).await?, scene.one(5).await?);
+    assert_eq!(first.code(), Some(FailureCode::LedgerUnavailable));
+    let wait = first.outcome.after();
+    assert!(wait >= Some(Duration::from_millis(50)), "{wait:?}");
+    assert!(fifth.outcome.after() > wait, "{fifth:?}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn told_to_end_it_starts_nothing_and_is_idle_soon() -> TestResult {
+    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
+    let started = Instant::now();
+    let told_to_end = async {
+        sleep(Duration::from_secs(1)).await;
+        scene.0.stop.request();
+        scene.0.stop.idle().await;
+    };
+    let both = async { tokio::join!(scene.one(1), told_to_end) };
+    let (in_flight, ()) = timeout(Duration::from_secs(60), both).await?;
+    assert_eq!(in_flight?.code(), Some(FailureCode::OutOfTime));
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert_eq!(scene.one(1).await?.outcome.as_str(), "not_attempted");
     Ok(())
 }
 
