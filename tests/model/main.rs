@@ -136,6 +136,23 @@ fn a_death_and_a_lost_answer_do_no_harm() -> TestResult {
     prove("one death, one lost answer", scenario, &sights)
 }
 
+// Only the third attempt can be told from the second by a count that was repeated and acts late.
+#[test]
+fn a_late_count_does_no_harm() -> TestResult {
+    let scenario = Scenario {
+        tries: 3,
+        deaths: 1,
+        losses: 1,
+        most_receives: 2,
+        ..Scenario::ordinary()
+    };
+    prove(
+        "three tries, one death, one lost answer",
+        scenario,
+        &[Sight::Repeated],
+    )
+}
+
 #[test]
 fn two_deaths_do_no_harm() -> TestResult {
     let scenario = Scenario {

@@ -134,7 +134,8 @@ impl<'w> Worker<'w> {
             pending::<()>().await;
         });
         let batch = Mortal {
-            inner: pin!(replay.batch(&messages, &invocation)),
+            // Dropped where it dies, and not at the end of this function.
+            inner: Box::pin(replay.batch(&messages, &invocation)),
             polls,
         };
         let handled = match tokio::time::timeout(FUNCTION_TIMEOUT, select(batch, stops)).await {

@@ -271,3 +271,84 @@ impl Witness {
         self.accepted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Life = 1;
+    const SECOND: Life = 2;
+    const LEASE_ENDS: Timestamp = Timestamp::from_millis(1_000);
+
+    /// The first worker has claimed the event.
+    fn held(clocks: Clocks) -> Witness {
+        let mut witness = Witness::of(clocks);
+        assert_eq!(witness.claimed(FIRST, at(0), LEASE_ENDS), Ok(()));
+        witness
+    }
+
+    const fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn what_is_held_is_taken_over_only_when_its_worker_is_gone_or_has_given_it_back() {
+        let (by, from) = (SECOND, FIRST);
+        for (now, violation) in [
+            (1_000, Violation::TakenUnderLease { by, from }),
+            (1_001, Violation::LeaseTooShort { by, from }),
+        ] {
+            let mut witness = held(Clocks::Near);
+            assert_eq!(witness.claimed(SECOND, at(now), at(9_000)), Err(violation));
+        }
+        for leaves in [Witness::ended, Witness::gives_back] {
+            let mut witness = held(Clocks::Near);
+            leaves(&mut witness, FIRST);
+            assert_eq!(witness.claimed(SECOND, at(1), at(9_000)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn wild_clocks_explain_that_somebody_is_overtaken_and_not_that_a_running_lease_is_ignored() {
+        let (by, from) = (SECOND, FIRST);
+        let mut witness = held(Clocks::Wild);
+        let taken = Violation::TakenUnderLease { by, from };
+        assert_eq!(
+            witness.clone().claimed(SECOND, at(1_000), at(9_000)),
+            Err(taken)
+        );
+        assert_eq!(witness.claimed(SECOND, at(1_001), at(9_000)), Ok(()));
+        assert_eq!(witness.refused(FIRST), Ok(()));
+        assert!(witness.is_held_without(FIRST));
+        let refused = Violation::HolderRefused { by: SECOND };
+        assert_eq!(witness.refused(SECOND), Err(refused));
+    }
+
+    #[test]
+    fn who_delivers_holds_the_event_counts_on_and_does_not_know_of_an_earlier_delivery() {
+        let mut witness = held(Clocks::Near);
+        let by = SECOND;
+        let not_held = Violation::NotHeld { by };
+        assert_eq!(witness.clone().delivering(by, 1, false), Err(not_held));
+        let by = FIRST;
+        let again = Violation::DeliveredAgain { by };
+        assert_eq!(witness.clone().delivering(by, 1, true), Err(again));
+        assert_eq!(witness.delivering(by, 2, false), Ok(()));
+        let (attempt, after) = (2, 2);
+        let back = Violation::AttemptWentBack { by, attempt, after };
+        assert_eq!(witness.clone().delivering(by, attempt, false), Err(back));
+        assert_eq!(witness.delivering(by, 3, false), Ok(()));
+    }
+
+    #[test]
+    fn a_second_acceptance_needs_an_excuse_of_its_own() {
+        let mut witness = held(Clocks::Near);
+        let twice = Err(Violation::AcceptedTwice { by: FIRST });
+        assert_eq!(witness.accepted(FIRST), Ok(()));
+        assert_eq!(witness.clone().accepted(FIRST), twice);
+        witness.excuse();
+        assert_eq!(witness.accepted(FIRST), Ok(()));
+        assert_eq!(witness.accepted(FIRST), twice);
+        assert_eq!(witness.accepted_times(), 3);
+    }
+}
