@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
+use super::answer::object;
 use super::{Interaction, RetryMark};
 use crate::dead_letter::{InteractionId, InteractionRef};
 
@@ -49,7 +50,7 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
 /// Who carries the mark: the event's own participant if the conversation has it, else the customer,
 /// else whoever came first. `None` when the answer is no conversation, or one without participants.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
-    let Conversation { participants } = serde_json::from_slice(body).ok()?;
+    let Conversation { participants } = object(body)?;
     let has = |wanted: &str| {
         participants
             .iter()
@@ -119,6 +120,7 @@ mod tests {
             "[]",
             r#"{"participants":[]}"#,
             r#"{"participants":[{"id":"../x"}]}"#,
+            r#"[[{"id":"caller","purpose":"customer"}]]"#,
         ] {
             assert_eq!(participant_of(body, None), None, "{body}");
         }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
+use super::answer::object;
 use super::{Interaction, RetryMark};
 use crate::dead_letter::{InteractionId, InteractionRef};
 
@@ -25,8 +26,32 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
 
 /// `None` when the answer is no object.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
-    serde_json::from_slice::<AnyInteraction>(body).ok()?;
+    object::<AnyInteraction>(body)?;
     Some(Interaction::Record {
         id: wanted.id.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_object_is_an_interaction_and_nothing_else_is() {
+        let wanted = InteractionId::new("c-1").map(|id| InteractionRef {
+            id,
+            participant: None,
+        });
+        for (body, is_one) in [
+            ("{}", true),
+            (r#"{"id":"c-1","attributes":{}}"#, true),
+            ("", false),
+            ("[]", false),
+            ("\"c-1\"", false),
+            ("<html>", false),
+        ] {
+            let found = wanted.as_ref().and_then(|it| read(body.as_bytes(), it));
+            assert_eq!(found.is_some(), is_one, "{body}");
+        }
+    }
 }

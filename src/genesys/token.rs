@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::sync::RwLock;
 use url::Url;
 
-use super::answer::unreadable;
+use super::answer::{name, object, unreadable};
 use super::client::send;
 use super::credentials::{CredentialSource, Credentials};
 use super::{Call, GenesysError, Outage};
@@ -80,7 +80,11 @@ impl Grant {
         let TokenAnswer {
             access_token,
             expires_in,
-        } = serde_json::from_slice(body).map_err(|_| unreadable(Call::Token))?;
+        } = object(body).ok_or(unreadable(Call::Token))?;
+        // Kept for as long as it says, one that cannot stand in a header would fail every call.
+        if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unreadable(Call::Token));
+        }
         Ok(Self {
             secret: access_token.into(),
             life: Duration::from_secs(expires_in),
@@ -236,7 +240,7 @@ impl TokenSource {
 /// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
 pub(super) fn refusal(status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
     let call = Call::Token;
-    let said: Option<TokenRefusal> = serde_json::from_slice(body).ok();
+    let said: Option<TokenRefusal> = object(body);
     let rate_limited = said.as_ref().is_some_and(|said| {
         [&said.description, &said.error_description]
             .into_iter()
@@ -254,7 +258,39 @@ pub(super) fn refusal(status: u16, after: Option<Duration>, body: &[u8]) -> Gene
         _ => GenesysError::Credentials {
             call,
             status,
-            code: said.and_then(|said| said.error),
+            code: said.and_then(|said| name(said.error)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(token: &str) -> Result<String, GenesysError> {
+        let body = serde_json::json!({ "access_token": token, "expires_in": 86_399 });
+        let grant = Grant::read(body.to_string().as_bytes())?;
+        Ok(grant.secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_is_none() {
+        let token = "b3BhcXVl-token_of.a/test+==";
+        assert_eq!(granted(token).as_deref(), Ok(token));
+        for token in ["", "two\nlines", "a b", "t\u{f6}ken"] {
+            assert_eq!(granted(token), Err(unreadable(Call::Token)), "{token}");
+        }
+        let list = Grant::read(br#"["a-token",86399]"#);
+        assert!(list.is_err(), "a list is no answer");
+    }
+
+    #[test]
+    fn a_refusal_shows_its_code_but_no_text_in_its_place() {
+        let shown = |error: &str| {
+            let body = serde_json::json!({ "error": error }).to_string();
+            refusal(401, None, body.as_bytes()).to_string()
+        };
+        assert!(shown("invalid_client").contains("(invalid_client)"));
+        assert!(!shown("no client with secret hush-hush").contains("hush"));
     }
 }
