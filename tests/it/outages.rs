@@ -70,7 +70,8 @@ async fn wrong_credentials_cost_a_queue_of_events_nothing() -> TestResult {
         .collect();
     assert_eq!(world.deliver(&batch).await?.len(), 50);
     let tokens = world.genesys.calls_to("POST", "/oauth/token").len();
-    assert!(tokens <= 5, "{tokens} token requests");
+    // Five failures open the breaker; nine more records may be on their way by then.
+    assert!(tokens < 15, "{tokens} token requests");
     assert!(
         world.aws.objects(&bucket).await?.is_empty(),
         "nothing is archived"
