@@ -22,7 +22,7 @@ use genesys_replay::telemetry::metrics::Metrics;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 
-use crate::NOW;
+use crate::{NOW, can_be_called};
 
 /// Genesys Cloud knows every interaction but those that begin so.
 const FORGOTTEN: &str = "gone";
@@ -190,7 +190,7 @@ impl Record {
                     .destination(letter.failure.target_arn.as_deref(), &own);
                 let interaction = letter.interaction.map(|it| it.id.to_string());
                 let is_meant = message.replay_plan().is_some();
-                let is_deliverable = destination.can_be_called()
+                let is_deliverable = can_be_called(&destination)
                     && !letter.own_echo
                     && (is_meant || !letter.failure.category().is_malformed())
                     && interaction.as_deref().is_none_or(is_known);

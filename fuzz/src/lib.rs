@@ -17,6 +17,7 @@ pub use letter::open_record;
 pub use wait::retry_after;
 
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::Destination;
 
 /// A fuzz target: its name, and what has to hold for an input.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,3 +33,19 @@ pub const TARGETS: &[Target] = &[
 
 /// 2026-07-25T17:20:00Z
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+
+/// Whether a delivery to it calls anybody.
+const fn can_be_called(destination: &Destination) -> bool {
+    match destination {
+        Destination::Http(_)
+        | Destination::Lambda(_)
+        | Destination::Sqs(_)
+        | Destination::Sns(_)
+        | Destination::StateMachine(_)
+        | Destination::EventBus(_) => true,
+        Destination::None
+        | Destination::Unsupported(_)
+        | Destination::NotAllowed(_)
+        | Destination::Missing => false,
+    }
+}

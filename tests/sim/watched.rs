@@ -161,7 +161,10 @@ impl Ledger for WatchedLedger {
             Settlement::Archived(code) if self.bug == Some(Bug::ArchivedIsGivenBack) => {
                 Settlement::Deferred(code)
             }
-            settlement => settlement,
+            Settlement::Completed(_)
+            | Settlement::Archived(_)
+            | Settlement::Failed(_)
+            | Settlement::Deferred(_) => settlement,
         };
         let settled = self.inner.settle(lease, settlement, now).await;
         waiting.answered |= settled.is_ok();
