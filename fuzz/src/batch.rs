@@ -1,0 +1,257 @@
+//! The event that Lambda hands over, taken through the whole function.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
+use genesys_fakes::{
+    ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
+};
+use genesys_replay::backoff::Backoff;
+use genesys_replay::clock::{Clock, Random};
+use genesys_replay::dead_letter::{Opened, open};
+use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
+use genesys_replay::lambda::{BatchError, handle};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::meter::Meter;
+use genesys_replay::replay::{Breakers, Limits, Policy, Ports, Replay, RetryState, Stop};
+use genesys_replay::telemetry::LogLevel;
+use genesys_replay::telemetry::metrics::Metrics;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::Value;
+
+use crate::{NOW, can_be_called};
+
+/// Genesys Cloud knows every interaction but those that begin so.
+const FORGOTTEN: &str = "gone";
+
+/// The JSON of an SQS event. The function runs twice on it, over fakes in which nothing goes wrong.
+///
+/// # Panics
+/// When the answer names what is not in the batch, a message that does not come back is neither
+/// delivered nor archived, or an event is delivered twice.
+pub fn sqs_event(input: &[u8]) {
+    let Ok(event) = serde_json::from_slice::<SqsEvent>(input) else {
+        // Nobody is called then; Lambda gives the whole batch back.
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    if let Ok(runtime) = runtime {
+        runtime.block_on(run(event));
+    }
+}
+
+/// The ports, filled by fakes.
+enum Faked {}
+
+impl Ports for Faked {
+    type Ledger = MemoryLedger;
+    type Genesys = MemoryGenesys;
+    type Target = MemoryTarget;
+    type Archive = MemoryArchive;
+    type Queue = MemoryQueues;
+}
+
+/// No chance at all.
+struct Never;
+
+impl Random for Never {
+    fn unit(&self) -> f64 {
+        0.0
+    }
+}
+
+struct World {
+    genesys: MemoryGenesys,
+    target: MemoryTarget,
+    archive: MemoryArchive,
+    function: Replay<Faked>,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
+        let meter = Arc::new(Meter::default());
+        let (genesys, target) = (MemoryGenesys::default(), MemoryTarget::default());
+        let archive = MemoryArchive::default();
+        let function = Replay {
+            ledger: MemoryLedger::new(Duration::from_secs(15 * 86_400)),
+            retry_state: RetryState::Required(genesys.clone()),
+            target: target.clone(),
+            archive: Some(archive.clone()),
+            queue: MemoryQueues::new(Arc::clone(&clock)),
+            destination: ReplayTarget::Original(AllowedTargets::Any),
+            policy: Policy::new(Limits {
+                max_attempts: 3,
+                max_receives: 10,
+                backoff: Backoff {
+                    base: Duration::from_secs(2),
+                    max: Duration::from_secs(900),
+                },
+                max_wait: Duration::from_secs(2),
+                replay_permanent: false,
+            }),
+            breakers: Breakers::new(Arc::clone(&meter)),
+            stop: Stop::default(),
+            meter,
+            max_concurrency: 10,
+            clock,
+            random: Arc::new(Never),
+        };
+        Self {
+            genesys,
+            target,
+            archive,
+            function,
+        }
+    }
+
+    /// One invocation; the ids that come back.
+    async fn invoke(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
+        let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
+        let mut context = Context::default();
+        context.deadline = NOW.plus(Duration::from_secs(60)).as_millis();
+        let event = LambdaEvent::new(event.clone(), context);
+        let answer = handle(&self.function, &metrics, event).await?;
+        let failures = answer.batch_item_failures.into_iter();
+        Ok(failures.map(|failure| failure.item_identifier).collect())
+    }
+
+    /// The bodies that were archived.
+    fn archived(&self) -> BTreeSet<String> {
+        let documents = self.archive.documents().into_values();
+        documents
+            .map(|document| serde_json::from_str::<Value>(&document).unwrap_or_default())
+            .filter_map(|document| Some(document["body"].as_str()?.to_owned()))
+            .collect()
+    }
+}
+
+async fn run(event: SqsEvent) {
+    let world = World::new();
+    let records: Option<Vec<Record>> = event.records.iter().map(Record::read).collect();
+    for record in records.iter().flatten() {
+        record.make_known_to(&world.genesys);
+    }
+    let answer = world.invoke(&event).await;
+    let Some(records) = records else {
+        assert!(answer.is_err(), "a record without an id");
+        assert!(world.target.accepted().is_empty() && world.archived().is_empty());
+        return;
+    };
+    assert!(answer.is_ok(), "every record has an id: {answer:?}");
+    // Nothing goes wrong here: whatever comes back was given back by a fault in the program.
+    assert_eq!(answer.unwrap_or_default(), [""; 0]);
+    let accepted = world.target.accepted();
+    let ids: BTreeSet<_> = records.iter().map(|record| &record.message.id).collect();
+    // SQS gives no id twice.
+    if ids.len() == records.len() {
+        nothing_is_lost(&records, &world);
+    }
+    let keys: BTreeSet<_> = accepted.iter().map(|delivery| &delivery.key).collect();
+    assert_eq!(keys.len(), accepted.len(), "no event is delivered twice");
+    let again = world.invoke(&event).await;
+    assert_eq!(again.unwrap_or_default(), [""; 0]);
+    assert_eq!(world.target.accepted(), accepted, "nor ever again");
+}
+
+/// A record as this target understands it, in its own way.
+struct Record {
+    message: Message,
+    key: EventKey,
+    /// What is to be delivered.
+    payload: Option<String>,
+    /// Whether nothing speaks against delivering it.
+    is_deliverable: bool,
+    interaction: Option<String>,
+}
+
+impl Record {
+    /// `None` when it has no id.
+    fn read(record: &SqsMessage) -> Option<Self> {
+        let id = MessageId::new(record.message_id.clone()?)?;
+        let mut message = Message::new(id, record.body.clone().unwrap_or_default());
+        message.queue_arn.clone_from(&record.event_source_arn);
+        message.attributes = record
+            .message_attributes
+            .iter()
+            .filter_map(|(name, attribute)| Some((name.clone(), attribute.string_value.clone()?)))
+            .collect::<BTreeMap<_, _>>();
+        let (key, payload, is_deliverable, interaction) = match open(&message) {
+            Opened::DeadLetter(letter) => {
+                let own = message.queue_arn.as_deref().filter(|arn| !arn.is_empty());
+                let own: Vec<_> = own.into_iter().collect();
+                let destination = ReplayTarget::Original(AllowedTargets::Any)
+                    .destination(letter.failure.target_arn.as_deref(), &own);
+                let interaction = letter.interaction.map(|it| it.id.to_string());
+                let is_meant = message.replay_plan().is_some();
+                let is_deliverable = can_be_called(&destination)
+                    && !letter.own_echo
+                    && (is_meant || !letter.failure.category().is_malformed())
+                    && interaction.as_deref().is_none_or(is_known);
+                (
+                    EventKey::new(letter.event_id.as_ref(), &message.id, &destination),
+                    Some(letter.payload.into_owned()),
+                    is_deliverable,
+                    interaction,
+                )
+            }
+            Opened::NotAnEvent(_) => (
+                EventKey::new(None, &message.id, &Destination::Missing),
+                None,
+                false,
+                None,
+            ),
+        };
+        Some(Self {
+            message,
+            key,
+            payload,
+            is_deliverable,
+            interaction,
+        })
+    }
+
+    fn make_known_to(&self, genesys: &MemoryGenesys) {
+        let known = self.interaction.as_deref().filter(|id| is_known(id));
+        if let Some(id) = known {
+            genesys.put_participants(id, &[("p-1", "agent"), ("p-2", "customer")]);
+        }
+    }
+}
+
+/// Whether Genesys Cloud knows an interaction.
+fn is_known(id: &str) -> bool {
+    !id.starts_with(FORGOTTEN)
+}
+
+/// Every event has one place at least: the target, or the archive if something speaks against
+/// delivering it. Of several messages of one event one is enough.
+fn nothing_is_lost(records: &[Record], world: &World) {
+    let archived = world.archived();
+    let accepted = world.target.accepted();
+    let is_delivered = |record: &Record| {
+        accepted.iter().any(|delivery| {
+            delivery.key == record.key.as_str()
+                && Some(&delivery.payload) == record.payload.as_ref()
+        })
+    };
+    for record in records {
+        let same: Vec<_> = records
+            .iter()
+            .filter(|other| other.key == record.key)
+            .collect();
+        let is_kept =
+            |record: &&Record| is_delivered(record) || archived.contains(&record.message.body);
+        assert!(same.iter().any(is_kept), "{} is lost", record.key);
+        if same.iter().all(|record| record.is_deliverable) {
+            let delivered = same.iter().any(|record| is_delivered(record));
+            assert!(delivered, "{} is not delivered", record.key);
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A message of the queue, and all that is made of it before anybody is called.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use genesys_replay::archive::Entry;
+use genesys_replay::dead_letter::{
+    DeadLetter, EventId, InteractionId, NotAnEvent, Opened, failure_of, open,
+};
+use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
+use genesys_replay::failure::{FailureCode, OriginalFailure};
+use genesys_replay::ledger::EventKey;
+use genesys_replay::message::{Message, MessageId};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::parts::Parts;
+use crate::{NOW, can_be_called};
+
+/// The queue that messages come from.
+const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
+
+/// The attributes that say that a rule or a schedule sent the body to a target as it stands.
+const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
+
+/// Lines: message attributes; the rest: the body.
+///
+/// # Panics
+/// When something of the body is lost, evidence is taken from the event itself, or an id, key or
+/// document does not fit where it is used.
+pub fn open_record(input: &[u8]) {
+    let parts = Parts::read(input);
+    let Some(id) = MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0") else {
+        return;
+    };
+    let mut message = Message::new(id, parts.text());
+    message.attributes = parts.lines.into_iter().collect();
+    message.queue_arn = Some(QUEUE.to_owned());
+    let opened = open(&message);
+    assert_eq!(open(&message), opened, "the same every time");
+    match &opened {
+        Opened::DeadLetter(letter) => {
+            payload_is_the_bodys(&message, letter);
+            evidence_is_not_the_events(&message, letter);
+            ids_fit(letter);
+            let destination = destination(letter);
+            let key = key(&message, letter, &destination);
+            archived(
+                &message,
+                Some(letter),
+                &key,
+                &destination,
+                FailureCode::Exhausted,
+            );
+        }
+        Opened::NotAnEvent(why) => {
+            no_event_is_overlooked(&message, *why);
+            let destination = Destination::Missing;
+            let key = EventKey::new(None, &message.id, &destination);
+            archived(&message, None, &key, &destination, why.failure_code());
+        }
+    }
+}
+
+/// Whether a rule or a schedule says that the body is what a target should have got.
+fn is_from_rule(message: &Message) -> bool {
+    let mut origins = ORIGINS.iter().filter_map(|name| message.attribute(name));
+    origins.any(|value| !value.is_empty())
+}
+
+fn no_event_is_overlooked(message: &Message, why: NotAnEvent) {
+    if why == NotAnEvent::CustomBusRecord {
+        return;
+    }
+    assert!(!is_from_rule(message), "{why:?}");
+    let members: BTreeMap<String, Value> = serde_json::from_str(&message.body).unwrap_or_default();
+    let is_notification = members.get("Type").is_some_and(|it| it == "Notification")
+        && members.contains_key("TopicArn")
+        && members.contains_key("Message");
+    if is_notification && why != NotAnEvent::NestedTooDeep {
+        let bare = open(&inner(message)) == Opened::NotAnEvent(why);
+        assert!(bare, "{why:?}, though there is an event in it");
+    }
+}
+
+/// Where a piece of a text stands in it, in bytes; `None` when it is no piece of it.
+fn position(piece: &str, text: &str) -> Option<usize> {
+    let at = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    (text.get(at..at + piece.len())? == piece).then_some(at)
+}
+
+/// The text that a notification carries.
+fn carried(body: &str) -> Option<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
+    serde_json::from_str(members.get("Message")?.get()).ok()
+}
+
+/// The message that a notification carries, as if it had come by itself.
+fn inner(message: &Message) -> Message {
+    let text = carried(&message.body);
+    assert!(text.is_some(), "a payload that stands nowhere");
+    Message::new(message.id.clone(), text.unwrap_or_default())
+}
+
+fn payload_is_the_bodys(message: &Message, letter: &DeadLetter<'_>) {
+    match &letter.payload {
+        Cow::Borrowed(payload) => {
+            assert!(
+                position(payload, &message.body).is_some(),
+                "a piece of the body"
+            );
+        }
+        Cow::Owned(payload) => {
+            let inner = inner(message);
+            assert!(inner.body.contains(&**payload) || carried(&inner.body).is_some());
+        }
+    }
+    if is_from_rule(message) {
+        assert_eq!(
+            letter.payload, message.body,
+            "all that the target would get"
+        );
+    }
+}
+
+fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
+    let told = &letter.failure;
+    let Cow::Borrowed(payload) = letter.payload else {
+        // The attributes are about the notification, not about what it carries.
+        let inner = inner(message);
+        match open(&inner) {
+            Opened::DeadLetter(bare) => assert_eq!(*bare, *letter, "as if it came by itself"),
+            Opened::NotAnEvent(why) => {
+                assert_eq!(None, Some(why), "an event inside a notification");
+            }
+        }
+        return;
+    };
+    if payload.len() < message.body.len() {
+        let at = position(payload, &message.body).unwrap_or_default();
+        let mut other = message.clone();
+        other.body.replace_range(at..at + payload.len(), "{}");
+        match open(&other) {
+            Opened::DeadLetter(other) => {
+                assert_eq!(other.payload, "{}");
+                assert_eq!(other.failure, *told, "whatever is in the envelope");
+            }
+            Opened::NotAnEvent(why) => assert_eq!(None, Some(why), "the envelope is the same"),
+        }
+        return;
+    }
+    let attribute = |name| message.attribute(name).filter(|text| !text.is_empty());
+    let around = failure_of(message);
+    assert_eq!(told.rule_arn, around.rule_arn);
+    assert_eq!(told.target_arn, around.target_arn);
+    let code = told.error_code.as_deref();
+    assert!(
+        code.is_none() || [attribute("ERROR_CODE"), attribute("ErrorCode")].contains(&code),
+        "{code:?}"
+    );
+    let said = told.error_message.as_deref();
+    let by_attribute = [attribute("ERROR_MESSAGE"), attribute("ErrorMessage")].contains(&said);
+    assert!(
+        said.is_none() || by_attribute || beside_an_interaction(&message.body).as_deref() == said,
+        "{said:?}"
+    );
+}
+
+/// The `errorMessage` that stands beside a hand-written body's `detail`; a whole event has none.
+fn beside_an_interaction(body: &str) -> Option<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
+    let whole = ["detail-type", "source", "detail"]
+        .iter()
+        .all(|name| members.contains_key(*name));
+    let text = members.get("errorMessage").filter(|_| !whole)?;
+    serde_json::from_str(text.get()).ok()
+}
+
+fn ids_fit(letter: &DeadLetter<'_>) {
+    if let Some(id) = &letter.event_id {
+        assert_eq!(EventId::new(id.as_str()).as_ref(), Some(id));
+    }
+    if let Some(interaction) = &letter.interaction {
+        let id = &interaction.id;
+        assert_eq!(InteractionId::new(id.as_str()).as_ref(), Some(id));
+        let path = format!("https://api.example/{id}");
+        let url = url::Url::parse(&path).map(String::from);
+        assert_eq!(url, Ok(path), "a segment of its own");
+    }
+}
+
+fn destination(letter: &DeadLetter<'_>) -> Destination {
+    let target = ReplayTarget::Original(AllowedTargets::Any);
+    let destination = target.destination(letter.failure.target_arn.as_deref(), &[QUEUE]);
+    assert!(
+        !can_be_called(&destination) || destination.key_part() != QUEUE,
+        "back to where it came from"
+    );
+    destination
+}
+
+fn key(message: &Message, letter: &DeadLetter<'_>, destination: &Destination) -> EventKey {
+    let key = EventKey::new(letter.event_id.as_ref(), &message.id, destination);
+    let text = key.as_str();
+    assert!(text.len() <= 256 + 1 + LONGEST, "{} bytes", text.len());
+    let id = letter
+        .event_id
+        .as_ref()
+        .map_or(message.id.as_str(), EventId::as_str);
+    assert_eq!(text, format!("{id}|{}", destination.key_part()));
+    // What cannot be called keeps the name that the dead letter gave it, whatever stands in that.
+    assert!(
+        !can_be_called(destination) || text.bytes().all(|byte| byte.is_ascii_graphic()),
+        "a header: {text:?}"
+    );
+    assert_eq!(key.digest().len(), 64);
+    key
+}
+
+fn archived(
+    message: &Message,
+    letter: Option<&DeadLetter<'_>>,
+    key: &EventKey,
+    destination: &Destination,
+    code: FailureCode,
+) {
+    let original: OriginalFailure =
+        letter.map_or_else(|| failure_of(message), |letter| letter.failure.clone());
+    let event_id = letter.and_then(|letter| letter.event_id.as_ref());
+    let entry = Entry {
+        message,
+        key,
+        event_id: event_id.map_or(message.id.as_str(), EventId::as_str),
+        event_type: letter.and_then(|letter| letter.event_type.as_deref()),
+        interaction_id: letter
+            .and_then(|letter| letter.interaction.as_ref())
+            .map(|interaction| interaction.id.as_str()),
+        original: &original,
+        target: destination.key_part(),
+        code,
+        reason: code.what_to_do(),
+        attempts: 3,
+        first_seen: NOW,
+        now: NOW,
+    };
+    let document: Value = serde_json::from_str(&entry.document()).unwrap_or_default();
+    assert_eq!(document["body"], *message.body, "kept as it stood");
+    let attributes = document["attributes"].as_object();
+    assert_eq!(
+        attributes.map(serde_json::Map::len),
+        Some(message.attributes.len())
+    );
+    for (name, value) in &message.attributes {
+        assert_eq!(document["attributes"][name], **value, "{name}");
+    }
+    assert_eq!(document["category"], original.category().as_str());
+    object_key_is_safe(&entry.object_key(), code);
+}
+
+fn object_key_is_safe(key: &str, code: FailureCode) {
+    // Around it: a prefix of at most 256 bytes and a dash with 16 digits.
+    assert!(256 + 17 + key.len() <= 1_024, "{key}");
+    let parts: Vec<_> = key.split('/').collect();
+    assert_eq!(parts.len(), 3, "{key}");
+    assert_eq!(parts.get(1), Some(&code.as_str()));
+    for part in parts {
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        assert!(part.bytes().all(safe), "{key}");
+        assert!(part.bytes().any(|byte| byte != b'.'), "{key}");
+    }
+}

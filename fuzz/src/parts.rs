@@ -1,0 +1,74 @@
+//! Inputs that have parts, written as a mail is: lines `name: value`, an empty line, and the rest.
+//!
+//! Text, so that inputs can be read and written by hand, and so that a fuzzer that moves bytes
+//! about still makes something of it. A line that begins with a space goes on from the one before.
+
+use std::str::FromStr;
+
+/// What stands in such an input; everything is one.
+pub(crate) struct Parts<'i> {
+    pub(crate) lines: Vec<(String, String)>,
+    pub(crate) rest: &'i [u8],
+}
+
+impl<'i> Parts<'i> {
+    pub(crate) fn read(input: &'i [u8]) -> Self {
+        let mut lines: Vec<(String, String)> = Vec::new();
+        let mut rest = input;
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let (line, after) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = after.get(1..).unwrap_or_default();
+            if line.is_empty() {
+                break;
+            }
+            let line = String::from_utf8_lossy(line);
+            if let (Some(more), Some((_, value))) = (line.strip_prefix(' '), lines.last_mut()) {
+                value.push('\n');
+                value.push_str(more);
+            } else {
+                let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+                lines.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        Self { lines, rest }
+    }
+
+    /// The rest as text, as which everything that passes a queue is handed over.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(self.rest).into_owned()
+    }
+
+    /// Takes the first value with this name out of the lines.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        let at = self.lines.iter().position(|(it, _)| it == name)?;
+        Some(self.lines.remove(at).1)
+    }
+
+    /// The same, read as something else than text.
+    pub(crate) fn take_as<T: FromStr>(&mut self, name: &str) -> Option<T> {
+        self.take(name)?.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_read_as_it_would_be_by_eye() {
+        let mut parts = Parts::read(b"A: 1\nB: two\n lines\nC\n\n{}\n\n");
+        assert_eq!(parts.take("B").as_deref(), Some("two\nlines"));
+        assert_eq!(parts.take_as::<u8>("A"), Some(1));
+        assert_eq!(parts.lines, [("C".to_owned(), String::new())]);
+        assert_eq!(parts.text(), "{}\n\n");
+    }
+
+    #[test]
+    fn an_input_without_an_empty_line_has_no_rest() {
+        let parts = Parts::read(b"A: 1");
+        assert_eq!((parts.lines.len(), parts.rest), (1, &b""[..]));
+        assert!(Parts::read(b"").lines.is_empty());
+        assert_eq!(Parts::read(b"\nbody").rest, b"body");
+    }
+}

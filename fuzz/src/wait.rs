@@ -1,0 +1,31 @@
+//! The `Retry-After` header.
+
+use std::time::Duration;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::retry_after::{LONGEST, parse};
+
+use crate::parts::Parts;
+
+/// Line `now`: the time in milliseconds; the rest: the header's value.
+///
+/// # Panics
+/// When a wait has no bound, a number is not taken as it stands, spaces matter, or a date asks for
+/// more the later it is read.
+pub fn retry_after(input: &[u8]) {
+    let mut parts = Parts::read(input);
+    let now = Timestamp::from_millis(parts.take_as("now").unwrap_or_default());
+    let value = parts.text();
+    let wait = parse(&value, now);
+    assert!(wait.is_none_or(|wait| wait <= LONGEST), "{wait:?}");
+    assert_eq!(parse(value.trim(), now), wait, "spaces do not matter");
+    let digits = value.trim();
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seconds = digits.parse::<u64>().unwrap_or(u64::MAX);
+        let expected = Duration::from_secs(seconds).min(LONGEST);
+        assert_eq!(wait, Some(expected), "a number is taken as it stands");
+    }
+    let later = parse(&value, now.plus(Duration::from_secs(1)));
+    assert_eq!(later.is_some(), wait.is_some(), "at any time");
+    assert!(later <= wait, "{later:?} after {wait:?}");
+}

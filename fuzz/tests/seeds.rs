@@ -1,0 +1,66 @@
+//! Every input that is kept, held to what the fuzzer holds it to. What the fuzzer finds is put
+//! beside them and fails here first.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use genesys_fuzz::TARGETS;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds")
+}
+
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[test]
+fn every_input_that_is_kept_holds() -> Result<(), Box<dyn Error>> {
+    let mut failed = Vec::new();
+    for (name, check) in TARGETS {
+        let inputs = files(&root().join(name))?;
+        assert!(inputs.len() >= 10, "{name}: {} inputs", inputs.len());
+        for path in inputs {
+            let input = std::fs::read(&path)?;
+            if std::panic::catch_unwind(|| check(&input)).is_err() {
+                failed.push(path);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:?}");
+    Ok(())
+}
+
+#[test]
+fn every_target_has_its_program_and_its_inputs_and_nothing_is_left_over()
+-> Result<(), Box<dyn Error>> {
+    let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
+    for folder in [root(), programs] {
+        let found: Vec<_> = files(&folder)?
+            .iter()
+            .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+            .collect();
+        assert_eq!(found, names, "{}", folder.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn the_inputs_stay_small_enough_for_a_repository() -> Result<(), Box<dyn Error>> {
+    let mut bytes = 0;
+    for (name, _) in TARGETS {
+        for path in files(&root().join(name))? {
+            bytes += std::fs::metadata(&path)?.len();
+            let name = path.file_name().map_or(0, std::ffi::OsStr::len);
+            assert!(name <= 40, "longer than a hash: {}", path.display());
+        }
+    }
+    assert!(bytes < 1_000_000, "{bytes} bytes");
+    Ok(())
+}
