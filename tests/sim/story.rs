@@ -1,6 +1,7 @@
 //! One story: a queue of dead letters, workers that drain it, and a world that heals in the end.
 
 use std::collections::BTreeMap;
+use std::iter::Sum;
 use std::ops::AddAssign;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -62,6 +63,15 @@ impl AddAssign for Told {
         self.parked += other.parked;
         self.sent_again += other.sent_again;
         self.stragglers += other.stragglers;
+    }
+}
+
+impl Sum for Told {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, told| {
+            sum += told;
+            sum
+        })
     }
 }
 
