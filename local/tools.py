@@ -43,6 +43,8 @@ def main() -> None:
         if sys.argv[1:] == ["dynamodb-local"]:
             ensure_dynamodb_local()
             return
+        if sys.argv[1:]:
+            raise SetupError(f"there is no tool {' '.join(sys.argv[1:])!r}, only 'dynamodb-local'")
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(ensure, ("aws", "sam")))
 
