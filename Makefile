@@ -51,7 +51,7 @@ rust-tests: tools
 	cargo test --workspace
 ifeq ($(DYNAMODB_LOCAL),1)
 	@$(PYTHON) local/tools.py dynamodb-local
-	cargo test --test it -- --ignored dynamodb_local
+	cargo test --workspace --test it -- --ignored dynamodb_local
 else
 	@echo "left out: the ledger in Amazon's DynamoDB Local; with Java, npm and an AWS account (its licence): make test DYNAMODB_LOCAL=1" >&2
 endif
