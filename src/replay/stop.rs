@@ -1,9 +1,10 @@
 //! The wish to end, before the platform ends the process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// What is in flight has this long to finish; Lambda allows 500 ms before it kills.
 pub(super) const GRACE: Duration = Duration::from_millis(200);
@@ -14,17 +15,25 @@ pub(super) const LAST_MOMENT: Duration = Duration::from_millis(75);
 /// Tells batches that the process is about to end.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    requested: Arc<watch::Sender<bool>>,
+    requested: Arc<Request>,
     in_flight: Arc<watch::Sender<u32>>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
         Self {
-            requested: Arc::new(watch::Sender::new(false)),
+            requested: Arc::default(),
             in_flight: Arc::new(watch::Sender::new(0)),
         }
     }
+}
+
+/// Wakes those who wait in the order in which they came, as a `watch` does not: a simulated story
+/// must be the same when it is told again.
+#[derive(Debug, Default)]
+struct Request {
+    made: AtomicBool,
+    waiting: Notify,
 }
 
 /// A batch in flight.
@@ -40,7 +49,8 @@ impl Drop for InFlight {
 impl Stop {
     /// From now on nothing starts, and what runs is released after a moment.
     pub fn request(&self) {
-        self.requested.send_replace(true);
+        self.requested.made.store(true, Ordering::SeqCst);
+        self.requested.waiting.notify_waiters();
     }
 
     /// Waits until no batch is in flight.
@@ -56,13 +66,16 @@ impl Stop {
     }
 
     pub(super) fn is_requested(&self) -> bool {
-        *self.requested.borrow()
+        self.requested.made.load(Ordering::SeqCst)
     }
 
     /// Waits until what is in flight has to end.
     pub(super) async fn out_of_grace(&self) {
-        let mut requested = self.requested.subscribe();
-        let _ = requested.wait_for(|requested| *requested).await;
+        // Made before it is looked: what is requested in between is not missed.
+        let request = self.requested.waiting.notified();
+        if !self.is_requested() {
+            request.await;
+        }
         tokio::time::sleep(GRACE).await;
     }
 }
