@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use genesys_fakes::{
-    ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
+    InMemory, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
 };
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, Random};
@@ -16,7 +16,7 @@ use genesys_replay::lambda::{BatchError, handle};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::Meter;
-use genesys_replay::replay::{Breakers, Limits, Policy, Ports, Replay, RetryState, Stop};
+use genesys_replay::replay::{Breakers, Limits, Policy, Replay, RetryState, Stop};
 use genesys_replay::telemetry::LogLevel;
 use genesys_replay::telemetry::metrics::Metrics;
 use lambda_runtime::{Context, LambdaEvent};
@@ -46,17 +46,6 @@ pub fn sqs_event(input: &[u8]) {
     }
 }
 
-/// The ports, filled by fakes.
-enum Faked {}
-
-impl Ports for Faked {
-    type Ledger = MemoryLedger;
-    type Genesys = MemoryGenesys;
-    type Target = MemoryTarget;
-    type Archive = MemoryArchive;
-    type Queue = MemoryQueues;
-}
-
 /// No chance at all.
 struct Never;
 
@@ -70,7 +59,7 @@ struct World {
     genesys: MemoryGenesys,
     target: MemoryTarget,
     archive: MemoryArchive,
-    function: Replay<Faked>,
+    function: Replay<InMemory>,
 }
 
 impl World {

@@ -1,10 +1,10 @@
 //! The wish to end, before the platform ends the process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// What is in flight has this long to finish; Lambda allows 500 ms before it kills.
 pub(super) const GRACE: Duration = Duration::from_millis(200);
@@ -13,27 +13,12 @@ pub(super) const GRACE: Duration = Duration::from_millis(200);
 pub(super) const LAST_MOMENT: Duration = Duration::from_millis(75);
 
 /// Tells batches that the process is about to end.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Stop {
-    requested: Arc<Request>,
+    /// Wakes those who wait in the order in which they came, as a `watch` does not: a simulated story
+    /// must be the same when it is told again.
+    requested: CancellationToken,
     in_flight: Arc<watch::Sender<u32>>,
-}
-
-impl Default for Stop {
-    fn default() -> Self {
-        Self {
-            requested: Arc::default(),
-            in_flight: Arc::new(watch::Sender::new(0)),
-        }
-    }
-}
-
-/// Wakes those who wait in the order in which they came, as a `watch` does not: a simulated story
-/// must be the same when it is told again.
-#[derive(Debug, Default)]
-struct Request {
-    made: AtomicBool,
-    waiting: Notify,
 }
 
 /// A batch in flight.
@@ -49,8 +34,7 @@ impl Drop for InFlight {
 impl Stop {
     /// From now on nothing starts, and what runs is released after a moment.
     pub fn request(&self) {
-        self.requested.made.store(true, Ordering::SeqCst);
-        self.requested.waiting.notify_waiters();
+        self.requested.cancel();
     }
 
     /// Waits until no batch is in flight.
@@ -66,16 +50,12 @@ impl Stop {
     }
 
     pub(super) fn is_requested(&self) -> bool {
-        self.requested.made.load(Ordering::SeqCst)
+        self.requested.is_cancelled()
     }
 
     /// Waits until what is in flight has to end.
     pub(super) async fn out_of_grace(&self) {
-        // Made before it is looked: what is requested in between is not missed.
-        let request = self.requested.waiting.notified();
-        if !self.is_requested() {
-            request.await;
-        }
+        self.requested.cancelled().await;
         tokio::time::sleep(GRACE).await;
     }
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use genesys_fakes::{
-    Faults, Item, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget, Passage,
-    Status,
+    Faults, InMemory, Item, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
+    Passage, Status,
 };
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, SystemRandom, Timestamp};
@@ -21,8 +21,8 @@ use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, Limits, Outcome, Policy, Ports, Replay, RetryState,
-    Stop, Verdict,
+    Breakers, Counts, Handled, Invocation, Limits, Outcome, Policy, Replay, RetryState, Stop,
+    Verdict,
 };
 use genesys_replay::target::DeliveryError;
 use tokio::time::{Instant, sleep, timeout};
@@ -33,16 +33,6 @@ use crate::support::{TestResult, conversation_event};
 const BEGINNING: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const MAX_ATTEMPTS: u32 = 3;
 const LAST_RECEIVE: u32 = 10;
-
-struct Fakes;
-
-impl Ports for Fakes {
-    type Ledger = MemoryLedger;
-    type Genesys = MemoryGenesys;
-    type Target = MemoryTarget;
-    type Archive = MemoryArchive;
-    type Queue = MemoryQueues;
-}
 
 /// The wall clock of virtual time.
 struct VirtualClock(Instant);
@@ -140,7 +130,7 @@ fn refused_for_good() -> DeliveryError {
 }
 
 /// A function with which everything goes well unless a test puts a mishap in.
-struct Scene(Replay<Fakes>);
+struct Scene(Replay<InMemory>);
 
 fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock(Instant::now()));

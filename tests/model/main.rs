@@ -141,8 +141,6 @@ fn a_death_and_a_lost_answer_do_no_harm() -> TestResult {
 fn a_late_count_does_no_harm() -> TestResult {
     let scenario = Scenario {
         tries: 3,
-        deaths: 1,
-        losses: 1,
         most_receives: 2,
         ..Scenario::ordinary()
     };

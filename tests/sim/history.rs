@@ -134,7 +134,7 @@ impl History {
 
     /// The ledger has taken a write of somebody who did not hold the event.
     pub(crate) fn wrote_late(&self, key: &str, life: Life) {
-        self.witness(key, |it| it.wrote_late(life));
+        self.violated(Some(key), &Violation::LateWriteTaken { by: life });
     }
 
     /// A worker asks the ledger to end its work.

@@ -108,6 +108,22 @@ impl Places {
         self.is_delivered(key) || self.is_archived(key) || self.is_remembered_echo(posted)
     }
 
+    /// Whether a message that was sent again has been taken up after so many attempts, and what came
+    /// of that is known.
+    pub(crate) fn has_ended_anew(&self, posted: &Posted, attempts: u32) -> bool {
+        let Some(item) = self.ledger.item(&posted.key) else {
+            return false;
+        };
+        let has_ended = match item.status {
+            Status::Completed | Status::Archived | Status::Failed => true,
+            Status::InProgress | Status::Deferred => {
+                let parked = self.queues.inside(self.parking);
+                self.is_delivered(&posted.key) || parked.contains(&posted.message)
+            }
+        };
+        has_ended && item.attempts > attempts
+    }
+
     /// What is acknowledged must be somewhere.
     pub(crate) fn check_acknowledged(&self, message: &MessageId, outcome: Outcome) {
         let posts = self.posted();

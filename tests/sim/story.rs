@@ -1,6 +1,5 @@
 //! One story: a queue of dead letters, workers that drain it, and a world that heals in the end.
 
-use std::collections::BTreeMap;
 use std::iter::Sum;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -14,7 +13,6 @@ use genesys_fakes::{
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::Destination;
 use genesys_replay::genesys::{Interaction, RetryStatus};
-use genesys_replay::ledger::EventKey;
 use tokio::time::Instant;
 use url::Url;
 
@@ -78,30 +76,17 @@ impl Sum for Told {
 impl Told {
     /// Whether everything that stories are about has happened: others prove nothing.
     pub(crate) fn is_eventful(&self) -> bool {
-        let Self {
-            messages,
-            invocations,
-            kills,
-            faults,
-            delivered,
-            repeated,
-            archived,
-            after_archiving: _,
-            parked,
-            sent_again,
-            stragglers,
-        } = *self;
         let all = [
-            messages,
-            invocations,
-            kills,
-            faults,
-            delivered,
-            repeated,
-            archived,
-            parked,
-            sent_again,
-            stragglers,
+            self.messages,
+            self.invocations,
+            self.kills,
+            self.faults,
+            self.delivered,
+            self.repeated,
+            self.archived,
+            self.parked,
+            self.sent_again,
+            self.stragglers,
         ];
         all.into_iter().all(|times| times > 0)
     }
@@ -253,13 +238,9 @@ impl World {
             sent.extend(self.places.post(*letter, draft));
         }
         self.drain().await;
-        let after = self.places.attempts();
         for posted in &sent {
-            let attempts = |of: &BTreeMap<EventKey, u32>| of.get(&posted.key).copied();
-            let known_before = before.contains_key(&posted.key);
-            let taken_up = attempts(&after).unwrap_or(0) > attempts(&before).unwrap_or(0);
-            let ended = known_before || self.places.is_delivered(&posted.key);
-            if !taken_up || !ended {
+            let before = before.get(&posted.key).copied().unwrap_or(0);
+            if !self.places.has_ended_anew(posted, before) {
                 let what = "an operator sent it again, and nobody took it up";
                 self.history.violated(Some(posted.key.as_str()), &what);
             }

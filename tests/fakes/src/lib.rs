@@ -18,6 +18,8 @@ mod witness;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use genesys_replay::replay::Ports;
+
 pub use archive::MemoryArchive;
 pub use clock::ManualClock;
 pub use faults::{Faults, NoFaults, Passage};
@@ -26,6 +28,18 @@ pub use ledger::{Flaw, Item, LeaseLost, MemoryLedger, Rules, Status};
 pub use queue::{Draft, MemoryQueues, Received, Redrive};
 pub use target::{Accepted, MemoryTarget};
 pub use witness::{Clocks, Life, Violation, Witness};
+
+/// The ports of a function of which everything is in memory.
+#[derive(Clone, Copy, Debug)]
+pub enum InMemory {}
+
+impl Ports for InMemory {
+    type Ledger = MemoryLedger;
+    type Genesys = MemoryGenesys;
+    type Target = MemoryTarget;
+    type Archive = MemoryArchive;
+    type Queue = MemoryQueues;
+}
 
 /// Locks a state. A panic under the lock has already failed the test that caused it.
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -196,14 +196,6 @@ impl Witness {
         self.holder.is_some_and(|holder| holder.life != life)
     }
 
-    /// The ledger has taken a write of `by`, who asked when somebody else held the event.
-    ///
-    /// # Errors
-    /// Always.
-    pub const fn wrote_late(&mut self, by: Life) -> Result<(), Violation> {
-        Err(Violation::LateWriteTaken { by })
-    }
-
     /// `by` asks the ledger to end its work on the event.
     pub fn gives_back(&mut self, by: Life) {
         self.holder = self.holder.filter(|holder| holder.life != by);
