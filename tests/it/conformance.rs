@@ -33,6 +33,11 @@ async fn the_ledger_in_dynamodb_keeps_the_contract() -> TestResult {
 }
 
 #[tokio::test]
+async fn the_ledger_in_the_benchmarks_table_keeps_the_contract() -> TestResult {
+    ledger::conforms(&real::LedgerInStandIn::start().await?).await
+}
+
+#[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
 async fn the_ledger_in_amazons_dynamodb_local_keeps_the_contract() -> TestResult {
     ledger::conforms(&real::Ledger::of(LocalAws::dynamodb_local().await?)).await

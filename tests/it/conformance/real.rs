@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
 };
@@ -21,11 +22,11 @@ use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::sqs::SqsQueue;
 use genesys_replay::replay::RetryState;
-use genesys_stand_in::{Fault, StandIn};
+use genesys_stand_in::{Fault, StandIn, Table};
 use serde_json::Value;
 
 use crate::support::world::mark;
-use crate::support::{LocalAws, World};
+use crate::support::{LocalAws, World, aws_at};
 
 /// Sits in a client of AWS and spoils its next call.
 #[derive(Clone, Debug, Default)]
@@ -106,17 +107,19 @@ pub(super) struct Ledger {
 impl Ledger {
     /// The ledger in the table of this AWS.
     pub(super) fn of(aws: LocalAws) -> Self {
-        let spoiler = Spoiler::default();
-        let config = aws_sdk_dynamodb::config::Builder::from(&aws.config())
-            .interceptor(spoiler.clone())
-            .build();
-        let client = aws_sdk_dynamodb::Client::from_conf(config);
-        Self {
-            port: DynamoDbLedger::new(client, aws.table.clone(), ledger::REMEMBER),
-            aws,
-            spoiler,
-        }
+        let (port, spoiler) = ledger_in(&aws.config(), aws.table.clone());
+        Self { aws, port, spoiler }
     }
+}
+
+fn ledger_in(config: &SdkConfig, table: String) -> (DynamoDbLedger, Spoiler) {
+    let spoiler = Spoiler::default();
+    let config = aws_sdk_dynamodb::config::Builder::from(config)
+        .interceptor(spoiler.clone())
+        .build();
+    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    let ledger = DynamoDbLedger::new(client, table, ledger::REMEMBER);
+    (ledger, spoiler)
 }
 
 impl ledger::World for Ledger {
@@ -132,6 +135,49 @@ impl ledger::World for Ledger {
 
     async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
         Ok(self.aws.item(key.as_str()).await?.into_iter().collect())
+    }
+}
+
+/// The ledger in the table that the benchmark uses.
+pub(super) struct LedgerInStandIn {
+    table: Table,
+    port: DynamoDbLedger,
+    spoiler: Spoiler,
+}
+
+impl LedgerInStandIn {
+    pub(super) async fn start() -> Result<Self> {
+        let table = Table::start("EventId").await?;
+        let (port, spoiler) = ledger_in(&aws_at(&table.url()), "any".to_owned());
+        Ok(Self {
+            table,
+            port,
+            spoiler,
+        })
+    }
+}
+
+impl ledger::World for LedgerInStandIn {
+    type Ledger = DynamoDbLedger;
+
+    fn ledger(&self) -> &DynamoDbLedger {
+        &self.port
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.spoiler.set(mishap);
+    }
+
+    async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
+        let mut items = self.table.items().into_iter();
+        let item = items.find(|item| item["EventId"]["S"] == key.as_str());
+        let attributes = item.unwrap_or_default().into_iter();
+        Ok(attributes
+            .filter_map(|(name, value)| {
+                let text = value.get("S").or_else(|| value.get("N"))?;
+                Some((name, text.as_str()?.to_owned()))
+            })
+            .collect())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Connections, and the life of one request.
 
-use std::future::pending;
+use std::future::{Future, pending};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +24,20 @@ use crate::state::{Arrival, Shared};
 /// How long to wait when no connection can be accepted, which mostly means too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Serves until dropped; the connections end with it.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+/// Gives each request to `answer` until dropped; the connections end with it.
+///
+/// An error instead of an answer makes hyper close the connection.
+pub(crate) async fn serve<A, F>(listener: TcpListener, answer: A)
+where
+    A: Fn(Received) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<Response<AnswerBody>>> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, Arc::clone(&shared)));
+                    connections.spawn(serve_connection(stream, answer.clone()));
                 }
                 Err(_) => sleep(ACCEPT_PAUSE).await,
             },
@@ -40,10 +46,17 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve_connection<A, F>(stream: TcpStream, answer: A)
+where
+    A: Fn(Received) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = io::Result<Response<AnswerBody>>> + Send + 'static,
+{
     // Without it a keep-alive client may wait 40 ms for an answer; where it cannot be set, answers are only slower.
     stream.set_nodelay(true).ok();
-    let service = service_fn(|request| respond(request, Arc::clone(&shared)));
+    let service = service_fn(|request| {
+        let answer = answer.clone();
+        async move { answer(receive(request).await?).await }
+    });
     // An error is a client that went away or a connection a fault closed; neither concerns anyone here.
     http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
@@ -51,23 +64,26 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
         .ok();
 }
 
-/// Answers one request.
-///
-/// # Errors
-///
-/// Makes hyper close the connection without an answer: the body could not be read, or a fault wants it so.
-async fn respond(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-) -> io::Result<Response<AnswerBody>> {
+async fn receive(request: Request<Incoming>) -> io::Result<Received> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let request = Received {
+    Ok(Received {
         method: head.method,
         uri: head.uri,
         headers: head.headers,
         body,
-    };
+    })
+}
+
+/// Answers one request to the stand-in.
+///
+/// # Errors
+///
+/// A fault wants the connection closed without an answer.
+pub(crate) async fn respond(
+    request: Received,
+    shared: Arc<Shared>,
+) -> io::Result<Response<AnswerBody>> {
     if let Some(path) = request.uri.path().strip_prefix("/_stand-in/") {
         return Ok(control::answer(&request, path, &shared).whole());
     }
@@ -117,7 +133,7 @@ async fn misbehave(
     })
 }
 
-async fn pause(time: Duration) {
+pub(crate) async fn pause(time: Duration) {
     if !time.is_zero() {
         sleep(time).await;
     }

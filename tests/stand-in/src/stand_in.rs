@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -13,7 +14,7 @@ use crate::calls::Call;
 use crate::conversations::Participant;
 use crate::fault::Fault;
 use crate::server;
-use crate::state::Shared;
+use crate::state::{Latency, Shared};
 
 /// A running stand-in; dropping it closes its port and its connections.
 #[must_use]
@@ -32,7 +33,9 @@ impl StandIn {
     pub(crate) fn serving(listener: TcpListener, shared: Shared) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let shared = Arc::new(shared);
-        let server = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        let state = Arc::clone(&shared);
+        let answer = move |request| server::respond(request, Arc::clone(&state));
+        let server = tokio::spawn(server::serve(listener, answer));
         Ok(Self {
             address,
             shared,
@@ -82,6 +85,17 @@ impl StandIn {
     /// Removes all rules; requests they delay or hang already stay so.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
+    }
+
+    /// Sets how long API, target and token endpoint take to answer when nothing is wrong: no time by default.
+    ///
+    /// Tokio's timers tick in milliseconds and never end early.
+    pub fn set_latency(&self, genesys: Duration, target: Duration, token: Duration) {
+        self.shared.lock().latency = Latency {
+            genesys,
+            target,
+            token,
+        };
     }
 
     /// Gives a conversation these participants, as `(id, purpose)` and without attributes, instead of those it had.

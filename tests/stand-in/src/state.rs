@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{HeaderName, RETRY_AFTER};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 
 use crate::answer::Answer;
@@ -37,16 +37,19 @@ pub(crate) struct State {
 }
 
 /// How long the services take to answer when nothing is wrong.
-#[expect(
-    clippy::struct_field_names,
-    reason = "JSON field names carry their unit"
-)]
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Latency {
-    genesys_ms: u64,
-    target_ms: u64,
-    token_ms: u64,
+    #[serde(rename = "genesys_ms", deserialize_with = "milliseconds")]
+    pub(crate) genesys: Duration,
+    #[serde(rename = "target_ms", deserialize_with = "milliseconds")]
+    pub(crate) target: Duration,
+    #[serde(rename = "token_ms", deserialize_with = "milliseconds")]
+    pub(crate) token: Duration,
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
 /// What is known about a request when it arrives.
@@ -58,16 +61,16 @@ pub(crate) struct Arrival {
 
 impl State {
     pub(crate) fn arrive(&mut self, request: &Received) -> Arrival {
-        let latency_ms = match request.role() {
-            Role::Login => self.latency.token_ms,
-            Role::Genesys => self.latency.genesys_ms,
-            Role::Target => self.latency.target_ms,
-            Role::Nobody => 0,
+        let latency = match request.role() {
+            Role::Login => self.latency.token,
+            Role::Genesys => self.latency.genesys,
+            Role::Target => self.latency.target,
+            Role::Nobody => Duration::ZERO,
         };
         Arrival {
             seq: self.calls.arrived(request),
             fault: self.faults.take(request),
-            latency: Duration::from_millis(latency_ms),
+            latency,
         }
     }
 

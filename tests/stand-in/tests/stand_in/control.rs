@@ -129,6 +129,25 @@ async fn each_service_has_its_latency() -> Result {
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn latency_is_set_from_within_too() -> Result {
+    let stand_in = StandIn::builder().start().await?;
+    let [genesys, target, token] = [2, 30, 500].map(Duration::from_secs);
+    stand_in.set_latency(genesys, target, token);
+
+    let start = Instant::now();
+    let client = Client::logged_in(&stand_in).await?;
+    let logged_in = start.elapsed();
+    client.get("/api/v2/conversations/abc").await?;
+    let got = start.elapsed();
+    client.post("/targets/a", "").await?;
+
+    assert!(logged_in >= token, "{logged_in:?}");
+    assert!(got >= token + genesys, "{got:?}");
+    assert!(start.elapsed() >= token + genesys + target);
+    Ok(())
+}
+
 #[tokio::test]
 async fn control_is_neither_recorded_nor_faulty() -> Result {
     let stand_in = StandIn::builder().start().await?;

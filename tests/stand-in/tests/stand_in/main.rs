@@ -1,8 +1,9 @@
-//! The stand-in, seen through its ports.
+//! The stand-ins, seen through their ports.
 
 mod api;
 mod client;
 mod control;
 mod faults;
 mod program;
+mod table;
 mod tokens;
