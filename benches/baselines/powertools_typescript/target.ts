@@ -1,0 +1,19 @@
+/** Where events are delivered again. */
+import { send, setting } from './http.js';
+import type { Letter } from './letter.js';
+
+export const target = setting('REPLAY_TARGET');
+
+/** Delivers the body as it stood in the queue; redirects are not followed. */
+export async function deliver(key: string, letter: Letter): Promise<void> {
+  const headers = {
+    'content-type': 'application/json',
+    'idempotency-key': key,
+    'x-attempt-count': String(letter.attemptsBefore + letter.attempt),
+    'x-resubmit-source': 'genesys-replay',
+  };
+  const { status } = await send('POST', target, headers, letter.body);
+  if (status >= 300) {
+    throw new Error(`the target answered ${status}`);
+  }
+}
