@@ -1,5 +1,7 @@
 //! After the target has accepted: checkpoint, closing mark, settlement.
 
+use futures_util::future::join;
+
 use crate::failure::FailureCode;
 use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{Lease, Ledger, LedgerError, Settlement};
@@ -11,7 +13,9 @@ use super::work::{Frame, Marker, Progress, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
 impl<P: Ports> Replay<P> {
-    /// After the target accepted: write that down first, then mark and complete.
+    /// After the target accepted: write that down and mark the interaction, both at once, then complete.
+    ///
+    /// Neither waits for the other: the mark is true whatever becomes of the checkpoint.
     pub(super) async fn finish(
         &self,
         work: &Work<'_>,
@@ -19,34 +23,28 @@ impl<P: Ports> Replay<P> {
         lease: Lease,
         marker: Marker,
     ) -> Verdict {
-        // Once the target has accepted, coming back means delivering again unless the ledger knows.
-        let (lease, known) = if lease.delivered.is_some() {
-            work.set(Progress::Recorded);
-            (lease, true)
-        } else {
-            work.set(Progress::Accepted(lease.clone()));
-            match self.ledger.checkpoint(&lease).await {
-                Ok(lease) => {
-                    work.set(Progress::Recorded);
-                    (lease, true)
-                }
-                // Delivered, and whoever holds the event now cannot know.
-                Err(error @ LedgerError::LeaseLost) => {
-                    return Verdict {
-                        possible_duplicate: true,
-                        ..self.ledger_failed(work.message, &error)
-                    };
-                }
-                Err(LedgerError::Unavailable(_)) => {
-                    let delivered = Some(lease.attempt);
-                    (Lease { delivered, ..lease }, false)
-                }
+        let delivered = Lease {
+            delivered: lease.delivered.or(Some(lease.attempt)),
+            ..lease.clone()
+        };
+        let status = RetryStatus::ReplaySuccessful;
+        let (recorded, in_the_end) = join(
+            self.record_delivery(work, &lease),
+            self.mark_in_the_end(work, frame, &delivered, marker, status),
+        )
+        .await;
+        let (lease, known) = match recorded {
+            Ok(lease) => (lease, true),
+            // Delivered, and whoever holds the event now cannot know.
+            Err(error @ LedgerError::LeaseLost) => {
+                return Verdict {
+                    possible_duplicate: true,
+                    ..self.ledger_failed(work.message, &error)
+                };
             }
+            Err(LedgerError::Unavailable(_)) => (delivered, false),
         };
         let attempt = Some(lease.shown_attempt());
-        let in_the_end = self
-            .mark_in_the_end(work, frame, &lease, marker, RetryStatus::ReplaySuccessful)
-            .await;
         let shortfall = in_the_end
             .is_err()
             .then_some(FailureCode::RetryStateNotWritten);
@@ -88,6 +86,18 @@ impl<P: Ports> Replay<P> {
                 ..verdict
             },
         }
+    }
+
+    /// Makes sure that the ledger knows of the delivery: coming back means delivering again unless it does.
+    async fn record_delivery(&self, work: &Work<'_>, lease: &Lease) -> Result<Lease, LedgerError> {
+        let recorded = if lease.delivered.is_some() {
+            lease.clone()
+        } else {
+            work.set(Progress::Accepted(lease.clone()));
+            self.ledger.checkpoint(lease).await?
+        };
+        work.set(Progress::Recorded);
+        Ok(recorded)
     }
 
     /// Writes the closing mark, waiting here as long as policy allows.
