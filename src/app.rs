@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use reqwest::redirect;
@@ -97,7 +98,11 @@ pub struct BuildError(#[from] reqwest::Error);
 
 /// Region, credentials and endpoint of AWS, as the SDK finds them.
 pub async fn aws() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest()).load().await
+    aws_config::defaults(BehaviorVersion::latest())
+        // It watches over long bodies; here every try has a time of its own, and watching costs each of them.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .load()
+        .await
 }
 
 /// Builds every client once, before the first batch.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 pub use level::LogLevel;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -23,7 +23,7 @@ use crate::target::http::Reach;
 /// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
 /// requests and answers.
 pub fn init(level: LogLevel) {
-    let filter = EnvFilter::new(format!("off,genesys_replay={}", level.tracing()));
+    let filter = Targets::new().with_target("genesys_replay", level.tracing());
     // What the span of an invocation knows stands beside the fields of each line: queries for one
     // request need no path.
     let lines = json_subscriber::layer()
