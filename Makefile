@@ -20,7 +20,7 @@ CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
+.PHONY: help demo test bench format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,16 +32,23 @@ demo: ## Deploy to a local AWS, replay dead letters, show what became of each
 test: tools ## Check formatting, lints, the template, and run all tests
 	@$(MAKE) --no-print-directory lint rust-tests
 
+bench: export RUST_BACKTRACE := 0
+bench: ## Measure it beside what it replaces; takes half an hour, or: make bench OPTIONS="--quick --records 10"
+	@$(PYTHON) local/tools.py bench
+	cargo build --release --bin replay
+	cargo build --release --package genesys-bench
+	$(or $(CARGO_TARGET_DIR),target)/release/genesys-bench $(OPTIONS)
+
 format: tools ## Format all code
 	cargo fmt --all
-	$(SAM_BIN)/ruff format local
+	$(SAM_BIN)/ruff format local benches
 
 lint: tools $(CARGO_DENY)
 	cargo fmt --all --check
-	$(SAM_BIN)/ruff format --check local
+	$(SAM_BIN)/ruff format --check local benches
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
-	$(SAM_BIN)/ruff check local
+	$(SAM_BIN)/ruff check local benches
 	$(SAM_BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
 

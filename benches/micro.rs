@@ -1,0 +1,160 @@
+//! The parts of a record that no network waits for: `cargo bench`.
+//!
+//! `make bench` measures the whole function; this says where its own time goes, and how many allocations it takes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher, black_box};
+use genesys_fakes::{
+    InMemory, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
+};
+use genesys_replay::backoff::Backoff;
+use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
+use genesys_replay::dead_letter::open;
+use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::lambda;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::meter::Meter;
+use genesys_replay::replay::{Breakers, Limits, Policy, Replay, RetryState, Stop};
+use genesys_replay::telemetry::LogLevel;
+use genesys_replay::telemetry::metrics::Metrics;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+/// An event as a rule's dead-letter queue holds it.
+fn dead_letter(number: usize) -> Value {
+    let conversation = format!("{number:08x}-0c96-4929-9a1c-210feb673958");
+    let body = json!({
+        "version": "0",
+        "id": format!("{number:08x}-4815-484d-b7ce-91a20ff046ec"),
+        "detail-type": "v2.detail.events.conversation.{id}.customer.end",
+        "source": "aws.partner/genesys.com/cloud/8d1f0c52-6f0e-4b7a-9a6e-2f54c1f7b3d9/crm",
+        "time": "2026-04-16T09:12:41Z",
+        "detail": {
+            "topicName": format!("v2.detail.events.conversation.{conversation}.customer.end"),
+            "version": "2",
+            "eventBody": {"conversationId": conversation, "participantId": "customer", "mediaType": "VOICE"},
+            "timestamp": "2026-04-16T09:12:41.507Z",
+        },
+    });
+    let attribute = |value: &str| json!({"stringValue": value, "dataType": "String"});
+    json!({
+        "messageId": format!("{number:08x}-249b-4eda-beed-3dfee62366e2"),
+        "receiptHandle": format!("AQEB{number}=="),
+        "body": body.to_string(),
+        "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1776417247318"},
+        "messageAttributes": {
+            "RULE_ARN": attribute("arn:aws:events:eu-central-1:271828182845:rule/conversations-to-crm"),
+            "TARGET_ARN": attribute("arn:aws:lambda:eu-central-1:271828182845:function:crm"),
+            "ERROR_CODE": attribute("THROTTLING"),
+            "ERROR_MESSAGE": attribute("Rate Exceeded."),
+        },
+        "eventSourceARN": "arn:aws:sqs:eu-central-1:271828182845:genesys-events-dead-letters",
+    })
+}
+
+fn batch(records: usize) -> String {
+    let records: Vec<Value> = (0..records).map(dead_letter).collect();
+    json!({ "Records": records }).to_string()
+}
+
+/// Lambda's JSON becomes records.
+#[divan::bench(args = [1, 10, 1_000])]
+fn read_batch(bencher: Bencher<'_, '_>, records: usize) {
+    let batch = batch(records);
+    bencher
+        .counter(ItemsCount::new(records))
+        .bench(|| serde_json::from_str::<aws_lambda_events::sqs::SqsEvent>(black_box(&batch)).ok());
+}
+
+/// A message becomes a dead letter: what it is, whom it belongs to, why it failed.
+#[divan::bench]
+fn open_record(bencher: Bencher<'_, '_>) {
+    let letter = dead_letter(1);
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let attributes = letter["messageAttributes"]
+        .as_object()
+        .into_iter()
+        .flatten();
+    let attributes: BTreeMap<_, _> = attributes
+        .map(|(name, attribute)| (name.clone(), text(&attribute["stringValue"])))
+        .collect();
+    let message = MessageId::new(text(&letter["messageId"])).map(|id| Message {
+        attributes,
+        ..Message::new(id, text(&letter["body"]))
+    });
+    if let Some(message) = message {
+        bencher.bench(|| black_box(open(black_box(&message))));
+    }
+}
+
+/// A whole batch with everything it calls in memory: what the function itself adds to its calls, and whether that grows
+/// with the batch.
+#[divan::bench(args = [1, 10, 100, 1_000, 10_000])]
+fn handle_batch(bencher: Bencher<'_, '_>, records: usize) {
+    let batch = batch(records);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let Ok(runtime) = runtime else { return };
+    bencher
+        .counter(ItemsCount::new(records))
+        .with_inputs(|| (function(), event(&batch)))
+        .bench_values(|(function, event)| {
+            let answer = function
+                .as_ref()
+                .map(|(replay, metrics)| runtime.block_on(lambda::handle(replay, metrics, event)));
+            (answer, function)
+        });
+}
+
+fn event(batch: &str) -> LambdaEvent<aws_lambda_events::sqs::SqsEvent> {
+    let mut context = Context::default();
+    "5d7c8d1e-5f3a-4d0e-9d3b-0f7a3c9b1e42".clone_into(&mut context.request_id);
+    context.deadline = SystemClock.now().plus(Duration::from_secs(60)).as_millis();
+    LambdaEvent::new(serde_json::from_str(batch).unwrap_or_default(), context)
+}
+
+fn function() -> Option<(Replay<InMemory>, Metrics)> {
+    let target = Destination::Http("https://crm.example.com/events".parse().ok()?);
+    let meter = Arc::new(Meter::default());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let replay = Replay {
+        ledger: MemoryLedger::new(Duration::from_secs(15 * 86_400)),
+        retry_state: RetryState::Required(MemoryGenesys::default()),
+        target: MemoryTarget::default(),
+        archive: None::<MemoryArchive>,
+        queue: MemoryQueues::new(Arc::clone(&clock)),
+        destination: ReplayTarget::Fixed(target),
+        policy: Policy::new(Limits {
+            max_attempts: 3,
+            max_receives: 10,
+            backoff: Backoff {
+                base: Duration::from_secs(2),
+                max: Duration::from_secs(900),
+            },
+            max_wait: Duration::from_secs(2),
+            replay_permanent: false,
+        }),
+        breakers: Breakers::new(Arc::clone(&meter)),
+        stop: Stop::default(),
+        meter,
+        max_concurrency: 10,
+        clock,
+        random: Arc::new(SystemRandom),
+    };
+    Some((
+        replay,
+        Metrics::new(LogLevel::Info, Box::new(std::io::sink())),
+    ))
+}

@@ -1,0 +1,97 @@
+//! Who is measured.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use hyper::body::Bytes;
+
+use crate::events::{self, Message};
+use crate::floor;
+use crate::upstreams::Upstreams;
+
+/// Who is measured: the function, what it replaces, and what nothing can avoid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Who {
+    /// Bare sockets that make the round trips of the function and nothing else.
+    Floor,
+    /// This product.
+    Replay,
+    /// Powertools for AWS Lambda (TypeScript), all records of a batch side by side.
+    Typescript,
+    /// Powertools for AWS Lambda (Python).
+    Python,
+    /// The way of a widely read tutorial, in Python.
+    Tutorial,
+}
+
+/// One of them, and how to start it.
+#[derive(Clone, Debug)]
+pub(crate) struct Contender {
+    pub(crate) who: Who,
+    pub(crate) name: &'static str,
+    pub(crate) command: Vec<String>,
+    pub(crate) directory: PathBuf,
+}
+
+impl Contender {
+    /// How `who` is started from the project's folder `root`, with `bench` as this program.
+    pub(crate) fn new(who: Who, root: &Path, bench: &Path) -> Self {
+        let baselines = root.join("benches/baselines");
+        let installed = root.join(".venv/bench");
+        let python = || {
+            let python = installed.join("python/bin/python");
+            command(&python, &["-m", "awslambdaric", "handler.lambda_handler"])
+        };
+        let (name, command, directory) = match who {
+            Who::Floor => ("floor", command(bench, &["floor"]), root.to_owned()),
+            Who::Replay => {
+                let binary = replay_binary(root);
+                ("genesys-replay", command(&binary, &[]), root.to_owned())
+            }
+            Who::Typescript => (
+                "Powertools TypeScript",
+                command(&installed.join("node/bin/node"), &["runtime.mjs"]),
+                installed.join("powertools_typescript"),
+            ),
+            Who::Python => (
+                "Powertools Python",
+                python(),
+                baselines.join("powertools_python"),
+            ),
+            Who::Tutorial => (
+                "tutorial 004, Python",
+                python(),
+                baselines.join("tutorial_python"),
+            ),
+        };
+        Self {
+            who,
+            name,
+            command,
+            directory,
+        }
+    }
+
+    /// The event of a batch: for the floor the requests themselves.
+    pub(crate) fn payload(&self, messages: &[Message], upstreams: &Upstreams) -> Bytes {
+        match self.who {
+            Who::Floor => floor::payload(messages, upstreams),
+            Who::Replay | Who::Typescript | Who::Python | Who::Tutorial => {
+                events::sqs_event(messages)
+            }
+        }
+    }
+}
+
+/// The function as it is deployed.
+pub(crate) fn replay_binary(root: &Path) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("release/replay")
+}
+
+fn command(program: &Path, arguments: &[&str]) -> Vec<String> {
+    let program = program.to_string_lossy().into_owned();
+    let arguments = arguments.iter().map(|argument| (*argument).to_owned());
+    std::iter::once(program).chain(arguments).collect()
+}

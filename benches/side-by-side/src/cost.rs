@@ -1,0 +1,202 @@
+//! What a million dead letters cost.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use genesys_stand_in::Fault;
+use tokio::time::{Instant, sleep_until};
+
+use crate::contender::Contender;
+use crate::ends::{Ends, ends, sent_back};
+use crate::events::Message;
+use crate::measure::Bench;
+use crate::process::Process;
+use crate::share::Share;
+use crate::upstreams::{Latency, Seen};
+
+/// US dollars for a GB-second on arm64 and for a request, as listed for the first tier in us-east-1.
+const GB_SECOND: f64 = 0.000_013_333_4;
+const REQUEST: f64 = 0.000_000_20;
+/// The template's `MemorySize`.
+pub(crate) const MEGABYTES: f64 = 256.0;
+
+/// What invocations cost.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Bill {
+    /// Begun milliseconds, as Lambda counts them.
+    pub(crate) billed: Duration,
+    pub(crate) invocations: u32,
+    /// Dead letters that were handled for it.
+    pub(crate) letters: u32,
+}
+
+impl Bill {
+    /// Adds an invocation.
+    pub(crate) fn add(&mut self, took: Duration) {
+        let millis = took.as_nanos().div_ceil(1_000_000);
+        self.billed += Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        self.invocations += 1;
+    }
+
+    /// Dollars for a million dead letters.
+    pub(crate) fn dollars_per_million(&self) -> f64 {
+        let dollars = self.billed.as_secs_f64() * MEGABYTES / 1_024.0 * GB_SECOND
+            + f64::from(self.invocations) * REQUEST;
+        dollars / f64::from(self.letters.max(1)) * 1e6
+    }
+}
+
+/// Records in a batch, of which one is limited.
+const RECORDS: usize = 10;
+/// Batches that are not billed, the first among them: those are no example.
+const WARM_UP: u32 = 30;
+/// Batches with which nothing is wrong.
+const PLAIN_BATCHES: u32 = 30;
+/// Batches with a limited event.
+const LIMITED_BATCHES: u32 = 2;
+/// What Genesys Cloud says when its limit is reached, and how long it means it.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// What a contender's batches cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Costs {
+    /// Nothing goes wrong.
+    pub(crate) plain: Bill,
+    /// One event in ten is rate-limited.
+    pub(crate) limited: Bill,
+    /// How the events of the limited batches ended.
+    pub(crate) ends: Ends,
+}
+
+/// Runs batches, first such with which nothing is wrong, then such in which the marks of one event in ten are answered with 429 for
+/// 30 s after the batch began.
+///
+/// What comes back is received again when its visibility timeout has ended, as the function set it or else after 30 s.
+///
+/// # Errors
+/// The process does not start, or ends.
+pub(crate) async fn run(
+    bench: &mut Bench<'_>,
+    contender: &Contender,
+    latency: Latency,
+    share: Option<&Share>,
+) -> anyhow::Result<Costs> {
+    bench.upstreams.set_latency(latency);
+    let mut process = bench.start(contender, RECORDS).await?;
+    let mut plain = Bill::default();
+    for number in 0..WARM_UP + PLAIN_BATCHES {
+        let letters = bench.source.batch(RECORDS);
+        let payload = contender.payload(&letters, bench.upstreams);
+        let answered = process
+            .invoke(payload)
+            .await
+            .with_context(|| bench.hint(contender))?;
+        bench.upstreams.take_seen();
+        bench.upstreams.table.clear();
+        if number == 0
+            && let Some(share) = share
+        {
+            // Lambda lends a starting function a whole processor.
+            share.take_in(process.pid())?;
+        }
+        if number >= WARM_UP {
+            plain.add(answered.took());
+            plain.letters += u32::try_from(letters.len())?;
+        }
+    }
+    let (limited, ends) = rate_limited(bench, contender, &mut process).await?;
+    process.stop().await?;
+    Ok(Costs {
+        plain,
+        limited,
+        ends,
+    })
+}
+
+async fn rate_limited(
+    bench: &mut Bench<'_>,
+    contender: &Contender,
+    process: &mut Process,
+) -> anyhow::Result<(Bill, Ends)> {
+    let mut bill = Bill::default();
+    let mut total = Ends::default();
+    for _ in 0..LIMITED_BATCHES {
+        let letters = bench.source.batch(RECORDS);
+        bill.letters += u32::try_from(letters.len())?;
+        let mut seen = Seen::default();
+        let limited = letters
+            .first()
+            .and_then(|message| message.event.conversation.as_deref());
+        let rule = Fault::on("PATCH", limited.unwrap_or_default())
+            .status(429)
+            .header("Retry-After", &RETRY_AFTER.as_secs().to_string());
+        bench.upstreams.genesys.fault(rule);
+        let lifted = Instant::now() + RETRY_AFTER;
+        let mut waiting = letters.clone();
+        while !waiting.is_empty() {
+            let payload = contender.payload(&waiting, bench.upstreams);
+            let mut invocation = std::pin::pin!(process.invoke(payload));
+            let answered = loop {
+                tokio::select! {
+                    biased;
+                    answered = &mut invocation => break answered,
+                    () = sleep_until(lifted), if Instant::now() < lifted => bench.upstreams.genesys.clear_faults(),
+                }
+            };
+            let answered = answered.with_context(|| bench.hint(contender))?;
+            bill.add(answered.took());
+            seen.extend(bench.upstreams.take_seen());
+            let back: Vec<Message> = sent_back(&waiting, &answered.answer)
+                .into_iter()
+                .cloned()
+                .collect();
+            let away = back
+                .iter()
+                .map(|message| seen.away(message).unwrap_or(RETRY_AFTER))
+                .max();
+            if let Some(away) = away {
+                sleep_until(Instant::now() + away).await;
+                bench.upstreams.genesys.clear_faults();
+            }
+            waiting = back
+                .into_iter()
+                .map(|message| Message {
+                    receives: message.receives + 1,
+                    ..message
+                })
+                .collect();
+        }
+        bench.upstreams.genesys.clear_faults();
+        bench.upstreams.table.clear();
+        total.add(ends(&letters, &[], &seen));
+    }
+    Ok((bill, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_begun_millisecond_is_billed_whole() {
+        let mut bill = Bill::default();
+        bill.add(Duration::from_micros(100_001));
+        bill.add(Duration::from_millis(3));
+        assert_eq!(
+            (bill.billed, bill.invocations),
+            (Duration::from_millis(104), 2)
+        );
+    }
+
+    #[test]
+    fn a_million_letters_at_a_second_for_ten_cost_a_third_of_a_dollar() {
+        let mut bill = Bill {
+            letters: 10,
+            ..Bill::default()
+        };
+        bill.add(Duration::from_secs(1));
+        // 100,000 invocations: 25,000 GB-seconds and 2 cents for the requests.
+        let expected = 25_000.0 * GB_SECOND + 0.02;
+        assert!((bill.dollars_per_million() - expected).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,156 @@
+//! Where each event ended: the reason why a fast function may be a wrong one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use hyper::body::Bytes;
+use serde::Deserialize;
+
+use crate::events::Message;
+use crate::upstreams::Seen;
+
+/// How events ended, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ends {
+    /// Delivered once, and everybody says so.
+    pub(crate) delivered: u64,
+    /// Delivered more than once.
+    pub(crate) doubled: u64,
+    /// Neither delivered nor kept.
+    pub(crate) lost: u64,
+    /// Delivered, and yet sent back or marked as failed.
+    pub(crate) wrongly_failed: u64,
+    /// Not delivered and still in the queue.
+    pub(crate) kept: u64,
+}
+
+impl Ends {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.doubled += other.doubled;
+        self.lost += other.lost;
+        self.wrongly_failed += other.wrongly_failed;
+        self.kept += other.kept;
+    }
+}
+
+/// The messages that a function's answer sends back; all of them when the invocation failed.
+///
+/// As Lambda does it: what is no list of failures means that there are none, and all messages are deleted.
+pub(crate) fn sent_back<'m>(
+    messages: &'m [Message],
+    answer: &Result<Bytes, Bytes>,
+) -> Vec<&'m Message> {
+    #[derive(Default, Deserialize)]
+    #[serde(default, rename_all = "camelCase")]
+    struct Answer {
+        batch_item_failures: Option<Vec<Failure>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Failure {
+        item_identifier: String,
+    }
+    let Ok(body) = answer else {
+        return messages.iter().collect();
+    };
+    let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
+    let failures = answer.batch_item_failures.unwrap_or_default();
+    let failed: BTreeSet<_> = failures
+        .iter()
+        .map(|failure| failure.item_identifier.as_str())
+        .collect();
+    messages
+        .iter()
+        .filter(|message| failed.contains(message.id.as_str()))
+        .collect()
+}
+
+/// Counts how the events of messages ended that are all settled, but for those still in the queue.
+///
+/// `accepted` and `marks` are all that the target and Genesys Cloud have seen.
+pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> Ends {
+    let in_queue: BTreeSet<_> = in_queue
+        .iter()
+        .map(|message| message.event.id.as_str())
+        .collect();
+    let events: HashMap<_, _> = messages
+        .iter()
+        .map(|message| (&message.event.id, &message.event))
+        .collect();
+    let mut ends = Ends::default();
+    for (id, event) in events {
+        let is_kept = in_queue.contains(id.as_str());
+        let mark = event
+            .conversation
+            .as_ref()
+            .and_then(|id| seen.marks.get(id));
+        let says_failed = mark.is_some_and(|mark| !mark.contains("replay_successful"));
+        let count = match seen.accepted.get(&event.body).copied().unwrap_or_default() {
+            0 if is_kept => &mut ends.kept,
+            0 => &mut ends.lost,
+            1 if is_kept || says_failed => &mut ends.wrongly_failed,
+            1 => &mut ends.delivered,
+            _ => &mut ends.doubled,
+        };
+        *count += 1;
+    }
+    ends
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::Source;
+
+    fn ids(messages: &[&Message]) -> Vec<String> {
+        messages.iter().map(|message| message.id.clone()).collect()
+    }
+
+    #[test]
+    fn only_a_list_of_failures_or_an_error_sends_messages_back() {
+        let messages = Source::default().batch(2);
+        let all = ids(&messages.iter().collect::<Vec<_>>());
+        let listed = format!(
+            r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}}]}}"#,
+            all[1]
+        );
+        assert_eq!(
+            ids(&sent_back(&messages, &Ok(listed.into()))),
+            [all[1].clone()]
+        );
+        let tutorial = Bytes::from_static(br#"{"statusCode":200,"body":"{\"failed\":2}"}"#);
+        assert_eq!(sent_back(&messages, &Ok(tutorial)).len(), 0);
+        assert_eq!(ids(&sent_back(&messages, &Err(Bytes::new()))), all);
+    }
+
+    #[test]
+    fn every_event_ends_in_one_place() {
+        let messages = Source::default().batch(6);
+        let event = |index: usize| &messages[index].event;
+        let mut seen = Seen::default();
+        for (index, times) in [(0, 1), (1, 2), (3, 1), (4, 1)] {
+            seen.accepted.insert(event(index).body.clone(), times);
+        }
+        let mark =
+            |status: &str| format!(r#"{{"attributes":{{"system.retryStatus":"{status}"}}}}"#);
+        for (index, status) in [
+            (0, "replay_successful"),
+            (3, "replay_failed"),
+            (4, "replay_successful"),
+        ] {
+            let conversation = event(index).conversation.clone().unwrap_or_default();
+            seen.marks.insert(conversation, mark(status));
+        }
+        let in_queue = [&messages[4], &messages[5]];
+        assert_eq!(
+            ends(&messages, &in_queue, &seen),
+            Ends {
+                delivered: 1,
+                doubled: 1,
+                lost: 1,
+                wrongly_failed: 2,
+                kept: 1
+            }
+        );
+    }
+}

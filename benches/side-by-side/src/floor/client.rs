@@ -1,0 +1,139 @@
+//! The floor's process.
+
+use std::cell::Cell;
+
+use anyhow::{Context, bail, ensure};
+use futures_util::future::try_join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::script::{self, Host, Request};
+
+const RUNTIME: &str = "/2018-06-01/runtime/invocation";
+
+/// Asks for batches and handles them until it is killed.
+pub(crate) async fn run() -> anyhow::Result<()> {
+    let runtime = variable("AWS_LAMBDA_RUNTIME_API")?;
+    let mut runtime = Connection::open(&runtime).await?;
+    let mut lanes = Vec::new();
+    for _ in 0..variable("MAX_CONCURRENCY")?.parse()? {
+        lanes.push(Lane::default());
+    }
+    let mut is_first = true;
+    loop {
+        let next = format!("GET {RUNTIME}/next HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        let event = runtime.exchange(next.as_bytes()).await?;
+        let batch = script::read(&event.body).context("this is no script")?;
+        let (before, records) = batch.split_first().context("the script is empty")?;
+        if is_first {
+            // A process asks for a token once.
+            let lane = lanes.first_mut().context("MAX_CONCURRENCY is 0")?;
+            lane.send(before).await?;
+        }
+        is_first = false;
+        let next_record = Cell::new(0);
+        try_join_all(lanes.iter_mut().map(async |lane| {
+            while let Some(record) = records.get(next_record.replace(next_record.get() + 1)) {
+                lane.send(record).await?;
+            }
+            anyhow::Ok(())
+        }))
+        .await?;
+        let id = event
+            .header("lambda-runtime-aws-request-id")
+            .context("an event without an id")?;
+        let answer = r#"{"batchItemFailures":[]}"#;
+        let length = answer.len();
+        let done = format!(
+            "POST {RUNTIME}/{id}/response HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{answer}"
+        );
+        runtime.exchange(done.as_bytes()).await?;
+    }
+}
+
+fn variable(name: &str) -> anyhow::Result<String> {
+    std::env::var(name).with_context(|| name.to_owned())
+}
+
+/// The connections that one record at a time uses.
+#[derive(Default)]
+struct Lane {
+    upstream: Option<Connection>,
+    table: Option<Connection>,
+}
+
+impl Lane {
+    async fn send(&mut self, requests: &[Request<'_>]) -> anyhow::Result<()> {
+        for (host, request) in requests {
+            let (connection, name) = match host {
+                Host::Upstream => (&mut self.upstream, "GENESYS_API_BASE_URL"),
+                Host::Table => (&mut self.table, "AWS_ENDPOINT_URL_DYNAMODB"),
+            };
+            if connection.is_none() {
+                let url = variable(name)?;
+                let address = url.strip_prefix("http://");
+                let address = address.context("an http URL is needed")?;
+                *connection = Some(Connection::open(address).await?);
+            }
+            let connection = connection.as_mut().context("just opened")?;
+            connection.exchange(request).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A connection that is kept.
+struct Connection(TcpStream);
+
+/// An answer that was a success.
+struct Answer {
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let (_, value) = lines.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+        Some(value.trim())
+    }
+}
+
+impl Connection {
+    async fn open(address: &str) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
+    }
+
+    /// Sends a request and reads its answer.
+    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+        self.0.write_all(request).await?;
+        let mut read = Vec::with_capacity(4096);
+        let head_ends = loop {
+            ensure!(
+                self.0.read_buf(&mut read).await? > 0,
+                "the connection was closed"
+            );
+            if let Some(ends) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+                break ends + 4;
+            }
+        };
+        let body = read.split_off(head_ends);
+        let mut answer = Answer {
+            head: String::from_utf8(read)?,
+            body,
+        };
+        let length = answer.header("content-length").map_or(Ok(0), str::parse)?;
+        while answer.body.len() < length {
+            ensure!(
+                self.0.read_buf(&mut answer.body).await? > 0,
+                "the answer is cut short"
+            );
+        }
+        if answer.head.get(8..10) != Some(" 2") {
+            bail!("{}: {}", answer.head, String::from_utf8_lossy(&answer.body));
+        }
+        Ok(answer)
+    }
+}

@@ -1,0 +1,83 @@
+//! A small HTTP server on a free port of 127.0.0.1.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, Uri};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// A request with its body read.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) body: Bytes,
+}
+
+/// A running server; dropping it closes its port and its connections.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    running: AbortHandle,
+}
+
+impl Server {
+    /// Serves on the current runtime.
+    ///
+    /// # Errors
+    /// There is no port to listen on.
+    pub(crate) async fn start<A, F>(answer: A) -> io::Result<Self>
+    where
+        A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                stream.set_nodelay(true).ok();
+                let answer = answer.clone();
+                let service = service_fn(move |request| respond(request, answer.clone()));
+                connections
+                    .spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Ok(Self {
+            address,
+            running: serving.abort_handle(),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+async fn respond<F>(
+    request: Request<Incoming>,
+    answer: impl Fn(Asked) -> F,
+) -> Result<Response<Full<Bytes>>, Infallible>
+where
+    F: Future<Output = Response<Full<Bytes>>>,
+{
+    let (head, body) = request.into_parts();
+    // A body that breaks off comes from a client that is gone: nobody reads the answer.
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    Ok(answer(Asked {
+        method: head.method,
+        uri: head.uri,
+        body: body.unwrap_or_default(),
+    })
+    .await)
+}

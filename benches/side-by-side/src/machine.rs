@@ -1,0 +1,105 @@
+//! Where and with what was measured.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+use serde_json::Value;
+
+/// One line each, for people.
+pub(crate) fn description(root: &Path) -> Vec<String> {
+    let installed = root.join(".venv/bench");
+    let python = installed.join("python/bin/python");
+    let node = installed.join("node/bin/node");
+    vec![
+        format!(
+            "machine: {} × {}, Linux {}",
+            cores(),
+            processor(),
+            said("uname", &["-r"])
+        ),
+        format!(
+            "genesys-replay: {}, {}",
+            said("git", &["describe", "--always", "--dirty"]),
+            said("rustc", &["--version"])
+        ),
+        format!(
+            "Powertools TypeScript: Node {}, {}",
+            said(&node, &["--version"]),
+            packages(root)
+        ),
+        format!(
+            "Powertools Python and tutorial: {}, {}",
+            said(&python, &["--version"]),
+            requirements(root)
+        ),
+    ]
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn processor() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let named = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"));
+    named.map_or_else(
+        || std::env::consts::ARCH.to_owned(),
+        |line| line.trim_start_matches([' ', '\t', ':']).to_owned(),
+    )
+}
+
+fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output();
+    output.map_or_else(
+        |_| "unknown".to_owned(),
+        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+    )
+}
+
+/// The pinned Python packages.
+fn requirements(root: &Path) -> String {
+    let pinned =
+        fs::read_to_string(root.join("benches/baselines/requirements.txt")).unwrap_or_default();
+    let pinned = pinned
+        .lines()
+        .filter(|line| line.contains("==") && !line.starts_with('#'));
+    pinned
+        .map(|line| line.replace("==", " "))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The npm packages that are bundled.
+fn packages(root: &Path) -> String {
+    let package = root.join("benches/baselines/powertools_typescript/package.json");
+    let package = fs::read(package).unwrap_or_default();
+    let package: Value = serde_json::from_slice(&package).unwrap_or_default();
+    let pinned = package["dependencies"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let named = pinned
+        .iter()
+        .map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or_default()));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// How large the function is, in bytes: as it runs, and deflated as it is uploaded.
+///
+/// # Errors
+/// It was not built.
+pub(crate) fn sizes(binary: &Path) -> anyhow::Result<(u64, u64)> {
+    let content = fs::read(binary)?;
+    let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
+    deflated.write_all(&content)?;
+    Ok((
+        u64::try_from(content.len())?,
+        u64::try_from(deflated.finish()?.len())?,
+    ))
+}

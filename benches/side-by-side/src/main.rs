@@ -1,0 +1,232 @@
+//! `genesys-bench`: the function side by side with what it replaces, and with the round trips that nothing can avoid.
+//!
+//! Everything is real but the other side of the wire: the release binary and the baselines run as processes of their own under a
+//! Runtime API, and call a stand-in Genesys Cloud, target, table and queue in this process, each with a set latency. The tables go to
+//! stdout, what is going on to stderr. `docs/PERFORMANCE.md` holds a run and explains it.
+
+mod contender;
+mod cost;
+mod ends;
+mod events;
+mod floor;
+mod http;
+mod machine;
+mod measure;
+mod process;
+mod reach;
+mod report;
+mod runtime_api;
+mod share;
+mod stats;
+mod trouble;
+mod upstreams;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+
+use crate::contender::{Contender, Who};
+use crate::events::Source;
+use crate::measure::{Bench, Case, Measured, Plan};
+use crate::share::Share;
+use crate::upstreams::{Latency, Upstreams};
+
+/// Measures the function side by side with what it replaces.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Who is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Who::value_variants().to_vec())]
+    who: Vec<Who>,
+    /// Batch sizes.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_000])]
+    records: Vec<usize>,
+    /// What Genesys Cloud and the target take to answer, in milliseconds.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 20])]
+    upstream_ms: Vec<u64>,
+    /// Whether warm-up and turns are short: for trying out, not for figures.
+    #[arg(long)]
+    quick: bool,
+    /// Leave out the batch of 10,000, the queue with trouble in it, and the cost.
+    #[arg(long)]
+    speed_only: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    // One thread: the other core is for what is measured.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if std::env::args().nth(1).as_deref() == Some("floor") {
+        return runtime.block_on(floor::run());
+    }
+    runtime.block_on(bench(&Options::parse()))
+}
+
+async fn bench(options: &Options) -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
+    let logs = logs(&root)?;
+    let program = std::env::current_exe()?;
+    let contenders: Vec<Contender> = options
+        .who
+        .iter()
+        .map(|who| Contender::new(*who, &root, &program))
+        .collect();
+    let upstreams = Upstreams::start().await?;
+    let mut bench = Bench {
+        upstreams: &upstreams,
+        source: Source::default(),
+        logs: &logs,
+    };
+    for line in machine::description(&root) {
+        say(&line)?;
+    }
+    let mut measured = Vec::new();
+    for case in cases(options) {
+        let of_case = only_ours(&contenders, case);
+        measured.extend(measure(&mut bench, &of_case, case, options).await?);
+    }
+    if !options.speed_only {
+        trouble(&mut bench, &contenders).await?;
+        cost(&mut bench, &contenders).await?;
+    }
+    say("\n### Aims\n")?;
+    say(&report::aims(&reach::aims(&measured, &root)))
+}
+
+/// A folder for what the functions print.
+fn logs(root: &Path) -> anyhow::Result<PathBuf> {
+    let logs = root.join("target/bench-logs");
+    std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
+    Ok(logs)
+}
+
+fn cases(options: &Options) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for upstream_ms in &options.upstream_ms {
+        // Lambda's largest batch shows whether the cost of a record grows with the others.
+        let largest = (*upstream_ms == 0 && !options.speed_only).then_some(LARGEST);
+        for records in options.records.iter().copied().chain(largest) {
+            cases.push(Case {
+                records,
+                latency: latency(*upstream_ms),
+                max_concurrency: if records <= 10 { 10 } else { 100 },
+            });
+        }
+    }
+    cases
+}
+
+/// The largest batch that Lambda hands out.
+const LARGEST: usize = 10_000;
+
+/// The table is in the same building, the others are not.
+fn latency(upstream_ms: u64) -> Latency {
+    Latency {
+        upstream: Duration::from_millis(upstream_ms),
+        table: Duration::from_millis(if upstream_ms == 0 { 0 } else { 3 }),
+    }
+}
+
+/// The largest batch is a question to the function alone.
+fn only_ours(contenders: &[Contender], case: Case) -> Vec<Contender> {
+    let takes_part = |contender: &&Contender| {
+        case.records < LARGEST || matches!(contender.who, Who::Floor | Who::Replay)
+    };
+    contenders.iter().filter(takes_part).cloned().collect()
+}
+
+async fn measure(
+    bench: &mut Bench<'_>,
+    contenders: &[Contender],
+    case: Case,
+    options: &Options,
+) -> anyhow::Result<Vec<Measured>> {
+    let heading = report::heading(case);
+    note(&heading);
+    let plan = if options.quick { QUICK } else { THOROUGH };
+    let measured = bench.case(contenders, case, plan).await?;
+    say(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
+    Ok(measured)
+}
+
+const THOROUGH: Plan = Plan {
+    cold_starts: 7,
+    warm_up: Duration::from_millis(1_500),
+    rounds: 5,
+    turn: Duration::from_millis(1_500),
+    patience: Duration::from_secs(30),
+};
+
+const QUICK: Plan = Plan {
+    cold_starts: 3,
+    warm_up: Duration::from_millis(300),
+    rounds: 3,
+    turn: Duration::from_millis(500),
+    patience: Duration::from_secs(5),
+};
+
+async fn trouble(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
+    note("a queue with trouble in it");
+    let mut ends = Vec::new();
+    for contender in contenders
+        .iter()
+        .filter(|contender| contender.who != Who::Floor)
+    {
+        ends.push((contender, trouble::run(bench, contender).await?));
+    }
+    say(&format!(
+        "\n### A queue with trouble in it\n\n{}; right would be {} delivered once and {} kept.\n\n{}",
+        trouble::DESCRIPTION,
+        trouble::RIGHT.delivered,
+        trouble::RIGHT.kept,
+        report::trouble(&ends)
+    ))?;
+    let ours = ends
+        .iter()
+        .find(|(contender, _)| contender.who == Who::Replay);
+    let is_right = ours.is_none_or(|(_, ends)| *ends == trouble::RIGHT);
+    anyhow::ensure!(is_right, "genesys-replay is fast and wrong: {ours:?}");
+    Ok(())
+}
+
+/// The bill of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
+async fn cost(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
+    note("the bill");
+    let share = Share::of(cost::MEGABYTES);
+    let mut costs = Vec::new();
+    for contender in contenders
+        .iter()
+        .filter(|contender| contender.who != Who::Floor)
+    {
+        costs.push((
+            contender,
+            cost::run(bench, contender, latency(20), share.as_ref()).await?,
+        ));
+    }
+    let processor = match &share {
+        Some(share) => format!("{:.1} % of a processor", share.part * 100.0),
+        None => "a whole processor, since this user may not make control groups".to_owned(),
+    };
+    say(&format!(
+        "\n### A million dead letters at {} MB on arm64, batches of 10 at 20 ms, with {processor}\n\n{}",
+        cost::MEGABYTES,
+        report::cost(&costs)
+    ))
+}
+
+/// Results, as they come: a run takes minutes.
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    Ok(stdout.flush()?)
+}
+
+/// For the person who waits.
+fn note(text: &str) {
+    writeln!(io::stderr(), "bench: {text} ...").ok();
+}

@@ -1,0 +1,242 @@
+//! One case: every contender with the same batches and upstreams, in turns.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use crate::contender::{Contender, Who};
+use crate::ends::{Ends, ends, sent_back};
+use crate::events::Source;
+use crate::process::Process;
+use crate::stats::Sample;
+use crate::upstreams::{Calls, Latency, Upstreams};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Case {
+    /// Records in a batch.
+    pub(crate) records: usize,
+    pub(crate) latency: Latency,
+    /// How many records the function and the floor have in flight.
+    pub(crate) max_concurrency: usize,
+}
+
+/// How long to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Fresh processes, the first batch of each is measured.
+    pub(crate) cold_starts: usize,
+    /// Unmeasured batches before the warm ones: at least one, and for this long.
+    pub(crate) warm_up: Duration,
+    /// The contenders take turns so many times.
+    pub(crate) rounds: u32,
+    /// How long a turn is; it has at least one batch.
+    pub(crate) turn: Duration,
+    /// Who needs longer than this for the first batch has no warm ones.
+    pub(crate) patience: Duration,
+}
+
+/// What came out for one contender.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) who: Who,
+    pub(crate) name: &'static str,
+    pub(crate) case: Case,
+    /// From the start of the process to the answer to its first batch.
+    pub(crate) cold: Sample,
+    /// Warm batches, each from event to answer.
+    pub(crate) warm: Sample,
+    /// The median of each turn: their spread tells how steady the machine was.
+    pub(crate) turns: Sample,
+    /// Processor time of the warm batches.
+    pub(crate) processor: Duration,
+    /// Most memory the process ever held, in bytes.
+    pub(crate) peak_memory: u64,
+    /// Calls of the warm batches.
+    pub(crate) calls: Calls,
+    /// How the events of all batches ended.
+    pub(crate) ends: Ends,
+}
+
+impl Measured {
+    pub(crate) fn records(&self) -> u64 {
+        u64::try_from(self.warm.len() * self.case.records).unwrap_or(u64::MAX)
+    }
+
+    /// Processor time of one record of a warm batch.
+    pub(crate) fn processor_per_record(&self) -> Option<Duration> {
+        let records = u32::try_from(self.records()).ok()?;
+        self.processor.checked_div(records)
+    }
+}
+
+/// What the runs need.
+pub(crate) struct Bench<'b> {
+    pub(crate) upstreams: &'b Upstreams,
+    pub(crate) source: Source,
+    /// Where the functions' output goes.
+    pub(crate) logs: &'b Path,
+}
+
+struct Running {
+    process: Process,
+    contender: Contender,
+    measured: Measured,
+}
+
+/// One batch, measured.
+struct Batch {
+    took: Duration,
+    ended: Instant,
+    calls: Calls,
+}
+
+impl Bench<'_> {
+    /// Measures one case.
+    ///
+    /// # Errors
+    /// A process does not start, or ends.
+    pub(crate) async fn case(
+        &mut self,
+        contenders: &[Contender],
+        case: Case,
+        plan: Plan,
+    ) -> anyhow::Result<Vec<Measured>> {
+        self.upstreams.set_latency(case.latency);
+        let mut running = Vec::new();
+        for contender in contenders {
+            let started = self.cold_starts(contender, case, plan).await;
+            running.push(started.with_context(|| self.hint(contender))?);
+        }
+        let is_patient = |running: &Running| {
+            running
+                .measured
+                .cold
+                .median()
+                .is_some_and(|first| first <= plan.patience)
+        };
+        for one in running.iter_mut().filter(|one| is_patient(one)) {
+            let until = Instant::now() + plan.warm_up;
+            loop {
+                self.batch(one).await?;
+                if Instant::now() >= until {
+                    break;
+                }
+            }
+        }
+        for _ in 0..plan.rounds {
+            for one in running.iter_mut().filter(|one| is_patient(one)) {
+                self.turn(one, plan.turn).await?;
+            }
+        }
+        let mut measured = Vec::new();
+        for mut one in running {
+            one.measured.peak_memory = one.process.peak_memory()?;
+            one.process.stop().await?;
+            measured.push(one.measured);
+        }
+        Ok(measured)
+    }
+
+    /// Starts a contender's process for a case.
+    pub(crate) async fn start(
+        &self,
+        contender: &Contender,
+        max_concurrency: usize,
+    ) -> anyhow::Result<Process> {
+        let variables = self.upstreams.variables(max_concurrency);
+        Process::start(contender, &variables, &self.log(contender)).await
+    }
+
+    /// What a function prints.
+    fn log(&self, contender: &Contender) -> std::path::PathBuf {
+        self.logs
+            .join(format!("{:?}.log", contender.who).to_lowercase())
+    }
+
+    /// Where to look when a contender fails.
+    pub(crate) fn hint(&self, contender: &Contender) -> String {
+        format!("{}: see {}", contender.name, self.log(contender).display())
+    }
+
+    /// The first batch of several processes; the last of them stays.
+    async fn cold_starts(
+        &mut self,
+        contender: &Contender,
+        case: Case,
+        plan: Plan,
+    ) -> anyhow::Result<Running> {
+        let mut cold = Sample::default();
+        let mut ends = Ends::default();
+        loop {
+            let process = self.start(contender, case.max_concurrency).await?;
+            let started = process.started;
+            let mut running = Running {
+                process,
+                contender: contender.clone(),
+                measured: Measured {
+                    who: contender.who,
+                    name: contender.name,
+                    case,
+                    cold: Sample::default(),
+                    warm: Sample::default(),
+                    turns: Sample::default(),
+                    processor: Duration::ZERO,
+                    peak_memory: 0,
+                    calls: Calls::default(),
+                    ends: Ends::default(),
+                },
+            };
+            let first = self.batch(&mut running).await?;
+            cold.push(first.ended - started);
+            ends.add(running.measured.ends);
+            if cold.len() >= plan.cold_starts || cold.total() > plan.patience {
+                running.measured.cold = cold;
+                running.measured.ends = ends;
+                return Ok(running);
+            }
+            running.process.stop().await?;
+        }
+    }
+
+    /// Measured batches, one after another.
+    async fn turn(&mut self, running: &mut Running, length: Duration) -> anyhow::Result<()> {
+        let mut turn = Sample::default();
+        let until = Instant::now() + length;
+        loop {
+            let before = running.process.processor_time()?;
+            let batch = self.batch(running).await?;
+            let used = running.process.processor_time()?.saturating_sub(before);
+            running.measured.processor += used;
+            running.measured.warm.push(batch.took);
+            running.measured.calls.add(batch.calls);
+            turn.push(batch.took);
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        if let Some(median) = turn.median() {
+            running.measured.turns.push(median);
+        }
+        Ok(())
+    }
+
+    /// One batch, with what became of its events written down.
+    async fn batch(&mut self, running: &mut Running) -> anyhow::Result<Batch> {
+        let measured = &mut running.measured;
+        let messages = self.source.batch(measured.case.records);
+        let payload = running.contender.payload(&messages, self.upstreams);
+        let answered = running.process.invoke(payload).await;
+        let answered = answered.with_context(|| self.hint(&running.contender))?;
+        let seen = self.upstreams.take_seen();
+        self.upstreams.table.clear();
+        let back = sent_back(&messages, &answered.answer);
+        measured.ends.add(ends(&messages, &back, &seen));
+        Ok(Batch {
+            took: answered.took(),
+            ended: answered.ended,
+            calls: seen.calls,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! What the function is meant to reach, and whether it did.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::contender::{Who, replay_binary};
+use crate::machine;
+use crate::measure::Measured;
+use crate::report::{megabytes, millis};
+
+/// One of the aims.
+#[derive(Debug)]
+pub(crate) struct Aim {
+    pub(crate) what: &'static str,
+    pub(crate) limit: String,
+    pub(crate) measured: String,
+    pub(crate) is_reached: bool,
+}
+
+impl Aim {
+    /// One whose figure must not be larger than its limit.
+    fn at_most(
+        what: &'static str,
+        limit: f64,
+        measured: f64,
+        show: impl Fn(f64) -> String,
+    ) -> Self {
+        Self {
+            what,
+            limit: format!("≤ {}", show(limit)),
+            measured: show(measured),
+            is_reached: measured <= limit,
+        }
+    }
+}
+
+/// All aims whose cases were measured.
+pub(crate) fn aims(measured: &[Measured], root: &Path) -> Vec<Aim> {
+    let mut aims = latencies(measured);
+    aims.extend(resources(measured));
+    // Who measures the others only need not have built it.
+    if let Ok((size, zipped)) = machine::sizes(&replay_binary(root)) {
+        let what = "binary, zipped";
+        aims.push(Aim::at_most("binary", 16.0, megabytes(size), in_megabytes));
+        aims.push(Aim::at_most(what, 6.0, megabytes(zipped), in_megabytes));
+    }
+    if let Some(it) = find(measured, Who::Replay, 10, 20) {
+        let records = it.records();
+        let calls = it.calls;
+        let each = (calls.get, calls.patch, calls.delivery, calls.table);
+        aims.push(Aim {
+            what: "calls of a record",
+            limit: "1 GET, 2 PATCH, 1 delivery, 3 table".to_owned(),
+            measured: it.calls_per_record(),
+            is_reached: each == (records, 2 * records, records, 3 * records),
+        });
+    }
+    aims
+}
+
+fn find(measured: &[Measured], who: Who, records: usize, upstream_ms: u64) -> Option<&Measured> {
+    let upstream = Duration::from_millis(upstream_ms);
+    measured.iter().find(|it| {
+        it.who == who && it.case.records == records && it.case.latency.upstream == upstream
+    })
+}
+
+fn latencies(measured: &[Measured]) -> Vec<Aim> {
+    let mut aims = Vec::new();
+    for (what, records, limit) in [
+        ("warm batch of 10 at 20 ms, median", 10, 1.10),
+        ("warm batch of 100 at 20 ms, median", 100, 1.25),
+    ] {
+        let medians =
+            [Who::Replay, Who::Floor].map(|who| find(measured, who, records, 20)?.warm.median());
+        if let [Some(replay), Some(floor)] = medians {
+            let times = replay.as_secs_f64() / floor.as_secs_f64();
+            let show = |value: f64| format!("{value:.2} × floor");
+            aims.push(Aim::at_most(what, limit, times, show));
+        }
+    }
+    let cold = [Who::Replay, Who::Floor].map(|who| find(measured, who, 10, 20)?.cold.median());
+    if let [Some(replay), Some(floor)] = cold {
+        let what = "cold first batch of 10 at 20 ms, over the floor";
+        let over = millis(replay) - millis(floor);
+        aims.push(Aim::at_most(what, 60.0, over, in_millis));
+    }
+    if let Some(median) = find(measured, Who::Replay, 10, 0).and_then(|it| it.warm.median()) {
+        let what = "warm batch of 10 at 0 ms, median";
+        aims.push(Aim::at_most(what, 12.0, millis(median), in_millis));
+    }
+    aims
+}
+
+fn resources(measured: &[Measured]) -> Vec<Aim> {
+    let replay = |records, upstream_ms| find(measured, Who::Replay, records, upstream_ms);
+    let mut aims = Vec::new();
+    if let Some(time) = replay(10, 20).and_then(Measured::processor_per_record) {
+        let what = "processor time of a record, batch of 10 at 20 ms";
+        aims.push(Aim::at_most(what, 1.2, millis(time), in_millis));
+    }
+    for (what, records, limit) in [
+        ("peak memory, batch of 10 at 20 ms", 10, 20.0),
+        ("peak memory, batch of 1,000 at 20 ms", 1_000, 64.0),
+    ] {
+        if let Some(it) = replay(records, 20) {
+            let peak = megabytes(it.peak_memory);
+            aims.push(Aim::at_most(what, limit, peak, in_megabytes));
+        }
+    }
+    let per_record: Vec<f64> = [10, 100, 1_000, 10_000]
+        .into_iter()
+        .filter_map(|records| replay(records, 0)?.processor_per_record())
+        .map(millis)
+        .collect();
+    if per_record.len() == 4 {
+        let what = "processor time of a record, from 10 to 10,000 records";
+        let most = per_record.iter().copied().fold(f64::MIN, f64::max);
+        let least = per_record.iter().copied().fold(f64::MAX, f64::min);
+        let show = |value: f64| format!("× {value:.2}");
+        aims.push(Aim::at_most(what, 1.3, most / least, show));
+    }
+    aims
+}
+
+fn in_millis(value: f64) -> String {
+    format!("{value:.2} ms")
+}
+
+fn in_megabytes(value: f64) -> String {
+    format!("{value:.1} MB")
+}

@@ -1,0 +1,210 @@
+//! The tables, in Markdown.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::contender::{Contender, Who};
+use crate::cost::{Bill, Costs};
+use crate::ends::Ends;
+use crate::measure::{Case, Measured};
+use crate::reach::Aim;
+
+const NONE: &str = "–";
+
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+impl Measured {
+    pub(crate) fn calls_per_record(&self) -> String {
+        let calls = self.calls;
+        let each = [
+            (calls.get, "GET"),
+            (calls.patch, "PATCH"),
+            (calls.delivery, "delivery"),
+            (calls.table, "table"),
+        ];
+        let records = self.records().max(1);
+        let each = each.map(|(count, name)| {
+            if count % records == 0 {
+                format!("{} {name}", count / records)
+            } else {
+                format!("{:.2} {name}", megabytes(count) / megabytes(records))
+            }
+        });
+        each.join(", ")
+    }
+}
+
+/// A heading for a case.
+pub(crate) fn heading(case: Case) -> String {
+    let Case {
+        records,
+        latency,
+        max_concurrency,
+    } = case;
+    format!(
+        "Batch of {records}, upstreams {} ms, table {} ms, {max_concurrency} in flight",
+        latency.upstream.as_millis(),
+        latency.table.as_millis()
+    )
+}
+
+/// All contenders of one case.
+pub(crate) fn case(measured: &[Measured]) -> String {
+    let floor = measured.iter().find(|it| it.who == Who::Floor);
+    let floor = floor.and_then(|it| it.warm.median());
+    let mut table = table(&[
+        "",
+        "cold ms",
+        "warm p50 ms",
+        "p95 ms",
+        "turns ms",
+        "× floor",
+        "processor ms/record",
+        "peak MB",
+        "calls of a record",
+        "lost",
+        "doubled",
+        "wrongly failed",
+    ]);
+    for it in measured {
+        let times = it.warm.median().zip(floor);
+        let is_floor = it.who == Who::Floor;
+        table.add_row([
+            it.name.to_owned(),
+            spread(it.cold.median(), it.cold.shortest(), it.cold.longest()),
+            shown(it.warm.median()),
+            shown(it.warm.percentile(95)),
+            range(it.turns.shortest(), it.turns.longest()),
+            times.map_or(NONE.to_owned(), |(it, floor)| {
+                format!("{:.2}", it.as_secs_f64() / floor.as_secs_f64())
+            }),
+            // The floor's own use of the processor and of memory says nothing about the function.
+            it.processor_per_record()
+                .filter(|_| !is_floor)
+                .map_or(NONE.to_owned(), |time| format!("{:.2}", millis(time))),
+            if is_floor {
+                NONE.to_owned()
+            } else {
+                format!("{:.1}", megabytes(it.peak_memory))
+            },
+            if it.warm.len() == 0 {
+                NONE.to_owned()
+            } else {
+                it.calls_per_record()
+            },
+            it.ends.lost.to_string(),
+            it.ends.doubled.to_string(),
+            it.ends.wrongly_failed.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+pub(crate) fn trouble(ends: &[(&Contender, Ends)]) -> String {
+    let mut table = table(&[
+        "",
+        "delivered once",
+        "doubled",
+        "lost",
+        "wrongly failed",
+        "kept",
+    ]);
+    for (contender, ends) in ends {
+        let counts = [
+            ends.delivered,
+            ends.doubled,
+            ends.lost,
+            ends.wrongly_failed,
+            ends.kept,
+        ];
+        let counts = counts.map(|count| count.to_string());
+        table.add_row(std::iter::once(contender.name.to_owned()).chain(counts));
+    }
+    table.to_string()
+}
+
+/// Dollars for a million, without trouble and with one event in ten rate-limited.
+pub(crate) fn cost(costs: &[(&Contender, Costs)]) -> String {
+    let mut table = table(&[
+        "",
+        "billed ms/record",
+        "$ a million",
+        "billed ms/record, 10 % limited",
+        "$ a million, 10 % limited",
+        "lost, 10 % limited",
+    ]);
+    for (contender, costs) in costs {
+        let [time, dollars] = bill(costs.plain);
+        let [limited_time, limited_dollars] = bill(costs.limited);
+        let lost = format!("{} of {}", costs.ends.lost, costs.limited.letters);
+        table.add_row([
+            contender.name.to_owned(),
+            time,
+            dollars,
+            limited_time,
+            limited_dollars,
+            lost,
+        ]);
+    }
+    table.to_string()
+}
+
+fn bill(bill: Bill) -> [String; 2] {
+    let time = millis(bill.billed) / f64::from(bill.letters.max(1));
+    [decimal(time), format!("{:.2}", bill.dollars_per_million())]
+}
+
+pub(crate) fn aims(aims: &[Aim]) -> String {
+    let mut table = table(&["aim", "limit", "measured", ""]);
+    for aim in aims {
+        let verdict = if aim.is_reached { "reached" } else { "MISSED" };
+        table.add_row([aim.what, &aim.limit, &aim.measured, verdict]);
+    }
+    table.to_string()
+}
+
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_header(header.to_vec());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn shown(duration: Option<Duration>) -> String {
+    duration.map_or(NONE.to_owned(), |duration| decimal(millis(duration)))
+}
+
+fn range(from: Option<Duration>, to: Option<Duration>) -> String {
+    match from.zip(to) {
+        Some((from, to)) => format!("{}–{}", decimal(millis(from)), decimal(millis(to))),
+        None => NONE.to_owned(),
+    }
+}
+
+fn spread(median: Option<Duration>, from: Option<Duration>, to: Option<Duration>) -> String {
+    if from == to {
+        return shown(median);
+    }
+    format!("{} ({})", shown(median), range(from, to))
+}
+
+/// Three significant digits are more than such figures hold.
+fn decimal(value: f64) -> String {
+    if value < 100.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.0}")
+    }
+}

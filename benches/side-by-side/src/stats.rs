@@ -1,0 +1,63 @@
+//! Medians and what surrounds them.
+
+use std::time::Duration;
+
+/// Measured durations of one kind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sample(Vec<Duration>);
+
+impl Sample {
+    pub(crate) fn push(&mut self, duration: Duration) {
+        let place = self.0.partition_point(|other| *other <= duration);
+        self.0.insert(place, duration);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
+    pub(crate) fn median(&self) -> Option<Duration> {
+        self.percentile(50)
+    }
+
+    /// The smallest measured duration that `percent` of all do not exceed.
+    pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied()
+    }
+
+    pub(crate) fn shortest(&self) -> Option<Duration> {
+        self.0.first().copied()
+    }
+
+    pub(crate) fn longest(&self) -> Option<Duration> {
+        self.0.last().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(millis: &[u64]) -> Sample {
+        let mut sample = Sample::default();
+        for millis in millis {
+            sample.push(Duration::from_millis(*millis));
+        }
+        sample
+    }
+
+    #[test]
+    fn percentiles_are_durations_that_were_measured() {
+        let of_100 = sample(&(1..=100).rev().collect::<Vec<_>>());
+        assert_eq!(of_100.median(), Some(Duration::from_millis(50)));
+        assert_eq!(of_100.percentile(95), Some(Duration::from_millis(95)));
+        assert_eq!(sample(&[7, 3]).median(), Some(Duration::from_millis(3)));
+        assert_eq!(sample(&[7]).percentile(95), Some(Duration::from_millis(7)));
+        assert_eq!(sample(&[]).median(), None);
+    }
+}

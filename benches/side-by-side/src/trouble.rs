@@ -1,0 +1,114 @@
+//! A queue with trouble in it: what every contender makes of it, delivery by delivery.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use genesys_stand_in::Fault;
+
+use crate::contender::Contender;
+use crate::ends::{Ends, ends, sent_back};
+use crate::events::{Event, Message};
+use crate::measure::Bench;
+use crate::upstreams::{Latency, Seen};
+
+/// SQS would park a message after so many receives here.
+const RECEIVES: u32 = 5;
+
+/// What the queue holds, for people.
+pub(crate) const DESCRIPTION: &str = "\
+ten ordinary events · one that EventBridge sent twice, as two messages of one batch · one that was redriven, as a second message \
+after the first was finished · two whose target answers 503 the first time · two where Genesys Cloud answers 500 to the first mark · \
+one audit, which belongs to no conversation · one that the target refuses for good (400) · one that is no JSON; \
+each message is received up to five times";
+
+/// What must come out: seventeen events can be delivered, two cannot and have to stay where somebody finds them.
+pub(crate) const RIGHT: Ends = Ends {
+    delivered: 17,
+    doubled: 0,
+    lost: 0,
+    wrongly_failed: 0,
+    kept: 2,
+};
+
+/// Sends the queue through a contender until it is empty or all that is left is parked.
+///
+/// # Errors
+/// The process does not start, or ends.
+pub(crate) async fn run(bench: &mut Bench<'_>, contender: &Contender) -> anyhow::Result<Ends> {
+    let instant = Latency {
+        upstream: Duration::ZERO,
+        table: Duration::ZERO,
+    };
+    bench.upstreams.set_latency(instant);
+    let mut letters = bench.source.batch(10);
+    let mut put = |event: Event, bench: &mut Bench<'_>| {
+        letters.push(bench.source.message(event.clone()));
+        event
+    };
+    let twice = bench.source.conversation_event();
+    put(twice.clone(), bench);
+    put(twice, bench);
+    let redriven = bench.source.conversation_event();
+    let redriven = put(redriven, bench);
+    let genesys = &bench.upstreams.genesys;
+    let fail = |event: &Event, status| {
+        genesys.fault(
+            Fault::on("POST", "/targets/")
+                .body_contains(&event.id)
+                .status(status),
+        );
+    };
+    for _ in 0..2 {
+        let event = bench.source.conversation_event();
+        let event = put(event, bench);
+        genesys.fault(
+            Fault::on("POST", "/targets/")
+                .body_contains(&event.id)
+                .status(503)
+                .times(1),
+        );
+        let event = bench.source.conversation_event();
+        let event = put(event, bench);
+        let conversation = event.conversation.unwrap_or_default();
+        genesys.fault(Fault::on("PATCH", &conversation).status(500).times(1));
+    }
+    let audit = bench.source.audit_event();
+    put(audit, bench);
+    let refused = bench.source.conversation_event();
+    fail(&put(refused, bench), 400);
+    let broken = bench.source.broken_input();
+    put(broken, bench);
+
+    let mut process = bench.start(contender, 10).await?;
+    let mut seen = Seen::default();
+    let mut waiting = letters.clone();
+    let mut parked: Vec<Message> = Vec::new();
+    let again = bench.source.message(redriven);
+    letters.push(again.clone());
+    let mut redriven = Some(again);
+    while !waiting.is_empty() {
+        let batch: Vec<Message> = waiting.drain(..waiting.len().min(20)).collect();
+        let payload = contender.payload(&batch, bench.upstreams);
+        let answered = process
+            .invoke(payload)
+            .await
+            .with_context(|| bench.hint(contender))?;
+        seen.extend(bench.upstreams.take_seen());
+        for message in sent_back(&batch, &answered.answer) {
+            let message = Message {
+                receives: message.receives + 1,
+                ..message.clone()
+            };
+            if message.receives > RECEIVES {
+                parked.push(message);
+            } else {
+                waiting.push(message);
+            }
+        }
+        waiting.extend(redriven.take());
+    }
+    process.stop().await?;
+    bench.upstreams.genesys.clear_faults();
+    bench.upstreams.table.clear();
+    Ok(ends(&letters, &parked.iter().collect::<Vec<_>>(), &seen))
+}

@@ -1,0 +1,236 @@
+//! Everything that a function calls, in this process: Genesys Cloud, target, table and queue.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use genesys_stand_in::{Call, StandIn, Table};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Bytes;
+use serde_json::{Value, json};
+
+use crate::events::Message;
+use crate::http::{Asked, Server};
+
+const TABLE: &str = "GenesysRetryIdempotency";
+/// Who may log in at Genesys Cloud, and its secret.
+pub(crate) const CLIENT: (&str, &str) = ("benchmark-client", "benchmark-secret");
+const TARGET_PATH: &str = "/targets/crm";
+
+/// How long the upstreams take to answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latency {
+    /// Genesys Cloud, its token endpoint and the target.
+    pub(crate) upstream: Duration,
+    /// The table.
+    pub(crate) table: Duration,
+}
+
+/// The stand-ins and what they have seen.
+pub(crate) struct Upstreams {
+    pub(crate) genesys: StandIn,
+    pub(crate) table: Table,
+    /// A token for those who do not ask for one themselves.
+    pub(crate) token: String,
+    queue: Queue,
+}
+
+/// Calls by what they are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) token: u64,
+    pub(crate) get: u64,
+    pub(crate) patch: u64,
+    pub(crate) delivery: u64,
+    pub(crate) table: u64,
+    pub(crate) queue: u64,
+}
+
+impl Calls {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.token += other.token;
+        self.get += other.get;
+        self.patch += other.patch;
+        self.delivery += other.delivery;
+        self.table += other.table;
+        self.queue += other.queue;
+    }
+}
+
+/// What the upstreams saw since they were last asked.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) calls: Calls,
+    /// How often the target accepted each body.
+    pub(crate) accepted: HashMap<String, u32>,
+    /// The last mark that each conversation was given.
+    pub(crate) marks: HashMap<String, String>,
+    /// How long each message stays away that was told to, by receipt handle.
+    pub(crate) postponed: HashMap<String, Duration>,
+}
+
+impl Upstreams {
+    /// Starts all of them, without delay.
+    ///
+    /// # Errors
+    /// No free port, or no token.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let genesys = StandIn::builder()
+            .client_id(CLIENT.0)
+            .client_secret(CLIENT.1)
+            // The limit is not what is measured.
+            .rate_limit(u32::MAX)
+            .start()
+            .await?;
+        let answer = reqwest::Client::new()
+            .post(format!("{}/oauth/token", genesys.url()))
+            .basic_auth(CLIENT.0, Some(CLIENT.1))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body("grant_type=client_credentials")
+            .send()
+            .await?
+            .error_for_status()?;
+        let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
+        Ok(Self {
+            genesys,
+            table: Table::start("EventId").await?,
+            token: answer["access_token"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            queue: Queue::start().await?,
+        })
+    }
+
+    pub(crate) fn set_latency(&self, latency: Latency) {
+        let Latency { upstream, table } = latency;
+        self.genesys.set_latency(upstream, upstream, upstream);
+        self.table.set_latency(table);
+    }
+
+    /// The settings of a function that shall use them.
+    pub(crate) fn variables(&self, max_concurrency: usize) -> Vec<(String, String)> {
+        let genesys = self.genesys.url();
+        [
+            ("GENESYS_API_BASE_URL", genesys.clone()),
+            ("GENESYS_LOGIN_BASE_URL", genesys.clone()),
+            ("GENESYS_CLIENT_ID", CLIENT.0.to_owned()),
+            ("GENESYS_CLIENT_SECRET", CLIENT.1.to_owned()),
+            ("REPLAY_TARGET", format!("{genesys}{TARGET_PATH}")),
+            ("IDEMPOTENCY_TABLE_NAME", TABLE.to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.table.url()),
+            (
+                "AWS_ENDPOINT_URL_SQS",
+                format!("http://{}", self.queue.server.address),
+            ),
+            ("MAX_CONCURRENCY", max_concurrency.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+
+    /// What was seen since the last time, which is forgotten.
+    pub(crate) fn take_seen(&self) -> Seen {
+        let mut seen = Seen::default();
+        for call in self.genesys.calls() {
+            seen.note(call);
+        }
+        seen.calls.table = self.table.calls().values().sum();
+        let postponed = self.queue.take();
+        seen.calls.queue = postponed.calls;
+        seen.postponed = postponed.by_receipt;
+        self.genesys.clear_calls();
+        self.table.clear_calls();
+        seen
+    }
+}
+
+impl Seen {
+    /// Adds what was seen later.
+    pub(crate) fn extend(&mut self, later: Self) {
+        self.calls.add(later.calls);
+        for (body, times) in later.accepted {
+            *self.accepted.entry(body).or_default() += times;
+        }
+        self.marks.extend(later.marks);
+        self.postponed.extend(later.postponed);
+    }
+
+    /// How long the function told the queue to keep this message away.
+    pub(crate) fn away(&self, message: &Message) -> Option<Duration> {
+        self.postponed.get(&message.receipt_handle()).copied()
+    }
+
+    fn note(&mut self, call: Call) {
+        match (call.method.as_str(), call.path.as_str()) {
+            ("POST", "/oauth/token") => self.calls.token += 1,
+            ("POST", TARGET_PATH) => {
+                self.calls.delivery += 1;
+                if call.acted {
+                    *self.accepted.entry(call.body).or_default() += 1;
+                }
+            }
+            ("PATCH", path) => {
+                self.calls.patch += 1;
+                let conversation = path.split('/').nth(4);
+                if let (Some(conversation), true) = (conversation, call.acted) {
+                    self.marks.insert(conversation.to_owned(), call.body);
+                }
+            }
+            _ => self.calls.get += 1,
+        }
+    }
+}
+
+/// The dead-letter queue, as far as functions call it: how long messages stay away.
+struct Queue {
+    server: Server,
+    postponed: Arc<Mutex<Postponed>>,
+}
+
+#[derive(Default)]
+struct Postponed {
+    calls: u64,
+    by_receipt: HashMap<String, Duration>,
+}
+
+impl Queue {
+    async fn start() -> std::io::Result<Self> {
+        let postponed = Arc::<Mutex<Postponed>>::default();
+        let noted = Arc::clone(&postponed);
+        let server = Server::start(move |asked| {
+            let answer = change_visibility(&asked, &noted);
+            async { Response::new(Full::new(answer)) }
+        })
+        .await?;
+        Ok(Self { server, postponed })
+    }
+
+    fn take(&self) -> Postponed {
+        std::mem::take(
+            &mut self
+                .postponed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+/// `ChangeMessageVisibilityBatch` that always succeeds.
+fn change_visibility(asked: &Asked, postponed: &Mutex<Postponed>) -> Bytes {
+    let request: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    let entries = request["Entries"].as_array().cloned().unwrap_or_default();
+    let mut postponed = postponed.lock().unwrap_or_else(PoisonError::into_inner);
+    postponed.calls += 1;
+    let mut done = Vec::new();
+    for entry in entries {
+        let after = entry["VisibilityTimeout"].as_u64().unwrap_or_default();
+        let receipt = entry["ReceiptHandle"].as_str().unwrap_or_default();
+        postponed
+            .by_receipt
+            .insert(receipt.to_owned(), Duration::from_secs(after));
+        done.push(BTreeMap::from([("Id", entry["Id"].clone())]));
+    }
+    json!({"Successful": done, "Failed": []}).to_string().into()
+}
