@@ -8,17 +8,13 @@ use std::time::Duration;
 
 use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
-use genesys_fakes::{
-    InMemory, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
-};
-use genesys_replay::backoff::Backoff;
+use genesys_fakes::{InMemory, MemoryGenesys};
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::dead_letter::open;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::lambda;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::meter::Meter;
-use genesys_replay::replay::{Breakers, Limits, Policy, Replay, RetryState, Stop};
+use genesys_replay::replay::{Replay, RetryState};
 use genesys_replay::telemetry::LogLevel;
 use genesys_replay::telemetry::metrics::Metrics;
 use lambda_runtime::{Context, LambdaEvent};
@@ -31,9 +27,13 @@ fn main() {
     divan::main();
 }
 
+fn conversation(number: usize) -> String {
+    format!("{number:08x}-0c96-4929-9a1c-210feb673958")
+}
+
 /// An event as a rule's dead-letter queue holds it.
 fn dead_letter(number: usize) -> Value {
-    let conversation = format!("{number:08x}-0c96-4929-9a1c-210feb673958");
+    let conversation = conversation(number);
     let body = json!({
         "version": "0",
         "id": format!("{number:08x}-4815-484d-b7ce-91a20ff046ec"),
@@ -109,7 +109,7 @@ fn handle_batch(bencher: Bencher<'_, '_>, records: usize) {
     let Ok(runtime) = runtime else { return };
     bencher
         .counter(ItemsCount::new(records))
-        .with_inputs(|| (function(), event(&batch)))
+        .with_inputs(|| (function(records), event(&batch)))
         .bench_values(|(function, event)| {
             let answer = function
                 .as_ref()
@@ -125,36 +125,18 @@ fn event(batch: &str) -> LambdaEvent<aws_lambda_events::sqs::SqsEvent> {
     LambdaEvent::new(serde_json::from_str(batch).unwrap_or_default(), context)
 }
 
-fn function() -> Option<(Replay<InMemory>, Metrics)> {
-    let target = Destination::Http("https://crm.example.com/events".parse().ok()?);
-    let meter = Arc::new(Meter::default());
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+/// One that knows as many conversations as there are records.
+fn function(records: usize) -> Option<(Replay<InMemory>, Metrics)> {
+    let target = "https://crm.example.com/events".parse().ok()?;
+    let destination = ReplayTarget::Fixed(Destination::Http(target));
+    let genesys = MemoryGenesys::default();
+    for number in 0..records {
+        genesys.put_participants(&conversation(number), &[("customer", "customer")]);
+    }
     let replay = Replay {
-        ledger: MemoryLedger::new(Duration::from_secs(15 * 86_400)),
-        retry_state: RetryState::Required(MemoryGenesys::default()),
-        target: MemoryTarget::default(),
-        archive: None::<MemoryArchive>,
-        queue: MemoryQueues::new(Arc::clone(&clock)),
-        destination: ReplayTarget::Fixed(target),
-        policy: Policy::new(Limits {
-            max_attempts: 3,
-            max_receives: 10,
-            backoff: Backoff {
-                base: Duration::from_secs(2),
-                max: Duration::from_secs(900),
-            },
-            max_wait: Duration::from_secs(2),
-            replay_permanent: false,
-        }),
-        breakers: Breakers::new(Arc::clone(&meter)),
-        stop: Stop::default(),
-        meter,
-        max_concurrency: 10,
-        clock,
-        random: Arc::new(SystemRandom),
+        retry_state: RetryState::Required(genesys),
+        ..InMemory::function(Arc::new(SystemClock), Arc::new(SystemRandom), destination)
     };
-    Some((
-        replay,
-        Metrics::new(LogLevel::Info, Box::new(std::io::sink())),
-    ))
+    let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
+    Some((replay, metrics))
 }

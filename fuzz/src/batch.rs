@@ -5,18 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use genesys_fakes::{
-    InMemory, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
-};
-use genesys_replay::backoff::Backoff;
-use genesys_replay::clock::{Clock, Random};
+use genesys_fakes::{InMemory, ManualClock, MemoryArchive, MemoryGenesys, MemoryTarget};
+use genesys_replay::clock::Random;
 use genesys_replay::dead_letter::{Opened, open};
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
 use genesys_replay::lambda::{BatchError, handle};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::meter::Meter;
-use genesys_replay::replay::{Breakers, Limits, Policy, Replay, RetryState, Stop};
+use genesys_replay::replay::{Replay, RetryState};
 use genesys_replay::telemetry::LogLevel;
 use genesys_replay::telemetry::metrics::Metrics;
 use lambda_runtime::{Context, LambdaEvent};
@@ -64,34 +60,15 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(NOW));
-        let meter = Arc::new(Meter::default());
-        let (genesys, target) = (MemoryGenesys::default(), MemoryTarget::default());
-        let archive = MemoryArchive::default();
+        let clock = Arc::new(ManualClock::at(NOW));
+        let destination = ReplayTarget::Original(AllowedTargets::Any);
+        let (genesys, archive) = (MemoryGenesys::default(), MemoryArchive::default());
         let function = Replay {
-            ledger: MemoryLedger::new(Duration::from_secs(15 * 86_400)),
             retry_state: RetryState::Required(genesys.clone()),
-            target: target.clone(),
             archive: Some(archive.clone()),
-            queue: MemoryQueues::new(Arc::clone(&clock)),
-            destination: ReplayTarget::Original(AllowedTargets::Any),
-            policy: Policy::new(Limits {
-                max_attempts: 3,
-                max_receives: 10,
-                backoff: Backoff {
-                    base: Duration::from_secs(2),
-                    max: Duration::from_secs(900),
-                },
-                max_wait: Duration::from_secs(2),
-                replay_permanent: false,
-            }),
-            breakers: Breakers::new(Arc::clone(&meter)),
-            stop: Stop::default(),
-            meter,
-            max_concurrency: 10,
-            clock,
-            random: Arc::new(Never),
+            ..InMemory::function(clock, Arc::new(Never), destination)
         };
+        let target = function.target.clone();
         Self {
             genesys,
             target,

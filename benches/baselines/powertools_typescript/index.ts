@@ -32,7 +32,7 @@ const ledger = new DynamoDBPersistenceLayer({
   tableName: setting('IDEMPOTENCY_TABLE_NAME', 'GenesysRetryIdempotency'),
   keyAttr: 'EventId',
   expiryAttr: 'ExpiresAt',
-  awsSdkV3Client: new DynamoDBClient({ requestHandler: { connectionTimeout: 1_000, requestTimeout: 3_000 } }),
+  awsSdkV3Client: new DynamoDBClient({}),
 });
 
 /** Told by its first argument: what was done under a key is not done again. */

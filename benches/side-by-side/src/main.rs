@@ -31,6 +31,7 @@ use clap::{Parser, ValueEnum};
 use crate::contender::{Contender, Who};
 use crate::events::Source;
 use crate::measure::{Bench, Case, Measured, Plan};
+use crate::reach::Aim;
 use crate::share::Share;
 use crate::upstreams::{Latency, Upstreams};
 
@@ -49,9 +50,15 @@ struct Options {
     /// Whether warm-up and turns are short: for trying out, not for figures.
     #[arg(long)]
     quick: bool,
-    /// Leave out the batch of 10,000, the queue with trouble in it, and the cost.
+    /// Leave out the batches of 10,000, the queue with trouble in it, and the cost.
     #[arg(long)]
     speed_only: bool,
+}
+
+impl Options {
+    fn plan(&self) -> Plan {
+        if self.quick { QUICK } else { THOROUGH }
+    }
 }
 
 fn main() -> anyhow::Result<()> {
@@ -87,15 +94,16 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
     }
     let mut measured = Vec::new();
     for case in cases(options) {
-        let of_case = only_ours(&contenders, case);
-        measured.extend(measure(&mut bench, &of_case, case, options).await?);
+        measured.extend(measure(&mut bench, &contenders, case, options).await?);
     }
+    let mut aims = reach::aims(&measured, &root);
     if !options.speed_only {
+        aims.extend(scaling(&mut bench, &contenders, options).await?);
         trouble(&mut bench, &contenders).await?;
         cost(&mut bench, &contenders).await?;
     }
     say("\n### Aims\n")?;
-    say(&report::aims(&reach::aims(&measured, &root)))
+    say(&report::aims(&aims))
 }
 
 /// A folder for what the functions print.
@@ -108,21 +116,16 @@ fn logs(root: &Path) -> anyhow::Result<PathBuf> {
 fn cases(options: &Options) -> Vec<Case> {
     let mut cases = Vec::new();
     for upstream_ms in &options.upstream_ms {
-        // Lambda's largest batch shows whether the cost of a record grows with the others.
-        let largest = (*upstream_ms == 0 && !options.speed_only).then_some(LARGEST);
-        for records in options.records.iter().copied().chain(largest) {
+        for records in &options.records {
             cases.push(Case {
-                records,
+                records: *records,
                 latency: latency(*upstream_ms),
-                max_concurrency: if records <= 10 { 10 } else { 100 },
+                max_concurrency: if *records <= 10 { 10 } else { 100 },
             });
         }
     }
     cases
 }
-
-/// The largest batch that Lambda hands out.
-const LARGEST: usize = 10_000;
 
 /// The table is in the same building, the others are not.
 fn latency(upstream_ms: u64) -> Latency {
@@ -130,14 +133,6 @@ fn latency(upstream_ms: u64) -> Latency {
         upstream: Duration::from_millis(upstream_ms),
         table: Duration::from_millis(if upstream_ms == 0 { 0 } else { 3 }),
     }
-}
-
-/// The largest batch is a question to the function alone.
-fn only_ours(contenders: &[Contender], case: Case) -> Vec<Contender> {
-    let takes_part = |contender: &&Contender| {
-        case.records < LARGEST || matches!(contender.who, Who::Floor | Who::Replay)
-    };
-    contenders.iter().filter(takes_part).cloned().collect()
 }
 
 async fn measure(
@@ -148,8 +143,7 @@ async fn measure(
 ) -> anyhow::Result<Vec<Measured>> {
     let heading = report::heading(case);
     note(&heading);
-    let plan = if options.quick { QUICK } else { THOROUGH };
-    let measured = bench.case(contenders, case, plan).await?;
+    let measured = bench.case(contenders, case, options.plan()).await?;
     say(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
     Ok(measured)
 }
@@ -169,6 +163,33 @@ const QUICK: Plan = Plan {
     turn: Duration::from_millis(500),
     patience: Duration::from_secs(5),
 };
+
+/// Lambda's largest batch has 10,000 records.
+async fn scaling(
+    bench: &mut Bench<'_>,
+    contenders: &[Contender],
+    options: &Options,
+) -> anyhow::Result<Option<Aim>> {
+    let ours = contenders.iter().find(|it| it.who == Who::Replay);
+    let Some(ours) = ours else { return Ok(None) };
+    note("from 10 to 10,000 records");
+    let cases = [10, 100, 1_000, 10_000].map(|records| Case {
+        records,
+        latency: latency(0),
+        max_concurrency: 10,
+    });
+    let plan = Plan {
+        cold_starts: 1,
+        ..options.plan()
+    };
+    let measured = bench.cases(ours, &cases, plan).await?;
+    say(&format!(
+        "\n### {} from 10 to 10,000 records, upstreams and table 0 ms, 10 in flight\n\n{}",
+        ours.name,
+        report::scaling(&measured)
+    ))?;
+    Ok(reach::linear(&measured))
+}
 
 async fn trouble(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
     note("a queue with trouble in it");

@@ -51,6 +51,8 @@ pub(crate) struct Measured {
     pub(crate) turns: Sample,
     /// Processor time of the warm batches.
     pub(crate) processor: Duration,
+    /// Processor time of a record, in each turn.
+    pub(crate) processor_turns: Sample,
     /// Most memory the process ever held, in bytes.
     pub(crate) peak_memory: u64,
     /// Calls of the warm batches.
@@ -103,18 +105,38 @@ impl Bench<'_> {
         case: Case,
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.upstreams.set_latency(case.latency);
+        self.side_by_side(contenders.iter().map(|contender| (contender, case)), plan)
+            .await
+    }
+
+    /// Measures one contender in several cases of the same latency, in turns: the machine's speed changes with time.
+    ///
+    /// # Errors
+    /// A process does not start, or ends.
+    pub(crate) async fn cases(
+        &mut self,
+        contender: &Contender,
+        cases: &[Case],
+        plan: Plan,
+    ) -> anyhow::Result<Vec<Measured>> {
+        self.side_by_side(cases.iter().map(|case| (contender, *case)), plan)
+            .await
+    }
+
+    async fn side_by_side(
+        &mut self,
+        all: impl Iterator<Item = (&Contender, Case)>,
+        plan: Plan,
+    ) -> anyhow::Result<Vec<Measured>> {
         let mut running = Vec::new();
-        for contender in contenders {
+        for (contender, case) in all {
+            self.upstreams.set_latency(case.latency);
             let started = self.cold_starts(contender, case, plan).await;
             running.push(started.with_context(|| self.hint(contender))?);
         }
         let is_patient = |running: &Running| {
-            running
-                .measured
-                .cold
-                .median()
-                .is_some_and(|first| first <= plan.patience)
+            let first = running.measured.cold.median();
+            first.is_some_and(|first| first <= plan.patience)
         };
         for one in running.iter_mut().filter(|one| is_patient(one)) {
             let until = Instant::now() + plan.warm_up;
@@ -183,6 +205,7 @@ impl Bench<'_> {
                     warm: Sample::default(),
                     turns: Sample::default(),
                     processor: Duration::ZERO,
+                    processor_turns: Sample::default(),
                     peak_memory: 0,
                     calls: Calls::default(),
                     ends: Ends::default(),
@@ -191,7 +214,7 @@ impl Bench<'_> {
             let first = self.batch(&mut running).await?;
             cold.push(first.ended - started);
             ends.add(running.measured.ends);
-            if cold.len() >= plan.cold_starts || cold.total() > plan.patience {
+            if cold.len() >= plan.cold_starts || cold.total() > plan.patience / 3 {
                 running.measured.cold = cold;
                 running.measured.ends = ends;
                 return Ok(running);
@@ -203,12 +226,12 @@ impl Bench<'_> {
     /// Measured batches, one after another.
     async fn turn(&mut self, running: &mut Running, length: Duration) -> anyhow::Result<()> {
         let mut turn = Sample::default();
+        let mut processor = Duration::ZERO;
         let until = Instant::now() + length;
         loop {
             let before = running.process.processor_time()?;
             let batch = self.batch(running).await?;
-            let used = running.process.processor_time()?.saturating_sub(before);
-            running.measured.processor += used;
+            processor += running.process.processor_time()?.saturating_sub(before);
             running.measured.warm.push(batch.took);
             running.measured.calls.add(batch.calls);
             turn.push(batch.took);
@@ -216,6 +239,10 @@ impl Bench<'_> {
                 break;
             }
         }
+        let measured = &mut running.measured;
+        measured.processor += processor;
+        let records = u32::try_from(turn.len() * measured.case.records)?;
+        measured.processor_turns.push(processor / records);
         if let Some(median) = turn.median() {
             running.measured.turns.push(median);
         }

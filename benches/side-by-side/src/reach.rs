@@ -108,19 +108,18 @@ fn resources(measured: &[Measured]) -> Vec<Aim> {
             aims.push(Aim::at_most(what, limit, peak, in_megabytes));
         }
     }
-    let per_record: Vec<f64> = [10, 100, 1_000, 10_000]
-        .into_iter()
-        .filter_map(|records| replay(records, 0)?.processor_per_record())
-        .map(millis)
-        .collect();
-    if per_record.len() == 4 {
-        let what = "processor time of a record, from 10 to 10,000 records";
-        let most = per_record.iter().copied().fold(f64::MIN, f64::max);
-        let least = per_record.iter().copied().fold(f64::MAX, f64::min);
-        let show = |value: f64| format!("× {value:.2}");
-        aims.push(Aim::at_most(what, 1.3, most / least, show));
-    }
     aims
+}
+
+/// Whether a record costs the same in small and in large batches; of each the turn that was disturbed least.
+pub(crate) fn linear(scaling: &[Measured]) -> Option<Aim> {
+    let per_record = scaling.iter().map(|it| it.processor_turns.shortest());
+    let per_record: Vec<f64> = per_record.flatten().map(millis).collect();
+    let least = per_record.iter().copied().reduce(f64::min)?;
+    let most = per_record.iter().copied().reduce(f64::max)?;
+    let show = |value: f64| format!("× {value:.2}");
+    let what = "processor time of a record, from 10 to 10,000 records";
+    Some(Aim::at_most(what, 1.3, most / least, show))
 }
 
 fn in_millis(value: f64) -> String {

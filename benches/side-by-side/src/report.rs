@@ -108,6 +108,35 @@ pub(crate) fn case(measured: &[Measured]) -> String {
     table.to_string()
 }
 
+/// One contender in several cases.
+pub(crate) fn scaling(measured: &[Measured]) -> String {
+    let mut table = table(&[
+        "records",
+        "warm p50 ms",
+        "processor ms/record, least to most of the turns",
+        "peak MB",
+        "lost",
+        "doubled",
+        "wrongly failed",
+    ]);
+    for it in measured {
+        let turns = &it.processor_turns;
+        table.add_row([
+            it.case.records.to_string(),
+            shown(it.warm.median()),
+            match turns.shortest().zip(turns.longest()) {
+                Some((least, most)) => format!("{:.2}–{:.2}", millis(least), millis(most)),
+                None => NONE.to_owned(),
+            },
+            format!("{:.1}", megabytes(it.peak_memory)),
+            it.ends.lost.to_string(),
+            it.ends.doubled.to_string(),
+            it.ends.wrongly_failed.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
 pub(crate) fn trouble(ends: &[(&Contender, Ends)]) -> String {
     let mut table = table(&[
         "",

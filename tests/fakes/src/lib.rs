@@ -16,9 +16,14 @@ mod queue;
 mod target;
 mod witness;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use genesys_replay::replay::Ports;
+use genesys_replay::backoff::Backoff;
+use genesys_replay::clock::{Clock, Random};
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay::meter::Meter;
+use genesys_replay::replay::{Breakers, Limits, Policy, Ports, Replay, RetryState, Stop};
 
 pub use archive::MemoryArchive;
 pub use clock::ManualClock;
@@ -39,6 +44,42 @@ impl Ports for InMemory {
     type Target = MemoryTarget;
     type Archive = MemoryArchive;
     type Queue = MemoryQueues;
+}
+
+impl InMemory {
+    /// A function over ports of its own, with an archive and the settings that hold unless others are given.
+    #[must_use]
+    pub fn function(
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        destination: ReplayTarget,
+    ) -> Replay<Self> {
+        let meter = Arc::new(Meter::default());
+        Replay {
+            ledger: MemoryLedger::new(Duration::from_secs(15 * 86_400)),
+            retry_state: RetryState::Required(MemoryGenesys::default()),
+            target: MemoryTarget::default(),
+            archive: Some(MemoryArchive::default()),
+            queue: MemoryQueues::new(Arc::clone(&clock)),
+            destination,
+            policy: Policy::new(Limits {
+                max_attempts: 3,
+                max_receives: 10,
+                backoff: Backoff {
+                    base: Duration::from_secs(2),
+                    max: Duration::from_secs(900),
+                },
+                max_wait: Duration::from_secs(2),
+                replay_permanent: false,
+            }),
+            breakers: Breakers::new(Arc::clone(&meter)),
+            stop: Stop::default(),
+            meter,
+            max_concurrency: 10,
+            clock,
+            random,
+        }
+    }
 }
 
 /// Locks a state. A panic under the lock has already failed the test that caused it.
