@@ -33,7 +33,7 @@ test: tools ## Check formatting, lints, the template, and run all tests
 	@$(MAKE) --no-print-directory lint rust-tests
 
 bench: export RUST_BACKTRACE := 0
-bench: ## Measure it beside what it replaces; takes half an hour, or: make bench OPTIONS="--quick --records 10"
+bench: ## Measure it beside what it replaces; takes half an hour, or: make bench OPTIONS="--quick --speed-only"
 	@$(PYTHON) local/tools.py bench
 	cargo build --release --bin replay
 	cargo build --release --package genesys-bench
@@ -65,7 +65,7 @@ endif
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
 
 sim: ## Tell more stories of the simulation: make sim SEEDS=0..10000
-	SEEDS=$(or $(SEEDS),0..10000) cargo test --test sim -- --nocapture no_story
+	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --test sim -- --nocapture no_story
 
 # The quick suites first, the slow one for what they let through: an exit status of 2 or 3 says that there is some. The timeout is
 # for a machine under load.

@@ -100,7 +100,7 @@ fn open_record(bencher: Bencher<'_, '_>) {
 
 /// A whole batch with everything it calls in memory: what the function itself adds to its calls, and whether that grows
 /// with the batch.
-#[divan::bench(args = [1, 10, 100, 1_000, 10_000])]
+#[divan::bench(args = [1, 10, 100, 1_000, 10_000], sample_count = 20)]
 fn handle_batch(bencher: Bencher<'_, '_>, records: usize) {
     let batch = batch(records);
     let runtime = tokio::runtime::Builder::new_current_thread()

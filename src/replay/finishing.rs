@@ -1,6 +1,8 @@
 //! After the target has accepted: checkpoint, closing mark, settlement.
 
-use futures_util::future::join;
+use std::pin::pin;
+
+use futures_util::future::{Either, select};
 
 use crate::failure::FailureCode;
 use crate::genesys::{RetryMark, RetryStatus};
@@ -15,7 +17,8 @@ use super::{Outcome, Ports, Replay, Verdict};
 impl<P: Ports> Replay<P> {
     /// After the target accepted: write that down and mark the interaction, both at once, then complete.
     ///
-    /// Neither waits for the other: the mark is true whatever becomes of the checkpoint.
+    /// Neither waits for the other: the mark is true whatever becomes of the checkpoint. Only where the event is another's by
+    /// now, what stands on the interaction is left to that one.
     pub(super) async fn finish(
         &self,
         work: &Work<'_>,
@@ -28,21 +31,20 @@ impl<P: Ports> Replay<P> {
             ..lease.clone()
         };
         let status = RetryStatus::ReplaySuccessful;
-        let (recorded, in_the_end) = join(
-            self.record_delivery(work, &lease),
-            self.mark_in_the_end(work, frame, &delivered, marker, status),
-        )
-        .await;
+        let recording = pin!(self.record_delivery(work, &lease));
+        let marking = pin!(self.mark_in_the_end(work, frame, &delivered, marker, status));
+        let (recorded, in_the_end) = match select(recording, marking).await {
+            // Delivered, and whoever holds the event now cannot know.
+            Either::Left((Err(error @ LedgerError::LeaseLost), _)) => {
+                return self.overtaken(work, &error);
+            }
+            Either::Left((recorded, marking)) => (recorded, marking.await),
+            Either::Right((in_the_end, recording)) => (recording.await, in_the_end),
+        };
         let (lease, known) = match recorded {
             Ok(lease) => (lease, true),
-            // Delivered, and whoever holds the event now cannot know.
-            Err(error @ LedgerError::LeaseLost) => {
-                return Verdict {
-                    possible_duplicate: true,
-                    ..self.ledger_failed(work.message, &error)
-                };
-            }
-            Err(LedgerError::Unavailable(_)) => (delivered, false),
+            Err(error @ LedgerError::LeaseLost) => return self.overtaken(work, &error),
+            Err(LedgerError::Unavailable(_)) => (delivered.clone(), false),
         };
         let attempt = Some(lease.shown_attempt());
         let shortfall = in_the_end
@@ -85,6 +87,13 @@ impl<P: Ports> Replay<P> {
                 reason: Some(with_causes(&error)),
                 ..verdict
             },
+        }
+    }
+
+    fn overtaken(&self, work: &Work<'_>, error: &LedgerError) -> Verdict {
+        Verdict {
+            possible_duplicate: true,
+            ..self.ledger_failed(work.message, error)
         }
     }
 

@@ -83,11 +83,14 @@ impl Contender {
     }
 }
 
+/// Where cargo builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
 /// The function as it is deployed.
 pub(crate) fn replay_binary(root: &Path) -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join("release/replay")
+    target(root).join("release/replay")
 }
 
 fn command(program: &Path, arguments: &[&str]) -> Vec<String> {

@@ -24,6 +24,11 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
+    /// Whether an event ended where none may.
+    pub(crate) fn has_fault(&self) -> bool {
+        self.lost + self.doubled + self.wrongly_failed > 0
+    }
+
     pub(crate) fn add(&mut self, other: Self) {
         self.delivered += other.delivered;
         self.doubled += other.doubled;

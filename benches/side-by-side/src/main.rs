@@ -27,6 +27,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};
+use tokio::signal::ctrl_c;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::contender::{Contender, Who};
 use crate::events::Source;
@@ -69,7 +71,22 @@ fn main() -> anyhow::Result<()> {
     if std::env::args().nth(1).as_deref() == Some("floor") {
         return runtime.block_on(floor::run());
     }
-    runtime.block_on(bench(&Options::parse()))
+    let options = Options::parse();
+    runtime.block_on(async {
+        tokio::select! {
+            done = bench(&options) => done,
+            told = told_to_end() => told.and_then(|()| anyhow::bail!("told to end")),
+        }
+    })
+}
+
+/// Ends with Ctrl-C or a SIGTERM, so that what was started is ended, too.
+async fn told_to_end() -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        told = ctrl_c() => Ok(told?),
+        _ = terminated.recv() => Ok(()),
+    }
 }
 
 async fn bench(options: &Options) -> anyhow::Result<()> {
@@ -106,9 +123,11 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
     say(&report::aims(&aims))
 }
 
-/// A folder for what the functions print.
+/// An empty folder for what the functions print.
 fn logs(root: &Path) -> anyhow::Result<PathBuf> {
-    let logs = root.join("target/bench-logs");
+    let logs = contender::target(root).join("bench-logs");
+    // There is none before the first run.
+    std::fs::remove_dir_all(&logs).ok();
     std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     Ok(logs)
 }
@@ -145,6 +164,13 @@ async fn measure(
     note(&heading);
     let measured = bench.case(contenders, case, options.plan()).await?;
     say(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
+    let wrong = measured
+        .iter()
+        .find(|it| it.who == Who::Replay && it.ends.has_fault());
+    anyhow::ensure!(
+        wrong.is_none(),
+        "genesys-replay is fast and wrong: {wrong:?}"
+    );
     Ok(measured)
 }
 

@@ -10,9 +10,10 @@ use hyper::body::Bytes;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
+use tokio::time::sleep;
 
 use crate::contender::Contender;
-use crate::runtime_api::{Answered, RuntimeApi};
+use crate::runtime_api::{Answered, RuntimeApi, TIMEOUT};
 
 /// A running function; dropping it kills its process.
 pub(crate) struct Process {
@@ -31,7 +32,8 @@ impl Process {
         log: &Path,
     ) -> anyhow::Result<Self> {
         let api = RuntimeApi::start().await?;
-        let output = File::create(log).with_context(|| format!("{}", log.display()))?;
+        let output = File::options().create(true).append(true).open(log);
+        let output = output.with_context(|| log.display().to_string())?;
         let (program, arguments) = contender.command.split_first().context("no command")?;
         let mut command = Command::new(program);
         command
@@ -62,11 +64,12 @@ impl Process {
     /// Hands the function an event and waits for the answer.
     ///
     /// # Errors
-    /// The process ended before.
+    /// The process ended before, or did not answer in the time it has.
     pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<Answered> {
         tokio::select! {
             answered = self.api.invoke(payload) => answered.context("the Runtime API is gone"),
             ended = self.child.wait() => bail!("the process ended: {}", ended?),
+            () = sleep(TIMEOUT) => bail!("no answer after {} s", TIMEOUT.as_secs()),
         }
     }
 

@@ -118,7 +118,7 @@ pub(crate) fn linear(scaling: &[Measured]) -> Option<Aim> {
     let least = per_record.iter().copied().reduce(f64::min)?;
     let most = per_record.iter().copied().reduce(f64::max)?;
     let show = |value: f64| format!("× {value:.2}");
-    let what = "processor time of a record, from 10 to 10,000 records";
+    let what = "least processor time of a record, from 10 to 10,000";
     Some(Aim::at_most(what, 1.3, most / least, show))
 }
 
