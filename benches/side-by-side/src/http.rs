@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -12,6 +13,7 @@ use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::sleep;
 
 /// A request with its body read.
 pub(crate) struct Asked {
@@ -40,7 +42,12 @@ impl Server {
         let address = listener.local_addr()?;
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    // Mostly too many open files, and soon fewer.
+                    sleep(Duration::from_millis(10)).await;
+                    continue;
+                };
                 stream.set_nodelay(true).ok();
                 let answer = answer.clone();
                 let service = service_fn(move |request| respond(request, answer.clone()));

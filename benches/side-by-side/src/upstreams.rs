@@ -39,22 +39,18 @@ pub(crate) struct Upstreams {
 /// Calls by what they are for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Calls {
-    pub(crate) token: u64,
     pub(crate) get: u64,
     pub(crate) patch: u64,
     pub(crate) delivery: u64,
     pub(crate) table: u64,
-    pub(crate) queue: u64,
 }
 
 impl Calls {
     pub(crate) fn add(&mut self, other: Self) {
-        self.token += other.token;
         self.get += other.get;
         self.patch += other.patch;
         self.delivery += other.delivery;
         self.table += other.table;
-        self.queue += other.queue;
     }
 }
 
@@ -137,9 +133,7 @@ impl Upstreams {
             seen.note(call);
         }
         seen.calls.table = self.table.calls().values().sum();
-        let postponed = self.queue.take();
-        seen.calls.queue = postponed.calls;
-        seen.postponed = postponed.by_receipt;
+        seen.postponed = self.queue.take();
         self.genesys.clear_calls();
         self.table.clear_calls();
         seen
@@ -164,7 +158,8 @@ impl Seen {
 
     fn note(&mut self, call: Call) {
         match (call.method.as_str(), call.path.as_str()) {
-            ("POST", "/oauth/token") => self.calls.token += 1,
+            // Once a process, and not for a record.
+            ("POST", "/oauth/token") => {}
             ("POST", TARGET_PATH) => {
                 self.calls.delivery += 1;
                 if call.acted {
@@ -189,11 +184,8 @@ struct Queue {
     postponed: Arc<Mutex<Postponed>>,
 }
 
-#[derive(Default)]
-struct Postponed {
-    calls: u64,
-    by_receipt: HashMap<String, Duration>,
-}
+/// How long each message stays away, by receipt handle.
+type Postponed = HashMap<String, Duration>;
 
 impl Queue {
     async fn start() -> std::io::Result<Self> {
@@ -222,14 +214,11 @@ fn change_visibility(asked: &Asked, postponed: &Mutex<Postponed>) -> Bytes {
     let request: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let entries = request["Entries"].as_array().cloned().unwrap_or_default();
     let mut postponed = postponed.lock().unwrap_or_else(PoisonError::into_inner);
-    postponed.calls += 1;
     let mut done = Vec::new();
     for entry in entries {
         let after = entry["VisibilityTimeout"].as_u64().unwrap_or_default();
         let receipt = entry["ReceiptHandle"].as_str().unwrap_or_default();
-        postponed
-            .by_receipt
-            .insert(receipt.to_owned(), Duration::from_secs(after));
+        postponed.insert(receipt.to_owned(), Duration::from_secs(after));
         done.push(BTreeMap::from([("Id", entry["Id"].clone())]));
     }
     json!({"Successful": done, "Failed": []}).to_string().into()

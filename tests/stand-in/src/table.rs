@@ -38,7 +38,7 @@ const API: &str = "DynamoDB_20120810.";
 
 /// A running stand-in for one `DynamoDB` table; dropping it closes its port and its connections.
 ///
-/// It answers `GetItem`, `PutItem`, `UpdateItem`, `DeleteItem` and `DescribeTable` under any table name and any
+/// It answers `GetItem`, `PutItem`, `UpdateItem` and `DeleteItem` under any table name and any
 /// signature. Attributes are of type S, N (28 digits), BOOL, NULL, L or M, and expressions address whole ones. Anything
 /// it does not know it refuses, naming it.
 #[must_use]

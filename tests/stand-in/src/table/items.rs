@@ -24,10 +24,6 @@ impl Items {
         &self.partition_key
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.items.len()
-    }
-
     pub(super) fn clear(&mut self) {
         self.items.clear();
     }

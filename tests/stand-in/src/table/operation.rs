@@ -1,10 +1,6 @@
 //! The operations.
 
-use std::collections::BTreeMap;
-
-use serde_json::json;
-
-use super::attribute::{Attribute, Item};
+use super::attribute::Item;
 use super::condition::Condition;
 use super::items::Items;
 use super::reply::{self, Invalid};
@@ -22,7 +18,6 @@ pub(super) fn named(name: &str) -> Option<Operation> {
         "PutItem" => Some(put),
         "UpdateItem" => Some(update),
         "DeleteItem" => Some(delete),
-        "DescribeTable" => Some(describe),
         _ => None,
     }
 }
@@ -71,8 +66,8 @@ fn update(items: &mut Items, request: &mut Request) -> Result<Answer, Invalid> {
     }
     let values = update.values(stored.unwrap_or(key))?;
     let old = match request.return_values {
-        ReturnValues::AllOld | ReturnValues::UpdatedOld => stored.cloned(),
-        ReturnValues::None | ReturnValues::AllNew | ReturnValues::UpdatedNew => None,
+        ReturnValues::AllOld => stored.cloned(),
+        ReturnValues::None | ReturnValues::AllNew => None,
     };
     let item = items.get_or_create(id, key);
     update.apply(values, item);
@@ -80,25 +75,7 @@ fn update(items: &mut Items, request: &mut Request) -> Result<Answer, Invalid> {
         ReturnValues::None => reply::done::<()>(None),
         ReturnValues::AllNew => reply::done(Some(("Attributes", &*item))),
         ReturnValues::AllOld => reply::done(old.map(|item| ("Attributes", item))),
-        ReturnValues::UpdatedNew => updated(&update, item),
-        ReturnValues::UpdatedOld => updated(&update, &old.unwrap_or_default()),
     })
-}
-
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the operations have one signature"
-)]
-fn describe(items: &mut Items, request: &mut Request) -> Result<Answer, Invalid> {
-    let name = items.partition_key();
-    let table = json!({
-        "TableName": request.table_name,
-        "TableStatus": "ACTIVE",
-        "AttributeDefinitions": [{"AttributeName": name, "AttributeType": "S"}],
-        "KeySchema": [{"AttributeName": name, "KeyType": "HASH"}],
-        "ItemCount": items.len(),
-    });
-    Ok(reply::done(Some(("Table", table))))
 }
 
 /// The answer to a request whose condition does not hold.
@@ -115,14 +92,4 @@ fn refusal(request: &Request, stored: Option<&Item>) -> Result<Option<Answer>, I
         OnRefusal::AllOld => stored,
     };
     Ok(Some(reply::condition_failed(shown)))
-}
-
-/// Answers with those attributes of the item the update is about.
-fn updated(update: &Update<'_>, item: &Item) -> Answer {
-    let attributes: BTreeMap<&str, &Attribute> = update
-        .names()
-        .filter_map(|name| Some((name, item.get(name)?)))
-        .collect();
-    let attributes = Some(attributes).filter(|attributes| !attributes.is_empty());
-    reply::done(attributes.map(|attributes| ("Attributes", attributes)))
 }

@@ -13,7 +13,9 @@ use super::reply::Invalid;
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 pub(super) struct Request {
-    pub(super) table_name: String,
+    /// There is but one table, whatever it is called; a request must name it all the same.
+    #[serde(rename = "TableName")]
+    _table_name: String,
     key: Option<Item>,
     item: Option<Item>,
     pub(super) condition_expression: Option<String>,
@@ -39,8 +41,6 @@ pub(super) enum ReturnValues {
     None,
     AllOld,
     AllNew,
-    UpdatedOld,
-    UpdatedNew,
 }
 
 /// Whether a refusal shows the item.
@@ -80,9 +80,9 @@ impl Request {
         match self.return_values {
             ReturnValues::None => Ok(false),
             ReturnValues::AllOld => Ok(true),
-            ReturnValues::AllNew | ReturnValues::UpdatedOld | ReturnValues::UpdatedNew => Err(
-                Invalid("ReturnValues can only be ALL_OLD or NONE".to_owned()),
-            ),
+            ReturnValues::AllNew => Err(Invalid(
+                "ReturnValues can only be ALL_OLD or NONE".to_owned(),
+            )),
         }
     }
 }
