@@ -14,6 +14,7 @@ use crate::interactions::Interactions;
 use crate::oauth::Client;
 use crate::stand_in::StandIn;
 use crate::state::{Latency, Shared, State};
+use crate::subscriptions::Subscriptions;
 use crate::tokens::Tokens;
 
 /// The options of a stand-in, each with the default a test wants.
@@ -83,6 +84,7 @@ impl Builder {
                 tokens: Tokens::new(self.expires_in, self.rate_limit),
                 conversations: Conversations::default(),
                 interactions: Interactions::default(),
+                subscriptions: Subscriptions::default(),
             },
             calls: Calls::new(),
             faults: Faults::default(),

@@ -2,6 +2,7 @@
 
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -30,11 +31,19 @@ pub(crate) fn answer(request: &Received, path: &str, shared: &Shared) -> Answer 
             done()
         }
         ("PUT", "latency") => or_bad_request(put_latency(&request.body, shared)),
-        ("PUT", _) => match path.strip_prefix("conversations/") {
-            Some(id) => or_bad_request(put_participants(id, &request.body, shared)),
-            None => unknown(),
+        (method, path) => match (method, path.split_once('/')) {
+            ("PUT", Some(("conversations", id))) => {
+                or_bad_request(put_participants(id, &request.body, shared))
+            }
+            ("PUT", Some(("subscriptions", id))) => {
+                or_bad_request(put_subscription(id, &request.body, shared))
+            }
+            ("DELETE", Some(("subscriptions", id))) => {
+                shared.lock().genesys.subscriptions.remove(decoded(id));
+                done()
+            }
+            _ => unknown(),
         },
-        _ => unknown(),
     }
 }
 
@@ -63,9 +72,25 @@ fn put_latency(body: &[u8], shared: &Shared) -> Result<(), String> {
 
 fn put_participants(id: &str, body: &[u8], shared: &Shared) -> Result<(), String> {
     let participants: Vec<Participant> = parse(body)?;
-    let id = percent_decode_str(id).decode_utf8_lossy().into_owned();
-    shared.lock().genesys.conversations.put(id, participants);
+    let mut state = shared.lock();
+    state.genesys.conversations.put(decoded(id), participants);
     Ok(())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Subscription {
+    status: String,
+}
+
+fn put_subscription(id: &str, body: &[u8], shared: &Shared) -> Result<(), String> {
+    let Subscription { status } = parse(body)?;
+    shared.lock().genesys.subscriptions.put(decoded(id), status);
+    Ok(())
+}
+
+fn decoded(id: &str) -> String {
+    percent_decode_str(id).decode_utf8_lossy().into_owned()
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {

@@ -7,12 +7,13 @@ use hyper::StatusCode;
 use hyper::header::{HeaderName, RETRY_AFTER};
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::conversations::{Conversations, UnknownParticipant};
 use crate::interactions::Interactions;
 use crate::received::Received;
+use crate::subscriptions::Subscriptions;
 use crate::tokens::{Admission, Allowance, Tokens};
 
 const COUNT: HeaderName = HeaderName::from_static("inin-ratelimit-count");
@@ -25,6 +26,7 @@ pub(crate) struct Genesys {
     pub(crate) tokens: Tokens,
     pub(crate) conversations: Conversations,
     pub(crate) interactions: Interactions,
+    pub(crate) subscriptions: Subscriptions,
 }
 
 #[derive(Deserialize)]
@@ -87,9 +89,23 @@ impl Genesys {
             ("PATCH", ["api", "v2", "interactions", id]) => {
                 self.patch_interaction(&decoded(id), &request.body, seq)
             }
+            ("GET", ["api", "v2", "eventstreams", "subscriptions", id]) => {
+                let found = self.subscriptions.subscription(&decoded(id));
+                found_or_error(found, "No such subscription.", seq)
+            }
+            ("GET", ["api", "v2", "integrations", id]) => {
+                let found = self.subscriptions.integration(&decoded(id));
+                found_or_error(found, "No such integration.", seq)
+            }
             (
                 _,
-                ["api", "v2", "conversations" | "interactions", _]
+                [
+                    "api",
+                    "v2",
+                    "conversations" | "interactions" | "integrations",
+                    _,
+                ]
+                | ["api", "v2", "eventstreams", "subscriptions", _]
                 | [
                     "api",
                     "v2",
@@ -120,6 +136,13 @@ impl Genesys {
             Ok(patch) => Answer::json(StatusCode::OK, &self.interactions.patch(id, &patch)),
             Err(reason) => error(StatusCode::BAD_REQUEST, &reason.to_string(), seq),
         }
+    }
+}
+
+fn found_or_error(found: Option<Value>, message: &str, seq: u64) -> Answer {
+    match found {
+        Some(found) => Answer::json(StatusCode::OK, &found),
+        None => error(StatusCode::NOT_FOUND, message, seq),
     }
 }
 

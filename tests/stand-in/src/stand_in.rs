@@ -118,6 +118,21 @@ impl StandIn {
             .attributes(conversation, participant)
     }
 
+    /// Gives a subscription this status, `INACTIVE` say: as an integration and as one of event streams.
+    ///
+    /// One that nobody described is `ACTIVE`.
+    pub fn put_subscription(&self, id: &str, status: &str) {
+        let mut state = self.shared.lock();
+        let subscriptions = &mut state.genesys.subscriptions;
+        subscriptions.put(id.to_owned(), status.to_owned());
+    }
+
+    /// Makes a subscription unknown, until it is put.
+    pub fn remove_subscription(&self, id: &str) {
+        let mut state = self.shared.lock();
+        state.genesys.subscriptions.remove(id.to_owned());
+    }
+
     /// Makes every token issued so far invalid.
     pub fn revoke_tokens(&self) {
         self.shared.lock().genesys.tokens.revoke_all();

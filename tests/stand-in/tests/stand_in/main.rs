@@ -5,5 +5,6 @@ mod client;
 mod control;
 mod faults;
 mod program;
+mod subscriptions;
 mod table;
 mod tokens;
