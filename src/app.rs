@@ -1,5 +1,7 @@
 //! The wiring: the only builder of clients.
 
+pub mod ingest;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +14,12 @@ use reqwest::redirect;
 use crate::archive::s3::S3Archive;
 use crate::clock::{Clock, SystemClock, SystemRandom};
 use crate::config::{CredentialSetting, GenesysSettings, RetryStateSetting, Settings};
-use crate::genesys::{CredentialSource, GenesysClient, SecretsManagerSecret, TokenSource};
+use crate::genesys::{CredentialSource, GenesysClient, TokenSource};
 use crate::ledger::dynamodb::DynamoDbLedger;
 use crate::meter::Meter;
 use crate::queue::sqs::SqsQueue;
 use crate::replay::{Breakers, Policy, Ports, Replay, RetryState, Stop};
+use crate::secret::secrets_manager::SecretsManagerSecret;
 use crate::target::aws::{AwsTargets, Clients};
 use crate::target::http::address::GuardedResolver;
 use crate::target::http::{HttpTarget, Reach};
@@ -112,33 +115,16 @@ pub async fn aws() -> SdkConfig {
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let meter = Arc::new(Meter::default());
-    let mut http = reqwest::Client::builder()
-        // A redirect of a delivery could lead anywhere, and one of the API is a wrong host.
-        .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(HTTP_TIMEOUT);
-    if settings.reach == Reach::Guarded {
-        http = http.dns_resolver(Arc::new(GuardedResolver));
-    }
-    let http = http.build()?;
-    let patience = settings.limits.max_wait;
-    let genesys = |settings: GenesysSettings| {
-        let GenesysSettings {
-            form,
-            api_base,
-            login_base,
-            credentials,
-        } = settings;
-        let (clock, meter) = (Arc::clone(&clock), Arc::clone(&meter));
-        let source = credential_source(credentials, aws);
-        let tokens = TokenSource::new(
-            http.clone(),
-            &login_base,
-            source,
-            Arc::clone(&clock),
-            Arc::clone(&meter),
-        );
-        GenesysClient::new(http.clone(), api_base, form, tokens, patience, clock, meter)
+    let http = http_client(settings.reach, HTTP_TIMEOUT)?;
+    let genesys = |genesys_settings: GenesysSettings| {
+        let parts = GenesysParts {
+            http: http.clone(),
+            patience: settings.limits.max_wait,
+            secret: SECRET,
+            clock: Arc::clone(&clock),
+            meter: Arc::clone(&meter),
+        };
+        genesys(genesys_settings, parts, aws)
     };
     let retry_state = match settings.retry_state {
         RetryStateSetting::Required(it) => RetryState::Required(genesys(it)),
@@ -174,14 +160,68 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
     })
 }
 
-fn credential_source(setting: CredentialSetting, aws: &SdkConfig) -> CredentialSource {
+fn http_client(reach: Reach, within: Duration) -> Result<reqwest::Client, BuildError> {
+    let mut http = reqwest::Client::builder()
+        // A redirect of a delivery could lead anywhere, and one of the API is a wrong host.
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(within);
+    if reach == Reach::Guarded {
+        http = http.dns_resolver(Arc::new(GuardedResolver));
+    }
+    Ok(http.build()?)
+}
+
+/// What a client of Genesys Cloud is made of, beside its settings.
+struct GenesysParts {
+    http: reqwest::Client,
+    /// How long a call waits for its turn.
+    patience: Duration,
+    /// How the secret with the credentials is read.
+    secret: Tries,
+    clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
+}
+
+fn genesys(settings: GenesysSettings, parts: GenesysParts, aws: &SdkConfig) -> GenesysClient {
+    let GenesysSettings {
+        form,
+        api_base,
+        login_base,
+        credentials,
+    } = settings;
+    let GenesysParts {
+        http,
+        patience,
+        secret,
+        clock,
+        meter,
+    } = parts;
+    let source = credential_source(credentials, aws, secret);
+    let tokens = TokenSource::new(
+        http.clone(),
+        &login_base,
+        source,
+        Arc::clone(&clock),
+        Arc::clone(&meter),
+    );
+    GenesysClient::new(http, api_base, form, tokens, patience, clock, meter)
+}
+
+fn credential_source(
+    setting: CredentialSetting,
+    aws: &SdkConfig,
+    tries: Tries,
+) -> CredentialSource {
     match setting {
         CredentialSetting::Given(credentials) => CredentialSource::Settings(credentials),
-        CredentialSetting::Secret(id) => {
-            let client = aws_sdk_secretsmanager::Client::new(&with_tries(aws, SECRET));
-            CredentialSource::Secret(SecretsManagerSecret::new(client, id))
-        }
+        CredentialSetting::Secret(id) => CredentialSource::Secret(secret(id, aws, tries)),
     }
+}
+
+fn secret(id: String, aws: &SdkConfig, tries: Tries) -> SecretsManagerSecret {
+    let client = aws_sdk_secretsmanager::Client::new(&with_tries(aws, tries));
+    SecretsManagerSecret::new(client, id)
 }
 
 /// Does what the first batch would otherwise wait for. What goes wrong here is tried again there.

@@ -60,6 +60,11 @@ impl Entry<'_> {
     /// The object: a JSON document that holds the whole message.
     #[must_use]
     pub fn document(&self) -> String {
+        let body = if self.message.is_base64() {
+            "body_base64"
+        } else {
+            "body"
+        };
         json!({
             "event_id": self.event_id,
             "event_type": self.event_type,
@@ -77,8 +82,8 @@ impl Entry<'_> {
             "first_seen_at": self.first_seen.to_string(),
             "archived_at": self.now.to_string(),
             "attributes": self.message.attributes,
-            // SQS takes only valid Unicode, so a body is always text.
-            "body": self.message.body,
+            // SQS takes only text: what came to ingest and is none was queued as base64.
+            body: self.message.body,
         })
         .to_string()
     }

@@ -1,11 +1,13 @@
 //! The settings, read once: the only reader of the environment.
 
 mod genesys;
+mod ingest;
 mod reader;
 
 use std::time::Duration;
 
 pub use genesys::{CredentialSetting, GenesysSettings};
+pub use ingest::{Auth, Host, INGEST_VARIABLES, IngestSettings, KeySetting};
 use reader::Reader;
 use url::Url;
 
@@ -16,7 +18,7 @@ use crate::target::http::Reach;
 use crate::target::http::address::names_refused;
 use crate::telemetry::LogLevel;
 
-/// Every variable that is read.
+/// Every variable that the replay function reads.
 pub const VARIABLES: &[&str] = &[
     "ALLOWED_TARGETS",
     "ALLOW_LINK_LOCAL_TARGETS",
@@ -44,7 +46,7 @@ pub const VARIABLES: &[&str] = &[
     "RETRY_STATE",
 ];
 
-/// Everything that can be set.
+/// Everything that can be set for the replay function.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Whether and how interactions are marked.
@@ -145,11 +147,7 @@ impl Settings {
             },
             max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
                 .unwrap_or(1),
-            log_level: reader.choice(
-                "AWS_LAMBDA_LOG_LEVEL",
-                LogLevel::Info,
-                &LogLevel::ALL.map(|level| (level.as_str(), level)),
-            ),
+            log_level: log_level(&mut reader),
         };
         reader.finish(settings)
     }
@@ -164,22 +162,24 @@ impl Settings {
             ReplayTarget::Fixed(Destination::Http(url)) => Some(url),
             ReplayTarget::Fixed(_) | ReplayTarget::Original(_) => None,
         };
-        [
-            ("REPLAY_TARGET", target),
-            (
-                "GENESYS_API_BASE_URL",
-                genesys.map(|genesys| &genesys.api_base),
-            ),
-            (
-                "GENESYS_LOGIN_BASE_URL",
-                genesys.map(|genesys| &genesys.login_base),
-            ),
-        ]
-        .into_iter()
-        .filter(|(_, url)| url.is_some_and(|url| url.scheme() == "http"))
-        .map(|(name, _)| name)
-        .collect()
+        unencrypted(("REPLAY_TARGET", target), genesys)
     }
+}
+
+/// Which of these URLs are plain `http://`.
+fn unencrypted(
+    own: (&'static str, Option<&Url>),
+    genesys: Option<&GenesysSettings>,
+) -> Vec<&'static str> {
+    [
+        own,
+        ("GENESYS_API_BASE_URL", genesys.map(|it| &it.api_base)),
+        ("GENESYS_LOGIN_BASE_URL", genesys.map(|it| &it.login_base)),
+    ]
+    .into_iter()
+    .filter(|(_, url)| url.is_some_and(|url| url.scheme() == "http"))
+    .map(|(name, _)| name)
+    .collect()
 }
 
 impl RetryStateSetting {
@@ -204,6 +204,7 @@ impl RetryStateSetting {
 }
 
 fn retry_state(reader: &mut Reader<'_>) -> RetryStateSetting {
+    const OTHERWISE: &str = "RETRY_STATE=off";
     #[derive(Clone, Copy)]
     enum Mode {
         Required,
@@ -216,10 +217,18 @@ fn retry_state(reader: &mut Reader<'_>) -> RetryStateSetting {
         ("off", Mode::Off),
     ];
     match reader.choice("RETRY_STATE", Mode::Required, &modes) {
-        Mode::Required => RetryStateSetting::Required(genesys::read(reader)),
-        Mode::BestEffort => RetryStateSetting::BestEffort(genesys::read(reader)),
+        Mode::Required => RetryStateSetting::Required(genesys::read(reader, OTHERWISE)),
+        Mode::BestEffort => RetryStateSetting::BestEffort(genesys::read(reader, OTHERWISE)),
         Mode::Off => RetryStateSetting::Off,
     }
+}
+
+fn log_level(reader: &mut Reader<'_>) -> LogLevel {
+    reader.choice(
+        "AWS_LAMBDA_LOG_LEVEL",
+        LogLevel::Info,
+        &LogLevel::ALL.map(|level| (level.as_str(), level)),
+    )
 }
 
 fn table(reader: &mut Reader<'_>) -> String {

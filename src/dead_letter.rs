@@ -5,6 +5,7 @@
 mod event_bridge;
 mod event_bus;
 mod genesys_event;
+mod ingest;
 mod json;
 mod lambda;
 mod sns;
@@ -17,7 +18,10 @@ use std::borrow::Cow;
 pub use event_bridge::failure_of;
 use genesys_event::InnerEvent;
 pub use genesys_event::{InteractionId, InteractionRef};
+pub use ingest::Malformed;
 use json::Body;
+pub use webhook::webhook_text;
+pub use wrapper::{Wrapper, WrapperFault};
 
 use crate::failure::{FailureCode, OriginalFailure};
 use crate::message::Message;
@@ -133,6 +137,9 @@ pub enum NotAnEvent {
     /// A custom event bus reports failed events by id only.
     #[error("the custom event bus tells the ids of the failed events, not the events")]
     CustomBusRecord,
+    /// Ingest has taken it for a webhook, which it is not.
+    #[error("the webhook's body {0}")]
+    Webhook(Malformed),
     /// An event bus could not use the key of an encrypted event.
     #[error("the event bus could not decrypt the event; its body is ciphertext")]
     Encrypted,
@@ -143,9 +150,11 @@ impl NotAnEvent {
     #[must_use]
     pub const fn failure_code(self) -> FailureCode {
         match self {
-            Self::Empty | Self::NotJson | Self::UnknownShape | Self::NestedTooDeep => {
-                FailureCode::NotAnEvent
-            }
+            Self::Empty
+            | Self::NotJson
+            | Self::UnknownShape
+            | Self::NestedTooDeep
+            | Self::Webhook(_) => FailureCode::NotAnEvent,
             Self::EmptyWrapper | Self::CustomBusRecord | Self::Encrypted => FailureCode::NoPayload,
         }
     }
@@ -171,6 +180,9 @@ impl Envelope<'_> {
 
 /// The shapes, in the order in which they are asked: the more a shape says of itself, the earlier.
 const SHAPES: &[for<'m> fn(&Envelope<'m>) -> Option<Opened<'m>>] = &[
+    ingest::open_marked_webhook,
+    webhook::open_taken_webhook,
+    wrapper::open_taken_wrapper,
     event_bus::open_custom_bus_record,
     event_bridge::open_dead_letter,
     lambda::open_destination_record,

@@ -5,5 +5,5 @@ mod code;
 mod disposition;
 
 pub use classify::{Category, OriginalFailure};
-pub use code::FailureCode;
+pub use code::{FailureCode, RefusalCode};
 pub use disposition::{Certainty, Disposition};

@@ -6,7 +6,7 @@ mod conversations;
 mod credentials;
 mod interactions;
 mod rate_limit;
-mod secrets_manager;
+mod subscriptions;
 mod token;
 
 use std::future::Future;
@@ -14,9 +14,9 @@ use std::time::Duration;
 
 pub use answer::Answer;
 pub use client::GenesysClient;
-pub use credentials::{CredentialSource, Credentials, SecretError};
+pub use credentials::{CredentialSource, Credentials, CredentialsError};
 pub use rate_limit::Pace;
-pub use secrets_manager::SecretsManagerSecret;
+pub use subscriptions::{GenesysSubscriptions, Standing, SubscriptionForm, Subscriptions};
 pub use token::{Grant, TokenSource};
 
 use crate::dead_letter::{InteractionId, InteractionRef};
@@ -113,7 +113,7 @@ pub struct RetryMark {
 /// Why a call to Genesys Cloud failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesysError {
-    /// Genesys Cloud does not know the interaction.
+    /// Genesys Cloud does not know the interaction (or subscription).
     #[error("Genesys Cloud does not know the interaction")]
     NotFound,
     /// A call was refused for a reason that does not go away.
@@ -164,7 +164,7 @@ pub enum GenesysError {
     },
     /// We do not know who we are.
     #[error("the secret of GENESYS_SECRET_ID cannot be used: {0}")]
-    NoCredentials(SecretError),
+    NoCredentials(CredentialsError),
 }
 
 fn named(code: Option<&str>) -> String {
@@ -180,6 +180,8 @@ pub enum Call {
     Fetch,
     /// Writing a mark.
     Mark,
+    /// Reading a subscription.
+    Subscription,
 }
 
 impl std::fmt::Display for Call {
@@ -188,6 +190,7 @@ impl std::fmt::Display for Call {
             Self::Token => "the token request",
             Self::Fetch => "the GET of the interaction",
             Self::Mark => "the PATCH of the interaction",
+            Self::Subscription => "the GET of the subscription",
         })
     }
 }

@@ -48,7 +48,7 @@ pub async fn handle<P: Ports>(
     event: LambdaEvent<SqsEvent>,
 ) -> Result<SqsBatchResponse, BatchError> {
     let context = &event.context;
-    let xray_trace_id = context.xray_trace_id.as_deref().map(trace_id);
+    let xray_trace_id = context.xray_trace_id.as_deref().map(telemetry::trace_id);
     // At the level of errors, so that every line of the invocation has it, whatever is logged.
     let span = tracing::error_span!("invocation", request_id = context.request_id, xray_trace_id);
     async {
@@ -72,13 +72,6 @@ pub async fn handle<P: Ports>(
     }
     .instrument(span)
     .await
-}
-
-/// The id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.
-fn trace_id(header: &str) -> &str {
-    let mut parts = header.split(';');
-    let root = parts.find_map(|part| part.trim().strip_prefix("Root="));
-    root.unwrap_or(header)
 }
 
 /// A function's ARN without version or alias.
@@ -163,18 +156,6 @@ mod tests {
             event: None,
             verdict: Verdict::from(outcome),
             duration: std::time::Duration::ZERO,
-        }
-    }
-
-    #[test]
-    fn of_a_tracing_header_the_id_is_logged() {
-        for header in [
-            "1-5bef4de7-ad49b0e8",
-            "Root=1-5bef4de7-ad49b0e8",
-            "Root=1-5bef4de7-ad49b0e8;Parent=53995c3f42cd8ad8;Sampled=1",
-            "Sampled=0; Root=1-5bef4de7-ad49b0e8",
-        ] {
-            assert_eq!(trace_id(header), "1-5bef4de7-ad49b0e8", "{header}");
         }
     }
 

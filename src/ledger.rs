@@ -6,11 +6,10 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
-use sha2::{Digest, Sha256};
-
 use crate::clock::Timestamp;
 use crate::dead_letter::EventId;
 use crate::destination::Destination;
+use crate::digest;
 use crate::failure::FailureCode;
 use crate::message::MessageId;
 
@@ -33,11 +32,7 @@ impl EventKey {
     /// A name for services that tell repetitions by one: 64 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
-        Sha256::digest(self.0.as_bytes())
-            .iter()
-            .flat_map(|byte| [byte >> 4, byte & 0xf])
-            .filter_map(|digit| char::from_digit(digit.into(), 16))
-            .collect()
+        digest::hexadecimal(&self.0)
     }
 
     /// The key's text; for every destination that can be called, fit for an HTTP header.

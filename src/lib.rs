@@ -2,8 +2,8 @@
 //!
 //! Dependencies point inward: the pure core (what a dead letter is, what a failure means, how long
 //! to wait) knows nothing of the ports; the ports ([`ledger`], [`genesys`], [`target`],
-//! [`archive`], [`queue`]) are traits with their adapters in the folder of the same name; the use case ([`replay`]) sees ports only;
-//! the edge ([`lambda`]) translates; [`app`] alone builds clients and [`config`] alone reads the
+//! [`archive`], [`queue`], [`secret`]) are traits with their adapters in the folder of the same name;
+//! the use cases ([`replay`], [`ingest`]) see ports only; the edges ([`lambda`], [`http`]) translate; [`app`] alone builds clients and [`config`] alone reads the
 //! environment. `docs/ARCHITECTURE.md` walks one dead letter through the code.
 
 pub mod app;
@@ -13,8 +13,11 @@ pub mod clock;
 pub mod config;
 pub mod dead_letter;
 pub mod destination;
+pub mod digest;
 pub mod failure;
 pub mod genesys;
+pub mod http;
+pub mod ingest;
 pub mod lambda;
 pub mod ledger;
 pub mod message;
@@ -22,5 +25,6 @@ pub mod meter;
 pub mod queue;
 pub mod replay;
 pub mod retry_after;
+pub mod secret;
 pub mod target;
 pub mod telemetry;

@@ -5,6 +5,32 @@ use std::fmt;
 
 use crate::clock::Timestamp;
 
+/// The message attributes by which ingest says what it knows of a message.
+pub mod ingested {
+    /// How it came: [`DEAD_LETTER`] or [`WEBHOOK`].
+    pub const ORIGIN: &str = "Origin";
+    /// The origin of a wrapped dead letter.
+    pub const DEAD_LETTER: &str = "ingest/dead-letter";
+    /// The origin of an outbound webhook.
+    pub const WEBHOOK: &str = "ingest/webhook";
+    /// When it came, in RFC 3339.
+    pub const RECEIVED_AT: &str = "ReceivedAt";
+    /// The id of the request that brought it, which no other request has.
+    pub const RECEIPT_ID: &str = "ReceiptId";
+    /// The id that the sender gave it, the same however often it is sent.
+    pub const WEBHOOK_ID: &str = "WebhookId";
+    /// When the sender says that it was sent first.
+    pub const WEBHOOK_TIMESTAMP: &str = "WebhookTimestamp";
+    /// How often its delivery was tried before.
+    pub const RETRY_COUNT: &str = "RetryCount";
+    /// Why it can only be kept: a word of `Malformed`.
+    pub const MALFORMED: &str = "Malformed";
+    /// How the body is written where it cannot stand as it is: [`BASE64`].
+    pub const BODY_ENCODING: &str = "BodyEncoding";
+    /// The body is base64 of what came.
+    pub const BASE64: &str = "base64";
+}
+
 /// The id that SQS gave a message: never empty, since an empty id in the answer would make Lambda
 /// return the whole batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,6 +106,13 @@ impl Message {
     #[must_use]
     pub fn replay_plan(&self) -> Option<&str> {
         self.attribute("ReplayPlan").filter(|plan| !plan.is_empty())
+    }
+
+    /// Whether ingest has written the body in base64, since it cannot stand in a message as it came.
+    #[must_use]
+    pub fn is_base64(&self) -> bool {
+        self.attribute(ingested::ORIGIN) == Some(ingested::WEBHOOK)
+            && self.attribute(ingested::BODY_ENCODING) == Some(ingested::BASE64)
     }
 
     /// The text of a message attribute.

@@ -1,5 +1,6 @@
-//! The queue: how long a message stays away.
+//! The queue: how long a message stays away, and what is put on it.
 
+pub mod inlet;
 pub mod sqs;
 
 use std::future::Future;
@@ -40,4 +41,117 @@ pub trait Queue: Send + Sync {
         &self,
         postponements: &[Postponement<'_>],
     ) -> impl Future<Output = Vec<PostponeError>> + Send;
+}
+
+/// The most that SQS takes as one message, attributes included, in bytes.
+pub const LARGEST_MESSAGE: usize = 1024 * 1024;
+
+/// Whether SQS takes a text as a message: some characters are refused, though they are Unicode.
+#[must_use]
+pub fn takes(text: &str) -> bool {
+    text.chars().all(|letter| {
+        matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    })
+}
+
+/// A message to be put on the queue.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    /// The body: not empty, and what SQS [`takes`].
+    pub body: String,
+    /// The attributes by name, at most ten.
+    pub attributes: Vec<(&'static str, AttributeValue)>,
+    /// Among which messages a FIFO queue keeps their order; other queues ignore it.
+    pub group: String,
+    /// By what a FIFO queue knows a repetition; other queues ignore it.
+    pub deduplication: String,
+}
+
+/// The value of a message attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// A text: not empty, and what SQS [`takes`].
+    Text(String),
+    /// A whole number.
+    Number(u64),
+}
+
+impl NewMessage {
+    /// What counts towards [`LARGEST_MESSAGE`], in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let attributes = self.attributes.iter().map(|(name, value)| {
+            let (kind, value) = value.parts();
+            name.len() + kind.len() + value.len()
+        });
+        self.body.len() + attributes.sum::<usize>()
+    }
+}
+
+impl AttributeValue {
+    /// The data type and the value, as SQS wants them.
+    #[must_use]
+    pub fn parts(&self) -> (&'static str, String) {
+        match self {
+            Self::Text(text) => ("String", text.clone()),
+            Self::Number(number) => ("Number", number.to_string()),
+        }
+    }
+}
+
+/// Why a message was not put on the queue.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The queue takes no message of this length.
+    #[error("the queue takes no message of {bytes} bytes")]
+    TooLong {
+        /// Its length with its attributes.
+        bytes: usize,
+    },
+    /// The queue was not reached, refused, or its answer was lost.
+    #[error("the queue is unavailable: {reason}")]
+    Unavailable {
+        /// What was seen.
+        reason: String,
+    },
+}
+
+/// The queue that ingest puts messages on.
+pub trait Inlet: Send + Sync {
+    /// Puts one message on the queue and answers its id there. `Ok` means durably stored.
+    ///
+    /// A message may be stored twice; both copies have the same attributes, by which they are known.
+    ///
+    /// # Errors
+    /// [`PutError::TooLong`]: it is not stored, and sending it again changes nothing. With
+    /// [`PutError::Unavailable`] it may be stored all the same.
+    fn put(&self, message: &NewMessage)
+    -> impl Future<Output = Result<MessageId, PutError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_text_without_what_sqs_refuses() {
+        assert!(takes("a\tb\r\n c é 語 🦀 \u{fffd}"));
+        for refused in ["\0", "\u{1f}", "\u{b}", "\u{fffe}", "\u{ffff}"] {
+            assert!(!takes(refused), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_count_towards_the_size_of_a_message() {
+        let message = NewMessage {
+            body: "body".to_owned(),
+            attributes: vec![
+                ("Origin", AttributeValue::Text("here".to_owned())),
+                ("RetryCount", AttributeValue::Number(12)),
+            ],
+            group: String::new(),
+            deduplication: String::new(),
+        };
+        assert_eq!(message.size(), 4 + (6 + 6 + 4) + (10 + 6 + 2));
+    }
 }

@@ -1,6 +1,7 @@
 //! What is said about the work: JSON lines for `CloudWatch`, never a payload, token or secret.
 //! `docs/LOGGING.md` lists them all.
 
+pub mod ingest;
 mod level;
 pub mod metrics;
 
@@ -12,7 +13,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::config::{CredentialSetting, Settings};
+use crate::config::{CredentialSetting, GenesysSettings, Settings};
 use crate::destination::{AllowedTargets, ReplayTarget};
 use crate::failure::FailureCode;
 use crate::queue::PostponeError;
@@ -71,10 +72,7 @@ pub fn started(settings: &Settings) {
         genesys_api = genesys.map(|genesys| genesys.form.as_str()),
         genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),
         genesys_login_base_url = genesys.map(|genesys| genesys.login_base.as_str()),
-        genesys_secret_id = genesys.and_then(|genesys| match &genesys.credentials {
-            CredentialSetting::Secret(id) => Some(id.as_str()),
-            CredentialSetting::Given(_) => None,
-        }),
+        genesys_secret_id = genesys.and_then(secret_id_of),
         max_attempts = limits.max_attempts,
         max_receives = limits.max_receives,
         backoff_base_ms = millis(limits.backoff.base),
@@ -88,18 +86,37 @@ pub fn started(settings: &Settings) {
         log_level = settings.log_level.as_str(),
         "started"
     );
-    for setting in settings.unencrypted() {
-        tracing::warn!(
-            setting,
-            "plain http: what is sent there travels unencrypted"
-        );
-    }
+    warn_of_plain_http(&settings.unencrypted());
     if matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)) {
         tracing::warn!(
             setting = "ALLOWED_TARGETS",
             "not set: whoever can write to the queue chooses what is called"
         );
     }
+}
+
+fn secret_id_of(genesys: &GenesysSettings) -> Option<&str> {
+    match &genesys.credentials {
+        CredentialSetting::Secret(id) => Some(id),
+        CredentialSetting::Given(_) => None,
+    }
+}
+
+fn warn_of_plain_http(settings: &[&'static str]) {
+    for setting in settings {
+        tracing::warn!(
+            setting,
+            "plain http: what is sent there travels unencrypted"
+        );
+    }
+}
+
+/// The id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.
+#[must_use]
+pub fn trace_id(header: &str) -> &str {
+    let mut parts = header.split(';');
+    let root = parts.find_map(|part| part.trim().strip_prefix("Root="));
+    root.unwrap_or(header)
 }
 
 /// An error and its causes in one line.
@@ -203,5 +220,20 @@ pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
             unaccounted,
             "outcomes do not add up to the batch: a fault in this program"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn of_a_tracing_header_the_id_is_logged() {
+        for header in [
+            "1-5bef4de7-ad49b0e8",
+            "Root=1-5bef4de7-ad49b0e8",
+            "Root=1-5bef4de7-ad49b0e8;Parent=53995c3f42cd8ad8;Sampled=1",
+            "Sampled=0; Root=1-5bef4de7-ad49b0e8",
+        ] {
+            assert_eq!(super::trace_id(header), "1-5bef4de7-ad49b0e8", "{header}");
+        }
     }
 }

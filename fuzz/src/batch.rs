@@ -93,7 +93,10 @@ impl World {
         let documents = self.archive.documents().into_values();
         documents
             .map(|document| serde_json::from_str::<Value>(&document).unwrap_or_default())
-            .filter_map(|document| Some(document["body"].as_str()?.to_owned()))
+            .filter_map(|document| {
+                let body = document.get("body").or(document.get("body_base64"));
+                Some(body?.as_str()?.to_owned())
+            })
             .collect()
     }
 }

@@ -9,11 +9,13 @@ mod batch;
 mod genesys;
 mod letter;
 mod parts;
+mod request;
 mod wait;
 
 pub use batch::sqs_event;
 pub use genesys::{genesys_answer, token_answer};
 pub use letter::open_record;
+pub use request::ingest_request;
 pub use wait::retry_after;
 
 use genesys_replay::clock::Timestamp;
@@ -25,6 +27,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every fuzz target.
 pub const TARGETS: &[Target] = &[
     ("genesys_answer", genesys_answer),
+    ("ingest_request", ingest_request),
     ("open_record", open_record),
     ("retry_after", retry_after),
     ("sqs_event", sqs_event),

@@ -54,7 +54,8 @@ const DOMAINS: &[(&str, &str)] = &[
 /// Takes the place of a URL that is missing or wrong, until the settings are refused as a whole.
 const NOWHERE: &str = "https://genesys.invalid";
 
-pub(super) fn read(reader: &mut Reader<'_>) -> GenesysSettings {
+/// Reads them; `otherwise` is the setting that makes do without.
+pub(super) fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
     let domain = domain(reader);
     let organisation = organisation(reader);
     let api_base = base_url(reader, "GENESYS_API_BASE_URL");
@@ -95,12 +96,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> GenesysSettings {
                 ("interactions", ApiForm::Interactions),
             ],
         ),
-        credentials: credentials(reader),
+        credentials: credentials(reader, otherwise),
     }
 }
 
 #[expect(clippy::expect_used, reason = "a constant that a test parses")]
-fn fallback() -> Url {
+pub(super) fn fallback() -> Url {
     Url::parse(NOWHERE).expect("a constant URL")
 }
 
@@ -162,15 +163,18 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     url
 }
 
-fn credentials(reader: &mut Reader<'_>) -> CredentialSetting {
+/// Whether a text can be the name or ARN of a secret.
+pub(super) fn is_secret_id(text: &str) -> bool {
+    text.len() <= 2_048
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:!".contains(&byte))
+}
+
+fn credentials(reader: &mut Reader<'_>, otherwise: &str) -> CredentialSetting {
     const SECRET: &str = "GENESYS_SECRET_ID";
     if let Some(secret) = reader.text(SECRET) {
-        // Names and ARNs of secrets.
-        let fits = secret.len() <= 2_048
-            && secret
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:!".contains(&byte));
-        if !fits {
+        if !is_secret_id(&secret) {
             reader.problem(SECRET, "is not the name or ARN of a secret");
         }
         for name in ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"] {
@@ -184,7 +188,7 @@ fn credentials(reader: &mut Reader<'_>) -> CredentialSetting {
         reader.text(name).unwrap_or_else(|| {
             reader.problem(
                 name,
-                "is missing: set it to the OAuth client's, or set GENESYS_SECRET_ID, or RETRY_STATE=off",
+                &format!("is missing: set it to the OAuth client's, or set GENESYS_SECRET_ID, or {otherwise}"),
             );
             String::new()
         })

@@ -13,13 +13,22 @@ const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
 /// A rule's or a schedule's dead letter: attributes say why it failed, the body is what the target
 /// would have got, which an input transformer may have made into any JSON value.
 pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
-    ORIGINS.iter().find_map(|name| envelope.attribute(name))?;
+    if !is_from_event_bridge(envelope) {
+        return None;
+    }
     let mut event = InnerEvent::read(envelope.body.object());
     if let Some(execution) = envelope.attribute("EXECUTION_ID") {
         // A schedule sends the same input every time: the execution tells one time from another.
         event.id = EventId::new(execution);
     }
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
+}
+
+/// Whether a rule or a schedule says that the body is what a target should have got.
+pub(super) fn is_from_event_bridge(envelope: &Envelope<'_>) -> bool {
+    ORIGINS
+        .iter()
+        .any(|name| envelope.attribute(name).is_some())
 }
 
 /// A plain event, as a rule sends it to a queue.

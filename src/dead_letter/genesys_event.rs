@@ -21,7 +21,7 @@ pub struct InteractionRef {
 }
 
 /// An id that can stand as one segment of a URL's path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InteractionId(String);
 
 impl InteractionId {

@@ -42,7 +42,12 @@ pub(super) struct Object<'m>(BTreeMap<String, &'m RawValue>);
 
 impl<'m> Object<'m> {
     pub(super) fn read(text: &'m str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(Self)
+        Self::parse(text).ok()
+    }
+
+    /// As [`read`](Self::read), saying where it ends to be JSON.
+    pub(super) fn parse(text: &'m str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text).map(Self)
     }
 
     pub(super) fn has(&self, name: &str) -> bool {

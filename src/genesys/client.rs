@@ -58,6 +58,11 @@ impl GenesysClient {
         self.tokens.prepare().await;
     }
 
+    /// The host of the API.
+    pub(super) const fn api_base(&self) -> &Url {
+        &self.api_base
+    }
+
     async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
         let turn = self.pace.turn(self.clock.now(), self.patience);
         let wait = turn.map_err(|after| {
@@ -71,7 +76,7 @@ impl GenesysClient {
     }
 
     /// Makes a call; when the token is refused, once more with a new one.
-    async fn call(
+    pub(super) async fn call(
         &self,
         call: Call,
         method: Method,

@@ -3,7 +3,8 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::secrets_manager::SecretsManagerSecret;
+use crate::secret::secrets_manager::SecretsManagerSecret;
+use crate::secret::{SecretError, SecretText};
 
 /// The OAuth client.
 #[derive(Clone, Debug)]
@@ -22,22 +23,19 @@ pub enum CredentialSource {
     Secret(SecretsManagerSecret),
 }
 
-/// Why a secret is of no use.
+/// Why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SecretError {
-    /// Secrets Manager was not reached, or not in time.
-    #[error("Secrets Manager cannot be reached")]
-    Unreachable,
-    /// Secrets Manager answered with an error.
-    #[error("Secrets Manager answered {0}")]
-    Refused(String),
+pub enum CredentialsError {
+    /// The secret cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The secret is not what it should be.
     #[error(r#"its text is not {{"client_id":"…","client_secret":"…"}}"#)]
     Malformed,
 }
 
 #[derive(Deserialize)]
-struct SecretText {
+struct SecretMembers {
     client_id: String,
     client_secret: String,
 }
@@ -46,14 +44,14 @@ impl Credentials {
     /// From the text of a secret: `{"client_id":"…","client_secret":"…"}`.
     ///
     /// # Errors
-    /// [`SecretError::Malformed`] when it is something else, or one of the two is empty.
-    pub fn from_secret(text: &str) -> Result<Self, SecretError> {
-        let SecretText {
+    /// [`CredentialsError::Malformed`] when it is something else, or one of the two is empty.
+    pub fn from_secret(text: &str) -> Result<Self, CredentialsError> {
+        let SecretMembers {
             client_id,
             client_secret,
-        } = serde_json::from_str(text).map_err(|_| SecretError::Malformed)?;
+        } = serde_json::from_str(text).map_err(|_| CredentialsError::Malformed)?;
         if client_id.is_empty() || client_secret.is_empty() {
-            return Err(SecretError::Malformed);
+            return Err(CredentialsError::Malformed);
         }
         Ok(Self {
             client_id,
@@ -72,7 +70,7 @@ impl CredentialSource {
     ///
     /// # Errors
     /// The secret cannot be read or is malformed.
-    pub(super) async fn read(&self) -> Result<Credentials, SecretError> {
+    pub(super) async fn read(&self) -> Result<Credentials, CredentialsError> {
         match self {
             Self::Settings(credentials) => Ok(credentials.clone()),
             Self::Secret(secret) => Credentials::from_secret(&secret.read().await?),
@@ -86,7 +84,7 @@ impl CredentialSource {
     pub(super) async fn rotated(
         &self,
         refused: &Credentials,
-    ) -> Result<Option<Credentials>, SecretError> {
+    ) -> Result<Option<Credentials>, CredentialsError> {
         match self {
             Self::Settings(_) => Ok(None),
             Self::Secret(_) => {
@@ -102,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_holds_id_and_secret_and_may_hold_more() -> Result<(), SecretError> {
+    fn a_secret_holds_id_and_secret_and_may_hold_more() -> Result<(), CredentialsError> {
         let text = r#"{"client_id":"id","client_secret":"hush","region":"eu"}"#;
         let credentials = Credentials::from_secret(text)?;
         assert_eq!(credentials.client_id, "id");
@@ -123,8 +121,12 @@ mod tests {
             r#"{"client_id":"id","client_secret":""}"#,
         ] {
             let refused = Credentials::from_secret(text).map(|it| it.client_id);
-            assert_eq!(refused, Err(SecretError::Malformed), "{text}");
+            assert_eq!(refused, Err(CredentialsError::Malformed), "{text}");
         }
-        assert!(!SecretError::Malformed.to_string().contains("hush-hush"));
+        assert!(
+            !CredentialsError::Malformed
+                .to_string()
+                .contains("hush-hush")
+        );
     }
 }

@@ -1,9 +1,11 @@
 //! Metrics in `CloudWatch`'s Embedded Metric Format: JSON lines on stdout that `CloudWatch Logs`
 //! turns into metrics, without a call.
 //!
-//! One document a batch, and one for each category of first failures in it: a document has one
+//! Of the replay function one document a batch, and one for each category of first failures in it: a document has one
 //! value for each dimension. Written by hand: it is one JSON object, and the crates for it bring a
 //! recorder for the whole process or some sixty crates of their own.
+
+mod ingest;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,6 +19,8 @@ use crate::meter::Usage;
 use crate::replay::{Counts, Handled};
 
 use super::{LogLevel, millis};
+
+pub use ingest::{IngestMetrics, Pace, RequestFigures};
 
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "GenesysReplay";
@@ -70,8 +74,12 @@ impl Metrics {
 
     /// Writes the documents of a batch.
     pub fn record(&self, batch: &BatchFigures<'_>) {
+        self.write(&documents(batch, self.level));
+    }
+
+    fn write(&self, documents: &[Value]) {
         let mut lines = String::new();
-        for document in documents(batch, self.level) {
+        for document in documents {
             lines.push_str(&document.to_string());
             lines.push('\n');
         }
@@ -89,13 +97,18 @@ fn documents(batch: &BatchFigures<'_>, level: LogLevel) -> Vec<Value> {
         .filter(|it| it.verdict.outcome.was_begun());
     let latencies: Vec<u64> = attempted.map(|it| millis(it.duration)).collect();
     let mut latencies = latencies.chunks(MOST_VALUES);
+    let stamp = Stamp {
+        at: batch.at,
+        request_id: Some(batch.request_id),
+        xray_trace_id: batch.xray_trace_id,
+    };
     let document = |message, dimensions, metrics| {
         let document = Document {
             message,
             dimensions,
             metrics,
         };
-        document.written(batch, level)
+        document.written(&stamp, level)
     };
     let function = || vec![(FUNCTION, batch.function)];
     let mut whole = totals(batch);
@@ -143,11 +156,9 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
         count("NeedsOperator", counts.needs_operator),
         count("GivenUp", counts.given_up),
         count("Unaccounted", counts.unaccounted(batch.records)),
-        count("GenesysCalls", usage.genesys_calls),
-        count("GenesysThrottled", usage.genesys_throttled),
-        count("GenesysHeldBack", usage.genesys_held_back),
-        count("TokenFetches", usage.token_fetches),
-        count("TokensThrottled", usage.tokens_throttled),
+    ]);
+    metrics.extend(genesys(usage));
+    metrics.extend([
         count("BreakersOpened", usage.breakers_opened),
         (
             "BatchDuration",
@@ -158,7 +169,26 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
     metrics
 }
 
-/// What differs between the documents of a batch.
+/// What was asked of Genesys Cloud.
+fn genesys(usage: Usage) -> [Metric; 5] {
+    [
+        count("GenesysCalls", usage.genesys_calls),
+        count("GenesysThrottled", usage.genesys_throttled),
+        count("GenesysHeldBack", usage.genesys_held_back),
+        count("TokenFetches", usage.token_fetches),
+        count("TokensThrottled", usage.tokens_throttled),
+    ]
+}
+
+/// When and where a document was made.
+#[derive(Clone, Copy)]
+struct Stamp<'b> {
+    at: Timestamp,
+    request_id: Option<&'b str>,
+    xray_trace_id: Option<&'b str>,
+}
+
+/// What differs between documents.
 struct Document<'b> {
     message: &'static str,
     dimensions: Vec<(&'static str, &'b str)>,
@@ -166,7 +196,7 @@ struct Document<'b> {
 }
 
 impl Document<'_> {
-    fn written(self, batch: &BatchFigures<'_>, level: LogLevel) -> Value {
+    fn written(self, stamp: &Stamp<'_>, level: LogLevel) -> Value {
         let names: Vec<_> = self.dimensions.iter().map(|(name, _)| *name).collect();
         let definitions: Vec<_> = self
             .metrics
@@ -175,19 +205,20 @@ impl Document<'_> {
             .collect();
         let directive =
             json!({ "Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions });
-        let header = json!({ "Timestamp": batch.at.as_millis(), "CloudWatchMetrics": [directive] });
+        let header = json!({ "Timestamp": stamp.at.as_millis(), "CloudWatchMetrics": [directive] });
         let line = BTreeMap::from([
             ("_aws", header),
-            ("timestamp", batch.at.to_string().into()),
+            ("timestamp", stamp.at.to_string().into()),
             ("level", level.as_str().into()),
             ("message", self.message.into()),
-            ("request_id", batch.request_id.into()),
         ]);
-        let trace = batch.xray_trace_id.map(|id| ("xray_trace_id", id.into()));
+        let request = stamp.request_id.map(|id| ("request_id", id.into()));
+        let trace = stamp.xray_trace_id.map(|id| ("xray_trace_id", id.into()));
         let dimensions = self.dimensions.into_iter();
         let metrics = self.metrics.into_iter();
         let members: Map<String, Value> = line
             .into_iter()
+            .chain(request)
             .chain(trace)
             .chain(dimensions.map(|(name, value)| (name, value.into())))
             .chain(metrics.map(|(name, _, value)| (name, value)))

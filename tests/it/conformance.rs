@@ -4,12 +4,15 @@
 //! must share belongs in `tests/fakes/src/conformance/`, what only the wire shows stays here beside it.
 
 mod fakes;
+mod ingest;
 mod real;
 mod targets;
 
 use genesys_fakes::Flaw;
-use genesys_fakes::conformance::{archive, genesys, ledger, queue, target};
-use genesys_replay::genesys::ApiForm;
+use genesys_fakes::conformance::{
+    archive, genesys, inlet, ledger, queue, secret, subscriptions, target,
+};
+use genesys_replay::genesys::{ApiForm, SubscriptionForm};
 
 use self::targets::Service;
 use crate::support::{LocalAws, TestResult};
@@ -124,4 +127,49 @@ async fn the_client_of_genesys_cloud_keeps_the_contract_with_conversations() -> 
 #[tokio::test]
 async fn the_client_of_genesys_cloud_keeps_the_contract_with_interactions() -> TestResult {
     genesys::conforms(&real::Genesys::speaking(ApiForm::Interactions).await?).await
+}
+
+#[tokio::test]
+async fn the_inlet_in_memory_keeps_the_contract() -> TestResult {
+    for is_fifo in [false, true] {
+        inlet::conforms(&ingest::InletInMemory::new(is_fifo)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_inlet_in_sqs_keeps_the_contract() -> TestResult {
+    inlet::conforms(&ingest::InletInSqs::start(false).await?).await
+}
+
+#[tokio::test]
+async fn the_inlet_in_a_fifo_queue_keeps_the_contract() -> TestResult {
+    inlet::conforms(&ingest::InletInSqs::start(true).await?).await
+}
+
+#[tokio::test]
+async fn the_subscriptions_in_memory_keep_the_contract() -> TestResult {
+    subscriptions::conforms(&ingest::SubscriptionsInMemory::new()).await
+}
+
+#[tokio::test]
+async fn the_subscriptions_of_genesys_cloud_keep_the_contract_in_both_forms() -> TestResult {
+    for form in [
+        SubscriptionForm::EventStreams,
+        SubscriptionForm::Integration,
+    ] {
+        let world = ingest::SubscriptionsOfGenesys::asked_as(form).await?;
+        subscriptions::conforms(&world).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_secret_in_memory_keeps_the_contract() -> TestResult {
+    secret::conforms(&ingest::SecretInMemory::new()).await
+}
+
+#[tokio::test]
+async fn the_secret_in_secrets_manager_keeps_the_contract() -> TestResult {
+    secret::conforms(&ingest::SecretInSecretsManager::start().await?).await
 }

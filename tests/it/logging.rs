@@ -159,6 +159,15 @@ fn said(lines: &[Value]) -> BTreeSet<String> {
     said
 }
 
+/// Every message, field and metric has its place in the manual.
+pub(crate) fn are_documented(lines: &[Value]) -> TestResult {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOGGING.md"))?;
+    for name in said(lines) {
+        assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResult {
     let mut world = World::start().await?;
@@ -173,6 +182,10 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
     let (mut samples, mut records) = (0, 0);
     for entry in std::fs::read_dir(folder)? {
         let event: Value = serde_json::from_slice(&std::fs::read(entry?.path())?)?;
+        if event["Records"].is_null() {
+            // A request for ingest.
+            continue;
+        }
         for record in event["Records"].as_array().into_iter().flatten() {
             let body = &record["body"];
             let body = body.as_str().ok_or("a body is no text")?;
@@ -190,10 +203,7 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
     }
     let printed = function.end().await?;
     let lines = printed.lines()?;
-    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOGGING.md"))?;
-    for name in said(&lines) {
-        assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
-    }
+    are_documented(&lines)?;
     let handled = lines
         .iter()
         .filter(|line| line["message"] == "dead letter handled");

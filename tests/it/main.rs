@@ -14,6 +14,7 @@ mod forged;
 mod genesys_tokens;
 mod genesys_wire;
 mod hostile;
+mod ingest;
 mod layout;
 mod ledger;
 mod logging;

@@ -10,6 +10,7 @@ mod opening;
 mod retry_after;
 mod samples;
 mod settings;
+mod signatures;
 
 use proptest::test_runner::{Config, RngSeed};
 

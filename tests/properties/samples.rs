@@ -22,6 +22,10 @@ const ATTRIBUTES: &[&str] = &[
     "ErrorMessage",
     "WebhookId",
     "RetryCount",
+    "Origin",
+    "ReceiptId",
+    "Malformed",
+    "BodyEncoding",
     "Colour",
 ];
 
@@ -34,6 +38,9 @@ const ODD: &[&str] = &[
     "\"",
     "Notification",
     "dead-letter",
+    "ingest/webhook",
+    "not_json",
+    "base64",
     "1e999",
     "-1",
     "18446744073709551616",

@@ -8,7 +8,19 @@ use super::*;
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Page {
+    /// What was written, each line a document.
+    pub(super) fn lines(&self) -> io::Result<Vec<Value>> {
+        let bytes = self.0.lock().map_err(|_| io::Error::other("poisoned"))?;
+        let text = String::from_utf8_lossy(&bytes);
+        Ok(text
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<_, _>>()?)
+    }
+}
 
 impl Write for Page {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -5,8 +5,11 @@
 
 pub mod archive;
 pub mod genesys;
+pub mod inlet;
 pub mod ledger;
 pub mod queue;
+pub mod secret;
+pub mod subscriptions;
 pub mod target;
 
 use std::error::Error;

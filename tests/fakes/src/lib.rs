@@ -11,8 +11,11 @@ mod clock;
 pub mod conformance;
 mod faults;
 mod genesys;
+mod inlet;
 mod ledger;
 mod queue;
+mod secret;
+mod subscriptions;
 mod target;
 mod witness;
 
@@ -22,6 +25,7 @@ use std::time::Duration;
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, Random};
 use genesys_replay::destination::ReplayTarget;
+use genesys_replay::ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{Breakers, Limits, Policy, Ports, Replay, RetryState, Stop};
 
@@ -29,8 +33,11 @@ pub use archive::MemoryArchive;
 pub use clock::ManualClock;
 pub use faults::{Faults, NoFaults, Passage};
 pub use genesys::MemoryGenesys;
+pub use inlet::MemoryInlet;
 pub use ledger::{Flaw, Item, LeaseLost, MemoryLedger, Rules, Status};
 pub use queue::{Draft, MemoryQueues, Received, Redrive};
+pub use secret::MemorySecret;
+pub use subscriptions::MemorySubscriptions;
 pub use target::{Accepted, MemoryTarget};
 pub use witness::{Clocks, Life, Violation, Witness};
 
@@ -46,7 +53,30 @@ impl Ports for InMemory {
     type Queue = MemoryQueues;
 }
 
+impl IngestPorts for InMemory {
+    type Inlet = MemoryInlet;
+    type Subscriptions = MemorySubscriptions;
+    type Secret = MemorySecret;
+}
+
 impl InMemory {
+    /// An ingest over ports of its own, which asks for every subscription.
+    #[must_use]
+    pub fn ingest(
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        senders: Senders<MemorySecret>,
+    ) -> Ingest<Self> {
+        let check = SubscriptionCheck::new(MemorySubscriptions::default(), Arc::clone(&clock));
+        Ingest {
+            inlet: MemoryInlet::default(),
+            check: Some(check),
+            senders,
+            clock,
+            random,
+        }
+    }
+
     /// A function over ports of its own, with an archive and the settings that hold unless others are given.
     #[must_use]
     pub fn function(

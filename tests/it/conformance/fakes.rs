@@ -23,18 +23,18 @@ use genesys_replay::target::{Delivery, DeliveryError};
 use url::Url;
 
 /// Faults of which one call gets one.
-struct NextCall<E> {
+pub(super) struct NextCall<E> {
     mishap: Mutex<Option<Mishap>>,
     error: fn(Mishap) -> E,
 }
 
 impl<E: Send + 'static> NextCall<E> {
-    fn new(error: fn(Mishap) -> E) -> Arc<Self> {
+    pub(super) fn new(error: fn(Mishap) -> E) -> Arc<Self> {
         let mishap = Mutex::new(None);
         Arc::new(Self { mishap, error })
     }
 
-    fn set(&self, mishap: Mishap) {
+    pub(super) fn set(&self, mishap: Mishap) {
         *self.mishap.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
     }
 
@@ -55,7 +55,7 @@ impl<E: Send + 'static> Faults<E> for NextCall<E> {
     }
 }
 
-fn words(mishap: Mishap) -> String {
+pub(super) fn words(mishap: Mishap) -> String {
     format!("told to fail: {mishap:?}")
 }
 

@@ -357,7 +357,7 @@ impl genesys::World for Genesys {
     fn next_call(&self, call: Call, mishap: Mishap) {
         let (method, path) = match call {
             Call::Token => ("POST", "/oauth/token"),
-            Call::Fetch => ("GET", "/api/v2/"),
+            Call::Fetch | Call::Subscription => ("GET", "/api/v2/"),
             Call::Mark => ("PATCH", "/api/v2/"),
         };
         spoil(&self.world.genesys, method, path, mishap);

@@ -125,6 +125,22 @@ impl LocalAws {
         Ok(answer.messages.unwrap_or_default())
     }
 
+    /// Shows a received message to the next who looks.
+    pub(crate) async fn show_again(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+    ) -> Result<(), Box<dyn Error>> {
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        sqs.change_message_visibility()
+            .queue_url(self.queue_url(queue_arn).await?)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(0)
+            .send()
+            .await?;
+        Ok(())
+    }
+
     pub(crate) async fn queue_url(&self, queue_arn: &str) -> Result<String, Box<dyn Error>> {
         let name = queue_arn.rsplit(':').next().unwrap_or_default();
         let sqs = aws_sdk_sqs::Client::new(&self.config());

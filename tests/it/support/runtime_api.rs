@@ -61,8 +61,24 @@ struct Api {
 }
 
 impl Function {
-    /// Starts the program with these settings and the local AWS.
+    /// Starts the replay function's program with these settings and the local AWS.
     pub(crate) async fn start(
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
+        Self::of(env!("CARGO_BIN_EXE_replay"), settings, aws).await
+    }
+
+    /// The same with ingest's program.
+    pub(crate) async fn ingest(
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
+        Self::of(env!("CARGO_BIN_EXE_ingest"), settings, aws).await
+    }
+
+    async fn of(
+        program: &str,
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
@@ -75,7 +91,7 @@ impl Function {
             answers: answered,
         });
         tokio::spawn(serve(listener, api));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_replay"))
+        let mut child = Command::new(program)
             .env_clear()
             .envs(settings)
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -115,15 +131,7 @@ impl Function {
 
     /// Tells the program to end.
     pub(crate) fn terminate(&self) -> TestResult {
-        let id = self.child.id().ok_or("the program has ended")?;
-        let status = std::process::Command::new("kill")
-            .arg("-TERM")
-            .arg(id.to_string())
-            .status()?;
-        if !status.success() {
-            return Err("no signal was sent".into());
-        }
-        Ok(())
+        terminate(&self.child)
     }
 
     /// Waits for the answer to an event.
@@ -150,6 +158,19 @@ impl Function {
         let (_killed, printed) = self.ended().await?;
         Ok(printed)
     }
+}
+
+/// Sends a SIGTERM.
+pub(super) fn terminate(child: &Child) -> TestResult {
+    let id = child.id().ok_or("the program has ended")?;
+    let status = std::process::Command::new("kill")
+        .arg("-TERM")
+        .arg(id.to_string())
+        .status()?;
+    if !status.success() {
+        return Err("no signal was sent".into());
+    }
+    Ok(())
 }
 
 async fn read(mut pipe: impl AsyncRead + Unpin) -> String {

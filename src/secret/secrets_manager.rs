@@ -3,7 +3,7 @@
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use super::credentials::SecretError;
+use super::{SecretError, SecretText};
 
 /// One secret, read anew each time.
 pub struct SecretsManagerSecret {
@@ -17,13 +17,10 @@ impl SecretsManagerSecret {
     pub const fn new(client: Client, id: String) -> Self {
         Self { client, id }
     }
+}
 
-    /// The secret's current text.
-    ///
-    /// # Errors
-    /// Secrets Manager was not reached or refused; [`SecretError::Malformed`] when the secret is
-    /// binary.
-    pub(super) async fn read(&self) -> Result<String, SecretError> {
+impl SecretText for SecretsManagerSecret {
+    async fn read(&self) -> Result<String, SecretError> {
         let answer = self
             .client
             .get_secret_value()
@@ -41,6 +38,6 @@ impl SecretsManagerSecret {
                 | SdkError::ResponseError(_)
                 | _ => SecretError::Unreachable,
             })?;
-        answer.secret_string.ok_or(SecretError::Malformed)
+        answer.secret_string.ok_or(SecretError::Binary)
     }
 }

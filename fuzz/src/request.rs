@@ -1,0 +1,219 @@
+//! A request from anybody, taken through the router of ingest.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use genesys_fakes::{InMemory, ManualClock, MemoryInlet};
+use genesys_replay::clock::Random;
+use genesys_replay::dead_letter::{NotAnEvent, Opened, open};
+use genesys_replay::failure::RefusalCode;
+use genesys_replay::http::{Edge, router};
+use genesys_replay::ingest::{KeyRing, KeySource, Keys, Senders};
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::meter::Meter;
+use genesys_replay::queue::{AttributeValue, LARGEST_MESSAGE, NewMessage, takes};
+use genesys_replay::telemetry::LogLevel;
+use genesys_replay::telemetry::metrics::{IngestMetrics, Metrics, Pace};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+use crate::NOW;
+use crate::parts::Parts;
+
+/// Nobody signs with it.
+const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktZnV6emluZy1zZWNyZXQ=";
+
+const DEAD_LETTER: &str = "/dead-letter";
+const WEBHOOK: &str = "/webhooks/genesys-outbound";
+
+/// Lines: `:method` and `:path`, then headers; the rest: the body.
+///
+/// # Panics
+/// When an answer is not one of those that are documented, something is accepted that is not on the
+/// queue as it came, or refused and yet there, or the replay function cannot use what is there.
+pub fn ingest_request(input: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    if let Ok(runtime) = runtime {
+        runtime.block_on(run(input));
+    }
+}
+
+/// Always the same chance.
+struct Half;
+
+impl Random for Half {
+    fn unit(&self) -> f64 {
+        0.5
+    }
+}
+
+fn door(senders: Senders<genesys_fakes::MemorySecret>) -> (Router, MemoryInlet) {
+    let clock = Arc::new(ManualClock::at(NOW));
+    let ingest = InMemory::ingest(clock, Arc::new(Half), senders);
+    let inlet = ingest.inlet.clone();
+    let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
+    let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
+    let edge = Edge::new(ingest, LARGEST_MESSAGE, metrics, Arc::new(Meter::default()));
+    (router(Arc::new(edge)), inlet)
+}
+
+/// What was asked, and what was answered.
+struct Asked {
+    method: Method,
+    path: String,
+    body: Vec<u8>,
+    status: StatusCode,
+    kind: String,
+    answer: Value,
+}
+
+async fn run(input: &[u8]) {
+    let (open_door, inlet) = door(Senders::Anyone);
+    if let Some(asked) = ask(open_door, input).await {
+        let queued: Vec<NewMessage> = inlet.messages().into_iter().map(|(_, it)| it).collect();
+        is_documented(&asked);
+        let is_taken = asked.method == Method::POST
+            && [DEAD_LETTER, WEBHOOK].contains(&asked.path.as_str())
+            && asked.status == StatusCode::OK;
+        assert_eq!(queued.len(), usize::from(is_taken), "accepted is queued");
+        if let Some(message) = queued.first() {
+            is_as_it_came(&asked, message);
+            is_understood(&asked, message);
+        }
+    }
+    let Ok(ring) = KeyRing::parse(SECRET) else {
+        return;
+    };
+    let keys = Keys::new(KeySource::Settings(ring), Arc::new(ManualClock::at(NOW)));
+    let (signed_door, inlet) = door(Senders::Signed(keys));
+    if let Some(asked) = ask(signed_door, input).await {
+        is_documented(&asked);
+        assert!(inlet.messages().is_empty(), "nobody signs with the secret");
+    }
+}
+
+/// `None` when it cannot be written as a request.
+async fn ask(router: Router, input: &[u8]) -> Option<Asked> {
+    let mut parts = Parts::read(input);
+    let method = Method::from_bytes(parts.take(":method")?.as_bytes()).ok()?;
+    let uri: Uri = parts.take(":path")?.parse().ok()?;
+    let path = uri.path().to_owned();
+    let mut request = Request::new(Body::from(parts.rest.to_vec()));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = uri;
+    for (name, value) in &parts.lines {
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        let value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+        request.headers_mut().append(name, value);
+    }
+    let Ok(response) = router.oneshot(request).await;
+    let status = response.status();
+    let kind = response.headers().get("content-type");
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.to_owned();
+    let answer = response.into_body().collect().await.ok()?.to_bytes();
+    Some(Asked {
+        method,
+        path,
+        body: parts.rest.to_vec(),
+        status,
+        kind,
+        answer: serde_json::from_slice(&answer).unwrap_or_default(),
+    })
+}
+
+fn is_documented(asked: &Asked) {
+    if asked.method == Method::HEAD {
+        // No body, whatever the answer.
+        return;
+    }
+    let Asked { status, answer, .. } = asked;
+    if *status == StatusCode::OK {
+        assert_eq!(asked.kind, "application/json");
+        assert!(
+            ["accepted", "ok"]
+                .map(Value::from)
+                .contains(&answer["status"])
+        );
+        return;
+    }
+    assert_eq!(asked.kind, "application/problem+json", "{status}");
+    assert_eq!(answer["status"], status.as_u16());
+    let code = answer["code"].as_str().and_then(RefusalCode::parse);
+    assert!(code.is_some(), "{answer}");
+    assert_ne!(code, Some(RefusalCode::Internal), "a fault in the program");
+    assert!(
+        !status.is_server_error(),
+        "nothing goes wrong here: {answer}"
+    );
+}
+
+/// The text of a message attribute.
+fn attribute(message: &NewMessage, name: &str) -> Option<String> {
+    let mut attributes = message.attributes.iter();
+    attributes.find_map(|(it, value)| (*it == name).then(|| value.parts().1))
+}
+
+fn is_as_it_came(asked: &Asked, message: &NewMessage) {
+    let body = match attribute(message, "BodyEncoding").as_deref() {
+        Some("base64") => STANDARD.decode(&message.body).unwrap_or_default(),
+        Some(_) | None => message.body.clone().into_bytes(),
+    };
+    assert_eq!(body, asked.body, "as it came");
+    assert!(!message.body.is_empty() && takes(&message.body));
+    assert!(message.attributes.len() <= 10, "the most that SQS takes");
+    for (name, value) in &message.attributes {
+        let AttributeValue::Text(text) = value else {
+            continue;
+        };
+        assert!(!text.is_empty() && takes(text), "{name}");
+    }
+    for name in [&message.group, &message.deduplication] {
+        let fits = |byte: u8| byte.is_ascii_graphic();
+        assert!(
+            (1..=128).contains(&name.len()) && name.bytes().all(fits),
+            "{name}"
+        );
+    }
+}
+
+/// The replay function makes of it what ingest has told the sender.
+fn is_understood(asked: &Asked, message: &NewMessage) {
+    let Some(id) = MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0") else {
+        return;
+    };
+    let mut received = Message::new(id, message.body.clone());
+    received.attributes = message
+        .attributes
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.parts().1))
+        .collect();
+    let malformed = attribute(message, "Malformed");
+    match open(&received) {
+        Opened::DeadLetter(letter) => {
+            assert_eq!(malformed, None, "what is malformed is not delivered");
+            if asked.path == WEBHOOK {
+                assert_eq!(letter.payload.as_bytes(), asked.body, "as it stands");
+                assert_eq!(letter.interaction, None);
+            }
+            assert!(letter.event_id.is_some(), "a repetition is known");
+            if asked.path == DEAD_LETTER {
+                let attempt = u64::from(letter.failure.retry_attempts) + 1;
+                assert_eq!(asked.answer["attempt"], attempt);
+            }
+        }
+        Opened::NotAnEvent(NotAnEvent::Webhook(why)) => {
+            assert_eq!(asked.path, WEBHOOK);
+            assert_eq!(malformed.as_deref(), Some(why.as_str()));
+        }
+        Opened::NotAnEvent(why) => assert_eq!(None, Some(why), "it was accepted"),
+    }
+}

@@ -1,0 +1,86 @@
+//! What ingest has marked as fit for keeping only, and the ids it gives.
+
+use std::fmt;
+
+use super::event_bridge::is_from_event_bridge;
+use super::{Envelope, EventId, NotAnEvent, Opened};
+use crate::digest;
+use crate::message::ingested;
+
+/// Why the body of a webhook can only be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// It is no text.
+    NotUtf8,
+    /// It is no JSON.
+    NotJson,
+    /// It is JSON, but not an object.
+    NotAnObject,
+    /// It is an object with characters that no queue takes.
+    NotQueueable,
+}
+
+impl Malformed {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [
+        Self::NotUtf8,
+        Self::NotJson,
+        Self::NotAnObject,
+        Self::NotQueueable,
+    ];
+
+    /// The value of the message attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "not_utf8",
+            Self::NotJson => "not_json",
+            Self::NotAnObject => "not_an_object",
+            Self::NotQueueable => "not_queueable",
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotUtf8 => "is not UTF-8 text",
+            Self::NotJson => "is not JSON",
+            Self::NotAnObject => "is JSON, but not an object",
+            Self::NotQueueable => "has characters that SQS does not take",
+        })
+    }
+}
+
+/// What ingest has marked.
+pub(super) fn open_marked_webhook<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+    let word = envelope
+        .attribute(ingested::MALFORMED)
+        .filter(|_| is_from(envelope, ingested::WEBHOOK))?;
+    let malformed = Malformed::ALL.into_iter().find(|it| it.as_str() == word)?;
+    Some(Opened::NotAnEvent(NotAnEvent::Webhook(malformed)))
+}
+
+/// Whether ingest says that this is how it came. Nothing that a rule or a schedule wrote did.
+pub(super) fn is_from(envelope: &Envelope<'_>, origin: &str) -> bool {
+    envelope.attribute(ingested::ORIGIN) == Some(origin) && !is_from_event_bridge(envelope)
+}
+
+/// The id that the sender gave it, else that of the request that brought it: a message that SQS got
+/// twice is still one event.
+pub(super) fn given_id(envelope: &Envelope<'_>) -> Option<EventId> {
+    sender_id(envelope).or_else(|| receipt_id(envelope))
+}
+
+/// The id that the sender gave it; what cannot be a key stands in one by its digest.
+pub(super) fn sender_id(envelope: &Envelope<'_>) -> Option<EventId> {
+    let id = envelope.attribute(ingested::WEBHOOK_ID)?;
+    EventId::new(id).or_else(|| EventId::new(digest::hexadecimal(id)))
+}
+
+/// The id of the request that brought it.
+pub(super) fn receipt_id(envelope: &Envelope<'_>) -> Option<EventId> {
+    envelope
+        .attribute(ingested::RECEIPT_ID)
+        .and_then(EventId::new)
+}

@@ -1,0 +1,108 @@
+//! A plain HTTP server, where no Lambda runtime is.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
+
+use super::{Edge, router};
+use crate::ingest::IngestPorts;
+use crate::telemetry;
+
+/// A connection that says nothing whole for so long is closed, whether it is slow or idle. A load balancer in front
+/// has to give up its own idle connections sooner.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An answer that is not taken for so long is not wanted: otherwise who never reads would hold a connection for ever.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is in flight when the process is told to end gets so long.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Connections at once; more wait to be accepted. Half of the files that a process may usually open: the queue needs
+/// some, too.
+const MOST_CONNECTIONS: usize = 512;
+
+/// The most that a connection reads ahead, in bytes.
+const READ_AHEAD: usize = 32 * 1024;
+
+/// How long nothing is accepted after the system could not: mostly, too many files are open.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves requests until `ended`, then finishes what is in flight.
+///
+/// # Errors
+/// The listener does not say where it is.
+pub async fn serve<P: IngestPorts>(
+    listener: TcpListener,
+    edge: Arc<Edge<P>>,
+    ended: impl Future<Output = ()>,
+) -> io::Result<()> {
+    telemetry::ingest::listening(listener.local_addr()?);
+    let connections = GracefulShutdown::new();
+    tokio::select! {
+        () = accept(&listener, router(Arc::clone(&edge)), &connections) => {}
+        () = ended => {}
+    }
+    drop(listener);
+    telemetry::ending();
+    let in_flight = async {
+        connections.shutdown().await;
+        edge.idle().await;
+    };
+    if timeout(GRACE, in_flight).await.is_err() {
+        telemetry::ingest::cut_off();
+    }
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown) {
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(READ_AHEAD)
+        // Who says that nothing more will come still waits for the answer.
+        .half_close(true);
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut is_in_trouble = false;
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                if !is_in_trouble {
+                    telemetry::ingest::not_accepted(&error);
+                }
+                is_in_trouble = true;
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        is_in_trouble = false;
+        // Answers are one small packet each: nothing to gather. Without it they come later, no more.
+        let _ = stream.set_nodelay(true);
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        let service = TowerToHyperService::new(router.clone());
+        let connection = server.serve_connection(TokioIo::new(Box::pin(stream)), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // A connection that breaks is its client's affair: what it sent whole is answered and said.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+}

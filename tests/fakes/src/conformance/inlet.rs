@@ -1,0 +1,155 @@
+//! The contract of [`Inlet`], and of the queue behind it.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use genesys_replay::message::MessageId;
+use genesys_replay::queue::{AttributeValue, Inlet, LARGEST_MESSAGE, NewMessage, PutError};
+
+use super::{Mishap, Result, holds, same, suite};
+
+/// A queue that is written through one port.
+pub trait World {
+    /// The implementation.
+    type Inlet: Inlet;
+
+    /// The port.
+    fn inlet(&self) -> &Self::Inlet;
+
+    /// Whether it is a FIFO queue.
+    fn is_fifo(&self) -> bool;
+
+    /// Lets something befall the next call of the port.
+    fn next_call(&self, mishap: Mishap);
+
+    /// Everything on the queue.
+    fn stored(&self) -> impl Future<Output = Result<Vec<Stored>>>;
+}
+
+/// A message on the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its id.
+    pub id: MessageId,
+    /// Its body.
+    pub body: String,
+    /// Its attributes, all as text.
+    pub attributes: BTreeMap<String, String>,
+    /// Its message group, in a FIFO queue.
+    pub group: Option<String>,
+}
+
+/// Whether a queue keeps the contract.
+///
+/// # Errors
+/// Names each case that failed.
+pub async fn conforms(world: &impl World) -> Result<()> {
+    suite!(world;
+        a_message_is_stored_as_it_is,
+        equal_messages_are_told_apart_unless_the_queue_knows_repetitions,
+        a_message_may_be_as_long_as_the_limit_and_no_longer,
+        a_put_that_did_not_act_stores_nothing,
+        a_put_whose_answer_was_lost_has_stored_the_message,
+    )
+}
+
+fn message(name: &str, deduplication: &str) -> NewMessage {
+    NewMessage {
+        body: format!("{{\"name\":\"{name}\",\"text\":\"é 語 🦀 \\\"\"}}\n"),
+        attributes: vec![
+            ("Origin", AttributeValue::Text(name.to_owned())),
+            ("RetryCount", AttributeValue::Number(4_294_967_295)),
+        ],
+        group: format!("group-{name}"),
+        deduplication: deduplication.to_owned(),
+    }
+}
+
+async fn of(world: &impl World, name: &str) -> Result<Vec<Stored>> {
+    let all = world.stored().await?.into_iter();
+    Ok(all
+        .filter(|it| it.attributes.get("Origin").is_some_and(|it| it == name))
+        .collect())
+}
+
+async fn a_message_is_stored_as_it_is(world: &impl World, name: &str) -> Result<()> {
+    let sent = message(name, name);
+    let id = world.inlet().put(&sent).await?;
+    let attributes = [("Origin", name), ("RetryCount", "4294967295")];
+    let asked = Stored {
+        id,
+        body: sent.body,
+        attributes: attributes
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        group: world.is_fifo().then_some(sent.group),
+    };
+    same("messages", &of(world, name).await?, &vec![asked])
+}
+
+async fn equal_messages_are_told_apart_unless_the_queue_knows_repetitions(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let sent = message(name, name);
+    let first = world.inlet().put(&sent).await?;
+    let second = world.inlet().put(&sent).await?;
+    let stored = of(world, name).await?.len();
+    if world.is_fifo() {
+        same("messages", &stored, &1)
+    } else {
+        holds("each has an id of its own", first != second)?;
+        same("messages", &stored, &2)
+    }
+}
+
+async fn a_message_may_be_as_long_as_the_limit_and_no_longer(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let mut sent = message(name, "short");
+    let room = LARGEST_MESSAGE - sent.size();
+    sent.body.push_str(&"x".repeat(room));
+    same("bytes", &sent.size(), &LARGEST_MESSAGE)?;
+    world.inlet().put(&sent).await?;
+    sent.body.push('x');
+    "long".clone_into(&mut sent.deduplication);
+    let refused = world.inlet().put(&sent).await;
+    holds(
+        "a longer one is refused for good",
+        matches!(refused, Err(PutError::TooLong { bytes }) if bytes == LARGEST_MESSAGE + 1),
+    )?;
+    same("messages", &of(world, name).await?.len(), &1)
+}
+
+async fn a_put_that_did_not_act_stores_nothing(world: &impl World, name: &str) -> Result<()> {
+    world.next_call(Mishap::Down);
+    let failed = world.inlet().put(&message(name, name)).await;
+    holds(
+        "it fails in passing",
+        matches!(failed, Err(PutError::Unavailable { .. })),
+    )?;
+    same("messages", &of(world, name).await?.len(), &0)
+}
+
+async fn a_put_whose_answer_was_lost_has_stored_the_message(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    world.next_call(Mishap::AnswerLost);
+    let sent = message(name, name);
+    let failed = world.inlet().put(&sent).await;
+    holds(
+        "it fails in passing",
+        matches!(failed, Err(PutError::Unavailable { .. })),
+    )?;
+    holds("it is there", !of(world, name).await?.is_empty())?;
+    world.inlet().put(&sent).await?;
+    let same_receipt = of(world, name).await?;
+    holds(
+        "both copies are alike",
+        same_receipt
+            .iter()
+            .all(|it| it.attributes == same_receipt[0].attributes),
+    )
+}

@@ -1,0 +1,83 @@
+//! The queue that ingest puts messages on, in memory.
+
+use std::sync::{Arc, Mutex};
+
+use genesys_replay::message::MessageId;
+use genesys_replay::queue::{Inlet, LARGEST_MESSAGE, NewMessage, PutError, takes};
+
+use crate::faults::pass;
+use crate::{Faults, NoFaults, lock};
+
+/// A queue whose clones share their messages.
+#[derive(Clone)]
+pub struct MemoryInlet {
+    messages: Arc<Mutex<Vec<(MessageId, NewMessage)>>>,
+    fifo: bool,
+    faults: Arc<dyn Faults<PutError>>,
+}
+
+impl Default for MemoryInlet {
+    fn default() -> Self {
+        Self {
+            messages: Arc::default(),
+            fifo: false,
+            faults: Arc::new(NoFaults),
+        }
+    }
+}
+
+impl MemoryInlet {
+    /// A FIFO queue.
+    #[must_use]
+    pub fn fifo() -> Self {
+        Self {
+            fifo: true,
+            ..Self::default()
+        }
+    }
+
+    /// The same queue, reached through these faults.
+    #[must_use]
+    pub fn with_faults(&self, faults: Arc<dyn Faults<PutError>>) -> Self {
+        Self {
+            faults,
+            ..self.clone()
+        }
+    }
+
+    /// What is on the queue, in the order in which it came.
+    #[must_use]
+    pub fn messages(&self) -> Vec<(MessageId, NewMessage)> {
+        lock(&self.messages).clone()
+    }
+
+    fn keep(&self, message: &NewMessage) -> Result<MessageId, PutError> {
+        let bytes = message.size();
+        if bytes > LARGEST_MESSAGE {
+            return Err(PutError::TooLong { bytes });
+        }
+        let unavailable = |reason: &str| PutError::Unavailable {
+            reason: reason.to_owned(),
+        };
+        if message.body.is_empty() || !takes(&message.body) {
+            return Err(unavailable("no such body"));
+        }
+        let mut messages = lock(&self.messages);
+        let known = messages
+            .iter()
+            .find(|(_, it)| self.fifo && it.deduplication == message.deduplication);
+        if let Some((id, _)) = known {
+            return Ok(id.clone());
+        }
+        let id = MessageId::new(format!("queued-{}", messages.len() + 1));
+        let id = id.ok_or_else(|| unavailable("no id"))?;
+        messages.push((id.clone(), message.clone()));
+        Ok(id)
+    }
+}
+
+impl Inlet for MemoryInlet {
+    async fn put(&self, message: &NewMessage) -> Result<MessageId, PutError> {
+        pass(&*self.faults, "put", || self.keep(message)).await
+    }
+}

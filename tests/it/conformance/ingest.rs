@@ -1,0 +1,313 @@
+//! What ingest works with, as worlds of the suites: fakes and real adapters side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use genesys_fakes::conformance::inlet::Stored;
+use genesys_fakes::conformance::{Mishap, Result, inlet, secret, subscriptions};
+use genesys_fakes::{MemoryInlet, MemorySecret, MemorySubscriptions};
+use genesys_replay::genesys::{
+    Call, GenesysError, GenesysSubscriptions, Outage, Standing, SubscriptionForm,
+};
+use genesys_replay::message::MessageId;
+use genesys_replay::queue::PutError;
+use genesys_replay::queue::inlet::SqsInlet;
+use genesys_replay::replay::RetryState;
+use genesys_replay::secret::SecretError;
+use genesys_replay::secret::secrets_manager::SecretsManagerSecret;
+
+use super::fakes::{NextCall, words};
+use super::real::{Spoiler, spoil};
+use crate::support::{LocalAws, World};
+
+pub(super) struct InletInMemory {
+    port: MemoryInlet,
+    is_fifo: bool,
+    next: Arc<NextCall<PutError>>,
+}
+
+impl InletInMemory {
+    pub(super) fn new(is_fifo: bool) -> Self {
+        let next = NextCall::new(|mishap| PutError::Unavailable {
+            reason: words(mishap),
+        });
+        let port = if is_fifo {
+            MemoryInlet::fifo()
+        } else {
+            MemoryInlet::default()
+        };
+        let port = port.with_faults(next.clone());
+        Self {
+            port,
+            is_fifo,
+            next,
+        }
+    }
+}
+
+impl inlet::World for InletInMemory {
+    type Inlet = MemoryInlet;
+
+    fn inlet(&self) -> &MemoryInlet {
+        &self.port
+    }
+
+    fn is_fifo(&self) -> bool {
+        self.is_fifo
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+
+    async fn stored(&self) -> Result<Vec<Stored>> {
+        let stored = self.port.messages().into_iter().map(|(id, message)| {
+            let attributes = message.attributes.iter();
+            Stored {
+                id,
+                attributes: attributes
+                    .map(|(name, value)| ((*name).to_owned(), value.parts().1))
+                    .collect(),
+                body: message.body,
+                group: self.is_fifo.then_some(message.group),
+            }
+        });
+        Ok(stored.collect())
+    }
+}
+
+pub(super) struct InletInSqs {
+    aws: LocalAws,
+    arn: String,
+    is_fifo: bool,
+    port: SqsInlet,
+    spoiler: Spoiler,
+}
+
+impl InletInSqs {
+    pub(super) async fn start(is_fifo: bool) -> Result<Self> {
+        let aws = LocalAws::start().await?;
+        let arn = aws.create_queue(is_fifo).await?;
+        let spoiler = Spoiler::default();
+        let config = aws_sdk_sqs::config::Builder::from(&aws.config())
+            .interceptor(spoiler.clone())
+            .build();
+        let client = aws_sdk_sqs::Client::from_conf(config);
+        Ok(Self {
+            port: SqsInlet::new(client, aws.queue_url(&arn).await?),
+            aws,
+            arn,
+            is_fifo,
+            spoiler,
+        })
+    }
+}
+
+impl inlet::World for InletInSqs {
+    type Inlet = SqsInlet;
+
+    fn inlet(&self) -> &SqsInlet {
+        &self.port
+    }
+
+    fn is_fifo(&self) -> bool {
+        self.is_fifo
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.spoiler.set(mishap);
+    }
+
+    /// Everything that was sent, seen again each time.
+    async fn stored(&self) -> Result<Vec<Stored>> {
+        let mut all = Vec::new();
+        let mut handles = Vec::new();
+        loop {
+            let messages = self.aws.receive(&self.arn, 30).await?;
+            if messages.is_empty() {
+                break;
+            }
+            for message in messages {
+                handles.push(message.receipt_handle.clone().ok_or("no receipt")?);
+                all.push(stored(message)?);
+            }
+        }
+        for handle in handles {
+            self.aws.show_again(&self.arn, &handle).await?;
+        }
+        Ok(all)
+    }
+}
+
+fn stored(message: aws_sdk_sqs::types::Message) -> Result<Stored> {
+    let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
+    let system = message.attributes.unwrap_or_default();
+    let attributes = message.message_attributes.unwrap_or_default().into_iter();
+    let attributes: BTreeMap<String, String> = attributes
+        .filter_map(|(name, value)| Some((name, value.string_value?)))
+        .collect();
+    Ok(Stored {
+        id: message.message_id.and_then(MessageId::new).ok_or("no id")?,
+        body: message.body.unwrap_or_default(),
+        attributes,
+        group: system.get(&group).cloned(),
+    })
+}
+
+pub(super) struct SubscriptionsInMemory {
+    port: MemorySubscriptions,
+    next: Arc<NextCall<GenesysError>>,
+}
+
+impl SubscriptionsInMemory {
+    pub(super) fn new() -> Self {
+        let next = NextCall::new(|_| GenesysError::Unavailable {
+            call: Call::Subscription,
+            problem: Outage::Broken,
+            after: None,
+        });
+        let port = MemorySubscriptions::default().with_faults(next.clone());
+        Self { port, next }
+    }
+}
+
+impl subscriptions::World for SubscriptionsInMemory {
+    type Subscriptions = MemorySubscriptions;
+
+    fn subscriptions(&self) -> &MemorySubscriptions {
+        &self.port
+    }
+
+    fn put(&self, id: &str, standing: Standing) {
+        self.port.put(id, standing);
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        self.next.set(mishap);
+    }
+}
+
+pub(super) struct SubscriptionsOfGenesys {
+    world: World,
+    port: GenesysSubscriptions,
+}
+
+impl SubscriptionsOfGenesys {
+    pub(super) async fn asked_as(form: SubscriptionForm) -> Result<Self> {
+        let world = World::start().await?;
+        let (RetryState::Required(client) | RetryState::BestEffort(client)) =
+            world.function()?.retry_state
+        else {
+            return Err("no client".into());
+        };
+        let port = GenesysSubscriptions::new(client, form);
+        Ok(Self { world, port })
+    }
+}
+
+impl subscriptions::World for SubscriptionsOfGenesys {
+    type Subscriptions = GenesysSubscriptions;
+
+    fn subscriptions(&self) -> &GenesysSubscriptions {
+        &self.port
+    }
+
+    fn put(&self, id: &str, standing: Standing) {
+        let genesys = &self.world.genesys;
+        match standing {
+            Standing::Active => genesys.put_subscription(id, "ACTIVE"),
+            Standing::Inactive => genesys.put_subscription(id, "INACTIVE"),
+            Standing::Unknown => genesys.remove_subscription(id),
+        }
+    }
+
+    fn next_call(&self, mishap: Mishap) {
+        spoil(&self.world.genesys, "GET", "/api/v2/", mishap);
+    }
+}
+
+pub(super) struct SecretInMemory(MemorySecret);
+
+impl SecretInMemory {
+    pub(super) fn new() -> Self {
+        Self(MemorySecret::of(""))
+    }
+}
+
+impl secret::World for SecretInMemory {
+    type Secret = MemorySecret;
+
+    fn secret(&self) -> &MemorySecret {
+        &self.0
+    }
+
+    async fn put(&self, text: &str) -> Result<()> {
+        self.0.put(Ok(text));
+        Ok(())
+    }
+
+    async fn put_binary(&self) -> Result<()> {
+        self.0.put(Err(SecretError::Binary));
+        Ok(())
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let code = "ResourceNotFoundException".to_owned();
+        self.0.put(Err(SecretError::Refused(code)));
+        Ok(())
+    }
+}
+
+pub(super) struct SecretInSecretsManager {
+    client: aws_sdk_secretsmanager::Client,
+    name: String,
+    port: SecretsManagerSecret,
+    _aws: LocalAws,
+}
+
+impl SecretInSecretsManager {
+    pub(super) async fn start() -> Result<Self> {
+        let aws = LocalAws::start().await?;
+        let client = aws_sdk_secretsmanager::Client::new(&aws.config());
+        let name = LocalAws::name("secret");
+        client
+            .create_secret()
+            .name(&name)
+            .secret_string("first")
+            .send()
+            .await?;
+        Ok(Self {
+            port: SecretsManagerSecret::new(client.clone(), name.clone()),
+            client,
+            name,
+            _aws: aws,
+        })
+    }
+}
+
+impl secret::World for SecretInSecretsManager {
+    type Secret = SecretsManagerSecret;
+
+    fn secret(&self) -> &SecretsManagerSecret {
+        &self.port
+    }
+
+    async fn put(&self, text: &str) -> Result<()> {
+        let put = self.client.put_secret_value().secret_id(&self.name);
+        put.secret_string(text).send().await?;
+        Ok(())
+    }
+
+    async fn put_binary(&self) -> Result<()> {
+        let bytes = aws_sdk_secretsmanager::primitives::Blob::new([0, 159]);
+        let put = self.client.put_secret_value().secret_id(&self.name);
+        put.secret_binary(bytes).send().await?;
+        Ok(())
+    }
+
+    async fn remove(&self) -> Result<()> {
+        let delete = self.client.delete_secret().secret_id(&self.name);
+        delete.force_delete_without_recovery(true).send().await?;
+        Ok(())
+    }
+}
