@@ -1,20 +1,28 @@
 //! The alarms: what they watch, when they ring, whom they tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::TestResult;
 use crate::code::{self, Metric};
-use crate::document::{Template, parking_queue_name, queue_name};
+use crate::conditions::Given;
+use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
-/// What somebody is told of, and the metric by which it is noticed.
-const WATCHED: [(&str, &str); 9] = [
+/// What somebody is told of, and the metric by which it is noticed; one for each kind of endpoint.
+const WATCHED: [(&str, &str); 16] = [
     ("ArchivedAlarm", "GivenUp"),
     ("FunctionErrorsAlarm", "Errors"),
     ("GenesysThrottledAlarm", "GenesysThrottled"),
+    ("IngestErrorsAlarm", "Errors"),
+    ("IngestRefusedAlarm", "Refused"),
+    ("IngestRefusedByAwsAlarm", "4xx"),
+    ("IngestRefusedByAwsAlarm", "Url4xxCount"),
+    ("IngestThrottledAlarm", "Throttles"),
+    ("IngestUnauthenticatedAlarm", "Unauthenticated"),
+    ("IngestUnavailableAlarm", "Unavailable"),
     ("OldestMessageAlarm", "ApproximateAgeOfOldestMessage"),
     ("OperatorAlarm", "NeedsOperator"),
     ("ParkingQueueAlarm", "ApproximateNumberOfMessagesVisible"),
@@ -56,37 +64,57 @@ fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, Strin
 fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
-    let mut watched = BTreeMap::new();
-    for alarm in template.of_type(KIND) {
-        let dimensions = template.property(alarm, "Dimensions");
-        let dimensions = dimensions.as_array().ok_or(alarm)?;
-        let text = |property| template.property(alarm, property).as_str().ok_or(alarm);
-        let names: Vec<_> = dimensions
-            .iter()
-            .filter_map(|one| one["Name"].as_str())
-            .collect();
-        let metric = Metric::new(text("Namespace")?, text("MetricName")?, &names);
-        let unit = known.get(&metric).ok_or(format!("{alarm}: {metric:?}"))?;
-        // A count is added up. Of a state that is measured again and again, the worst moment counts.
-        let statistic = if unit == "Count" { "Sum" } else { "Maximum" };
-        assert_eq!(text("Statistic")?, statistic, "{alarm}");
+    let mut watched = BTreeSet::new();
+    for endpoint in ["function-url", "http-api"] {
+        let given = Given::new(&[("IngestEndpoint", endpoint)]);
+        for alarm in template.of_type(KIND) {
+            let of_alarm = template.at(&format!("Resources/{alarm}/Properties"));
+            let properties = template.chosen(of_alarm, &given)?;
+            let dimensions = properties["Dimensions"].as_array().ok_or(alarm)?;
+            let text = |property| properties[property].as_str().ok_or(alarm);
+            let names: Vec<_> = dimensions
+                .iter()
+                .filter_map(|one| one["Name"].as_str())
+                .collect();
+            let metric = Metric::new(text("Namespace")?, text("MetricName")?, &names);
+            let unit = known.get(&metric).ok_or(format!("{alarm}: {metric:?}"))?;
+            // A count is added up. Of a state that is measured again and again, the worst moment
+            // counts.
+            let statistic = if unit == "Count" { "Sum" } else { "Maximum" };
+            assert_eq!(text("Statistic")?, statistic, "{alarm}");
 
-        let of_function = json!({ "Ref": "ReplayFunction" });
-        let value = match (metric.namespace.as_str(), alarm) {
-            ("AWS/SQS", "ParkingQueueAlarm") => parking_queue_name(),
-            ("AWS/SQS", _) => queue_name(),
-            _ => of_function,
-        };
-        assert_eq!(dimensions[0]["Value"], value, "{alarm}");
-        // Not metric math, which the local AWS cannot do.
-        assert!(template.property(alarm, "Metrics").is_null(), "{alarm}");
-        watched.insert(alarm, metric.name);
+            let of_ingest = alarm.starts_with("Ingest");
+            let value = match (metric.namespace.as_str(), alarm) {
+                ("AWS/SQS", "ParkingQueueAlarm") => parking_queue_name(),
+                ("AWS/SQS", _) => template.chosen(&queue_name(), &given)?,
+                ("AWS/ApiGateway", _) => json!({ "Ref": "IngestApi" }),
+                _ => json!({ "Ref": if of_ingest { INGEST } else { REPLAY } }),
+            };
+            assert_eq!(dimensions[0]["Value"], value, "{alarm}");
+            // Not metric math, which the local AWS cannot do.
+            assert!(properties["Metrics"].is_null(), "{alarm}");
+            watched.insert((alarm, metric.name));
+        }
     }
     let watched: Vec<_> = watched
         .iter()
         .map(|(alarm, metric)| (*alarm, metric.as_str()))
         .collect();
     assert_eq!(watched, WATCHED);
+    Ok(())
+}
+
+#[test]
+fn what_aws_refuses_is_noticed_at_the_door_that_there_is() -> TestResult {
+    let template = Template::read()?;
+    for (endpoint, namespace) in [
+        ("function-url", "AWS/Lambda"),
+        ("http-api", "AWS/ApiGateway"),
+    ] {
+        let given = Given::new(&[("IngestEndpoint", endpoint)]);
+        let watched = template.property("IngestRefusedByAwsAlarm", "Namespace");
+        assert_eq!(template.chosen(watched, &given)?, namespace, "{endpoint}");
+    }
     Ok(())
 }
 
@@ -203,6 +231,10 @@ fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
                 json!("GreaterThanOrEqualToThreshold"),
                 parameter("ArchivedAlarmCount"),
             ),
+            "IngestRefusedAlarm" | "IngestRefusedByAwsAlarm" => (
+                json!("GreaterThanOrEqualToThreshold"),
+                parameter("IngestRefusedAlarmCount"),
+            ),
             // Of everything else, one is too many.
             _ => (json!("GreaterThanThreshold"), json!(0)),
         };
@@ -259,5 +291,27 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() -> TestResult {
     // A single refusal is the rate limit at work.
     assert!(template.needed("GenesysThrottledAlarm")? > 2);
     assert!(template.looks_back("GenesysThrottledAlarm")? > longest);
+    Ok(())
+}
+
+#[test]
+fn a_request_that_is_merely_sent_again_wakes_nobody() -> TestResult {
+    let template = Template::read()?;
+    for alarm in ["IngestErrorsAlarm", "IngestUnavailableAlarm"] {
+        assert_eq!(template.needed(alarm)?, 2, "{alarm}");
+    }
+    // The limit is there to be reached, and what tries the door, or scans, is gone within minutes.
+    for alarm in [
+        "IngestThrottledAlarm",
+        "IngestUnauthenticatedAlarm",
+        "IngestRefusedAlarm",
+        "IngestRefusedByAwsAlarm",
+    ] {
+        assert_eq!(template.needed(alarm)?, 3, "{alarm}");
+    }
+    // A sender that comes again only now and then: at once, after minutes, after half an hour.
+    assert!(template.looks_back("IngestUnauthenticatedAlarm")? >= 3_600);
+    let everyday = template.parameter("IngestRefusedAlarmCount", "Default");
+    assert!(everyday.as_u64() > Some(1), "{everyday}");
     Ok(())
 }

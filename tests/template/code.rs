@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Category;
+use genesys_replay::ingest::{Facts, Refusal};
 use genesys_replay::message::MessageId;
 use genesys_replay::meter::Usage;
 use genesys_replay::replay::{Counts, Handled, Outcome, Verdict};
-use genesys_replay::telemetry::metrics::{BatchFigures, CATEGORY, FUNCTION, Metrics, NAMESPACE};
-use genesys_replay::telemetry::{self, LogLevel};
+use genesys_replay::telemetry::metrics::{
+    BatchFigures, CATEGORY, FUNCTION, IngestMetrics, Metrics, NAMESPACE, Pace, RequestFigures,
+};
+use genesys_replay::telemetry::{self, LogLevel, ingest};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -57,10 +60,14 @@ impl Metric {
     }
 }
 
+/// Metrics with their units.
+pub(crate) type Units = BTreeMap<Metric, String>;
+
 /// Every metric that can be looked at: those of the code with their units, and those of AWS that
 /// are of use here.
-pub(crate) fn metrics() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
+pub(crate) fn metrics() -> Result<Units, Box<dyn Error>> {
     let mut known = emitted()?;
+    known.extend(emitted_by_ingest()?);
     for (name, unit) in [
         ("ApproximateAgeOfOldestMessage", "Seconds"),
         ("ApproximateNumberOfMessagesNotVisible", "Messages"),
@@ -73,14 +80,34 @@ pub(crate) fn metrics() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
         ("Errors", "Count"),
         ("Invocations", "Count"),
         ("Throttles", "Count"),
+        ("Url4xxCount", "Count"),
     ] {
         known.insert(Metric::new("AWS/Lambda", name, &[FUNCTION]), unit.into());
     }
+    let of_an_api = Metric::new("AWS/ApiGateway", "4xx", &["ApiId"]);
+    known.insert(of_an_api, "Count".into());
     Ok(known)
 }
 
-/// The code's own metrics, read from the documents that it writes for a batch.
-pub(crate) fn emitted() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
+/// The ingest program's own metrics, read from the document that it writes for a request.
+pub(crate) fn emitted_by_ingest() -> Result<Units, Box<dyn Error>> {
+    let page = Page::default();
+    let metrics = Metrics::new(LogLevel::Info, Box::new(page.clone()));
+    let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::EachRequest);
+    let request = RequestFigures {
+        status: 200,
+        is_malformed: false,
+        duration: Duration::ZERO,
+    };
+    if !metrics.count(&request) {
+        return Err("a function writes each request".into());
+    }
+    metrics.flush(Timestamp::from_millis(0), Usage::default());
+    defined(&page)
+}
+
+/// The replay program's own metrics, read from the documents that it writes for a batch.
+pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
     let page = Page::default();
     Metrics::new(LogLevel::Info, Box::new(page.clone())).record(&BatchFigures {
         at: Timestamp::from_millis(0),
@@ -92,6 +119,19 @@ pub(crate) fn emitted() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
         usage: Usage::default(),
         duration: Duration::ZERO,
     });
+    let found = defined(&page)?;
+    let split = found
+        .keys()
+        .any(|metric| metric.dimensions == [FUNCTION, CATEGORY]);
+    if split {
+        Ok(found)
+    } else {
+        Err("no document for a category".into())
+    }
+}
+
+/// The metrics that documents define.
+fn defined(page: &Page) -> Result<Units, Box<dyn Error>> {
     let mut found = BTreeMap::new();
     for line in page.text()?.lines() {
         let document: Value = serde_json::from_str(line)?;
@@ -109,14 +149,7 @@ pub(crate) fn emitted() -> Result<BTreeMap<Metric, String>, Box<dyn Error>> {
             found.insert(metric, text("Unit")?.to_owned());
         }
     }
-    let split = found
-        .keys()
-        .any(|metric| metric.dimensions == [FUNCTION, CATEGORY]);
-    if split {
-        Ok(found)
-    } else {
-        Err("no document for a category".into())
-    }
+    Ok(found)
 }
 
 /// The fields of each log line that queries may ask for, by the line's message.
@@ -127,6 +160,14 @@ pub(crate) fn log_fields() -> Result<BTreeMap<String, BTreeSet<&'static str>>, B
     tracing::subscriber::with_default(subscriber, || {
         telemetry::record_handled(&handled[0]);
         telemetry::batch_handled(1, &Counts::of(&handled), Duration::ZERO);
+        telemetry::ingest::request_handled(&ingest::Handled {
+            route: None,
+            status: 404,
+            facts: &Facts::default(),
+            body_bytes: 0,
+            result: &Err(Refusal::NotFound),
+            duration: Duration::ZERO,
+        });
     });
     let lines = seen.0.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(lines.clone())

@@ -1,4 +1,4 @@
-//! The dashboard: what it shows is there, and what is there is shown.
+//! The dashboards: what they show is there, and what is there is shown.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -7,16 +7,63 @@ use genesys_replay::telemetry::metrics::{CATEGORY, NAMESPACE};
 use serde_json::{Value, json};
 
 use crate::TestResult;
-use crate::code::{self, CATEGORIES, Metric};
-use crate::document::{Template, queue_name};
+use crate::code::{self, CATEGORIES, Metric, Units};
+use crate::conditions::Given;
+use crate::document::{Template, plain, queue_name};
 
 /// The width of a dashboard, in `CloudWatch`'s units.
 const COLUMNS: u64 = 24;
 
-/// The widgets, with every `${name}` as it stands; where a number has to be, a parameter's default.
-fn widgets(template: &Template) -> Result<Vec<Value>, Box<dyn Error>> {
-    let body = &template.property("Dashboard", "DashboardBody")["Fn::Sub"][0];
-    let body = body.as_str().ok_or("the dashboard has no body")?;
+/// A dashboard, and what it is about.
+struct Board {
+    resource: &'static str,
+    /// The dimension's value of the function's metrics.
+    function: &'static str,
+    /// The `IngestEndpoint` with which it is looked at.
+    endpoint: &'static str,
+    log_group: &'static str,
+    queries: &'static [&'static str],
+    emitted: fn() -> Result<Units, Box<dyn Error>>,
+}
+
+const REPLAY: Board = Board {
+    resource: "Dashboard",
+    function: "${ReplayFunction}",
+    endpoint: "none",
+    log_group: "${ReplayLogGroup}",
+    queries: &["FailuresQuery", "SlowestRecordsQuery"],
+    emitted: code::emitted,
+};
+
+const INGEST: Board = Board {
+    resource: "IngestDashboard",
+    function: "${IngestFunction}",
+    endpoint: "function-url",
+    log_group: "${IngestLogGroup}",
+    queries: &["IngestRefusalsQuery"],
+    emitted: code::emitted_by_ingest,
+};
+
+const INGEST_BEHIND_API: Board = Board {
+    endpoint: "http-api",
+    ..INGEST
+};
+
+/// The widgets, with every `${name}` as it stands; where a number has to be, a parameter's default,
+/// and where part of a row has to be, the one for the endpoint.
+fn widgets(template: &Template, board: &Board) -> Result<Vec<Value>, Box<dyn Error>> {
+    let body = &template.property(board.resource, "DashboardBody")["Fn::Sub"];
+    let text = body[0].as_str().ok_or("the dashboard has no body")?;
+    let given = Given::new(&[("IngestEndpoint", board.endpoint)]);
+    let names = template.chosen(&body[1], &given)?;
+    let body = names
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((format!("[${{{name}}}"), value["Fn::Sub"].as_str()?)))
+        .fold(text.to_owned(), |text, (name, part)| {
+            text.replace(&name, &format!("[{part}"))
+        });
     let default = template.parameter("OldestMessageAlarmSeconds", "Default");
     let number = ":${OldestMessageAlarmSeconds}";
     let body: Value = serde_json::from_str(&body.replace(number, &format!(":{default}")))?;
@@ -44,9 +91,9 @@ impl Row {
     }
 }
 
-fn rows(template: &Template) -> Result<Vec<Row>, Box<dyn Error>> {
+fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> {
     let mut rows = Vec::new();
-    for properties in of_type(&widgets(template)?, "metric") {
+    for properties in of_type(&widgets(template, board)?, "metric") {
         for row in properties["metrics"].as_array().into_iter().flatten() {
             let words: Vec<_> = row
                 .as_array()
@@ -75,25 +122,29 @@ fn rows(template: &Template) -> Result<Vec<Row>, Box<dyn Error>> {
 fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
-    for row in rows(&template)? {
-        let metric = &row.metric;
-        let unit = known.get(metric).ok_or(format!("{metric:?}"))?;
-        let statistic = row.statistic.as_str();
-        // A count is added up; of a state the worst moment counts; of times their spread is told.
-        let fits = match unit.as_str() {
-            "Count" => statistic == "Sum",
-            "Milliseconds" => ["p50", "p95", "Maximum"].contains(&statistic),
-            _ => statistic == "Maximum",
-        };
-        assert!(fits, "{statistic} of {metric:?}, in {unit}");
-        let first = row.values.first().ok_or("no dimension")?;
-        let expected = match metric.namespace.as_str() {
-            "AWS/SQS" => &["${DeadLetters}", "${ParkingQueue.QueueName}"][..],
-            _ => &["${ReplayFunction}"],
-        };
-        assert!(expected.contains(&first.as_str()), "{first} of {metric:?}");
-        if let Some(category) = row.category() {
-            assert!(CATEGORIES.contains(&category), "{category}");
+    for board in [REPLAY, INGEST, INGEST_BEHIND_API] {
+        for row in rows(&template, &board)? {
+            let metric = &row.metric;
+            let unit = known.get(metric).ok_or(format!("{metric:?}"))?;
+            let statistic = row.statistic.as_str();
+            // A count is added up; of a state the worst moment counts; of times their spread is
+            // told.
+            let fits = match unit.as_str() {
+                "Count" => statistic == "Sum",
+                "Milliseconds" => ["p50", "p95", "p99", "Maximum"].contains(&statistic),
+                _ => statistic == "Maximum",
+            };
+            assert!(fits, "{statistic} of {metric:?}, in {unit}");
+            let first = row.values.first().ok_or("no dimension")?;
+            let expected = match metric.namespace.as_str() {
+                "AWS/SQS" => &["${DeadLetters}", "${ParkingQueue.QueueName}"][..],
+                "AWS/ApiGateway" => &["${IngestApi}"],
+                _ => &[board.function],
+            };
+            assert!(expected.contains(&first.as_str()), "{first} of {metric:?}");
+            if let Some(category) = row.category() {
+                assert!(CATEGORIES.contains(&category), "{category}");
+            }
         }
     }
     Ok(())
@@ -102,41 +153,69 @@ fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
 #[test]
 fn everything_that_the_code_counts_is_shown() -> TestResult {
     let template = Template::read()?;
-    let shown: BTreeSet<_> = rows(&template)?
-        .into_iter()
-        .map(|row| {
-            let category = row.category().map(str::to_owned);
-            (row.metric, category)
-        })
-        .collect();
-    for metric in code::emitted()?.into_keys() {
-        let by_category = metric.dimensions.iter().any(|name| name == CATEGORY);
-        let categories: Vec<_> = if by_category {
-            CATEGORIES.map(|name| Some(name.to_owned())).to_vec()
-        } else {
-            vec![None]
-        };
-        for category in categories {
-            let row = (metric.clone(), category);
-            assert!(shown.contains(&row), "{row:?}");
+    let mut own = 0;
+    for board in [REPLAY, INGEST] {
+        let shown: BTreeSet<_> = rows(&template, &board)?
+            .into_iter()
+            .map(|row| {
+                let category = row.category().map(str::to_owned);
+                (row.metric, category)
+            })
+            .collect();
+        for metric in (board.emitted)()?.into_keys() {
+            let by_category = metric.dimensions.iter().any(|name| name == CATEGORY);
+            let categories: Vec<_> = if by_category {
+                CATEGORIES.map(|name| Some(name.to_owned())).to_vec()
+            } else {
+                vec![None]
+            };
+            for category in categories {
+                let row = (metric.clone(), category);
+                assert!(shown.contains(&row), "{row:?}");
+            }
         }
+        let of_the_code = shown
+            .iter()
+            .filter(|(metric, _)| metric.namespace == NAMESPACE);
+        own += of_the_code.count();
     }
-    let own = shown
-        .iter()
-        .filter(|(metric, _)| metric.namespace == NAMESPACE);
-    assert!(own.count() > 6 * CATEGORIES.len());
+    assert!(own > 6 * CATEGORIES.len());
     Ok(())
 }
 
 #[test]
-fn the_times_of_records_are_told_by_their_spread() -> TestResult {
+fn what_aws_refuses_is_shown_beside_what_the_function_refuses() -> TestResult {
     let template = Template::read()?;
-    let statistics: Vec<_> = rows(&template)?
-        .into_iter()
-        .filter(|row| row.metric.name == "RecordLatency")
-        .map(|row| row.statistic)
-        .collect();
-    assert_eq!(statistics, ["p50", "p95", "Maximum"]);
+    for (board, of_aws) in [(INGEST, "Url4xxCount"), (INGEST_BEHIND_API, "4xx")] {
+        let widgets = widgets(&template, &board)?;
+        let names: Vec<Vec<_>> = of_type(&widgets, "metric")
+            .into_iter()
+            .map(|properties| {
+                let rows = properties["metrics"].as_array().into_iter().flatten();
+                rows.filter_map(|row| row[1].as_str()).collect()
+            })
+            .collect();
+        // The first without the two after it; of what was sent, the last reached the function.
+        let together = vec![of_aws, "Refused", "Unauthenticated", "Requests"];
+        assert!(names.contains(&together), "{names:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_times_of_records_and_requests_are_told_by_their_spread() -> TestResult {
+    let template = Template::read()?;
+    for (board, name, expected) in [
+        (REPLAY, "RecordLatency", ["p50", "p95", "Maximum"]),
+        (INGEST, "RequestLatency", ["p50", "p99", "Maximum"]),
+    ] {
+        let statistics: Vec<_> = rows(&template, &board)?
+            .into_iter()
+            .filter(|row| row.metric.name == name)
+            .map(|row| row.statistic)
+            .collect();
+        assert_eq!(statistics, expected);
+    }
     Ok(())
 }
 
@@ -145,7 +224,7 @@ fn both_queues_are_shown_also_one_that_the_stack_does_not_own() -> TestResult {
     let template = Template::read()?;
     let names = &template.property("Dashboard", "DashboardBody")["Fn::Sub"][1];
     assert_eq!(names, &json!({ "DeadLetters": queue_name() }));
-    let shown: BTreeSet<_> = rows(&template)?
+    let shown: BTreeSet<_> = rows(&template, &REPLAY)?
         .into_iter()
         .filter(|row| row.metric.namespace == "AWS/SQS")
         .map(|row| (row.values.concat(), row.metric.name))
@@ -171,23 +250,30 @@ fn both_queues_are_shown_also_one_that_the_stack_does_not_own() -> TestResult {
 #[test]
 fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
     let template = Template::read()?;
-    let widgets = widgets(&template)?;
-    let [status] = of_type(&widgets, "alarm")[..] else {
-        return Err("one widget with the alarms' states".into());
-    };
-    let [text] = of_type(&widgets, "text")[..] else {
-        return Err("one widget of text".into());
-    };
-    let text = text["markdown"].as_str().ok_or("no text")?;
-    assert!(text.contains("docs/OPERATIONS.md"));
-    let alarms = template.of_type("AWS::CloudWatch::Alarm");
-    let shown = status["alarms"].as_array().ok_or("no alarms")?;
-    assert_eq!(shown.len(), alarms.len());
-    for alarm in alarms {
-        let arn = json!(format!("${{{alarm}.Arn}}"));
-        assert!(shown.contains(&arn), "{alarm}");
-        let section = format!("`#{}`", alarm.to_lowercase());
-        assert!(text.contains(&section), "{section}");
+    let condition = |resource: &str| template.at(&format!("Resources/{resource}/Condition"));
+    for board in [REPLAY, INGEST] {
+        let widgets = widgets(&template, &board)?;
+        let [status] = of_type(&widgets, "alarm")[..] else {
+            return Err("one widget with the alarms' states".into());
+        };
+        let [text] = of_type(&widgets, "text")[..] else {
+            return Err("one widget of text".into());
+        };
+        let text = text["markdown"].as_str().ok_or("no text")?;
+        assert!(text.contains("docs/OPERATIONS.md"));
+        // Those that exist when it does.
+        let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
+        let alarms: Vec<_> = alarms
+            .filter(|alarm| condition(alarm) == condition(board.resource))
+            .collect();
+        let shown = status["alarms"].as_array().ok_or("no alarms")?;
+        assert_eq!(shown.len(), alarms.len());
+        for alarm in alarms {
+            let arn = json!(format!("${{{alarm}.Arn}}"));
+            assert!(shown.contains(&arn), "{alarm}");
+            let section = format!("`#{}`", alarm.to_lowercase());
+            assert!(text.contains(&section), "{section}");
+        }
     }
     Ok(())
 }
@@ -195,52 +281,71 @@ fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
 #[test]
 fn the_log_is_shown_by_the_saved_queries() -> TestResult {
     let template = Template::read()?;
-    let widgets = widgets(&template)?;
-    let shown: Vec<_> = of_type(&widgets, "log")
-        .into_iter()
-        .map(|properties| properties["query"].clone())
-        .collect();
-    let expected = ["FailuresQuery", "SlowestRecordsQuery"]
-        .map(|name| {
-            let query = template.query(name)?;
-            Ok::<_, String>(json!(format!("SOURCE '${{ReplayLogGroup}}' | {query}")))
-        })
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
-    assert_eq!(shown, expected);
+    for board in [REPLAY, INGEST] {
+        let widgets = widgets(&template, &board)?;
+        let shown: Vec<_> = of_type(&widgets, "log")
+            .into_iter()
+            .map(|properties| properties["query"].clone())
+            .collect();
+        let expected = board
+            .queries
+            .iter()
+            .map(|name| {
+                let query = template.query(name)?;
+                Ok::<_, String>(json!(format!("SOURCE '{}' | {query}", board.log_group)))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        assert_eq!(shown, expected);
+    }
     Ok(())
 }
 
 #[test]
 fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
     let template = Template::read()?;
-    let mut taken = BTreeSet::new();
-    for widget in widgets(&template)? {
-        let at = |name: &str| widget[name].as_u64().ok_or(format!("{widget}"));
-        let (x, y, width, height) = (at("x")?, at("y")?, at("width")?, at("height")?);
-        assert!(width > 0 && height > 0 && x + width <= COLUMNS, "{widget}");
-        for column in x..x + width {
-            for line in y..y + height {
-                assert!(taken.insert((column, line)), "{column}, {line}: {widget}");
+    let mut titles = BTreeSet::new();
+    for board in [REPLAY, INGEST] {
+        let mut taken = BTreeSet::new();
+        for widget in widgets(&template, &board)? {
+            let at = |name: &str| widget[name].as_u64().ok_or(format!("{widget}"));
+            let (x, y, width, height) = (at("x")?, at("y")?, at("width")?, at("height")?);
+            assert!(width > 0 && height > 0 && x + width <= COLUMNS, "{widget}");
+            for column in x..x + width {
+                for line in y..y + height {
+                    assert!(taken.insert((column, line)), "{column}, {line}: {widget}");
+                }
             }
-        }
-        if widget["type"] == "metric" || widget["type"] == "log" {
-            assert_eq!(widget["properties"]["region"], "${AWS::Region}", "{widget}");
+            let properties = &widget["properties"];
+            if widget["type"] == "metric" || widget["type"] == "log" {
+                assert_eq!(properties["region"], "${AWS::Region}", "{widget}");
+            }
+            // Those of both dashboards stand in one table of the demo.
+            let title = &properties["title"];
+            assert!(title.is_null() || titles.insert(plain(title)), "{title}");
         }
     }
     Ok(())
 }
 
 #[test]
-fn the_dashboard_is_found_by_the_stack_and_stands_beside_those_of_other_regions() -> TestResult {
+fn a_dashboard_is_found_by_the_stack_and_stands_beside_those_of_other_regions() -> TestResult {
     let template = Template::read()?;
-    assert_eq!(
-        template.property("Dashboard", "DashboardName"),
-        &json!({ "Fn::Sub": "${AWS::StackName}-${AWS::Region}" })
-    );
-    assert_eq!(
-        template.at("Outputs/DashboardName/Value"),
-        &json!({ "Ref": "Dashboard" })
-    );
+    for (board, name, output) in [
+        (REPLAY, "${AWS::StackName}-${AWS::Region}", "DashboardName"),
+        (
+            INGEST,
+            "${AWS::StackName}-ingest-${AWS::Region}",
+            "IngestDashboardName",
+        ),
+    ] {
+        assert_eq!(
+            template.property(board.resource, "DashboardName"),
+            &json!({ "Fn::Sub": name })
+        );
+        assert_eq!(
+            template.at(&format!("Outputs/{output}/Value")),
+            &json!({ "Ref": board.resource })
+        );
+    }
     Ok(())
 }

@@ -5,6 +5,11 @@ use std::error::Error;
 
 use serde_json::{Map, Value, json};
 
+/// The function that drains the queue.
+pub(crate) const REPLAY: &str = "ReplayFunction";
+/// The function that puts on it what comes over HTTP.
+pub(crate) const INGEST: &str = "IngestFunction";
+
 /// Set by Lambda itself, from the function's `LoggingConfig`.
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
@@ -36,10 +41,7 @@ impl Template {
     }
 
     pub(crate) fn event_source(&self, property: &str) -> &Value {
-        self.property(
-            "ReplayFunction",
-            &format!("Events/DeadLetters/Properties/{property}"),
-        )
+        self.property(REPLAY, &format!("Events/DeadLetters/Properties/{property}"))
     }
 
     pub(crate) fn parameter(&self, name: &str, attribute: &str) -> &Value {
@@ -58,12 +60,10 @@ impl Template {
             .collect()
     }
 
-    /// The function's variables with what each is set to; the log level too.
-    pub(crate) fn variables(&self) -> BTreeMap<&str, &Value> {
-        let variables = self
-            .property("ReplayFunction", "Environment/Variables")
-            .as_object();
-        let level = self.property("ReplayFunction", "LoggingConfig/ApplicationLogLevel");
+    /// A function's variables with what each is set to; the log level too.
+    pub(crate) fn variables(&self, function: &str) -> BTreeMap<&str, &Value> {
+        let variables = self.property(function, "Environment/Variables").as_object();
+        let level = self.property(function, "LoggingConfig/ApplicationLogLevel");
         let named = variables
             .into_iter()
             .flatten()
@@ -72,8 +72,8 @@ impl Template {
     }
 
     /// The variables that are set to a parameter as it stands, with its name.
-    pub(crate) fn parameters_by_variable(&self) -> BTreeMap<&str, &str> {
-        self.variables()
+    pub(crate) fn parameters_by_variable(&self, function: &str) -> BTreeMap<&str, &str> {
+        self.variables(function)
             .into_iter()
             .filter_map(|(variable, value)| Some((variable, value["Ref"].as_str()?)))
             .filter(|(_, name)| self.at("Parameters").get(name).is_some())
@@ -84,6 +84,15 @@ impl Template {
 /// The queue that is drained.
 pub(crate) fn queue() -> Value {
     json!({ "Fn::If": ["CreatesQueue", { "Fn::GetAtt": "DeadLetterQueue.Arn" }, { "Ref": "DeadLetterQueueArn" }] })
+}
+
+/// The URL of the queue that is drained.
+pub(crate) fn queue_url() -> Value {
+    let part =
+        |at| json!({ "Fn::Select": [at, { "Fn::Split": [":", { "Ref": "DeadLetterQueueArn" }] }] });
+    let url = "https://sqs.${AWS::Region}.${AWS::URLSuffix}/${Account}/${Name}";
+    let of_an_existing = json!({ "Fn::Sub": [url, { "Account": part(4), "Name": part(5) }] });
+    json!({ "Fn::If": ["CreatesQueue", { "Ref": "DeadLetterQueue" }, of_an_existing] })
 }
 
 /// The name of the queue that is drained.

@@ -6,11 +6,13 @@ use crate::TestResult;
 use crate::document::Template;
 
 /// What is created that can hold data, and the property that says how it is encrypted.
-const ENCRYPTED: [(&str, &str); 9] = [
+const ENCRYPTED: [(&str, &str); 11] = [
     ("ArchiveBucket", "BucketEncryption"),
     ("AlarmTopic", "KmsMasterKeyId"),
     ("DeadLetterQueue", "KmsMasterKeyId"),
     ("DeadLetterQueue", "SqsManagedSseEnabled"),
+    ("IngestFunction", "KmsKeyArn"),
+    ("IngestLogGroup", "KmsKeyId"),
     ("LedgerTable", "SSESpecification"),
     ("ParkingQueue", "KmsMasterKeyId"),
     ("ParkingQueue", "SqsManagedSseEnabled"),
@@ -71,6 +73,8 @@ fn with_a_key_everything_that_holds_data_is_encrypted_with_it() -> TestResult {
             key.clone(),
             // SQS takes one or the other.
             Value::Null,
+            key.clone(),
+            key.clone(),
             json!({ "SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": key }),
             key.clone(),
             Value::Null,
@@ -96,6 +100,8 @@ fn without_a_key_events_are_encrypted_with_those_of_aws() -> TestResult {
             Value::Null,
             Value::Null,
             json!(true),
+            Value::Null,
+            Value::Null,
             json!({ "SSEEnabled": true }),
             Value::Null,
             json!(true),

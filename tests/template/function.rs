@@ -1,25 +1,49 @@
-//! The function: what it is and what it may do.
+//! The functions: what they are and what they may do.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::TestResult;
-use crate::document::{Template, bucket, queue};
+use crate::document::{INGEST, REPLAY, Template, bucket, queue};
 use crate::permissions::statements;
+
+/// Each function with its program, role and log group.
+const FUNCTIONS: [(&str, &str, &str, &str); 2] = [
+    (REPLAY, "replay", "ReplayRole", "ReplayLogGroup"),
+    (INGEST, "ingest", "IngestRole", "IngestLogGroup"),
+];
+
+/// What a role allows: under which condition, the actions, and on what.
+fn permissions(template: &Template, role: &str) -> Vec<Value> {
+    let statements = statements(template, role).into_iter();
+    statements
+        .map(|(condition, statement)| {
+            let actions = &statement["Action"];
+            let actions = actions
+                .as_str()
+                .map_or_else(|| actions.clone(), |action| json!([action]));
+            json!([condition, actions, statement["Resource"]])
+        })
+        .collect()
+}
+
+#[test]
+fn a_function_has_a_role_of_its_own_and_nothing_is_added_to_it() -> TestResult {
+    let template = Template::read()?;
+    for (function, _, role, _) in FUNCTIONS {
+        // With policies or without a role, SAM adds managed policies that reach everything.
+        assert_eq!(
+            template.property(function, "Role"),
+            &json!({ "Fn::GetAtt": format!("{role}.Arn") })
+        );
+        assert!(template.property(function, "Policies").is_null());
+        assert!(template.property(role, "ManagedPolicyArns").is_null());
+    }
+    Ok(())
+}
 
 #[test]
 fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
     let template = Template::read()?;
-    // With policies or without a role, SAM adds managed policies that reach everything.
-    assert_eq!(
-        template.property("ReplayFunction", "Role"),
-        &json!({ "Fn::GetAtt": "ReplayRole.Arn" })
-    );
-    assert!(template.property("ReplayFunction", "Policies").is_null());
-    assert!(
-        template
-            .property("ReplayRole", "ManagedPolicyArns")
-            .is_null()
-    );
     let consume = [
         "sqs:ReceiveMessage",
         "sqs:DeleteMessage",
@@ -37,18 +61,8 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
     ];
     let objects = "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*";
     let listed = |parameter: &str| json!({ "Fn::Split": [",", { "Ref": parameter }] });
-    let permissions: Vec<_> = statements(&template, "ReplayRole")
-        .into_iter()
-        .map(|(condition, statement)| {
-            let actions = &statement["Action"];
-            let actions = actions
-                .as_str()
-                .map_or_else(|| actions.clone(), |action| json!([action]));
-            json!([condition, actions, statement["Resource"]])
-        })
-        .collect();
     assert_eq!(
-        permissions,
+        permissions(&template, "ReplayRole"),
         [
             json!([null, consume, queue()]),
             json!([null, ["dynamodb:UpdateItem"], { "Fn::GetAtt": "LedgerTable.Arn" }]),
@@ -78,33 +92,63 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
 }
 
 #[test]
-fn the_function_is_the_replay_program_with_structured_logs_that_end() -> TestResult {
+fn ingest_may_send_to_the_queue_and_read_its_secrets() -> TestResult {
     let template = Template::read()?;
-    let function = "Resources/ReplayFunction";
+    let read = ["secretsmanager:GetSecretValue"];
+    let keys = ["kms:Decrypt", "kms:GenerateDataKey"];
     assert_eq!(
-        template.at(&format!("{function}/Metadata")),
-        &json!({ "BuildMethod": "rust-cargolambda", "BuildProperties": { "Binary": "replay" } })
+        permissions(&template, "IngestRole"),
+        [
+            json!([null, ["sqs:SendMessage"], queue()]),
+            json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "IngestLogGroup.Arn" }]),
+            json!([
+                null,
+                ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+                "*"
+            ]),
+            json!(["IngestUsesSecret", read, { "Ref": "IngestSecretArn" }]),
+            json!(["IngestUsesCredentials", read, { "Ref": "GenesysSecretArn" }]),
+            json!(["UsesOwnKeys", keys, { "Fn::Split": [",", { "Ref": "KeyArns" }] }]),
+            json!(["EncryptsWithKey", keys, { "Ref": "EncryptionKeyArn" }]),
+        ]
     );
-    assert_eq!(
-        template.property("ReplayFunction", "Runtime"),
-        "provided.al2023"
-    );
-    assert_eq!(
-        template.property("ReplayFunction", "Architectures"),
-        &json!([{ "Ref": "Architecture" }])
-    );
+    Ok(())
+}
+
+#[test]
+fn a_function_is_its_program_with_structured_logs_that_end() -> TestResult {
+    let template = Template::read()?;
+    for (function, program, _, log_group) in FUNCTIONS {
+        assert_eq!(
+            template.at(&format!("Resources/{function}/Metadata")),
+            &json!({ "BuildMethod": "rust-cargolambda", "BuildProperties": { "Binary": program } })
+        );
+        assert_eq!(template.property(function, "Runtime"), "provided.al2023");
+        assert_eq!(
+            template.property(function, "Architectures"),
+            &json!([{ "Ref": "Architecture" }])
+        );
+        assert_eq!(
+            template.property(function, "LoggingConfig"),
+            &json!({
+                "LogFormat": "JSON",
+                "ApplicationLogLevel": { "Ref": "LogLevel" },
+                "LogGroup": { "Ref": log_group },
+            })
+        );
+        assert_eq!(
+            template.property(log_group, "LogGroupName"),
+            &json!({ "Fn::Sub": format!("/aws/lambda/${{AWS::StackName}}-{program}") })
+        );
+        assert_eq!(
+            template.property(log_group, "RetentionInDays"),
+            &json!({ "Ref": "LogRetentionDays" })
+        );
+    }
     assert_eq!(template.parameter("Architecture", "Default"), "arm64");
     assert_eq!(
-        template.property("ReplayFunction", "LoggingConfig"),
-        &json!({
-            "LogFormat": "JSON",
-            "ApplicationLogLevel": { "Ref": "LogLevel" },
-            "LogGroup": { "Ref": "ReplayLogGroup" },
-        })
-    );
-    assert_eq!(
-        template.property("ReplayLogGroup", "RetentionInDays"),
-        &json!({ "Ref": "LogRetentionDays" })
+        template.of_type("AWS::Serverless::Function").len(),
+        FUNCTIONS.len()
     );
     Ok(())
 }
@@ -112,6 +156,8 @@ fn the_function_is_the_replay_program_with_structured_logs_that_end() -> TestRes
 #[test]
 fn every_invocation_can_be_traced() -> TestResult {
     let template = Template::read()?;
-    assert_eq!(template.property("ReplayFunction", "Tracing"), "Active");
+    for (function, ..) in FUNCTIONS {
+        assert_eq!(template.property(function, "Tracing"), "Active");
+    }
     Ok(())
 }

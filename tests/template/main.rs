@@ -2,10 +2,12 @@
 
 mod alarms;
 mod code;
+mod conditions;
 mod dashboard;
 mod document;
 mod encryption;
 mod function;
+mod ingest;
 mod permissions;
 mod queries;
 mod queues;

@@ -1,5 +1,7 @@
 //! Who may do what: nothing by wildcard, nothing over plain http.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::TestResult;
@@ -74,12 +76,10 @@ fn no_permission_is_given_by_wildcard() -> TestResult {
             everything.push((resource, actions));
         }
     }
+    let traces = vec!["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
     assert_eq!(
         everything,
-        [(
-            "ReplayRole",
-            vec!["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-        )]
+        ["IngestRole", "ReplayRole"].map(|role| (role, traces.clone()))
     );
     Ok(())
 }
@@ -194,6 +194,7 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
     for parameter in [
         "EncryptionKeyArn",
         "GenesysSecretArn",
+        "IngestSecretArn",
         "AlarmTopicArn",
         "DeadLetterQueueArn",
     ] {
@@ -214,23 +215,27 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
 }
 
 #[test]
-fn the_page_on_security_names_every_statement_of_the_role() -> TestResult {
+fn the_page_on_security_names_every_statement_of_the_roles() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/SECURITY.md"))?;
-    let rows = |line: &&str| line.starts_with("| ");
-    let named: Vec<_> = page
-        .lines()
-        .filter(rows)
-        .filter_map(|line| line.split(' ').nth(1))
-        .collect();
-    let role = all_statements(&template).into_iter();
-    let of_role = role.filter(|(resource, _)| *resource == "ReplayRole");
-    let sids: Vec<_> = of_role
-        .filter_map(|(_, statement)| statement["Sid"].as_str())
-        .collect();
-    assert!(sids.len() > 5, "{sids:?}");
-    for sid in sids {
-        assert!(named.contains(&sid), "{sid}");
+    for (role, heading) in [
+        ("ReplayRole", "\n## What the function may do\n"),
+        ("IngestRole", "\n### What the ingest function may do\n"),
+    ] {
+        let (_, section) = page.split_once(heading).ok_or(heading)?;
+        let section = section.split("\n#").next().ok_or(heading)?;
+        let rows = section.lines().filter(|line| line.starts_with("| "));
+        // After the row that says what the columns are.
+        let named: BTreeSet<_> = rows
+            .skip(1)
+            .filter_map(|line| line.split(' ').nth(1))
+            .collect();
+        let statements = statements(&template, role).into_iter();
+        let sids: BTreeSet<_> = statements
+            .filter_map(|(_, statement)| statement["Sid"].as_str())
+            .collect();
+        assert!(sids.len() > 5, "{sids:?}");
+        assert_eq!(named, sids, "{role}");
     }
     Ok(())
 }

@@ -101,7 +101,11 @@ fn queries_ask_for_fields_that_the_code_writes() -> TestResult {
 fn queries_look_for_lines_that_the_code_writes() -> TestResult {
     let template = Template::read()?;
     let lines = code::log_fields()?;
-    for name in ["FailuresQuery", "SlowestRecordsQuery"] {
+    for name in [
+        "FailuresQuery",
+        "IngestRefusalsQuery",
+        "SlowestRecordsQuery",
+    ] {
         let (_, texts) = taken_apart(template.query(name)?);
         let [message] = texts[..] else {
             return Err(format!("{name}: {texts:?}").into());
@@ -117,7 +121,12 @@ fn queries_are_stages_on_lines_of_their_own() -> TestResult {
     let names = template.of_type(KIND);
     assert_eq!(
         names,
-        ["EventHistoryQuery", "FailuresQuery", "SlowestRecordsQuery"]
+        [
+            "EventHistoryQuery",
+            "FailuresQuery",
+            "IngestRefusalsQuery",
+            "SlowestRecordsQuery"
+        ]
     );
     for name in names {
         for (number, line) in template.query(name)?.lines().enumerate() {
@@ -133,9 +142,14 @@ fn queries_are_stages_on_lines_of_their_own() -> TestResult {
                 "{name}: {line}"
             );
         }
+        let group = if name == "IngestRefusalsQuery" {
+            "IngestLogGroup"
+        } else {
+            "ReplayLogGroup"
+        };
         assert_eq!(
             template.property(name, "LogGroupNames"),
-            &json!([{ "Ref": "ReplayLogGroup" }]),
+            &json!([{ "Ref": group }]),
             "{name}"
         );
         let title = template.property(name, "Name");
@@ -166,6 +180,22 @@ fn failures_are_counted_by_code_with_what_to_do() -> TestResult {
         "latest(reason) as ",
         "latest(what_to_do) as ",
         "by failure_code, outcome",
+    ] {
+        assert!(query.contains(part), "{part}");
+    }
+    Ok(())
+}
+
+#[test]
+fn refusals_are_counted_by_problem_and_path_with_what_to_do() -> TestResult {
+    let template = Template::read()?;
+    let query = template.query("IngestRefusalsQuery")?;
+    for part in [
+        " and ispresent(problem)\n",
+        "count(*) as ",
+        "latest(reason) as ",
+        "latest(what_to_do) as ",
+        "by problem, route",
     ] {
         assert!(query.contains(part), "{part}");
     }

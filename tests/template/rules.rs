@@ -1,11 +1,8 @@
 //! Settings that are refused before anything is deployed.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use crate::TestResult;
-use crate::document::{Template, plain};
+use crate::conditions::Given;
+use crate::document::Template;
 
 /// What has to be given with the defaults.
 const MINIMUM: [(&str, &str); 3] = [
@@ -20,57 +17,19 @@ fn refusing<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
 ) -> Result<Vec<&'t str>, Box<dyn std::error::Error>> {
-    let given: BTreeMap<_, _> = MINIMUM
-        .iter()
-        .chain(given)
-        .map(|(name, value)| (*name, (*value).to_owned()))
-        .collect();
+    let given = Given::new(MINIMUM.iter().chain(given));
     let mut refusing = Vec::new();
     for (name, rule) in template.at("Rules").as_object().into_iter().flatten() {
-        if !holds(template, &rule["RuleCondition"], &given)? {
+        if !template.holds(&rule["RuleCondition"], &given)? {
             continue;
         }
         for assertion in rule["Assertions"].as_array().into_iter().flatten() {
-            if !holds(template, &assertion["Assert"], &given)? {
+            if !template.holds(&assertion["Assert"], &given)? {
                 refusing.push(name.as_str());
             }
         }
     }
     Ok(refusing)
-}
-
-/// Whether a condition of a rule is true.
-fn holds(
-    template: &Template,
-    condition: &Value,
-    given: &BTreeMap<&str, String>,
-) -> Result<bool, String> {
-    let (function, operands) = condition
-        .as_object()
-        .and_then(|members| members.iter().next())
-        .ok_or_else(|| format!("no condition: {condition}"))?;
-    let operands = operands
-        .as_array()
-        .ok_or_else(|| format!("no operands: {condition}"))?;
-    let mut each = operands.iter().map(|one| holds(template, one, given));
-    match function.as_str() {
-        "Fn::And" => each.try_fold(true, |all, one| Ok(one? && all)),
-        "Fn::Or" => each.try_fold(false, |any, one| Ok(one? || any)),
-        "Fn::Not" => each.try_fold(true, |all, one| Ok(!one? && all)),
-        "Fn::Equals" => {
-            let mut values = operands
-                .iter()
-                .map(|operand| match operand["Ref"].as_str() {
-                    Some(name) => given
-                        .get(name)
-                        .cloned()
-                        .unwrap_or_else(|| plain(template.parameter(name, "Default"))),
-                    None => plain(operand),
-                });
-            Ok(values.next() == values.next())
-        }
-        _ => Err(format!("unknown: {condition}")),
-    }
 }
 
 #[test]
@@ -131,5 +90,107 @@ fn targets_that_dead_letters_name_have_to_be_allowed() -> TestResult {
     assert_eq!(refusing(&template, &[none])?, ["TargetsAreAllowed"]);
     let elsewhere = ("ReplayTarget", "https://crm.example/events");
     assert!(refusing(&template, &[none, elsewhere])?.is_empty());
+    Ok(())
+}
+
+/// What has to be given beside [`MINIMUM`] with ingest.
+const INGEST: [(&str, &str); 3] = [
+    ("IngestEndpoint", "function-url"),
+    ("IngestSecretArn", INGEST_SECRET),
+    ("ReplayTarget", "https://crm.example/events"),
+];
+const INGEST_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ingest-AbCdEf";
+
+/// The rules that refuse [`MINIMUM`] and [`INGEST`] with these parameters.
+fn refusing_ingest<'t>(
+    template: &'t Template,
+    given: &[(&str, &str)],
+) -> Result<Vec<&'t str>, Box<dyn std::error::Error>> {
+    let given: Vec<_> = INGEST.iter().chain(given).copied().collect();
+    refusing(template, &given)
+}
+
+#[test]
+fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
+    let template = Template::read()?;
+    let none = ("IngestSecretArn", "");
+    let text = ("IngestSecret", "whsec_aHVzaA==");
+    for (parameters, expected) in [
+        (vec![], vec![]),
+        (vec![none, text], vec![]),
+        (vec![none], vec!["IngestSecretIsGiven"]),
+        (
+            vec![none, ("IngestEndpoint", "http-api")],
+            vec!["IngestSecretIsGiven"],
+        ),
+        (vec![text], vec!["IngestSecretIsInOnePlace"]),
+        (vec![none, ("IngestAuth", "iam")], vec![]),
+        (vec![none, ("IngestAuth", "none")], vec![]),
+        // Turned off, with what was set for it.
+        (vec![none, ("IngestEndpoint", "none")], vec![]),
+        (vec![("IngestEndpoint", "none")], vec![]),
+    ] {
+        let refusing = refusing_ingest(&template, &parameters)?;
+        assert_eq!(refusing, expected, "{parameters:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_comes_over_http_needs_a_target_since_it_names_none() -> TestResult {
+    let template = Template::read()?;
+    let refused = ["IngestedEventsHaveATarget"];
+    for (target, expected) in [
+        ("original", &refused[..]),
+        ("https://crm.example/events", &[]),
+        ("none", &[]),
+    ] {
+        for endpoint in ["function-url", "http-api"] {
+            let parameters = [("ReplayTarget", target), ("IngestEndpoint", endpoint)];
+            let refusing = refusing_ingest(&template, &parameters)?;
+            assert_eq!(refusing, expected, "{parameters:?}");
+        }
+    }
+    assert!(refusing(&template, &[("ReplayTarget", "original")])?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn looking_subscriptions_up_needs_genesys_cloud_also_where_nothing_is_marked() -> TestResult {
+    let template = Template::read()?;
+    let off = ("RetryState", "off");
+    let nowhere = ("GenesysRegion", "");
+    let nobody = ("GenesysSecretArn", "");
+    let both = vec!["CredentialsAreGiven", "GenesysCloudIsNamed"];
+    for (parameters, expected) in [
+        (vec![off], vec![]),
+        (vec![off, nowhere], vec!["GenesysCloudIsNamed"]),
+        (vec![off, nobody], vec!["CredentialsAreGiven"]),
+        (
+            vec![
+                off,
+                nowhere,
+                nobody,
+                ("IngestSubscriptionCheck", "integration"),
+            ],
+            both.clone(),
+        ),
+        (
+            vec![off, nowhere, nobody, ("IngestSubscriptionCheck", "off")],
+            vec![],
+        ),
+        (
+            vec![off, nowhere, nobody, ("IngestEndpoint", "none")],
+            vec![],
+        ),
+        // Marks need it all the same.
+        (
+            vec![nowhere, nobody, ("IngestSubscriptionCheck", "off")],
+            both,
+        ),
+    ] {
+        let refusing = refusing_ingest(&template, &parameters)?;
+        assert_eq!(refusing, expected, "{parameters:?}");
+    }
     Ok(())
 }

@@ -1,12 +1,14 @@
-//! The function's variables, against the module that reads them.
+//! The functions' variables, against the module that reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use genesys_replay::config::{Settings, SettingsError, VARIABLES};
+use genesys_replay::config::{
+    INGEST_VARIABLES, IngestSettings, Settings, SettingsError, VARIABLES,
+};
 use serde_json::json;
 
 use crate::TestResult;
-use crate::document::{Template, plain};
+use crate::document::{INGEST, REPLAY, Template, plain, queue_url};
 
 /// Settings without which others are not accepted or not looked at.
 const MINIMUM: [(&str, &str); 4] = [
@@ -28,14 +30,37 @@ fn settings(variables: &BTreeMap<&str, String>) -> Result<Settings, SettingsErro
     })
 }
 
+/// The same for ingest as a Lambda function.
+fn ingest_settings(variables: &BTreeMap<&str, String>) -> Result<IngestSettings, SettingsError> {
+    let mut minimum = BTreeMap::from(MINIMUM);
+    minimum.extend([
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+        (
+            "INGEST_SECRET",
+            "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=",
+        ),
+        (
+            "REPLAY_QUEUE_URL",
+            "https://sqs.eu-central-1.amazonaws.com/271828182845/q",
+        ),
+    ]);
+    IngestSettings::from_lookup(|name| {
+        let given = variables
+            .get(name)
+            .filter(|value| !value.is_empty())
+            .cloned();
+        given.or_else(|| minimum.get(name).map(|value| (*value).to_owned()))
+    })
+}
+
 #[test]
 fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
     let template = Template::read()?;
     let read: BTreeSet<_> = VARIABLES.iter().copied().collect();
-    let variables = template.variables();
+    let variables = template.variables(REPLAY);
     assert_eq!(variables.keys().copied().collect::<BTreeSet<_>>(), read);
 
-    let by_parameter = template.parameters_by_variable();
+    let by_parameter = template.parameters_by_variable(REPLAY);
     let otherwise: Vec<_> = variables
         .keys()
         .filter(|name| !by_parameter.contains_key(**name))
@@ -50,12 +75,70 @@ fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
 }
 
 #[test]
+fn the_variables_of_ingest_are_those_it_reads_as_a_lambda_function() -> TestResult {
+    let template = Template::read()?;
+    // Where to listen: as a Lambda function it asks the platform for requests, which says so itself.
+    let not_ours = [
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LISTEN_ADDR",
+    ];
+    let read = INGEST_VARIABLES.iter().copied();
+    let read: BTreeSet<_> = read.filter(|name| !not_ours.contains(name)).collect();
+    let variables = template.variables(INGEST);
+    assert_eq!(variables.keys().copied().collect::<BTreeSet<_>>(), read);
+
+    let by_parameter = template.parameters_by_variable(INGEST);
+    let otherwise: Vec<_> = variables
+        .iter()
+        .filter(|(name, _)| !by_parameter.contains_key(**name))
+        .collect();
+    assert_eq!(otherwise, [(&"REPLAY_QUEUE_URL", &&queue_url())]);
+    // Where somebody outside of the stack finds the same queue.
+    assert_eq!(
+        template.at("Outputs/DeadLetterQueueUrl/Value"),
+        &queue_url()
+    );
+    Ok(())
+}
+
+#[test]
+fn both_functions_are_told_the_same_of_genesys_cloud() -> TestResult {
+    let template = Template::read()?;
+    let replay = template.variables(REPLAY);
+    let shared = template
+        .variables(INGEST)
+        .into_iter()
+        .filter(|(name, _)| replay.contains_key(name));
+    let shared: BTreeMap<_, _> = shared.collect();
+    assert_eq!(shared.len(), 9, "{shared:?}");
+    for (name, value) in shared {
+        assert_eq!(Some(&value), replay.get(name), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_code_accepts_every_value_that_a_parameter_offers() -> TestResult {
+    accepts_what_is_offered(REPLAY, VARIABLES.len(), |variables| {
+        settings(variables).err()
+    })?;
+    // Fewer: those that the platform sets have no parameter.
+    accepts_what_is_offered(INGEST, INGEST_VARIABLES.len() - 3, |variables| {
+        ingest_settings(variables).err()
+    })
+}
+
+fn accepts_what_is_offered(
+    function: &str,
+    at_least: usize,
+    refused: impl Fn(&BTreeMap<&str, String>) -> Option<SettingsError>,
+) -> TestResult {
     let template = Template::read()?;
     let mut values = 0;
-    for (variable, parameter) in template.parameters_by_variable() {
+    for (variable, parameter) in template.parameters_by_variable(function) {
         for value in template.offered(parameter) {
-            let refused = settings(&BTreeMap::from([(variable, value.clone())])).err();
+            let refused = refused(&BTreeMap::from([(variable, value.clone())]));
             let problems = refused.map(|error| error.problems).unwrap_or_default();
             // Problems of other variables: this one alone does not always fit their defaults.
             let own = problems
@@ -65,7 +148,7 @@ fn the_code_accepts_every_value_that_a_parameter_offers() -> TestResult {
             values += 1;
         }
     }
-    assert!(values > VARIABLES.len(), "only {values} values were tried");
+    assert!(values > at_least, "only {values} values were tried");
     Ok(())
 }
 
@@ -73,7 +156,7 @@ fn the_code_accepts_every_value_that_a_parameter_offers() -> TestResult {
 fn the_defaults_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let defaults = template
-        .parameters_by_variable()
+        .parameters_by_variable(REPLAY)
         .into_iter()
         .map(|(variable, parameter)| (variable, plain(template.parameter(parameter, "Default"))))
         .collect();
@@ -85,10 +168,29 @@ fn the_defaults_are_those_of_the_code() -> TestResult {
 }
 
 #[test]
+fn the_defaults_of_ingest_are_those_of_the_code() -> TestResult {
+    let template = Template::read()?;
+    let defaults = template
+        .parameters_by_variable(INGEST)
+        .into_iter()
+        .map(|(variable, parameter)| (variable, plain(template.parameter(parameter, "Default"))))
+        .collect();
+    let described = |variables| ingest_settings(&variables).map(|settings| format!("{settings:?}"));
+    let those_of_the_code = described(BTreeMap::new());
+    assert!(those_of_the_code.is_ok(), "{those_of_the_code:?}");
+    assert_eq!(described(defaults), those_of_the_code);
+    Ok(())
+}
+
+#[test]
 fn credentials_are_not_echoed_and_have_no_default() -> TestResult {
     let template = Template::read()?;
-    let parameters = template.parameters_by_variable();
-    for variable in ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"] {
+    let parameters = template.parameters_by_variable(INGEST);
+    for variable in [
+        "GENESYS_CLIENT_ID",
+        "GENESYS_CLIENT_SECRET",
+        "INGEST_SECRET",
+    ] {
         let parameter = parameters.get(variable).ok_or(variable)?;
         assert_eq!(template.parameter(parameter, "NoEcho"), true, "{parameter}");
         assert_eq!(template.parameter(parameter, "Default"), "", "{parameter}");

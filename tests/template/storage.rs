@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::TestResult;
-use crate::document::{Template, bucket};
+use crate::document::{REPLAY, Template, bucket};
 
 #[test]
 fn the_ledger_is_paid_by_use_restorable_and_forgets() -> TestResult {
@@ -89,7 +89,7 @@ fn nobody_outside_the_account_sees_the_archive() -> TestResult {
 fn the_archive_is_created_an_existing_bucket_or_none() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
-        template.variables().get("ARCHIVE_BUCKET"),
+        template.variables(REPLAY).get("ARCHIVE_BUCKET"),
         Some(&&json!({ "Fn::If": ["Archives", bucket(), ""] }))
     );
     assert_eq!(

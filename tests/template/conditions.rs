@@ -1,0 +1,101 @@
+//! What a set of parameters makes of the template: which conditions and rules are true, what exists.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::document::{Template, plain};
+
+/// Parameters with the values that somebody gave them; all others have their defaults.
+pub(crate) struct Given(BTreeMap<String, String>);
+
+impl Given {
+    pub(crate) fn new<'p>(parameters: impl IntoIterator<Item = &'p (&'p str, &'p str)>) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self(parameters.into_iter().map(owned).collect())
+    }
+}
+
+impl Template {
+    /// Whether a condition, or an expression of a rule, is true.
+    pub(crate) fn holds(&self, condition: &Value, given: &Given) -> Result<bool, String> {
+        let (function, operands) = condition
+            .as_object()
+            .and_then(|members| members.iter().next())
+            .ok_or_else(|| format!("no condition: {condition}"))?;
+        if let ("Condition", Some(name)) = (function.as_str(), operands.as_str()) {
+            return self.holds(self.at(&format!("Conditions/{name}")), given);
+        }
+        let operands = operands
+            .as_array()
+            .ok_or_else(|| format!("no operands: {condition}"))?;
+        let mut each = operands.iter().map(|one| self.holds(one, given));
+        match function.as_str() {
+            "Fn::And" => each.try_fold(true, |all, one| Ok(one? && all)),
+            "Fn::Or" => each.try_fold(false, |any, one| Ok(one? || any)),
+            "Fn::Not" => each.try_fold(true, |all, one| Ok(!one? && all)),
+            "Fn::Equals" => {
+                let mut values = operands.iter().map(|operand| self.value(operand, given));
+                Ok(values.next() == values.next())
+            }
+            _ => Err(format!("unknown: {condition}")),
+        }
+    }
+
+    fn value(&self, operand: &Value, given: &Given) -> String {
+        let Some(name) = operand["Ref"].as_str() else {
+            return plain(operand);
+        };
+        let own = given.0.get(name).cloned();
+        own.unwrap_or_else(|| plain(self.parameter(name, "Default")))
+    }
+
+    /// A value in which every choice (`Fn::If`) is made.
+    pub(crate) fn chosen(&self, value: &Value, given: &Given) -> Result<Value, String> {
+        if let Some([condition, when_true, when_false]) =
+            value["Fn::If"].as_array().map(Vec::as_slice)
+        {
+            let condition = json!({ "Condition": condition });
+            let chosen = if self.holds(&condition, given)? {
+                when_true
+            } else {
+                when_false
+            };
+            return self.chosen(chosen, given);
+        }
+        Ok(match value {
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| Ok((name.clone(), self.chosen(value, given)?)))
+                .collect::<Result<Map<_, _>, String>>()?
+                .into(),
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.chosen(item, given))
+                .collect::<Result<Vec<_>, _>>()?
+                .into(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        })
+    }
+
+    /// The resources, or the outputs, that these parameters make exist.
+    pub(crate) fn existing(
+        &self,
+        section: &str,
+        given: &Given,
+    ) -> Result<BTreeMap<&str, &Value>, String> {
+        let mut existing = BTreeMap::new();
+        for (name, entry) in self.at(section).as_object().into_iter().flatten() {
+            let exists = match entry["Condition"].as_str() {
+                Some(condition) => {
+                    self.holds(self.at(&format!("Conditions/{condition}")), given)?
+                }
+                None => true,
+            };
+            if exists {
+                existing.insert(name.as_str(), entry);
+            }
+        }
+        Ok(existing)
+    }
+}

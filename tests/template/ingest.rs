@@ -1,0 +1,265 @@
+//! Ingest over HTTP: there when it is asked for, and open to whom it says.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::TestResult;
+use crate::conditions::Given;
+use crate::document::{INGEST, Template};
+
+const URL: [&str; 1] = ["IngestFunctionUrl"];
+const OPEN: [&str; 2] = ["IngestUrlInvokePermission", "IngestUrlPermission"];
+const API: [&str; 5] = [
+    "IngestApi",
+    "IngestApiIntegration",
+    "IngestApiPermission",
+    "IngestApiRoute",
+    "IngestApiStage",
+];
+
+/// The doors among the resources that these parameters make exist.
+fn doors<'t>(template: &'t Template, given: &Given) -> Result<BTreeSet<&'t str>, String> {
+    let existing = template.existing("Resources", given)?;
+    let doors = existing.into_iter().filter(|(_, resource)| {
+        let kind = resource["Type"].as_str().unwrap_or_default();
+        kind.starts_with("AWS::ApiGatewayV2::")
+            || ["AWS::Lambda::Url", "AWS::Lambda::Permission"].contains(&kind)
+    });
+    Ok(doors.map(|(name, _)| name).collect())
+}
+
+/// What is there only for ingest goes by its name.
+fn of_ingest(name: &str) -> bool {
+    name.starts_with("Ingest")
+}
+
+#[test]
+fn nothing_of_it_exists_unless_it_is_asked_for() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(template.parameter("IngestEndpoint", "Default"), "none");
+    let resources = template.at("Resources").as_object().ok_or("no resources")?;
+    let own: Vec<_> = resources.keys().filter(|name| of_ingest(name)).collect();
+    assert!(own.len() > 10, "{own:?}");
+    for section in ["Resources", "Outputs"] {
+        for (name, entry) in template.existing(section, &Given::new(&[]))? {
+            assert!(!of_ingest(name), "{name}");
+            // And nothing that does exist needs it.
+            let text = entry.to_string();
+            let needed = own.iter().find(|own| text.contains(own.as_str()));
+            assert_eq!(needed, None, "{name}");
+        }
+    }
+    assert!(doors(&template, &Given::new(&[]))?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn it_has_one_door_and_that_is_open_only_where_the_function_checks() -> TestResult {
+    let template = Template::read()?;
+    let open_url = URL.iter().chain(&OPEN).copied().collect();
+    for (endpoint, auth, expected) in [
+        ("function-url", "signature", &open_url),
+        ("function-url", "none", &open_url),
+        ("function-url", "iam", &BTreeSet::from(URL)),
+        ("http-api", "signature", &BTreeSet::from(API)),
+        ("http-api", "none", &BTreeSet::from(API)),
+        ("http-api", "iam", &BTreeSet::from(API)),
+        ("none", "none", &BTreeSet::new()),
+    ] {
+        let given = Given::new(&[("IngestEndpoint", endpoint), ("IngestAuth", auth)]);
+        let doors = doors(&template, &given)?;
+        assert_eq!(&doors, expected, "{endpoint} {auth}");
+    }
+    let iam_or_none = |iam: &str| json!({ "Fn::If": ["IngestAsksIam", iam, "NONE"] });
+    assert_eq!(
+        template.property("IngestFunctionUrl", "AuthType"),
+        &iam_or_none("AWS_IAM")
+    );
+    assert_eq!(
+        template.property("IngestApiRoute", "AuthorizationType"),
+        &iam_or_none("AWS_IAM")
+    );
+    assert_eq!(template.parameter("IngestAuth", "Default"), "signature");
+    Ok(())
+}
+
+#[test]
+fn only_the_doors_may_invoke_it() -> TestResult {
+    let template = Template::read()?;
+    let properties = |name: &str| template.at(&format!("Resources/{name}/Properties")).clone();
+    let function = json!({ "Ref": INGEST });
+    let this_api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${IngestApi}/*/$default";
+    assert_eq!(
+        template.of_type("AWS::Lambda::Permission"),
+        [
+            "IngestApiPermission",
+            "IngestUrlInvokePermission",
+            "IngestUrlPermission"
+        ]
+    );
+    assert_eq!(
+        properties("IngestApiPermission"),
+        json!({
+            "FunctionName": function,
+            "Action": "lambda:InvokeFunction",
+            "Principal": "apigateway.amazonaws.com",
+            "SourceArn": { "Fn::Sub": this_api },
+        })
+    );
+    // Both, since October 2025; the second not for Lambda's own API.
+    assert_eq!(
+        properties("IngestUrlPermission"),
+        json!({
+            "FunctionName": function,
+            "Action": "lambda:InvokeFunctionUrl",
+            "Principal": "*",
+            "FunctionUrlAuthType": "NONE",
+        })
+    );
+    assert_eq!(
+        properties("IngestUrlInvokePermission"),
+        json!({
+            "FunctionName": function,
+            "Action": "lambda:InvokeFunction",
+            "Principal": "*",
+            "InvokedViaFunctionUrl": true,
+        })
+    );
+    Ok(())
+}
+
+#[test]
+fn secrets_are_readable_where_they_are_read() -> TestResult {
+    let template = Template::read()?;
+    let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:any-AbCdEf";
+    let (ingest, genesys) = (("IngestSecretArn", arn), ("GenesysSecretArn", arn));
+    for (condition, parameters, expected) in [
+        ("IngestUsesSecret", vec![ingest], true),
+        ("IngestUsesSecret", vec![], false),
+        (
+            "IngestUsesSecret",
+            vec![ingest, ("IngestAuth", "iam")],
+            false,
+        ),
+        (
+            "IngestUsesSecret",
+            vec![ingest, ("IngestAuth", "none")],
+            false,
+        ),
+        ("IngestUsesCredentials", vec![genesys], true),
+        ("IngestUsesCredentials", vec![], false),
+        (
+            "IngestUsesCredentials",
+            vec![genesys, ("IngestSubscriptionCheck", "off")],
+            false,
+        ),
+    ] {
+        let holds = template.holds(&json!({ "Condition": condition }), &Given::new(&parameters))?;
+        assert_eq!(holds, expected, "{condition} {parameters:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_flood_is_bounded_at_either_door() -> TestResult {
+    let template = Template::read()?;
+    assert_eq!(
+        template.property(INGEST, "ReservedConcurrentExecutions"),
+        &json!({ "Fn::If": ["ReservesForIngest", { "Ref": "IngestConcurrency" }, { "Ref": "AWS::NoValue" }] })
+    );
+    let reserves = json!({ "Condition": "ReservesForIngest" });
+    for (given, expected) in [("10", true), ("0", true), ("none", false)] {
+        let given = Given::new(&[("IngestConcurrency", given)]);
+        assert_eq!(template.holds(&reserves, &given)?, expected);
+    }
+    assert!(template.holds(&reserves, &Given::new(&[]))?);
+    let number = |parameter| {
+        let value = template.parameter(parameter, "Default");
+        let number = value
+            .as_str()
+            .map_or(value.as_u64(), |text| text.parse().ok());
+        number.ok_or_else(|| format!("{parameter}: {value}"))
+    };
+    let at_once = number("IngestConcurrency")?;
+    // What the API lets through, Lambda takes: ten a second for each, and no more at once.
+    assert!(number("IngestRateLimit")? <= 10 * at_once);
+    assert!(number("IngestBurstLimit")? <= at_once);
+    assert_eq!(
+        template.property("IngestApiStage", "DefaultRouteSettings"),
+        &json!({
+            "ThrottlingRateLimit": { "Ref": "IngestRateLimit" },
+            "ThrottlingBurstLimit": { "Ref": "IngestBurstLimit" },
+        })
+    );
+    Ok(())
+}
+
+#[test]
+fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
+    let template = Template::read()?;
+    let api = json!({ "Ref": "IngestApi" });
+    assert_eq!(template.of_type("AWS::ApiGatewayV2::Route").len(), 1);
+    assert_eq!(template.property("IngestApiRoute", "RouteKey"), "$default");
+    assert_eq!(
+        template.property("IngestApiRoute", "Target"),
+        &json!({ "Fn::Sub": "integrations/${IngestApiIntegration}" })
+    );
+    // Without a name that would stand before the paths.
+    assert_eq!(template.property("IngestApiStage", "StageName"), "$default");
+    assert_eq!(template.property("IngestApiStage", "AutoDeploy"), true);
+    for (property, expected) in [
+        ("IntegrationType", json!("AWS_PROXY")),
+        (
+            "IntegrationUri",
+            json!({ "Fn::GetAtt": "IngestFunction.Arn" }),
+        ),
+        // The one that a function URL has too.
+        ("PayloadFormatVersion", json!("2.0")),
+    ] {
+        let actual = template.property("IngestApiIntegration", property);
+        assert_eq!(actual, &expected, "{property}");
+    }
+    for part in ["IngestApiIntegration", "IngestApiRoute", "IngestApiStage"] {
+        assert_eq!(template.property(part, "ApiId"), &api, "{part}");
+    }
+    assert_eq!(
+        template.property("IngestFunctionUrl", "TargetFunctionArn"),
+        &json!({ "Fn::GetAtt": "IngestFunction.Arn" })
+    );
+    Ok(())
+}
+
+#[test]
+fn its_url_is_told_without_a_slash_at_its_end() -> TestResult {
+    let template = Template::read()?;
+    let of_url = "IngestFunctionUrl.FunctionUrl";
+    let part = |at| -> Value {
+        json!({ "Fn::Select": [at, { "Fn::Split": ["/", { "Fn::GetAtt": of_url }] }] })
+    };
+    assert_eq!(
+        template.at("Outputs/IngestUrl/Value"),
+        &json!({ "Fn::If": [
+            "IngestsThroughUrl",
+            { "Fn::Sub": ["${Scheme}//${Host}", { "Scheme": part(0), "Host": part(2) }] },
+            { "Fn::GetAtt": "IngestApi.ApiEndpoint" },
+        ] })
+    );
+    Ok(())
+}
+
+#[test]
+fn a_body_fits_into_a_message() -> TestResult {
+    let template = Template::read()?;
+    // SQS's limit.
+    assert_eq!(
+        template.parameter("IngestMaxBodyBytes", "MaxValue"),
+        1_048_576
+    );
+    assert_eq!(
+        template.parameter("IngestMaxBodyBytes", "Default"),
+        1_048_576
+    );
+    assert_eq!(template.parameter("IngestMaxBodyBytes", "MinValue"), 1_024);
+    Ok(())
+}
