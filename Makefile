@@ -20,24 +20,29 @@ CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
+.PHONY: help demo test bench bench-ingest format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Deploy to a local AWS, replay dead letters, show what became of each
+demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, show what became of each
 	@$(MAKE) --no-print-directory -j2 tools stand-in
 	@$(LOCAL).demo
 
 test: tools ## Check formatting, lints, the template, and run all tests
 	@$(MAKE) --no-print-directory lint rust-tests
 
-bench: export RUST_BACKTRACE := 0
+bench bench-ingest: export RUST_BACKTRACE := 0
 bench: ## Measure it beside what it replaces; takes half an hour, or: make bench OPTIONS="--quick --speed-only"
 	@$(PYTHON) local/tools.py bench
 	cargo build --release --bin replay
 	cargo build --release --package genesys-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/genesys-bench $(OPTIONS)
+
+bench-ingest: ## Measure the program that takes events; takes minutes, or: make bench-ingest OPTIONS=--quick
+	cargo build --release --bin ingest
+	cargo build --release --package genesys-bench
+	$(or $(CARGO_TARGET_DIR),target)/release/genesys-bench ingest $(OPTIONS)
 
 format: tools ## Format all code
 	cargo fmt --all
@@ -100,7 +105,7 @@ fuzz: $(CARGO_FUZZ) ## Make up inputs that should break it: make fuzz TARGET=ope
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked check advisories
 
-invoke: tools ## Send one event to the function: make invoke EVENT=events/plain-event.json
+invoke: tools ## Send one event to the function that it is for: make invoke EVENT=events/plain-event.json
 	@test -n "$(EVENT)" || { echo "say which event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
 	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
 

@@ -93,6 +93,11 @@ pub(crate) fn replay_binary(root: &Path) -> PathBuf {
     target(root).join("release/replay")
 }
 
+/// The program that callers send to, built as it is deployed.
+pub(crate) fn ingest_binary(root: &Path) -> PathBuf {
+    target(root).join("release/ingest")
+}
+
 fn command(program: &Path, arguments: &[&str]) -> Vec<String> {
     let program = program.to_string_lossy().into_owned();
     let arguments = arguments.iter().map(|argument| (*argument).to_owned());

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::contender::Contender;
 use crate::ends::{Ends, ends, sent_back};
 use crate::events::Message;
+use crate::function::Function;
 use crate::measure::Bench;
-use crate::process::Process;
 use crate::share::Share;
 use crate::upstreams::{Latency, Seen};
 
@@ -116,7 +116,7 @@ pub(crate) async fn run(
 async fn rate_limited(
     bench: &mut Bench<'_>,
     contender: &Contender,
-    process: &mut Process,
+    process: &mut Function,
 ) -> anyhow::Result<(Bill, Ends)> {
     let mut bill = Bill::default();
     let mut total = Ends::default();

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, Uri};
+use hyper::{HeaderMap, Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::{AbortHandle, JoinSet};
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -84,6 +85,7 @@ where
     Ok(answer(Asked {
         method: head.method,
         uri: head.uri,
+        headers: head.headers,
         body: body.unwrap_or_default(),
     })
     .await)

@@ -9,12 +9,9 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::Value;
 
-/// One line each, for people.
-pub(crate) fn description(root: &Path) -> Vec<String> {
-    let installed = root.join(".venv/bench");
-    let python = installed.join("python/bin/python");
-    let node = installed.join("node/bin/node");
-    vec![
+/// The machine and the product, one line each, for people.
+pub(crate) fn description() -> [String; 2] {
+    [
         format!(
             "machine: {} × {}, Linux {}",
             cores(),
@@ -26,6 +23,15 @@ pub(crate) fn description(root: &Path) -> Vec<String> {
             said("git", &["describe", "--always", "--dirty"]),
             said("rustc", &["--version"])
         ),
+    ]
+}
+
+/// What the others are made of.
+pub(crate) fn others(root: &Path) -> [String; 2] {
+    let installed = root.join(".venv/bench");
+    let python = installed.join("python/bin/python");
+    let node = installed.join("node/bin/node");
+    [
         format!(
             "Powertools TypeScript: Node {}, {}",
             said(&node, &["--version"]),

@@ -4,12 +4,15 @@
 //! Runtime API, and call a stand-in Genesys Cloud, target, table and queue in this process, each with a set latency. The tables go to
 //! stdout, what is going on to stderr. `docs/PERFORMANCE.md` holds a run and explains it.
 
+mod connection;
 mod contender;
 mod cost;
 mod ends;
 mod events;
 mod floor;
+mod function;
 mod http;
+mod ingest;
 mod machine;
 mod measure;
 mod process;
@@ -26,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,7 +42,10 @@ use crate::upstreams::{Latency, Upstreams};
 
 /// Measures the function side by side with what it replaces.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// Who is measured.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Who::value_variants().to_vec())]
     who: Vec<Who>,
@@ -55,6 +61,13 @@ struct Options {
     /// Leave out the batches of 10,000, the queue with trouble in it, and the cost.
     #[arg(long)]
     speed_only: bool,
+}
+
+/// What else can be measured.
+#[derive(Debug, Subcommand)]
+enum Instead {
+    /// Measures the program that takes events from callers: pace, ceiling, memory, and what it does with callers that do harm.
+    Ingest(ingest::Options),
 }
 
 impl Options {
@@ -74,7 +87,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     runtime.block_on(async {
         tokio::select! {
-            done = bench(&options) => done,
+            done = measured(&options) => done,
             told = told_to_end() => told.and_then(|()| anyhow::bail!("told to end")),
         }
     })
@@ -89,16 +102,23 @@ async fn told_to_end() -> anyhow::Result<()> {
     }
 }
 
-async fn bench(options: &Options) -> anyhow::Result<()> {
+async fn measured(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
-    let logs = logs(&root)?;
+    match &options.instead {
+        Some(Instead::Ingest(options)) => ingest::run(options, &root).await,
+        None => bench(options, &root).await,
+    }
+}
+
+async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
+    let logs = logs(root)?;
     let program = std::env::current_exe()?;
     let contenders: Vec<Contender> = options
         .who
         .iter()
-        .map(|who| Contender::new(*who, &root, &program))
+        .map(|who| Contender::new(*who, root, &program))
         .collect();
     let upstreams = Upstreams::start().await?;
     let mut bench = Bench {
@@ -106,14 +126,17 @@ async fn bench(options: &Options) -> anyhow::Result<()> {
         source: Source::default(),
         logs: &logs,
     };
-    for line in machine::description(&root) {
+    for line in machine::description()
+        .into_iter()
+        .chain(machine::others(root))
+    {
         say(&line)?;
     }
     let mut measured = Vec::new();
     for case in cases(options) {
         measured.extend(measure(&mut bench, &contenders, case, options).await?);
     }
-    let mut aims = reach::aims(&measured, &root);
+    let mut aims = reach::aims(&measured, root);
     if !options.speed_only {
         aims.extend(scaling(&mut bench, &contenders, options).await?);
         trouble(&mut bench, &contenders).await?;

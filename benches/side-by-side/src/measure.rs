@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::contender::{Contender, Who};
 use crate::ends::{Ends, ends, sent_back};
 use crate::events::Source;
-use crate::process::Process;
+use crate::function::Function;
 use crate::stats::Sample;
 use crate::upstreams::{Calls, Latency, Upstreams};
 
@@ -82,7 +82,7 @@ pub(crate) struct Bench<'b> {
 }
 
 struct Running {
-    process: Process,
+    function: Function,
     contender: Contender,
     measured: Measured,
 }
@@ -154,8 +154,8 @@ impl Bench<'_> {
         }
         let mut measured = Vec::new();
         for mut one in running {
-            one.measured.peak_memory = one.process.peak_memory()?;
-            one.process.stop().await?;
+            one.measured.peak_memory = one.function.peak_memory()?;
+            one.function.stop().await?;
             measured.push(one.measured);
         }
         Ok(measured)
@@ -166,9 +166,9 @@ impl Bench<'_> {
         &self,
         contender: &Contender,
         max_concurrency: usize,
-    ) -> anyhow::Result<Process> {
+    ) -> anyhow::Result<Function> {
         let variables = self.upstreams.variables(max_concurrency);
-        Process::start(contender, &variables, &self.log(contender)).await
+        Function::start(contender, &variables, &self.log(contender)).await
     }
 
     /// What a function prints.
@@ -192,10 +192,10 @@ impl Bench<'_> {
         let mut cold = Sample::default();
         let mut ends = Ends::default();
         loop {
-            let process = self.start(contender, case.max_concurrency).await?;
-            let started = process.started;
+            let function = self.start(contender, case.max_concurrency).await?;
+            let started = function.started();
             let mut running = Running {
-                process,
+                function,
                 contender: contender.clone(),
                 measured: Measured {
                     who: contender.who,
@@ -219,7 +219,7 @@ impl Bench<'_> {
                 running.measured.ends = ends;
                 return Ok(running);
             }
-            running.process.stop().await?;
+            running.function.stop().await?;
         }
     }
 
@@ -229,9 +229,9 @@ impl Bench<'_> {
         let mut processor = Duration::ZERO;
         let until = Instant::now() + length;
         loop {
-            let before = running.process.processor_time()?;
+            let before = running.function.processor_time()?;
             let batch = self.batch(running).await?;
-            processor += running.process.processor_time()?.saturating_sub(before);
+            processor += running.function.processor_time()?.saturating_sub(before);
             running.measured.warm.push(batch.took);
             running.measured.calls.add(batch.calls);
             turn.push(batch.took);
@@ -254,7 +254,7 @@ impl Bench<'_> {
         let measured = &mut running.measured;
         let messages = self.source.batch(measured.case.records);
         let payload = running.contender.payload(&messages, self.upstreams);
-        let answered = running.process.invoke(payload).await;
+        let answered = running.function.invoke(payload).await;
         let answered = answered.with_context(|| self.hint(&running.contender))?;
         let seen = self.upstreams.take_seen();
         self.upstreams.table.clear();

@@ -19,7 +19,7 @@ pub(crate) struct Aim {
 
 impl Aim {
     /// One whose figure must not be larger than its limit.
-    fn at_most(
+    pub(crate) fn at_most(
         what: &'static str,
         limit: f64,
         measured: f64,
@@ -122,10 +122,10 @@ pub(crate) fn linear(scaling: &[Measured]) -> Option<Aim> {
     Some(Aim::at_most(what, 1.3, most / least, show))
 }
 
-fn in_millis(value: f64) -> String {
+pub(crate) fn in_millis(value: f64) -> String {
     format!("{value:.2} ms")
 }
 
-fn in_megabytes(value: f64) -> String {
+pub(crate) fn in_megabytes(value: f64) -> String {
     format!("{value:.1} MB")
 }

@@ -10,7 +10,7 @@ use crate::ends::Ends;
 use crate::measure::{Case, Measured};
 use crate::reach::Aim;
 
-const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
 pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
@@ -200,7 +200,7 @@ pub(crate) fn aims(aims: &[Aim]) -> String {
     table.to_string()
 }
 
-fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_style(presets::ASCII_MARKDOWN)
@@ -211,7 +211,7 @@ fn table(header: &[&str]) -> Table {
     table
 }
 
-fn shown(duration: Option<Duration>) -> String {
+pub(crate) fn shown(duration: Option<Duration>) -> String {
     duration.map_or(NONE.to_owned(), |duration| decimal(millis(duration)))
 }
 

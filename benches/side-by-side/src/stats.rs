@@ -6,6 +6,14 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sample(Vec<Duration>);
 
+impl FromIterator<Duration> for Sample {
+    fn from_iter<I: IntoIterator<Item = Duration>>(durations: I) -> Self {
+        let mut durations: Vec<_> = durations.into_iter().collect();
+        durations.sort_unstable();
+        Self(durations)
+    }
+}
+
 impl Sample {
     pub(crate) fn push(&mut self, duration: Duration) {
         let place = self.0.partition_point(|other| *other <= duration);
@@ -59,5 +67,17 @@ mod tests {
         assert_eq!(sample(&[7, 3]).median(), Some(Duration::from_millis(3)));
         assert_eq!(sample(&[7]).percentile(95), Some(Duration::from_millis(7)));
         assert_eq!(sample(&[]).median(), None);
+    }
+
+    #[test]
+    fn a_sample_is_the_same_whether_collected_at_once_or_not() {
+        let millis = [30, 10, 20, 10];
+        let at_once: Sample = millis.into_iter().map(Duration::from_millis).collect();
+        for percent in [0, 25, 50, 75, 99, 100] {
+            let one_by_one = sample(&millis).percentile(percent);
+            assert_eq!(at_once.percentile(percent), one_by_one);
+        }
+        assert_eq!(at_once.percentile(50), Some(Duration::from_millis(10)));
+        assert_eq!(at_once.percentile(99), Some(Duration::from_millis(30)));
     }
 }

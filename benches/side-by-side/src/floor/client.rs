@@ -2,12 +2,11 @@
 
 use std::cell::Cell;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use futures_util::future::try_join_all;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::script::{self, Host, Request};
+use crate::connection::{Answer, Connection};
 
 const RUNTIME: &str = "/2018-06-01/runtime/invocation";
 
@@ -22,7 +21,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let mut is_first = true;
     loop {
         let next = format!("GET {RUNTIME}/next HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        let event = runtime.exchange(next.as_bytes()).await?;
+        let event = exchange(&mut runtime, next.as_bytes()).await?;
         let batch = script::read(&event.body).context("this is no script")?;
         let (before, records) = batch.split_first().context("the script is empty")?;
         if is_first {
@@ -47,7 +46,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         let done = format!(
             "POST {RUNTIME}/{id}/response HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{answer}"
         );
-        runtime.exchange(done.as_bytes()).await?;
+        exchange(&mut runtime, done.as_bytes()).await?;
     }
 }
 
@@ -76,64 +75,19 @@ impl Lane {
                 *connection = Some(Connection::open(address).await?);
             }
             let connection = connection.as_mut().context("just opened")?;
-            connection.exchange(request).await?;
+            exchange(connection, request).await?;
         }
         Ok(())
     }
 }
 
-/// A connection that is kept.
-struct Connection(TcpStream);
-
-/// An answer that was a success.
-struct Answer {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
-        let mut lines = self.head.lines().filter_map(|line| line.split_once(':'));
-        let (_, value) = lines.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
-        Some(value.trim())
-    }
-}
-
-impl Connection {
-    async fn open(address: &str) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self(stream))
-    }
-
-    /// Sends a request and reads its answer.
-    async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
-        self.0.write_all(request).await?;
-        let mut read = Vec::with_capacity(4096);
-        let head_ends = loop {
-            ensure!(
-                self.0.read_buf(&mut read).await? > 0,
-                "the connection was closed"
-            );
-            if let Some(ends) = read.windows(4).position(|end| end == b"\r\n\r\n") {
-                break ends + 4;
-            }
-        };
-        let body = read.split_off(head_ends);
-        let mut answer = Answer {
-            head: String::from_utf8(read)?,
-            body,
-        };
-        let length = answer.header("content-length").map_or(Ok(0), str::parse)?;
-        while answer.body.len() < length {
-            ensure!(
-                self.0.read_buf(&mut answer.body).await? > 0,
-                "the answer is cut short"
-            );
-        }
-        if answer.head.get(8..10) != Some(" 2") {
-            bail!("{}: {}", answer.head, String::from_utf8_lossy(&answer.body));
-        }
-        Ok(answer)
-    }
+/// Sends a request and reads its answer, which has to be a success.
+async fn exchange(connection: &mut Connection, request: &[u8]) -> anyhow::Result<Answer> {
+    let answer = connection.exchange(&[request]).await?;
+    ensure!(
+        (200..300).contains(&answer.status),
+        "{answer:?}: {}",
+        String::from_utf8_lossy(&answer.body)
+    );
+    Ok(answer)
 }

@@ -1,0 +1,96 @@
+//! A Lambda function's process under a Runtime API: started and invoked.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use hyper::body::Bytes;
+use nix::unistd::Pid;
+use tokio::time::sleep;
+
+use crate::contender::Contender;
+use crate::process::{NOBODY, Process};
+use crate::runtime_api::{Answered, RuntimeApi, TIMEOUT};
+
+/// A running function; dropping it kills its process.
+pub(crate) struct Function {
+    process: Process,
+    api: RuntimeApi,
+}
+
+impl Function {
+    /// Starts a function with these variables beside Lambda's own; its output goes to `log`.
+    pub(crate) async fn start(
+        contender: &Contender,
+        variables: &[(String, String)],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let api = RuntimeApi::start().await?;
+        let variables = lambda_variables(&api)
+            .into_iter()
+            .chain(variables.iter().cloned());
+        let Contender {
+            command, directory, ..
+        } = contender;
+        let process = Process::start(command, directory, variables, log);
+        Ok(Self {
+            process: process.with_context(|| contender.name)?,
+            api,
+        })
+    }
+
+    /// Hands the function an event and waits for the answer.
+    ///
+    /// # Errors
+    /// The process ended before, or did not answer in the time it has.
+    pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<Answered> {
+        tokio::select! {
+            answered = self.api.invoke(payload) => answered.context("the Runtime API is gone"),
+            ended = self.process.ended() => bail!("the process ended: {}", ended?),
+            () = sleep(TIMEOUT) => bail!("no answer after {} s", TIMEOUT.as_secs()),
+        }
+    }
+
+    /// When its process was started.
+    pub(crate) fn started(&self) -> Instant {
+        self.process.started
+    }
+
+    /// Processor time of all its threads so far.
+    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
+        self.process.processor_time()
+    }
+
+    /// The most memory it ever held, in bytes.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
+        self.process.peak_memory()
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    /// Ends the process and waits until it is gone.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.process.stop().await
+    }
+}
+
+/// What Lambda sets itself, as far as runtimes read it.
+fn lambda_variables(api: &RuntimeApi) -> Vec<(String, String)> {
+    let address = api.address().to_string();
+    let own = [
+        ("AWS_LAMBDA_RUNTIME_API", address.as_str()),
+        ("AWS_LAMBDA_FUNCTION_NAME", "replay"),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/replay"),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", "benchmark"),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        ("TZ", ":UTC"),
+        ("LANG", "en_US.UTF-8"),
+    ];
+    let all = own.into_iter().chain(NOBODY);
+    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}

@@ -1,0 +1,257 @@
+//! `genesys-bench ingest`: the program `ingest` under load, with large bodies, and with callers that do not keep to the rules.
+//!
+//! The release binary runs as a plain server and sends to a stand-in queue in this process, which also sends the requests. Every
+//! request that was accepted is looked up in the queue: a fast server that loses events is none.
+
+mod load;
+mod memory;
+mod oversized;
+mod queue;
+mod report;
+mod request;
+mod server;
+mod slow;
+mod speed;
+mod tally;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::contender::ingest_binary;
+use crate::reach::Aim;
+use crate::{logs, machine, note, say};
+
+use load::{Pace, Plan};
+use queue::Queue;
+use server::Ingest;
+use tally::Tally;
+
+/// What is measured of the program `ingest`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Requests at fixed times, and how long each takes from its time on.
+    Pace,
+    /// How many requests a second at most.
+    Ceiling,
+    /// Memory with many bodies of nearly the largest size at once.
+    Memory,
+    /// Callers that send a byte a second, and how ordinary requests fare beside them.
+    Slow,
+    /// Bodies that are too long.
+    Oversized,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// What is measured.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().to_vec())]
+    parts: Vec<Part>,
+    /// Requests a second of the part `pace`.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// What the queue takes to answer, in milliseconds.
+    #[arg(long, default_value_t = 3)]
+    queue_ms: u64,
+    /// Whether all parts are short: for trying out, not for figures.
+    #[arg(long)]
+    quick: bool,
+}
+
+/// What the parts need.
+pub(crate) struct Bench {
+    binary: PathBuf,
+    queue: Queue,
+    /// Where the server's output goes.
+    logs: PathBuf,
+}
+
+impl Bench {
+    /// A fresh server; its output goes to a file of this name.
+    async fn start(&self, name: &str) -> anyhow::Result<Ingest> {
+        let log = self.logs.join(format!("ingest-{name}.log"));
+        Ingest::start(&self.binary, &self.queue, log).await
+    }
+}
+
+/// What was found, beside the tables.
+#[derive(Default)]
+struct Findings {
+    aims: Vec<Aim>,
+    faults: Vec<String>,
+}
+
+impl Findings {
+    fn tally(&mut self, part: Part, tally: &Tally) {
+        let fault = tally.fault();
+        self.faults
+            .extend(fault.map(|fault| format!("{part:?}: {fault}")));
+    }
+}
+
+/// How long and how much.
+struct Extent {
+    seconds: u32,
+    ceiling: usize,
+    rounds: usize,
+}
+
+const THOROUGH: Extent = Extent {
+    seconds: 30,
+    ceiling: 30_000,
+    rounds: 6,
+};
+
+const QUICK: Extent = Extent {
+    seconds: 5,
+    ceiling: 5_000,
+    rounds: 2,
+};
+
+/// Measures and prints what was asked for.
+///
+/// # Errors
+/// The server does not start or end as it should; or, after all tables: an event was lost or doubled, or a request answered wrongly.
+pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
+    let binary = ingest_binary(root);
+    ensure!(
+        binary.exists(),
+        "{} is missing: cargo build --release --bin ingest",
+        binary.display()
+    );
+    let bench = Bench {
+        binary,
+        queue: Queue::start(Duration::from_millis(options.queue_ms)).await?,
+        logs: logs(root)?,
+    };
+    for line in machine::description() {
+        say(&format!("- {line}"))?;
+    }
+    say(&format!("- queue: answers after {} ms", options.queue_ms))?;
+    let extent = if options.quick { QUICK } else { THOROUGH };
+    let mut findings = Findings::default();
+    for part in &options.parts {
+        note(&format!("{part:?}").to_lowercase());
+        let measured = match part {
+            Part::Pace => pace(&bench, options.rate, &extent, &mut findings).await,
+            Part::Ceiling => ceiling(&bench, &extent, &mut findings).await,
+            Part::Memory => memory(&bench, &extent, &mut findings).await,
+            Part::Slow => slow(&bench, &mut findings).await,
+            Part::Oversized => oversized(&bench, &mut findings).await,
+        };
+        measured.with_context(|| format!("{part:?}, see {}", bench.logs.display()))?;
+    }
+    if !findings.aims.is_empty() {
+        say(&format!(
+            "\n### Aims\n\n{}",
+            crate::report::aims(&findings.aims)
+        ))?;
+    }
+    ensure!(
+        findings.faults.is_empty(),
+        "ingest is wrong: {}",
+        findings.faults.join("; ")
+    );
+    Ok(())
+}
+
+async fn pace(
+    bench: &Bench,
+    rate: u32,
+    extent: &Extent,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let plan = Plan {
+        pace: Pace::Rate(rate),
+        connections: 128,
+        patience: Duration::from_secs(10),
+    };
+    let seconds = extent.seconds;
+    let name = format!(
+        "{rate} requests a second for {seconds} s, {} connections",
+        plan.connections
+    );
+    let count = usize::try_from(rate * seconds)?;
+    let measured = speed::run(bench, "ingest".to_owned(), count, plan).await?;
+    say(&format!(
+        "\n### {name}\n\n{}\n\nIt listened {:.0} ms after its start.",
+        report::speed(std::slice::from_ref(&measured)),
+        crate::report::millis(measured.ready)
+    ))?;
+    findings.tally(Part::Pace, &measured.tally);
+    findings.aims.extend(report::pace_aims(&measured));
+    Ok(())
+}
+
+async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
+    let mut all = Vec::new();
+    for connections in [1, 8, 64] {
+        let plan = Plan {
+            pace: Pace::AtOnce,
+            connections,
+            patience: Duration::from_secs(10),
+        };
+        // One after another takes the queue's latency for each.
+        let count = extent.ceiling.min(connections * extent.ceiling / 20);
+        let name = format!("{connections} in flight");
+        let measured = speed::run(bench, name, count, plan).await?;
+        findings.tally(Part::Ceiling, &measured.tally);
+        all.push(measured);
+    }
+    say(&format!(
+        "\n### As many as it takes\n\n{}",
+        report::speed(&all)
+    ))
+}
+
+async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
+    let measured = memory::run(bench, extent.rounds).await?;
+    let held = |bytes| crate::reach::in_megabytes(crate::report::megabytes(bytes));
+    say(&format!(
+        "\n### {} callers with a body of {} bytes each, at once\n\n{}\n\nHeld before: {}; after all and two seconds of rest: {}.",
+        memory::CALLERS,
+        memory::BODY_BYTES,
+        report::memory(&measured),
+        held(measured.before),
+        held(measured.at_rest)
+    ))?;
+    for round in &measured.rounds {
+        findings.tally(Part::Memory, &round.tally);
+    }
+    findings.aims.extend(report::memory_aims(&measured));
+    Ok(())
+}
+
+async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
+    let measured = slow::run(bench).await?;
+    say(&format!(
+        "\n### Slow callers\n\n{}",
+        report::slow(&measured)
+    ))?;
+    findings.tally(Part::Slow, &measured.tally);
+    let wrong = measured.heads.wrong() + measured.bodies.wrong();
+    if wrong > 0 {
+        let fault = format!("slow: {wrong} answered with something else than 408 or 503");
+        findings.faults.push(fault);
+    }
+    findings.aims.extend(report::slow_aims(&measured));
+    Ok(())
+}
+
+async fn oversized(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
+    let measured = oversized::run(bench).await?;
+    say(&format!(
+        "\n### Bodies that are too long\n\n{}",
+        report::oversized(&measured)
+    ))?;
+    for refused in [&measured.announced, &measured.endless] {
+        let wrong = refused.wrong.as_deref();
+        findings
+            .faults
+            .extend(wrong.map(|wrong| format!("oversized: {wrong}")));
+    }
+    findings.aims.extend(report::oversized_aims(&measured));
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! The tables, in Markdown, and what the server is meant to reach.
+
+use super::memory::Memory;
+use super::oversized::{Oversized, Refused, TRIES};
+use super::slow::{self, Ended, Slow};
+use super::speed::Speed;
+use crate::reach::{Aim, in_megabytes, in_millis};
+use crate::report::{NONE, megabytes, millis, shown, table};
+use crate::stats::Sample;
+
+/// What 99 of 100 ordinary requests may take.
+const SLOWEST_MS: f64 = 25.0;
+
+/// The server at a pace and at most.
+pub(crate) fn speed(measured: &[Speed]) -> String {
+    let mut table = table(&[
+        "",
+        "accepted",
+        "accepted/s",
+        "not now (503)",
+        "wrong",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "max ms",
+        "sent late p99 ms",
+        "server ms/request",
+        "server, % of a processor",
+        "callers and queue, % of a processor",
+        "peak MB",
+        "lost",
+        "doubled",
+    ]);
+    for it in measured {
+        let share = |time: std::time::Duration| {
+            format!(
+                "{:.0}",
+                100.0 * time.as_secs_f64() / it.elapsed.as_secs_f64()
+            )
+        };
+        table.add_row([
+            it.name.clone(),
+            it.tally.accepted.to_string(),
+            format!("{:.0}", it.accepted_per_second()),
+            it.tally.unavailable.to_string(),
+            it.tally.wrong.to_string(),
+            shown(it.took.median()),
+            shown(it.took.percentile(95)),
+            shown(it.took.percentile(99)),
+            shown(it.took.longest()),
+            shown(it.late.percentile(99)),
+            format!("{:.3}", millis(it.server_per_request())),
+            share(it.server),
+            share(it.ours),
+            format!("{:.1}", megabytes(it.peak_memory)),
+            it.tally.lost.to_string(),
+            it.tally.doubled.to_string(),
+        ]);
+    }
+    table.to_string()
+}
+
+/// The rounds with large bodies.
+pub(crate) fn memory(memory: &Memory) -> String {
+    let mut table = table(&[
+        "round",
+        "accepted",
+        "not now (503)",
+        "wrong",
+        "lost",
+        "doubled",
+        "s",
+        "peak MB",
+        "held after MB",
+    ]);
+    for (number, round) in memory.rounds.iter().enumerate() {
+        let tally = &round.tally;
+        let counts = [
+            number + 1,
+            tally.accepted,
+            tally.unavailable,
+            tally.wrong,
+            tally.lost,
+            tally.doubled,
+        ];
+        let figures = [
+            format!("{:.1}", round.elapsed.as_secs_f64()),
+            format!("{:.1}", megabytes(round.peak)),
+            format!("{:.1}", megabytes(round.after)),
+        ];
+        let counts = counts.map(|count| count.to_string());
+        table.add_row(counts.into_iter().chain(figures));
+    }
+    table.to_string()
+}
+
+/// Slow callers, and ordinary requests beside them.
+pub(crate) fn slow(slow: &Slow) -> String {
+    let mut callers = table(&["", "callers", "cut off", "after s", "answered"]);
+    for (what, ended) in [
+        ("one byte of the head a second", &slow.heads),
+        ("one byte of the body a second", &slow.bodies),
+    ] {
+        callers.add_row([
+            what.to_owned(),
+            ended.callers.to_string(),
+            ended.after.len().to_string(),
+            seconds(&ended.after),
+            answers(ended),
+        ]);
+    }
+    let mut ordinary = table(&[
+        "",
+        "accepted",
+        "not now (503)",
+        "wrong",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+    ]);
+    ordinary.add_row([
+        format!("{} ordinary requests a second meanwhile", slow::RATE),
+        slow.tally.accepted.to_string(),
+        slow.tally.unavailable.to_string(),
+        slow.tally.wrong.to_string(),
+        shown(slow.took.median()),
+        shown(slow.took.percentile(99)),
+        shown(slow.took.longest()),
+    ]);
+    format!("{callers}\n\n{ordinary}")
+}
+
+fn seconds(sample: &Sample) -> String {
+    match sample.shortest().zip(sample.longest()) {
+        Some((from, to)) => format!("{:.1}–{:.1}", from.as_secs_f64(), to.as_secs_f64()),
+        None => NONE.to_owned(),
+    }
+}
+
+fn answers(ended: &Ended) -> String {
+    let each = ended.answers.iter();
+    let each: Vec<_> = each
+        .map(|(status, count)| format!("{count} × {status}"))
+        .collect();
+    if each.is_empty() {
+        return NONE.to_owned();
+    }
+    each.join(", ")
+}
+
+/// Bodies that are too long.
+pub(crate) fn oversized(oversized: &Oversized) -> String {
+    let mut table = table(&[
+        "",
+        "sent",
+        "answered 413",
+        "most that was sent before the answer, kB",
+    ]);
+    for (what, refused) in kinds(oversized) {
+        table.add_row([
+            what.to_owned(),
+            TRIES.to_string(),
+            refused.answered_413.to_string(),
+            format!("{:.0}", megabytes(bytes(refused.most_sent)) * 1e3),
+        ]);
+    }
+    table.to_string()
+}
+
+fn kinds(oversized: &Oversized) -> [(&'static str, &Refused); 2] {
+    [
+        ("2 MiB with Content-Length", &oversized.announced),
+        ("chunks without an end", &oversized.endless),
+    ]
+}
+
+fn bytes(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Whether it keeps pace.
+pub(crate) fn pace_aims(pace: &Speed) -> Vec<Aim> {
+    let mut aims = vec![all_of(
+        "accepted at the pace",
+        pace.tally.accepted,
+        pace.due,
+    )];
+    aims.extend(p99("p99 at the pace", &pace.took));
+    aims
+}
+
+/// Whether it holds its memory.
+pub(crate) fn memory_aims(memory: &Memory) -> Vec<Aim> {
+    let (first, second) = memory.halves();
+    let growth = megabytes(second) / megabytes(first);
+    let peak = megabytes(memory.peak());
+    let rounds = memory.rounds.iter();
+    let accepting = rounds.filter(|round| round.tally.accepted > 0).count();
+    vec![
+        // Who refuses everything needs no memory.
+        all_of(
+            "rounds in which large bodies were accepted",
+            accepting,
+            memory.rounds.len(),
+        ),
+        Aim::at_most("peak memory with large bodies", 96.0, peak, in_megabytes),
+        Aim::at_most(
+            "peak of the second half of the rounds beside the first",
+            1.1,
+            growth,
+            |value| format!("× {value:.2}"),
+        ),
+    ]
+}
+
+/// Whether slow callers are cut off, and nobody else.
+pub(crate) fn slow_aims(slow: &Slow) -> Vec<Aim> {
+    let Slow { heads, bodies, .. } = slow;
+    let callers = heads.callers + bodies.callers;
+    let cut_off = heads.after.len() + bodies.after.len();
+    let mut aims = vec![
+        all_of("slow callers cut off within a minute", cut_off, callers),
+        all_of(
+            "slow bodies answered 408, or 503 for want of room",
+            bodies.told(),
+            bodies.callers,
+        ),
+    ];
+    aims.extend(p99("p99 beside slow callers", &slow.took));
+    aims
+}
+
+/// Whether bodies that are too long are refused soon.
+pub(crate) fn oversized_aims(oversized: &Oversized) -> Vec<Aim> {
+    let limits = [
+        ("2 MiB announced, sent before the 413", 0.1),
+        ("chunks without an end, sent before the 413", 1.2),
+    ];
+    let aims = kinds(oversized).into_iter().zip(limits);
+    aims.map(|((_, refused), (what, limit))| {
+        let sent = megabytes(bytes(refused.most_sent));
+        Aim::at_most(what, limit, sent, |value| format!("{value:.2} MB"))
+    })
+    .collect()
+}
+
+fn all_of(what: &'static str, count: usize, of: usize) -> Aim {
+    Aim {
+        what,
+        limit: format!("{of} of {of}"),
+        measured: format!("{count} of {of}"),
+        is_reached: count == of,
+    }
+}
+
+fn p99(what: &'static str, took: &Sample) -> Option<Aim> {
+    let p99 = took.percentile(99)?;
+    Some(Aim::at_most(what, SLOWEST_MS, millis(p99), in_millis))
+}

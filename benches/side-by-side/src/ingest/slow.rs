@@ -1,0 +1,252 @@
+//! Callers that send a byte a second, while others send ordinary requests.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until};
+
+use super::Bench;
+use super::load::{self, Pace, Plan};
+use super::memory::BODY_BYTES;
+use super::request::Caller;
+use super::tally::Tally;
+use crate::stats::Sample;
+
+/// Callers that do not come to the end of their headers.
+pub(crate) const HEADS: usize = 200;
+/// Callers that do not come to the end of their body.
+pub(crate) const BODIES: usize = 50;
+/// Ordinary requests a second meanwhile.
+pub(crate) const RATE: u32 = 200;
+/// How long the server has to end all of them.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+const BYTE: Duration = Duration::from_secs(1);
+
+/// What came out.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    pub(crate) heads: Ended,
+    pub(crate) bodies: Ended,
+    /// What became of the ordinary requests.
+    pub(crate) tally: Tally,
+    pub(crate) took: Sample,
+}
+
+/// How the server ended slow callers of one kind.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) callers: usize,
+    /// How long each had been connected that was cut off.
+    pub(crate) after: Sample,
+    /// How many got an answer, by its status.
+    pub(crate) answers: BTreeMap<u16, usize>,
+}
+
+impl Ended {
+    fn of(cut_off: &[CutOff]) -> Self {
+        let mut answers = BTreeMap::new();
+        for status in cut_off.iter().filter_map(|it| it.status) {
+            *answers.entry(status).or_default() += 1;
+        }
+        Self {
+            callers: cut_off.len(),
+            after: cut_off.iter().filter_map(|it| it.after).collect(),
+            answers,
+        }
+    }
+
+    /// How many were told why: too slow, or no room while others are.
+    pub(crate) fn told(&self) -> usize {
+        let told = [408, 503].map(|status| self.answers.get(&status).copied().unwrap_or_default());
+        told.into_iter().sum()
+    }
+
+    /// How many got an answer that is another.
+    pub(crate) fn wrong(&self) -> usize {
+        self.answers.values().sum::<usize>() - self.told()
+    }
+}
+
+/// How one slow caller fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CutOff {
+    /// `None` if it was not cut off in time.
+    after: Option<Duration>,
+    status: Option<u16>,
+}
+
+/// All slow callers at once, and ordinary requests until the last of them is cut off.
+///
+/// # Errors
+/// The server does not start, or does not end.
+pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
+    let server = bench.start("slow").await?;
+    let address = server.address.as_str();
+    let mut caller = Caller::new()?;
+    let seconds = usize::try_from(PATIENCE.as_secs())?;
+    let requests = caller.ordinary(seconds * usize::try_from(RATE)?)?;
+    let head = caller.head(Some(BODY_BYTES))?;
+    let head = head.as_bytes();
+    let plan = Plan {
+        pace: Pace::Rate(RATE),
+        connections: 16,
+        patience: Duration::from_secs(30),
+    };
+    let is_over = Cell::new(false);
+    let slow = async {
+        let heads = (0..HEADS)
+            .map(|number| drip(address, b"", head, BYTE, stagger(number, HEADS), PATIENCE));
+        let bodies = (0..BODIES).map(|number| {
+            // The beginning of a JSON object, and a string in it that does not end.
+            drip(
+                address,
+                head,
+                b"{\"a\":\"",
+                BYTE,
+                stagger(number, BODIES),
+                PATIENCE,
+            )
+        });
+        let (heads, bodies) = tokio::join!(join_all(heads), join_all(bodies));
+        is_over.set(true);
+        (Ended::of(&heads), Ended::of(&bodies))
+    };
+    let (loaded, (heads, bodies)) =
+        tokio::join!(load::run(address, &requests, plan, &is_over), slow);
+    let loaded = loaded?;
+    let slow = Slow {
+        heads,
+        bodies,
+        tally: loaded.tally(bench.queue.take()),
+        took: loaded.took(),
+    };
+    server.stop().await?;
+    Ok(slow)
+}
+
+/// Bytes of many callers do not come at once.
+fn stagger(number: usize, of: usize) -> Duration {
+    let part = u32::try_from(number).unwrap_or_default();
+    BYTE * part / u32::try_from(of).unwrap_or(1).max(1)
+}
+
+/// Connects, sends `at_once`, then the bytes of `slowly` one at a time and what comes last again and again.
+async fn drip(
+    address: &str,
+    at_once: &[u8],
+    slowly: &[u8],
+    each: Duration,
+    first: Duration,
+    patience: Duration,
+) -> CutOff {
+    sleep(first).await;
+    let connected = Instant::now();
+    let mut answer = Vec::new();
+    let after = match TcpStream::connect(address).await {
+        Ok(mut stream) => {
+            let mut ticks = interval_at(connected + each, each);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            tokio::select! {
+                () = until_closed(&mut stream, at_once, slowly, ticks, &mut answer) => Some(connected.elapsed()),
+                () = sleep_until(connected + patience) => None,
+            }
+        }
+        // Refused at once is cut off, too.
+        Err(_) => Some(connected.elapsed()),
+    };
+    let status = std::str::from_utf8(&answer).ok();
+    CutOff {
+        after,
+        status: status.and_then(|answer| answer.get(9..12)?.parse().ok()),
+    }
+}
+
+async fn until_closed(
+    stream: &mut TcpStream,
+    at_once: &[u8],
+    slowly: &[u8],
+    mut ticks: Interval,
+    answer: &mut Vec<u8>,
+) {
+    if stream.write_all(at_once).await.is_err() {
+        return;
+    }
+    let last = slowly.len().saturating_sub(1);
+    let mut next = 0;
+    loop {
+        tokio::select! {
+            read = stream.read_buf(answer) => {
+                if matches!(read, Ok(0) | Err(_)) {
+                    return;
+                }
+            }
+            _ = ticks.tick() => {
+                // Whether it breaks is seen by reading, which may find an answer first.
+                stream.write_all(&slowly[next..=next]).await.ok();
+                next = (next + 1).min(last);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    /// A server that reads so many bytes of one caller, answers and hangs up.
+    async fn server(bytes: usize, answer: &'static [u8]) -> std::io::Result<String> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            stream.read_exact(&mut vec![0; bytes]).await?;
+            stream.write_all(answer).await
+        });
+        Ok(address)
+    }
+
+    #[tokio::test]
+    async fn a_slow_caller_drips_until_it_is_cut_off_and_reads_why() -> anyhow::Result<()> {
+        let address = server(8, b"HTTP/1.1 408 Request Timeout\r\n\r\n").await?;
+        let patience = Duration::from_secs(30);
+        let cut_off = drip(&address, b"1234", b"56", TICK, TICK, patience).await;
+        assert!(cut_off.after.is_some_and(|after| after >= TICK));
+        assert_eq!(cut_off.status, Some(408));
+        let address = server(2, b"").await?;
+        let cut_off = drip(&address, b"", b"12", TICK, TICK, patience).await;
+        assert!(cut_off.after.is_some() && cut_off.status.is_none());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_slow_caller_that_is_not_cut_off_gives_up() -> anyhow::Result<()> {
+        let address = server(1_000_000, b"").await?;
+        let cut_off = drip(&address, b"", b"1", TICK, TICK, 20 * TICK).await;
+        let not = CutOff {
+            after: None,
+            status: None,
+        };
+        assert_eq!(cut_off, not);
+        Ok(())
+    }
+
+    #[test]
+    fn answers_are_counted_by_their_status() {
+        let cut_off = |status| CutOff {
+            after: Some(BYTE),
+            status,
+        };
+        let ended = Ended::of(&[Some(408), Some(503), Some(400), None].map(cut_off));
+        assert_eq!((ended.callers, ended.told(), ended.wrong()), (4, 2, 1));
+        assert_eq!(ended.after.len(), 4);
+    }
+}

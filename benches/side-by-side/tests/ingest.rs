@@ -1,0 +1,44 @@
+//! The program as `make bench-ingest` runs it, without the server that it measures.
+
+use std::io;
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_genesys-bench"))
+        .args(arguments)
+        // Nothing is built there.
+        .env("CARGO_TARGET_DIR", "/nonexistent")
+        .output()
+}
+
+#[test]
+fn the_help_says_what_can_be_measured_of_it() -> io::Result<()> {
+    let general = bench(&["--help"])?;
+    assert!(String::from_utf8_lossy(&general.stdout).contains("ingest"));
+    let help = bench(&["ingest", "--help"])?;
+    let help = String::from_utf8_lossy(&help.stdout);
+    for word in ["pace", "ceiling", "memory", "slow", "oversized", "--quick"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_not_built_is_a_failure_that_says_how_to_build_it() -> io::Result<()> {
+    let output = bench(&["ingest", "--quick"])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        said.contains("cargo build --release --bin ingest"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
+fn mistaken_options_are_refused() -> io::Result<()> {
+    for options in [["ingest", "--rate", "0"], ["ingest", "--parts", "peace"]] {
+        assert_eq!(bench(&options)?.status.code(), Some(2), "{options:?}");
+    }
+    Ok(())
+}
