@@ -38,6 +38,11 @@ def template(built: pathlib.Path) -> pathlib.Path:
     return path
 
 
+def function_url(cloud: aws.LocalAws, url: str) -> str:
+    """Where a function URL is reached: the name that it has in AWS is one of the internet, where nobody knows it."""
+    return f"{cloud.endpoint}/_aws/lambda-url/{url.removeprefix('https://').partition('.')[0]}"
+
+
 def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
     """Sets right what ministack makes of a deployed stack."""
     function = outputs["ReplayFunctionName"]

@@ -1,4 +1,4 @@
-"""Builds what the local stack runs: the function as it is deployed, and the stand-in Genesys Cloud."""
+"""Builds what the local stack runs: the functions as they are deployed, and the stand-in Genesys Cloud."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ SAM_BIN = ROOT / ".venv/sam/bin"
 WORKSPACE = ROOT / ".local"
 # Lambda's names for the processors this can run on.
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
+# The functions' names in the template.
+REPLAY, INGEST = "ReplayFunction", "IngestFunction"
 # A section of samconfig.toml that nobody has: `sam deploy --guided` may have written the file for a real account.
 NO_SAM_CONFIG = ["--config-env", "genesys-replay-local"]
 
@@ -31,13 +33,13 @@ def architecture() -> str:
     return ARCHITECTURES[machine]
 
 
-def function(directory: pathlib.Path) -> pathlib.Path:
-    """Builds the function with `sam build` and returns the template that names the result."""
+def functions(directory: pathlib.Path) -> pathlib.Path:
+    """Builds the functions with `sam build` and returns the template that names the results."""
     # The caller's environment, since cargo needs it, with the tools of .venv/sam before all others.
     path = f"{SAM_BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     env = os.environ | aws.CREDENTIALS | quick_build() | {"PATH": path, "SAM_CLI_TELEMETRY": "0"}
     # What sam runs. It would keep cargo's progress and errors to itself for minutes; so it finds the work done.
-    compile_it = ["cargo", "lambda", "build", "--release", "--bin", "replay"]
+    compile_it = ["cargo", "lambda", "build", "--release", "--bin", "replay", "--bin", "ingest"]
     if architecture() == "arm64":
         compile_it.append("--arm64")
     output = directory / "build"
@@ -49,6 +51,11 @@ def function(directory: pathlib.Path) -> pathlib.Path:
         processes.run(compile_it, env=env)
         processes.run(package_it, env=env, log=directory / "build.log")
     return output / "template.yaml"
+
+
+def executable(template: pathlib.Path, function: str) -> pathlib.Path:
+    """The program of a function of the built template."""
+    return template.parent / function / "bootstrap"
 
 
 def quick_build() -> dict[str, str]:

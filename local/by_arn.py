@@ -46,7 +46,13 @@ def show(local: stack.Stack) -> list[str]:
         local.template,
         local.directory,
         local.aws,
-        {**local.parameters, "ReplayTarget": "original", "AllowedTargets": f"{function},{queue}"},
+        # What comes over HTTP names no target: the template refuses the two together.
+        {
+            **local.parameters,
+            "ReplayTarget": "original",
+            "AllowedTargets": f"{function},{queue}",
+            "IngestEndpoint": "none",
+        },
         name=f"{stack.STACK_NAME}-original",
     )
     bridge.deployed(local.aws, outputs)

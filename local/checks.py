@@ -33,14 +33,14 @@ def one_ending(observation: Observation, sent: Sent) -> list[str]:
 
 
 def deliveries(observation: Observation, sent: Sent) -> list[str]:
-    """The raw body, byte for byte, and the headers by which a target knows a repetition."""
+    """The raw event, byte for byte, and the headers by which a target knows a repetition."""
     problems = []
     calls = observation.deliveries(sent)
     if len(calls) > 1 and calls[1]["at_ms"] - calls[0]["at_ms"] < sent.scenario.pause_seconds * 1000:
         problems.append(f"delivery 2 came sooner than {sent.scenario.pause_seconds} s after the first")
     for number, call in enumerate(calls, start=1):
-        if call["body"] != sent.letter.body:
-            problems.append(f"delivery {number} is not the raw body")
+        if call["body"] != sent.letter.payload:
+            problems.append(f"delivery {number} is not the raw event")
         expected = {
             "content-type": "application/json",
             "x-resubmit-source": "genesys-replay",

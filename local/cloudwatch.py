@@ -19,6 +19,8 @@ from .stack import Stack
 # The most data of one PutMetricData, and the most queries of one GetMetricData.
 PUT_BATCH = 1000
 GET_BATCH = 500
+# The functions' own line at the end of an invocation that they answered.
+ANSWERED = {"batch handled", "request handled"}
 # The platform's line at the end of an invocation.
 REPORT = re.compile(r"REPORT RequestId: (\S+)\tDuration: ([\d.]+) ms\t.*")
 
@@ -57,11 +59,13 @@ def publish_function_metrics(stack: Stack, lines: Iterable[dict[str, Any]]) -> l
     return problems if by_namespace else [*problems, "the function wrote no metrics"]
 
 
-def publish_invocations(stack: Stack, events: Iterable[dict[str, Any]], recorded: Container[str]) -> None:
-    """Puts Lambda's metrics of every invocation in the log, but for those (request ids) that are `recorded`."""
+def publish_invocations(
+    stack: Stack, function: str, events: Iterable[dict[str, Any]], recorded: Container[str]
+) -> None:
+    """Puts Lambda's metrics of every invocation in a function's log, but for the `recorded` ones (request ids)."""
     messages = [event["message"] for event in events]
     durations = dict(found.groups() for found in map(REPORT.fullmatch, messages) if found)
-    answered = {line["request_id"] for line in observation.parsed(messages) if line.get("message") == "batch handled"}
+    answered = {line["request_id"] for line in observation.parsed(messages) if line.get("message") in ANSWERED}
     data = []
     for request_id in durations.keys() - recorded:
         values = {
@@ -70,7 +74,15 @@ def publish_invocations(stack: Stack, events: Iterable[dict[str, Any]], recorded
             ("Throttles", "Count"): 0,
             ("Duration", "Milliseconds"): float(durations[request_id]),
         }
-        data += data_of(values, "FunctionName", stack.outputs["ReplayFunctionName"])
+        data += data_of(values, "FunctionName", function)
+    put(stack, "AWS/Lambda", data)
+
+
+def publish_url_answers(stack: Stack, function: str, lines: Iterable[dict[str, Any]]) -> None:
+    """Puts what AWS counts at a function URL: here the function's own answers, since nobody else refuses anything."""
+    data = []
+    for line in observation.requests(lines):
+        data += data_of({("Url4xxCount", "Count"): int(400 <= line["status"] < 500)}, "FunctionName", function)
     put(stack, "AWS/Lambda", data)
 
 

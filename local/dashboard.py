@@ -1,18 +1,20 @@
-"""The deployed dashboard as text, and whether its figures are those of the log."""
+"""The deployed dashboards as text, and whether their figures are those of the log."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import cloudwatch, processes, report
+from . import cloudwatch, observation, processes, report
 from .cloudwatch import Metric
 from .stack import Stack
 
 NAMESPACE = "GenesysReplay"
+# The outputs that name them; the second is there with ingest only.
+DASHBOARDS = ("DashboardName", "IngestDashboardName")
 # The metric of each outcome, by the outcome's name in the log.
 OUTCOMES = {
     "replayed": "Replayed",
@@ -21,6 +23,13 @@ OUTCOMES = {
     "deferred": "Deferred",
     "returned": "Returned",
     "not_attempted": "NotAttempted",
+}
+# The metric of each answer of ingest, by its status.
+ANSWERS: dict[str, Callable[[int], bool]] = {
+    "Accepted": lambda status: status < 400,
+    "Unauthenticated": lambda status: status == 401,
+    "Refused": lambda status: 400 <= status < 500 and status != 401,
+    "Unavailable": lambda status: status >= 500,
 }
 # The category of a message that holds no event.
 NO_CATEGORY = "NONE"
@@ -41,13 +50,16 @@ class Graph:
         return dict(self.metric.dimensions).get("Category")
 
 
-def show(local: Stack, verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Prints every graph that has data with its value over the whole run; answers what does not fit the log."""
+def show(local: Stack, verdicts: Sequence[Mapping[str, Any]], requests: Iterable[dict[str, Any]]) -> list[str]:
+    """Prints every graph that has data with its value over the whole run; answers what does not fit the logs.
+
+    `verdicts` are the replay function's, `requests` the lines of the ingest function.
+    """
     graphs = deployed(local)
     values = cloudwatch.statistics(local, [(graph.metric, graph.statistic) for graph in graphs])
     shown = [(graph, value) for graph, value in zip(graphs, values, strict=True) if value is not None]
     report.heading(
-        "The dashboard's figures, from CloudWatch",
+        "The dashboards' figures, from CloudWatch",
         note="Over all that was told above. Categories of which there is none are left out.",
     )
     rows = [
@@ -56,24 +68,25 @@ def show(local: Stack, verdicts: Sequence[Mapping[str, Any]]) -> list[str]:
         if value or not graph.category
     ]
     report.table(["widget", "metric", "statistic", "value"], report.grouped(rows))
-    return disagreements(shown, verdicts) + empty_widgets(graphs, shown)
+    return disagreements(shown, verdicts) + miscounted(shown, requests) + empty_widgets(graphs, shown)
 
 
 def deployed(local: Stack) -> list[Graph]:
-    """Every metric of every widget of the dashboard, in order."""
+    """Every metric of every widget of the dashboards, in order."""
     return [graph for properties in widgets(local, "metric") for graph in graphs_of(properties)]
 
 
 def queries(local: Stack) -> dict[str, str]:
-    """What the dashboard's widgets ask Logs Insights, by their titles, without the log group."""
+    """What the dashboards' widgets ask Logs Insights, by their titles, without the log group."""
     return {one["title"]: one["query"].partition(" | ")[2] for one in widgets(local, "log")}
 
 
 def widgets(local: Stack, kind: str) -> list[dict[str, Any]]:
-    """The properties of the dashboard's widgets of a kind."""
-    answer = local.aws.client("cloudwatch").get_dashboard(DashboardName=local.outputs["DashboardName"])
-    found = json.loads(answer["DashboardBody"])["widgets"]
-    return [widget["properties"] for widget in found if widget["type"] == kind]
+    """The properties of the dashboards' widgets of a kind."""
+    client = local.aws.client("cloudwatch")
+    names = [local.outputs[output] for output in DASHBOARDS if output in local.outputs]
+    bodies = [json.loads(client.get_dashboard(DashboardName=name)["DashboardBody"]) for name in names]
+    return [widget["properties"] for body in bodies for widget in body["widgets"] if widget["type"] == kind]
 
 
 def graphs_of(properties: Mapping[str, Any]) -> Iterator[Graph]:
@@ -125,6 +138,24 @@ def disagreements(shown: Iterable[tuple[Graph, float]], verdicts: Sequence[Mappi
         f"dashboard: {name} {category} is {report.number(value)}, the log has none"
         for (name, category), value in found.items()
         if name in OUTCOMES.values() and value and (name, category) not in expected
+    ]
+
+
+def requests_counted(lines: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """What ingest's metrics have to be, by the lines about its requests."""
+    handled = observation.requests(lines)
+    answers = {name: sum(counts(line["status"]) for line in handled) for name, counts in ANSWERS.items()}
+    kept = sum("malformed" in line and "problem" not in line for line in handled)
+    return {"Requests": len(handled), **answers, "MalformedKept": kept}
+
+
+def miscounted(shown: Iterable[tuple[Graph, float]], lines: Iterable[dict[str, Any]]) -> list[str]:
+    """The sums of requests that are not those of ingest's log."""
+    found = {graph.metric.name: value for graph, value in shown if graph.statistic == "Sum"}
+    return [
+        f"dashboard: {name} is {report.number(found.get(name))}, ingest's log has {count}"
+        for name, count in requests_counted(lines).items()
+        if found.get(name) != count
     ]
 
 

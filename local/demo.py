@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import alarms, by_arn, checks, entry, figures, monitoring, processes, report, sending, stack
+from . import alarms, by_arn, checks, entry, figures, monitoring, over_http, processes, report, sending, stack
 from .observation import Observation, Sent
 from .scenarios import SCENARIOS, WAITING
 
@@ -19,6 +19,8 @@ class Rounds:
     replayed: list[Sent]
     again: list[Sent]
     second: Observation
+    # Those that came over HTTP.
+    over_http: over_http.Played
     # The one that is not finished.
     waiting: Sent
     last: Observation
@@ -38,7 +40,9 @@ def main() -> int:
         report.endings([*((rounds.first, one) for one in rounds.sent), (rounds.last, rounds.waiting)])
         report.heading("The replayed events once more")
         report.repetitions(rounds.second, rounds.replayed, rounds.again)
-        problems += monitoring.show(local, [*rounds.sent, rounds.waiting], rounds.last, by_hand(rounds), drilled)
+        problems += over_http.show(rounds.over_http)
+        events = [*rounds.sent, *rounds.over_http.events, rounds.waiting]
+        problems += monitoring.show(local, events, rounds.last, by_hand(rounds), drilled)
         problems += by_arn.show(local)
         problems += figures.show(local)
         report.heading(
@@ -46,7 +50,7 @@ def main() -> int:
             note="Without those that hold only metrics, and without those of the batches in which much went wrong.",
         )
         report.log(rounds.last.log_lines)
-        return verdict(problems, checked=len(rounds.sent) + len(rounds.replayed) + 1)
+        return verdict(problems, rounds)
 
 
 def play(local: stack.Stack) -> Rounds:
@@ -64,10 +68,12 @@ def play(local: stack.Stack) -> Rounds:
     again = repeat(local, replayed)
     second = Observation(local)
 
+    requests = over_http.play(local)
+
     processes.say("sending one more, for which Genesys Cloud has no time now ...")
     [waiting] = sending.send(local, [WAITING])
     last = sending.until_handled(local, {waiting.message_id: len(WAITING.ending.outcomes)})
-    return Rounds(sent, first, replayed, again, second, waiting, last)
+    return Rounds(sent, first, replayed, again, second, requests, waiting, last)
 
 
 def by_hand(rounds: Rounds) -> set[str]:
@@ -94,14 +100,17 @@ def repeat(local: stack.Stack, replayed: list[Sent]) -> list[Sent]:
     return [by_scenario[one.scenario.name] for one in replayed]
 
 
-def verdict(problems: list[str], checked: int) -> int:
+def verdict(problems: list[str], rounds: Rounds) -> int:
     """Says plainly how it went; raises StackError when something was not as expected."""
     report.heading("Verdict")
     if problems:
         print("\n".join(problems), flush=True)
         raise processes.StackError(f"{len(problems)} findings, see above")
-    print(f"{checked} of {checked} dead letters ended as expected; nothing was delivered twice.")
-    print("Dashboard, log and places agree on where every event is. Every alarm rang and told so.", flush=True)
+    letters = len(rounds.sent) + len(rounds.replayed) + len(rounds.over_http.accepted) + 1
+    requests = len(rounds.over_http.exchanged)
+    print(f"{letters} of {letters} dead letters ended as expected; nothing was delivered twice.")
+    print(f"{requests} of {requests} requests over HTTP were answered as expected.")
+    print("Dashboards, log and places agree on where every event is. Every alarm rang and told so.", flush=True)
     return 0
 
 

@@ -14,6 +14,12 @@ EVENTS = pathlib.Path(__file__).resolve().parent.parent / "events"
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
+def with_own_ids(text: str, purpose: str) -> str:
+    """The text with other UUIDs, which no other `purpose` has."""
+    names = uuid.uuid5(uuid.NAMESPACE_OID, purpose)
+    return UUID.sub(lambda found: str(uuid.uuid5(names, found.group())), text)
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """What is put on the queue: the raw body and the message attributes."""
@@ -25,8 +31,7 @@ class DeadLetter:
     def of(cls, file: str, purpose: str) -> DeadLetter:
         """The first message of an event file, with ids that no other `purpose` has."""
         [record, *_] = json.loads((EVENTS / file).read_text())["Records"]
-        names = uuid.uuid5(uuid.NAMESPACE_OID, purpose)
-        body = UUID.sub(lambda found: str(uuid.uuid5(names, found.group())), record["body"])
+        body = with_own_ids(record["body"], purpose)
         return cls(body, {name: value["stringValue"] for name, value in record["messageAttributes"].items()})
 
     def value(self, path: str) -> Any:
@@ -38,6 +43,11 @@ class DeadLetter:
         except (ValueError, KeyError, TypeError):
             return None
         return found
+
+    @property
+    def payload(self) -> str:
+        """What the target gets."""
+        return self.body
 
     @property
     def event_id(self) -> str | None:

@@ -19,10 +19,15 @@ def show(
     """
     processes.say("putting the metrics into CloudWatch that AWS puts there by itself ...")
     problems = cloudwatch.publish_function_metrics(local, seen.log_lines)
-    cloudwatch.publish_invocations(local, observation.log_events(local), by_hand)
+    cloudwatch.publish_invocations(local, local.outputs["ReplayFunctionName"], observation.log_events(local), by_hand)
+    requests = observation.log_lines(local, "IngestLogGroupName")
+    problems += cloudwatch.publish_function_metrics(local, requests)
+    events = observation.log_events(local, "IngestLogGroupName")
+    cloudwatch.publish_invocations(local, local.outputs["IngestFunctionName"], events, recorded=())
+    cloudwatch.publish_url_answers(local, local.outputs["IngestFunctionName"], requests)
     cloudwatch.publish_queue_metrics(local)
     verdicts = [line for lines in seen.verdicts.values() for line in lines]
-    problems += dashboard.show(local, verdicts)
+    problems += dashboard.show(local, verdicts, requests)
     problems += whereabouts.show(local, seen, sent)
     problems += queries.show(local, sent)
     return problems + alarms.show(local, drilled)

@@ -95,17 +95,20 @@ def verdicts(lines: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]
     return found
 
 
-def log_events(stack: Stack) -> list[dict[str, Any]]:
-    """What CloudWatch Logs has of the function, the platform's own lines too."""
+def requests(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of ingest's lines that tell how a request was answered."""
+    return [line for line in lines if line.get("message") == "request handled"]
+
+
+def log_events(stack: Stack, group: str = "ReplayLogGroupName") -> list[dict[str, Any]]:
+    """What CloudWatch Logs has of a function, by the output that names its group; the platform's own lines too."""
     pages = stack.aws.client("logs").get_paginator("filter_log_events")
-    return [
-        event for page in pages.paginate(logGroupName=stack.outputs["ReplayLogGroupName"]) for event in page["events"]
-    ]
+    return [event for page in pages.paginate(logGroupName=stack.outputs[group]) for event in page["events"]]
 
 
-def log_lines(stack: Stack) -> list[dict[str, Any]]:
-    """The function's own log lines from CloudWatch Logs, in order; the platform's are left out."""
-    lines = parsed(event["message"] for event in log_events(stack))
+def log_lines(stack: Stack, group: str = "ReplayLogGroupName") -> list[dict[str, Any]]:
+    """A function's own log lines from CloudWatch Logs, in order; the platform's are left out."""
+    lines = parsed(event["message"] for event in log_events(stack, group))
     return sorted(lines, key=lambda line: line.get("timestamp", ""))
 
 
@@ -120,7 +123,9 @@ def archived_bodies(stack: Stack) -> list[str]:
     bucket = stack.outputs["ArchiveBucketName"]
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-    return [json.load(client.get_object(Bucket=bucket, Key=key)["Body"])["body"] for key in keys]
+    archived = [json.load(client.get_object(Bucket=bucket, Key=key)["Body"]) for key in keys]
+    # What was no text stands there as `body_base64`.
+    return [document.get("body") or document["body_base64"] for document in archived]
 
 
 def is_delivery(call: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
@@ -14,6 +14,7 @@ from .observation import Sent
 from .stack import Stack
 
 FAILURES, HISTORY, SLOWEST = "FailuresQuery", "EventHistoryQuery", "SlowestRecordsQuery"
+REFUSALS = "IngestRefusalsQuery"
 # What a person replaces in the history query.
 EVENT_ID = re.compile(r'(?<=event_id = ")[^"]*')
 # So many of the slowest records are printed.
@@ -26,6 +27,7 @@ def show(local: Stack, sent: Sequence[Sent]) -> list[str]:
     events = observation.log_events(local)
     failures = run(FAILURES, saved[FAILURES], events)
     report.table(failures.columns, [[report.folded(cell, 50) for cell in row] for row in cells(failures)])
+    refusals = show_refusals(local, saved[REFUSALS])
 
     # The event with the longest history.
     looked_up = max(sent, key=lambda one: len(one.scenario.ending.outcomes))
@@ -42,6 +44,7 @@ def show(local: Stack, sent: Sequence[Sent]) -> list[str]:
     return (
         check_failures(failures, sent)
         + check_history(history, looked_up)
+        + refusals
         + ([] if slowest.rows else [f"{SLOWEST} answers nothing"])
         + [
             f"the widget {title!r} asks none of the saved queries"
@@ -49,6 +52,14 @@ def show(local: Stack, sent: Sequence[Sent]) -> list[str]:
             if query not in saved.values()
         ]
     )
+
+
+def show_refusals(local: Stack, query: str) -> list[str]:
+    """Runs and prints the query of what ingest did not accept; answers what is not as the log has it."""
+    events = observation.log_events(local, "IngestLogGroupName")
+    refusals = run(REFUSALS, query, events)
+    report.table(refusals.columns, [[report.folded(cell, 40) for cell in row] for row in cells(refusals)])
+    return check_refusals(refusals, observation.parsed(event["message"] for event in events))
 
 
 def deployed() -> dict[str, Mapping[str, Any]]:
@@ -87,6 +98,19 @@ def check_failures(result: insights.Result, sent: Sequence[Sent]) -> list[str]:
         f"{FAILURES} counts {found[code]} of {code}, the scenarios have {expected[code]}"
         for code in expected.keys() | found.keys()
         if found[code] != expected[code]
+    ]
+
+
+def check_refusals(result: insights.Result, lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """As many of each problem as the log has requests that met it."""
+    expected = Counter(line["problem"] for line in lines if line.get("problem"))
+    found: Counter[str] = Counter()
+    for row in result.rows:
+        found[row["problem"]] += row["requests"]
+    return [
+        f"{REFUSALS} counts {found[problem]} of {problem}, the log has {expected[problem]}"
+        for problem in expected.keys() | found.keys()
+        if found[problem] != expected[problem]
     ]
 
 

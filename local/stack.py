@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from . import aws, bridge, build, processes, stand_in
+from . import aws, bridge, build, processes, signature, stand_in
 
 STACK_NAME = "genesys-replay"
 
@@ -57,14 +57,16 @@ def directory(purpose: str) -> Iterator[pathlib.Path]:
 @contextlib.contextmanager
 def running(directory: pathlib.Path) -> Iterator[Stack]:
     """Builds, starts and deploys everything; on leaving, nothing of it runs any more."""
-    processes.say("building the function and the stand-in Genesys Cloud ...")
-    template = bridge.template(build.function(directory))
+    processes.say("building the functions and the stand-in Genesys Cloud ...")
+    template = bridge.template(build.functions(directory))
     executable = build.stand_in()
     env = aws.sealed_environment(directory)
     with aws.running(directory) as cloud, stand_in.running(executable, directory, env) as genesys:
         processes.say(f"local AWS at {cloud.endpoint}, stand-in Genesys Cloud and target at {genesys.url}")
         processes.say("deploying template.yaml with sam deploy ...")
-        values = parameters(genesys, secret(cloud))
+        credentials = {"client_id": stand_in.CLIENT_ID, "client_secret": stand_in.CLIENT_SECRET}
+        genesys_secret = secret(cloud, "genesys-cloud", json.dumps(credentials))
+        values = parameters(genesys, genesys_secret, secret(cloud, "senders", signature.SECRET))
         outputs = deploy(template, directory, cloud, values)
         bridge.deployed(cloud, outputs)
         yield Stack(cloud, genesys, values, outputs, time.time(), template, directory)
@@ -75,20 +77,20 @@ def target_of(genesys: stand_in.StandIn) -> str:
     return f"{genesys.url}/targets/crm"
 
 
-def secret(cloud: aws.LocalAws) -> str:
-    """Stores the stand-in's credentials as a person stores those of Genesys Cloud, and returns the secret's ARN."""
-    content = {"client_id": stand_in.CLIENT_ID, "client_secret": stand_in.CLIENT_SECRET}
-    client = cloud.client("secretsmanager")
-    return client.create_secret(Name="genesys-cloud", SecretString=json.dumps(content))["ARN"]
+def secret(cloud: aws.LocalAws, name: str, content: str) -> str:
+    """Stores a secret, as a person does, and returns its ARN."""
+    return cloud.client("secretsmanager").create_secret(Name=name, SecretString=content)["ARN"]
 
 
-def parameters(genesys: stand_in.StandIn, secret_arn: str) -> dict[str, str]:
+def parameters(genesys: stand_in.StandIn, genesys_secret: str, senders_secret: str) -> dict[str, str]:
     """What template.yaml has to be told here; everything else keeps its default, as in a real account."""
     return {
         "Architecture": build.architecture(),
         "GenesysApiBaseUrl": genesys.url,
         "GenesysLoginBaseUrl": genesys.url,
-        "GenesysSecretArn": secret_arn,
+        "GenesysSecretArn": genesys_secret,
+        "IngestEndpoint": "function-url",
+        "IngestSecretArn": senders_secret,
         "ReplayTarget": target_of(genesys),
         # Instead of 10, so that nobody has to wait long for a dead letter to run out of them.
         "MaxReceives": "3",

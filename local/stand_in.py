@@ -35,6 +35,10 @@ class StandIn:
         self._control("DELETE", "faults")
         self.add_fault(fault)
 
+    def put_subscription(self, subscription_id: str, status: str) -> None:
+        """Gives a subscription a status; one that nobody gave any is ACTIVE."""
+        self._control("PUT", f"subscriptions/{subscription_id}", json.dumps({"status": status}).encode())
+
     def _control(self, method: str, path: str, body: bytes | None = None) -> bytes:
         request = urllib.request.Request(f"{self.url}/_stand-in/{path}", data=body, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:

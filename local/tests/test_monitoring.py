@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import unittest
 from typing import Any
 
-from local import alarms, cloudwatch, dashboard, queries
+from local import alarms, cloudwatch, dashboard, insights, queries
 from local.cloudwatch import Metric
 from local.insights_stages import Result
 from local.observation import Sent
@@ -152,8 +153,29 @@ class Queries(unittest.TestCase):
             with self.subTest(wrong):
                 self.assertEqual(len(queries.check_history(Result(wrong), self.SENT[0])), 1)
 
+    def test_refusals_are_counted_like_the_requests(self) -> None:
+        lines = [
+            {"message": "request handled", "status": 200},
+            {
+                "message": "request handled",
+                "status": 401,
+                "problem": "INGEST_NOT_AUTHENTICATED",
+                "route": "/dead-letter",
+            },
+            {"message": "request handled", "status": 404, "problem": "INGEST_NOT_FOUND"},
+            {"message": "request handled", "status": 404, "problem": "INGEST_NOT_FOUND"},
+        ]
+        events = [{"timestamp": 1000 * second, "message": json.dumps(line)} for second, line in enumerate(lines)]
+        result = insights.run(queries.deployed()[queries.REFUSALS]["QueryString"], events)
+        self.assertEqual([row["requests"] for row in result.rows], [2, 1])
+        self.assertEqual(queries.check_refusals(result, lines), [])
+        for wrong in (lines[1:3], [*lines, {"problem": "INGEST_BUSY"}]):
+            with self.subTest(wrong):
+                self.assertEqual(len(queries.check_refusals(result, wrong)), 1)
+
     def test_the_templates_queries_can_be_read(self) -> None:
-        self.assertEqual(set(queries.deployed()), {queries.FAILURES, queries.HISTORY, queries.SLOWEST})
+        names = {queries.FAILURES, queries.HISTORY, queries.SLOWEST, queries.REFUSALS}
+        self.assertEqual(set(queries.deployed()), names)
         self.assertRegex(queries.deployed()[queries.HISTORY]["QueryString"], queries.EVENT_ID)
 
 
