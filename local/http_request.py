@@ -55,7 +55,7 @@ class Ingested(DeadLetter):
 
     @classmethod
     def of_request(cls, request: HttpRequest) -> Ingested:
-        """With those of the attributes that the replay function reads; where senders sign, only what is signed counts."""
+        """With the attribute that the replay function reads; where senders sign, only what is signed counts."""
         return cls(request.body.decode(), {"WebhookId": request.webhook_id})
 
     @property

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -66,14 +68,36 @@ pub async fn serve<P: IngestPorts>(
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown) {
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
+/// Serves one connection to its end, with the time limits of all.
+pub async fn serve_connection<P, S>(stream: S, edge: Arc<Edge<P>>)
+where
+    P: IngestPorts,
+    S: AsyncRead + AsyncWrite + Send + 'static,
+{
+    let service = TowerToHyperService::new(router(edge));
+    let connection = http().serve_connection(limited(stream), service);
+    // A connection that breaks is its client's affair: what it sent whole is answered and said.
+    let _ = connection.await;
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(READ_AHEAD)
         // Who says that nothing more will come still waits for the answer.
         .half_close(true);
+    http
+}
+
+fn limited<S: AsyncRead + AsyncWrite>(stream: S) -> TokioIo<Pin<Box<TimeoutStream<S>>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    TokioIo::new(Box::pin(stream))
+}
+
+async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown) {
+    let http = http();
     let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut is_in_trouble = false;
     loop {
@@ -94,13 +118,10 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
         is_in_trouble = false;
         // Answers are one small packet each: nothing to gather. Without it they come later, no more.
         let _ = stream.set_nodelay(true);
-        let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let service = TowerToHyperService::new(router.clone());
-        let connection = server.serve_connection(TokioIo::new(Box::pin(stream)), service);
-        let connection = connections.watch(connection);
+        let connection = connections.watch(http.serve_connection(limited(stream), service));
         tokio::spawn(async move {
-            // A connection that breaks is its client's affair: what it sent whole is answered and said.
+            // As above.
             let _ = connection.await;
             drop(permit);
         });

@@ -1,6 +1,7 @@
 //! Bodies that are too long, too slow, too many, or not whole.
 //!
-//! Time stands still while anything happens, and passes at once when nothing does.
+//! Where time matters it stands still while anything happens, and passes at once when nothing does; such connections
+//! go through memory, where nothing can be on its way meanwhile.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use genesys_fakes::{Faults, Passage};
 use genesys_replay::ingest::{Ingest, Senders};
 use genesys_replay::queue::PutError;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -18,9 +19,26 @@ use crate::support::door::{Door, wrapper};
 
 const MIB: usize = 1024 * 1024;
 
-/// A connection with the head of a request sent, and as much of its body.
+/// A connection through the network with the head of a request sent, and as much of its body.
 async fn begun(door: &Door, head: &str, body: &[u8]) -> Result<TcpStream, Box<dyn Error>> {
-    let mut stream = TcpStream::connect(door.address).await?;
+    let stream = TcpStream::connect(door.address).await?;
+    begin(stream, head, body).await
+}
+
+/// The same through memory.
+async fn begun_in_memory(
+    door: &Door,
+    head: &str,
+    body: &[u8],
+) -> Result<DuplexStream, Box<dyn Error>> {
+    begin(door.connect(), head, body).await
+}
+
+async fn begin<S: AsyncWrite + Unpin>(
+    mut stream: S,
+    head: &str,
+    body: &[u8],
+) -> Result<S, Box<dyn Error>> {
     let head = format!(
         "POST /dead-letter HTTP/1.1\r\nHost: ingest\r\nContent-Type: application/json\r\n{head}\r\n\r\n"
     );
@@ -30,7 +48,7 @@ async fn begun(door: &Door, head: &str, body: &[u8]) -> Result<TcpStream, Box<dy
 }
 
 /// What comes until the connection is closed.
-async fn rest(mut stream: TcpStream) -> String {
+async fn rest(mut stream: impl AsyncRead + Unpin) -> String {
     let mut answer = Vec::new();
     // Closed without a word is an answer, too.
     let _ = stream.read_to_end(&mut answer).await;
@@ -38,7 +56,7 @@ async fn rest(mut stream: TcpStream) -> String {
 }
 
 /// What comes first.
-async fn answer(stream: &mut TcpStream) -> Result<String, Box<dyn Error>> {
+async fn answer(mut stream: impl AsyncRead + Unpin) -> Result<String, Box<dyn Error>> {
     let mut answer = vec![0; 4096];
     let length = stream.read(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
@@ -106,7 +124,7 @@ async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() ->
 #[tokio::test(start_paused = true)]
 async fn a_body_without_an_end_is_cut_off() -> TestResult {
     let door = Door::open().await?;
-    let mut stream = begun(&door, "Transfer-Encoding: chunked", b"").await?;
+    let mut stream = begun_in_memory(&door, "Transfer-Encoding: chunked", b"").await?;
     let chunk = chunk();
     let mut sent = 0;
     while sent < 64 * MIB && stream.write_all(&chunk).await.is_ok() {
@@ -136,7 +154,7 @@ async fn half_a_body_is_not_queued() -> TestResult {
 async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
     let door = Door::open().await?;
     let before = Instant::now();
-    let stream = begun(&door, "Content-Length: 100", b"{").await?;
+    let stream = begun_in_memory(&door, "Content-Length: 100", b"{").await?;
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("INGEST_BODY_INCOMPLETE"), "{answer}");
@@ -148,7 +166,7 @@ async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
     let door = Door::open().await?;
-    let mut stream = TcpStream::connect(door.address).await?;
+    let mut stream = door.connect();
     stream
         .write_all(b"POST /dead-letter HTTP/1.1\r\nX: ")
         .await?;
@@ -167,19 +185,22 @@ async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_oth
     let beginning = vec![b'x'; 40 * 1024];
     let mut stopped = Vec::new();
     for _ in 0..8 {
-        stopped.push(begun(&door, &head, &beginning).await?);
+        stopped.push(begun_in_memory(&door, &head, &beginning).await?);
     }
     // These only promise one.
     for _ in 0..8 {
-        stopped.push(begun(&door, &head, b"x").await?);
+        stopped.push(begun_in_memory(&door, &head, b"x").await?);
     }
     let small = wrapper("s-1", 0, "[1]");
-    assert_eq!(door.post("/dead-letter", &small).await?.status, 200);
+    let measured = format!("Content-Length: {}", small.len());
+    let mut measured = begun_in_memory(&door, &measured, small.as_bytes()).await?;
+    assert!(answer(&mut measured).await?.starts_with("HTTP/1.1 200 "));
     let chunked = format!("{:x}\r\n{small}\r\n0\r\n\r\n", small.len());
-    let mut unmeasured = begun(&door, "Transfer-Encoding: chunked", chunked.as_bytes()).await?;
+    let mut unmeasured =
+        begun_in_memory(&door, "Transfer-Encoding: chunked", chunked.as_bytes()).await?;
     assert!(answer(&mut unmeasured).await?.starts_with("HTTP/1.1 200 "));
 
-    let mut large = begun(&door, &head, &beginning).await?;
+    let mut large = begun_in_memory(&door, &head, &beginning).await?;
     let refused = answer(&mut large).await?;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("INGEST_BUSY"), "{refused}");
@@ -188,10 +209,11 @@ async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_oth
         assert!(rest(stream).await.starts_with("HTTP/1.1 408 "));
     }
     let event = format!("\"{}\"", "x".repeat(MIB / 2));
-    let large = door
-        .post("/dead-letter", &wrapper("s-1", 0, &event))
-        .await?;
-    assert_eq!(large.status, 200, "there is room again");
+    let large = wrapper("s-1", 0, &event);
+    let head = format!("Content-Length: {}", large.len());
+    let mut large = begun_in_memory(&door, &head, large.as_bytes()).await?;
+    let answered = answer(&mut large).await?;
+    assert!(answered.starts_with("HTTP/1.1 200 "), "there is room again");
     Ok(())
 }
 
@@ -268,7 +290,7 @@ async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn who_never_reads_an_answer_is_cut_off() -> TestResult {
     let door = Door::open().await?;
-    let mut stream = TcpStream::connect(door.address).await?;
+    let mut stream = door.connect();
     let requests = b"GET /health HTTP/1.1\r\nHost: ingest\r\n\r\n".repeat(1_000);
     let mut sent = 0;
     while sent < 512 * MIB && stream.write_all(&requests).await.is_ok() {
