@@ -11,6 +11,7 @@ const PURE: &[&str] = &[
     "clock",
     "dead_letter",
     "destination",
+    "digest",
     "failure",
     "message",
     "meter",
@@ -18,7 +19,7 @@ const PURE: &[&str] = &[
 ];
 
 /// The use cases.
-const USE_CASES: &[&str] = &["replay"];
+const USE_CASES: &[&str] = &["ingest", "replay"];
 
 fn sources() -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
