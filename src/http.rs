@@ -19,7 +19,6 @@ use axum::routing::{get, post};
 use futures_util::FutureExt;
 use lambda_http::request::RequestContext;
 use tokio::time::Instant;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::ingest::{Accepted, Facts, Ingest, IngestPorts, Refusal, Said, Senders, SignatureFault};
@@ -35,7 +34,6 @@ pub struct Edge<P: IngestPorts> {
     bodies: Bodies,
     metrics: IngestMetrics,
     meter: Arc<Meter>,
-    requests: TaskTracker,
 }
 
 /// What is taken.
@@ -86,7 +84,6 @@ impl<P: IngestPorts> Edge<P> {
             bodies: Bodies::new(most_bytes),
             metrics,
             meter,
-            requests: TaskTracker::new(),
         }
     }
 
@@ -100,12 +97,6 @@ impl<P: IngestPorts> Edge<P> {
     pub fn flush_metrics(&self) {
         self.metrics
             .flush(self.ingest.clock.now(), self.meter.take());
-    }
-
-    /// Ends once nothing is in flight any more, even of senders that did not wait for the answer.
-    pub async fn idle(&self) {
-        self.requests.close();
-        self.requests.wait().await;
     }
 
     async fn take(&self, route: Route, request: Request) -> Outcome {
@@ -161,20 +152,8 @@ impl<P: IngestPorts> Edge<P> {
             .or(is_unreadable.then_some(Refusal::MediaType))
     }
 
-    /// Answers a request. Its sender may hang up: what has begun is ended all the same, and said.
-    async fn answer(
-        self: Arc<Self>,
-        route: Option<Route>,
-        request: Request,
-        work: Work,
-    ) -> Response {
-        let edge = Arc::clone(&self);
-        let task = async move { edge.answered(route, request, work).await };
-        let answered = self.requests.spawn(task).await;
-        answered.unwrap_or_else(|_| answer::response(false, &Err(Refusal::Internal), true))
-    }
-
-    async fn answered(&self, route: Option<Route>, request: Request, work: Work) -> Response {
+    /// Answers a request, whatever happens, and says what became of it.
+    async fn answer(&self, route: Option<Route>, request: Request, work: Work) -> Response {
         let started = Instant::now();
         let lambda = request.extensions().get::<lambda_http::Context>();
         let request_id = lambda.map(|lambda| lambda.request_id.clone());

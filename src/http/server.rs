@@ -53,16 +53,12 @@ pub async fn serve<P: IngestPorts>(
     telemetry::ingest::listening(listener.local_addr()?);
     let connections = GracefulShutdown::new();
     tokio::select! {
-        () = accept(&listener, router(Arc::clone(&edge)), &connections) => {}
+        () = accept(&listener, router(edge), &connections) => {}
         () = ended => {}
     }
     drop(listener);
     telemetry::ending();
-    let in_flight = async {
-        connections.shutdown().await;
-        edge.idle().await;
-    };
-    if timeout(GRACE, in_flight).await.is_err() {
+    if timeout(GRACE, connections.shutdown()).await.is_err() {
         telemetry::ingest::cut_off();
     }
     Ok(())
@@ -85,7 +81,8 @@ fn http() -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(READ_AHEAD)
-        // Who says that nothing more will come still waits for the answer.
+        // Who says that nothing more will come still waits for the answer; and what was begun is ended, and said,
+        // when its sender goes away: otherwise hyper would drop it.
         .half_close(true);
     http
 }

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use genesys_fakes::{Faults, Passage};
 use genesys_replay::ingest::{Ingest, Senders};
@@ -12,7 +13,7 @@ use genesys_replay::queue::PutError;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::support::TestResult;
 use crate::support::door::{Door, wrapper};
@@ -282,7 +283,8 @@ async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
     // The server has seen it once it answers somebody else.
     reqwest::get(door.url("/health")).await?;
     gate.open.notify_one();
-    gate.through.notified().await;
+    // Seconds for milliseconds: what was dropped would be waited for in vain.
+    timeout(Duration::from_secs(60), gate.through.notified()).await?;
     assert_eq!(door.queued().len(), 1);
     Ok(())
 }

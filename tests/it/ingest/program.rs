@@ -6,6 +6,8 @@ use std::io::Write;
 
 use genesys_stand_in::Fault;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::logging::are_documented;
@@ -323,5 +325,51 @@ async fn the_rate_limit_of_genesys_cloud_is_passed_on_and_kept() -> TestResult {
     let asked = world.genesys.calls_to("GET", path).len();
     assert_eq!(asked, 1, "until then nobody is asked");
     assert!(world.aws.receive(&arn, 0).await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_goes_away_in_the_middle_has_a_line_in_the_log_too() -> TestResult {
+    let world = World::start().await?;
+    let arn = world.aws.create_queue(false).await?;
+    let mut settings = settings(&world, &arn).await?;
+    settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
+    let server = Server::start(&settings, &world.aws).await?;
+    let address = server.url("").trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(address).await?;
+    let head = "POST /dead-letter HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await?;
+    // Asked for its body, it is being handled.
+    stream.read_exact(&mut [0; 25]).await?;
+    stream.set_zero_linger()?;
+    drop(stream);
+    let (success, printed) = server.end().await?;
+    assert!(success);
+    let lines = printed.lines()?;
+    let handled = lines
+        .iter()
+        .find(|line| line["message"] == "request handled");
+    let handled = handled.ok_or("no line")?;
+    assert_eq!(handled["problem"], "INGEST_BODY_INCOMPLETE", "{handled}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_genesys_cloud_does_not_take_for_an_id_is_no_subscription() -> TestResult {
+    let world = World::start().await?;
+    let arn = world.aws.create_queue(false).await?;
+    let mut settings = settings(&world, &arn).await?;
+    settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
+    let server = Server::start(&settings, &world.aws).await?;
+    for (genesys, status) in [(400, 403), (403, 503)] {
+        let answers = Fault::on("GET", "/api/v2/integrations/").status(genesys);
+        world.genesys.fault(answers.times(1));
+        let request = reqwest::Client::new()
+            .post(server.url("/dead-letter"))
+            .header("content-type", "application/json")
+            .body(wrapper("no.uuid", 0, "[1]"));
+        let answer = Answer::of(request.send().await?).await?;
+        assert_eq!(answer.status, status, "{}", answer.text);
+    }
     Ok(())
 }
