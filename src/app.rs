@@ -1,6 +1,8 @@
 //! The wiring: the only builder of clients.
 
 pub mod ingest;
+#[cfg(feature = "cli")]
+pub mod operator;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,7 +234,12 @@ pub async fn prepare(function: &ReplayFunction) {
 }
 
 fn targets(aws: SdkConfig) -> AwsTargets {
-    AwsTargets::new(Box::new(move |region| {
+    AwsTargets::new(target_clients(aws))
+}
+
+/// Makes the clients of a target's region.
+fn target_clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> Clients + Send + Sync> {
+    Box::new(move |region| {
         let aws = aws
             .to_builder()
             .region(Region::new(region.to_owned()))
@@ -246,7 +253,7 @@ fn targets(aws: SdkConfig) -> AwsTargets {
             step_functions: aws_sdk_sfn::Client::new(&aws),
             event_bridge: aws_sdk_eventbridge::Client::new(&aws),
         }
-    }))
+    })
 }
 
 fn with_tries(aws: &SdkConfig, tries: Tries) -> SdkConfig {

@@ -2,12 +2,16 @@
 
 mod genesys;
 mod ingest;
+#[cfg(feature = "cli")]
+mod operator;
 mod reader;
 
 use std::time::Duration;
 
 pub use genesys::{CredentialSetting, GenesysSettings};
 pub use ingest::{Auth, Host, INGEST_VARIABLES, IngestSettings, KeySetting};
+#[cfg(feature = "cli")]
+pub use operator::{OperatorSettings, Variables};
 use reader::Reader;
 use url::Url;
 
@@ -124,9 +128,7 @@ impl Settings {
         let settings = Self {
             retry_state,
             table: table(&mut reader),
-            remember: Duration::from_secs(
-                u64::from(reader.number("IDEMPOTENCY_TTL_DAYS", 15, 15..=3_650)) * 24 * 3_600,
-            ),
+            remember: remember(&mut reader),
             target: target(&mut reader),
             reach: reader.choice(
                 "ALLOW_LINK_LOCAL_TARGETS",
@@ -247,6 +249,11 @@ fn table(reader: &mut Reader<'_>) -> String {
         );
     }
     table
+}
+
+fn remember(reader: &mut Reader<'_>) -> Duration {
+    let days = reader.number("IDEMPOTENCY_TTL_DAYS", 15, 15..=3_650);
+    Duration::from_secs(u64::from(days) * 24 * 3_600)
 }
 
 fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {

@@ -24,7 +24,7 @@ pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
 
 use crate::failure::{FailureCode, OriginalFailure};
-use crate::message::Message;
+use crate::message::{Message, resent};
 
 /// The longest event id that is used as a key, in bytes; longer ones fall back to the message id.
 const LONGEST_EVENT_ID: usize = 256;
@@ -199,12 +199,19 @@ const SHAPES: &[for<'m> fn(&Envelope<'m>) -> Option<Opened<'m>>] = &[
 /// Finds out what a message is. Never fails: what is not understood is [`Opened::NotAnEvent`].
 #[must_use]
 pub fn open(message: &Message) -> Opened<'_> {
-    open_envelope(&Envelope {
+    let mut opened = open_envelope(&Envelope {
         text: &message.body,
         body: Body::read(&message.body),
         message,
         depth: 0,
-    })
+    });
+    if let Opened::DeadLetter(letter) = &mut opened
+        && letter.event_id.is_none()
+    {
+        // Sent again, the message has another id, and is the same event all the same.
+        letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
+    }
+    opened
 }
 
 fn open_envelope<'m>(envelope: &Envelope<'m>) -> Opened<'m> {
@@ -221,6 +228,33 @@ fn open_envelope<'m>(envelope: &Envelope<'m>) -> Opened<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::MessageId;
+
+    #[test]
+    fn a_message_that_was_sent_again_says_what_its_event_is_known_by_unless_the_event_does() {
+        let id_of = |body: &str, known_by: &str| {
+            let mut message = Message::new(MessageId::new("m-2")?, body.to_owned());
+            for (name, value) in [
+                ("RULE_ARN", "arn:aws:events:r:a:rule/r"),
+                (resent::EVENT_ID, known_by),
+            ] {
+                message.attributes.insert(name.to_owned(), value.to_owned());
+            }
+            match open(&message) {
+                Opened::DeadLetter(letter) => letter.event_id,
+                Opened::NotAnEvent(_) => None,
+            }
+        };
+        let event = r#"{"id":"e-1","detail-type":"t","source":"s","detail":{}}"#;
+        assert_eq!(id_of("{}", "m-1"), EventId::new("m-1"));
+        assert_eq!(id_of(event, "m-1"), EventId::new("e-1"));
+        assert_eq!(id_of("{}", ""), None);
+        assert_eq!(
+            id_of("{}", "m|1"),
+            None,
+            "it could be mistaken for id and target"
+        );
+    }
 
     #[test]
     fn an_id_that_could_be_mistaken_for_id_and_target_is_not_used() {

@@ -1,10 +1,13 @@
 //! Genesys Cloud: reading an interaction and marking the state of its replay.
 
+pub mod analytics;
 mod answer;
 mod client;
 mod conversations;
 mod credentials;
+mod failed_events;
 mod interactions;
+mod permissions;
 mod rate_limit;
 mod subscriptions;
 mod token;
@@ -15,6 +18,8 @@ use std::time::Duration;
 pub use answer::Answer;
 pub use client::GenesysClient;
 pub use credentials::{CredentialSource, Credentials, CredentialsError};
+pub use failed_events::{FailedEvents, FailedPage, PageStart, Reinjected};
+pub use permissions::Permissions;
 pub use rate_limit::Pace;
 pub use subscriptions::{GenesysSubscriptions, Standing, SubscriptionForm, Subscriptions};
 pub use token::{Grant, TokenSource};
@@ -182,6 +187,12 @@ pub enum Call {
     Mark,
     /// Reading a subscription.
     Subscription,
+    /// Reading failed events.
+    FailedEvents,
+    /// Asking for failed events to be sent again.
+    Reinject,
+    /// Asking analytics for conversations.
+    Analytics,
 }
 
 impl std::fmt::Display for Call {
@@ -191,6 +202,9 @@ impl std::fmt::Display for Call {
             Self::Fetch => "the GET of the interaction",
             Self::Mark => "the PATCH of the interaction",
             Self::Subscription => "the GET of the subscription",
+            Self::FailedEvents => "the GET of the failed events",
+            Self::Reinject => "the POST of the replay",
+            Self::Analytics => "the analytics query",
         })
     }
 }

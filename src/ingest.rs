@@ -254,7 +254,10 @@ impl<P: IngestPorts> Ingest<P> {
             group: interaction.map_or_else(|| deduplication.clone(), |it| it.id.to_string()),
             deduplication,
             body: message.body,
-            attributes,
+            attributes: attributes
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
         })
     }
 

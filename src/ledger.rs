@@ -1,11 +1,13 @@
 //! The ledger: one item per event, deciding who works on it and what has become of it.
 
 pub mod dynamodb;
+pub mod reader;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 
+use crate::aws::AwsError;
 use crate::clock::Timestamp;
 use crate::dead_letter::EventId;
 use crate::destination::Destination;
@@ -193,4 +195,140 @@ pub trait Ledger: Send + Sync {
         settlement: Settlement,
         now: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// How an event stands, as the ledger's item says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Somebody works on it, or has died over it.
+    InProgress,
+    /// To be tried again.
+    Deferred,
+    /// Delivered.
+    Completed,
+    /// Given up and kept in the archive.
+    Archived,
+    /// Given up, and nowhere to archive it.
+    Failed,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 5] = [
+        Self::InProgress,
+        Self::Deferred,
+        Self::Completed,
+        Self::Archived,
+        Self::Failed,
+    ];
+
+    /// The value of the attribute.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InProgress => "IN_PROGRESS",
+            Self::Deferred => "DEFERRED",
+            Self::Completed => "COMPLETED",
+            Self::Archived => "ARCHIVED",
+            Self::Failed => "FAILED",
+        }
+    }
+
+    /// The status with this name, or `None`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// Whether nothing more happens to the event by itself.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::Archived | Self::Failed => true,
+            Self::InProgress | Self::Deferred => false,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the ledger keeps of an event, as people read it. What an item lacks is empty or `None`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `<event id>|<delivery target>`.
+    pub key: String,
+    /// How the event stands; `None` when the item says something that this version does not know.
+    pub status: Option<Status>,
+    /// Whether the target has accepted it.
+    pub delivered: bool,
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// Its interaction.
+    pub interaction_id: Option<String>,
+    /// Why its first delivery failed.
+    pub category: String,
+    /// Why it is not delivered, or what is missing although it is.
+    pub failure_code: Option<String>,
+    /// Where it goes, as people may read it.
+    pub target: String,
+    /// The message that brought it last.
+    pub message_id: String,
+    /// When it was first claimed.
+    pub first_seen: Option<Timestamp>,
+    /// When its work ended last.
+    pub processed: Option<Timestamp>,
+    /// Until when it is held, if it is.
+    pub lease_until: Option<Timestamp>,
+}
+
+impl Record {
+    /// The event's id: the key without the target.
+    #[must_use]
+    pub fn event_id(&self) -> &str {
+        self.key.split('|').next().unwrap_or_default()
+    }
+
+    /// The key for people: of a URL, what follows the path may be secret.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        // An event id with one of them is cut, which does not happen with Genesys' own.
+        self.key
+            .split(['?', '#'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+}
+
+/// Some of a ledger's items.
+#[derive(Clone, Debug, Default)]
+pub struct RecordPage {
+    /// The items, in no order.
+    pub records: Vec<Record>,
+    /// Where the next page of the same segment begins, if there is one.
+    pub next: Option<String>,
+}
+
+/// What the ledger knows. Reading changes nothing; what expired may still be seen for a while.
+pub trait LedgerReader: Send + Sync {
+    /// One page of segment `segment` (from 0) of `segments`; all segments together are the ledger.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    fn scan(
+        &self,
+        segment: u32,
+        segments: u32,
+        from: Option<&str>,
+    ) -> impl Future<Output = Result<RecordPage, AwsError>> + Send;
+
+    /// The items with these keys, as they are now; those that do not exist are left out.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    fn find(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Record>, AwsError>> + Send;
 }

@@ -8,10 +8,13 @@
 
 pub mod app;
 pub mod archive;
+pub mod aws;
 pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod dead_letter;
+#[cfg(feature = "cli")]
+pub mod deployment;
 pub mod destination;
 pub mod digest;
 pub mod failure;
@@ -22,6 +25,8 @@ pub mod lambda;
 pub mod ledger;
 pub mod message;
 pub mod meter;
+#[cfg(feature = "cli")]
+pub mod operator;
 pub mod queue;
 pub mod replay;
 pub mod retry_after;

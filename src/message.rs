@@ -31,6 +31,15 @@ pub mod ingested {
     pub const BASE64: &str = "base64";
 }
 
+/// The message attributes by which the operator's command says what it knows of a message.
+pub mod resent {
+    /// The plan by which it was sent again.
+    pub const PLAN: &str = "ReplayPlan";
+    /// What its event is known by, where the event has no id of its own: the message that brought it first
+    /// had another one.
+    pub const EVENT_ID: &str = "ReplayEventId";
+}
+
 /// The id that SQS gave a message: never empty, since an empty id in the answer would make Lambda
 /// return the whole batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,7 +114,7 @@ impl Message {
     /// The plan by which an operator sent it again, if one did.
     #[must_use]
     pub fn replay_plan(&self) -> Option<&str> {
-        self.attribute("ReplayPlan").filter(|plan| !plan.is_empty())
+        self.attribute(resent::PLAN).filter(|plan| !plan.is_empty())
     }
 
     /// Whether ingest has written the body in base64, since it cannot stand in a message as it came.

@@ -1,12 +1,18 @@
 //! The queue: how long a message stays away, and what is put on it.
 
 pub mod inlet;
+pub mod outlet;
 pub mod sqs;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::message::MessageId;
+use crate::aws::AwsError;
+use crate::message::{Message, MessageId};
+
+/// The most messages of one call of SQS.
+pub const LARGEST_CALL: usize = 10;
 
 /// A message that shall stay away for a while.
 #[derive(Clone, Debug)]
@@ -60,7 +66,7 @@ pub struct NewMessage {
     /// The body: not empty, and what SQS [`takes`].
     pub body: String,
     /// The attributes by name, at most ten.
-    pub attributes: Vec<(&'static str, AttributeValue)>,
+    pub attributes: Vec<(Cow<'static, str>, AttributeValue)>,
     /// Among which messages a FIFO queue keeps their order; other queues ignore it.
     pub group: String,
     /// By what a FIFO queue knows a repetition; other queues ignore it.
@@ -116,7 +122,7 @@ pub enum PutError {
     },
 }
 
-/// The queue that ingest puts messages on.
+/// The queue that messages are put on.
 pub trait Inlet: Send + Sync {
     /// Puts one message on the queue and answers its id there. `Ok` means durably stored.
     ///
@@ -127,6 +133,119 @@ pub trait Inlet: Send + Sync {
     /// [`PutError::Unavailable`] it may be stored all the same.
     fn put(&self, message: &NewMessage)
     -> impl Future<Output = Result<MessageId, PutError>> + Send;
+
+    /// Puts at most [`LARGEST_CALL`] messages on the queue, and answers for each in its place as [`put`](Self::put)
+    /// does. None is no call.
+    ///
+    /// # Errors
+    /// [`AwsError`]: what holds for all of them; each may be stored all the same.
+    fn put_all(
+        &self,
+        messages: &[NewMessage],
+    ) -> impl Future<Output = Result<Vec<Result<MessageId, PutError>>, AwsError>> + Send;
+}
+
+/// How a queue is set up, and about how full it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueFacts {
+    /// Its URL.
+    pub url: String,
+    /// Its ARN.
+    pub arn: String,
+    /// Whether it keeps the order of each message group.
+    pub fifo: bool,
+    /// How long a received message stays away.
+    pub visibility: Duration,
+    /// How long a message is kept.
+    pub retention: Duration,
+    /// Where messages go that were received too often.
+    pub redrive: Option<Redrive>,
+    /// About how many messages can be received now.
+    pub visible: u64,
+    /// About how many are with somebody.
+    pub in_flight: u64,
+    /// About how many are delayed.
+    pub delayed: u64,
+}
+
+/// A queue's redrive policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redrive {
+    /// The ARN of the parking queue.
+    pub parking_arn: String,
+    /// A message that was received this often moves there instead of being received once more.
+    pub max_receives: u32,
+}
+
+impl Redrive {
+    /// The parking queue's name.
+    #[must_use]
+    pub fn parking_name(&self) -> &str {
+        self.parking_arn
+            .rsplit(':')
+            .next()
+            .unwrap_or(&self.parking_arn)
+    }
+}
+
+impl QueueFacts {
+    /// The queue's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.arn.rsplit(':').next().unwrap_or(&self.arn)
+    }
+
+    /// About how many messages it holds.
+    #[must_use]
+    pub const fn depth(&self) -> u64 {
+        self.visible + self.in_flight + self.delayed
+    }
+}
+
+/// A message that is still on the queue, or back later than asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the message was not deleted: {reason}")]
+pub struct DeleteError {
+    /// The message.
+    pub message_id: MessageId,
+    /// What the queue said.
+    pub reason: String,
+}
+
+/// A queue that an operator looks at.
+///
+/// What is received has a receipt handle and the ARN of its queue. Receiving counts towards the redrive
+/// policy, however it ends: there is no look at a queue that leaves no trace.
+pub trait Outlet: Send + Sync {
+    /// How the queue is set up, and about how full it is; receives nothing.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
+
+    /// Receives at most [`LARGEST_CALL`] messages, each invisible to others for `hold` (whole seconds, at
+    /// most 12 h). None may mean that all are with somebody, not only that the queue is empty.
+    ///
+    /// # Errors
+    /// [`AwsError`]; messages may have been received all the same, and come back after `hold`.
+    fn receive(
+        &self,
+        hold: Duration,
+    ) -> impl Future<Output = Result<Vec<Message>, AwsError>> + Send;
+
+    /// Shows received messages to others for now on: each for itself, the answer names those that stay
+    /// away for as long as they were received for.
+    fn release(&self, messages: &[Message]) -> impl Future<Output = Vec<PostponeError>> + Send;
+
+    /// Makes received messages stay away for `hold` from now; each for itself.
+    fn hold(
+        &self,
+        messages: &[Message],
+        hold: Duration,
+    ) -> impl Future<Output = Vec<PostponeError>> + Send;
+
+    /// Takes received messages off the queue, for good; each for itself, the answer names those that stay.
+    fn delete(&self, messages: &[Message]) -> impl Future<Output = Vec<DeleteError>> + Send;
 }
 
 #[cfg(test)]
@@ -146,8 +265,8 @@ mod tests {
         let message = NewMessage {
             body: "body".to_owned(),
             attributes: vec![
-                ("Origin", AttributeValue::Text("here".to_owned())),
-                ("RetryCount", AttributeValue::Number(12)),
+                ("Origin".into(), AttributeValue::Text("here".to_owned())),
+                ("RetryCount".into(), AttributeValue::Number(12)),
             ],
             group: String::new(),
             deduplication: String::new(),

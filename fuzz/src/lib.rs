@@ -8,6 +8,7 @@
 mod batch;
 mod genesys;
 mod letter;
+mod operator;
 mod parts;
 mod request;
 mod wait;
@@ -15,6 +16,7 @@ mod wait;
 pub use batch::sqs_event;
 pub use genesys::{genesys_answer, token_answer};
 pub use letter::open_record;
+pub use operator::operator_file;
 pub use request::ingest_request;
 pub use wait::retry_after;
 
@@ -29,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("genesys_answer", genesys_answer),
     ("ingest_request", ingest_request),
     ("open_record", open_record),
+    ("operator_file", operator_file),
     ("retry_after", retry_after),
     ("sqs_event", sqs_event),
     ("token_answer", token_answer),

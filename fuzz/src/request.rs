@@ -194,7 +194,7 @@ fn is_understood(asked: &Asked, message: &NewMessage) {
     received.attributes = message
         .attributes
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.parts().1))
+        .map(|(name, value)| (name.to_string(), value.parts().1))
         .collect();
     let malformed = attribute(message, "Malformed");
     match open(&received) {

@@ -33,6 +33,16 @@ pub enum Category {
 }
 
 impl Category {
+    /// Every category.
+    pub const ALL: [Self; 6] = [
+        Self::RateLimitExceeded,
+        Self::AuthenticationRejected,
+        Self::EndpointUnreachable,
+        Self::TargetMissing,
+        Self::PayloadMalformed,
+        Self::Unknown,
+    ];
+
     /// The name used in logs, in the ledger and in the archive.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

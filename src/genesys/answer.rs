@@ -99,9 +99,12 @@ impl Answer {
         let (status, after) = (self.status.as_u16(), self.retry_after);
         Err(match self.call {
             Call::Token => token::refusal(status, after, &self.body),
-            Call::Fetch | Call::Mark | Call::Subscription => {
-                refusal(self.call, status, after, &self.body)
-            }
+            Call::Fetch
+            | Call::Mark
+            | Call::Subscription
+            | Call::FailedEvents
+            | Call::Reinject
+            | Call::Analytics => refusal(self.call, status, after, &self.body),
         })
     }
 }

@@ -19,7 +19,7 @@ use crate::meter::Meter;
 pub struct GenesysClient {
     http: reqwest::Client,
     api_base: Url,
-    form: ApiForm,
+    pub(super) form: ApiForm,
     tokens: TokenSource,
     pace: Pace,
     patience: Duration,

@@ -11,11 +11,13 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal,
 };
 
-use super::{Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement};
+use super::{
+    Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement, Status,
+};
 use crate::clock::Timestamp;
 use crate::failure::FailureCode;
 
-type Item = HashMap<String, AttributeValue>;
+pub(super) type Item = HashMap<String, AttributeValue>;
 
 /// The ledger of one table.
 #[derive(Clone, Debug)]
@@ -56,12 +58,12 @@ impl DynamoDbLedger {
     }
 }
 
-const IN_PROGRESS: &str = "IN_PROGRESS";
-const DEFERRED: &str = "DEFERRED";
-const COMPLETED: &str = "COMPLETED";
-const ARCHIVED: &str = "ARCHIVED";
-const FAILED: &str = "FAILED";
-const REPLAYED: &str = "REPLAYED";
+const IN_PROGRESS: &str = Status::InProgress.as_str();
+const DEFERRED: &str = Status::Deferred.as_str();
+const COMPLETED: &str = Status::Completed.as_str();
+const ARCHIVED: &str = Status::Archived.as_str();
+const FAILED: &str = Status::Failed.as_str();
+pub(super) const REPLAYED: &str = "REPLAYED";
 
 /// The condition of every write after a claim.
 const HELD: &str = "#Owner = :owner AND #Status = :in_progress";
@@ -336,7 +338,7 @@ fn unreadable(attribute: &'static str) -> LedgerError {
     LedgerError::Unavailable(format!("the ledger item's {attribute} cannot be read").into())
 }
 
-fn text(value: &str) -> AttributeValue {
+pub(super) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
@@ -344,10 +346,10 @@ fn number(value: impl Into<u64>) -> AttributeValue {
     AttributeValue::N(value.into().to_string())
 }
 
-fn string<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
+pub(super) fn string<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-fn integer(item: &Item, name: &str) -> Option<u64> {
+pub(super) fn integer(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }

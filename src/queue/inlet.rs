@@ -2,9 +2,10 @@
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::MessageAttributeValue;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as Entry};
 
 use super::{AttributeValue, Inlet, LARGEST_MESSAGE, NewMessage, PutError};
+use crate::aws::AwsError;
 use crate::message::MessageId;
 use crate::telemetry::with_causes;
 
@@ -41,7 +42,7 @@ impl Inlet for SqsInlet {
             .queue_url(&self.url)
             .message_body(&message.body);
         for (name, value) in &message.attributes {
-            call = call.message_attributes(*name, attribute(value)?);
+            call = call.message_attributes(name.as_ref(), attribute(value)?);
         }
         if self.fifo {
             call = call
@@ -68,6 +69,104 @@ impl Inlet for SqsInlet {
             .message_id
             .and_then(MessageId::new)
             .ok_or_else(|| unavailable("SQS gave no message id".to_owned()))
+    }
+
+    async fn put_all(
+        &self,
+        messages: &[NewMessage],
+    ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
+        let mut answers: Vec<Result<MessageId, PutError>> = messages
+            .iter()
+            .map(|_| Err(unavailable("SQS did not say what became of it".to_owned())))
+            .collect();
+        // A call takes no more than the longest message does.
+        let mut call: Vec<(usize, &NewMessage)> = Vec::new();
+        let mut bytes = 0;
+        for (index, message) in messages.iter().enumerate() {
+            let size = message.size();
+            if size > LARGEST_MESSAGE {
+                settle(&mut answers, index, Err(PutError::TooLong { bytes: size }));
+                continue;
+            }
+            if bytes + size > LARGEST_MESSAGE {
+                self.put_call(&call, &mut answers).await?;
+                call.clear();
+                bytes = 0;
+            }
+            call.push((index, message));
+            bytes += size;
+        }
+        if !call.is_empty() {
+            self.put_call(&call, &mut answers).await?;
+        }
+        Ok(answers)
+    }
+}
+
+impl SqsInlet {
+    /// One call; reads what became of each of its entries.
+    async fn put_call(
+        &self,
+        call: &[(usize, &NewMessage)],
+        answers: &mut [Result<MessageId, PutError>],
+    ) -> Result<(), AwsError> {
+        let mut entries = Vec::new();
+        for (index, message) in call {
+            match self.entry(*index, message) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => settle(answers, *index, Err(error)),
+            }
+        }
+        let answer = self
+            .client
+            .send_message_batch()
+            .queue_url(&self.url)
+            .set_entries(Some(entries))
+            .send()
+            .await
+            .map_err(|error| AwsError::of(format!("putting messages on {}", self.url), &error))?;
+        let stored = answer
+            .successful()
+            .iter()
+            .filter_map(|entry| Some((entry.id(), Ok(MessageId::new(entry.message_id())?))));
+        let failed = answer.failed().iter().map(|entry| {
+            let error = unavailable(format!("SQS answered {}", entry.code()));
+            (entry.id(), Err(error))
+        });
+        for (id, outcome) in stored.chain(failed) {
+            if let Ok(index) = id.parse() {
+                settle(answers, index, outcome);
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&self, index: usize, message: &NewMessage) -> Result<Entry, PutError> {
+        let mut entry = Entry::builder()
+            .id(index.to_string())
+            .message_body(&message.body);
+        for (name, value) in &message.attributes {
+            entry = entry.message_attributes(name.as_ref(), attribute(value)?);
+        }
+        if self.fifo {
+            entry = entry
+                .message_group_id(&message.group)
+                .message_deduplication_id(&message.deduplication);
+        }
+        entry
+            .build()
+            .map_err(|error| unavailable(with_causes(&error)))
+    }
+}
+
+/// Writes down what became of the message at `index`.
+fn settle(
+    answers: &mut [Result<MessageId, PutError>],
+    index: usize,
+    outcome: Result<MessageId, PutError>,
+) {
+    if let Some(answer) = answers.get_mut(index) {
+        *answer = outcome;
     }
 }
 

@@ -7,13 +7,10 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry as Change;
 use futures_util::{StreamExt, stream};
 
-use super::{PostponeError, Postponement, Queue};
+use super::{LARGEST_CALL, PostponeError, Postponement, Queue};
 use crate::destination::Arn;
 use crate::target::QueueUrls;
 use crate::telemetry::with_causes;
-
-/// The most entries of one call.
-const LARGEST_CALL: usize = 10;
 
 /// Calls under way at once.
 const CONCURRENCY: usize = 16;

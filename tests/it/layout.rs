@@ -19,7 +19,7 @@ const PURE: &[&str] = &[
 ];
 
 /// The use cases.
-const USE_CASES: &[&str] = &["ingest", "replay"];
+const USE_CASES: &[&str] = &["ingest", "operator", "replay"];
 
 fn sources() -> Result<Vec<(PathBuf, String)>, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

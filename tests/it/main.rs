@@ -18,6 +18,8 @@ mod ingest;
 mod layout;
 mod ledger;
 mod logging;
+#[cfg(feature = "cli")]
+mod operator;
 mod outages;
 mod queue;
 mod replay;

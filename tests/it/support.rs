@@ -1,9 +1,15 @@
 //! The world the tests run in: a local AWS, a stand-in Genesys Cloud, and records to feed in.
 
 mod aws;
+#[cfg(feature = "cli")]
+pub(crate) mod browser;
+#[cfg(feature = "cli")]
+pub(crate) mod desk;
 pub(crate) mod door;
 mod dynamodb_local;
 mod process;
+#[cfg(feature = "cli")]
+pub(crate) mod program;
 mod record;
 mod runtime_api;
 mod server;

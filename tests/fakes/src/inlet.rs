@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use genesys_replay::aws::{AwsError, AwsFault};
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{Inlet, LARGEST_MESSAGE, NewMessage, PutError, takes};
 
@@ -79,5 +80,21 @@ impl MemoryInlet {
 impl Inlet for MemoryInlet {
     async fn put(&self, message: &NewMessage) -> Result<MessageId, PutError> {
         pass(&*self.faults, "put", || self.keep(message)).await
+    }
+
+    async fn put_all(
+        &self,
+        messages: &[NewMessage],
+    ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
+        if messages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keep = || Ok(messages.iter().map(|message| self.keep(message)).collect());
+        let all = pass(&*self.faults, "put_all", keep).await;
+        all.map_err(|error: PutError| AwsError {
+            doing: "putting messages on the queue".to_owned(),
+            fault: AwsFault::Unreachable,
+            detail: Some(error.to_string()),
+        })
     }
 }

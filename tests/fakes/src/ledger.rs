@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
+pub use genesys_replay::ledger::Status;
 use genesys_replay::ledger::{
     Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement,
 };
-pub use rules::{Flaw, Item, LeaseLost, Rules, Status};
+pub use rules::{Flaw, Item, LeaseLost, Rules};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};

@@ -66,7 +66,7 @@ impl inlet::World for InletInMemory {
             Stored {
                 id,
                 attributes: attributes
-                    .map(|(name, value)| ((*name).to_owned(), value.parts().1))
+                    .map(|(name, value)| (name.to_string(), value.parts().1))
                     .collect(),
                 body: message.body,
                 group: self.is_fifo.then_some(message.group),

@@ -357,8 +357,9 @@ impl genesys::World for Genesys {
     fn next_call(&self, call: Call, mishap: Mishap) {
         let (method, path) = match call {
             Call::Token => ("POST", "/oauth/token"),
-            Call::Fetch | Call::Subscription => ("GET", "/api/v2/"),
+            Call::Fetch | Call::Subscription | Call::FailedEvents => ("GET", "/api/v2/"),
             Call::Mark => ("PATCH", "/api/v2/"),
+            Call::Analytics | Call::Reinject => ("POST", "/api/v2/analytics/"),
         };
         spoil(&self.world.genesys, method, path, mishap);
     }

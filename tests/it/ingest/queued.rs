@@ -15,10 +15,10 @@ use crate::support::{Record, TestResult, World};
 
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
 
-fn attributes(message: &NewMessage) -> BTreeMap<&'static str, String> {
+fn attributes(message: &NewMessage) -> BTreeMap<&str, String> {
     let attributes = message.attributes.iter();
     attributes
-        .map(|(name, value)| (*name, value.parts().1))
+        .map(|(name, value)| (name.as_ref(), value.parts().1))
         .collect()
 }
 

@@ -132,7 +132,7 @@ async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
             .attributes
             .iter()
             .filter(|(name, _)| name.starts_with("Webhook"))
-            .map(|(name, value)| (*name, value.parts().1))
+            .map(|(name, value)| (name.as_ref(), value.parts().1))
             .collect();
         assert_eq!(said[0], ("WebhookId", "msg-1".to_owned()));
         assert_ne!(said[1].1, "2001-01-01");

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::future::Future;
 
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{AttributeValue, Inlet, LARGEST_MESSAGE, NewMessage, PutError};
+use genesys_replay::queue::{
+    AttributeValue, Inlet, LARGEST_CALL, LARGEST_MESSAGE, NewMessage, PutError,
+};
 
 use super::{Mishap, Result, holds, same, suite};
 
@@ -50,6 +52,10 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         a_message_may_be_as_long_as_the_limit_and_no_longer,
         a_put_that_did_not_act_stores_nothing,
         a_put_whose_answer_was_lost_has_stored_the_message,
+        many_messages_are_answered_each_in_its_place,
+        many_messages_may_be_longer_together_than_one_may_be,
+        no_message_is_no_call,
+        many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together,
     )
 }
 
@@ -57,11 +63,19 @@ fn message(name: &str, deduplication: &str) -> NewMessage {
     NewMessage {
         body: format!("{{\"name\":\"{name}\",\"text\":\"é 語 🦀 \\\"\"}}\n"),
         attributes: vec![
-            ("Origin", AttributeValue::Text(name.to_owned())),
-            ("RetryCount", AttributeValue::Number(4_294_967_295)),
+            ("Origin".into(), AttributeValue::Text(name.to_owned())),
+            ("RetryCount".into(), AttributeValue::Number(4_294_967_295)),
         ],
         group: format!("group-{name}"),
         deduplication: deduplication.to_owned(),
+    }
+}
+
+/// A message in a group of its own: who looks at a FIFO queue sees ten of a group.
+fn one_of(name: &str, number: usize) -> NewMessage {
+    NewMessage {
+        group: format!("group-{name}-{number}"),
+        ..message(name, &format!("{name}-{number}"))
     }
 }
 
@@ -152,4 +166,70 @@ async fn a_put_whose_answer_was_lost_has_stored_the_message(
             .iter()
             .all(|it| it.attributes == same_receipt[0].attributes),
     )
+}
+
+async fn many_messages_are_answered_each_in_its_place(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let mut sent: Vec<NewMessage> = (0..LARGEST_CALL)
+        .map(|number| NewMessage {
+            body: format!("{name} {number}"),
+            ..one_of(name, number)
+        })
+        .collect();
+    sent[3].body = "x".repeat(LARGEST_MESSAGE);
+    let answers = world.inlet().put_all(&sent).await?;
+    same("answers", &answers.len(), &sent.len())?;
+    holds(
+        "the one that is too long is refused for good, in its place",
+        matches!(answers[3], Err(PutError::TooLong { .. })),
+    )?;
+    let stored = of(world, name).await?;
+    same("messages", &stored.len(), &(sent.len() - 1))?;
+    for (sent, answer) in sent.iter().zip(&answers) {
+        let Ok(id) = answer else { continue };
+        let found = stored.iter().find(|it| it.id == *id);
+        same("body", &found.map(|it| &it.body), &Some(&sent.body))?;
+    }
+    Ok(())
+}
+
+async fn many_messages_may_be_longer_together_than_one_may_be(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let long = |number| NewMessage {
+        body: "x".repeat(LARGEST_MESSAGE / 2),
+        ..one_of(name, number)
+    };
+    let answers = world.inlet().put_all(&[long(1), long(2), long(3)]).await?;
+    holds(
+        "all are stored",
+        answers.iter().all(std::result::Result::is_ok),
+    )?;
+    same("messages", &of(world, name).await?.len(), &3)
+}
+
+async fn no_message_is_no_call(world: &impl World, name: &str) -> Result<()> {
+    world.next_call(Mishap::Down);
+    let none = world.inlet().put_all(&[]).await?;
+    same("answers", &none.len(), &0)?;
+    // The mishap waits for a call that is one.
+    let failed = world.inlet().put(&message(name, name)).await;
+    holds("it befalls the next", failed.is_err())
+}
+
+async fn many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    for (mishap, stored) in [(Mishap::Down, 0), (Mishap::AnswerLost, 2)] {
+        world.next_call(mishap);
+        let sent = [1, 2].map(|number| one_of(name, number));
+        let failed = world.inlet().put_all(&sent).await;
+        holds("all of them fail", failed.is_err())?;
+        same("messages", &of(world, name).await?.len(), &stored)?;
+    }
+    Ok(())
 }

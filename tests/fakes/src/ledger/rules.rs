@@ -2,12 +2,11 @@
 //! claim's life is made of.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::{Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement};
+use genesys_replay::ledger::{Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement, Status};
 
 /// What is kept of one event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,33 +30,6 @@ pub struct Item {
     /// When a table may forget it, in seconds since the Unix epoch.
     pub expires_at: u64,
     about: BTreeMap<&'static str, String>,
-}
-
-/// How an event stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Held until the lease ends.
-    InProgress,
-    /// Given back.
-    Deferred,
-    /// Delivered.
-    Completed,
-    /// Given up and archived.
-    Archived,
-    /// Given up, and nowhere to archive it.
-    Failed,
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InProgress => "IN_PROGRESS",
-            Self::Deferred => "DEFERRED",
-            Self::Completed => "COMPLETED",
-            Self::Archived => "ARCHIVED",
-            Self::Failed => "FAILED",
-        })
-    }
 }
 
 impl Item {

@@ -1,0 +1,70 @@
+//! Files and objects that the operator's command reads: plans, audits, patches, objects of the archive.
+
+use genesys_replay::archive::Document;
+use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::operator::apply::{History, marked};
+use genesys_replay::operator::letter::Letter;
+use genesys_replay::operator::plan::{Editing, Plan};
+
+/// Whatever stands in a file: it is read or refused, and what was read means the same when it is written again.
+///
+/// # Panics
+/// When something does not hold.
+pub fn operator_file(input: &[u8]) {
+    if let Ok(plan) = Plan::read(input) {
+        let written = plan.write().unwrap_or_default();
+        assert_eq!(Plan::read(written.as_bytes()).as_ref(), Ok(&plan));
+        assert_eq!(Plan::of(plan.content.clone()).hash, plan.hash);
+    }
+    let text = String::from_utf8_lossy(input);
+    // What a crash has torn off the last line changes nothing that stands before it.
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    if let (Ok(all), Ok(before)) = (
+        History::read(&text),
+        History::read(text.get(..whole).unwrap_or_default()),
+    ) {
+        let last = text.get(whole..).unwrap_or_default();
+        assert!(all == before || History::read(&format!("{last}\n")).is_ok());
+    }
+    archived(input);
+    patched(&text);
+}
+
+/// An object of the archive is the same event when it is sent again.
+fn archived(input: &[u8]) {
+    let Some(message) = Document::read(input).ok().and_then(|it| it.message()) else {
+        return;
+    };
+    let target = ReplayTarget::Original(AllowedTargets::Any);
+    let sent = marked(message.clone(), "plan-1");
+    assert_eq!(sent.body, message.body);
+    let (before, after) = (Letter::of(&message, &target), Letter::of(&sent, &target));
+    if before.event().is_some() && !before.event_id().contains(|c: char| !c.is_ascii_graphic()) {
+        assert_eq!(before.category, after.category);
+        assert_eq!(before.destination, after.destination);
+    }
+    // In the queue it has another id.
+    let mut received = sent;
+    if let Some(id) =
+        genesys_replay::message::MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0")
+    {
+        received.id = id;
+    }
+    let known = |letter: &Letter<'_>| letter.event().and_then(|it| it.event_id.clone());
+    if let Some(id) = known(&Letter::of(&message, &target)) {
+        assert_eq!(known(&Letter::of(&received, &target)), Some(id));
+    }
+}
+
+/// The first line is a patch, the rest a body: what is changed is JSON, and another one.
+fn patched(text: &str) {
+    let Some((patch, body)) = text.split_once('\n') else {
+        return;
+    };
+    let changed = Editing::read(patch.as_bytes()).and_then(|editing| editing.change(body));
+    if let Ok(change) = changed {
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+        assert!(read(&change.body).is_some());
+        assert_ne!(read(&change.body), read(body));
+    }
+}

@@ -1,0 +1,201 @@
+//! The wiring of the operator's command.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+
+use super::{
+    ARCHIVE, BuildError, GenesysParts, HTTP_TIMEOUT, SECRET, Tries, genesys, http_client,
+    target_clients, with_tries,
+};
+use crate::archive::reader::S3Reader;
+use crate::aws::{AwsError, AwsFault};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{GenesysSettings, Variables};
+use crate::deployment::aws::AwsDeployment;
+use crate::genesys::GenesysClient;
+use crate::ledger::reader::DynamoDbReader;
+use crate::meter::Meter;
+use crate::queue::inlet::SqsInlet;
+use crate::queue::outlet::SqsOutlet;
+use crate::target::http::Reach;
+
+/// A person waits, and rather a little longer than in vain. The SDK's retry is the only one on these hops.
+const OPERATOR: Tries = Tries {
+    each: Duration::from_secs(10),
+    all: Duration::from_secs(45),
+    most: 5,
+};
+
+/// How long a call of Genesys Cloud waits for its turn: longer than a window of the rate limit.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Region, credentials and endpoint of AWS, as the SDK finds them or as the operator says. A profile that is named counts
+/// before credentials of the environment, as it does for AWS's own command.
+///
+/// # Errors
+/// [`AwsFault::Region`]: there is none.
+pub async fn aws(
+    profile: Option<&str>,
+    region: Option<&str>,
+    endpoint_url: Option<&str>,
+) -> Result<SdkConfig, AwsError> {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(profile) = profile {
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile);
+        loader = loader
+            .profile_name(profile)
+            .credentials_provider(credentials.build());
+    }
+    if let Some(region) = region.filter(|region| !region.is_empty()) {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(url) = endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    let aws = loader.load().await;
+    if aws.region().is_none() {
+        return Err(AwsError {
+            doing: "finding AWS".to_owned(),
+            fault: AwsFault::Region,
+            detail: None,
+        });
+    }
+    Ok(aws)
+}
+
+/// The queue with this URL, ARN or name.
+///
+/// # Errors
+/// [`AwsError`], also when there is no such queue.
+pub async fn outlet(aws: &SdkConfig, queue: &str) -> Result<SqsOutlet, AwsError> {
+    SqsOutlet::find(aws_sdk_sqs::Client::new(&with_tries(aws, OPERATOR)), queue).await
+}
+
+/// What puts messages on the queue with this URL.
+#[must_use]
+pub fn inlet(aws: &SdkConfig, url: &str) -> SqsInlet {
+    SqsInlet::new(
+        aws_sdk_sqs::Client::new(&with_tries(aws, OPERATOR)),
+        url.to_owned(),
+    )
+}
+
+/// What reads the ledger in this table.
+#[must_use]
+pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
+    let client = aws_sdk_dynamodb::Client::new(&with_tries(aws, OPERATOR));
+    DynamoDbReader::new(client, table.to_owned())
+}
+
+/// What reads this bucket.
+#[must_use]
+pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
+    S3Reader::new(s3(aws), bucket.to_owned())
+}
+
+fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
+    // Local stacks know buckets by path only; AWS knows them by either.
+    let config = aws_sdk_s3::config::Builder::from(&with_tries(aws, ARCHIVE))
+        .force_path_style(aws.endpoint_url().is_some())
+        .build();
+    aws_sdk_s3::Client::from_conf(config)
+}
+
+/// A client of Genesys Cloud that waits for its turn as long as a person would.
+///
+/// # Errors
+/// No TLS roots were found.
+pub fn genesys_cloud(
+    settings: GenesysSettings,
+    aws: &SdkConfig,
+) -> Result<GenesysClient, BuildError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let parts = GenesysParts {
+        // Its hosts come from the settings: nobody else names them.
+        http: http_client(Reach::Anywhere, HTTP_TIMEOUT)?,
+        patience: PATIENCE,
+        secret: SECRET,
+        clock,
+        meter: Arc::new(Meter::default()),
+    };
+    Ok(genesys(settings, parts, aws))
+}
+
+/// The replay function as it is deployed.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: String,
+    /// Its ARN without version or alias.
+    pub arn: String,
+    /// Its settings.
+    pub variables: Variables,
+    /// How long an invocation may take.
+    pub timeout: Duration,
+    /// The queue that it drains, by its event source mapping.
+    pub queue_arn: Option<String>,
+}
+
+/// The function with this name or ARN.
+///
+/// # Errors
+/// [`AwsError`], also when there is no such function.
+pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError> {
+    let client = aws_sdk_lambda::Client::new(&with_tries(aws, OPERATOR));
+    let doing = || format!("reading the settings of the function {name}");
+    let found = client
+        .get_function_configuration()
+        .function_name(name)
+        .send()
+        .await
+        .map_err(|error| AwsError::of(doing(), &error))?;
+    let arn = found
+        .function_arn()
+        .ok_or_else(|| AwsError::incomplete(doing(), "ARN"))?;
+    let mappings = client
+        .list_event_source_mappings()
+        .function_name(name)
+        .send()
+        .await
+        .map_err(|error| AwsError::of(format!("reading the event sources of {name}"), &error))?;
+    let queue_arn = mappings
+        .event_source_mappings()
+        .iter()
+        .filter_map(|mapping| mapping.event_source_arn())
+        .find(|arn| arn.split(':').nth(2) == Some("sqs"))
+        .map(str::to_owned);
+    let variables = found.environment().and_then(|it| it.variables()).cloned();
+    Ok(Function {
+        name: found.function_name().unwrap_or(name).to_owned(),
+        arn: arn.split(':').take(7).collect::<Vec<_>>().join(":"),
+        variables: variables.unwrap_or_default().into_iter().collect(),
+        timeout: Duration::from_secs(u64::try_from(found.timeout().unwrap_or(3)).unwrap_or(3)),
+        queue_arn,
+    })
+}
+
+/// A person waits for all of these calls at once, and one that gets no answer is a finding.
+const DOCTOR: Tries = Tries {
+    each: Duration::from_secs(5),
+    all: Duration::from_secs(15),
+    most: 2,
+};
+
+/// What is deployed, as AWS says it.
+///
+/// # Errors
+/// No TLS roots were found.
+pub fn deployment(aws: &SdkConfig, reach: Reach) -> Result<AwsDeployment, BuildError> {
+    let aws = with_tries(aws, DOCTOR);
+    Ok(AwsDeployment {
+        dynamodb: aws_sdk_dynamodb::Client::new(&aws),
+        s3: s3(&aws),
+        lambda: aws_sdk_lambda::Client::new(&aws),
+        sqs: aws_sdk_sqs::Client::new(&aws),
+        http: http_client(reach, HTTP_TIMEOUT)?,
+        targets: target_clients(aws),
+    })
+}

@@ -1,0 +1,31 @@
+//! `completions`: for the shells.
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::arguments::Arguments;
+use crate::exit::Ended;
+use crate::terminal;
+
+/// Write what a shell needs to complete this command.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay completions bash > ~/.local/share/bash-completion/completions/genesys-replay
+  genesys-replay completions zsh > \"${fpath[1]}/_genesys-replay\"
+  genesys-replay completions fish > ~/.config/fish/completions/genesys-replay.fish")]
+pub(crate) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self) -> anyhow::Result<Ended> {
+        let mut command = Arguments::command();
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        terminal::data(&String::from_utf8(script)?)?;
+        Ok(Ended::Well)
+    }
+}

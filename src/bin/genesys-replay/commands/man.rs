@@ -1,0 +1,40 @@
+//! `man`: the manual pages.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::CommandFactory;
+use clap_mangen::Man;
+
+use crate::arguments::Arguments;
+use crate::exit::Ended;
+use crate::terminal;
+
+/// Write the manual page.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay man | man -l -
+  genesys-replay man --dir ~/.local/share/man/man1    # one page for each command")]
+pub(crate) struct ManPages {
+    /// Write a page for each command into this folder, instead of that of the whole to stdout.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl ManPages {
+    pub(crate) fn run(&self) -> anyhow::Result<Ended> {
+        let command = Arguments::command();
+        let Some(folder) = &self.dir else {
+            let mut page = Vec::new();
+            Man::new(command).render(&mut page)?;
+            terminal::data(&String::from_utf8(page)?)?;
+            return Ok(Ended::Well);
+        };
+        std::fs::create_dir_all(folder)
+            .and_then(|()| clap_mangen::generate_to(command, folder))
+            .with_context(|| format!("the pages were not written to {}", folder.display()))?;
+        terminal::say(&format!("written to {}", folder.display()));
+        Ok(Ended::Well)
+    }
+}

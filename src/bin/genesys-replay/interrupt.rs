@@ -1,0 +1,30 @@
+//! Ctrl-C: the first asks to stop, the second does not ask.
+
+use tokio_util::sync::CancellationToken;
+
+use crate::terminal;
+
+/// What is cancelled by the first Ctrl-C. The second ends the program.
+pub(crate) fn listen() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        twice(&asked, "stopping; once more to stop at once").await;
+        std::process::exit(130);
+    });
+    stop
+}
+
+/// Cancels and says so at the first Ctrl-C; ready at the second.
+pub(crate) async fn twice(stop: &CancellationToken, says: &str) {
+    for is_first in [true, false] {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // Without a handler Ctrl-C ends the program at once, as it does by default.
+            std::future::pending::<()>().await;
+        }
+        if is_first {
+            stop.cancel();
+            terminal::say(says);
+        }
+    }
+}

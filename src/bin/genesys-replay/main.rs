@@ -1,0 +1,31 @@
+//! The operator's command: look at what is in the dead-letter queue, understand it, replay it on purpose.
+//!
+//! Data goes to stdout, talk to stderr. One file per command; the work itself is in the library's `operator`.
+
+mod arguments;
+mod commands;
+mod context;
+mod exit;
+mod files;
+mod interrupt;
+mod moment;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(commands::run(arguments)),
+        Err(error) => Err(error.into()),
+    };
+    exit::code(ended)
+}

@@ -1,0 +1,16 @@
+//! Times on the command line.
+
+use genesys_replay::clock::{Clock, SystemClock, Timestamp};
+
+/// A time, or how long ago it was.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Some(moment) = Timestamp::parse(text) {
+        return Ok(moment);
+    }
+    let ago = humantime::parse_duration(text).map_err(|_| {
+        "it is a time such as 2026-11-22T08:00:00Z, or how long ago it was, such as 6h or 7days"
+    })?;
+    let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+    let now = SystemClock.now().as_millis();
+    Ok(Timestamp::from_millis(now.saturating_sub(ago)))
+}

@@ -1,0 +1,26 @@
+//! Tables for people.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// A table as text, its lines as long as they have to be: what is read on may be cut by nobody.
+pub(crate) fn text<const N: usize>(
+    columns: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(columns);
+    for row in rows {
+        table.add_row(row);
+    }
+    trimmed(&table)
+}
+
+/// A table without the spaces that end its lines.
+pub(crate) fn trimmed(table: &Table) -> String {
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n") + "\n"
+}

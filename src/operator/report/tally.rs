@@ -1,0 +1,66 @@
+//! Counts by name, however many names there are.
+
+use std::collections::BTreeMap;
+
+/// The most names that are told apart.
+const MOST_NAMES: usize = 1_000;
+
+/// How many there are of each name; names beyond the first 1,000 are counted together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    named: BTreeMap<String, u64>,
+    other: u64,
+}
+
+impl Tally {
+    /// One more of this name.
+    pub fn count(&mut self, name: &str) {
+        self.count_all(name, 1);
+    }
+
+    fn count_all(&mut self, name: &str, count: u64) {
+        if let Some(known) = self.named.get_mut(name) {
+            *known += count;
+        } else if self.named.len() < MOST_NAMES {
+            self.named.insert(name.to_owned(), count);
+        } else {
+            self.other += count;
+        }
+    }
+
+    /// The most frequent first; last, as `other`, those that are counted together.
+    #[must_use]
+    pub fn sorted(&self) -> Vec<(String, u64)> {
+        let mut sorted: Vec<(String, u64)> = self.named.clone().into_iter().collect();
+        sorted.sort_by(|(one, many), (other, more)| more.cmp(many).then_with(|| one.cmp(other)));
+        if self.other > 0 {
+            sorted.push(("other".to_owned(), self.other));
+        }
+        sorted
+    }
+
+    pub(super) fn add(&mut self, part: Self) {
+        for (name, count) in part.named {
+            self.count_all(&name, count);
+        }
+        self.other += part.other;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_names_than_fit_are_counted_together_and_none_is_lost() {
+        let mut tally = Tally::default();
+        for name in 0..MOST_NAMES + 7 {
+            tally.count(&format!("target-{name}"));
+        }
+        tally.count("target-3");
+        let sorted = tally.sorted();
+        assert_eq!(sorted.len(), MOST_NAMES + 1);
+        assert_eq!(sorted.first(), Some(&("target-3".to_owned(), 2)));
+        assert_eq!(sorted.last(), Some(&("other".to_owned(), 7)));
+    }
+}

@@ -1,0 +1,257 @@
+//! Looking at a queue of SQS, and taking from it, on an operator's behalf.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName as System,
+    QueueAttributeName as Attribute,
+};
+use serde::Deserialize;
+
+use super::sqs::SqsQueue;
+use super::{
+    DeleteError, LARGEST_CALL, Outlet, PostponeError, Postponement, Queue, QueueFacts, Redrive,
+};
+use crate::aws::AwsError;
+use crate::clock::Timestamp;
+use crate::message::{Message, MessageId};
+
+/// How long a receive waits for messages: long enough for SQS to ask all of its servers, where a short
+/// one asks a few and may find nothing in a queue that is not empty.
+const WAIT_SECONDS: i32 = 1;
+
+/// One queue of SQS.
+#[derive(Clone)]
+pub struct SqsOutlet {
+    client: Client,
+    visibility: SqsQueue,
+    url: String,
+    arn: String,
+}
+
+impl SqsOutlet {
+    /// Finds the queue that `name` is the URL, the ARN or the name of.
+    ///
+    /// # Errors
+    /// [`AwsError`]; [`AwsFault::Missing`](crate::aws::AwsFault::Missing) when there is none.
+    pub async fn find(client: Client, name: &str) -> Result<Self, AwsError> {
+        let url = if name.contains("://") {
+            name.to_owned()
+        } else {
+            let mut parts = name.rsplit(':');
+            let mut call = client
+                .get_queue_url()
+                .queue_name(parts.next().unwrap_or(name));
+            if let Some(account) = parts.next().filter(|_| name.starts_with("arn:")) {
+                call = call.queue_owner_aws_account_id(account);
+            }
+            let doing = || format!("finding the queue {name}");
+            let answer = call
+                .send()
+                .await
+                .map_err(|error| AwsError::of(doing(), &error))?;
+            answer
+                .queue_url
+                .ok_or_else(|| AwsError::incomplete(doing(), "URL"))?
+        };
+        let mut outlet = Self {
+            visibility: SqsQueue::new(client.clone()),
+            client,
+            url,
+            arn: String::new(),
+        };
+        outlet.arn = outlet.facts().await?.arn;
+        Ok(outlet)
+    }
+
+    /// The queue's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The queue's ARN.
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+}
+
+/// A redrive policy as SQS writes it: `maxReceiveCount` is a number or a text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Policy {
+    dead_letter_target_arn: String,
+    max_receive_count: serde_json::Value,
+}
+
+fn redrive(policy: &str) -> Option<Redrive> {
+    let policy: Policy = serde_json::from_str(policy).ok()?;
+    let count = &policy.max_receive_count;
+    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
+    Some(Redrive {
+        parking_arn: policy.dead_letter_target_arn,
+        max_receives: u32::try_from(count).ok()?,
+    })
+}
+
+impl Outlet for SqsOutlet {
+    async fn facts(&self) -> Result<QueueFacts, AwsError> {
+        let doing = || format!("reading the attributes of {}", self.url);
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(Attribute::All)
+            .send()
+            .await
+            .map_err(|error| AwsError::of(doing(), &error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let text = |name: &Attribute| attributes.get(name).map(String::as_str);
+        let number = |name: &Attribute| text(name).and_then(|it| it.parse().ok()).unwrap_or(0);
+        Ok(QueueFacts {
+            url: self.url.clone(),
+            arn: text(&Attribute::QueueArn)
+                .ok_or_else(|| AwsError::incomplete(doing(), "ARN"))?
+                .to_owned(),
+            fifo: text(&Attribute::FifoQueue) == Some("true"),
+            visibility: Duration::from_secs(number(&Attribute::VisibilityTimeout)),
+            retention: Duration::from_secs(number(&Attribute::MessageRetentionPeriod)),
+            redrive: text(&Attribute::RedrivePolicy).and_then(redrive),
+            visible: number(&Attribute::ApproximateNumberOfMessages),
+            in_flight: number(&Attribute::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(&Attribute::ApproximateNumberOfMessagesDelayed),
+        })
+    }
+
+    async fn receive(&self, hold: Duration) -> Result<Vec<Message>, AwsError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(LARGEST_CALL).unwrap_or(1))
+            .visibility_timeout(i32::try_from(hold.as_secs()).unwrap_or(i32::MAX))
+            .wait_time_seconds(WAIT_SECONDS)
+            .message_system_attribute_names(System::All)
+            .message_attribute_names("All")
+            .send()
+            .await
+            .map_err(|error| AwsError::of(format!("receiving from {}", self.url), &error))?;
+        let received = answer.messages.unwrap_or_default().into_iter();
+        Ok(received
+            .filter_map(|message| read(message, &self.arn))
+            .collect())
+    }
+
+    async fn release(&self, messages: &[Message]) -> Vec<PostponeError> {
+        self.hold(messages, Duration::ZERO).await
+    }
+
+    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<PostponeError> {
+        let postponements: Vec<Postponement<'_>> = messages
+            .iter()
+            .map(|message| Postponement {
+                queue_arn: &self.arn,
+                message_id: &message.id,
+                receipt_handle: message.receipt_handle.as_deref().unwrap_or_default(),
+                after: hold,
+            })
+            .collect();
+        self.visibility.postpone(&postponements).await
+    }
+
+    async fn delete(&self, messages: &[Message]) -> Vec<DeleteError> {
+        let mut failures = Vec::new();
+        for batch in messages.chunks(LARGEST_CALL) {
+            failures.extend(self.delete_batch(batch).await);
+        }
+        failures
+    }
+}
+
+impl SqsOutlet {
+    async fn delete_batch(&self, batch: &[Message]) -> Vec<DeleteError> {
+        let failed = |message: &Message, reason: String| DeleteError {
+            message_id: message.id.clone(),
+            reason,
+        };
+        let all_failed = |reason: String| {
+            let all = batch.iter().map(|message| failed(message, reason.clone()));
+            all.collect::<Vec<_>>()
+        };
+        let entries: Result<Vec<_>, _> = batch
+            .iter()
+            .enumerate()
+            .map(|(index, message)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
+                    .build()
+            })
+            .collect();
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return all_failed(error.to_string()),
+        };
+        let call = self.client.delete_message_batch().queue_url(&self.url);
+        match call.set_entries(Some(entries)).send().await {
+            Ok(answer) => {
+                let named = answer.failed().iter().filter_map(|failure| {
+                    let index: usize = failure.id().parse().ok()?;
+                    Some(failed(batch.get(index)?, failure.code().to_owned()))
+                });
+                named.collect()
+            }
+            Err(error) => all_failed(AwsError::of("deleting", &error).to_string()),
+        }
+    }
+}
+
+/// A message as the function gets it from Lambda; `None` without an id, which SQS always gives.
+fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
+    let system = message.attributes.unwrap_or_default();
+    let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
+    let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
+    Some(Message {
+        id: MessageId::new(message.message_id?)?,
+        body: message.body.unwrap_or_default(),
+        receipt_handle: message.receipt_handle,
+        queue_arn: Some(queue_arn.to_owned()),
+        group: system.get(&System::MessageGroupId).cloned(),
+        sent_at: number(&System::SentTimestamp).map(Timestamp::from_millis),
+        receive_count: number(&System::ApproximateReceiveCount)
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(1),
+        attributes: attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.string_value?)))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redrive_policy_may_write_its_count_as_a_text() {
+        let arn = "arn:aws:sqs:eu-central-1:271828182845:parked";
+        for count in ["13", "\"13\""] {
+            let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
+            let expected = Redrive {
+                parking_arn: arn.to_owned(),
+                max_receives: 13,
+            };
+            assert_eq!(redrive(&policy), Some(expected), "{count}");
+        }
+        for policy in [
+            "",
+            "{}",
+            r#"{"deadLetterTargetArn":"a","maxReceiveCount":"many"}"#,
+        ] {
+            assert_eq!(redrive(policy), None, "{policy}");
+        }
+    }
+}

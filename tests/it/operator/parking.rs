@@ -1,0 +1,121 @@
+//! Plans for the parking queue: what is sent leaves it, and nothing else does.
+
+use std::error::Error;
+
+use super::apply::{APPLY, audit, once};
+use super::plan::plan;
+use crate::support::desk::Desk;
+use crate::support::{TestResult, conversation_event};
+
+const TARGET: (&str, &str) = (
+    "TARGET_ARN",
+    "arn:aws:lambda:eu-central-1:271828182845:function:crm",
+);
+
+/// A desk whose parking queue holds these events; its ARN.
+async fn with_parked(ids: &[&str]) -> Result<(Desk, String), Box<dyn Error>> {
+    let desk = Desk::open().await?;
+    let parking = desk.park(&desk.queue, 10).await?;
+    for id in ids {
+        let body = conversation_event(id, &format!("c-{id}"));
+        desk.put(&parking, &body, &[TARGET, ("ERROR_CODE", "TIMEOUT")])
+            .await?;
+    }
+    Ok((desk, parking))
+}
+
+const FROM_PARKING: [&str; 2] = ["--from", "parking"];
+
+#[tokio::test]
+async fn a_plan_of_the_parking_queue_takes_nothing_from_it() -> TestResult {
+    let (desk, parking) = with_parked(&["e-1", "e-2", "e-3"]).await?;
+    let plan = plan(
+        &desk,
+        &[&FROM_PARKING[..], &["--interaction", "c-e-2"]].concat(),
+    )
+    .await?;
+    let items = plan["content"]["items"].as_array().ok_or("no items")?;
+    assert_eq!(items.len(), 1);
+    assert_eq!(
+        items[0]["failure_code"],
+        serde_json::Value::Null,
+        "nobody has written down why"
+    );
+    let shown = desk.world.aws.receive(&parking, 0).await?;
+    assert_eq!(shown.len(), 3, "all are visible again");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_sent_leaves_the_parking_queue_and_the_rest_stays_visible() -> TestResult {
+    let ids: Vec<String> = (0..25).map(|number| format!("e-{number}")).collect();
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let (desk, parking) = with_parked(&all).await?;
+    let chosen = ["e-3", "e-11", "e-24"];
+    let by_id: Vec<&str> = chosen.iter().flat_map(|id| ["--id", id]).collect();
+    plan(&desk, &[&FROM_PARKING[..], &by_id].concat()).await?;
+    let done = desk.run_beside_function(&APPLY).await?;
+    done.with(0)?;
+    assert_eq!(desk.delivered(), once(&chosen));
+    assert_eq!(audit(&desk, "left_parking")?.len(), 3);
+    assert_eq!(desk.depth(&parking).await?, 22);
+    let mut shown = 0;
+    loop {
+        match desk.world.aws.receive(&parking, 60).await?.len() {
+            0 => break,
+            count => shown += count,
+        }
+    }
+    assert_eq!(shown, 22, "all that stayed are visible");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_parking_queue_any_more_is_not_sent() -> TestResult {
+    let (desk, parking) = with_parked(&["e-1", "e-2"]).await?;
+    plan(&desk, &FROM_PARKING).await?;
+    let elsewhere = desk.world.aws.receive(&parking, 60).await?;
+    assert_eq!(elsewhere.len(), 2, "somebody else has them");
+    let done = desk.run_beside_function(&APPLY).await?;
+    assert!(done.stdout.contains("2 not sent"), "{done:?}");
+    assert!(done.stdout.contains("not where it was"), "{done:?}");
+    done.with(1)?;
+    assert_eq!(desk.world.deliveries(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_parking_queue_there_is_nothing_to_plan() -> TestResult {
+    let desk = Desk::open().await?;
+    let refused = desk
+        .run(&["plan", "--reason", "x", "--from", "parking"])
+        .await?;
+    assert_eq!(refused.code, Some(3));
+    assert!(
+        refused.stderr.contains("has no parking queue"),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_was_parked_while_it_was_deferred_is_sent_for_nothing_else_brings_it() -> TestResult {
+    let (desk, _) = with_parked(&["e-1"]).await?;
+    desk.world.genesys.fault(
+        genesys_stand_in::Fault::on("POST", "/targets/")
+            .status(503)
+            .times(3),
+    );
+    let record = crate::support::Record::dead_letter("m-1", "e-1", "c-e-1");
+    assert_eq!(desk.world.deliver(&[record]).await?, ["m-1"]);
+    assert_eq!(
+        desk.world.state("e-1").await?,
+        "DEFERRED TARGET_UNAVAILABLE"
+    );
+    let plan = plan(&desk, &FROM_PARKING).await?;
+    let items = plan["content"]["items"].as_array().map(Vec::len);
+    assert_eq!(items, Some(1), "{plan}");
+    desk.run_beside_function(&APPLY).await?.with(0)?;
+    assert_eq!(desk.world.state("e-1").await?, "COMPLETED");
+    Ok(())
+}
