@@ -53,6 +53,12 @@ def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
     most: Any = mapping["ScalingConfig"]["MaximumConcurrency"]
     client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)})
 
+    # It leaves out the table's time to live.
+    cloud.client("dynamodb").update_time_to_live(
+        TableName=outputs["LedgerTableName"],
+        TimeToLiveSpecification={"Enabled": True, "AttributeName": "ExpiresAt"},
+    )
+
     # It asks for a permission of the batch call's own name. In AWS, sqs:ChangeMessageVisibility allows both calls.
     role = client.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
     statement = {

@@ -35,13 +35,9 @@ def architecture() -> str:
 
 def functions(directory: pathlib.Path) -> pathlib.Path:
     """Builds the functions with `sam build` and returns the template that names the results."""
-    # The caller's environment, since cargo needs it, with the tools of .venv/sam before all others.
-    path = f"{SAM_BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    env = os.environ | aws.CREDENTIALS | quick_build() | {"PATH": path, "SAM_CLI_TELEMETRY": "0"}
+    env = build_environment() | aws.CREDENTIALS | {"SAM_CLI_TELEMETRY": "0"}
     # What sam runs. It would keep cargo's progress and errors to itself for minutes; so it finds the work done.
-    compile_it = ["cargo", "lambda", "build", "--release", "--bin", "replay", "--bin", "ingest"]
-    if architecture() == "arm64":
-        compile_it.append("--arm64")
+    compile_it = ["cargo", "lambda", "build", "--release", *processor(), "--bin", "replay", "--bin", "ingest"]
     output = directory / "build"
     package_it = [
         *[str(SAM_BIN / "sam"), "build", "--template-file", str(ROOT / "template.yaml"), "--build-dir", str(output)],
@@ -53,9 +49,29 @@ def functions(directory: pathlib.Path) -> pathlib.Path:
     return output / "template.yaml"
 
 
+def command() -> pathlib.Path:
+    """Builds the operator's command and returns its executable."""
+    # Beside the functions, so that what they have in common is built once.
+    compile_it = ["cargo", "lambda", "build", "--release", *processor(), "--features", "cli", "--bin", "genesys-replay"]
+    with one_at_a_time():
+        processes.run(compile_it, env=build_environment())
+    return pathlib.Path(quick_build()["CARGO_TARGET_DIR"]) / "lambda/genesys-replay/bootstrap"
+
+
 def executable(template: pathlib.Path, function: str) -> pathlib.Path:
     """The program of a function of the built template."""
     return template.parent / function / "bootstrap"
+
+
+def processor() -> list[str]:
+    """What cargo-lambda has to be told of this machine."""
+    return ["--arm64"] if architecture() == "arm64" else []
+
+
+def build_environment() -> dict[str, str]:
+    """The caller's environment, since cargo needs it, with the tools of .venv/sam before all others."""
+    path = f"{SAM_BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return os.environ | quick_build() | {"PATH": path}
 
 
 def quick_build() -> dict[str, str]:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from . import alarms, by_arn, checks, entry, figures, monitoring, over_http, processes, report, sending, stack
+from . import (
+    alarms,
+    by_arn,
+    by_operator,
+    checks,
+    entry,
+    figures,
+    monitoring,
+    over_http,
+    processes,
+    report,
+    sending,
+    stack,
+)
 from .observation import Observation, Sent
 from .scenarios import SCENARIOS, WAITING
 
@@ -45,6 +58,7 @@ def main() -> int:
         problems += monitoring.show(local, events, rounds.last, by_hand(rounds), drilled)
         problems += by_arn.show(local)
         problems += figures.show(local)
+        problems += by_operator.show(local)
         report.heading(
             "The function's log lines, from CloudWatch Logs",
             note="Without those that hold only metrics, and without those of the batches in which much went wrong.",
