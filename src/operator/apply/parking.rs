@@ -86,10 +86,11 @@ impl<O: Outlet> Letters for ParkingLetters<O> {
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> Result<Vec<Fetched>, AwsError> {
-        if self.received.elapsed() > FRESH {
-            for (_, stale) in std::mem::take(&mut self.waiting) {
-                self.keep_for_later(stale);
-            }
+        if self.received.elapsed() > FRESH && !self.waiting.is_empty() {
+            let stale = self.waiting.drain(..);
+            let stale: Vec<Message> = stale.map(|(_, message)| message).collect();
+            // Shown to all now, so that it can be received anew; what fails comes back by itself.
+            let _ = self.queue.release(&stale).await;
         }
         if self.waiting.is_empty() {
             let wanted: HashMap<&str, usize> = todo

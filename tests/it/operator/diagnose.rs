@@ -7,7 +7,7 @@ mod holding;
 mod program;
 mod run;
 mod samples;
-mod shelf;
+pub(super) mod shelf;
 mod wire;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,16 @@
 //! Plans for the parking queue: what is sent leaves it, and nothing else does.
 
+use std::collections::VecDeque;
 use std::error::Error;
+use std::time::Duration;
+
+use genesys_replay::digest::hexadecimal;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::operator::apply::{Fetched, Letters, ParkingLetters};
+use genesys_replay::operator::plan::{Item, Place, Predicted};
 
 use super::apply::{APPLY, audit, once};
+use super::diagnose::shelf::Shelf;
 use super::plan::plan;
 use crate::support::desk::Desk;
 use crate::support::{TestResult, conversation_event};
@@ -118,4 +126,53 @@ async fn what_was_parked_while_it_was_deferred_is_sent_for_nothing_else_brings_i
     desk.run_beside_function(&APPLY).await?.with(0)?;
     assert_eq!(desk.world.state("e-1").await?, "COMPLETED");
     Ok(())
+}
+
+fn parked(number: usize) -> Message {
+    let id = MessageId::new(format!("m-{number}")).unwrap_or_else(|| unreachable!());
+    Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned())
+}
+
+/// Items of a plan for the first so many of a queue's messages.
+fn planned(count: usize) -> Vec<Item> {
+    let item = |number| Item {
+        key: format!("m-{number}|none"),
+        event_type: "unknown".to_owned(),
+        interaction_id: None,
+        target: "none".to_owned(),
+        category: "UNKNOWN".to_owned(),
+        failure_code: None,
+        place: Place::Message {
+            message_id: format!("m-{number}"),
+        },
+        body_sha256: hexadecimal(&parked(number).body),
+        ledger: None,
+        predicted: Predicted {
+            attempt: 1,
+            marks_interaction: false,
+        },
+        edit: None,
+    };
+    (0..count).map(item).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_received_long_ago_is_received_anew_before_it_is_sent() -> TestResult {
+    let mut letters = ParkingLetters::new(Shelf::new(10, parked));
+    let items = planned(10);
+    let mut todo: VecDeque<usize> = (0..10).collect();
+    let first = letters.fetch(&items, &mut todo, 1).await?;
+    assert_eq!(receives(&first), [1]);
+    // The wave was followed; the others were still hidden from everybody.
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let second = letters.fetch(&items, &mut todo, 1).await?;
+    assert_eq!(receives(&second), [2], "by a receipt that is fresh");
+    assert_eq!(todo.len(), 8);
+    Ok(())
+}
+
+/// How often the messages were received that were fetched.
+fn receives(fetched: &[Fetched]) -> Vec<u32> {
+    let messages = fetched.iter().filter_map(|(_, it)| it.as_ref().ok());
+    messages.map(|message| message.receive_count).collect()
 }

@@ -13,24 +13,24 @@ use genesys_replay::queue::{
 use tokio::time::Instant;
 
 /// The ARN of the queue.
-pub(super) const ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
+pub(in crate::operator) const ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
 /// What goes wrong at the receive with this number, from 1.
 #[derive(Clone, Copy)]
-pub(super) enum Mishap {
+pub(in crate::operator) enum Mishap {
     Denied(u64),
     Hang(u64),
 }
 
-pub(super) struct Shelf {
-    pub(super) facts: QueueFacts,
-    pub(super) mishap: Option<Mishap>,
+pub(in crate::operator) struct Shelf {
+    pub(in crate::operator) facts: QueueFacts,
+    pub(in crate::operator) mishap: Option<Mishap>,
     /// Whether messages are handed out twice, as SQS may do.
-    pub(super) repeats: bool,
+    pub(in crate::operator) repeats: bool,
     /// Whether it answers nothing but receives, and late.
-    pub(super) only_receives: bool,
+    pub(in crate::operator) only_receives: bool,
     /// How long each receive takes.
-    pub(super) latency: Duration,
+    pub(in crate::operator) latency: Duration,
     make: Box<dyn Fn(usize) -> Message + Send + Sync>,
     state: Mutex<State>,
 }
@@ -81,7 +81,7 @@ impl State {
 }
 
 impl Shelf {
-    pub(super) fn new(
+    pub(in crate::operator) fn new(
         count: usize,
         make: impl Fn(usize) -> Message + Send + Sync + 'static,
     ) -> Self {
@@ -111,7 +111,7 @@ impl Shelf {
     }
 
     /// With a redrive policy, where every message was received so often before.
-    pub(super) fn redriven(mut self, max_receives: u32, receives: u32) -> Self {
+    pub(in crate::operator) fn redriven(mut self, max_receives: u32, receives: u32) -> Self {
         self.facts.redrive = Some(Redrive {
             parking_arn: "arn:aws:sqs:eu-central-1:271828182845:parked".to_owned(),
             max_receives,
@@ -123,7 +123,7 @@ impl Shelf {
     }
 
     /// As after so many receives of one message.
-    pub(super) fn received(&self, number: usize, receives: u32) {
+    pub(in crate::operator) fn received(&self, number: usize, receives: u32) {
         self.state().messages[number].1 = receives;
     }
 
@@ -132,32 +132,32 @@ impl Shelf {
     }
 
     /// How many messages can be received now.
-    pub(super) fn shown(&self) -> usize {
+    pub(in crate::operator) fn shown(&self) -> usize {
         self.state().shown.len()
     }
 
     /// How many messages were received so often.
-    pub(super) fn received_times(&self, receives: u32) -> usize {
+    pub(in crate::operator) fn received_times(&self, receives: u32) -> usize {
         let state = self.state();
         state.messages.iter().filter(|it| it.1 == receives).count()
     }
 
     /// How many messages were handed out.
-    pub(super) fn handed_out(&self) -> u64 {
+    pub(in crate::operator) fn handed_out(&self) -> u64 {
         self.state().handed_out
     }
 
     /// How many receives there were.
-    pub(super) fn calls(&self) -> u64 {
+    pub(in crate::operator) fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    pub(super) fn deleted(&self) -> u64 {
+    pub(in crate::operator) fn deleted(&self) -> u64 {
         self.state().deleted
     }
 
     /// How often a message came back by itself.
-    pub(super) fn lapsed(&self) -> u64 {
+    pub(in crate::operator) fn lapsed(&self) -> u64 {
         let mut state = self.state();
         state.pass();
         state.lapsed
@@ -262,7 +262,7 @@ impl Outlet for Shelf {
 }
 
 /// A dead letter of a rule, with the number as its ids.
-pub(super) fn dead_letter(number: usize) -> Message {
+pub(in crate::operator) fn dead_letter(number: usize) -> Message {
     let body = crate::support::conversation_event(&format!("e-{number}"), &format!("c-{number}"));
     let id = MessageId::new(format!("m-{number}"));
     // The text is never empty; a message without an id cannot be made.
