@@ -34,12 +34,12 @@ class Desk:
 
     def run(self, *arguments: str, expected: int) -> str:
         """Runs the command, shows what it says, and returns its data."""
-        function = self.local.outputs["ReplayFunctionName"]
         print(f"$ genesys-replay {shlex.join(arguments)}", flush=True)
         done = subprocess.run(
-            [str(self.program), "--endpoint-url", self.local.aws.endpoint, "--function", function, *arguments],
+            [str(self.program), *arguments],
             cwd=self.folder,
-            env=self.local.aws.env | {"USER": "operator"},
+            env=self.local.aws.env
+            | {"USER": "operator", "GENESYS_REPLAY_FUNCTION": self.local.outputs["ReplayFunctionName"]},
             capture_output=True,
             text=True,
             check=False,
@@ -70,7 +70,8 @@ def show(local: stack.Stack) -> list[str]:
     desk = Desk(program, dataclasses.replace(local, outputs=outputs), folder)
     report.heading(
         "The operator's command",
-        note="A CRM that refuses what it gets: look, understand, wait for its repair, replay on purpose.",
+        note="A CRM that refuses what it gets: look, understand, wait for its repair, replay on purpose.\n"
+        "The environment names the function: GENESYS_REPLAY_FUNCTION.",
     )
     desk.run("doctor", expected=0)
     figures.pause_polling(desk.local)
