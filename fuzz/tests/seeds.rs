@@ -5,6 +5,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 
 use genesys_fuzz::TARGETS;
+use genesys_replay::archive::Document;
+use genesys_replay::operator::apply::History;
+use genesys_replay::operator::plan::Plan;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds")
@@ -62,5 +65,25 @@ fn the_inputs_stay_small_enough_for_a_repository() -> Result<(), Box<dyn Error>>
         }
     }
     assert!(bytes < 1_000_000, "{bytes} bytes");
+    Ok(())
+}
+
+#[test]
+fn the_plans_audits_and_letters_among_the_inputs_are_what_they_say() -> Result<(), Box<dyn Error>> {
+    let seed = |name: &str| std::fs::read(root().join("operator_file").join(name));
+    for name in ["plan.json", "plan-edited.json", "plan-superseded.json"] {
+        assert!(Plan::read(&seed(name)?).is_ok(), "{name}");
+    }
+    for name in ["audit.jsonl", "audit-torn.jsonl"] {
+        let history = History::read(&String::from_utf8(seed(name)?)?)?;
+        assert!(!history.states.is_empty(), "{name}");
+    }
+    for name in [
+        "archived.json",
+        "archived-binary.json",
+        "archived-without-an-id.json",
+    ] {
+        assert!(Document::read(&seed(name)?).is_ok(), "{name}");
+    }
     Ok(())
 }

@@ -32,7 +32,6 @@ pub enum Event {
         /// Where the dead letters are sent.
         to: String,
         /// Whether they are sent straight to their targets.
-        #[serde(default)]
         direct: bool,
         /// Whether an earlier run is gone on with.
         resumed: bool,

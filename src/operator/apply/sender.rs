@@ -7,7 +7,7 @@ use crate::dead_letter::{Opened, open};
 use crate::digest;
 use crate::failure::FailureCode;
 use crate::message::{Message, MessageId, resent};
-use crate::queue::{AttributeValue, Inlet, LARGEST_CALL, NewMessage, PutError};
+use crate::queue::{AttributeValue, Inlet, NewMessage, PutError};
 use crate::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::Outcome;
@@ -39,7 +39,7 @@ pub trait Sender {
     /// The name for people and for the audit.
     fn name(&self) -> String;
 
-    /// Sends at most [`LARGEST_CALL`] messages, and answers for each in its place.
+    /// Sends at most [`LARGEST_CALL`](crate::queue::LARGEST_CALL) messages, and answers for each in its place.
     ///
     /// # Errors
     /// [`AwsError`]: what holds for all of them; each may have been sent.
@@ -49,11 +49,11 @@ pub trait Sender {
 /// A message as a plan sends it: what brought it first, and the plan that sends it again.
 #[must_use]
 pub fn marked(mut message: Message, plan: &str) -> Message {
-    let has_id = |message: &Message| match open(message) {
+    let has_id = match open(&message) {
         Opened::DeadLetter(letter) => letter.event_id.is_some(),
         Opened::NotAnEvent(_) => true,
     };
-    if !has_id(&message) {
+    if !has_id {
         // On the queue it gets another message id, and is to be the same event all the same.
         let id = message.id.to_string();
         message.attributes.insert(resent::EVENT_ID.to_owned(), id);
@@ -82,31 +82,25 @@ impl<I: Inlet> Sender for ToQueue<I> {
     }
 
     async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
-        let mut sendings = Vec::with_capacity(messages.len());
-        for batch in messages.chunks(LARGEST_CALL) {
-            let prepared: Vec<Result<NewMessage, String>> = batch.iter().map(new_message).collect();
-            let fit: Vec<NewMessage> = prepared.iter().filter_map(|it| it.clone().ok()).collect();
-            let mut answers = if fit.is_empty() {
-                Vec::new()
-            } else {
-                self.inlet.put_all(&fit).await?
-            }
-            .into_iter();
-            sendings.extend(prepared.into_iter().map(|it| match it {
-                Err(reason) => Sending::NotSent(reason),
-                Ok(_) => match answers.next() {
-                    Some(Ok(id)) => Sending::Sent(id),
-                    Some(Err(error @ PutError::TooLong { .. })) => {
-                        Sending::NotSent(error.to_string())
-                    }
-                    Some(Err(error @ PutError::Unavailable { .. })) => {
-                        Sending::Doubtful(error.to_string())
-                    }
-                    None => Sending::Doubtful("the queue did not say what became of it".to_owned()),
-                },
-            }));
+        let prepared = messages.iter().map(new_message);
+        let mut fit = Vec::new();
+        let mut refusals = Vec::new();
+        for message in prepared {
+            refusals.push(message.map(|message| fit.push(message)).err());
         }
-        Ok(sendings)
+        let mut answers = self.inlet.put_all(&fit).await?.into_iter();
+        let sendings = refusals.into_iter().map(|refusal| match refusal {
+            Some(reason) => Sending::NotSent(reason),
+            None => match answers.next() {
+                Some(Ok(id)) => Sending::Sent(id),
+                Some(Err(error @ PutError::TooLong { .. })) => Sending::NotSent(error.to_string()),
+                Some(Err(error @ PutError::Unavailable { .. })) => {
+                    Sending::Doubtful(error.to_string())
+                }
+                None => Sending::Doubtful("the queue did not say what became of it".to_owned()),
+            },
+        });
+        Ok(sendings.collect())
     }
 }
 

@@ -32,6 +32,12 @@ pub struct Making<'a, L> {
     ledger: &'a L,
     about: About<'a>,
     selection: &'a Selection,
+    /// As far as the ledger knows an event: not its type.
+    for_record: Selection,
+    /// What the ledger does not know: the type alone.
+    for_type: Selection,
+    /// What a message says of itself: only the ledger knows why and when it was given up.
+    for_message: Selection,
     now: Timestamp,
     /// Only these keys are meant, if anything is said.
     wanted: Option<BTreeMap<String, Status>>,
@@ -64,6 +70,20 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Self {
             ledger,
             about,
+            for_record: Selection {
+                topics: Vec::new(),
+                ..selection.clone()
+            },
+            for_type: Selection {
+                topics: selection.topics.clone(),
+                ..Selection::default()
+            },
+            for_message: Selection {
+                codes: Vec::new(),
+                since: None,
+                until: None,
+                ..selection.clone()
+            },
             selection,
             now,
             wanted: None,
@@ -103,13 +123,8 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    /// As far as the ledger knows an event: not its type.
     fn takes_record(&self, record: &Record) -> bool {
-        let any_topic = Selection {
-            topics: Vec::new(),
-            ..self.selection.clone()
-        };
-        any_topic.takes(&Facts {
+        self.for_record.takes(&Facts {
             event_id: record.event_id(),
             category: &record.category,
             code: record.failure_code.as_deref(),
@@ -141,23 +156,10 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         let takes = match &self.wanted {
             // The ledger has decided on all but the type.
             Some(wanted) => {
-                let by_type = Selection {
-                    topics: self.selection.topics.clone(),
-                    ..Selection::default()
-                };
                 wanted.contains_key(letter.key.as_str())
-                    && by_type.takes(&facts(&letter, &target, None, None))
+                    && self.for_type.takes(&facts(&letter, &target, None, None))
             }
-            // Only the ledger knows why and when it was given up.
-            None if code.is_none() => {
-                let known = Selection {
-                    codes: Vec::new(),
-                    since: None,
-                    until: None,
-                    ..self.selection.clone()
-                };
-                known.takes(&facts(&letter, &target, None, None))
-            }
+            None if code.is_none() => self.for_message.takes(&facts(&letter, &target, None, None)),
             None => self
                 .selection
                 .takes(&facts(&letter, &target, code.as_deref(), at)),

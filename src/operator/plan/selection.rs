@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 
 /// What a dead letter has to be like to be selected. Empty lists and `None` ask for nothing; of a list, one has to fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Selection {
     /// Categories of the first failure.
     pub categories: Vec<String>,

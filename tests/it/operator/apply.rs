@@ -469,3 +469,16 @@ async fn a_resume_goes_on_in_the_same_direction_and_says_how() -> TestResult {
     assert_eq!(desk.depth(&desk.queue).await?, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_apply_that_has_written_nothing_yet_keeps_its_audit() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    let another = std::fs::File::create(desk.file("plan.audit.jsonl"))?;
+    another.lock()?;
+    let refused = desk.run(&APPLY).await?;
+    assert!(refused.stderr.contains("is in use"), "{refused:?}");
+    refused.with(3)?;
+    assert!(desk.file("plan.audit.jsonl").exists());
+    Ok(())
+}

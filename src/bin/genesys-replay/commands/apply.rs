@@ -97,13 +97,7 @@ impl Apply {
         if !self.yes {
             return self.show(context, &plan, &ledger).await;
         }
-        let (mut journal, history) = match self.open(context, &plan, &ledger).await {
-            Ok(opened) => opened,
-            Err(refused) => {
-                files::discard_empty_audit(&self.plan);
-                return Err(refused);
-            }
-        };
+        let (mut journal, history) = self.open(context, &plan, &ledger).await?;
         let stop = interrupt::listen();
         let by = self.by.clone();
         let run = Start {
@@ -173,9 +167,16 @@ impl Apply {
             .into());
         }
         let (journal, history) = AuditFile::open(&audit)?;
-        self.check_history(plan, &history)?;
-        check_place(context, plan).await?;
-        check_drift(context, plan, &history, ledger).await?;
+        let fits = async {
+            self.check_history(plan, &history)?;
+            check_place(context, plan).await?;
+            check_drift(context, plan, &history, ledger).await
+        };
+        if let Err(refused) = fits.await {
+            // While it is ours: another apply may be about to write to one that says nothing yet.
+            files::discard_empty_audit(&self.plan);
+            return Err(refused);
+        }
         Ok((journal, history))
     }
 

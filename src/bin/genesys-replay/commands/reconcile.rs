@@ -1,7 +1,5 @@
 //! `reconcile`: whether everything that came in is in a known place.
 
-use std::time::Duration;
-
 use genesys_replay::app::operator as app;
 use genesys_replay::archive::reader::S3Reader;
 use genesys_replay::clock::Timestamp;
@@ -14,9 +12,6 @@ use crate::context::Context;
 use crate::exit::Ended;
 use crate::moment::moment;
 use crate::terminal;
-
-/// As the function has it.
-const DEFAULT_TTL_DAYS: u64 = 15;
 
 /// Check that received = replayed + archived + still queued, and name what does not add up.
 ///
@@ -42,10 +37,6 @@ impl Reconcile {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
         let now = context.clock.now();
         let settings = context.settings().await?;
-        let variables = context.variables().await?;
-        let days = variables
-            .get("IDEMPOTENCY_TTL_DAYS")
-            .and_then(|days| days.parse().ok());
         let queue = context.queue().await?.facts().await?;
         let aws = context.aws().await?;
         let parked = match &queue.redrive {
@@ -68,7 +59,7 @@ impl Reconcile {
             since: self.since,
             now,
             target: &settings.target,
-            remembered: Duration::from_secs(86_400 * days.unwrap_or(DEFAULT_TTL_DAYS)),
+            remembered: settings.remember,
             prefix: settings.archive.as_ref().map_or("", |it| &it.prefix),
             queued: queue.depth(),
             parked,
