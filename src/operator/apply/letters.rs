@@ -9,6 +9,7 @@ use crate::aws::AwsError;
 use crate::digest;
 use crate::message::Message;
 use crate::operator::plan::{Editing, Item, Place};
+use crate::queue::DeleteError;
 
 /// Why a dead letter of a plan is not sent: nothing has happened to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +49,8 @@ pub trait Letters: Send {
 
     /// The dead letter has been sent, for good: it need not stay where it was. Answers why it is still there, if it
     /// should have gone.
-    fn sent(&mut self, item: &Item) -> impl Future<Output = Option<Result<(), String>>> + Send;
+    fn sent(&mut self, item: &Item)
+    -> impl Future<Output = Option<Result<(), DeleteError>>> + Send;
 
     /// Whether what is sent leaves the place where it was.
     fn moves(&self) -> bool;
@@ -84,7 +86,7 @@ impl<A: ArchiveReader> Letters for ArchiveLetters<'_, A> {
         fetched
     }
 
-    async fn sent(&mut self, _: &Item) -> Option<Result<(), String>> {
+    async fn sent(&mut self, _: &Item) -> Option<Result<(), DeleteError>> {
         None
     }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::aws::AwsError;
 use crate::message::Message;
 use crate::operator::plan::{Item, Place};
-use crate::queue::Outlet;
+use crate::queue::{DeleteError, Outlet};
 
 use super::letters::{Fetched, Letters, Lost, ready};
 
@@ -127,14 +127,10 @@ impl<O: Outlet> Letters for ParkingLetters<O> {
         Ok(fetched)
     }
 
-    async fn sent(&mut self, item: &Item) -> Option<Result<(), String>> {
+    async fn sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
         let message = self.out.remove(&item.key)?;
         let failed = self.queue.delete(std::slice::from_ref(&message)).await;
-        Some(
-            failed
-                .first()
-                .map_or(Ok(()), |error| Err(error.reason.clone())),
-        )
+        Some(failed.into_iter().next().map_or(Ok(()), Err))
     }
 
     fn moves(&self) -> bool {

@@ -153,7 +153,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             return Ok(());
         };
         if let Some(left) = self.letters.sent(item).await {
-            let error = left.err();
+            let error = left.err().map(|error| error.reason);
             if let Some(error) = &error {
                 self.progress.warn(&format!(
                     "{} was sent, and is in the parking queue all the same: {error}",

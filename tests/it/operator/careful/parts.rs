@@ -16,6 +16,7 @@ use genesys_replay::operator::apply::{
     Apply, ApplyError, Entry, Fetched, History, Journal, Letters, Options, Sender, Sending, Summary,
 };
 use genesys_replay::operator::plan::{Content, Item, Place, Plan, Predicted, Selection, Source};
+use genesys_replay::queue::DeleteError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -125,7 +126,7 @@ impl Letters for Anything {
         Ok(letters.collect())
     }
 
-    async fn sent(&mut self, item: &Item) -> Option<Result<(), String>> {
+    async fn sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(item.event_id().to_owned());
         Some(Ok(()))
