@@ -20,7 +20,7 @@ use crate::genesys::{CredentialSource, GenesysClient, TokenSource};
 use crate::ledger::dynamodb::DynamoDbLedger;
 use crate::meter::Meter;
 use crate::queue::sqs::SqsQueue;
-use crate::replay::{Breakers, Policy, Ports, Replay, RetryState, Stop};
+use crate::replay::{Breakers, LedgerLatency, Policy, Ports, Replay, RetryState, Stop};
 use crate::secret::secrets_manager::SecretsManagerSecret;
 use crate::target::aws::{AwsTargets, Clients};
 use crate::target::http::address::GuardedResolver;
@@ -154,6 +154,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         destination: settings.target,
         policy: Policy::new(settings.limits),
         breakers: Breakers::new(Arc::clone(&meter)),
+        ledger_latency: LedgerLatency::default(),
         stop: Stop::default(),
         meter,
         max_concurrency: settings.max_concurrency,

@@ -5,6 +5,7 @@ mod breaker;
 mod finishing;
 mod giving_up;
 mod lanes;
+mod ledger_latency;
 mod outcome;
 mod policy;
 mod record;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use breaker::Breakers;
+pub use ledger_latency::LedgerLatency;
 pub use outcome::{Counts, Handled, Outcome, Verdict};
 pub use policy::{Limits, Policy};
 pub use retry_state::RetryState;
@@ -33,6 +35,10 @@ use crate::target::Target;
 
 /// Nothing starts when less than this is left of the invocation: one attempt needs its round trips.
 pub const LEAST_TIME: Duration = Duration::from_secs(1);
+
+/// A delivery starts only when this and the ledger's [margin](LedgerLatency) are left: 300 ms for the
+/// target's answer before [`ANSWER_TIME`].
+pub const MIN_DELIVERY_TIME: Duration = Duration::from_millis(600);
 
 /// What still runs this long before the invocation's end is cut off, so that the answer, which says
 /// what comes back, reaches Lambda in time.
@@ -77,6 +83,8 @@ pub struct Replay<P: Ports> {
     pub policy: Policy,
     /// Which upstreams are left alone.
     pub breakers: Breakers,
+    /// The ledger's observed latency.
+    pub ledger_latency: LedgerLatency,
     /// Whether the process is about to end.
     pub stop: Stop,
     /// What its adapters and breakers count.
@@ -117,14 +125,25 @@ impl TimeBox {
         self.end.saturating_duration_since(Instant::now())
     }
 
-    /// Whether something new may start.
-    fn allows_start(self) -> bool {
-        self.left() >= LEAST_TIME
+    /// Returns true if a record may start. `margin` is the ledger's checkpoint margin, here and below.
+    fn allows_start(self, margin: Duration) -> bool {
+        self.left() >= LEAST_TIME + margin
     }
 
-    /// The longest wait after which something new may still start.
-    fn longest_wait(self) -> Duration {
-        self.left().saturating_sub(LEAST_TIME)
+    /// The longest wait after which another attempt may still start.
+    fn longest_wait(self, margin: Duration) -> Duration {
+        self.left().saturating_sub(LEAST_TIME + margin)
+    }
+
+    /// Returns true if a delivery may start.
+    fn allows_delivery(self, margin: Duration) -> bool {
+        self.left() >= MIN_DELIVERY_TIME + margin
+    }
+
+    /// The end of a delivery: a later acceptance could not be recorded any more.
+    fn delivery_end(self, margin: Duration) -> Instant {
+        let cut_off = self.cut_off();
+        cut_off.checked_sub(margin).unwrap_or(cut_off)
     }
 
     /// When nothing but the answer may be left to do.

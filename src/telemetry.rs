@@ -17,7 +17,7 @@ use crate::config::{CredentialSetting, GenesysSettings, Settings};
 use crate::destination::{AllowedTargets, ReplayTarget};
 use crate::failure::FailureCode;
 use crate::queue::PostponeError;
-use crate::replay::{Counts, Handled, Outcome};
+use crate::replay::{Counts, Handled};
 use crate::target::http::Reach;
 
 /// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
@@ -168,9 +168,7 @@ pub fn record_handled(handled: &Handled) {
             )
         };
     }
-    let unrecorded = verdict.outcome == Outcome::Replayed
-        && verdict.shortfall == Some(FailureCode::LedgerUnavailable);
-    if unrecorded {
+    if verdict.is_unrecorded() {
         // Delivered, and nothing but this line says so.
         line!(Level::ERROR);
     } else if verdict

@@ -126,7 +126,10 @@ impl<P: Ports> Replay<P> {
         if self.stop.is_requested() {
             return not_attempted("the process is about to end");
         }
-        if !frame.time.allows_start() {
+        if !frame
+            .time
+            .allows_start(self.ledger_latency.checkpoint_margin())
+        {
             return not_attempted("the deadline is too near to start");
         }
         let (code, reason) = tokio::select! {
@@ -136,8 +139,7 @@ impl<P: Ports> Replay<P> {
                 Ok(verdict) => return verdict,
                 Err(_panic) => (FailureCode::Internal, FAULT),
             },
-            () = sleep_until(frame.time.cut_off()) => (FailureCode::OutOfTime, "cut off just before the deadline"),
-            () = self.stop.out_of_grace() => (FailureCode::OutOfTime, "cut off because the process is about to end"),
+            reason = self.cut_off(work, frame) => (FailureCode::OutOfTime, reason),
         };
         let cut_off = match work {
             Some(work) => self.wind_up(work, code, self.last_words(frame)).await,
@@ -157,6 +159,22 @@ impl<P: Ports> Replay<P> {
                 .then_some(FailureCode::LedgerUnavailable),
             ..Verdict::from(outcome).because(reason)
         }
+    }
+
+    /// Waits until a record has to stop, and returns the reason.
+    async fn cut_off(&self, work: Option<&Work<'_>>, frame: Frame<'_>) -> &'static str {
+        let reason = tokio::select! {
+            // At the same moment, always the same reason: a simulated run has to repeat exactly.
+            biased;
+            () = sleep_until(frame.time.cut_off()) => "cut off just before the deadline",
+            () = self.stop.out_of_grace() => "cut off because the process is about to end",
+        };
+        if let Some(work) = work {
+            // A checkpoint under way is not dropped and sent again, because that takes its time twice.
+            // Out of time, the record's progress shows that it is missing.
+            let _ = timeout_at(self.last_words(frame), work.checkpoint_done()).await;
+        }
+        reason
     }
 
     /// When nothing but the answer may be left to do; soon, once the process is about to end.

@@ -103,7 +103,8 @@ impl<P: Ports> Replay<P> {
             lease.clone()
         } else {
             work.set(Progress::Accepted(lease.clone()));
-            self.ledger.checkpoint(lease).await?
+            let call = self.ledger.checkpoint(lease);
+            self.ledger_latency.measure(call).await?
         };
         work.set(Progress::Recorded);
         Ok(recorded)

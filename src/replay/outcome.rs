@@ -159,6 +159,13 @@ impl Verdict {
             || self.code() == Some(FailureCode::ArchiveUnavailable)
     }
 
+    /// Returns true if the target accepted the event and the ledger could not be told: the message is
+    /// acknowledged all the same, because its return would deliver the event again.
+    #[must_use]
+    pub fn is_unrecorded(&self) -> bool {
+        self.outcome == Outcome::Replayed && self.shortfall == Some(FailureCode::LedgerUnavailable)
+    }
+
     /// Adds that the interaction of an event that was replayed does not show it.
     pub(super) fn unmarked(self, missed: Option<Missed>) -> Self {
         match missed {
@@ -263,6 +270,8 @@ pub struct Counts {
     pub not_attempted: usize,
     /// Records with a lost answer of the target.
     pub possible_duplicates: usize,
+    /// Delivered records without a checkpoint in the ledger.
+    pub unrecorded: usize,
     /// Records that failed for a cause that is ours to repair.
     pub needs_operator: usize,
     /// Archived records that somebody may miss: all but echoes of our own marks.
@@ -284,6 +293,7 @@ impl Counts {
                 Outcome::NotAttempted { .. } => &mut counts.not_attempted,
             } += 1;
             counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
+            counts.unrecorded += usize::from(handled.verdict.is_unrecorded());
             counts.needs_operator += usize::from(handled.verdict.needs_operator());
             let missed = matches!(handled.verdict.outcome, Outcome::Archived { code } if code != FailureCode::OwnEcho);
             counts.given_up += usize::from(missed);
@@ -428,6 +438,8 @@ mod tests {
         };
         let kept = unrecorded.unmarked(missed());
         assert_eq!(kept.shortfall, Some(FailureCode::LedgerUnavailable));
+        assert_eq!(counts([kept]).unrecorded, 1);
+        assert_eq!(counts([told]).unrecorded, 0);
         assert_eq!(
             Verdict::from(Outcome::Duplicate).unmarked(missed()).code(),
             None

@@ -25,6 +25,21 @@ pub(super) enum Upstream {
     /// Nobody: we hold a call to Genesys Cloud back ourselves.
     OwnPace,
     Target,
+    /// No upstream: the invocation ends too soon.
+    Deadline,
+}
+
+impl AttemptFailure {
+    /// An attempt that the end of the invocation stopped. It counts for no circuit and rejects no event.
+    pub(super) fn out_of_time(certainty: Certainty, reason: &str) -> Self {
+        Self {
+            upstream: Upstream::Deadline,
+            code: FailureCode::OutOfTime,
+            disposition: Disposition::Transient { after: None },
+            certainty,
+            reason: reason.to_owned(),
+        }
+    }
 }
 
 impl From<GenesysError> for AttemptFailure {
@@ -158,19 +173,26 @@ impl Policy {
             Disposition::Operator => match failure.upstream {
                 Upstream::Target if situation.last_receive => exhausted,
                 // Wrong credentials are ours to repair: no event is ever given up for them.
-                Upstream::Target | Upstream::Genesys | Upstream::OwnPace => NextStep::Defer {
-                    after: self.deferral(failure.disposition, situation.attempt, unit),
-                },
+                Upstream::Target | Upstream::Genesys | Upstream::OwnPace | Upstream::Deadline => {
+                    NextStep::Defer {
+                        after: self.deferral(failure.disposition, situation.attempt, unit),
+                    }
+                }
             },
             Disposition::Transient { .. } => {
                 let after = self.deferral(failure.disposition, situation.attempt, unit);
+                let rejects = match failure.upstream {
+                    Upstream::Target | Upstream::Genesys => situation.last_receive,
+                    Upstream::OwnPace | Upstream::Deadline => false,
+                };
                 if situation.may_ask_again
+                    && failure.upstream != Upstream::Deadline
                     && situation.tries < self.limits.max_attempts
                     && after <= self.limits.max_wait
                     && after <= situation.time_for_wait
                 {
                     NextStep::Again { after }
-                } else if situation.last_receive && failure.upstream != Upstream::OwnPace {
+                } else if rejects {
                     exhausted
                 } else {
                     NextStep::Defer { after }
@@ -305,6 +327,20 @@ mod tests {
         let after = Some(Duration::from_secs(60));
         let held_back = failure(Upstream::OwnPace, Disposition::Transient { after });
         assert_eq!(POLICY.next_step(&held_back, &last, 1.0), defer(60));
+    }
+
+    #[test]
+    fn deadline_defers_and_never_rejects_or_retries() {
+        let last = Situation {
+            last_receive: true,
+            ..FIRST
+        };
+        for certainty in [Certainty::Refused, Certainty::Unknown] {
+            let failure = AttemptFailure::out_of_time(certainty, "");
+            for situation in [FIRST, last] {
+                assert_eq!(POLICY.next_step(&failure, &situation, 1.0), defer(2));
+            }
+        }
     }
 
     #[test]

@@ -78,26 +78,25 @@ impl<P: Ports> Replay<P> {
     async fn claim(&self, work: &Work<'_>, frame: Frame<'_>) -> Result<Claim, LedgerError> {
         let message = work.message;
         let letter = work.letter;
-        let claim = self
-            .ledger
-            .claim(&ClaimRequest {
-                key: &work.key,
-                owner: format!("{}/{}", frame.request_id, message.id),
-                now: self.clock.now(),
-                lease_until: frame.lease_until,
-                reopen: match (message.replay_plan(), &self.archive) {
-                    (Some(_), _) => Reopen::FailedAndArchived,
-                    (None, Some(_)) => Reopen::Failed,
-                    (None, None) => Reopen::Nothing,
-                },
-                about: About {
-                    message_id: &message.id,
-                    interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
-                    category: letter.failure.category().as_str(),
-                    target: &work.target,
-                },
-            })
-            .await;
+        let request = ClaimRequest {
+            key: &work.key,
+            owner: format!("{}/{}", frame.request_id, message.id),
+            now: self.clock.now(),
+            lease_until: frame.lease_until,
+            reopen: match (message.replay_plan(), &self.archive) {
+                (Some(_), _) => Reopen::FailedAndArchived,
+                (None, Some(_)) => Reopen::Failed,
+                (None, None) => Reopen::Nothing,
+            },
+            about: About {
+                message_id: &message.id,
+                interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
+                category: letter.failure.category().as_str(),
+                target: &work.target,
+            },
+        };
+        let call = self.ledger.claim(&request);
+        let claim = self.ledger_latency.measure(call).await;
         let transient = |_: &LedgerError| Disposition::Transient { after: None };
         self.watch(&self.breakers.ledger).note(claim, transient)
     }
@@ -108,7 +107,7 @@ impl<P: Ports> Replay<P> {
         let mut possible_duplicate = false;
         let mut tries = 1;
         loop {
-            let Err(failure) = self.attempt(work, &lease, &mut marker).await else {
+            let Err(failure) = self.attempt(work, frame, &lease, &mut marker).await else {
                 let mut verdict = self.finish(work, frame, lease, marker).await;
                 verdict.possible_duplicate |= possible_duplicate;
                 return verdict;
@@ -156,6 +155,7 @@ impl<P: Ports> Replay<P> {
     async fn attempt(
         &self,
         work: &Work<'_>,
+        frame: Frame<'_>,
         lease: &Lease,
         marker: &mut Marker,
     ) -> Result<(), AttemptFailure> {
@@ -165,18 +165,30 @@ impl<P: Ports> Replay<P> {
             status: RetryStatus::Retrying,
         };
         self.find_and_mark(work, marker, mark).await?;
+        let margin = self.ledger_latency.checkpoint_margin();
+        if !frame.time.allows_delivery(margin) {
+            return Err(AttemptFailure::out_of_time(
+                Certainty::Refused,
+                "the deadline is too near to deliver",
+            ));
+        }
+        let delivery = Delivery {
+            destination: &work.destination,
+            payload: &letter.payload,
+            attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
+            key: &work.key,
+            event_type: letter.event_type.as_deref(),
+            interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
+        };
         work.set(Progress::Sending(lease.clone()));
-        let delivered = self
-            .target
-            .deliver(&Delivery {
-                destination: &work.destination,
-                payload: &letter.payload,
-                attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
-                key: &work.key,
-                event_type: letter.event_type.as_deref(),
-                interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
-            })
-            .await;
+        let call = self.target.deliver(&delivery);
+        let Ok(delivered) = timeout_at(frame.time.delivery_end(margin), call).await else {
+            // Progress stays `Sending`: the target may accept it all the same.
+            return Err(AttemptFailure::out_of_time(
+                Certainty::Unknown,
+                "delivery cut off just before the deadline",
+            ));
+        };
         work.set(Progress::Holding(lease.clone()));
         self.watch(&self.breakers.target(&work.destination))
             .note(delivered, |error| error.disposition)?;
@@ -222,14 +234,16 @@ impl<P: Ports> Replay<P> {
     ) -> NextStep {
         let breaker = match failure.upstream {
             Upstream::Genesys | Upstream::OwnPace => self.breakers.genesys.clone(),
-            Upstream::Target => self.breakers.target(&work.destination),
+            Upstream::Target | Upstream::Deadline => self.breakers.target(&work.destination),
         };
         let situation = Situation {
             attempt,
             tries,
             last_receive: self.policy.is_last(work.message.receive_count),
             may_ask_again: !breaker.is_open(self.clock.now()),
-            time_for_wait: frame.time.longest_wait(),
+            time_for_wait: frame
+                .time
+                .longest_wait(self.ledger_latency.checkpoint_margin()),
         };
         self.policy
             .next_step(failure, &situation, self.random.unit())

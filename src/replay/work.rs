@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::clock::Timestamp;
 use crate::dead_letter::{DeadLetter, EventId};
 use crate::destination::Destination;
@@ -22,6 +24,7 @@ pub(super) struct Work<'b> {
     pub(super) key: EventKey,
     /// Looked at when the record is cut off.
     progress: Mutex<Progress>,
+    progressed: Notify,
     /// Why the interaction does not show how the event stands, if that was passed over.
     missed: Mutex<Option<Missed>>,
 }
@@ -54,6 +57,7 @@ impl<'b> Work<'b> {
             destination,
             key,
             progress: Mutex::new(Progress::Begun),
+            progressed: Notify::new(),
             missed: Mutex::default(),
         }
     }
@@ -75,7 +79,20 @@ impl<'b> Work<'b> {
 
     pub(super) fn set(&self, progress: Progress) -> Progress {
         let mut current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        self.progressed.notify_one();
         std::mem::replace(&mut *current, progress)
+    }
+
+    /// Waits while a checkpoint is under way.
+    pub(super) async fn checkpoint_done(&self) {
+        while self.is_accepted() {
+            self.progressed.notified().await;
+        }
+    }
+
+    fn is_accepted(&self) -> bool {
+        let current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*current, Progress::Accepted(_))
     }
 }
 

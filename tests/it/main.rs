@@ -6,6 +6,7 @@ mod archive;
 mod aws_targets;
 mod conformance;
 mod crashes;
+mod deadline;
 mod documents;
 mod edge;
 mod events;

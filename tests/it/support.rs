@@ -3,6 +3,7 @@
 mod aws;
 #[cfg(feature = "cli")]
 pub(crate) mod browser;
+mod clock;
 #[cfg(feature = "cli")]
 pub(crate) mod desk;
 pub(crate) mod door;
@@ -18,6 +19,7 @@ pub(crate) mod world;
 use std::error::Error;
 
 pub(crate) use aws::{LocalAws, config as aws_at};
+pub(crate) use clock::VirtualClock;
 pub(crate) use record::{Record, conversation_event, event, sample};
 pub(crate) use runtime_api::{Function, Invocation, Printed};
 pub(crate) use server::Server;

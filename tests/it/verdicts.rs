@@ -12,7 +12,7 @@ use genesys_fakes::{
     Passage, Status,
 };
 use genesys_replay::backoff::Backoff;
-use genesys_replay::clock::{Clock, SystemRandom, Timestamp};
+use genesys_replay::clock::{Clock, SystemRandom};
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
@@ -21,27 +21,17 @@ use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, Limits, Outcome, Policy, Replay, RetryState, Stop,
-    Verdict,
+    Breakers, Counts, Handled, Invocation, LedgerLatency, Limits, Outcome, Policy, Replay,
+    RetryState, Stop, Verdict,
 };
 use genesys_replay::target::DeliveryError;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::support::{TestResult, conversation_event};
+use crate::support::{TestResult, VirtualClock, conversation_event};
 
-const BEGINNING: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const MAX_ATTEMPTS: u32 = 3;
 const LAST_RECEIVE: u32 = 10;
-
-/// The wall clock of virtual time.
-struct VirtualClock(Instant);
-
-impl Clock for VirtualClock {
-    fn now(&self) -> Timestamp {
-        BEGINNING.plus(self.0.elapsed())
-    }
-}
 
 /// What goes wrong with the calls of these names.
 struct Mishap<E> {
@@ -133,7 +123,7 @@ fn refused_for_good() -> DeliveryError {
 struct Scene(Replay<InMemory>);
 
 fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
-    let clock: Arc<dyn Clock> = Arc::new(VirtualClock(Instant::now()));
+    let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
     let meter = Arc::new(Meter::default());
     let genesys = MemoryGenesys::default();
     genesys.put_participants("c-1", &[("p-1", "customer")]);
@@ -156,6 +146,7 @@ fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
             replay_permanent: false,
         }),
         breakers: Breakers::new(Arc::clone(&meter)),
+        ledger_latency: LedgerLatency::default(),
         stop: Stop::default(),
         meter,
         max_concurrency: 10,

@@ -17,7 +17,7 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::message::Message;
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, Limits, Policy, Replay, RetryState, Stop,
+    Breakers, Counts, Handled, Invocation, LedgerLatency, Limits, Policy, Replay, RetryState, Stop,
 };
 use tokio::time::Instant;
 
@@ -265,6 +265,7 @@ impl<'w> Worker<'w> {
                 replay_permanent: false,
             }),
             breakers: Breakers::new(Arc::clone(&meter)),
+            ledger_latency: LedgerLatency::default(),
             stop: Stop::default(),
             meter,
             max_concurrency: chance.draw(|rng| rng.usize(1..=4)),

@@ -112,6 +112,7 @@ fn the_documents_of_a_batch_are_what_cloudwatch_reads() {
             "NotAttempted 0 \"Count\"",
             "Records 3 \"Count\"",
             "PossibleDuplicates 0 \"Count\"",
+            "Unrecorded 0 \"Count\"",
             "NeedsOperator 0 \"Count\"",
             "GivenUp 0 \"Count\"",
             "Unaccounted 1 \"Count\"",

@@ -27,7 +27,9 @@ use genesys_replay::clock::{Clock, Random};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
 use genesys_replay::meter::Meter;
-use genesys_replay::replay::{Breakers, Limits, Policy, Ports, Replay, RetryState, Stop};
+use genesys_replay::replay::{
+    Breakers, LedgerLatency, Limits, Policy, Ports, Replay, RetryState, Stop,
+};
 
 pub use archive::MemoryArchive;
 pub use clock::ManualClock;
@@ -103,6 +105,7 @@ impl InMemory {
                 replay_permanent: false,
             }),
             breakers: Breakers::new(Arc::clone(&meter)),
+            ledger_latency: LedgerLatency::default(),
             stop: Stop::default(),
             meter,
             max_concurrency: 10,

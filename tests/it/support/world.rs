@@ -153,6 +153,7 @@ pub(crate) fn with_parts<L: Ledger, T: Target>(
         destination: function.destination,
         policy: function.policy,
         breakers: function.breakers,
+        ledger_latency: function.ledger_latency,
         stop: function.stop,
         meter: function.meter,
         max_concurrency: function.max_concurrency,
