@@ -257,14 +257,19 @@ fn target_clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> Clients + Send + Sync> 
     })
 }
 
+/// Sets the attempts and time limits of one client. Time limits that `aws` has already are kept: AWS's
+/// defaults have none for an operation, and only a caller can have set them.
 fn with_tries(aws: &SdkConfig, tries: Tries) -> SdkConfig {
+    let given = aws.timeout_config();
+    let each = given.and_then(TimeoutConfig::operation_attempt_timeout);
+    let all = given.and_then(TimeoutConfig::operation_timeout);
     aws.to_builder()
         .retry_config(RetryConfig::standard().with_max_attempts(tries.most))
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(tries.each)
-                .operation_timeout(tries.all)
+                .operation_attempt_timeout(each.unwrap_or(tries.each))
+                .operation_timeout(all.unwrap_or(tries.all))
                 .build(),
         )
         .build()

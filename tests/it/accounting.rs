@@ -8,6 +8,7 @@ use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Handled, Invocation, Outcome};
 use genesys_stand_in::{Fault, StandIn};
 
+use crate::support::world::AMPLE_TIME;
 use crate::support::{Record, TestResult, World};
 
 /// The batch's own account of it, which the answer to Lambda is made of.
@@ -24,7 +25,7 @@ async fn handle(
     let invocation = Invocation {
         function_arn: String::new(),
         request_id: "request".to_owned(),
-        deadline: SystemClock.now().plus(Duration::from_secs(30)),
+        deadline: SystemClock.now().plus(AMPLE_TIME),
     };
     Ok(world.function()?.batch(&messages, &invocation).await)
 }

@@ -8,6 +8,7 @@ mod clock;
 pub(crate) mod desk;
 pub(crate) mod door;
 mod dynamodb_local;
+mod eventually;
 mod process;
 #[cfg(feature = "cli")]
 pub(crate) mod program;
@@ -20,6 +21,7 @@ use std::error::Error;
 
 pub(crate) use aws::{LocalAws, config as aws_at};
 pub(crate) use clock::VirtualClock;
+pub(crate) use eventually::eventually;
 pub(crate) use record::{Record, conversation_event, event, sample};
 pub(crate) use runtime_api::{Function, Invocation, Printed};
 pub(crate) use server::Server;

@@ -1,13 +1,16 @@
-//! A local AWS, started when the first test needs it and ended with the last.
+//! The local AWS: one server for each test that runs at the same time.
 
 mod destinations;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
@@ -16,32 +19,94 @@ use aws_sdk_dynamodb::types::{
     ScalarAttributeType,
 };
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::dynamodb_local;
+use super::eventually::EVENTUALLY_LIMIT as PATIENT;
 use super::process::Process;
 
-static RUNNING: Mutex<Weak<Process>> = Mutex::new(Weak::new());
 static NAMES: AtomicU32 = AtomicU32::new(0);
+
+/// The servers that no test uses now. A started server is kept until the tests' process ends.
+static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+
+/// The tests that have a server of their own at the same time, whatever `--test-threads` says. A server
+/// is one Python process: shared by many tests it answers too late for the time limits of the programs.
+static PLACES: Semaphore = Semaphore::const_new(2);
+
+thread_local! {
+    /// The server of the test that runs on this thread: a test that waited for a second one could wait
+    /// for another that does the same.
+    static OF_THIS_TEST: RefCell<Weak<Server>> = const { RefCell::new(Weak::new()) };
+}
+
+/// A server that is one test's own until it is dropped.
+struct Server {
+    process: Option<Process>,
+    place: Option<SemaphorePermit<'static>>,
+}
+
+impl Server {
+    async fn of_this_test() -> Result<Arc<Self>, Box<dyn Error>> {
+        if let Some(server) = OF_THIS_TEST.with_borrow(Weak::upgrade) {
+            return Ok(server);
+        }
+        let place = PLACES.acquire().await?;
+        let idle = idle().pop();
+        let process = match idle {
+            Some(process) => process,
+            None => start().await?,
+        };
+        let server = Arc::new(Self {
+            process: Some(process),
+            place: Some(place),
+        });
+        OF_THIS_TEST.set(Arc::downgrade(&server));
+        Ok(server)
+    }
+
+    fn endpoint(&self) -> String {
+        let endpoint = self.process.as_ref().map(Process::endpoint);
+        endpoint.unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Without a place it is nobody else's: DynamoDB Local.
+        if self.place.is_some() {
+            idle().extend(self.process.take());
+        }
+    }
+}
+
+fn idle() -> MutexGuard<'static, Vec<Process>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The local AWS and a table of the test's own.
 pub(crate) struct LocalAws {
-    process: Arc<Process>,
+    server: Arc<Server>,
     pub(crate) table: String,
 }
 
 impl LocalAws {
     pub(crate) async fn start() -> Result<Self, Box<dyn Error>> {
-        Self::with_table(Process::shared(&RUNNING, start)?).await
+        Self::with_table(Server::of_this_test().await?).await
     }
 
     /// Amazon's own `DynamoDB`, which knows tables and nothing else of AWS.
     pub(crate) async fn dynamodb_local() -> Result<Self, Box<dyn Error>> {
-        Self::with_table(dynamodb_local::shared()?).await
+        let server = Server {
+            process: Some(dynamodb_local::start().await?),
+            place: None,
+        };
+        Self::with_table(Arc::new(server)).await
     }
 
-    async fn with_table(process: Arc<Process>) -> Result<Self, Box<dyn Error>> {
+    async fn with_table(server: Arc<Server>) -> Result<Self, Box<dyn Error>> {
         let aws = Self {
-            process,
+            server,
             table: Self::name("ledger"),
         };
         let key = KeySchemaElement::builder()
@@ -64,7 +129,7 @@ impl LocalAws {
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        self.process.endpoint()
+        self.server.endpoint()
     }
 
     pub(crate) fn config(&self) -> SdkConfig {
@@ -256,14 +321,22 @@ impl LocalAws {
     }
 }
 
-/// Settings of an AWS at `endpoint`, which may be nowhere.
+/// Settings of an AWS at `endpoint`, which may be nowhere. The time limits are for a slow and busy machine;
+/// the programs' own limits give way to them.
 pub(crate) fn config(endpoint: &str) -> SdkConfig {
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(PATIENT)
+        .operation_attempt_timeout(PATIENT)
+        .operation_timeout(PATIENT)
+        .build();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static("eu-central-1"))
         .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
             Credentials::for_tests(),
         ))
+        .timeout_config(limits)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .endpoint_url(endpoint)
         .build()
 }
@@ -275,9 +348,9 @@ fn program() -> Result<String, Box<dyn Error>> {
     })
 }
 
-fn start() -> Result<Process, Box<dyn Error>> {
+async fn start() -> Result<Process, Box<dyn Error>> {
     let program = program()?;
-    Process::start(&format!("the local AWS ({program})"), |port, folder| {
+    let process = Process::start(&format!("the local AWS ({program})"), |port, folder| {
         let mut command = Command::new(&program);
         command
             .env("BIND_HOST", "127.0.0.1")
@@ -285,4 +358,35 @@ fn start() -> Result<Process, Box<dyn Error>> {
             .env("TMPDIR", folder);
         command
     })
+    .await?;
+    warm_up(&config(&process.endpoint())).await?;
+    Ok(process)
+}
+
+/// Calls each service once. The first call of a service loads it, which takes longer than the programs wait.
+async fn warm_up(aws: &SdkConfig) -> Result<(), Box<dyn Error>> {
+    aws_sdk_dynamodb::Client::new(aws)
+        .list_tables()
+        .send()
+        .await?;
+    aws_sdk_eventbridge::Client::new(aws)
+        .list_event_buses()
+        .send()
+        .await?;
+    aws_sdk_lambda::Client::new(aws)
+        .list_functions()
+        .send()
+        .await?;
+    aws_sdk_s3::Client::new(aws).list_buckets().send().await?;
+    aws_sdk_secretsmanager::Client::new(aws)
+        .list_secrets()
+        .send()
+        .await?;
+    aws_sdk_sfn::Client::new(aws)
+        .list_state_machines()
+        .send()
+        .await?;
+    aws_sdk_sns::Client::new(aws).list_topics().send().await?;
+    aws_sdk_sqs::Client::new(aws).list_queues().send().await?;
+    Ok(())
 }

@@ -3,15 +3,8 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, Weak};
 
 use super::process::Process;
-
-static RUNNING: Mutex<Weak<Process>> = Mutex::new(Weak::new());
-
-pub(super) fn shared() -> Result<Arc<Process>, Box<dyn Error>> {
-    Process::shared(&RUNNING, start)
-}
 
 /// Where `make test DYNAMODB_LOCAL=1` installs it.
 fn installed() -> Result<PathBuf, Box<dyn Error>> {
@@ -24,7 +17,7 @@ fn installed() -> Result<PathBuf, Box<dyn Error>> {
 
 /// Its own `main` listens on every interface and has no option against it. The server inside is
 /// Jetty, which can be told by a file what to serve and where.
-fn start() -> Result<Process, Box<dyn Error>> {
+pub(super) async fn start() -> Result<Process, Box<dyn Error>> {
     let installed = installed()?;
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let jetty = here.join("tests/it/support/dynamodb_local.xml");
@@ -47,12 +40,13 @@ fn start() -> Result<Process, Box<dyn Error>> {
             .arg(&jetty);
         command
     })
+    .await
 }
 
-#[test]
+#[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
-fn it_is_for_this_machine_alone() -> super::TestResult {
-    let running = shared()?;
+async fn it_is_for_this_machine_alone() -> super::TestResult {
+    let running = start().await?;
     let port = running.endpoint().rsplit(':').next().map(str::parse::<u16>);
     let port = port.ok_or("no port")??;
     // A server on every interface is behind every address of the machine, this one too.

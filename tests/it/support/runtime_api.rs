@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
+use super::world::AMPLE_TIME;
 use super::{LocalAws, TestResult};
 
 /// By which it is invoked, with an alias.
@@ -137,6 +138,8 @@ impl Function {
     /// Waits for the answer to an event.
     pub(crate) async fn answer(&mut self) -> Result<Invocation, Box<dyn Error>> {
         tokio::select! {
+            // An answer counts, even when the program ends right after it.
+            biased;
             answer = self.answers.recv() => answer.ok_or_else(|| "no answer".into()),
             status = self.child.wait() => Err(format!("the program ended: {}", status?).into()),
         }
@@ -201,7 +204,7 @@ async fn answer(
         let deadline = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
-            + Duration::from_secs(30);
+            + AMPLE_TIME;
         let response = Response::builder()
             .header("Lambda-Runtime-Aws-Request-Id", "request-1")
             .header(

@@ -162,12 +162,15 @@ pub(crate) fn with_parts<L: Ledger, T: Target>(
     }
 }
 
-/// Hands an event to a function, with 30 s to go.
+/// The time that an invocation has where the deadline is not the subject.
+pub(crate) const AMPLE_TIME: Duration = Duration::from_secs(600);
+
+/// Hands an event to a function, with [`AMPLE_TIME`] to go.
 pub(crate) async fn invoke<P: Ports>(
     function: &Replay<P>,
     event: Value,
 ) -> Result<Answer, Box<dyn Error>> {
-    invoke_within(function, event, Duration::from_secs(30)).await
+    invoke_within(function, event, AMPLE_TIME).await
 }
 
 /// Hands an event to a function with less time to go.
