@@ -8,6 +8,8 @@ ARCHITECTURE ?= arm64
 DYNAMODB_LOCAL ?=
 # 1: make test also looks at the operator's page in Chromium, which needs chromium and chromedriver (Debian: chromium-driver).
 BROWSER ?=
+# How many tests run at the same time; empty: one for each core.
+TEST_THREADS ?=
 CHROMEDRIVER ?= chromedriver
 
 LOCAL := .venv/aws/bin/python -m local
@@ -23,7 +25,7 @@ CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-ingest format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
+.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +36,12 @@ demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, show what b
 
 test: tools ## Check formatting, lints, the template, and run all tests
 	@$(MAKE) --no-print-directory lint rust-tests
+
+# A slow machine must not fail a test. Run it before a release.
+test-busy: tools ## Run all tests beside busy loops, then with 1 and with 16 test threads
+	@$(PYTHON) local/busy.py $(MAKE) --no-print-directory rust-tests
+	@$(MAKE) --no-print-directory rust-tests TEST_THREADS=1
+	@$(MAKE) --no-print-directory rust-tests TEST_THREADS=16
 
 bench bench-ingest: export RUST_BACKTRACE := 0
 bench: ## Measure it beside what it replaces; takes half an hour, or: make bench OPTIONS="--quick --speed-only"
@@ -63,7 +71,7 @@ lint: tools $(CARGO_DENY)
 rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 rust-tests: export GENESYS_REPLAY_DYNAMODB_LOCAL := $(CURDIR)/.venv/dynamodb-local
 rust-tests: tools
-	cargo test --workspace --features cli
+	cargo test --workspace --features cli $(if $(TEST_THREADS),-- --test-threads=$(TEST_THREADS))
 ifeq ($(DYNAMODB_LOCAL),1)
 	@$(PYTHON) local/tools.py dynamodb-local
 	cargo test --workspace --features cli --test it -- --ignored dynamodb_local

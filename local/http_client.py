@@ -18,7 +18,7 @@ from . import processes
 from .http_request import HttpRequest
 
 # Longer than ingest takes for anything.
-TIMEOUT_SECONDS = 20
+TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)

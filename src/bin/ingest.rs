@@ -1,7 +1,6 @@
 //! The HTTP side: reads the settings, builds the clients, then takes requests, as a Lambda function
 //! or as a server of its own.
 
-use std::future::pending;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +41,10 @@ async fn run() -> Result<(), Error> {
         Host::Lambda(_) => lambda_http::run(http::router(edge)).await?,
         Host::Server(address) => {
             tokio::spawn(write_metrics(Arc::clone(&edge)));
+            // Registered before the server says that it listens: from then on it may be stopped.
+            let shutdown = shutdown_signal()?;
             let listener = TcpListener::bind(address).await?;
-            http::server::serve(listener, Arc::clone(&edge), told_to_end()).await?;
+            http::server::serve(listener, Arc::clone(&edge), shutdown).await?;
             edge.flush_metrics();
         }
     }
@@ -57,17 +58,14 @@ async fn write_metrics(edge: Arc<IngestEdge>) {
     }
 }
 
-/// Ends with a SIGTERM or Ctrl-C.
-async fn told_to_end() {
-    let mut terminated = signal(SignalKind::terminate()).ok();
-    let terminated = async {
-        match &mut terminated {
-            Some(signal) => signal.recv().await,
-            None => pending().await,
+/// Registers SIGTERM and SIGINT at once. The future ends with the first of them.
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
+    })
 }

@@ -1,7 +1,5 @@
 //! Outcomes add up to the batch, and say what may have happened twice.
 
-use std::time::Duration;
-
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::message::{Message, MessageId};
@@ -130,7 +128,7 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
         key: &key,
         owner: "elsewhere".to_owned(),
         now,
-        lease_until: now.plus(Duration::from_secs(60)),
+        lease_until: now.plus(AMPLE_TIME),
         reopen: Reopen::Nothing,
         about: About {
             message_id: &message_id,
@@ -146,10 +144,8 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
         return Err(format!("{handled:?}").into());
     };
     assert_eq!(code, FailureCode::HeldElsewhere);
-    assert!(
-        after > Duration::from_secs(50) && after <= Duration::from_secs(60),
-        "{after:?}"
-    );
+    // Its exact value is the subject of a test in paused time: deadline.rs.
+    assert!(after > AMPLE_TIME / 2 && after <= AMPLE_TIME, "{after:?}");
     assert!(world.genesys.calls().is_empty());
     Ok(())
 }
@@ -172,11 +168,14 @@ async fn a_batch_slows_down_before_genesys_refuses() -> TestResult {
         "{refused} calls over the limit: no more than were in flight at once"
     );
     let counts = Counts::of(&handled);
-    assert!(counts.replayed >= 5, "{counts:?}");
+    // Three calls for each replay. A slow machine may reach a second window of the limit.
+    let granted = world.genesys.calls().len() - refused;
+    assert!(counts.replayed >= 1, "{counts:?}");
     assert!(
-        counts.replayed < 15,
-        "the limit does not allow more: {counts:?}"
+        3 * counts.replayed <= granted,
+        "{granted} calls: {counts:?}"
     );
+    assert!(counts.deferred >= 1, "{counts:?}");
     assert_eq!(counts.accounted(), 30);
     Ok(())
 }

@@ -8,7 +8,7 @@ use genesys_replay::config::Settings;
 use mockito::{Matcher, Server};
 
 use crate::support::world::invoke;
-use crate::support::{Record, TestResult, World, aws_at, event};
+use crate::support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
 
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
@@ -47,7 +47,7 @@ async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
             .await?
             .is_empty()
     );
-    let messages = world.aws.receive(&queue, 30).await?;
+    let messages = world.aws.receive(&queue, HIDDEN_SECONDS).await?;
     let message = messages.first().ok_or("nothing arrived")?;
     let attribute = |name| {
         message
@@ -271,12 +271,12 @@ async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
     let body = record.0["body"].as_str().unwrap_or_default().to_owned();
     assert!(world.deliver(&[record]).await?.is_empty());
     // The invocation is asynchronous: accepted is not yet arrived.
-    while world.deliveries() == 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    let calls = world.genesys.calls_to("POST", "/targets/lambda");
-    let arrived: serde_json::Value =
-        serde_json::from_str(calls.first().map_or("", |call| &call.body))?;
+    let arrived = eventually("the function has called", async || {
+        let calls = world.genesys.calls_to("POST", "/targets/lambda");
+        Ok(calls.into_iter().next())
+    })
+    .await?;
+    let arrived: serde_json::Value = serde_json::from_str(&arrived.body)?;
     assert_eq!(arrived, serde_json::from_str::<serde_json::Value>(&body)?);
     Ok(())
 }

@@ -9,7 +9,7 @@ use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, LedgerError, Reopen};
 use genesys_replay::message::MessageId;
 
-use crate::support::{LocalAws, TestResult};
+use crate::support::{LocalAws, TestResult, aws_at, closed_port};
 
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
@@ -28,10 +28,8 @@ async fn the_same_is_so_in_amazons_dynamodb_local() -> TestResult {
 async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(None, &message_id, &Destination::None);
-    let free_port = std::net::TcpListener::bind(("127.0.0.1", 0))?
-        .local_addr()?
-        .port();
-    let nowhere = crate::support::aws_at(&format!("http://127.0.0.1:{free_port}"));
+    let (_socket, closed) = closed_port()?;
+    let nowhere = aws_at(&closed);
     for ledger in [
         DynamoDbLedger::new(aws.dynamodb(), "no-such-table".to_owned(), REMEMBER),
         DynamoDbLedger::new(Client::new(&nowhere), aws.table.clone(), REMEMBER),

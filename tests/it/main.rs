@@ -4,6 +4,8 @@
 mod accounting;
 mod archive;
 mod aws_targets;
+mod circuit_breaker;
+mod concurrency;
 mod conformance;
 mod crashes;
 mod deadline;

@@ -6,7 +6,7 @@ use genesys_stand_in::Fault;
 use serde_json::{Value, json};
 
 use crate::support::world::{invoke, invoke_within};
-use crate::support::{Function, Invocation, Record, TestResult, World, aws_at, event};
+use crate::support::{Function, Invocation, Record, TestResult, World, aws_at, event, eventually};
 
 fn records(count: usize) -> Vec<Record> {
     (0..count)
@@ -15,28 +15,6 @@ fn records(count: usize) -> Vec<Record> {
             Record::dead_letter(&format!("m-{id}"), &format!("e-{id}"), &format!("c-{id}"))
         })
         .collect()
-}
-
-#[tokio::test]
-async fn a_dead_target_is_left_alone() -> TestResult {
-    let world = World::start().await?;
-    world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503));
-    let function = world.function()?;
-    let answer = invoke(&function, event(&records(100))).await??;
-    assert_eq!(answer.len(), 100);
-    let attempts = world.deliveries();
-    assert!((5..30).contains(&attempts), "{attempts} attempts");
-
-    world.genesys.clear_calls();
-    world.genesys.clear_faults();
-    assert_eq!(invoke(&function, event(&records(5))).await??.len(), 5);
-    assert!(
-        world.genesys.calls().is_empty(),
-        "the next batch is not begun either"
-    );
-    Ok(())
 }
 
 #[tokio::test]
@@ -98,71 +76,6 @@ async fn events_without_interaction_pass_while_genesys_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_cannot_be_done_in_time_comes_back_and_adds_up() -> TestResult {
-    let world = World::start().await?;
-    world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").delay(Duration::from_millis(1_500)));
-    let time = Duration::from_secs(5);
-    let answer = invoke_within(&world.function()?, event(&records(60)), time).await??;
-    for number in 0..60 {
-        // One whose last write came through just before it was cut off may be both.
-        let returned = answer.contains(&format!("m-{number}"));
-        let state = world.state(&format!("e-{number}")).await?;
-        assert!(
-            returned || state == "COMPLETED",
-            "m-{number} is lost: {state}"
-        );
-    }
-    assert!(
-        !answer.is_empty() && answer.len() < 60,
-        "{} returned",
-        answer.len()
-    );
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_was_cut_off_is_given_back_and_not_only_left() -> TestResult {
-    let world = World::start().await?;
-    world.genesys.fault(Fault::on("POST", "/targets/").hang());
-    let answer = invoke_within(
-        &world.function()?,
-        event(&records(1)),
-        Duration::from_secs(4),
-    )
-    .await??;
-    assert_eq!(answer, ["m-0"]);
-    assert_eq!(world.state("e-0").await?, "DEFERRED OUT_OF_TIME");
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_is_cut_off_after_acceptance_is_not_given_back_to_be_delivered_again() -> TestResult {
-    let world = World::start().await?;
-    world.genesys.fault(
-        Fault::on("PATCH", "/attributes")
-            .body_contains("replay_successful")
-            .hang(),
-    );
-    let time = Duration::from_secs(4);
-    let answer = invoke_within(&world.function()?, event(&records(1)), time).await??;
-    assert_eq!(answer, ["m-0"]);
-    let key = world.key("e-0");
-    let step = world.aws.attribute(&key, "Step").await?;
-    assert_eq!(step.as_deref(), Some("REPLAYED"));
-    assert_eq!(
-        world.state("e-0").await?,
-        "IN_PROGRESS",
-        "held until the lease ends"
-    );
-    world.genesys.clear_faults();
-    assert_eq!(world.deliver(&records(1)).await?, ["m-0"]);
-    assert_eq!(world.deliveries(), 1);
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_ledger_that_is_slow_or_talks_nonsense_keeps_every_event() -> TestResult {
     let world = World::start().await?;
     for (fault, most_calls) in [
@@ -195,9 +108,10 @@ async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestRe
     world.genesys.fault(Fault::on("POST", "/targets/").hang());
     let mut function = Function::start(world.settings(), &world.aws).await?;
     function.send(event(&records(1)))?;
-    while world.deliveries() == 0 {
-        tokio::task::yield_now().await;
-    }
+    eventually("the target is called", async || {
+        Ok((world.deliveries() > 0).then_some(()))
+    })
+    .await?;
     function.terminate()?;
     let answer = function.answer().await?;
     let expected = json!({ "batchItemFailures": [{ "itemIdentifier": "m-0" }] });
@@ -215,8 +129,10 @@ async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestRe
         .map(|line| line["failure_code"].clone())
         .collect();
     assert_eq!(codes, ["OUT_OF_TIME"]);
+    // Released where the ledger answers within 75 ms, else held until the lease ends.
     let status = world.aws.attribute(&world.key("e-0"), "Status").await?;
-    assert_eq!(status.as_deref(), Some("DEFERRED"));
+    let status = status.unwrap_or_default();
+    assert!(["DEFERRED", "IN_PROGRESS"].contains(&&*status), "{status}");
     Ok(())
 }
 

@@ -364,17 +364,3 @@ async fn one_function_serves_many_batches() -> TestResult {
     );
     Ok(())
 }
-
-#[tokio::test]
-async fn a_lease_outlives_the_invocation() -> TestResult {
-    use genesys_replay::clock::{Clock, SystemClock};
-    let world = World::start().await?;
-    let deadline = SystemClock.now().plus(Duration::from_secs(30));
-    let records = [Record::dead_letter("m-1", "e-1", "c-1")];
-    invoke_within(&world.function()?, event(&records), Duration::from_secs(30)).await??;
-    let until = world.aws.attribute(&world.key("e-1"), "LeaseUntil").await?;
-    let until: u64 = until.ok_or("no lease")?.parse()?;
-    assert!(until > deadline.as_millis(), "{until} {deadline}");
-    assert!(until < deadline.as_millis() + 60_000, "but not by much");
-    Ok(())
-}

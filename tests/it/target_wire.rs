@@ -12,18 +12,25 @@ use genesys_replay::message::MessageId;
 use genesys_replay::target::http::address::GuardedResolver;
 use genesys_replay::target::http::{HttpTarget, Reach};
 use genesys_replay::target::{Delivery, DeliveryError};
-use genesys_stand_in::{Fault, StandIn};
+use genesys_stand_in::{EVENTUALLY_LIMIT, Fault, StandIn};
 use mockito::Server;
 use url::Url;
 
-use crate::support::TestResult;
+use crate::support::{TestResult, closed_port};
 
 const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
 
 async fn deliver(url: &str) -> Result<Result<(), DeliveryError>, Box<dyn std::error::Error>> {
+    deliver_within(url, EVENTUALLY_LIMIT).await
+}
+
+async fn deliver_within(
+    url: &str,
+    limit: Duration,
+) -> Result<Result<(), DeliveryError>, Box<dyn std::error::Error>> {
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(1))
+        .timeout(limit)
         .dns_resolver(Arc::new(GuardedResolver))
         .build()?;
     let url = Url::parse(url)?;
@@ -114,21 +121,22 @@ async fn a_missing_answer_says_whether_the_target_may_have_acted() -> TestResult
     let stand_in = StandIn::builder().start().await?;
     stand_in.fault(Fault::on("POST", "/targets/hangs").hang().act());
     stand_in.fault(Fault::on("POST", "/targets/closes").close());
-    let free_port = std::net::TcpListener::bind(("127.0.0.1", 0))?
-        .local_addr()?
-        .port();
-    for (url, certainty) in [
+    let (_socket, closed) = closed_port()?;
+    let (short, ample) = (Duration::from_secs(1), EVENTUALLY_LIMIT);
+    for (url, certainty, limit) in [
         (
             format!("{}/targets/hangs", stand_in.url()),
             Certainty::Unknown,
+            short,
         ),
         (
             format!("{}/targets/closes", stand_in.url()),
             Certainty::Unknown,
+            ample,
         ),
-        (format!("http://127.0.0.1:{free_port}/"), Certainty::NotSent),
+        (closed, Certainty::NotSent, ample),
     ] {
-        let error = deliver(&url).await?.err().ok_or("accepted")?;
+        let error = deliver_within(&url, limit).await?.err().ok_or("accepted")?;
         assert_eq!(error.certainty, certainty, "{url}");
         assert_eq!(error.code, FailureCode::TargetUnavailable, "{url}");
         assert_eq!(

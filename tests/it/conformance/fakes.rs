@@ -176,7 +176,7 @@ impl queue::World for Queues {
     }
 
     async fn receive(&self, arn: &str) -> Result<Vec<Received>> {
-        Ok(self.port.receive(arn, 10, Duration::from_secs(30)))
+        Ok(self.port.receive(arn, 10, queue::VISIBILITY))
     }
 
     async fn delete(&self, arn: &str, receipt_handle: &str) -> Result<()> {

@@ -18,7 +18,7 @@ use genesys_replay::secret::secrets_manager::SecretsManagerSecret;
 
 use super::fakes::{NextCall, words};
 use super::real::{Spoiler, spoil};
-use crate::support::{LocalAws, World};
+use crate::support::{HIDDEN_SECONDS, LocalAws, World};
 
 pub(super) struct InletInMemory {
     port: MemoryInlet,
@@ -123,7 +123,7 @@ impl inlet::World for InletInSqs {
         let mut all = Vec::new();
         let mut handles = Vec::new();
         loop {
-            let messages = self.aws.receive(&self.arn, 30).await?;
+            let messages = self.aws.receive(&self.arn, HIDDEN_SECONDS).await?;
             if messages.is_empty() {
                 break;
             }

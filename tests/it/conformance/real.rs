@@ -282,7 +282,10 @@ impl queue::World for Queues {
     }
 
     async fn receive(&self, arn: &str) -> Result<Vec<Received>> {
-        let messages = self.aws.receive(arn, 30).await?;
+        let messages = self
+            .aws
+            .receive(arn, i32::try_from(queue::VISIBILITY.as_secs())?)
+            .await?;
         let received = messages.into_iter().map(|message| {
             let count = MessageSystemAttributeName::ApproximateReceiveCount;
             let attributes = message.attributes.unwrap_or_default();

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
@@ -18,7 +17,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::real::{Spoiler, spoil};
-use crate::support::{LocalAws, World};
+use crate::support::{LocalAws, World, eventually};
 
 /// HTTP endpoints.
 pub(super) struct Http {
@@ -241,16 +240,11 @@ impl TargetWorld for Aws {
             let window = windows.get(destination.key_part()).cloned();
             window.ok_or("no such destination")?
         };
-        let all_here = async {
-            loop {
-                let seen = self.seen(&window).await?;
-                if seen.len() >= least {
-                    return Ok(seen);
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), all_here).await?
+        eventually(&format!("{least} deliveries arrive"), async || {
+            let seen = self.seen(&window).await?;
+            Ok((seen.len() >= least).then_some(seen))
+        })
+        .await
     }
 
     fn calls(&self) -> usize {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::program::settings;
 use crate::support::door::{SECRET, signature, wrapper};
-use crate::support::{Function, Invocation, TestResult, World};
+use crate::support::{Function, HIDDEN_SECONDS, Invocation, TestResult, World};
 
 /// A request as payload format 2.0 has it.
 fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
@@ -70,7 +70,7 @@ async fn a_function_url_takes_what_a_server_takes() -> TestResult {
             .invoke(request("/dead-letter", &headers, body.as_bytes()))
             .await?,
     )?;
-    let queued = world.aws.receive(&arn, 30).await?;
+    let queued = world.aws.receive(&arn, HIDDEN_SECONDS).await?;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].body.as_deref(), Some(body.as_str()));
     let expected = json!({ "status": "accepted", "attempt": 3, "messageId": queued[0].message_id });
@@ -137,7 +137,7 @@ async fn with_iam_only_what_iam_has_authorized_is_taken() -> TestResult {
     }});
     let answer = answered(function.invoke(event).await?)?;
     assert_eq!(answer, (200, json!({ "status": "accepted" })));
-    let queued = world.aws.receive(&arn, 30).await?;
+    let queued = world.aws.receive(&arn, HIDDEN_SECONDS).await?;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].body.as_deref(), Some("//4="));
     Ok(())

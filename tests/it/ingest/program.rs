@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::logging::are_documented;
 use crate::support::door::{Answer, SECRET, signature, wrapper};
-use crate::support::{Server, TestResult, World};
+use crate::support::{HIDDEN_SECONDS, Server, TestResult, World, eventually};
 
 /// Settings of a server that writes to this queue, asks the stand-in and knows [`SECRET`].
 pub(super) async fn settings(
@@ -101,7 +101,7 @@ async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> T
 
     let mut bodies: Vec<_> = world
         .aws
-        .receive(&arn, 30)
+        .receive(&arn, HIDDEN_SECONDS)
         .await?
         .into_iter()
         .filter_map(|message| message.body)
@@ -170,7 +170,11 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize) -> TestResult 
         .iter()
         .filter(|line| line.get("_aws").is_some())
         .collect();
-    assert_eq!(metrics.len(), 1, "written at the end, since there were few");
+    // One document where the machine is fast enough; else one for every ten seconds.
+    let sum = |metric: &str| -> u64 {
+        let values = metrics.iter().filter_map(|it| it[metric].as_u64());
+        values.sum()
+    };
     for (metric, value) in [
         ("Requests", 8),
         ("Accepted", 4),
@@ -179,10 +183,10 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize) -> TestResult 
         ("Unavailable", 0),
         ("MalformedKept", 1),
     ] {
-        assert_eq!(metrics[0][metric], value, "{metric}");
+        assert_eq!(sum(metric), value, "{metric}");
     }
     // One token, and one look at each subscription.
-    assert_eq!(metrics[0]["GenesysCalls"], 3);
+    assert_eq!(sum("GenesysCalls"), 3);
     Ok(())
 }
 
@@ -198,7 +202,7 @@ async fn what_is_on_the_queue_is_known_to_a_fifo_queue_too() -> TestResult {
         let answer = curl(&url, &headers, webhook.as_bytes()).await?;
         assert_eq!(answer, ("200".to_owned(), json!({ "status": "accepted" })));
     }
-    assert_eq!(world.aws.receive(&arn, 30).await?.len(), 2);
+    assert_eq!(world.aws.receive(&arn, HIDDEN_SECONDS).await?.len(), 2);
     Ok(())
 }
 
@@ -238,13 +242,19 @@ async fn with_the_secret_kept_elsewhere_a_new_one_needs_no_restart() -> TestResu
     put(SECRET).await?;
     let server = Server::start(&settings, &world.aws).await?;
     let url = server.url("/dead-letter");
-    let answer = curl(&url, &headers, body.as_bytes()).await?;
-    assert_eq!(answer.0, "200", "{}", answer.1);
+    // A read that failed or took too long is repeated after 10 s.
+    let is_accepted = async |secret: &str, id: &str| {
+        eventually("the secret is read", async || {
+            let headers = signature(secret, id, 0, &body)?;
+            let answer = curl(&url, &headers, body.as_bytes()).await?;
+            Ok((answer.0 == "200").then_some(()))
+        })
+        .await
+    };
+    is_accepted(SECRET, "msg-1").await?;
     let new = "whsec_YS1uZXdlci1zZWNyZXQtYW4tZXZlbi1sb25nZXItb25l";
     put(new).await?;
-    let headers = signature(new, "msg-2", 0, &body)?;
-    let answer = curl(&url, &headers, body.as_bytes()).await?;
-    assert_eq!(answer.0, "200", "{}", answer.1);
+    is_accepted(new, "msg-2").await?;
     Ok(())
 }
 
@@ -320,7 +330,7 @@ async fn the_rate_limit_of_genesys_cloud_is_passed_on_and_kept() -> TestResult {
         let answer = Answer::of(request.send().await?).await?;
         assert_eq!(answer.status, 503, "{}", answer.text);
         let wait: u64 = answer.header("retry-after").unwrap_or_default().parse()?;
-        assert!((2..=42).contains(&wait), "{wait}");
+        assert!((1..=42).contains(&wait), "{wait}");
     }
     let asked = world.genesys.calls_to("GET", path).len();
     assert_eq!(asked, 1, "until then nobody is asked");

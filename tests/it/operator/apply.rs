@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
 
+use genesys_replay::app::ReplayFunction;
 use genesys_stand_in::Fault;
 use serde_json::Value;
 
 use super::plan::{archive_records, plan, with_archived};
 use crate::support::desk::{Desk, ended};
-use crate::support::{Record, TestResult};
+use crate::support::{HIDDEN_SECONDS, Record, TestResult, eventually};
 
 pub(super) const APPLY: [&str; 5] = ["apply", "plan.json", "--yes", "--rate", "1000"];
 
@@ -128,7 +128,7 @@ async fn a_deferred_dead_letter_counts_as_failed_for_now_and_is_followed_to_its_
         .fault(Fault::on("POST", "/targets/").status(503).times(3));
     let function = desk.world.function()?;
     let child = desk.program(&APPLY).spawn()?;
-    while desk.drain_once(&function).await? == 0 {}
+    drain(&desk, &function).await?;
     let stopped = ended(child).await?;
     assert_eq!(stopped.code, Some(5), "{stopped:?}");
     assert!(stopped.stdout.contains("1 sent and open"), "{stopped:?}");
@@ -221,7 +221,12 @@ async fn attributes_and_body_are_those_of_the_first_message() -> TestResult {
     let archived = desk.world.aws.objects(&desk.bucket).await?.remove(0).1;
     let plan = plan(&desk, &[]).await?;
     desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
-    let message = desk.world.aws.receive(&desk.queue, 30).await?.remove(0);
+    let message = desk
+        .world
+        .aws
+        .receive(&desk.queue, HIDDEN_SECONDS)
+        .await?
+        .remove(0);
     assert_eq!(message.body.as_deref(), archived["body"].as_str());
     let mut attributes: BTreeMap<String, String> = message
         .message_attributes
@@ -304,11 +309,25 @@ async fn straight_to_the_target_needs_no_queue_and_leaves_the_same_traces() -> T
     Ok(())
 }
 
-/// Waits until the audit has a line of this kind.
-async fn until(desk: &Desk, what: &str) {
-    while audit(desk, what).map_or(true, |lines| lines.is_empty()) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Waits until the audit has so many lines of this kind.
+async fn until(desk: &Desk, what: &str, count: usize) -> TestResult {
+    // The last line may be half written.
+    eventually(
+        &format!("the audit has {count} lines of {what}"),
+        async || {
+            let lines = audit(desk, what).map_or(0, |lines| lines.len());
+            Ok((lines >= count).then_some(()))
+        },
+    )
+    .await
+}
+
+/// Drains the queue until a batch had messages.
+async fn drain(desk: &Desk, function: &ReplayFunction) -> TestResult {
+    eventually("the queue has messages", async || {
+        Ok((desk.drain_once(function).await? > 0).then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
@@ -322,7 +341,7 @@ async fn stopped_or_killed_in_the_middle_it_goes_on_and_delivers_each_once() -> 
     let resume = [&APPLY[..], &["--resume"]].concat();
     // Nobody drains the queue: both are sure to be caught while they follow.
     let child = desk.program(&APPLY).spawn()?;
-    until(&desk, "sent").await;
+    until(&desk, "sent", 1).await?;
     let id = child.id().ok_or("it has ended")?;
     let interrupt = std::process::Command::new("kill")
         .args(["-INT", &id.to_string()])
@@ -335,10 +354,8 @@ async fn stopped_or_killed_in_the_middle_it_goes_on_and_delivers_each_once() -> 
     let mut child = desk
         .program(&[&resume[..], &["--canary", "4"]].concat())
         .spawn()?;
-    while desk.drain_once(&function).await? == 0 {}
-    while audit(&desk, "sent")?.len() < 3 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    drain(&desk, &function).await?;
+    until(&desk, "sent", 3).await?;
     child.kill().await?;
     // As if it had died in the middle of a line.
     let mut torn = desk.read("plan.audit.jsonl")?.into_bytes();

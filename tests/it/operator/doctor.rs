@@ -4,6 +4,7 @@ mod deployed;
 
 use std::collections::BTreeMap;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::support::TestResult;
@@ -119,47 +120,51 @@ const fn fault(verdict: &'static str, found: &'static str, change: Change) -> Fa
     }
 }
 
-async fn is_found(faults: Vec<Fault>) -> TestResult {
-    for Fault {
+/// Each in a deployment of its own. A deployment waits seconds for its function: several at once.
+async fn are_found(faults: Vec<Fault>) -> TestResult {
+    let faults = stream::iter(faults).map(is_found);
+    faults.buffer_unordered(4).try_collect().await
+}
+
+async fn is_found(fault: Fault) -> TestResult {
+    let Fault {
         verdict,
         found: expected,
         change,
-    } in faults
-    {
-        let mut deployed = Deployed::good().await?;
-        match change {
-            Change::Variable(name, value) => deployed.set(name, value).await?,
-            Change::Queue(name, value) => deployed.queue_attribute(name, value).await?,
-            Change::Parking(name, value) => deployed.parking_attribute(name, value).await?,
-            Change::Source(change) => deployed.change_source(&change).await?,
-            Change::Timeout(seconds) => deployed.timeout(seconds).await?,
-            Change::Forgetful => deployed.forget_nothing().await?,
-            Change::Loose => deployed.queue_attribute("RedrivePolicy", "").await?,
-            Change::Genesys(genesys) => deployed.genesys.become_like(genesys).await,
-        }
-        let ran = deployed.examine(&["--output", "json"]).await?;
-        is_well_said(&ran)?;
-        let said = found(&ran, verdict)?;
-        assert_eq!(said.len(), 1, "{expected}: {ran:?}");
-        assert!(
-            said.iter().all(|it| it.contains(expected)),
-            "{expected}: {said:?}"
-        );
-        let other = if verdict == "error" {
-            "warning"
-        } else {
-            "error"
-        };
-        assert_eq!(found(&ran, other)?, [""; 0], "{expected}");
-        let code = i32::from(verdict == "error");
-        assert_eq!(ran.code, Some(code), "{expected}");
+    } = fault;
+    let mut deployed = Deployed::good().await?;
+    match change {
+        Change::Variable(name, value) => deployed.set(name, value).await?,
+        Change::Queue(name, value) => deployed.queue_attribute(name, value).await?,
+        Change::Parking(name, value) => deployed.parking_attribute(name, value).await?,
+        Change::Source(change) => deployed.change_source(&change).await?,
+        Change::Timeout(seconds) => deployed.timeout(seconds).await?,
+        Change::Forgetful => deployed.forget_nothing().await?,
+        Change::Loose => deployed.queue_attribute("RedrivePolicy", "").await?,
+        Change::Genesys(genesys) => deployed.genesys.become_like(genesys).await,
     }
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    is_well_said(&ran)?;
+    let said = found(&ran, verdict)?;
+    assert_eq!(said.len(), 1, "{expected}: {ran:?}");
+    assert!(
+        said.iter().all(|it| it.contains(expected)),
+        "{expected}: {said:?}"
+    );
+    let other = if verdict == "error" {
+        "warning"
+    } else {
+        "error"
+    };
+    assert_eq!(found(&ran, other)?, [""; 0], "{expected}");
+    let code = i32::from(verdict == "error");
+    assert_eq!(ran.code, Some(code), "{expected}");
     Ok(())
 }
 
 #[tokio::test]
 async fn each_fault_of_the_queues_is_found() -> TestResult {
-    is_found(vec![
+    are_found(vec![
         fault(
             "warning",
             "less than six times",
@@ -198,7 +203,7 @@ async fn each_fault_of_the_queues_is_found() -> TestResult {
 
 #[tokio::test]
 async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
-    is_found(vec![
+    are_found(vec![
         fault(
             "error",
             "ReportBatchItemFailures",
@@ -296,7 +301,7 @@ async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
 
 #[tokio::test]
 async fn each_fault_of_genesys_cloud_is_found() -> TestResult {
-    is_found(vec![
+    are_found(vec![
         fault(
             "error",
             "Genesys token: ",
@@ -323,7 +328,7 @@ async fn each_fault_of_genesys_cloud_is_found() -> TestResult {
 
 #[tokio::test]
 async fn what_the_tutorials_have_left_is_named() -> TestResult {
-    is_found(vec![
+    are_found(vec![
         fault(
             "warning",
             "OAUTH_CLIENT_ID is a tutorial's variable",

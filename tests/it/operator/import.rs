@@ -5,7 +5,6 @@ mod sources;
 
 use std::error::Error;
 use std::io::Write;
-use std::time::Duration;
 
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::{Message, MessageId};
@@ -14,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::support::program::{Ran, program, run, run_with};
-use crate::support::{Record, TestResult, World, conversation_event};
+use crate::support::{HIDDEN_SECONDS, Record, TestResult, World, conversation_event, eventually};
 
 const SECRET: &str = "demo-secret";
 
@@ -52,7 +51,7 @@ impl Office {
     async fn queued(&self) -> Result<Vec<Message>, Box<dyn Error>> {
         let mut messages = Vec::new();
         loop {
-            let received = self.world.aws.receive(&self.queue, 600).await?;
+            let received = self.world.aws.receive(&self.queue, HIDDEN_SECONDS).await?;
             if received.is_empty() {
                 return Ok(messages);
             }
@@ -270,7 +269,11 @@ async fn a_target_and_a_fifo_queue_get_what_they_need() -> TestResult {
         let ran = office.import(&arguments).await?;
         assert_eq!(ran.json()?["queued"], 1, "{ran:?}");
     }
-    let received = office.world.aws.receive(&office.queue, 600).await?;
+    let received = office
+        .world
+        .aws
+        .receive(&office.queue, HIDDEN_SECONDS)
+        .await?;
     assert_eq!(received.len(), 1, "a FIFO queue knows the repetition");
     let message = received.first().ok_or("no message")?;
     let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
@@ -332,11 +335,11 @@ async fn interrupted_it_says_how_many_are_queued() -> TestResult {
         .collect();
     tokio::io::AsyncWriteExt::write_all(&mut pipe, lines.as_bytes()).await?;
     // Its stdin stays open: it waits for more.
-    let mut queued = Vec::new();
-    while queued.is_empty() {
-        queued = office.queued().await?;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let queued = eventually("messages are queued", async || {
+        let queued = office.queued().await?;
+        Ok((!queued.is_empty()).then_some(queued))
+    })
+    .await?;
     let id = child.id().ok_or("no process")?.to_string();
     let told = std::process::Command::new("kill")
         .args(["-INT", &id])

@@ -13,7 +13,7 @@ use super::apply::{APPLY, audit, once};
 use super::diagnose::shelf::Shelf;
 use super::plan::plan;
 use crate::support::desk::Desk;
-use crate::support::{TestResult, conversation_event};
+use crate::support::{HIDDEN_SECONDS, TestResult, conversation_event};
 
 const TARGET: (&str, &str) = (
     "TARGET_ARN",
@@ -69,7 +69,13 @@ async fn what_is_sent_leaves_the_parking_queue_and_the_rest_stays_visible() -> T
     assert_eq!(desk.depth(&parking).await?, 22);
     let mut shown = 0;
     loop {
-        match desk.world.aws.receive(&parking, 60).await?.len() {
+        match desk
+            .world
+            .aws
+            .receive(&parking, HIDDEN_SECONDS)
+            .await?
+            .len()
+        {
             0 => break,
             count => shown += count,
         }
@@ -82,7 +88,7 @@ async fn what_is_sent_leaves_the_parking_queue_and_the_rest_stays_visible() -> T
 async fn what_is_not_in_the_parking_queue_any_more_is_not_sent() -> TestResult {
     let (desk, parking) = with_parked(&["e-1", "e-2"]).await?;
     plan(&desk, &FROM_PARKING).await?;
-    let elsewhere = desk.world.aws.receive(&parking, 60).await?;
+    let elsewhere = desk.world.aws.receive(&parking, HIDDEN_SECONDS).await?;
     assert_eq!(elsewhere.len(), 2, "somebody else has them");
     let done = desk.run_beside_function(&APPLY).await?;
     assert!(done.stdout.contains("2 not sent"), "{done:?}");

@@ -18,12 +18,15 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
     ScalarAttributeType,
 };
+use genesys_stand_in::EVENTUALLY_LIMIT;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::dynamodb_local;
-use super::eventually::EVENTUALLY_LIMIT as PATIENT;
 use super::process::Process;
+
+/// A visibility timeout during which no test comes to its end: received messages do not return.
+pub(crate) const HIDDEN_SECONDS: i32 = 3_600;
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
@@ -325,9 +328,9 @@ impl LocalAws {
 /// the programs' own limits give way to them.
 pub(crate) fn config(endpoint: &str) -> SdkConfig {
     let limits = TimeoutConfig::builder()
-        .connect_timeout(PATIENT)
-        .operation_attempt_timeout(PATIENT)
-        .operation_timeout(PATIENT)
+        .connect_timeout(EVENTUALLY_LIMIT)
+        .operation_attempt_timeout(EVENTUALLY_LIMIT)
+        .operation_timeout(EVENTUALLY_LIMIT)
         .build();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())

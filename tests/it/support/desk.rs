@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 
 use super::program::{Ran, program};
 use super::world::invoke;
-use super::{Record, World, event};
+use super::{HIDDEN_SECONDS, Record, World, event};
 
 /// An operator's desk.
 pub(crate) struct Desk {
@@ -95,7 +95,7 @@ impl Desk {
         &self,
         function: &ReplayFunction,
     ) -> Result<usize, Box<dyn Error>> {
-        let received = self.world.aws.receive(&self.queue, 30).await?;
+        let received = self.world.aws.receive(&self.queue, HIDDEN_SECONDS).await?;
         if received.is_empty() {
             // Another's turn.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;

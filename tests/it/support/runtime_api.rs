@@ -176,7 +176,7 @@ pub(super) fn terminate(child: &Child) -> TestResult {
     Ok(())
 }
 
-async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
+pub(super) async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
     let mut text = String::new();
     // What is no UTF-8 is no log line: the test that looks for one will tell.
     let _ = pipe.read_to_string(&mut text).await;

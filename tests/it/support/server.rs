@@ -5,17 +5,19 @@ use std::error::Error;
 use std::process::Stdio;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
-use super::runtime_api::terminate;
+use super::runtime_api::{read, terminate};
 use super::{LocalAws, Printed};
 
 /// The program, listening.
 pub(crate) struct Server {
     child: Child,
-    lines: Lines<BufReader<ChildStdout>>,
-    printed: String,
+    /// Read while it runs: a program that logs into a full pipe stands still.
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
     address: String,
 }
 
@@ -50,10 +52,11 @@ impl Server {
             let line: Value = serde_json::from_str(&line)?;
             if line["message"] == "listening" {
                 let address = line["address"].as_str().ok_or("no address")?.to_owned();
+                let stderr = child.stderr.take().ok_or("no stderr")?;
                 return Ok(Self {
                     child,
-                    lines,
-                    printed,
+                    stdout: tokio::spawn(rest(printed, lines)),
+                    stderr: tokio::spawn(read(stderr)),
                     address,
                 });
             }
@@ -68,19 +71,20 @@ impl Server {
     /// Tells it to end and answers whether it did so well, and what it printed.
     pub(crate) async fn end(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
         terminate(&self.child)?;
-        while let Some(line) = self.lines.next_line().await? {
-            self.printed.push_str(&line);
-            self.printed.push('\n');
-        }
-        let mut stderr = String::new();
-        if let Some(mut pipe) = self.child.stderr.take() {
-            pipe.read_to_string(&mut stderr).await?;
-        }
         let status = self.child.wait().await?;
         let printed = Printed {
-            stdout: self.printed,
-            stderr,
+            stdout: self.stdout.await?,
+            stderr: self.stderr.await?,
         };
         Ok((status.success(), printed))
     }
+}
+
+/// The lines so far and all that follow.
+async fn rest(mut printed: String, mut lines: Lines<BufReader<ChildStdout>>) -> String {
+    while let Ok(Some(line)) = lines.next_line().await {
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+    printed
 }

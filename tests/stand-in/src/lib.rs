@@ -13,6 +13,7 @@ mod builder;
 mod calls;
 mod control;
 mod conversations;
+mod eventually;
 mod fault;
 mod genesys;
 mod interactions;
@@ -27,6 +28,7 @@ mod tokens;
 
 pub use builder::Builder;
 pub use calls::Call;
+pub use eventually::{EVENTUALLY_LIMIT, eventually};
 pub use fault::Fault;
 pub use stand_in::StandIn;
 pub use table::Table;

@@ -13,8 +13,11 @@ use crate::{Draft, Received};
 /// longest invocation may have passed since.
 const LONGEST: Duration = Duration::from_secs(42_300);
 
-/// What a wait read off a real clock may have lost by then.
-const SLACK: Duration = Duration::from_secs(20);
+/// The visibility timeout of every receive: no case comes to its end, however slow the machine.
+pub const VISIBILITY: Duration = Duration::from_secs(1_200);
+
+/// The time that a wait read off a real clock may have lost by then.
+const SLACK: Duration = Duration::from_secs(600);
 
 /// Queues that are postponed through one port.
 pub trait World {
@@ -33,7 +36,7 @@ pub trait World {
     /// Puts a message on a queue.
     fn send(&self, arn: &str, body: &str) -> impl Future<Output = Result<()>>;
 
-    /// Up to ten visible messages, each to nobody else for 30 s.
+    /// Up to ten visible messages, each to nobody else for [`VISIBILITY`].
     fn receive(&self, arn: &str) -> impl Future<Output = Result<Vec<Received>>>;
 
     /// Acknowledges a message.
@@ -133,14 +136,14 @@ async fn failed(world: &impl World, postponements: &[Postponement<'_>]) -> Vec<M
     errors.into_iter().map(|error| error.message_id).collect()
 }
 
-const A_WHILE: Duration = Duration::from_secs(300);
+const A_WHILE: Duration = Duration::from_secs(3_600);
 
 async fn a_received_message_is_hidden_until_its_time(world: &impl World, name: &str) -> Result<()> {
     let line = Line::of(world, name, 1).await?;
     let counts: Vec<u32> = line.received.iter().map(|it| it.receive_count).collect();
     same("the receive count", &counts, &vec![1])?;
     holds("nothing else", world.receive(&line.arn).await?.is_empty())?;
-    line.stays_away(Duration::from_secs(30)).await
+    line.stays_away(VISIBILITY).await
 }
 
 async fn a_message_stays_away_for_as_long_as_it_says(world: &impl World, name: &str) -> Result<()> {
@@ -281,7 +284,7 @@ async fn a_postponement_that_did_not_act_is_told_of_every_message(
     let line = Line::of(world, name, 2).await?;
     world.next_call(Mishap::Down);
     same("failures", &line.postpone(A_WHILE).await, &line.ids())?;
-    line.stays_away(Duration::from_secs(30)).await
+    line.stays_away(VISIBILITY).await
 }
 
 async fn a_postponement_whose_answer_was_lost_can_be_repeated(

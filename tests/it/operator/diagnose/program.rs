@@ -1,7 +1,6 @@
 //! The program on a real queue: what it says, how it ends, and that nothing is missing afterwards.
 
 use std::error::Error;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_stand_in::Fault;
@@ -9,7 +8,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::run::Desk;
-use crate::support::{Record, TestResult, conversation_event};
+use crate::support::{Record, TestResult, conversation_event, eventually};
 
 #[tokio::test]
 async fn dead_letters_are_told_of_and_are_there_again() -> TestResult {
@@ -217,9 +216,11 @@ async fn ctrl_c_shows_everything_again_and_writes_nothing() -> TestResult {
     let folder = ["--correlate", "--html", "page.html", "--save", "saved"];
     let program = desk.begin(&folder)?;
     // It is in the middle of it: messages are held, and analytics does not answer.
-    while desk.genesys.calls_to("POST", "/analytics/").is_empty() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually("analytics is called", async || {
+        let calls = desk.genesys.calls_to("POST", "/analytics/");
+        Ok((!calls.is_empty()).then_some(()))
+    })
+    .await?;
     let pid = program.id().ok_or("it has ended")?.to_string();
     let killed = Command::new("kill").args(["-INT", &pid]).status().await?;
     assert!(killed.success());

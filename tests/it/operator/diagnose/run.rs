@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::support::program::{Ran, program};
-use crate::support::{LocalAws, Record};
+use crate::support::{HIDDEN_SECONDS, LocalAws, Record};
 
 /// A queue, a folder, and the settings of a function.
 pub(super) struct Desk {
@@ -108,7 +108,7 @@ impl Desk {
     pub(super) async fn shown(&self) -> Result<Vec<String>, Box<dyn Error>> {
         let mut counts = Vec::new();
         loop {
-            let messages = self.aws.receive(&self.queue, 30).await?;
+            let messages = self.aws.receive(&self.queue, HIDDEN_SECONDS).await?;
             if messages.is_empty() {
                 return Ok(counts);
             }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TimeToLiveSpecification;
 use aws_sdk_lambda::types::{
@@ -12,8 +11,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use mockito::{Matcher, Mock, ServerGuard};
 use serde_json::{Value, json};
 
-use crate::support::LocalAws;
 use crate::support::program::{Ran, run};
+use crate::support::{LocalAws, eventually};
 
 /// A secret that must never be printed.
 pub(super) const SECRET: &str = "hush-hush-hush";
@@ -176,15 +175,16 @@ impl Deployed {
     /// Waits until it can be called; the SDK's own waiter looks once a second.
     async fn is_ready(&self) -> Result<(), Box<dyn Error>> {
         let lambda = self.lambda();
-        loop {
+        eventually("the function is active", async || {
             let call = lambda.get_function_configuration();
             let found = call.function_name(&self.function).send().await?;
             match found.state() {
-                None | Some(State::Active) => return Ok(()),
-                Some(State::Failed) => return Err("the function has failed".into()),
-                Some(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                None | Some(State::Active) => Ok(Some(())),
+                Some(State::Failed) => Err("the function has failed".into()),
+                Some(_) => Ok(None),
             }
-        }
+        })
+        .await
     }
 
     pub(super) async fn set(&mut self, name: &str, value: &str) -> Result<(), Box<dyn Error>> {

@@ -114,6 +114,7 @@ impl LocalAws {
             .runtime(aws_sdk_lambda::types::Runtime::Python312)
             .handler("index.handler")
             .role("arn:aws:iam::000000000000:role/any")
+            .timeout(60)
             .code(
                 aws_sdk_lambda::types::FunctionCode::builder()
                     .zip_file(code.into())

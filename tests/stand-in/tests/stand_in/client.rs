@@ -41,7 +41,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn anonymous(url: &str) -> Result<Self> {
         Ok(Self {
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                // In paused time an idle connection would be closed at once.
+                .pool_idle_timeout(None)
+                .build()?,
             url: url.to_owned(),
             token: None,
         })

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use genesys_stand_in::{Call, Fault, StandIn};
+use genesys_stand_in::{Call, Fault, StandIn, eventually};
 use reqwest::StatusCode;
-use tokio::task::yield_now;
 use tokio::time::{Instant, advance, pause};
 
 use crate::client::{Client, Result, raw_post};
@@ -136,9 +135,11 @@ async fn a_hanging_request_is_never_answered_even_if_carried_out() -> Result {
 
     let hanging = client.clone();
     let request = tokio::spawn(async move { hanging.patch(ATTRIBUTES, PATCH).await.is_ok() });
-    while !stand_in.calls_to("PATCH", "").iter().any(|call| call.acted) {
-        yield_now().await;
-    }
+    eventually("the request is carried out", async || {
+        let calls = stand_in.calls_to("PATCH", "");
+        Ok(calls.iter().any(|call| call.acted).then_some(()))
+    })
+    .await?;
     // Another whole exchange gives an answer time to come.
     client.get("/api/v2/conversations/abc").await?;
 
@@ -245,9 +246,11 @@ async fn a_request_given_up_during_its_delay_is_carried_out_only_if_acting() -> 
     for path in ["/targets/a", "/targets/b"] {
         let impatient = client.clone();
         let request = tokio::spawn(async move { impatient.post(path, "").await.is_ok() });
-        while stand_in.calls_to("POST", path).is_empty() {
-            yield_now().await;
-        }
+        eventually("the request arrives", async || {
+            let calls = stand_in.calls_to("POST", path);
+            Ok((!calls.is_empty()).then_some(()))
+        })
+        .await?;
         request.abort();
     }
     // The stand-in notices the closed connections before it answers on another one.

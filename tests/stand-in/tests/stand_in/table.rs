@@ -23,7 +23,11 @@ impl Wire {
     async fn start() -> Result<Self> {
         Ok(Self {
             table: Table::start("id").await?,
-            http: reqwest::Client::builder().no_proxy().build()?,
+            http: reqwest::Client::builder()
+                .no_proxy()
+                // In paused time an idle connection would be closed at once.
+                .pool_idle_timeout(None)
+                .build()?,
         })
     }
 

@@ -1,20 +1,20 @@
-//! The one way to wait for a condition on real parts.
+//! The one way in which tests wait for a condition on real parts.
 
 use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// A condition that is not met by then is not met at all. A slow and busy machine needs seconds.
-pub(crate) const EVENTUALLY_LIMIT: Duration = Duration::from_secs(180);
+/// The time limit of [`eventually`]. A slow and busy machine may need many seconds.
+pub const EVENTUALLY_LIMIT: Duration = Duration::from_secs(180);
 
 const PAUSE_BETWEEN_CHECKS: Duration = Duration::from_millis(20);
 
 /// Checks until a check returns a value, and returns that value.
 ///
 /// # Errors
-/// The error of a check, at once; or no value within [`EVENTUALLY_LIMIT`], which names `condition`.
-pub(crate) async fn eventually<T>(
+/// The error of a check, at once; else no value within [`EVENTUALLY_LIMIT`], which names `condition`.
+pub async fn eventually<T>(
     condition: &str,
     mut check: impl AsyncFnMut() -> Result<Option<T>, Box<dyn Error>>,
 ) -> Result<T, Box<dyn Error>> {

@@ -1,0 +1,41 @@
+"""Runs a command beside busy loops, two for each core: what passes here passes on a slow and busy machine.
+
+Usage: python local/busy.py COMMAND [ARGUMENT ...]
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+LOOPS_PER_CORE = 2
+
+# A loop ends with this program, however this program ends: it looks for another parent.
+LOOP = """
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+
+
+def main(command: list[str]) -> int:
+    """Returns the command's exit status."""
+    if not command:
+        print("usage: python local/busy.py COMMAND [ARGUMENT ...]", file=sys.stderr)
+        return 2
+    count = LOOPS_PER_CORE * (os.cpu_count() or 1)
+    print(f"busy: {count} busy loops beside: {' '.join(command)}", file=sys.stderr)
+    loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]
+    try:
+        return subprocess.run(command, check=False).returncode
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
