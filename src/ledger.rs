@@ -146,6 +146,10 @@ pub enum LedgerError {
     /// It cannot be reached or does not work. The caller defers; it never goes on without a claim.
     #[error("the ledger is unavailable")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// The event's own item makes no sense: somebody edited it. The caller defers this message and no
+    /// other: the ledger works.
+    #[error("the ledger item's {0} cannot be read")]
+    Unreadable(&'static str),
     /// The lease ended and another worker took the event over, or the write is older than one that has
     /// acted. The caller leaves the event alone.
     #[error("the lease was lost to another worker")]
@@ -210,16 +214,19 @@ pub enum Status {
     Archived,
     /// Given up, and nowhere to archive it.
     Failed,
+    /// An operator decided that the event is not delivered. Final.
+    Discarded,
 }
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::InProgress,
         Self::Deferred,
         Self::Completed,
         Self::Archived,
         Self::Failed,
+        Self::Discarded,
     ];
 
     /// The value of the attribute.
@@ -231,6 +238,7 @@ impl Status {
             Self::Completed => "COMPLETED",
             Self::Archived => "ARCHIVED",
             Self::Failed => "FAILED",
+            Self::Discarded => "DISCARDED",
         }
     }
 
@@ -244,7 +252,7 @@ impl Status {
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Completed | Self::Archived | Self::Failed => true,
+            Self::Completed | Self::Archived | Self::Failed | Self::Discarded => true,
             Self::InProgress | Self::Deferred => false,
         }
     }

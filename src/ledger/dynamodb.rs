@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{
@@ -63,6 +63,7 @@ const DEFERRED: &str = Status::Deferred.as_str();
 const COMPLETED: &str = Status::Completed.as_str();
 const ARCHIVED: &str = Status::Archived.as_str();
 const FAILED: &str = Status::Failed.as_str();
+const DISCARDED: &str = Status::Discarded.as_str();
 pub(super) const REPLAYED: &str = "REPLAYED";
 
 /// The condition of every write after a claim.
@@ -293,13 +294,24 @@ fn refused_item(error: SdkError<UpdateItemError>) -> Result<Item, LedgerError> {
         Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
             Ok(refusal.item.clone().unwrap_or_default())
         }
+        // An attribute of another type than ours: this item's fault, and no other's.
+        Some(other) if is_wrong_type(other) => Err(LedgerError::Unreadable("Attempts")),
         Some(_) | None => Err(LedgerError::Unavailable(error.into())),
     }
 }
 
+/// Returns true if an operand of the update has another type in the item. A table with another key is a
+/// `ValidationException`, too, but says so in other words.
+fn is_wrong_type(error: &UpdateItemError) -> bool {
+    error.code() == Some("ValidationException")
+        && error
+            .message()
+            .is_some_and(|message| message.contains("operand"))
+}
+
 fn lease_of(request: &ClaimRequest<'_>, item: &Item) -> Result<Lease, LedgerError> {
     let attempt = integer(item, "Attempts").and_then(|count| u32::try_from(count).ok());
-    let attempt = attempt.ok_or_else(|| unreadable("Attempts"))?;
+    let attempt = attempt.ok_or(LedgerError::Unreadable("Attempts"))?;
     let delivered = (string(item, "Step") == Some(REPLAYED)).then(|| {
         integer(item, "DeliveredAttempt")
             .and_then(|count| u32::try_from(count).ok())
@@ -319,23 +331,20 @@ fn lease_of(request: &ClaimRequest<'_>, item: &Item) -> Result<Lease, LedgerErro
 /// What the state of an item that cannot be claimed says.
 fn refusal(item: &Item, now: Timestamp) -> Result<Claim, LedgerError> {
     match string(item, "Status") {
-        Some(COMPLETED | ARCHIVED) => Ok(Claim::AlreadyDone),
+        Some(COMPLETED | ARCHIVED | DISCARDED) => Ok(Claim::AlreadyDone),
         Some(FAILED) => Ok(Claim::GivenUp(
             string(item, "FailureCode")
                 .and_then(FailureCode::parse)
                 .unwrap_or(FailureCode::Internal),
         )),
-        Some(IN_PROGRESS) => Ok(Claim::HeldUntil(
-            integer(item, "LeaseUntil").map_or(now, Timestamp::from_millis),
-        )),
+        Some(IN_PROGRESS) => match integer(item, "LeaseUntil") {
+            Some(until) => Ok(Claim::HeldUntil(Timestamp::from_millis(until))),
+            None => Err(LedgerError::Unreadable("LeaseUntil")),
+        },
         // Deferred between our write and the look at it: the next delivery takes it.
         Some(DEFERRED) => Ok(Claim::HeldUntil(now)),
-        Some(_) | None => Err(unreadable("Status")),
+        Some(_) | None => Err(LedgerError::Unreadable("Status")),
     }
-}
-
-fn unreadable(attribute: &'static str) -> LedgerError {
-    LedgerError::Unavailable(format!("the ledger item's {attribute} cannot be read").into())
 }
 
 pub(super) fn text(value: &str) -> AttributeValue {

@@ -279,7 +279,8 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
         found.examples.push(lost);
     }
     sum.replayed = sum.of(Status::Completed);
-    sum.archived = sum.of(Status::Archived) - missing + without_item;
+    // A discarded event is not delivered, by an operator's decision: its object stays.
+    sum.archived = sum.of(Status::Archived) - missing + without_item + sum.of(Status::Discarded);
     sum.still_queued = queued;
     let unknown = sum.statuses.get(UNKNOWN).copied().unwrap_or_default();
     sum.unaccounted = missing + open.saturating_sub(queued) + unknown;
@@ -342,6 +343,6 @@ fn look_at(
                 part.found(Finding::ArchivedWithoutObject, &record.shown());
             }
         }
-        Some(Status::InProgress | Status::Deferred | Status::Completed) => {}
+        Some(Status::InProgress | Status::Deferred | Status::Completed | Status::Discarded) => {}
     }
 }

@@ -44,7 +44,9 @@ impl<P: Ports> Replay<P> {
         let (lease, known) = match recorded {
             Ok(lease) => (lease, true),
             Err(error @ LedgerError::LeaseLost) => return self.overtaken(work, &error),
-            Err(LedgerError::Unavailable(_)) => (delivered.clone(), false),
+            Err(LedgerError::Unavailable(_) | LedgerError::Unreadable(_)) => {
+                (delivered.clone(), false)
+            }
         };
         let attempt = Some(lease.shown_attempt());
         let shortfall = in_the_end

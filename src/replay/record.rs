@@ -97,8 +97,20 @@ impl<P: Ports> Replay<P> {
         };
         let call = self.ledger.claim(&request);
         let claim = self.ledger_latency.measure(call).await;
-        let transient = |_: &LedgerError| Disposition::Transient { after: None };
-        self.watch(&self.breakers.ledger).note(claim, transient)
+        if let Err(error @ LedgerError::Unreadable(_)) = &claim {
+            tracing::error!(
+                message_id = %message.id,
+                event_id = work.event_id(),
+                error = with_causes(error),
+                "ledger item not readable, message deferred"
+            );
+        }
+        self.watch(&self.breakers.ledger)
+            .note(claim, |error| match error {
+                LedgerError::Unavailable(_) => Disposition::Transient { after: None },
+                // The ledger has answered.
+                LedgerError::Unreadable(_) | LedgerError::LeaseLost => Disposition::Permanent,
+            })
     }
 
     /// Attempts until one succeeds or policy ends them.
@@ -294,7 +306,9 @@ impl<P: Ports> Replay<P> {
                 match timeout_at(end, self.ledger.checkpoint(&lease)).await {
                     Ok(Ok(_)) => CutOff::Clean,
                     Ok(Err(LedgerError::LeaseLost)) => CutOff::Doubtful,
-                    Ok(Err(LedgerError::Unavailable(_))) | Err(_) => CutOff::Unrecorded,
+                    Ok(Err(LedgerError::Unavailable(_) | LedgerError::Unreadable(_))) | Err(_) => {
+                        CutOff::Unrecorded
+                    }
                 }
             }
         }
@@ -307,7 +321,9 @@ impl<P: Ports> Replay<P> {
 
     pub(super) fn ledger_failed(&self, message: &Message, error: &LedgerError) -> Verdict {
         let code = match error {
-            LedgerError::Unavailable(_) => FailureCode::LedgerUnavailable,
+            LedgerError::Unavailable(_) | LedgerError::Unreadable(_) => {
+                FailureCode::LedgerUnavailable
+            }
             LedgerError::LeaseLost => FailureCode::HeldElsewhere,
         };
         let after = self.pause(message);

@@ -260,7 +260,6 @@ async fn a_panic_fails_its_own_record_alone() -> TestResult {
 struct FailsAfterClaim<L> {
     inner: L,
     also_settle: bool,
-    hangs: bool,
 }
 
 fn outage() -> LedgerError {
@@ -275,9 +274,6 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
         Err(outage())
     }
     async fn checkpoint(&self, _: &Lease) -> Result<Lease, LedgerError> {
-        if self.hangs {
-            std::future::pending::<()>().await;
-        }
         Err(outage())
     }
     async fn settle(
@@ -300,11 +296,7 @@ async fn what_was_delivered_does_not_come_back_because_the_ledger_fails() -> Tes
         let function = world.function()?;
         let function = with_parts(
             function,
-            |inner| FailsAfterClaim {
-                inner,
-                also_settle,
-                hangs: false,
-            },
+            |inner| FailsAfterClaim { inner, also_settle },
             |target| target,
         );
         let records = [Record::dead_letter("m-1", "e-1", "c-1")];
@@ -336,7 +328,6 @@ async fn an_attempt_that_cannot_be_counted_is_not_made() -> TestResult {
         |inner| FailsAfterClaim {
             inner,
             also_settle: false,
-            hangs: false,
         },
         |target| target,
     );

@@ -3,13 +3,19 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use genesys_replay::clock::Timestamp;
+use aws_sdk_dynamodb::types::AttributeValue;
+use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay::destination::Destination;
+use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, LedgerError, Reopen};
-use genesys_replay::message::MessageId;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay::replay::{Invocation, Outcome};
 
-use crate::support::{LocalAws, TestResult, aws_at, closed_port};
+use crate::support::world::AMPLE_TIME;
+use crate::support::{
+    LocalAws, Record, TestResult, World, aws_at, closed_port, conversation_event,
+};
 
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
@@ -54,4 +60,103 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
         );
     }
     Ok(())
+}
+
+/// Items that this version cannot read, by the attribute that is odd.
+fn unreadable_items() -> Vec<(&'static str, Vec<(&'static str, AttributeValue)>)> {
+    let text = |value: &str| AttributeValue::S(value.to_owned());
+    let number = |value: &str| AttributeValue::N(value.to_owned());
+    vec![
+        ("Status", vec![("Status", text("TIRED"))]),
+        ("Status", vec![("Status", number("7"))]),
+        ("Status", Vec::new()),
+        ("LeaseUntil", vec![("Status", text("IN_PROGRESS"))]),
+        (
+            "LeaseUntil",
+            vec![
+                ("Status", text("IN_PROGRESS")),
+                ("LeaseUntil", text("tomorrow")),
+            ],
+        ),
+        (
+            "Attempts",
+            vec![("Status", text("DEFERRED")), ("Attempts", text("two"))],
+        ),
+    ]
+}
+
+async fn put(
+    world: &World,
+    event_id: &str,
+    members: &[(&str, AttributeValue)],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let dynamodb = world.aws.dynamodb();
+    let mut put = dynamodb
+        .put_item()
+        .table_name(&world.aws.table)
+        .item("EventId", AttributeValue::S(world.key(event_id)));
+    for (name, value) in members {
+        put = put.item(*name, value.clone());
+    }
+    put.send().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn ledger_item_that_cannot_be_read_defers_its_own_message_only() -> TestResult {
+    let mut world = World::start().await?;
+    world.set("MAX_CONCURRENCY", "1");
+    world.set("BACKOFF_BASE_SECONDS", "2");
+    let mut messages = Vec::new();
+    let odd = unreadable_items();
+    for (number, (_, members)) in odd.iter().enumerate() {
+        put(&world, &format!("odd-{number}"), members).await?;
+        messages.push(message(&format!("m-{number}"), &format!("odd-{number}"))?);
+    }
+    messages.push(message("good", "good")?);
+    let invocation = Invocation {
+        request_id: "request".to_owned(),
+        function_arn: String::new(),
+        deadline: SystemClock.now().plus(AMPLE_TIME),
+    };
+    let mut handled = world.function()?.batch(&messages, &invocation).await;
+    let good = handled.pop().ok_or("no outcome")?;
+    assert_eq!(
+        good.verdict.outcome,
+        Outcome::Replayed,
+        "the circuit is closed"
+    );
+    for ((attribute, _), handled) in odd.iter().zip(&handled) {
+        let Outcome::Deferred { after, code } = handled.verdict.outcome else {
+            return Err(format!("{attribute}: {handled:?}").into());
+        };
+        assert_eq!(code, FailureCode::LedgerUnavailable);
+        assert!(after >= Duration::from_secs(1), "{attribute}: {after:?}");
+        let reason = handled.verdict.reason.clone().unwrap_or_default();
+        assert!(reason.contains(attribute), "{attribute}: {reason}");
+    }
+    assert_eq!(world.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn ledger_item_that_was_discarded_is_final() -> TestResult {
+    let mut world = World::start().await?;
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    let discarded = [("Status", AttributeValue::S("DISCARDED".to_owned()))];
+    put(&world, "e-1", &discarded).await?;
+    let record = Record::dead_letter("m-1", "e-1", "c-1");
+    let planned = Record::dead_letter("m-2", "e-1", "c-1").with("ReplayPlan", "plan-1");
+    for record in [record, planned] {
+        assert!(world.deliver(&[record]).await?.is_empty(), "acknowledged");
+    }
+    assert_eq!(world.deliveries(), 0);
+    assert_eq!(world.state("e-1").await?, "DISCARDED");
+    Ok(())
+}
+
+fn message(id: &str, event_id: &str) -> Result<Message, &'static str> {
+    let id = MessageId::new(id).ok_or("id")?;
+    Ok(Message::new(id, conversation_event(event_id, "c-1")))
 }

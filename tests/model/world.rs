@@ -314,7 +314,7 @@ impl World {
             return Err(Wrong::AcknowledgedNowhere);
         }
         match self.item.map(|item| item.status) {
-            None | Some(Status::Completed | Status::Archived) => Ok(()),
+            None | Some(Status::Completed | Status::Archived | Status::Discarded) => Ok(()),
             // The item stays as it is until it expires; a parked message is for people.
             Some(_) if self.let_go || self.is_parked() => Ok(()),
             // A claim that an operator's message allowed acted late: archived it is all the same.

@@ -115,7 +115,7 @@ impl Places {
             return false;
         };
         let has_ended = match item.status {
-            Status::Completed | Status::Archived | Status::Failed => true,
+            Status::Completed | Status::Archived | Status::Failed | Status::Discarded => true,
             Status::InProgress | Status::Deferred => {
                 let parked = self.queues.inside(self.parking);
                 self.is_delivered(&posted.key) || parked.contains(&posted.message)

@@ -334,7 +334,8 @@ impl World {
                 | Status::Deferred
                 | Status::Completed
                 | Status::Archived
-                | Status::Failed => {}
+                | Status::Failed
+                | Status::Discarded => {}
             }
         }
     }

@@ -85,7 +85,7 @@ impl WatchedLedger {
         match answer {
             Ok(_) if late => self.history.wrote_late(key, life),
             Err(LedgerError::LeaseLost) => self.history.refused(key, life),
-            Ok(_) | Err(LedgerError::Unavailable(_)) => {}
+            Ok(_) | Err(LedgerError::Unavailable(_) | LedgerError::Unreadable(_)) => {}
         }
     }
 }

@@ -110,9 +110,14 @@ fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -
         Some(Status::Failed) if ours || since => Look::Settled(Outcome::Failed(code())),
         Some(Status::Deferred) if ours => Look::Deferred,
         // What was so before is not the end of ours.
-        Some(Status::Archived | Status::Failed | Status::Deferred | Status::InProgress) | None => {
-            Look::Waiting
-        }
+        Some(
+            Status::Archived
+            | Status::Failed
+            | Status::Deferred
+            | Status::InProgress
+            | Status::Discarded,
+        )
+        | None => Look::Waiting,
     }
 }
 

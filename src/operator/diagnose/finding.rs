@@ -197,7 +197,7 @@ fn verdict(
         None => NextStep::Replay,
     };
     let next = match record.and_then(|record| record.status) {
-        Some(Status::Completed) => NextStep::Acknowledge,
+        Some(Status::Completed | Status::Discarded) => NextStep::Acknowledge,
         Some(Status::Archived) if !is_resent => NextStep::Acknowledge,
         Some(Status::Failed) if !is_resent && !function.has_archive => NextStep::Return,
         Some(Status::InProgress) => NextStep::Wait,

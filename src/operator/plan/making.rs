@@ -250,6 +250,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         match record.status {
             Some(Status::Completed) => Some("it was delivered already"),
             _ if record.delivered => Some("it was delivered already, only the bookkeeping is open"),
+            Some(Status::Discarded) => Some("an operator discarded it"),
             Some(Status::Archived | Status::Failed) => None,
             Some(Status::InProgress) if held => Some("the function is working on it"),
             Some(Status::Deferred | Status::InProgress) => match place {
@@ -299,7 +300,11 @@ impl<'a, L: LedgerReader> Making<'a, L> {
                 Status::Failed => {
                     "the ledger has it as FAILED: it was never archived (--from parking)"
                 }
-                Status::Archived | Status::Completed | Status::Deferred | Status::InProgress => {
+                Status::Archived
+                | Status::Completed
+                | Status::Deferred
+                | Status::InProgress
+                | Status::Discarded => {
                     "the ledger has it as ARCHIVED, and it is not there (another prefix, or deleted?)"
                 }
             };

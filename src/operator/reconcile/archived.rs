@@ -212,7 +212,7 @@ const fn of_status(status: Option<Status>) -> Option<Finding> {
     match status {
         Some(Status::Completed) => Some(Finding::ArchivedThenDelivered),
         Some(Status::InProgress | Status::Deferred | Status::Failed) => Some(Finding::ObjectOfOpen),
-        Some(Status::Archived) | None => None,
+        Some(Status::Archived | Status::Discarded) | None => None,
     }
 }
 

@@ -75,7 +75,7 @@ impl Item {
         match self.status {
             Status::InProgress => self.lease_until < request.now,
             Status::Deferred => true,
-            Status::Completed => false,
+            Status::Completed | Status::Discarded => false,
             Status::Archived => request.reopen == Reopen::FailedAndArchived,
             Status::Failed => request.reopen != Reopen::Nothing,
         }
@@ -174,7 +174,7 @@ impl Rules {
                 }
                 Status::InProgress => Claim::HeldUntil(item.lease_until),
                 Status::Deferred => Claim::HeldUntil(request.now),
-                Status::Completed | Status::Archived => Claim::AlreadyDone,
+                Status::Completed | Status::Archived | Status::Discarded => Claim::AlreadyDone,
                 Status::Failed => Claim::GivenUp(item.code.unwrap_or(FailureCode::Internal)),
             };
             return (refusal, None);
