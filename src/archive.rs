@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::aws::AwsError;
 use crate::clock::Timestamp;
+use crate::digest;
 use crate::failure::{FailureCode, OriginalFailure};
 use crate::ledger::EventKey;
 use crate::message::Message;
@@ -59,6 +60,13 @@ impl Entry<'_> {
             safe(Some(self.event_id)),
             self.first_seen.compact()
         )
+    }
+
+    /// The identity of the object, 64 hexadecimal digits: the digest of the event's key and the body. Two
+    /// messages of one event may have different bodies, and each is kept.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        digest::hexadecimal(&format!("{}\n{}", self.key, self.message.body))
     }
 
     /// The object: a JSON document that holds the whole message.
@@ -118,8 +126,8 @@ pub struct ArchiveError(#[source] pub Box<dyn StdError + Send + Sync>);
 
 /// Where dead letters are kept.
 ///
-/// `Ok` means durably stored. Archiving the same event for the same reason again changes nothing;
-/// two different events are never stored over one another.
+/// `Ok` means durably stored. Archiving the same message for the same reason again changes nothing;
+/// two different events, or bodies of one event, are never stored over one another.
 pub trait Archive: Send + Sync {
     /// Keeps one dead letter and answers where, in a form that a person can look it up by.
     ///

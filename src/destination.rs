@@ -10,6 +10,8 @@ use url::Url;
 pub use allowed::AllowedTargets;
 pub use arn::Arn;
 
+use crate::digest;
+
 /// The longest ARN or URL that is taken as a destination, in bytes: the ledger's key holds it, and
 /// `DynamoDB` keys end at 2,048 bytes.
 pub const LONGEST: usize = 1024;
@@ -31,7 +33,10 @@ impl ReplayTarget {
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
         let destination = match (self, target_arn) {
             (Self::Fixed(destination), _) => destination.clone(),
-            (Self::Original(allowed), Some(arn)) if !arn.is_empty() && arn.len() <= LONGEST => {
+            (Self::Original(_), Some(arn)) if arn.len() > LONGEST => {
+                Destination::TooLong(digest::hexadecimal(arn))
+            }
+            (Self::Original(allowed), Some(arn)) if !arn.is_empty() => {
                 if allowed.contains(arn) {
                     Destination::of_arn(arn)
                 } else {
@@ -83,6 +88,9 @@ pub enum Destination {
     Unsupported(String),
     /// A target that the settings do not allow, by its ARN.
     NotAllowed(String),
+    /// A target whose ARN is longer than [`LONGEST`], by the ARN's SHA-256: two of them must not share a
+    /// key of the ledger.
+    TooLong(String),
     /// The dead letter does not say where it was going.
     Missing,
 }
@@ -117,6 +125,7 @@ impl Destination {
             | Self::StateMachine(arn)
             | Self::EventBus(arn) => arn.as_str(),
             Self::Unsupported(arn) | Self::NotAllowed(arn) => arn,
+            Self::TooLong(digest) => digest,
             Self::Missing => "unknown",
         }
     }
@@ -179,6 +188,7 @@ mod tests {
             Destination::None
             | Destination::Http(_)
             | Destination::NotAllowed(_)
+            | Destination::TooLong(_)
             | Destination::Missing => "none",
         };
         for (arn, expected) in [
@@ -224,8 +234,17 @@ mod tests {
         let target = ReplayTarget::Original(AllowedTargets::Any);
         assert_eq!(target.destination(None, &[]), Destination::Missing);
         assert_eq!(target.destination(Some(""), &[]), Destination::Missing);
-        let long = format!("{LAMBDA}{}", "x".repeat(LONGEST));
-        assert_eq!(target.destination(Some(&long), &[]), Destination::Missing);
+    }
+
+    #[test]
+    fn targets_that_are_too_long_keep_apart_by_their_digests() {
+        let target = ReplayTarget::Original(AllowedTargets::Any);
+        let [one, other] = ["x", "y"].map(|letter| {
+            let long = format!("{LAMBDA}{}", letter.repeat(LONGEST));
+            target.destination(Some(&long), &[])
+        });
+        assert!(matches!(&one, Destination::TooLong(digest) if digest.len() == 64));
+        assert_ne!(one.key_part(), other.key_part());
     }
 
     #[test]

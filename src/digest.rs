@@ -12,6 +12,12 @@ pub fn hexadecimal(text: &str) -> String {
         .collect()
 }
 
+/// The first 16 hexadecimal digits of a text's SHA-256: enough to tell two texts with one name apart.
+#[must_use]
+pub fn short(text: &str) -> String {
+    hexadecimal(text).chars().take(16).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

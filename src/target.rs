@@ -15,7 +15,7 @@ use std::future::Future;
 
 pub use queue_url::QueueUrls;
 
-use crate::destination::Destination;
+use crate::destination::{Destination, LONGEST};
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
 
@@ -110,6 +110,10 @@ impl Target for Targets {
                 format!(
                     "{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue or this function itself"
                 ),
+            )),
+            Destination::TooLong(_) => Err(DeliveryError::never(
+                FailureCode::TargetUnsupported,
+                format!("the ARN of the target is longer than {LONGEST} bytes"),
             )),
             Destination::Missing => Err(DeliveryError::never(
                 FailureCode::TargetUnsupported,

@@ -52,6 +52,7 @@ const fn can_be_called(destination: &Destination) -> bool {
         Destination::None
         | Destination::Unsupported(_)
         | Destination::NotAllowed(_)
+        | Destination::TooLong(_)
         | Destination::Missing => false,
     }
 }

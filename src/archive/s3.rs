@@ -73,21 +73,20 @@ impl Archive for S3Archive {
     /// Answers the object's address, `s3://{bucket}/{key}`.
     async fn put(&self, entry: &Entry<'_>) -> Result<String, ArchiveError> {
         let key = format!("{}{}", self.prefix, entry.object_key());
-        let event = fingerprint(entry);
+        let event = entry.fingerprint();
         let document = entry.document();
         if self.put_new(&key, &event, &document).await? || self.is_of(&key, &event).await? {
             return Ok(self.address(&key));
         }
         // The same event may fail at two targets in the same millisecond: neither is lost.
-        let key = format!("{}-{event}.json", key.trim_end_matches(".json"));
-        self.put_new(&key, &event, &document).await?;
-        Ok(self.address(&key))
+        let short = event.get(..16).unwrap_or(&event);
+        let key = format!("{}-{short}.json", key.trim_end_matches(".json"));
+        if self.put_new(&key, &event, &document).await? || self.is_of(&key, &event).await? {
+            return Ok(self.address(&key));
+        }
+        let taken = format!("another object has the key {key}");
+        Err(ArchiveError(taken.into()))
     }
-}
-
-/// What makes the object this event's at this target: a short hash of the ledger's key.
-fn fingerprint(entry: &Entry<'_>) -> String {
-    entry.key.digest().chars().take(16).collect()
 }
 
 /// S3 says so by status 412. A 409, two writers at once, is an error: the message comes back.

@@ -66,16 +66,18 @@ pub(super) fn is_from(envelope: &Envelope<'_>, origin: &str) -> bool {
     envelope.attribute(ingested::ORIGIN) == Some(origin) && !is_from_event_bridge(envelope)
 }
 
-/// The id that the sender gave it, else that of the request that brought it: a message that SQS got
-/// twice is still one event.
-pub(super) fn given_id(envelope: &Envelope<'_>) -> Option<EventId> {
-    sender_id(envelope).or_else(|| receipt_id(envelope))
+/// The id of an event without one of its own: of its sender, else of the request that brought it. A message
+/// that SQS stored twice is still one event.
+pub(super) fn given_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventId> {
+    sender_id(envelope, payload).or_else(|| receipt_id(envelope))
 }
 
-/// The id that the sender gave it; what cannot be a key stands in one by its digest.
-pub(super) fn sender_id(envelope: &Envelope<'_>) -> Option<EventId> {
+/// The id that the sender gave it, and 16 digits of the payload's SHA-256: the id may name the configured
+/// webhook, which many events share. An id that cannot be a key enters by its digest.
+pub(super) fn sender_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventId> {
     let id = envelope.attribute(ingested::WEBHOOK_ID)?;
-    EventId::new(id).or_else(|| EventId::new(digest::hexadecimal(id)))
+    let of = |id: &str| EventId::new(format!("{id}-{}", digest::short(payload)));
+    of(id).or_else(|| of(&digest::hexadecimal(id)))
 }
 
 /// The id of the request that brought it.

@@ -1,9 +1,10 @@
 //! The webhook of a Genesys Cloud outbound campaign.
 
 use super::event_bridge::failure_around;
-use super::ingest::{is_from, receipt_id, sender_id};
+use super::ingest::{is_from, sender_id};
 use super::json::{Body, Object};
 use super::{DeadLetter, Envelope, EventId, InnerEvent, Malformed, Opened};
+use crate::digest;
 use crate::message::ingested;
 
 /// A webhook that ingest has taken, whatever it looks like: delivered as it stands.
@@ -27,9 +28,9 @@ pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
 /// A webhook has no interaction, and an id by which a repeated call is known.
 fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> Opened<'m> {
     let event = InnerEvent {
-        id: sender_id(envelope)
+        id: sender_id(envelope, envelope.text)
             .or_else(|| EventId::new(own_id?))
-            .or_else(|| receipt_id(envelope)),
+            .or_else(|| EventId::new(digest::hexadecimal(envelope.text))),
         ..InnerEvent::default()
     };
     let mut failure = failure_around(envelope);

@@ -32,7 +32,7 @@ pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
         ..OriginalFailure::default()
     };
     let mut event = InnerEvent::read(Object::read(payload).as_ref());
-    event.id = event.id.or_else(|| given_id(envelope));
+    event.id = event.id.or_else(|| given_id(envelope, payload));
     Some(DeadLetter::new(event, payload, failure).into())
 }
 

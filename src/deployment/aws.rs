@@ -127,6 +127,7 @@ impl Deployment for AwsDeployment {
             Destination::None
             | Destination::Unsupported(_)
             | Destination::NotAllowed(_)
+            | Destination::TooLong(_)
             | Destination::Missing => Ok(()),
         }
     }
@@ -197,6 +198,7 @@ impl AwsDeployment {
             | Destination::Http(_)
             | Destination::Unsupported(_)
             | Destination::NotAllowed(_)
+            | Destination::TooLong(_)
             | Destination::Missing => Ok(()),
         }
         // Services that say "it does not exist" in words of their own.

@@ -89,6 +89,7 @@ fn problem(refusal: &Refusal) -> Response {
         let scheme = match fault {
             SignatureFault::NotAuthorized => "AWS4-HMAC-SHA256",
             SignatureFault::Header(_)
+            | SignatureFault::IdWithDot
             | SignatureFault::Timestamp
             | SignatureFault::Window
             | SignatureFault::Mismatch => "Webhook-Signature",

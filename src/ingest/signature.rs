@@ -38,6 +38,9 @@ pub enum SignatureFault {
     /// A header is missing or not text.
     #[error("the header {0} is missing or unreadable")]
     Header(&'static str),
+    /// What is signed is `id.timestamp.body`: with a dot in its id one signature fits two requests.
+    #[error("the header webhook-id has a dot")]
+    IdWithDot,
     /// The time is no number of seconds.
     #[error("the header webhook-timestamp is not a Unix time in seconds")]
     Timestamp,
@@ -167,7 +170,9 @@ pub fn check_headers(headers: &HeaderMap, now: Timestamp) -> Result<(), Signatur
             .filter(|value| !value.is_empty())
             .ok_or(SignatureFault::Header(name))
     };
-    text(HEADER_WEBHOOK_ID)?;
+    if text(HEADER_WEBHOOK_ID)?.contains('.') {
+        return Err(SignatureFault::IdWithDot);
+    }
     text(HEADER_WEBHOOK_SIGNATURE)?;
     let signed_at: u64 = text(HEADER_WEBHOOK_TIMESTAMP)?
         .parse()

@@ -18,6 +18,7 @@ mod genesys_tokens;
 mod genesys_wire;
 mod hostile;
 mod ingest;
+mod keys;
 mod layout;
 mod ledger;
 mod logging;

@@ -149,7 +149,7 @@ pub(super) fn happened(message: &Message, letter: &Letter<'_>) -> Option<Timesta
 
 fn endpoint(destination: &Destination) -> Option<String> {
     match destination {
-        Destination::None | Destination::Missing => None,
+        Destination::None | Destination::TooLong(_) | Destination::Missing => None,
         Destination::Http(_)
         | Destination::Lambda(_)
         | Destination::Sqs(_)
@@ -182,7 +182,9 @@ fn verdict(
     }
     let code = match &letter.destination {
         _ if event.own_echo => Some(FailureCode::OwnEcho),
-        Destination::Missing | Destination::Unsupported(_) => Some(FailureCode::TargetUnsupported),
+        Destination::Missing | Destination::TooLong(_) | Destination::Unsupported(_) => {
+            Some(FailureCode::TargetUnsupported)
+        }
         Destination::NotAllowed(_) => Some(FailureCode::TargetNotAllowed),
         Destination::None
         | Destination::Http(_)

@@ -361,6 +361,7 @@ fn hopeless(letter: &Letter<'_>) -> Option<String> {
         return Some("it only tells of a mark that the function has written".to_owned());
     }
     match &letter.destination {
+        Destination::TooLong(_) => Some("the ARN of its target is too long".to_owned()),
         Destination::Missing => Some("it does not say where it was going".to_owned()),
         Destination::NotAllowed(arn) => Some(format!("the settings do not allow its target {arn}")),
         Destination::Unsupported(arn) => Some(format!("its target {arn} cannot be called")),

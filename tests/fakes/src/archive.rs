@@ -16,7 +16,7 @@ pub struct MemoryArchive {
 }
 
 struct Object {
-    /// Whose it is: a digest of the event's key.
+    /// Its identity: a digest of the event's key and the body.
     event: String,
     document: String,
 }
@@ -52,11 +52,12 @@ impl MemoryArchive {
 
     /// Keeps the document unless it is there; its key.
     fn keep(&self, entry: &Entry<'_>) -> String {
-        let event: String = entry.key.digest().chars().take(16).collect();
+        let event = entry.fingerprint();
         let mut objects = lock(&self.objects);
         let mut key = entry.object_key();
         if objects.get(&key).is_some_and(|it| it.event != event) {
-            key = format!("{}-{event}.json", key.trim_end_matches(".json"));
+            let short = event.get(..16).unwrap_or(&event);
+            key = format!("{}-{short}.json", key.trim_end_matches(".json"));
         }
         objects.entry(key.clone()).or_insert_with(|| Object {
             event,

@@ -57,7 +57,7 @@ impl Target for MemoryTarget {
     async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
         match delivery.destination {
             Destination::None => return Ok(()),
-            Destination::Unsupported(_) | Destination::Missing => {
+            Destination::Unsupported(_) | Destination::TooLong(_) | Destination::Missing => {
                 return Err(never(FailureCode::TargetUnsupported));
             }
             Destination::NotAllowed(_) => return Err(never(FailureCode::TargetNotAllowed)),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
 
+use genesys_replay::digest;
 use genesys_stand_in::Fault;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -134,11 +135,12 @@ async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> T
             printed.stdout
         );
     }
-    says_what_became_of_each(&printed.lines()?, letter.len())
+    let event_id = format!("msg-1-{}", digest::short(event));
+    says_what_became_of_each(&printed.lines()?, letter.len(), &event_id)
 }
 
 /// The lines of the requests above, and their metrics.
-fn says_what_became_of_each(lines: &[Value], letter_bytes: usize) -> TestResult {
+fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
     are_documented(lines)?;
     let handled: Vec<_> = lines
         .iter()
@@ -153,7 +155,7 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize) -> TestResult 
     for (field, value) in [
         ("route", json!("/dead-letter")),
         ("webhook_id", json!("msg-1")),
-        ("event_id", json!("msg-1")),
+        ("event_id", json!(event_id)),
         ("subscription_id", json!("s-1")),
         ("retry_count", json!(2)),
         ("body_bytes", json!(letter_bytes)),

@@ -177,6 +177,7 @@ fn target_arn(arn: &str) -> Result<String, Refused> {
         | Destination::StateMachine(_)
         | Destination::EventBus(_)
         | Destination::NotAllowed(_)
+        | Destination::TooLong(_)
         | Destination::Missing => Ok(arn.to_owned()),
     }
 }

@@ -41,6 +41,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         a_dead_letter_is_kept_whole_where_the_answer_says,
         a_second_write_of_the_same_event_changes_nothing,
         two_events_that_would_share_a_key_are_both_kept,
+        two_bodies_of_one_event_are_both_kept_and_each_once,
         the_same_event_is_kept_once_for_each_reason,
         what_was_not_stored_is_no_success,
         a_write_whose_answer_was_lost_can_be_repeated,
@@ -105,6 +106,24 @@ impl<'w, W: World> Letter<'w, W> {
 }
 
 const REFUSED: FailureCode = FailureCode::TargetRefused;
+
+async fn two_bodies_of_one_event_are_both_kept_and_each_once(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let first = Letter::new(world, name, "crm")?;
+    let mut second = Letter::new(world, name, "crm")?;
+    "another body".clone_into(&mut second.message.body);
+    // Each twice: a worker that dies before it acknowledges finds its own object.
+    let mut addresses = Vec::new();
+    for letter in [&first, &second, &first, &second] {
+        addresses.push(letter.put(REFUSED, NOW).await?);
+    }
+    first.count(2).await?;
+    holds("apart", addresses.first() != addresses.get(1))?;
+    same("the first again", &addresses.get(2), &addresses.first())?;
+    same("the second again", &addresses.get(3), &addresses.get(1))
+}
 
 async fn a_dead_letter_is_kept_whole_where_the_answer_says(
     world: &impl World,
