@@ -125,6 +125,7 @@ def disagreements(shown: Iterable[tuple[Graph, float]], verdicts: Sequence[Mappi
     expected["PossibleDuplicates", None] = sum(line.get("possible_duplicate", False) for line in verdicts)
     expected["Unaccounted", None] = 0
     expected["Unrecorded", None] = 0
+    expected["Expiring", None] = 0
     found = {
         (graph.metric.name, graph.category): value
         for graph, value in shown

@@ -20,7 +20,9 @@ use crate::genesys::{CredentialSource, GenesysClient, TokenSource};
 use crate::ledger::dynamodb::DynamoDbLedger;
 use crate::meter::Meter;
 use crate::queue::sqs::SqsQueue;
-use crate::replay::{Breakers, LedgerLatency, Policy, Ports, Replay, RetryState, Stop};
+use crate::replay::{
+    Breakers, KnownLimits, LedgerLatency, Policy, Ports, Replay, RetryState, Stop,
+};
 use crate::secret::secrets_manager::SecretsManagerSecret;
 use crate::target::aws::{AwsTargets, Clients};
 use crate::target::http::address::GuardedResolver;
@@ -155,6 +157,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         policy: Policy::new(settings.limits),
         breakers: Breakers::new(Arc::clone(&meter)),
         ledger_latency: LedgerLatency::default(),
+        known_limits: KnownLimits::default(),
         stop: Stop::default(),
         meter,
         max_concurrency: settings.max_concurrency,

@@ -44,6 +44,7 @@ pub const VARIABLES: &[&str] = &[
     "MAX_ATTEMPTS",
     "MAX_CONCURRENCY",
     "MAX_RECEIVES",
+    "MAX_ROUNDS",
     "MAX_WAIT_SECONDS",
     "REPLAY_PERMANENT",
     "REPLAY_TARGET",
@@ -146,6 +147,7 @@ impl Settings {
                     false,
                     &[("true", true), ("false", false)],
                 ),
+                max_rounds: reader.number("MAX_ROUNDS", 10, 1..=12),
             },
             max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
                 .unwrap_or(1),

@@ -23,8 +23,11 @@ use json::Body;
 pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
 
-use crate::failure::{FailureCode, OriginalFailure};
+use crate::failure::{FailureCode, FailureReport, OriginalFailure, ReportingTarget};
 use crate::message::{Message, resent};
+
+/// In place of an event id in the keys of ledger items that lead from a delivery to its event.
+pub(crate) const DELIVERY_INDEX: &str = "delivery";
 
 /// The longest event id that is used as a key, in bytes; longer ones fall back to the message id.
 const LONGEST_EVENT_ID: usize = 256;
@@ -44,6 +47,11 @@ pub struct DeadLetter<'m> {
     pub payload: Cow<'m, str>,
     /// What is known of the delivery that failed.
     pub failure: OriginalFailure,
+    /// What the message says of an accepted delivery that failed later, if it is a failure record.
+    pub report: Option<FailureReport>,
+    /// Whether the original target is a queue from which SQS moved the message: what goes back there is the
+    /// whole body with its attributes.
+    pub whole: bool,
 }
 
 impl<'m> DeadLetter<'m> {
@@ -61,7 +69,14 @@ impl<'m> DeadLetter<'m> {
             own_echo,
             payload: Cow::Borrowed(payload),
             failure,
+            report: None,
+            whole: false,
         }
+    }
+
+    fn reporting(mut self, report: FailureReport) -> Self {
+        self.report = Some(report);
+        self
     }
 
     fn into_owned(self) -> DeadLetter<'static> {
@@ -72,6 +87,8 @@ impl<'m> DeadLetter<'m> {
             own_echo: self.own_echo,
             payload: Cow::Owned(self.payload.into_owned()),
             failure: self.failure,
+            report: self.report,
+            whole: self.whole,
         }
     }
 }
@@ -88,6 +105,7 @@ impl EventId {
         let id = id.into();
         let usable = !id.is_empty()
             && id.len() <= LONGEST_EVENT_ID
+            && id != DELIVERY_INDEX
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_graphic() && byte != b'|');
@@ -205,11 +223,18 @@ pub fn open(message: &Message) -> Opened<'_> {
         message,
         depth: 0,
     });
-    if let Opened::DeadLetter(letter) = &mut opened
-        && letter.event_id.is_none()
-    {
-        // Sent again, the message has another id, and is the same event all the same.
-        letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
+    if let Some(source) = message.moved_from() {
+        opened = redriven(message, source, opened);
+    }
+    if let Opened::DeadLetter(letter) = &mut opened {
+        if letter.event_id.is_none() {
+            // Sent again, the message has another id, and is the same event all the same.
+            letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
+        }
+        if message.replay_plan().is_some() {
+            // An operator has sent it: its target has not failed anew.
+            letter.report = None;
+        }
     }
     opened
 }
@@ -223,6 +248,32 @@ fn open_envelope<'m>(envelope: &Envelope<'m>) -> Opened<'m> {
             Body::NotJson => NotAnEvent::NotJson,
             Body::Object(_) | Body::OtherJson => NotAnEvent::UnknownShape,
         }))
+}
+
+/// A message that SQS moved from a target queue, because no consumer deleted it there. Where nothing else
+/// names a target, it goes back there whole.
+fn redriven<'m>(message: &'m Message, source: &str, opened: Opened<'m>) -> Opened<'m> {
+    let mut letter = match opened {
+        Opened::DeadLetter(letter) => letter,
+        Opened::NotAnEvent(NotAnEvent::Empty) => return opened,
+        Opened::NotAnEvent(_) => Box::new(DeadLetter::new(
+            InnerEvent::default(),
+            &message.body,
+            OriginalFailure::default(),
+        )),
+    };
+    if letter.failure.target_arn.is_some() {
+        return Opened::DeadLetter(letter);
+    }
+    letter.failure.target_arn = Some(source.to_owned());
+    letter.whole = true;
+    letter.report = Some(FailureReport {
+        target: ReportingTarget::Queue,
+        // It keeps its id when SQS moves it.
+        delivery_id: Some(message.id.to_string()),
+        at: message.sent_at,
+    });
+    Opened::DeadLetter(letter)
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use crate::digest;
 /// `DynamoDB` keys end at 2,048 bytes.
 pub const LONGEST: usize = 1024;
 
+/// The qualifier that names the same function as none.
+pub const LATEST: &str = ":$LATEST";
+
 /// The setting `REPLAY_TARGET`: where the events of this function go.
 #[derive(Clone, Debug)]
 pub enum ReplayTarget {
@@ -31,6 +34,7 @@ impl ReplayTarget {
     /// came from and of this function: sent there it would come again for ever.
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
+        let target_arn = target_arn.map(|arn| arn.strip_suffix(LATEST).unwrap_or(arn));
         let destination = match (self, target_arn) {
             (Self::Fixed(destination), _) => destination.clone(),
             (Self::Original(_), Some(arn)) if arn.len() > LONGEST => {
@@ -104,7 +108,11 @@ impl Destination {
         };
         let resource = arn.resource();
         match arn.service() {
-            "lambda" if resource.starts_with("function:") => Self::Lambda(arn),
+            // `$LATEST` is no version of its own: the function without a qualifier is the same target.
+            "lambda" if resource.starts_with("function:") => match text.strip_suffix(LATEST) {
+                Some(plain) => Self::of_arn(plain),
+                None => Self::Lambda(arn),
+            },
             "sqs" => Self::Sqs(arn),
             "sns" => Self::Sns(arn),
             "states" if resource.starts_with("stateMachine:") => Self::StateMachine(arn),
@@ -237,6 +245,21 @@ mod tests {
     }
 
     #[test]
+    fn latest_is_the_function_without_a_qualifier_and_an_alias_is_not() {
+        let only = ReplayTarget::Original(AllowedTargets::only([LAMBDA]));
+        let key = |qualifier: &str| {
+            let target = only.destination(Some(&format!("{LAMBDA}{qualifier}")), &[]);
+            (
+                target.key_part().to_owned(),
+                matches!(target, Destination::Lambda(_)),
+            )
+        };
+        assert_eq!(key(LATEST), (LAMBDA.to_owned(), true));
+        assert_eq!(key(""), key(LATEST));
+        assert_ne!(key(":live").0, key("").0);
+    }
+
+    #[test]
     fn targets_that_are_too_long_keep_apart_by_their_digests() {
         let target = ReplayTarget::Original(AllowedTargets::Any);
         let [one, other] = ["x", "y"].map(|letter| {
@@ -278,9 +301,10 @@ mod tests {
         let any = ReplayTarget::Original(AllowedTargets::Any);
         for qualifier in ["", ":live", ":$LATEST", ":7"] {
             let itself = format!("{LAMBDA}{qualifier}");
+            let shown = itself.trim_end_matches(LATEST).to_owned();
             assert_eq!(
                 any.destination(Some(&itself), &[queue, LAMBDA]),
-                Destination::NotAllowed(itself.clone()),
+                Destination::NotAllowed(shown),
             );
         }
         let other = format!("{LAMBDA}-2");

@@ -3,7 +3,9 @@
 mod classify;
 mod code;
 mod disposition;
+mod report;
 
 pub use classify::{Category, OriginalFailure};
 pub use code::{FailureCode, RefusalCode};
 pub use disposition::{Certainty, Disposition};
+pub use report::{Accepted, FailureReport, Receipt, ReportingTarget};

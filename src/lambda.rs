@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::clock::Timestamp;
-use crate::message::{Message, MessageId};
+use crate::message::{Message, MessageId, SOURCE_QUEUE};
 use crate::replay::{Counts, Handled, Invocation, Ports, Replay};
 use crate::telemetry;
 use crate::telemetry::metrics::{BatchFigures, Metrics};
@@ -99,6 +99,8 @@ fn messages(event: SqsEvent) -> Result<Vec<Message>, BatchError> {
 
 /// `None` when the record has no usable id.
 fn message(record: SqsMessage) -> Option<Message> {
+    let source_queue = record.attributes.get_key_value(SOURCE_QUEUE);
+    let source_queue = source_queue.map(|(name, arn)| (name.clone(), arn.clone()));
     Some(Message {
         id: MessageId::new(record.message_id?)?,
         body: record.body.unwrap_or_default(),
@@ -119,6 +121,7 @@ fn message(record: SqsMessage) -> Option<Message> {
             .message_attributes
             .into_iter()
             .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
+            .chain(source_queue)
             .collect(),
     })
 }

@@ -9,10 +9,10 @@ use std::future::Future;
 
 use crate::aws::AwsError;
 use crate::clock::Timestamp;
-use crate::dead_letter::EventId;
-use crate::destination::Destination;
+use crate::dead_letter::{DELIVERY_INDEX, EventId};
+use crate::destination::{Destination, LATEST};
 use crate::digest;
-use crate::failure::FailureCode;
+use crate::failure::{Accepted, FailureCode, Receipt};
 use crate::message::MessageId;
 
 /// `<event id>|<delivery target>`: the same event may have failed at two targets.
@@ -29,6 +29,48 @@ impl EventKey {
     ) -> Self {
         let id = event_id.map_or(message_id.as_str(), EventId::as_str);
         Self(format!("{id}|{}", destination.key_part()))
+    }
+
+    /// The key of the item that leads from a delivery to its event. No event has the id `delivery`.
+    #[must_use]
+    pub fn of_delivery(delivery_id: &str) -> Self {
+        Self(format!("{DELIVERY_INDEX}|{delivery_id}"))
+    }
+
+    /// Returns true if this is the key of an event at this destination.
+    #[must_use]
+    pub fn is_at(&self, destination: &Destination) -> bool {
+        let target = self.0.split_once('|').map(|(_, target)| target);
+        target == Some(destination.key_part())
+    }
+
+    /// The key that versions before 0.2 gave an event of a function that was named with `$LATEST`: `None` for
+    /// every other target.
+    #[must_use]
+    pub fn former(&self, destination: &Destination) -> Option<Self> {
+        let Destination::Lambda(arn) = destination else {
+            return None;
+        };
+        let is_unqualified = arn.resource().matches(':').count() == 1;
+        is_unqualified.then(|| Self(format!("{self}{LATEST}")))
+    }
+
+    /// Reads a key that the ledger keeps.
+    #[must_use]
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The name of one delivery, for services that drop a second one of the same name: 64 hexadecimal digits.
+    /// The attempts of one round share it; another round and an operator replay have another.
+    #[must_use]
+    pub fn delivery_name(&self, round: u32, plan: Option<&str>) -> String {
+        match (round, plan) {
+            (..=1, None) => self.digest(),
+            (round, plan) => {
+                digest::hexadecimal(&format!("{self}\n{round}\n{}", plan.unwrap_or_default()))
+            }
+        }
     }
 
     /// A name for services that tell repetitions by one: 64 hexadecimal digits.
@@ -63,6 +105,9 @@ pub struct ClaimRequest<'a> {
     pub lease_until: Timestamp,
     /// What else than open events may be taken up again.
     pub reopen: Reopen,
+    /// Whether the message is a failure record. A delivered event is not claimed for its bookkeeping then:
+    /// the answer is [`Claim::Delivered`].
+    pub is_failure_record: bool,
     /// Kept beside the claim for people.
     pub about: About<'a>,
 }
@@ -102,6 +147,11 @@ pub struct Lease {
     pub attempt: u32,
     /// The attempt that the target accepted, when only the bookkeeping is left.
     pub delivered: Option<u32>,
+    /// The target's receipt for that attempt; `None` in items of older versions.
+    pub receipt: Option<Receipt>,
+    /// The number of the delivery that this claim is for, from 1: one more after each accepted delivery that
+    /// failed later.
+    pub round: u32,
     /// When the event was first claimed.
     pub first_seen: Timestamp,
 }
@@ -112,6 +162,19 @@ impl Lease {
     pub fn shown_attempt(&self) -> u32 {
         self.delivered.unwrap_or(self.attempt)
     }
+}
+
+/// The state of an event that is not claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownState {
+    /// The status; `None` when this version does not know it.
+    pub status: Option<Status>,
+    /// The attempt that the target accepted.
+    pub delivered: Option<u32>,
+    /// The failure code.
+    pub code: Option<FailureCode>,
+    /// The accepted delivery, for comparison with a failure record.
+    pub accepted: Accepted,
 }
 
 /// The answer to a claim.
@@ -125,6 +188,8 @@ pub enum Claim {
     GivenUp(FailureCode),
     /// Another worker holds it, at the latest until then.
     HeldUntil(Timestamp),
+    /// The event was delivered, and the message is a failure record: the caller compares the two.
+    Delivered(Accepted),
 }
 
 /// How work on an event ends for now.
@@ -182,11 +247,54 @@ pub trait Ledger: Send + Sync {
         lease: &Lease,
     ) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
 
-    /// Writes down that the target accepted the current attempt: nobody delivers the event again.
+    /// Writes down that the target accepted the current attempt, with the lease's receipt: nobody delivers
+    /// the event again.
     ///
     /// # Errors
     /// As the trait says; the event may then be delivered again once the lease has ended.
     fn checkpoint(&self, lease: &Lease) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
+
+    /// Begins a new round of a delivered event, whose target failed later: the event is deferred as not
+    /// delivered, and its round is one more than that of `accepted`. The count of attempts stands.
+    ///
+    /// # Errors
+    /// [`LedgerError::LeaseLost`] when the item does not have the delivery `accepted` any more; else as the
+    /// trait says.
+    fn begin_round(
+        &self,
+        request: &ClaimRequest<'_>,
+        accepted: &Accepted,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Writes down the event of a delivery whose failure record would not name it: one without an id of its
+    /// own.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    fn index_delivery(
+        &self,
+        delivery_id: &str,
+        key: &EventKey,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), LedgerError>> + Send;
+
+    /// Returns the state of an event that another key may have; `None` when it has no item. Changes nothing.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    fn look_up(
+        &self,
+        key: &EventKey,
+    ) -> impl Future<Output = Result<Option<KnownState>, LedgerError>> + Send;
+
+    /// Returns the event of a delivery that was indexed, `None` for every other one.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`].
+    fn find_delivery(
+        &self,
+        delivery_id: &str,
+    ) -> impl Future<Output = Result<Option<EventKey>, LedgerError>> + Send;
 
     /// Ends the work on an event and gives the lease back. The count of attempts stands, except that of
     /// an event that was delivered: it shows the attempt that was accepted.
@@ -273,6 +381,10 @@ pub struct Record {
     pub status: Option<Status>,
     /// Whether the target has accepted it.
     pub delivered: bool,
+    /// The target's receipt, if it is delivered and the item has one.
+    pub receipt: Option<Receipt>,
+    /// The number of its delivery, from 1: one more after each one that failed later.
+    pub round: u32,
     /// How many attempts were begun.
     pub attempts: u32,
     /// Its interaction.

@@ -40,6 +40,10 @@ pub mod resent {
     pub const EVENT_ID: &str = "ReplayEventId";
 }
 
+/// The system attribute of a message that SQS moved from another queue, where it was received too often: that
+/// queue's ARN. Kept among the message attributes, so that it stays when the message is archived and sent again.
+pub const SOURCE_QUEUE: &str = "DeadLetterQueueSourceArn";
+
 /// The id that SQS gave a message: never empty, since an empty id in the answer would make Lambda
 /// return the whole batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -109,6 +113,23 @@ impl Message {
         self.queue_arn
             .as_deref()
             .is_some_and(|arn| arn.strip_suffix(".fifo").is_some())
+    }
+
+    /// The queue from which SQS moved it, unless that is the queue that it is in.
+    #[must_use]
+    pub fn moved_from(&self) -> Option<&str> {
+        let source = self.attribute(SOURCE_QUEUE).filter(|arn| !arn.is_empty())?;
+        (self.queue_arn.as_deref() != Some(source)).then_some(source)
+    }
+
+    /// The message attributes without those that SQS or the operator's command added.
+    #[must_use]
+    pub fn own_attributes(&self) -> BTreeMap<&str, &str> {
+        let attributes = self.attributes.iter();
+        attributes
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .filter(|(name, _)| ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID].contains(name))
+            .collect()
     }
 
     /// The plan by which an operator sent it again, if one did.

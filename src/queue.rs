@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 use crate::aws::AwsError;
 use crate::message::{Message, MessageId};
 
@@ -47,6 +49,23 @@ pub trait Queue: Send + Sync {
         &self,
         postponements: &[Postponement<'_>],
     ) -> impl Future<Output = Vec<PostponeError>> + Send;
+
+    /// Reads the limits of the queue with this ARN.
+    ///
+    /// # Errors
+    /// The reason in words: the queue does not exist, or may not be read.
+    fn limits(&self, queue_arn: &str) -> impl Future<Output = Result<QueueLimits, String>> + Send;
+}
+
+/// The limits of the messages in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// The time after which SQS deletes a message, from when it was sent.
+    pub retention: Duration,
+    /// The receives after which SQS moves a message to the parking queue.
+    pub max_receives: Option<u32>,
+    /// The ARN of the parking queue.
+    pub parking_arn: Option<String>,
 }
 
 /// The most that SQS takes as one message, attributes included, in bytes.
@@ -248,6 +267,28 @@ pub trait Outlet: Send + Sync {
     fn delete(&self, messages: &[Message]) -> impl Future<Output = Vec<DeleteError>> + Send;
 }
 
+/// A redrive policy as SQS writes it: `maxReceiveCount` is a number or a text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Policy {
+    dead_letter_target_arn: String,
+    max_receive_count: serde_json::Value,
+}
+
+impl Redrive {
+    /// Reads the attribute `RedrivePolicy`; `None` when it is not one.
+    #[must_use]
+    pub fn parse(policy: &str) -> Option<Self> {
+        let policy: Policy = serde_json::from_str(policy).ok()?;
+        let count = &policy.max_receive_count;
+        let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
+        Some(Self {
+            parking_arn: policy.dead_letter_target_arn,
+            max_receives: u32::try_from(count).ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,5 +313,25 @@ mod tests {
             deduplication: String::new(),
         };
         assert_eq!(message.size(), 4 + (6 + 6 + 4) + (10 + 6 + 2));
+    }
+
+    #[test]
+    fn a_redrive_policy_may_write_its_count_as_a_text() {
+        let arn = "arn:aws:sqs:eu-central-1:271828182845:parked";
+        for count in ["13", "\"13\""] {
+            let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
+            let expected = Redrive {
+                parking_arn: arn.to_owned(),
+                max_receives: 13,
+            };
+            assert_eq!(Redrive::parse(&policy), Some(expected), "{count}");
+        }
+        for policy in [
+            "",
+            "{}",
+            r#"{"deadLetterTargetArn":"a","maxReceiveCount":"many"}"#,
+        ] {
+            assert_eq!(Redrive::parse(policy), None, "{policy}");
+        }
     }
 }

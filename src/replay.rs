@@ -2,6 +2,7 @@
 
 mod batch;
 mod breaker;
+mod expiry;
 mod finishing;
 mod giving_up;
 mod lanes;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use breaker::Breakers;
+pub use expiry::KnownLimits;
 pub use ledger_latency::LedgerLatency;
 pub use outcome::{Counts, Handled, Outcome, Verdict};
 pub use policy::{Limits, Policy};
@@ -85,6 +87,8 @@ pub struct Replay<P: Ports> {
     pub breakers: Breakers,
     /// The ledger's observed latency.
     pub ledger_latency: LedgerLatency,
+    /// The limits of the queues that were read.
+    pub known_limits: KnownLimits,
     /// Whether the process is about to end.
     pub stop: Stop,
     /// What its adapters and breakers count.

@@ -10,6 +10,7 @@ mod sns;
 mod sqs;
 mod state_machine;
 
+use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
 
@@ -18,6 +19,9 @@ pub use queue_url::QueueUrls;
 use crate::destination::{Destination, LONGEST};
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
+
+/// The id that a target gave a delivery when it accepted: of an invocation, a message, an execution.
+pub type DeliveryId = String;
 
 /// One delivery of one event.
 #[derive(Clone, Copy, Debug)]
@@ -30,10 +34,17 @@ pub struct Delivery<'a> {
     pub attempt_count: u32,
     /// The same at every attempt, so that the target can tell a repetition.
     pub key: &'a EventKey,
+    /// The name of this delivery, the same at every attempt of a round, for services that drop a second one
+    /// of the same name.
+    pub name: &'a str,
+    /// The message attributes, for a queue that gets a whole message back.
+    pub attributes: &'a BTreeMap<&'a str, &'a str>,
     /// The event's type, for targets that route by it.
     pub event_type: Option<&'a str>,
     /// The event's interaction, for targets that keep the order of each.
     pub interaction_id: Option<&'a str>,
+    /// The message group in which the dead letter came; it counts before the interaction.
+    pub group: Option<&'a str>,
 }
 
 /// Why a target did not accept an event, as far as can be known.
@@ -71,14 +82,15 @@ impl DeliveryError {
 /// `Ok` means accepted: the target will act, or has acted. A delivery with the same key may come
 /// again after an error whose certainty is [`Certainty::Unknown`].
 pub trait Target: Send + Sync {
-    /// Delivers one event once; never retries by itself.
+    /// Delivers one event once; never retries by itself. Returns the id that the target gave the delivery,
+    /// where it gives one.
     ///
     /// # Errors
     /// Says what has to happen before another attempt and whether this one may have acted.
     fn deliver(
         &self,
         delivery: &Delivery<'_>,
-    ) -> impl Future<Output = Result<(), DeliveryError>> + Send;
+    ) -> impl Future<Output = Result<Option<DeliveryId>, DeliveryError>> + Send;
 }
 
 /// Every kind of target, each by its own adapter.
@@ -90,10 +102,10 @@ pub struct Targets {
 }
 
 impl Target for Targets {
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
         match delivery.destination {
-            Destination::None => Ok(()),
-            Destination::Http(url) => self.http.post(url, delivery).await,
+            Destination::None => Ok(None),
+            Destination::Http(url) => self.http.post(url, delivery).await.map(|()| None),
             Destination::Lambda(arn) => lambda::invoke(&self.aws.of(arn), arn, delivery).await,
             Destination::Sqs(arn) => sqs::send(&self.aws.of(arn), arn, delivery).await,
             Destination::Sns(arn) => sns::publish(&self.aws.of(arn), arn, delivery).await,

@@ -78,6 +78,7 @@ pub fn started(settings: &Settings) {
         backoff_base_ms = millis(limits.backoff.base),
         backoff_max_ms = millis(limits.backoff.max),
         max_wait_ms = millis(limits.max_wait),
+        max_rounds = limits.max_rounds,
         replay_permanent = limits.replay_permanent,
         max_concurrency = settings.max_concurrency,
         archive = settings.archive.as_ref().map(|archive| archive.bucket.as_str()),

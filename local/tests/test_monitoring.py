@@ -23,6 +23,7 @@ SUMS = {
     ("PossibleDuplicates", None): 1,
     ("Unaccounted", None): 0,
     ("Unrecorded", None): 0,
+    ("Expiring", None): 0,
     ("Replayed", None): 2,
     ("Archived", None): 1,
     ("Replayed", "UNKNOWN"): 1,

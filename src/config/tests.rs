@@ -53,6 +53,7 @@ fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
             },
             max_wait: Duration::from_secs(2),
             replay_permanent: false,
+            max_rounds: 10,
         }
     );
     assert_eq!(settings.max_concurrency, 10);

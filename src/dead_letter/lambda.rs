@@ -4,7 +4,8 @@
 use super::genesys_event::InnerEvent;
 use super::json::Object;
 use super::{DeadLetter, Envelope, NotAnEvent, Opened};
-use crate::failure::OriginalFailure;
+use crate::clock::Timestamp;
+use crate::failure::{FailureReport, OriginalFailure, ReportingTarget};
 
 /// An asynchronous invocation's on-failure record; the event is its `requestPayload`.
 pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
@@ -26,8 +27,17 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Ope
             .map_or(0, |count| count.saturating_sub(1)),
         ..OriginalFailure::default()
     };
+    let report = FailureReport {
+        target: ReportingTarget::Function,
+        delivery_id: context.string("requestId").filter(|id| !id.is_empty()),
+        at: record
+            .string("timestamp")
+            .and_then(|at| Timestamp::parse(&at))
+            .or(envelope.message.sent_at),
+    };
     let event = InnerEvent::read(Object::read(payload).as_ref());
-    Some(DeadLetter::new(event, payload, failure).into())
+    let letter = DeadLetter::new(event, payload, failure).reporting(report);
+    Some(letter.into())
 }
 
 /// The event in the function's own dead-letter queue; which function is not told.
@@ -43,6 +53,12 @@ pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<O
     if failure.error_code.is_none() && failure.error_message.is_none() {
         return None;
     }
+    let report = FailureReport {
+        target: ReportingTarget::Function,
+        delivery_id: text("RequestID"),
+        at: envelope.message.sent_at,
+    };
     let event = InnerEvent::read(envelope.body.object());
-    Some(DeadLetter::new(event, envelope.text, failure).into())
+    let letter = DeadLetter::new(event, envelope.text, failure).reporting(report);
+    Some(letter.into())
 }

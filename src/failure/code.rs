@@ -78,6 +78,8 @@ codes! {
         TargetRateLimited = "TARGET_RATE_LIMITED",
         /// The target was down, unreachable or too slow.
         TargetUnavailable = "TARGET_UNAVAILABLE",
+        /// The target accepted the event and failed later, too often or for now.
+        FailedAfterAcceptance = "FAILED_AFTER_ACCEPTANCE",
         /// Genesys Cloud refused a call for good.
         GenesysRefused = "GENESYS_REFUSED",
         /// Genesys Cloud asked us to slow down.

@@ -1,23 +1,24 @@
 //! The ledger in a `DynamoDB` table with partition key `EventId` and TTL attribute `ExpiresAt`.
 
-use std::collections::HashMap;
+pub(super) mod item;
+mod update;
+
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnRefusal,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
+use self::item::{
+    ARCHIVED, CLAIMED, COMPLETED, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS, Item, REPLAYED,
+    accepted, delivered, integer, lease_of, number, refusal, string, text,
+};
+use self::update::{HELD, Update, refused, refused_item};
 use super::{
-    Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement, Status,
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Reopen, Settlement,
+    Status,
 };
 use crate::clock::Timestamp;
-use crate::failure::FailureCode;
-
-pub(super) type Item = HashMap<String, AttributeValue>;
+use crate::failure::{Accepted, FailureCode};
 
 /// The ledger of one table.
 #[derive(Clone, Debug)]
@@ -40,17 +41,21 @@ impl DynamoDbLedger {
     }
 
     fn update(&self, key: &EventKey) -> Update {
-        Update {
-            request: self
-                .client
-                .update_item()
-                .table_name(&self.table)
-                .key("EventId", text(key.as_str())),
-            assignments: Vec::new(),
-            removals: Vec::new(),
-            names: HashMap::new(),
-            values: Item::new(),
-        }
+        let request = self.client.update_item().table_name(&self.table);
+        Update::new(request.key("EventId", text(key.as_str())))
+    }
+
+    async fn get(&self, key: &EventKey) -> Result<Option<Item>, LedgerError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("EventId", text(key.as_str()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| LedgerError::Unavailable(error.into()))?;
+        Ok(answer.item)
     }
 
     fn expires_at(&self, now: Timestamp) -> AttributeValue {
@@ -58,19 +63,22 @@ impl DynamoDbLedger {
     }
 }
 
-const IN_PROGRESS: &str = Status::InProgress.as_str();
-const DEFERRED: &str = Status::Deferred.as_str();
-const COMPLETED: &str = Status::Completed.as_str();
-const ARCHIVED: &str = Status::Archived.as_str();
-const FAILED: &str = Status::Failed.as_str();
-const DISCARDED: &str = Status::Discarded.as_str();
-pub(super) const REPLAYED: &str = "REPLAYED";
+/// The statuses that a claim may take up again, besides new, deferred and abandoned events.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reopening {
+    Nothing,
+    /// Rejected events without an archive: their rounds go on.
+    Failed,
+    /// Rejected events that an operator has sent again: their rounds begin anew.
+    Rejected,
+}
 
-/// The condition of every write after a claim.
-const HELD: &str = "#Owner = :owner AND #Status = :in_progress";
-
-impl Ledger for DynamoDbLedger {
-    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+impl DynamoDbLedger {
+    async fn take(
+        &self,
+        request: &ClaimRequest<'_>,
+        reopening: Reopening,
+    ) -> Result<Result<Lease, Item>, LedgerError> {
         let about = &request.about;
         let mut update = self.update(request.key);
         // `Attempts` also counts a claim that finds the event delivered; `settle` corrects it.
@@ -86,28 +94,37 @@ impl Ledger for DynamoDbLedger {
             .set("MessageId", ":message_id", text(about.message_id.as_str()))
             .set("Category", ":category", text(about.category))
             .set("Target", ":target", text(about.target))
-            .set_once("Step", ":claimed", text("CLAIMED"))
+            .set_once("Step", ":claimed", text(CLAIMED))
             .set_once("FirstSeenAt", ":now_text", text(&request.now.to_string()))
             .increment("Attempts");
         if let Some(interaction_id) = about.interaction_id {
             update.set("InteractionId", ":interaction_id", text(interaction_id));
         }
-        update
-            .value(":deferred", text(DEFERRED))
-            .value(":now", number(request.now.as_millis()));
-        let mut condition = "attribute_not_exists(EventId) OR #Status = :deferred \
-                             OR (#Status = :in_progress AND #LeaseUntil < :now)"
-            .to_owned();
-        let reopened: &[(&str, &str)] = match request.reopen {
-            Reopen::Nothing => &[],
-            Reopen::Failed => &[(":failed", FAILED)],
-            Reopen::FailedAndArchived => &[(":failed", FAILED), (":archived", ARCHIVED)],
+        let now = number(request.now.as_millis());
+        let condition = if reopening == Reopening::Rejected {
+            update
+                .set("Rounds", ":first", number(1_u32))
+                .set("RetrySince", ":now", now)
+                .value(":failed", text(FAILED))
+                .value(":archived", text(ARCHIVED));
+            "#Status = :failed OR #Status = :archived".to_owned()
+        } else {
+            update
+                .set_once("Rounds", ":first", number(1_u32))
+                .set_once("RetrySince", ":now", now)
+                .value(":deferred", text(DEFERRED));
+            let mut open =
+                "#Status = :deferred OR (#Status = :in_progress AND #LeaseUntil < :now)".to_owned();
+            if reopening == Reopening::Failed {
+                update.value(":failed", text(FAILED));
+                open.push_str(" OR #Status = :failed");
+            }
+            if request.is_failure_record {
+                update.value(":replayed", text(REPLAYED));
+                open = format!("({open}) AND NOT #Step = :replayed");
+            }
+            format!("attribute_not_exists(EventId) OR {open}")
         };
-        for (placeholder, status) in reopened {
-            condition.push_str(" OR #Status = ");
-            condition.push_str(placeholder);
-            update.value(placeholder, text(status));
-        }
         let answer = update
             .on_condition(&condition)
             .return_values(ReturnValue::AllNew)
@@ -116,18 +133,135 @@ impl Ledger for DynamoDbLedger {
         match answer {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
-                Ok(Claim::Acquired(lease_of(request, &item)?))
+                Ok(Ok(lease_of(request, &item)?))
             }
             Err(error) => match refused_item(error)? {
                 // Our own write, whose first answer was lost on the way.
                 item if string(&item, "Owner") == Some(&request.owner)
                     && string(&item, "Status") == Some(IN_PROGRESS) =>
                 {
-                    Ok(Claim::Acquired(lease_of(request, &item)?))
+                    Ok(Ok(lease_of(request, &item)?))
                 }
-                item => refusal(&item, request.now),
+                item => Ok(Err(item)),
             },
         }
+    }
+}
+
+impl Ledger for DynamoDbLedger {
+    async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
+        let reopening = match request.reopen {
+            Reopen::Nothing | Reopen::FailedAndArchived => Reopening::Nothing,
+            Reopen::Failed => Reopening::Failed,
+        };
+        let item = match self.take(request, reopening).await? {
+            Ok(lease) => return Ok(Claim::Acquired(lease)),
+            Err(item) => item,
+        };
+        let is_rejected = matches!(string(&item, "Status"), Some(FAILED | ARCHIVED));
+        if request.reopen != Reopen::FailedAndArchived || !is_rejected {
+            return refusal(&item, request);
+        }
+        match self.take(request, Reopening::Rejected).await? {
+            Ok(lease) => Ok(Claim::Acquired(lease)),
+            Err(item) => refusal(&item, request),
+        }
+    }
+
+    async fn begin_round(
+        &self,
+        request: &ClaimRequest<'_>,
+        accepted: &Accepted,
+    ) -> Result<(), LedgerError> {
+        let now = request.now;
+        let round = accepted.round.saturating_add(1);
+        let code = FailureCode::FailedAfterAcceptance.as_str();
+        let mut update = self.update(request.key);
+        update
+            .set("Status", ":deferred", text(DEFERRED))
+            .set("Step", ":claimed", text(CLAIMED))
+            .set("Owner", ":owner", text(&request.owner))
+            .set("Rounds", ":round", number(round))
+            .set("RetrySince", ":now", number(now.as_millis()))
+            .set("FailureCode", ":code", text(code))
+            .set("ProcessedAt", ":now_text", text(&now.to_string()))
+            .set("ExpiresAt", ":expires_at", self.expires_at(now))
+            .remove("DeliveryId")
+            .remove("DeliveredAt")
+            .remove("DeliveredAttempt")
+            .name("LeaseUntil")
+            .value(":replayed", text(REPLAYED))
+            .value(":completed", text(COMPLETED))
+            .value(":in_progress", text(IN_PROGRESS));
+        let receipt = accepted.receipt.as_ref();
+        let same_id = match receipt.and_then(|it| it.delivery_id.as_ref()) {
+            Some(id) => {
+                update.value(":id", text(id));
+                "#DeliveryId = :id"
+            }
+            None => "attribute_not_exists(#DeliveryId)",
+        };
+        let same_time = match receipt {
+            Some(receipt) => {
+                update.value(":at", number(receipt.at.as_millis()));
+                "#DeliveredAt = :at"
+            }
+            None => "attribute_not_exists(#DeliveredAt)",
+        };
+        let condition = format!(
+            "#Step = :replayed AND {same_id} AND {same_time} AND (#Status = :completed \
+             OR #Status = :deferred OR (#Status = :in_progress AND #LeaseUntil < :now))"
+        );
+        match update.on_condition(&condition).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match refused_item(error)? {
+                // Our own write, whose first answer was lost on the way.
+                item if string(&item, "Owner") == Some(&request.owner)
+                    && integer(&item, "Rounds") == Some(round.into())
+                    && string(&item, "Step") == Some(CLAIMED) =>
+                {
+                    Ok(())
+                }
+                _ => Err(LedgerError::LeaseLost),
+            },
+        }
+    }
+
+    async fn index_delivery(
+        &self,
+        delivery_id: &str,
+        key: &EventKey,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .key("EventId", text(EventKey::of_delivery(delivery_id).as_str()))
+            .update_expression("SET #EventKey = :key, #ExpiresAt = :expires_at")
+            .expression_attribute_names("#EventKey", EVENT_KEY)
+            .expression_attribute_names("#ExpiresAt", "ExpiresAt")
+            .expression_attribute_values(":key", text(key.as_str()))
+            .expression_attribute_values(":expires_at", self.expires_at(now))
+            .send()
+            .await
+            .map_err(refused)?;
+        Ok(())
+    }
+
+    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+        let item = self.get(key).await?;
+        Ok(item.map(|item| KnownState {
+            status: string(&item, "Status").and_then(Status::parse),
+            delivered: delivered(&item),
+            code: string(&item, "FailureCode").and_then(FailureCode::parse),
+            accepted: accepted(&item, Timestamp::from_millis(0)),
+        }))
+    }
+
+    async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
+        let item = self.get(&EventKey::of_delivery(delivery_id)).await?;
+        let item = item.unwrap_or_default();
+        Ok(string(&item, EVENT_KEY).map(EventKey::stored))
     }
 
     async fn next_attempt(&self, lease: &Lease) -> Result<Lease, LedgerError> {
@@ -195,170 +329,4 @@ impl Ledger for DynamoDbLedger {
             Err(Ok(_)) => Err(LedgerError::LeaseLost),
         }
     }
-}
-
-/// An `UpdateItem` in the making: every attribute is written by its own name through a placeholder,
-/// since names like `Status` and `Owner` are words of the expression language.
-struct Update {
-    request: UpdateItemFluentBuilder,
-    assignments: Vec<String>,
-    removals: Vec<String>,
-    names: HashMap<String, String>,
-    values: Item,
-}
-
-impl Update {
-    fn set(&mut self, name: &str, placeholder: &str, value: AttributeValue) -> &mut Self {
-        self.assign(name, placeholder, (placeholder, value))
-    }
-
-    /// Sets an attribute unless the item has it.
-    fn set_once(&mut self, name: &str, placeholder: &str, value: AttributeValue) -> &mut Self {
-        let operand = format!("if_not_exists(#{name}, {placeholder})");
-        self.assign(name, &operand, (placeholder, value))
-    }
-
-    /// Counts from 1.
-    fn increment(&mut self, name: &str) -> &mut Self {
-        let operand = format!("if_not_exists(#{name}, :zero) + :one");
-        self.value(":zero", number(0_u32));
-        self.assign(name, &operand, (":one", number(1_u32)))
-    }
-
-    fn remove(&mut self, name: &str) -> &mut Self {
-        self.removals.push(format!("#{name}"));
-        self.name(name)
-    }
-
-    /// Writes down that the target accepted, if it did.
-    fn set_delivered(&mut self, lease: &Lease) -> &mut Self {
-        if let Some(attempt) = lease.delivered {
-            self.set("Step", ":replayed", text(REPLAYED));
-            self.set("DeliveredAttempt", ":delivered", number(attempt));
-        }
-        self
-    }
-
-    fn assign(&mut self, name: &str, operand: &str, value: (&str, AttributeValue)) -> &mut Self {
-        self.assignments.push(format!("#{name} = {operand}"));
-        self.name(name).value(value.0, value.1)
-    }
-
-    fn name(&mut self, name: &str) -> &mut Self {
-        self.names.insert(format!("#{name}"), name.to_owned());
-        self
-    }
-
-    fn value(&mut self, placeholder: &str, value: AttributeValue) -> &mut Self {
-        self.values.insert(placeholder.to_owned(), value);
-        self
-    }
-
-    /// The request, to be refused with the item as it is unless `condition` holds.
-    fn on_condition(self, condition: &str) -> UpdateItemFluentBuilder {
-        let mut expression = format!("SET {}", self.assignments.join(", "));
-        if !self.removals.is_empty() {
-            expression.push_str(" REMOVE ");
-            expression.push_str(&self.removals.join(", "));
-        }
-        self.request
-            .update_expression(expression)
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(self.names))
-            .set_expression_attribute_values(Some(self.values))
-            .return_values_on_condition_check_failure(OnRefusal::AllOld)
-    }
-
-    /// The request, to be refused unless the lease still holds.
-    fn fenced(self, lease: &Lease) -> UpdateItemFluentBuilder {
-        self.held_by(lease).on_condition(HELD)
-    }
-
-    /// What the condition [`HELD`] needs.
-    fn held_by(mut self, lease: &Lease) -> Self {
-        self.name("Owner")
-            .name("Status")
-            .value(":owner", text(&lease.owner))
-            .value(":in_progress", text(IN_PROGRESS));
-        self
-    }
-}
-
-fn refused(error: SdkError<UpdateItemError>) -> LedgerError {
-    refused_item(error).map_or_else(|unavailable| unavailable, |_| LedgerError::LeaseLost)
-}
-
-/// The item whose state refused the write; an error when it was not the condition that failed.
-fn refused_item(error: SdkError<UpdateItemError>) -> Result<Item, LedgerError> {
-    match error.as_service_error() {
-        Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
-            Ok(refusal.item.clone().unwrap_or_default())
-        }
-        // An attribute of another type than ours: this item's fault, and no other's.
-        Some(other) if is_wrong_type(other) => Err(LedgerError::Unreadable("Attempts")),
-        Some(_) | None => Err(LedgerError::Unavailable(error.into())),
-    }
-}
-
-/// Returns true if an operand of the update has another type in the item. A table with another key is a
-/// `ValidationException`, too, but says so in other words.
-fn is_wrong_type(error: &UpdateItemError) -> bool {
-    error.code() == Some("ValidationException")
-        && error
-            .message()
-            .is_some_and(|message| message.contains("operand"))
-}
-
-fn lease_of(request: &ClaimRequest<'_>, item: &Item) -> Result<Lease, LedgerError> {
-    let attempt = integer(item, "Attempts").and_then(|count| u32::try_from(count).ok());
-    let attempt = attempt.ok_or(LedgerError::Unreadable("Attempts"))?;
-    let delivered = (string(item, "Step") == Some(REPLAYED)).then(|| {
-        integer(item, "DeliveredAttempt")
-            .and_then(|count| u32::try_from(count).ok())
-            .unwrap_or(attempt)
-    });
-    Ok(Lease {
-        key: request.key.clone(),
-        owner: request.owner.clone(),
-        attempt,
-        delivered,
-        first_seen: string(item, "FirstSeenAt")
-            .and_then(Timestamp::parse)
-            .unwrap_or(request.now),
-    })
-}
-
-/// What the state of an item that cannot be claimed says.
-fn refusal(item: &Item, now: Timestamp) -> Result<Claim, LedgerError> {
-    match string(item, "Status") {
-        Some(COMPLETED | ARCHIVED | DISCARDED) => Ok(Claim::AlreadyDone),
-        Some(FAILED) => Ok(Claim::GivenUp(
-            string(item, "FailureCode")
-                .and_then(FailureCode::parse)
-                .unwrap_or(FailureCode::Internal),
-        )),
-        Some(IN_PROGRESS) => match integer(item, "LeaseUntil") {
-            Some(until) => Ok(Claim::HeldUntil(Timestamp::from_millis(until))),
-            None => Err(LedgerError::Unreadable("LeaseUntil")),
-        },
-        // Deferred between our write and the look at it: the next delivery takes it.
-        Some(DEFERRED) => Ok(Claim::HeldUntil(now)),
-        Some(_) | None => Err(LedgerError::Unreadable("Status")),
-    }
-}
-
-pub(super) fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-fn number(value: impl Into<u64>) -> AttributeValue {
-    AttributeValue::N(value.into().to_string())
-}
-
-pub(super) fn string<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
-    item.get(name)?.as_s().ok().map(String::as_str)
-}
-
-pub(super) fn integer(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?.as_n().ok()?.parse().ok()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 
-use super::dynamodb::{Item, REPLAYED, integer, string, text};
+use super::dynamodb::item::{EVENT_KEY, Item, REPLAYED, integer, receipt, round, string, text};
 use super::{LedgerReader, Record, RecordPage, Status};
 use crate::aws::{AwsError, AwsFault};
 use crate::clock::Timestamp;
@@ -125,8 +125,12 @@ impl LedgerReader for DynamoDbReader {
     }
 }
 
-/// `None` for an item without the key that every item has.
+/// `None` for an item without the key that every item has, and for one that only leads from a delivery to
+/// its event.
 fn record(item: &Item) -> Option<Record> {
+    if item.contains_key(EVENT_KEY) {
+        return None;
+    }
     let owned = |name| string(item, name).map(str::to_owned);
     let moment = |name| string(item, name).and_then(Timestamp::parse);
     let status = string(item, "Status").and_then(Status::parse);
@@ -134,6 +138,8 @@ fn record(item: &Item) -> Option<Record> {
         key: owned("EventId")?,
         status,
         delivered: string(item, "Step") == Some(REPLAYED),
+        receipt: receipt(item),
+        round: round(item),
         attempts: integer(item, "Attempts")
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or_default(),

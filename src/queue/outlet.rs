@@ -3,20 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName as System,
-    QueueAttributeName as Attribute,
-};
-use serde::Deserialize;
-
 use super::sqs::SqsQueue;
 use super::{
     DeleteError, LARGEST_CALL, Outlet, PostponeError, Postponement, Queue, QueueFacts, Redrive,
 };
 use crate::aws::AwsError;
 use crate::clock::Timestamp;
-use crate::message::{Message, MessageId};
+use crate::message::{Message, MessageId, SOURCE_QUEUE};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName as System,
+    QueueAttributeName as Attribute,
+};
 
 /// How long a receive waits for messages: long enough for SQS to ask all of its servers, where a short
 /// one asks a few and may find nothing in a queue that is not empty.
@@ -29,6 +27,8 @@ pub struct SqsOutlet {
     visibility: SqsQueue,
     url: String,
     arn: String,
+    /// The queue that the function drains: this one, or the one whose parking queue this is.
+    drained_arn: String,
 }
 
 impl SqsOutlet {
@@ -61,9 +61,20 @@ impl SqsOutlet {
             client,
             url,
             arn: String::new(),
+            drained_arn: String::new(),
         };
         outlet.arn = outlet.facts().await?.arn;
+        outlet.drained_arn.clone_from(&outlet.arn);
         Ok(outlet)
+    }
+
+    /// Says of which queue this is the parking queue: its messages are read as if they were still there.
+    #[must_use]
+    pub fn parking_queue_of(self, queue_arn: &str) -> Self {
+        Self {
+            drained_arn: queue_arn.to_owned(),
+            ..self
+        }
     }
 
     /// The queue's URL.
@@ -77,24 +88,6 @@ impl SqsOutlet {
     pub fn arn(&self) -> &str {
         &self.arn
     }
-}
-
-/// A redrive policy as SQS writes it: `maxReceiveCount` is a number or a text.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Policy {
-    dead_letter_target_arn: String,
-    max_receive_count: serde_json::Value,
-}
-
-fn redrive(policy: &str) -> Option<Redrive> {
-    let policy: Policy = serde_json::from_str(policy).ok()?;
-    let count = &policy.max_receive_count;
-    let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
-    Some(Redrive {
-        parking_arn: policy.dead_letter_target_arn,
-        max_receives: u32::try_from(count).ok()?,
-    })
 }
 
 impl Outlet for SqsOutlet {
@@ -119,7 +112,7 @@ impl Outlet for SqsOutlet {
             fifo: text(&Attribute::FifoQueue) == Some("true"),
             visibility: Duration::from_secs(number(&Attribute::VisibilityTimeout)),
             retention: Duration::from_secs(number(&Attribute::MessageRetentionPeriod)),
-            redrive: text(&Attribute::RedrivePolicy).and_then(redrive),
+            redrive: text(&Attribute::RedrivePolicy).and_then(Redrive::parse),
             visible: number(&Attribute::ApproximateNumberOfMessages),
             in_flight: number(&Attribute::ApproximateNumberOfMessagesNotVisible),
             delayed: number(&Attribute::ApproximateNumberOfMessagesDelayed),
@@ -141,7 +134,7 @@ impl Outlet for SqsOutlet {
             .map_err(|error| AwsError::of(format!("receiving from {}", self.url), &error))?;
         let received = answer.messages.unwrap_or_default().into_iter();
         Ok(received
-            .filter_map(|message| read(message, &self.arn))
+            .filter_map(|message| read(message, &self.drained_arn))
             .collect())
     }
 
@@ -212,6 +205,8 @@ impl SqsOutlet {
 /// A message as the function gets it from Lambda; `None` without an id, which SQS always gives.
 fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
     let system = message.attributes.unwrap_or_default();
+    let source = system.get(&System::DeadLetterQueueSourceArn);
+    let source = source.map(|arn| (SOURCE_QUEUE.to_owned(), arn.clone()));
     let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
     let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
     Some(Message {
@@ -227,31 +222,7 @@ fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
         attributes: attributes
             .into_iter()
             .filter_map(|(name, value)| Some((name, value.string_value?)))
+            .chain(source)
             .collect(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_redrive_policy_may_write_its_count_as_a_text() {
-        let arn = "arn:aws:sqs:eu-central-1:271828182845:parked";
-        for count in ["13", "\"13\""] {
-            let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
-            let expected = Redrive {
-                parking_arn: arn.to_owned(),
-                max_receives: 13,
-            };
-            assert_eq!(redrive(&policy), Some(expected), "{count}");
-        }
-        for policy in [
-            "",
-            "{}",
-            r#"{"deadLetterTargetArn":"a","maxReceiveCount":"many"}"#,
-        ] {
-            assert_eq!(redrive(policy), None, "{policy}");
-        }
-    }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry as Change;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry as Change, QueueAttributeName as Attribute,
+};
 use futures_util::{StreamExt, stream};
 
-use super::{LARGEST_CALL, PostponeError, Postponement, Queue};
+use super::{LARGEST_CALL, PostponeError, Postponement, Queue, QueueLimits, Redrive};
 use crate::destination::Arn;
 use crate::target::QueueUrls;
 use crate::telemetry::with_causes;
@@ -110,6 +112,37 @@ impl Queue for SqsQueue {
             .collect()
             .await;
         failures.into_iter().flatten().collect()
+    }
+
+    async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
+        let queue = Arn::parse(queue_arn)
+            .ok_or_else(|| format!("{queue_arn} is not the ARN of a queue"))?;
+        let url = self
+            .urls
+            .of(&queue)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(Attribute::MessageRetentionPeriod)
+            .attribute_names(Attribute::RedrivePolicy)
+            .send()
+            .await
+            .map_err(|error| with_causes(&error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let seconds = attributes
+            .get(&Attribute::MessageRetentionPeriod)
+            .and_then(|seconds| seconds.parse().ok())
+            .ok_or("SQS did not return MessageRetentionPeriod")?;
+        let redrive = attributes.get(&Attribute::RedrivePolicy);
+        let redrive = redrive.and_then(|policy| Redrive::parse(policy));
+        Ok(QueueLimits {
+            retention: Duration::from_secs(seconds),
+            max_receives: redrive.as_ref().map(|it| it.max_receives),
+            parking_arn: redrive.map(|it| it.parking_arn),
+        })
     }
 }
 

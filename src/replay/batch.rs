@@ -8,11 +8,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::dead_letter::{Opened, open};
 use crate::failure::FailureCode;
+use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::queue::{Postponement, Queue};
-use crate::telemetry;
+use crate::telemetry::{self, with_causes};
 
-use super::lanes::{Group, Lane, Task, lanes};
+use super::lanes::{Group, IndexedEvents, Lane, Task, lanes};
 use super::outcome::EventFacts;
 use super::stop::LAST_MOMENT;
 use super::work::{CutOff, Frame, Work};
@@ -39,20 +40,66 @@ impl<P: Ports> Replay<P> {
             .iter()
             .map(|message| catch_unwind(AssertUnwindSafe(|| open(message))).ok())
             .collect();
-        let mut handled: Vec<(usize, Handled)> = stream::iter(lanes(
-            messages,
-            &opened,
-            &self.destination,
-            &invocation.function_arn,
-        ))
-        .map(|lane| self.lane(messages, lane, frame))
-        .buffer_unordered(self.max_concurrency.max(1))
-        .flat_map(stream::iter)
-        .collect()
-        .await;
+        let indexed = self.indexed_events(&opened, frame).await;
+        let own = self.own_arns(messages, invocation).await;
+        let mut handled: Vec<(usize, Handled)> =
+            stream::iter(lanes(messages, &opened, &indexed, &self.destination, &own))
+                .map(|lane| self.lane(messages, lane, frame))
+                .buffer_unordered(self.max_concurrency.max(1))
+                .flat_map(stream::iter)
+                .collect()
+                .await;
         handled.sort_unstable_by_key(|(index, _)| *index);
         self.postpone(messages, &handled, frame).await;
         handled.into_iter().map(|(_, handled)| handled).collect()
+    }
+
+    /// The ARNs that are no target: those of this function and, where SQS has moved a message from another
+    /// queue, of the parking queue. The message's own queue is added for each message.
+    async fn own_arns(&self, messages: &[Message], invocation: &Invocation) -> Vec<String> {
+        let mut own = vec![invocation.function_arn.clone()];
+        let moved = messages.iter().find(|it| it.moved_from().is_some());
+        if let Some(queue_arn) = moved.and_then(|message| message.queue_arn.as_deref()) {
+            own.extend(self.queue_limits(queue_arn).await.parking_arn);
+        }
+        own.retain(|arn| !arn.is_empty());
+        own
+    }
+
+    /// Finds the events of failure records that do not name them: by the id of the delivery that failed.
+    async fn indexed_events(
+        &self,
+        opened: &[Option<Opened<'_>>],
+        frame: Frame<'_>,
+    ) -> IndexedEvents {
+        let mut found = IndexedEvents::new();
+        if !frame
+            .time
+            .allows_start(self.ledger_latency.checkpoint_margin())
+        {
+            return found;
+        }
+        for opened in opened.iter().flatten() {
+            let Opened::DeadLetter(letter) = opened else {
+                continue;
+            };
+            let report = letter.report.as_ref();
+            let id = report.and_then(|report| report.delivery_id.as_ref());
+            if let (None, Some(id)) = (&letter.event_id, id)
+                && !found.contains_key(id)
+            {
+                let call = self.ledger.find_delivery(id);
+                let call = timeout_at(frame.time.cut_off(), self.ledger_latency.measure(call));
+                let answer = match call.await {
+                    Ok(answer) => answer.map_err(|error| with_causes(&error)),
+                    Err(_elapsed) => {
+                        Err("the ledger did not answer before the deadline".to_owned())
+                    }
+                };
+                found.insert(id.clone(), answer);
+            }
+        }
+        found
     }
 
     /// Handles the groups of a lane in order; the first that comes back stops the rest.
@@ -98,15 +145,22 @@ impl<P: Ports> Replay<P> {
                 verdict.unmarked(work.take_missed())
             }
             (Task::Keep(why), Some(message)) => {
-                let kept = self.keep(message, *why);
+                let kept = async {
+                    let verdict = self.keep(message, *why).await;
+                    self.before_expiry(message, None, verdict).await
+                };
                 self.guarded(message, frame, None, kept).await
             }
             (Task::Puzzle, Some(message)) => {
                 let (after, code) = (self.pause(message), FailureCode::Internal);
                 Verdict::from(Outcome::Deferred { after, code }).because(FAULT)
             }
+            (Task::Unknown(reason), Some(message)) => {
+                let (after, code) = (self.pause(message), FailureCode::LedgerUnavailable);
+                Verdict::from(Outcome::Deferred { after, code }).because(reason)
+            }
             // Groups are made of the batch's own messages.
-            (Task::Keep(_) | Task::Puzzle, None) => return Vec::new(),
+            (Task::Keep(_) | Task::Puzzle | Task::Unknown(_), None) => return Vec::new(),
         };
         report(messages, group, &verdict, started.elapsed())
     }
@@ -221,7 +275,7 @@ fn report(
 ) -> Vec<(usize, Handled)> {
     let event = match &group.task {
         Task::Replay(work) => Some(EventFacts::of(work.letter, &work.destination)),
-        Task::Keep(_) | Task::Puzzle => None,
+        Task::Keep(_) | Task::Puzzle | Task::Unknown(_) => None,
     };
     let follower = || {
         Verdict::from(verdict.outcome.of_follower())

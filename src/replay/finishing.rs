@@ -105,6 +105,15 @@ impl<P: Ports> Replay<P> {
             lease.clone()
         } else {
             work.set(Progress::Accepted(lease.clone()));
+            let receipt = lease.receipt.as_ref();
+            if let (None, Some(id)) = (
+                work.event_id(),
+                receipt.and_then(|it| it.delivery_id.as_deref()),
+            ) {
+                // Its failure record would be another event: it has another message id.
+                let call = self.ledger.index_delivery(id, &work.key, self.clock.now());
+                self.ledger_latency.measure(call).await?;
+            }
             let call = self.ledger.checkpoint(lease);
             self.ledger_latency.measure(call).await?
         };

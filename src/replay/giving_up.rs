@@ -5,7 +5,7 @@ use crate::clock::Timestamp;
 use crate::dead_letter::{NotAnEvent, failure_of};
 use crate::destination::Destination;
 use crate::failure::{Disposition, FailureCode};
-use crate::genesys::{Interaction, RetryStatus};
+use crate::genesys::RetryStatus;
 use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::telemetry::with_causes;
@@ -80,11 +80,10 @@ impl<P: Ports> Replay<P> {
         work: &Work<'_>,
         frame: Frame<'_>,
         lease: &Lease,
-        interaction: Option<&Interaction>,
+        marker: Marker,
         status: RetryStatus,
         reason: Reason<'_>,
     ) -> Verdict {
-        let marker = Marker::Found(interaction.cloned());
         if let Err(failure) = self
             .mark_in_the_end(work, frame, lease, marker, status)
             .await
@@ -122,7 +121,12 @@ impl<P: Ports> Replay<P> {
     }
 
     /// Archives before settling, settles before acknowledging.
-    async fn close(&self, work: &Work<'_>, lease: &Lease, reason: Reason<'_>) -> Verdict {
+    pub(super) async fn close(
+        &self,
+        work: &Work<'_>,
+        lease: &Lease,
+        reason: Reason<'_>,
+    ) -> Verdict {
         let code = reason.code;
         let mut archived_as = None;
         if let Some(archive) = &self.archive {
@@ -154,7 +158,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    fn entry<'a>(
+    pub(super) fn entry<'a>(
         &self,
         work: &'a Work<'_>,
         reason: Reason<'a>,

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::dead_letter::{NotAnEvent, Opened};
-use crate::destination::ReplayTarget;
+use crate::dead_letter::{DeadLetter, NotAnEvent, Opened};
+use crate::destination::{Destination, ReplayTarget};
 use crate::ledger::EventKey;
 use crate::message::Message;
 
@@ -24,7 +24,8 @@ pub(super) struct Group<'b> {
 
 impl Group<'_> {
     /// Whether what becomes of this group's leader is what would become of another message of the
-    /// same event: not when an operator sent only one of them, or only one was malformed.
+    /// same event: not when an operator sent only one of them, only one was malformed, or they report
+    /// different deliveries.
     fn fits(&self, other: &Work<'_>) -> bool {
         let Task::Replay(leader) = &self.task else {
             return false;
@@ -33,7 +34,8 @@ impl Group<'_> {
             let malformed = work.letter.failure.category().is_malformed();
             (work.message.replay_plan().is_some(), malformed)
         };
-        like(leader) == like(other)
+        // Two deliveries that failed later are two reports.
+        like(leader) == like(other) && leader.report() == other.report()
     }
 }
 
@@ -43,14 +45,39 @@ pub(super) enum Task<'b> {
     Keep(NotAnEvent),
     /// Finding out what it is ended in a panic.
     Puzzle,
+    /// Its event was not found, for this reason.
+    Unknown(String),
+}
+
+/// The events of deliveries, by the id of the delivery; the reason where the ledger did not answer.
+pub(super) type IndexedEvents = HashMap<String, Result<Option<EventKey>, String>>;
+
+/// The key of an event at its destination.
+fn key_of(
+    message: &Message,
+    letter: &DeadLetter<'_>,
+    destination: &Destination,
+    indexed: &IndexedEvents,
+) -> Result<EventKey, String> {
+    let own = EventKey::new(letter.event_id.as_ref(), &message.id, destination);
+    let report = letter.report.as_ref();
+    let id = report.and_then(|report| report.delivery_id.as_ref());
+    match id.and_then(|id| indexed.get(id)) {
+        Some(Ok(Some(found))) if letter.event_id.is_none() && found.is_at(destination) => {
+            Ok(found.clone())
+        }
+        Some(Err(reason)) if letter.event_id.is_none() => Err(reason.clone()),
+        Some(_) | None => Ok(own),
+    }
 }
 
 /// Sorts a batch into lanes, in the order in which it came.
 pub(super) fn lanes<'b>(
     messages: &'b [Message],
     opened: &'b [Option<Opened<'b>>],
+    indexed: &IndexedEvents,
     target: &ReplayTarget,
-    function_arn: &str,
+    own: &[String],
 ) -> Vec<Lane<'b>> {
     let mut lanes: Vec<Lane<'b>> = Vec::new();
     let mut by_event: HashMap<EventKey, usize> = HashMap::new();
@@ -62,13 +89,12 @@ pub(super) fn lanes<'b>(
             Some(Opened::DeadLetter(letter)) => {
                 let target_arn = letter.failure.target_arn.as_deref();
                 let queue = message.queue_arn.as_deref().into_iter();
-                let own: Vec<_> = queue
-                    .chain([function_arn])
-                    .filter(|arn| !arn.is_empty())
-                    .collect();
+                let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();
                 let destination = target.destination(target_arn, &own);
-                let key = EventKey::new(letter.event_id.as_ref(), &message.id, &destination);
-                Task::Replay(Box::new(Work::new(message, letter, destination, key)))
+                match key_of(message, letter, &destination, indexed) {
+                    Ok(key) => Task::Replay(Box::new(Work::new(message, letter, destination, key))),
+                    Err(reason) => Task::Unknown(reason),
+                }
             }
         };
         let lane = if message.is_fifo() {

@@ -128,6 +128,8 @@ pub struct Verdict {
     pub possible_duplicate: bool,
     /// Where it is kept, if it was archived.
     pub archived_as: Option<String>,
+    /// Whether SQS is about to delete the message, which could not be archived.
+    pub expiring: bool,
 }
 
 impl From<Outcome> for Verdict {
@@ -140,6 +142,7 @@ impl From<Outcome> for Verdict {
             reason: None,
             possible_duplicate: false,
             archived_as: None,
+            expiring: false,
         }
     }
 }
@@ -150,6 +153,20 @@ impl Verdict {
     pub fn because(mut self, reason: &(impl ToString + ?Sized)) -> Self {
         self.reason = self.reason.or_else(|| Some(reason.to_string()));
         self
+    }
+
+    /// Sets the visibility timeout of a message that returns to the queue.
+    #[must_use]
+    pub(super) fn within(self, delay: Duration) -> Self {
+        let outcome = match self.outcome {
+            Outcome::Deferred { code, .. } => Outcome::Deferred { after: delay, code },
+            Outcome::NotAttempted { code, .. } => Outcome::NotAttempted { after: delay, code },
+            Outcome::Replayed
+            | Outcome::Duplicate
+            | Outcome::Archived { .. }
+            | Outcome::Returned { .. } => self.outcome,
+        };
+        Self { outcome, ..self }
     }
 
     /// Whether a person has to repair something of ours: no event is at fault, so others fail too.
@@ -272,6 +289,8 @@ pub struct Counts {
     pub possible_duplicates: usize,
     /// Delivered records without a checkpoint in the ledger.
     pub unrecorded: usize,
+    /// Messages that SQS is about to delete and that could not be archived.
+    pub expiring: usize,
     /// Records that failed for a cause that is ours to repair.
     pub needs_operator: usize,
     /// Archived records that somebody may miss: all but echoes of our own marks.
@@ -294,6 +313,7 @@ impl Counts {
             } += 1;
             counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
             counts.unrecorded += usize::from(handled.verdict.is_unrecorded());
+            counts.expiring += usize::from(handled.verdict.expiring);
             counts.needs_operator += usize::from(handled.verdict.needs_operator());
             let missed = matches!(handled.verdict.outcome, Outcome::Archived { code } if code != FailureCode::OwnEcho);
             counts.given_up += usize::from(missed);

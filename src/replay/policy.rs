@@ -117,7 +117,15 @@ pub struct Limits {
     pub max_wait: Duration,
     /// Whether what was malformed the first time is delivered too.
     pub replay_permanent: bool,
+    /// Accepted deliveries of one event whose target failed later; after that many it is rejected.
+    pub max_rounds: u32,
 }
+
+/// The longest delay before a new round: SQS's longest visibility timeout.
+const MAX_ROUND_DELAY: Duration = Duration::from_secs(12 * 3_600);
+
+/// The delay before round 1 of a backoff of one second; each round multiplies it by four.
+const ROUND_DELAY_FACTOR: u32 = 150;
 
 /// Decides how long to keep trying.
 #[derive(Clone, Copy, Debug)]
@@ -138,6 +146,24 @@ impl Policy {
 
     pub(super) const fn replays_malformed(&self) -> bool {
         self.limits.replay_permanent
+    }
+
+    /// Returns true if an event must not be delivered in this round any more.
+    pub(super) const fn exceeds_rounds(&self, round: u32) -> bool {
+        round > self.limits.max_rounds
+    }
+
+    /// The delay before a round, counted from 1: `150 · base · 4^(round−1)`, 12 h at most. A target that fails
+    /// after it has accepted is not down: it needs a repair, which takes longer than a restart.
+    pub(super) fn round_delay(&self, round: u32) -> Duration {
+        let factor = 4_u32
+            .saturating_pow(round.saturating_sub(1))
+            .saturating_mul(ROUND_DELAY_FACTOR);
+        self.limits
+            .backoff
+            .base
+            .saturating_mul(factor)
+            .min(MAX_ROUND_DELAY)
     }
 
     /// How long a message stays away that was not attempted, or whose attempt says nothing of it.
@@ -215,6 +241,7 @@ mod tests {
         },
         max_wait: Duration::from_secs(5),
         replay_permanent: false,
+        max_rounds: 10,
     });
 
     const FIRST: Situation = Situation {
@@ -341,6 +368,13 @@ mod tests {
                 assert_eq!(POLICY.next_step(&failure, &situation, 1.0), defer(2));
             }
         }
+    }
+
+    #[test]
+    fn round_delay_grows_by_four_up_to_twelve_hours() {
+        let delays = [1, 2, 3, 4, 5, 10, 100].map(|round| POLICY.round_delay(round).as_secs());
+        assert_eq!(delays, [300, 1_200, 4_800, 19_200, 43_200, 43_200, 43_200]);
+        assert!(POLICY.exceeds_rounds(11) && !POLICY.exceeds_rounds(10));
     }
 
     #[test]

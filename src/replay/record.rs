@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::failure::{Certainty, Disposition, FailureCode};
+use crate::failure::{Accepted, Certainty, Disposition, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
-use crate::ledger::{About, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement};
+use crate::ledger::{
+    About, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement, Status,
+};
 use crate::message::Message;
 use crate::target::{Delivery, Target};
 use crate::telemetry::{millis, with_causes};
@@ -17,9 +19,20 @@ use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
 use super::work::{CutOff, Frame, Marker, Progress, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
+/// What a failure record says.
+const FAILED_LATER: &str = "the target failed after it had accepted the event";
+
 impl<P: Ports> Replay<P> {
-    /// Claims an event and takes it as far as it goes in this delivery.
+    /// Claims an event and takes it as far as it goes in this delivery, or at the end of its message's
+    /// retention.
     pub(super) async fn record(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
+        // On the heap: the steps of a record together would be the largest part of the stack.
+        let verdict = Box::pin(self.take(work, frame)).await;
+        self.before_expiry(work.message, Some((work, frame)), verdict)
+            .await
+    }
+
+    async fn take(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
         let message = work.message;
         let meant = self.policy.replays_malformed() || message.replay_plan().is_some();
         if work.letter.failure.category().is_malformed() && !meant {
@@ -34,18 +47,58 @@ impl<P: Ports> Replay<P> {
                 return Verdict::from(Outcome::NotAttempted { after, code }).because(&refusal);
             }
         };
-        match self.claim(work, frame).await {
+        let mut claim = self.claim(work, frame).await;
+        if let (Ok(Claim::Delivered(accepted)), Some(report)) = (&claim, work.report()) {
+            if !report.is_about(accepted, &work.destination) {
+                return Verdict::from(Outcome::Duplicate)
+                    .because("the failure record is about an earlier delivery");
+            }
+            let round = accepted.round.saturating_add(1);
+            if let Err(error) = self.begin_round(work, frame, accepted).await {
+                return self.ledger_failed(message, &error);
+            }
+            self.breakers
+                .target(&work.destination)
+                .failed(self.clock.now(), None);
+            if !self.policy.exceeds_rounds(round) {
+                let after = self.policy.round_delay(round);
+                let code = FailureCode::FailedAfterAcceptance;
+                return Verdict::from(Outcome::Deferred { after, code })
+                    .because(&format!("{FAILED_LATER}, round {round} follows"));
+            }
+            // Taken up once more, only to be rejected.
+            claim = self.claim(work, frame).await;
+        }
+        match claim {
             Ok(Claim::Acquired(lease)) if work.letter.own_echo => {
                 self.keep_own_echo(work, &lease).await
             }
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
                 self.finish(work, frame, lease, Marker::NotLookedFor).await
             }
+            Ok(Claim::Acquired(lease)) if lease.attempt == 1 && lease.receipt.is_none() => {
+                work.set(Progress::Holding(lease.clone()));
+                match self.former_end(work, &lease).await {
+                    Ok(None) => self.attempts(work, frame, lease).await,
+                    Ok(Some(verdict)) => verdict,
+                    Err(error) => {
+                        self.release(work, &lease, FailureCode::LedgerUnavailable)
+                            .await;
+                        self.ledger_failed(message, &error)
+                    }
+                }
+            }
+            Ok(Claim::Acquired(lease)) if self.policy.exceeds_rounds(lease.round) => {
+                work.set(Progress::Holding(lease.clone()));
+                Box::pin(self.reject_after_rounds(work, frame, &lease)).await
+            }
             Ok(Claim::Acquired(lease)) => {
                 work.set(Progress::Holding(lease.clone()));
                 self.attempts(work, frame, lease).await
             }
             Ok(Claim::AlreadyDone) => Outcome::Duplicate.into(),
+            // Changed since it was read: the next receive compares anew.
+            Ok(Claim::Delivered(_)) => self.ledger_failed(message, &LedgerError::LeaseLost),
             Ok(Claim::GivenUp(code)) => {
                 Verdict::from(Outcome::Returned { code }).because("the event was given up before")
             }
@@ -75,26 +128,13 @@ impl<P: Ports> Replay<P> {
             .collect()
     }
 
-    async fn claim(&self, work: &Work<'_>, frame: Frame<'_>) -> Result<Claim, LedgerError> {
+    pub(super) async fn claim(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+    ) -> Result<Claim, LedgerError> {
         let message = work.message;
-        let letter = work.letter;
-        let request = ClaimRequest {
-            key: &work.key,
-            owner: format!("{}/{}", frame.request_id, message.id),
-            now: self.clock.now(),
-            lease_until: frame.lease_until,
-            reopen: match (message.replay_plan(), &self.archive) {
-                (Some(_), _) => Reopen::FailedAndArchived,
-                (None, Some(_)) => Reopen::Failed,
-                (None, None) => Reopen::Nothing,
-            },
-            about: About {
-                message_id: &message.id,
-                interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
-                category: letter.failure.category().as_str(),
-                target: &work.target,
-            },
-        };
+        let request = self.claim_request(work, frame);
         let call = self.ledger.claim(&request);
         let claim = self.ledger_latency.measure(call).await;
         if let Err(error @ LedgerError::Unreadable(_)) = &claim {
@@ -113,16 +153,116 @@ impl<P: Ports> Replay<P> {
             })
     }
 
+    fn claim_request<'w>(&self, work: &'w Work<'_>, frame: Frame<'_>) -> ClaimRequest<'w> {
+        let (message, letter) = (work.message, work.letter);
+        ClaimRequest {
+            key: &work.key,
+            owner: format!("{}/{}", frame.request_id, message.id),
+            now: self.clock.now(),
+            lease_until: frame.lease_until,
+            reopen: match (message.replay_plan(), &self.archive) {
+                (Some(_), _) => Reopen::FailedAndArchived,
+                (None, Some(_)) => Reopen::Failed,
+                (None, None) => Reopen::Nothing,
+            },
+            is_failure_record: work.report().is_some(),
+            about: About {
+                message_id: &message.id,
+                interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
+                category: letter.failure.category().as_str(),
+                target: &work.target,
+            },
+        }
+    }
+
+    async fn begin_round(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        accepted: &Accepted,
+    ) -> Result<(), LedgerError> {
+        let request = self.claim_request(work, frame);
+        let call = self.ledger.begin_round(&request, accepted);
+        self.ledger_latency.measure(call).await
+    }
+
+    /// Ends a new event that is finished under the key of an older version. `None`: there is no such item, or
+    /// it says nothing against a delivery.
+    async fn former_end(
+        &self,
+        work: &Work<'_>,
+        lease: &Lease,
+    ) -> Result<Option<Verdict>, LedgerError> {
+        let Some(key) = work.key.former(&work.destination) else {
+            return Ok(None);
+        };
+        let Some(known) = self.ledger.look_up(&key).await? else {
+            return Ok(None);
+        };
+        let failed_later = work
+            .report()
+            .is_some_and(|report| report.is_about(&known.accepted, &work.destination));
+        let settlement = match (known.status, known.delivered) {
+            (_, Some(_)) if failed_later => return Ok(None),
+            (_, Some(_)) => Settlement::Completed(known.code),
+            (Some(Status::Archived | Status::Discarded), None)
+                if work.message.replay_plan().is_none() =>
+            {
+                Settlement::Archived(known.code.unwrap_or(FailureCode::Internal))
+            }
+            (_, None) => return Ok(None),
+        };
+        let lease = Lease {
+            delivered: known.delivered,
+            receipt: known.accepted.receipt,
+            ..lease.clone()
+        };
+        self.ledger
+            .settle(&lease, settlement, self.clock.now())
+            .await?;
+        Ok(Some(Outcome::Duplicate.into()))
+    }
+
+    /// Rejects an event whose target has accepted it and failed later as often as is allowed.
+    async fn reject_after_rounds(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        lease: &Lease,
+    ) -> Verdict {
+        let (code, status) = (
+            FailureCode::FailedAfterAcceptance,
+            RetryStatus::ReplayFailed,
+        );
+        let words = format!("{FAILED_LATER} in each of {} rounds", lease.round - 1);
+        let reason = Reason {
+            code,
+            words: &words,
+        };
+        let marker = Marker::NotLookedFor;
+        let verdict = self
+            .give_up(work, frame, lease, marker, status, reason)
+            .await;
+        Verdict {
+            attempt: Some(lease.attempt),
+            ..verdict.because(&words)
+        }
+    }
+
     /// Attempts until one succeeds or policy ends them.
     async fn attempts(&self, work: &Work<'_>, frame: Frame<'_>, mut lease: Lease) -> Verdict {
         let mut marker = Marker::NotLookedFor;
         let mut possible_duplicate = false;
         let mut tries = 1;
         loop {
-            let Err(failure) = self.attempt(work, frame, &lease, &mut marker).await else {
-                let mut verdict = self.finish(work, frame, lease, marker).await;
-                verdict.possible_duplicate |= possible_duplicate;
-                return verdict;
+            let failure = match self.attempt(work, frame, &lease, &mut marker).await {
+                Ok(receipt) => {
+                    lease.receipt = Some(receipt);
+                    let mut verdict = self.finish(work, frame, lease, marker).await;
+                    verdict.possible_duplicate |= possible_duplicate;
+                    return verdict;
+                }
+                Err(failure) => failure,
             };
             possible_duplicate |= failure.certainty == Certainty::Unknown;
             let verdict = match self.next_step(work, frame, &failure, lease.attempt, tries) {
@@ -150,7 +290,7 @@ impl<P: Ports> Replay<P> {
                 NextStep::GiveUp { code, status } => {
                     let words = &failure.reason;
                     let reason = Reason { code, words };
-                    self.give_up(work, frame, &lease, marker.interaction(), status, reason)
+                    self.give_up(work, frame, &lease, marker, status, reason)
                         .await
                 }
             };
@@ -170,7 +310,7 @@ impl<P: Ports> Replay<P> {
         frame: Frame<'_>,
         lease: &Lease,
         marker: &mut Marker,
-    ) -> Result<(), AttemptFailure> {
+    ) -> Result<Receipt, AttemptFailure> {
         let letter = work.letter;
         let mark = RetryMark {
             attempt: lease.attempt,
@@ -184,15 +324,23 @@ impl<P: Ports> Replay<P> {
                 "the deadline is too near to deliver",
             ));
         }
+        let name = work
+            .key
+            .delivery_name(lease.round, work.message.replay_plan());
         let delivery = Delivery {
             destination: &work.destination,
-            payload: &letter.payload,
+            payload: work.payload(),
             attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
             key: &work.key,
+            name: &name,
+            attributes: &work.attributes(),
+            group: work.message.group.as_deref(),
             event_type: letter.event_type.as_deref(),
             interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
         };
         work.set(Progress::Sending(lease.clone()));
+        // Before the call: the target may fail before it has answered.
+        let at = self.clock.now();
         let call = self.target.deliver(&delivery);
         let Ok(delivered) = timeout_at(frame.time.delivery_end(margin), call).await else {
             // Progress stays `Sending`: the target may accept it all the same.
@@ -202,9 +350,10 @@ impl<P: Ports> Replay<P> {
             ));
         };
         work.set(Progress::Holding(lease.clone()));
-        self.watch(&self.breakers.target(&work.destination))
+        let delivery_id = self
+            .watch(&self.breakers.target(&work.destination))
             .note(delivered, |error| error.disposition)?;
-        Ok(())
+        Ok(Receipt { delivery_id, at })
     }
 
     pub(super) async fn find_and_mark(

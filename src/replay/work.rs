@@ -1,5 +1,6 @@
 //! A record in the making: what it is, how far it has come, and the invocation around it.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -7,6 +8,7 @@ use tokio::sync::Notify;
 use crate::clock::Timestamp;
 use crate::dead_letter::{DeadLetter, EventId};
 use crate::destination::Destination;
+use crate::failure::FailureReport;
 use crate::genesys::Interaction;
 use crate::ledger::{EventKey, Lease};
 use crate::message::Message;
@@ -59,6 +61,35 @@ impl<'b> Work<'b> {
             progress: Mutex::new(Progress::Begun),
             progressed: Notify::new(),
             missed: Mutex::default(),
+        }
+    }
+
+    /// What the message says of an accepted delivery that failed later, if it is a failure record.
+    pub(super) fn report(&self) -> Option<&FailureReport> {
+        self.letter.report.as_ref()
+    }
+
+    /// Whether the whole message goes back to the queue from which SQS moved it.
+    pub(super) fn is_whole(&self) -> bool {
+        let target = self.letter.failure.target_arn.as_deref();
+        self.letter.whole && target == Some(self.destination.key_part())
+    }
+
+    /// What is delivered, byte for byte.
+    pub(super) fn payload(&self) -> &str {
+        if self.is_whole() {
+            &self.message.body
+        } else {
+            &self.letter.payload
+        }
+    }
+
+    /// The message attributes that are delivered with the payload.
+    pub(super) fn attributes(&self) -> BTreeMap<&str, &str> {
+        if self.is_whole() {
+            self.message.own_attributes()
+        } else {
+            BTreeMap::new()
         }
     }
 

@@ -4,7 +4,7 @@
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 
 use super::aws::{Clients, delivery_error, judge, refusal_reason};
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, DeliveryId};
 use crate::destination::Arn;
 use crate::failure::Certainty;
 
@@ -15,7 +15,7 @@ pub(super) async fn put(
     clients: &Clients,
     bus: &Arn,
     delivery: &Delivery<'_>,
-) -> Result<(), DeliveryError> {
+) -> Result<Option<DeliveryId>, DeliveryError> {
     let detail_type = delivery.event_type.unwrap_or("replay");
     let entry = PutEventsRequestEntry::builder()
         .event_bus_name(bus.as_str())
@@ -41,7 +41,10 @@ pub(super) async fn put(
         .iter()
         .find_map(|entry| Some((entry.error_code()?, entry.error_message())));
     match refused {
-        None if answer.failed_entry_count() == 0 => Ok(()),
+        None if answer.failed_entry_count() == 0 => {
+            let entry = answer.entries().first();
+            Ok(entry.and_then(|entry| entry.event_id()).map(str::to_owned))
+        }
         refused => {
             let (code, message) = refused.unwrap_or(("an error without a code", None));
             let (failure, disposition) = judge(code, None);

@@ -1,18 +1,19 @@
 //! Delivery to a Lambda function: an asynchronous invocation, as `EventBridge` makes it.
 
+use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
 
 use super::aws::{Clients, delivery_error};
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, DeliveryId};
 use crate::destination::Arn;
 
 pub(super) async fn invoke(
     clients: &Clients,
     function: &Arn,
     delivery: &Delivery<'_>,
-) -> Result<(), DeliveryError> {
-    clients
+) -> Result<Option<DeliveryId>, DeliveryError> {
+    let answer = clients
         .lambda
         .invoke()
         .function_name(function.as_str())
@@ -21,5 +22,6 @@ pub(super) async fn invoke(
         .send()
         .await
         .map_err(|error| delivery_error("Lambda", error))?;
-    Ok(())
+    // An asynchronous invocation has the id of the request that started it.
+    Ok(answer.request_id().map(str::to_owned))
 }

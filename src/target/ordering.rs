@@ -1,10 +1,11 @@
-//! The order that services keep which know one.
+//! The order that FIFO queues and topics keep.
 
 use super::Delivery;
 
-/// The order that a FIFO queue or topic keeps: that of the interaction, else of the event alone.
+/// Returns the message group: the dead letter's own, else the interaction, else the event alone.
 pub(super) fn group(delivery: &Delivery<'_>) -> String {
     delivery
-        .interaction_id
+        .group
+        .or(delivery.interaction_id)
         .map_or_else(|| delivery.key.digest(), str::to_owned)
 }

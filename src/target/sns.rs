@@ -2,14 +2,14 @@
 
 use super::aws::{Clients, delivery_error};
 use super::ordering::group;
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, DeliveryId};
 use crate::destination::Arn;
 
 pub(super) async fn publish(
     clients: &Clients,
     topic: &Arn,
     delivery: &Delivery<'_>,
-) -> Result<(), DeliveryError> {
+) -> Result<Option<DeliveryId>, DeliveryError> {
     let mut message = clients
         .sns
         .publish()
@@ -18,11 +18,11 @@ pub(super) async fn publish(
     if topic.is_fifo() {
         message = message
             .message_group_id(group(delivery))
-            .message_deduplication_id(delivery.key.digest());
+            .message_deduplication_id(delivery.name);
     }
-    message
+    let answer = message
         .send()
         .await
         .map_err(|error| delivery_error("SNS", error))?;
-    Ok(())
+    Ok(answer.message_id)
 }

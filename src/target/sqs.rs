@@ -1,16 +1,18 @@
 //! Delivery to an SQS queue.
 
+use aws_sdk_sqs::types::MessageAttributeValue;
+
 use super::aws::{Clients, delivery_error};
 use super::ordering::group;
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, DeliveryId};
 use crate::destination::Arn;
-use crate::failure::Certainty;
+use crate::failure::{Certainty, FailureCode};
 
 pub(super) async fn send(
     clients: &Clients,
     queue: &Arn,
     delivery: &Delivery<'_>,
-) -> Result<(), DeliveryError> {
+) -> Result<Option<DeliveryId>, DeliveryError> {
     let url = clients
         .queue_urls
         .of(queue)
@@ -28,11 +30,22 @@ pub(super) async fn send(
     if queue.is_fifo() {
         message = message
             .message_group_id(group(delivery))
-            .message_deduplication_id(delivery.key.digest());
+            .message_deduplication_id(delivery.name);
     }
-    message
+    for (name, value) in delivery.attributes {
+        let value = MessageAttributeValue::builder()
+            .data_type("String")
+            .string_value(*value)
+            .build()
+            .map_err(|error| {
+                let reason = format!("the message attribute {name} cannot be sent: {error}");
+                DeliveryError::never(FailureCode::TargetRefused, reason)
+            })?;
+        message = message.message_attributes(*name, value);
+    }
+    let answer = message
         .send()
         .await
         .map_err(|error| delivery_error("SQS", error))?;
-    Ok(())
+    Ok(answer.message_id)
 }

@@ -4,14 +4,14 @@ use aws_sdk_sfn::error::SdkError;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
 
 use super::aws::{Clients, delivery_error};
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, DeliveryId};
 use crate::destination::Arn;
 
 pub(super) async fn start(
     clients: &Clients,
     state_machine: &Arn,
     delivery: &Delivery<'_>,
-) -> Result<(), DeliveryError> {
+) -> Result<Option<DeliveryId>, DeliveryError> {
     let answer = clients
         .step_functions
         .start_execution()
@@ -21,9 +21,9 @@ pub(super) async fn start(
         .send()
         .await;
     match answer {
-        Ok(_) => Ok(()),
-        // The key names the execution: this event has started it before.
-        Err(error) if already_started(&error) => Ok(()),
+        Ok(started) => Ok(Some(started.execution_arn)),
+        // The delivery names the execution: it has started it before.
+        Err(error) if already_started(&error) => Ok(None),
         Err(error) => Err(delivery_error("Step Functions", error)),
     }
 }
@@ -51,6 +51,6 @@ fn execution_name(delivery: &Delivery<'_>) -> String {
             }
         })
         .collect();
-    let hash: String = delivery.key.digest().chars().take(32).collect();
+    let hash: String = delivery.name.chars().take(32).collect();
     format!("{readable}-{hash}")
 }

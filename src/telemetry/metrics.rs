@@ -154,6 +154,7 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
         count("Records", batch.records),
         count("PossibleDuplicates", counts.possible_duplicates),
         count("Unrecorded", counts.unrecorded),
+        count("Expiring", counts.expiring),
         count("NeedsOperator", counts.needs_operator),
         count("GivenUp", counts.given_up),
         count("Unaccounted", counts.unaccounted(batch.records)),

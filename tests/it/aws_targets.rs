@@ -6,6 +6,7 @@ use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
 use genesys_replay::app;
 use genesys_replay::config::Settings;
 use mockito::{Matcher, Server};
+use std::collections::BTreeMap;
 
 use crate::support::world::invoke;
 use crate::support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
@@ -245,6 +246,9 @@ async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
             payload: "tel:+4930123456",
             attempt_count: 1,
             key: &key,
+            name: "name",
+            attributes: &BTreeMap::new(),
+            group: None,
             event_type: None,
             interaction_id: None,
         },

@@ -49,6 +49,7 @@ fn function(target: &Arc<Unavailable>) -> Result<InMemoryFunction, url::ParseErr
         },
         max_wait: ms(2_000),
         replay_permanent: false,
+        max_rounds: 10,
     });
     Ok(function)
 }

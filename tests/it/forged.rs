@@ -123,7 +123,7 @@ async fn the_function_does_not_invoke_itself() -> TestResult {
         let (message, name) = (format!("m-{number}"), format!("e-{number}"));
         let record = Record::dead_letter(&message, &name, "c-1").with("TARGET_ARN", &target);
         function.invoke(event(&[record])).await?;
-        let key = format!("{name}|{target}");
+        let key = format!("{name}|{}", target.trim_end_matches(":$LATEST"));
         let code = world.aws.attribute(&key, "FailureCode").await?;
         assert_eq!(code.as_deref(), Some("TARGET_NOT_ALLOWED"), "{target}");
     }

@@ -1,8 +1,11 @@
 //! Bad input, and upstreams that are down, slow or talking nonsense: nothing is lost.
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::ledger::{Claim, ClaimRequest, Lease, Ledger, LedgerError, Settlement};
-use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_replay::failure::Accepted;
+use genesys_replay::ledger::{
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
+};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 use genesys_stand_in::Fault;
 use serde_json::json;
 
@@ -224,12 +227,12 @@ async fn a_lost_answer_is_repeated_with_the_same_key() -> TestResult {
 struct Panics;
 
 impl Target for Panics {
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
         assert!(
             !delivery.payload.contains("boom"),
             "a fault in this program"
         );
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -275,6 +278,18 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
     }
     async fn checkpoint(&self, _: &Lease) -> Result<Lease, LedgerError> {
         Err(outage())
+    }
+    async fn begin_round(&self, _: &ClaimRequest<'_>, _: &Accepted) -> Result<(), LedgerError> {
+        Err(outage())
+    }
+    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+        self.inner.look_up(key).await
+    }
+    async fn index_delivery(&self, _: &str, _: &EventKey, _: Timestamp) -> Result<(), LedgerError> {
+        Err(outage())
+    }
+    async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
+        self.inner.find_delivery(delivery_id).await
     }
     async fn settle(
         &self,

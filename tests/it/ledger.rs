@@ -46,6 +46,7 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
             now: NOW,
             lease_until: NOW.plus(Duration::from_secs(30)),
             reopen: Reopen::Nothing,
+            is_failure_record: false,
             about: About {
                 message_id: &message_id,
                 interaction_id: None,

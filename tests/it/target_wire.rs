@@ -1,5 +1,6 @@
 //! What goes over the wire to an HTTP target, against mockito and bare sockets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,9 @@ async fn deliver_within(
                 payload: PAYLOAD,
                 attempt_count: 7,
                 key: &key,
+                name: "name",
+                attributes: &BTreeMap::new(),
+                group: None,
                 event_type: None,
                 interaction_id: None,
             },

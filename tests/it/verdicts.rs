@@ -21,8 +21,8 @@ use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, LedgerLatency, Limits, Outcome, Policy, Replay,
-    RetryState, Stop, Verdict,
+    Breakers, Counts, Handled, Invocation, KnownLimits, LedgerLatency, Limits, Outcome, Policy,
+    Replay, RetryState, Stop, Verdict,
 };
 use genesys_replay::target::DeliveryError;
 use tokio::time::{Instant, sleep, timeout};
@@ -144,9 +144,11 @@ fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
             },
             max_wait: Duration::from_secs(2),
             replay_permanent: false,
+            max_rounds: 10,
         }),
         breakers: Breakers::new(Arc::clone(&meter)),
         ledger_latency: LedgerLatency::default(),
+        known_limits: KnownLimits::default(),
         stop: Stop::default(),
         meter,
         max_concurrency: 10,

@@ -120,7 +120,8 @@ impl Ledger {
             }),
             Claim::AlreadyDone => Claimed::Done,
             Claim::GivenUp(_) => Claimed::GivenUp,
-            Claim::HeldUntil(_) => Claimed::Held,
+            // No message of the model is a failure record.
+            Claim::HeldUntil(_) | Claim::Delivered(_) => Claimed::Held,
         };
         let after = after.or(before);
         (claimed, after.as_ref().map(Kept::of))
@@ -140,6 +141,8 @@ impl Ledger {
             owner: by.to_string(),
             attempt: held.attempt,
             delivered: held.delivered,
+            receipt: None,
+            round: item.round,
             first_seen: item.first_seen,
         };
         let settle = |item: &mut Item, settlement| self.rules.settle(item, &lease, settlement, now);
@@ -170,6 +173,7 @@ fn request<'a>(
         now,
         lease_until,
         reopen,
+        is_failure_record: false,
         about: About {
             message_id: message,
             interaction_id: None,

@@ -53,6 +53,7 @@ impl Bug {
                 Flaw::NoFencing | Flaw::ReleaseWithoutOwner => "though another holds it",
                 Flaw::NoLease => "whose lease runs",
                 Flaw::NoCheckpoint => "gets it accepted again",
+                Flaw::RoundsNotCounted => "it does not end",
                 Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => "as attempt 1, after",
             },
         }

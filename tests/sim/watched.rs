@@ -8,13 +8,14 @@ use genesys_replay::archive::{Archive, ArchiveError, Entry};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::destination::Destination;
+use genesys_replay::failure::Accepted;
 use genesys_replay::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement,
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::message::MessageId;
 use genesys_replay::replay::Ports;
-use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
 use crate::bugs::Bug;
 use crate::history::History;
@@ -109,6 +110,8 @@ impl Ledger for WatchedLedger {
                     owner: request.owner.clone(),
                     attempt: 1,
                     delivered: None,
+                    receipt: None,
+                    round: 1,
                     first_seen: request.now,
                 }));
             }
@@ -143,6 +146,31 @@ impl Ledger for WatchedLedger {
         waiting.answered = checkpoint.is_ok();
         self.note(lease, late, &checkpoint);
         checkpoint
+    }
+
+    async fn begin_round(
+        &self,
+        request: &ClaimRequest<'_>,
+        accepted: &Accepted,
+    ) -> Result<(), LedgerError> {
+        self.inner.begin_round(request, accepted).await
+    }
+
+    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+        self.inner.look_up(key).await
+    }
+
+    async fn index_delivery(
+        &self,
+        delivery_id: &str,
+        key: &EventKey,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.inner.index_delivery(delivery_id, key, now).await
+    }
+
+    async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
+        self.inner.find_delivery(delivery_id).await
     }
 
     async fn settle(
@@ -248,7 +276,7 @@ impl Drop for Noticing<'_> {
 }
 
 impl Target for WatchedTarget {
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
         let item = self.places.ledger.item(delivery.key);
         let recorded = item.is_some_and(|item| item.delivered.is_some());
         let (key, life) = (delivery.key.as_str(), self.at_work.life());

@@ -17,7 +17,8 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::message::Message;
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, LedgerLatency, Limits, Policy, Replay, RetryState, Stop,
+    Breakers, Counts, Handled, Invocation, KnownLimits, LedgerLatency, Limits, Policy, Replay,
+    RetryState, Stop,
 };
 use tokio::time::Instant;
 
@@ -263,9 +264,11 @@ impl<'w> Worker<'w> {
                 },
                 max_wait: Duration::from_secs(2),
                 replay_permanent: false,
+                max_rounds: 10,
             }),
             breakers: Breakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
+            known_limits: KnownLimits::default(),
             stop: Stop::default(),
             meter,
             max_concurrency: chance.draw(|rng| rng.usize(1..=4)),

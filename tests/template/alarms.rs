@@ -12,8 +12,9 @@ use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
 /// What somebody is told of, and the metric by which it is noticed; one for each kind of endpoint.
-const WATCHED: [(&str, &str); 16] = [
+const WATCHED: [(&str, &str); 17] = [
     ("ArchivedAlarm", "GivenUp"),
+    ("ExpiringAlarm", "Expiring"),
     ("FunctionErrorsAlarm", "Errors"),
     ("GenesysThrottledAlarm", "GenesysThrottled"),
     ("IngestErrorsAlarm", "Errors"),

@@ -65,7 +65,7 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
         permissions(&template, "ReplayRole"),
         [
             json!([null, consume, queue()]),
-            json!([null, ["dynamodb:UpdateItem"], { "Fn::GetAtt": "LedgerTable.Arn" }]),
+            json!([null, ["dynamodb:UpdateItem", "dynamodb:GetItem"], { "Fn::GetAtt": "LedgerTable.Arn" }]),
             json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "ReplayLogGroup.Arn" }]),
             json!([
                 null,

@@ -130,6 +130,8 @@ mod tests {
             key: "e-1|none".to_owned(),
             status,
             delivered: false,
+            receipt: None,
+            round: 1,
             attempts: 2,
             interaction_id: None,
             category: String::new(),

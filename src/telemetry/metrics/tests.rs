@@ -113,6 +113,7 @@ fn the_documents_of_a_batch_are_what_cloudwatch_reads() {
             "Records 3 \"Count\"",
             "PossibleDuplicates 0 \"Count\"",
             "Unrecorded 0 \"Count\"",
+            "Expiring 0 \"Count\"",
             "NeedsOperator 0 \"Count\"",
             "GivenUp 0 \"Count\"",
             "Unaccounted 1 \"Count\"",

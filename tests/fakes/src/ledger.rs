@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::Accepted;
 pub use genesys_replay::ledger::Status;
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Settlement,
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 pub use rules::{Flaw, Item, LeaseLost, Rules};
 
@@ -21,6 +22,7 @@ use crate::{Faults, NoFaults, lock};
 #[derive(Clone)]
 pub struct MemoryLedger {
     items: Arc<Mutex<BTreeMap<String, Item>>>,
+    index: Arc<Mutex<BTreeMap<String, EventKey>>>,
     rules: Rules,
     faults: Arc<dyn Faults<LedgerError>>,
 }
@@ -37,6 +39,7 @@ impl MemoryLedger {
     pub fn with_rules(rules: Rules) -> Self {
         Self {
             items: Arc::default(),
+            index: Arc::default(),
             rules,
             faults: Arc::new(NoFaults),
         }
@@ -60,6 +63,12 @@ impl MemoryLedger {
     /// Forgets what has expired.
     pub fn sweep(&self, now: Timestamp) {
         lock(&self.items).retain(|_, item| item.expires_at > now.as_secs());
+    }
+
+    /// The events that were indexed, by the id of the delivery.
+    #[must_use]
+    pub fn indexed(&self) -> BTreeMap<String, EventKey> {
+        lock(&self.index).clone()
     }
 
     fn take(&self, request: &ClaimRequest<'_>) -> Claim {
@@ -110,6 +119,58 @@ impl Ledger for MemoryLedger {
         })
         .await?;
         Ok(next)
+    }
+
+    async fn begin_round(
+        &self,
+        request: &ClaimRequest<'_>,
+        accepted: &Accepted,
+    ) -> Result<(), LedgerError> {
+        pass(&*self.faults, "begin_round", || {
+            let mut items = lock(&self.items);
+            let item = items.get_mut(request.key.as_str());
+            let begun = item
+                .ok_or(LeaseLost)
+                .and_then(|item| self.rules.begin_round(item, request, accepted));
+            begun.map_err(|LeaseLost| LedgerError::LeaseLost)
+        })
+        .await
+    }
+
+    async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
+        pass(&*self.faults, "look_up", || {
+            Ok(self.item(key).map(|item| KnownState {
+                status: Some(item.status),
+                delivered: item.delivered,
+                code: item.code,
+                accepted: Accepted {
+                    receipt: item.receipt,
+                    first_seen: item.first_seen,
+                    round: item.round,
+                },
+            }))
+        })
+        .await
+    }
+
+    async fn index_delivery(
+        &self,
+        delivery_id: &str,
+        key: &EventKey,
+        _: Timestamp,
+    ) -> Result<(), LedgerError> {
+        pass(&*self.faults, "index_delivery", || {
+            lock(&self.index).insert(delivery_id.to_owned(), key.clone());
+            Ok(())
+        })
+        .await
+    }
+
+    async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
+        pass(&*self.faults, "find_delivery", || {
+            Ok(lock(&self.index).get(delivery_id).cloned())
+        })
+        .await
     }
 
     async fn settle(

@@ -28,7 +28,7 @@ use genesys_replay::destination::ReplayTarget;
 use genesys_replay::ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, LedgerLatency, Limits, Policy, Ports, Replay, RetryState, Stop,
+    Breakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState, Stop,
 };
 
 pub use archive::MemoryArchive;
@@ -103,9 +103,11 @@ impl InMemory {
                 },
                 max_wait: Duration::from_secs(2),
                 replay_permanent: false,
+                max_rounds: 10,
             }),
             breakers: Breakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
+            known_limits: KnownLimits::default(),
             stop: Stop::default(),
             meter,
             max_concurrency: 10,

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{PostponeError, Postponement, Queue};
+use genesys_replay::queue::{PostponeError, Postponement, Queue, QueueLimits};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
 /// The longest that a message is kept away: the adapter stays 15 minutes below SQS's 12 hours.
 const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
+
+/// The retention that a queue says it has unless another one was set: four days, as in SQS.
+const DEFAULT_RETENTION: Duration = Duration::from_secs(4 * 24 * 3_600);
 
 /// Queues whose clones share their messages.
 #[derive(Clone)]
@@ -61,6 +64,8 @@ pub struct Received {
     pub receipt_handle: String,
     /// How often it was received, this time included.
     pub receive_count: u32,
+    /// When it was sent.
+    pub sent_at: Timestamp,
     /// What was put on the queue.
     pub draft: Draft,
 }
@@ -75,11 +80,14 @@ struct State {
 #[derive(Default)]
 struct Contents {
     redrive: Option<Redrive>,
+    /// How long a message is kept, if not for ever.
+    retention: Option<Duration>,
     messages: Vec<Kept>,
 }
 
 struct Kept {
     message_id: MessageId,
+    sent_at: Timestamp,
     draft: Draft,
     visible_at: Timestamp,
     receive_count: u32,
@@ -90,6 +98,16 @@ impl State {
     fn issue(&mut self, what: &str) -> String {
         self.issued += 1;
         format!("{what}-{}", self.issued)
+    }
+
+    /// Deletes the messages that were sent too long ago, received or not.
+    fn expire(&mut self, arn: &str, now: Timestamp) {
+        if let Some(contents) = self.queues.get_mut(arn)
+            && let Some(retention) = contents.retention
+        {
+            let messages = &mut contents.messages;
+            messages.retain(|message| message.sent_at.plus(retention) > now);
+        }
     }
 
     /// Moves what was received too often to its parking queue, its receipts no longer valid. As SQS
@@ -139,20 +157,35 @@ impl MemoryQueues {
     pub fn create(&self, arn: &str, redrive: Option<Redrive>) {
         let contents = Contents {
             redrive,
+            retention: None,
             messages: Vec::new(),
         };
         lock(&self.state).queues.insert(arn.to_owned(), contents);
     }
 
+    /// Sets how long a queue keeps a message.
+    pub fn keep_for(&self, arn: &str, retention: Duration) {
+        if let Some(contents) = lock(&self.state).queues.get_mut(arn) {
+            contents.retention = Some(retention);
+        }
+    }
+
     /// Puts a message on a queue; its id. `None` when there is no such queue.
     #[must_use]
     pub fn send(&self, arn: &str, draft: Draft) -> Option<MessageId> {
+        let id = MessageId::new(lock(&self.state).issue("message"))?;
+        self.send_as(arn, id, draft)
+    }
+
+    /// Puts a message on a queue that has its id already, as SQS does when it moves one.
+    #[must_use]
+    pub fn send_as(&self, arn: &str, message_id: MessageId, draft: Draft) -> Option<MessageId> {
         let mut state = lock(&self.state);
-        let message_id = MessageId::new(state.issue("message"))?;
         let contents = state.queues.get_mut(arn)?;
         contents.messages.push(Kept {
             message_id: message_id.clone(),
             draft,
+            sent_at: self.clock.now(),
             visible_at: self.clock.now(),
             receive_count: 0,
             receipt_handle: None,
@@ -165,6 +198,7 @@ impl MemoryQueues {
     pub fn receive(&self, arn: &str, most: usize, visibility: Duration) -> Vec<Received> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
+        state.expire(arn, now);
         state.park(arn, now);
         let mut handles = Vec::new();
         handles.resize_with(most, || state.issue("receipt"));
@@ -190,6 +224,7 @@ impl MemoryQueues {
                     message_id: message.message_id.clone(),
                     receipt_handle,
                     receive_count: message.receive_count,
+                    sent_at: message.sent_at,
                     draft: message.draft.clone(),
                 }
             })
@@ -225,7 +260,8 @@ impl MemoryQueues {
     /// The messages of a queue, in flight or not, in the order in which they were sent.
     #[must_use]
     pub fn inside(&self, arn: &str) -> Vec<MessageId> {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
+        state.expire(arn, self.clock.now());
         let messages = state.queues.get(arn).map(|contents| &contents.messages);
         let messages = messages.into_iter().flatten();
         messages.map(|it| it.message_id.clone()).collect()
@@ -277,6 +313,20 @@ impl Queue for MemoryQueues {
             all.map(|postponement| failed(postponement, &reason))
                 .collect()
         })
+    }
+
+    async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
+        pass(&*self.faults, "limits", || {
+            let state = lock(&self.state);
+            let contents = state.queues.get(queue_arn).ok_or("no such queue")?;
+            let redrive = contents.redrive.as_ref();
+            Ok(QueueLimits {
+                retention: contents.retention.unwrap_or(DEFAULT_RETENTION),
+                max_receives: redrive.map(|it| it.max_receives),
+                parking_arn: redrive.map(|it| it.to.clone()),
+            })
+        })
+        .await
     }
 }
 

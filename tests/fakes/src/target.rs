@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::target::{Delivery, DeliveryError, Target};
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
@@ -18,6 +18,10 @@ pub struct Accepted {
     pub payload: String,
     /// Which attempt it was said to be.
     pub attempt_count: u32,
+    /// The name of the delivery, by which a FIFO queue knows a repetition.
+    pub name: String,
+    /// The id that the target gave it.
+    pub delivery_id: Option<String>,
 }
 
 /// A target whose clones share what they have accepted.
@@ -54,9 +58,9 @@ impl MemoryTarget {
 }
 
 impl Target for MemoryTarget {
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
         match delivery.destination {
-            Destination::None => return Ok(()),
+            Destination::None => return Ok(None),
             Destination::Unsupported(_) | Destination::TooLong(_) | Destination::Missing => {
                 return Err(never(FailureCode::TargetUnsupported));
             }
@@ -69,12 +73,20 @@ impl Target for MemoryTarget {
             | Destination::EventBus(_) => {}
         }
         pass(&*self.faults, "deliver", || {
-            lock(&self.accepted).push(Accepted {
+            let mut accepted = lock(&self.accepted);
+            let gives_ids = matches!(
+                delivery.destination,
+                Destination::Lambda(_) | Destination::Sqs(_)
+            );
+            let delivery_id = gives_ids.then(|| format!("delivery-{}", accepted.len() + 1));
+            accepted.push(Accepted {
                 key: delivery.key.to_string(),
                 payload: delivery.payload.to_owned(),
                 attempt_count: delivery.attempt_count,
+                name: delivery.name.to_owned(),
+                delivery_id: delivery_id.clone(),
             });
-            Ok(())
+            Ok(delivery_id)
         })
         .await
     }

@@ -15,6 +15,7 @@ use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use genesys_fakes::Received;
 use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue};
 use genesys_replay::archive::s3::S3Archive;
+use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{ApiForm, Call, GenesysClient, Interaction};
 use genesys_replay::ledger::EventKey;
@@ -294,6 +295,7 @@ impl queue::World for Queues {
                 message_id: message.message_id.and_then(MessageId::new).ok_or("no id")?,
                 receipt_handle: message.receipt_handle.ok_or("no receipt")?,
                 receive_count: count.parse()?,
+                sent_at: Timestamp::from_millis(0),
                 draft: message.body.unwrap_or_default().as_str().into(),
             })
         });

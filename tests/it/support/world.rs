@@ -154,6 +154,7 @@ pub(crate) fn with_parts<L: Ledger, T: Target>(
         policy: function.policy,
         breakers: function.breakers,
         ledger_latency: function.ledger_latency,
+        known_limits: function.known_limits,
         stop: function.stop,
         meter: function.meter,
         max_concurrency: function.max_concurrency,

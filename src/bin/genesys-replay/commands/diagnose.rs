@@ -151,7 +151,8 @@ impl Diagnose {
                 "leave --parking out, or give the queue a redrive policy",
             ))?
         };
-        Ok(app::outlet(context.aws().await?, &redrive.parking_arn).await?)
+        let parking = app::outlet(context.aws().await?, &redrive.parking_arn).await?;
+        Ok(parking.parking_queue_of(&facts.arn))
     }
 
     fn finish(

@@ -1,6 +1,7 @@
 //! The contract of [`Ledger`].
 
 mod event;
+mod rounds;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,6 +14,15 @@ use genesys_replay::ledger::{Claim, EventKey, Lease, Ledger, Reopen, Settlement}
 
 use self::event::{
     ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
+};
+use self::rounds::{
+    a_delivery_leads_to_its_event_once_it_is_indexed,
+    a_failure_record_claims_what_is_not_delivered,
+    a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
+    a_failure_record_of_a_finished_event_is_done,
+    a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
+    a_new_round_needs_the_delivery_that_was_read, a_receipt_is_kept_and_shown,
+    an_event_is_looked_up_without_a_claim, an_operator_replay_begins_again_at_round_one,
 };
 use super::{Mishap, Result, holds, same, suite};
 
@@ -59,6 +69,15 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         a_call_whose_answer_was_lost_can_be_repeated,
         an_item_shows_what_has_become_of_the_event,
         a_claim_that_is_refused_changes_nothing,
+        a_receipt_is_kept_and_shown,
+        a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
+        a_failure_record_claims_what_is_not_delivered,
+        a_failure_record_of_a_finished_event_is_done,
+        a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
+        a_new_round_needs_the_delivery_that_was_read,
+        an_operator_replay_begins_again_at_round_one,
+        a_delivery_leads_to_its_event_once_it_is_indexed,
+        an_event_is_looked_up_without_a_claim,
     )
 }
 
@@ -73,7 +92,10 @@ async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32
     for claim in claims {
         match claim? {
             Claim::Acquired(lease) => winners.push((lease.attempt, lease.first_seen)),
-            other @ (Claim::AlreadyDone | Claim::GivenUp(_) | Claim::HeldUntil(_)) => {
+            other @ (Claim::AlreadyDone
+            | Claim::GivenUp(_)
+            | Claim::HeldUntil(_)
+            | Claim::Delivered(_)) => {
                 same("the others", &other, &held)?;
             }
         }
@@ -140,6 +162,8 @@ async fn an_event_that_was_never_claimed_cannot_be_written(
         owner: "nobody".to_owned(),
         attempt: 1,
         delivered: None,
+        receipt: None,
+        round: 1,
         first_seen: NOW,
     };
     event.fences_out(&lease).await?;
@@ -383,6 +407,7 @@ async fn an_item_shows_what_has_become_of_the_event(world: &impl World, name: &s
     let lease_until = NOW.plus(LEASE).as_millis().to_string();
     let expires_at = NOW.plus(REMEMBER).as_secs().to_string();
     let first_seen = NOW.to_string();
+    let retry_since = NOW.as_millis().to_string();
     let mut shown = attributes(&[
         ("EventId", event.key.as_str()),
         ("Status", "IN_PROGRESS"),
@@ -391,6 +416,8 @@ async fn an_item_shows_what_has_become_of_the_event(world: &impl World, name: &s
         ("LeaseUntil", &lease_until),
         ("Attempts", "1"),
         ("FirstSeenAt", &first_seen),
+        ("RetrySince", &retry_since),
+        ("Rounds", "1"),
         ("ExpiresAt", &expires_at),
         ("MessageId", event.message_id.as_str()),
         ("InteractionId", "c-1"),

@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::time::Duration;
 
+use genesys_replay::clock::Timestamp;
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Postponement, Queue};
+use genesys_replay::queue::{Postponement, Queue, QueueLimits};
 
 use super::{Mishap, Result, holds, same, suite};
 use crate::{Draft, Received};
@@ -63,6 +64,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         a_message_received_too_often_is_parked_as_it_is,
         a_postponement_that_did_not_act_is_told_of_every_message,
         a_postponement_whose_answer_was_lost_can_be_repeated,
+        the_limits_of_a_queue_are_read,
     )
 }
 
@@ -201,6 +203,7 @@ async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) ->
             message_id: MessageId::new(id).ok_or("message id")?,
             receipt_handle: "no such receipt".to_owned(),
             receive_count: 1,
+            sent_at: Timestamp::from_millis(0),
             draft: Draft::default(),
         })
     };
@@ -297,4 +300,27 @@ async fn a_postponement_whose_answer_was_lost_can_be_repeated(
     line.stays_away(A_WHILE).await?;
     same("failures", &line.postpone(A_WHILE).await, &Vec::new())?;
     line.stays_away(A_WHILE).await
+}
+
+async fn the_limits_of_a_queue_are_read(world: &impl World, _: &str) -> Result<()> {
+    let parking = world.create(None).await?;
+    let arn = world.create(Some((&parking, 7))).await?;
+    let four_days = Duration::from_secs(4 * 24 * 3_600);
+    let alone = QueueLimits {
+        retention: four_days,
+        max_receives: None,
+        parking_arn: None,
+    };
+    same("alone", &world.queue().limits(&parking).await?, &alone)?;
+    let redriven = QueueLimits {
+        max_receives: Some(7),
+        parking_arn: Some(parking),
+        ..alone
+    };
+    same("redriven", &world.queue().limits(&arn).await?, &redriven)?;
+    for missing in [&format!("{arn}-gone"), "not an arn"] {
+        let limits = world.queue().limits(missing).await;
+        holds(&format!("{missing} has none"), limits.is_err())?;
+    }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The contract of [`Target`].
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use genesys_replay::dead_letter::EventId;
@@ -83,10 +84,13 @@ pub async fn conforms(world: &impl World) -> Result<()> {
     )
 }
 
+static NO_ATTRIBUTES: BTreeMap<&str, &str> = BTreeMap::new();
+
 struct Event<'w, W> {
     world: &'w W,
     destination: Destination,
     key: EventKey,
+    name: String,
 }
 
 impl<'w, W: World> Event<'w, W> {
@@ -95,6 +99,7 @@ impl<'w, W: World> Event<'w, W> {
         let event_id = EventId::new(name).ok_or("event id")?;
         Ok(Self {
             world,
+            name: EventKey::new(Some(&event_id), &message_id, &destination).delivery_name(1, None),
             key: EventKey::new(Some(&event_id), &message_id, &destination),
             destination,
         })
@@ -106,6 +111,9 @@ impl<'w, W: World> Event<'w, W> {
             payload: PAYLOAD,
             attempt_count,
             key: &self.key,
+            name: &self.name,
+            attributes: &NO_ATTRIBUTES,
+            group: None,
             event_type: None,
             interaction_id: None,
         }
@@ -113,7 +121,7 @@ impl<'w, W: World> Event<'w, W> {
 
     async fn deliver(&self, attempt_count: u32) -> std::result::Result<(), DeliveryError> {
         let delivery = self.delivery(attempt_count);
-        self.world.target().deliver(&delivery).await
+        self.world.target().deliver(&delivery).await.map(|_| ())
     }
 
     async fn refused(&self, attempt_count: u32) -> Result<DeliveryError> {

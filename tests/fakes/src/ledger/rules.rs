@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::failure::FailureCode;
+use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement, Status};
 
 /// What is kept of one event.
@@ -21,6 +21,12 @@ pub struct Item {
     pub attempts: u32,
     /// The attempt that the target accepted.
     pub delivered: Option<u32>,
+    /// The target's receipt for it.
+    pub receipt: Option<Receipt>,
+    /// The number of the delivery, from 1.
+    pub round: u32,
+    /// Since when the event is retried.
+    pub retry_since: Timestamp,
     /// Why it did not end well, or not yet.
     pub code: Option<FailureCode>,
     /// When it was first claimed.
@@ -50,8 +56,19 @@ impl Item {
             ("Attempts", self.attempts.to_string()),
             ("FirstSeenAt", self.first_seen.to_string()),
             ("ExpiresAt", self.expires_at.to_string()),
+            ("Rounds", self.round.to_string()),
+            ("RetrySince", self.retry_since.as_millis().to_string()),
         ];
+        let receipt = self.receipt.as_ref();
         let sometimes = [
+            (
+                "DeliveryId",
+                receipt.and_then(|receipt| receipt.delivery_id.clone()),
+            ),
+            (
+                "DeliveredAt",
+                receipt.map(|receipt| receipt.at.as_millis().to_string()),
+            ),
             ("DeliveredAttempt", self.delivered.map(|it| it.to_string())),
             ("FailureCode", self.code.map(|it| it.as_str().to_owned())),
             ("ProcessedAt", self.processed_at.map(|it| it.to_string())),
@@ -72,6 +89,9 @@ impl Item {
     }
 
     fn may_be_claimed(&self, request: &ClaimRequest<'_>) -> bool {
+        if request.is_failure_record && self.delivered.is_some() {
+            return false;
+        }
         match self.status {
             Status::InProgress => self.lease_until < request.now,
             Status::Deferred => true,
@@ -87,8 +107,28 @@ impl Item {
             owner: request.owner.clone(),
             attempt: self.attempts,
             delivered: self.delivered,
+            receipt: self.receipt.clone(),
+            round: self.round,
             first_seen: self.first_seen,
         }
+    }
+
+    fn accepted(&self) -> Accepted {
+        Accepted {
+            receipt: self.receipt.clone(),
+            first_seen: self.first_seen,
+            round: self.round,
+        }
+    }
+
+    /// Returns true if nobody works on it and the target has accepted it.
+    fn is_delivered(&self, now: Timestamp) -> bool {
+        let is_free = match self.status {
+            Status::InProgress => self.lease_until < now,
+            Status::Deferred | Status::Completed => true,
+            Status::Archived | Status::Failed | Status::Discarded => false,
+        };
+        is_free && self.delivered.is_some()
     }
 }
 
@@ -107,17 +147,20 @@ pub enum Flaw {
     AttemptsStartOver,
     /// An item expires before its message does.
     ForgetsTooSoon,
+    /// A new round has the number of the one before.
+    RoundsNotCounted,
 }
 
 impl Flaw {
     /// Every one.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NoFencing,
         Self::ReleaseWithoutOwner,
         Self::NoLease,
         Self::NoCheckpoint,
         Self::AttemptsStartOver,
         Self::ForgetsTooSoon,
+        Self::RoundsNotCounted,
     ];
 }
 
@@ -172,6 +215,9 @@ impl Rules {
                 Status::InProgress if item.owner == request.owner => {
                     Claim::Acquired(item.lease(request))
                 }
+                _ if request.is_failure_record && item.is_delivered(request.now) => {
+                    Claim::Delivered(item.accepted())
+                }
                 Status::InProgress => Claim::HeldUntil(item.lease_until),
                 Status::Deferred => Claim::HeldUntil(request.now),
                 Status::Completed | Status::Archived | Status::Discarded => Claim::AlreadyDone,
@@ -189,6 +235,10 @@ impl Rules {
         let known = before.and_then(|item| item.about.get("InteractionId").cloned());
         facts.extend(interaction.or(known).map(|id| ("InteractionId", id)));
         let counted = before.filter(|_| !self.has(Flaw::AttemptsStartOver));
+        // An operator replay begins again at round 1.
+        let is_rejected = |item: &&Item| matches!(item.status, Status::Archived | Status::Failed);
+        let begins_anew = request.reopen == Reopen::FailedAndArchived;
+        let going_on = before.filter(|item| !(begins_anew && is_rejected(item)));
         let item = Item {
             status: Status::InProgress,
             owner: request.owner.clone(),
@@ -199,6 +249,9 @@ impl Rules {
             },
             attempts: counted.map_or(0, |item| item.attempts) + 1,
             delivered: before.and_then(|item| item.delivered),
+            receipt: before.and_then(|item| item.receipt.clone()),
+            round: going_on.map_or(1, |item| item.round),
+            retry_since: going_on.map_or(request.now, |item| item.retry_since),
             code: before.and_then(|item| item.code),
             first_seen: before.map_or(request.now, |item| item.first_seen),
             processed_at: before.and_then(|item| item.processed_at),
@@ -230,7 +283,40 @@ impl Rules {
         self.check(item, lease)?;
         if !self.has(Flaw::NoCheckpoint) {
             item.delivered = Some(lease.attempt);
+            item.receipt = lease.receipt.clone().or(item.receipt.take());
         }
+        Ok(())
+    }
+
+    /// Begins a new round of a delivered event.
+    ///
+    /// # Errors
+    /// The item does not have that delivery any more.
+    pub fn begin_round(
+        self,
+        item: &mut Item,
+        request: &ClaimRequest<'_>,
+        accepted: &Accepted,
+    ) -> Result<(), LeaseLost> {
+        let round = accepted.round.saturating_add(1);
+        let is_same = item.is_delivered(request.now) && item.receipt == accepted.receipt;
+        if !is_same {
+            // Begun before, and the answer was lost.
+            let again =
+                item.owner == request.owner && item.round == round && item.delivered.is_none();
+            return if again { Ok(()) } else { Err(LeaseLost) };
+        }
+        item.status = Status::Deferred;
+        item.owner.clone_from(&request.owner);
+        item.delivered = None;
+        item.receipt = None;
+        if !self.has(Flaw::RoundsNotCounted) {
+            item.round = round;
+        }
+        item.retry_since = request.now;
+        item.code = Some(FailureCode::FailedAfterAcceptance);
+        item.processed_at = Some(request.now);
+        item.expires_at = self.expires_at(request.now);
         Ok(())
     }
 
@@ -264,6 +350,9 @@ impl Rules {
         item.processed_at = Some(now);
         item.expires_at = self.expires_at(now);
         item.delivered = lease.delivered.or(item.delivered);
+        if lease.delivered.is_some() {
+            item.receipt = lease.receipt.clone().or(item.receipt.take());
+        }
         item.code = code;
         Ok(())
     }

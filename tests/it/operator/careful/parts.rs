@@ -87,6 +87,8 @@ impl LedgerReader for Delivered {
                     Status::Completed
                 }),
                 delivered: false,
+                receipt: None,
+                round: 1,
                 attempts: 1,
                 interaction_id: None,
                 category: String::new(),

@@ -149,6 +149,8 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
         key: key.to_owned(),
         status: Some(status),
         delivered: false,
+        receipt: None,
+        round: 1,
         attempts: 4,
         interaction_id: None,
         category: String::new(),

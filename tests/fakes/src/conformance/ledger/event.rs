@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;
-use genesys_replay::failure::FailureCode;
+use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
     About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement,
 };
@@ -51,20 +51,47 @@ impl<'w, W: World> Event<'w, W> {
         now: Timestamp,
         reopen: Reopen,
     ) -> std::result::Result<Claim, LedgerError> {
+        self.ledger().claim(&self.request(owner, now, reopen)).await
+    }
+
+    /// Asks with a failure record.
+    pub(super) async fn report(
+        &self,
+        owner: &str,
+        now: Timestamp,
+    ) -> std::result::Result<Claim, LedgerError> {
         let request = ClaimRequest {
+            is_failure_record: true,
+            ..self.request(owner, now, Reopen::Nothing)
+        };
+        self.ledger().claim(&request).await
+    }
+
+    pub(super) async fn begin_round(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        accepted: &Accepted,
+    ) -> std::result::Result<(), LedgerError> {
+        let request = self.request(owner, now, Reopen::Nothing);
+        self.ledger().begin_round(&request, accepted).await
+    }
+
+    fn request(&self, owner: &str, now: Timestamp, reopen: Reopen) -> ClaimRequest<'_> {
+        ClaimRequest {
             key: &self.key,
             owner: owner.to_owned(),
             now,
             lease_until: now.plus(LEASE),
             reopen,
+            is_failure_record: false,
             about: About {
                 message_id: &self.message_id,
                 interaction_id: self.interaction_id,
                 category: "UNKNOWN",
                 target: "none",
             },
-        };
-        self.ledger().claim(&request).await
+        }
     }
 
     pub(super) async fn claim(&self, owner: &str, now: Timestamp) -> Result<Claim> {
@@ -100,7 +127,7 @@ impl<'w, W: World> Event<'w, W> {
 pub(super) fn acquired(claim: Claim) -> Result<Lease> {
     match claim {
         Claim::Acquired(lease) => Ok(lease),
-        Claim::AlreadyDone | Claim::GivenUp(_) | Claim::HeldUntil(_) => {
+        Claim::AlreadyDone | Claim::GivenUp(_) | Claim::HeldUntil(_) | Claim::Delivered(_) => {
             Err(format!("not acquired: {claim:?}").into())
         }
     }

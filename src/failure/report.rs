@@ -1,0 +1,161 @@
+//! Failure records: messages that say that a target failed after it had accepted an event.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::destination::Destination;
+
+/// The clocks of two services may differ by this much.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+
+/// What a failure record says of the delivery that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailureReport {
+    /// The kind of target that had accepted.
+    pub target: ReportingTarget,
+    /// The id of the delivery: the invocation's request id, or the message's id in the target queue.
+    pub delivery_id: Option<String>,
+    /// When the target gave up.
+    pub at: Option<Timestamp>,
+}
+
+/// The kind of target that a failure record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportingTarget {
+    /// A Lambda function, by its on-failure destination or its own dead-letter queue.
+    Function,
+    /// A queue, whose consumer did not delete the message.
+    Queue,
+}
+
+/// What a target returned when it accepted an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Receipt {
+    /// The id that the target gave the delivery, if it gives one.
+    pub delivery_id: Option<String>,
+    /// The time before the call.
+    pub at: Timestamp,
+}
+
+/// An accepted delivery, as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The target's receipt; `None` in items of older versions.
+    pub receipt: Option<Receipt>,
+    /// When the event was first claimed.
+    pub first_seen: Timestamp,
+    /// The number of the accepted delivery, from 1.
+    pub round: u32,
+}
+
+impl FailureReport {
+    /// Returns true if the record is about this delivery to `destination`, and false if it is about an earlier
+    /// one, or one of somebody else.
+    ///
+    /// Two known ids decide. Else the time does: a record that is older than the delivery by more than five
+    /// seconds cannot be about it.
+    #[must_use]
+    pub fn is_about(&self, accepted: &Accepted, destination: &Destination) -> bool {
+        let receipt = accepted.receipt.as_ref();
+        let ours = receipt
+            .and_then(|receipt| receipt.delivery_id.as_ref())
+            .filter(|_| self.compares_with(destination));
+        if let (Some(ours), Some(theirs)) = (ours, &self.delivery_id) {
+            return ours == theirs;
+        }
+        let since = receipt.map_or(accepted.first_seen, |receipt| receipt.at);
+        self.at.is_none_or(|at| at.plus(CLOCK_TOLERANCE) >= since)
+    }
+
+    /// Returns true if the ids of such deliveries and those of the record are of one kind. Topics, state
+    /// machines and buses accept under ids that no failure record has.
+    const fn compares_with(&self, destination: &Destination) -> bool {
+        match (self.target, destination) {
+            (ReportingTarget::Function, Destination::Lambda(_))
+            | (ReportingTarget::Queue, Destination::Sqs(_)) => true,
+            (
+                ReportingTarget::Function | ReportingTarget::Queue,
+                Destination::None
+                | Destination::Http(_)
+                | Destination::Lambda(_)
+                | Destination::Sqs(_)
+                | Destination::Sns(_)
+                | Destination::StateMachine(_)
+                | Destination::EventBus(_)
+                | Destination::Unsupported(_)
+                | Destination::NotAllowed(_)
+                | Destination::TooLong(_)
+                | Destination::Missing,
+            ) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+    const DELIVERED_AT: u64 = 1_000_000;
+
+    fn is_about(theirs: Option<&str>, at: Option<u64>, ours: Option<&str>, to: &str) -> bool {
+        let report = FailureReport {
+            target: ReportingTarget::Function,
+            delivery_id: theirs.map(str::to_owned),
+            at: at.map(Timestamp::from_millis),
+        };
+        let accepted = Accepted {
+            receipt: Some(Receipt {
+                delivery_id: ours.map(str::to_owned),
+                at: Timestamp::from_millis(DELIVERED_AT),
+            }),
+            first_seen: Timestamp::from_millis(0),
+            round: 1,
+        };
+        report.is_about(&accepted, &Destination::of_arn(to))
+    }
+
+    #[test]
+    fn failure_record_is_about_the_delivery_with_its_id_whatever_the_time() {
+        for at in [None, Some(0), Some(DELIVERED_AT + 10)] {
+            assert!(is_about(Some("r-1"), at, Some("r-1"), FUNCTION));
+            assert!(!is_about(Some("r-2"), at, Some("r-1"), FUNCTION));
+        }
+    }
+
+    #[test]
+    fn failure_record_without_comparable_ids_is_judged_by_its_time() {
+        let bus = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
+        let early = DELIVERED_AT - 5_001;
+        for (theirs, ours, to) in [
+            (None, Some("r-1"), FUNCTION),
+            (Some("r-1"), None, FUNCTION),
+            (None, None, FUNCTION),
+            (Some("r-1"), Some("entry-1"), bus),
+        ] {
+            assert!(is_about(theirs, Some(DELIVERED_AT - 5_000), ours, to));
+            assert!(!is_about(theirs, Some(early), ours, to));
+            assert!(
+                is_about(theirs, None, ours, to),
+                "nothing speaks against it"
+            );
+        }
+    }
+
+    #[test]
+    fn failure_record_of_an_item_without_a_receipt_is_compared_with_its_first_claim() {
+        let at = |millis| FailureReport {
+            target: ReportingTarget::Queue,
+            delivery_id: Some("m-1".to_owned()),
+            at: Some(Timestamp::from_millis(millis)),
+        };
+        let accepted = Accepted {
+            receipt: None,
+            first_seen: Timestamp::from_millis(DELIVERED_AT),
+            round: 1,
+        };
+        let queue = Destination::of_arn("arn:aws:sqs:eu-central-1:271828182845:crm");
+        assert!(at(DELIVERED_AT).is_about(&accepted, &queue));
+        assert!(!at(DELIVERED_AT - 6_000).is_about(&accepted, &queue));
+    }
+}

@@ -1,0 +1,127 @@
+//! The attributes of an item.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::clock::Timestamp;
+use crate::failure::{Accepted, FailureCode, Receipt};
+use crate::ledger::{Claim, ClaimRequest, Lease, LedgerError, Status};
+
+pub(in crate::ledger) type Item = HashMap<String, AttributeValue>;
+
+pub(in crate::ledger) const IN_PROGRESS: &str = Status::InProgress.as_str();
+pub(in crate::ledger) const DEFERRED: &str = Status::Deferred.as_str();
+pub(in crate::ledger) const COMPLETED: &str = Status::Completed.as_str();
+pub(in crate::ledger) const ARCHIVED: &str = Status::Archived.as_str();
+pub(in crate::ledger) const FAILED: &str = Status::Failed.as_str();
+pub(in crate::ledger) const DISCARDED: &str = Status::Discarded.as_str();
+pub(in crate::ledger) const CLAIMED: &str = "CLAIMED";
+pub(in crate::ledger) const REPLAYED: &str = "REPLAYED";
+
+/// The attribute of an item that leads from a delivery to its event.
+pub(in crate::ledger) const EVENT_KEY: &str = "EventKey";
+
+pub(in crate::ledger) fn lease_of(
+    request: &ClaimRequest<'_>,
+    item: &Item,
+) -> Result<Lease, LedgerError> {
+    let attempt = integer(item, "Attempts").and_then(|count| u32::try_from(count).ok());
+    let attempt = attempt.ok_or(LedgerError::Unreadable("Attempts"))?;
+    let delivered = delivered(item);
+    Ok(Lease {
+        key: request.key.clone(),
+        owner: request.owner.clone(),
+        attempt,
+        delivered,
+        receipt: delivered.and_then(|_| receipt(item)),
+        round: round(item),
+        first_seen: first_seen(item, request.now),
+    })
+}
+
+/// The attempt that the target accepted.
+pub(in crate::ledger) fn delivered(item: &Item) -> Option<u32> {
+    let count = |name| integer(item, name).and_then(|count| u32::try_from(count).ok());
+    (string(item, "Step") == Some(REPLAYED))
+        .then(|| count("DeliveredAttempt").or(count("Attempts")).unwrap_or(1))
+}
+
+pub(in crate::ledger) fn accepted(item: &Item, now: Timestamp) -> Accepted {
+    Accepted {
+        receipt: receipt(item),
+        first_seen: first_seen(item, now),
+        round: round(item),
+    }
+}
+
+pub(in crate::ledger) fn first_seen(item: &Item, now: Timestamp) -> Timestamp {
+    string(item, "FirstSeenAt")
+        .and_then(Timestamp::parse)
+        .unwrap_or(now)
+}
+
+/// The number of the round; items of older versions are in their first.
+pub(in crate::ledger) fn round(item: &Item) -> u32 {
+    integer(item, "Rounds")
+        .and_then(|round| u32::try_from(round).ok())
+        .unwrap_or(1)
+}
+
+pub(in crate::ledger) fn receipt(item: &Item) -> Option<Receipt> {
+    Some(Receipt {
+        delivery_id: string(item, "DeliveryId").map(str::to_owned),
+        at: Timestamp::from_millis(integer(item, "DeliveredAt")?),
+    })
+}
+
+/// What the state of an item that cannot be claimed says.
+pub(in crate::ledger) fn refusal(
+    item: &Item,
+    request: &ClaimRequest<'_>,
+) -> Result<Claim, LedgerError> {
+    let now = request.now;
+    let lease_until = integer(item, "LeaseUntil").map(Timestamp::from_millis);
+    let is_delivered = match string(item, "Status") {
+        Some(COMPLETED) => true,
+        Some(DEFERRED) => string(item, "Step") == Some(REPLAYED),
+        Some(IN_PROGRESS) => {
+            string(item, "Step") == Some(REPLAYED) && lease_until.is_some_and(|until| until < now)
+        }
+        Some(_) | None => false,
+    };
+    if request.is_failure_record && is_delivered {
+        return Ok(Claim::Delivered(accepted(item, now)));
+    }
+    match string(item, "Status") {
+        Some(COMPLETED | ARCHIVED | DISCARDED) => Ok(Claim::AlreadyDone),
+        Some(FAILED) => Ok(Claim::GivenUp(
+            string(item, "FailureCode")
+                .and_then(FailureCode::parse)
+                .unwrap_or(FailureCode::Internal),
+        )),
+        Some(IN_PROGRESS) => match lease_until {
+            Some(until) => Ok(Claim::HeldUntil(until)),
+            None => Err(LedgerError::Unreadable("LeaseUntil")),
+        },
+        // Deferred between our write and the look at it: the next delivery takes it.
+        Some(DEFERRED) => Ok(Claim::HeldUntil(now)),
+        Some(_) | None => Err(LedgerError::Unreadable("Status")),
+    }
+}
+
+pub(in crate::ledger) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+pub(in crate::ledger) fn number(value: impl Into<u64>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
+}
+
+pub(in crate::ledger) fn string<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
+    item.get(name)?.as_s().ok().map(String::as_str)
+}
+
+pub(in crate::ledger) fn integer(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}

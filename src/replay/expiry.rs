@@ -1,0 +1,214 @@
+//! The end of retention: SQS deletes a message that has been in its queue for too long, whoever still needs it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::archive::Archive;
+use crate::clock::Timestamp;
+use crate::failure::FailureCode;
+use crate::genesys::RetryStatus;
+use crate::ledger::{Claim, Lease, Ledger, Settlement};
+use crate::message::Message;
+use crate::queue::{Queue, QueueLimits};
+use crate::telemetry::with_causes;
+
+use super::giving_up::Reason;
+use super::work::{Frame, Marker, Progress, Work};
+use super::{Outcome, Ports, Replay, Verdict};
+
+/// The last receive of a message is this long before SQS deletes it: a receive may fail, and another follows.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(2 * 3_600);
+
+/// SQS's longest retention, for a queue that cannot be read.
+const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+/// The visibility timeout of a message that should be archived by now and cannot be.
+const LAST_DELAY: Duration = Duration::from_secs(300);
+
+/// The limits of the queues that one execution environment has read.
+#[derive(Debug, Default)]
+pub struct KnownLimits(Mutex<HashMap<String, QueueLimits>>);
+
+impl KnownLimits {
+    fn get(&self, queue_arn: &str) -> Option<QueueLimits> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(queue_arn).cloned()
+    }
+
+    fn insert(&self, queue_arn: &str, limits: QueueLimits) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(queue_arn.to_owned(), limits);
+    }
+}
+
+/// The time that is left for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Its visibility timeout may be this long.
+    AtMost(Duration),
+    /// This receive is the last one: SQS deletes the message then.
+    LastReceive(Timestamp),
+    /// Not known, because the queue does not say when the message was sent.
+    Unknown,
+}
+
+impl<P: Ports> Replay<P> {
+    /// Reads a queue's limits once. A queue that cannot be read is asked again by the next deferral, and has
+    /// SQS's longest retention until then.
+    pub(super) async fn queue_limits(&self, queue_arn: &str) -> QueueLimits {
+        if let Some(limits) = self.known_limits.get(queue_arn) {
+            return limits;
+        }
+        match self.queue.limits(queue_arn).await {
+            Ok(limits) => {
+                self.known_limits.insert(queue_arn, limits.clone());
+                limits
+            }
+            Err(reason) => {
+                tracing::warn!(queue_arn, reason, "queue attributes not read");
+                QueueLimits {
+                    retention: MAX_RETENTION,
+                    max_receives: None,
+                    parking_arn: None,
+                }
+            }
+        }
+    }
+
+    async fn left(&self, message: &Message) -> Left {
+        let (Some(sent_at), Some(queue_arn)) = (message.sent_at, message.queue_arn.as_deref())
+        else {
+            return Left::Unknown;
+        };
+        let limits = self.queue_limits(queue_arn).await;
+        let now = self.clock.now();
+        let expires = sent_at.plus(limits.retention);
+        if expires <= now {
+            // SQS has deleted such a message: the time it was sent is not its own.
+            return Left::Unknown;
+        }
+        match expires.since(now).checked_sub(EXPIRY_MARGIN) {
+            Some(left) if !left.is_zero() => Left::AtMost(left),
+            Some(_) | None => Left::LastReceive(expires),
+        }
+    }
+
+    /// Shortens the visibility timeout of a message that SQS is about to delete, so that a last receive
+    /// happens; at that one the message is archived, whatever the cause.
+    pub(super) async fn before_expiry(
+        &self,
+        message: &Message,
+        claimable: Option<(&Work<'_>, Frame<'_>)>,
+        verdict: Verdict,
+    ) -> Verdict {
+        let Some(after) = verdict.outcome.after() else {
+            return verdict;
+        };
+        match self.left(message).await {
+            Left::Unknown => verdict,
+            Left::AtMost(left) => verdict.within(after.min(left)),
+            Left::LastReceive(expires) => {
+                let archived = match (claimable, &self.archive) {
+                    (Some((work, frame)), Some(_)) => {
+                        Box::pin(self.archive_expiring(work, frame, expires, &verdict)).await
+                    }
+                    (Some(_), None) | (None, _) => None,
+                };
+                archived.unwrap_or_else(|| {
+                    tracing::error!(
+                        message_id = %message.id,
+                        expires_at = %expires,
+                        failure_code = verdict.code().map(FailureCode::as_str),
+                        "message expires and is not archived"
+                    );
+                    Verdict {
+                        expiring: true,
+                        ..verdict.within(after.min(LAST_DELAY))
+                    }
+                })
+            }
+        }
+    }
+
+    /// Archives an event at its last receive; `None` when that did not work.
+    async fn archive_expiring(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        expires: Timestamp,
+        verdict: &Verdict,
+    ) -> Option<Verdict> {
+        let cause = verdict.code().map_or("", FailureCode::as_str);
+        let words = format!(
+            "the queue deletes the message at {expires}, and its last receive ended as {cause}: {}",
+            verdict.reason.as_deref().unwrap_or("no reason known")
+        );
+        let reason = Reason {
+            code: FailureCode::Exhausted,
+            words: &words,
+        };
+        let archived = match self.claim(work, frame).await {
+            Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
+                self.complete_expiring(&lease).await?
+            }
+            Ok(Claim::Acquired(lease)) => {
+                work.set(Progress::Holding(lease.clone()));
+                let status = RetryStatus::ExhaustedRetries;
+                let marker = Marker::NotLookedFor;
+                // There is no other receive for it.
+                let written = self
+                    .mark_in_the_end(work, frame, &lease, marker, status)
+                    .await;
+                if let Err(failure) = written {
+                    tracing::warn!(
+                        message_id = %work.message.id,
+                        event_id = work.event_id(),
+                        failure_code = FailureCode::RetryStateNotWritten.as_str(),
+                        error = failure.reason,
+                        "event given up without its mark"
+                    );
+                }
+                Verdict {
+                    attempt: Some(lease.attempt),
+                    ..self.close(work, &lease, reason).await
+                }
+            }
+            Ok(Claim::AlreadyDone) => return Some(Outcome::Duplicate.into()),
+            // Nobody may change the item now. What happens to it later, the message is not there any more.
+            Ok(Claim::GivenUp(_) | Claim::HeldUntil(_) | Claim::Delivered(_)) | Err(_) => {
+                let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
+                let entry = self.entry(work, reason, 0, first_seen);
+                match self.archive.as_ref()?.put(&entry).await {
+                    Ok(address) => Verdict {
+                        archived_as: Some(address),
+                        ..Outcome::Archived { code: reason.code }.into()
+                    },
+                    Err(error) => {
+                        tracing::warn!(error = with_causes(&error), "archive not written");
+                        return None;
+                    }
+                }
+            }
+        };
+        (!archived.outcome.comes_back()).then(|| Verdict {
+            possible_duplicate: verdict.possible_duplicate,
+            disposition: verdict.disposition,
+            ..archived.because(&words)
+        })
+    }
+
+    /// A delivered event is never archived: its retry status is all that is missing.
+    async fn complete_expiring(&self, lease: &Lease) -> Option<Verdict> {
+        let code = FailureCode::RetryStateNotWritten;
+        let settlement = Settlement::Completed(Some(code));
+        let now = self.clock.now();
+        let settled = self.ledger.settle(lease, settlement, now).await;
+        settled.ok()?;
+        Some(Verdict {
+            attempt: Some(lease.shown_attempt()),
+            shortfall: Some(code),
+            ..Outcome::Replayed.into()
+        })
+    }
+}

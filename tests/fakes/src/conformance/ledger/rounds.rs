@@ -1,0 +1,280 @@
+//! Rounds: deliveries that were accepted and failed later.
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::{Accepted, FailureCode, Receipt};
+use genesys_replay::ledger::{Claim, EventKey, KnownState, Lease, Ledger, Reopen, Status};
+
+use super::super::{Result, holds, same};
+use super::World;
+use super::event::{ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost};
+
+fn receipt(id: Option<&str>) -> Receipt {
+    Receipt {
+        delivery_id: id.map(str::to_owned),
+        at: Timestamp::from_millis(NOW.as_millis() - 7),
+    }
+}
+
+fn accepted(id: Option<&str>, round: u32) -> Accepted {
+    Accepted {
+        receipt: Some(receipt(id)),
+        first_seen: NOW,
+        round,
+    }
+}
+
+/// Claims an event and writes its checkpoint with a receipt.
+async fn delivered(event: &Event<'_, impl World>, id: Option<&str>) -> Result<Lease> {
+    let lease = Lease {
+        receipt: Some(receipt(id)),
+        ..event.lease("first", NOW).await?
+    };
+    Ok(event.ledger().checkpoint(&lease).await?)
+}
+
+async fn attribute(event: &Event<'_, impl World>, name: &str) -> Result<Option<String>> {
+    Ok(event.item().await?.get(name).cloned())
+}
+
+pub(super) async fn a_receipt_is_kept_and_shown(world: &impl World, name: &str) -> Result<()> {
+    let at = receipt(None).at.as_millis().to_string();
+    for id in [Some("r-1"), None] {
+        let event = Event::new(world, &format!("{name}, {id:?}"))?;
+        let lease = delivered(&event, id).await?;
+        same("the lease", &lease.receipt, &Some(receipt(id)))?;
+        let shown = attribute(&event, "DeliveryId").await?;
+        same("the id", &shown.as_deref(), &id)?;
+        let shown = attribute(&event, "DeliveredAt").await?;
+        same("the time", &shown.as_deref(), &Some(at.as_str()))?;
+        event.ledger().settle(&lease, DEFERRED, NOW).await?;
+        let again = event.lease("second", NOW).await?;
+        same("for the bookkeeping", &again.receipt, &Some(receipt(id)))?;
+    }
+    // The checkpoint did not arrive: the settlement carries it.
+    let event = Event::new(world, &format!("{name}, by its settlement"))?;
+    let lease = Lease {
+        delivered: Some(1),
+        receipt: Some(receipt(Some("r-1"))),
+        ..event.lease("first", NOW).await?
+    };
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    let shown = attribute(&event, "DeliveryId").await?;
+    same("the id", &shown.as_deref(), &Some("r-1"))
+}
+
+pub(super) async fn a_failure_record_is_answered_with_the_delivery_and_changes_nothing(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let expected = Claim::Delivered(accepted(Some("r-1"), 1));
+    for settlement in [Some(COMPLETED), Some(DEFERRED), None] {
+        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let lease = delivered(&event, Some("r-1")).await?;
+        let mut now = NOW;
+        if let Some(settlement) = settlement {
+            event.ledger().settle(&lease, settlement, NOW).await?;
+        } else {
+            // Its worker died.
+            let held = Claim::HeldUntil(NOW.plus(LEASE));
+            same(
+                "while it is held",
+                &event.report("other", NOW).await?,
+                &held,
+            )?;
+            now = NOW.plus(LEASE * 2);
+        }
+        let item = event.item().await?;
+        same("the answer", &event.report("other", now).await?, &expected)?;
+        same("the item", &event.item().await?, &item)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_failure_record_claims_what_is_not_delivered(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = acquired(event.report("first", NOW).await?)?;
+    same("new", &(lease.attempt, lease.round), &(1, 1))?;
+    event.ledger().settle(&lease, DEFERRED, NOW).await?;
+    let lease = acquired(event.report("second", NOW).await?)?;
+    same("deferred", &lease.attempt, &2)?;
+    let later = NOW.plus(LEASE * 2);
+    let lease = acquired(event.report("third", later).await?)?;
+    same("abandoned", &lease.attempt, &3)
+}
+
+pub(super) async fn a_failure_record_of_a_finished_event_is_done(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let given_up = Claim::GivenUp(FailureCode::TargetRefused);
+    for (settlement, expected) in [(ARCHIVED, Claim::AlreadyDone), (FAILED, given_up)] {
+        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        event.settled(settlement).await?;
+        let what = format!("{settlement:?}");
+        same(&what, &event.report("second", NOW).await?, &expected)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_new_round_is_begun_by_one_of_two_and_can_be_repeated(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    for id in [Some("r-1"), None] {
+        let event = Event::new(world, &format!("{name}, {id:?}"))?;
+        let lease = delivered(&event, id).await?;
+        event.ledger().settle(&lease, COMPLETED, NOW).await?;
+        let first = accepted(id, 1);
+        let later = NOW.plus(LEASE);
+        event.begin_round("one", later, &first).await?;
+        let item = event.item().await?;
+        event.begin_round("one", later, &first).await?;
+        same("repeated", &event.item().await?, &item)?;
+        lost(
+            "the other",
+            &event.begin_round("other", later, &first).await,
+        )?;
+
+        for (name, value) in [
+            ("Status", Some("DEFERRED")),
+            ("Step", Some("CLAIMED")),
+            ("Rounds", Some("2")),
+            ("RetrySince", Some(later.as_millis().to_string().as_str())),
+            ("Attempts", Some("1")),
+            ("FailureCode", Some("FAILED_AFTER_ACCEPTANCE")),
+            ("DeliveryId", None),
+            ("DeliveredAt", None),
+            ("DeliveredAttempt", None),
+        ] {
+            same(name, &item.get(name).map(String::as_str), &value)?;
+        }
+        let lease = event.lease("second", later).await?;
+        same(
+            "the next delivery",
+            &(lease.attempt, lease.round, lease.delivered, lease.receipt),
+            &(2, 2, None, None),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let first = accepted(Some("r-1"), 1);
+    lost("nothing", &event.begin_round("one", NOW, &first).await)?;
+    let lease = delivered(&event, Some("r-1")).await?;
+    lost("held", &event.begin_round("one", NOW, &first).await)?;
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    let item = event.item().await?;
+    for other in [Some("r-2"), None] {
+        let other = accepted(other, 1);
+        lost("another id", &event.begin_round("one", NOW, &other).await)?;
+    }
+    let mut other = accepted(Some("r-1"), 1);
+    other.receipt = other.receipt.map(|it| Receipt { at: NOW, ..it });
+    lost("another time", &event.begin_round("one", NOW, &other).await)?;
+    same("the item", &event.item().await?, &item)?;
+    event.begin_round("one", NOW, &first).await?;
+
+    // Delivered anew: the record of the first delivery is late.
+    let lease = Lease {
+        receipt: Some(receipt(Some("r-2"))),
+        ..event.lease("second", NOW).await?
+    };
+    let lease = event.ledger().checkpoint(&lease).await?;
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    lost(
+        "the first one",
+        &event.begin_round("one", NOW, &first).await,
+    )?;
+    let second = accepted(Some("r-2"), 2);
+    let answer = event.report("other", NOW).await?;
+    same("the second one", &answer, &Claim::Delivered(second))
+}
+
+pub(super) async fn an_operator_replay_begins_again_at_round_one(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    for settlement in [ARCHIVED, FAILED] {
+        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let lease = delivered(&event, Some("r-1")).await?;
+        event.ledger().settle(&lease, COMPLETED, NOW).await?;
+        event
+            .begin_round("one", NOW, &accepted(Some("r-1"), 1))
+            .await?;
+        let lease = event.lease("second", NOW).await?;
+        event.ledger().settle(&lease, settlement, NOW).await?;
+        let later = NOW.plus(LEASE);
+        let again = event
+            .ask("operator", later, Reopen::FailedAndArchived)
+            .await?;
+        let lease = acquired(again)?;
+        same("attempt and round", &(lease.attempt, lease.round), &(3, 1))?;
+        let since = attribute(&event, "RetrySince").await?;
+        same("since", &since, &Some(later.as_millis().to_string()))?;
+        // Its redelivery goes on.
+        event.ledger().settle(&lease, DEFERRED, later).await?;
+        let lease = Lease {
+            receipt: Some(receipt(Some("r-2"))),
+            ..acquired(
+                event
+                    .ask("operator-2", later, Reopen::FailedAndArchived)
+                    .await?,
+            )?
+        };
+        let lease = event.ledger().checkpoint(&lease).await?;
+        event.ledger().settle(&lease, COMPLETED, later).await?;
+        event
+            .begin_round("one", later, &accepted(Some("r-2"), 1))
+            .await?;
+        let again = event
+            .ask("operator-3", later, Reopen::FailedAndArchived)
+            .await?;
+        same("not again at one", &acquired(again)?.round, &2)?;
+    }
+    Ok(())
+}
+
+pub(super) async fn a_delivery_leads_to_its_event_once_it_is_indexed(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let ledger = event.ledger();
+    let id = format!("delivery of {name}");
+    same("before", &ledger.find_delivery(&id).await?, &None)?;
+    for _ in 0..2 {
+        ledger.index_delivery(&id, &event.key, NOW).await?;
+    }
+    let found = ledger.find_delivery(&id).await?;
+    same("after", &found, &Some(event.key.clone()))?;
+    holds("no item of the event", event.item().await?.is_empty())
+}
+
+pub(super) async fn an_event_is_looked_up_without_a_claim(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let other = EventKey::stored(&format!("{name}|nowhere"));
+    same("nothing", &event.ledger().look_up(&other).await?, &None)?;
+    let lease = delivered(&event, Some("r-1")).await?;
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    let item = event.item().await?;
+    let known = event.ledger().look_up(&event.key).await?;
+    let expected = KnownState {
+        status: Some(Status::Completed),
+        delivered: Some(1),
+        code: None,
+        accepted: accepted(Some("r-1"), 1),
+    };
+    same("the state", &known, &Some(expected))?;
+    same("the item", &event.item().await?, &item)
+}

@@ -1,0 +1,498 @@
+//! Failure after acceptance: targets that accept an event and report later that they failed.
+
+use std::error::Error;
+use std::time::Duration;
+
+use genesys_replay::app::ReplayFunction;
+use genesys_replay::clock::{Clock, SystemClock, Timestamp};
+use genesys_stand_in::{Fault, StandIn};
+use serde_json::{Value, json};
+
+use crate::support::{
+    Function, HIDDEN_SECONDS, Invocation, Record, TestResult, World, conversation_event, event,
+};
+
+const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+
+/// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
+/// test chooses.
+struct Rounds {
+    world: World,
+    lambda: StandIn,
+    function: ReplayFunction,
+}
+
+impl Rounds {
+    async fn start() -> Result<Self, Box<dyn Error>> {
+        Self::with(|_| ()).await
+    }
+
+    async fn with(change: impl FnOnce(&mut World)) -> Result<Self, Box<dyn Error>> {
+        let mut world = World::start().await?;
+        let bucket = world.aws.create_bucket().await?;
+        world.set("ARCHIVE_BUCKET", &bucket);
+        world.set("REPLAY_TARGET", "original");
+        change(&mut world);
+        let lambda = StandIn::builder().start().await?;
+        let function = function(&world, &lambda)?;
+        let rounds = Self {
+            world,
+            lambda,
+            function,
+        };
+        rounds.accepts_as(Some("r-1"));
+        Ok(rounds)
+    }
+
+    /// Sets the id of the next deliveries.
+    fn accepts_as(&self, id: Option<&str>) {
+        self.lambda.clear_faults();
+        let accepted = Fault::on("POST", "/invocations").status(202);
+        self.lambda.fault(match id {
+            Some(id) => accepted.header("x-amzn-RequestId", id),
+            None => accepted,
+        });
+    }
+
+    fn deliveries(&self) -> usize {
+        self.lambda.calls_to("POST", "/invocations").len()
+    }
+
+    /// Hands over one record; true if it is acknowledged.
+    async fn handle(&self, record: &Record) -> Result<bool, Box<dyn Error>> {
+        let records = std::slice::from_ref(record);
+        let back = crate::support::world::invoke(&self.function, event(records)).await??;
+        Ok(back.is_empty())
+    }
+
+    async fn attribute(&self, name: &str) -> Result<Option<String>, Box<dyn Error>> {
+        let key = format!("e-1|{FUNCTION}");
+        self.world.aws.attribute(&key, name).await
+    }
+
+    async fn state(&self) -> Result<String, Box<dyn Error>> {
+        let mut state = Vec::new();
+        for name in ["Status", "Step", "Rounds", "FailureCode"] {
+            state.extend(self.attribute(name).await?);
+        }
+        Ok(state.join(" "))
+    }
+
+    async fn archived(&self) -> Result<Vec<(String, Value)>, Box<dyn Error>> {
+        let bucket = self.world.settings().get("ARCHIVE_BUCKET");
+        self.world.aws.objects(bucket.ok_or("no bucket")?).await
+    }
+}
+
+/// A function with the real adapters, whose Lambda is the stand-in.
+fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
+    use genesys_replay::target::QueueUrls;
+    use genesys_replay::target::aws::{AwsTargets, Clients};
+    let mut function = world.function()?;
+    let (aws, lambda) = (world.aws.config(), crate::support::aws_at(&lambda.url()));
+    function.target.aws = AwsTargets::new(Box::new(move |_| {
+        let sqs = aws_sdk_sqs::Client::new(&aws);
+        Clients {
+            lambda: aws_sdk_lambda::Client::new(&lambda),
+            queue_urls: QueueUrls::new(sqs.clone()),
+            sqs,
+            sns: aws_sdk_sns::Client::new(&aws),
+            step_functions: aws_sdk_sfn::Client::new(&aws),
+            event_bridge: aws_sdk_eventbridge::Client::new(&aws),
+        }
+    }));
+    Ok(function)
+}
+
+/// The dead letter of a rule for the function.
+fn dead_letter(message: &str) -> Record {
+    Record::dead_letter(message, "e-1", "c-1").with("TARGET_ARN", FUNCTION)
+}
+
+/// An on-failure record of the function about an invocation.
+fn on_failure(message: &str, request_id: &str, at: Timestamp) -> Record {
+    on_failure_of(message, request_id, at, &conversation_event("e-1", "c-1"))
+}
+
+fn on_failure_of(message: &str, request_id: &str, at: Timestamp, payload: &str) -> Record {
+    let context = json!({
+        "requestId": request_id,
+        "functionArn": format!("{FUNCTION}:$LATEST"),
+        "condition": "RetriesExhausted",
+        "approximateInvokeCount": 3,
+    });
+    let at = at.to_string();
+    let body = format!(
+        r#"{{"version":"1.0","timestamp":"{at}","requestContext":{context},"requestPayload":{payload},"responseContext":{{"statusCode":200,"functionError":"Unhandled"}},"responsePayload":{{"errorMessage":"boom"}}}}"#
+    );
+    Record::new(message, &body)
+}
+
+fn now() -> Timestamp {
+    SystemClock.now()
+}
+
+#[tokio::test]
+async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
+    let rounds = Rounds::start().await?;
+    // EventBridge's own invocation failed: the first record is no report on a delivery of ours.
+    assert!(rounds.handle(&on_failure("m-1", "r-0", now())).await?);
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
+    assert_eq!(
+        rounds.attribute("DeliveryId").await?.as_deref(),
+        Some("r-1")
+    );
+    assert!(rounds.attribute("DeliveredAt").await?.is_some());
+
+    // The delivery fails, however fast; the round's delivery waits.
+    let record = on_failure("m-2", "r-1", now());
+    assert!(!rounds.handle(&record).await?);
+    let deferred = "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE";
+    assert_eq!(rounds.state().await?, deferred);
+    assert_eq!(rounds.deliveries(), 1);
+    assert_eq!(rounds.attribute("DeliveryId").await?, None);
+
+    // It returns after the delay.
+    rounds.accepts_as(Some("r-2"));
+    assert!(rounds.handle(&record).await?);
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
+    assert_eq!(rounds.deliveries(), 2);
+    assert_eq!(
+        rounds.world.marks().last().map(String::as_str),
+        Some("2 replay_successful")
+    );
+
+    // A copy of the record, and an older one: neither is about the delivery that counts now.
+    for (message, id) in [("m-3", "r-1"), ("m-4", "r-0")] {
+        assert!(rounds.handle(&on_failure(message, id, now())).await?);
+    }
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
+    assert_eq!(rounds.deliveries(), 2);
+
+    // And the second delivery fails, too.
+    assert!(!rounds.handle(&on_failure("m-5", "r-2", now())).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED CLAIMED 3 FAILED_AFTER_ACCEPTANCE"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn failure_record_without_a_known_id_is_judged_by_its_time() -> TestResult {
+    let rounds = Rounds::start().await?;
+    rounds.accepts_as(None);
+    let before = now();
+    assert!(rounds.handle(&dead_letter("m-1")).await?);
+    assert_eq!(rounds.attribute("DeliveryId").await?, None);
+    // Ten seconds before the delivery, and in the moment of it.
+    let old = Timestamp::from_millis(before.as_millis() - 10_000);
+    assert!(rounds.handle(&on_failure("m-2", "r-0", old)).await?);
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
+    assert!(!rounds.handle(&on_failure("m-3", "r-1", before)).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestResult {
+    let rounds = Rounds::with(|world| world.set("REPLAY_TARGET", FUNCTION)).await?;
+    let own_queue = |message: &str, request: &str| {
+        Record::new(message, &conversation_event("e-1", "c-1"))
+            .with("RequestID", request)
+            .with("ErrorCode", "200")
+            .with("ErrorMessage", "boom")
+    };
+    assert!(rounds.handle(&own_queue("m-1", "r-0")).await?);
+    assert!(rounds.handle(&own_queue("m-2", "r-0")).await?, "a copy");
+    assert!(!rounds.handle(&own_queue("m-3", "r-1")).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn dead_letter_and_failure_record_of_one_event_are_one_in_either_order() -> TestResult {
+    for first_is_record in [true, false] {
+        let rounds = Rounds::start().await?;
+        let (letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
+        let order = if first_is_record {
+            [&record, &letter]
+        } else {
+            [&letter, &record]
+        };
+        for message in order {
+            assert!(rounds.handle(message).await?);
+        }
+        assert_eq!(rounds.deliveries(), 1, "{first_is_record}");
+        assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResult {
+    let rounds = Rounds::start().await?;
+    assert!(rounds.handle(&dead_letter("m-1")).await?);
+    let records = [
+        on_failure("m-2", "r-0", now()),
+        on_failure("m-3", "r-1", now()),
+        on_failure("m-4", "r-1", now()),
+    ];
+    let back = crate::support::world::invoke(&rounds.function, event(&records)).await??;
+    assert_eq!(back, ["m-3", "m-4"], "the older one is a duplicate");
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
+    );
+    assert_eq!(rounds.deliveries(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn failure_record_while_only_the_bookkeeping_is_open_begins_a_new_round() -> TestResult {
+    let rounds = Rounds::start().await?;
+    rounds.world.genesys.fault(
+        Fault::on("PATCH", "/attributes")
+            .body_contains("replay_successful")
+            .status(500),
+    );
+    assert!(!rounds.handle(&dead_letter("m-1")).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN"
+    );
+    assert!(!rounds.handle(&on_failure("m-2", "r-1", now())).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
+    );
+    // The first message returns: nothing says any more that the event was delivered.
+    rounds.world.genesys.clear_faults();
+    rounds.accepts_as(Some("r-2"));
+    assert!(rounds.handle(&dead_letter("m-1")).await?);
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
+    assert!(rounds.handle(&on_failure("m-2", "r-1", now())).await?);
+    assert_eq!(rounds.deliveries(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn event_is_archived_after_its_last_round_and_an_operator_begins_again() -> TestResult {
+    let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
+    assert!(rounds.handle(&dead_letter("m-1")).await?);
+    let record = on_failure("m-2", "r-1", now());
+    assert!(!rounds.handle(&record).await?);
+    rounds.accepts_as(Some("r-2"));
+    assert!(rounds.handle(&record).await?);
+    // The second round fails, too: there is no third.
+    let last = on_failure("m-3", "r-2", now());
+    assert!(rounds.handle(&last).await?);
+    let state = rounds.state().await?;
+    assert_eq!(state, "ARCHIVED CLAIMED 3 FAILED_AFTER_ACCEPTANCE");
+    let archived = rounds.archived().await?;
+    assert_eq!(archived.len(), 1);
+    assert_eq!(archived[0].1["failure_code"], "FAILED_AFTER_ACCEPTANCE");
+    assert!(archived[0].0.contains("/FAILED_AFTER_ACCEPTANCE/"));
+    assert_eq!(
+        rounds.world.marks().last().map(String::as_str),
+        Some("3 replay_failed")
+    );
+    // A record for an archived event is a duplicate.
+    assert!(rounds.handle(&on_failure("m-4", "r-2", now())).await?);
+    assert_eq!(rounds.deliveries(), 2);
+
+    let again = last.clone().with("ReplayPlan", "plan-1");
+    rounds.accepts_as(Some("r-3"));
+    assert!(rounds.handle(&again).await?);
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
+    assert!(
+        rounds.handle(&again).await?,
+        "its redelivery reports nothing"
+    );
+    assert!(!rounds.handle(&on_failure("m-5", "r-3", now())).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
+    let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
+    let payload = r#"{"interactionId":"c-1"}"#;
+    let record = |message: &str, id: &str| on_failure_of(message, id, now(), payload);
+    assert!(rounds.handle(&record("m-1", "r-0")).await?);
+    for (message, failed, next) in [("m-2", "r-1", "r-2")] {
+        assert!(!rounds.handle(&record(message, failed)).await?);
+        rounds.accepts_as(Some(next));
+        assert!(rounds.handle(&record(message, failed)).await?);
+    }
+    assert!(rounds.handle(&record("m-3", "r-2")).await?);
+    assert_eq!(rounds.deliveries(), 2);
+    assert_eq!(rounds.archived().await?.len(), 1);
+    // One event, known by the message that brought it first.
+    let key = format!("m-1|{FUNCTION}");
+    let status = rounds.world.aws.attribute(&key, "Status").await?;
+    assert_eq!(status.as_deref(), Some("ARCHIVED"));
+    let index = rounds
+        .world
+        .aws
+        .attribute("delivery|r-1", "EventKey")
+        .await?;
+    assert_eq!(index, Some(key));
+    Ok(())
+}
+
+#[tokio::test]
+async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    // With and without the qualifier that is none of its own.
+    for suffix in ["", ":$LATEST"] {
+        let rounds = Rounds::start().await?;
+        let seen = Timestamp::from_millis(now().as_millis() - 60_000);
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let put = rounds.world.aws.dynamodb().put_item();
+        put.table_name(&rounds.world.aws.table)
+            .item("EventId", text(&format!("e-1|{FUNCTION}{suffix}")))
+            .item("Status", text("COMPLETED"))
+            .item("Step", text("REPLAYED"))
+            .item("DeliveredAttempt", AttributeValue::N("1".to_owned()))
+            .item("Attempts", AttributeValue::N("1".to_owned()))
+            .item("FirstSeenAt", text(&seen.to_string()))
+            .send()
+            .await?;
+        let old = Timestamp::from_millis(seen.as_millis() - 10_000);
+        assert!(rounds.handle(&on_failure("m-1", "r-0", old)).await?);
+        assert!(
+            rounds.handle(&dead_letter("m-2")).await?,
+            "delivered before"
+        );
+        assert_eq!(rounds.deliveries(), 0, "{suffix}");
+        assert_eq!(
+            rounds.attribute("Status").await?.as_deref(),
+            Some("COMPLETED")
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn message_that_sqs_moved_goes_back_whole_and_reports_on_its_delivery() -> TestResult {
+    let rounds = Rounds::start().await?;
+    let target = rounds.world.aws.create_queue(false).await?;
+    let body = r#"{"order": 7, "of": "somebody else's shape"}"#;
+    let moved = |message: &str| {
+        let mut record = Record::new(message, body).with("Tenant", "b2b");
+        record.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
+        record
+    };
+    assert!(rounds.handle(&moved("m-1")).await?);
+    let received = rounds.world.aws.receive(&target, HIDDEN_SECONDS).await?;
+    let sent = received.first().ok_or("nothing arrived")?;
+    assert_eq!(sent.body(), Some(body));
+    let attributes = sent.message_attributes().ok_or("no attributes")?;
+    let names: Vec<_> = attributes.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Tenant"]);
+
+    // Its consumer fails: SQS moves it once more, and its id stays.
+    let id = sent.message_id().ok_or("no id")?;
+    assert!(!rounds.handle(&moved(id)).await?, "a new round");
+    let key = format!("m-1|{target}");
+    let round = rounds.world.aws.attribute(&key, "Rounds").await?;
+    assert_eq!(round.as_deref(), Some("2"));
+    assert!(rounds.handle(&moved("m-1")).await?, "the delay is over");
+    let received = rounds.world.aws.receive(&target, HIDDEN_SECONDS).await?;
+    assert_eq!(received.len(), 1, "the second delivery");
+    Ok(())
+}
+
+#[tokio::test]
+async fn message_moved_from_our_own_queue_names_no_target() -> TestResult {
+    let rounds = Rounds::start().await?;
+    let queue = rounds.world.aws.create_queue(false).await?;
+    let mut record = Record::new("m-1", r#"{"interactionId":"c-1"}"#).in_queue(&queue, "receipt");
+    record.0["attributes"]["DeadLetterQueueSourceArn"] = json!(queue);
+    assert!(rounds.handle(&record).await?);
+    assert_eq!(
+        rounds.archived().await?[0].1["failure_code"],
+        "TARGET_UNSUPPORTED"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn round_is_not_swallowed_by_a_fifo_queue() -> TestResult {
+    let mut world = World::start().await?;
+    let target = world.aws.create_queue(true).await?;
+    world.set("REPLAY_TARGET", &target);
+    world.set("ARCHIVE_BUCKET", "");
+    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let letter = Record::dead_letter("m-1", "e-1", "c-1");
+    let is_acknowledged = |answer: &Invocation| matches!(answer, Invocation::Response(answer) if answer["batchItemFailures"] == json!([]));
+    let answer = function.invoke(event(&[letter])).await?;
+    assert!(is_acknowledged(&answer), "{answer:?}");
+    let first = world.aws.receive(&target, HIDDEN_SECONDS).await?;
+    let first = first.first().ok_or("nothing arrived")?;
+    let mut moved = Record::new(
+        first.message_id().ok_or("no id")?,
+        &conversation_event("e-1", "c-1"),
+    );
+    moved.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
+    let answer = function.invoke(event(std::slice::from_ref(&moved))).await?;
+    assert!(!is_acknowledged(&answer), "a new round: {answer:?}");
+    // The consumer has parked its message: the group is free.
+    let sqs = aws_sdk_sqs::Client::new(&world.aws.config());
+    let delete = sqs
+        .delete_message()
+        .queue_url(world.aws.queue_url(&target).await?);
+    let receipt = first.receipt_handle().ok_or("no receipt")?;
+    delete.receipt_handle(receipt).send().await?;
+    let answer = function.invoke(event(&[moved])).await?;
+    assert!(is_acknowledged(&answer), "{answer:?}");
+    let second = world.aws.receive(&target, HIDDEN_SECONDS).await?;
+    assert_eq!(
+        second.len(),
+        1,
+        "the second round arrived within five minutes"
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn round_delay_is_the_visibility_timeout() -> TestResult {
+    use genesys_replay::message::Message;
+    use genesys_replay::replay::Outcome;
+
+    use crate::support::memory::{InMemoryFunction, ms};
+    let mut function = InMemoryFunction::new()?;
+    let destination = genesys_replay::destination::Destination::of_arn(FUNCTION);
+    function.0.destination = genesys_replay::destination::ReplayTarget::Fixed(destination);
+    let record = |number: usize| -> Result<Message, Box<dyn Error>> {
+        let body = on_failure(
+            "m",
+            &format!("delivery-{number}"),
+            Timestamp::from_millis(0),
+        );
+        let id = genesys_replay::message::MessageId::new(format!("m-{number}")).ok_or("id")?;
+        let body = body.0["body"].as_str().unwrap_or_default().to_owned();
+        Ok(Message::new(id, body))
+    };
+    assert_eq!(function.messages(&[record(0)?], ms(30_000)).await.len(), 1);
+    for (number, delay) in [(1, 1_200), (2, 4_800), (3, 19_200), (4, 43_200)] {
+        let handled = function.messages(&[record(number)?], ms(30_000)).await;
+        let after = handled.first().and_then(|it| it.verdict.outcome.after());
+        assert_eq!(after, Some(Duration::from_secs(delay)), "{handled:?}");
+        tokio::time::sleep(Duration::from_secs(delay)).await;
+        let handled = function.messages(&[record(number)?], ms(30_000)).await;
+        let outcome = handled.first().map(|it| it.verdict.outcome);
+        assert_eq!(outcome, Some(Outcome::Replayed), "{handled:?}");
+    }
+    Ok(())
+}
