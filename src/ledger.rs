@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::dead_letter::{DELIVERY_INDEX, EventId};
 use crate::destination::{Destination, LATEST};
 use crate::digest;
-use crate::failure::{Accepted, FailureCode, Receipt};
+use crate::failure::{Accepted, FailureCode, FailureReport, Receipt};
 use crate::message::MessageId;
 
 /// `<event id>|<delivery target>`: the same event may have failed at two targets.
@@ -62,13 +62,16 @@ impl EventKey {
     }
 
     /// The name of one delivery, for services that drop a second one of the same name: 64 hexadecimal digits.
-    /// The attempts of one round share it; another round and an operator replay have another.
+    /// The attempts of one round share it; another round, an operator replay, and a delivery after one that
+    /// was reported as failed have another.
     #[must_use]
-    pub fn delivery_name(&self, round: u32, plan: Option<&str>) -> String {
-        match (round, plan) {
-            (..=1, None) => self.digest(),
-            (round, plan) => {
-                digest::hexadecimal(&format!("{self}\n{round}\n{}", plan.unwrap_or_default()))
+    pub fn delivery_name(&self, round: u32, plan: Option<&str>, failed: Option<&str>) -> String {
+        match (round, plan, failed) {
+            (..=1, None, None) => self.digest(),
+            (round, plan, failed) => {
+                let plan = plan.unwrap_or_default();
+                let failed = failed.map(|id| format!("\n{id}")).unwrap_or_default();
+                digest::hexadecimal(&format!("{self}\n{round}\n{plan}{failed}"))
             }
         }
     }
@@ -410,6 +413,17 @@ impl Record {
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
+    }
+
+    /// Returns true if the event is delivered and this failure record is about that delivery.
+    #[must_use]
+    pub fn has_failed_later(&self, report: &FailureReport, destination: &Destination) -> bool {
+        let accepted = Accepted {
+            receipt: self.receipt.clone(),
+            first_seen: self.first_seen.unwrap_or(Timestamp::from_millis(0)),
+            round: self.round,
+        };
+        self.delivered && report.is_about(&accepted, destination)
     }
 
     /// The key for people: of a URL, what follows the path may be secret.

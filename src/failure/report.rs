@@ -64,6 +64,12 @@ impl FailureReport {
             return ours == theirs;
         }
         let since = receipt.map_or(accepted.first_seen, |receipt| receipt.at);
+        self.is_later_than(since)
+    }
+
+    /// Returns true unless the record is older by more than five seconds.
+    #[must_use]
+    pub fn is_later_than(&self, since: Timestamp) -> bool {
         self.at.is_none_or(|at| at.plus(CLOCK_TOLERANCE) >= since)
     }
 

@@ -252,10 +252,11 @@ impl<P: Ports> Replay<P> {
     /// Attempts until one succeeds or policy ends them.
     async fn attempts(&self, work: &Work<'_>, frame: Frame<'_>, mut lease: Lease) -> Verdict {
         let mut marker = Marker::NotLookedFor;
+        let name = work.delivery_name(&lease);
         let mut possible_duplicate = false;
         let mut tries = 1;
         loop {
-            let failure = match self.attempt(work, frame, &lease, &mut marker).await {
+            let failure = match self.attempt(work, frame, &lease, &name, &mut marker).await {
                 Ok(receipt) => {
                     lease.receipt = Some(receipt);
                     let mut verdict = self.finish(work, frame, lease, marker).await;
@@ -309,6 +310,7 @@ impl<P: Ports> Replay<P> {
         work: &Work<'_>,
         frame: Frame<'_>,
         lease: &Lease,
+        name: &str,
         marker: &mut Marker,
     ) -> Result<Receipt, AttemptFailure> {
         let letter = work.letter;
@@ -324,15 +326,12 @@ impl<P: Ports> Replay<P> {
                 "the deadline is too near to deliver",
             ));
         }
-        let name = work
-            .key
-            .delivery_name(lease.round, work.message.replay_plan());
         let delivery = Delivery {
             destination: &work.destination,
             payload: work.payload(),
             attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
             key: &work.key,
-            name: &name,
+            name,
             attributes: &work.attributes(),
             group: work.message.group.as_deref(),
             event_type: letter.event_type.as_deref(),

@@ -84,6 +84,18 @@ impl<'b> Work<'b> {
         }
     }
 
+    /// The name of the deliveries of a claim.
+    pub(super) fn delivery_name(&self, lease: &Lease) -> String {
+        // After an earlier attempt a new failure record means that the target accepted that attempt, and its
+        // answer was lost. Under the same name another delivery would be dropped.
+        let is_about_ours =
+            |report: &&FailureReport| lease.attempt > 1 && report.is_later_than(lease.first_seen);
+        let report = self.report().filter(is_about_ours);
+        let id = report.and_then(|report| report.delivery_id.as_deref());
+        self.key
+            .delivery_name(lease.round, self.message.replay_plan(), id)
+    }
+
     /// The message attributes that are delivered with the payload.
     pub(super) fn attributes(&self) -> BTreeMap<&str, &str> {
         if self.is_whole() {

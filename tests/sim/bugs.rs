@@ -29,6 +29,18 @@ pub(crate) enum Bug {
     GroupsIgnored,
     /// What an operator sends again is taken for a redelivery.
     PlanIgnored,
+    /// A failure record of a delivered event is acknowledged as a duplicate.
+    LaterFailureIsDuplicate,
+    /// A target that fails at once counts as one that failed before it was asked.
+    FastFailureIsOlder,
+    /// The event of a delivery is not found by the delivery's id.
+    DeliveriesNotIndexed,
+    /// Every round has the name of the first one.
+    RoundSwallowed,
+    /// Events without an id share one.
+    SharedKey,
+    /// A queue is taken for one that keeps its messages for 14 days.
+    RetentionIgnored,
     /// The ledger makes one.
     Ledger(Flaw),
 }
@@ -37,7 +49,7 @@ impl Bug {
     /// What has to be said of it, whatever else it brings about.
     pub(crate) const fn gives_itself_away_by(self) -> &'static str {
         match self {
-            Self::AcknowledgeFirst => "lost",
+            Self::AcknowledgeFirst | Self::RetentionIgnored => "lost",
             Self::LostFailures => "is nowhere",
             Self::ForgottenRecord => "have no outcome",
             Self::FailOpen => "does not hold it",
@@ -49,6 +61,11 @@ impl Bug {
             Self::FailureNotMarked => "archived, and its interaction says",
             Self::GroupsIgnored => "which its group still waits for",
             Self::PlanIgnored => "and nobody took it up",
+            Self::LaterFailureIsDuplicate | Self::FastFailureIsOlder | Self::SharedKey => {
+                "acknowledged as duplicate and is nowhere"
+            }
+            Self::DeliveriesNotIndexed => "it does not end",
+            Self::RoundSwallowed => "acknowledged as replayed and is nowhere",
             Self::Ledger(flaw) => match flaw {
                 Flaw::NoFencing | Flaw::ReleaseWithoutOwner => "though another holds it",
                 Flaw::NoLease => "whose lease runs",
@@ -73,6 +90,12 @@ impl Bug {
             Self::FailureNotMarked,
             Self::GroupsIgnored,
             Self::PlanIgnored,
+            Self::LaterFailureIsDuplicate,
+            Self::FastFailureIsOlder,
+            Self::DeliveriesNotIndexed,
+            Self::RoundSwallowed,
+            Self::SharedKey,
+            Self::RetentionIgnored,
         ];
         own.into_iter()
             .chain(Flaw::ALL.into_iter().map(Self::Ledger))

@@ -70,7 +70,7 @@ impl Letter {
         EventKey::new(id.as_ref(), message, destination)
     }
 
-    fn body(self) -> String {
+    pub(crate) fn body(self) -> String {
         let conversation = self.conversation();
         let event = |topic: &str, filled: &str, attributes: &str| {
             let id = self.id().unwrap_or_default();

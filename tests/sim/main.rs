@@ -7,6 +7,7 @@
 mod bugs;
 mod chance;
 mod history;
+mod late;
 mod letters;
 mod places;
 mod scene;

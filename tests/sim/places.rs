@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use genesys_fakes::{Draft, MemoryArchive, MemoryLedger, MemoryQueues, Status};
+use genesys_fakes::{Draft, MemoryArchive, MemoryLedger, MemoryQueues, MemoryTarget, Status};
 use genesys_replay::destination::Destination;
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
 use genesys_replay::replay::Outcome;
 
 use crate::history::History;
+use crate::late::LateFailures;
 use crate::letters::{Kind, Letter};
 
 /// All places together.
@@ -22,6 +23,8 @@ pub(crate) struct Places {
     pub(crate) archive: MemoryArchive,
     pub(crate) history: Arc<History>,
     pub(crate) destination: Destination,
+    pub(crate) target: MemoryTarget,
+    pub(crate) late: LateFailures,
     posted: Mutex<Vec<Posted>>,
 }
 
@@ -34,6 +37,8 @@ pub(crate) struct Posted {
     pub(crate) group: Option<String>,
     /// Whether an operator has sent it.
     pub(crate) plan: bool,
+    /// Whether it is a failure record.
+    pub(crate) is_record: bool,
 }
 
 impl Places {
@@ -52,6 +57,8 @@ impl Places {
             archive: MemoryArchive::default(),
             history,
             destination,
+            target: MemoryTarget::default(),
+            late: LateFailures::default(),
             posted: Mutex::default(),
         }
     }
@@ -75,6 +82,7 @@ impl Places {
             letter,
             group,
             plan,
+            is_record: false,
         };
         let from = if plan { "an operator" } else { "EventBridge" };
         let Posted { message, .. } = &posted;
@@ -84,16 +92,88 @@ impl Places {
         Some(posted)
     }
 
+    /// Puts the failure records on the queue that arrive now: an event may be delivered once more for each.
+    pub(crate) fn records_arrive(&self) {
+        for record in self.late.arrive() {
+            let group = record.draft.group.clone();
+            let message = match record.message_id.and_then(MessageId::new) {
+                Some(id) => self.queues.send_as(self.queue, id, record.draft),
+                None => self.queues.send(self.queue, record.draft),
+            };
+            let Some(message) = message else { continue };
+            let what = format!("its target has failed later, as {message} says");
+            self.history.excuse(&record.key, &what);
+            self.posts().push(Posted {
+                key: EventKey::stored(&record.key),
+                message,
+                letter: record.letter,
+                group,
+                plan: false,
+                is_record: true,
+            });
+        }
+    }
+
+    /// Whether the target has an event that did not fail there later.
     pub(crate) fn is_delivered(&self, key: &EventKey) -> bool {
-        self.history.accepted_times(key.as_str()) > 0
+        let Some(letter) = self.letter_of(key) else {
+            return self.history.accepted_times(key.as_str()) > 0;
+        };
+        let payload = letter.body();
+        let failed = self.late.failed(&payload);
+        if failed == 0 {
+            return self.history.accepted_times(key.as_str()) > 0;
+        }
+        // An event without an id may have come under another key.
+        let accepted = self.target.accepted();
+        let times = accepted.iter().filter(|it| it.payload == payload).count();
+        times > usize::try_from(failed).unwrap_or(usize::MAX)
+    }
+
+    fn letter_of(&self, key: &EventKey) -> Option<Letter> {
+        let posts = self.posts();
+        posts.iter().find(|it| it.key == *key).map(|it| it.letter)
+    }
+
+    /// Whether another message will see to it that an event ends: a failure record that is still queued.
+    fn is_reported(&self, posted: &Posted) -> bool {
+        let inside = self.queues.inside(self.queue);
+        let parked = self.queues.inside(self.parking);
+        let posts = self.posts();
+        posts.iter().any(|it| {
+            let same = it.letter.number == posted.letter.number && it.message != posted.message;
+            same && it.is_record && (inside.contains(&it.message) || parked.contains(&it.message))
+        })
     }
 
     pub(crate) fn is_archived(&self, key: &EventKey) -> bool {
+        // An event without an id may have come under another key.
+        let letter = self.letter_of(key);
+        if let Some(letter) = letter.filter(|it| !it.has_own_id())
+            && self.late.failed(&letter.body()) > 0
+        {
+            let named = format!("\"interaction_id\":\"{}\"", letter.conversation());
+            let documents = self.archive.documents();
+            return documents.values().any(|document| document.contains(&named));
+        }
+        self.is_archived_under(key)
+    }
+
+    /// Whether there is an object of an event under this key.
+    pub(crate) fn is_archived_under(&self, key: &EventKey) -> bool {
         // Keys are `<id>|<target>`.
         let id = key.as_str().split('|').next().unwrap_or_default();
         let named = format!("\"event_id\":\"{id}\"");
         let documents = self.archive.documents();
         documents.values().any(|document| document.contains(&named))
+    }
+
+    /// How many objects there are of messages that SQS was about to delete.
+    pub(crate) fn expired(&self) -> u64 {
+        let documents = self.archive.documents();
+        let all = documents.values();
+        all.filter(|document| document.contains("the queue deletes the message"))
+            .count() as u64
     }
 
     /// Nobody misses an echo of our own marks: the ledger remembers it, with or without an archive.
@@ -131,11 +211,11 @@ impl Places {
             return;
         };
         let kept = match outcome {
-            Outcome::Replayed => self.is_delivered(&posted.key),
+            Outcome::Replayed => self.is_delivered(&posted.key) || self.is_reported(posted),
             Outcome::Archived { .. } => {
                 self.is_archived(&posted.key) || self.is_remembered_echo(posted)
             }
-            Outcome::Duplicate => self.has_ended(posted),
+            Outcome::Duplicate => self.has_ended(posted) || self.is_reported(posted),
             Outcome::Deferred { .. } | Outcome::Returned { .. } | Outcome::NotAttempted { .. } => {
                 false
             }
@@ -160,6 +240,8 @@ impl Places {
         let earlier = posts.iter().take(at);
         let waiting = earlier
             .filter(|it| it.group.is_some() && it.group.as_ref() == group && it.key != *key)
+            // A delivery that failed later came in its turn.
+            .filter(|it| self.history.accepted_times(it.key.as_str()) == 0)
             .find(|it| inside.contains(&it.message) && !self.has_ended(it));
         if let Some(waiting) = waiting {
             let what = format!(
@@ -176,7 +258,8 @@ impl Places {
         for posted in self.posted() {
             let key = &posted.key;
             let violated = |what: &str| self.history.violated(Some(key.as_str()), &what);
-            if !self.has_ended(&posted) && !parked.contains(&posted.message) {
+            let is_kept = parked.contains(&posted.message) || self.is_reported(&posted);
+            if !self.has_ended(&posted) && !is_kept {
                 violated("lost");
             }
             let may_be_delivered = match posted.letter.kind {
@@ -184,14 +267,14 @@ impl Places {
                 Kind::Malformed => self.was_meant(key),
                 Kind::Echo | Kind::Text => false,
             };
-            if self.is_delivered(key) && !may_be_delivered {
+            if self.history.accepted_times(key.as_str()) > 0 && !may_be_delivered {
                 violated("delivered although it must not be");
             }
             let completed = self
                 .ledger
                 .item(key)
                 .is_some_and(|it| it.status == Status::Completed);
-            if completed && !self.is_delivered(key) {
+            if completed && self.history.accepted_times(key.as_str()) == 0 {
                 violated("completed and was never delivered");
             }
         }

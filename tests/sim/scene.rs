@@ -5,6 +5,7 @@ use std::time::Duration;
 use genesys_fakes::Clocks;
 
 use crate::chance::Chance;
+use crate::late::Late;
 use crate::letters::{Kind, Letter};
 
 /// How Genesys Cloud is marked, as the setting `RETRY_STATE` has it.
@@ -61,6 +62,8 @@ pub(crate) struct Scene {
     /// Whether messages come once more, much later.
     pub(crate) stragglers: Stragglers,
     pub(crate) letters: Vec<Letter>,
+    /// How targets fail after they have accepted.
+    pub(crate) late: Late,
 }
 
 impl Scene {
@@ -76,7 +79,9 @@ impl Scene {
             Clocks::Near => (6, 5_000, 10),
             Clocks::Wild => (2, 500, 2),
         };
+        let late = Late::drawn(chance, clocks == Clocks::Near);
         Self {
+            late,
             one_in: chance.draw(|rng| rng.u32(3..40)),
             heals_after: Duration::from_secs(chance.draw(|rng| rng.u64(60..3_600))),
             workers: chance.draw(|rng| rng.u32(1..=3)),
@@ -89,7 +94,8 @@ impl Scene {
             } else {
                 Order::Any
             },
-            has_archive: !chance.happens(6),
+            // Without one, a message that SQS deletes is lost: there is a metric for it.
+            has_archive: !chance.happens(6) || late.retention.is_some(),
             marking: match chance.draw(|rng| rng.u8(0..10)) {
                 0 => Marking::Off,
                 1 | 2 => Marking::BestEffort,

@@ -19,6 +19,7 @@ use url::Url;
 use crate::bugs::Bug;
 use crate::chance::{Chance, Misfortune, SkewedClock};
 use crate::history::History;
+use crate::late::{self, Reports};
 use crate::letters::{Kind, Letter};
 use crate::places::{Places, Posted};
 use crate::scene::{Marking, Order, Scene, Stragglers};
@@ -46,6 +47,10 @@ pub(crate) struct Told {
     pub(crate) parked: u64,
     pub(crate) sent_again: u64,
     pub(crate) stragglers: u64,
+    /// Failure records: deliveries that failed after they were accepted.
+    pub(crate) failed_later: u64,
+    /// Events that were archived because SQS was about to delete their messages.
+    pub(crate) expired: u64,
 }
 
 impl AddAssign for Told {
@@ -61,6 +66,8 @@ impl AddAssign for Told {
         self.parked += other.parked;
         self.sent_again += other.sent_again;
         self.stragglers += other.stragglers;
+        self.failed_later += other.failed_later;
+        self.expired += other.expired;
     }
 }
 
@@ -87,6 +94,8 @@ impl Told {
             self.parked,
             self.sent_again,
             self.stragglers,
+            self.failed_later,
+            self.expired,
         ];
         all.into_iter().all(|times| times > 0)
     }
@@ -149,12 +158,20 @@ impl World {
             Some(_) | None => rules,
         };
         let url = Url::parse(TARGET).map_err(|error| error.to_string())?;
+        let destination = match scene.late.reports {
+            Reports::Never => Destination::Http(url),
+            Reports::OnFailure | Reports::OwnQueue => Destination::of_arn(late::FUNCTION),
+            Reports::Redrive => Destination::of_arn(late::QUEUE),
+        };
+        if let Some(retention) = scene.late.retention {
+            queues.keep_for(queue, retention);
+        }
         let places = Places::new(
             queues,
             (queue, parking),
             MemoryLedger::with_rules(rules),
             Arc::clone(&history),
-            Destination::Http(url),
+            destination,
         );
         let genesys = MemoryGenesys::default();
         for letter in &scene.letters {
@@ -171,7 +188,7 @@ impl World {
             scene,
             started,
             genesys,
-            target: MemoryTarget::default(),
+            target: places.target.clone(),
             places: Arc::new(places),
             history,
             bug,
@@ -205,6 +222,8 @@ impl World {
             parked: self.places.queues.inside(self.places.parking).len() as u64,
             sent_again,
             stragglers,
+            failed_later: count(&|posted| posted.is_record),
+            expired: self.places.expired(),
         })
     }
 
@@ -325,7 +344,8 @@ impl World {
                 // Where no call has failed there is no excuse.
                 Status::Archived | Status::Failed
                     if !self.places.is_delivered(&posted.key)
-                        && (says == "success"
+                        // The mark of an earlier round stays, where none can be written at the end of retention.
+                        && (says == "success" && (!posted.is_record || self.history.is_marked(&conversation))
                             || says != "failure" && self.history.is_marked(&conversation)) =>
                 {
                     violated(format!("archived, and its interaction says {says}"));

@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use genesys_fakes::{Life, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget};
 use genesys_replay::archive::{Archive, ArchiveError, Entry};
-use genesys_replay::clock::Timestamp;
+use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::destination::Destination;
-use genesys_replay::failure::Accepted;
+use genesys_replay::failure::{Accepted, Receipt};
 use genesys_replay::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
 use genesys_replay::ledger::{
     Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::message::MessageId;
+use genesys_replay::queue::{PostponeError, Postponement, Queue, QueueLimits};
 use genesys_replay::replay::Ports;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
 use crate::bugs::Bug;
+use crate::chance::{Chance, Misfortune};
 use crate::history::History;
+use crate::late::Late;
 use crate::places::Places;
 
 /// The ports of a worker.
@@ -29,7 +33,7 @@ impl Ports for Simulated {
     type Genesys = WatchedGenesys;
     type Target = WatchedTarget;
     type Archive = WatchedArchive;
-    type Queue = MemoryQueues;
+    type Queue = WatchedQueue;
 }
 
 /// Who is at work: the invocation that goes on in an execution environment.
@@ -75,6 +79,22 @@ pub(crate) struct WatchedLedger {
 }
 
 impl WatchedLedger {
+    /// The answer to a failure record, with a deliberate mistake if that is wanted.
+    fn mistaken(&self, accepted: Accepted) -> Claim {
+        let late = |receipt: Receipt| Receipt {
+            delivery_id: None,
+            at: receipt.at.plus(Duration::from_secs(60)),
+        };
+        match self.bug {
+            Some(Bug::LaterFailureIsDuplicate) => Claim::AlreadyDone,
+            Some(Bug::FastFailureIsOlder) => Claim::Delivered(Accepted {
+                receipt: accepted.receipt.map(late),
+                ..accepted
+            }),
+            Some(_) | None => Claim::Delivered(accepted),
+        }
+    }
+
     /// Whether a write that is about to be asked for must be refused.
     fn is_late(&self, lease: &Lease) -> bool {
         let life = self.at_work.life();
@@ -117,6 +137,11 @@ impl Ledger for WatchedLedger {
             }
             claim => claim?,
         };
+        let claim = if let Claim::Delivered(accepted) = claim {
+            self.mistaken(accepted)
+        } else {
+            claim
+        };
         if let Claim::Acquired(lease) = &claim {
             let (key, life) = (request.key.as_str(), self.at_work.life());
             let item = self.inner.item(&lease.key);
@@ -153,7 +178,18 @@ impl Ledger for WatchedLedger {
         request: &ClaimRequest<'_>,
         accepted: &Accepted,
     ) -> Result<(), LedgerError> {
-        self.inner.begin_round(request, accepted).await
+        let accepted = match self.bug {
+            // The item is as it was read, whatever the caller was told.
+            Some(Bug::FastFailureIsOlder) => self.inner.item(request.key).map_or_else(
+                || accepted.clone(),
+                |item| Accepted {
+                    receipt: item.receipt,
+                    ..accepted.clone()
+                },
+            ),
+            Some(_) | None => accepted.clone(),
+        };
+        self.inner.begin_round(request, &accepted).await
     }
 
     async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
@@ -170,6 +206,9 @@ impl Ledger for WatchedLedger {
     }
 
     async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
+        if self.bug == Some(Bug::DeliveriesNotIndexed) {
+            return Ok(None);
+        }
         self.inner.find_delivery(delivery_id).await
     }
 
@@ -235,14 +274,72 @@ impl Genesys for WatchedGenesys {
     }
 }
 
+pub(crate) struct WatchedQueue {
+    pub(crate) inner: MemoryQueues,
+    pub(crate) bug: Option<Bug>,
+}
+
+impl Queue for WatchedQueue {
+    async fn postpone(&self, postponements: &[Postponement<'_>]) -> Vec<PostponeError> {
+        self.inner.postpone(postponements).await
+    }
+
+    async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
+        let limits = self.inner.limits(queue_arn).await?;
+        Ok(if self.bug == Some(Bug::RetentionIgnored) {
+            QueueLimits {
+                retention: Duration::from_secs(14 * 24 * 3_600),
+                ..limits
+            }
+        } else {
+            limits
+        })
+    }
+}
+
 pub(crate) struct WatchedTarget {
     pub(crate) inner: MemoryTarget,
+    pub(crate) late: Late,
+    pub(crate) chance: Chance,
+    pub(crate) misfortune: Arc<Misfortune>,
+    /// The right time.
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) places: Arc<Places>,
     pub(crate) at_work: AtWork,
     pub(crate) bug: Option<Bug>,
 }
 
 impl WatchedTarget {
+    /// The target has accepted a delivery, and may fail later.
+    fn may_fail_later(&self, delivery: &Delivery<'_>) {
+        let accepted = self.inner.accepted();
+        let last = accepted.iter().rfind(|it| it.payload == delivery.payload);
+        let Some(id) = last.and_then(|it| it.delivery_id.as_ref()) else {
+            return;
+        };
+        let posts = self.places.posted();
+        let posted = posts.iter().find(|it| it.letter.body() == delivery.payload);
+        if let Some(posted) = posted {
+            self.places.late.accepted(
+                &self.late,
+                &self.chance,
+                self.misfortune.is_over(),
+                (posted.letter, delivery.key.as_str(), id),
+                (posted.group.clone(), self.clock.now()),
+            );
+        }
+    }
+
+    /// The id of an accepted delivery of this name, where the target drops a second one.
+    fn known(&self, name: &str) -> Option<DeliveryId> {
+        let accepted = self.inner.accepted();
+        let known = accepted.iter().find(|it| it.name == name);
+        known
+            .filter(|_| self.late.deduplicates)?
+            .delivery_id
+            .clone()
+    }
+
     fn accepted(&self, payload: &str) -> usize {
         let accepted = self.inner.accepted();
         accepted.iter().filter(|it| it.payload == payload).count()
@@ -261,11 +358,12 @@ struct Noticing<'w> {
 impl Drop for Noticing<'_> {
     fn drop(&mut self) {
         if self.target.accepted(self.delivery.payload) > self.before {
+            self.target.may_fail_later(self.delivery);
             let history = &self.target.places.history;
             let key = self.delivery.key.as_str();
             history.accepted(key, self.life);
             let places = &self.target.places;
-            if places.is_archived(self.delivery.key) && !places.was_meant(self.delivery.key) {
+            if places.is_archived_under(self.delivery.key) && !places.was_meant(self.delivery.key) {
                 history.accepted_after_archiving(key);
             }
             if !self.answered {
@@ -297,9 +395,21 @@ impl Target for WatchedTarget {
             key: fresh.as_ref().unwrap_or(delivery.key),
             ..*delivery
         };
-        let answer = self.inner.deliver(&sent).await;
+        let first = delivery.key.digest();
+        let sent = Delivery {
+            name: if self.bug == Some(Bug::RoundSwallowed) {
+                &first
+            } else {
+                sent.name
+            },
+            ..sent
+        };
+        let answer = match self.known(sent.name) {
+            Some(known) => Ok(Some(known)),
+            None => self.inner.deliver(&sent).await,
+        };
         noticing.answered = answer.is_ok();
-        answer
+        answer.map(|id| id.filter(|_| self.late.gives_ids))
     }
 }
 

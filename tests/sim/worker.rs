@@ -27,7 +27,7 @@ use crate::chance::SkewedClock;
 use crate::scene::{Marking, Order};
 use crate::story::World;
 use crate::watched::{
-    AtWork, Simulated, WatchedArchive, WatchedGenesys, WatchedLedger, WatchedTarget,
+    AtWork, Simulated, WatchedArchive, WatchedGenesys, WatchedLedger, WatchedQueue, WatchedTarget,
 };
 
 /// As the template has them.
@@ -60,7 +60,12 @@ impl<'w> Worker<'w> {
         let World { chance, places, .. } = self.world;
         let begun = Instant::now();
         let mut replay = self.function();
-        while !places.queues.inside(places.queue).is_empty() {
+        loop {
+            places.records_arrive();
+            let is_empty = places.queues.inside(places.queue).is_empty();
+            if is_empty && !places.late.are_on_their_way() {
+                return;
+            }
             if begun.elapsed() > PATIENCE {
                 self.world.history.violated(None, &"it does not end");
                 return;
@@ -163,10 +168,15 @@ impl<'w> Worker<'w> {
         message.receipt_handle = Some(received.receipt_handle.clone());
         message.queue_arn = Some(self.world.places.queue.to_owned());
         message.receive_count = received.receive_count;
+        message.sent_at = Some(received.sent_at);
         message.group = draft.group;
         message.attributes = draft.attributes;
         if bug == Some(Bug::GroupsIgnored) && message.group.is_some() {
             message.group = Some(message.id.to_string());
+        }
+        if bug == Some(Bug::SharedKey) {
+            let shared = ("ReplayEventId".to_owned(), "shared".to_owned());
+            message.attributes.extend([shared]);
         }
         if bug == Some(Bug::PlanIgnored) {
             message.attributes.remove("ReplayPlan");
@@ -244,6 +254,10 @@ impl<'w> Worker<'w> {
             },
             target: WatchedTarget {
                 inner: self.world.target.with_faults(misfortune.clone()),
+                late: scene.late,
+                chance: chance.clone(),
+                misfortune: Arc::clone(misfortune),
+                clock: Arc::new(SkewedClock::right(self.world.started)),
                 places: Arc::clone(places),
                 at_work: self.at_work.clone(),
                 bug: *bug,
@@ -253,7 +267,10 @@ impl<'w> Worker<'w> {
                 history: Arc::clone(history),
                 bug: *bug,
             }),
-            queue: places.queues.with_faults(misfortune.clone()),
+            queue: WatchedQueue {
+                inner: places.queues.with_faults(misfortune.clone()),
+                bug: *bug,
+            },
             destination: ReplayTarget::Fixed(places.destination.clone()),
             policy: Policy::new(Limits {
                 max_attempts: 3,
@@ -264,7 +281,7 @@ impl<'w> Worker<'w> {
                 },
                 max_wait: Duration::from_secs(2),
                 replay_permanent: false,
-                max_rounds: 10,
+                max_rounds: scene.late.max_rounds(),
             }),
             breakers: Breakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),

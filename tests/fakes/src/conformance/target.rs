@@ -99,7 +99,8 @@ impl<'w, W: World> Event<'w, W> {
         let event_id = EventId::new(name).ok_or("event id")?;
         Ok(Self {
             world,
-            name: EventKey::new(Some(&event_id), &message_id, &destination).delivery_name(1, None),
+            name: EventKey::new(Some(&event_id), &message_id, &destination)
+                .delivery_name(1, None, None),
             key: EventKey::new(Some(&event_id), &message_id, &destination),
             destination,
         })
