@@ -147,7 +147,7 @@ impl Settings {
                     false,
                     &[("true", true), ("false", false)],
                 ),
-                max_rounds: reader.number("MAX_ROUNDS", 10, 1..=12),
+                max_rounds: max_rounds(&mut reader),
             },
             max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
                 .unwrap_or(1),
@@ -251,6 +251,10 @@ fn table(reader: &mut Reader<'_>) -> String {
         );
     }
     table
+}
+
+fn max_rounds(reader: &mut Reader<'_>) -> u32 {
+    reader.number("MAX_ROUNDS", 10, 1..=12)
 }
 
 fn remember(reader: &mut Reader<'_>) -> Duration {

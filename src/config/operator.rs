@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::{
-    ArchiveSettings, GenesysSettings, Settings, SettingsError, archive, genesys, remember, table,
-    target,
+    ArchiveSettings, GenesysSettings, Settings, SettingsError, archive, genesys, max_rounds,
+    remember, table, target,
 };
 use crate::destination::ReplayTarget;
 
@@ -28,6 +28,8 @@ pub struct OperatorSettings {
     pub archive: Option<ArchiveSettings>,
     /// A failed attempt at this receive count or later is the last one.
     pub max_receives: u32,
+    /// `MAX_ROUNDS`.
+    pub max_rounds: u32,
     /// How long a finished event is remembered.
     pub remember: Duration,
 }
@@ -75,6 +77,7 @@ impl Variables {
             target: target(&mut reader),
             archive: archive(&mut reader),
             max_receives: reader.number("MAX_RECEIVES", 10, 1..=1_000),
+            max_rounds: max_rounds(&mut reader),
             remember: remember(&mut reader),
         };
         reader.finish(settings)

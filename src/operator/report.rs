@@ -47,6 +47,8 @@ pub struct Report {
     pub targets: Tally,
     /// By attempts; what is above [`MOST_ATTEMPTS`] is counted there.
     pub attempts: BTreeMap<u32, u64>,
+    /// By the number of the delivery: above 1 the target failed after it had accepted the ones before.
+    pub rounds: BTreeMap<u32, u64>,
     /// The open event that was first seen first.
     pub oldest_open: Option<Open>,
     /// How many are held under a lease that has ended: their worker died over them.
@@ -169,6 +171,7 @@ impl Report {
         self.targets.count(target.unwrap_or("unknown"));
         let attempts = record.attempts.min(MOST_ATTEMPTS);
         *self.attempts.entry(attempts).or_default() += 1;
+        *self.rounds.entry(record.round).or_default() += 1;
         self.died_over += u64::from(has_died(record, scope.now));
         if let Some(at) = record.first_seen {
             let hour = u64::try_from(HOUR.as_millis()).unwrap_or(1);
@@ -209,6 +212,9 @@ impl Report {
         }
         for (attempts, count) in part.attempts {
             *self.attempts.entry(attempts).or_default() += count;
+        }
+        for (round, count) in part.rounds {
+            *self.rounds.entry(round).or_default() += count;
         }
         for (at, counts) in part.first_seen {
             let hour = self.hour(at);

@@ -12,7 +12,7 @@ use crate::support::{
     Function, HIDDEN_SECONDS, Invocation, Record, TestResult, World, conversation_event, event,
 };
 
-const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+pub(crate) const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
 /// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
 /// test chooses.
@@ -115,6 +115,11 @@ fn on_failure(message: &str, request_id: &str, at: Timestamp) -> Record {
 }
 
 fn on_failure_of(message: &str, request_id: &str, at: Timestamp, payload: &str) -> Record {
+    Record::new(message, &on_failure_body(request_id, at, payload))
+}
+
+/// The body of an on-failure record.
+pub(crate) fn on_failure_body(request_id: &str, at: Timestamp, payload: &str) -> String {
     let context = json!({
         "requestId": request_id,
         "functionArn": format!("{FUNCTION}:$LATEST"),
@@ -122,10 +127,9 @@ fn on_failure_of(message: &str, request_id: &str, at: Timestamp, payload: &str) 
         "approximateInvokeCount": 3,
     });
     let at = at.to_string();
-    let body = format!(
+    format!(
         r#"{{"version":"1.0","timestamp":"{at}","requestContext":{context},"requestPayload":{payload},"responseContext":{{"statusCode":200,"functionError":"Unhandled"}},"responsePayload":{{"errorMessage":"boom"}}}}"#
-    );
-    Record::new(message, &body)
+    )
 }
 
 fn now() -> Timestamp {

@@ -22,7 +22,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
     let context = Context::new(arguments.common);
     match arguments.command {
         Command::Doctor(command) => command.run(&context).await,
-        Command::Diagnose(command) => command.run(&context).await,
+        Command::Diagnose(command) => Box::pin(command.run(&context)).await,
         Command::Plan(command) => command.run(&context).await,
         Command::Edit(command) => command.run(&context).await,
         Command::Apply(command) => Box::pin(command.run(&context)).await,

@@ -103,6 +103,8 @@ fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -
     let code = || record.failure_code.clone().unwrap_or_default();
     match record.status {
         Some(Status::Completed) if ours => Look::Settled(Outcome::Delivered),
+        // Planned although delivered: the target failed later, and the function has not begun the new round.
+        Some(Status::Completed) if planned == Some(&Standing::of(record)) => Look::Waiting,
         Some(Status::Completed) => Look::Settled(Outcome::DeliveredBefore),
         // Only its bookkeeping is open.
         Some(Status::Deferred) if ours && record.delivered => Look::Settled(Outcome::Delivered),
@@ -151,6 +153,13 @@ mod tests {
             attempts: 1,
             message_id: "m-0".to_owned(),
         };
+        let completed = record(Some(Status::Completed), "m-0");
+        let waiting = look(Some(&completed), "m-1", Some(&Standing::of(&completed)));
+        assert_eq!(
+            waiting,
+            Look::Waiting,
+            "it was planned because it failed later"
+        );
         let look =
             |status, message_id| look(Some(&record(status, message_id)), "m-1", Some(&planned));
         let settled = |outcome| Look::Settled(outcome);

@@ -41,12 +41,14 @@ impl NextStep {
 }
 
 /// The settings of the function that decide what it does next.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Function {
     /// Whether it delivers also what was malformed the first time.
     pub replays_malformed: bool,
     /// Whether it has an archive.
     pub has_archive: bool,
+    /// `MAX_ROUNDS`.
+    pub max_rounds: u32,
 }
 
 /// What is found out about one message: a record of `eventbridge_diagnostics.json`. The first seven members are
@@ -198,7 +200,17 @@ fn verdict(
         Some(_) => NextStep::Archive,
         None => NextStep::Replay,
     };
-    let next = match record.and_then(|record| record.status) {
+    let status = record.and_then(|record| record.status);
+    let failed_later = record.filter(|record| {
+        let report = event.report.as_ref();
+        report.is_some_and(|report| record.has_failed_later(report, &letter.destination))
+    });
+    if let Some(record) = failed_later.filter(|_| status != Some(Status::InProgress)) {
+        let is_last = record.round >= function.max_rounds;
+        let next = if is_last { NextStep::Archive } else { open };
+        return (Some(FailureCode::FailedAfterAcceptance), next);
+    }
+    let next = match status {
         Some(Status::Completed | Status::Discarded) => NextStep::Acknowledge,
         Some(Status::Archived) if !is_resent => NextStep::Acknowledge,
         Some(Status::Failed) if !is_resent && !function.has_archive => NextStep::Return,

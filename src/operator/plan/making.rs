@@ -8,6 +8,7 @@ use crate::aws::AwsError;
 use crate::clock::Timestamp;
 use crate::destination::{Destination, ReplayTarget};
 use crate::digest;
+use crate::failure::FailureReport;
 use crate::ledger::{LedgerReader, Record, Status};
 use crate::message::Message;
 use crate::operator::Progress;
@@ -44,10 +45,20 @@ pub struct Making<'a, L> {
     /// The keys and ids of what was offered and is selected.
     met: HashSet<String>,
     /// Offered, and not yet looked up.
-    pending: Vec<(Item, Option<Timestamp>)>,
+    pending: Vec<Pending>,
     chosen: Vec<(Item, Option<Timestamp>)>,
     by_key: HashMap<String, usize>,
     pub(super) rest: Rest,
+}
+
+/// A dead letter that the ledger is asked about.
+struct Pending {
+    item: Item,
+    /// When it was given up.
+    at: Option<Timestamp>,
+    /// The accepted delivery that it reports as failed, if it is a failure record.
+    report: Option<FailureReport>,
+    destination: Destination,
 }
 
 /// A dead letter that may be part of a plan.
@@ -188,7 +199,13 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             },
             edit: None,
         };
-        self.pending.push((item, at));
+        let report = letter.event().and_then(|event| event.report.clone());
+        self.pending.push(Pending {
+            item,
+            at,
+            report,
+            destination: letter.destination,
+        });
         if self.pending.len() >= QUESTION {
             self.look_up().await?;
         }
@@ -198,13 +215,14 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     /// Asks the ledger about what was offered since it was asked last.
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
-        let keys: Vec<&str> = pending.iter().map(|(item, _)| item.key.as_str()).collect();
+        let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
         let records = self.ledger.find(&keys).await?;
         let records: HashMap<&str, &Record> = records
             .iter()
             .map(|record| (record.key.as_str(), record))
             .collect();
-        for (mut item, at) in pending {
+        for pending in pending {
+            let Pending { mut item, at, .. } = pending;
             let record = records.get(item.key.as_str()).copied();
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
@@ -214,7 +232,13 @@ impl<'a, L: LedgerReader> Making<'a, L> {
                 }
             }
             self.meet(&item.key, item.event_id());
-            if let Some(reason) = self.settled(record, &item.place, at) {
+            let failed_later =
+                record
+                    .zip(pending.report.as_ref())
+                    .is_some_and(|(record, report)| {
+                        record.has_failed_later(report, &pending.destination)
+                    });
+            if let Some(reason) = self.settled(record, failed_later, &item.place, at) {
                 self.rest.add(reason, item.event_id());
                 continue;
             }
@@ -233,6 +257,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     fn settled(
         &self,
         record: Option<&Record>,
+        failed_later: bool,
         place: &Place,
         at: Option<Timestamp>,
     ) -> Option<&'static str> {
@@ -248,6 +273,8 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         };
         let held = record.lease_until.is_some_and(|until| until > self.now);
         match record.status {
+            // The function begins a new round.
+            _ if failed_later && !held => None,
             Some(Status::Completed) => Some("it was delivered already"),
             _ if record.delivered => Some("it was delivered already, only the bookkeeping is open"),
             Some(Status::Discarded) => Some("an operator discarded it"),

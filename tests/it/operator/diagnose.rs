@@ -40,7 +40,11 @@ static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
 fn look() -> Look<'static> {
     Look {
         target: &ORIGINAL,
-        function: Function::default(),
+        function: Function {
+            replays_malformed: false,
+            has_archive: false,
+            max_rounds: 10,
+        },
         limit: None,
         force: false,
     }

@@ -12,7 +12,9 @@ pub(super) fn item(key: &str, members: &[(&str, &str)]) -> Result<WriteRequest, 
     let mut put = PutRequest::builder().item("EventId", AttributeValue::S(key.to_owned()));
     for (name, value) in members {
         let value = match *name {
-            "LeaseUntil" | "Attempts" => AttributeValue::N((*value).to_owned()),
+            "LeaseUntil" | "Attempts" | "Rounds" | "DeliveredAt" => {
+                AttributeValue::N((*value).to_owned())
+            }
             _ => AttributeValue::S((*value).to_owned()),
         };
         put = put.item(*name, value);

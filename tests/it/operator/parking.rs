@@ -1,17 +1,22 @@
 //! Plans for the parking queue: what is sent leaves it, and nothing else does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
 use std::time::Duration;
 
+use genesys_replay::clock::Timestamp;
 use genesys_replay::digest::hexadecimal;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::operator::apply::{Fetched, Letters, ParkingLetters};
 use genesys_replay::operator::plan::{Item, Place, Predicted};
 
+use serde_json::{Value, json};
+
 use super::apply::{APPLY, audit, once};
 use super::diagnose::shelf::Shelf;
+use super::items::{item, write};
 use super::plan::plan;
+use crate::rounds::{FUNCTION, on_failure_body};
 use crate::support::desk::Desk;
 use crate::support::{HIDDEN_SECONDS, TestResult, conversation_event};
 
@@ -32,6 +37,9 @@ async fn with_parked(ids: &[&str]) -> Result<(Desk, String), Box<dyn Error>> {
     Ok((desk, parking))
 }
 
+/// The time of a delivery that failed later.
+const DELIVERED: Timestamp = Timestamp::from_millis(1_785_100_000_000);
+
 const FROM_PARKING: [&str; 2] = ["--from", "parking"];
 
 #[tokio::test]
@@ -46,7 +54,7 @@ async fn a_plan_of_the_parking_queue_takes_nothing_from_it() -> TestResult {
     assert_eq!(items.len(), 1);
     assert_eq!(
         items[0]["failure_code"],
-        serde_json::Value::Null,
+        Value::Null,
         "nobody has written down why"
     );
     let shown = desk.world.aws.receive(&parking, 0).await?;
@@ -131,6 +139,76 @@ async fn what_was_parked_while_it_was_deferred_is_sent_for_nothing_else_brings_i
     assert_eq!(items, Some(1), "{plan}");
     desk.run_beside_function(&APPLY).await?.with(0)?;
     assert_eq!(desk.world.state("e-1").await?, "COMPLETED");
+    Ok(())
+}
+
+#[tokio::test]
+async fn failure_record_of_a_delivered_event_is_planned_and_one_of_an_earlier_delivery_is_not()
+-> TestResult {
+    let mut desk = Desk::open().await?;
+    desk.world.set("REPLAY_TARGET", "original");
+    let parking = desk.park(&desk.queue, 10).await?;
+    for (id, request, round) in [
+        ("e-1", "r-1", "1"),
+        ("e-2", "r-0", "1"),
+        ("e-3", "r-1", "10"),
+    ] {
+        let body = on_failure_body(request, DELIVERED, &conversation_event(id, "c-1"));
+        desk.put(&parking, &body, &[]).await?;
+        let at = DELIVERED.as_millis().to_string();
+        let item = item(
+            &format!("{id}|{FUNCTION}"),
+            &[
+                ("Status", "COMPLETED"),
+                ("Step", "REPLAYED"),
+                ("Rounds", round),
+                ("DeliveryId", "r-1"),
+                ("DeliveredAt", &at),
+                ("MessageId", "m-1"),
+            ],
+        )?;
+        write(&desk.world.aws, vec![item]).await?;
+    }
+
+    desk.run(&["diagnose", "--parking", "--out", "found.json"])
+        .await?
+        .with(1)?;
+    let found = std::fs::read(desk.file("found.json"))?;
+    let found: Value = serde_json::from_slice(&found)?;
+    let found = found["records"].as_array().ok_or("no findings")?;
+    let steps: BTreeMap<_, _> = found
+        .iter()
+        .map(|it| {
+            (
+                it["eventId"].as_str(),
+                (it["failureCode"].as_str(), it["nextStep"].as_str()),
+            )
+        })
+        .collect();
+    let failed_later = Some("FAILED_AFTER_ACCEPTANCE");
+    assert_eq!(
+        steps.into_values().collect::<Vec<_>>(),
+        [
+            (failed_later, Some("REPLAY")),
+            (None, Some("ACKNOWLEDGE")),
+            (failed_later, Some("ARCHIVE")),
+        ]
+    );
+
+    let plan = plan(&desk, &FROM_PARKING).await?;
+    let items = plan["content"]["items"].as_array().ok_or("no items")?;
+    let planned: BTreeSet<_> = items.iter().map(|item| item["key"].as_str()).collect();
+    let [first, third] = ["e-1", "e-3"].map(|id| format!("{id}|{FUNCTION}"));
+    assert_eq!(
+        planned,
+        BTreeSet::from([Some(first.as_str()), Some(&third)])
+    );
+
+    let report = desk.run(&["report", "--output", "json"]).await?;
+    let report: Value = serde_json::from_str(&report.stdout)?;
+    assert_eq!(report["rounds_histogram"], json!({ "1": 2, "10": 1 }));
+    let shown = desk.run(&["report"]).await?;
+    assert!(shown.stdout.contains("round"), "{}", shown.stdout);
     Ok(())
 }
 

@@ -111,6 +111,7 @@ impl Diagnose {
             function: Function {
                 replays_malformed: variables.get("REPLAY_PERMANENT") == Some("true"),
                 has_archive: settings.archive.is_some(),
+                max_rounds: settings.max_rounds,
             },
             limit: self.limit,
             force: self.force,

@@ -122,6 +122,7 @@ impl Seen {
                 target: settings.target,
                 archive: settings.archive,
                 max_receives: settings.limits.max_receives,
+                max_rounds: settings.limits.max_rounds,
                 remember: settings.remember,
             },
             genesys.as_ref(),

@@ -34,6 +34,7 @@ pub(super) fn json(report: &Report, scope: &Scope) -> Value {
         "failure_code_distribution": object(report.codes.sorted()),
         "target_distribution": object(report.targets.sorted()),
         "attempts_histogram": object(attempts(report)),
+        "rounds_histogram": report.rounds.iter().map(|(round, count)| (round.to_string(), json!(count))).collect::<Map<_, _>>(),
         "oldest_open": oldest,
         "died_over": report.died_over,
     })
@@ -52,6 +53,7 @@ pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
         ("failure code", report.codes.sorted()),
         ("target", report.targets.sorted()),
         ("attempts", attempts(report)),
+        ("round", later_rounds(report)),
     ];
     for (title, list) in lists {
         if list.is_empty() {
@@ -160,6 +162,17 @@ fn notes(report: &Report) -> Vec<String> {
         ));
     }
     notes
+}
+
+/// The events by round, unless all are in their first.
+fn later_rounds(report: &Report) -> Vec<(String, u64)> {
+    let rounds = report.rounds.iter();
+    if report.rounds.keys().all(|round| *round == 1) {
+        return Vec::new();
+    }
+    rounds
+        .map(|(round, count)| (round.to_string(), *count))
+        .collect()
 }
 
 fn statuses(report: &Report) -> Vec<(String, u64)> {
