@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +67,9 @@ class Ingested(DeadLetter):
 
     @property
     def event_id(self) -> str | None:
-        return self.value("originalEvent.id") or self.attributes["WebhookId"]
+        own_id = self.value("originalEvent.id")
+        content = hashlib.sha256(self.payload.encode()).hexdigest()
+        return own_id or f"{self.attributes['WebhookId']}-{content[:16]}"
 
     @property
     def earlier_attempts(self) -> int:

@@ -232,8 +232,11 @@ pub fn open(message: &Message) -> Opened<'_> {
             letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
         }
         if message.replay_plan().is_some() {
-            // An operator has sent it: its target has not failed anew.
-            letter.report = None;
+            // An operator has sent it: the time and the id of the message say nothing any more.
+            letter.report = letter
+                .report
+                .take()
+                .filter(FailureReport::is_of_known_delivery);
         }
     }
     opened

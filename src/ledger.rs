@@ -417,13 +417,19 @@ impl Record {
 
     /// Returns true if the event is delivered and this failure record is about that delivery.
     #[must_use]
-    pub fn has_failed_later(&self, report: &FailureReport, destination: &Destination) -> bool {
+    pub fn has_failed_later(
+        &self,
+        report: &FailureReport,
+        destination: &Destination,
+        message_id: &str,
+    ) -> bool {
         let accepted = Accepted {
             receipt: self.receipt.clone(),
             first_seen: self.first_seen.unwrap_or(Timestamp::from_millis(0)),
             round: self.round,
+            message_id: Some(self.message_id.clone()),
         };
-        self.delivered && report.is_about(&accepted, destination)
+        self.delivered && report.is_about(&accepted, destination, message_id)
     }
 
     /// The key for people: of a URL, what follows the path may be secret.

@@ -11,6 +11,7 @@ mod outcome;
 mod policy;
 mod record;
 mod retry_state;
+mod rounds;
 mod stop;
 mod work;
 

@@ -46,6 +46,8 @@ pub struct Accepted {
     pub first_seen: Timestamp,
     /// The number of the accepted delivery, from 1.
     pub round: u32,
+    /// The id of the message that was claimed last.
+    pub message_id: Option<String>,
 }
 
 impl FailureReport {
@@ -53,9 +55,14 @@ impl FailureReport {
     /// one, or one of somebody else.
     ///
     /// Two known ids decide. Else the time does: a record that is older than the delivery by more than five
-    /// seconds cannot be about it.
+    /// seconds cannot be about it, nor can the message that was delivered. `message_id` is the record's own.
     #[must_use]
-    pub fn is_about(&self, accepted: &Accepted, destination: &Destination) -> bool {
+    pub fn is_about(
+        &self,
+        accepted: &Accepted,
+        destination: &Destination,
+        message_id: &str,
+    ) -> bool {
         let receipt = accepted.receipt.as_ref();
         let ours = receipt
             .and_then(|receipt| receipt.delivery_id.as_ref())
@@ -64,7 +71,14 @@ impl FailureReport {
             return ours == theirs;
         }
         let since = receipt.map_or(accepted.first_seen, |receipt| receipt.at);
-        self.is_later_than(since)
+        accepted.message_id.as_deref() != Some(message_id) && self.is_later_than(since)
+    }
+
+    /// Returns true if the record's content says which delivery failed, and not only the message does: it can be
+    /// sent again as another message.
+    #[must_use]
+    pub const fn is_of_known_delivery(&self) -> bool {
+        matches!(self.target, ReportingTarget::Function) && self.delivery_id.is_some()
     }
 
     /// Returns true unless the record is older by more than five seconds.
@@ -117,8 +131,17 @@ mod tests {
             }),
             first_seen: Timestamp::from_millis(0),
             round: 1,
+            message_id: Some("m-1".to_owned()),
         };
-        report.is_about(&accepted, &Destination::of_arn(to))
+        let destination = Destination::of_arn(to);
+        let is_about = report.is_about(&accepted, &destination, "m-2");
+        let has_ids = theirs.is_some() && ours.is_some() && to == FUNCTION;
+        // The message that was delivered, received once more.
+        assert_eq!(
+            report.is_about(&accepted, &destination, "m-1"),
+            has_ids && is_about
+        );
+        is_about
     }
 
     #[test]
@@ -159,9 +182,10 @@ mod tests {
             receipt: None,
             first_seen: Timestamp::from_millis(DELIVERED_AT),
             round: 1,
+            message_id: None,
         };
         let queue = Destination::of_arn("arn:aws:sqs:eu-central-1:271828182845:crm");
-        assert!(at(DELIVERED_AT).is_about(&accepted, &queue));
-        assert!(!at(DELIVERED_AT - 6_000).is_about(&accepted, &queue));
+        assert!(at(DELIVERED_AT).is_about(&accepted, &queue, "m-1"));
+        assert!(!at(DELIVERED_AT - 6_000).is_about(&accepted, &queue, "m-1"));
     }
 }

@@ -181,6 +181,11 @@ impl Ledger for DynamoDbLedger {
             .set("Status", ":deferred", text(DEFERRED))
             .set("Step", ":claimed", text(CLAIMED))
             .set("Owner", ":owner", text(&request.owner))
+            .set(
+                "MessageId",
+                ":message_id",
+                text(request.about.message_id.as_str()),
+            )
             .set("Rounds", ":round", number(round))
             .set("RetrySince", ":now", number(now.as_millis()))
             .set("FailureCode", ":code", text(code))

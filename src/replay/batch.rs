@@ -147,17 +147,19 @@ impl<P: Ports> Replay<P> {
             (Task::Keep(why), Some(message)) => {
                 let kept = async {
                     let verdict = self.keep(message, *why).await;
-                    self.before_expiry(message, None, verdict).await
+                    Box::pin(self.before_expiry(message, None, verdict)).await
                 };
                 self.guarded(message, frame, None, kept).await
             }
             (Task::Puzzle, Some(message)) => {
                 let (after, code) = (self.pause(message), FailureCode::Internal);
-                Verdict::from(Outcome::Deferred { after, code }).because(FAULT)
+                let verdict = Verdict::from(Outcome::Deferred { after, code }).because(FAULT);
+                Box::pin(self.before_expiry(message, None, verdict)).await
             }
             (Task::Unknown(reason), Some(message)) => {
                 let (after, code) = (self.pause(message), FailureCode::LedgerUnavailable);
-                Verdict::from(Outcome::Deferred { after, code }).because(reason)
+                let verdict = Verdict::from(Outcome::Deferred { after, code }).because(reason);
+                Box::pin(self.before_expiry(message, None, verdict)).await
             }
             // Groups are made of the batch's own messages.
             (Task::Keep(_) | Task::Puzzle | Task::Unknown(_), None) => return Vec::new(),

@@ -1,8 +1,9 @@
 //! The end of retention: SQS deletes a message that has been in its queue for too long, whoever still needs it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Mutex;
 
 use crate::archive::Archive;
 use crate::clock::Timestamp;
@@ -26,20 +27,18 @@ const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// The visibility timeout of a message that should be archived by now and cannot be.
 const LAST_DELAY: Duration = Duration::from_secs(300);
 
+/// A queue that cannot be read is asked again after this time.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// The limits of the queues that one execution environment has read.
 #[derive(Debug, Default)]
-pub struct KnownLimits(Mutex<HashMap<String, QueueLimits>>);
+pub struct KnownLimits(Mutex<HashMap<String, Known>>);
 
-impl KnownLimits {
-    fn get(&self, queue_arn: &str) -> Option<QueueLimits> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(queue_arn).cloned()
-    }
-
-    fn insert(&self, queue_arn: &str, limits: QueueLimits) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(queue_arn.to_owned(), limits);
-    }
+#[derive(Clone, Debug)]
+struct Known {
+    limits: QueueLimits,
+    /// When to ask again; `None` for limits that were read.
+    ask_again: Option<Timestamp>,
 }
 
 /// The time that is left for a message.
@@ -54,26 +53,34 @@ enum Left {
 }
 
 impl<P: Ports> Replay<P> {
-    /// Reads a queue's limits once. A queue that cannot be read is asked again by the next deferral, and has
-    /// SQS's longest retention until then.
+    /// Reads a queue's limits once. A queue that cannot be read is asked again after a minute, and has SQS's
+    /// longest retention until then.
     pub(super) async fn queue_limits(&self, queue_arn: &str) -> QueueLimits {
-        if let Some(limits) = self.known_limits.get(queue_arn) {
-            return limits;
+        // One call for all records of a batch.
+        let mut known = self.known_limits.0.lock().await;
+        if let Some(known) = known.get(queue_arn)
+            && known.ask_again.is_none_or(|at| self.clock.now() < at)
+        {
+            return known.limits.clone();
         }
-        match self.queue.limits(queue_arn).await {
-            Ok(limits) => {
-                self.known_limits.insert(queue_arn, limits.clone());
-                limits
-            }
+        let (limits, ask_again) = match self.queue.limits(queue_arn).await {
+            Ok(limits) => (limits, None),
             Err(reason) => {
                 tracing::warn!(queue_arn, reason, "queue attributes not read");
-                QueueLimits {
+                let limits = QueueLimits {
                     retention: MAX_RETENTION,
                     max_receives: None,
                     parking_arn: None,
-                }
+                };
+                (limits, Some(self.clock.now().plus(ASK_AGAIN_AFTER)))
             }
-        }
+        };
+        let read = Known {
+            limits: limits.clone(),
+            ask_again,
+        };
+        known.insert(queue_arn.to_owned(), read);
+        limits
     }
 
     async fn left(&self, message: &Message) -> Left {

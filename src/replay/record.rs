@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::failure::{Accepted, Certainty, Disposition, FailureCode, Receipt};
+use crate::failure::{Certainty, Disposition, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
-use crate::ledger::{
-    About, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement, Status,
-};
+use crate::ledger::{About, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement};
 use crate::message::Message;
 use crate::target::{Delivery, Target};
 use crate::telemetry::{millis, with_causes};
@@ -16,11 +14,9 @@ use crate::telemetry::{millis, with_causes};
 use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
 use super::giving_up::Reason;
 use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
+use super::rounds::FAILED_LATER;
 use super::work::{CutOff, Frame, Marker, Progress, Work};
 use super::{Outcome, Ports, Replay, Verdict};
-
-/// What a failure record says.
-const FAILED_LATER: &str = "the target failed after it had accepted the event";
 
 impl<P: Ports> Replay<P> {
     /// Claims an event and takes it as far as it goes in this delivery, or at the end of its message's
@@ -28,8 +24,7 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn record(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
         // On the heap: the steps of a record together would be the largest part of the stack.
         let verdict = Box::pin(self.take(work, frame)).await;
-        self.before_expiry(work.message, Some((work, frame)), verdict)
-            .await
+        Box::pin(self.before_expiry(work.message, Some((work, frame)), verdict)).await
     }
 
     async fn take(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
@@ -49,9 +44,8 @@ impl<P: Ports> Replay<P> {
         };
         let mut claim = self.claim(work, frame).await;
         if let (Ok(Claim::Delivered(accepted)), Some(report)) = (&claim, work.report()) {
-            if !report.is_about(accepted, &work.destination) {
-                return Verdict::from(Outcome::Duplicate)
-                    .because("the failure record is about an earlier delivery");
+            if !report.is_about(accepted, &work.destination, message.id.as_str()) {
+                return self.record_of_earlier_delivery(work, frame).await;
             }
             let round = accepted.round.saturating_add(1);
             if let Err(error) = self.begin_round(work, frame, accepted).await {
@@ -76,6 +70,10 @@ impl<P: Ports> Replay<P> {
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
                 self.finish(work, frame, lease, Marker::NotLookedFor).await
             }
+            Ok(Claim::Acquired(lease)) if self.policy.exceeds_rounds(lease.round) => {
+                work.set(Progress::Holding(lease.clone()));
+                Box::pin(self.reject_after_rounds(work, frame, &lease)).await
+            }
             Ok(Claim::Acquired(lease)) if lease.attempt == 1 && lease.receipt.is_none() => {
                 work.set(Progress::Holding(lease.clone()));
                 match self.former_end(work, &lease).await {
@@ -87,10 +85,6 @@ impl<P: Ports> Replay<P> {
                         self.ledger_failed(message, &error)
                     }
                 }
-            }
-            Ok(Claim::Acquired(lease)) if self.policy.exceeds_rounds(lease.round) => {
-                work.set(Progress::Holding(lease.clone()));
-                Box::pin(self.reject_after_rounds(work, frame, &lease)).await
             }
             Ok(Claim::Acquired(lease)) => {
                 work.set(Progress::Holding(lease.clone()));
@@ -133,9 +127,16 @@ impl<P: Ports> Replay<P> {
         work: &Work<'_>,
         frame: Frame<'_>,
     ) -> Result<Claim, LedgerError> {
+        self.claim_by(work, &self.claim_request(work, frame)).await
+    }
+
+    pub(super) async fn claim_by(
+        &self,
+        work: &Work<'_>,
+        request: &ClaimRequest<'_>,
+    ) -> Result<Claim, LedgerError> {
         let message = work.message;
-        let request = self.claim_request(work, frame);
-        let call = self.ledger.claim(&request);
+        let call = self.ledger.claim(request);
         let claim = self.ledger_latency.measure(call).await;
         if let Err(error @ LedgerError::Unreadable(_)) = &claim {
             tracing::error!(
@@ -153,7 +154,11 @@ impl<P: Ports> Replay<P> {
             })
     }
 
-    fn claim_request<'w>(&self, work: &'w Work<'_>, frame: Frame<'_>) -> ClaimRequest<'w> {
+    pub(super) fn claim_request<'w>(
+        &self,
+        work: &'w Work<'_>,
+        frame: Frame<'_>,
+    ) -> ClaimRequest<'w> {
         let (message, letter) = (work.message, work.letter);
         ClaimRequest {
             key: &work.key,
@@ -172,80 +177,6 @@ impl<P: Ports> Replay<P> {
                 category: letter.failure.category().as_str(),
                 target: &work.target,
             },
-        }
-    }
-
-    async fn begin_round(
-        &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-        accepted: &Accepted,
-    ) -> Result<(), LedgerError> {
-        let request = self.claim_request(work, frame);
-        let call = self.ledger.begin_round(&request, accepted);
-        self.ledger_latency.measure(call).await
-    }
-
-    /// Ends a new event that is finished under the key of an older version. `None`: there is no such item, or
-    /// it says nothing against a delivery.
-    async fn former_end(
-        &self,
-        work: &Work<'_>,
-        lease: &Lease,
-    ) -> Result<Option<Verdict>, LedgerError> {
-        let Some(key) = work.key.former(&work.destination) else {
-            return Ok(None);
-        };
-        let Some(known) = self.ledger.look_up(&key).await? else {
-            return Ok(None);
-        };
-        let failed_later = work
-            .report()
-            .is_some_and(|report| report.is_about(&known.accepted, &work.destination));
-        let settlement = match (known.status, known.delivered) {
-            (_, Some(_)) if failed_later => return Ok(None),
-            (_, Some(_)) => Settlement::Completed(known.code),
-            (Some(Status::Archived | Status::Discarded), None)
-                if work.message.replay_plan().is_none() =>
-            {
-                Settlement::Archived(known.code.unwrap_or(FailureCode::Internal))
-            }
-            (_, None) => return Ok(None),
-        };
-        let lease = Lease {
-            delivered: known.delivered,
-            receipt: known.accepted.receipt,
-            ..lease.clone()
-        };
-        self.ledger
-            .settle(&lease, settlement, self.clock.now())
-            .await?;
-        Ok(Some(Outcome::Duplicate.into()))
-    }
-
-    /// Rejects an event whose target has accepted it and failed later as often as is allowed.
-    async fn reject_after_rounds(
-        &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-        lease: &Lease,
-    ) -> Verdict {
-        let (code, status) = (
-            FailureCode::FailedAfterAcceptance,
-            RetryStatus::ReplayFailed,
-        );
-        let words = format!("{FAILED_LATER} in each of {} rounds", lease.round - 1);
-        let reason = Reason {
-            code,
-            words: &words,
-        };
-        let marker = Marker::NotLookedFor;
-        let verdict = self
-            .give_up(work, frame, lease, marker, status, reason)
-            .await;
-        Verdict {
-            attempt: Some(lease.attempt),
-            ..verdict.because(&words)
         }
     }
 
@@ -291,6 +222,8 @@ impl<P: Ports> Replay<P> {
                 NextStep::GiveUp { code, status } => {
                     let words = &failure.reason;
                     let reason = Reason { code, words };
+                    // Not looked for again: that may be what has failed.
+                    let marker = Marker::Found(marker.interaction().cloned());
                     self.give_up(work, frame, &lease, marker, status, reason)
                         .await
                 }

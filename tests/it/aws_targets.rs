@@ -164,11 +164,8 @@ async fn deliver(
     let with_target = app::build(settings()?, &aws)?;
     let mut function = app::build(settings()?, &world.aws.config())?;
     function.target = with_target.target;
-    invoke(
-        &function,
-        event(&[Record::dead_letter("m-1", "e-1", "c-1")]),
-    )
-    .await??;
+    let dead_letter = event(&[Record::dead_letter("m-1", "e-1", "c-1")]);
+    Box::pin(invoke(&function, dead_letter)).await??;
     world
         .aws
         .attribute(&format!("e-1|{target}"), "FailureCode")

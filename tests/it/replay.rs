@@ -275,6 +275,8 @@ async fn an_interaction_that_does_not_exist_is_permanent() -> TestResult {
         .attribute(&world.key("e-1"), "FailureCode")
         .await?;
     assert_eq!(code.as_deref(), Some("INTERACTION_NOT_FOUND"));
+    let asked = world.genesys.calls_to("GET", "/conversations/c-1");
+    assert_eq!(asked.len(), 1, "it is not looked for once more to mark it");
     Ok(())
 }
 

@@ -183,6 +183,57 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
 }
 
 #[tokio::test]
+async fn failure_record_that_was_delivered_itself_finishes_its_bookkeeping() -> TestResult {
+    let rounds = Rounds::start().await?;
+    rounds.world.genesys.fault(
+        Fault::on("PATCH", "/attributes")
+            .body_contains("replay_successful")
+            .status(500),
+    );
+    // EventBridge's own invocation failed; ours is accepted, and the mark of success is not.
+    let record = on_failure("m-1", "r-0", now());
+    assert!(!rounds.handle(&record).await?);
+    assert_eq!(
+        rounds.state().await?,
+        "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN"
+    );
+    rounds.world.genesys.clear_faults();
+    assert!(rounds.handle(&record).await?);
+    assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
+    assert_eq!(rounds.deliveries(), 1);
+    assert_eq!(
+        rounds.world.marks().last().map(String::as_str),
+        Some("1 replay_successful")
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn failure_record_that_was_delivered_itself_is_no_report_on_that_delivery() -> TestResult {
+    // No id of an HTTP target is known, and the record is as young as its delivery.
+    let mut world = World::start().await?;
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    let record = on_failure("m-1", "r-0", now());
+    assert!(
+        world
+            .deliver(std::slice::from_ref(&record))
+            .await?
+            .is_empty()
+    );
+    assert!(world.deliver(&[record]).await?.is_empty());
+    assert_eq!(world.deliveries(), 1);
+    // Another message does report on it.
+    let later = on_failure("m-2", "r-1", now());
+    assert_eq!(world.deliver(&[later]).await?, ["m-2"]);
+    assert_eq!(
+        world.state("e-1").await?,
+        "DEFERRED FAILED_AFTER_ACCEPTANCE"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn failure_record_without_a_known_id_is_judged_by_its_time() -> TestResult {
     let rounds = Rounds::start().await?;
     rounds.accepts_as(None);

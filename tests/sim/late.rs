@@ -48,15 +48,17 @@ impl Late {
             _ => Reports::Never,
         };
         let is_late = reports != Reports::Never;
-        let short = is_late && chance.happens(3);
+        let short = is_late && chance.happens(2);
+        let gives_ids = !near || reports == Reports::Redrive || !chance.happens(3);
         Self {
             reports,
             doomed: is_late && chance.happens(2),
-            gives_ids: !near || reports == Reports::Redrive || !chance.happens(3),
-            // Whose failure a record is about is told by times, where an answer was lost.
-            deduplicates: is_late && near && chance.happens(3),
+            gives_ids,
+            // A service that drops a second delivery gives the id of the first: by times alone it would not be known
+            // whose failure a record is about.
+            deduplicates: is_late && near && gives_ids && chance.happens(3),
             retention: short
-                .then(|| Duration::from_secs(chance.draw(|rng| rng.u64(3 * 3_600..5 * 3_600)))),
+                .then(|| Duration::from_secs(chance.draw(|rng| rng.u64(8_000..18_000)))),
         }
     }
 

@@ -13,6 +13,9 @@ use crate::history::History;
 use crate::late::LateFailures;
 use crate::letters::{Kind, Letter};
 
+/// The words of an archived message that SQS was about to delete.
+const EXPIRES: &str = "the queue deletes the message";
+
 /// All places together.
 pub(crate) struct Places {
     pub(crate) queues: MemoryQueues,
@@ -168,12 +171,21 @@ impl Places {
         documents.values().any(|document| document.contains(&named))
     }
 
+    /// Whether an event was archived under this key, and not only a message of it that SQS was about to delete:
+    /// another worker may have held the event.
+    pub(crate) fn is_rejected(&self, key: &EventKey) -> bool {
+        let id = key.as_str().split('|').next().unwrap_or_default();
+        let named = format!("\"event_id\":\"{id}\"");
+        let documents = self.archive.documents();
+        let mut documents = documents.values();
+        documents.any(|document| document.contains(&named) && !document.contains(EXPIRES))
+    }
+
     /// How many objects there are of messages that SQS was about to delete.
     pub(crate) fn expired(&self) -> u64 {
         let documents = self.archive.documents();
         let all = documents.values();
-        all.filter(|document| document.contains("the queue deletes the message"))
-            .count() as u64
+        all.filter(|document| document.contains(EXPIRES)).count() as u64
     }
 
     /// Nobody misses an echo of our own marks: the ledger remembers it, with or without an archive.

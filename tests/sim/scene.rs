@@ -83,7 +83,12 @@ impl Scene {
         Self {
             late,
             one_in: chance.draw(|rng| rng.u32(3..40)),
-            heals_after: Duration::from_secs(chance.draw(|rng| rng.u64(60..3_600))),
+            // Where messages are kept for hours only, some are still open when they are about to be deleted.
+            heals_after: Duration::from_secs(if late.retention.is_some() {
+                chance.draw(|rng| rng.u64(3_600..14_400))
+            } else {
+                chance.draw(|rng| rng.u64(60..3_600))
+            }),
             workers: chance.draw(|rng| rng.u32(1..=3)),
             early_in,
             stops_in,

@@ -1,5 +1,6 @@
 //! One story: a queue of dead letters, workers that drain it, and a world that heals in the end.
 
+use std::collections::BTreeSet;
 use std::iter::Sum;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -324,11 +325,13 @@ impl World {
             let Some(item) = self.places.ledger.item(&posted.key) else {
                 continue;
             };
-            // Who was overtaken may have marked last; a resent event without an id is another one.
+            // Who was overtaken may have marked last; an event without an id may be another one when it is resent,
+            // or when its delivery could not be indexed.
             if self.scene.marking != Marking::Required
                 || !is_marked
                 || self.history.was_disturbed(key)
-                || !posted.letter.has_own_id() && self.scene.resends
+                || !posted.letter.has_own_id()
+                    && (self.scene.resends || self.has_several_keys(&posted.letter.body()))
             {
                 continue;
             }
@@ -344,8 +347,8 @@ impl World {
                 // Where no call has failed there is no excuse.
                 Status::Archived | Status::Failed
                     if !self.places.is_delivered(&posted.key)
-                        // The mark of an earlier round stays, where none can be written at the end of retention.
-                        && (says == "success" && (!posted.is_record || self.history.is_marked(&conversation))
+                        // The mark of an earlier round stays where no other can be written.
+                        && (says == "success" && (self.places.late.failed(&posted.letter.body()) == 0 || self.history.is_marked(&conversation))
                             || says != "failure" && self.history.is_marked(&conversation)) =>
                 {
                     violated(format!("archived, and its interaction says {says}"));
@@ -358,6 +361,13 @@ impl World {
                 | Status::Discarded => {}
             }
         }
+    }
+
+    /// Whether an event was accepted under several keys.
+    fn has_several_keys(&self, body: &str) -> bool {
+        let accepted = self.target.accepted();
+        let keys = accepted.iter().filter(|it| it.payload == body);
+        keys.map(|it| &it.key).collect::<BTreeSet<_>>().len() > 1
     }
 
     /// A target tells a repetition by its key.

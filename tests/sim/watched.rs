@@ -135,7 +135,12 @@ impl Ledger for WatchedLedger {
                     first_seen: request.now,
                 }));
             }
-            claim => claim?,
+            Err(error) => {
+                // It may have acted, and others may have claimed it since it was asked.
+                self.history.claiming(request.key.as_str(), request.now);
+                return Err(error);
+            }
+            Ok(claim) => claim,
         };
         let claim = if let Claim::Delivered(accepted) = claim {
             self.mistaken(accepted)
@@ -202,7 +207,14 @@ impl Ledger for WatchedLedger {
         key: &EventKey,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.inner.index_delivery(delivery_id, key, now).await
+        let unrecorded = || {
+            self.history
+                .excuse(key.as_str(), "its delivery is not indexed");
+        };
+        let mut waiting = Waiting::or_else(unrecorded);
+        let indexed = self.inner.index_delivery(delivery_id, key, now).await;
+        waiting.answered = indexed.is_ok();
+        indexed
     }
 
     async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
@@ -285,7 +297,12 @@ impl Queue for WatchedQueue {
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
-        let limits = self.inner.limits(queue_arn).await?;
+        // A queue whose attributes cannot be read counts as one that keeps messages for 14 days.
+        let limits = loop {
+            if let Ok(limits) = self.inner.limits(queue_arn).await {
+                break limits;
+            }
+        };
         Ok(if self.bug == Some(Bug::RetentionIgnored) {
             QueueLimits {
                 retention: Duration::from_secs(14 * 24 * 3_600),
@@ -311,12 +328,7 @@ pub(crate) struct WatchedTarget {
 
 impl WatchedTarget {
     /// The target has accepted a delivery, and may fail later.
-    fn may_fail_later(&self, delivery: &Delivery<'_>) {
-        let accepted = self.inner.accepted();
-        let last = accepted.iter().rfind(|it| it.payload == delivery.payload);
-        let Some(id) = last.and_then(|it| it.delivery_id.as_ref()) else {
-            return;
-        };
+    fn may_fail_later(&self, delivery: &Delivery<'_>, id: &str) {
         let posts = self.places.posted();
         let posted = posts.iter().find(|it| it.letter.body() == delivery.payload);
         if let Some(posted) = posted {
@@ -340,9 +352,25 @@ impl WatchedTarget {
             .clone()
     }
 
-    fn accepted(&self, payload: &str) -> usize {
-        let accepted = self.inner.accepted();
-        accepted.iter().filter(|it| it.payload == payload).count()
+    fn accepted(&self) -> usize {
+        self.inner.accepted().len()
+    }
+
+    /// The acceptance of a delivery, if there is one after the first `before`. Another life may deliver at the same
+    /// time, under another number.
+    fn acceptance(
+        &self,
+        delivery: &Delivery<'_>,
+        key: &str,
+        before: usize,
+    ) -> Option<genesys_fakes::Accepted> {
+        let accepted = self.inner.accepted().into_iter().skip(before);
+        let mut ours = accepted.filter(|it| {
+            it.key == key
+                && it.payload == delivery.payload
+                && it.attempt_count == delivery.attempt_count
+        });
+        ours.next()
     }
 }
 
@@ -350,6 +378,8 @@ impl WatchedTarget {
 struct Noticing<'w> {
     target: &'w WatchedTarget,
     delivery: &'w Delivery<'w>,
+    /// The key that is sent.
+    key: &'w EventKey,
     life: Life,
     before: usize,
     answered: bool,
@@ -357,13 +387,18 @@ struct Noticing<'w> {
 
 impl Drop for Noticing<'_> {
     fn drop(&mut self) {
-        if self.target.accepted(self.delivery.payload) > self.before {
-            self.target.may_fail_later(self.delivery);
+        let acceptance = self
+            .target
+            .acceptance(self.delivery, self.key.as_str(), self.before);
+        if let Some(acceptance) = acceptance {
+            if let Some(id) = &acceptance.delivery_id {
+                self.target.may_fail_later(self.delivery, id);
+            }
             let history = &self.target.places.history;
             let key = self.delivery.key.as_str();
             history.accepted(key, self.life);
             let places = &self.target.places;
-            if places.is_archived_under(self.delivery.key) && !places.was_meant(self.delivery.key) {
+            if places.is_rejected(self.delivery.key) && !places.was_meant(self.delivery.key) {
                 history.accepted_after_archiving(key);
             }
             if !self.answered {
@@ -381,19 +416,20 @@ impl Target for WatchedTarget {
         let attempt = delivery.attempt_count;
         self.places.history.delivering(key, life, attempt, recorded);
         self.places.check_order(delivery.key);
-        let mut noticing = Noticing {
-            target: self,
-            delivery,
-            life,
-            before: self.accepted(delivery.payload),
-            answered: false,
-        };
         let fresh = MessageId::new(format!("fresh-{life}-{attempt}"));
         let fresh = fresh.map(|id| EventKey::new(None, &id, delivery.destination));
         let fresh = fresh.filter(|_| self.bug == Some(Bug::FreshKeyEachTime));
         let sent = Delivery {
             key: fresh.as_ref().unwrap_or(delivery.key),
             ..*delivery
+        };
+        let mut noticing = Noticing {
+            target: self,
+            delivery,
+            key: sent.key,
+            life,
+            before: self.accepted(),
+            answered: false,
         };
         let first = delivery.key.digest();
         let sent = Delivery {

@@ -79,7 +79,12 @@ impl<'w> Worker<'w> {
                 .await;
             let most = chance.draw(|rng| rng.usize(1..=10));
             let received = places.queues.receive(places.queue, most, self.visibility());
-            if !received.is_empty() && !self.invocation(&replay, &received).await {
+            if received.is_empty() {
+                // Rounds take hours: a healed world need not be looked at twice a second.
+                if self.world.misfortune.is_over() {
+                    tokio::time::sleep(chance.millis(20_000)).await;
+                }
+            } else if !self.invocation(&replay, &received).await {
                 replay = self.function();
             }
         }

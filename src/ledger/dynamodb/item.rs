@@ -52,6 +52,7 @@ pub(in crate::ledger) fn accepted(item: &Item, now: Timestamp) -> Accepted {
         receipt: receipt(item),
         first_seen: first_seen(item, now),
         round: round(item),
+        message_id: string(item, "MessageId").map(str::to_owned),
     }
 }
 

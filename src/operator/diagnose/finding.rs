@@ -203,7 +203,9 @@ fn verdict(
     let status = record.and_then(|record| record.status);
     let failed_later = record.filter(|record| {
         let report = event.report.as_ref();
-        report.is_some_and(|report| record.has_failed_later(report, &letter.destination))
+        report.is_some_and(|report| {
+            record.has_failed_later(report, &letter.destination, message.id.as_str())
+        })
     });
     if let Some(record) = failed_later.filter(|_| status != Some(Status::InProgress)) {
         let is_last = record.round >= function.max_rounds;

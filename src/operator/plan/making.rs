@@ -51,6 +51,9 @@ pub struct Making<'a, L> {
     pub(super) rest: Rest,
 }
 
+/// Another message with the same content would not say any more which delivery failed.
+const ONLY_BY_MOVING: &str = "its target has failed later, which only this message says: move it to the function's queue with SQS's own redrive";
+
 /// A dead letter that the ledger is asked about.
 struct Pending {
     item: Item,
@@ -59,6 +62,7 @@ struct Pending {
     /// The accepted delivery that it reports as failed, if it is a failure record.
     report: Option<FailureReport>,
     destination: Destination,
+    message_id: String,
 }
 
 /// A dead letter that may be part of a plan.
@@ -205,6 +209,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             at,
             report,
             destination: letter.destination,
+            message_id: message.id.to_string(),
         });
         if self.pending.len() >= QUESTION {
             self.look_up().await?;
@@ -236,8 +241,16 @@ impl<'a, L: LedgerReader> Making<'a, L> {
                 record
                     .zip(pending.report.as_ref())
                     .is_some_and(|(record, report)| {
-                        record.has_failed_later(report, &pending.destination)
+                        record.has_failed_later(report, &pending.destination, &pending.message_id)
                     });
+            let keeps_its_meaning = pending
+                .report
+                .as_ref()
+                .is_some_and(FailureReport::is_of_known_delivery);
+            if failed_later && !keeps_its_meaning {
+                self.rest.add(ONLY_BY_MOVING, item.event_id());
+                continue;
+            }
             if let Some(reason) = self.settled(record, failed_later, &item.place, at) {
                 self.rest.add(reason, item.event_id());
                 continue;

@@ -143,11 +143,7 @@ impl Ledger for MemoryLedger {
                 status: Some(item.status),
                 delivered: item.delivered,
                 code: item.code,
-                accepted: Accepted {
-                    receipt: item.receipt,
-                    first_seen: item.first_seen,
-                    round: item.round,
-                },
+                accepted: item.accepted(),
             }))
         })
         .await

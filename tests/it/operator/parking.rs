@@ -209,6 +209,21 @@ async fn failure_record_of_a_delivered_event_is_planned_and_one_of_an_earlier_de
     assert_eq!(report["rounds_histogram"], json!({ "1": 2, "10": 1 }));
     let shown = desk.run(&["report"]).await?;
     assert!(shown.stdout.contains("round"), "{}", shown.stdout);
+
+    // The function begins the new round (here is no such function), or rejects the event after its last one.
+    desk.run_beside_function(&[&APPLY[..], &["--canary", "2"]].concat())
+        .await?
+        .with(1)?;
+    let mut ended = Vec::new();
+    for key in [&first, &third] {
+        for name in ["Status", "FailureCode", "Rounds"] {
+            ended.extend(desk.world.aws.attribute(key, name).await?);
+        }
+    }
+    assert_eq!(
+        ended.join(" "),
+        "ARCHIVED TARGET_REFUSED 2 ARCHIVED FAILED_AFTER_ACCEPTANCE 11"
+    );
     Ok(())
 }
 

@@ -113,11 +113,14 @@ impl Item {
         }
     }
 
-    fn accepted(&self) -> Accepted {
+    /// The delivery that the target has accepted.
+    #[must_use]
+    pub fn accepted(&self) -> Accepted {
         Accepted {
             receipt: self.receipt.clone(),
             first_seen: self.first_seen,
             round: self.round,
+            message_id: self.about.get("MessageId").cloned(),
         }
     }
 
@@ -308,6 +311,8 @@ impl Rules {
         }
         item.status = Status::Deferred;
         item.owner.clone_from(&request.owner);
+        let message_id = request.about.message_id.to_string();
+        item.about.insert("MessageId", message_id);
         item.delivered = None;
         item.receipt = None;
         if !self.has(Flaw::RoundsNotCounted) {

@@ -20,6 +20,15 @@ fn accepted(id: Option<&str>, round: u32) -> Accepted {
         receipt: Some(receipt(id)),
         first_seen: NOW,
         round,
+        message_id: None,
+    }
+}
+
+/// The same, as an event's item has it.
+fn accepted_of(event: &Event<'_, impl World>, id: Option<&str>, round: u32) -> Accepted {
+    Accepted {
+        message_id: Some(event.message_id.to_string()),
+        ..accepted(id, round)
     }
 }
 
@@ -66,9 +75,9 @@ pub(super) async fn a_failure_record_is_answered_with_the_delivery_and_changes_n
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let expected = Claim::Delivered(accepted(Some("r-1"), 1));
     for settlement in [Some(COMPLETED), Some(DEFERRED), None] {
         let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let expected = Claim::Delivered(accepted_of(&event, Some("r-1"), 1));
         let lease = delivered(&event, Some("r-1")).await?;
         let mut now = NOW;
         if let Some(settlement) = settlement {
@@ -193,7 +202,7 @@ pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
         "the first one",
         &event.begin_round("one", NOW, &first).await,
     )?;
-    let second = accepted(Some("r-2"), 2);
+    let second = accepted_of(&event, Some("r-2"), 2);
     let answer = event.report("other", NOW).await?;
     same("the second one", &answer, &Claim::Delivered(second))
 }
@@ -273,7 +282,7 @@ pub(super) async fn an_event_is_looked_up_without_a_claim(
         status: Some(Status::Completed),
         delivered: Some(1),
         code: None,
-        accepted: accepted(Some("r-1"), 1),
+        accepted: accepted_of(&event, Some("r-1"), 1),
     };
     same("the state", &known, &Some(expected))?;
     same("the item", &event.item().await?, &item)
