@@ -1,6 +1,5 @@
 //! One story: a queue of dead letters, workers that drain it, and a world that heals in the end.
 
-use std::collections::BTreeSet;
 use std::iter::Sum;
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -326,12 +325,12 @@ impl World {
                 continue;
             };
             // Who was overtaken may have marked last; an event without an id may be another one when it is resent,
-            // or when its delivery could not be indexed.
+            // or when its failure record comes and its delivery is not indexed.
             if self.scene.marking != Marking::Required
                 || !is_marked
                 || self.history.was_disturbed(key)
                 || !posted.letter.has_own_id()
-                    && (self.scene.resends || self.has_several_keys(&posted.letter.body()))
+                    && (self.scene.resends || self.places.late.failed(&posted.letter.body()) > 0)
             {
                 continue;
             }
@@ -361,13 +360,6 @@ impl World {
                 | Status::Discarded => {}
             }
         }
-    }
-
-    /// Whether an event was accepted under several keys.
-    fn has_several_keys(&self, body: &str) -> bool {
-        let accepted = self.target.accepted();
-        let keys = accepted.iter().filter(|it| it.payload == body);
-        keys.map(|it| &it.key).collect::<BTreeSet<_>>().len() > 1
     }
 
     /// A target tells a repetition by its key.
