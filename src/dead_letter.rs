@@ -47,10 +47,10 @@ pub struct DeadLetter<'m> {
     pub payload: Cow<'m, str>,
     /// What is known of the delivery that failed.
     pub failure: OriginalFailure,
-    /// What the message says of an accepted delivery that failed later, if it is a failure record.
+    /// The report of a failure record on an accepted delivery; `None` for other messages.
     pub report: Option<FailureReport>,
-    /// Whether the original target is a queue from which SQS moved the message: what goes back there is the
-    /// whole body with its attributes.
+    /// True if SQS moved the message from its original target queue: the whole body goes back there, with its
+    /// attributes.
     pub whole: bool,
 }
 

@@ -8,14 +8,14 @@ use crate::destination::Destination;
 /// The clocks of two services may differ by this much.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// What a failure record says of the delivery that failed.
+/// The content of a failure record: the delivery that failed, and the time of the failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureReport {
     /// The kind of target that had accepted.
     pub target: ReportingTarget,
     /// The id of the delivery: the invocation's request id, or the message's id in the target queue.
     pub delivery_id: Option<String>,
-    /// When the target gave up.
+    /// The time of the failure; `None` if the record has none.
     pub at: Option<Timestamp>,
 }
 
@@ -28,7 +28,7 @@ pub enum ReportingTarget {
     Queue,
 }
 
-/// What a target returned when it accepted an event.
+/// The evidence of an acceptance: the target's id and the time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     /// The id that the target gave the delivery, if it gives one.
@@ -42,7 +42,7 @@ pub struct Receipt {
 pub struct Accepted {
     /// The target's receipt; `None` in items of older versions.
     pub receipt: Option<Receipt>,
-    /// When the event was first claimed.
+    /// The time of the event's first claim.
     pub first_seen: Timestamp,
     /// The number of the accepted delivery, from 1.
     pub round: u32,

@@ -38,7 +38,7 @@ pub enum SignatureFault {
     /// A header is missing or not text.
     #[error("the header {0} is missing or unreadable")]
     Header(&'static str),
-    /// What is signed is `id.timestamp.body`: with a dot in its id one signature fits two requests.
+    /// The signed text is `id.timestamp.body`: with a dot in its id one signature fits two requests.
     #[error("the header webhook-id has a dot")]
     IdWithDot,
     /// The time is no number of seconds.

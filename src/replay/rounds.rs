@@ -8,7 +8,7 @@ use super::giving_up::Reason;
 use super::work::{Frame, Marker, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
-/// What a failure record says.
+/// The reason in verdicts about failure records.
 pub(super) const FAILED_LATER: &str = "the target failed after it had accepted the event";
 
 impl<P: Ports> Replay<P> {
