@@ -208,7 +208,11 @@ async fn light_and_dark_differ_and_both_can_be_read() -> TestResult {
     let browser = Browser::showing(&page(&["a"], 3).render()).await?;
     let mut seen = Vec::new();
     for scheme in ["light", "dark"] {
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // Without motion, or the colours are read in the middle of their transition.
+        let features = json!({ "features": [
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ] });
         browser
             .chromium("Emulation.setEmulatedMedia", features)
             .await?;
