@@ -111,6 +111,9 @@ pub struct ClaimRequest<'a> {
     /// Whether the message is a failure record. A delivered event is not claimed for its bookkeeping then:
     /// the answer is [`Claim::Delivered`].
     pub is_failure_record: bool,
+    /// Whether a new round is taken before its delay is over: by an operator replay, and by the last receive
+    /// of a message.
+    pub ignores_delay: bool,
     /// Kept beside the claim for people.
     pub about: About<'a>,
 }
@@ -157,9 +160,18 @@ pub struct Lease {
     pub round: u32,
     /// When the event was first claimed.
     pub first_seen: Timestamp,
+    /// The beginning of its retries: the first claim, the latest operator replay or the latest round.
+    pub retry_since: Timestamp,
 }
 
 impl Lease {
+    /// Returns true if the target has accepted nothing of the event, as far as this item says, and no operator
+    /// has replayed it.
+    #[must_use]
+    pub fn is_in_first_round(&self) -> bool {
+        self.round == 1 && self.delivered.is_none() && self.retry_since == self.first_seen
+    }
+
     /// The number of the attempt that the interaction and the ledger show in the end.
     #[must_use]
     pub fn shown_attempt(&self) -> u32 {
@@ -191,6 +203,13 @@ pub enum Claim {
     GivenUp(FailureCode),
     /// Another worker holds it, at the latest until then.
     HeldUntil(Timestamp),
+    /// Nobody holds it, and the delay of its new round is not over.
+    Delayed {
+        /// The number of the round.
+        round: u32,
+        /// The end of the delay.
+        until: Timestamp,
+    },
     /// The event was delivered, and the message is a failure record: the caller compares the two.
     Delivered(Accepted),
 }
@@ -258,7 +277,9 @@ pub trait Ledger: Send + Sync {
     fn checkpoint(&self, lease: &Lease) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
 
     /// Begins a new round of a delivered event, whose target failed later: the event is deferred as not
-    /// delivered, and its round is one more than that of `accepted`. The count of attempts stands.
+    /// delivered, and its round is one more than that of `accepted`. The count of attempts stands. Until
+    /// `not_before` a claim is answered [`Claim::Delayed`] unless it ignores the delay: another message of
+    /// the event must not shorten it.
     ///
     /// # Errors
     /// [`LedgerError::LeaseLost`] when the item does not have the delivery `accepted` any more; else as the
@@ -267,6 +288,7 @@ pub trait Ledger: Send + Sync {
         &self,
         request: &ClaimRequest<'_>,
         accepted: &Accepted,
+        not_before: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
     /// Writes down the event of a delivery whose failure record would not name it: one without an id of its

@@ -9,8 +9,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use self::item::{
-    ARCHIVED, CLAIMED, COMPLETED, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS, Item, REPLAYED,
-    accepted, delivered, integer, lease_of, number, refusal, string, text,
+    ARCHIVED, CLAIMED, COMPLETED, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS, Item, NOT_BEFORE,
+    REPLAYED, accepted, delivered, integer, lease_of, number, refusal, string, text,
 };
 use self::update::{HELD, Update, refused, refused_item};
 use super::{
@@ -96,6 +96,7 @@ impl DynamoDbLedger {
             .set("Target", ":target", text(about.target))
             .set_once("Step", ":claimed", text(CLAIMED))
             .set_once("FirstSeenAt", ":now_text", text(&request.now.to_string()))
+            .remove(NOT_BEFORE)
             .increment("Attempts");
         if let Some(interaction_id) = about.interaction_id {
             update.set("InteractionId", ":interaction_id", text(interaction_id));
@@ -113,8 +114,14 @@ impl DynamoDbLedger {
                 .set_once("Rounds", ":first", number(1_u32))
                 .set_once("RetrySince", ":now", now)
                 .value(":deferred", text(DEFERRED));
-            let mut open =
-                "#Status = :deferred OR (#Status = :in_progress AND #LeaseUntil < :now)".to_owned();
+            let due = if request.ignores_delay {
+                ""
+            } else {
+                " AND (attribute_not_exists(#NotBefore) OR #NotBefore <= :now)"
+            };
+            let mut open = format!(
+                "(#Status = :deferred{due}) OR (#Status = :in_progress AND #LeaseUntil < :now)"
+            );
             if reopening == Reopening::Failed {
                 update.value(":failed", text(FAILED));
                 open.push_str(" OR #Status = :failed");
@@ -172,6 +179,7 @@ impl Ledger for DynamoDbLedger {
         &self,
         request: &ClaimRequest<'_>,
         accepted: &Accepted,
+        not_before: Timestamp,
     ) -> Result<(), LedgerError> {
         let now = request.now;
         let round = accepted.round.saturating_add(1);
@@ -187,6 +195,7 @@ impl Ledger for DynamoDbLedger {
                 text(request.about.message_id.as_str()),
             )
             .set("Rounds", ":round", number(round))
+            .set(NOT_BEFORE, ":not_before", number(not_before.as_millis()))
             .set("RetrySince", ":now", number(now.as_millis()))
             .set("FailureCode", ":code", text(code))
             .set("ProcessedAt", ":now_text", text(&now.to_string()))

@@ -114,12 +114,7 @@ impl<P: Ports> Replay<P> {
         for group in lane.groups {
             let done = match stopped_for {
                 None => self.group(messages, &group, frame).await,
-                Some(after) => {
-                    let code = FailureCode::GroupStopped;
-                    let verdict = Verdict::from(Outcome::NotAttempted { after, code })
-                        .because("an earlier message of the group has to come first");
-                    report(messages, &group, &verdict, Duration::ZERO)
-                }
+                Some(after) => self.stopped(messages, &group, after, frame).await,
             };
             let back = done.iter().map(|(_, handled)| handled.verdict.outcome);
             if let Some(outcome) = back.into_iter().find(|outcome| outcome.comes_back()) {
@@ -137,34 +132,63 @@ impl<P: Ports> Replay<P> {
         frame: Frame<'_>,
     ) -> Vec<(usize, Handled)> {
         let started = Instant::now();
-        let message = messages.get(group.leader);
-        let verdict = match (&group.task, message) {
-            (Task::Replay(work), _) => {
-                let record = self.record(work, frame);
-                let verdict = self.guarded(work.message, frame, Some(work), record).await;
-                verdict.unmarked(work.take_missed())
+        // Groups are made of the batch's own messages.
+        let Some(message) = messages.get(group.leader) else {
+            return Vec::new();
+        };
+        let deferred = |code, reason| {
+            let after = self.pause(message);
+            Verdict::from(Outcome::Deferred { after, code }).because(reason)
+        };
+        let verdict = match &group.task {
+            Task::Replay(work) => {
+                // On the heap: the steps of a record together would be the largest part of the stack.
+                let record = Box::pin(self.record(work, frame));
+                self.guarded(message, frame, Some(work), record).await
             }
-            (Task::Keep(why), Some(message)) => {
-                let kept = async {
-                    let verdict = self.keep(message, *why).await;
-                    Box::pin(self.before_expiry(message, None, verdict)).await
-                };
+            Task::Keep(why) => {
+                let kept = self.keep(message, *why);
                 self.guarded(message, frame, None, kept).await
             }
-            (Task::Puzzle, Some(message)) => {
-                let (after, code) = (self.pause(message), FailureCode::Internal);
-                let verdict = Verdict::from(Outcome::Deferred { after, code }).because(FAULT);
-                Box::pin(self.before_expiry(message, None, verdict)).await
-            }
-            (Task::Unknown(reason), Some(message)) => {
-                let (after, code) = (self.pause(message), FailureCode::LedgerUnavailable);
-                let verdict = Verdict::from(Outcome::Deferred { after, code }).because(reason);
-                Box::pin(self.before_expiry(message, None, verdict)).await
-            }
-            // Groups are made of the batch's own messages.
-            (Task::Keep(_) | Task::Puzzle | Task::Unknown(_), None) => return Vec::new(),
+            Task::Puzzle => deferred(FailureCode::Internal, FAULT),
+            Task::Unknown(reason) => deferred(FailureCode::LedgerUnavailable, reason),
         };
+        let verdict = self.ended(message, group, frame, verdict).await;
         report(messages, group, &verdict, started.elapsed())
+    }
+
+    /// The verdict on a group, with the end of the message's retention in view.
+    async fn ended(
+        &self,
+        message: &Message,
+        group: &Group<'_>,
+        frame: Frame<'_>,
+        verdict: Verdict,
+    ) -> Verdict {
+        let work = group.task.work();
+        let verdict = Box::pin(self.before_expiry(message, frame, work, verdict)).await;
+        match work {
+            Some(work) => verdict.unmarked(work.take_missed()),
+            None => verdict,
+        }
+    }
+
+    /// What becomes of a group behind one that returns to the queue.
+    async fn stopped(
+        &self,
+        messages: &[Message],
+        group: &Group<'_>,
+        after: Duration,
+        frame: Frame<'_>,
+    ) -> Vec<(usize, Handled)> {
+        let Some(message) = messages.get(group.leader) else {
+            return Vec::new();
+        };
+        let code = FailureCode::GroupStopped;
+        let verdict = Verdict::from(Outcome::NotAttempted { after, code })
+            .because("an earlier message of the group has to come first");
+        let verdict = self.ended(message, group, frame, verdict).await;
+        report(messages, group, &verdict, Duration::ZERO)
     }
 
     /// Keeps a record within the invocation's time, and its panic within the record.
@@ -234,7 +258,7 @@ impl<P: Ports> Replay<P> {
     }
 
     /// When nothing but the answer may be left to do; soon, once the process is about to end.
-    fn last_words(&self, frame: Frame<'_>) -> Instant {
+    pub(super) fn last_words(&self, frame: Frame<'_>) -> Instant {
         let end = frame.time.last_words();
         if self.stop.is_requested() {
             end.min(Instant::now() + LAST_MOMENT)
@@ -275,10 +299,8 @@ fn report(
     verdict: &Verdict,
     duration: Duration,
 ) -> Vec<(usize, Handled)> {
-    let event = match &group.task {
-        Task::Replay(work) => Some(EventFacts::of(work.letter, &work.destination)),
-        Task::Keep(_) | Task::Puzzle | Task::Unknown(_) => None,
-    };
+    let work = group.task.work();
+    let event = work.map(|work| EventFacts::of(work.letter, &work.destination));
     let follower = || {
         Verdict::from(verdict.outcome.of_follower())
             .because("follows another message of the batch with the same event")

@@ -1,21 +1,22 @@
 //! The end of retention: SQS deletes a message that has been in its queue for too long, whoever still needs it.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Mutex;
+use tokio::time::timeout_at;
 
-use crate::archive::Archive;
 use crate::clock::Timestamp;
 use crate::failure::FailureCode;
 use crate::genesys::RetryStatus;
 use crate::ledger::{Claim, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::queue::{Queue, QueueLimits};
-use crate::telemetry::with_causes;
 
-use super::giving_up::Reason;
-use super::work::{Frame, Marker, Progress, Work};
+use super::giving_up::{Reason, note_missing_mark};
+use super::work::{Frame, Marker, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
 /// The last receive of a message is this long before SQS deletes it: a receive may fail, and another follows.
@@ -106,22 +107,19 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn before_expiry(
         &self,
         message: &Message,
-        claimable: Option<(&Work<'_>, Frame<'_>)>,
+        frame: Frame<'_>,
+        work: Option<&Work<'_>>,
         verdict: Verdict,
     ) -> Verdict {
         let Some(after) = verdict.outcome.after() else {
             return verdict;
         };
-        match self.left(message).await {
-            Left::Unknown => verdict,
-            Left::AtMost(left) => verdict.within(after.min(left)),
-            Left::LastReceive(expires) => {
-                let archived = match (claimable, &self.archive) {
-                    (Some((work, frame)), Some(_)) => {
-                        Box::pin(self.archive_expiring(work, frame, expires, &verdict)).await
-                    }
-                    (Some(_), None) | (None, _) => None,
-                };
+        match self.in_time(frame, self.left(message)).await {
+            None | Some(Left::Unknown) => verdict,
+            Some(Left::AtMost(left)) => verdict.within(after.min(left)),
+            Some(Left::LastReceive(expires)) => {
+                let archiving = self.archive_expiring(message, frame, work, expires, &verdict);
+                let archived = self.in_time(frame, archiving).await.flatten();
                 archived.unwrap_or_else(|| {
                     tracing::error!(
                         message_id = %message.id,
@@ -138,14 +136,23 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Archives an event at its last receive; `None` when that did not work.
+    /// `None`: there was no time for it, or it panicked. The record itself has ended.
+    async fn in_time<T>(&self, frame: Frame<'_>, call: impl Future<Output = T>) -> Option<T> {
+        let call = AssertUnwindSafe(call).catch_unwind();
+        let answer = timeout_at(self.last_words(frame), call).await;
+        answer.ok()?.ok()
+    }
+
+    /// Archives a message at its last receive; `None` when that did not work.
     async fn archive_expiring(
         &self,
-        work: &Work<'_>,
+        message: &Message,
         frame: Frame<'_>,
+        work: Option<&Work<'_>>,
         expires: Timestamp,
         verdict: &Verdict,
     ) -> Option<Verdict> {
+        self.archive.as_ref()?;
         let cause = verdict.code().map_or("", FailureCode::as_str);
         let words = format!(
             "the queue deletes the message at {expires}, and its last receive ended as {cause}: {}",
@@ -155,53 +162,71 @@ impl<P: Ports> Replay<P> {
             code: FailureCode::Exhausted,
             words: &words,
         };
-        let archived = match self.claim(work, frame).await {
-            Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
-                self.complete_expiring(&lease).await?
-            }
-            Ok(Claim::Acquired(lease)) => {
-                work.set(Progress::Holding(lease.clone()));
-                let status = RetryStatus::ExhaustedRetries;
-                let marker = Marker::NotLookedFor;
-                // There is no other receive for it.
-                let written = self
-                    .mark_in_the_end(work, frame, &lease, marker, status)
-                    .await;
-                if let Err(failure) = written {
-                    tracing::warn!(
-                        message_id = %work.message.id,
-                        event_id = work.event_id(),
-                        failure_code = FailureCode::RetryStateNotWritten.as_str(),
-                        error = failure.reason,
-                        "event given up without its mark"
-                    );
-                }
-                Verdict {
-                    attempt: Some(lease.attempt),
-                    ..self.close(work, &lease, reason).await
-                }
-            }
-            Ok(Claim::AlreadyDone) => return Some(Outcome::Duplicate.into()),
-            // Nobody may change the item now. What happens to it later, the message is not there any more.
-            Ok(Claim::GivenUp(_) | Claim::HeldUntil(_) | Claim::Delivered(_)) | Err(_) => {
-                let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
-                let entry = self.entry(work, reason, 0, first_seen);
-                match self.archive.as_ref()?.put(&entry).await {
-                    Ok(address) => Verdict {
-                        archived_as: Some(address),
-                        ..Outcome::Archived { code: reason.code }.into()
-                    },
-                    Err(error) => {
-                        tracing::warn!(error = with_causes(&error), "archive not written");
-                        return None;
-                    }
-                }
+        let archived = match work {
+            None => self.keep_message(message, reason).await,
+            Some(work) => {
+                let has_time = verdict.code() != Some(FailureCode::OutOfTime);
+                self.archive_expiring_event(work, frame, reason, has_time)
+                    .await?
             }
         };
         (!archived.outcome.comes_back()).then(|| Verdict {
             possible_duplicate: verdict.possible_duplicate,
             disposition: verdict.disposition,
             ..archived.because(&words)
+        })
+    }
+
+    async fn archive_expiring_event(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        reason: Reason<'_>,
+        has_time: bool,
+    ) -> Option<Verdict> {
+        if self.is_kept_as_malformed(work) {
+            return Some(self.keep_malformed(work).await);
+        }
+        let lease = match self.claim_at_once(work, frame).await {
+            Ok(Claim::Acquired(lease)) if work.letter.own_echo => {
+                return Some(self.keep_own_echo(work, &lease).await);
+            }
+            Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
+                return self.complete_expiring(&lease).await;
+            }
+            Ok(Claim::Acquired(lease)) => lease,
+            Ok(Claim::AlreadyDone) => return Some(Outcome::Duplicate.into()),
+            // Nobody may change the item now. What happens to it later, the message is not there any more.
+            Ok(
+                Claim::GivenUp(_)
+                | Claim::HeldUntil(_)
+                | Claim::Delayed { .. }
+                | Claim::Delivered(_),
+            )
+            | Err(_) => {
+                let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
+                let entry = self.entry(work, reason, 0, first_seen);
+                return Some(self.archive_or_return(&entry).await);
+            }
+        };
+        if lease.is_in_first_round()
+            && let Ok(Some(ended)) = self.former_end(work, &lease).await
+        {
+            return Some(ended);
+        }
+        // There is no other receive for the mark; the archive comes first where time is short.
+        let status = RetryStatus::ExhaustedRetries;
+        let marker = Marker::NotLookedFor;
+        if has_time
+            && let Err(failure) = self
+                .mark_in_the_end(work, frame, &lease, marker, status)
+                .await
+        {
+            note_missing_mark(work, &failure);
+        }
+        Some(Verdict {
+            attempt: Some(lease.attempt),
+            ..self.close(work, &lease, reason).await
         })
     }
 

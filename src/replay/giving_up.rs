@@ -10,6 +10,7 @@ use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::telemetry::with_causes;
 
+use super::policy::AttemptFailure;
 use super::work::{Frame, Marker, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
@@ -23,9 +24,17 @@ pub(super) struct Reason<'a> {
 impl<P: Ports> Replay<P> {
     /// Keeps a message that is no event, or has none in it.
     pub(super) async fn keep(&self, message: &Message, why: NotAnEvent) -> Verdict {
-        let code = why.failure_code();
-        let key = EventKey::new(None, &message.id, &Destination::Missing);
         let reason = why.to_string();
+        let reason = Reason {
+            code: why.failure_code(),
+            words: &reason,
+        };
+        self.keep_message(message, reason).await
+    }
+
+    /// Keeps a message as it is, whatever is in it.
+    pub(super) async fn keep_message(&self, message: &Message, reason: Reason<'_>) -> Verdict {
+        let key = EventKey::new(None, &message.id, &Destination::Missing);
         let entry = Entry {
             message,
             key: &key,
@@ -34,13 +43,13 @@ impl<P: Ports> Replay<P> {
             interaction_id: None,
             original: &failure_of(message),
             target: Destination::Missing.key_part(),
-            code,
-            reason: &reason,
+            code: reason.code,
+            reason: reason.words,
             attempts: 0,
             first_seen: message.sent_at.unwrap_or_else(|| self.clock.now()),
             now: self.clock.now(),
         };
-        self.archive_or_return(&entry).await.because(&reason)
+        self.archive_or_return(&entry).await.because(reason.words)
     }
 
     /// Keeps an event that was malformed the first time and would be again.
@@ -54,7 +63,7 @@ impl<P: Ports> Replay<P> {
         self.archive_or_return(&entry).await.because(reason.words)
     }
 
-    async fn archive_or_return(&self, entry: &Entry<'_>) -> Verdict {
+    pub(super) async fn archive_or_return(&self, entry: &Entry<'_>) -> Verdict {
         let code = entry.code;
         let Some(archive) = &self.archive else {
             return Outcome::Returned { code }.into();
@@ -99,13 +108,7 @@ impl<P: Ports> Replay<P> {
                 let code = failure.code;
                 return Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason);
             }
-            tracing::warn!(
-                message_id = %work.message.id,
-                event_id = work.event_id(),
-                failure_code = FailureCode::RetryStateNotWritten.as_str(),
-                error = failure.reason,
-                "event given up without its mark"
-            );
+            note_missing_mark(work, &failure);
         }
         self.close(work, lease, reason).await
     }
@@ -184,4 +187,15 @@ impl<P: Ports> Replay<P> {
             now: self.clock.now(),
         }
     }
+}
+
+/// Logs that an event is given up, and that its interaction does not show it.
+pub(super) fn note_missing_mark(work: &Work<'_>, failure: &AttemptFailure) {
+    tracing::warn!(
+        message_id = %work.message.id,
+        event_id = work.event_id(),
+        failure_code = FailureCode::RetryStateNotWritten.as_str(),
+        error = failure.reason,
+        "event given up without its mark"
+    );
 }

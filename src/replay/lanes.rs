@@ -27,7 +27,7 @@ impl Group<'_> {
     /// same event: not when an operator sent only one of them, only one was malformed, or they report
     /// different deliveries.
     fn fits(&self, other: &Work<'_>) -> bool {
-        let Task::Replay(leader) = &self.task else {
+        let Some(leader) = self.task.work() else {
             return false;
         };
         let like = |work: &Work<'_>| {
@@ -47,6 +47,16 @@ pub(super) enum Task<'b> {
     Puzzle,
     /// Its event was not found, for this reason.
     Unknown(String),
+}
+
+impl<'b> Task<'b> {
+    /// The event to replay, if the message has one.
+    pub(super) fn work(&self) -> Option<&Work<'b>> {
+        match self {
+            Self::Replay(work) => Some(work),
+            Self::Keep(_) | Self::Puzzle | Self::Unknown(_) => None,
+        }
+    }
 }
 
 /// The events of deliveries, by the id of the delivery; the reason where the ledger did not answer.

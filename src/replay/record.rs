@@ -14,23 +14,14 @@ use crate::telemetry::{millis, with_causes};
 use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
 use super::giving_up::Reason;
 use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
-use super::rounds::FAILED_LATER;
 use super::work::{CutOff, Frame, Marker, Progress, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
 impl<P: Ports> Replay<P> {
-    /// Claims an event and takes it as far as it goes in this delivery, or at the end of its message's
-    /// retention.
+    /// Claims an event and takes it as far as it goes in this delivery.
     pub(super) async fn record(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
-        // On the heap: the steps of a record together would be the largest part of the stack.
-        let verdict = Box::pin(self.take(work, frame)).await;
-        Box::pin(self.before_expiry(work.message, Some((work, frame)), verdict)).await
-    }
-
-    async fn take(&self, work: &Work<'_>, frame: Frame<'_>) -> Verdict {
         let message = work.message;
-        let meant = self.policy.replays_malformed() || message.replay_plan().is_some();
-        if work.letter.failure.category().is_malformed() && !meant {
+        if self.is_kept_as_malformed(work) {
             return self.keep_malformed(work).await;
         }
         let _permits = match self.admit(work) {
@@ -48,17 +39,21 @@ impl<P: Ports> Replay<P> {
                 return self.record_of_earlier_delivery(work, frame).await;
             }
             let round = accepted.round.saturating_add(1);
-            if let Err(error) = self.begin_round(work, frame, accepted).await {
+            let exceeds = self.policy.exceeds_rounds(round);
+            let delay = if exceeds {
+                Duration::ZERO
+            } else {
+                self.policy.round_delay(round)
+            };
+            let not_before = self.clock.now().plus(delay);
+            if let Err(error) = self.begin_round(work, frame, accepted, not_before).await {
                 return self.ledger_failed(message, &error);
             }
             self.breakers
                 .target(&work.destination)
                 .failed(self.clock.now(), None);
-            if !self.policy.exceeds_rounds(round) {
-                let after = self.policy.round_delay(round);
-                let code = FailureCode::FailedAfterAcceptance;
-                return Verdict::from(Outcome::Deferred { after, code })
-                    .because(&format!("{FAILED_LATER}, round {round} follows"));
+            if !exceeds {
+                return self.round_follows(round, not_before);
             }
             // Taken up once more, only to be rejected.
             claim = self.claim(work, frame).await;
@@ -74,7 +69,7 @@ impl<P: Ports> Replay<P> {
                 work.set(Progress::Holding(lease.clone()));
                 Box::pin(self.reject_after_rounds(work, frame, &lease)).await
             }
-            Ok(Claim::Acquired(lease)) if lease.attempt == 1 && lease.receipt.is_none() => {
+            Ok(Claim::Acquired(lease)) if lease.is_in_first_round() => {
                 work.set(Progress::Holding(lease.clone()));
                 match self.former_end(work, &lease).await {
                     Ok(None) => self.attempts(work, frame, lease).await,
@@ -96,6 +91,7 @@ impl<P: Ports> Replay<P> {
             Ok(Claim::GivenUp(code)) => {
                 Verdict::from(Outcome::Returned { code }).because("the event was given up before")
             }
+            Ok(Claim::Delayed { round, until }) => self.round_follows(round, until),
             Ok(Claim::HeldUntil(until)) => {
                 let after = until.since(self.clock.now());
                 let code = FailureCode::HeldElsewhere;
@@ -104,6 +100,12 @@ impl<P: Ports> Replay<P> {
             }
             Err(error) => self.ledger_failed(message, &error),
         }
+    }
+
+    /// Returns true for an event that was malformed the first time, and that nobody wants to replay all the same.
+    pub(super) fn is_kept_as_malformed(&self, work: &Work<'_>) -> bool {
+        let meant = self.policy.replays_malformed() || work.message.replay_plan().is_some();
+        work.letter.failure.category().is_malformed() && !meant
     }
 
     /// Asks every upstream's breaker; `Err` tells of the first that is open.
@@ -171,6 +173,7 @@ impl<P: Ports> Replay<P> {
                 (None, None) => Reopen::Nothing,
             },
             is_failure_record: work.report().is_some(),
+            ignores_delay: message.replay_plan().is_some(),
             about: About {
                 message_id: &message.id,
                 interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),

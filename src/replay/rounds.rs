@@ -1,5 +1,6 @@
 //! Rounds: deliveries after a target has accepted an event and failed later.
 
+use crate::clock::Timestamp;
 use crate::failure::{Accepted, FailureCode};
 use crate::genesys::RetryStatus;
 use crate::ledger::{Claim, ClaimRequest, Lease, Ledger, LedgerError, Settlement, Status};
@@ -9,7 +10,7 @@ use super::work::{Frame, Marker, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
 /// The reason in verdicts about failure records.
-pub(super) const FAILED_LATER: &str = "the target failed after it had accepted the event";
+const FAILED_LATER: &str = "the target failed after it had accepted the event";
 
 impl<P: Ports> Replay<P> {
     /// A failure record of an earlier delivery is a duplicate, unless the bookkeeping of this one is open: the
@@ -34,9 +35,12 @@ impl<P: Ports> Replay<P> {
                 self.release(work, &lease, FailureCode::HeldElsewhere).await;
                 self.ledger_failed(work.message, &LedgerError::LeaseLost)
             }
-            Ok(Claim::HeldUntil(_) | Claim::Delivered(_) | Claim::GivenUp(_)) => {
-                self.ledger_failed(work.message, &LedgerError::LeaseLost)
-            }
+            Ok(
+                Claim::HeldUntil(_)
+                | Claim::Delayed { .. }
+                | Claim::Delivered(_)
+                | Claim::GivenUp(_),
+            ) => self.ledger_failed(work.message, &LedgerError::LeaseLost),
             Err(error) => self.ledger_failed(work.message, &error),
         }
     }
@@ -46,14 +50,37 @@ impl<P: Ports> Replay<P> {
         work: &Work<'_>,
         frame: Frame<'_>,
         accepted: &Accepted,
+        not_before: Timestamp,
     ) -> Result<(), LedgerError> {
         let request = self.claim_request(work, frame);
-        let call = self.ledger.begin_round(&request, accepted);
+        let call = self.ledger.begin_round(&request, accepted, not_before);
         self.ledger_latency.measure(call).await
     }
 
-    /// Ends a new event that is finished under the key of an older version. `None`: there is no such item, or
-    /// it says nothing against a delivery.
+    /// Claims an event without the delay of its round: its message is about to be deleted by the queue.
+    pub(super) async fn claim_at_once(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+    ) -> Result<Claim, LedgerError> {
+        let request = ClaimRequest {
+            ignores_delay: true,
+            ..self.claim_request(work, frame)
+        };
+        self.claim_by(work, &request).await
+    }
+
+    pub(super) fn round_follows(&self, round: u32, not_before: Timestamp) -> Verdict {
+        let after = not_before.since(self.clock.now());
+        let code = FailureCode::FailedAfterAcceptance;
+        Verdict::from(Outcome::Deferred { after, code }).because(&format!(
+            "{FAILED_LATER}, round {round} follows at {not_before}"
+        ))
+    }
+
+    /// Ends an event that is finished under the key of an older version. `None`: there is no such item, or it
+    /// says nothing against a delivery. Asked at each attempt of the first round: the first answer may have been
+    /// lost, or the settlement.
     pub(super) async fn former_end(
         &self,
         work: &Work<'_>,

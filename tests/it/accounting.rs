@@ -131,6 +131,7 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
         lease_until: now.plus(AMPLE_TIME),
         reopen: Reopen::Nothing,
         is_failure_record: false,
+        ignores_delay: false,
         about: About {
             message_id: &message_id,
             interaction_id: None,

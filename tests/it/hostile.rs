@@ -279,7 +279,12 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
     async fn checkpoint(&self, _: &Lease) -> Result<Lease, LedgerError> {
         Err(outage())
     }
-    async fn begin_round(&self, _: &ClaimRequest<'_>, _: &Accepted) -> Result<(), LedgerError> {
+    async fn begin_round(
+        &self,
+        _: &ClaimRequest<'_>,
+        _: &Accepted,
+        _: Timestamp,
+    ) -> Result<(), LedgerError> {
         Err(outage())
     }
     async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {

@@ -47,6 +47,7 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
             lease_until: NOW.plus(Duration::from_secs(30)),
             reopen: Reopen::Nothing,
             is_failure_record: false,
+            ignores_delay: false,
             about: About {
                 message_id: &message_id,
                 interaction_id: None,

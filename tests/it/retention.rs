@@ -1,14 +1,16 @@
 //! The end of retention: a message that SQS is about to delete, over the fakes in paused time, and on real parts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use genesys_fakes::{Faults, Passage};
+use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::genesys::RetryStatus;
-use genesys_replay::ledger::Status;
-use genesys_replay::message::Message;
+use genesys_replay::ledger::{LedgerError, Status};
+use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Handled, Outcome};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
@@ -16,7 +18,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::support::memory::{InMemoryFunction, message, ms};
-use crate::support::{Record, TestResult, World};
+use crate::support::{Record, TestResult, World, conversation_event};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -51,17 +53,26 @@ fn function() -> Result<InMemoryFunction, url::ParseError> {
     Ok(function)
 }
 
-/// Handles a message that expires in so many milliseconds, or has expired.
+/// A message that expires in so many milliseconds, or has expired.
+fn expiring(
+    function: &InMemoryFunction,
+    mut message: Message,
+    left: i64,
+) -> Result<Message, std::num::TryFromIntError> {
+    let now = function.0.clock.now();
+    let kept = u64::try_from(RETENTION.as_millis())?;
+    let millis = now.as_millis().saturating_add_signed(left) - kept;
+    message.queue_arn = Some(QUEUE.to_owned());
+    message.sent_at = Some(genesys_replay::clock::Timestamp::from_millis(millis));
+    Ok(message)
+}
+
+/// Handles such a message.
 async fn handle(
     function: &InMemoryFunction,
     left: i64,
 ) -> Result<Handled, Box<dyn std::error::Error>> {
-    let now = function.0.clock.now();
-    let kept = u64::try_from(RETENTION.as_millis())?;
-    let millis = now.as_millis().saturating_add_signed(left) - kept;
-    let mut message: Message = message(0)?;
-    message.queue_arn = Some(QUEUE.to_owned());
-    message.sent_at = Some(genesys_replay::clock::Timestamp::from_millis(millis));
+    let message = expiring(function, message(0)?, left)?;
     let handled = function.messages(&[message], ms(30_000)).await.pop();
     Ok(handled.ok_or("no outcome")?)
 }
@@ -97,6 +108,131 @@ async fn message_is_archived_at_its_last_receive_whatever_the_cause() -> TestRes
         assert_eq!(last, Some(RetryStatus::ExhaustedRetries));
     }
     Ok(())
+}
+
+/// A target whose adapter has a fault.
+struct Panics;
+
+impl Faults<DeliveryError> for Panics {
+    #[expect(clippy::panic, reason = "the subject of the test")]
+    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+        Box::pin(async { panic!("as the test wants") })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_whose_record_was_cut_off_or_panicked_is_archived_at_its_last_receive() -> TestResult
+{
+    for (cause, function) in [
+        ("OUT_OF_TIME", function()?.target(HOUR)),
+        ("INTERNAL", function()?.target_with(Arc::new(Panics))),
+    ] {
+        let verdict = handle(&function, HOUR_MS).await?.verdict;
+        let code = FailureCode::Exhausted;
+        assert_eq!(verdict.outcome, Outcome::Archived { code }, "{cause}");
+        let reason = verdict.reason.unwrap_or_default();
+        assert!(reason.contains(cause), "{reason}");
+        assert_eq!(function.item(0), Some((Status::Archived, false)));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_behind_one_that_returns_is_archived_at_its_last_receive() -> TestResult {
+    const FIFO: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq.fifo";
+    let function = function()?;
+    function.0.queue.create(FIFO, None);
+    function.0.queue.keep_for(FIFO, RETENTION);
+    let in_group = |number, left| {
+        let mut message = expiring(&function, message(number)?, left)?;
+        message.queue_arn = Some(FIFO.to_owned());
+        message.group = Some("g-1".to_owned());
+        Ok::<_, Box<dyn std::error::Error>>(message)
+    };
+    let messages = [in_group(0, 96 * HOUR_MS)?, in_group(1, HOUR_MS)?];
+    let handled = function.messages(&messages, ms(30_000)).await;
+    let code = FailureCode::Exhausted;
+    let outcomes: Vec<_> = handled.iter().map(|it| it.verdict.outcome).collect();
+    assert!(outcomes[0].comes_back(), "{outcomes:?}");
+    assert_eq!(outcomes[1], Outcome::Archived { code });
+    let reason = handled[1].verdict.reason.clone().unwrap_or_default();
+    assert!(reason.contains("GROUP_STOPPED"), "{reason}");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_echo_and_malformed_event_get_no_mark_at_their_last_receive() -> TestResult {
+    let echo = r#"{"conversationId":"c-1","attributes":{"system.retryAttempt":"1","system.retryStatus":"retrying"}}"#;
+    let echo = format!(
+        r#"{{"id":"e-0","detail-type":"v2.detail.events.conversation.{{id}}.attributes","source":"aws.partner/genesys.com/x",
+        "detail":{{"topicName":"v2.detail.events.conversation.c-1.attributes","eventBody":{echo}}}}}"#
+    );
+    for (body, error_code, expected) in [
+        (echo.as_str(), "TIMEOUT", FailureCode::OwnEcho),
+        (
+            &conversation_event("e-0", "c-1"),
+            "INVALID_JSON",
+            FailureCode::PayloadMalformed,
+        ),
+    ] {
+        let mut function = function()?;
+        let mut letter = message(0)?;
+        body.clone_into(&mut letter.body);
+        let code = ("ERROR_CODE".to_owned(), error_code.to_owned());
+        letter.attributes.extend([code]);
+        let letter = expiring(&function, letter, HOUR_MS)?;
+        // The archive fails once.
+        let fails_once = Arc::new(FailsOnce::default());
+        function.0.archive = function.0.archive.map(|it| it.with_faults(fails_once));
+        let handled = function.messages(&[letter], ms(30_000)).await;
+        let verdict = &handled.first().ok_or("no outcome")?.verdict;
+        assert_eq!(verdict.outcome, Outcome::Archived { code: expected });
+        let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
+        assert_eq!(genesys.marks(), [], "{expected:?}");
+    }
+    Ok(())
+}
+
+/// An archive that cannot be reached once.
+#[derive(Default)]
+struct FailsOnce(AtomicBool);
+
+impl Faults<ArchiveError> for FailsOnce {
+    fn before(&self, _: &'static str) -> Passage<'_, ArchiveError> {
+        let is_first = !self.0.swap(true, Ordering::Relaxed);
+        Box::pin(async move {
+            if is_first {
+                Err(ArchiveError("no route".into()))
+            } else {
+                Ok(())
+            }
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn message_whose_event_was_not_found_is_archived_at_its_last_receive() -> TestResult {
+    let mut function = function()?;
+    function.0.ledger = function.0.ledger.with_faults(Arc::new(Unreachable));
+    let body = crate::rounds::on_failure_body("r-1", function.0.clock.now(), r#"{"a":1}"#);
+    let record = Message::new(MessageId::new("m-1").ok_or("id")?, body);
+    let record = expiring(&function, record, HOUR_MS)?;
+    let handled = function.messages(&[record], ms(30_000)).await;
+    let verdict = &handled.first().ok_or("no outcome")?.verdict;
+    let code = FailureCode::Exhausted;
+    assert_eq!(verdict.outcome, Outcome::Archived { code });
+    let reason = verdict.reason.clone().unwrap_or_default();
+    assert!(reason.contains("LEDGER_UNAVAILABLE"), "{reason}");
+    Ok(())
+}
+
+/// A ledger that cannot be reached.
+struct Unreachable;
+
+impl Faults<LedgerError> for Unreachable {
+    fn before(&self, _: &'static str) -> Passage<'_, LedgerError> {
+        Box::pin(async { Err(LedgerError::Unavailable("no route".into())) })
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,8 @@
 //! Failure after acceptance: targets that accept an event and report later that they failed.
 
+mod former_items;
+mod redriven;
+
 use std::error::Error;
 use std::time::Duration;
 
@@ -8,9 +11,7 @@ use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_stand_in::{Fault, StandIn};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Function, HIDDEN_SECONDS, Invocation, Record, TestResult, World, conversation_event, event,
-};
+use crate::support::{Record, TestResult, World, conversation_event, event};
 
 pub(crate) const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
@@ -405,124 +406,10 @@ async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
     Ok(())
 }
 
-#[tokio::test]
-async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {
-    use aws_sdk_dynamodb::types::AttributeValue;
-    // With and without the qualifier that is none of its own.
-    for suffix in ["", ":$LATEST"] {
-        let rounds = Rounds::start().await?;
-        let seen = Timestamp::from_millis(now().as_millis() - 60_000);
-        let text = |value: &str| AttributeValue::S(value.to_owned());
-        let put = rounds.world.aws.dynamodb().put_item();
-        put.table_name(&rounds.world.aws.table)
-            .item("EventId", text(&format!("e-1|{FUNCTION}{suffix}")))
-            .item("Status", text("COMPLETED"))
-            .item("Step", text("REPLAYED"))
-            .item("DeliveredAttempt", AttributeValue::N("1".to_owned()))
-            .item("Attempts", AttributeValue::N("1".to_owned()))
-            .item("FirstSeenAt", text(&seen.to_string()))
-            .send()
-            .await?;
-        let old = Timestamp::from_millis(seen.as_millis() - 10_000);
-        assert!(rounds.handle(&on_failure("m-1", "r-0", old)).await?);
-        assert!(
-            rounds.handle(&dead_letter("m-2")).await?,
-            "delivered before"
-        );
-        assert_eq!(rounds.deliveries(), 0, "{suffix}");
-        assert_eq!(
-            rounds.attribute("Status").await?.as_deref(),
-            Some("COMPLETED")
-        );
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn message_that_sqs_moved_goes_back_whole_and_reports_on_its_delivery() -> TestResult {
-    let rounds = Rounds::start().await?;
-    let target = rounds.world.aws.create_queue(false).await?;
-    let body = r#"{"order": 7, "of": "somebody else's shape"}"#;
-    let moved = |message: &str| {
-        let mut record = Record::new(message, body).with("Tenant", "b2b");
-        record.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
-        record
-    };
-    assert!(rounds.handle(&moved("m-1")).await?);
-    let received = rounds.world.aws.receive(&target, HIDDEN_SECONDS).await?;
-    let sent = received.first().ok_or("nothing arrived")?;
-    assert_eq!(sent.body(), Some(body));
-    let attributes = sent.message_attributes().ok_or("no attributes")?;
-    let names: Vec<_> = attributes.keys().map(String::as_str).collect();
-    assert_eq!(names, ["Tenant"]);
-
-    // Its consumer fails: SQS moves it once more, and its id stays.
-    let id = sent.message_id().ok_or("no id")?;
-    assert!(!rounds.handle(&moved(id)).await?, "a new round");
-    let key = format!("m-1|{target}");
-    let round = rounds.world.aws.attribute(&key, "Rounds").await?;
-    assert_eq!(round.as_deref(), Some("2"));
-    assert!(rounds.handle(&moved("m-1")).await?, "the delay is over");
-    let received = rounds.world.aws.receive(&target, HIDDEN_SECONDS).await?;
-    assert_eq!(received.len(), 1, "the second delivery");
-    Ok(())
-}
-
-#[tokio::test]
-async fn message_moved_from_our_own_queue_names_no_target() -> TestResult {
-    let rounds = Rounds::start().await?;
-    let queue = rounds.world.aws.create_queue(false).await?;
-    let mut record = Record::new("m-1", r#"{"interactionId":"c-1"}"#).in_queue(&queue, "receipt");
-    record.0["attributes"]["DeadLetterQueueSourceArn"] = json!(queue);
-    assert!(rounds.handle(&record).await?);
-    assert_eq!(
-        rounds.archived().await?[0].1["failure_code"],
-        "TARGET_UNSUPPORTED"
-    );
-    Ok(())
-}
-
-#[tokio::test]
-async fn round_is_not_swallowed_by_a_fifo_queue() -> TestResult {
-    let mut world = World::start().await?;
-    let target = world.aws.create_queue(true).await?;
-    world.set("REPLAY_TARGET", &target);
-    world.set("ARCHIVE_BUCKET", "");
-    let mut function = Function::start(world.settings(), &world.aws).await?;
-    let letter = Record::dead_letter("m-1", "e-1", "c-1");
-    let is_acknowledged = |answer: &Invocation| matches!(answer, Invocation::Response(answer) if answer["batchItemFailures"] == json!([]));
-    let answer = function.invoke(event(&[letter])).await?;
-    assert!(is_acknowledged(&answer), "{answer:?}");
-    let first = world.aws.receive(&target, HIDDEN_SECONDS).await?;
-    let first = first.first().ok_or("nothing arrived")?;
-    let mut moved = Record::new(
-        first.message_id().ok_or("no id")?,
-        &conversation_event("e-1", "c-1"),
-    );
-    moved.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
-    let answer = function.invoke(event(std::slice::from_ref(&moved))).await?;
-    assert!(!is_acknowledged(&answer), "a new round: {answer:?}");
-    // The consumer has parked its message: the group is free.
-    let sqs = aws_sdk_sqs::Client::new(&world.aws.config());
-    let delete = sqs
-        .delete_message()
-        .queue_url(world.aws.queue_url(&target).await?);
-    let receipt = first.receipt_handle().ok_or("no receipt")?;
-    delete.receipt_handle(receipt).send().await?;
-    let answer = function.invoke(event(&[moved])).await?;
-    assert!(is_acknowledged(&answer), "{answer:?}");
-    let second = world.aws.receive(&target, HIDDEN_SECONDS).await?;
-    assert_eq!(
-        second.len(),
-        1,
-        "the second round arrived within five minutes"
-    );
-    Ok(())
-}
-
 #[tokio::test(start_paused = true)]
 async fn round_delay_is_the_visibility_timeout() -> TestResult {
-    use genesys_replay::message::Message;
+    use genesys_replay::failure::FailureCode;
+    use genesys_replay::message::{Message, MessageId};
     use genesys_replay::replay::Outcome;
 
     use crate::support::memory::{InMemoryFunction, ms};
@@ -535,7 +422,7 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
             &format!("delivery-{number}"),
             Timestamp::from_millis(0),
         );
-        let id = genesys_replay::message::MessageId::new(format!("m-{number}")).ok_or("id")?;
+        let id = MessageId::new(format!("m-{number}")).ok_or("id")?;
         let body = body.0["body"].as_str().unwrap_or_default().to_owned();
         Ok(Message::new(id, body))
     };
@@ -544,7 +431,19 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
         let handled = function.messages(&[record(number)?], ms(30_000)).await;
         let after = handled.first().and_then(|it| it.verdict.outcome.after());
         assert_eq!(after, Some(Duration::from_secs(delay)), "{handled:?}");
-        tokio::time::sleep(Duration::from_secs(delay)).await;
+        // Another message of the event does not shorten it.
+        tokio::time::sleep(Duration::from_secs(delay - 100)).await;
+        let body = conversation_event("e-1", "c-1");
+        let id = MessageId::new("m-of-a-rule").ok_or("id")?;
+        let handled = function
+            .messages(&[Message::new(id, body)], ms(30_000))
+            .await;
+        let verdict = &handled.first().ok_or("no outcome")?.verdict;
+        let code = verdict.code().map(FailureCode::as_str);
+        assert_eq!(code, Some("FAILED_AFTER_ACCEPTANCE"));
+        let after = verdict.outcome.after();
+        assert_eq!(after, Some(Duration::from_secs(100)), "{verdict:?}");
+        tokio::time::sleep(Duration::from_secs(100)).await;
         let handled = function.messages(&[record(number)?], ms(30_000)).await;
         let outcome = handled.first().map(|it| it.verdict.outcome);
         assert_eq!(outcome, Some(Outcome::Replayed), "{handled:?}");

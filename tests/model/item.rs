@@ -5,7 +5,7 @@ use genesys_fakes::{Item, LeaseLost, Life, Rules, Status};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
-use genesys_replay::failure::FailureCode;
+use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{About, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement};
 use genesys_replay::message::MessageId;
 
@@ -21,6 +21,9 @@ pub(crate) struct Kept {
     pub(crate) lease_until: Timestamp,
     pub(crate) attempts: u32,
     pub(crate) delivered: Option<u32>,
+    /// The acceptance that the item has, counted from 1.
+    pub(crate) receipt: Option<u32>,
+    pub(crate) round: u32,
     /// In seconds since the Unix epoch.
     pub(crate) expires_at: u64,
 }
@@ -33,6 +36,8 @@ impl Kept {
             lease_until: item.lease_until,
             attempts: item.attempts,
             delivered: item.delivered,
+            receipt: item.receipt.as_ref().and_then(acceptance),
+            round: item.round,
             expires_at: item.expires_at,
         }
     }
@@ -43,6 +48,21 @@ impl Kept {
 pub(crate) struct Held {
     pub(crate) attempt: u32,
     pub(crate) delivered: Option<u32>,
+    /// The acceptance that the holder knows of.
+    pub(crate) receipt: Option<u32>,
+    pub(crate) round: u32,
+}
+
+/// The delivery id of an acceptance is its number.
+fn receipt(acceptance: u32) -> Receipt {
+    Receipt {
+        delivery_id: Some(acceptance.to_string()),
+        at: Timestamp::from_millis(0),
+    }
+}
+
+fn acceptance(receipt: &Receipt) -> Option<u32> {
+    receipt.delivery_id.as_ref()?.parse().ok()
 }
 
 /// What a worker asks of the ledger once it holds the event.
@@ -60,9 +80,18 @@ pub(crate) enum Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimed {
     Ours(Held),
+    /// It was delivered as this acceptance in this round; only a failure record is told.
+    Delivered(Option<u32>, u32),
     Done,
     GivenUp,
     Held,
+}
+
+/// The kind of message that a claim is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asks {
+    pub(crate) reopen: Reopen,
+    pub(crate) is_failure_record: bool,
 }
 
 /// The ledger's rules, and an item to put numbers into.
@@ -80,7 +109,7 @@ impl Ledger {
         let id: Option<&EventId> = None;
         let key = EventKey::new(id, &message, &Destination::None);
         let start = Timestamp::from_millis(0);
-        let request = request(&key, &message, 0, start, start, Reopen::Nothing);
+        let request = request(&key, &message, 0, start, start);
         let (_, blank) = rules.claim(None, &request);
         let blank = blank?;
         Some(Self {
@@ -98,6 +127,8 @@ impl Ledger {
         item.lease_until = kept.lease_until;
         item.attempts = kept.attempts;
         item.delivered = kept.delivered;
+        item.receipt = kept.receipt.map(receipt);
+        item.round = kept.round;
         item.expires_at = kept.expires_at;
         item
     }
@@ -108,23 +139,53 @@ impl Ledger {
         by: Life,
         now: Timestamp,
         lease_until: Timestamp,
-        reopen: Reopen,
+        asks: Asks,
     ) -> (Claimed, Option<Kept>) {
         let before = before.map(|kept| self.item(kept));
-        let request = request(&self.key, &self.message, by, now, lease_until, reopen);
+        let request = ClaimRequest {
+            reopen: asks.reopen,
+            is_failure_record: asks.is_failure_record,
+            ..request(&self.key, &self.message, by, now, lease_until)
+        };
         let (claim, after) = self.rules.claim(before.as_ref(), &request);
         let claimed = match claim {
             Claim::Acquired(lease) => Claimed::Ours(Held {
                 attempt: lease.attempt,
                 delivered: lease.delivered,
+                receipt: lease.receipt.as_ref().and_then(acceptance),
+                round: lease.round,
             }),
+            Claim::Delivered(accepted) => Claimed::Delivered(
+                accepted.receipt.as_ref().and_then(acceptance),
+                accepted.round,
+            ),
             Claim::AlreadyDone => Claimed::Done,
             Claim::GivenUp(_) => Claimed::GivenUp,
-            // No message of the model is a failure record.
-            Claim::HeldUntil(_) | Claim::Delivered(_) => Claimed::Held,
+            Claim::HeldUntil(_) | Claim::Delayed { .. } => Claimed::Held,
         };
         let after = after.or(before);
         (claimed, after.as_ref().map(Kept::of))
+    }
+
+    /// Begins a new round of the acceptance that the worker was told of.
+    pub(crate) fn begin_round(
+        &self,
+        kept: &mut Kept,
+        by: Life,
+        held: Held,
+        now: Timestamp,
+    ) -> Result<(), LeaseLost> {
+        let mut item = self.item(*kept);
+        let request = request(&self.key, &self.message, by, now, now);
+        let accepted = Accepted {
+            receipt: held.receipt.map(receipt),
+            round: held.round,
+            ..item.accepted()
+        };
+        // The delay is the conformance suite's.
+        let begun = self.rules.begin_round(&mut item, &request, &accepted, now);
+        *kept = Kept::of(&item);
+        begun
     }
 
     pub(crate) fn change(
@@ -141,9 +202,10 @@ impl Ledger {
             owner: by.to_string(),
             attempt: held.attempt,
             delivered: held.delivered,
-            receipt: None,
+            receipt: held.receipt.map(receipt),
             round: item.round,
             first_seen: item.first_seen,
+            retry_since: item.retry_since,
         };
         let settle = |item: &mut Item, settlement| self.rules.settle(item, &lease, settlement, now);
         let done = match change {
@@ -165,15 +227,15 @@ fn request<'a>(
     by: Life,
     now: Timestamp,
     lease_until: Timestamp,
-    reopen: Reopen,
 ) -> ClaimRequest<'a> {
     ClaimRequest {
         key,
         owner: by.to_string(),
         now,
         lease_until,
-        reopen,
+        reopen: Reopen::Nothing,
         is_failure_record: false,
+        ignores_delay: false,
         about: About {
             message_id: message,
             interaction_id: None,

@@ -27,10 +27,10 @@ use std::time::Instant;
 
 use explore::{Counterexample, Explored};
 use genesys_fakes::{Clocks, Flaw, Status};
-use item::{Change, Ledger};
+use item::{Change, Kept, Ledger};
 use scenario::{Messages, Mistake, Scenario};
 use steps::ClaimLife;
-use world::{Call, World, Wrong};
+use world::{Call, Place, World, Wrong};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -47,6 +47,12 @@ enum Sight {
     LetGo,
     /// Archived by a worker that died of it, delivered by the next.
     DeliveredAndArchived,
+    /// Delivered in a second round.
+    SecondRound,
+    /// Archived after its only round has failed later.
+    LastRound,
+    /// A record of an earlier delivery is acknowledged.
+    EarlierRecord,
     /// Two workers are about to deliver.
     Overtaken,
 }
@@ -67,6 +73,23 @@ impl Sight {
             }),
             Self::LetGo => world.let_go && world.has(Status::InProgress),
             Self::DeliveredAndArchived => world.has(Status::Completed) && world.is_archived,
+            Self::SecondRound => {
+                let second = |item: Kept| item.status == Status::Completed && item.round == 2;
+                world.item.is_some_and(second)
+            }
+            Self::LastRound => {
+                let last = |item: Kept| item.status == Status::Archived && item.round > 1;
+                world.item.is_some_and(last)
+            }
+            Self::EarlierRecord => {
+                let last = world.witness.accepted_times();
+                let mut messages = world.messages.iter();
+                world.has(Status::Completed)
+                    && messages.any(|message| {
+                        message.report.is_some_and(|it| it < last)
+                            && message.place == Place::Acknowledged
+                    })
+            }
             Self::Overtaken => {
                 workers
                     .filter(|worker| worker.call == Call::Deliver)
@@ -182,6 +205,38 @@ fn two_workers_with_the_same_message_do_no_harm() -> TestResult {
 }
 
 #[test]
+fn targets_that_fail_later_do_no_harm() -> TestResult {
+    let another_round = Scenario::failing_later(2);
+    let last_round = Scenario::failing_later(1);
+    let (deaths, losses) = (0, 1);
+    for (name, bounds) in [
+        ("one death", another_round),
+        (
+            "one lost answer",
+            Scenario {
+                deaths,
+                losses,
+                ..another_round
+            },
+        ),
+    ] {
+        let name = format!("a later failure, {name}");
+        prove(&name, bounds, &[Sight::SecondRound])?;
+    }
+    prove("a last round, one death", last_round, &[Sight::LastRound])?;
+    let twice = Scenario {
+        deaths,
+        failures: 2,
+        ..another_round
+    };
+    prove(
+        "two later failures",
+        twice,
+        &[Sight::LastRound, Sight::EarlierRecord],
+    )
+}
+
+#[test]
 fn two_messages_of_one_event_do_no_harm() -> TestResult {
     prove("two messages", two_messages(), &[Sight::Repeated])
 }
@@ -258,25 +313,40 @@ fn a_worker_that_is_overtaken_does_no_harm() -> TestResult {
 fn every_deliberate_mistake_is_caught() -> TestResult {
     for flaw in Flaw::ALL {
         let clocks = match flaw {
-            // The model has no failure records: the simulation finds it.
-            Flaw::RoundsNotCounted => continue,
             // Only the conditions on its writes keep a worker from harm that was overtaken.
             Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Clocks::Wild,
-            Flaw::NoLease | Flaw::NoCheckpoint | Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => {
-                Clocks::Near
-            }
+            Flaw::NoLease
+            | Flaw::NoCheckpoint
+            | Flaw::AttemptsStartOver
+            | Flaw::ForgetsTooSoon
+            | Flaw::RoundsNotCounted => Clocks::Near,
         };
-        let scenario = Scenario::telling(clocks);
+        let scenario = if flaw == Flaw::RoundsNotCounted {
+            Scenario::failing_later(1)
+        } else {
+            Scenario::telling(clocks)
+        };
         let found = explored(scenario.flawed(flaw))?
             .err()
             .ok_or_else(|| format!("{flaw:?} is not caught"))?;
         println!("{flaw:?}, {} steps:\n{found}", found.story.len());
     }
     for mistake in Mistake::ALL {
+        let base = match mistake {
+            Mistake::IgnoresLaterFailures | Mistake::ComparesNoDeliveries => {
+                Scenario::failing_later(2)
+            }
+            Mistake::AcknowledgesFirst
+            | Mistake::ArchivesLast
+            | Mistake::GoesOnWithoutClaim
+            | Mistake::CountsNoRetry
+            | Mistake::LeaseEndsEarly
+            | Mistake::GivesBackAccepted => Scenario::telling(Clocks::Near),
+        };
         let scenario = Scenario {
             mistake: Some(mistake),
             losses: u8::from(mistake == Mistake::GoesOnWithoutClaim),
-            ..Scenario::telling(Clocks::Near)
+            ..base
         };
         let found = explored(scenario)?
             .err()

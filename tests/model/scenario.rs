@@ -22,6 +22,10 @@ pub(crate) struct Scenario {
     pub(crate) losses: u8,
     /// How often the queue hands a message out again while it should stay away.
     pub(crate) early: u8,
+    /// How many failure records of accepted deliveries come, of any of them.
+    pub(crate) failures: u8,
+    /// Accepted deliveries of which each may fail later.
+    pub(crate) max_rounds: u32,
     /// Attempts within one delivery.
     pub(crate) tries: u8,
     /// A failed attempt at this receive is the last one.
@@ -70,16 +74,22 @@ pub(crate) enum Mistake {
     LeaseEndsEarly,
     /// What is cut off is given back, even when the target has accepted it.
     GivesBackAccepted,
+    /// A failure record of a delivered event is a duplicate.
+    IgnoresLaterFailures,
+    /// Every failure record is about the delivery that the item has.
+    ComparesNoDeliveries,
 }
 
 impl Mistake {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::AcknowledgesFirst,
         Self::ArchivesLast,
         Self::GoesOnWithoutClaim,
         Self::CountsNoRetry,
         Self::LeaseEndsEarly,
         Self::GivesBackAccepted,
+        Self::IgnoresLaterFailures,
+        Self::ComparesNoDeliveries,
     ];
 }
 
@@ -94,6 +104,8 @@ impl Scenario {
             deaths: 1,
             losses: 1,
             early: 0,
+            failures: 0,
+            max_rounds: 2,
             tries: 2,
             last_receive: 2,
             most_receives: 4,
@@ -109,6 +121,19 @@ impl Scenario {
             days: true,
             losses: 0,
             early: 1,
+            ..Self::ordinary()
+        }
+    }
+
+    /// A target that accepts and fails later, once, with so many rounds and one death.
+    pub(crate) const fn failing_later(max_rounds: u32) -> Self {
+        Self {
+            losses: 0,
+            failures: 1,
+            max_rounds,
+            tries: 1,
+            last_receive: 2,
+            most_receives: 3,
             ..Self::ordinary()
         }
     }

@@ -11,7 +11,7 @@ use crate::item::{Held, Ledger};
 use crate::scenario::{Mistake, Scenario};
 use crate::words;
 use crate::worker::begin;
-use crate::world::{Answer, Call, Place, Sent, Worker, World, Wrong};
+use crate::world::{Answer, Call, Message, Place, Sent, Worker, World, Wrong};
 
 /// Nearly as long as SQS keeps a message.
 const LONG: Duration = Duration::from_secs(13 * 24 * 3_600);
@@ -41,6 +41,8 @@ pub(crate) enum Step {
     Die(Life, Acts),
     /// The deadline or a panic: the worker has a last word.
     CutOff(Life, Acts),
+    /// An accepted delivery has failed: a record of it comes.
+    FailLater(u32),
     /// What nobody waits for any more.
     ActLate,
     LeaseEnds,
@@ -97,6 +99,9 @@ impl Model for ClaimLife {
             self.worker_steps(world, worker, &mut steps);
         }
         steps.extend(world.late.map(|_| Step::ActLate));
+        if world.left.failures > 0 {
+            steps.extend((1..=world.witness.accepted_times()).map(Step::FailLater));
+        }
         if let Some((holder, until)) = world.lease()
             && self.may_end(world, holder, until)
         {
@@ -122,6 +127,14 @@ impl Model for ClaimLife {
             Step::Die(life, acts) => self.die(&mut world, life, acts)?,
             Step::CutOff(life, acts) => self.cut_off(&mut world, life, acts)?,
             Step::ActLate => self.act_late(&mut world)?,
+            Step::FailLater(acceptance) => {
+                world.left.failures -= 1;
+                world.messages.push(Message::waiting(Some(acceptance)));
+                if acceptance == world.witness.accepted_times() {
+                    // Whoever delivers it again, it is right to.
+                    world.witness.excuse();
+                }
+            }
             Step::LeaseEnds => {
                 if let Some((_, until)) = world.lease() {
                     world.now = until.plus(Duration::from_millis(1));
@@ -154,7 +167,8 @@ impl ClaimLife {
     /// asked for.
     fn may_end(&self, world: &World, holder: Life, until: Timestamp) -> bool {
         let outlasts = |life| world.is_at_work(life);
-        let asks = |late: Sent| late.call == Call::Claim && outlasts(late.life);
+        let claims = |call| matches!(call, Call::Claim | Call::ClaimForBookkeeping);
+        let asks = |late: Sent| claims(late.call) && outlasts(late.life);
         self.scenario.clocks == Clocks::Wild
             || self.scenario.errs(Mistake::LeaseEndsEarly)
             // Never, by the right rules: the holder has only just begun.
@@ -245,11 +259,25 @@ impl ClaimLife {
         let Call::Answer(answer) = worker.call else {
             return Ok(());
         };
-        let knows = world.has(Status::Completed) || world.is_archived;
+        let item = world.item;
+        // Or another message sees to it: the record of a later failure.
+        let is_open = |(index, it): (usize, &Message)| {
+            index != worker.message && it.report.is_some() && it.place != Place::Acknowledged
+        };
+        let is_reported = world.messages.iter().enumerate().any(is_open);
+        let knows = world.has(Status::Completed) || world.is_archived || is_reported;
         let is_delivered = world.is_delivered();
         let message = &mut world.messages[worker.message];
         let back = match answer {
             Answer::Acknowledge if !knows => return Err(Wrong::AcknowledgedUnfinished),
+            Answer::Acknowledge
+                if message.report.is_some()
+                    && item.is_some_and(|item| {
+                        item.status == Status::Completed && item.receipt == message.report
+                    }) =>
+            {
+                return Err(Wrong::FailureIgnored);
+            }
             Answer::LetGo if !is_delivered => return Err(Wrong::AcknowledgedNowhere),
             Answer::Acknowledge | Answer::LetGo => {
                 if deletes == Deletes::Yes && message.place != Place::Parked {

@@ -53,6 +53,9 @@ pub(crate) fn tell(before: &World, step: Step, after: Option<&World>) -> String 
             });
             format!("what was late acts: {late}")
         }
+        Step::FailLater(acceptance) => {
+            format!("delivery {acceptance} fails: a record of it comes")
+        }
         Step::LeaseEnds => "the lease ends".to_owned(),
         Step::DaysPass => "thirteen days pass".to_owned(),
     };
@@ -62,8 +65,8 @@ pub(crate) fn tell(before: &World, step: Step, after: Option<&World>) -> String 
                 .delivered
                 .map_or_else(String::new, |attempt| format!(", delivered as {attempt}"));
             format!(
-                "{story}  [{} by {}, attempts {}{delivered}]",
-                item.status, item.owner, item.attempts
+                "{story}  [{} by {}, attempts {}{delivered}, round {}]",
+                item.status, item.owner, item.attempts, item.round
             )
         }
         Some(_) | None => story,
@@ -73,6 +76,8 @@ pub(crate) fn tell(before: &World, step: Step, after: Option<&World>) -> String 
 fn name(call: Call, attempt: u32) -> String {
     match call {
         Call::Claim => "claims".to_owned(),
+        Call::ClaimForBookkeeping => "claims for the bookkeeping".to_owned(),
+        Call::BeginRound => "begins a new round".to_owned(),
         Call::Deliver => format!("delivers attempt {attempt}"),
         Call::Archive => "archives".to_owned(),
         Call::Change(Change::NextAttempt) => format!("counts attempt {}", attempt + 1),

@@ -4,7 +4,7 @@
 use genesys_fakes::{LeaseLost, Life};
 use genesys_replay::ledger::Reopen;
 
-use crate::item::{Change, Claimed};
+use crate::item::{Asks, Change, Claimed};
 use crate::scenario::Mistake;
 use crate::steps::{Acts, ClaimLife, Fate, Then};
 use crate::world::{Answer, Call, LEASE, Sent, Worker, World, Wrong};
@@ -13,6 +13,8 @@ use crate::world::{Answer, Call, LEASE, Sent, Worker, World, Wrong};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reply {
     Done,
+    /// The target has accepted it, for the n-th time.
+    Accepted(u32),
     Claimed(Claimed),
     LeaseLost,
 }
@@ -24,6 +26,8 @@ impl Worker {
             Call::Change(Change::Checkpoint) => true,
             Call::Change(Change::Complete) => !self.recorded,
             Call::Claim
+            | Call::ClaimForBookkeeping
+            | Call::BeginRound
             | Call::Deliver
             | Call::Archive
             | Call::Answer(_)
@@ -49,6 +53,8 @@ pub(crate) fn begin(world: &mut World, worker: &Worker) -> Result<(), Wrong> {
         }
         Call::Change(Change::NextAttempt | Change::Checkpoint)
         | Call::Claim
+        | Call::ClaimForBookkeeping
+        | Call::BeginRound
         | Call::Archive
         | Call::Answer(_) => {}
     }
@@ -76,7 +82,12 @@ impl ClaimLife {
             {
                 fates.push(Fate::Refused(Then::Defer));
             }
-            Call::Claim | Call::Archive | Call::Answer(_) | Call::Change(_) => {}
+            Call::Claim
+            | Call::ClaimForBookkeeping
+            | Call::BeginRound
+            | Call::Archive
+            | Call::Answer(_)
+            | Call::Change(_) => {}
         }
         if world.left.losses == 0 {
             return fates;
@@ -85,7 +96,11 @@ impl ClaimLife {
             Call::Deliver if may_try => &[Then::Again, exhausted],
             Call::Deliver => &[exhausted],
             // The SDK asks again by itself.
-            Call::Claim | Call::Archive | Call::Change(_) => &[Then::Again, Then::Defer],
+            Call::Claim
+            | Call::ClaimForBookkeeping
+            | Call::BeginRound
+            | Call::Archive
+            | Call::Change(_) => &[Then::Again, Then::Defer],
             Call::Answer(_) => &[],
         };
         for then in thens {
@@ -106,7 +121,8 @@ impl ClaimLife {
             Fate::Answered => {
                 begin(world, &worker)?;
                 let reply = self.act(world, &Sent::now(world, &worker))?;
-                Self::go_on(&mut worker, reply);
+                let report = world.messages[worker.message].report;
+                self.go_on(&mut worker, report, reply);
             }
             Fate::Refused(then) => {
                 if worker.call == Call::Deliver {
@@ -141,12 +157,16 @@ impl ClaimLife {
     pub(crate) fn act(&self, world: &mut World, sent: &Sent) -> Result<Reply, Wrong> {
         let life = sent.life;
         match sent.call {
-            Call::Claim => {
+            Call::Claim | Call::ClaimForBookkeeping => {
                 let lease_until = sent.at.plus(LEASE);
-                let reopen = self.reopen(sent.message);
+                let report = world.messages[sent.message].report;
+                let asks = Asks {
+                    reopen: self.reopen(sent.message),
+                    is_failure_record: report.is_some() && sent.call == Call::Claim,
+                };
                 let (claimed, item) =
                     self.ledger
-                        .claim(world.item, life, sent.at, lease_until, reopen);
+                        .claim(world.item, life, sent.at, lease_until, asks);
                 let granted = item != world.item;
                 world.item = item;
                 if let (Claimed::Ours(_), Some(item)) = (claimed, item)
@@ -158,9 +178,14 @@ impl ClaimLife {
                 Ok(Reply::Claimed(claimed))
             }
             Call::Deliver => {
+                // One that acts late belongs to an earlier round.
+                if sent.holder == life && world.rounds >= self.scenario.max_rounds {
+                    return Err(Wrong::TooManyRounds);
+                }
                 world.witness.accepted(life)?;
-                Ok(Reply::Done)
+                Ok(Reply::Accepted(world.witness.accepted_times()))
             }
+            Call::BeginRound => self.begin_round(world, sent),
             Call::Archive => {
                 world.is_archived = true;
                 Ok(Reply::Done)
@@ -175,6 +200,22 @@ impl ClaimLife {
         }
     }
 
+    fn begin_round(&self, world: &mut World, sent: &Sent) -> Result<Reply, Wrong> {
+        let Some(item) = &mut world.item else {
+            return Ok(Reply::LeaseLost);
+        };
+        let before = *item;
+        let begun = self.ledger.begin_round(item, sent.life, sent.held, sent.at);
+        if *item != before {
+            let mut records = world.messages.iter().filter_map(|it| it.report);
+            if !records.any(|failed| before.receipt == Some(failed)) {
+                return Err(Wrong::RoundWithoutFailure);
+            }
+            world.rounds += 1;
+        }
+        Ok(begun.map_or(Reply::LeaseLost, |()| Reply::Done))
+    }
+
     fn reopen(&self, message: usize) -> Reopen {
         let is_sent_again = self.scenario.messages.is_sent_again(message);
         match (is_sent_again, self.scenario.archive) {
@@ -185,27 +226,53 @@ impl ClaimLife {
     }
 
     /// The call was answered.
-    fn go_on(worker: &mut Worker, reply: Reply) {
+    fn go_on(&self, worker: &mut Worker, report: Option<u32>, reply: Reply) {
         let is_lost = matches!(reply, Reply::LeaseLost);
         worker.call = match worker.call {
-            Call::Claim => match reply {
+            claim @ (Call::Claim | Call::ClaimForBookkeeping) => match reply {
                 Reply::Claimed(Claimed::Ours(held)) => {
                     worker.held = held;
                     worker.recorded = held.delivered.is_some();
                     worker.tries = u8::from(!worker.recorded);
                     if worker.recorded {
                         Call::Change(Change::Complete)
+                    } else if claim == Call::ClaimForBookkeeping {
+                        Call::Change(Change::Release)
+                    } else if held.round > self.scenario.max_rounds {
+                        Call::Archive
                     } else {
                         Call::Deliver
                     }
                 }
+                Reply::Claimed(Claimed::Delivered(receipt, round)) => {
+                    worker.held.receipt = receipt;
+                    worker.held.round = round;
+                    if self.scenario.errs(Mistake::IgnoresLaterFailures) {
+                        Call::Answer(Answer::Acknowledge)
+                    } else if receipt == report || self.scenario.errs(Mistake::ComparesNoDeliveries)
+                    {
+                        Call::BeginRound
+                    } else {
+                        Call::ClaimForBookkeeping
+                    }
+                }
                 Reply::Claimed(Claimed::Done) => Call::Answer(Answer::Acknowledge),
                 Reply::Claimed(Claimed::Held) => Call::Answer(Answer::BackLater),
-                Reply::Claimed(Claimed::GivenUp) | Reply::Done | Reply::LeaseLost => {
-                    Call::Answer(Answer::Back)
-                }
+                Reply::Claimed(Claimed::GivenUp)
+                | Reply::Done
+                | Reply::Accepted(_)
+                | Reply::LeaseLost => Call::Answer(Answer::Back),
             },
-            Call::Deliver => Call::Change(Change::Checkpoint),
+            // Taken up once more, only to be rejected.
+            Call::BeginRound if !is_lost && worker.held.round >= self.scenario.max_rounds => {
+                Call::Claim
+            }
+            Call::Deliver => {
+                if let Reply::Accepted(acceptance) = reply {
+                    worker.held.receipt = Some(acceptance);
+                }
+                Call::Change(Change::Checkpoint)
+            }
             Call::Archive => Call::Change(Change::Archived),
             Call::Change(Change::NextAttempt) if !is_lost => {
                 worker.held.attempt += 1;
@@ -225,7 +292,7 @@ impl ClaimLife {
                 Call::Answer(Answer::Acknowledge)
             }
             Call::Change(Change::Complete) if !worker.recorded => Call::Answer(Answer::LetGo),
-            Call::Change(_) => Call::Answer(Answer::Back),
+            Call::BeginRound | Call::Change(_) => Call::Answer(Answer::Back),
             answer @ Call::Answer(_) => answer,
         };
     }
@@ -245,7 +312,11 @@ impl ClaimLife {
             }
             Call::Change(Change::Complete) if !worker.recorded => Call::Answer(Answer::LetGo),
             Call::Archive => Call::Change(Change::Release),
-            Call::Claim | Call::Deliver | Call::Change(_) => Call::Answer(Answer::Back),
+            Call::Claim
+            | Call::ClaimForBookkeeping
+            | Call::BeginRound
+            | Call::Deliver
+            | Call::Change(_) => Call::Answer(Answer::Back),
             answer @ Call::Answer(_) => answer,
         };
     }
@@ -275,7 +346,11 @@ impl ClaimLife {
         };
         self.leave(world, &worker, acts)?;
         worker.is_cut_off = true;
-        worker.call = if worker.call == Call::Claim || worker.recorded {
+        let is_begun = matches!(
+            worker.call,
+            Call::Claim | Call::ClaimForBookkeeping | Call::BeginRound
+        );
+        worker.call = if is_begun || worker.recorded {
             Call::Answer(Answer::Back)
         } else if worker.is_unrecorded() && !self.scenario.errs(Mistake::GivesBackAccepted) {
             worker.held.delivered = None;

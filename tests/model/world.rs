@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) witness: Witness,
     pub(crate) now: Timestamp,
     pub(crate) is_archived: bool,
+    /// The rounds that were begun after the first.
+    pub(crate) rounds: u32,
     /// Whether the message was acknowledged although the ledger could not be told of the delivery.
     pub(crate) let_go: bool,
     pub(crate) left: Left,
@@ -36,6 +38,7 @@ pub(crate) struct Left {
     pub(crate) deaths: u8,
     pub(crate) losses: u8,
     pub(crate) early: u8,
+    pub(crate) failures: u8,
     pub(crate) days: bool,
 }
 
@@ -45,6 +48,19 @@ pub(crate) struct Message {
     pub(crate) receives: u8,
     /// Who received it last: only that receipt is sure to delete it.
     pub(crate) receiver: Life,
+    /// The acceptance that failed later, by its number, if this is a failure record.
+    pub(crate) report: Option<u32>,
+}
+
+impl Message {
+    pub(crate) const fn waiting(report: Option<u32>) -> Self {
+        Self {
+            place: Place::Waiting,
+            receives: 0,
+            receiver: 0,
+            report,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,7 +93,11 @@ pub(crate) struct Worker {
 impl Worker {
     fn forget_what_does_not_matter(&mut self) {
         match self.call {
-            Call::Claim | Call::Deliver | Call::Change(Change::NextAttempt) => {}
+            Call::Claim
+            | Call::ClaimForBookkeeping
+            | Call::BeginRound
+            | Call::Deliver
+            | Call::Change(Change::NextAttempt) => {}
             Call::Archive | Call::Change(_) => self.tries = 0,
             Call::Answer(_) => {
                 self.held = Held::default();
@@ -93,6 +113,9 @@ impl Worker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Call {
     Claim,
+    /// Claims with a record of an earlier delivery.
+    ClaimForBookkeeping,
+    BeginRound,
     Deliver,
     Archive,
     Change(Change),
@@ -163,6 +186,14 @@ pub(crate) enum Wrong {
     CompletedChanged,
     #[error("the ledger forgets that it was delivered, or as which attempt")]
     DeliveryForgotten,
+    #[error(
+        "the record of a later failure is acknowledged, and the ledger says that this delivery is COMPLETED"
+    )]
+    FailureIgnored,
+    #[error("a new round begins, and the delivery before it has not failed")]
+    RoundWithoutFailure,
+    #[error("it is delivered in more rounds than are allowed")]
+    TooManyRounds,
     #[error("nothing moves any more, and a message is neither acknowledged nor parked")]
     MessageLeft,
     #[error("nothing moves any more, every message is acknowledged, and the ledger says {0}")]
@@ -171,24 +202,21 @@ pub(crate) enum Wrong {
 
 impl World {
     pub(crate) fn of(scenario: &Scenario) -> Self {
-        let message = Message {
-            place: Place::Waiting,
-            receives: 0,
-            receiver: 0,
-        };
         Self {
-            messages: vec![message; scenario.messages.count()],
+            messages: vec![Message::waiting(None); scenario.messages.count()],
             workers: Vec::new(),
             late: None,
             item: None,
             witness: Witness::of(scenario.clocks),
             now: START,
             is_archived: false,
+            rounds: 0,
             let_go: false,
             left: Left {
                 deaths: scenario.deaths,
                 losses: scenario.losses,
                 early: scenario.early,
+                failures: scenario.failures,
                 days: scenario.days,
             },
         }
@@ -251,7 +279,12 @@ impl World {
             worker.forget_what_does_not_matter();
         }
         let no_lease = self.lease().is_none();
-        let holds = |worker: &Worker| !matches!(worker.call, Call::Claim | Call::Answer(_));
+        let holds = |worker: &Worker| {
+            !matches!(
+                worker.call,
+                Call::Claim | Call::ClaimForBookkeeping | Call::BeginRound | Call::Answer(_)
+            )
+        };
         let nobody_holds = match clocks {
             Clocks::Near => !self.workers.iter().any(holds),
             // Somebody may have held it, and the witness remembers until when.
@@ -286,7 +319,10 @@ impl World {
             return Ok(());
         };
         let was = before.item.unwrap_or(item);
-        if was.status == Status::Completed && was != item {
+        if self.rounds > before.rounds {
+            // Nothing is delivered, for now.
+            Ok(())
+        } else if was.status == Status::Completed && was != item {
             Err(Wrong::CompletedChanged)
         } else if was.delivered.is_some() && was.delivered != item.delivered {
             Err(Wrong::DeliveryForgotten)

@@ -155,9 +155,12 @@ impl Places {
         if let Some(letter) = letter.filter(|it| !it.has_own_id())
             && self.late.failed(&letter.body()) > 0
         {
-            let named = format!("\"interaction_id\":\"{}\"", letter.conversation());
-            let documents = self.archive.documents();
-            return documents.values().any(|document| document.contains(&named));
+            // Or as a message whose event was not found: then its body alone names the interaction.
+            let conversation = letter.conversation();
+            let member = format!("\"interaction_id\":\"{conversation}\"");
+            let in_body = format!("\\\"{conversation}\\\"");
+            let names = |it: &String| it.contains(&member) || it.contains(&in_body);
+            return self.archive.documents().values().any(names);
         }
         self.is_archived_under(key)
     }

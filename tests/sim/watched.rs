@@ -133,6 +133,7 @@ impl Ledger for WatchedLedger {
                     receipt: None,
                     round: 1,
                     first_seen: request.now,
+                    retry_since: request.now,
                 }));
             }
             Err(error) => {
@@ -182,6 +183,7 @@ impl Ledger for WatchedLedger {
         &self,
         request: &ClaimRequest<'_>,
         accepted: &Accepted,
+        not_before: Timestamp,
     ) -> Result<(), LedgerError> {
         let accepted = match self.bug {
             // The item is as it was read, whatever the caller was told.
@@ -194,7 +196,7 @@ impl Ledger for WatchedLedger {
             ),
             Some(_) | None => accepted.clone(),
         };
-        self.inner.begin_round(request, &accepted).await
+        self.inner.begin_round(request, &accepted, not_before).await
     }
 
     async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {

@@ -22,6 +22,9 @@ pub(in crate::ledger) const REPLAYED: &str = "REPLAYED";
 /// The attribute of an item that leads from a delivery to its event.
 pub(in crate::ledger) const EVENT_KEY: &str = "EventKey";
 
+/// The attribute of a deferred item whose new round has to wait: the earliest time in epoch ms.
+pub(in crate::ledger) const NOT_BEFORE: &str = "NotBefore";
+
 pub(in crate::ledger) fn lease_of(
     request: &ClaimRequest<'_>,
     item: &Item,
@@ -37,6 +40,7 @@ pub(in crate::ledger) fn lease_of(
         receipt: delivered.and_then(|_| receipt(item)),
         round: round(item),
         first_seen: first_seen(item, request.now),
+        retry_since: integer(item, "RetrySince").map_or(request.now, Timestamp::from_millis),
     })
 }
 
@@ -105,8 +109,14 @@ pub(in crate::ledger) fn refusal(
             Some(until) => Ok(Claim::HeldUntil(until)),
             None => Err(LedgerError::Unreadable("LeaseUntil")),
         },
-        // Deferred between our write and the look at it: the next delivery takes it.
-        Some(DEFERRED) => Ok(Claim::HeldUntil(now)),
+        Some(DEFERRED) => match integer(item, NOT_BEFORE).map(Timestamp::from_millis) {
+            Some(until) if until > now && !request.ignores_delay => Ok(Claim::Delayed {
+                round: round(item),
+                until,
+            }),
+            // Deferred between our write and the look at it: the next delivery takes it.
+            Some(_) | None => Ok(Claim::HeldUntil(now)),
+        },
         Some(_) | None => Err(LedgerError::Unreadable("Status")),
     }
 }

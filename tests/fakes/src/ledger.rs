@@ -125,13 +125,14 @@ impl Ledger for MemoryLedger {
         &self,
         request: &ClaimRequest<'_>,
         accepted: &Accepted,
+        not_before: Timestamp,
     ) -> Result<(), LedgerError> {
         pass(&*self.faults, "begin_round", || {
             let mut items = lock(&self.items);
             let item = items.get_mut(request.key.as_str());
             let begun = item
                 .ok_or(LeaseLost)
-                .and_then(|item| self.rules.begin_round(item, request, accepted));
+                .and_then(|item| self.rules.begin_round(item, request, accepted, not_before));
             begun.map_err(|LeaseLost| LedgerError::LeaseLost)
         })
         .await

@@ -21,8 +21,9 @@ use self::rounds::{
     a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
     a_failure_record_of_a_finished_event_is_done,
     a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
-    a_new_round_needs_the_delivery_that_was_read, a_receipt_is_kept_and_shown,
-    an_event_is_looked_up_without_a_claim, an_operator_replay_begins_again_at_round_one,
+    a_new_round_needs_the_delivery_that_was_read, a_new_round_waits_for_its_time,
+    a_receipt_is_kept_and_shown, an_event_is_looked_up_without_a_claim,
+    an_operator_replay_begins_again_at_round_one,
 };
 use super::{Mishap, Result, holds, same, suite};
 
@@ -75,6 +76,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         a_failure_record_of_a_finished_event_is_done,
         a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
         a_new_round_needs_the_delivery_that_was_read,
+        a_new_round_waits_for_its_time,
         an_operator_replay_begins_again_at_round_one,
         a_delivery_leads_to_its_event_once_it_is_indexed,
         an_event_is_looked_up_without_a_claim,
@@ -95,6 +97,7 @@ async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32
             other @ (Claim::AlreadyDone
             | Claim::GivenUp(_)
             | Claim::HeldUntil(_)
+            | Claim::Delayed { .. }
             | Claim::Delivered(_)) => {
                 same("the others", &other, &held)?;
             }
@@ -165,6 +168,7 @@ async fn an_event_that_was_never_claimed_cannot_be_written(
         receipt: None,
         round: 1,
         first_seen: NOW,
+        retry_since: NOW,
     };
     event.fences_out(&lease).await?;
     holds("there is no item", event.item().await?.is_empty())

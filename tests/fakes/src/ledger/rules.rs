@@ -27,6 +27,8 @@ pub struct Item {
     pub round: u32,
     /// Since when the event is retried.
     pub retry_since: Timestamp,
+    /// When its new round may begin.
+    pub not_before: Option<Timestamp>,
     /// Why it did not end well, or not yet.
     pub code: Option<FailureCode>,
     /// When it was first claimed.
@@ -72,6 +74,10 @@ impl Item {
             ("DeliveredAttempt", self.delivered.map(|it| it.to_string())),
             ("FailureCode", self.code.map(|it| it.as_str().to_owned())),
             ("ProcessedAt", self.processed_at.map(|it| it.to_string())),
+            (
+                "NotBefore",
+                self.not_before.map(|it| it.as_millis().to_string()),
+            ),
         ];
         let sometimes = sometimes
             .into_iter()
@@ -94,11 +100,16 @@ impl Item {
         }
         match self.status {
             Status::InProgress => self.lease_until < request.now,
-            Status::Deferred => true,
+            Status::Deferred => request.ignores_delay || self.delay(request.now).is_none(),
             Status::Completed | Status::Discarded => false,
             Status::Archived => request.reopen == Reopen::FailedAndArchived,
             Status::Failed => request.reopen != Reopen::Nothing,
         }
+    }
+
+    /// The end of the delay of its new round, if that is to come.
+    fn delay(&self, now: Timestamp) -> Option<Timestamp> {
+        self.not_before.filter(|at| *at > now)
     }
 
     fn lease(&self, request: &ClaimRequest<'_>) -> Lease {
@@ -110,6 +121,7 @@ impl Item {
             receipt: self.receipt.clone(),
             round: self.round,
             first_seen: self.first_seen,
+            retry_since: self.retry_since,
         }
     }
 
@@ -222,7 +234,13 @@ impl Rules {
                     Claim::Delivered(item.accepted())
                 }
                 Status::InProgress => Claim::HeldUntil(item.lease_until),
-                Status::Deferred => Claim::HeldUntil(request.now),
+                Status::Deferred => match item.delay(request.now) {
+                    Some(until) if !request.ignores_delay => Claim::Delayed {
+                        round: item.round,
+                        until,
+                    },
+                    Some(_) | None => Claim::HeldUntil(request.now),
+                },
                 Status::Completed | Status::Archived | Status::Discarded => Claim::AlreadyDone,
                 Status::Failed => Claim::GivenUp(item.code.unwrap_or(FailureCode::Internal)),
             };
@@ -255,6 +273,7 @@ impl Rules {
             receipt: before.and_then(|item| item.receipt.clone()),
             round: going_on.map_or(1, |item| item.round),
             retry_since: going_on.map_or(request.now, |item| item.retry_since),
+            not_before: None,
             code: before.and_then(|item| item.code),
             first_seen: before.map_or(request.now, |item| item.first_seen),
             processed_at: before.and_then(|item| item.processed_at),
@@ -300,6 +319,7 @@ impl Rules {
         item: &mut Item,
         request: &ClaimRequest<'_>,
         accepted: &Accepted,
+        not_before: Timestamp,
     ) -> Result<(), LeaseLost> {
         let round = accepted.round.saturating_add(1);
         let is_same = item.is_delivered(request.now) && item.receipt == accepted.receipt;
@@ -319,6 +339,7 @@ impl Rules {
             item.round = round;
         }
         item.retry_since = request.now;
+        item.not_before = Some(not_before);
         item.code = Some(FailureCode::FailedAfterAcceptance);
         item.processed_at = Some(request.now);
         item.expires_at = self.expires_at(request.now);

@@ -74,10 +74,12 @@ impl<'w, W: World> Event<'w, W> {
         accepted: &Accepted,
     ) -> std::result::Result<(), LedgerError> {
         let request = self.request(owner, now, Reopen::Nothing);
-        self.ledger().begin_round(&request, accepted).await
+        let at_once = Timestamp::from_millis(0);
+        let ledger = self.ledger();
+        ledger.begin_round(&request, accepted, at_once).await
     }
 
-    fn request(&self, owner: &str, now: Timestamp, reopen: Reopen) -> ClaimRequest<'_> {
+    pub(super) fn request(&self, owner: &str, now: Timestamp, reopen: Reopen) -> ClaimRequest<'_> {
         ClaimRequest {
             key: &self.key,
             owner: owner.to_owned(),
@@ -85,6 +87,7 @@ impl<'w, W: World> Event<'w, W> {
             lease_until: now.plus(LEASE),
             reopen,
             is_failure_record: false,
+            ignores_delay: false,
             about: About {
                 message_id: &self.message_id,
                 interaction_id: self.interaction_id,
@@ -127,9 +130,11 @@ impl<'w, W: World> Event<'w, W> {
 pub(super) fn acquired(claim: Claim) -> Result<Lease> {
     match claim {
         Claim::Acquired(lease) => Ok(lease),
-        Claim::AlreadyDone | Claim::GivenUp(_) | Claim::HeldUntil(_) | Claim::Delivered(_) => {
-            Err(format!("not acquired: {claim:?}").into())
-        }
+        Claim::AlreadyDone
+        | Claim::GivenUp(_)
+        | Claim::HeldUntil(_)
+        | Claim::Delayed { .. }
+        | Claim::Delivered(_) => Err(format!("not acquired: {claim:?}").into()),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
-use genesys_replay::ledger::{Claim, EventKey, KnownState, Lease, Ledger, Reopen, Status};
+use genesys_replay::ledger::{
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, Reopen, Status,
+};
 
 use super::super::{Result, holds, same};
 use super::World;
@@ -205,6 +207,37 @@ pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
     let second = accepted_of(&event, Some("r-2"), 2);
     let answer = event.report("other", NOW).await?;
     same("the second one", &answer, &Claim::Delivered(second))
+}
+
+pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &str) -> Result<()> {
+    let until = NOW.plus(LEASE * 3);
+    for ignores_delay in [false, true] {
+        let event = Event::new(world, &format!("{name}, {ignores_delay}"))?;
+        let lease = delivered(&event, Some("r-1")).await?;
+        event.ledger().settle(&lease, COMPLETED, NOW).await?;
+        let request = event.request("one", NOW, Reopen::Nothing);
+        let first = accepted(Some("r-1"), 1);
+        event.ledger().begin_round(&request, &first, until).await?;
+
+        let delayed = Claim::Delayed { round: 2, until };
+        let before = Timestamp::from_millis(until.as_millis() - 1);
+        let item = event.item().await?;
+        same("before", &event.claim("other", before).await?, &delayed)?;
+        same("a record", &event.report("other", before).await?, &delayed)?;
+        same("the item", &event.item().await?, &item)?;
+        let at = if ignores_delay { before } else { until };
+        let request = ClaimRequest {
+            ignores_delay,
+            ..event.request("second", at, Reopen::Nothing)
+        };
+        let lease = acquired(event.ledger().claim(&request).await?)?;
+        same("its round", &lease.round, &2)?;
+        // The delay is not kept a second time.
+        event.ledger().settle(&lease, DEFERRED, before).await?;
+        let lease = event.lease("third", before).await?;
+        same("again", &(lease.round, lease.attempt), &(2, 3))?;
+    }
+    Ok(())
 }
 
 pub(super) async fn an_operator_replay_begins_again_at_round_one(

@@ -1,0 +1,112 @@
+//! Items of older versions.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use genesys_fakes::{Faults, Passage};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::{
+    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement, Status,
+};
+use genesys_replay::message::MessageId;
+use genesys_replay::replay::Outcome;
+
+use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
+use crate::support::TestResult;
+use crate::support::memory::{InMemoryFunction, ms};
+
+#[tokio::test]
+async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    // With and without the qualifier that is none of its own.
+    for suffix in ["", ":$LATEST"] {
+        let rounds = Rounds::start().await?;
+        let seen = Timestamp::from_millis(now().as_millis() - 60_000);
+        let text = |value: &str| AttributeValue::S(value.to_owned());
+        let put = rounds.world.aws.dynamodb().put_item();
+        put.table_name(&rounds.world.aws.table)
+            .item("EventId", text(&format!("e-1|{FUNCTION}{suffix}")))
+            .item("Status", text("COMPLETED"))
+            .item("Step", text("REPLAYED"))
+            .item("DeliveredAttempt", AttributeValue::N("1".to_owned()))
+            .item("Attempts", AttributeValue::N("1".to_owned()))
+            .item("FirstSeenAt", text(&seen.to_string()))
+            .send()
+            .await?;
+        let old = Timestamp::from_millis(seen.as_millis() - 10_000);
+        assert!(rounds.handle(&on_failure("m-1", "r-0", old)).await?);
+        assert!(
+            rounds.handle(&dead_letter("m-2")).await?,
+            "delivered before"
+        );
+        assert_eq!(rounds.deliveries(), 0, "{suffix}");
+        assert_eq!(
+            rounds.attribute("Status").await?.as_deref(),
+            Some("COMPLETED")
+        );
+    }
+    Ok(())
+}
+
+/// A ledger whose first look-up fails.
+#[derive(Default)]
+struct FailsOnce(AtomicBool);
+
+impl Faults<LedgerError> for FailsOnce {
+    fn before(&self, call: &'static str) -> Passage<'_, LedgerError> {
+        let fails = call == "look_up" && !self.0.swap(true, Ordering::Relaxed);
+        let answer = if fails {
+            Err(LedgerError::Unavailable("no route".into()))
+        } else {
+            Ok(())
+        };
+        Box::pin(async { answer })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn item_under_the_former_key_is_found_although_the_first_look_up_failed() -> TestResult {
+    let mut function = InMemoryFunction::new()?;
+    function.0.destination = ReplayTarget::Fixed(Destination::of_arn(FUNCTION));
+    let key = EventKey::stored(&format!("e-0|{FUNCTION}:$LATEST"));
+    let at = function.0.clock.now();
+    let message_id = MessageId::new("m-of-old").ok_or("id")?;
+    let request = ClaimRequest {
+        key: &key,
+        owner: "an older version".to_owned(),
+        now: at,
+        lease_until: at,
+        reopen: Reopen::Nothing,
+        is_failure_record: false,
+        ignores_delay: false,
+        about: About {
+            message_id: &message_id,
+            interaction_id: None,
+            category: "UNKNOWN",
+            target: FUNCTION,
+        },
+    };
+    let Claim::Acquired(lease) = function.0.ledger.claim(&request).await? else {
+        return Err("not new".into());
+    };
+    let lease = Lease {
+        delivered: Some(1),
+        ..lease
+    };
+    let completed = Settlement::Completed(None);
+    function.0.ledger.settle(&lease, completed, at).await?;
+
+    function.0.ledger = function
+        .0
+        .ledger
+        .with_faults(Arc::default() as Arc<FailsOnce>);
+    let verdict = function.handle(ms(30_000)).await?;
+    assert_eq!(verdict.code(), Some(FailureCode::LedgerUnavailable));
+    let verdict = function.handle(ms(30_000)).await?;
+    assert_eq!(verdict.outcome, Outcome::Duplicate);
+    assert_eq!(function.0.target.accepted().len(), 0);
+    assert_eq!(function.item(0), Some((Status::Completed, true)));
+    Ok(())
+}
