@@ -27,7 +27,7 @@ use crate::secret::secrets_manager::SecretsManagerSecret;
 use crate::target::aws::{AwsTargets, Clients};
 use crate::target::http::address::GuardedResolver;
 use crate::target::http::{HttpTarget, Reach};
-use crate::target::{QueueUrls, Targets};
+use crate::target::{KnownBuses, QueueUrls, Targets};
 
 /// The replay function with its real adapters.
 pub type ReplayFunction = Replay<RealPorts>;
@@ -47,9 +47,9 @@ impl Ports for RealPorts {
 /// A connection that is not made by then will not be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Genesys Cloud answers in well under a second; a target may think for a while. One hung call
-/// must leave time for the rest of the record within a 30 s invocation.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Genesys Cloud answers in well under a second. One hung call must leave time for the rest of the record
+/// within a 30 s invocation.
+const GENESYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a client of AWS tries.
 #[derive(Clone, Copy)]
@@ -92,11 +92,13 @@ const SECRET: Tries = Tries {
 };
 
 /// One delivery is one try: the attempts are counted, and policy makes them.
-const TARGET: Tries = Tries {
-    each: HTTP_TIMEOUT,
-    all: HTTP_TIMEOUT,
-    most: 1,
-};
+const fn one_try(within: Duration) -> Tries {
+    Tries {
+        each: within,
+        all: within,
+        most: 1,
+    }
+}
 
 /// Why the clients could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +121,7 @@ pub async fn aws() -> SdkConfig {
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let meter = Arc::new(Meter::default());
-    let http = http_client(settings.reach, HTTP_TIMEOUT)?;
+    let http = http_client(settings.reach, GENESYS_TIMEOUT)?;
     let genesys = |genesys_settings: GenesysSettings| {
         let parts = GenesysParts {
             http: http.clone(),
@@ -148,8 +150,13 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         ledger: DynamoDbLedger::new(dynamodb, settings.table, settings.remember),
         retry_state,
         target: Targets {
-            http: HttpTarget::new(http.clone(), settings.reach, Arc::clone(&clock)),
-            aws: targets(with_tries(aws, TARGET)),
+            http: HttpTarget::new(
+                http.clone(),
+                settings.reach,
+                settings.target_timeout,
+                Arc::clone(&clock),
+            ),
+            aws: targets(with_tries(aws, one_try(settings.target_timeout))),
         },
         archive,
         queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_tries(aws, QUEUE))),
@@ -256,6 +263,7 @@ fn target_clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> Clients + Send + Sync> 
             sns: aws_sdk_sns::Client::new(&aws),
             step_functions: aws_sdk_sfn::Client::new(&aws),
             event_bridge: aws_sdk_eventbridge::Client::new(&aws),
+            buses: KnownBuses::default(),
         }
     })
 }

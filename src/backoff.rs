@@ -22,6 +22,14 @@ impl Backoff {
         let jittered = full / 2 + (full / 2).mul_f64(unit.clamp(0.0, 1.0));
         jittered.max(retry_after.unwrap_or(Duration::ZERO))
     }
+
+    /// The least time between the first and the last of so many attempts: the sum of the shortest waits.
+    #[must_use]
+    pub fn shortest(&self, attempts: u32) -> Duration {
+        (1..attempts)
+            .map(|attempt| self.delay(attempt, 0.0, None))
+            .sum()
+    }
 }
 
 #[cfg(test)]
@@ -41,6 +49,13 @@ mod tests {
             [2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
         );
         assert_eq!(full(u32::MAX), 900);
+    }
+
+    #[test]
+    fn attempts_last_for_the_sum_of_the_shortest_waits() {
+        let shortest = |attempts| BACKOFF.shortest(attempts).as_secs();
+        assert_eq!([0, 1, 2, 3, 4].map(shortest), [0, 0, 1, 3, 7]);
+        assert_eq!(shortest(12), 511 + 450 + 450);
     }
 
     #[test]

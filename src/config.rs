@@ -46,9 +46,13 @@ pub const VARIABLES: &[&str] = &[
     "MAX_RECEIVES",
     "MAX_ROUNDS",
     "MAX_WAIT_SECONDS",
+    "REPLAY_MALFORMED",
     "REPLAY_PERMANENT",
     "REPLAY_TARGET",
+    "RETRY_FOR_HOURS",
     "RETRY_STATE",
+    "STALE_AFTER_SECONDS",
+    "TARGET_TIMEOUT_SECONDS",
 ];
 
 /// Everything that can be set for the replay function.
@@ -68,8 +72,12 @@ pub struct Settings {
     pub archive: Option<ArchiveSettings>,
     /// How long to keep trying.
     pub limits: Limits,
+    /// The time limit of one delivery.
+    pub target_timeout: Duration,
     /// How many records of a batch are in flight at once.
     pub max_concurrency: usize,
+    /// The former names of settings that are in use.
+    pub former_names: Vec<FormerName>,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
 }
@@ -118,14 +126,6 @@ impl Settings {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup);
         let retry_state = retry_state(&mut reader);
-        let base = reader.seconds("BACKOFF_BASE_SECONDS", 2, 0..=900);
-        let max = reader.seconds("BACKOFF_MAX_SECONDS", 900, 1..=43_200);
-        if base > max {
-            reader.problem(
-                "BACKOFF_BASE_SECONDS",
-                "must not be more than BACKOFF_MAX_SECONDS",
-            );
-        }
         let settings = Self {
             retry_state,
             table: table(&mut reader),
@@ -137,18 +137,9 @@ impl Settings {
                 &[("true", Reach::Anywhere), ("false", Reach::Guarded)],
             ),
             archive: archive(&mut reader),
-            limits: Limits {
-                max_attempts: reader.number("MAX_ATTEMPTS", 3, 1..=100),
-                max_receives: reader.number("MAX_RECEIVES", 10, 1..=1_000),
-                backoff: Backoff { base, max },
-                max_wait: reader.seconds("MAX_WAIT_SECONDS", 2, 0..=900),
-                replay_permanent: reader.choice(
-                    "REPLAY_PERMANENT",
-                    false,
-                    &[("true", true), ("false", false)],
-                ),
-                max_rounds: max_rounds(&mut reader),
-            },
+            limits: limits(&mut reader),
+            target_timeout: reader.seconds("TARGET_TIMEOUT_SECONDS", 10, 1..=900),
+            former_names: former_names(&reader),
             max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
                 .unwrap_or(1),
             log_level: log_level(&mut reader),
@@ -253,8 +244,62 @@ fn table(reader: &mut Reader<'_>) -> String {
     table
 }
 
-fn max_rounds(reader: &mut Reader<'_>) -> u32 {
-    reader.number("MAX_ROUNDS", 10, 1..=12)
+/// A setting under a name that it had in an older version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerName {
+    /// The name in use.
+    pub former: &'static str,
+    /// Its name now.
+    pub current: &'static str,
+}
+
+const REPLAY_MALFORMED: FormerName = FormerName {
+    former: "REPLAY_PERMANENT",
+    current: "REPLAY_MALFORMED",
+};
+
+fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
+    let is_used = |name: &FormerName| reader.text(name.former).is_some();
+    [REPLAY_MALFORMED].into_iter().filter(is_used).collect()
+}
+
+/// The current name decides where both are set.
+fn replay_malformed(reader: &mut Reader<'_>) -> bool {
+    let FormerName { former, current } = REPLAY_MALFORMED;
+    let name = if reader.text(current).is_some() {
+        current
+    } else {
+        former
+    };
+    reader.choice(name, false, &[("true", true), ("false", false)])
+}
+
+/// Longer than the interval at which SQS hands a message out again, or every event would be stale.
+fn stale_after(reader: &mut Reader<'_>) -> Option<Duration> {
+    const NAME: &str = "STALE_AFTER_SECONDS";
+    reader.text(NAME)?;
+    Some(reader.seconds(NAME, 0, 60..=31_536_000))
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    let base = reader.seconds("BACKOFF_BASE_SECONDS", 2, 0..=900);
+    let max = reader.seconds("BACKOFF_MAX_SECONDS", 3_600, 1..=43_200);
+    if base > max {
+        reader.problem(
+            "BACKOFF_BASE_SECONDS",
+            "must not be more than BACKOFF_MAX_SECONDS",
+        );
+    }
+    Limits {
+        max_attempts: reader.number("MAX_ATTEMPTS", 3, 1..=100),
+        retry_for: reader.hours("RETRY_FOR_HOURS", 72, 1..=336),
+        max_receives: reader.number("MAX_RECEIVES", 200, 1..=1_000),
+        stale_after: stale_after(reader),
+        backoff: Backoff { base, max },
+        max_wait: reader.seconds("MAX_WAIT_SECONDS", 2, 0..=900),
+        replay_malformed: replay_malformed(reader),
+        max_rounds: reader.number("MAX_ROUNDS", 10, 1..=12),
+    }
 }
 
 fn remember(reader: &mut Reader<'_>) -> Duration {

@@ -17,12 +17,15 @@ use std::borrow::Cow;
 
 pub use event_bridge::failure_of;
 use genesys_event::InnerEvent;
+#[cfg(test)]
+pub(crate) use genesys_event::MARK_STATUSES;
 pub use genesys_event::{InteractionId, InteractionRef};
 pub use ingest::Malformed;
 use json::Body;
 pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
 
+use crate::clock::Timestamp;
 use crate::failure::{FailureCode, FailureReport, OriginalFailure, ReportingTarget};
 use crate::message::{Message, resent};
 
@@ -39,10 +42,14 @@ pub struct DeadLetter<'m> {
     pub event_id: Option<EventId>,
     /// Its type with placeholders, such as `v2.detail.events.conversation.{id}.customer.end`.
     pub event_type: Option<String>,
-    /// The interaction to mark, for events that belong to one.
+    /// The interaction that the event belongs to, if it belongs to one.
     pub interaction: Option<InteractionRef>,
     /// Whether the event only tells of a mark that this function has written.
     pub own_echo: bool,
+    /// Whether a mark would make another such event, or the event shows one: Genesys Cloud is not called.
+    pub shows_mark: bool,
+    /// The time of the event, as it says itself.
+    pub time: Option<Timestamp>,
     /// What is delivered, byte for byte.
     pub payload: Cow<'m, str>,
     /// What is known of the delivery that failed.
@@ -61,17 +68,27 @@ impl<'m> DeadLetter<'m> {
             event_type,
             interaction,
             own_echo,
+            shows_mark,
+            time,
         } = event;
         Self {
             event_id: id,
             event_type,
             interaction,
             own_echo,
+            shows_mark,
+            time,
             payload: Cow::Borrowed(payload),
             failure,
             report: None,
             whole: false,
         }
+    }
+
+    /// The interaction to mark, unless a mark is out of place.
+    #[must_use]
+    pub fn marked_interaction(&self) -> Option<&InteractionRef> {
+        self.interaction.as_ref().filter(|_| !self.shows_mark)
     }
 
     fn reporting(mut self, report: FailureReport) -> Self {
@@ -85,6 +102,8 @@ impl<'m> DeadLetter<'m> {
             event_type: self.event_type,
             interaction: self.interaction,
             own_echo: self.own_echo,
+            shows_mark: self.shows_mark,
+            time: self.time,
             payload: Cow::Owned(self.payload.into_owned()),
             failure: self.failure,
             report: self.report,

@@ -1,6 +1,7 @@
 //! What is deployed around the function, as its services say: read, never changed.
 
 pub mod aws;
+mod rules;
 
 use std::future::Future;
 use std::time::Duration;
@@ -72,6 +73,12 @@ pub enum TargetFault {
         host: String,
         /// What was seen.
         problem: &'static str,
+    },
+    /// The event bus is there, and no enabled rule of it can match: it accepts events and does nothing.
+    #[error("{bus} has no enabled rule that takes events of the source genesys-replay")]
+    NoRule {
+        /// The bus.
+        bus: String,
     },
 }
 

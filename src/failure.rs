@@ -1,5 +1,6 @@
 //! What went wrong, decided once where the cause is seen.
 
+pub mod answers;
 mod classify;
 mod code;
 mod disposition;

@@ -131,6 +131,26 @@ pub enum GenesysError {
         /// Genesys' own error code.
         code: Option<String>,
     },
+    /// Another change of the interaction is under way, or was made meanwhile.
+    #[error("Genesys Cloud answered {call} with status {status}{}: the interaction is being changed", named(code.as_deref()))]
+    Conflict {
+        /// Which call.
+        call: Call,
+        /// The HTTP status.
+        status: u16,
+        /// Genesys' own error code.
+        code: Option<String>,
+        /// How long Genesys Cloud asks to wait.
+        after: Option<Duration>,
+    },
+    /// The client may not see or change this interaction, and may others.
+    #[error("Genesys Cloud refused {call} with status 403{}: a division or object that the client may not access?", named(code.as_deref()))]
+    Forbidden {
+        /// Which call.
+        call: Call,
+        /// Genesys' own error code.
+        code: Option<String>,
+    },
     /// The rate limit of the client or of the token endpoint was reached.
     #[error("Genesys Cloud's rate limit was reached by {call}")]
     RateLimited {
@@ -242,15 +262,23 @@ impl GenesysError {
     pub const fn disposition(&self) -> Disposition {
         match self {
             Self::NotFound | Self::Refused { .. } => Disposition::Permanent,
-            Self::RateLimited { after, .. } | Self::Unavailable { after, .. } => {
-                Disposition::Transient { after: *after }
-            }
+            Self::RateLimited { after, .. }
+            | Self::Unavailable { after, .. }
+            | Self::Conflict { after, .. } => Disposition::Transient { after: *after },
             Self::HeldBack { after, .. } => Disposition::Transient {
                 after: Some(*after),
             },
             // Secrets Manager being down is no reason to give an event up.
-            Self::Credentials { .. } | Self::NoCredentials(_) => Disposition::Operator,
+            Self::Credentials { .. } | Self::Forbidden { .. } | Self::NoCredentials(_) => {
+                Disposition::Operator
+            }
         }
+    }
+
+    /// Returns true if the error says nothing of other interactions: no circuit counts it.
+    #[must_use]
+    pub const fn is_about_one_object(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Forbidden { .. })
     }
 
     /// The stable name of the failure.
@@ -260,8 +288,10 @@ impl GenesysError {
             Self::NotFound => FailureCode::InteractionNotFound,
             Self::Refused { .. } => FailureCode::GenesysRefused,
             Self::RateLimited { .. } | Self::HeldBack { .. } => FailureCode::GenesysRateLimited,
-            Self::Unavailable { .. } => FailureCode::GenesysUnavailable,
-            Self::Credentials { .. } | Self::NoCredentials(_) => FailureCode::GenesysCredentials,
+            Self::Unavailable { .. } | Self::Conflict { .. } => FailureCode::GenesysUnavailable,
+            Self::Credentials { .. } | Self::Forbidden { .. } | Self::NoCredentials(_) => {
+                FailureCode::GenesysCredentials
+            }
         }
     }
 
@@ -305,4 +335,21 @@ pub trait Genesys: Send + Sync {
         interaction: &Interaction,
         mark: RetryMark,
     ) -> impl Future<Output = Result<(), GenesysError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dead_letter::MARK_STATUSES;
+
+    #[test]
+    fn events_are_searched_for_the_statuses_that_are_written() {
+        let written = [
+            RetryStatus::Retrying,
+            RetryStatus::ReplaySuccessful,
+            RetryStatus::ReplayFailed,
+            RetryStatus::ExhaustedRetries,
+        ];
+        assert_eq!(written.map(RetryStatus::as_str), MARK_STATUSES);
+    }
 }

@@ -13,10 +13,13 @@ mod state_machine;
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::time::Duration;
 
+pub use event_bus::{KnownBuses, known_as};
 pub use queue_url::QueueUrls;
 
 use crate::destination::{Destination, LONGEST};
+use crate::failure::answers::Meaning;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
 
@@ -37,6 +40,8 @@ pub struct Delivery<'a> {
     /// The name of this delivery, the same at every attempt of a round, for services that drop a second one
     /// of the same name.
     pub name: &'a str,
+    /// Whether an earlier attempt may have been accepted: its answer was lost.
+    pub maybe_delivered: bool,
     /// The message attributes, for a queue that gets a whole message back.
     pub attributes: &'a BTreeMap<&'a str, &'a str>,
     /// The event's type, for targets that route by it.
@@ -57,11 +62,54 @@ pub struct DeliveryError {
     pub disposition: Disposition,
     /// Whether the target may have acted.
     pub certainty: Certainty,
+    /// Whether the time of the delivery was over before an answer came.
+    pub timed_out: bool,
     /// What happened, in words without payload or secrets.
     pub reason: String,
     /// The cause, where another library reported it.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The failure code, the disposition and the certainty of a target's answer; `after` is its `Retry-After`.
+pub(crate) const fn judge(
+    meaning: Meaning,
+    after: Option<Duration>,
+) -> (FailureCode, Disposition, Certainty) {
+    let transient = Disposition::Transient { after };
+    let (code, disposition) = match meaning {
+        Meaning::RateLimited => (FailureCode::TargetRateLimited, transient),
+        Meaning::Unavailable | Meaning::AnswerLost | Meaning::Conflict => {
+            (FailureCode::TargetUnavailable, transient)
+        }
+        Meaning::Credentials => (FailureCode::TargetCredentials, Disposition::Operator),
+        Meaning::Misconfigured | Meaning::Missing => {
+            (FailureCode::TargetMisconfigured, Disposition::Operator)
+        }
+        Meaning::Refused => (FailureCode::TargetRefused, Disposition::Permanent),
+    };
+    let certainty = match meaning {
+        Meaning::AnswerLost => Certainty::Unknown,
+        Meaning::RateLimited
+        | Meaning::Unavailable
+        | Meaning::Conflict
+        | Meaning::Credentials
+        | Meaning::Misconfigured
+        | Meaning::Missing
+        | Meaning::Refused => Certainty::Refused,
+    };
+    (code, disposition, certainty)
+}
+
+/// The question that an answer leaves to whoever repairs it.
+fn question(code: FailureCode) -> &'static str {
+    if code == FailureCode::TargetCredentials {
+        ": wrong region or credentials?"
+    } else if code == FailureCode::TargetMisconfigured {
+        ": wrong address, or missing or disabled?"
+    } else {
+        ""
+    }
 }
 
 impl DeliveryError {
@@ -71,6 +119,7 @@ impl DeliveryError {
             code,
             disposition: Disposition::Permanent,
             certainty: Certainty::NotSent,
+            timed_out: false,
             reason,
             source: None,
         }

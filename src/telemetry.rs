@@ -13,7 +13,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::config::{CredentialSetting, GenesysSettings, Settings};
+use crate::config::{CredentialSetting, FormerName, GenesysSettings, Settings};
 use crate::destination::{AllowedTargets, ReplayTarget};
 use crate::failure::FailureCode;
 use crate::queue::PostponeError;
@@ -79,7 +79,10 @@ pub fn started(settings: &Settings) {
         backoff_max_ms = millis(limits.backoff.max),
         max_wait_ms = millis(limits.max_wait),
         max_rounds = limits.max_rounds,
-        replay_permanent = limits.replay_permanent,
+        retry_for_s = limits.retry_for.as_secs(),
+        stale_after_s = limits.stale_after.map(|after| after.as_secs()),
+        target_timeout_ms = millis(settings.target_timeout),
+        replay_malformed = limits.replay_malformed,
         max_concurrency = settings.max_concurrency,
         archive = settings.archive.as_ref().map(|archive| archive.bucket.as_str()),
         archive_prefix = settings.archive.as_ref().map(|archive| archive.prefix.as_str()),
@@ -88,6 +91,19 @@ pub fn started(settings: &Settings) {
         "started"
     );
     warn_of_plain_http(&settings.unencrypted());
+    for FormerName { former, current } in &settings.former_names {
+        tracing::warn!(setting = former, current, "former name of a setting");
+    }
+    let receives_last = limits.receives_last();
+    if receives_last < limits.retry_for {
+        tracing::warn!(
+            setting = "MAX_RECEIVES",
+            max_receives = limits.max_receives,
+            receives_last_s = receives_last.as_secs(),
+            retry_for_s = limits.retry_for.as_secs(),
+            "receives may be used up before the time of RETRY_FOR_HOURS is over: raise MAX_RECEIVES or BACKOFF_MAX_SECONDS"
+        );
+    }
     if matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)) {
         tracing::warn!(
             setting = "ALLOWED_TARGETS",

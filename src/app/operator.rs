@@ -7,7 +7,7 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 
 use super::{
-    ARCHIVE, BuildError, GenesysParts, HTTP_TIMEOUT, SECRET, Tries, genesys, http_client,
+    ARCHIVE, BuildError, GENESYS_TIMEOUT, GenesysParts, SECRET, Tries, genesys, http_client,
     target_clients, with_tries,
 };
 use crate::archive::reader::S3Reader;
@@ -115,7 +115,7 @@ pub fn genesys_cloud(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let parts = GenesysParts {
         // Its hosts come from the settings: nobody else names them.
-        http: http_client(Reach::Anywhere, HTTP_TIMEOUT)?,
+        http: http_client(Reach::Anywhere, GENESYS_TIMEOUT)?,
         patience: PATIENCE,
         secret: SECRET,
         clock,
@@ -195,7 +195,7 @@ pub fn deployment(aws: &SdkConfig, reach: Reach) -> Result<AwsDeployment, BuildE
         s3: s3(&aws),
         lambda: aws_sdk_lambda::Client::new(&aws),
         sqs: aws_sdk_sqs::Client::new(&aws),
-        http: http_client(reach, HTTP_TIMEOUT)?,
+        http: http_client(reach, GENESYS_TIMEOUT)?,
         targets: target_clients(aws),
     })
 }

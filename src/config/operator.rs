@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::reader::Reader;
 use super::{
-    ArchiveSettings, GenesysSettings, Settings, SettingsError, archive, genesys, max_rounds,
-    remember, table, target,
+    ArchiveSettings, GenesysSettings, Settings, SettingsError, archive, genesys, limits, remember,
+    table, target,
 };
 use crate::destination::ReplayTarget;
+use crate::replay::Limits;
 
 /// Variables by name, as a function or this process has them.
 #[derive(Clone, Default)]
@@ -26,10 +27,8 @@ pub struct OperatorSettings {
     pub target: ReplayTarget,
     /// Where what must not be replayed is kept.
     pub archive: Option<ArchiveSettings>,
-    /// A failed attempt at this receive count or later is the last one.
-    pub max_receives: u32,
-    /// `MAX_ROUNDS`.
-    pub max_rounds: u32,
+    /// How long the function keeps trying.
+    pub limits: Limits,
     /// How long a finished event is remembered.
     pub remember: Duration,
 }
@@ -76,8 +75,7 @@ impl Variables {
             table: table(&mut reader),
             target: target(&mut reader),
             archive: archive(&mut reader),
-            max_receives: reader.number("MAX_RECEIVES", 10, 1..=1_000),
-            max_rounds: max_rounds(&mut reader),
+            limits: limits(&mut reader),
             remember: remember(&mut reader),
         };
         reader.finish(settings)

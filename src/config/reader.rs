@@ -59,6 +59,15 @@ impl<'l> Reader<'l> {
         Duration::from_secs(self.number(name, default, bounds).into())
     }
 
+    pub(super) fn hours(
+        &mut self,
+        name: &str,
+        default: u32,
+        bounds: RangeInclusive<u32>,
+    ) -> Duration {
+        Duration::from_secs(u64::from(self.number(name, default, bounds)) * 3_600)
+    }
+
     pub(super) fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
         let Some(text) = self.text(name) else {
             return default;

@@ -63,6 +63,7 @@ fn failure<'a>(attribute: impl Fn(&str) -> Option<&'a str>) -> OriginalFailure {
         error_message: text("ERROR_MESSAGE"),
         rule_arn: text("RULE_ARN"),
         target_arn: text("TARGET_ARN"),
+        is_targets_text: false,
         retry_attempts: attribute("RETRY_ATTEMPTS")
             .and_then(|count| count.parse().ok())
             .unwrap_or(0),

@@ -4,12 +4,24 @@ use std::fmt;
 
 use super::EventId;
 use super::json::Object;
+use crate::clock::Timestamp;
 
 /// The longest interaction or participant id, in bytes; Genesys' own are 36.
 const LONGEST_ID: usize = 128;
 
 /// The attributes that this function writes on interactions.
 pub(crate) const MARKS: [&str; 2] = ["system.retryAttempt", "system.retryStatus"];
+
+/// Members in which the body of an event shows a mark, in either form of the API.
+const STATUS_KEYS: [&str; 2] = ["system.retryStatus", "retryStatus"];
+
+/// The statuses that this function writes.
+pub(crate) const MARK_STATUSES: [&str; 4] = [
+    "retrying",
+    "replay_successful",
+    "replay_failed",
+    "exhausted_retries",
+];
 
 /// The interaction that an event belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +80,8 @@ pub(super) struct InnerEvent {
     pub(super) event_type: Option<String>,
     pub(super) interaction: Option<InteractionRef>,
     pub(super) own_echo: bool,
+    pub(super) shows_mark: bool,
+    pub(super) time: Option<Timestamp>,
 }
 
 impl InnerEvent {
@@ -84,6 +98,11 @@ impl InnerEvent {
                 .flatten(),
             own_echo: is_own_echo(event, event_type.as_deref()),
             interaction: interaction(event),
+            shows_mark: is_about_attributes(event, event_type.as_deref())
+                || event.has_anywhere(&STATUS_KEYS, &MARK_STATUSES),
+            time: event
+                .string("time")
+                .and_then(|time| Timestamp::parse(&time)),
             event_type,
         }
     }
@@ -113,11 +132,18 @@ fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
             .object("eventBody")?
             .object("attributes")
     };
-    event_type.is_some_and(|topic| topic.ends_with(".attributes"))
+    is_about_attributes(event, event_type)
         && attributes().is_some_and(|attributes| {
             let mut names = attributes.names().peekable();
             names.peek().is_some() && names.all(|name| MARKS.contains(&name))
         })
+}
+
+/// Whether an event is about the attributes of a participant: each mark makes another such event.
+fn is_about_attributes(event: &Object<'_>, event_type: Option<&str>) -> bool {
+    let topic = || event.object("detail")?.string("topicName");
+    let is_about = |topic: &str| topic.ends_with(".attributes");
+    event_type.is_some_and(is_about) || topic().is_some_and(|topic| is_about(&topic))
 }
 
 /// The interaction of an event, wherever its shape keeps it.

@@ -73,6 +73,30 @@ impl<'m> Object<'m> {
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 
+    /// Returns true if somewhere in it, at any depth, a member has one of these names and one of these texts. A
+    /// text that only looks like such a member counts, too.
+    pub(super) fn has_anywhere(&self, names: &[&str], texts: &[&str]) -> bool {
+        let is_one = |text: &str| {
+            let text = text.trim_start();
+            texts.iter().any(|it| {
+                text.strip_prefix('"')
+                    .is_some_and(|text| text.starts_with(&format!("{it}\"")))
+            })
+        };
+        let is_inside = |text: &str, name: &str| {
+            let quoted = format!("\"{name}\"");
+            let mut ends = text.match_indices(&quoted).map(|(at, _)| at + quoted.len());
+            ends.any(|end| {
+                let rest = text.get(end..).unwrap_or_default().trim_start();
+                rest.strip_prefix(':').is_some_and(is_one)
+            })
+        };
+        self.0.iter().any(|(key, raw)| {
+            names.contains(&key.as_str()) && is_one(raw.get())
+                || names.iter().any(|name| is_inside(raw.get(), name))
+        })
+    }
+
     /// The member as an object; `None` when it is absent or something else.
     pub(super) fn object(&self, name: &str) -> Option<Self> {
         self.0.get(name).and_then(|raw| Self::read(raw.get()))
@@ -100,6 +124,21 @@ mod tests {
         assert!(matches!(Body::read("{}"), Body::Object(_)));
         for other in ["[1]", "\"text\"", "7", "true", "null"] {
             assert!(matches!(Body::read(other), Body::OtherJson), "{other}");
+        }
+    }
+
+    #[test]
+    fn finds_a_member_at_any_depth_by_name_and_text() {
+        for (body, expected) in [
+            (r#"{"s":"on"}"#, true),
+            (r#"{"a":{"b":[{"s" : "off"}]}}"#, true),
+            (r#"{"a":{"s":"none"}}"#, false),
+            (r#"{"a":"s","on":1}"#, false),
+            (r#"{"a":{"t":"on"}}"#, false),
+            (r#"{"a":{"s":"only"}}"#, false),
+        ] {
+            let found = Object::read(body).map(|it| it.has_anywhere(&["s"], &["on", "off"]));
+            assert_eq!(found, Some(expected), "{body}");
         }
     }
 

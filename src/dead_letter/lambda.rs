@@ -20,6 +20,7 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Ope
             .object("responsePayload")
             .and_then(|answer| answer.string("errorMessage"))
             .or_else(|| context.string("condition")),
+        is_targets_text: true,
         target_arn: Some(function),
         // The first invocation was no retry.
         retry_attempts: context
@@ -48,6 +49,7 @@ pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<O
         // A number: the status of the invocation.
         error_code: text("ErrorCode"),
         error_message: text("ErrorMessage"),
+        is_targets_text: true,
         ..OriginalFailure::default()
     };
     if failure.error_code.is_none() && failure.error_message.is_none() {

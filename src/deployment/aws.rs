@@ -13,6 +13,7 @@ use crate::destination::{Arn, Destination};
 use crate::queue::outlet::SqsOutlet;
 use crate::queue::{Outlet, QueueFacts};
 use crate::target::aws::Clients;
+use crate::target::known_as;
 
 /// Clients of the services in one region and account, and one for the host of an HTTP target.
 pub struct AwsDeployment {
@@ -122,8 +123,19 @@ impl Deployment for AwsDeployment {
             Destination::Lambda(arn)
             | Destination::Sqs(arn)
             | Destination::Sns(arn)
-            | Destination::StateMachine(arn)
-            | Destination::EventBus(arn) => Ok(self.service(destination, arn).await?),
+            | Destination::StateMachine(arn) => Ok(self.service(destination, arn).await?),
+            Destination::EventBus(arn) => {
+                let client = (self.targets)(arn.region()).event_bridge;
+                let bus = known_as(&client, arn)
+                    .await
+                    .map_err(|error| missing_by_code(AwsError::of(looking_for(arn), &error)))?;
+                if super::rules::may_match(&client, bus).await? {
+                    Ok(())
+                } else {
+                    let bus = arn.as_str().to_owned();
+                    Err(TargetFault::NoRule { bus })
+                }
+            }
             Destination::None
             | Destination::Unsupported(_)
             | Destination::NotAllowed(_)
@@ -157,7 +169,7 @@ impl AwsDeployment {
 
     async fn service(&self, destination: &Destination, arn: &Arn) -> Result<(), AwsError> {
         let clients = (self.targets)(arn.region());
-        let doing = || format!("looking for {arn}", arn = arn.as_str());
+        let doing = || looking_for(arn);
         match destination {
             Destination::Lambda(_) => {
                 let call = clients.lambda.get_function_configuration();
@@ -187,33 +199,33 @@ impl AwsDeployment {
                     .map(drop)
                     .map_err(|error| AwsError::of(doing(), &error))
             }
-            Destination::EventBus(_) => {
-                let call = clients.event_bridge.describe_event_bus();
-                let answer = call.name(arn.as_str()).send().await;
-                answer
-                    .map(drop)
-                    .map_err(|error| AwsError::of(doing(), &error))
-            }
             Destination::None
             | Destination::Http(_)
+            | Destination::EventBus(_)
             | Destination::Unsupported(_)
             | Destination::NotAllowed(_)
             | Destination::TooLong(_)
             | Destination::Missing => Ok(()),
         }
-        // Services that say "it does not exist" in words of their own.
-        .map_err(|mut error| {
-            let says_missing = error.detail.as_deref().is_some_and(|code| {
-                code.ends_with("DoesNotExist")
-                    || code.ends_with("NotFound")
-                    || code.ends_with("NotFoundException")
-            });
-            if says_missing {
-                error.fault = AwsFault::Missing;
-            }
-            error
-        })
+        .map_err(missing_by_code)
     }
+}
+
+fn looking_for(arn: &Arn) -> String {
+    format!("looking for {}", arn.as_str())
+}
+
+/// Services that say "it does not exist" in words of their own.
+fn missing_by_code(mut error: AwsError) -> AwsError {
+    let says_missing = error.detail.as_deref().is_some_and(|code| {
+        code.ends_with("DoesNotExist")
+            || code.ends_with("NotFound")
+            || code.ends_with("NotFoundException")
+    });
+    if says_missing {
+        error.fault = AwsFault::Missing;
+    }
+    error
 }
 
 fn source(mapping: &EventSourceMappingConfiguration) -> SourceFacts {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use wildmatch::WildMatch;
 
+use super::Arn;
+
 /// Which targets of dead letters may be called.
 #[derive(Clone, Debug)]
 pub enum AllowedTargets {
@@ -20,14 +22,28 @@ impl AllowedTargets {
         Self::Only(patterns.into_iter().map(WildMatch::new).collect())
     }
 
-    /// Whether an ARN may be called.
+    /// Whether an ARN may be called. A pattern of a function without a qualifier covers its versions and aliases.
     #[must_use]
     pub fn contains(&self, arn: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::Only(patterns) => patterns.iter().any(|pattern| pattern.matches(arn)),
-        }
+        let Self::Only(patterns) = self else {
+            return true;
+        };
+        let unqualified = unqualified_function(arn);
+        patterns.iter().any(|pattern| {
+            pattern.matches(arn) || unqualified.is_some_and(|function| pattern.matches(function))
+        })
     }
+}
+
+/// The function of an ARN that ends in a version or an alias: `None` for every other ARN.
+fn unqualified_function(arn: &str) -> Option<&str> {
+    let parsed = Arn::parse(arn)?;
+    let (name, _) = parsed
+        .resource()
+        .strip_prefix("function:")?
+        .split_once(':')?;
+    let is_function = parsed.service() == "lambda" && !name.is_empty();
+    is_function.then(|| arn.rsplit_once(':').map(|(function, _)| function))?
 }
 
 impl fmt::Display for AllowedTargets {
@@ -49,6 +65,34 @@ impl fmt::Display for AllowedTargets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pattern_without_a_qualifier_covers_versions_and_aliases() {
+        const CRM: &str = "arn:aws:lambda:eu-west-1:271828182845:function:crm";
+        for (pattern, arn, expected) in [
+            (CRM.to_owned(), CRM.to_owned(), true),
+            (CRM.to_owned(), format!("{CRM}:live"), true),
+            (CRM.to_owned(), format!("{CRM}:7"), true),
+            (CRM.to_owned(), format!("{CRM}-2"), false),
+            (CRM.to_owned(), format!("{CRM}-2:live"), false),
+            (format!("{CRM}:live"), format!("{CRM}:live"), true),
+            (format!("{CRM}:live"), format!("{CRM}:7"), false),
+            (format!("{CRM}:live"), CRM.to_owned(), false),
+            (
+                "arn:aws:lambda:*:*:function:c?m".to_owned(),
+                format!("{CRM}:live"),
+                true,
+            ),
+            (
+                "arn:aws:sns:eu-west-1:271828182845:t".to_owned(),
+                "arn:aws:sns:eu-west-1:271828182845:t:x".to_owned(),
+                false,
+            ),
+        ] {
+            let only = AllowedTargets::only([pattern.as_str()]);
+            assert_eq!(only.contains(&arn), expected, "{pattern} {arn}");
+        }
+    }
 
     #[test]
     fn is_shown_as_it_was_set() {

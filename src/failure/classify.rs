@@ -11,6 +11,8 @@ pub struct OriginalFailure {
     pub rule_arn: Option<String>,
     /// The target that did not take it.
     pub target_arn: Option<String>,
+    /// Whether the error message is a text of the target's own code: for people, and no evidence.
+    pub is_targets_text: bool,
     /// How often delivery was retried before it was given up.
     pub retry_attempts: u32,
 }
@@ -76,7 +78,10 @@ impl OriginalFailure {
     /// The kind of failure: the error code decides, then an HTTP status in the message, then its words.
     #[must_use]
     pub fn category(&self) -> Category {
-        let message = self.error_message.as_deref().unwrap_or_default();
+        let message = self.error_message.as_deref();
+        let message = message
+            .filter(|_| !self.is_targets_text)
+            .unwrap_or_default();
         match self.error_code.as_deref() {
             Some("SDK_CLIENT_ERROR") => match status_in(message) {
                 Some(status @ 400..=499) => by_status(status),
@@ -381,5 +386,21 @@ mod tests {
             category("", "refused, Payload: 429 rate limit"),
             Category::Unknown
         );
+    }
+
+    #[test]
+    fn text_of_the_targets_own_code_is_no_evidence() {
+        for (code, expected) in [
+            (None, Category::Unknown),
+            (Some("429"), Category::RateLimitExceeded),
+        ] {
+            let failure = OriginalFailure {
+                error_code: code.map(str::to_owned),
+                error_message: Some("schema changed, see ticket 400".to_owned()),
+                is_targets_text: true,
+                ..OriginalFailure::default()
+            };
+            assert_eq!(failure.category(), expected);
+        }
     }
 }

@@ -64,6 +64,8 @@ codes! {
         OwnEcho = "OWN_ECHO",
         /// The first delivery failed because the payload was malformed.
         PayloadMalformed = "PAYLOAD_MALFORMED",
+        /// The event is older than the setting allows.
+        Stale = "STALE",
         /// Genesys Cloud does not know the interaction.
         InteractionNotFound = "INTERACTION_NOT_FOUND",
         /// The event cannot be delivered to that kind of target, or it names none.
@@ -72,6 +74,8 @@ codes! {
         TargetNotAllowed = "TARGET_NOT_ALLOWED",
         /// The target refused the event for good.
         TargetRefused = "TARGET_REFUSED",
+        /// The target's address, method or name is wrong, or it is disabled.
+        TargetMisconfigured = "TARGET_MISCONFIGURED",
         /// The target did not accept our credentials.
         TargetCredentials = "TARGET_CREDENTIALS",
         /// The target asked us to slow down.

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use super::rate_limit::Reading;
 use super::{Call, GenesysError, Outage, token};
 use crate::clock::Timestamp;
+use crate::failure::answers::{self, Meaning};
 use crate::retry_after;
 
 /// The most of an answer that is read, in bytes. A conversation with hundreds of participants
@@ -28,10 +29,11 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// The error body of the API.
+/// The error body of the API. Whoever answers an error in another form is not Genesys Cloud.
 #[derive(Deserialize)]
 struct ApiRefusal {
     code: Option<String>,
+    status: Option<serde_json::Number>,
 }
 
 impl Answer {
@@ -109,31 +111,54 @@ impl Answer {
     }
 }
 
-/// What an answer of the API other than success means.
+/// The error of an answer of the API that is no success.
 fn refusal(call: Call, status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
-    let code = || object::<ApiRefusal>(body).and_then(|refusal| name(refusal.code));
-    match status {
-        404 => GenesysError::NotFound,
-        429 => GenesysError::RateLimited { call, after },
-        // A redirect leads to a login page or another region: ours to repair, like the others.
-        300..=399 | 401 | 403 => GenesysError::Credentials {
+    let error = object::<ApiRefusal>(body);
+    let is_genesys = error
+        .as_ref()
+        .is_some_and(|it| it.code.is_some() && it.status.is_some());
+    let code = error.and_then(|error| name(error.code));
+    // Only of an interaction is it known that Genesys Cloud answers in its own form.
+    let of_interaction = matches!(call, Call::Fetch | Call::Mark);
+    let meaning = answers::of_genesys(status, is_genesys || !of_interaction);
+    match meaning {
+        Meaning::Conflict if !of_interaction => GenesysError::Refused { call, status, code },
+        Meaning::Missing => GenesysError::NotFound,
+        Meaning::RateLimited => GenesysError::RateLimited { call, after },
+        Meaning::Conflict => GenesysError::Conflict {
             call,
             status,
-            code: code(),
+            code,
+            after,
         },
-        400..=407 | 409..=424 | 426..=499 => GenesysError::Refused {
-            call,
-            status,
-            code: code(),
-        },
-        // Among the rest are statuses that HTTP does not know: whoever answered so is no API, and
-        // no event is given up for that.
-        _ => GenesysError::Unavailable {
+        Meaning::Credentials if status == 403 && code.as_deref().is_some_and(names_object) => {
+            GenesysError::Forbidden { call, code }
+        }
+        Meaning::Credentials | Meaning::Misconfigured => {
+            GenesysError::Credentials { call, status, code }
+        }
+        Meaning::Refused => GenesysError::Refused { call, status, code },
+        Meaning::Unavailable | Meaning::AnswerLost => GenesysError::Unavailable {
             call,
             problem: Outage::Status(status),
             after,
         },
     }
+}
+
+/// Returns true if the code of a 403 is about a division or one object, such as
+/// `missing.any.division.permissions`: other interactions may be allowed.
+fn names_object(code: &str) -> bool {
+    let words = [
+        "division",
+        "object",
+        "entity",
+        "conversation",
+        "participant",
+        "interaction",
+    ];
+    let code = code.to_ascii_lowercase();
+    words.iter().any(|word| code.contains(word))
 }
 
 /// A body that is an object. A list is none, though serde would take its items for members.
@@ -182,25 +207,66 @@ pub(super) const fn unreadable(call: Call) -> GenesysError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Disposition;
+    use crate::failure::{Disposition, FailureCode};
+
+    /// Genesys' own error body.
+    fn body(code: &str, status: u16) -> Vec<u8> {
+        serde_json::json!({ "message": "no", "code": code, "status": status, "contextId": "x" })
+            .to_string()
+            .into_bytes()
+    }
 
     #[test]
-    fn only_a_refusal_gives_an_event_up() {
+    fn an_event_is_rejected_only_by_genesys_own_refusal() {
+        let transient = Disposition::Transient { after: None };
         for call in [Call::Fetch, Call::Mark] {
-            for status in [100, 103, 408, 425, 429, 500, 503, 599, 600, 799, 999] {
+            for status in [
+                100, 103, 408, 409, 412, 423, 425, 429, 500, 503, 599, 600, 799, 999,
+            ] {
+                let error = refusal(call, status, None, &body("some.code", status));
+                assert_eq!(error.disposition(), transient, "{status}");
+            }
+            for status in [400, 404, 405, 410, 413, 422, 451, 499] {
+                let error = refusal(call, status, None, &body("some.code", status));
+                assert_eq!(error.disposition(), Disposition::Permanent, "{status}");
+            }
+            for text in [
+                "",
+                "<html>",
+                "{}",
+                r#"{"code":"not.found"}"#,
+                r#"{"status":404}"#,
+                "[404]",
+            ] {
+                let error = refusal(call, 404, None, text.as_bytes());
+                assert_eq!(error.disposition(), Disposition::Operator, "{text}");
                 assert_eq!(
-                    refusal(call, status, None, b"").disposition(),
-                    Disposition::Transient { after: None },
-                    "{status}"
+                    error.failure_code(),
+                    FailureCode::GenesysCredentials,
+                    "{text}"
                 );
             }
-            for status in [400, 404, 405, 409, 410, 413, 422, 451, 499] {
-                assert_eq!(
-                    refusal(call, status, None, b"").disposition(),
-                    Disposition::Permanent,
-                    "{status}"
-                );
-            }
+        }
+    }
+
+    #[test]
+    fn a_403_about_one_object_says_nothing_of_the_others() {
+        for (code, is_about_one) in [
+            ("missing.any.division.permissions", true),
+            ("Missing.Division.Permission", true),
+            ("conversation.access.denied", true),
+            ("missing.permissions", false),
+            ("missing.any.permissions", false),
+            ("not.authorized", false),
+        ] {
+            let error = refusal(Call::Fetch, 403, None, &body(code, 403));
+            assert_eq!(error.is_about_one_object(), is_about_one, "{code}");
+            assert_eq!(error.disposition(), Disposition::Operator, "{code}");
+            assert_eq!(
+                error.failure_code(),
+                FailureCode::GenesysCredentials,
+                "{code}"
+            );
         }
     }
 

@@ -83,7 +83,12 @@ impl Permissions for GenesysClient {
             .call(Call::Mark, Method::PATCH, url, Some(nothing))
             .await
         {
-            Ok(_) | Err(GenesysError::NotFound | GenesysError::Refused { .. }) => Ok(()),
+            Ok(_)
+            | Err(
+                GenesysError::NotFound
+                | GenesysError::Refused { .. }
+                | GenesysError::Conflict { .. },
+            ) => Ok(()),
             Err(error) => Err(error),
         }
     }

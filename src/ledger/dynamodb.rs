@@ -9,8 +9,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 
 use self::item::{
-    ARCHIVED, CLAIMED, COMPLETED, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS, Item, NOT_BEFORE,
-    REPLAYED, accepted, delivered, integer, lease_of, number, refusal, string, text,
+    ARCHIVED, CLAIMED, COMPLETED, CONFIGURATION_ANSWERS, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS,
+    Item, MAYBE_DELIVERED, NOT_BEFORE, REPLAYED, UNANSWERED_ATTEMPTS, accepted, delivered, integer,
+    lease_of, number, refusal, string, text,
 };
 use self::update::{HELD, Update, refused, refused_item};
 use super::{
@@ -67,6 +68,8 @@ impl DynamoDbLedger {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reopening {
     Nothing,
+    /// Events whose worker has died, perhaps over a delivery.
+    Abandoned,
     /// Rejected events without an archive: their rounds go on.
     Failed,
     /// Rejected events that an operator has sent again: their rounds begin anew.
@@ -106,31 +109,38 @@ impl DynamoDbLedger {
             update
                 .set("Rounds", ":first", number(1_u32))
                 .set("RetrySince", ":now", now)
+                .remove(CONFIGURATION_ANSWERS)
+                .remove(UNANSWERED_ATTEMPTS)
                 .value(":failed", text(FAILED))
                 .value(":archived", text(ARCHIVED));
             "#Status = :failed OR #Status = :archived".to_owned()
         } else {
             update
                 .set_once("Rounds", ":first", number(1_u32))
-                .set_once("RetrySince", ":now", now)
-                .value(":deferred", text(DEFERRED));
-            let due = if request.ignores_delay {
-                ""
-            } else {
-                " AND (attribute_not_exists(#NotBefore) OR #NotBefore <= :now)"
-            };
-            let mut open = format!(
-                "(#Status = :deferred{due}) OR (#Status = :in_progress AND #LeaseUntil < :now)"
-            );
-            if reopening == Reopening::Failed {
-                update.value(":failed", text(FAILED));
-                open.push_str(" OR #Status = :failed");
-            }
-            if request.is_failure_record {
+                .set_once("RetrySince", ":now", now);
+            let not_delivered = if request.is_failure_record {
                 update.value(":replayed", text(REPLAYED));
-                open = format!("({open}) AND NOT #Step = :replayed");
+                " AND NOT #Step = :replayed"
+            } else {
+                ""
+            };
+            if reopening == Reopening::Abandoned {
+                update.set(MAYBE_DELIVERED, ":true", AttributeValue::Bool(true));
+                format!("#Status = :in_progress AND #LeaseUntil < :now{not_delivered}")
+            } else {
+                update.value(":deferred", text(DEFERRED));
+                let due = if request.ignores_delay {
+                    ""
+                } else {
+                    " AND (attribute_not_exists(#NotBefore) OR #NotBefore <= :now)"
+                };
+                let mut open = format!("(#Status = :deferred{due}{not_delivered})");
+                if reopening == Reopening::Failed {
+                    update.value(":failed", text(FAILED));
+                    open.push_str(" OR #Status = :failed");
+                }
+                format!("attribute_not_exists(EventId) OR {open}")
             }
-            format!("attribute_not_exists(EventId) OR {open}")
         };
         let answer = update
             .on_condition(&condition)
@@ -165,6 +175,15 @@ impl Ledger for DynamoDbLedger {
             Ok(lease) => return Ok(Claim::Acquired(lease)),
             Err(item) => item,
         };
+        let lease_until = integer(&item, "LeaseUntil").map(Timestamp::from_millis);
+        if string(&item, "Status") == Some(IN_PROGRESS)
+            && lease_until.is_some_and(|until| until < request.now)
+        {
+            return match self.take(request, Reopening::Abandoned).await? {
+                Ok(lease) => Ok(Claim::Acquired(lease)),
+                Err(item) => refusal(&item, request),
+            };
+        }
         let is_rejected = matches!(string(&item, "Status"), Some(FAILED | ARCHIVED));
         if request.reopen != Reopen::FailedAndArchived || !is_rejected {
             return refusal(&item, request);
@@ -203,6 +222,9 @@ impl Ledger for DynamoDbLedger {
             .remove("DeliveryId")
             .remove("DeliveredAt")
             .remove("DeliveredAttempt")
+            .remove(MAYBE_DELIVERED)
+            .remove(CONFIGURATION_ANSWERS)
+            .remove(UNANSWERED_ATTEMPTS)
             .name("LeaseUntil")
             .value(":replayed", text(REPLAYED))
             .value(":completed", text(COMPLETED))
@@ -284,7 +306,9 @@ impl Ledger for DynamoDbLedger {
             ..lease.clone()
         };
         let mut update = self.update(&lease.key);
-        update.set("Attempts", ":attempts", number(next.attempt));
+        update
+            .set("Attempts", ":attempts", number(next.attempt))
+            .set_uncertain(lease);
         // The SDK may have sent this twice, and the first copy may arrive when the worker is further on.
         let condition = format!("{HELD} AND #Attempts <= :attempts");
         let held = update.held_by(lease).on_condition(&condition);
@@ -320,6 +344,7 @@ impl Ledger for DynamoDbLedger {
             .set("Status", ":status", text(status))
             .set("ProcessedAt", ":now_text", text(&now.to_string()))
             .set("ExpiresAt", ":expires_at", self.expires_at(now))
+            .set_uncertain(lease)
             .set_delivered(lease);
         // A claim that found the event delivered was no attempt. Otherwise the count stands as it is: it
         // never goes back.

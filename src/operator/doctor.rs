@@ -20,6 +20,7 @@ use crate::deployment::Deployment;
 use crate::destination::ReplayTarget;
 use crate::genesys::Permissions;
 use crate::queue::QueueFacts;
+use crate::replay::Limits;
 
 /// How something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,8 +137,8 @@ pub struct Known {
     pub table: String,
     /// How long a finished event is remembered, where that is known.
     pub remember: Option<Duration>,
-    /// A failed attempt at this receive or later is the last one.
-    pub max_receives: u32,
+    /// How long the function keeps trying.
+    pub limits: Limits,
     /// The bucket of the archive and the prefix in it.
     pub archive: Option<(String, String)>,
     /// Where events are delivered.

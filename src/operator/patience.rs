@@ -51,6 +51,8 @@ fn asked_for(error: &GenesysError) -> Option<Duration> {
         GenesysError::HeldBack { after, .. } => Some(*after),
         GenesysError::NotFound
         | GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
+        | GenesysError::Forbidden { .. }
         | GenesysError::Unavailable { .. }
         | GenesysError::Credentials { .. }
         | GenesysError::NoCredentials(_) => None,

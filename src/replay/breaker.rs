@@ -22,6 +22,8 @@ pub(super) struct Breaker {
     /// The upstream, for people.
     upstream: Arc<str>,
     state: Arc<Mutex<State>>,
+    /// When it accepted last; `None` if it never did, or is no target.
+    accepted: Arc<Mutex<Option<Timestamp>>>,
     meter: Arc<Meter>,
 }
 
@@ -73,6 +75,7 @@ impl Breaker {
         Self {
             upstream: upstream.into(),
             state: Arc::default(),
+            accepted: Arc::default(),
             meter: Arc::clone(meter),
         }
     }
@@ -104,6 +107,16 @@ impl Breaker {
     /// Whether calls that are under way already may go on.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
         matches!(*self.state(), State::Open { until } if now < until)
+    }
+
+    /// When the upstream accepted last, as far as this environment knows.
+    pub(super) fn accepted_at(&self) -> Option<Timestamp> {
+        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accepted(&self, now: Timestamp) {
+        *self.accepted.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.succeeded();
     }
 
     /// The upstream works.
@@ -151,7 +164,8 @@ impl Watch<'_> {
         disposition: impl FnOnce(&E) -> Disposition,
     ) -> Result<T, E> {
         match answer.as_ref().map_err(disposition) {
-            Ok(_) | Err(Disposition::Permanent) => self.breaker.succeeded(),
+            Ok(_) => self.breaker.accepted(self.clock.now()),
+            Err(Disposition::Permanent) => self.breaker.succeeded(),
             Err(Disposition::Operator) => self.breaker.failed(self.clock.now(), None),
             Err(Disposition::Transient { after }) => self.breaker.failed(self.clock.now(), after),
         }

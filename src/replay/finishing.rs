@@ -54,7 +54,7 @@ impl<P: Ports> Replay<P> {
             .then_some(FailureCode::RetryStateNotWritten);
         if let Err(failure) = &in_the_end
             && known
-            && !self.policy.is_last(work.message.receive_count)
+            && !self.is_last(work, &lease).await
         {
             let code = FailureCode::RetryStateNotWritten;
             let after = self.deferral(work.message, failure);
@@ -139,7 +139,11 @@ impl<P: Ports> Replay<P> {
             let Err(failure) = self.find_and_mark(work, &mut marker, mark).await else {
                 return Ok(());
             };
-            match self.next_step(work, frame, &failure, tries, tries) {
+            let situation = self.situation(work, frame, &failure, tries, tries);
+            let next = self
+                .policy
+                .next_step(&failure, &situation, self.random.unit());
+            match next {
                 NextStep::Again { after } => {
                     note_retry(work, &failure, mark.attempt, after);
                     tokio::time::sleep(after).await;

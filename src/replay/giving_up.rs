@@ -10,7 +10,7 @@ use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::telemetry::with_causes;
 
-use super::policy::AttemptFailure;
+use super::policy::{AttemptFailure, Upstream};
 use super::work::{Frame, Marker, Work};
 use super::{Outcome, Ports, Replay, Verdict};
 
@@ -99,8 +99,11 @@ impl<P: Ports> Replay<P> {
         {
             let worth_another_delivery = match failure.disposition {
                 Disposition::Permanent => false,
-                Disposition::Transient { .. } => !self.policy.is_last(work.message.receive_count),
-                Disposition::Operator => true,
+                // Wrong credentials are ours to repair; those for one interaction may stay wrong.
+                Disposition::Operator if failure.upstream != Upstream::Interaction => true,
+                Disposition::Transient { .. } | Disposition::Operator => {
+                    !self.is_last(work, lease).await
+                }
             };
             if worth_another_delivery {
                 let after = self.deferral(work.message, &failure);
@@ -111,6 +114,27 @@ impl<P: Ports> Replay<P> {
             note_missing_mark(work, &failure);
         }
         self.close(work, lease, reason).await
+    }
+
+    /// Rejects an event that is too old; its interaction is marked if it was before.
+    pub(super) async fn reject_stale(
+        &self,
+        work: &Work<'_>,
+        frame: Frame<'_>,
+        lease: &Lease,
+    ) -> Verdict {
+        let reason = Reason {
+            code: FailureCode::Stale,
+            words: "the event is older than STALE_AFTER_SECONDS",
+        };
+        let verdict = if lease.attempt > 1 {
+            let (marker, status) = (Marker::NotLookedFor, RetryStatus::ExhaustedRetries);
+            self.give_up(work, frame, lease, marker, status, reason)
+                .await
+        } else {
+            self.close(work, lease, reason).await
+        };
+        verdict.because(reason.words)
     }
 
     /// Keeps an event of our own marks, which nobody misses: acknowledged even without an archive,

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::clock::Timestamp;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::genesys::{GenesysError, RetryStatus};
+use crate::ledger::AnswerCounts;
 use crate::target::DeliveryError;
 use crate::telemetry::with_causes;
 
@@ -15,6 +17,8 @@ pub(super) struct AttemptFailure {
     pub(super) code: FailureCode,
     pub(super) disposition: Disposition,
     pub(super) certainty: Certainty,
+    /// Whether the target had not answered when its time was over.
+    pub(super) timed_out: bool,
     pub(super) reason: String,
 }
 
@@ -22,6 +26,8 @@ pub(super) struct AttemptFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upstream {
     Genesys,
+    /// Genesys Cloud, about this interaction alone.
+    Interaction,
     /// Nobody: we hold a call to Genesys Cloud back ourselves.
     OwnPace,
     Target,
@@ -30,6 +36,16 @@ pub(super) enum Upstream {
 }
 
 impl AttemptFailure {
+    /// Returns true if the target did not answer, or its gateway lost the answer.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.upstream == Upstream::Target && self.certainty == Certainty::Unknown
+    }
+
+    /// Returns true if the target's answer says that its address or our permissions are wrong.
+    pub(super) fn is_configuration(&self) -> bool {
+        self.upstream == Upstream::Target && self.disposition == Disposition::Operator
+    }
+
     /// An attempt that the end of the invocation stopped. It counts for no circuit and rejects no event.
     pub(super) fn out_of_time(certainty: Certainty, reason: &str) -> Self {
         Self {
@@ -37,6 +53,7 @@ impl AttemptFailure {
             code: FailureCode::OutOfTime,
             disposition: Disposition::Transient { after: None },
             certainty,
+            timed_out: false,
             reason: reason.to_owned(),
         }
     }
@@ -47,8 +64,10 @@ impl From<GenesysError> for AttemptFailure {
         Self {
             upstream: match error {
                 GenesysError::HeldBack { .. } => Upstream::OwnPace,
+                GenesysError::Forbidden { .. } => Upstream::Interaction,
                 GenesysError::NotFound
                 | GenesysError::Refused { .. }
+                | GenesysError::Conflict { .. }
                 | GenesysError::RateLimited { .. }
                 | GenesysError::Unavailable { .. }
                 | GenesysError::Credentials { .. }
@@ -58,6 +77,7 @@ impl From<GenesysError> for AttemptFailure {
             disposition: error.disposition(),
             // A mark may be written twice without harm: only the target's certainty matters.
             certainty: Certainty::Refused,
+            timed_out: false,
             reason: error.to_string(),
         }
     }
@@ -70,6 +90,7 @@ impl From<DeliveryError> for AttemptFailure {
             code: error.code,
             disposition: error.disposition,
             certainty: error.certainty,
+            timed_out: error.timed_out,
             reason: with_causes(&error),
         }
     }
@@ -82,8 +103,12 @@ pub(super) struct Situation {
     pub(super) attempt: u32,
     /// Attempts made in this delivery, from 1.
     pub(super) tries: u32,
-    /// Whether SQS's receives are used up.
-    pub(super) last_receive: bool,
+    /// Whether the time of the retries is over, or SQS's receives are used up.
+    pub(super) is_last: bool,
+    /// This answer and those before that may be the event's fault or the target's.
+    pub(super) answers: AnswerCounts,
+    /// Whether the target has accepted another event since this one's last failure.
+    pub(super) target_works: bool,
     /// Whether the upstream that failed may be asked again in this delivery.
     pub(super) may_ask_again: bool,
     /// The longest wait after which another attempt may still start.
@@ -109,17 +134,58 @@ pub(super) enum NextStep {
 pub struct Limits {
     /// The most attempts at one record inside one delivery.
     pub max_attempts: u32,
+    /// How long an event is retried: an attempt that fails after this time is the last one.
+    pub retry_for: Duration,
     /// A failed attempt at this receive count or later is the last one.
     pub max_receives: u32,
+    /// An event that is older is not delivered any more; `None`: events do not grow old.
+    pub stale_after: Option<Duration>,
     /// How long to wait between attempts.
     pub backoff: Backoff,
     /// The longest wait inside the function; anything longer goes through the queue.
     pub max_wait: Duration,
     /// Whether what was malformed the first time is delivered too.
-    pub replay_permanent: bool,
+    pub replay_malformed: bool,
     /// Accepted deliveries of one event whose target failed later; after that many it is rejected.
     pub max_rounds: u32,
 }
+
+impl Default for Limits {
+    /// The defaults of the settings.
+    fn default() -> Self {
+        Self {
+            max_attempts: 3,
+            retry_for: Duration::from_secs(72 * 3_600),
+            max_receives: 200,
+            stale_after: None,
+            backoff: Backoff {
+                base: Duration::from_secs(2),
+                max: Duration::from_secs(3_600),
+            },
+            max_wait: Duration::from_secs(2),
+            replay_malformed: false,
+            max_rounds: 10,
+        }
+    }
+}
+
+impl Limits {
+    /// The shortest time that the receives last, if each one fails and every wait has the least jitter.
+    #[must_use]
+    pub fn receives_last(&self) -> Duration {
+        self.backoff.shortest(self.max_receives)
+    }
+}
+
+/// So many receives before SQS moves a message to the parking queue its last attempt is made: some receives go
+/// by without one.
+const PARKING_MARGIN: u32 = 3;
+
+/// So many configuration answers to one event are the event's fault, if the target accepts others.
+const CONFIGURATION_ANSWERS: u32 = 3;
+
+/// The same of attempts without an answer.
+const UNANSWERED_ATTEMPTS: u32 = 10;
 
 /// The longest delay before a new round: SQS's longest visibility timeout.
 const MAX_ROUND_DELAY: Duration = Duration::from_secs(12 * 3_600);
@@ -140,12 +206,31 @@ impl Policy {
         Self { limits }
     }
 
-    pub(super) const fn is_last(&self, receive_count: u32) -> bool {
-        receive_count >= self.limits.max_receives
+    /// Returns true if an attempt that fails now is the last one. `max_receives`: those of the message's queue,
+    /// after which SQS moves it to the parking queue.
+    pub(super) fn is_last(
+        &self,
+        retried_for: Duration,
+        receive_count: u32,
+        max_receives: Option<u32>,
+    ) -> bool {
+        let before_parking = max_receives.map(|most| most.saturating_sub(PARKING_MARGIN).max(1));
+        let most = before_parking.map_or(self.limits.max_receives, |most| {
+            most.min(self.limits.max_receives)
+        });
+        retried_for >= self.limits.retry_for || receive_count >= most
+    }
+
+    /// Returns true if an event of this time is not worth a delivery any more.
+    pub(super) fn is_stale(&self, time: Option<Timestamp>, now: Timestamp) -> bool {
+        match (self.limits.stale_after, time) {
+            (Some(limit), Some(time)) => time.plus(limit) < now,
+            (None, _) | (_, None) => false,
+        }
     }
 
     pub(super) const fn replays_malformed(&self) -> bool {
-        self.limits.replay_permanent
+        self.limits.replay_malformed
     }
 
     /// Returns true if an event must not be delivered in this round any more.
@@ -191,33 +276,64 @@ impl Policy {
             code: FailureCode::Exhausted,
             status: RetryStatus::ExhaustedRetries,
         };
+        let answers = situation.answers;
+        let is_events_fault = |code| {
+            let status = RetryStatus::ReplayFailed;
+            NextStep::GiveUp { code, status }
+        };
         match failure.disposition {
             Disposition::Permanent => NextStep::GiveUp {
                 code: failure.code,
                 status: RetryStatus::ReplayFailed,
             },
             Disposition::Operator => match failure.upstream {
-                Upstream::Target if situation.last_receive => exhausted,
-                // Wrong credentials are ours to repair: no event is ever given up for them.
-                Upstream::Target | Upstream::Genesys | Upstream::OwnPace | Upstream::Deadline => {
-                    NextStep::Defer {
-                        after: self.deferral(failure.disposition, situation.attempt, unit),
-                    }
+                Upstream::Target
+                    if situation.target_works && answers.configuration >= CONFIGURATION_ANSWERS =>
+                {
+                    is_events_fault(FailureCode::TargetRefused)
                 }
+                Upstream::Target if situation.is_last => exhausted,
+                Upstream::Interaction if situation.is_last => NextStep::GiveUp {
+                    code: failure.code,
+                    status: RetryStatus::ExhaustedRetries,
+                },
+                // Wrong credentials are ours to repair: no event is ever given up for them.
+                Upstream::Target
+                | Upstream::Genesys
+                | Upstream::Interaction
+                | Upstream::OwnPace
+                | Upstream::Deadline => NextStep::Defer {
+                    after: self.deferral(failure.disposition, situation.attempt, unit),
+                },
             },
             Disposition::Transient { .. } => {
-                let after = self.deferral(failure.disposition, situation.attempt, unit);
+                // A slow target may still be at work on it: each timeout doubles the wait once more.
+                let slow = if failure.timed_out {
+                    answers.unanswered
+                } else {
+                    0
+                };
+                let number = situation.attempt.saturating_add(slow);
+                let after = self.deferral(failure.disposition, number, unit);
                 let rejects = match failure.upstream {
-                    Upstream::Target | Upstream::Genesys => situation.last_receive,
+                    Upstream::Target | Upstream::Genesys | Upstream::Interaction => {
+                        situation.is_last
+                    }
                     Upstream::OwnPace | Upstream::Deadline => false,
                 };
+                let is_fault = failure.is_unanswered()
+                    && situation.target_works
+                    && answers.unanswered >= UNANSWERED_ATTEMPTS;
                 if situation.may_ask_again
                     && failure.upstream != Upstream::Deadline
+                    && !failure.timed_out
                     && situation.tries < self.limits.max_attempts
                     && after <= self.limits.max_wait
                     && after <= situation.time_for_wait
                 {
                     NextStep::Again { after }
+                } else if is_fault {
+                    is_events_fault(FailureCode::TargetUnavailable)
                 } else if rejects {
                     exhausted
                 } else {
@@ -229,181 +345,4 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: Policy = Policy::new(Limits {
-        max_attempts: 3,
-        max_receives: 10,
-        backoff: Backoff {
-            base: Duration::from_secs(2),
-            max: Duration::from_secs(900),
-        },
-        max_wait: Duration::from_secs(5),
-        replay_permanent: false,
-        max_rounds: 10,
-    });
-
-    const FIRST: Situation = Situation {
-        attempt: 1,
-        tries: 1,
-        last_receive: false,
-        may_ask_again: true,
-        time_for_wait: Duration::from_secs(20),
-    };
-
-    const EXHAUSTED: NextStep = NextStep::GiveUp {
-        code: FailureCode::Exhausted,
-        status: RetryStatus::ExhaustedRetries,
-    };
-
-    fn failure(upstream: Upstream, disposition: Disposition) -> AttemptFailure {
-        AttemptFailure {
-            upstream,
-            code: FailureCode::TargetRefused,
-            disposition,
-            certainty: Certainty::Refused,
-            reason: String::new(),
-        }
-    }
-
-    fn transient(seconds: Option<u64>) -> AttemptFailure {
-        let after = seconds.map(Duration::from_secs);
-        failure(Upstream::Target, Disposition::Transient { after })
-    }
-
-    const fn again(seconds: u64) -> NextStep {
-        NextStep::Again {
-            after: Duration::from_secs(seconds),
-        }
-    }
-
-    const fn defer(seconds: u64) -> NextStep {
-        NextStep::Defer {
-            after: Duration::from_secs(seconds),
-        }
-    }
-
-    #[test]
-    fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
-        let step = |failure, situation| POLICY.next_step(&failure, &situation, 1.0);
-        assert_eq!(step(transient(None), FIRST), again(2));
-        assert_eq!(step(transient(Some(5)), FIRST), again(5));
-        assert_eq!(step(transient(Some(6)), FIRST), defer(6));
-        assert_eq!(
-            step(
-                transient(None),
-                Situation {
-                    attempt: 3,
-                    ..FIRST
-                }
-            ),
-            defer(8)
-        );
-    }
-
-    #[test]
-    fn attempts_end_with_their_number_and_with_the_time() {
-        let step = |situation| POLICY.next_step(&transient(None), &situation, 1.0);
-        assert_eq!(step(Situation { tries: 2, ..FIRST }), again(2));
-        assert_eq!(step(Situation { tries: 3, ..FIRST }), defer(2));
-        assert_eq!(
-            step(Situation {
-                may_ask_again: false,
-                ..FIRST
-            }),
-            defer(2)
-        );
-        assert_eq!(
-            step(Situation {
-                time_for_wait: Duration::from_secs(1),
-                ..FIRST
-            }),
-            defer(2)
-        );
-    }
-
-    #[test]
-    fn at_the_last_receive_what_would_be_deferred_is_given_up() {
-        let last = Situation {
-            last_receive: true,
-            ..FIRST
-        };
-        let step = |failure, situation| POLICY.next_step(&failure, &situation, 1.0);
-        assert_eq!(step(transient(None), last), again(2));
-        assert_eq!(
-            step(transient(None), Situation { tries: 3, ..last }),
-            EXHAUSTED
-        );
-        assert_eq!(step(transient(Some(60)), last), EXHAUSTED);
-        assert!(POLICY.is_last(10) && POLICY.is_last(11) && !POLICY.is_last(9));
-    }
-
-    #[test]
-    fn what_was_not_attempted_stays_away_longer_the_more_often_it_came() {
-        let pauses = [1, 2, 3, 10].map(|receives| POLICY.pause(receives, 1.0).as_secs());
-        assert_eq!(pauses, [2, 4, 8, 900]);
-    }
-
-    #[test]
-    fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
-        let last = Situation {
-            last_receive: true,
-            ..FIRST
-        };
-        let after = Some(Duration::from_secs(60));
-        let held_back = failure(Upstream::OwnPace, Disposition::Transient { after });
-        assert_eq!(POLICY.next_step(&held_back, &last, 1.0), defer(60));
-    }
-
-    #[test]
-    fn deadline_defers_and_never_rejects_or_retries() {
-        let last = Situation {
-            last_receive: true,
-            ..FIRST
-        };
-        for certainty in [Certainty::Refused, Certainty::Unknown] {
-            let failure = AttemptFailure::out_of_time(certainty, "");
-            for situation in [FIRST, last] {
-                assert_eq!(POLICY.next_step(&failure, &situation, 1.0), defer(2));
-            }
-        }
-    }
-
-    #[test]
-    fn round_delay_grows_by_four_up_to_twelve_hours() {
-        let delays = [1, 2, 3, 4, 5, 10, 100].map(|round| POLICY.round_delay(round).as_secs());
-        assert_eq!(delays, [300, 1_200, 4_800, 19_200, 43_200, 43_200, 43_200]);
-        assert!(POLICY.exceeds_rounds(11) && !POLICY.exceeds_rounds(10));
-    }
-
-    #[test]
-    fn what_is_permanent_is_given_up_at_once() {
-        assert_eq!(
-            POLICY.next_step(
-                &failure(Upstream::Target, Disposition::Permanent),
-                &FIRST,
-                1.0
-            ),
-            NextStep::GiveUp {
-                code: FailureCode::TargetRefused,
-                status: RetryStatus::ReplayFailed,
-            }
-        );
-    }
-
-    #[test]
-    fn our_own_mistakes_are_deferred_and_only_the_targets_end_with_the_receives() {
-        let last = Situation {
-            last_receive: true,
-            ..FIRST
-        };
-        let step = |upstream, situation| {
-            POLICY.next_step(&failure(upstream, Disposition::Operator), &situation, 1.0)
-        };
-        assert_eq!(step(Upstream::Genesys, FIRST), defer(2));
-        assert_eq!(step(Upstream::Target, FIRST), defer(2));
-        assert_eq!(step(Upstream::Genesys, last), defer(2));
-        assert_eq!(step(Upstream::Target, last), EXHAUSTED);
-    }
-}
+mod tests;

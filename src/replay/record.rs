@@ -6,7 +6,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::failure::{Certainty, Disposition, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
-use crate::ledger::{About, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement};
+use crate::ledger::{
+    About, AnswerCounts, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement,
+};
 use crate::message::Message;
 use crate::target::{Delivery, Target};
 use crate::telemetry::{millis, with_causes};
@@ -112,7 +114,7 @@ impl<P: Ports> Replay<P> {
     fn admit(&self, work: &Work<'_>) -> Result<Vec<Permit>, OpenBreaker> {
         // An echo of our own marks is only kept. All else is marked, even if nothing is sent.
         let is_replayed = !work.letter.own_echo;
-        let interaction = work.letter.interaction.as_ref().filter(|_| is_replayed);
+        let interaction = work.letter.marked_interaction().filter(|_| is_replayed);
         let needs_genesys = self.retry_state.is_needed_for(interaction);
         let genesys = needs_genesys.then(|| self.breakers.genesys.clone());
         let target = is_replayed.then(|| self.breakers.target(&work.destination));
@@ -185,10 +187,15 @@ impl<P: Ports> Replay<P> {
 
     /// Attempts until one succeeds or policy ends them.
     async fn attempts(&self, work: &Work<'_>, frame: Frame<'_>, mut lease: Lease) -> Verdict {
+        let is_wanted = work.message.replay_plan().is_some();
+        if !is_wanted && self.policy.is_stale(work.letter.time, self.clock.now()) {
+            return self.reject_stale(work, frame, &lease).await;
+        }
         let mut marker = Marker::NotLookedFor;
         let name = work.delivery_name(&lease);
         let mut possible_duplicate = false;
         let mut tries = 1;
+        let answers = lease.answers;
         loop {
             let failure = match self.attempt(work, frame, &lease, &name, &mut marker).await {
                 Ok(receipt) => {
@@ -200,7 +207,17 @@ impl<P: Ports> Replay<P> {
                 Err(failure) => failure,
             };
             possible_duplicate |= failure.certainty == Certainty::Unknown;
-            let verdict = match self.next_step(work, frame, &failure, lease.attempt, tries) {
+            lease.note(answers, &failure);
+            let situation = Situation {
+                is_last: self.is_last(work, &lease).await,
+                answers: lease.answers,
+                target_works: self.target_works(work, &lease),
+                ..self.situation(work, frame, &failure, lease.attempt, tries)
+            };
+            let next = self
+                .policy
+                .next_step(&failure, &situation, self.random.unit());
+            let verdict = match next {
                 NextStep::Again { after } => {
                     note_retry(work, &failure, lease.attempt, after);
                     tokio::time::sleep(after).await;
@@ -268,6 +285,7 @@ impl<P: Ports> Replay<P> {
             attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
             key: &work.key,
             name,
+            maybe_delivered: lease.maybe_delivered,
             attributes: &work.attributes(),
             group: work.message.group.as_deref(),
             event_type: letter.event_type.as_deref(),
@@ -300,7 +318,7 @@ impl<P: Ports> Replay<P> {
         let watch = self.watch(&self.breakers.genesys);
         let miss = |missed| work.miss(missed);
         if matches!(marker, Marker::NotLookedFor) {
-            let interaction = work.letter.interaction.as_ref();
+            let interaction = work.letter.marked_interaction();
             *marker = Marker::Found(self.retry_state.find(interaction, &watch, miss).await?);
         }
         if marker.interaction().is_some() {
@@ -320,29 +338,50 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    pub(super) fn next_step(
+    /// Returns true if an attempt of this claim that fails now is the last one.
+    pub(super) async fn is_last(&self, work: &Work<'_>, lease: &Lease) -> bool {
+        let max_receives = match work.message.queue_arn.as_deref() {
+            Some(queue_arn) => self.queue_limits(queue_arn).await.max_receives,
+            None => None,
+        };
+        let retried_for = self.clock.now().since(lease.retry_since);
+        self.policy
+            .is_last(retried_for, work.message.receive_count, max_receives)
+    }
+
+    /// Whether the target has accepted another event since the last failure of this one.
+    fn target_works(&self, work: &Work<'_>, lease: &Lease) -> bool {
+        let accepted = self.breakers.target(&work.destination).accepted_at();
+        let failed = lease.processed;
+        failed.is_some_and(|failed| accepted.is_some_and(|accepted| accepted >= failed))
+    }
+
+    /// Where a record stands whose bookkeeping or attempt failed; the caller knows whether it is the last one.
+    pub(super) fn situation(
         &self,
         work: &Work<'_>,
         frame: Frame<'_>,
         failure: &AttemptFailure,
         attempt: u32,
         tries: u32,
-    ) -> NextStep {
+    ) -> Situation {
         let breaker = match failure.upstream {
-            Upstream::Genesys | Upstream::OwnPace => self.breakers.genesys.clone(),
+            Upstream::Genesys | Upstream::Interaction | Upstream::OwnPace => {
+                self.breakers.genesys.clone()
+            }
             Upstream::Target | Upstream::Deadline => self.breakers.target(&work.destination),
         };
-        let situation = Situation {
+        Situation {
             attempt,
             tries,
-            last_receive: self.policy.is_last(work.message.receive_count),
+            is_last: false,
+            answers: AnswerCounts::default(),
+            target_works: false,
             may_ask_again: !breaker.is_open(self.clock.now()),
             time_for_wait: frame
                 .time
                 .longest_wait(self.ledger_latency.checkpoint_margin()),
-        };
-        self.policy
-            .next_step(failure, &situation, self.random.unit())
+        }
     }
 
     /// How long a message stays away whose bookkeeping is all that is left.
@@ -383,6 +422,10 @@ impl<P: Ports> Replay<P> {
                 CutOff::Clean
             }
             Progress::Sending(lease) => {
+                let lease = Lease {
+                    maybe_delivered: true,
+                    ..lease
+                };
                 let _ = timeout_at(end, self.release(work, &lease, code)).await;
                 CutOff::Doubtful
             }
@@ -412,6 +455,20 @@ impl<P: Ports> Replay<P> {
         };
         let after = self.pause(message);
         Verdict::from(Outcome::Deferred { after, code }).because(&with_causes(error))
+    }
+}
+
+impl Lease {
+    /// Counts a failed attempt that may be the event's fault or the target's, once in a receive: `before` are the
+    /// counts of earlier receives.
+    fn note(&mut self, before: AnswerCounts, failure: &AttemptFailure) {
+        self.maybe_delivered |= failure.certainty == Certainty::Unknown;
+        if failure.is_configuration() {
+            self.answers.configuration = before.configuration.saturating_add(1);
+        }
+        if failure.is_unanswered() {
+            self.answers.unanswered = before.unanswered.saturating_add(1);
+        }
     }
 }
 

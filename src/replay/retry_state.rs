@@ -101,6 +101,10 @@ impl<G: Genesys> RetryState<G> {
 fn note<T>(watch: &Watch<'_>, answer: Result<T, GenesysError>) -> Result<T, GenesysError> {
     match answer {
         Err(error @ GenesysError::HeldBack { .. }) => Err(error),
+        Err(error) if error.is_about_one_object() => {
+            watch.breaker.succeeded();
+            Err(error)
+        }
         answer => watch.note(answer, GenesysError::disposition),
     }
 }

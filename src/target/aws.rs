@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 
-use super::{DeliveryError, QueueUrls};
+use super::{DeliveryError, KnownBuses, QueueUrls, judge, question};
 use crate::destination::Arn;
+use crate::failure::answers;
 use crate::failure::{Certainty, Disposition, FailureCode};
 
 /// The clients of one region. None of them retries: a delivery is one attempt.
@@ -26,6 +27,8 @@ pub struct Clients {
     pub event_bridge: aws_sdk_eventbridge::Client,
     /// Where queues are found.
     pub queue_urls: QueueUrls,
+    /// The buses that are known to exist.
+    pub buses: KnownBuses,
 }
 
 /// Targets on AWS, in whatever region their ARN names.
@@ -58,22 +61,6 @@ impl AwsTargets {
     }
 }
 
-/// Words in the codes by which AWS services say that they are called too often.
-const THROTTLED: [&str; 4] = ["Throttl", "TooManyRequests", "LimitExceeded", "SlowDown"];
-
-/// Words in the codes by which they say who we are not.
-const DENIED: [&str; 9] = [
-    "AccessDenied",
-    "AuthorizationError",
-    "AuthFailure",
-    "ExpiredToken",
-    "InvalidClientTokenId",
-    "InvalidSecurity",
-    "NotAuthorized",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClient",
-];
-
 /// What a failed call means for a delivery.
 pub(super) fn delivery_error<E>(service: &str, error: SdkError<E, HttpResponse>) -> DeliveryError
 where
@@ -86,6 +73,7 @@ where
         code: FailureCode::TargetUnavailable,
         disposition: Disposition::Transient { after: None },
         certainty,
+        timed_out: false,
         reason: format!("{service} {reason}"),
         source: None,
     };
@@ -93,20 +81,19 @@ where
         SdkError::ServiceError(context) => {
             let refusal = context.err();
             let code = refusal.code().unwrap_or("an error without a code");
-            let (failure, disposition) = judge(code, status);
-            DeliveryError {
-                code: failure,
-                disposition,
-                certainty: Certainty::Refused,
-                reason: refusal_reason(service, code, refusal.message(), disposition),
-                source: None,
-            }
+            refused(service, code, refusal.message(), status)
         }
         SdkError::ConstructionFailure(_) => unavailable(
             Certainty::NotSent,
             "was not asked: the request cannot be built",
         ),
-        SdkError::TimeoutError(_) => unavailable(Certainty::Unknown, "did not answer in time"),
+        SdkError::TimeoutError(_) => DeliveryError {
+            timed_out: true,
+            ..unavailable(
+                Certainty::Unknown,
+                "did not answer in time (TARGET_TIMEOUT_SECONDS)",
+            )
+        },
         SdkError::ResponseError(_) => {
             unavailable(Certainty::Unknown, "gave an answer that cannot be read")
         }
@@ -118,122 +105,24 @@ where
     }
 }
 
-/// A refusal in words. Services quote what they were sent, so their message is told only where it
+/// A refusal by its error code. Services quote what they were sent, so their message is told only where it
 /// speaks of our permissions.
-pub(super) fn refusal_reason(
+pub(super) fn refused(
     service: &str,
     code: &str,
     message: Option<&str>,
-    disposition: Disposition,
-) -> String {
-    match (disposition, message) {
-        (Disposition::Operator, message) => format!(
-            "{service} answered {code}: wrong region or credentials? {}",
-            message.unwrap_or_default()
-        ),
-        (Disposition::Permanent | Disposition::Transient { .. }, _) => {
-            format!("{service} answered {code}")
-        }
-    }
-}
-
-/// What an error code and a status mean.
-pub(super) fn judge(code: &str, status: Option<u16>) -> (FailureCode, Disposition) {
-    let has = |words: &[&str]| words.iter().any(|word| code.contains(word));
-    let transient = Disposition::Transient { after: None };
-    match status {
-        _ if has(&THROTTLED) => (FailureCode::TargetRateLimited, transient),
-        _ if has(&DENIED) => (FailureCode::TargetCredentials, Disposition::Operator),
-        Some(429) => (FailureCode::TargetRateLimited, transient),
-        Some(401 | 403) => (FailureCode::TargetCredentials, Disposition::Operator),
-        Some(408 | 500..=599) => (FailureCode::TargetUnavailable, transient),
-        _ if code.contains("Internal") || code.contains("Unavailable") => {
-            (FailureCode::TargetUnavailable, transient)
-        }
-        Some(_) | None => (FailureCode::TargetRefused, Disposition::Permanent),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_and_statuses_say_what_a_refusal_means() {
-        let transient = Disposition::Transient { after: None };
-        for (code, status, expected) in [
-            (
-                "ThrottlingException",
-                Some(400),
-                (FailureCode::TargetRateLimited, transient),
-            ),
-            (
-                "TooManyRequestsException",
-                Some(429),
-                (FailureCode::TargetRateLimited, transient),
-            ),
-            (
-                "RequestThrottled",
-                Some(403),
-                (FailureCode::TargetRateLimited, transient),
-            ),
-            (
-                "KmsThrottled",
-                None,
-                (FailureCode::TargetRateLimited, transient),
-            ),
-            (
-                "AccessDeniedException",
-                Some(400),
-                (FailureCode::TargetCredentials, Disposition::Operator),
-            ),
-            (
-                "AccessDenied",
-                Some(403),
-                (FailureCode::TargetCredentials, Disposition::Operator),
-            ),
-            (
-                "ExpiredTokenException",
-                Some(400),
-                (FailureCode::TargetCredentials, Disposition::Operator),
-            ),
-            (
-                "Whatever",
-                Some(403),
-                (FailureCode::TargetCredentials, Disposition::Operator),
-            ),
-            (
-                "ServiceException",
-                Some(500),
-                (FailureCode::TargetUnavailable, transient),
-            ),
-            (
-                "EC2UnexpectedException",
-                Some(502),
-                (FailureCode::TargetUnavailable, transient),
-            ),
-            (
-                "InternalFailure",
-                None,
-                (FailureCode::TargetUnavailable, transient),
-            ),
-            (
-                "ResourceNotFoundException",
-                Some(404),
-                (FailureCode::TargetRefused, Disposition::Permanent),
-            ),
-            (
-                "QueueDoesNotExist",
-                Some(400),
-                (FailureCode::TargetRefused, Disposition::Permanent),
-            ),
-            (
-                "MalformedDetail",
-                None,
-                (FailureCode::TargetRefused, Disposition::Permanent),
-            ),
-        ] {
-            assert_eq!(judge(code, status), expected, "{code} {status:?}");
-        }
+    status: Option<u16>,
+) -> DeliveryError {
+    let (failure, disposition, certainty) = judge(answers::of_aws(code, status), None);
+    let message = message.filter(|_| failure == FailureCode::TargetCredentials);
+    let message = message.map(|it| format!(" {it}")).unwrap_or_default();
+    let question = question(failure);
+    DeliveryError {
+        code: failure,
+        disposition,
+        certainty,
+        timed_out: false,
+        reason: format!("{service} answered {code}{question}{message}"),
+        source: None,
     }
 }

@@ -3,13 +3,14 @@
 pub mod address;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::Url;
 
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, judge, question};
 use crate::clock::Clock;
+use crate::failure::answers::{self, Meaning};
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::retry_after;
 
@@ -18,6 +19,7 @@ use crate::retry_after;
 pub struct HttpTarget {
     http: reqwest::Client,
     reach: Reach,
+    within: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -31,11 +33,21 @@ pub enum Reach {
 }
 
 impl HttpTarget {
-    /// Delivers through a client that must not follow redirects, must have timeouts, and must
-    /// resolve names through [`address::GuardedResolver`] when the reach is guarded.
+    /// Delivers through a client that must not follow redirects, and must resolve names through
+    /// [`address::GuardedResolver`] when the reach is guarded. One delivery takes `within` at most.
     #[must_use]
-    pub fn new(http: reqwest::Client, reach: Reach, clock: Arc<dyn Clock>) -> Self {
-        Self { http, reach, clock }
+    pub fn new(
+        http: reqwest::Client,
+        reach: Reach,
+        within: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            http,
+            reach,
+            within,
+            clock,
+        }
     }
 
     /// Posts one event.
@@ -49,10 +61,11 @@ impl HttpTarget {
         let answer = self
             .http
             .post(url.clone())
+            .timeout(self.within)
             .header(CONTENT_TYPE, "application/json")
             .header("X-Attempt-Count", delivery.attempt_count)
             .header("X-Resubmit-Source", "genesys-replay")
-            .header("Idempotency-Key", delivery.key.as_str())
+            .header("Idempotency-Key", delivery.key.digest())
             .body(delivery.payload.to_owned())
             .send()
             .await
@@ -67,54 +80,21 @@ impl HttpTarget {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::parse(value, self.clock.now()));
-        let (code, disposition, certainty) = judge(status, after);
-        let hint = match disposition {
-            Disposition::Operator => ": wrong region or credentials?",
-            Disposition::Permanent | Disposition::Transient { .. } => "",
-        };
+        let mut meaning = answers::of_http_target(status.as_u16());
+        // After a lost answer an earlier copy may still be at work.
+        if meaning == Meaning::Conflict && !delivery.maybe_delivered {
+            meaning = Meaning::Refused;
+        }
+        let (code, disposition, certainty) = judge(meaning, after);
+        let question = question(code);
         Err(DeliveryError {
             code,
             disposition,
             certainty,
-            reason: format!("the target answered {status}{hint}"),
+            timed_out: false,
+            reason: format!("the target answered {status}{question}"),
             source: None,
         })
-    }
-}
-
-/// What an answer other than success means.
-fn judge(
-    status: StatusCode,
-    after: Option<std::time::Duration>,
-) -> (FailureCode, Disposition, Certainty) {
-    let transient = Disposition::Transient { after };
-    match status.as_u16() {
-        429 => (
-            FailureCode::TargetRateLimited,
-            transient,
-            Certainty::Refused,
-        ),
-        // A gateway that lost its backend's answer cannot say whether the backend acted.
-        502 | 504 => (
-            FailureCode::TargetUnavailable,
-            transient,
-            Certainty::Unknown,
-        ),
-        408 | 425 | 500..=599 => (
-            FailureCode::TargetUnavailable,
-            transient,
-            Certainty::Refused,
-        ),
-        401 | 403 => (
-            FailureCode::TargetCredentials,
-            Disposition::Operator,
-            Certainty::Refused,
-        ),
-        _ => (
-            FailureCode::TargetRefused,
-            Disposition::Permanent,
-            Certainty::Refused,
-        ),
     }
 }
 
@@ -131,7 +111,10 @@ fn not_answered(error: reqwest::Error) -> DeliveryError {
             "the request to the target cannot be built",
         )
     } else if error.is_timeout() {
-        (Certainty::Unknown, "the target did not answer in time")
+        (
+            Certainty::Unknown,
+            "the target did not answer in time (TARGET_TIMEOUT_SECONDS)",
+        )
     } else {
         (
             Certainty::Unknown,
@@ -142,6 +125,7 @@ fn not_answered(error: reqwest::Error) -> DeliveryError {
         code: FailureCode::TargetUnavailable,
         disposition: Disposition::Transient { after: None },
         certainty,
+        timed_out: error.is_timeout() && certainty == Certainty::Unknown,
         reason: reason.to_owned(),
         // The URL may carry a secret.
         source: Some(error.without_url().into()),
@@ -165,65 +149,11 @@ fn not_allowed() -> DeliveryError {
         code: FailureCode::TargetNotAllowed,
         disposition: Disposition::Operator,
         certainty: Certainty::NotSent,
+        timed_out: false,
         reason: format!(
             "{}; set ALLOW_LINK_LOCAL_TARGETS=true to send there",
             address::RefusedAddress
         ),
         source: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_status_decides_what_follows() {
-        let judged = |status: u16| {
-            StatusCode::from_u16(status)
-                .map(|status| judge(status, None))
-                .ok()
-        };
-        let transient = Disposition::Transient { after: None };
-        for (statuses, code, disposition, certainty) in [
-            (
-                &[429][..],
-                FailureCode::TargetRateLimited,
-                transient,
-                Certainty::Refused,
-            ),
-            (
-                &[408, 425, 500, 501, 503, 599],
-                FailureCode::TargetUnavailable,
-                transient,
-                Certainty::Refused,
-            ),
-            (
-                &[502, 504],
-                FailureCode::TargetUnavailable,
-                transient,
-                Certainty::Unknown,
-            ),
-            (
-                &[401, 403],
-                FailureCode::TargetCredentials,
-                Disposition::Operator,
-                Certainty::Refused,
-            ),
-            (
-                &[301, 302, 307, 400, 404, 409, 410, 413, 422],
-                FailureCode::TargetRefused,
-                Disposition::Permanent,
-                Certainty::Refused,
-            ),
-        ] {
-            for status in statuses {
-                assert_eq!(
-                    judged(*status),
-                    Some((code, disposition, certainty)),
-                    "{status}"
-                );
-            }
-        }
     }
 }

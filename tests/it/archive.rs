@@ -87,7 +87,7 @@ async fn an_exhausted_event_is_archived() -> TestResult {
     world
         .genesys
         .fault(Fault::on("POST", "/targets/").status(503));
-    let record = Record::dead_letter("m-1", "e-1", "c-1").received(10);
+    let record = Record::dead_letter("m-1", "e-1", "c-1").received(200);
     assert!(world.deliver(&[record]).await?.is_empty());
     let (_, object) = only(world.aws.objects(&bucket).await?)?;
     assert_eq!(object["failure_code"], "EXHAUSTED");

@@ -8,7 +8,10 @@ use genesys_replay::config::Settings;
 use mockito::{Matcher, Server};
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
 use crate::support::world::invoke;
+
 use crate::support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
 
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
@@ -129,7 +132,7 @@ async fn a_kind_of_target_that_cannot_be_called_is_told() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_queue_that_does_not_exist_is_permanent() -> TestResult {
+async fn queue_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
     let gone = format!("{queue}-gone");
@@ -144,7 +147,7 @@ async fn a_queue_that_does_not_exist_is_permanent() -> TestResult {
         .aws
         .attribute(&format!("e-1|{gone}"), "FailureCode")
         .await?;
-    assert_eq!(code.as_deref(), Some("TARGET_REFUSED"));
+    assert_eq!(code.as_deref(), Some("TARGET_MISCONFIGURED"));
     Ok(())
 }
 
@@ -197,7 +200,16 @@ async fn what_a_service_answers_decides_what_follows() -> TestResult {
     for (status, kind, code, calls) in [
         (429, "TooManyRequestsException", "TARGET_RATE_LIMITED", 3),
         (403, "AccessDeniedException", "TARGET_CREDENTIALS", 1),
-        (404, "ResourceNotFoundException", "TARGET_REFUSED", 1),
+        (404, "ResourceNotFoundException", "TARGET_MISCONFIGURED", 1),
+        (409, "ResourceConflictException", "TARGET_UNAVAILABLE", 3),
+        (
+            409,
+            "CodeArtifactUserPendingException",
+            "TARGET_UNAVAILABLE",
+            3,
+        ),
+        (409, "SnapStartNotReadyException", "TARGET_UNAVAILABLE", 3),
+        (502, "KMSDisabledException", "TARGET_MISCONFIGURED", 1),
         (413, "RequestTooLargeException", "TARGET_REFUSED", 1),
         (500, "ServiceException", "TARGET_UNAVAILABLE", 3),
         (502, "EC2UnexpectedException", "TARGET_UNAVAILABLE", 3),
@@ -244,6 +256,7 @@ async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
             attempt_count: 1,
             key: &key,
             name: "name",
+            maybe_delivered: false,
             attributes: &BTreeMap::new(),
             group: None,
             event_type: None,
@@ -299,18 +312,71 @@ async fn a_state_machine_is_started_under_the_events_name() -> TestResult {
     Ok(())
 }
 
-#[tokio::test]
-async fn an_execution_that_was_started_before_is_accepted() -> TestResult {
+/// A Step Functions that knows an execution of the event's name; `described` is its answer to a closer look.
+async fn deliver_again(
+    described: (usize, &str, serde_json::Value),
+) -> Result<Option<String>, Box<dyn std::error::Error>> {
     let (world, mut server) = (World::start().await?, Server::new_async().await);
     server
         .mock("POST", "/")
+        .match_header("x-amz-target", "AWSStepFunctions.StartExecution")
         .with_status(400)
         .with_header("x-amzn-errortype", "ExecutionAlreadyExists")
         .with_body(r#"{"__type":"ExecutionAlreadyExists"}"#)
         .create_async()
         .await;
+    let (status, kind, body) = described;
+    server
+        .mock("POST", "/")
+        .match_header("x-amz-target", "AWSStepFunctions.DescribeExecution")
+        .match_body(Matcher::Regex(
+            r"271828182845:execution:flow:e-1-[0-9a-f]{32}".to_owned(),
+        ))
+        .with_status(status)
+        .with_header("x-amzn-errortype", kind)
+        .with_body(body.to_string())
+        .expect(1)
+        .create_async()
+        .await;
     let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
-    assert_eq!(deliver(&world, &server, target).await?, None);
+    deliver(&world, &server, target).await
+}
+
+#[tokio::test]
+async fn execution_of_the_same_name_is_compared_by_its_input() -> TestResult {
+    let event = Record::dead_letter("m-1", "e-1", "c-1");
+    let event = event.0["body"].as_str().ok_or("no body")?;
+    let execution = |input: Option<&str>| {
+        json!({
+            "executionArn": "arn", "stateMachineArn": "arn", "status": "FAILED", "startDate": 1, "input": input,
+        })
+    };
+    for (described, expected) in [
+        ((200, "", execution(Some(event))), None),
+        ((200, "", execution(None)), None),
+        ((200, "", execution(Some("{}"))), Some("TARGET_REFUSED")),
+        // A role that may not look trusts the name.
+        ((400, "AccessDeniedException", json!({})), None),
+        (
+            (500, "InternalFailure", json!({})),
+            Some("TARGET_UNAVAILABLE"),
+        ),
+    ] {
+        let what = format!("{described:?}");
+        let code = deliver_again(described).await?;
+        assert_eq!(code.as_deref(), expected, "{what}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn bus_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
+    let mut world = World::start().await?;
+    let gone = "arn:aws:events:us-east-1:000000000000:event-bus/gone";
+    world.set("REPLAY_TARGET", gone);
+    let letter = Record::dead_letter("m-1", "e-1", "c-1");
+    assert_eq!(world.deliver(&[letter]).await?, ["m-1"]);
+    assert_eq!(world.state("e-1").await?, "DEFERRED TARGET_MISCONFIGURED");
     Ok(())
 }
 

@@ -30,6 +30,7 @@ impl Faults<DeliveryError> for Unavailable {
                 code: FailureCode::TargetUnavailable,
                 disposition: Disposition::Transient { after: None },
                 certainty: Certainty::Refused,
+                timed_out: false,
                 reason: "503".to_owned(),
                 source: None,
             })
@@ -42,13 +43,15 @@ fn function(target: &Arc<Unavailable>) -> Result<InMemoryFunction, url::ParseErr
     let mut function = InMemoryFunction::new()?.target_with(target.clone());
     function.0.policy = Policy::new(Limits {
         max_attempts: 1,
+        retry_for: Duration::from_secs(72 * 3_600),
         max_receives: 10,
+        stale_after: None,
         backoff: Backoff {
             base: ms(2_000),
             max: ms(900_000),
         },
         max_wait: ms(2_000),
-        replay_permanent: false,
+        replay_malformed: false,
         max_rounds: 10,
     });
     Ok(function)

@@ -94,8 +94,9 @@ impl Batch<'_> {
         let calls = self.world.genesys.calls_to("POST", "/targets/");
         for number in 0..EVENTS {
             let key = self.world.key(&format!("e-{number}"));
+            let name = self.world.idempotency_key(&format!("e-{number}"));
             let of_it =
-                |call: &&genesys_stand_in::Call| call.headers.get("idempotency-key") == Some(&key);
+                |call: &&genesys_stand_in::Call| call.headers.get("idempotency-key") == Some(&name);
             let attribute = |name| self.world.aws.attribute(&key, name);
             let attempts = attribute("Attempts").await?;
             let about = Known {

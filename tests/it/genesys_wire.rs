@@ -238,8 +238,32 @@ async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
         let code = code.map(str::to_owned);
         GenesysError::Credentials { call, status, code }
     };
+    let conflict = |status, code: Option<&str>| {
+        let code = code.map(str::to_owned);
+        GenesysError::Conflict {
+            call,
+            status,
+            code,
+            after,
+        }
+    };
     assert_understood(vec![
-        (404, "{}", GenesysError::NotFound),
+        (
+            404,
+            r#"{"code":"not.found","status":404}"#,
+            GenesysError::NotFound,
+        ),
+        (404, "{}", credentials(404, None)),
+        (404, "<html>", credentials(404, None)),
+        (405, "", credentials(405, None)),
+        (
+            403,
+            r#"{"code":"missing.any.division.permissions","status":403}"#,
+            GenesysError::Forbidden {
+                call,
+                code: Some("missing.any.division.permissions".to_owned()),
+            },
+        ),
         (429, "", GenesysError::RateLimited { call, after }),
         (500, "<html>", down(500)),
         (503, "", down(503)),
@@ -255,7 +279,15 @@ async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
             r#"{"code":"bad.request","status":400}"#,
             refused(400, Some("bad.request")),
         ),
-        (409, "no json", refused(409, None)),
+        (422, "no json", refused(422, None)),
+        (409, "no json", conflict(409, None)),
+        (
+            409,
+            r#"{"code":"conflict","status":409}"#,
+            conflict(409, Some("conflict")),
+        ),
+        (412, "", conflict(412, None)),
+        (423, "", conflict(423, None)),
     ])
     .await
 }

@@ -68,7 +68,8 @@ fn the_pure_core_knows_no_runtime_no_http_client_and_no_aws() -> TestResult {
     let words = [
         "tokio",
         "reqwest",
-        "aws_",
+        "aws_sdk",
+        "aws_config",
         "lambda_runtime",
         "crate::genesys",
         "crate::ledger",

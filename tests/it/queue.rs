@@ -27,6 +27,7 @@ impl Faults<DeliveryError> for RateLimited {
                     after: Some(Duration::from_secs(300)),
                 },
                 certainty: Certainty::Refused,
+                timed_out: false,
                 reason: "429".to_owned(),
                 source: None,
             })

@@ -38,6 +38,7 @@ impl Faults<DeliveryError> for Unavailable {
                     after: Some(6 * HOUR),
                 },
                 certainty: Certainty::Refused,
+                timed_out: false,
                 reason: "503".to_owned(),
                 source: None,
             })

@@ -87,8 +87,8 @@ impl Rounds {
 
 /// A function with the real adapters, whose Lambda is the stand-in.
 fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
-    use genesys_replay::target::QueueUrls;
     use genesys_replay::target::aws::{AwsTargets, Clients};
+    use genesys_replay::target::{KnownBuses, QueueUrls};
     let mut function = world.function()?;
     let (aws, lambda) = (world.aws.config(), crate::support::aws_at(&lambda.url()));
     function.target.aws = AwsTargets::new(Box::new(move |_| {
@@ -100,6 +100,7 @@ fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn E
             sns: aws_sdk_sns::Client::new(&aws),
             step_functions: aws_sdk_sfn::Client::new(&aws),
             event_bridge: aws_sdk_eventbridge::Client::new(&aws),
+            buses: KnownBuses::default(),
         }
     }));
     Ok(function)

@@ -31,14 +31,13 @@ async fn deliver_within(
 ) -> Result<Result<(), DeliveryError>, Box<dyn std::error::Error>> {
     let http = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(limit)
         .dns_resolver(Arc::new(GuardedResolver))
         .build()?;
     let url = Url::parse(url)?;
     let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
-    let target = HttpTarget::new(http, Reach::Guarded, Arc::new(SystemClock));
+    let target = HttpTarget::new(http, Reach::Guarded, limit, Arc::new(SystemClock));
     Ok(target
         .post(
             &url,
@@ -48,6 +47,7 @@ async fn deliver_within(
                 attempt_count: 7,
                 key: &key,
                 name: "name",
+                maybe_delivered: false,
                 attributes: &BTreeMap::new(),
                 group: None,
                 event_type: None,
@@ -61,12 +61,13 @@ async fn deliver_within(
 async fn the_payload_goes_out_byte_for_byte_with_its_headers() -> TestResult {
     let mut server = Server::new_async().await;
     let url = format!("{}/events?tenant=7", server.url());
+    let key = EventKey::stored(&format!("e-1|{url}"));
     let post = server
         .mock("POST", "/events?tenant=7")
         .match_header("content-type", "application/json")
         .match_header("x-attempt-count", "7")
         .match_header("x-resubmit-source", "genesys-replay")
-        .match_header("idempotency-key", format!("e-1|{url}").as_str())
+        .match_header("idempotency-key", key.digest().as_str())
         .match_body(PAYLOAD)
         .with_status(202)
         .create_async()
@@ -77,7 +78,7 @@ async fn the_payload_goes_out_byte_for_byte_with_its_headers() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_redirect_is_refused_and_not_followed() -> TestResult {
+async fn redirect_is_a_configuration_mistake_and_not_followed() -> TestResult {
     let mut server = Server::new_async().await;
     let elsewhere = server
         .mock("POST", "/elsewhere")
@@ -96,7 +97,7 @@ async fn a_redirect_is_refused_and_not_followed() -> TestResult {
         .ok_or("accepted")?;
     assert_eq!(
         (error.code, error.disposition),
-        (FailureCode::TargetRefused, Disposition::Permanent)
+        (FailureCode::TargetMisconfigured, Disposition::Operator)
     );
     elsewhere.assert_async().await;
     Ok(())

@@ -100,6 +100,7 @@ fn refused() -> DeliveryError {
         code: FailureCode::TargetUnavailable,
         disposition: Disposition::Transient { after: None },
         certainty: Certainty::Refused,
+        timed_out: false,
         reason: "no room".to_owned(),
         source: None,
     }
@@ -137,13 +138,15 @@ fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
         destination: ReplayTarget::Fixed(Destination::Http(url)),
         policy: Policy::new(Limits {
             max_attempts: MAX_ATTEMPTS,
+            retry_for: Duration::from_secs(72 * 3_600),
             max_receives: LAST_RECEIVE,
+            stale_after: None,
             backoff: Backoff {
                 base: Duration::from_millis(100),
                 max: Duration::from_secs(1),
             },
             max_wait: Duration::from_secs(2),
-            replay_permanent: false,
+            replay_malformed: false,
             max_rounds: 10,
         }),
         breakers: Breakers::new(Arc::clone(&meter)),

@@ -6,7 +6,9 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
-use genesys_replay::ledger::{About, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement};
+use genesys_replay::ledger::{
+    About, AnswerCounts, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement,
+};
 use genesys_replay::message::MessageId;
 
 /// Why an event is given back or given up does not matter here.
@@ -206,6 +208,9 @@ impl Ledger {
             round: item.round,
             first_seen: item.first_seen,
             retry_since: item.retry_since,
+            maybe_delivered: false,
+            answers: AnswerCounts::default(),
+            processed: None,
         };
         let settle = |item: &mut Item, settlement| self.rules.settle(item, &lease, settlement, now);
         let done = match change {

@@ -41,6 +41,10 @@ pub(crate) enum Bug {
     SharedKey,
     /// A queue is taken for one that keeps its messages for 14 days.
     RetentionIgnored,
+    /// A wrong address of the target is a refusal of the event.
+    ConfigurationArchives,
+    /// A refusal about one interaction counts for the circuit.
+    ObjectOpensCircuit,
     /// The ledger makes one.
     Ledger(Flaw),
 }
@@ -66,6 +70,8 @@ impl Bug {
             }
             Self::DeliveriesNotIndexed => "it does not end",
             Self::RoundSwallowed => "acknowledged as replayed and is nowhere",
+            Self::ConfigurationArchives => "given up for a wrong address",
+            Self::ObjectOpensCircuit => "held back because of another interaction",
             Self::Ledger(flaw) => match flaw {
                 Flaw::NoFencing | Flaw::ReleaseWithoutOwner => "though another holds it",
                 Flaw::NoLease => "whose lease runs",
@@ -96,6 +102,8 @@ impl Bug {
             Self::RoundSwallowed,
             Self::SharedKey,
             Self::RetentionIgnored,
+            Self::ConfigurationArchives,
+            Self::ObjectOpensCircuit,
         ];
         own.into_iter()
             .chain(Flaw::ALL.into_iter().map(Self::Ledger))

@@ -16,6 +16,7 @@ use genesys_replay::target::DeliveryError;
 use tokio::time::Instant;
 
 use crate::scene::Scene;
+use crate::trouble::Trouble;
 
 /// When every story begins.
 const BEGINNING: Timestamp = Timestamp::from_millis(1_785_000_000_000);
@@ -80,6 +81,7 @@ pub(crate) struct Misfortune {
     heals_at: Instant,
     happened: AtomicU64,
     genesys: Mutex<Quota>,
+    trouble: Trouble,
 }
 
 /// How many calls Genesys Cloud takes in a minute, healed or not.
@@ -109,6 +111,7 @@ impl Misfortune {
             one_in: scene.one_in,
             heals_at: started + scene.heals_after,
             happened: AtomicU64::new(0),
+            trouble: scene.trouble,
             genesys: Mutex::new(Quota {
                 most: scene.genesys_quota,
                 taken: 0,
@@ -184,6 +187,12 @@ fn genesys_fails(chance: &Chance) -> GenesysError {
     match chance.draw(|rng| rng.u8(0..20)) {
         // Seldom, since it ends an event at once.
         19 => GenesysError::NotFound,
+        18 => GenesysError::Conflict {
+            call,
+            status: 409,
+            code: None,
+            after: None,
+        },
         0..=4 => GenesysError::RateLimited {
             call,
             after: Some(Duration::from_secs(chance.draw(|rng| rng.u64(0..90)))),
@@ -209,6 +218,11 @@ fn genesys_fails(chance: &Chance) -> GenesysError {
 impl Faults<GenesysError> for Misfortune {
     fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
         Box::pin(async move {
+            if self.trouble == Trouble::Division {
+                // Nothing else fails that could open the circuit.
+                tokio::time::sleep(self.chance.millis(200)).await;
+                return Ok(());
+            }
             self.passage(200, genesys_fails).await?;
             let mut quota = self.genesys.lock().unwrap_or_else(PoisonError::into_inner);
             match quota.take() {
@@ -222,6 +236,9 @@ impl Faults<GenesysError> for Misfortune {
     }
 
     fn after(&self, _: &'static str) -> Passage<'_, GenesysError> {
+        if self.trouble == Trouble::Division {
+            return Box::pin(async { Ok(()) });
+        }
         self.passage(200, |_| GenesysError::Unavailable {
             call: Call::Mark,
             problem: Outage::Broken,
@@ -239,6 +256,7 @@ fn delivery_error(
         code,
         disposition,
         certainty,
+        timed_out: false,
         reason: "made up".to_owned(),
         source: None,
     }
@@ -275,12 +293,17 @@ impl Faults<DeliveryError> for Misfortune {
     fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
         Box::pin(async move {
             // Now and then a target stalls until the client's timeout.
-            if !self.is_over() && self.chance.happens(40) {
+            let lasts = self.trouble.target_answer().is_some();
+            if !self.is_over() && !lasts && self.chance.happens(40) {
                 tokio::time::sleep(Duration::from_secs(10)).await;
                 self.happened.fetch_add(1, Ordering::Relaxed);
                 return Err(unavailable(None, Certainty::Unknown));
             }
             tokio::time::sleep(self.chance.millis(500)).await;
+            if let (false, Some(error)) = (self.is_over(), self.trouble.target_answer()) {
+                self.happened.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
+            }
             if self.strikes() {
                 Err(target_fails(&self.chance))
             } else {

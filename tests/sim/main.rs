@@ -9,9 +9,11 @@ mod chance;
 mod history;
 mod late;
 mod letters;
+mod marks;
 mod places;
 mod scene;
 mod story;
+mod trouble;
 mod watched;
 mod worker;
 

@@ -7,6 +7,7 @@ use genesys_fakes::Clocks;
 use crate::chance::Chance;
 use crate::late::Late;
 use crate::letters::{Kind, Letter};
+use crate::trouble::Trouble;
 
 /// How Genesys Cloud is marked, as the setting `RETRY_STATE` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ pub(crate) struct Scene {
     pub(crate) letters: Vec<Letter>,
     /// How targets fail after they have accepted.
     pub(crate) late: Late,
+    /// What fails for long.
+    pub(crate) trouble: Trouble,
 }
 
 impl Scene {
@@ -80,14 +83,22 @@ impl Scene {
             Clocks::Wild => (2, 500, 2),
         };
         let late = Late::drawn(chance, clocks == Clocks::Near);
+        let trouble = if late.retention.is_some() {
+            Trouble::None
+        } else {
+            Trouble::drawn(chance)
+        };
         Self {
             late,
+            trouble,
             one_in: chance.draw(|rng| rng.u32(3..40)),
             // Where messages are kept for hours only, some are still open when they are about to be deleted.
-            heals_after: Duration::from_secs(if late.retention.is_some() {
-                chance.draw(|rng| rng.u64(3_600..14_400))
-            } else {
-                chance.draw(|rng| rng.u64(60..3_600))
+            heals_after: trouble.lasts(chance).unwrap_or_else(|| {
+                Duration::from_secs(if late.retention.is_some() {
+                    chance.draw(|rng| rng.u64(3_600..14_400))
+                } else {
+                    chance.draw(|rng| rng.u64(60..3_600))
+                })
             }),
             workers: chance.draw(|rng| rng.u32(1..=3)),
             early_in,
@@ -100,7 +111,7 @@ impl Scene {
                 Order::Any
             },
             // Without one, a message that SQS deletes is lost: there is a metric for it.
-            has_archive: !chance.happens(6) || late.retention.is_some(),
+            has_archive: !chance.happens(6) || late.retention.is_some() || trouble != Trouble::None,
             marking: match chance.draw(|rng| rng.u8(0..10)) {
                 0 => Marking::Off,
                 1 | 2 => Marking::BestEffort,
@@ -117,6 +128,20 @@ impl Scene {
                 .map(|number| Letter::drawn(chance, number))
                 .collect(),
         }
+    }
+
+    /// The receives after which a failed attempt is the last one.
+    pub(crate) const fn max_receives(&self) -> u32 {
+        match self.trouble {
+            Trouble::None => 10,
+            Trouble::Outage | Trouble::WrongAddress | Trouble::Division => 200,
+        }
+    }
+
+    /// Whether this event's interaction may not be accessed until the world has healed.
+    pub(crate) fn is_denied(&self, conversation: &str) -> bool {
+        let allowed = self.letters.last().map(|letter| letter.conversation());
+        self.trouble == Trouble::Division && allowed.is_none_or(|it| it != conversation)
     }
 
     /// By how much a worker's clock is ahead.

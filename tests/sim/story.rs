@@ -23,7 +23,7 @@ use crate::late::{self, Reports};
 use crate::letters::{Kind, Letter};
 use crate::places::{Places, Posted};
 use crate::scene::{Marking, Order, Scene, Stragglers};
-use crate::worker::{MAX_RECEIVES, Worker};
+use crate::worker::Worker;
 
 const TARGET: &str = "https://crm.example/events";
 
@@ -148,7 +148,7 @@ impl World {
         let queues = MemoryQueues::new(Arc::new(SkewedClock::right(started)));
         let redrive = Redrive {
             to: parking.to_owned(),
-            max_receives: MAX_RECEIVES + 3,
+            max_receives: scene.max_receives() + 3,
         };
         queues.create(parking, None);
         queues.create(queue, Some(redrive));

@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Life, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget};
+use genesys_fakes::{Life, MemoryArchive, MemoryLedger, MemoryQueues, MemoryTarget};
 use genesys_replay::archive::{Archive, ArchiveError, Entry};
 use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::destination::Destination;
-use genesys_replay::failure::{Accepted, Receipt};
-use genesys_replay::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
+use genesys_replay::failure::{Accepted, Disposition, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
+    AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{PostponeError, Postponement, Queue, QueueLimits};
@@ -23,6 +21,7 @@ use crate::bugs::Bug;
 use crate::chance::{Chance, Misfortune};
 use crate::history::History;
 use crate::late::Late;
+use crate::marks::WatchedGenesys;
 use crate::places::Places;
 
 /// The ports of a worker.
@@ -51,13 +50,13 @@ impl AtWork {
 }
 
 /// Says so when it is dropped without a good answer: also when nobody waits for one any more.
-struct Waiting<F: FnMut()> {
-    answered: bool,
+pub(crate) struct Waiting<F: FnMut()> {
+    pub(crate) answered: bool,
     or_else: F,
 }
 
 impl<F: FnMut()> Waiting<F> {
-    const fn or_else(or_else: F) -> Self {
+    pub(crate) const fn or_else(or_else: F) -> Self {
         let answered = false;
         Self { answered, or_else }
     }
@@ -134,6 +133,9 @@ impl Ledger for WatchedLedger {
                     round: 1,
                     first_seen: request.now,
                     retry_since: request.now,
+                    maybe_delivered: false,
+                    answers: AnswerCounts::default(),
+                    processed: None,
                 }));
             }
             Err(error) => {
@@ -196,7 +198,16 @@ impl Ledger for WatchedLedger {
             ),
             Some(_) | None => accepted.clone(),
         };
-        self.inner.begin_round(request, &accepted, not_before).await
+        let begun = self.inner.begin_round(request, &accepted, not_before).await;
+        let receipt = accepted.receipt.as_ref();
+        let has_id = receipt.is_some_and(|receipt| receipt.delivery_id.is_some());
+        if begun.is_ok() && !has_id {
+            // Within five seconds a record of an earlier attempt, whose answer was lost, counts as one of this
+            // delivery: times cannot tell them apart.
+            let key = request.key.as_str();
+            self.history.excuse(key, "its record is compared by time");
+        }
+        begun
     }
 
     async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
@@ -251,40 +262,6 @@ impl Ledger for WatchedLedger {
         waiting.answered |= settled.is_ok();
         self.note(lease, late, &settled);
         settled
-    }
-}
-
-pub(crate) struct WatchedGenesys {
-    pub(crate) inner: MemoryGenesys,
-    pub(crate) history: Arc<History>,
-    pub(crate) bug: Option<Bug>,
-}
-
-impl Genesys for WatchedGenesys {
-    async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
-        let not_marked = || self.history.not_marked(interaction.id.as_str());
-        let mut waiting = Waiting::or_else(not_marked);
-        let found = self.inner.fetch(interaction).await;
-        waiting.answered = found.is_ok();
-        found
-    }
-
-    async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
-        let forgets = match mark.status {
-            RetryStatus::Retrying => false,
-            RetryStatus::ReplaySuccessful => self.bug == Some(Bug::SuccessNotMarked),
-            RetryStatus::ReplayFailed | RetryStatus::ExhaustedRetries => {
-                self.bug == Some(Bug::FailureNotMarked)
-            }
-        };
-        if forgets {
-            return Ok(());
-        }
-        let (Interaction::Conversation { id, .. } | Interaction::Record { id }) = interaction;
-        let mut waiting = Waiting::or_else(|| self.history.not_marked(id.as_str()));
-        let marked = self.inner.mark(interaction, mark).await;
-        waiting.answered = marked.is_ok();
-        marked
     }
 }
 
@@ -384,7 +361,7 @@ struct Noticing<'w> {
     key: &'w EventKey,
     life: Life,
     before: usize,
-    answered: bool,
+    pub(crate) answered: bool,
 }
 
 impl Drop for Noticing<'_> {
@@ -447,6 +424,19 @@ impl Target for WatchedTarget {
             None => self.inner.deliver(&sent).await,
         };
         noticing.answered = answer.is_ok();
+        let answer = match answer {
+            Err(error)
+                if error.disposition == Disposition::Operator
+                    && self.bug == Some(Bug::ConfigurationArchives) =>
+            {
+                Err(DeliveryError {
+                    code: FailureCode::TargetRefused,
+                    disposition: Disposition::Permanent,
+                    ..error
+                })
+            }
+            answer => answer,
+        };
         answer.map(|id| id.filter(|_| self.late.gives_ids))
     }
 }

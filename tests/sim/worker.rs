@@ -24,16 +24,17 @@ use tokio::time::Instant;
 
 use crate::bugs::Bug;
 use crate::chance::SkewedClock;
+use crate::marks::WatchedGenesys;
 use crate::scene::{Marking, Order};
 use crate::story::World;
+use crate::trouble::Trouble;
 use crate::watched::{
-    AtWork, Simulated, WatchedArchive, WatchedGenesys, WatchedLedger, WatchedQueue, WatchedTarget,
+    AtWork, Simulated, WatchedArchive, WatchedLedger, WatchedQueue, WatchedTarget,
 };
 
 /// As the template has them.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
 const VISIBILITY: Duration = Duration::from_secs(360);
-pub(crate) const MAX_RECEIVES: u32 = 10;
 
 /// Long after everything must have ended.
 const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
@@ -81,7 +82,7 @@ impl<'w> Worker<'w> {
             let received = places.queues.receive(places.queue, most, self.visibility());
             if received.is_empty() {
                 // Rounds take hours: a healed world need not be looked at twice a second.
-                if self.world.misfortune.is_over() {
+                if self.world.misfortune.is_over() || self.world.scene.trouble != Trouble::None {
                     tokio::time::sleep(chance.millis(20_000)).await;
                 }
             } else if !self.invocation(&replay, &received).await {
@@ -211,6 +212,9 @@ impl<'w> Worker<'w> {
                 one.message_id,
                 outcome.as_str()
             ));
+            if let Some(what) = self.world.scene.trouble.violation(&handled.verdict) {
+                history.violated(None, &format!("{} is {what}", one.message_id));
+            }
             if code == Some(FailureCode::Internal) {
                 let what = format!("a panic over {}", one.message_id);
                 history.violated(None, &what);
@@ -243,6 +247,13 @@ impl<'w> Worker<'w> {
         let genesys = WatchedGenesys {
             inner: self.world.genesys.with_faults(misfortune.clone()),
             history: Arc::clone(history),
+            misfortune: Arc::clone(misfortune),
+            denied: scene
+                .letters
+                .iter()
+                .map(|letter| letter.conversation())
+                .filter(|conversation| scene.is_denied(conversation))
+                .collect(),
             bug: *bug,
         };
         Replay {
@@ -279,13 +290,18 @@ impl<'w> Worker<'w> {
             destination: ReplayTarget::Fixed(places.destination.clone()),
             policy: Policy::new(Limits {
                 max_attempts: 3,
-                max_receives: MAX_RECEIVES,
+                retry_for: Duration::from_secs(72 * 3_600),
+                max_receives: scene.max_receives(),
+                stale_after: None,
                 backoff: Backoff {
                     base: Duration::from_secs(2),
-                    max: Duration::from_secs(900),
+                    max: Duration::from_secs(match scene.trouble {
+                        Trouble::None => 900,
+                        Trouble::Outage | Trouble::WrongAddress | Trouble::Division => 3_600,
+                    }),
                 },
                 max_wait: Duration::from_secs(2),
-                replay_permanent: false,
+                replay_malformed: false,
                 max_rounds: scene.late.max_rounds(),
             }),
             breakers: Breakers::new(Arc::clone(&meter)),

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::clock::Timestamp;
 use crate::failure::{Accepted, FailureCode, Receipt};
-use crate::ledger::{Claim, ClaimRequest, Lease, LedgerError, Status};
+use crate::ledger::{AnswerCounts, Claim, ClaimRequest, Lease, LedgerError, Status};
 
 pub(in crate::ledger) type Item = HashMap<String, AttributeValue>;
 
@@ -25,6 +25,20 @@ pub(in crate::ledger) const EVENT_KEY: &str = "EventKey";
 /// The attribute of a deferred item whose new round has to wait: the earliest time in epoch ms.
 pub(in crate::ledger) const NOT_BEFORE: &str = "NotBefore";
 
+/// The attribute that is there (`true`) when an attempt may have been accepted and nobody knows.
+pub(in crate::ledger) const MAYBE_DELIVERED: &str = "MaybeDelivered";
+
+/// The attributes of [`AnswerCounts`]; absent for zero.
+pub(in crate::ledger) const CONFIGURATION_ANSWERS: &str = "ConfigurationAnswers";
+pub(in crate::ledger) const UNANSWERED_ATTEMPTS: &str = "UnansweredAttempts";
+
+/// A count; zero where there is none that can be read.
+fn count(item: &Item, name: &str) -> u32 {
+    integer(item, name)
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or_default()
+}
+
 pub(in crate::ledger) fn lease_of(
     request: &ClaimRequest<'_>,
     item: &Item,
@@ -41,6 +55,12 @@ pub(in crate::ledger) fn lease_of(
         round: round(item),
         first_seen: first_seen(item, request.now),
         retry_since: integer(item, "RetrySince").map_or(request.now, Timestamp::from_millis),
+        maybe_delivered: item.contains_key(MAYBE_DELIVERED),
+        answers: AnswerCounts {
+            configuration: count(item, CONFIGURATION_ANSWERS),
+            unanswered: count(item, UNANSWERED_ATTEMPTS),
+        },
+        processed: string(item, "ProcessedAt").and_then(Timestamp::parse),
     })
 }
 

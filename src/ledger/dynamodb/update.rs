@@ -7,7 +7,10 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
 
-use super::item::{IN_PROGRESS, Item, REPLAYED, number, text};
+use super::item::{
+    CONFIGURATION_ANSWERS, IN_PROGRESS, Item, MAYBE_DELIVERED, REPLAYED, UNANSWERED_ATTEMPTS,
+    number, text,
+};
 use crate::ledger::{Lease, LedgerError};
 
 /// The condition of every write after a claim.
@@ -64,6 +67,27 @@ impl Update {
     pub(super) fn remove(&mut self, name: &str) -> &mut Self {
         self.removals.push(format!("#{name}"));
         self.name(name)
+    }
+
+    /// Writes down the attempts whose fate or cause is not certain.
+    pub(super) fn set_uncertain(&mut self, lease: &Lease) -> &mut Self {
+        if lease.maybe_delivered {
+            self.set(MAYBE_DELIVERED, ":true", AttributeValue::Bool(true));
+        }
+        let answers = lease.answers;
+        for (name, placeholder, count) in [
+            (
+                CONFIGURATION_ANSWERS,
+                ":configuration",
+                answers.configuration,
+            ),
+            (UNANSWERED_ATTEMPTS, ":unanswered", answers.unanswered),
+        ] {
+            if count > 0 {
+                self.set(name, placeholder, number(count));
+            }
+        }
+        self
     }
 
     /// Writes down that the target accepted, if it did.

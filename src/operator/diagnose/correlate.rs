@@ -153,6 +153,8 @@ impl<'a, C: Conversations> Correlating<'a, C> {
                 GenesysError::HeldBack { after, .. } => *after,
                 GenesysError::NotFound
                 | GenesysError::Refused { .. }
+                | GenesysError::Conflict { .. }
+                | GenesysError::Forbidden { .. }
                 | GenesysError::Unavailable { .. }
                 | GenesysError::Credentials { .. }
                 | GenesysError::NoCredentials(_) => return Err(error),

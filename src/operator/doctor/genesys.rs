@@ -76,6 +76,8 @@ fn no_token(error: &GenesysError) -> Option<Check> {
         ),
         GenesysError::NotFound
         | GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
+        | GenesysError::Forbidden { .. }
         | GenesysError::RateLimited { .. }
         | GenesysError::HeldBack { .. }
         | GenesysError::Unavailable { .. }
@@ -123,7 +125,7 @@ fn may_search(searched: Result<(), GenesysError>) -> Check {
 
 fn failed(name: &'static str, error: &GenesysError) -> Check {
     match error {
-        GenesysError::Credentials { status: 403, .. } => {
+        GenesysError::Credentials { status: 403, .. } | GenesysError::Forbidden { .. } => {
             Check::error(name, error.to_string(), ROLES)
         }
         GenesysError::Credentials {
@@ -141,6 +143,7 @@ fn failed(name: &'static str, error: &GenesysError) -> Check {
         GenesysError::Credentials { .. }
         | GenesysError::NotFound
         | GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
         | GenesysError::Unavailable { .. }
         | GenesysError::NoCredentials(_) => Check::error(
             name,

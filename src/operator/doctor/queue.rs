@@ -71,6 +71,15 @@ fn check_visibility(visibility: Duration, timeout: Duration, window: Duration) -
     }
 }
 
+/// A time in the largest unit of which it has two, rounded down.
+fn roughly(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let units = [(3_600, "h"), (60, "min")].into_iter();
+    let mut fit = units.filter(|(unit, _)| seconds >= 2 * unit);
+    let (unit, name) = fit.next().unwrap_or((1, "s"));
+    format!("{} {name}", seconds / unit)
+}
+
 pub(super) fn check_redrive(queue: &QueueFacts, known: Option<&Known>) -> Check {
     let Some(redrive) = &queue.redrive else {
         return Check::error(
@@ -80,26 +89,45 @@ pub(super) fn check_redrive(queue: &QueueFacts, known: Option<&Known>) -> Check 
         );
     };
     let receives = redrive.max_receives;
-    let Some(Known { max_receives, .. }) = known else {
+    let Some(Known { limits, .. }) = known else {
         return Check::skipped(
             REDRIVE,
             format!("maxReceiveCount is {receives}; MAX_RECEIVES is not known"),
             "repair the settings first",
         );
     };
+    let max_receives = limits.max_receives;
     let wanted = (max_receives + SPARE_RECEIVES).max(FEWEST_RECEIVES);
     let remedy = format!(
         "set maxReceiveCount to {wanted}: MAX_RECEIVES ({max_receives}) + {SPARE_RECEIVES}, and at least {FEWEST_RECEIVES}"
     );
-    if receives <= *max_receives || receives < FEWEST_RECEIVES {
-        let found = format!(
-            "maxReceiveCount is {receives}: SQS parks messages before the function gives them up"
-        );
+    let attempts = receives.saturating_sub(SPARE_RECEIVES).min(max_receives);
+    let last = limits.backoff.shortest(attempts);
+    if receives < FEWEST_RECEIVES {
+        let found = format!("maxReceiveCount is {receives}: a throttled function parks messages");
         Check::error(REDRIVE, found, remedy)
+    } else if last < limits.retry_for {
+        let found = format!(
+            "maxReceiveCount is {receives}: with the backoff, {attempts} receives may last only {}, and RETRY_FOR_HOURS asks for {}",
+            roughly(last),
+            roughly(limits.retry_for)
+        );
+        let remedy = if receives < wanted {
+            remedy
+        } else {
+            format!(
+                "raise MAX_RECEIVES or BACKOFF_MAX_SECONDS, and maxReceiveCount to MAX_RECEIVES + {SPARE_RECEIVES}"
+            )
+        };
+        Check::warning(REDRIVE, found, remedy)
     } else if receives == wanted {
         Check::ok(
             REDRIVE,
-            format!("SQS parks after {receives} receives, the function decides by {max_receives}"),
+            format!(
+                "{attempts} receives last {} at least, the function retries for {}",
+                roughly(last),
+                roughly(limits.retry_for)
+            ),
         )
     } else {
         let found = format!("maxReceiveCount is {receives}, MAX_RECEIVES is {max_receives}");
@@ -172,6 +200,7 @@ mod tests {
     use crate::destination::{Destination, ReplayTarget};
     use crate::operator::doctor::Verdict;
     use crate::queue::Redrive;
+    use crate::replay::Limits;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -196,7 +225,10 @@ mod tests {
         Known {
             table: "t".to_owned(),
             remember: Some(DAY * 15),
-            max_receives,
+            limits: Limits {
+                max_receives,
+                ..Limits::default()
+            },
             archive: None,
             target: ReplayTarget::Fixed(Destination::None),
             hosts: None,
@@ -219,19 +251,27 @@ mod tests {
     }
 
     #[test]
-    fn sqs_parks_three_receives_after_the_function_has_decided() {
+    fn receives_last_as_long_as_the_time_of_the_retries() {
         for (receives, max_receives, expected) in [
-            (Some(13), 10, Verdict::Ok),
-            (Some(5), 1, Verdict::Ok),
+            (Some(203), 200, Verdict::Ok),
+            (Some(202), 200, Verdict::Warning),
+            (Some(300), 200, Verdict::Warning),
+            // The queue's own limit decides.
+            (Some(13), 200, Verdict::Warning),
+            (Some(13), 10, Verdict::Warning),
             (Some(4), 1, Verdict::Error),
-            (Some(12), 10, Verdict::Warning),
-            (Some(20), 10, Verdict::Warning),
-            (Some(10), 10, Verdict::Error),
-            (None, 10, Verdict::Error),
+            (None, 200, Verdict::Error),
         ] {
             let found = check_redrive(&queue("q", DAY, receives), Some(&known(max_receives)));
             assert_eq!(found.verdict, expected, "{receives:?} {max_receives}");
         }
+        let found = check_redrive(&queue("q", DAY, Some(13)), Some(&known(200)));
+        assert!(
+            found
+                .found
+                .contains("10 receives may last only 8 min, and RETRY_FOR_HOURS asks for 72 h"),
+            "{found:?}"
+        );
     }
 
     #[test]

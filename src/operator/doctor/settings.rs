@@ -298,6 +298,7 @@ mod tests {
     use super::*;
     use crate::destination::{Destination, ReplayTarget};
     use crate::operator::doctor::Verdict;
+    use crate::replay::Limits;
 
     fn subject(variables: &[(&str, &str)]) -> Subject {
         let owned = variables
@@ -400,7 +401,7 @@ mod tests {
         Ok(Known {
             table: "t".to_owned(),
             remember: None,
-            max_receives: 10,
+            limits: Limits::default(),
             archive: None,
             target: ReplayTarget::Fixed(Destination::None),
             hosts: Some((Url::parse(api)?, Url::parse(login)?)),

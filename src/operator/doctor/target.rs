@@ -35,12 +35,17 @@ pub(super) async fn look(known: Option<&Known>, deployment: &impl Deployment) ->
                 Check::error(
                     TARGET,
                     format!("{destination} is not there"),
-                    "check REPLAY_TARGET: every event would be archived or come back",
+                    "check REPLAY_TARGET: every event would come back, and be archived in the end",
                 )
             } else {
                 Check::unasked(TARGET, &error)
             };
             (vec![check], vec![answer::<()>(&Err(error))])
+        }
+        Err(fault @ TargetFault::NoRule { .. }) => {
+            let remedy = "acceptance by a bus proves nothing: create or enable a rule with \"source\": [\"genesys-replay\"]";
+            let check = Check::warning(TARGET, fault.to_string(), remedy);
+            (vec![check], vec![Ok(())])
         }
         Err(fault @ TargetFault::Unreached { .. }) => {
             let remedy =

@@ -98,6 +98,7 @@ fn never(code: FailureCode) -> DeliveryError {
         code,
         disposition: Disposition::Permanent,
         certainty: Certainty::NotSent,
+        timed_out: false,
         reason: "there is no way to deliver to it".to_owned(),
         source: None,
     }

@@ -206,6 +206,7 @@ impl Target {
                 Mishap::Down => Certainty::NotSent,
                 Mishap::AnswerLost => Certainty::Unknown,
             },
+            timed_out: false,
             reason: words(mishap),
             source: None,
         });

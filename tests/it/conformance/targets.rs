@@ -11,7 +11,7 @@ use genesys_fakes::conformance::target::{Arrival, World as TargetWorld};
 use genesys_fakes::conformance::{Mishap, Result};
 use genesys_replay::destination::Destination;
 use genesys_replay::target::aws::{AwsTargets, Clients};
-use genesys_replay::target::{Delivery, QueueUrls, Targets};
+use genesys_replay::target::{Delivery, KnownBuses, QueueUrls, Targets};
 use genesys_stand_in::Fault;
 use serde_json::Value;
 use url::Url;
@@ -59,7 +59,10 @@ impl TargetWorld for Http {
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
-        Arrival::whole(delivery)
+        Arrival {
+            key: Some(delivery.key.digest()),
+            ..Arrival::whole(delivery)
+        }
     }
 
     async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
@@ -285,5 +288,6 @@ fn clients(aws: &SdkConfig, spoiler: &Spoiler) -> Clients {
         sns: spoiled!(aws_sdk_sns, aws, spoiler),
         step_functions: spoiled!(aws_sdk_sfn, aws, spoiler),
         event_bridge: spoiled!(aws_sdk_eventbridge, aws, spoiler),
+        buses: KnownBuses::default(),
     }
 }

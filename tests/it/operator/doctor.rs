@@ -188,13 +188,13 @@ async fn each_fault_of_the_queues_is_found() -> TestResult {
             Change::Parking("MessageRetentionPeriod", "345600"),
         ),
         fault(
-            "error",
-            "before the function gives them up",
-            Change::Variable("MAX_RECEIVES", "13"),
+            "warning",
+            "maxReceiveCount is 203, MAX_RECEIVES is 202",
+            Change::Variable("MAX_RECEIVES", "202"),
         ),
         fault(
             "warning",
-            "maxReceiveCount is 13",
+            "5 receives may last only 15 s, and RETRY_FOR_HOURS asks for 72 h",
             Change::Variable("MAX_RECEIVES", "5"),
         ),
     ])
@@ -250,6 +250,13 @@ async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
             "chooses what is called",
             Change::Variable("REPLAY_TARGET", "original"),
         ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn each_fault_of_the_target_is_found() -> TestResult {
+    are_found(vec![
         fault(
             "error",
             "is not there",
@@ -288,6 +295,14 @@ async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
             Change::Variable(
                 "REPLAY_TARGET",
                 "arn:aws:events:eu-central-1:000000000000:event-bus/no-such",
+            ),
+        ),
+        fault(
+            "warning",
+            "has no enabled rule that takes events of the source genesys-replay",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:events:us-east-1:000000000000:event-bus/default",
             ),
         ),
         fault(

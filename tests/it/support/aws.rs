@@ -304,8 +304,10 @@ impl LocalAws {
             .unwrap_or_default()
             .into_iter()
             .filter_map(|(name, value)| {
-                let text = value.as_s().or_else(|_| value.as_n()).ok()?;
-                Some((name, text.clone()))
+                let text = value.as_s().or_else(|_| value.as_n());
+                let text = text.cloned();
+                let text = text.or_else(|_| value.as_bool().map(ToString::to_string));
+                Some((name, text.ok()?))
             })
             .collect();
         item.sort();

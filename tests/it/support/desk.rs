@@ -106,8 +106,11 @@ impl Desk {
         for message in received {
             let id = message.message_id.unwrap_or_default();
             let receipt = message.receipt_handle.unwrap_or_default();
-            let mut record =
-                Record::new(&id, &message.body.unwrap_or_default()).in_queue(&self.queue, &receipt);
+            let count = aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
+            let count = message.attributes.and_then(|mut all| all.remove(&count));
+            let mut record = Record::new(&id, &message.body.unwrap_or_default())
+                .in_queue(&self.queue, &receipt)
+                .received(count.unwrap_or_default().parse()?);
             for (name, value) in message.message_attributes.unwrap_or_default() {
                 record = record.with(&name, &value.string_value.unwrap_or_default());
             }

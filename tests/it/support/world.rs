@@ -91,6 +91,11 @@ impl World {
         format!("{event_id}|{target}")
     }
 
+    /// The `Idempotency-Key` of an event's deliveries.
+    pub(crate) fn idempotency_key(&self, event_id: &str) -> String {
+        genesys_replay::ledger::EventKey::stored(&self.key(event_id)).digest()
+    }
+
     /// An event's item in the ledger: its status, and its failure code if it has one.
     pub(crate) async fn state(&self, event_id: &str) -> Result<String, Box<dyn Error>> {
         let key = self.key(event_id);

@@ -109,9 +109,9 @@ impl Diagnose {
         let look = Look {
             target: &settings.target,
             function: Function {
-                replays_malformed: variables.get("REPLAY_PERMANENT") == Some("true"),
+                replays_malformed: settings.limits.replay_malformed,
                 has_archive: settings.archive.is_some(),
-                max_rounds: settings.max_rounds,
+                max_rounds: settings.limits.max_rounds,
             },
             limit: self.limit,
             force: self.force,

@@ -121,8 +121,7 @@ impl Seen {
                 table: settings.table,
                 target: settings.target,
                 archive: settings.archive,
-                max_receives: settings.limits.max_receives,
-                max_rounds: settings.limits.max_rounds,
+                limits: settings.limits,
                 remember: settings.remember,
             },
             genesys.as_ref(),
@@ -140,7 +139,7 @@ fn known_of(settings: OperatorSettings, genesys: Option<&GenesysSettings>) -> Kn
     Known {
         table: settings.table,
         remember: Some(settings.remember),
-        max_receives: settings.max_receives,
+        limits: settings.limits,
         archive: settings.archive.map(|it| (it.bucket, it.prefix)),
         target: settings.target,
         hosts: genesys.map(|it| (it.api_base.clone(), it.login_base.clone())),

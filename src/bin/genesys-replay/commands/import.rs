@@ -265,7 +265,7 @@ fn warnings(imported: &Imported) -> Vec<String> {
         ),
         (
             malformed,
-            "were refused as malformed, and the function archives those at once unless REPLAY_PERMANENT=true",
+            "were refused as malformed, and the function archives those at once unless REPLAY_MALFORMED=true",
         ),
         (
             imported.from_archive,

@@ -140,6 +140,8 @@ fn error(cause: GenesysError) -> anyhow::Error {
         )
         .into(),
         cause @ (GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
+        | GenesysError::Forbidden { .. }
         | GenesysError::RateLimited { .. }
         | GenesysError::HeldBack { .. }
         | GenesysError::Unavailable { .. }

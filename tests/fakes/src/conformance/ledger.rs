@@ -10,20 +10,20 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::{Claim, EventKey, Lease, Ledger, Reopen, Settlement};
+use genesys_replay::ledger::{AnswerCounts, Claim, EventKey, Lease, Ledger, Reopen, Settlement};
 
 use self::event::{
     ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
 };
 use self::rounds::{
-    a_delivery_leads_to_its_event_once_it_is_indexed,
+    a_dead_worker_may_have_delivered, a_delivery_leads_to_its_event_once_it_is_indexed,
     a_failure_record_claims_what_is_not_delivered,
     a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
     a_failure_record_of_a_finished_event_is_done,
     a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
     a_new_round_needs_the_delivery_that_was_read, a_new_round_waits_for_its_time,
     a_receipt_is_kept_and_shown, an_event_is_looked_up_without_a_claim,
-    an_operator_replay_begins_again_at_round_one,
+    an_operator_replay_begins_again_at_round_one, uncertain_attempts_are_remembered,
 };
 use super::{Mishap, Result, holds, same, suite};
 
@@ -80,6 +80,8 @@ pub async fn conforms(world: &impl World) -> Result<()> {
         an_operator_replay_begins_again_at_round_one,
         a_delivery_leads_to_its_event_once_it_is_indexed,
         an_event_is_looked_up_without_a_claim,
+        uncertain_attempts_are_remembered,
+        a_dead_worker_may_have_delivered,
     )
 }
 
@@ -169,6 +171,9 @@ async fn an_event_that_was_never_claimed_cannot_be_written(
         round: 1,
         first_seen: NOW,
         retry_since: NOW,
+        maybe_delivered: false,
+        answers: AnswerCounts::default(),
+        processed: None,
     };
     event.fences_out(&lease).await?;
     holds("there is no item", event.item().await?.is_empty())

@@ -113,6 +113,7 @@ impl<'w, W: World> Event<'w, W> {
             attempt_count,
             key: &self.key,
             name: &self.name,
+            maybe_delivered: false,
             attributes: &NO_ATTRIBUTES,
             group: None,
             event_type: None,

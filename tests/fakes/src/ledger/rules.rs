@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
-use genesys_replay::ledger::{Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement, Status};
+use genesys_replay::ledger::{
+    AnswerCounts, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement, Status,
+};
 
 /// What is kept of one event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +29,10 @@ pub struct Item {
     pub round: u32,
     /// Since when the event is retried.
     pub retry_since: Timestamp,
+    /// Whether an attempt may have been accepted.
+    pub maybe_delivered: bool,
+    /// The answers that may be the event's fault.
+    pub answers: AnswerCounts,
     /// When its new round may begin.
     pub not_before: Option<Timestamp>,
     /// Why it did not end well, or not yet.
@@ -75,6 +81,22 @@ impl Item {
             ("FailureCode", self.code.map(|it| it.as_str().to_owned())),
             ("ProcessedAt", self.processed_at.map(|it| it.to_string())),
             (
+                "MaybeDelivered",
+                self.maybe_delivered.then(|| "true".to_owned()),
+            ),
+            (
+                "ConfigurationAnswers",
+                Some(self.answers.configuration)
+                    .filter(|it| *it > 0)
+                    .map(|it| it.to_string()),
+            ),
+            (
+                "UnansweredAttempts",
+                Some(self.answers.unanswered)
+                    .filter(|it| *it > 0)
+                    .map(|it| it.to_string()),
+            ),
+            (
                 "NotBefore",
                 self.not_before.map(|it| it.as_millis().to_string()),
             ),
@@ -122,7 +144,17 @@ impl Item {
             round: self.round,
             first_seen: self.first_seen,
             retry_since: self.retry_since,
+            maybe_delivered: self.maybe_delivered,
+            answers: self.answers,
+            processed: self.processed_at,
         }
+    }
+
+    fn keep_uncertain(&mut self, lease: &Lease) {
+        self.maybe_delivered |= lease.maybe_delivered;
+        let kept = |new: u32, old: u32| if new > 0 { new } else { old };
+        self.answers.configuration = kept(lease.answers.configuration, self.answers.configuration);
+        self.answers.unanswered = kept(lease.answers.unanswered, self.answers.unanswered);
     }
 
     /// The delivery that the target has accepted.
@@ -273,6 +305,9 @@ impl Rules {
             receipt: before.and_then(|item| item.receipt.clone()),
             round: going_on.map_or(1, |item| item.round),
             retry_since: going_on.map_or(request.now, |item| item.retry_since),
+            maybe_delivered: before
+                .is_some_and(|item| item.maybe_delivered || item.status == Status::InProgress),
+            answers: going_on.map_or_else(AnswerCounts::default, |item| item.answers),
             not_before: None,
             code: before.and_then(|item| item.code),
             first_seen: before.map_or(request.now, |item| item.first_seen),
@@ -294,6 +329,7 @@ impl Rules {
             return Err(LeaseLost);
         }
         item.attempts = next;
+        item.keep_uncertain(lease);
         Ok(())
     }
 
@@ -335,6 +371,8 @@ impl Rules {
         item.about.insert("MessageId", message_id);
         item.delivered = None;
         item.receipt = None;
+        item.maybe_delivered = false;
+        item.answers = AnswerCounts::default();
         if !self.has(Flaw::RoundsNotCounted) {
             item.round = round;
         }
@@ -375,6 +413,7 @@ impl Rules {
         }
         item.processed_at = Some(now);
         item.expires_at = self.expires_at(now);
+        item.keep_uncertain(lease);
         item.delivered = lease.delivered.or(item.delivered);
         if lease.delivered.is_some() {
             item.receipt = lease.receipt.clone().or(item.receipt.take());

@@ -140,7 +140,7 @@ impl Deployed {
             genesys,
             aws,
         };
-        let policy = json!({ "deadLetterTargetArn": parking_arn, "maxReceiveCount": 13 });
+        let policy = json!({ "deadLetterTargetArn": parking_arn, "maxReceiveCount": 203 });
         deployed
             .queue_attribute("RedrivePolicy", &policy.to_string())
             .await?;

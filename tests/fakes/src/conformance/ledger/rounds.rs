@@ -3,7 +3,7 @@
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, Reopen, Status,
+    AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, Reopen, Status,
 };
 
 use super::super::{Result, holds, same};
@@ -238,6 +238,68 @@ pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &st
         same("again", &(lease.round, lease.attempt), &(2, 3))?;
     }
     Ok(())
+}
+
+/// A claim that says that its delivery may have been accepted, and that the target answered so.
+async fn doubtful(event: &Event<'_, impl World>, owner: &str) -> Result<Lease> {
+    Ok(Lease {
+        maybe_delivered: true,
+        answers: DOUBTS,
+        ..event.lease(owner, NOW).await?
+    })
+}
+
+const DOUBTS: AnswerCounts = AnswerCounts {
+    configuration: 2,
+    unanswered: 1,
+};
+
+pub(super) async fn uncertain_attempts_are_remembered(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let lease = event.lease("first", NOW).await?;
+    let known = (lease.maybe_delivered, lease.answers, lease.processed);
+    same("new", &known, &(false, AnswerCounts::default(), None))?;
+    event.ledger().settle(&lease, DEFERRED, NOW).await?;
+    let lease = doubtful(&event, "second").await?;
+    event.ledger().settle(&lease, DEFERRED, NOW).await?;
+    let lease = event.lease("third", NOW).await?;
+    let known = (lease.maybe_delivered, lease.answers, lease.processed);
+    same("released", &known, &(true, DOUBTS, Some(NOW)))?;
+
+    // An operator replay begins to count anew, and the delivery may still have been accepted.
+    event.ledger().settle(&lease, ARCHIVED, NOW).await?;
+    let again = event.ask("operator", NOW, Reopen::FailedAndArchived);
+    let lease = acquired(again.await?)?;
+    let known = (lease.maybe_delivered, lease.answers);
+    same("sent again", &known, &(true, AnswerCounts::default()))?;
+
+    // Of a new round nothing is delivered.
+    let lease = Lease {
+        receipt: Some(receipt(Some("r-1"))),
+        ..lease
+    };
+    let lease = event.ledger().checkpoint(&lease).await?;
+    event.ledger().settle(&lease, COMPLETED, NOW).await?;
+    let first = accepted(Some("r-1"), 1);
+    event.begin_round("one", NOW, &first).await?;
+    let lease = event.lease("next", NOW).await?;
+    same("a new round", &lease.maybe_delivered, &false)
+}
+
+pub(super) async fn a_dead_worker_may_have_delivered(world: &impl World, name: &str) -> Result<()> {
+    let event = Event::new(world, name)?;
+    let later = |times| NOW.plus(LEASE * times);
+    event.lease("first", NOW).await?;
+    let lease = event.lease("second", later(2)).await?;
+    same("abandoned", &lease.maybe_delivered, &true)?;
+    let event = Event::new(world, &format!("{name}, between two attempts"))?;
+    let lease = doubtful(&event, "first").await?;
+    event.ledger().next_attempt(&lease).await?;
+    let shown = attribute(&event, "MaybeDelivered").await?;
+    same("counted", &shown.as_deref(), &Some("true"))
 }
 
 pub(super) async fn an_operator_replay_begins_again_at_round_one(

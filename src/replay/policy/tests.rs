@@ -1,0 +1,283 @@
+use super::*;
+
+const POLICY: Policy = Policy::new(Limits {
+    max_attempts: 3,
+    retry_for: Duration::from_secs(72 * 3_600),
+    max_receives: 10,
+    stale_after: None,
+    backoff: Backoff {
+        base: Duration::from_secs(2),
+        max: Duration::from_secs(900),
+    },
+    max_wait: Duration::from_secs(5),
+    replay_malformed: false,
+    max_rounds: 10,
+});
+
+const FIRST: Situation = Situation {
+    attempt: 1,
+    tries: 1,
+    is_last: false,
+    answers: AnswerCounts {
+        configuration: 0,
+        unanswered: 0,
+    },
+    target_works: false,
+    may_ask_again: true,
+    time_for_wait: Duration::from_secs(20),
+};
+
+const EXHAUSTED: NextStep = NextStep::GiveUp {
+    code: FailureCode::Exhausted,
+    status: RetryStatus::ExhaustedRetries,
+};
+
+fn failure(upstream: Upstream, disposition: Disposition) -> AttemptFailure {
+    AttemptFailure {
+        upstream,
+        code: FailureCode::TargetRefused,
+        disposition,
+        certainty: Certainty::Refused,
+        timed_out: false,
+        reason: String::new(),
+    }
+}
+
+fn transient(seconds: Option<u64>) -> AttemptFailure {
+    let after = seconds.map(Duration::from_secs);
+    failure(Upstream::Target, Disposition::Transient { after })
+}
+
+const fn again(seconds: u64) -> NextStep {
+    NextStep::Again {
+        after: Duration::from_secs(seconds),
+    }
+}
+
+const fn defer(seconds: u64) -> NextStep {
+    NextStep::Defer {
+        after: Duration::from_secs(seconds),
+    }
+}
+
+#[test]
+fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
+    let step = |failure, situation| POLICY.next_step(&failure, &situation, 1.0);
+    assert_eq!(step(transient(None), FIRST), again(2));
+    assert_eq!(step(transient(Some(5)), FIRST), again(5));
+    assert_eq!(step(transient(Some(6)), FIRST), defer(6));
+    assert_eq!(
+        step(
+            transient(None),
+            Situation {
+                attempt: 3,
+                ..FIRST
+            }
+        ),
+        defer(8)
+    );
+}
+
+#[test]
+fn attempts_end_with_their_number_and_with_the_time() {
+    let step = |situation| POLICY.next_step(&transient(None), &situation, 1.0);
+    assert_eq!(step(Situation { tries: 2, ..FIRST }), again(2));
+    assert_eq!(step(Situation { tries: 3, ..FIRST }), defer(2));
+    assert_eq!(
+        step(Situation {
+            may_ask_again: false,
+            ..FIRST
+        }),
+        defer(2)
+    );
+    assert_eq!(
+        step(Situation {
+            time_for_wait: Duration::from_secs(1),
+            ..FIRST
+        }),
+        defer(2)
+    );
+}
+
+#[test]
+fn at_the_last_attempt_what_would_be_deferred_is_given_up() {
+    let last = Situation {
+        is_last: true,
+        ..FIRST
+    };
+    let step = |failure, situation| POLICY.next_step(&failure, &situation, 1.0);
+    assert_eq!(step(transient(None), last), again(2));
+    assert_eq!(
+        step(transient(None), Situation { tries: 3, ..last }),
+        EXHAUSTED
+    );
+    assert_eq!(step(transient(Some(60)), last), EXHAUSTED);
+}
+
+#[test]
+fn attempts_end_with_the_time_the_receives_or_the_queues_own_limit() {
+    let hours = |hours: u64| Duration::from_secs(3_600 * hours);
+    for (retried_for, receives, queue, expected) in [
+        (hours(71), 1, None, false),
+        (hours(72), 1, None, true),
+        (hours(1), 9, None, false),
+        (hours(1), 10, None, true),
+        (hours(1), 10, Some(100), true),
+        (hours(1), 3, Some(7), false),
+        (hours(1), 4, Some(7), true),
+        (hours(1), 1, Some(2), true),
+    ] {
+        let is_last = POLICY.is_last(retried_for, receives, queue);
+        assert_eq!(is_last, expected, "{retried_for:?} {receives} {queue:?}");
+    }
+}
+
+#[test]
+fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others() {
+    let refused = |answers, target_works| {
+        let situation = Situation {
+            answers: AnswerCounts {
+                configuration: answers,
+                unanswered: 0,
+            },
+            target_works,
+            ..FIRST
+        };
+        let failure = failure(Upstream::Target, Disposition::Operator);
+        POLICY.next_step(&failure, &situation, 1.0)
+    };
+    let fault = NextStep::GiveUp {
+        code: FailureCode::TargetRefused,
+        status: RetryStatus::ReplayFailed,
+    };
+    assert_eq!(refused(3, true), fault);
+    assert_eq!(refused(3, false), defer(2));
+    assert_eq!(refused(2, true), defer(2));
+}
+
+#[test]
+fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_others() {
+    let unanswered = |answers, target_works| {
+        let situation = Situation {
+            answers: AnswerCounts {
+                configuration: 0,
+                unanswered: answers,
+            },
+            target_works,
+            ..FIRST
+        };
+        let failure = AttemptFailure {
+            certainty: Certainty::Unknown,
+            timed_out: true,
+            ..transient(None)
+        };
+        POLICY.next_step(&failure, &situation, 1.0)
+    };
+    let fault = NextStep::GiveUp {
+        code: FailureCode::TargetUnavailable,
+        status: RetryStatus::ReplayFailed,
+    };
+    assert_eq!(unanswered(10, true), fault);
+    assert_eq!(unanswered(10, false), defer(900));
+    assert_eq!(unanswered(9, true), defer(900));
+    // Never at once: the target may still be at work on it. Each of them doubles the wait once more.
+    assert_eq!(unanswered(1, false), defer(4));
+}
+
+#[test]
+fn refusal_about_one_interaction_rejects_its_event_in_the_end() {
+    let forbidden = AttemptFailure {
+        code: FailureCode::GenesysCredentials,
+        ..failure(Upstream::Interaction, Disposition::Operator)
+    };
+    assert_eq!(POLICY.next_step(&forbidden, &FIRST, 1.0), defer(2));
+    let last = Situation {
+        is_last: true,
+        ..FIRST
+    };
+    let rejected = NextStep::GiveUp {
+        code: FailureCode::GenesysCredentials,
+        status: RetryStatus::ExhaustedRetries,
+    };
+    assert_eq!(POLICY.next_step(&forbidden, &last, 1.0), rejected);
+}
+
+#[test]
+fn event_grows_stale_by_its_own_time() {
+    let now = Timestamp::from_millis(1_785_000_000_000);
+    let policy = Policy::new(Limits {
+        stale_after: Some(Duration::from_secs(60)),
+        ..POLICY.limits
+    });
+    let ago = |seconds: u64| Some(Timestamp::from_millis(now.as_millis() - seconds * 1_000));
+    assert!(policy.is_stale(ago(61), now) && !policy.is_stale(ago(60), now));
+    assert!(!policy.is_stale(None, now) && !POLICY.is_stale(ago(100_000), now));
+}
+
+#[test]
+fn what_was_not_attempted_stays_away_longer_the_more_often_it_came() {
+    let pauses = [1, 2, 3, 10].map(|receives| POLICY.pause(receives, 1.0).as_secs());
+    assert_eq!(pauses, [2, 4, 8, 900]);
+}
+
+#[test]
+fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
+    let last = Situation {
+        is_last: true,
+        ..FIRST
+    };
+    let after = Some(Duration::from_secs(60));
+    let held_back = failure(Upstream::OwnPace, Disposition::Transient { after });
+    assert_eq!(POLICY.next_step(&held_back, &last, 1.0), defer(60));
+}
+
+#[test]
+fn deadline_defers_and_never_rejects_or_retries() {
+    let last = Situation {
+        is_last: true,
+        ..FIRST
+    };
+    for certainty in [Certainty::Refused, Certainty::Unknown] {
+        let failure = AttemptFailure::out_of_time(certainty, "");
+        for situation in [FIRST, last] {
+            assert_eq!(POLICY.next_step(&failure, &situation, 1.0), defer(2));
+        }
+    }
+}
+
+#[test]
+fn round_delay_grows_by_four_up_to_twelve_hours() {
+    let delays = [1, 2, 3, 4, 5, 10, 100].map(|round| POLICY.round_delay(round).as_secs());
+    assert_eq!(delays, [300, 1_200, 4_800, 19_200, 43_200, 43_200, 43_200]);
+    assert!(POLICY.exceeds_rounds(11) && !POLICY.exceeds_rounds(10));
+}
+
+#[test]
+fn what_is_permanent_is_given_up_at_once() {
+    assert_eq!(
+        POLICY.next_step(
+            &failure(Upstream::Target, Disposition::Permanent),
+            &FIRST,
+            1.0
+        ),
+        NextStep::GiveUp {
+            code: FailureCode::TargetRefused,
+            status: RetryStatus::ReplayFailed,
+        }
+    );
+}
+
+#[test]
+fn our_own_mistakes_are_deferred_and_only_the_targets_end_with_the_receives() {
+    let last = Situation {
+        is_last: true,
+        ..FIRST
+    };
+    let step = |upstream, situation| {
+        POLICY.next_step(&failure(upstream, Disposition::Operator), &situation, 1.0)
+    };
+    assert_eq!(step(Upstream::Genesys, FIRST), defer(2));
+    assert_eq!(step(Upstream::Target, FIRST), defer(2));
+    assert_eq!(step(Upstream::Genesys, last), defer(2));
+    assert_eq!(step(Upstream::Target, last), EXHAUSTED);
+}

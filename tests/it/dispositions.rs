@@ -1,0 +1,223 @@
+//! Configuration mistakes, conflicts, lost answers, and events whose marks would make others, on real parts.
+
+use genesys_stand_in::Fault;
+use serde_json::json;
+
+use crate::support::{Record, TestResult, World};
+
+fn letters(numbers: std::ops::Range<u32>) -> Vec<Record> {
+    numbers
+        .map(|number| {
+            let (message, event) = (format!("m-{number}"), format!("e-{number}"));
+            Record::dead_letter(&message, &event, "c-1")
+        })
+        .collect()
+}
+
+async fn world() -> Result<World, Box<dyn std::error::Error>> {
+    let mut world = World::start().await?;
+    let bucket = world.aws.create_bucket().await?;
+    world.set("ARCHIVE_BUCKET", &bucket);
+    Ok(world)
+}
+
+async fn archived(world: &World) -> Result<usize, Box<dyn std::error::Error>> {
+    let bucket = world.settings().get("ARCHIVE_BUCKET").ok_or("no bucket")?;
+    Ok(world.aws.objects(bucket).await?.len())
+}
+
+#[tokio::test]
+async fn wrong_address_of_a_target_archives_nothing_and_opens_the_circuit() -> TestResult {
+    for status in [
+        301, 302, 307, 308, 401, 403, 404, 405, 407, 410, 421, 426, 501, 505,
+    ] {
+        let mut world = world().await?;
+        world.set("MAX_CONCURRENCY", "1");
+        world
+            .genesys
+            .fault(Fault::on("POST", "/targets/").status(status));
+        let back = world.deliver(&letters(0..10)).await?;
+        assert_eq!(back.len(), 10, "{status}");
+        assert_eq!(archived(&world).await?, 0, "{status}");
+        assert_eq!(world.deliveries(), 5, "{status}: the circuit opens");
+        let expected = if [401, 403].contains(&status) {
+            "DEFERRED TARGET_CREDENTIALS"
+        } else {
+            "DEFERRED TARGET_MISCONFIGURED"
+        };
+        assert_eq!(world.state("e-0").await?, expected, "{status}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn third_configuration_answer_rejects_an_event_if_the_target_accepts_others() -> TestResult {
+    let world = world().await?;
+    let function = world.function()?;
+    world.genesys.fault(
+        Fault::on("POST", "/targets/")
+            .body_contains("\"e-0\"")
+            .status(404),
+    );
+    let handle = async |numbers| {
+        let event = crate::support::event(&letters(numbers));
+        crate::support::world::invoke(&function, event).await
+    };
+    for others in [1, 2] {
+        assert_eq!(handle(0..1).await??, ["m-0"]);
+        assert_eq!(handle(others..others + 1).await??, [""; 0]);
+    }
+    assert_eq!(handle(0..1).await??, [""; 0]);
+    assert_eq!(world.state("e-0").await?, "ARCHIVED TARGET_REFUSED");
+    let counted = world
+        .aws
+        .attribute(&world.key("e-0"), "ConfigurationAnswers")
+        .await?;
+    assert_eq!(counted.as_deref(), Some("3"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn conflict_after_a_lost_answer_rejects_nothing() -> TestResult {
+    let world = world().await?;
+    let lost = Fault::on("POST", "/targets/").close().act().times(1);
+    world.genesys.fault(lost);
+    let conflict = Fault::on("POST", "/targets/")
+        .status(409)
+        .body(r#"{"code":"idempotency_in_progress"}"#);
+    world.genesys.fault(conflict.times(8));
+    let letter = letters(0..1);
+    assert_eq!(world.deliver(&letter).await?, ["m-0"]);
+    assert_eq!(world.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
+    let kept = world.aws.item(&world.key("e-0")).await?;
+    let is_noted = kept.iter().any(|(name, _)| name == "MaybeDelivered");
+    assert!(is_noted, "{kept:?}");
+    // It is remembered by another receive.
+    assert_eq!(world.deliver(&letter).await?, ["m-0"]);
+    assert_eq!(world.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
+    assert_eq!(archived(&world).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn conflict_without_a_lost_answer_is_a_refusal() -> TestResult {
+    let world = world().await?;
+    world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(409));
+    assert!(world.deliver(&letters(0..1)).await?.is_empty());
+    assert_eq!(world.state("e-0").await?, "ARCHIVED TARGET_REFUSED");
+    Ok(())
+}
+
+#[tokio::test]
+async fn conflict_of_two_marks_is_tried_again() -> TestResult {
+    for status in [409, 412, 423] {
+        let world = world().await?;
+        let conflict = Fault::on("PATCH", "/attributes").status(status).times(1);
+        world.genesys.fault(conflict);
+        assert!(world.deliver(&letters(0..1)).await?.is_empty(), "{status}");
+        assert_eq!(world.state("e-0").await?, "COMPLETED");
+        assert_eq!(world.deliveries(), 1);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn interactions_that_the_client_may_not_access_do_not_open_the_circuit() -> TestResult {
+    let mut world = world().await?;
+    world.set("MAX_CONCURRENCY", "1");
+    let denied = json!({ "code": "missing.any.division.permissions", "status": 403 });
+    world.genesys.fault(
+        Fault::on("GET", "/conversations/denied")
+            .status(403)
+            .body(&denied.to_string()),
+    );
+    let denied = (0..5).map(|number| {
+        Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "denied")
+    });
+    let records: Vec<_> = denied.chain(letters(5..11)).collect();
+    let back = world.deliver(&records).await?;
+    assert_eq!(back, ["m-0", "m-1", "m-2", "m-3", "m-4"]);
+    assert_eq!(world.state("e-0").await?, "DEFERRED GENESYS_CREDENTIALS");
+    assert_eq!(world.deliveries(), 6);
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_genesys_own_404_says_that_an_interaction_does_not_exist() -> TestResult {
+    let world = world().await?;
+    let proxy = Fault::on("GET", "/conversations/")
+        .status(404)
+        .body("<html>");
+    world.genesys.fault(proxy);
+    assert_eq!(world.deliver(&letters(0..1)).await?, ["m-0"]);
+    assert_eq!(world.state("e-0").await?, "DEFERRED GENESYS_CREDENTIALS");
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_whose_mark_would_make_another_are_delivered_without_a_genesys_call() -> TestResult {
+    let attributes = r#"{"ANI":"+490000000","segment":"b2b","system.retryAttempt":"1","system.retryStatus":"retrying"}"#;
+    let plain = r#"{"ANI":"+490000000"}"#;
+    let end = "v2.detail.events.conversation.c-1.customer.end";
+    let topic = "v2.detail.events.conversation.c-1.attributes";
+    for (number, (topic, attributes)) in [(topic, attributes), (topic, plain), (end, attributes)]
+        .into_iter()
+        .enumerate()
+    {
+        let world = world().await?;
+        let body = format!(
+            r#"{{"id":"e-{number}","detail-type":"{topic}","source":"aws.partner/genesys.com/x","detail":{{"topicName":"{topic}",
+            "eventBody":{{"conversationId":"c-1","attributes":{attributes}}}}}}}"#
+        );
+        assert!(
+            world
+                .deliver(&[Record::new("m-1", &body)])
+                .await?
+                .is_empty()
+        );
+        assert_eq!(world.deliveries(), 1, "{topic}");
+        assert_eq!(world.genesys.calls_to("GET", "/conversations/").len(), 0);
+        assert_eq!(world.marks(), [""; 0], "{topic}");
+        let key = world.key(&format!("e-{number}"));
+        let interaction = world.aws.attribute(&key, "InteractionId");
+        assert_eq!(interaction.await?.as_deref(), Some("c-1"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn slow_target_is_asked_once_in_a_receive() -> TestResult {
+    let mut world = world().await?;
+    world.set("TARGET_TIMEOUT_SECONDS", "1");
+    // The answer never comes.
+    let slow = Fault::on("POST", "/targets/").delay(std::time::Duration::from_secs(3_600));
+    world.genesys.fault(slow);
+    assert_eq!(world.deliver(&letters(0..1)).await?, ["m-0"]);
+    assert_eq!(world.deliveries(), 1);
+    assert_eq!(world.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
+    let counted = world
+        .aws
+        .attribute(&world.key("e-0"), "UnansweredAttempts")
+        .await?;
+    assert_eq!(counted.as_deref(), Some("1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn evidence_is_never_a_text_of_the_targets_code() -> TestResult {
+    let world = world().await?;
+    let body = json!({
+        "version": "1.0", "timestamp": "2026-11-29T08:00:00.000Z",
+        "requestContext": { "requestId": "r-1", "functionArn": "arn:aws:lambda:eu-central-1:271828182845:function:crm",
+            "condition": "RetriesExhausted", "approximateInvokeCount": 3 },
+        "requestPayload": { "id": "e-0", "detail-type": "t", "source": "s", "detail": {} },
+        "responsePayload": { "errorMessage": "schema changed, see ticket 400", "errorType": "Error" },
+    });
+    let record = Record::new("m-1", &body.to_string());
+    assert!(world.deliver(&[record]).await?.is_empty());
+    assert_eq!(world.state("e-0").await?, "COMPLETED");
+    assert_eq!(archived(&world).await?, 0);
+    Ok(())
+}

@@ -1,0 +1,67 @@
+//! Genesys Cloud, watched.
+
+use std::sync::Arc;
+
+use genesys_fakes::MemoryGenesys;
+use genesys_replay::dead_letter::InteractionRef;
+use genesys_replay::genesys::{Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
+
+use crate::bugs::Bug;
+use crate::chance::Misfortune;
+use crate::history::History;
+use crate::watched::Waiting;
+
+pub(crate) struct WatchedGenesys {
+    pub(crate) inner: MemoryGenesys,
+    pub(crate) history: Arc<History>,
+    pub(crate) misfortune: Arc<Misfortune>,
+    /// The conversations that the client may not access for now.
+    pub(crate) denied: Vec<String>,
+    pub(crate) bug: Option<Bug>,
+}
+
+impl WatchedGenesys {
+    fn allows(&self, call: Call, conversation: &str) -> Result<(), GenesysError> {
+        let is_denied = self.denied.iter().any(|it| it == conversation);
+        if self.misfortune.is_over() || !is_denied {
+            return Ok(());
+        }
+        let code = Some("missing.any.division.permissions".to_owned());
+        Err(if self.bug == Some(Bug::ObjectOpensCircuit) {
+            let status = 403;
+            GenesysError::Credentials { call, status, code }
+        } else {
+            GenesysError::Forbidden { call, code }
+        })
+    }
+}
+
+impl Genesys for WatchedGenesys {
+    async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
+        let not_marked = || self.history.not_marked(interaction.id.as_str());
+        let mut waiting = Waiting::or_else(not_marked);
+        self.allows(Call::Fetch, interaction.id.as_str())?;
+        let found = self.inner.fetch(interaction).await;
+        waiting.answered = found.is_ok();
+        found
+    }
+
+    async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
+        let forgets = match mark.status {
+            RetryStatus::Retrying => false,
+            RetryStatus::ReplaySuccessful => self.bug == Some(Bug::SuccessNotMarked),
+            RetryStatus::ReplayFailed | RetryStatus::ExhaustedRetries => {
+                self.bug == Some(Bug::FailureNotMarked)
+            }
+        };
+        if forgets {
+            return Ok(());
+        }
+        let (Interaction::Conversation { id, .. } | Interaction::Record { id }) = interaction;
+        let mut waiting = Waiting::or_else(|| self.history.not_marked(id.as_str()));
+        self.allows(Call::Mark, id.as_str())?;
+        let marked = self.inner.mark(interaction, mark).await;
+        waiting.answered = marked.is_ok();
+        marked
+    }
+}
