@@ -61,7 +61,7 @@ def show(local: stack.Stack) -> list[str]:
         local.template,
         local.directory,
         local.aws,
-        {**local.parameters, "ReplayTarget": url, "IngestEndpoint": "none", "MaxReceives": "10"},
+        {**local.parameters, "ReplayTarget": url, "IngestEndpoint": "none", "MaxReceives": "200"},
         name=f"{stack.STACK_NAME}-operator",
     )
     bridge.deployed(local.aws, outputs)

@@ -92,7 +92,7 @@ def parameters(genesys: stand_in.StandIn, genesys_secret: str, senders_secret: s
         "IngestEndpoint": "function-url",
         "IngestSecretArn": senders_secret,
         "ReplayTarget": target_of(genesys),
-        # Instead of 10, so that nobody has to wait long for a dead letter to run out of them.
+        # Instead of 200, so that nobody has to wait long for a dead letter to run out of them.
         "MaxReceives": "3",
     }
 

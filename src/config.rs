@@ -259,7 +259,11 @@ const REPLAY_MALFORMED: FormerName = FormerName {
 };
 
 fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
-    let is_used = |name: &FormerName| reader.text(name.former).is_some();
+    // "false" is what the template of an older version has set, without anybody's wish.
+    let is_used = |name: &FormerName| {
+        let value = reader.text(name.former);
+        value.is_some_and(|value| value != "false" || reader.text(name.current).is_some())
+    };
     [REPLAY_MALFORMED].into_iter().filter(is_used).collect()
 }
 

@@ -165,7 +165,14 @@ impl<P: Ports> Replay<P> {
         let archived = match work {
             None => self.keep_message(message, reason).await,
             Some(work) => {
-                let has_time = verdict.code() != Some(FailureCode::OutOfTime);
+                // Where Genesys Cloud has failed, its mark would take the time of the archive.
+                let fails = [
+                    FailureCode::OutOfTime,
+                    FailureCode::GenesysUnavailable,
+                    FailureCode::GenesysRateLimited,
+                    FailureCode::GenesysCredentials,
+                ];
+                let has_time = verdict.code().is_none_or(|code| !fails.contains(&code));
                 self.archive_expiring_event(work, frame, reason, has_time)
                     .await?
             }

@@ -109,7 +109,10 @@ impl<P: Ports> Replay<P> {
                 let after = self.deferral(work.message, &failure);
                 self.release(work, lease, failure.code).await;
                 let code = failure.code;
-                return Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason);
+                return Verdict {
+                    disposition: Some(failure.disposition),
+                    ..Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason)
+                };
             }
             note_missing_mark(work, &failure);
         }
@@ -134,6 +137,9 @@ impl<P: Ports> Replay<P> {
         } else {
             self.close(work, lease, reason).await
         };
+        if verdict.outcome.comes_back() {
+            return verdict;
+        }
         verdict.because(reason.words)
     }
 

@@ -81,7 +81,7 @@ fn key_of(
     }
 }
 
-/// Sorts a batch into lanes, in the order in which it came.
+/// Sorts a batch into lanes, those first whose messages were received less often.
 pub(super) fn lanes<'b>(
     messages: &'b [Message],
     opened: &'b [Option<Opened<'b>>],
@@ -147,5 +147,14 @@ pub(super) fn lanes<'b>(
             }),
         }
     }
+    // Events that were never attempted come first: one of them is the better probe of an upstream.
+    let receives = |lane: &Lane<'_>| {
+        let leader = lane
+            .groups
+            .first()
+            .and_then(|group| messages.get(group.leader));
+        leader.map(|message| message.receive_count)
+    };
+    lanes.sort_by_key(receives);
     lanes
 }

@@ -36,9 +36,10 @@ pub(super) enum Upstream {
 }
 
 impl AttemptFailure {
-    /// Returns true if the target did not answer, or its gateway lost the answer.
+    /// Returns true if the target did not answer, not even until the deadline, or its gateway lost the answer.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.upstream == Upstream::Target && self.certainty == Certainty::Unknown
+        matches!(self.upstream, Upstream::Target | Upstream::Deadline)
+            && self.certainty == Certainty::Unknown
     }
 
     /// Returns true if the target's answer says that its address or our permissions are wrong.
@@ -319,7 +320,9 @@ impl Policy {
                     Upstream::Target | Upstream::Genesys | Upstream::Interaction => {
                         situation.is_last
                     }
-                    Upstream::OwnPace | Upstream::Deadline => false,
+                    // A target that is slower than the invocation.
+                    Upstream::Deadline => failure.is_unanswered() && situation.is_last,
+                    Upstream::OwnPace => false,
                 };
                 let is_fault = failure.is_unanswered()
                     && situation.target_works

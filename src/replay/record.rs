@@ -208,6 +208,10 @@ impl<P: Ports> Replay<P> {
             };
             possible_duplicate |= failure.certainty == Certainty::Unknown;
             lease.note(answers, &failure);
+            if failure.upstream != Upstream::Deadline {
+                // Cut off from now on, the record is released with these counts.
+                work.set(Progress::Holding(lease.clone()));
+            }
             let situation = Situation {
                 is_last: self.is_last(work, &lease).await,
                 answers: lease.answers,
@@ -422,10 +426,12 @@ impl<P: Ports> Replay<P> {
                 CutOff::Clean
             }
             Progress::Sending(lease) => {
-                let lease = Lease {
-                    maybe_delivered: true,
-                    ..lease
-                };
+                let mut lease = lease;
+                lease.maybe_delivered = true;
+                if code == FailureCode::OutOfTime {
+                    // The target had until the deadline.
+                    lease.answers.unanswered = lease.answers.unanswered.saturating_add(1);
+                }
                 let _ = timeout_at(end, self.release(work, &lease, code)).await;
                 CutOff::Doubtful
             }

@@ -136,9 +136,13 @@ impl<P: Ports> Replay<P> {
         let verdict = self
             .give_up(work, frame, lease, marker, status, reason)
             .await;
-        Verdict {
+        let verdict = Verdict {
             attempt: Some(lease.attempt),
-            ..verdict.because(&words)
+            ..verdict
+        };
+        if verdict.outcome.comes_back() {
+            return verdict;
         }
+        verdict.because(&words)
     }
 }

@@ -1,11 +1,15 @@
 //! The end of an invocation: the time that is left for the ledger and for the answer.
 //! In paused time over the fakes, because a real clock would make the machine's speed part of the test.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use genesys_replay::failure::FailureCode;
+use genesys_fakes::{Faults, Passage};
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::Status;
 use genesys_replay::replay::{Counts, Outcome};
+use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use tokio::time::sleep;
 
@@ -170,6 +174,58 @@ async fn deadline_on_real_parts_leaves_every_event_in_one_known_place() -> TestR
             returned || (accepted && ["COMPLETED", "IN_PROGRESS"].contains(&&*state)),
             "m-{number} is lost: {state}"
         );
+    }
+    Ok(())
+}
+
+/// A target whose first answer is lost.
+#[derive(Default)]
+struct LosesAnswer(AtomicBool);
+
+impl Faults<DeliveryError> for LosesAnswer {
+    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+        let is_first = !self.0.swap(true, Ordering::Relaxed);
+        Box::pin(async move {
+            if !is_first {
+                return Ok(());
+            }
+            Err(DeliveryError {
+                code: FailureCode::TargetUnavailable,
+                disposition: Disposition::Transient { after: None },
+                certainty: Certainty::Unknown,
+                timed_out: false,
+                reason: "reset".to_owned(),
+                source: None,
+            })
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_answer_is_remembered_when_the_record_is_cut_off_before_its_next_attempt() -> TestResult
+{
+    let function = Function::new()?
+        .ledger(&[("next_attempt", Duration::from_secs(60))])
+        .target_with(Arc::new(LosesAnswer::default()));
+    let verdict = function.handle(ms(6_000)).await?;
+    assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
+    let key = function.key(0).ok_or("no key")?;
+    let item = function.0.ledger.item(&key).ok_or("no item")?;
+    assert!(item.maybe_delivered, "{item:?}");
+    assert_eq!(item.answers.unanswered, 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn target_that_is_slower_than_the_invocation_is_counted() -> TestResult {
+    let function = Function::new()?.target(Duration::from_secs(60));
+    for receives in 1..=2 {
+        let verdict = function.handle(ms(30_000)).await?;
+        assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
+        let key = function.key(0).ok_or("no key")?;
+        let item = function.0.ledger.item(&key).ok_or("no item")?;
+        assert_eq!(item.answers.unanswered, receives);
+        sleep(Duration::from_secs(3_600)).await;
     }
     Ok(())
 }

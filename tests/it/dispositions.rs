@@ -221,3 +221,22 @@ async fn evidence_is_never_a_text_of_the_targets_code() -> TestResult {
     assert_eq!(archived(&world).await?, 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn events_that_were_never_attempted_go_first() -> TestResult {
+    let mut world = world().await?;
+    world.set("MAX_CONCURRENCY", "1");
+    let mut batch = letters(0..3);
+    batch[0] = batch[0].clone().received(5);
+    batch[1] = batch[1].clone().received(2);
+    assert!(world.deliver(&batch).await?.is_empty());
+    let keys: Vec<_> = world
+        .genesys
+        .calls_to("POST", "/targets/")
+        .iter()
+        .filter_map(|call| call.headers.get("idempotency-key").cloned())
+        .collect();
+    let expected = ["e-2", "e-1", "e-0"].map(|id| world.idempotency_key(id));
+    assert_eq!(keys, expected);
+    Ok(())
+}

@@ -221,11 +221,10 @@ proptest! {
         prop_assert_eq!(opened(more, &dead_letter)?, Some(expected), "a transformed input");
         prop_assert_eq!(opened(event.clone(), &[])?, Some(Category::Unknown), "without attributes");
         let told_json = Value::from(&*told);
-        for wrapper in [
-            format!(r#"{{"eventType":"dead-letter","failureReason":{told_json},"originalEvent":{event}}}"#),
-            format!(r#"{{"requestContext":{{"functionArn":"f"}},"requestPayload":{event},"responsePayload":{{"errorMessage":{told_json}}}}}"#),
-        ] {
-            prop_assert_eq!(opened(wrapper, &[])?, Some(category(None, &told)), "inside a wrapper");
-        }
+        let wrapper = format!(r#"{{"eventType":"dead-letter","failureReason":{told_json},"originalEvent":{event}}}"#);
+        prop_assert_eq!(opened(wrapper, &[])?, Some(category(None, &told)), "inside a wrapper");
+        // Its message is a text of the function's own code.
+        let record = format!(r#"{{"requestContext":{{"functionArn":"f"}},"requestPayload":{event},"responsePayload":{{"errorMessage":{told_json}}}}}"#);
+        prop_assert_eq!(opened(record, &[])?, Some(Category::Unknown), "inside a failure record");
     }
 }

@@ -199,7 +199,9 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             ledger: None,
             predicted: Predicted {
                 attempt: 1,
-                marks_interaction: letter.interaction().is_some(),
+                marks_interaction: letter
+                    .event()
+                    .is_some_and(|event| event.marked_interaction().is_some()),
             },
             edit: None,
         };

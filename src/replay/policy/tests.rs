@@ -232,17 +232,19 @@ fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
 }
 
 #[test]
-fn deadline_defers_and_never_rejects_or_retries() {
+fn deadline_defers_and_rejects_only_what_the_target_has_not_answered() {
     let last = Situation {
         is_last: true,
         ..FIRST
     };
-    for certainty in [Certainty::Refused, Certainty::Unknown] {
+    let step = |certainty, situation| {
         let failure = AttemptFailure::out_of_time(certainty, "");
-        for situation in [FIRST, last] {
-            assert_eq!(POLICY.next_step(&failure, &situation, 1.0), defer(2));
-        }
-    }
+        POLICY.next_step(&failure, &situation, 1.0)
+    };
+    assert_eq!(step(Certainty::Refused, FIRST), defer(2));
+    assert_eq!(step(Certainty::Unknown, FIRST), defer(2));
+    assert_eq!(step(Certainty::Refused, last), defer(2));
+    assert_eq!(step(Certainty::Unknown, last), EXHAUSTED);
 }
 
 #[test]
