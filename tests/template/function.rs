@@ -57,10 +57,18 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
         "sqs:GetQueueUrl",
         "sns:Publish",
         "states:StartExecution",
+        "states:DescribeExecution",
         "events:PutEvents",
+        "events:DescribeEventBus",
     ];
     let objects = "arn:${AWS::Partition}:s3:::${Bucket}/${ArchivePrefix}*";
     let listed = |parameter: &str| json!({ "Fn::Split": [",", { "Ref": parameter }] });
+    let allowed = json!({ "Fn::Split": [",", { "Ref": "AllowedTargets" }] });
+    let executions = json!({ "Fn::Split": [",", { "Fn::Join": ["execution:", { "Fn::Split": ["stateMachine:", { "Ref": "AllowedTargets" }] }] }] });
+    let each_and = |patterns| {
+        let patterns = json!({ "Patterns": { "Fn::Join": [":*,", patterns] } });
+        json!({ "Fn::Split": [",", { "Fn::Sub": ["${Patterns}:*", patterns] }] })
+    };
     assert_eq!(
         permissions(&template, "ReplayRole"),
         [
@@ -75,6 +83,16 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
             json!(["UsesSecret", ["secretsmanager:GetSecretValue"], { "Ref": "GenesysSecretArn" }]),
             json!(["Archives", ["s3:PutObject", "s3:GetObject"], { "Fn::Sub": [objects, { "Bucket": bucket() }] }]),
             json!(["NamesTargets", deliver, listed("AllowedTargets")]),
+            json!([
+                "NamesFunctions",
+                ["states:DescribeExecution"],
+                each_and(executions)
+            ]),
+            json!([
+                "NamesFunctions",
+                ["lambda:InvokeFunction"],
+                each_and(allowed)
+            ]),
             json!([
                 "UsesOwnKeys",
                 ["kms:Decrypt", "kms:GenerateDataKey"],
