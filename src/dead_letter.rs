@@ -46,7 +46,7 @@ pub struct DeadLetter<'m> {
     pub interaction: Option<InteractionRef>,
     /// Whether the event only tells of a mark that this function has written.
     pub own_echo: bool,
-    /// Whether a mark would make another such event, or the event shows one: Genesys Cloud is not called.
+    /// True if a mark would make another such event, or if the event shows one: Genesys Cloud is not called.
     pub shows_mark: bool,
     /// The time of the event, as it says itself.
     pub time: Option<Timestamp>,

@@ -140,7 +140,7 @@ pub enum GenesysError {
         status: u16,
         /// Genesys' own error code.
         code: Option<String>,
-        /// How long Genesys Cloud asks to wait.
+        /// The wait that Genesys Cloud asks for.
         after: Option<Duration>,
     },
     /// The client may not see or change this interaction, and may others.

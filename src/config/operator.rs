@@ -27,7 +27,7 @@ pub struct OperatorSettings {
     pub target: ReplayTarget,
     /// Where what must not be replayed is kept.
     pub archive: Option<ArchiveSettings>,
-    /// How long the function keeps trying.
+    /// The limits of the retries.
     pub limits: Limits,
     /// How long a finished event is remembered.
     pub remember: Duration,

@@ -42,22 +42,6 @@ fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
     ));
     assert_eq!(settings.reach, Reach::Guarded);
     assert_eq!(settings.archive, None);
-    assert_eq!(
-        settings.limits,
-        Limits {
-            max_attempts: 3,
-            retry_for: Duration::from_secs(72 * 3_600),
-            max_receives: 200,
-            stale_after: None,
-            backoff: Backoff {
-                base: Duration::from_secs(2),
-                max: Duration::from_secs(3_600),
-            },
-            max_wait: Duration::from_secs(2),
-            replay_malformed: false,
-            max_rounds: 10,
-        }
-    );
     assert_eq!(settings.max_concurrency, 10);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.log_level, LogLevel::Info);

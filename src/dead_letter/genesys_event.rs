@@ -139,7 +139,7 @@ fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
         })
 }
 
-/// Whether an event is about the attributes of a participant: each mark makes another such event.
+/// Returns true if an event is about the attributes of a participant: each mark makes another such event.
 fn is_about_attributes(event: &Object<'_>, event_type: Option<&str>) -> bool {
     let topic = || event.object("detail")?.string("topicName");
     let is_about = |topic: &str| topic.ends_with(".attributes");

@@ -34,7 +34,7 @@ pub(super) async fn may_match(client: &Client, bus: &str) -> Result<bool, AwsErr
     }
 }
 
-/// Whether a pattern may take an event of our source. Only a list of other sources, word for word, says no.
+/// Returns true if a pattern may match an event of our source: false only for a list of other sources, word for word.
 fn takes(pattern: &str) -> bool {
     let pattern: Value = serde_json::from_str(pattern).unwrap_or_default();
     let Some(sources) = pattern["source"].as_array() else {

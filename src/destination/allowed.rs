@@ -22,7 +22,7 @@ impl AllowedTargets {
         Self::Only(patterns.into_iter().map(WildMatch::new).collect())
     }
 
-    /// Whether an ARN may be called. A pattern of a function without a qualifier covers its versions and aliases.
+    /// Returns true if an ARN may be called. A pattern of a function without a qualifier covers its versions and aliases.
     #[must_use]
     pub fn contains(&self, arn: &str) -> bool {
         let Self::Only(patterns) = self else {

@@ -11,7 +11,7 @@ pub struct OriginalFailure {
     pub rule_arn: Option<String>,
     /// The target that did not take it.
     pub target_arn: Option<String>,
-    /// Whether the error message is a text of the target's own code: for people, and no evidence.
+    /// True if the error message is a text of the target's own code: for people, and no evidence.
     pub is_targets_text: bool,
     /// How often delivery was retried before it was given up.
     pub retry_attempts: u32,

@@ -29,7 +29,7 @@ pub struct Answer {
     body: Vec<u8>,
 }
 
-/// The error body of the API. Whoever answers an error in another form is not Genesys Cloud.
+/// The error body of the API. An error in another form is not from Genesys Cloud.
 #[derive(Deserialize)]
 struct ApiRefusal {
     code: Option<String>,

@@ -137,7 +137,7 @@ pub struct Known {
     pub table: String,
     /// How long a finished event is remembered, where that is known.
     pub remember: Option<Duration>,
-    /// How long the function keeps trying.
+    /// The limits of the retries.
     pub limits: Limits,
     /// The bucket of the archive and the prefix in it.
     pub archive: Option<(String, String)>,

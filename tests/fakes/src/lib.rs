@@ -95,17 +95,12 @@ impl InMemory {
             queue: MemoryQueues::new(Arc::clone(&clock)),
             destination,
             policy: Policy::new(Limits {
-                max_attempts: 3,
-                retry_for: Duration::from_secs(72 * 3_600),
                 max_receives: 10,
-                stale_after: None,
                 backoff: Backoff {
                     base: Duration::from_secs(2),
                     max: Duration::from_secs(900),
                 },
-                max_wait: Duration::from_secs(2),
-                replay_malformed: false,
-                max_rounds: 10,
+                ..Limits::default()
             }),
             breakers: Breakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),

@@ -234,10 +234,8 @@ async fn attributes_and_body_are_those_of_the_first_message() -> TestResult {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.string_value?)))
         .collect();
-    assert_eq!(
-        attributes.remove("ReplayPlan").as_deref(),
-        plan["id"].as_str()
-    );
+    let sent = attributes.remove("ReplayPlan");
+    assert_eq!(sent.as_deref(), plan["id"].as_str());
     assert_eq!(serde_json::to_value(attributes)?, archived["attributes"]);
     Ok(())
 }
