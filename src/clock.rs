@@ -57,6 +57,13 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// The time `before` earlier, and no earlier than the Unix epoch.
+    #[must_use]
+    pub fn minus(self, before: Duration) -> Self {
+        let before = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(before))
+    }
+
     /// The moment `after` later; stops at the end of the range instead of wrapping.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {

@@ -49,6 +49,8 @@ pub struct Function {
     pub has_archive: bool,
     /// `MAX_ROUNDS`.
     pub max_rounds: u32,
+    /// Events of an earlier time are stale; `None`: none is.
+    pub stale_before: Option<Timestamp>,
 }
 
 /// What is found out about one message: a record of `eventbridge_diagnostics.json`. The first seven members are
@@ -196,6 +198,10 @@ fn verdict(
         | Destination::StateMachine(_)
         | Destination::EventBus(_) => None,
     };
+    let is_stale = function
+        .stale_before
+        .is_some_and(|limit| event.time.is_some_and(|time| time < limit));
+    let code = code.or((is_stale && !is_resent).then_some(FailureCode::Stale));
     let open = match code {
         Some(_) => NextStep::Archive,
         None => NextStep::Replay,

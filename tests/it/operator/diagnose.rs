@@ -44,6 +44,7 @@ fn look() -> Look<'static> {
             replays_malformed: false,
             has_archive: false,
             max_rounds: 10,
+            stale_before: None,
         },
         limit: None,
         force: false,

@@ -112,6 +112,10 @@ impl Diagnose {
                 replays_malformed: settings.limits.replay_malformed,
                 has_archive: settings.archive.is_some(),
                 max_rounds: settings.limits.max_rounds,
+                stale_before: settings
+                    .limits
+                    .stale_after
+                    .map(|after| context.clock.now().minus(after)),
             },
             limit: self.limit,
             force: self.force,

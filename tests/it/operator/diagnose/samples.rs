@@ -12,7 +12,7 @@ use genesys_replay::message::{Message, MessageId};
 use serde_json::{Value, json};
 
 use super::shelf::{Shelf, dead_letter};
-use super::{Items, Memory, look, look_at, look_with};
+use super::{Items, Memory, NOW, look, look_at, look_with};
 use crate::support::{TestResult, sample};
 
 /// The messages of every sample event that has any, with the sample's name in their ids.
@@ -166,6 +166,23 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
 
 fn key(number: usize) -> String {
     format!("e-{number}|arn:aws:lambda:eu-central-1:271828182845:function:crm")
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_that_the_function_takes_for_stale_will_be_archived() -> TestResult {
+    for (limit, code, next) in [
+        (NOW, json!("STALE"), "ARCHIVE"),
+        (Timestamp::from_millis(0), Value::Null, "REPLAY"),
+    ] {
+        let shelf = Shelf::new(1, dead_letter);
+        let mut look = look();
+        look.function.stale_before = Some(limit);
+        let looked = look_at(&shelf, look).await;
+        let finding = looked.findings.first().ok_or("nothing found")?;
+        assert_eq!(finding["failureCode"], code);
+        assert_eq!(finding["nextStep"], next);
+    }
+    Ok(())
 }
 
 #[tokio::test(start_paused = true)]
