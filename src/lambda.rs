@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage};
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::clock::Timestamp;
-use crate::message::{Message, MessageId, SOURCE_QUEUE};
+use crate::message::{AttributeValue, Message, MessageId, SOURCE_QUEUE, TypedAttribute};
 use crate::replay::{Counts, Handled, Invocation, Ports, Replay};
 use crate::telemetry;
 use crate::telemetry::metrics::{BatchFigures, Metrics};
@@ -101,7 +101,10 @@ fn messages(event: SqsEvent) -> Result<Vec<Message>, BatchError> {
 fn message(record: SqsMessage) -> Option<Message> {
     let source_queue = record.attributes.get_key_value(SOURCE_QUEUE);
     let source_queue = source_queue.map(|(name, arn)| (name.clone(), arn.clone()));
+    let typed = record.message_attributes.iter();
+    let typed = typed.filter_map(|(name, attribute)| Some((name.clone(), typed_of(attribute)?)));
     Some(Message {
+        typed: typed.collect(),
         id: MessageId::new(record.message_id?)?,
         body: record.body.unwrap_or_default(),
         receipt_handle: record.receipt_handle,
@@ -124,6 +127,18 @@ fn message(record: SqsMessage) -> Option<Message> {
             .chain(source_queue)
             .collect(),
     })
+}
+
+/// An attribute of another type than plain text; `None` for plain text, and where there is no value.
+fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
+    let data_type = attribute.data_type.clone().filter(|it| it != "String")?;
+    let text = attribute.string_value.clone().map(AttributeValue::Text);
+    let binary = || {
+        let binary = attribute.binary_value.as_ref()?;
+        Some(AttributeValue::Binary(binary.0.clone()))
+    };
+    let value = text.or_else(binary)?;
+    Some(TypedAttribute { data_type, value })
 }
 
 /// The ids that must come back: each at most once, and every message without an outcome too.

@@ -89,6 +89,33 @@ pub struct Message {
     pub receive_count: u32,
     /// The message attributes that carry a text value, whatever data type they claim.
     pub attributes: BTreeMap<String, String>,
+    /// The message attributes of another data type than `String`, those with a text value too.
+    pub typed: BTreeMap<String, TypedAttribute>,
+}
+
+/// A message attribute with its data type, such as `String`, `Number.int` or `Binary`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TypedAttribute {
+    /// The data type, with its custom label.
+    pub data_type: String,
+    /// The value.
+    pub value: AttributeValue,
+}
+
+/// The value of a message attribute.
+#[derive(Clone, PartialEq, Eq)]
+pub enum AttributeValue {
+    /// Of the types `String` and `Number`.
+    Text(String),
+    /// Of the type `Binary`.
+    Binary(Vec<u8>),
+}
+
+impl fmt::Debug for TypedAttribute {
+    /// Leaves out the value.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.data_type)
+    }
 }
 
 impl Message {
@@ -104,6 +131,7 @@ impl Message {
             sent_at: None,
             receive_count: 1,
             attributes: BTreeMap::new(),
+            typed: BTreeMap::new(),
         }
     }
 
@@ -124,12 +152,20 @@ impl Message {
 
     /// The message attributes without those that SQS or the operator's command added.
     #[must_use]
-    pub fn own_attributes(&self) -> BTreeMap<&str, &str> {
-        let attributes = self.attributes.iter();
-        attributes
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .filter(|(name, _)| ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID].contains(name))
-            .collect()
+    pub fn own_attributes(&self) -> BTreeMap<&str, TypedAttribute> {
+        let mut own = BTreeMap::new();
+        for (name, value) in &self.attributes {
+            let attribute = TypedAttribute {
+                data_type: "String".to_owned(),
+                value: AttributeValue::Text(value.clone()),
+            };
+            own.insert(name.as_str(), attribute);
+        }
+        for (name, attribute) in &self.typed {
+            own.insert(name.as_str(), attribute.clone());
+        }
+        own.retain(|name, _| ![SOURCE_QUEUE, resent::PLAN, resent::EVENT_ID].contains(name));
+        own
     }
 
     /// The plan by which an operator sent it again, if one did.

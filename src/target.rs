@@ -22,6 +22,7 @@ use crate::destination::{Destination, LONGEST};
 use crate::failure::answers::Meaning;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
+use crate::message::TypedAttribute;
 
 /// The id that a target gave a delivery when it accepted: of an invocation, a message, an execution.
 pub type DeliveryId = String;
@@ -43,7 +44,7 @@ pub struct Delivery<'a> {
     /// Whether an earlier attempt may have been accepted: its answer was lost.
     pub maybe_delivered: bool,
     /// The message attributes, for a queue that gets a whole message back.
-    pub attributes: &'a BTreeMap<&'a str, &'a str>,
+    pub attributes: &'a BTreeMap<&'a str, TypedAttribute>,
     /// The event's type, for targets that route by it.
     pub event_type: Option<&'a str>,
     /// The event's interaction, for targets that keep the order of each.

@@ -210,6 +210,8 @@ fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
     let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
     let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
     Some(Message {
+        // An operator's message goes out with texts only.
+        typed: std::collections::BTreeMap::new(),
         id: MessageId::new(message.message_id?)?,
         body: message.body.unwrap_or_default(),
         receipt_handle: message.receipt_handle,

@@ -11,7 +11,7 @@ use crate::destination::Destination;
 use crate::failure::FailureReport;
 use crate::genesys::Interaction;
 use crate::ledger::{EventKey, Lease};
-use crate::message::Message;
+use crate::message::{Message, TypedAttribute};
 
 use super::TimeBox;
 use super::retry_state::Missed;
@@ -97,7 +97,7 @@ impl<'b> Work<'b> {
     }
 
     /// The message attributes that are delivered with the payload.
-    pub(super) fn attributes(&self) -> BTreeMap<&str, &str> {
+    pub(super) fn attributes(&self) -> BTreeMap<&str, TypedAttribute> {
         if self.is_whole() {
             self.message.own_attributes()
         } else {

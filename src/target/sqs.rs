@@ -1,5 +1,6 @@
 //! Delivery to an SQS queue.
 
+use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 
 use super::aws::{Clients, delivery_error};
@@ -7,6 +8,7 @@ use super::ordering::group;
 use super::{Delivery, DeliveryError, DeliveryId};
 use crate::destination::Arn;
 use crate::failure::{Certainty, FailureCode};
+use crate::message::AttributeValue;
 
 pub(super) async fn send(
     clients: &Clients,
@@ -32,15 +34,16 @@ pub(super) async fn send(
             .message_group_id(group(delivery))
             .message_deduplication_id(delivery.name);
     }
-    for (name, value) in delivery.attributes {
-        let value = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(*value)
-            .build()
-            .map_err(|error| {
-                let reason = format!("the message attribute {name} cannot be sent: {error}");
-                DeliveryError::never(FailureCode::TargetRefused, reason)
-            })?;
+    for (name, attribute) in delivery.attributes {
+        let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
+        let value = match &attribute.value {
+            AttributeValue::Text(text) => value.string_value(text),
+            AttributeValue::Binary(bytes) => value.binary_value(Blob::new(bytes.clone())),
+        };
+        let value = value.build().map_err(|error| {
+            let reason = format!("the message attribute {name} cannot be sent: {error}");
+            DeliveryError::never(FailureCode::TargetRefused, reason)
+        })?;
         message = message.message_attributes(*name, value);
     }
     let answer = message

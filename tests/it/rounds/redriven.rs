@@ -15,6 +15,9 @@ async fn message_that_sqs_moved_goes_back_whole_and_reports_on_its_delivery() ->
     let moved = |message: &str| {
         let mut record = Record::new(message, body).with("Tenant", "b2b");
         record.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
+        let attributes = &mut record.0["messageAttributes"];
+        attributes["Size"] = json!({ "dataType": "Number.int", "stringValue": "7" });
+        attributes["Trace"] = json!({ "dataType": "Binary", "binaryValue": "AP8=" });
         record
     };
     assert!(rounds.handle(&moved("m-1")).await?);
@@ -22,8 +25,22 @@ async fn message_that_sqs_moved_goes_back_whole_and_reports_on_its_delivery() ->
     let sent = received.first().ok_or("nothing arrived")?;
     assert_eq!(sent.body(), Some(body));
     let attributes = sent.message_attributes().ok_or("no attributes")?;
-    let names: Vec<_> = attributes.keys().map(String::as_str).collect();
-    assert_eq!(names, ["Tenant"]);
+    let mut kept: Vec<_> = attributes
+        .iter()
+        .map(|(name, it)| {
+            let binary = it.binary_value().map(|bytes| bytes.as_ref().to_vec());
+            (name.as_str(), it.data_type(), it.string_value(), binary)
+        })
+        .collect();
+    kept.sort();
+    assert_eq!(
+        kept,
+        [
+            ("Size", "Number.int", Some("7"), None),
+            ("Tenant", "String", Some("b2b"), None),
+            ("Trace", "Binary", None, Some(vec![0, 255])),
+        ]
+    );
 
     // Its consumer fails: SQS moves it once more, and its id stays.
     let id = sent.message_id().ok_or("no id")?;

@@ -7,7 +7,7 @@ use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
-use genesys_replay::message::MessageId;
+use genesys_replay::message::{MessageId, TypedAttribute};
 use genesys_replay::target::{Delivery, DeliveryError, Target};
 
 use super::{Mishap, Result, holds, same, suite};
@@ -84,7 +84,7 @@ pub async fn conforms(world: &impl World) -> Result<()> {
     )
 }
 
-static NO_ATTRIBUTES: BTreeMap<&str, &str> = BTreeMap::new();
+static NO_ATTRIBUTES: BTreeMap<&str, TypedAttribute> = BTreeMap::new();
 
 struct Event<'w, W> {
     world: &'w W,
