@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -50,7 +51,7 @@ class Observation:
 
     def deliveries(self, sent: Sent) -> list[dict[str, Any]]:
         """What the target received of an event."""
-        key = sent.key(self.stack)
+        key = idempotency_key(sent.key(self.stack))
         return [call for call in self.calls if is_delivery(call) and call["headers"].get("idempotency-key") == key]
 
     def accepted(self, sent: Sent) -> int:
@@ -75,7 +76,7 @@ class Observation:
     def stray_calls(self, all_sent: Iterable[Sent]) -> list[str]:
         """Calls that belong to no dead letter, other than those for a token."""
         all_sent = list(all_sent)
-        keys = {sent.key(self.stack) for sent in all_sent}
+        keys = {idempotency_key(sent.key(self.stack)) for sent in all_sent}
         interactions = [sent.scenario.interaction_id for sent in all_sent]
 
         def belongs(call: dict[str, Any]) -> bool:
@@ -84,6 +85,11 @@ class Observation:
             return call["path"] == "/oauth/token" or any(concerns(call, interaction) for interaction in interactions)
 
         return [f"{call['method']} {call['path']}" for call in self.calls if not belongs(call)]
+
+
+def idempotency_key(key: str) -> str:
+    """The header's value for an event by its key in the ledger."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def verdicts(lines: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
