@@ -114,7 +114,7 @@ pub struct ClaimRequest<'a> {
     /// Whether the message is a failure record. A delivered event is not claimed for its bookkeeping then:
     /// the answer is [`Claim::Delivered`].
     pub is_failure_record: bool,
-    /// Whether a new round is taken before its delay is over: by an operator replay, and by the last receive
+    /// True if the claim takes a new round before its delay is over: an operator replay, or the last receive
     /// of a message.
     pub ignores_delay: bool,
     /// Kept beside the claim for people.
@@ -165,11 +165,12 @@ pub struct Lease {
     pub first_seen: Timestamp,
     /// The beginning of its retries: the first claim, the latest operator replay or the latest round.
     pub retry_since: Timestamp,
-    /// Whether an earlier attempt of this round may have been accepted: its answer was lost, or its worker.
+    /// True if the target may have accepted an earlier attempt of this round: the answer was lost, or the
+    /// function stopped before it was recorded.
     pub maybe_delivered: bool,
     /// The answers that may be the event's fault or the target's.
     pub answers: AnswerCounts,
-    /// When the work on the event ended last.
+    /// The time at which the last work on the event ended.
     pub processed: Option<Timestamp>,
 }
 

@@ -8,20 +8,20 @@ use crate::clock::Timestamp;
 use crate::destination::Destination;
 use crate::failure::{Accepted, FailureReport, Receipt};
 
-/// What the ledger keeps of an event, as people read it. What an item lacks is empty or `None`.
+/// The ledger's item of an event, for people to read. A field is empty or `None` if the item lacks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// `<event id>|<delivery target>`.
     pub key: String,
-    /// How the event stands; `None` when the item says something that this version does not know.
+    /// The status of the event; `None` if this version does not know the item's status.
     pub status: Option<Status>,
-    /// Whether the target has accepted it.
+    /// True if the target has accepted the event.
     pub delivered: bool,
     /// The target's receipt, if it is delivered and the item has one.
     pub receipt: Option<Receipt>,
     /// The number of its delivery, from 1: one more after each one that failed later.
     pub round: u32,
-    /// How many attempts were begun.
+    /// The number of attempts that were begun.
     pub attempts: u32,
     /// Its interaction.
     pub interaction_id: Option<String>,
@@ -33,9 +33,9 @@ pub struct Record {
     pub target: String,
     /// The message that brought it last.
     pub message_id: String,
-    /// When it was first claimed.
+    /// The time of the first claim.
     pub first_seen: Option<Timestamp>,
-    /// When its work ended last.
+    /// The time at which the last work on the event ended.
     pub processed: Option<Timestamp>,
     /// Until when it is held, if it is.
     pub lease_until: Option<Timestamp>,

@@ -32,7 +32,7 @@ pub(in crate::ledger) const MAYBE_DELIVERED: &str = "MaybeDelivered";
 pub(in crate::ledger) const CONFIGURATION_ANSWERS: &str = "ConfigurationAnswers";
 pub(in crate::ledger) const UNANSWERED_ATTEMPTS: &str = "UnansweredAttempts";
 
-/// A count; zero where there is none that can be read.
+/// Returns a count, or zero if the item has none that can be read.
 fn count(item: &Item, name: &str) -> u32 {
     integer(item, name)
         .and_then(|count| u32::try_from(count).ok())
