@@ -3,6 +3,7 @@
 pub mod ingest;
 #[cfg(feature = "cli")]
 pub mod operator;
+pub mod startup;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use reqwest::redirect;
 use crate::archive::s3::S3Archive;
 use crate::clock::{Clock, SystemClock, SystemRandom};
 use crate::config::{CredentialSetting, GenesysSettings, RetryStateSetting, Settings};
+use crate::destination::address::Reach;
 use crate::genesys::{CredentialSource, GenesysClient, TokenSource};
 use crate::ledger::dynamodb::DynamoDbLedger;
 use crate::meter::Meter;
@@ -25,8 +27,8 @@ use crate::replay::{
 };
 use crate::secret::secrets_manager::SecretsManagerSecret;
 use crate::target::aws::{AwsTargets, Clients};
-use crate::target::http::address::GuardedResolver;
-use crate::target::http::{HttpTarget, Reach};
+use crate::target::http::HttpTarget;
+use crate::target::http::resolver::GuardedResolver;
 use crate::target::{KnownBuses, QueueUrls, Targets};
 
 /// The replay function with its real adapters.
@@ -228,7 +230,7 @@ fn credential_source(
 ) -> CredentialSource {
     match setting {
         CredentialSetting::Given(credentials) => CredentialSource::Settings(credentials),
-        CredentialSetting::Secret(id) => CredentialSource::Secret(secret(id, aws, tries)),
+        CredentialSetting::Secret(id) => CredentialSource::Secret(Box::new(secret(id, aws, tries))),
     }
 }
 

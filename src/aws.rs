@@ -37,26 +37,6 @@ pub struct AwsError {
 }
 
 impl AwsFault {
-    /// What the person can do about it.
-    #[must_use]
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::Region => "name it: --region, AWS_REGION, or in the profile",
-            Self::Credentials => {
-                "renew your AWS credentials (aws sso login, or --profile), then run the command again"
-            }
-            Self::Denied => {
-                "the credentials lack a permission: docs/OPERATOR.md lists what each command needs"
-            }
-            Self::Missing => {
-                "check its name (--queue, --function, IDEMPOTENCY_TABLE_NAME, ARCHIVE_BUCKET), --region and --profile"
-            }
-            Self::Throttled => "wait a little, then run the command again",
-            Self::Unreachable => "check the network, --region and --endpoint-url",
-            Self::Refused => "see what AWS said; the command can be run again",
-        }
-    }
-
     /// Whether it may be a matter of the one thing that was asked for, so that others can be had.
     #[must_use]
     pub const fn is_of_one(self) -> bool {
@@ -180,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_was_done_what_failed_and_what_to_do() {
+    fn says_what_was_done_and_what_failed() {
         let error = AwsError {
             doing: "reading the queue".to_owned(),
             fault: AwsFault::of_code("ExpiredToken"),
@@ -190,7 +170,6 @@ mod tests {
             error.to_string(),
             "reading the queue: AWS does not accept the credentials (ExpiredToken)"
         );
-        assert!(error.fault.remedy().contains("aws sso login"));
     }
 
     #[test]

@@ -8,6 +8,12 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+/// Returns a duration in whole milliseconds, at most `u64::MAX`.
+#[must_use]
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// A moment of wall-clock time, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -60,17 +66,14 @@ impl Timestamp {
     /// The time `before` earlier, and no earlier than the Unix epoch.
     #[must_use]
     pub fn minus(self, before: Duration) -> Self {
-        let before = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);
+        let before = millis(before);
         Self(self.0.saturating_sub(before))
     }
 
     /// The moment `after` later; stops at the end of the range instead of wrapping.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(millis(after)))
     }
 }
 
@@ -108,7 +111,7 @@ impl Clock for SystemClock {
         let since_epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
-        Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        Timestamp(millis(since_epoch))
     }
 }
 

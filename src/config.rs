@@ -16,10 +16,10 @@ use reader::Reader;
 use url::Url;
 
 use crate::backoff::Backoff;
+use crate::destination::address::Reach;
+use crate::destination::address::names_refused;
 use crate::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use crate::replay::Limits;
-use crate::target::http::Reach;
-use crate::target::http::address::names_refused;
 use crate::telemetry::LogLevel;
 
 /// Every variable that the replay function reads.

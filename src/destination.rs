@@ -1,5 +1,6 @@
 //! Where an event is delivered.
 
+pub mod address;
 mod allowed;
 mod arn;
 

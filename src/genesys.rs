@@ -2,13 +2,16 @@
 
 pub mod analytics;
 mod answer;
+mod body;
 mod client;
 mod conversations;
+mod credential_source;
 mod credentials;
 mod failed_events;
 mod interactions;
 mod permissions;
 mod rate_limit;
+mod refusal;
 mod subscriptions;
 mod token;
 
@@ -17,7 +20,8 @@ use std::time::Duration;
 
 pub use answer::Answer;
 pub use client::GenesysClient;
-pub use credentials::{CredentialSource, Credentials, CredentialsError};
+pub use credential_source::CredentialSource;
+pub use credentials::{Credentials, CredentialsError};
 pub use failed_events::{FailedEvents, FailedPage, PageStart, Reinjected};
 pub use permissions::Permissions;
 pub use rate_limit::Pace;

@@ -4,6 +4,8 @@
 
 mod answer;
 mod body;
+pub mod log;
+pub mod metrics;
 pub mod server;
 
 use std::panic::AssertUnwindSafe;
@@ -24,9 +26,9 @@ use tracing::Instrument;
 use crate::ingest::{Accepted, Facts, Ingest, IngestPorts, Refusal, Said, Senders, SignatureFault};
 use crate::meter::Meter;
 use crate::telemetry;
-use crate::telemetry::ingest::Handled;
-use crate::telemetry::metrics::{IngestMetrics, RequestFigures};
 use body::{Bodies, Held};
+use log::Handled;
+use metrics::{IngestMetrics, RequestFigures};
 
 /// Everything that a request meets.
 pub struct Edge<P: IngestPorts> {
@@ -177,7 +179,7 @@ impl<P: IngestPorts> Edge<P> {
             let response =
                 answer::response(route == Some(Route::DeadLetter), &outcome.result, closes);
             let duration = started.elapsed();
-            telemetry::ingest::request_handled(&Handled {
+            log::request_handled(&Handled {
                 route: path,
                 status: response.status().as_u16(),
                 facts: &outcome.facts,

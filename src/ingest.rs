@@ -4,6 +4,7 @@
 //! there, with its ledger, its waits and its archive.
 
 mod keys;
+mod log;
 mod refusal;
 mod signature;
 mod subscription;
@@ -22,7 +23,8 @@ use crate::message::{Message, MessageId, ingested};
 use crate::queue::{AttributeValue, Inlet, NewMessage, PutError, takes};
 use crate::secret::SecretText;
 
-pub use keys::{KeySource, Keys, KeysError};
+pub use keys::{KeySource, Keys, KeysError, VerifyError};
+pub use log::warn_of_short;
 pub use refusal::Refusal;
 pub use signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
 pub use subscription::{LONGEST_LOOK, SubscriptionCheck};

@@ -1,5 +1,7 @@
 //! The edge: from Lambda's SQS event to a batch, and back to the answer.
 
+pub mod metrics;
+
 use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
@@ -9,9 +11,10 @@ use tracing::Instrument;
 
 use crate::clock::Timestamp;
 use crate::message::{AttributeValue, Message, MessageId, SOURCE_QUEUE, TypedAttribute};
-use crate::replay::{Counts, Handled, Invocation, Ports, Replay};
+use crate::replay::{Counts, Handled, Invocation, Ports, Replay, log};
 use crate::telemetry;
-use crate::telemetry::metrics::{BatchFigures, Metrics};
+use crate::telemetry::metrics::Metrics;
+use metrics::BatchFigures;
 
 /// A batch that cannot be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,8 +60,8 @@ pub async fn handle<P: Ports>(
             .inspect_err(|error| tracing::error!(%error, "batch refused"))?;
         let handled = replay.batch(&messages, &invocation(context)).await;
         let duration = started.elapsed();
-        telemetry::batch_handled(messages.len(), &Counts::of(&handled), duration);
-        metrics.record(&BatchFigures {
+        log::batch_handled(messages.len(), &Counts::of(&handled), duration);
+        let figures = BatchFigures {
             at: replay.clock.now(),
             function: &context.env_config.function_name,
             request_id: &context.request_id,
@@ -67,7 +70,8 @@ pub async fn handle<P: Ports>(
             handled: &handled,
             usage: replay.meter.take(),
             duration,
-        });
+        };
+        figures.write(metrics);
         Ok(answer(&messages, &handled))
     }
     .instrument(span)

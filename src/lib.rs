@@ -17,6 +17,7 @@ pub mod dead_letter;
 pub mod deployment;
 pub mod destination;
 pub mod digest;
+pub mod error;
 pub mod failure;
 pub mod genesys;
 pub mod http;

@@ -13,6 +13,7 @@ mod patience;
 pub mod plan;
 pub mod reconcile;
 pub mod reinject;
+pub mod remedy;
 pub mod report;
 
 /// Where a use case says how far it is. Called often: an implementation must be quick.

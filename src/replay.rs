@@ -7,6 +7,7 @@ mod finishing;
 mod giving_up;
 mod lanes;
 mod ledger_latency;
+pub mod log;
 mod outcome;
 mod policy;
 mod record;

@@ -122,7 +122,7 @@ const fn unreadable(call: Call) -> GenesysError {
 fn nobody_waits_for_ever(answer: &Answer) {
     let pace = Pace::default();
     for _ in 0..3 {
-        pace.learn(answer, NOW);
+        pace.learn(answer.reading(), answer.throttled_for(), NOW);
         match pace.turn(NOW, PATIENCE) {
             Ok(wait) => assert!(wait <= PATIENCE, "{wait:?}"),
             Err(wait) => assert!(wait <= LONGEST + PATIENCE, "{wait:?}"),

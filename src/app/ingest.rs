@@ -1,5 +1,7 @@
 //! The wiring of ingest.
 
+pub mod startup;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +10,15 @@ use aws_config::SdkConfig;
 use super::{BuildError, GenesysParts, Tries, genesys, http_client, secret, with_tries};
 use crate::clock::{Clock, SystemClock, SystemRandom};
 use crate::config::{Auth, Host, IngestSettings, KeySetting};
+use crate::destination::address::Reach;
 use crate::genesys::GenesysSubscriptions;
 use crate::http::Edge;
+use crate::http::metrics::{IngestMetrics, Pace};
 use crate::ingest::{Ingest, IngestPorts, KeySource, Keys, Senders, SubscriptionCheck};
 use crate::meter::Meter;
 use crate::queue::inlet::SqsInlet;
 use crate::secret::secrets_manager::SecretsManagerSecret;
-use crate::target::http::Reach;
-use crate::telemetry::metrics::{IngestMetrics, Metrics, Pace};
+use crate::telemetry::metrics::Metrics;
 
 /// The edge of ingest with its real adapters.
 pub type IngestEdge = Edge<RealIngestPorts>;

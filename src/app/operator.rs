@@ -15,12 +15,12 @@ use crate::aws::{AwsError, AwsFault};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{GenesysSettings, Variables};
 use crate::deployment::aws::AwsDeployment;
+use crate::destination::address::Reach;
 use crate::genesys::GenesysClient;
 use crate::ledger::reader::DynamoDbReader;
 use crate::meter::Meter;
 use crate::queue::inlet::SqsInlet;
 use crate::queue::outlet::SqsOutlet;
-use crate::target::http::Reach;
 
 /// A person waits, and rather a little longer than in vain. The SDK's retry is the only one on these hops.
 const OPERATOR: Tries = Tries {

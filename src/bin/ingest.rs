@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let settings = IngestSettings::from_env()?;
     telemetry::init(settings.log_level);
-    telemetry::ingest::started(&settings);
+    app::ingest::startup::started(&settings);
     let metrics = Metrics::new(settings.log_level, Box::new(std::io::stdout()));
     let host = settings.host.clone();
     let edge = app::ingest::build(settings, &app::aws().await, metrics)?;

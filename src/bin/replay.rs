@@ -1,5 +1,8 @@
 //! The Lambda function: reads the settings, builds the clients, then handles batches.
 
+// The future of a batch nests more than the 128 types that the compiler follows by default.
+#![recursion_limit = "256"]
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +30,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Error> {
     let settings = Settings::from_env()?;
     telemetry::init(settings.log_level);
-    telemetry::started(&settings);
+    app::startup::started(&settings);
     let metrics = &Metrics::new(settings.log_level, Box::new(std::io::stdout()));
     let replay = &app::build(settings, &app::aws().await)?;
     app::prepare(replay).await;

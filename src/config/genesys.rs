@@ -19,6 +19,17 @@ pub struct GenesysSettings {
     pub credentials: CredentialSetting,
 }
 
+impl GenesysSettings {
+    /// Returns the name or ARN of the secret with the OAuth client; `None` where the settings hold the client itself.
+    #[must_use]
+    pub fn secret_id(&self) -> Option<&str> {
+        match &self.credentials {
+            CredentialSetting::Secret(id) => Some(id),
+            CredentialSetting::Given(_) => None,
+        }
+    }
+}
+
 /// Who we are to Genesys Cloud, as far as the settings say.
 #[derive(Clone, Debug)]
 pub enum CredentialSetting {

@@ -7,8 +7,9 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::answer::{object, unreadable};
-use super::client::{GenesysClient, below};
+use super::answer::{below, unreadable};
+use super::body::object;
+use super::client::GenesysClient;
 use super::{Call, GenesysError};
 use crate::clock::Timestamp;
 use crate::dead_letter::InteractionId;

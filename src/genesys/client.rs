@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::{
-    Answer, ApiForm, Call, Genesys, GenesysError, Interaction, Pace, RetryMark, TokenSource,
-};
-use super::{answer, conversations, interactions};
+use super::answer::send;
+use super::{ApiForm, Call, Genesys, GenesysError, Interaction, Pace, RetryMark, TokenSource};
+use super::{conversations, interactions};
 use crate::clock::Clock;
 use crate::dead_letter::InteractionRef;
 use crate::meter::Meter;
@@ -100,7 +99,8 @@ impl GenesysClient {
             self.meter.genesys_called();
             let answer = send(request, call, self.clock.as_ref()).await?;
             // What it says of the rate limit holds for the calls of every record.
-            self.pace.learn(&answer, self.clock.now());
+            self.pace
+                .learn(answer.reading(), answer.throttled_for(), self.clock.now());
             if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
                 tracing::info!(%call, "token refused, asking for a new one");
                 token = self.tokens.renew(&token).await?;
@@ -142,26 +142,4 @@ impl Genesys for GenesysClient {
             .await?;
         Ok(())
     }
-}
-
-/// The URL of a path below a base, each segment escaped.
-pub(super) fn below(base: &Url, segments: &[&str]) -> Url {
-    let mut url = base.clone();
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(segments);
-    }
-    url
-}
-
-/// Sends a request and reads the answer.
-pub(super) async fn send(
-    request: RequestBuilder,
-    call: Call,
-    clock: &dyn Clock,
-) -> Result<Answer, GenesysError> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| answer::missing(call, &error))?;
-    Answer::read(response, call, clock.now()).await
 }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use super::answer::object;
+use super::answer::below;
+use super::body::object;
 use super::{Interaction, RetryMark};
 use crate::dead_letter::{InteractionId, InteractionRef};
 
@@ -20,11 +21,11 @@ struct Participant {
 }
 
 pub(super) fn fetch_url(base: &Url, id: &InteractionId) -> Url {
-    super::client::below(base, &["api", "v2", "conversations", id.as_str()])
+    below(base, &["api", "v2", "conversations", id.as_str()])
 }
 
 pub(super) fn mark_url(base: &Url, id: &InteractionId, participant: &InteractionId) -> Url {
-    super::client::below(
+    below(
         base,
         &[
             "api",

@@ -1,10 +1,9 @@
-//! Who we are to Genesys Cloud, and where that is kept.
+//! The OAuth client.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use crate::secret::secrets_manager::SecretsManagerSecret;
-use crate::secret::{SecretError, SecretText};
+use crate::secret::SecretError;
 
 /// The OAuth client.
 #[derive(Clone, Debug)]
@@ -13,14 +12,6 @@ pub struct Credentials {
     pub client_id: String,
     /// The OAuth client's secret.
     pub client_secret: SecretString,
-}
-
-/// Where the credentials come from.
-pub enum CredentialSource {
-    /// From the settings; they change with a deployment.
-    Settings(Credentials),
-    /// From Secrets Manager; they may change at any time.
-    Secret(SecretsManagerSecret),
 }
 
 /// Why there are no credentials.
@@ -59,39 +50,11 @@ impl Credentials {
         })
     }
 
-    fn same_as(&self, other: &Self) -> bool {
+    /// Returns true if id and secret are equal.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
         self.client_id == other.client_id
             && self.client_secret.expose_secret() == other.client_secret.expose_secret()
-    }
-}
-
-impl CredentialSource {
-    /// Reads the credentials.
-    ///
-    /// # Errors
-    /// The secret cannot be read or is malformed.
-    pub(super) async fn read(&self) -> Result<Credentials, CredentialsError> {
-        match self {
-            Self::Settings(credentials) => Ok(credentials.clone()),
-            Self::Secret(secret) => Credentials::from_secret(&secret.read().await?),
-        }
-    }
-
-    /// What took the place of credentials that were refused; `None` when nothing did.
-    ///
-    /// # Errors
-    /// The secret cannot be read or is malformed.
-    pub(super) async fn rotated(
-        &self,
-        refused: &Credentials,
-    ) -> Result<Option<Credentials>, CredentialsError> {
-        match self {
-            Self::Settings(_) => Ok(None),
-            Self::Secret(_) => {
-                let now = self.read().await?;
-                Ok((!now.same_as(refused)).then_some(now))
-            }
-        }
     }
 }
 

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
-use super::answer::{object, unreadable};
-use super::client::{GenesysClient, below};
+use super::answer::{below, unreadable};
+use super::body::object;
+use super::client::GenesysClient;
 use super::{Call, GenesysError};
 use crate::dead_letter::InteractionId;
 

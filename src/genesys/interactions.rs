@@ -4,7 +4,8 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use super::answer::object;
+use super::answer::below;
+use super::body::object;
 use super::{Interaction, RetryMark};
 use crate::dead_letter::{InteractionId, InteractionRef};
 
@@ -13,7 +14,7 @@ use crate::dead_letter::{InteractionId, InteractionRef};
 struct AnyInteraction {}
 
 pub(super) fn url(base: &Url, id: &InteractionId) -> Url {
-    super::client::below(base, &["api", "v2", "interactions", id.as_str()])
+    below(base, &["api", "v2", "interactions", id.as_str()])
 }
 
 pub(super) fn mark_body(mark: RetryMark) -> String {

@@ -7,7 +7,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::analytics::{ConversationQuery, Conversations};
-use super::client::{GenesysClient, below};
+use super::answer::below;
+use super::client::GenesysClient;
 use super::{ApiForm, Call, Genesys, GenesysError};
 use crate::clock::Timestamp;
 use crate::dead_letter::{InteractionId, InteractionRef};

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 
-use super::Answer;
 use crate::clock::Timestamp;
 use crate::retry_after::LONGEST;
 
@@ -40,7 +39,7 @@ impl Default for State {
 
 /// What an answer says of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reading {
+pub struct Reading {
     /// Calls made in this window.
     count: u64,
     /// Calls allowed in a window.
@@ -83,12 +82,12 @@ impl Pace {
         Ok(wait)
     }
 
-    /// Learns what an answer that came at `now` says of the limit.
-    pub fn learn(&self, answer: &Answer, now: Timestamp) {
-        if let Some(reading) = answer.reading() {
+    /// Learns from the two parts of an answer that came at `now`: its counts, and the wait if the limit was reached.
+    pub fn learn(&self, reading: Option<Reading>, throttled_for: Option<Duration>, now: Timestamp) {
+        if let Some(reading) = reading {
             self.observe(reading, now);
         }
-        if let Some(after) = answer.throttled_for() {
+        if let Some(after) = throttled_for {
             self.throttled(after, now);
         }
     }

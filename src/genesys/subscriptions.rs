@@ -5,8 +5,9 @@ use std::future::Future;
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::answer::{object, unreadable};
-use super::client::{GenesysClient, below};
+use super::answer::{below, unreadable};
+use super::body::object;
+use super::client::GenesysClient;
 use super::{Call, GenesysError};
 use crate::dead_letter::InteractionId;
 

@@ -10,10 +10,11 @@ use serde::Deserialize;
 use tokio::sync::RwLock;
 use url::Url;
 
-use super::answer::{name, object, unreadable};
-use super::client::send;
-use super::credentials::{CredentialSource, Credentials};
-use super::{Call, GenesysError, Outage};
+use super::answer::{below, send, unreadable};
+use super::body::object;
+use super::credential_source::CredentialSource;
+use super::credentials::Credentials;
+use super::{Call, GenesysError};
 use crate::clock::{Clock, Timestamp};
 use crate::meter::Meter;
 
@@ -92,13 +93,6 @@ impl Grant {
     }
 }
 
-#[derive(Deserialize)]
-struct TokenRefusal {
-    error: Option<String>,
-    description: Option<String>,
-    error_description: Option<String>,
-}
-
 impl TokenSource {
     /// A source that asks `{login_base}/oauth/token`.
     #[must_use]
@@ -111,7 +105,7 @@ impl TokenSource {
     ) -> Self {
         Self {
             http,
-            url: super::client::below(login_base, &["oauth", "token"]),
+            url: below(login_base, &["oauth", "token"]),
             source,
             clock,
             meter,
@@ -235,34 +229,6 @@ impl TokenSource {
     }
 }
 
-/// What a token endpoint means by not giving a token.
-///
-/// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
-pub(super) fn refusal(status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
-    let call = Call::Token;
-    let said: Option<TokenRefusal> = object(body);
-    let rate_limited = said.as_ref().is_some_and(|said| {
-        [&said.description, &said.error_description]
-            .into_iter()
-            .flatten()
-            .any(|text| text.to_lowercase().starts_with("rate limit exceeded"))
-    });
-    match status {
-        429 => GenesysError::RateLimited { call, after },
-        400 if rate_limited => GenesysError::RateLimited { call, after },
-        408 | 425 | 500..=599 => GenesysError::Unavailable {
-            call,
-            problem: Outage::Status(status),
-            after,
-        },
-        _ => GenesysError::Credentials {
-            call,
-            status,
-            code: said.and_then(|said| name(said.error)),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -282,15 +248,5 @@ mod tests {
         }
         let list = Grant::read(br#"["a-token",86399]"#);
         assert!(list.is_err(), "a list is no answer");
-    }
-
-    #[test]
-    fn a_refusal_shows_its_code_but_no_text_in_its_place() {
-        let shown = |error: &str| {
-            let body = serde_json::json!({ "error": error }).to_string();
-            refusal(401, None, body.as_bytes()).to_string()
-        };
-        assert!(shown("invalid_client").contains("(invalid_client)"));
-        assert!(!shown("no client with secret hush-hush").contains("hush"));
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Edge, router};
+use super::{Edge, log, router};
 use crate::ingest::IngestPorts;
 use crate::telemetry;
 
@@ -50,7 +50,7 @@ pub async fn serve<P: IngestPorts>(
     edge: Arc<Edge<P>>,
     ended: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    telemetry::ingest::listening(listener.local_addr()?);
+    log::listening(listener.local_addr()?);
     let connections = GracefulShutdown::new();
     tokio::select! {
         () = accept(&listener, router(edge), &connections) => {}
@@ -59,7 +59,7 @@ pub async fn serve<P: IngestPorts>(
     drop(listener);
     telemetry::ending();
     if timeout(GRACE, connections.shutdown()).await.is_err() {
-        telemetry::ingest::cut_off();
+        log::cut_off();
     }
     Ok(())
 }
@@ -105,7 +105,7 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
             Ok((stream, _)) => stream,
             Err(error) => {
                 if !is_in_trouble {
-                    telemetry::ingest::not_accepted(&error);
+                    log::not_accepted(&error);
                 }
                 is_in_trouble = true;
                 sleep(PAUSE).await;

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use axum::http::HeaderMap;
 
-use super::refusal::Refusal;
+use super::log;
 use super::signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
 use crate::clock::{Clock, Timestamp};
 use crate::secret::{SecretError, SecretText};
-use crate::telemetry;
 
 /// A secret that was taken out must stop to be valid within this time.
 const FRESH: Duration = Duration::from_secs(300);
@@ -40,6 +39,17 @@ impl KeysError {
             Self::Malformed(_) => false,
         }
     }
+}
+
+/// The result of a check that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// The request is not signed with one of the secrets.
+    #[error(transparent)]
+    Authentication(#[from] SignatureFault),
+    /// There are no secrets to check with at the moment.
+    #[error(transparent)]
+    Unavailable(#[from] KeysError),
 }
 
 /// Where the secrets are.
@@ -110,9 +120,9 @@ impl<S: SecretText> Keys<S> {
     /// Looks whether a request is signed with one of the secrets.
     ///
     /// # Errors
-    /// [`Refusal::NotAuthenticated`], or [`Refusal::Secret`] when nobody can tell.
-    pub async fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
-        let ring = self.ring().await.map_err(Refusal::Secret)?;
+    /// [`VerifyError`].
+    pub async fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), VerifyError> {
+        let ring = self.ring().await?;
         let fault = match ring.verify(headers, body) {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
@@ -193,14 +203,14 @@ impl<S: SecretText> Keys<S> {
         let mut known = lock(known);
         match read {
             Ok(ring) => {
-                telemetry::ingest::secret_read(&ring);
+                log::secret_read(&ring);
                 known.ring = Some(Arc::new(ring));
                 known.read_at = Some(now);
                 known.failed = None;
                 Ok(())
             }
             Err(error) => {
-                telemetry::ingest::secret_not_read(&error);
+                log::secret_not_read(&error);
                 if !error.is_outage() {
                     known.ring = None;
                 }

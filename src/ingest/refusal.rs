@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::keys::KeysError;
+use super::keys::{KeysError, VerifyError};
 use super::signature::SignatureFault;
 use crate::dead_letter::WrapperFault;
+use crate::error::with_causes;
 use crate::failure::{Disposition, RefusalCode};
 use crate::genesys::{GenesysError, Standing};
 use crate::queue::PutError;
-use crate::telemetry::with_causes;
 
 /// What a sender waits where nothing says how long.
 const SOON: Duration = Duration::from_secs(5);
@@ -80,6 +80,15 @@ pub enum Refusal {
     /// A fault in this program.
     #[error("the request met a fault in this program: send it again")]
     Internal,
+}
+
+impl From<VerifyError> for Refusal {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Authentication(fault) => Self::NotAuthenticated(fault),
+            VerifyError::Unavailable(error) => Self::Secret(error),
+        }
+    }
 }
 
 impl From<WrapperFault> for Refusal {

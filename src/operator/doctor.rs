@@ -15,6 +15,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::Progress;
+use super::remedy::remedy;
 use crate::aws::{AwsError, AwsFault};
 use crate::deployment::Deployment;
 use crate::destination::ReplayTarget;
@@ -107,7 +108,7 @@ impl Check {
             | AwsFault::Unreachable
             | AwsFault::Refused => Verdict::Error,
         };
-        Self::not(verdict, name, error.to_string(), error.fault.remedy())
+        Self::not(verdict, name, error.to_string(), remedy(error.fault))
     }
 }
 

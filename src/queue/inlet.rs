@@ -6,8 +6,8 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as 
 
 use super::{AttributeValue, Inlet, LARGEST_MESSAGE, NewMessage, PutError};
 use crate::aws::AwsError;
+use crate::error::with_causes;
 use crate::message::MessageId;
-use crate::telemetry::with_causes;
 
 /// What SQS says of a message that is longer than the queue's own limit, among other things that it calls
 /// `InvalidParameterValue`.

@@ -11,8 +11,8 @@ use futures_util::{StreamExt, stream};
 
 use super::{LARGEST_CALL, PostponeError, Postponement, Queue, QueueLimits, Redrive};
 use crate::destination::Arn;
+use crate::error::with_causes;
 use crate::target::QueueUrls;
-use crate::telemetry::with_causes;
 
 /// Calls under way at once.
 const CONCURRENCY: usize = 16;

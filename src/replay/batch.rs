@@ -7,17 +7,17 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::dead_letter::{Opened, open};
+use crate::error::with_causes;
 use crate::failure::FailureCode;
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::queue::{Postponement, Queue};
-use crate::telemetry::{self, with_causes};
 
 use super::lanes::{Group, IndexedEvents, Lane, Task, lanes};
 use super::outcome::EventFacts;
 use super::stop::LAST_MOMENT;
 use super::work::{CutOff, Frame, Work};
-use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict};
+use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict, log};
 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
 const SOON: Duration = Duration::from_secs(5);
@@ -286,8 +286,8 @@ impl<P: Ports> Replay<P> {
         }
         let call = self.queue.postpone(&postponements);
         match timeout_at(self.last_words(frame), call).await {
-            Ok(failures) => failures.iter().for_each(telemetry::not_postponed),
-            Err(_elapsed) => telemetry::postponing_cut_off(postponements.len()),
+            Ok(failures) => failures.iter().for_each(log::not_postponed),
+            Err(_elapsed) => log::postponing_cut_off(postponements.len()),
         }
     }
 }
@@ -311,7 +311,7 @@ fn report(
             let message = messages.get(index)?;
             let handled = Handled::new(message, event.clone(), verdict, duration);
             // Said at once: an invocation that is killed later takes nothing of it along.
-            telemetry::record_handled(&handled);
+            log::record_handled(&handled);
             Some((index, handled))
         })
         .collect()

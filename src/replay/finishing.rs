@@ -4,10 +4,10 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 
+use crate::error::with_causes;
 use crate::failure::FailureCode;
 use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{Lease, Ledger, LedgerError, Settlement};
-use crate::telemetry::with_causes;
 
 use super::policy::{AttemptFailure, NextStep};
 use super::record::note_retry;

@@ -4,11 +4,11 @@ use crate::archive::{Archive, ArchiveError, Entry};
 use crate::clock::Timestamp;
 use crate::dead_letter::{NotAnEvent, failure_of};
 use crate::destination::Destination;
+use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
 use crate::genesys::RetryStatus;
 use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
-use crate::telemetry::with_causes;
 
 use super::policy::{AttemptFailure, Upstream};
 use super::work::{Frame, Marker, Work};

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::clock::Timestamp;
+use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::genesys::{GenesysError, RetryStatus};
 use crate::ledger::AnswerCounts;
 use crate::target::DeliveryError;
-use crate::telemetry::with_causes;
 
 /// An attempt that failed, as policy sees it.
 #[derive(Clone, Debug)]

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use crate::clock::millis;
+use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{
@@ -11,7 +13,6 @@ use crate::ledger::{
 };
 use crate::message::Message;
 use crate::target::{Delivery, Target};
-use crate::telemetry::{millis, with_causes};
 
 use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
 use super::giving_up::Reason;

@@ -1,6 +1,6 @@
 //! Delivery by HTTP POST.
 
-pub mod address;
+pub mod resolver;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{Delivery, DeliveryError, judge, question};
 use crate::clock::Clock;
+use crate::destination::address::{self, Reach};
 use crate::failure::answers::{self, Meaning};
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::retry_after;
@@ -23,18 +24,9 @@ pub struct HttpTarget {
     clock: Arc<dyn Clock>,
 }
 
-/// Which addresses events are sent to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// All but link-local and metadata addresses.
-    Guarded,
-    /// All.
-    Anywhere,
-}
-
 impl HttpTarget {
     /// Delivers through a client that must not follow redirects, and must resolve names through
-    /// [`address::GuardedResolver`] when the reach is guarded. One delivery takes `within` at most.
+    /// [`resolver::GuardedResolver`] when the reach is guarded. One delivery takes `within` at most.
     #[must_use]
     pub fn new(
         http: reqwest::Client,

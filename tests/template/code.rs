@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Category;
+use genesys_replay::http;
+use genesys_replay::http::metrics::{IngestMetrics, Pace, RequestFigures};
 use genesys_replay::ingest::{Facts, Refusal};
+use genesys_replay::lambda::metrics::{BatchFigures, CATEGORY};
 use genesys_replay::message::MessageId;
 use genesys_replay::meter::Usage;
-use genesys_replay::replay::{Counts, Handled, Outcome, Verdict};
-use genesys_replay::telemetry::metrics::{
-    BatchFigures, CATEGORY, FUNCTION, IngestMetrics, Metrics, NAMESPACE, Pace, RequestFigures,
-};
-use genesys_replay::telemetry::{self, LogLevel, ingest};
+use genesys_replay::replay::{Counts, Handled, Outcome, Verdict, log};
+use genesys_replay::telemetry::LogLevel;
+use genesys_replay::telemetry::metrics::{FUNCTION, Metrics, NAMESPACE};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -109,16 +110,18 @@ pub(crate) fn emitted_by_ingest() -> Result<Units, Box<dyn Error>> {
 /// The replay program's own metrics, read from the documents that it writes for a batch.
 pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
     let page = Page::default();
-    Metrics::new(LogLevel::Info, Box::new(page.clone())).record(&BatchFigures {
+    let handled = [handled()?];
+    let figures = BatchFigures {
         at: Timestamp::from_millis(0),
         function: "replay",
         request_id: "request",
         xray_trace_id: None,
         records: 1,
-        handled: &[handled()?],
+        handled: &handled,
         usage: Usage::default(),
         duration: Duration::ZERO,
-    });
+    };
+    figures.write(&Metrics::new(LogLevel::Info, Box::new(page.clone())));
     let found = defined(&page)?;
     let split = found
         .keys()
@@ -158,9 +161,9 @@ pub(crate) fn log_fields() -> Result<BTreeMap<String, BTreeSet<&'static str>>, B
     let subscriber = tracing_subscriber::registry().with(seen.clone());
     let handled = [handled()?];
     tracing::subscriber::with_default(subscriber, || {
-        telemetry::record_handled(&handled[0]);
-        telemetry::batch_handled(1, &Counts::of(&handled), Duration::ZERO);
-        telemetry::ingest::request_handled(&ingest::Handled {
+        log::record_handled(&handled[0]);
+        log::batch_handled(1, &Counts::of(&handled), Duration::ZERO);
+        http::log::request_handled(&http::log::Handled {
             route: None,
             status: 404,
             facts: &Facts::default(),

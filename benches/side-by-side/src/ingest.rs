@@ -178,7 +178,7 @@ async fn pace(
     say(&format!(
         "\n### {name}\n\n{}\n\nIt listened {:.0} ms after its start.",
         report::speed(std::slice::from_ref(&measured)),
-        crate::report::millis(measured.ready)
+        crate::format::millis(measured.ready)
     ))?;
     findings.tally(Part::Pace, &measured.tally);
     findings.aims.extend(report::pace_aims(&measured));
@@ -208,7 +208,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
 
 async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = memory::run(bench, extent.rounds).await?;
-    let held = |bytes| crate::reach::in_megabytes(crate::report::megabytes(bytes));
+    let held = |bytes| crate::reach::in_megabytes(crate::format::megabytes(bytes));
     say(&format!(
         "\n### {} callers with a body of {} bytes each, at once\n\n{}\n\nHeld before: {}; after all and two seconds of rest: {}.",
         memory::CALLERS,

@@ -10,6 +10,7 @@ mod cost;
 mod ends;
 mod events;
 mod floor;
+mod format;
 mod function;
 mod http;
 mod ingest;

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::contender::{Who, replay_binary};
+use crate::format::{megabytes, millis};
 use crate::machine;
 use crate::measure::Measured;
-use crate::report::{megabytes, millis};
 
 /// One of the aims.
 #[derive(Debug)]

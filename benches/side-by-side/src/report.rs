@@ -7,19 +7,11 @@ use comfy_table::{CellAlignment, Table, presets};
 use crate::contender::{Contender, Who};
 use crate::cost::{Bill, Costs};
 use crate::ends::Ends;
+use crate::format::{megabytes, millis};
 use crate::measure::{Case, Measured};
 use crate::reach::Aim;
 
 pub(crate) const NONE: &str = "–";
-
-pub(crate) fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a size for people")]
-pub(crate) fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
-}
 
 impl Measured {
     pub(crate) fn calls_per_record(&self) -> String {

@@ -1,9 +1,10 @@
 //! The command line.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::commands;
 use crate::exit::EXIT_CODES;
+use crate::global_arguments::Common;
 
 /// Look at the dead-letter queue of a Genesys Cloud integration, understand it, and replay it on purpose.
 ///
@@ -16,43 +17,6 @@ pub(crate) struct Arguments {
     pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// What every command takes.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Common {
-    /// The AWS profile.
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) profile: Option<String>,
-    /// The AWS region.
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) region: Option<String>,
-    /// Another endpoint for all of AWS, such as a local stack.
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) endpoint_url: Option<String>,
-    /// The replay function, by name or ARN: its settings and its queue are used.
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "GENESYS_REPLAY_FUNCTION"
-    )]
-    pub(crate) function: Option<String>,
-    /// The queue that the function drains, by URL, ARN or name.
-    #[arg(long, global = true, value_name = "QUEUE", env = "REPLAY_QUEUE_URL")]
-    pub(crate) queue: Option<String>,
-    /// How data is written to stdout.
-    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
-    pub(crate) output: Output,
-}
-
-/// How data is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// What to do.

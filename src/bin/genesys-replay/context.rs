@@ -10,8 +10,8 @@ use genesys_replay::config::{OperatorSettings, Variables};
 use genesys_replay::queue::outlet::SqsOutlet;
 use tokio::sync::OnceCell;
 
-use crate::arguments::{Common, Output};
 use crate::exit::Refused;
+use crate::global_arguments::{Common, Output};
 use crate::terminal::Bar;
 
 /// What a command works with. Everything is asked for when it is needed: `explain` needs no AWS.

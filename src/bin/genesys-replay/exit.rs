@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use genesys_replay::aws::{AwsError, AwsFault};
 use genesys_replay::config::SettingsError;
+use genesys_replay::error::with_causes;
 use genesys_replay::genesys::GenesysError;
-use genesys_replay::telemetry::with_causes;
 
 use crate::terminal;
 
@@ -99,7 +99,10 @@ fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
             | AwsFault::Unreachable
             | AwsFault::Refused => 4,
         };
-        return (code, Some(error.fault.remedy().to_owned()));
+        return (
+            code,
+            Some(genesys_replay::operator::remedy::remedy(error.fault).to_owned()),
+        );
     }
     if let Some(error) = error.downcast_ref::<GenesysError>() {
         let page = error.failure_code();

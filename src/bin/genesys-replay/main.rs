@@ -5,8 +5,10 @@
 mod arguments;
 mod commands;
 mod context;
+mod dispatch;
 mod exit;
 mod files;
+mod global_arguments;
 mod interrupt;
 mod moment;
 mod table;
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
         .enable_all()
         .build();
     let ended = match runtime {
-        Ok(runtime) => runtime.block_on(commands::run(arguments)),
+        Ok(runtime) => runtime.block_on(dispatch::run(arguments)),
         Err(error) => Err(error.into()),
     };
     exit::code(ended)

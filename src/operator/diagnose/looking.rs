@@ -13,6 +13,7 @@ use crate::ledger::{LedgerReader, Record};
 use crate::message::Message;
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
+use crate::operator::remedy::remedy;
 use crate::queue::LARGEST_CALL;
 
 /// What is found out about messages, one batch after another.
@@ -111,7 +112,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
                     return by_key.collect();
                 }
                 Err(error) => {
-                    let remedy = error.fault.remedy();
+                    let remedy = remedy(error.fault);
                     self.progress
                         .warn(&format!("going on without the ledger: {error}; {remedy}"));
                     self.ledger = None;

@@ -43,7 +43,7 @@ impl World {
     /// What is said of a request that is signed with this secret; `None` when it is taken.
     async fn refusal(&self, secret: &str) -> Result<Option<RefusalCode>, Box<dyn Error>> {
         let verified = self.keys.verify(&headers(secret)?, BODY.as_bytes()).await;
-        Ok(verified.err().as_ref().map(Refusal::code))
+        Ok(verified.err().map(|error| Refusal::from(error).code()))
     }
 }
 

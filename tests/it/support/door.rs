@@ -7,13 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use genesys_fakes::{InMemory, MemoryInlet, MemorySecret, MemorySubscriptions};
 use genesys_replay::clock::{Random, SystemClock, SystemRandom};
+use genesys_replay::http::metrics::{IngestMetrics, Pace};
 use genesys_replay::http::{Edge, server};
 use genesys_replay::ingest::{Ingest, KeyRing, KeySource, Keys, Senders, SubscriptionCheck};
 use genesys_replay::message::MessageId;
 use genesys_replay::meter::Meter;
 use genesys_replay::queue::{LARGEST_MESSAGE, NewMessage};
 use genesys_replay::telemetry::LogLevel;
-use genesys_replay::telemetry::metrics::{IngestMetrics, Metrics, Pace};
+use genesys_replay::telemetry::metrics::Metrics;
 use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 use standardwebhooks::Webhook;

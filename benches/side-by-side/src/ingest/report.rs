@@ -4,8 +4,9 @@ use super::memory::Memory;
 use super::oversized::{Oversized, Refused, TRIES};
 use super::slow::{self, Ended, Slow};
 use super::speed::Speed;
+use crate::format::{megabytes, millis};
 use crate::reach::{Aim, in_megabytes, in_millis};
-use crate::report::{NONE, megabytes, millis, shown, table};
+use crate::report::{NONE, shown, table};
 use crate::stats::Sample;
 
 /// What 99 of 100 ordinary requests may take.

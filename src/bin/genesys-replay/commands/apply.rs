@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use genesys_replay::app::{self as wiring, operator as app};
 use genesys_replay::destination::ReplayTarget;
+use genesys_replay::error::with_causes;
 use genesys_replay::ledger::reader::DynamoDbReader;
 use genesys_replay::operator::apply::{
     Apply as Run, ApplyError, ArchiveLetters, Drift, Ending, History, Letters, Options,
@@ -15,14 +16,13 @@ use genesys_replay::operator::apply::{
 };
 use genesys_replay::operator::plan::{Item, Plan, Source, Standing};
 use genesys_replay::queue::LARGEST_CALL;
-use genesys_replay::telemetry::with_causes;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::dead_letters;
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
 use crate::files::{self, AuditFile};
+use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 
 /// How many of a list are named.

@@ -1,9 +1,7 @@
 //! `completions`: for the shells.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::arguments::Arguments;
 use crate::exit::Ended;
 use crate::terminal;
 
@@ -20,8 +18,8 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self) -> anyhow::Result<Ended> {
-        let mut command = Arguments::command();
+    /// `command` is the whole command line.
+    pub(crate) fn run(&self, mut command: clap::Command) -> anyhow::Result<Ended> {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);

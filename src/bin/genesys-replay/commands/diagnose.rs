@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 
 use genesys_replay::app::operator as app;
+use genesys_replay::error::with_causes;
 use genesys_replay::genesys::GenesysClient;
 use genesys_replay::operator::Progress;
 use genesys_replay::operator::diagnose::report::Rows;
@@ -17,12 +18,11 @@ use genesys_replay::operator::diagnose::{
 };
 use genesys_replay::queue::Outlet;
 use genesys_replay::queue::outlet::SqsOutlet;
-use genesys_replay::telemetry::with_causes;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
 use crate::{files, interrupt, terminal};
 use records::Records;
 use saved::Saved;

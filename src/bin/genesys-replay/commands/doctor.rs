@@ -7,13 +7,13 @@ use genesys_replay::aws::AwsFault;
 use genesys_replay::config::{
     GenesysSettings, INGEST_VARIABLES, OperatorSettings, Settings, VARIABLES, Variables,
 };
+use genesys_replay::destination::address::Reach;
 use genesys_replay::operator::doctor::{Check, Examination, Known, Subject, Verdict, examine};
-use genesys_replay::target::http::Reach;
 use serde_json::json;
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::Ended;
+use crate::global_arguments::Output;
 use crate::terminal;
 
 /// Look whether settings, credentials, queue, table, bucket and target are as they should be.

@@ -12,9 +12,9 @@ use serde_json::json;
 
 use super::apply::read;
 use super::plan::dead_letters;
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
 use crate::{files, terminal};
 
 /// Make a new plan that changes the bodies of dead letters with a JSON Patch, and show the difference. Sends nothing.

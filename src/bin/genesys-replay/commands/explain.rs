@@ -3,9 +3,9 @@
 use genesys_replay::failure::{FailureCode, RefusalCode};
 use serde_json::json;
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
 use crate::terminal;
 
 /// Say what a failure code means and what to do about it.

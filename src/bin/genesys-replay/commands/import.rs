@@ -16,9 +16,9 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused, Upstream};
+use crate::global_arguments::Output;
 use crate::interrupt;
 use crate::table;
 use crate::terminal;
@@ -244,7 +244,7 @@ fn error(cause: Cause) -> anyhow::Error {
         Cause::Source(SourceError::Genesys(error)) => error.into(),
         Cause::Source(SourceError::Aws(error)) | Cause::Queue(error) => error.into(),
         Cause::Source(error @ SourceError::File(..)) => Refused::because(
-            genesys_replay::telemetry::with_causes(&error),
+            genesys_replay::error::with_causes(&error),
             "repair the file; importing it again doubles nothing",
         )
         .into(),

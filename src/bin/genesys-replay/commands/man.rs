@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::arguments::Arguments;
 use crate::exit::Ended;
 use crate::terminal;
 
@@ -23,8 +21,8 @@ pub(crate) struct ManPages {
 }
 
 impl ManPages {
-    pub(crate) fn run(&self) -> anyhow::Result<Ended> {
-        let command = Arguments::command();
+    /// `command` is the whole command line.
+    pub(crate) fn run(&self, command: clap::Command) -> anyhow::Result<Ended> {
         let Some(folder) = &self.dir else {
             let mut page = Vec::new();
             Man::new(command).render(&mut page)?;

@@ -13,9 +13,9 @@ use genesys_replay::operator::plan::{About, Content, Making, Plan as PlanFile, S
 use genesys_replay::queue::Outlet;
 use serde_json::json;
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
 use crate::moment::moment;
 use crate::{files, table, terminal};
 

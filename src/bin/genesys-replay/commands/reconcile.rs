@@ -7,9 +7,9 @@ use genesys_replay::operator::reconcile::{self, Reconciliation, Scope};
 use genesys_replay::queue::Outlet;
 use serde_json::{Map, Value, json};
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::Ended;
+use crate::global_arguments::Output;
 use crate::moment::moment;
 use crate::terminal;
 

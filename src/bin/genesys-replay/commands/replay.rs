@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::import::{genesys, subscription};
 use super::plan::read_ids;
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
 use crate::interrupt;
 use crate::terminal;
 

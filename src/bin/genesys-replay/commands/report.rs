@@ -8,9 +8,9 @@ use genesys_replay::app::operator as app;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::operator::report::{self, Scope};
 
-use crate::arguments::Output;
 use crate::context::Context;
 use crate::exit::Ended;
+use crate::global_arguments::Output;
 use crate::moment::moment;
 use crate::{files, terminal};
 

@@ -1,13 +1,21 @@
 //! Addresses that no event is sent to: what answers there hands out credentials.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 /// The IPv6 address of EC2's metadata service, which is not a link-local one.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
+
+/// Which addresses events are sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All but link-local and metadata addresses.
+    Guarded,
+    /// All.
+    Anywhere,
+}
 
 /// The error when a host is, or resolves to, a refused address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,24 +48,6 @@ pub fn names_refused(url: &Url) -> bool {
         Some(Host::Ipv4(v4)) => is_refused(v4.into()),
         Some(Host::Ipv6(v6)) => is_refused(v6.into()),
         Some(Host::Domain(_)) | None => false,
-    }
-}
-
-/// The system's resolver without the refused addresses.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct GuardedResolver;
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if found.iter().any(|address| is_refused(address.ip())) {
-                return Err(RefusedAddress.into());
-            }
-            let found: Addrs = Box::new(found.into_iter());
-            Ok(found)
-        })
     }
 }
 

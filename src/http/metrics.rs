@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, millis};
 use crate::meter::Usage;
-use crate::telemetry::millis;
+use crate::telemetry::metrics::{
+    Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
+};
 
 /// When requests are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,19 +87,12 @@ impl IngestMetrics {
             request_id: None,
             xray_trace_id: None,
         };
-        let documents: Vec<_> = tally
-            .documents(usage)
-            .into_iter()
-            .map(|metrics| {
-                Document {
-                    message: "request metrics",
-                    dimensions: vec![(FUNCTION, self.function.as_str())],
-                    metrics,
-                }
-                .written(&stamp, self.metrics.level)
-            })
-            .collect();
-        self.metrics.write(&documents);
+        let documents = tally.documents(usage).into_iter().map(|metrics| Document {
+            message: "request metrics",
+            dimensions: vec![(FUNCTION, self.function.as_str())],
+            metrics,
+        });
+        self.metrics.write(&stamp, documents);
     }
 
     fn tally(&self) -> MutexGuard<'_, Tally> {
@@ -134,8 +128,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::lambda::metrics::tests::Page;
     use crate::telemetry::LogLevel;
-    use crate::telemetry::metrics::tests::Page;
 
     fn requests(metrics: &IngestMetrics, statuses: &[u16]) -> Vec<bool> {
         let request = |status: &u16| RequestFigures {

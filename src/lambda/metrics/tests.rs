@@ -1,18 +1,20 @@
-use std::io;
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
-use crate::message::{Message, MessageId};
-use crate::replay::{Outcome, Verdict};
+use serde_json::Value;
 
 use super::*;
+use crate::message::{Message, MessageId};
+use crate::replay::{Outcome, Verdict};
+use crate::telemetry::LogLevel;
 
 /// Keeps what is written.
 #[derive(Clone, Default)]
-pub(super) struct Page(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Page(Arc<Mutex<Vec<u8>>>);
 
 impl Page {
     /// What was written, each line a document.
-    pub(super) fn lines(&self) -> io::Result<Vec<Value>> {
+    pub(crate) fn lines(&self) -> io::Result<Vec<Value>> {
         let bytes = self.0.lock().map_err(|_| io::Error::other("poisoned"))?;
         let text = String::from_utf8_lossy(&bytes);
         Ok(text
@@ -51,7 +53,7 @@ fn handled(number: usize, outcome: Outcome) -> Option<Handled> {
 fn printed(records: usize, handled: &[Handled], level: LogLevel) -> Vec<Value> {
     let page = Page::default();
     let metrics = Metrics::new(level, Box::new(page.clone()));
-    metrics.record(&BatchFigures {
+    let figures = BatchFigures {
         at: Timestamp::from_millis(1_785_000_000_123),
         function: "replay-function",
         request_id: "request-1",
@@ -67,7 +69,8 @@ fn printed(records: usize, handled: &[Handled], level: LogLevel) -> Vec<Value> {
             breakers_opened: 1,
         },
         duration: Duration::from_millis(250),
-    });
+    };
+    figures.write(&metrics);
     let bytes = page.0.lock().map(|bytes| bytes.clone()).unwrap_or_default();
     let text = String::from_utf8(bytes).unwrap_or_default();
     assert!(text.ends_with('\n'));

@@ -1,0 +1,26 @@
+//! From the command line to the command.
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Command};
+use crate::context::Context;
+use crate::exit::Ended;
+
+/// Runs the command that the command line names.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
+    let context = Context::new(arguments.common);
+    match arguments.command {
+        Command::Doctor(command) => command.run(&context).await,
+        Command::Diagnose(command) => Box::pin(command.run(&context)).await,
+        Command::Plan(command) => command.run(&context).await,
+        Command::Edit(command) => command.run(&context).await,
+        Command::Apply(command) => Box::pin(command.run(&context)).await,
+        Command::Report(command) => command.run(&context).await,
+        Command::Reconcile(command) => command.run(&context).await,
+        Command::Import(command) => command.run(&context).await,
+        Command::Replay(command) => command.run(&context).await,
+        Command::Explain(command) => command.run(&context),
+        Command::Completions(command) => command.run(Arguments::command()),
+        Command::Man(command) => command.run(Arguments::command()),
+    }
+}
