@@ -62,7 +62,7 @@ format: tools ## Format all code
 lint: tools $(CARGO_DENY)
 	cargo fmt --all --check
 	$(SAM_BIN)/ruff format --check local benches
-	cargo clippy --workspace --features cli --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
 	$(SAM_BIN)/ruff check local benches
 	$(SAM_BIN)/cfn-lint template.yaml
@@ -71,22 +71,22 @@ lint: tools $(CARGO_DENY)
 rust-tests: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 rust-tests: export GENESYS_REPLAY_DYNAMODB_LOCAL := $(CURDIR)/.venv/dynamodb-local
 rust-tests: tools
-	cargo test --workspace --features cli $(if $(TEST_THREADS),-- --test-threads=$(TEST_THREADS))
+	cargo test --workspace $(if $(TEST_THREADS),-- --test-threads=$(TEST_THREADS))
 ifeq ($(DYNAMODB_LOCAL),1)
 	@$(PYTHON) local/tools.py dynamodb-local
-	cargo test --workspace --features cli --test it -- --ignored dynamodb_local
+	cargo test --workspace --test it -- --ignored dynamodb_local
 else
 	@echo "left out: the ledger in Amazon's DynamoDB Local; with Java, npm and an AWS account (its licence): make test DYNAMODB_LOCAL=1" >&2
 endif
 ifeq ($(BROWSER),1)
-	GENESYS_REPLAY_CHROMEDRIVER=$(CHROMEDRIVER) cargo test --workspace --features cli --test it -- --ignored operator::browser
+	GENESYS_REPLAY_CHROMEDRIVER=$(CHROMEDRIVER) cargo test --workspace --test it -- --ignored operator::browser
 else
 	@echo "left out: the operator's page in a browser; with Chromium and chromedriver: make test BROWSER=1" >&2
 endif
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
 
 sim: ## Tell more stories of the simulation: make sim SEEDS=0..10000
-	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --features cli --test sim -- --nocapture no_story
+	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --test sim -- --nocapture no_story
 
 # The quick suites first, the slow one for what they let through: an exit status of 2 or 3 says that there is some. The timeout is
 # for a machine under load.

@@ -12,11 +12,11 @@ use genesys_fakes::{InMemory, MemoryGenesys};
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::dead_letter::open;
 use genesys_replay::destination::{Destination, ReplayTarget};
-use genesys_replay::lambda;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Replay, RetryState};
-use genesys_replay::telemetry::LogLevel;
-use genesys_replay::telemetry::metrics::Metrics;
+use genesys_replay_lambda::lambda;
+use genesys_replay_telemetry::LogLevel;
+use genesys_replay_telemetry::metrics::Metrics;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 

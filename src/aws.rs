@@ -1,9 +1,6 @@
 //! What a failure of AWS means to the person who runs a command.
 
-use std::error::Error as StdError;
 use std::fmt;
-
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 
 /// What kind of failure it was; decided here, where the SDK's own error is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,46 +42,6 @@ impl AwsFault {
             Self::Region | Self::Credentials | Self::Throttled | Self::Unreachable => false,
         }
     }
-
-    fn of_code(code: &str) -> Self {
-        // Services write the same thing in several ways, and S3 in a third one.
-        match code {
-            "ExpiredToken"
-            | "ExpiredTokenException"
-            | "RequestExpired"
-            | "InvalidClientTokenId"
-            | "UnrecognizedClientException"
-            | "InvalidAccessKeyId"
-            | "SignatureDoesNotMatch"
-            | "InvalidSignatureException"
-            | "InvalidToken"
-            | "TokenRefreshRequired"
-            | "MissingAuthenticationToken"
-            | "MissingAuthenticationTokenException"
-            | "IncompleteSignature"
-            | "AuthFailure" => Self::Credentials,
-            "AccessDenied"
-            | "AccessDeniedException"
-            | "Forbidden"
-            | "UnauthorizedOperation"
-            | "KmsAccessDenied"
-            | "KMSAccessDeniedException" => Self::Denied,
-            "ResourceNotFoundException"
-            | "NoSuchBucket"
-            | "NoSuchKey"
-            | "NotFound"
-            | "QueueDoesNotExist"
-            | "AWS.SimpleQueueService.NonExistentQueue" => Self::Missing,
-            "ThrottlingException"
-            | "Throttling"
-            | "RequestThrottled"
-            | "SlowDown"
-            | "TooManyRequestsException"
-            | "ProvisionedThroughputExceededException"
-            | "RequestLimitExceeded" => Self::Throttled,
-            _ => Self::Refused,
-        }
-    }
 }
 
 impl fmt::Display for AwsFault {
@@ -102,40 +59,6 @@ impl fmt::Display for AwsFault {
 }
 
 impl AwsError {
-    /// What an error of the SDK means. Its message may quote a payload: only its code is kept.
-    pub fn of<E, R>(doing: impl Into<String>, error: &SdkError<E, R>) -> Self
-    where
-        E: ProvideErrorMetadata + StdError + 'static,
-        R: fmt::Debug,
-    {
-        let (fault, detail) = match error {
-            SdkError::ServiceError(refusal) => match refusal.err().code() {
-                Some(code) => (AwsFault::of_code(code), Some(code.to_owned())),
-                None => (AwsFault::Refused, None),
-            },
-            SdkError::TimeoutError(_) => (AwsFault::Unreachable, Some("no answer in time".into())),
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-                (AwsFault::Unreachable, Some("no connection in time".into()))
-            }
-            SdkError::DispatchFailure(failure) if failure.is_io() => {
-                (AwsFault::Unreachable, Some("no connection".into()))
-            }
-            // What is left before a request leaves is finding credentials.
-            SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
-                (AwsFault::Credentials, Some("none were found".into()))
-            }
-            SdkError::ResponseError(_) | _ => (
-                AwsFault::Unreachable,
-                Some("the answer cannot be read".into()),
-            ),
-        };
-        Self {
-            doing: doing.into(),
-            fault,
-            detail,
-        }
-    }
-
     /// Why it failed, without what was being done.
     #[must_use]
     pub fn why(&self) -> String {
@@ -163,41 +86,12 @@ mod tests {
     fn says_what_was_done_and_what_failed() {
         let error = AwsError {
             doing: "reading the queue".to_owned(),
-            fault: AwsFault::of_code("ExpiredToken"),
+            fault: AwsFault::Credentials,
             detail: Some("ExpiredToken".to_owned()),
         };
         assert_eq!(
             error.to_string(),
             "reading the queue: AWS does not accept the credentials (ExpiredToken)"
         );
-    }
-
-    #[test]
-    fn codes_are_told_apart_however_a_service_writes_them() {
-        for (codes, fault) in [
-            (
-                &[
-                    "ExpiredToken",
-                    "ExpiredTokenException",
-                    "UnrecognizedClientException",
-                ][..],
-                AwsFault::Credentials,
-            ),
-            (&["AccessDenied", "AccessDeniedException"], AwsFault::Denied),
-            (
-                &[
-                    "ResourceNotFoundException",
-                    "NoSuchBucket",
-                    "QueueDoesNotExist",
-                ],
-                AwsFault::Missing,
-            ),
-            (&["ThrottlingException", "SlowDown"], AwsFault::Throttled),
-            (&["ValidationException", ""], AwsFault::Refused),
-        ] {
-            for code in codes {
-                assert_eq!(AwsFault::of_code(code), fault, "{code}");
-            }
-        }
     }
 }

@@ -1,32 +1,13 @@
 //! Genesys Cloud: reading an interaction and marking the state of its replay.
 
-pub mod analytics;
-mod answer;
-mod body;
-mod client;
-mod conversations;
-mod credential_source;
 mod credentials;
-mod failed_events;
-mod interactions;
-mod permissions;
-mod rate_limit;
-mod refusal;
 mod subscriptions;
-mod token;
 
 use std::future::Future;
 use std::time::Duration;
 
-pub use answer::Answer;
-pub use client::GenesysClient;
-pub use credential_source::CredentialSource;
 pub use credentials::{Credentials, CredentialsError};
-pub use failed_events::{FailedEvents, FailedPage, PageStart, Reinjected};
-pub use permissions::Permissions;
-pub use rate_limit::Pace;
-pub use subscriptions::{GenesysSubscriptions, Standing, SubscriptionForm, Subscriptions};
-pub use token::{Grant, TokenSource};
+pub use subscriptions::{Standing, SubscriptionForm, Subscriptions};
 
 use crate::dead_letter::{InteractionId, InteractionRef};
 use crate::failure::{Disposition, FailureCode};
@@ -48,22 +29,6 @@ impl ApiForm {
             Self::Conversations => "conversations",
             Self::Interactions => "interactions",
         }
-    }
-
-    /// Reads the body of the answer to the GET of an interaction.
-    ///
-    /// # Errors
-    /// [`GenesysError::Unavailable`] when it is no interaction, or one that cannot be marked.
-    pub fn interaction(
-        self,
-        body: &[u8],
-        wanted: &InteractionRef,
-    ) -> Result<Interaction, GenesysError> {
-        match self {
-            Self::Conversations => conversations::read(body, wanted),
-            Self::Interactions => interactions::read(body, wanted),
-        }
-        .ok_or(answer::unreadable(Call::Fetch))
     }
 }
 
@@ -300,7 +265,8 @@ impl GenesysError {
     }
 
     /// Whether the credentials themselves were refused, not what they permit.
-    const fn is_invalid_client(&self) -> bool {
+    #[must_use]
+    pub const fn is_invalid_client(&self) -> bool {
         matches!(
             self,
             Self::Credentials {
@@ -312,7 +278,8 @@ impl GenesysError {
     }
 
     /// Whether a rate limit of Genesys Cloud refused the call.
-    const fn is_throttling(&self) -> bool {
+    #[must_use]
+    pub const fn is_throttling(&self) -> bool {
         matches!(self, Self::RateLimited { .. })
     }
 }

@@ -1,14 +1,8 @@
 //! The ledger: one item per event, deciding who works on it and what has become of it.
 
-pub mod dynamodb;
-pub mod reader;
-mod records;
-
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-
-pub use records::{LedgerReader, Record, RecordPage};
 
 use crate::clock::Timestamp;
 use crate::dead_letter::{DELIVERY_INDEX, EventId};

@@ -1,7 +1,5 @@
 //! Secrets that are kept elsewhere and may change at any time.
 
-pub mod secrets_manager;
-
 use std::future::Future;
 
 /// Why a secret is of no use.

@@ -1,25 +1,10 @@
 //! The target: where an event is delivered again.
 
-pub mod aws;
-mod event_bus;
-pub mod http;
-mod lambda;
-mod ordering;
-mod queue_url;
-mod sns;
-mod sqs;
-mod state_machine;
-
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
-use std::time::Duration;
 
-pub use event_bus::{KnownBuses, known_as};
-pub use queue_url::QueueUrls;
-
-use crate::destination::{Destination, LONGEST};
-use crate::failure::answers::Meaning;
+use crate::destination::Destination;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
 use crate::message::TypedAttribute;
@@ -72,50 +57,10 @@ pub struct DeliveryError {
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The failure code, the disposition and the certainty of a target's answer; `after` is its `Retry-After`.
-pub(crate) const fn judge(
-    meaning: Meaning,
-    after: Option<Duration>,
-) -> (FailureCode, Disposition, Certainty) {
-    let transient = Disposition::Transient { after };
-    let (code, disposition) = match meaning {
-        Meaning::RateLimited => (FailureCode::TargetRateLimited, transient),
-        Meaning::Unavailable | Meaning::AnswerLost | Meaning::Conflict => {
-            (FailureCode::TargetUnavailable, transient)
-        }
-        Meaning::Credentials => (FailureCode::TargetCredentials, Disposition::Operator),
-        Meaning::Misconfigured | Meaning::Missing => {
-            (FailureCode::TargetMisconfigured, Disposition::Operator)
-        }
-        Meaning::Refused => (FailureCode::TargetRefused, Disposition::Permanent),
-    };
-    let certainty = match meaning {
-        Meaning::AnswerLost => Certainty::Unknown,
-        Meaning::RateLimited
-        | Meaning::Unavailable
-        | Meaning::Conflict
-        | Meaning::Credentials
-        | Meaning::Misconfigured
-        | Meaning::Missing
-        | Meaning::Refused => Certainty::Refused,
-    };
-    (code, disposition, certainty)
-}
-
-/// The question that an answer leaves to whoever repairs it.
-fn question(code: FailureCode) -> &'static str {
-    if code == FailureCode::TargetCredentials {
-        ": wrong region or credentials?"
-    } else if code == FailureCode::TargetMisconfigured {
-        ": wrong address, or missing or disabled?"
-    } else {
-        ""
-    }
-}
-
 impl DeliveryError {
     /// A failure that no attempt repairs, found before anything was sent.
-    fn never(code: FailureCode, reason: String) -> Self {
+    #[must_use]
+    pub fn never(code: FailureCode, reason: String) -> Self {
         Self {
             code,
             disposition: Disposition::Permanent,
@@ -141,47 +86,4 @@ pub trait Target: Send + Sync {
         &self,
         delivery: &Delivery<'_>,
     ) -> impl Future<Output = Result<Option<DeliveryId>, DeliveryError>> + Send;
-}
-
-/// Every kind of target, each by its own adapter.
-pub struct Targets {
-    /// HTTP endpoints.
-    pub http: http::HttpTarget,
-    /// AWS services.
-    pub aws: aws::AwsTargets,
-}
-
-impl Target for Targets {
-    async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
-        match delivery.destination {
-            Destination::None => Ok(None),
-            Destination::Http(url) => self.http.post(url, delivery).await.map(|()| None),
-            Destination::Lambda(arn) => lambda::invoke(&self.aws.of(arn), arn, delivery).await,
-            Destination::Sqs(arn) => sqs::send(&self.aws.of(arn), arn, delivery).await,
-            Destination::Sns(arn) => sns::publish(&self.aws.of(arn), arn, delivery).await,
-            Destination::StateMachine(arn) => {
-                state_machine::start(&self.aws.of(arn), arn, delivery).await
-            }
-            Destination::EventBus(arn) => event_bus::put(&self.aws.of(arn), arn, delivery).await,
-            Destination::Unsupported(arn) => Err(DeliveryError::never(
-                FailureCode::TargetUnsupported,
-                format!("no way to deliver to {arn}"),
-            )),
-            Destination::NotAllowed(arn) => Err(DeliveryError::never(
-                FailureCode::TargetNotAllowed,
-                format!(
-                    "{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue or this function itself"
-                ),
-            )),
-            Destination::TooLong(_) => Err(DeliveryError::never(
-                FailureCode::TargetUnsupported,
-                format!("the ARN of the target is longer than {LONGEST} bytes"),
-            )),
-            Destination::Missing => Err(DeliveryError::never(
-                FailureCode::TargetUnsupported,
-                "the dead letter names no target; set REPLAY_TARGET to where it should go"
-                    .to_owned(),
-            )),
-        }
-    }
 }

@@ -9,12 +9,12 @@ use genesys_fakes::{InMemory, ManualClock, MemoryArchive, MemoryGenesys, MemoryT
 use genesys_replay::clock::Random;
 use genesys_replay::dead_letter::{Opened, open};
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
-use genesys_replay::lambda::{BatchError, handle};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Replay, RetryState};
-use genesys_replay::telemetry::LogLevel;
-use genesys_replay::telemetry::metrics::Metrics;
+use genesys_replay_lambda::lambda::{BatchError, handle};
+use genesys_replay_telemetry::LogLevel;
+use genesys_replay_telemetry::metrics::Metrics;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::failure::Disposition;
-use genesys_replay::genesys::{
-    Answer, ApiForm, Call, GenesysError, Grant, Interaction, Outage, Pace,
-};
+use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, Outage};
 use genesys_replay::retry_after::LONGEST;
+use genesys_replay_genesys::{Answer, Grant, Pace};
 use http::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde_json::value::RawValue;
@@ -52,7 +51,7 @@ pub fn genesys_answer(input: &[u8]) {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             if call == Call::Fetch {
-                match form.interaction(&body, &wanted) {
+                match genesys_replay_genesys::interaction(form, &body, &wanted) {
                     Ok(found) => interaction_is_the_answers(&found, &body, &wanted),
                     Err(error) => assert_eq!(error, unreadable(call)),
                 }

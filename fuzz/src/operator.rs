@@ -2,9 +2,9 @@
 
 use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
-use genesys_replay::operator::apply::{History, marked};
-use genesys_replay::operator::letter::Letter;
-use genesys_replay::operator::plan::{Editing, Plan};
+use genesys_replay_cli::operator::apply::{History, marked};
+use genesys_replay_cli::operator::letter::Letter;
+use genesys_replay_cli::operator::plan::{Editing, Plan};
 
 /// Whatever stands in a file: it is read or refused, and what was read means the same when it is written again.
 ///

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use genesys_fuzz::TARGETS;
 use genesys_replay::archive::Document;
-use genesys_replay::operator::apply::History;
-use genesys_replay::operator::plan::Plan;
+use genesys_replay_cli::operator::apply::History;
+use genesys_replay_cli::operator::plan::Plan;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds")

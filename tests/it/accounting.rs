@@ -6,8 +6,8 @@ use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Handled, Invocation, Outcome};
 use genesys_stand_in::{Fault, StandIn};
 
-use crate::support::world::AMPLE_TIME;
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::world::AMPLE_TIME;
+use genesys_test_support::{Record, TestResult, World};
 
 /// The batch's own account of it, which the answer to Lambda is made of.
 async fn handle(
@@ -29,7 +29,10 @@ async fn handle(
 }
 
 fn event(id: &str, conversation: &str) -> Record {
-    Record::new(id, &crate::support::conversation_event(id, conversation))
+    Record::new(
+        id,
+        &genesys_test_support::conversation_event(id, conversation),
+    )
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use genesys_stand_in::Fault;
 use serde_json::Value;
 
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::{Record, TestResult, World};
 
 async fn world_with_archive() -> Result<(World, String), Box<dyn std::error::Error>> {
     let mut world = World::start().await?;

@@ -3,16 +3,16 @@
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
-use genesys_replay::app;
-use genesys_replay::config::Settings;
+use genesys_replay_lambda::app;
+use genesys_replay_settings::Settings;
 use mockito::{Matcher, Server};
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::support::world::invoke;
+use genesys_test_support::world::invoke;
 
-use crate::support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
+use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
 
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 

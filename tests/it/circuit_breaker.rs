@@ -11,8 +11,8 @@ use genesys_replay::replay::{Handled, Limits, Policy};
 use genesys_replay::target::DeliveryError;
 use tokio::time::sleep;
 
-use crate::support::TestResult;
-use crate::support::memory::{InMemoryFunction, ms};
+use genesys_test_support::TestResult;
+use genesys_test_support::memory::{InMemoryFunction, ms};
 
 /// A target that answers 503 until it is repaired.
 #[derive(Default)]

@@ -7,8 +7,8 @@ use genesys_fakes::{Faults, Passage};
 use genesys_replay::target::DeliveryError;
 use tokio::time::sleep;
 
-use crate::support::TestResult;
-use crate::support::memory::{InMemoryFunction, ms};
+use genesys_test_support::TestResult;
+use genesys_test_support::memory::{InMemoryFunction, ms};
 
 /// Counts the calls that are under way.
 #[derive(Default)]

@@ -15,7 +15,7 @@ use genesys_fakes::conformance::{
 use genesys_replay::genesys::{ApiForm, SubscriptionForm};
 
 use self::targets::Service;
-use crate::support::{LocalAws, TestResult};
+use genesys_test_support::{LocalAws, TestResult};
 
 #[tokio::test]
 async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {

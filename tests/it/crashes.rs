@@ -9,7 +9,7 @@ use fastrand::Rng;
 use genesys_stand_in::Fault;
 use serde_json::Value;
 
-use crate::support::{Function, Invocation, Record, TestResult, World, event, eventually};
+use genesys_test_support::{Function, Invocation, Record, TestResult, World, event, eventually};
 
 /// Events in a batch.
 const EVENTS: usize = 8;
@@ -65,7 +65,8 @@ impl Batch<'_> {
         let last = Fault::default().hang();
         genesys.fault(if acts { last.act() } else { last });
         let before = genesys.calls().len();
-        let function = Function::start(self.world.settings(), &self.world.aws).await?;
+        let function =
+            Function::start(crate::REPLAY, self.world.settings(), &self.world.aws).await?;
         function.send(event(&self.records()))?;
         let expected = before + usize::try_from(calls)? + 1;
         eventually(&format!("{calls} calls and one more"), async || {
@@ -80,7 +81,8 @@ impl Batch<'_> {
 
     /// Lets the program work until it answers.
     async fn finished(&mut self) -> TestResult {
-        let mut function = Function::start(self.world.settings(), &self.world.aws).await?;
+        let mut function =
+            Function::start(crate::REPLAY, self.world.settings(), &self.world.aws).await?;
         let Invocation::Response(answer) = function.invoke(event(&self.records())).await? else {
             return Err("the batch failed".into());
         };

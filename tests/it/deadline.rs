@@ -13,9 +13,9 @@ use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use tokio::time::sleep;
 
-use crate::support::memory::{InMemoryFunction as Function, ms};
-use crate::support::world::invoke_within;
-use crate::support::{Record, TestResult, World, event};
+use genesys_test_support::memory::{InMemoryFunction as Function, ms};
+use genesys_test_support::world::invoke_within;
+use genesys_test_support::{Record, TestResult, World, event};
 
 const SLOW_LEDGER: &[(&str, Duration)] = &[
     ("claim", ms(400)),

@@ -3,7 +3,7 @@
 use genesys_stand_in::Fault;
 use serde_json::json;
 
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::{Record, TestResult, World};
 
 fn letters(numbers: std::ops::Range<u32>) -> Vec<Record> {
     numbers
@@ -60,8 +60,8 @@ async fn third_configuration_answer_rejects_an_event_if_the_target_accepts_other
             .status(404),
     );
     let handle = async |numbers| {
-        let event = crate::support::event(&letters(numbers));
-        crate::support::world::invoke(&function, event).await
+        let event = genesys_test_support::event(&letters(numbers));
+        genesys_test_support::world::invoke(&function, event).await
     };
     for others in [1, 2] {
         assert_eq!(handle(0..1).await??, ["m-0"]);

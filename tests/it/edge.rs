@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use crate::support::{Function, Invocation, Record, TestResult, World, event};
+use genesys_test_support::{Function, Invocation, Record, TestResult, World, event};
 
 #[tokio::test]
 async fn the_program_answers_with_exactly_what_must_come_back() -> TestResult {
     let world = World::start().await?;
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::new("m-2", "not json"),
@@ -36,7 +36,7 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
     world.set("MAX_ATTEMPTS", "lots");
     world.set("REPLAY_TARGET", "nowhere");
     world.set("GENESYS_CLIENT_ID", "");
-    let function = Function::start(world.settings(), &world.aws).await?;
+    let function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let (success, printed) = function.ended().await?;
     assert!(!success);
     for name in ["MAX_ATTEMPTS", "REPLAY_TARGET", "GENESYS_CLIENT_ID"] {
@@ -58,7 +58,7 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
 #[tokio::test]
 async fn a_record_without_id_is_an_error_that_says_so() -> TestResult {
     let world = World::start().await?;
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let mut nameless = Record::dead_letter("x", "e-1", "c-1");
     nameless.0["messageId"] = json!(null);
     let answer = function.invoke(event(&[nameless])).await?;

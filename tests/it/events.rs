@@ -7,7 +7,7 @@ use genesys_replay::digest;
 use genesys_replay::failure::{Category, FailureCode, OriginalFailure};
 use genesys_replay::message::{Message, MessageId};
 
-use crate::support::{TestResult, sample};
+use genesys_test_support::{TestResult, sample};
 
 fn message(body: &str, attributes: &[(&str, &str)]) -> Result<Message, &'static str> {
     let mut message = Message::new(MessageId::new("m-1").ok_or("id")?, body.to_owned());

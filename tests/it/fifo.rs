@@ -2,7 +2,7 @@
 
 use genesys_stand_in::Fault;
 
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::{Record, TestResult, World};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:replays.fifo";
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{Function, Record, TestResult, World, event};
+use genesys_test_support::{Function, Record, TestResult, World, event};
 
 const ALLOWED: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync,\
     arn:aws:sqs:eu-central-1:271828182845:crm-*";
@@ -115,7 +115,7 @@ async fn a_payload_cannot_choose_the_target_or_reach_another_path_of_the_api() -
 async fn the_function_does_not_invoke_itself() -> TestResult {
     let mut world = world().await?;
     world.set("ALLOWED_TARGETS", "*");
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let itself = "arn:aws:lambda:eu-central-1:271828182845:function:replay";
     for (number, qualifier) in ["", ":live", ":$LATEST"].iter().enumerate() {
         let target = format!("{itself}{qualifier}");

@@ -10,7 +10,7 @@ use mockito::Server;
 use crate::genesys_wire::{
     BODY, CONVERSATION, TOKEN, client, client_with, conversation, interaction, tokens,
 };
-use crate::support::TestResult;
+use genesys_test_support::TestResult;
 
 #[tokio::test]
 async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestResult {

@@ -6,15 +6,15 @@ use std::time::Duration;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{
-    ApiForm, Call, CredentialSource, Credentials, Genesys, GenesysClient, GenesysError,
-    Interaction, Outage, RetryMark, RetryStatus, TokenSource,
+    ApiForm, Call, Credentials, Genesys, GenesysError, Interaction, Outage, RetryMark, RetryStatus,
 };
 use genesys_replay::meter::Meter;
+use genesys_replay_genesys::{CredentialSource, GenesysClient, TokenSource};
 use genesys_stand_in::EVENTUALLY_LIMIT;
 use mockito::{Matcher, Mock, Server, ServerGuard};
 use url::Url;
 
-use crate::support::TestResult;
+use genesys_test_support::TestResult;
 
 pub(crate) const CONVERSATION: &str = "/api/v2/conversations/c-1";
 const ATTRIBUTES: &str = "/api/v2/conversations/c-1/participants/p-1/attributes";

@@ -9,8 +9,8 @@ use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 use genesys_stand_in::Fault;
 use serde_json::json;
 
-use crate::support::world::{invoke, with_parts};
-use crate::support::{Record, TestResult, World, aws_at, closed_port, event, sample};
+use genesys_test_support::world::{invoke, with_parts};
+use genesys_test_support::{Record, TestResult, World, aws_at, closed_port, event, sample};
 
 #[tokio::test]
 async fn bad_records_come_back_and_good_ones_beside_them_are_replayed() -> TestResult {
@@ -131,8 +131,8 @@ async fn without_the_ledger_nothing_is_called() -> TestResult {
     let (_socket, closed) = closed_port()?;
     let settings = world.settings();
     let settings =
-        genesys_replay::config::Settings::from_lookup(|name| settings.get(name).cloned())?;
-    let function = genesys_replay::app::build(settings, &aws_at(&closed))?;
+        genesys_replay_settings::Settings::from_lookup(|name| settings.get(name).cloned())?;
+    let function = genesys_replay_lambda::app::build(settings, &aws_at(&closed))?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::dead_letter("m-2", "e-2", "c-1"),

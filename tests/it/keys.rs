@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::support::door::{Door, SECRET, signature};
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::door::{Door, SECRET, signature};
+use genesys_test_support::{Record, TestResult, World};
 
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
 
@@ -47,7 +47,8 @@ async fn webhooks_that_share_a_webhook_id_are_all_delivered_each_once() -> TestR
 async fn dead_letters_that_share_a_webhook_id_are_all_delivered() -> TestResult {
     let (door, world) = (Door::open().await?, World::start().await?);
     for number in 0..3 {
-        let body = crate::support::door::wrapper("s-1", 0, &format!(r#"{{"order":{number}}}"#));
+        let body =
+            genesys_test_support::door::wrapper("s-1", 0, &format!(r#"{{"order":{number}}}"#));
         let headers = [("content-type", "application/json"), ("webhook-id", "w-1")];
         assert_eq!(
             door.post_with("/dead-letter", &headers, body).await?.status,

@@ -7,13 +7,13 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, LedgerError, Reopen};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Invocation, Outcome};
+use genesys_replay_storage::dynamodb::DynamoDbLedger;
 
-use crate::support::world::AMPLE_TIME;
-use crate::support::{
+use genesys_test_support::world::AMPLE_TIME;
+use genesys_test_support::{
     LocalAws, Record, TestResult, World, aws_at, closed_port, conversation_event,
 };
 

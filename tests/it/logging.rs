@@ -1,19 +1,20 @@
 //! What the real program says of its work, and what it keeps to itself.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use genesys_replay::failure::FailureCode;
 use genesys_stand_in::Fault;
 use serde_json::{Value, json};
 
-use crate::support::{Function, Invocation, Record, TestResult, World, event};
+use genesys_test_support::{
+    Function, Invocation, Record, TestResult, World, are_documented, event, root,
+};
 
 #[tokio::test]
 async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> TestResult {
     let mut world = World::start().await?;
     world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").received(3),
         Record::new("m-2", "tel:+4930123456 is not json"),
@@ -144,41 +145,17 @@ fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The messages of log lines and the names of all their fields.
-fn said(lines: &[Value]) -> BTreeSet<String> {
-    let mut said = BTreeSet::new();
-    for line in lines {
-        said.extend(line["message"].as_str().map(str::to_owned));
-        let fields = line.as_object().into_iter().flat_map(|line| line.keys());
-        said.extend(
-            fields
-                .filter(|name| !["Category", "FunctionName"].contains(&name.as_str()))
-                .cloned(),
-        );
-    }
-    said
-}
-
-/// Every message, field and metric has its place in the manual.
-pub(crate) fn are_documented(lines: &[Value]) -> TestResult {
-    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOGGING.md"))?;
-    for name in said(lines) {
-        assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResult {
     let mut world = World::start().await?;
     world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
     let bucket = world.aws.create_bucket().await?;
     world.set("ARCHIVE_BUCKET", &bucket);
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let mut forbidden: BTreeSet<String> = ["demo-secret", "stand-in-token", "Basic ", "Bearer "]
         .map(str::to_owned)
         .into();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
+    let folder = root().join("events");
     let (mut samples, mut records) = (0, 0);
     for entry in std::fs::read_dir(folder)? {
         let event: Value = serde_json::from_slice(&std::fs::read(entry?.path())?)?;
@@ -242,7 +219,7 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
 #[tokio::test]
 async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
     let world = World::start().await?;
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     for records in [
         vec![
             Record::dead_letter("m-1", "e-1", "c-1"),
@@ -317,7 +294,7 @@ async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestRes
         world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
         let fault = Fault::on(method, path).status(status).body(&quoting);
         world.genesys.fault(fault);
-        let mut function = Function::start(world.settings(), &world.aws).await?;
+        let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
         let record = Record::dead_letter("m-1", "e-1", "c-1");
         let record = record.with("ERROR_MESSAGE", &format!("400 with payload: {quoting}"));
         function.invoke(event(&[record])).await?;
@@ -337,7 +314,7 @@ async fn an_attempt_that_is_repeated_has_a_line_of_its_own() -> TestResult {
     let world = World::start().await?;
     let fault = Fault::on("POST", "/targets/").status(503).times(1);
     world.genesys.fault(fault);
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let records = [Record::dead_letter("m-1", "e-1", "c-1")];
     function.invoke(event(&records)).await?;
     let lines = function.end().await?.lines()?;
@@ -362,7 +339,7 @@ async fn metrics_and_errors_are_printed_whatever_is_left_out() -> TestResult {
     for level in ["WARN", "ERROR"] {
         let mut world = World::start().await?;
         world.set("AWS_LAMBDA_LOG_LEVEL", level);
-        let mut function = Function::start(world.settings(), &world.aws).await?;
+        let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
         function.invoke(event(&[])).await?;
         let mut nameless = Record::dead_letter("x", "e-1", "c-1");
         nameless.0["messageId"] = json!(null);

@@ -4,13 +4,13 @@
 mod accounting;
 mod archive;
 mod aws_targets;
+mod batch_metrics;
 mod circuit_breaker;
 mod concurrency;
 mod conformance;
 mod crashes;
 mod deadline;
 mod dispositions;
-mod documents;
 mod edge;
 mod events;
 mod fifo;
@@ -18,13 +18,9 @@ mod forged;
 mod genesys_tokens;
 mod genesys_wire;
 mod hostile;
-mod ingest;
 mod keys;
-mod layout;
 mod ledger;
 mod logging;
-#[cfg(feature = "cli")]
-mod operator;
 mod outages;
 mod queue;
 mod replay;
@@ -33,6 +29,8 @@ mod retry_state;
 mod retry_time;
 mod rounds;
 mod secrets;
-mod support;
 mod target_wire;
 mod verdicts;
+
+/// The replay function's program.
+const REPLAY: &str = env!("CARGO_BIN_EXE_replay");

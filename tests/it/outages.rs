@@ -5,8 +5,10 @@ use std::time::Duration;
 use genesys_stand_in::Fault;
 use serde_json::{Value, json};
 
-use crate::support::world::{invoke, invoke_within};
-use crate::support::{Function, Invocation, Record, TestResult, World, aws_at, event, eventually};
+use genesys_test_support::world::{invoke, invoke_within};
+use genesys_test_support::{
+    Function, Invocation, Record, TestResult, World, aws_at, event, eventually,
+};
 
 fn records(count: usize) -> Vec<Record> {
     (0..count)
@@ -87,8 +89,8 @@ async fn a_ledger_that_is_slow_or_talks_nonsense_keeps_every_event() -> TestResu
         nonsense.fault(fault.clone());
         let settings = world.settings();
         let settings =
-            genesys_replay::config::Settings::from_lookup(|name| settings.get(name).cloned())?;
-        let function = genesys_replay::app::build(settings, &aws_at(&nonsense.url()))?;
+            genesys_replay_settings::Settings::from_lookup(|name| settings.get(name).cloned())?;
+        let function = genesys_replay_lambda::app::build(settings, &aws_at(&nonsense.url()))?;
         let time = Duration::from_secs(4);
         let answer = invoke_within(&function, event(&records(40)), time).await??;
         assert_eq!(answer.len(), 40, "{fault:?}");
@@ -106,7 +108,7 @@ async fn a_ledger_that_is_slow_or_talks_nonsense_keeps_every_event() -> TestResu
 async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestResult {
     let world = World::start().await?;
     world.genesys.fault(Fault::on("POST", "/targets/").hang());
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     function.send(event(&records(1)))?;
     eventually("the target is called", async || {
         Ok((world.deliveries() > 0).then_some(()))
@@ -139,7 +141,7 @@ async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestRe
 #[tokio::test]
 async fn told_to_end_while_idle_the_program_ends() -> TestResult {
     let world = World::start().await?;
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     function.send(event(&[]))?;
     function.answer().await?;
     function.terminate()?;

@@ -10,8 +10,8 @@ use genesys_replay::message::Message;
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 
-use crate::support::memory::{InMemoryFunction, message, ms};
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::memory::{InMemoryFunction, message, ms};
+use genesys_test_support::{Record, TestResult, World};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use genesys_stand_in::Fault;
 
-use crate::support::world::{invoke, invoke_within};
-use crate::support::{Record, TestResult, World, event};
+use genesys_test_support::world::{invoke, invoke_within};
+use genesys_test_support::{Record, TestResult, World, event};
 
 #[tokio::test]
 async fn a_dead_letter_is_fetched_marked_delivered_and_completed() -> TestResult {

@@ -17,8 +17,8 @@ use genesys_stand_in::Fault;
 use serde_json::json;
 use tokio::time::sleep;
 
-use crate::support::memory::{InMemoryFunction, message, ms};
-use crate::support::{Record, TestResult, World, conversation_event};
+use genesys_test_support::memory::{InMemoryFunction, message, ms};
+use genesys_test_support::{Record, TestResult, World, conversation_event};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -215,7 +215,7 @@ impl Faults<ArchiveError> for FailsOnce {
 async fn message_whose_event_was_not_found_is_archived_at_its_last_receive() -> TestResult {
     let mut function = function()?;
     function.0.ledger = function.0.ledger.with_faults(Arc::new(Unreachable));
-    let body = crate::rounds::on_failure_body("r-1", function.0.clock.now(), r#"{"a":1}"#);
+    let body = genesys_test_support::on_failure_body("r-1", function.0.clock.now(), r#"{"a":1}"#);
     let record = Message::new(MessageId::new("m-1").ok_or("id")?, body);
     let record = expiring(&function, record, HOUR_MS)?;
     let handled = function.messages(&[record], ms(30_000)).await;
@@ -321,7 +321,8 @@ async fn retention_is_read_from_the_queue() -> TestResult {
     for (id, age, archived) in [("e-1", 23 * HOUR, true), ("e-2", HOUR, false)] {
         let mut record = Record::dead_letter(id, id, "c-1").in_queue(&queue, "receipt");
         record.0["attributes"]["SentTimestamp"] = sent(age);
-        let back = crate::support::world::invoke(&function, crate::support::event(&[record]));
+        let back =
+            genesys_test_support::world::invoke(&function, genesys_test_support::event(&[record]));
         assert_eq!(back.await??.is_empty(), archived, "{id}");
     }
     assert_eq!(world.state("e-1").await?, "ARCHIVED EXHAUSTED");

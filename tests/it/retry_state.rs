@@ -2,7 +2,7 @@
 
 use genesys_stand_in::Fault;
 
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::{Record, TestResult, World};
 
 #[tokio::test]
 async fn wrong_credentials_never_give_an_event_up() -> TestResult {

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_stand_in::Fault;
 
-use crate::support::{Record, TestResult, World};
+use genesys_test_support::{Record, TestResult, World};
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -6,14 +6,14 @@ mod redriven;
 use std::error::Error;
 use std::time::Duration;
 
-use genesys_replay::app::ReplayFunction;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
+use genesys_replay_lambda::app::ReplayFunction;
 use genesys_stand_in::{Fault, StandIn};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::support::{Record, TestResult, World, conversation_event, event};
-
-pub(crate) const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
+use genesys_test_support::{
+    FUNCTION, Record, TestResult, World, conversation_event, event, on_failure_body,
+};
 
 /// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
 /// test chooses.
@@ -62,7 +62,7 @@ impl Rounds {
     /// Hands over one record; true if it is acknowledged.
     async fn handle(&self, record: &Record) -> Result<bool, Box<dyn Error>> {
         let records = std::slice::from_ref(record);
-        let back = crate::support::world::invoke(&self.function, event(records)).await??;
+        let back = genesys_test_support::world::invoke(&self.function, event(records)).await??;
         Ok(back.is_empty())
     }
 
@@ -87,10 +87,14 @@ impl Rounds {
 
 /// A function with the real adapters, whose Lambda is the stand-in.
 fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
-    use genesys_replay::target::aws::{AwsTargets, Clients};
-    use genesys_replay::target::{KnownBuses, QueueUrls};
+    use genesys_replay_aws::queue_urls::QueueUrls;
+    use genesys_replay_targets::KnownBuses;
+    use genesys_replay_targets::aws::{AwsTargets, Clients};
     let mut function = world.function()?;
-    let (aws, lambda) = (world.aws.config(), crate::support::aws_at(&lambda.url()));
+    let (aws, lambda) = (
+        world.aws.config(),
+        genesys_test_support::aws_at(&lambda.url()),
+    );
     function.target.aws = AwsTargets::new(Box::new(move |_| {
         let sqs = aws_sdk_sqs::Client::new(&aws);
         Clients {
@@ -118,20 +122,6 @@ fn on_failure(message: &str, request_id: &str, at: Timestamp) -> Record {
 
 fn on_failure_of(message: &str, request_id: &str, at: Timestamp, payload: &str) -> Record {
     Record::new(message, &on_failure_body(request_id, at, payload))
-}
-
-/// The body of an on-failure record.
-pub(crate) fn on_failure_body(request_id: &str, at: Timestamp, payload: &str) -> String {
-    let context = json!({
-        "requestId": request_id,
-        "functionArn": format!("{FUNCTION}:$LATEST"),
-        "condition": "RetriesExhausted",
-        "approximateInvokeCount": 3,
-    });
-    let at = at.to_string();
-    format!(
-        r#"{{"version":"1.0","timestamp":"{at}","requestContext":{context},"requestPayload":{payload},"responseContext":{{"statusCode":200,"functionError":"Unhandled"}},"responsePayload":{{"errorMessage":"boom"}}}}"#
-    )
 }
 
 fn now() -> Timestamp {
@@ -301,7 +291,7 @@ async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResul
         on_failure("m-3", "r-1", now()),
         on_failure("m-4", "r-1", now()),
     ];
-    let back = crate::support::world::invoke(&rounds.function, event(&records)).await??;
+    let back = genesys_test_support::world::invoke(&rounds.function, event(&records)).await??;
     assert_eq!(back, ["m-3", "m-4"], "the older one is a duplicate");
     assert_eq!(
         rounds.state().await?,
@@ -413,7 +403,7 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
     use genesys_replay::message::{Message, MessageId};
     use genesys_replay::replay::Outcome;
 
-    use crate::support::memory::{InMemoryFunction, ms};
+    use genesys_test_support::memory::{InMemoryFunction, ms};
     let mut function = InMemoryFunction::new()?;
     let destination = genesys_replay::destination::Destination::of_arn(FUNCTION);
     function.0.destination = genesys_replay::destination::ReplayTarget::Fixed(destination);

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use aws_sdk_secretsmanager::Client;
-use genesys_replay::app;
+use genesys_replay_lambda::app;
 use genesys_stand_in::Fault;
 
-use crate::support::world::invoke;
-use crate::support::{Record, TestResult, World, event};
+use genesys_test_support::world::invoke;
+use genesys_test_support::{Record, TestResult, World, event};
 
 const RIGHT: &str = r#"{"client_id":"demo-client","client_secret":"demo-secret"}"#;
 const WRONG: &str = r#"{"client_id":"demo-client","client_secret":"an-older-one"}"#;

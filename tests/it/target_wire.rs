@@ -11,14 +11,14 @@ use genesys_replay::destination::address::Reach;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
-use genesys_replay::target::http::HttpTarget;
-use genesys_replay::target::http::resolver::GuardedResolver;
 use genesys_replay::target::{Delivery, DeliveryError};
+use genesys_replay_targets::http::HttpTarget;
+use genesys_replay_targets::http::resolver::GuardedResolver;
 use genesys_stand_in::{EVENTUALLY_LIMIT, Fault, StandIn};
 use mockito::Server;
 use url::Url;
 
-use crate::support::{TestResult, closed_port};
+use genesys_test_support::{TestResult, closed_port};
 
 const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
 

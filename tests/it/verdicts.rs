@@ -28,7 +28,7 @@ use genesys_replay::target::DeliveryError;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::support::{TestResult, VirtualClock, conversation_event};
+use genesys_test_support::{TestResult, VirtualClock, conversation_event};
 
 const MAX_ATTEMPTS: u32 = 3;
 const LAST_RECEIVE: u32 = 10;

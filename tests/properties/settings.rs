@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use genesys_replay::config::{
-    CredentialSetting, RetryStateSetting, Settings, SettingsError, VARIABLES,
-};
+use genesys_replay_genesys::CredentialSetting;
+use genesys_replay_settings::{RetryStateSetting, Settings, SettingsError, VARIABLES};
 use proptest::prelude::*;
 use proptest::sample::select;
 use secrecy::ExposeSecret;

@@ -3,21 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
-use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Category;
-use genesys_replay::http;
-use genesys_replay::http::metrics::{IngestMetrics, Pace, RequestFigures};
-use genesys_replay::ingest::{Facts, Refusal};
-use genesys_replay::lambda::metrics::{BatchFigures, CATEGORY};
 use genesys_replay::message::MessageId;
 use genesys_replay::meter::Usage;
 use genesys_replay::replay::{Counts, Handled, Outcome, Verdict, log};
-use genesys_replay::telemetry::LogLevel;
-use genesys_replay::telemetry::metrics::{FUNCTION, Metrics, NAMESPACE};
+use genesys_replay_ingest::http;
+use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace, RequestFigures};
+use genesys_replay_ingest::{Facts, Refusal};
+use genesys_replay_lambda::lambda::metrics::{BatchFigures, CATEGORY};
+use genesys_replay_telemetry::LogLevel;
+use genesys_replay_telemetry::metrics::{FUNCTION, Metrics, NAMESPACE};
+use genesys_test_support::Page;
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -136,7 +136,7 @@ pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
 /// The metrics that documents define.
 fn defined(page: &Page) -> Result<Units, Box<dyn Error>> {
     let mut found = BTreeMap::new();
-    for line in page.text()?.lines() {
+    for line in page.text().lines() {
         let document: Value = serde_json::from_str(line)?;
         let directive = &document["_aws"]["CloudWatchMetrics"][0];
         let dimensions = directive["Dimensions"][0].as_array();
@@ -184,28 +184,6 @@ fn handled() -> Result<Handled, Box<dyn Error>> {
         verdict: Verdict::from(Outcome::Replayed),
         duration: Duration::ZERO,
     })
-}
-
-/// Keeps what is written to it.
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Page {
-    fn text(&self) -> Result<String, Box<dyn Error>> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(String::from_utf8(bytes.clone())?)
-    }
-}
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut page = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        page.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Keeps the names of every line's fields: also of those without a value, which are not printed.

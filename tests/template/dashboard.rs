@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
-use genesys_replay::lambda::metrics::CATEGORY;
-use genesys_replay::telemetry::metrics::NAMESPACE;
+use genesys_replay_lambda::lambda::metrics::CATEGORY;
+use genesys_replay_telemetry::metrics::NAMESPACE;
 use serde_json::{Value, json};
 
 use crate::TestResult;

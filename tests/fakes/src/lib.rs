@@ -25,11 +25,11 @@ use std::time::Duration;
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, Random};
 use genesys_replay::destination::ReplayTarget;
-use genesys_replay::ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
     Breakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState, Stop,
 };
+use genesys_replay_ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
 
 pub use archive::MemoryArchive;
 pub use clock::ManualClock;

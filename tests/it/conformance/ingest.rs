@@ -6,19 +6,18 @@ use std::sync::Arc;
 use genesys_fakes::conformance::inlet::Stored;
 use genesys_fakes::conformance::{Mishap, Result, inlet, secret, subscriptions};
 use genesys_fakes::{MemoryInlet, MemorySecret, MemorySubscriptions};
-use genesys_replay::genesys::{
-    Call, GenesysError, GenesysSubscriptions, Outage, Standing, SubscriptionForm,
-};
+use genesys_replay::genesys::{Call, GenesysError, Outage, Standing, SubscriptionForm};
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::PutError;
-use genesys_replay::queue::inlet::SqsInlet;
 use genesys_replay::replay::RetryState;
 use genesys_replay::secret::SecretError;
-use genesys_replay::secret::secrets_manager::SecretsManagerSecret;
+use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
+use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_genesys::GenesysSubscriptions;
 
 use super::fakes::{NextCall, words};
 use super::real::{Spoiler, spoil};
-use crate::support::{HIDDEN_SECONDS, LocalAws, World};
+use genesys_test_support::{HIDDEN_SECONDS, LocalAws, World};
 
 pub(super) struct InletInMemory {
     port: MemoryInlet,

@@ -14,20 +14,21 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use genesys_fakes::Received;
 use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue};
-use genesys_replay::archive::s3::S3Archive;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::genesys::{ApiForm, Call, GenesysClient, Interaction};
+use genesys_replay::genesys::{ApiForm, Call, Interaction};
 use genesys_replay::ledger::EventKey;
-use genesys_replay::ledger::dynamodb::DynamoDbLedger;
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::sqs::SqsQueue;
 use genesys_replay::replay::RetryState;
+use genesys_replay_aws::sqs_queue::SqsQueue;
+use genesys_replay_genesys::GenesysClient;
+use genesys_replay_storage::dynamodb::DynamoDbLedger;
+use genesys_replay_storage::s3::S3Archive;
 use genesys_stand_in::{Fault, StandIn, Table};
 use serde_json::Value;
 
-use crate::support::world::mark;
-use crate::support::{LocalAws, World, aws_at};
+use genesys_test_support::world::mark;
+use genesys_test_support::{LocalAws, World, aws_at};
 
 /// Sits in a client of AWS and spoils its next call.
 #[derive(Clone, Debug, Default)]

@@ -10,14 +10,16 @@ use aws_sdk_sqs::types::MessageSystemAttributeName;
 use genesys_fakes::conformance::target::{Arrival, World as TargetWorld};
 use genesys_fakes::conformance::{Mishap, Result};
 use genesys_replay::destination::Destination;
-use genesys_replay::target::aws::{AwsTargets, Clients};
-use genesys_replay::target::{Delivery, KnownBuses, QueueUrls, Targets};
+use genesys_replay::target::Delivery;
+use genesys_replay_aws::queue_urls::QueueUrls;
+use genesys_replay_targets::aws::{AwsTargets, Clients};
+use genesys_replay_targets::{KnownBuses, Targets};
 use genesys_stand_in::Fault;
 use serde_json::Value;
 use url::Url;
 
 use super::real::{Spoiler, spoil};
-use crate::support::{LocalAws, World, eventually};
+use genesys_test_support::{LocalAws, World, eventually};
 
 /// HTTP endpoints.
 pub(super) struct Http {

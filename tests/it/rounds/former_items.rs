@@ -14,8 +14,8 @@ use genesys_replay::message::MessageId;
 use genesys_replay::replay::Outcome;
 
 use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
-use crate::support::TestResult;
-use crate::support::memory::{InMemoryFunction, ms};
+use genesys_test_support::TestResult;
+use genesys_test_support::memory::{InMemoryFunction, ms};
 
 #[tokio::test]
 async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {

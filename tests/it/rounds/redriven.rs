@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Rounds;
-use crate::support::{
+use genesys_test_support::{
     Function, HIDDEN_SECONDS, Invocation, Record, TestResult, World, conversation_event, event,
 };
 
@@ -74,7 +74,7 @@ async fn round_is_not_swallowed_by_a_fifo_queue() -> TestResult {
     let target = world.aws.create_queue(true).await?;
     world.set("REPLAY_TARGET", &target);
     world.set("ARCHIVE_BUCKET", "");
-    let mut function = Function::start(world.settings(), &world.aws).await?;
+    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let letter = Record::dead_letter("m-1", "e-1", "c-1");
     let is_acknowledged = |answer: &Invocation| matches!(answer, Invocation::Response(answer) if answer["batchItemFailures"] == json!([]));
     let answer = function.invoke(event(&[letter])).await?;

@@ -1,0 +1,10 @@
+//! What every program needs of AWS: its configuration, SQS and Secrets Manager.
+
+pub mod clients;
+mod error;
+pub mod queue_urls;
+pub mod secrets_manager;
+pub mod sqs_inlet;
+pub mod sqs_queue;
+
+pub use error::aws_error;

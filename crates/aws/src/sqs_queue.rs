@@ -1,0 +1,175 @@
+//! Visibility timeouts of SQS.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry as Change, QueueAttributeName as Attribute,
+};
+use futures_util::{StreamExt, stream};
+
+use crate::queue_urls::QueueUrls;
+use genesys_replay::destination::Arn;
+use genesys_replay::error::with_causes;
+use genesys_replay::queue::{
+    LARGEST_CALL, PostponeError, Postponement, Queue, QueueLimits, Redrive,
+};
+
+/// Calls under way at once.
+const CONCURRENCY: usize = 16;
+
+/// SQS counts its 12 hours from the receipt and refuses what goes beyond; the longest invocation,
+/// 15 minutes, may have passed since.
+const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
+
+/// The queues of SQS.
+#[derive(Clone)]
+pub struct SqsQueue {
+    client: Client,
+    urls: QueueUrls,
+}
+
+impl SqsQueue {
+    /// Changes visibility timeouts through this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            urls: QueueUrls::new(client.clone()),
+            client,
+        }
+    }
+
+    async fn change(&self, queue_arn: &str, batch: &[&Postponement<'_>]) -> Vec<PostponeError> {
+        let all_failed = |reason: String| {
+            let failed = |message: &&Postponement<'_>| PostponeError {
+                message_id: message.message_id.clone(),
+                reason: reason.clone(),
+            };
+            batch.iter().map(failed).collect()
+        };
+        let Some(queue) = Arn::parse(queue_arn) else {
+            return all_failed(format!("{queue_arn} is not the ARN of a queue"));
+        };
+        let url = match self.urls.of(&queue).await {
+            Ok(url) => url,
+            Err(error) => return all_failed(with_causes(&error)),
+        };
+        let entries = batch.iter().enumerate().map(|(index, message)| {
+            Change::builder()
+                .id(index.to_string())
+                .receipt_handle(message.receipt_handle)
+                .visibility_timeout(seconds(message.after))
+                .build()
+        });
+        let entries = match entries.collect::<Result<Vec<_>, _>>() {
+            Ok(entries) => entries,
+            Err(error) => return all_failed(with_causes(&error)),
+        };
+        let answer = self
+            .client
+            .change_message_visibility_batch()
+            .queue_url(url)
+            .set_entries(Some(entries))
+            .send()
+            .await;
+        match answer {
+            Ok(answer) => answer
+                .failed()
+                .iter()
+                .filter_map(|failure| {
+                    let index: usize = failure.id().parse().ok()?;
+                    Some(PostponeError {
+                        message_id: batch.get(index)?.message_id.clone(),
+                        reason: format!(
+                            "{}: {}",
+                            failure.code(),
+                            failure.message().unwrap_or("no message")
+                        ),
+                    })
+                })
+                .collect(),
+            Err(error) => all_failed(with_causes(&error)),
+        }
+    }
+}
+
+impl Queue for SqsQueue {
+    async fn postpone(&self, postponements: &[Postponement<'_>]) -> Vec<PostponeError> {
+        let mut by_queue: BTreeMap<&str, Vec<&Postponement<'_>>> = BTreeMap::new();
+        for postponement in postponements {
+            by_queue
+                .entry(postponement.queue_arn)
+                .or_default()
+                .push(postponement);
+        }
+        let mut calls = Vec::new();
+        for (queue_arn, messages) in &by_queue {
+            for batch in messages.chunks(LARGEST_CALL) {
+                calls.push(self.change(queue_arn, batch));
+            }
+        }
+        let failures: Vec<Vec<PostponeError>> = stream::iter(calls)
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        failures.into_iter().flatten().collect()
+    }
+
+    async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
+        let queue = Arn::parse(queue_arn)
+            .ok_or_else(|| format!("{queue_arn} is not the ARN of a queue"))?;
+        let url = self
+            .urls
+            .of(&queue)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(Attribute::MessageRetentionPeriod)
+            .attribute_names(Attribute::RedrivePolicy)
+            .send()
+            .await
+            .map_err(|error| with_causes(&error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let seconds = attributes
+            .get(&Attribute::MessageRetentionPeriod)
+            .and_then(|seconds| seconds.parse().ok())
+            .ok_or("SQS did not return MessageRetentionPeriod")?;
+        let redrive = attributes.get(&Attribute::RedrivePolicy);
+        let redrive = redrive.and_then(|policy| Redrive::parse(policy));
+        Ok(QueueLimits {
+            retention: Duration::from_secs(seconds),
+            max_receives: redrive.as_ref().map(|it| it.max_receives),
+            parking_arn: redrive.map(|it| it.parking_arn),
+        })
+    }
+}
+
+/// Whole seconds, rounded up: a message must not come back before its time.
+fn seconds(after: Duration) -> i32 {
+    let after = after.min(LONGEST);
+    let whole = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+    i32::try_from(whole).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_whole_seconds_rounded_up_and_end_before_the_limit_of_sqs() {
+        for (after, expected) in [
+            (Duration::ZERO, 0),
+            (Duration::from_millis(1), 1),
+            (Duration::from_secs(30), 30),
+            (Duration::from_millis(30_001), 31),
+            (Duration::from_secs(42_300), 42_300),
+            (Duration::from_secs(100_000), 42_300),
+        ] {
+            assert_eq!(seconds(after), expected, "{after:?}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! `diagnose`: what is in the queue, why, and what to do about it.
+
+mod records;
+mod saved;
+mod spool;
+mod text;
+
+use std::io;
+use std::path::PathBuf;
+
+use genesys_replay::error::with_causes;
+use genesys_replay_cli::app;
+use genesys_replay_cli::operator::Progress;
+use genesys_replay_cli::operator::diagnose::report::Rows;
+use genesys_replay_cli::operator::diagnose::{
+    Diagnose as UseCase, DiagnoseError, Diagnosis, End, Finding, Function, Look, Sink,
+};
+use genesys_replay_cli::queue::Outlet;
+use genesys_replay_cli::queue::sqs::SqsOutlet;
+use genesys_replay_genesys::GenesysClient;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
+use crate::{files, interrupt, terminal};
+use records::Records;
+use saved::Saved;
+use spool::Spool;
+
+/// Look at the dead letters in the queue without taking any: why they failed, what the ledger says, what to do.
+///
+/// Every message is received once, held until the end and then shown to others again. That counts as a receive:
+/// a message that has none left would be moved to the parking queue next, so the command stops there and refuses,
+/// unless --force is given. While the function's event source mapping is enabled, the function takes messages
+/// meanwhile, and those that are held here wait for it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay diagnose --function genesys-replay
+  genesys-replay diagnose --function genesys-replay --correlate --html dead-letters.html
+  genesys-replay diagnose --function genesys-replay --parking --out parked.json
+  genesys-replay diagnose --queue genesys-dlq --limit 50 --save payloads
+      # then: curl -H 'Content-Type: application/json' -d @payloads/FILE https://your-target
+
+Exit code 0: there are no dead letters; 1: there are some. The file of records holds payloads, which may hold
+personal data: it is readable by you alone.")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the switches of a command line, free to combine"
+)]
+pub(crate) struct Diagnose {
+    /// Look at the parking queue instead: where the queue's redrive policy moves what was received too often.
+    #[arg(long)]
+    parking: bool,
+    /// Look at no more messages than this.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Go on although messages come to their last receive.
+    #[arg(long)]
+    force: bool,
+    /// Look the interactions up in Genesys Cloud's analytics: its role needs analytics:conversationDetail:view.
+    #[arg(long)]
+    correlate: bool,
+    /// The file of records.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "eventbridge_diagnostics.json"
+    )]
+    out: PathBuf,
+    /// Write a page for the browser.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Show payloads on the page: they may hold personal data.
+    #[arg(long, requires = "html")]
+    payloads: bool,
+    /// Keep each payload in a file of its own, ready to be sent: a folder that is empty or not there yet.
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+}
+
+impl Diagnose {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        // What would fail in the end is found out before anything is received.
+        let mut outcome = Outcome {
+            records: Records::begin(&self.out, context.clock.now())?,
+            saved: self.save.as_deref().map(Saved::begin).transpose()?,
+            rows: self.html.as_ref().map(|_| Rows::new(self.payloads)),
+        };
+        let page = self.html.as_deref().map(files::draft).transpose()?;
+        let variables = context.variables().await?;
+        let settings = context.settings().await?;
+        let analytics = if self.correlate {
+            let genesys = variables.genesys()?;
+            Some(app::genesys_cloud(genesys, context.aws().await?)?)
+        } else {
+            None
+        };
+        let ledger = app::ledger(context.aws().await?, &settings.table);
+        let outlet = self.outlet(context).await?;
+        let use_case = UseCase::<_, _, GenesysClient> {
+            outlet: &outlet,
+            ledger: &ledger,
+            conversations: analytics.as_ref(),
+            clock: context.clock.as_ref(),
+            progress: &context.progress,
+        };
+        let look = Look {
+            target: &settings.target,
+            function: Function {
+                replays_malformed: settings.limits.replay_malformed,
+                has_archive: settings.archive.is_some(),
+                max_rounds: settings.limits.max_rounds,
+                stale_before: settings
+                    .limits
+                    .stale_after
+                    .map(|after| context.clock.now().minus(after)),
+            },
+            limit: self.limit,
+            force: self.force,
+        };
+        if !self.parking {
+            context.progress.warn(
+                "the function takes messages from the queue meanwhile, unless its event source mapping is disabled",
+            );
+        }
+        let stop = CancellationToken::new();
+        let looked = use_case.run(look, Spool::new()?, &mut outcome, stop.cancelled());
+        let diagnosis = tokio::select! {
+            looked = looked => looked.map_err(refusal)?,
+            () = interrupt::twice(&stop, STOPPING) => {
+                terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
+                return Ok(Ended::Interrupted);
+            }
+        };
+        if diagnosis.end == End::Interrupted {
+            terminal::say(&format!(
+                "interrupted after {} messages: {} were shown to others again, nothing was written",
+                diagnosis.total, diagnosis.released.shown
+            ));
+            return Ok(Ended::Interrupted);
+        }
+        self.finish(context, outcome, page, &diagnosis)
+    }
+
+    async fn outlet(&self, context: &Context) -> anyhow::Result<SqsOutlet> {
+        let outlet = context.queue().await?;
+        if !self.parking {
+            return Ok(outlet);
+        }
+        let facts = outlet.facts().await?;
+        let Some(redrive) = &facts.redrive else {
+            Err(Refused::because(
+                format!("the queue {} has no parking queue", facts.name()),
+                "leave --parking out, or give the queue a redrive policy",
+            ))?
+        };
+        let parking = app::outlet(context.aws().await?, &redrive.parking_arn).await?;
+        Ok(parking.parking_queue_of(&facts.arn))
+    }
+
+    fn finish(
+        &self,
+        context: &Context,
+        outcome: Outcome,
+        page: Option<tempfile::NamedTempFile>,
+        diagnosis: &Diagnosis,
+    ) -> anyhow::Result<Ended> {
+        outcome.records.finish(diagnosis.total)?;
+        terminal::say(&format!("the records: {}", self.out.display()));
+        if let Some(saved) = outcome.saved {
+            let (files, folder) = saved.finish()?;
+            terminal::say(&format!("{files} payloads: {}", folder.display()));
+        }
+        if let (Some(draft), Some(path), Some(rows)) = (page, &self.html, outcome.rows) {
+            files::finish(draft, path, diagnosis.page(rows).render().as_bytes())?;
+            terminal::say(&format!("the page: {}", path.display()));
+        }
+        terminal::data(&match context.output() {
+            Output::Text => text::of(diagnosis),
+            Output::Json => serde_json::to_string_pretty(&diagnosis.summary())?,
+        })?;
+        Ok(match diagnosis.total {
+            0 => Ended::Well,
+            1.. => Ended::WithFindings,
+        })
+    }
+}
+
+/// Everything that a finding is written to. Nothing of it is seen before the end.
+struct Outcome {
+    records: Records,
+    saved: Option<Saved>,
+    rows: Option<Rows>,
+}
+
+impl Sink for Outcome {
+    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+        self.records.put(finding)?;
+        if let Some(saved) = &mut self.saved {
+            saved.put(finding)?;
+        }
+        self.rows.as_mut().map_or(Ok(()), |rows| rows.put(finding))
+    }
+}
+
+/// Said at the first Ctrl-C.
+const STOPPING: &str = "interrupted: showing the messages to others again (Ctrl-C again to leave them hidden for a while)";
+
+fn refusal(error: DiagnoseError) -> anyhow::Error {
+    let what = with_causes(&error);
+    let remedy = match error {
+        DiagnoseError::Aws(error) => return error.into(),
+        DiagnoseError::Tight { .. } => {
+            "look at the parking queue (--parking), raise maxReceiveCount for the time being, or accept it with --force"
+        }
+        DiagnoseError::LastReceive { .. } => {
+            "everything was shown to others again; raise maxReceiveCount for the time being, look at the parking queue (--parking), or accept it with --force"
+        }
+        DiagnoseError::Io { .. } => {
+            "make room on the disk, or name another folder (--out, --save, TMPDIR)"
+        }
+    };
+    Refused::because(what, remedy).into()
+}

@@ -1,0 +1,202 @@
+//! `edit`: a new plan that changes what is sent.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay_cli::app;
+use genesys_replay_cli::operator::apply::{ArchiveLetters, Letters, ParkingLetters};
+use genesys_replay_cli::operator::plan::{Editing, Edits, Item, Plan, Source};
+use serde_json::json;
+
+use super::apply::read;
+use super::plan::dead_letters;
+use crate::context::Context;
+use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
+use crate::{files, terminal};
+
+/// Make a new plan that changes the bodies of dead letters with a JSON Patch, and show the difference. Sends nothing.
+///
+/// The original plan is marked as superseded and can no longer be applied. The archive keeps what came.
+#[derive(Debug, clap::Args)]
+#[command(after_help = r#"Examples:
+  # patch.json: [{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]
+  genesys-replay edit plan.json --patch patch.json --reason 'wrong wrap-up code' --out fixed.json
+  genesys-replay edit plan.json --patch patch.json --id 8a1b... --reason 'this one only' --out fixed.json"#)]
+pub(crate) struct Edit {
+    /// The plan.
+    plan: PathBuf,
+    /// The JSON Patch (RFC 6902) for the body of each message, as it stands in the queue; - is stdin.
+    #[arg(long, value_name = "FILE")]
+    patch: PathBuf,
+    /// Only the event with this id; may be given several times. The others go along as they are.
+    #[arg(long, value_name = "ID")]
+    id: Vec<String>,
+    /// Why, for those who read the plan later.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// The file to write.
+    #[arg(long, value_name = "FILE", default_value = "plan-edited.json")]
+    out: PathBuf,
+    /// Show the difference of every body, not only of the first five.
+    #[arg(long)]
+    all: bool,
+    /// Who makes the plan.
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
+    by: String,
+}
+
+/// How many differences are shown unless all are asked for.
+const SHOWN: usize = 5;
+
+impl Edit {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        let mut plan = read(&self.plan)?;
+        self.check(&plan)?;
+        let editing = Editing::read(&files::read(&self.patch)?).map_err(|error| {
+            Refused::because(
+                format!("{}: {error}", self.patch.display()),
+                "see the example of genesys-replay edit --help",
+            )
+        })?;
+        let (edits, diffs) = self.edits(context, &plan, &editing).await?;
+        let count = edits.len();
+        let edited = plan.edited(
+            edits,
+            context.clock.now().to_string(),
+            self.by.clone(),
+            self.reason.clone(),
+        );
+        files::write_whole(&self.out, edited.write()?.as_bytes())?;
+        plan.superseded_by = Some(edited.id.clone());
+        files::write_whole(&self.plan, plan.write()?.as_bytes())?;
+        terminal::data(&match context.output() {
+            Output::Json => json!({
+                "plan": self.out,
+                "id": edited.id,
+                "hash": edited.hash,
+                "items": edited.content.items.len(),
+                "edited": count,
+                "supersedes": plan.id,
+                "diffs": diffs.iter().map(|(key, diff)| json!({ "key": key, "diff": diff })).collect::<Vec<_>>(),
+            })
+            .to_string(),
+            Output::Text => {
+                let most = if self.all { diffs.len() } else { SHOWN };
+                let shown = diffs.iter().take(most).map(|(key, diff)| format!("{key}\n{diff}\n"));
+                let more = diffs.len().saturating_sub(most);
+                let more = if more > 0 { format!("and {more} more: --all\n") } else { String::new() };
+                format!(
+                    "{}{more}{}: {}, {count} of them changed, in {}; {} is superseded\n",
+                    shown.collect::<String>(),
+                    edited.id,
+                    dead_letters(edited.content.items.len()),
+                    self.out.display(),
+                    plan.id,
+                )
+            }
+        })?;
+        Ok(Ended::Well)
+    }
+
+    fn check(&self, plan: &Plan) -> Result<(), Refused> {
+        if let Some(newer) = &plan.superseded_by {
+            return Err(Refused::because(
+                format!("{} was superseded by {newer}", plan.id),
+                "edit that one",
+            ));
+        }
+        if files::was_begun(&self.plan) {
+            return Err(Refused::because(
+                format!("{} was begun", plan.id),
+                "make a new plan of what is left: genesys-replay plan",
+            ));
+        }
+        if self.out.exists() {
+            return Err(Refused::because(
+                format!("{} is there already", self.out.display()),
+                "name another file: --out",
+            ));
+        }
+        let known: BTreeSet<&str> = plan.content.items.iter().map(Item::event_id).collect();
+        match self.id.iter().find(|id| !known.contains(id.as_str())) {
+            Some(id) => Err(Refused::because(
+                format!("{} has no event {id}", plan.id),
+                "see the plan for its ids",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    async fn edits(
+        &self,
+        context: &Context,
+        plan: &Plan,
+        editing: &Editing,
+    ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
+        let aws = context.aws().await?;
+        match &plan.content.source {
+            Source::Archive { bucket, .. } => {
+                let reader = app::archive(aws, bucket);
+                self.edits_of(context, plan, editing, ArchiveLetters(&reader))
+                    .await
+            }
+            Source::Parking { queue_arn } => {
+                let parking = app::outlet(aws, queue_arn).await?;
+                self.edits_of(context, plan, editing, ParkingLetters::new(parking))
+                    .await
+            }
+        }
+    }
+
+    async fn edits_of(
+        &self,
+        context: &Context,
+        plan: &Plan,
+        editing: &Editing,
+        mut letters: impl Letters,
+    ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
+        let edits = self.edits_from(context, plan, editing, &mut letters).await;
+        letters.close().await;
+        edits
+    }
+
+    async fn edits_from(
+        &self,
+        context: &Context,
+        plan: &Plan,
+        editing: &Editing,
+        letters: &mut impl Letters,
+    ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
+        let settings = context.settings().await?;
+        let items = &plan.content.items;
+        let chosen = |id: &str| self.id.is_empty() || self.id.iter().any(|it| it == id);
+        let mut todo: VecDeque<usize> = (0..items.len())
+            .filter(|index| items.get(*index).is_some_and(|it| chosen(it.event_id())))
+            .collect();
+        let (mut edits, mut diffs) = (Edits::new(), Vec::new());
+        while !todo.is_empty() {
+            let fetched = letters.fetch(items, &mut todo, LARGEST_CALL).await?;
+            for (index, message) in fetched {
+                let Some(item) = items.get(index) else {
+                    continue;
+                };
+                let refused = |why: String| {
+                    Refused::because(
+                        format!("{}: {why}", item.shown()),
+                        "nothing was changed; choose others with --id",
+                    )
+                };
+                let message = message.map_err(|lost| refused(lost.to_string()))?;
+                let (edit, change) = editing
+                    .edit(&message, item.edit.as_ref(), &settings.target)
+                    .map_err(|error| refused(error.to_string()))?;
+                edits.push((index, edit));
+                diffs.push((item.shown(), change.diff));
+            }
+        }
+        Ok((edits, diffs))
+    }
+}

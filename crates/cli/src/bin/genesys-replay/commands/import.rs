@@ -1,0 +1,340 @@
+//! `import`: failed events that were kept elsewhere, onto the replay queue.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::destination::{Arn, Destination};
+use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_cli::app;
+use genesys_replay_cli::operator::import::{
+    Archived, Cause, Found, Halted, Imported, Source, SourceError, Subscription, Terms, import,
+    prospect, read_all,
+};
+use genesys_replay_genesys::GenesysClient;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
+use crate::exit::{Ended, Refused, Upstream};
+use crate::global_arguments::Output;
+use crate::interrupt;
+use crate::table;
+use crate::terminal;
+
+/// How many events a file is read ahead.
+const AHEAD: usize = 32;
+
+/// Put failed events that were kept elsewhere on the replay queue.
+///
+/// Each is classified by the function's own code on its failure code, then the reason, then the stack trace, and queued with its payload as it stands. Importing again doubles nothing: an event is known by its failed event's id.
+/// Without --yes nothing is queued, only counted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay import --function genesys-replay --file failed.jsonl
+  genesys-replay import --function genesys-replay --file failed.jsonl --yes
+  zcat failed.jsonl.gz | genesys-replay import --queue dead-letters --file - --yes
+  genesys-replay import --function genesys-replay --s3 s3://genesys-dlq-archives/dlq/archives/ \\
+      --target-arn arn:aws:lambda:eu-central-1:123456789012:function:crm-sync --yes
+
+A file is a JSON array, an object with \"entities\", or one JSON object a line; only the last is read piece by piece.
+--subscription asks GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the tutorials' API has.")]
+pub(crate) struct Import {
+    #[command(flatten)]
+    from: From,
+    /// Where the events were going, for a function that delivers to the target that failed.
+    #[arg(long, value_name = "ARN")]
+    target_arn: Option<String>,
+    /// Queue them; otherwise only say what would be queued.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct From {
+    /// The failed events of this subscription (tutorials' API).
+    #[arg(long, value_name = "ID")]
+    subscription: Option<String>,
+    /// The failed events in this file; - is stdin.
+    #[arg(long, value_name = "FILE")]
+    file: Option<String>,
+    /// The archived failed events below this prefix.
+    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    s3: Option<String>,
+}
+
+impl Import {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        let terms = Terms {
+            target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
+            target: context.settings().await?.target,
+        };
+        let queue = if self.yes {
+            let queue = context.queue().await?;
+            Some(app::inlet(context.aws().await?, queue.url()))
+        } else {
+            None
+        };
+        let stop = interrupt::listen();
+        let ended = self
+            .from
+            .import(context, queue.as_ref(), &terms, &stop)
+            .await?;
+        let (imported, cause) = match ended {
+            Ok(imported) => (imported, None),
+            Err(Halted { imported, cause }) => (*imported, Some(cause)),
+        };
+        terminal::data(&match context.output() {
+            Output::Text => text(&imported, self.yes),
+            Output::Json => as_json(&imported, self.yes),
+        })?;
+        for warning in warnings(&imported) {
+            terminal::say(&format!("warning: {warning}"));
+        }
+        if let Some(cause) = cause {
+            if self.yes {
+                terminal::say(&stood(&imported));
+            }
+            return Err(error(cause));
+        }
+        if imported.stopped {
+            terminal::say(&stood(&imported));
+            return Ok(Ended::Interrupted);
+        }
+        Ok(if imported.refused > 0 {
+            Ended::WithFindings
+        } else {
+            Ended::Well
+        })
+    }
+}
+
+type Ending = Result<Imported, Halted>;
+
+impl From {
+    async fn import(
+        &self,
+        context: &Context,
+        queue: Option<&SqsInlet>,
+        terms: &Terms,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Ending> {
+        let progress = &context.progress;
+        if let Some(id) = &self.subscription {
+            let genesys = genesys(context).await?;
+            let id = subscription(id)?;
+            let source = Subscription::new(&genesys, id, progress, stop.clone());
+            return Ok(import(source, queue, terms, progress, stop).await);
+        }
+        if let Some(place) = &self.s3 {
+            let (bucket, prefix) = s3_place(place)?;
+            let archive = app::archive(context.aws().await?, bucket);
+            let source = Archived::new(&archive, bucket, prefix);
+            return Ok(import(source, queue, terms, progress, stop).await);
+        }
+        let file = self.file.as_deref().unwrap_or("-");
+        Ok(import(FileSource::open(file)?, queue, terms, progress, stop).await)
+    }
+}
+
+/// A client of the Genesys Cloud that the settings name.
+pub(super) async fn genesys(context: &Context) -> anyhow::Result<GenesysClient> {
+    let settings = context.variables().await?.genesys()?;
+    Ok(app::genesys_cloud(settings, context.aws().await?)?)
+}
+
+/// A subscription's id.
+pub(super) fn subscription(id: &str) -> Result<InteractionId, Refused> {
+    InteractionId::new(id).ok_or_else(|| {
+        Refused::because(
+            "this cannot be the id of a subscription",
+            "copy the id as Genesys Cloud shows it: letters, digits and dashes",
+        )
+    })
+}
+
+fn target_arn(arn: &str) -> Result<String, Refused> {
+    let refused = |what: &str| {
+        let remedy =
+            "give the ARN of a Lambda function, SQS queue, SNS topic, state machine or event bus";
+        Refused::because(format!("--target-arn {what}"), remedy)
+    };
+    if Arn::parse(arn).is_none() {
+        return Err(refused("is no ARN"));
+    }
+    match Destination::of_arn(arn) {
+        Destination::Unsupported(_) => {
+            Err(refused("names nothing that the function can deliver to"))
+        }
+        Destination::None
+        | Destination::Http(_)
+        | Destination::Lambda(_)
+        | Destination::Sqs(_)
+        | Destination::Sns(_)
+        | Destination::StateMachine(_)
+        | Destination::EventBus(_)
+        | Destination::NotAllowed(_)
+        | Destination::TooLong(_)
+        | Destination::Missing => Ok(arn.to_owned()),
+    }
+}
+
+fn s3_place(place: &str) -> Result<(&str, &str), Refused> {
+    let rest = place.strip_prefix("s3://").unwrap_or_default();
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        let remedy = "write it as s3://bucket/prefix; the prefix may be empty";
+        return Err(Refused::because(format!("{place} names no bucket"), remedy));
+    }
+    Ok((bucket, prefix))
+}
+
+/// A file that a thread of its own reads: reading stdin blocks, and Ctrl-C must not wait for it.
+struct FileSource {
+    found: mpsc::Receiver<Result<Found, SourceError>>,
+}
+
+impl FileSource {
+    fn open(name: &str) -> Result<Self, Refused> {
+        let mut text: Box<dyn BufRead + Send> = if name == "-" {
+            Box::new(BufReader::new(io::stdin()))
+        } else {
+            let file = File::open(name).map_err(|error| {
+                Refused::because(
+                    format!("{name} cannot be opened: {error}"),
+                    "check the name; - is stdin",
+                )
+            })?;
+            Box::new(BufReader::new(file))
+        };
+        let (sender, found) = mpsc::channel(AHEAD);
+        let name = name.to_owned();
+        std::thread::spawn(move || {
+            let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
+            if let Err(error) = read_all(&mut text, &mut hand_on) {
+                // Nobody listens any more when this fails.
+                let _ = sender.blocking_send(Err(SourceError::File(name, error)));
+            }
+        });
+        Ok(Self { found })
+    }
+}
+
+impl Source for FileSource {
+    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
+        self.found.recv().await.transpose()
+    }
+}
+
+fn error(cause: Cause) -> anyhow::Error {
+    match cause {
+        Cause::Source(SourceError::NoSuchSubscription) => Refused::because(
+            "Genesys Cloud knows no failed events of this subscription",
+            "check the id; this endpoint only exists in the tutorials' API: use --file or --s3 instead",
+        )
+        .into(),
+        Cause::Source(error @ SourceError::GoesRound) => Upstream {
+            what: error.to_string(),
+            remedy: "all that it showed was read; if there is more, import that with --file or --s3".to_owned(),
+        }
+        .into(),
+        Cause::Source(SourceError::Genesys(error)) => error.into(),
+        Cause::Source(SourceError::Aws(error)) | Cause::Queue(error) => error.into(),
+        Cause::Source(error @ SourceError::File(..)) => Refused::because(
+            genesys_replay::error::with_causes(&error),
+            "repair the file; importing it again doubles nothing",
+        )
+        .into(),
+    }
+}
+
+/// What the function will do that a person may not expect.
+fn warnings(imported: &Imported) -> Vec<String> {
+    let malformed = imported.categories.values();
+    let malformed: u64 = malformed
+        .filter(|(category, _)| category.is_malformed())
+        .map(|(_, count)| count)
+        .sum();
+    [
+        (
+            imported.without_target,
+            "name no target, and a function with REPLAY_TARGET=original archives those: give --target-arn",
+        ),
+        (
+            malformed,
+            "were refused as malformed, and the function archives those at once unless REPLAY_MALFORMED=true",
+        ),
+        (
+            imported.from_archive,
+            "come out of an archive of ours: those that the ledger knows as archived are sent again with plan and apply only",
+        ),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} of them {what}"))
+    .collect()
+}
+
+fn stood(imported: &Imported) -> String {
+    format!(
+        "{} events are on the queue; run the command again for the rest, none of them is doubled",
+        imported.queued
+    )
+}
+
+fn text(imported: &Imported, yes: bool) -> String {
+    let Imported {
+        found,
+        fit,
+        queued,
+        duplicates,
+        refused,
+        ..
+    } = imported;
+    let rows = imported.categories.iter().map(|(name, (category, count))| {
+        [
+            (*name).to_owned(),
+            prospect(*category).to_owned(),
+            count.to_string(),
+        ]
+    });
+    let table = table::text(["category", "prospect", "events"], rows);
+    let done = if yes {
+        format!("queued {queued} of {found} failed events")
+    } else {
+        format!("would queue {fit} of {found} failed events")
+    };
+    let end = if yes {
+        ""
+    } else {
+        "\nnothing was queued: add --yes\n"
+    };
+    format!("{done} ({duplicates} came twice, {refused} cannot be queued)\n\n{table}{end}")
+}
+
+fn as_json(imported: &Imported, yes: bool) -> String {
+    let categories = imported.categories.iter().map(|(name, (category, count))| {
+        json!({ "category": name, "prospect": prospect(*category), "events": count })
+    });
+    let refusals = imported
+        .refusals
+        .iter()
+        .map(|it| json!({ "place": it.place, "why": it.why.to_string() }));
+    json!({
+        "dry_run": !yes,
+        "found": imported.found,
+        "fit": imported.fit,
+        "queued": imported.queued,
+        "duplicates": imported.duplicates,
+        "refused": imported.refused,
+        "refusals": refusals.collect::<Vec<_>>(),
+        "without_target": imported.without_target,
+        "from_archive": imported.from_archive,
+        "categories": categories.collect::<Vec<_>>(),
+        "stopped": imported.stopped,
+    })
+    .to_string()
+}

@@ -1,0 +1,313 @@
+//! `plan`: what is to be sent again, frozen in a file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clap::builder::NonEmptyStringValueParser;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::{Category, FailureCode};
+use genesys_replay_cli::app;
+use genesys_replay_cli::operator::Progress;
+use genesys_replay_cli::operator::plan::{
+    About, Content, Making, Plan as PlanFile, Selection, Source,
+};
+use genesys_replay_cli::queue::Outlet;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
+use crate::moment::moment;
+use crate::{files, table, terminal};
+
+/// Select dead letters that were given up, and write down what would be sent again. Sends nothing.
+///
+/// The plan is a frozen list with a hash. Whatever is not in it is not sent, and `apply` refuses when an event of it has
+/// moved on in the meantime.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  # The CRM was down this morning, and everything it missed is in the archive:
+  genesys-replay plan --function replay --code EXHAUSTED --target 'https://crm.example/*' --since 6h --reason 'CRM outage'
+  # What SQS has parked, since there is no archive:
+  genesys-replay plan --function replay --from parking --reason 'table was missing'
+  # A few events by their ids, one on each line:
+  genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]
+pub(crate) struct Plan {
+    /// Why, for those who read the plan later.
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    reason: String,
+    /// Where to look: in the archive, in the parking queue, or in the archive for what the ledger has as given up.
+    #[arg(long, value_name = "PLACE", default_value = "archive")]
+    from: Place,
+    /// Look only at objects whose keys begin with this; by default the function's archive prefix.
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// Only this category of the first failure; may be given several times, as those that follow.
+    #[arg(long, value_name = "CATEGORY", value_parser = category)]
+    category: Vec<String>,
+    /// Only what was given up with this failure code.
+    #[arg(long, value_name = "CODE", value_parser = code)]
+    code: Vec<String>,
+    /// Only event types like this; * stands for any text.
+    #[arg(long, value_name = "PATTERN")]
+    topic: Vec<String>,
+    /// Only targets like this; * stands for any text.
+    #[arg(long, value_name = "PATTERN")]
+    target: Vec<String>,
+    /// Only this interaction.
+    #[arg(long, value_name = "ID")]
+    interaction: Vec<String>,
+    /// Only the event with this id.
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    id: Vec<String>,
+    /// Only the events with these ids, one on each line; - is stdin.
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// Only what was given up since then: a time in RFC 3339, or how long ago, such as 6h.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// Only what was given up before then.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Also events that are open in the ledger, though a message may still bring them.
+    #[arg(long)]
+    open: bool,
+    /// Also events that were archived longer ago than the ledger remembers: they may have been delivered since.
+    #[arg(long)]
+    forgotten: bool,
+    /// The file to write.
+    #[arg(long, value_name = "FILE", default_value = "plan.json")]
+    out: PathBuf,
+    /// Who makes the plan.
+    #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
+    by: String,
+}
+
+/// Where dead letters are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Place {
+    Archive,
+    Parking,
+    Ledger,
+}
+
+impl Plan {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        if self.out.exists() {
+            return Err(Refused::because(
+                format!("{} is there already", self.out.display()),
+                "name another file (--out), or delete it: a plan is never overwritten",
+            )
+            .into());
+        }
+        let settings = context.settings().await?;
+        let selection = self.selection()?;
+        let queue = context.queue().await?;
+        let ledger = app::ledger(context.aws().await?, &settings.table);
+        let about = About {
+            target: &settings.target,
+            queue_arn: queue.arn(),
+            remember: settings.remember,
+        };
+        let mut making = Making::new(&ledger, about, &selection, context.clock.now());
+        let source = match self.from {
+            Place::Parking => {
+                let facts = queue.facts().await?;
+                let redrive = facts.redrive.ok_or_else(|| {
+                    Refused::because(
+                        format!("the queue {} has no parking queue", facts.arn),
+                        "give it a redrive policy: template.yaml shows how",
+                    )
+                })?;
+                let parking = app::outlet(context.aws().await?, &redrive.parking_arn).await?;
+                if parking.facts().await?.fifo {
+                    context.progress.warn(
+                        "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",
+                    );
+                }
+                making.offer_queue(&parking, &context.progress).await?;
+                Source::Parking {
+                    queue_arn: redrive.parking_arn,
+                }
+            }
+            Place::Archive | Place::Ledger => {
+                let archive = settings.archive.clone().ok_or_else(|| {
+                    Refused::because(
+                        "the function has no archive",
+                        "set ARCHIVE_BUCKET, or look in the parking queue: --from parking",
+                    )
+                })?;
+                let prefix = self.prefix.clone().unwrap_or(archive.prefix);
+                if self.from == Place::Ledger {
+                    making.only_from_ledger(&context.progress).await?;
+                }
+                let reader = app::archive(context.aws().await?, &archive.bucket);
+                making
+                    .offer_archive(&reader, &prefix, &context.progress)
+                    .await?;
+                Source::Archive {
+                    bucket: archive.bucket,
+                    prefix,
+                }
+            }
+        };
+        let (items, left_out) = making.finish().await?;
+        let plan = PlanFile::of(Content {
+            created_at: context.clock.now().to_string(),
+            created_by: self.by.clone(),
+            reason: self.reason.clone(),
+            edit_of: None,
+            source,
+            queue_arn: queue.arn().to_owned(),
+            selection,
+            items,
+            left_out,
+        });
+        if !plan.content.items.is_empty() {
+            files::write_whole(&self.out, plan.write()?.as_bytes())?;
+        }
+        terminal::data(&match context.output() {
+            Output::Text => self.text(&plan),
+            Output::Json => json!({
+                "plan": self.out,
+                "id": plan.id,
+                "hash": plan.hash,
+                "items": plan.content.items.len(),
+                "left_out": plan.content.left_out,
+            })
+            .to_string(),
+        })?;
+        if plan.content.items.is_empty() {
+            terminal::say(
+                "nothing is to be sent, and no plan was written: see what was left out, and why",
+            );
+            return Ok(Ended::WithFindings);
+        }
+        terminal::say(&format!(
+            "nothing was sent. Look at it, then: genesys-replay apply {}{}",
+            self.out.display(),
+            context.common_arguments()
+        ));
+        Ok(Ended::Well)
+    }
+
+    fn selection(&self) -> anyhow::Result<Selection> {
+        let mut ids: std::collections::BTreeSet<String> = self.id.iter().cloned().collect();
+        if let Some(file) = &self.ids {
+            let listed = read_ids(file)?;
+            if listed.is_empty() {
+                // No condition would be every dead letter.
+                return Err(Refused::because(
+                    format!("there are no ids in {}", file.display()),
+                    "write one event id on each line",
+                )
+                .into());
+            }
+            ids.extend(listed);
+        }
+        Ok(Selection {
+            categories: self.category.clone(),
+            codes: self.code.clone(),
+            topics: self.topic.clone(),
+            targets: self.target.clone(),
+            interactions: self.interaction.clone(),
+            ids,
+            since: self.since.map(|it| it.to_string()),
+            until: self.until.map(|it| it.to_string()),
+            known_to_ledger: self.from == Place::Ledger,
+            open: self.open,
+            forgotten: self.forgotten,
+        })
+    }
+
+    fn text(&self, plan: &PlanFile) -> String {
+        let place = match plan.content.items.len() {
+            0 => String::new(),
+            _ => format!(", in {}", self.out.display()),
+        };
+        let count = dead_letters(plan.content.items.len());
+        let mut text = format!("{}: {count} to send again{place}\n", plan.id);
+        text.push_str(&summary(plan));
+        text
+    }
+}
+
+/// What is in a plan, by target, code and type, and what is not.
+pub(super) fn summary(plan: &PlanFile) -> String {
+    let mut groups: BTreeMap<(&str, &str, &str), (u64, u32)> = BTreeMap::new();
+    for item in &plan.content.items {
+        let code = item.failure_code.as_deref().unwrap_or("-");
+        let group = groups
+            .entry((&item.target, code, &item.event_type))
+            .or_default();
+        group.0 += 1;
+        group.1 = group.1.max(item.predicted.attempt);
+    }
+    let rows = groups
+        .iter()
+        .map(|((target, code, topic), (count, attempt))| {
+            [
+                count.to_string(),
+                (*code).to_owned(),
+                (*topic).to_owned(),
+                (*target).to_owned(),
+                format!("deliver, attempt ≤ {attempt}"),
+            ]
+        });
+    let columns = [
+        "count",
+        "given up with",
+        "event type",
+        "target",
+        "predicted",
+    ];
+    let chosen = (!groups.is_empty()).then(|| table::text(columns, rows));
+    let left_out = plan.content.left_out.iter().map(|left| {
+        let examples: Vec<&str> = left.examples.iter().take(3).map(String::as_str).collect();
+        let (count, reason) = (left.count, &left.reason);
+        format!("left out: {count} · {reason} ({})\n", examples.join(", "))
+    });
+    let unknown = plan.content.items.iter();
+    let unknown = unknown.filter(|item| item.ledger.is_none()).count();
+    let unknown = (unknown > 0).then(|| {
+        format!("unknown to the ledger: {unknown} · malformed the first time, parked without an attempt, or for another target than now\n")
+    });
+    chosen.into_iter().chain(unknown).chain(left_out).collect()
+}
+
+pub(super) fn dead_letters(count: usize) -> String {
+    match count {
+        1 => "1 dead letter".to_owned(),
+        _ => format!("{count} dead letters"),
+    }
+}
+
+/// Ids, one on each line; what is empty or begins with # says nothing.
+pub(super) fn read_ids(file: &std::path::Path) -> anyhow::Result<Vec<String>> {
+    let content = String::from_utf8(files::read(file)?).map_err(|_| {
+        Refused::because(
+            format!("{} is no text", file.display()),
+            "write one event id on each line",
+        )
+    })?;
+    let lines = content.lines().map(str::trim);
+    let ids = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(ids.map(str::to_owned).collect())
+}
+
+fn category(text: &str) -> Result<String, String> {
+    let known = Category::ALL.map(Category::as_str);
+    if known.contains(&text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("it is one of {}", known.join(", ")))
+    }
+}
+
+fn code(text: &str) -> Result<String, String> {
+    let code = FailureCode::parse(text);
+    code.map(|code| code.to_string())
+        .ok_or_else(|| "there is no such code: genesys-replay explain lists them".to_owned())
+}

@@ -1,0 +1,150 @@
+//! `reconcile`: whether everything that came in is in a known place.
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay_cli::app;
+use genesys_replay_cli::archive::s3::S3Reader;
+use genesys_replay_cli::operator::reconcile;
+use genesys_replay_cli::operator::reconcile::{Reconciliation, Scope};
+use genesys_replay_cli::queue::Outlet;
+use serde_json::{Map, Value, json};
+
+use crate::context::Context;
+use crate::exit::Ended;
+use crate::global_arguments::Output;
+use crate::moment::moment;
+use crate::terminal;
+
+/// Check that received = replayed + archived + still queued, and name what does not add up.
+///
+/// Reads the whole ledger, every object of the archive (within --since) and the depths of the queue and its parking
+/// queue, which SQS gives only about: run it while little is going on. Received is what ledger, archive and queues
+/// know of. Messages that the function acknowledged as duplicates are in its metric Duplicate only. Of each archived
+/// event 16 bytes are kept in memory. Exits with 1 when something does not add up.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay reconcile --function genesys-replay
+  genesys-replay reconcile --since 7days --output json")]
+pub(crate) struct Reconcile {
+    /// Only events that were first seen since then: 24h, 7days or an RFC 3339 time. Queues are counted whole.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// In how many segments the table is read at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    segments: u32,
+}
+
+impl Reconcile {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        let now = context.clock.now();
+        let settings = context.settings().await?;
+        let queue = context.queue().await?.facts().await?;
+        let aws = context.aws().await?;
+        let parked = match &queue.redrive {
+            Some(redrive) => app::outlet(aws, &redrive.parking_arn)
+                .await?
+                .facts()
+                .await?
+                .depth(),
+            None => 0,
+        };
+        let archive = settings
+            .archive
+            .as_ref()
+            .map(|it| app::archive(aws, &it.bucket));
+        if archive.is_none() {
+            terminal::say("warning: ARCHIVE_BUCKET is not set: the archive is left out");
+        }
+        let scope = Scope {
+            segments: self.segments,
+            since: self.since,
+            now,
+            target: &settings.target,
+            remembered: settings.remember,
+            prefix: settings.archive.as_ref().map_or("", |it| &it.prefix),
+            queued: queue.depth(),
+            parked,
+        };
+        let ledger = app::ledger(aws, &settings.table);
+        let sum = reconcile::reconcile::<_, S3Reader>(
+            &ledger,
+            archive.as_ref(),
+            &scope,
+            &context.progress,
+        )
+        .await?;
+        terminal::data(&match context.output() {
+            Output::Text => text(&sum, &scope),
+            Output::Json => json(&sum, &scope).to_string(),
+        })?;
+        Ok(if sum.adds_up() {
+            Ended::Well
+        } else {
+            Ended::WithFindings
+        })
+    }
+}
+
+fn text(sum: &Reconciliation, scope: &Scope<'_>) -> String {
+    let mut text = vec![format!(
+        "received {} = replayed {} + archived {} + still queued {}",
+        sum.received, sum.replayed, sum.archived, sum.still_queued
+    )];
+    if sum.unaccounted > 0 {
+        text.push(format!(" + unaccounted {}", sum.unaccounted));
+    }
+    text.push(format!(
+        "\n  duplicates in the archive: {}; queue about {}, parking queue about {}\n",
+        sum.duplicate, scope.queued, scope.parked
+    ));
+    for (finding, found) in &sum.findings {
+        let mark = if finding.is_wrong() { "WRONG" } else { "known" };
+        let name = finding.as_str();
+        text.push(format!(
+            "\n{mark}  {name}: {}\n  {}\n",
+            found.count,
+            finding.meaning()
+        ));
+        for example in &found.examples {
+            text.push(format!("    {example}\n"));
+        }
+    }
+    text.push(if sum.adds_up() {
+        "\nit adds up\n".to_owned()
+    } else {
+        "\nit does not add up\n".to_owned()
+    });
+    text.concat()
+}
+
+fn json(sum: &Reconciliation, scope: &Scope<'_>) -> Value {
+    let findings: Map<String, Value> = sum
+        .findings
+        .iter()
+        .map(|(finding, found)| {
+            let value = json!({
+                "wrong": finding.is_wrong(),
+                "count": found.count,
+                "meaning": finding.meaning(),
+                "examples": found.examples,
+            });
+            (finding.as_str().to_owned(), value)
+        })
+        .collect();
+    json!({
+        "adds_up": sum.adds_up(),
+        "received": sum.received,
+        "replayed": sum.replayed,
+        "duplicate": sum.duplicate,
+        "archived": sum.archived,
+        "still_queued": sum.still_queued,
+        "unaccounted": sum.unaccounted,
+        "queued": scope.queued,
+        "parked": scope.parked,
+        "ledger_by_status": sum.statuses,
+        "archive_objects": sum.objects,
+        "findings": findings,
+        "since": scope.since.map(|since| since.to_string()),
+        "generated_at": scope.now.to_string(),
+    })
+}

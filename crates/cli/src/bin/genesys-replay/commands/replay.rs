@@ -1,0 +1,204 @@
+//! `replay --via genesys`: Genesys Cloud itself sends failed events again.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use genesys_replay::genesys::GenesysError;
+use genesys_replay_cli::operator::reinject::{Broken, Reinjection, each_once, plan, reinject};
+use serde_json::json;
+
+use super::import::{genesys, subscription};
+use super::plan::read_ids;
+use crate::context::Context;
+use crate::exit::{Ended, Refused};
+use crate::global_arguments::Output;
+use crate::interrupt;
+use crate::terminal;
+
+/// Ask Genesys Cloud to send failed events again (tutorials' API).
+///
+/// Posts to /api/v2/analytics/event-bridge/replay, at most 100 ids a request, each id once. A request that is refused is
+/// named and the next ones are made. What Genesys Cloud sends again comes with whatever ids it gives and is not followed
+/// in the ledger. Without --yes nothing is asked for. To replay what is in the queue or the archive, use plan and apply.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt
+  genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt --yes
+  genesys-replay replay --via genesys --subscription 3f2a… --id bb8d0e80 --id c1f0a4d2 --yes")]
+pub(crate) struct Replay {
+    /// Who sends them.
+    #[arg(long, value_name = "WHO")]
+    via: Via,
+    /// The subscription that they failed at.
+    #[arg(long, value_name = "ID")]
+    subscription: String,
+    /// An event's id; may be given several times.
+    #[arg(long, value_name = "ID", required_unless_present = "ids")]
+    id: Vec<String>,
+    /// A file with one id a line; - is stdin.
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// Ask for them; otherwise only say what would be asked for.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Who can send events again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Via {
+    /// Genesys Cloud.
+    Genesys,
+}
+
+impl Replay {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        match self.via {
+            Via::Genesys => self.via_genesys(context).await,
+        }
+    }
+
+    async fn via_genesys(&self, context: &Context) -> anyhow::Result<Ended> {
+        let subscription = subscription(&self.subscription)?;
+        let listed = self.ids.as_deref().map(read_ids).transpose()?;
+        let mut given = listed.unwrap_or_default();
+        given.extend(self.id.iter().cloned());
+        given.iter().try_for_each(|id| check(id))?;
+        let (ids, duplicates) = each_once(given);
+        if ids.is_empty() {
+            Err(Refused::because(
+                "there are no ids",
+                "write one a line, or give them with --id",
+            ))?;
+        }
+        if !self.yes {
+            self.print(context, &plan(&ids, duplicates))?;
+            return Ok(Ended::Well);
+        }
+        terminal::say(
+            "warning: what Genesys Cloud sends again comes with whatever ids it gives; it is not followed in the ledger",
+        );
+        let genesys = genesys(context).await?;
+        let stop = interrupt::listen();
+        let progress = &context.progress;
+        let ended = reinject(&genesys, &subscription, &ids, duplicates, progress, &stop).await;
+        match ended {
+            Ok(done) => {
+                self.print(context, &done)?;
+                if done.left > 0 {
+                    terminal::say(&stood(
+                        &done,
+                        ids.get(ids.len() - usize::try_from(done.left)?),
+                    ));
+                    return Ok(Ended::Interrupted);
+                }
+                Ok(if done.failed > 0 {
+                    Ended::WithFindings
+                } else {
+                    Ended::Well
+                })
+            }
+            Err(Broken {
+                done,
+                request,
+                first_id,
+                cause,
+            }) => {
+                self.print(context, &done)?;
+                terminal::say(&format!("request {request} of {} failed", done.requests));
+                terminal::say(&stood(&done, Some(&first_id)));
+                Err(error(cause))
+            }
+        }
+    }
+
+    fn print(&self, context: &Context, done: &Reinjection) -> anyhow::Result<()> {
+        terminal::data(&match context.output() {
+            Output::Text => text(done, self.yes),
+            Output::Json => as_json(done, self.yes),
+        })?;
+        Ok(())
+    }
+}
+
+/// What can be no id is a name or a text in the wrong place.
+fn check(id: &str) -> Result<(), Refused> {
+    if id.contains(['/', '\\', ' ']) || id.len() > 256 {
+        return Err(Refused::because(
+            format!("{id:.80} is no id"),
+            "a file has one id a line, and is named with --ids",
+        ));
+    }
+    Ok(())
+}
+
+fn error(cause: GenesysError) -> anyhow::Error {
+    match cause {
+        GenesysError::NotFound => Refused::because(
+            "Genesys Cloud knows no replay of this subscription",
+            "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
+        )
+        .into(),
+        cause @ (GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
+        | GenesysError::Forbidden { .. }
+        | GenesysError::RateLimited { .. }
+        | GenesysError::HeldBack { .. }
+        | GenesysError::Unavailable { .. }
+        | GenesysError::Credentials { .. }
+        | GenesysError::NoCredentials(_)) => cause.into(),
+    }
+}
+
+fn stood(done: &Reinjection, next: Option<&String>) -> String {
+    let from = next.map(|id| format!(", from {id} on")).unwrap_or_default();
+    format!(
+        "{} were accepted, {} are left{from}",
+        done.accepted, done.left
+    )
+}
+
+fn text(done: &Reinjection, yes: bool) -> String {
+    let Reinjection {
+        ids,
+        duplicates,
+        requests,
+        accepted,
+        failed,
+        ..
+    } = done;
+    if !yes {
+        return format!(
+            "would ask for {ids} events in {requests} requests ({duplicates} duplicate ids left out)\nnothing was asked for: add --yes\n"
+        );
+    }
+    let refused = done.refused.iter();
+    let refused = refused.map(|(request, why)| format!("request {request} of {requests}: {why}\n"));
+    let named = done
+        .failed_ids
+        .iter()
+        .map(|id| format!("failed: {}\n", id.replace(char::is_control, " ")));
+    let lines: String = refused.chain(named).collect();
+    format!(
+        "{accepted} of {ids} events accepted, {failed} failed ({duplicates} duplicate ids left out)\n{lines}"
+    )
+}
+
+fn as_json(done: &Reinjection, yes: bool) -> String {
+    let refused = done
+        .refused
+        .iter()
+        .map(|(request, why)| json!({ "request": request, "why": why.to_string() }));
+    json!({
+        "dry_run": !yes,
+        "ids": done.ids,
+        "duplicates": done.duplicates,
+        "requests": done.requests,
+        "accepted": done.accepted,
+        "failed": done.failed,
+        "failed_ids": done.failed_ids,
+        "refused_requests": refused.collect::<Vec<_>>(),
+        "left": done.left,
+    })
+    .to_string()
+}

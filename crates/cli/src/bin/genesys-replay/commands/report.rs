@@ -1,0 +1,69 @@
+//! `report`: how the events stand that the ledger knows.
+
+mod show;
+
+use std::path::PathBuf;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay_cli::app;
+use genesys_replay_cli::operator::report;
+use genesys_replay_cli::operator::report::Scope;
+
+use crate::context::Context;
+use crate::exit::Ended;
+use crate::global_arguments::Output;
+use crate::moment::moment;
+use crate::{files, terminal};
+
+/// Count what has become of the events: by status, category, failure code, target and attempts.
+///
+/// Read from the ledger, so it costs read capacity of the whole table. Exits with 1 when there is something to look
+/// at: events that were given up with nowhere to archive them (FAILED), events whose worker died over them, or items
+/// that this version cannot read (UNKNOWN).
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  genesys-replay report --function genesys-replay
+  genesys-replay report --since 24h --html report.html
+  genesys-replay report --output json | jq .success_rate")]
+pub(crate) struct Report {
+    /// Only events that were first seen, or whose work ended last, since then: 24h, 7days or an RFC 3339 time.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// In how many segments the table is read at once.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
+    segments: u32,
+    /// Write it as one self-contained page, too.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+impl Report {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+        let now = context.clock.now();
+        let scope = Scope {
+            segments: self.segments,
+            since: self.since,
+            now,
+        };
+        let table = context.settings().await?.table;
+        let ledger = app::ledger(context.aws().await?, &table);
+        let report = report::report(&ledger, &scope, &context.progress).await?;
+        if let Some(file) = &self.html {
+            files::write_whole(
+                file,
+                show::page(&report, &table, &scope).render().as_bytes(),
+            )?;
+            terminal::say(&format!("written: {}", file.display()));
+        }
+        terminal::data(&match context.output() {
+            Output::Text => show::text(&report, &table, &scope),
+            Output::Json => show::json(&report, &scope).to_string(),
+        })?;
+        Ok(if report.has_findings() {
+            Ended::WithFindings
+        } else {
+            Ended::Well
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! A report in each of its forms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table};
+use genesys_replay::clock::Timestamp;
+use genesys_replay_cli::operator::page::{Chart, Fact, Page};
+use genesys_replay_cli::operator::report::{HOUR, MOST_ATTEMPTS, Report, Scope, UNKNOWN};
+use serde_json::{Map, Value, json};
+
+use crate::table;
+
+/// The most lines of one list in the text: the rest is in the JSON.
+const MOST_LINES: usize = 15;
+
+/// Begins with what tutorial 002's health report has, under its names.
+pub(super) fn json(report: &Report, scope: &Scope) -> Value {
+    let object = |pairs: Vec<(String, u64)>| -> Map<String, Value> {
+        let pairs = pairs.into_iter();
+        pairs.map(|(name, count)| (name, count.into())).collect()
+    };
+    let oldest = report.oldest_open.as_ref().map(|open| {
+        json!({ "key": open.key, "status": open.status.as_str(), "since": open.since.to_string() })
+    });
+    json!({
+        "total_tracked": report.total,
+        "status_distribution": report.statuses,
+        "category_distribution": object(report.categories.sorted()),
+        "success_rate": report.success_rate(),
+        "generated_at": scope.now.to_string(),
+        "since": scope.since.map(|since| since.to_string()),
+        "left_out_as_older": report.older,
+        "failure_code_distribution": object(report.codes.sorted()),
+        "target_distribution": object(report.targets.sorted()),
+        "attempts_histogram": object(attempts(report)),
+        "rounds_histogram": report.rounds.iter().map(|(round, count)| (round.to_string(), json!(count))).collect::<Map<_, _>>(),
+        "oldest_open": oldest,
+        "died_over": report.died_over,
+    })
+}
+
+pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
+    let mut text = vec![format!(
+        "{} events in {name}{}, {:.1} % delivered\n",
+        report.total,
+        window(scope),
+        report.success_rate()
+    )];
+    let lists = [
+        ("status", statuses(report)),
+        ("category", report.categories.sorted()),
+        ("failure code", report.codes.sorted()),
+        ("target", report.targets.sorted()),
+        ("attempts", attempts(report)),
+        ("round", later_rounds(report)),
+    ];
+    for (title, list) in lists {
+        if list.is_empty() {
+            continue;
+        }
+        let mut rows = Table::new();
+        rows.load_style(comfy_table::presets::NOTHING);
+        rows.set_header([title, "events"]);
+        for (name, count) in list.iter().take(MOST_LINES) {
+            rows.add_row([name.clone(), count.to_string()]);
+        }
+        if let Some(column) = rows.column_mut(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        text.push(format!("\n{}", table::trimmed(&rows)));
+        if let Some(more) = list.len().checked_sub(MOST_LINES + 1) {
+            text.push(format!(" and {} more: --output json\n", more + 1));
+        }
+    }
+    if let Some(open) = &report.oldest_open {
+        let age = age(scope.now.since(open.since));
+        text.push(format!(
+            "\noldest open: {}, {}, for {age}, since {}\n",
+            open.key,
+            open.status.as_str(),
+            open.since
+        ));
+    }
+    for note in notes(report) {
+        text.push(format!("\nto look at: {}\n", note.replace('`', "")));
+    }
+    text.concat()
+}
+
+pub(super) fn page(report: &Report, table: &str, scope: &Scope) -> Page {
+    let fact = |name: &str, value: String| Fact {
+        name: name.to_owned(),
+        value,
+    };
+    let mut facts = vec![
+        fact("events", report.total.to_string()),
+        fact("delivered", format!("{:.1} %", report.success_rate())),
+        fact("archived", report.of("ARCHIVED").to_string()),
+        fact(
+            "open",
+            (report.of("DEFERRED") + report.of("IN_PROGRESS")).to_string(),
+        ),
+        fact("failed", report.of("FAILED").to_string()),
+    ];
+    if let Some(open) = &report.oldest_open {
+        facts.push(fact("oldest open", age(scope.now.since(open.since))));
+    }
+    let bars = |title: &str, bars| Chart::Bars {
+        title: title.to_owned(),
+        bars,
+    };
+    let mut series: BTreeMap<&str, Vec<(Timestamp, u64)>> = BTreeMap::new();
+    for (at, counts) in &report.first_seen {
+        for (status, count) in counts {
+            series.entry(status).or_default().push((*at, *count));
+        }
+    }
+    let series = series.into_iter();
+    Page {
+        title: format!("Replay of dead letters: {table}{}", window(scope)),
+        generated_at: scope.now,
+        facts,
+        charts: vec![
+            Chart::TimeLine {
+                title: "When they were first seen".to_owned(),
+                series: series.map(|(name, it)| (name.to_owned(), it)).collect(),
+                step: HOUR,
+            },
+            bars("Status", statuses(report)),
+            bars("Why they failed first", report.categories.sorted()),
+            bars("Failure code", report.codes.sorted()),
+            bars("Target", report.targets.sorted()),
+            bars("Attempts", attempts(report)),
+        ],
+        notes: notes(report),
+        table: None,
+    }
+}
+
+/// What a person should look at, and how.
+fn notes(report: &Report) -> Vec<String> {
+    let failed = report.of("FAILED");
+    let unknown = report.of(UNKNOWN);
+    let mut notes = Vec::new();
+    if failed > 0 {
+        notes.push(format!(
+            "{failed} FAILED: given up with nowhere to archive them; they wait in the queue or the parking queue. \
+             Set `ARCHIVE_BUCKET`, and see what they say: `genesys-replay diagnose`"
+        ));
+    }
+    if report.died_over > 0 {
+        notes.push(format!(
+            "{} held under a lease that has ended: their worker died over them. They are taken up again when their \
+             messages come back; if they do not, compare with the queues: `genesys-replay reconcile`",
+            report.died_over
+        ));
+    }
+    if unknown > 0 {
+        notes.push(format!(
+            "{unknown} have a status that this version does not know: is the function newer than this command?"
+        ));
+    }
+    notes
+}
+
+/// The events by round, unless all are in their first.
+fn later_rounds(report: &Report) -> Vec<(String, u64)> {
+    let rounds = report.rounds.iter();
+    if report.rounds.keys().all(|round| *round == 1) {
+        return Vec::new();
+    }
+    rounds
+        .map(|(round, count)| (round.to_string(), *count))
+        .collect()
+}
+
+fn statuses(report: &Report) -> Vec<(String, u64)> {
+    let statuses = report.statuses.iter();
+    let mut sorted: Vec<_> = statuses
+        .map(|(name, it)| ((*name).to_owned(), *it))
+        .collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sorted
+}
+
+fn attempts(report: &Report) -> Vec<(String, u64)> {
+    let attempts = report.attempts.iter();
+    let name = |count: u32| match count {
+        MOST_ATTEMPTS => format!("{count}+"),
+        _ => count.to_string(),
+    };
+    attempts
+        .map(|(count, events)| (name(*count), *events))
+        .collect()
+}
+
+fn window(scope: &Scope) -> String {
+    scope
+        .since
+        .map_or_else(String::new, |since| format!(" since {since}"))
+}
+
+fn age(age: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(age.as_secs() / 60 * 60)).to_string()
+}

@@ -1,0 +1,126 @@
+//! What the commands share: settings, AWS, the clock and the terminal.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay_cli::app;
+use genesys_replay_cli::config::{OperatorSettings, Variables};
+use genesys_replay_cli::queue::sqs::SqsOutlet;
+use tokio::sync::OnceCell;
+
+use crate::exit::Refused;
+use crate::global_arguments::{Common, Output};
+use crate::terminal::Bar;
+
+/// What a command works with. Everything is asked for when it is needed: `explain` needs no AWS.
+pub(crate) struct Context {
+    common: Common,
+    aws: OnceCell<SdkConfig>,
+    function: OnceCell<Option<app::Function>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) progress: Bar,
+}
+
+impl Context {
+    pub(crate) fn new(common: Common) -> Self {
+        Self {
+            common,
+            aws: OnceCell::new(),
+            function: OnceCell::new(),
+            clock: Arc::new(SystemClock),
+            progress: Bar::default(),
+        }
+    }
+
+    pub(crate) fn output(&self) -> Output {
+        self.common.output
+    }
+
+    /// The function that was named, as it was named.
+    pub(crate) fn function_name(&self) -> Option<&str> {
+        self.common.function.as_deref()
+    }
+
+    /// The queue that was named, as it was named.
+    pub(crate) fn queue_name(&self) -> Option<&str> {
+        self.common.queue.as_deref()
+    }
+
+    pub(crate) async fn aws(&self) -> Result<&SdkConfig, AwsError> {
+        let common = &self.common;
+        self.aws
+            .get_or_try_init(|| {
+                app::aws(
+                    common.profile.as_deref(),
+                    common.region.as_deref(),
+                    common.endpoint_url.as_deref(),
+                )
+            })
+            .await
+    }
+
+    /// The arguments that every command takes, as they were given.
+    pub(crate) fn common_arguments(&self) -> String {
+        let common = &self.common;
+        let given = [
+            ("--profile", &common.profile),
+            ("--region", &common.region),
+            ("--endpoint-url", &common.endpoint_url),
+            ("--function", &common.function),
+            ("--queue", &common.queue),
+        ];
+        let given = given.iter().filter_map(|(name, value)| {
+            let value = value.as_ref()?;
+            Some(format!(" {name} {value}"))
+        });
+        given.collect()
+    }
+
+    /// The function that was named, if one was.
+    pub(crate) async fn function(&self) -> Result<Option<&app::Function>, AwsError> {
+        let function = self
+            .function
+            .get_or_try_init(|| async {
+                match &self.common.function {
+                    Some(name) => app::function(self.aws().await?, name).await.map(Some),
+                    None => Ok(None),
+                }
+            })
+            .await?;
+        Ok(function.as_ref())
+    }
+
+    /// The variables of the function that was named, else of this process.
+    pub(crate) async fn variables(&self) -> Result<Variables, AwsError> {
+        let function = self.function().await?;
+        Ok(function.map_or_else(Variables::of_process, |it| it.variables.clone()))
+    }
+
+    /// What every command needs of the settings.
+    pub(crate) async fn settings(&self) -> anyhow::Result<OperatorSettings> {
+        Ok(self.variables().await?.operator()?)
+    }
+
+    /// The queue that the function drains.
+    pub(crate) async fn queue(&self) -> anyhow::Result<SqsOutlet> {
+        let named = self.common.queue.clone();
+        let queue = match named {
+            Some(queue) => queue,
+            None => match self.function().await? {
+                Some(function) => function.queue_arn.clone().ok_or_else(|| {
+                    Refused::because(
+                        format!("the function {} drains no queue", function.name),
+                        "name the queue: --queue",
+                    )
+                })?,
+                None => Err(Refused::because(
+                    "it is not known which queue is meant",
+                    "name the queue (--queue, REPLAY_QUEUE_URL) or the function that drains it (--function)",
+                ))?,
+            },
+        };
+        Ok(app::outlet(self.aws().await?, &queue).await?)
+    }
+}

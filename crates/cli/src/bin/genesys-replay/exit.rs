@@ -1,0 +1,116 @@
+//! How the command ends: its exit code, and what it says last.
+
+use std::process::ExitCode;
+
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::error::with_causes;
+use genesys_replay::genesys::GenesysError;
+use genesys_replay_settings::SettingsError;
+
+use crate::terminal;
+
+/// How a command ends that did what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// There is nothing to look at.
+    Well,
+    /// There is something for a person to look at, and the output names it.
+    WithFindings,
+    /// It stopped before the end, on purpose, and says how to go on.
+    Stopped,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+/// The command refuses: nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Refused {
+    /// Why.
+    pub(crate) what: String,
+    /// What to do next.
+    pub(crate) remedy: String,
+}
+
+impl Refused {
+    pub(crate) fn because(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+}
+
+/// What the command talks to answers in a way that it cannot go on with.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}")]
+pub(crate) struct Upstream {
+    /// What is wrong with it.
+    pub(crate) what: String,
+    /// What to do next.
+    pub(crate) remedy: String,
+}
+
+/// For `--help` and the man page.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    done, nothing to look at
+  1    done, and something to look at: the output names it
+  2    the command line is wrong
+  3    refused: nothing was changed, the message says why and what to do
+  4    AWS or Genesys Cloud was not reached, or does not do what it was asked: credentials, permissions, limits
+  5    stopped before the end on purpose, such as by --abort-at; the message says how to go on
+  130  interrupted; the message says where it stood";
+
+/// Says what went wrong and what to do next, and answers the exit code.
+pub(crate) fn code(ended: anyhow::Result<Ended>) -> ExitCode {
+    let error = match ended {
+        Ok(ended) => {
+            return ExitCode::from(match ended {
+                Ended::Well => 0,
+                Ended::WithFindings => 1,
+                Ended::Stopped => 5,
+                Ended::Interrupted => 130,
+            });
+        }
+        Err(error) => error,
+    };
+    terminal::say(&format!("error: {}", with_causes(error.as_ref())));
+    let (code, remedy) = remedy(&error);
+    if let Some(remedy) = remedy {
+        terminal::say(&format!("  what to do: {remedy}"));
+    }
+    ExitCode::from(code)
+}
+
+fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return (3, Some(refused.remedy.clone()));
+    }
+    if let Some(upstream) = error.downcast_ref::<Upstream>() {
+        return (4, Some(upstream.remedy.clone()));
+    }
+    if let Some(error) = error.downcast_ref::<AwsError>() {
+        let code = match error.fault {
+            AwsFault::Region | AwsFault::Missing => 3,
+            AwsFault::Credentials
+            | AwsFault::Denied
+            | AwsFault::Throttled
+            | AwsFault::Unreachable
+            | AwsFault::Refused => 4,
+        };
+        return (
+            code,
+            Some(genesys_replay_cli::operator::remedy::remedy(error.fault).to_owned()),
+        );
+    }
+    if let Some(error) = error.downcast_ref::<GenesysError>() {
+        let page = error.failure_code();
+        return (4, Some(format!("genesys-replay explain {page}")));
+    }
+    if error.is::<SettingsError>() {
+        let remedy = "set them in the environment, or name the function that has them: --function";
+        return (3, Some(remedy.to_owned()));
+    }
+    (3, None)
+}

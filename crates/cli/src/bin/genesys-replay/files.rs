@@ -1,0 +1,139 @@
+//! Files that the command writes: whole or not at all, and for nobody else to read.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use genesys_replay_cli::operator::apply::{Entry, History, Journal};
+use tempfile::NamedTempFile;
+
+use crate::exit::Refused;
+
+/// A file that takes this name when it is whole. Readable by its owner alone: it may hold personal data.
+pub(crate) fn draft(path: &Path) -> anyhow::Result<NamedTempFile> {
+    if path.is_dir() {
+        Err(Refused::because(
+            format!("{} is a folder", path.display()),
+            "name a file",
+        ))?;
+    }
+    NamedTempFile::new_in(folder(path)).map_err(|error| {
+        let what = format!("{} cannot be written: {error}", path.display());
+        Refused::because(what, "name a file in a folder that you may write to").into()
+    })
+}
+
+/// Writes a file, or leaves the one that is there as it is.
+pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    finish(draft(path)?, path, content)
+}
+
+/// Writes a draft and gives it its name.
+pub(crate) fn finish(mut draft: NamedTempFile, path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let doing = || format!("writing {}", path.display());
+    draft.write_all(content).with_context(doing)?;
+    draft.as_file().sync_all().with_context(doing)?;
+    draft.persist(path).with_context(doing)?;
+    Ok(())
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Reads a file that was named on the command line; `-` is stdin.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let content = if path == Path::new("-") {
+        io::read_to_string(io::stdin().lock()).map(String::into_bytes)
+    } else {
+        // A device may have no end.
+        std::fs::metadata(path).and_then(|about| {
+            if about.is_file() || about.file_type().is_fifo() {
+                std::fs::read(path)
+            } else {
+                Err(io::Error::other("it is no file"))
+            }
+        })
+    };
+    content.map_err(|error| {
+        Refused::because(
+            format!("{} cannot be read: {error}", path.display()),
+            "check the name of the file",
+        )
+        .into()
+    })
+}
+
+/// The audit of a plan, beside it.
+pub(crate) fn audit_of(plan: &Path) -> PathBuf {
+    plan.with_extension("audit.jsonl")
+}
+
+/// Whether anything was written down of a plan being applied.
+pub(crate) fn was_begun(plan: &Path) -> bool {
+    std::fs::metadata(audit_of(plan)).is_ok_and(|audit| audit.len() > 0)
+}
+
+/// Removes an audit that says nothing, so that a plan that was refused is as it was.
+pub(crate) fn discard_empty_audit(plan: &Path) {
+    if !was_begun(plan) {
+        // There may be none.
+        let _ = std::fs::remove_file(audit_of(plan));
+    }
+}
+
+/// An audit file that this process alone writes.
+pub(crate) struct AuditFile {
+    file: File,
+}
+
+impl AuditFile {
+    /// Opens a plan's audit and reads what it says of earlier runs.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<(Self, History)> {
+        let doing = || format!("opening the audit file {}", path.display());
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(doing)?;
+        file.try_lock().map_err(|_| {
+            Refused::because(
+                format!("{} is in use", path.display()),
+                "another apply of this plan runs on this machine: wait for it, or stop it with Ctrl-C",
+            )
+        })?;
+        let mut bytes = Vec::new();
+        (&file).read_to_end(&mut bytes).with_context(doing)?;
+        // A line that was torn by a crash says nothing; the next one must not be added to it.
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
+        bytes.truncate(whole);
+        file.set_len(whole as u64).with_context(doing)?;
+        let read = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());
+        let read = read.and_then(|text| History::read(&text).map_err(|torn| torn.to_string()));
+        let history = read.map_err(|why| {
+            Refused::because(
+                format!("{}: {why}", path.display()),
+                "it is not as it was written: move it away and make a new plan",
+            )
+        })?;
+        Ok((Self { file }, history))
+    }
+}
+
+impl Journal for AuditFile {
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.file.sync_data()
+    }
+}

@@ -1,0 +1,107 @@
+//! Data on stdout, talk on stderr.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use genesys_replay_cli::operator::Progress;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A text without what would move the cursor or change colours: ids, types and errors come from outside.
+pub(crate) fn printable(text: &str) -> String {
+    let moves = |c: char| match c {
+        '\n' | '\t' => false,
+        // What changes the direction of writing hides what stands there.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
+        _ => c.is_control(),
+    };
+    text.replace(moves, " ")
+}
+
+/// Writes data to stdout. Whoever has read enough may close it.
+pub(crate) fn data(text: &str) -> io::Result<()> {
+    coloured(&printable(text))
+}
+
+/// The same for a text that has colours, and of which everything from outside is [`printable`] already.
+pub(crate) fn coloured(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| {
+            if text.ends_with('\n') {
+                Ok(())
+            } else {
+                stdout.write_all(b"\n")
+            }
+        })
+        .and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Says one line to the person at the terminal.
+pub(crate) fn say(line: &str) {
+    // Without a terminal to say it on, nobody is there to be told.
+    let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+}
+
+/// A bar on stderr, if that is a terminal; else nothing but the warnings.
+#[derive(Default)]
+pub(crate) struct Bar {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Bar {
+    fn with(&self, act: impl FnOnce(&ProgressBar)) {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = bar.as_ref() {
+            act(bar);
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, what: &str, steps: Option<u64>) {
+        if !io::stderr().is_terminal() {
+            return;
+        }
+        let bar = match steps {
+            Some(steps) => ProgressBar::new(steps),
+            None => ProgressBar::new_spinner(),
+        };
+        let template = match steps {
+            Some(_) => "{msg} {wide_bar} {pos}/{len} {eta}",
+            None => "{spinner} {msg} {pos}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let mut current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(bar);
+    }
+
+    fn advance(&self, steps: u64) {
+        self.with(|bar| bar.inc(steps));
+    }
+
+    fn end(&self) {
+        let mut current = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = current.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn warn(&self, what: &str) {
+        let line = format!("warning: {what}");
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        match bar.as_ref() {
+            Some(bar) => bar.suspend(|| say(&line)),
+            None => say(&line),
+        }
+    }
+}

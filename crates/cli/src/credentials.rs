@@ -1,0 +1,125 @@
+//! Credentials of AWS: as the SDK finds them, else as AWS's own command exports them.
+//!
+//! Profiles with SSO or `aws login` are left to that command. The SDK can read them itself, but Cargo gives all programs of
+//! the workspace the same features, and the functions would grow by 5 % for providers that they never use.
+
+use std::process::Stdio;
+use std::time::{Duration, UNIX_EPOCH};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use genesys_replay::clock::Timestamp;
+use serde::Deserialize;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// The maximum run time of `aws`: it may have to renew a token.
+const MAX_EXPORT: Duration = Duration::from_secs(30);
+
+/// The SDK's credentials, else those that `aws configure export-credentials` prints.
+#[derive(Debug)]
+pub struct SdkOrAwsCommand<P> {
+    /// The SDK's provider.
+    pub sdk: P,
+    /// The name of the profile, if the operator chose one.
+    pub profile: Option<String>,
+}
+
+/// The output of a credential process.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Exported {
+    access_key_id: String,
+    secret_access_key: String,
+    session_token: Option<String>,
+    expiration: Option<String>,
+}
+
+impl<P: ProvideCredentials> ProvideCredentials for SdkOrAwsCommand<P> {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.find())
+    }
+}
+
+impl<P: ProvideCredentials> SdkOrAwsCommand<P> {
+    /// The SDK's error is the one that counts: without `aws` there is no other.
+    async fn find(&self) -> Result<Credentials, CredentialsError> {
+        let error = match self.sdk.provide_credentials().await {
+            Ok(credentials) => return Ok(credentials),
+            Err(error) => error,
+        };
+        exported(self.profile.as_deref()).await.ok_or(error)
+    }
+}
+
+/// Returns `None` when there is no `aws`, and when it has no credentials.
+async fn exported(profile: Option<&str>) -> Option<Credentials> {
+    let mut command = Command::new("aws");
+    command
+        .args(["configure", "export-credentials", "--format", "process"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    if let Some(profile) = profile {
+        command.args(["--profile", profile]);
+    }
+    let output = timeout(MAX_EXPORT, command.output()).await.ok()?.ok()?;
+    if !output.status.success() {
+        return None;
+    }
+    read(&output.stdout)
+}
+
+fn read(output: &[u8]) -> Option<Credentials> {
+    let exported: Exported = serde_json::from_slice(output).ok()?;
+    let expiration = exported.expiration.as_deref().map(Timestamp::parse);
+    let expiration = match expiration {
+        None => None,
+        // Credentials whose end is unknown would be used after it.
+        Some(None) => return None,
+        Some(Some(end)) => Some(UNIX_EPOCH + Duration::from_millis(end.as_millis())),
+    };
+    Some(Credentials::new(
+        exported.access_key_id,
+        exported.secret_access_key,
+        exported.session_token,
+        expiration,
+        "AwsCommand",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_of_a_credential_process_is_read() {
+        let text = br#"{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"hush","SessionToken":"t","Expiration":"2026-11-30T03:00:00Z"}"#;
+        let found = read(text);
+        let end = found.as_ref().and_then(Credentials::expiry);
+        assert_eq!(end, Some(UNIX_EPOCH + Duration::from_secs(1_796_007_600)));
+        let found = found.map(|it| {
+            (
+                it.access_key_id().to_owned(),
+                it.session_token().map(str::to_owned),
+            )
+        });
+        assert_eq!(found, Some(("AKID".to_owned(), Some("t".to_owned()))));
+    }
+
+    #[test]
+    fn other_output_is_not_credentials() {
+        for text in [
+            "",
+            "{}",
+            r#"{"AccessKeyId":"AKID"}"#,
+            r#"{"AccessKeyId":"AKID","SecretAccessKey":"hush","Expiration":"soon"}"#,
+        ] {
+            assert!(read(text.as_bytes()).is_none(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The deployment as AWS and the target's host say it.
+
+use genesys_replay_aws::aws_error;
+use std::fmt;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::BillingMode;
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
+use url::Url;
+
+use super::{Deployment, ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
+use crate::queue::sqs::SqsOutlet;
+use crate::queue::{Outlet, QueueFacts};
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::destination::{Arn, Destination};
+use genesys_replay_targets::aws::Clients;
+use genesys_replay_targets::known_as;
+
+/// Clients of the services in one region and account, and one for the host of an HTTP target.
+pub struct AwsDeployment {
+    /// Where the table is.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Where the bucket is.
+    pub s3: aws_sdk_s3::Client,
+    /// Where the function is.
+    pub lambda: aws_sdk_lambda::Client,
+    /// Where the queues are.
+    pub sqs: aws_sdk_sqs::Client,
+    /// Makes the clients of a target's region.
+    pub targets: Box<dyn Fn(&str) -> Clients + Send + Sync>,
+    /// Must have timeouts and follow no redirects.
+    pub http: reqwest::Client,
+}
+
+impl fmt::Debug for AwsDeployment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsDeployment").finish_non_exhaustive()
+    }
+}
+
+impl Deployment for AwsDeployment {
+    async fn table(&self, name: &str) -> Result<TableFacts, AwsError> {
+        let doing = || format!("reading the table {name}");
+        let call = self.dynamodb.describe_table().table_name(name);
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| aws_error(doing(), &error))?;
+        let table = answer
+            .table
+            .ok_or_else(|| AwsError::incomplete(doing(), "table"))?;
+        let kind = |name: &str| {
+            let attributes = table.attribute_definitions();
+            let found = attributes.iter().find(|it| it.attribute_name() == name);
+            found.map_or_else(String::new, |it| it.attribute_type().as_str().to_owned())
+        };
+        let key = table.key_schema().iter().map(|part| {
+            let name = part.attribute_name();
+            let role = part.key_type().as_str().to_owned();
+            (name.to_owned(), role, kind(name))
+        });
+        let billing = table
+            .billing_mode_summary()
+            .and_then(|it| it.billing_mode());
+        Ok(TableFacts {
+            status: table
+                .table_status()
+                .map_or_else(String::new, |it| it.as_str().to_owned()),
+            key: key.collect(),
+            on_demand: billing == Some(&BillingMode::PayPerRequest),
+        })
+    }
+
+    async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
+        let doing = || format!("reading how the table {table} forgets");
+        let call = self.dynamodb.describe_time_to_live().table_name(table);
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| aws_error(doing(), &error))?;
+        let said = answer.time_to_live_description.as_ref();
+        let status = said.and_then(|it| it.time_to_live_status());
+        Ok(ExpiryFacts {
+            status: status.map_or_else(|| "DISABLED".to_owned(), |it| it.as_str().to_owned()),
+            attribute: said.and_then(|it| it.attribute_name()).map(str::to_owned),
+        })
+    }
+
+    async fn bucket(&self, bucket: &str, prefix: &str) -> Result<(), AwsError> {
+        let call = self.s3.list_objects_v2().bucket(bucket).prefix(prefix);
+        let answer = call.max_keys(1).send().await;
+        let doing = || format!("listing s3://{bucket}/{prefix}");
+        answer.map_err(|error| aws_error(doing(), &error))?;
+        Ok(())
+    }
+
+    async fn function(&self, name: &str) -> Result<FunctionFacts, AwsError> {
+        let call = self.lambda.get_function_configuration();
+        let answer = call.function_name(name).send().await;
+        let doing = || format!("reading the function {name}");
+        let found = answer.map_err(|error| aws_error(doing(), &error))?;
+        Ok(FunctionFacts {
+            name: found.function_name().unwrap_or(name).to_owned(),
+            state: found.state().map(|it| it.as_str().to_owned()),
+            timeout: seconds(found.timeout().unwrap_or(3)),
+        })
+    }
+
+    async fn sources(&self, function: &str) -> Result<Vec<SourceFacts>, AwsError> {
+        let call = self.lambda.list_event_source_mappings();
+        let answer = call.function_name(function).send().await;
+        let doing = || format!("reading the event sources of {function}");
+        let found = answer.map_err(|error| aws_error(doing(), &error))?;
+        Ok(found.event_source_mappings().iter().map(source).collect())
+    }
+
+    async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
+        SqsOutlet::find(self.sqs.clone(), name).await?.facts().await
+    }
+
+    async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
+        match destination {
+            Destination::Http(url) => self.host(url).await,
+            Destination::Lambda(arn)
+            | Destination::Sqs(arn)
+            | Destination::Sns(arn)
+            | Destination::StateMachine(arn) => Ok(self.service(destination, arn).await?),
+            Destination::EventBus(arn) => {
+                let client = (self.targets)(arn.region()).event_bridge;
+                let bus = known_as(&client, arn)
+                    .await
+                    .map_err(|error| missing_by_code(aws_error(looking_for(arn), &error)))?;
+                if super::rules::may_match(&client, bus).await? {
+                    Ok(())
+                } else {
+                    let bus = arn.as_str().to_owned();
+                    Err(TargetFault::NoRule { bus })
+                }
+            }
+            Destination::None
+            | Destination::Unsupported(_)
+            | Destination::NotAllowed(_)
+            | Destination::TooLong(_)
+            | Destination::Missing => Ok(()),
+        }
+    }
+}
+
+impl AwsDeployment {
+    /// Asks the root of the host, not the path that takes events: name, connection, TLS and a server are there.
+    async fn host(&self, url: &Url) -> Result<(), TargetFault> {
+        let mut root = url.clone();
+        root.set_path("/");
+        root.set_query(None);
+        root.set_fragment(None);
+        let Err(error) = self.http.head(root).send().await else {
+            return Ok(());
+        };
+        Err(TargetFault::Unreached {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            problem: if error.is_timeout() {
+                "no answer in time"
+            } else if error.is_connect() {
+                "no connection (name, port, TLS?)"
+            } else {
+                "the connection broke"
+            },
+        })
+    }
+
+    async fn service(&self, destination: &Destination, arn: &Arn) -> Result<(), AwsError> {
+        let clients = (self.targets)(arn.region());
+        let doing = || looking_for(arn);
+        match destination {
+            Destination::Lambda(_) => {
+                let call = clients.lambda.get_function_configuration();
+                let answer = call.function_name(arn.as_str()).send().await;
+                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+            }
+            Destination::Sqs(_) => {
+                let call = clients.sqs.get_queue_url().queue_name(arn.resource());
+                let answer = call.queue_owner_aws_account_id(arn.account()).send().await;
+                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+            }
+            Destination::Sns(_) => {
+                let call = clients.sns.get_topic_attributes();
+                let answer = call.topic_arn(arn.as_str()).send().await;
+                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+            }
+            Destination::StateMachine(_) => {
+                let call = clients.step_functions.describe_state_machine();
+                let answer = call.state_machine_arn(arn.as_str()).send().await;
+                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+            }
+            Destination::None
+            | Destination::Http(_)
+            | Destination::EventBus(_)
+            | Destination::Unsupported(_)
+            | Destination::NotAllowed(_)
+            | Destination::TooLong(_)
+            | Destination::Missing => Ok(()),
+        }
+        .map_err(missing_by_code)
+    }
+}
+
+fn looking_for(arn: &Arn) -> String {
+    format!("looking for {}", arn.as_str())
+}
+
+/// Services that say "it does not exist" in words of their own.
+fn missing_by_code(mut error: AwsError) -> AwsError {
+    let says_missing = error.detail.as_deref().is_some_and(|code| {
+        code.ends_with("DoesNotExist")
+            || code.ends_with("NotFound")
+            || code.ends_with("NotFoundException")
+    });
+    if says_missing {
+        error.fault = AwsFault::Missing;
+    }
+    error
+}
+
+fn source(mapping: &EventSourceMappingConfiguration) -> SourceFacts {
+    let scaling = mapping
+        .scaling_config()
+        .and_then(ScalingConfig::maximum_concurrency);
+    let number = |said: Option<i32>| said.and_then(|it| u32::try_from(it).ok());
+    let report = FunctionResponseType::ReportBatchItemFailures;
+    SourceFacts {
+        arn: mapping.event_source_arn().unwrap_or_default().to_owned(),
+        state: mapping.state().unwrap_or_default().to_owned(),
+        batch_size: number(mapping.batch_size()).unwrap_or(10),
+        window: seconds(mapping.maximum_batching_window_in_seconds().unwrap_or(0)),
+        reports_failures: mapping.function_response_types().contains(&report),
+        maximum_concurrency: number(scaling),
+        filters: mapping.filter_criteria().map_or(0, |it| it.filters().len()),
+    }
+}
+
+fn seconds(said: i32) -> Duration {
+    Duration::from_secs(u64::try_from(said).unwrap_or(0))
+}

@@ -1,0 +1,69 @@
+//! The rules of an event bus, as far as they may take the events of this function.
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::types::RuleState;
+use genesys_replay_aws::aws_error;
+use serde_json::Value;
+
+use genesys_replay::aws::AwsError;
+
+/// The source of the events that this function sends to a bus.
+const SOURCE: &str = "genesys-replay";
+
+/// Returns true if an enabled rule of the bus may match. A bus without one accepts events and does nothing.
+pub(super) async fn may_match(client: &Client, bus: &str) -> Result<bool, AwsError> {
+    let mut next = None;
+    loop {
+        let page = client
+            .list_rules()
+            .event_bus_name(bus)
+            .set_next_token(next)
+            .send()
+            .await
+            .map_err(|error| aws_error(format!("reading the rules of {bus}"), &error))?;
+        let matches = page.rules().iter().any(|rule| {
+            let is_enabled = !matches!(rule.state(), Some(RuleState::Disabled));
+            is_enabled && rule.event_pattern().is_some_and(takes)
+        });
+        if matches {
+            return Ok(true);
+        }
+        next = page.next_token;
+        if next.is_none() {
+            return Ok(false);
+        }
+    }
+}
+
+/// Returns true if a pattern may match an event of our source: false only for a list of other sources, word for word.
+fn takes(pattern: &str) -> bool {
+    let pattern: Value = serde_json::from_str(pattern).unwrap_or_default();
+    let Some(sources) = pattern["source"].as_array() else {
+        return true;
+    };
+    sources.iter().any(|source| match source {
+        Value::String(source) => source == SOURCE,
+        // A prefix, a suffix, a wildcard …
+        Value::Object(_) => true,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pattern_takes_our_source_unless_it_lists_others() {
+        for (pattern, expected) in [
+            (r#"{"source":["genesys-replay"]}"#, true),
+            (r#"{"source":["other","genesys-replay"]}"#, true),
+            (r#"{"source":[{"prefix":"genesys"}]}"#, true),
+            (r#"{"detail-type":["t"]}"#, true),
+            (r#"{"source":["aws.partner/genesys.com/x"]}"#, false),
+            (r#"{"source":[]}"#, false),
+        ] {
+            assert_eq!(takes(pattern), expected, "{pattern}");
+        }
+    }
+}

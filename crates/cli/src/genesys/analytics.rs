@@ -1,0 +1,225 @@
+//! What analytics knows of conversations, by their ids.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::{Call, GenesysError};
+use genesys_replay_genesys::GenesysClient;
+use genesys_replay_genesys::answer::{below, unreadable};
+use genesys_replay_genesys::body::object;
+
+/// The most conversations that one query asks for.
+pub const LARGEST_QUERY: usize = 50;
+
+/// The most conversations that Genesys Cloud puts on one page.
+const PAGE_SIZE: u32 = 100;
+
+/// A conversation without what is personal: no names, no addresses, no attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Conversation {
+    /// Its id.
+    pub conversation_id: String,
+    /// When it began, as Genesys Cloud writes it.
+    pub conversation_start: Option<String>,
+    /// When it ended; `None` while it goes on.
+    pub conversation_end: Option<String>,
+    /// The media of its sessions, such as `voice`, each once and in order of the alphabet.
+    pub media_types: Vec<String>,
+    /// What its participants take part as, such as `agent`: how many of each purpose.
+    pub participants: BTreeMap<String, u32>,
+}
+
+/// One page of an answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConversationPage {
+    /// The conversations on it.
+    pub conversations: Vec<Conversation>,
+    /// How many there are on all pages, if Genesys Cloud says so.
+    pub total: Option<u64>,
+}
+
+/// A question about conversations.
+#[derive(Clone, Copy, Debug)]
+pub struct ConversationQuery<'a> {
+    /// Their ids, at most [`LARGEST_QUERY`], none twice.
+    pub ids: &'a [InteractionId],
+    /// The interval in which they took place begins here.
+    pub from: Timestamp,
+    /// And ends here; Genesys Cloud takes 31 days at most.
+    pub until: Timestamp,
+}
+
+/// Genesys Cloud's analytics, as far as an operator needs it.
+pub trait Conversations: Send + Sync {
+    /// One page of what is known of conversations, from page 1; past the last one there are none.
+    /// Changes nothing.
+    ///
+    /// # Errors
+    /// [`GenesysError::RateLimited`] and [`GenesysError::HeldBack`] say how long to wait.
+    fn page(
+        &self,
+        query: ConversationQuery<'_>,
+        number: u32,
+    ) -> impl Future<Output = Result<ConversationPage, GenesysError>> + Send;
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered {
+    /// Absent on a page without any.
+    #[serde(default)]
+    conversations: Vec<Known>,
+    total_hits: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Known {
+    conversation_id: String,
+    conversation_start: Option<String>,
+    conversation_end: Option<String>,
+    #[serde(default)]
+    participants: Vec<Participant>,
+}
+
+#[derive(Deserialize)]
+struct Participant {
+    purpose: Option<String>,
+    #[serde(default)]
+    sessions: Vec<Session>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Session {
+    media_type: Option<String>,
+}
+
+impl From<Known> for Conversation {
+    fn from(known: Known) -> Self {
+        let mut media = BTreeSet::new();
+        let mut participants = BTreeMap::new();
+        for participant in known.participants {
+            let purpose = participant.purpose.unwrap_or_else(|| "unknown".to_owned());
+            *participants.entry(purpose).or_default() += 1;
+            media.extend(
+                participant
+                    .sessions
+                    .into_iter()
+                    .filter_map(|it| it.media_type),
+            );
+        }
+        Self {
+            conversation_id: known.conversation_id,
+            conversation_start: known.conversation_start,
+            conversation_end: known.conversation_end,
+            media_types: media.into_iter().collect(),
+            participants,
+        }
+    }
+}
+
+fn question(query: ConversationQuery<'_>, number: u32) -> String {
+    let predicates = query.ids.iter().map(|id| {
+        json!({
+            "type": "dimension",
+            "dimension": "conversationId",
+            "operator": "matches",
+            "value": id.as_str(),
+        })
+    });
+    json!({
+        "interval": format!("{}/{}", query.from, query.until),
+        "order": "asc",
+        "orderBy": "conversationStart",
+        "conversationFilters": [{ "type": "or", "predicates": predicates.collect::<Vec<_>>() }],
+        "paging": { "pageSize": PAGE_SIZE, "pageNumber": number },
+    })
+    .to_string()
+}
+
+fn read(body: &[u8]) -> Option<ConversationPage> {
+    let Answered {
+        conversations,
+        total_hits,
+    } = object(body)?;
+    Some(ConversationPage {
+        conversations: conversations.into_iter().map(Conversation::from).collect(),
+        total: total_hits,
+    })
+}
+
+impl Conversations for GenesysClient {
+    async fn page(
+        &self,
+        query: ConversationQuery<'_>,
+        number: u32,
+    ) -> Result<ConversationPage, GenesysError> {
+        let path = [
+            "api",
+            "v2",
+            "analytics",
+            "conversations",
+            "details",
+            "query",
+        ];
+        let url = below(self.api_base(), &path);
+        let call = Call::Analytics;
+        let body = self
+            .call(call, Method::POST, url, Some(question(query, number)))
+            .await?;
+        read(&body).ok_or(unreadable(call))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_conversation_nothing_personal_is_kept() {
+        let body = br#"{"conversations":[{"conversationId":"c-1","conversationStart":"2026-07-25T17:00:00.000Z",
+            "conversationEnd":"2026-07-25T17:20:00.000Z","originatingDirection":"inbound","participants":[
+            {"participantId":"p-1","participantName":"Marta Muster","purpose":"customer","sessions":[
+                {"mediaType":"voice","ani":"tel:+4930123456","remoteNameDisplayable":"Marta"}]},
+            {"purpose":"agent","userId":"u-1","sessions":[{"mediaType":"voice"},{"mediaType":"callback"}]},
+            {"purpose":"agent"},{}]}],"totalHits":1}"#;
+        let page = read(body);
+        let shown = page
+            .as_ref()
+            .map(|page| serde_json::json!(page.conversations[0]));
+        assert_eq!(
+            shown,
+            Some(serde_json::json!({
+                "conversationId": "c-1",
+                "conversationStart": "2026-07-25T17:00:00.000Z",
+                "conversationEnd": "2026-07-25T17:20:00.000Z",
+                "mediaTypes": ["callback", "voice"],
+                "participants": { "agent": 2, "customer": 1, "unknown": 1 },
+            }))
+        );
+        assert_eq!(page.and_then(|page| page.total), Some(1));
+    }
+
+    #[test]
+    fn an_empty_page_has_no_conversations_at_all() {
+        assert_eq!(
+            read(br#"{"totalHits":0}"#),
+            Some(ConversationPage {
+                conversations: Vec::new(),
+                total: Some(0)
+            })
+        );
+        assert_eq!(read(b"{}"), Some(ConversationPage::default()));
+        for body in ["", "[]", "<html>", r#"{"conversations":{}}"#] {
+            assert_eq!(read(body.as_bytes()), None, "{body}");
+        }
+    }
+}

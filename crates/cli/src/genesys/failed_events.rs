@@ -1,0 +1,287 @@
+//! The tutorials' failed events: reading them, and asking Genesys Cloud to send them again.
+//!
+//! No SDK of Genesys Cloud knows these two calls: where they answer 404, there is no such API.
+
+use std::future::Future;
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
+
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::{Call, GenesysError};
+use genesys_replay_genesys::GenesysClient;
+use genesys_replay_genesys::answer::{below, unreadable};
+use genesys_replay_genesys::body::object;
+
+const ROOM: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
+
+/// Where a page of failed events begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PageStart {
+    /// After so many events.
+    Offset(u64),
+    /// Where the page before said, as members of the query.
+    Query(Vec<(String, String)>),
+}
+
+/// Some of a subscription's failed events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedPage {
+    /// The events, each as the text of a JSON value; none means that there are no more.
+    pub events: Vec<String>,
+    /// Where the next page begins; `None` when this is the last one.
+    pub next: Option<PageStart>,
+}
+
+/// What became of events that were asked for again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reinjected {
+    /// The ids that the answer names as failed.
+    pub failed: Vec<String>,
+    /// How many the answer says have failed, named or not.
+    pub failed_count: u64,
+}
+
+/// The failed events of subscriptions.
+pub trait FailedEvents: Send + Sync {
+    /// Reads at most `limit` failed events of a subscription; changes nothing.
+    ///
+    /// # Errors
+    /// [`GenesysError::NotFound`] where there is no such subscription, or no such API.
+    fn page(
+        &self,
+        subscription: &InteractionId,
+        start: &PageStart,
+        limit: u32,
+    ) -> impl Future<Output = Result<FailedPage, GenesysError>> + Send;
+
+    /// Asks Genesys Cloud to send these events again; the caller asks for at most 100, each once.
+    ///
+    /// # Errors
+    /// [`GenesysError::Refused`]: none of them was taken. With [`GenesysError::Unavailable`] they may have been.
+    fn reinject(
+        &self,
+        subscription: &InteractionId,
+        event_ids: &[String],
+    ) -> impl Future<Output = Result<Reinjected, GenesysError>> + Send;
+}
+
+impl FailedEvents for GenesysClient {
+    async fn page(
+        &self,
+        subscription: &InteractionId,
+        start: &PageStart,
+        limit: u32,
+    ) -> Result<FailedPage, GenesysError> {
+        let path: Vec<&str> = ROOM
+            .into_iter()
+            .chain(["failed-events", subscription.as_str()])
+            .collect();
+        let url = at_page(below(self.api_base(), &path), start, limit);
+        let call = Call::FailedEvents;
+        let body = self.call(call, Method::GET, url, None).await?;
+        read_page(&body, start).ok_or(unreadable(call))
+    }
+
+    async fn reinject(
+        &self,
+        subscription: &InteractionId,
+        event_ids: &[String],
+    ) -> Result<Reinjected, GenesysError> {
+        let path: Vec<&str> = ROOM.into_iter().chain(["replay"]).collect();
+        let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
+        let url = below(self.api_base(), &path);
+        let answer = self
+            .call(Call::Reinject, Method::POST, url, Some(body.to_string()))
+            .await?;
+        Ok(read_reinjected(&answer))
+    }
+}
+
+fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {
+    let mut query = url.query_pairs_mut();
+    match start {
+        PageStart::Offset(offset) => {
+            query.append_pair("limit", &limit.to_string());
+            query.append_pair("offset", &offset.to_string());
+        }
+        PageStart::Query(members) => {
+            if !members.iter().any(|(name, _)| name == "limit") {
+                query.append_pair("limit", &limit.to_string());
+            }
+            query.extend_pairs(members);
+        }
+    }
+    drop(query);
+    url
+}
+
+/// The answer to a GET, in all the ways in which lists say how they go on.
+#[derive(Deserialize)]
+struct Listing {
+    entities: Option<Vec<Box<RawValue>>>,
+    next_page: Option<Value>,
+    #[serde(rename = "nextPage")]
+    next_page_too: Option<Value>,
+    #[serde(rename = "nextUri")]
+    next_uri: Option<Value>,
+    cursor: Option<Value>,
+}
+
+/// `None` when the answer is no list.
+fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
+    let listing: Listing = object(body)?;
+    let events: Vec<String> = listing
+        .entities
+        .unwrap_or_default()
+        .into_iter()
+        .map(|event| event.get().to_owned())
+        .collect();
+    let said = [
+        &listing.next_page,
+        &listing.next_page_too,
+        &listing.next_uri,
+        &listing.cursor,
+    ]
+    .into_iter()
+    .find_map(|next| next_query(next.as_ref()?.as_str()?));
+    let next = match (said, start) {
+        _ if events.is_empty() => None,
+        (Some(query), _) => Some(PageStart::Query(query)),
+        // A page may hold fewer than were asked for: what is skipped would be lost, what comes twice is seen.
+        (None, PageStart::Offset(offset)) => {
+            let more = u64::try_from(events.len()).unwrap_or(u64::MAX);
+            Some(PageStart::Offset(offset.saturating_add(more)))
+        }
+        (None, PageStart::Query(_)) => None,
+    };
+    Some(FailedPage { events, next })
+}
+
+/// What an answer says of the next page. Only its query is believed: the token goes to no other host.
+fn next_query(said: &str) -> Option<Vec<(String, String)>> {
+    if said.is_empty() {
+        return None;
+    }
+    if let Some((_, query)) = said.split_once('?') {
+        let members = form_urlencoded::parse(query.as_bytes()).into_owned();
+        return Some(members.collect());
+    }
+    let is_address = said.starts_with('/') || said.contains("://");
+    (!is_address).then(|| vec![("cursor".to_owned(), said.to_owned())])
+}
+
+/// Whatever the answer says of failures; one that says nothing has taken all.
+fn read_reinjected(body: &[u8]) -> Reinjected {
+    let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
+        return Reinjected::default();
+    };
+    let id = |item: &Value| {
+        let member = || item.get("eventId").or_else(|| item.get("id"));
+        let id = item.as_str().or_else(|| member()?.as_str());
+        id.map(str::to_owned)
+    };
+    for name in ["failedEventIds", "failed", "failures", "errors"] {
+        match members.get(name) {
+            Some(Value::Array(items)) if !items.is_empty() => {
+                return Reinjected {
+                    failed: items.iter().filter_map(id).collect(),
+                    failed_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
+                };
+            }
+            Some(Value::Number(count)) => {
+                return Reinjected {
+                    failed: Vec::new(),
+                    failed_count: count.as_u64().unwrap_or(0),
+                };
+            }
+            Some(_) | None => {}
+        }
+    }
+    Reinjected::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(body: &str, start: &PageStart) -> Option<PageStart> {
+        read_page(body.as_bytes(), start)?.next
+    }
+
+    #[test]
+    fn the_next_page_begins_after_what_came_or_where_the_answer_says() {
+        let at = PageStart::Offset(100);
+        let query = |name: &str, value: &str| {
+            Some(PageStart::Query(vec![(name.to_owned(), value.to_owned())]))
+        };
+        for (body, expected) in [
+            (r#"{"entities":[{},{}]}"#, Some(PageStart::Offset(102))),
+            (
+                r#"{"entities":[{}],"next_page":"abc"}"#,
+                query("cursor", "abc"),
+            ),
+            (
+                r#"{"entities":[{}],"nextUri":"https://elsewhere.example/x?offset=7"}"#,
+                query("offset", "7"),
+            ),
+            (
+                r#"{"entities":[{}],"nextUri":"/api/v2/x","next_page":""}"#,
+                Some(PageStart::Offset(101)),
+            ),
+            (r#"{"entities":[],"next_page":"abc"}"#, None),
+            (r#"{"entities":null}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(next(body, &at), expected, "{body}");
+        }
+        let cursor = PageStart::Query(Vec::new());
+        assert_eq!(next(r#"{"entities":[{}]}"#, &cursor), None);
+    }
+
+    #[test]
+    fn what_is_no_list_is_not_read() {
+        for body in ["", "[]", "null", r#"{"entities":7}"#, "<html>"] {
+            assert_eq!(read_page(body.as_bytes(), &PageStart::Offset(0)), None);
+        }
+    }
+
+    #[test]
+    fn an_event_stays_as_it_stands() {
+        let page = read_page(
+            br#"{"entities":[{"b": 1.0, "a":2 }]}"#,
+            &PageStart::Offset(0),
+        );
+        let events = page.map(|page| page.events);
+        assert_eq!(events, Some(vec![r#"{"b": 1.0, "a":2 }"#.to_owned()]));
+    }
+
+    #[test]
+    fn failures_are_read_however_the_answer_names_them() {
+        for (body, count, ids) in [
+            ("", 0, &[][..]),
+            (r#"{"accepted":3}"#, 0, &[]),
+            (r#"{"failed":2}"#, 2, &[]),
+            (r#"{"failed":[]}"#, 0, &[]),
+            (r#"{"failedEventIds":["a","b"]}"#, 2, &["a", "b"]),
+            (
+                r#"{"errors":[{"eventId":"a"},{"id":"b"},7]}"#,
+                3,
+                &["a", "b"],
+            ),
+        ] {
+            let read = read_reinjected(body.as_bytes());
+            assert_eq!(
+                (read.failed_count, &read.failed[..]),
+                (
+                    count,
+                    &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()[..]
+                ),
+                "{body}"
+            );
+        }
+    }
+}

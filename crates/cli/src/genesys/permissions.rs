@@ -1,0 +1,109 @@
+//! What the OAuth client may do, found out without changing anything.
+
+use std::future::Future;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::analytics::{ConversationQuery, Conversations};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::{InteractionId, InteractionRef};
+use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError};
+use genesys_replay_genesys::GenesysClient;
+use genesys_replay_genesys::answer::below;
+
+/// An id that no interaction has.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+
+/// A day on which it had none.
+const LONG_AGO: Timestamp = Timestamp::from_millis(1_577_836_800_000);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A client's permissions.
+///
+/// `Ok` means that the call was not refused; a refusal is the [`GenesysError`] that any other call would meet.
+pub trait Permissions: Send + Sync {
+    /// Which form of the API is spoken.
+    fn form(&self) -> ApiForm;
+
+    /// Reads an interaction that does not exist. `Ok(false)`: there is none, as there should not be.
+    ///
+    /// # Errors
+    /// Those of [`Genesys::fetch`], but never [`GenesysError::NotFound`].
+    fn may_read(&self) -> impl Future<Output = Result<bool, GenesysError>> + Send;
+
+    /// Writes no attributes on a conversation that does not exist. To be called only where
+    /// [`may_read`](Self::may_read) has found none.
+    ///
+    /// # Errors
+    /// Those of [`Genesys::mark`], but never [`GenesysError::NotFound`] nor [`GenesysError::Refused`]: what
+    /// came so far was not stopped for want of a permission.
+    fn may_mark(&self) -> impl Future<Output = Result<(), GenesysError>> + Send;
+
+    /// Searches for a conversation that does not exist, as `diagnose --correlate` searches for those that do.
+    ///
+    /// # Errors
+    /// What stands in the way of a search.
+    fn may_search(&self) -> impl Future<Output = Result<(), GenesysError>> + Send;
+}
+
+impl Permissions for GenesysClient {
+    fn form(&self) -> ApiForm {
+        GenesysClient::form(self)
+    }
+
+    async fn may_read(&self) -> Result<bool, GenesysError> {
+        let Some(id) = InteractionId::new(NOBODY) else {
+            return Ok(false);
+        };
+        let nobody = InteractionRef {
+            id,
+            participant: None,
+        };
+        match self.fetch(&nobody).await {
+            Ok(_) => Ok(true),
+            Err(GenesysError::NotFound) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn may_mark(&self) -> Result<(), GenesysError> {
+        let path = [
+            "api",
+            "v2",
+            "conversations",
+            NOBODY,
+            "participants",
+            NOBODY,
+            "attributes",
+        ];
+        let url = below(self.api_base(), &path);
+        let nothing = json!({ "attributes": {} }).to_string();
+        match self
+            .call(Call::Mark, Method::PATCH, url, Some(nothing))
+            .await
+        {
+            Ok(_)
+            | Err(
+                GenesysError::NotFound
+                | GenesysError::Refused { .. }
+                | GenesysError::Conflict { .. },
+            ) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn may_search(&self) -> Result<(), GenesysError> {
+        let Some(nobody) = InteractionId::new(NOBODY) else {
+            return Ok(());
+        };
+        let query = ConversationQuery {
+            ids: &[nobody],
+            from: LONG_AGO,
+            until: LONG_AGO.plus(DAY),
+        };
+        self.page(query, 1).await?;
+        Ok(())
+    }
+}

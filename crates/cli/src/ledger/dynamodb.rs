@@ -1,0 +1,161 @@
+//! Reading the ledger's items from `DynamoDB`.
+
+use genesys_replay_aws::aws_error;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+use super::{LedgerReader, Record, RecordPage};
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::ledger::Status;
+use genesys_replay_storage::dynamodb::item::{
+    EVENT_KEY, Item, REPLAYED, integer, receipt, round, string, text,
+};
+
+/// The most keys of one call.
+const LARGEST_CALL: usize = 100;
+
+/// How often what `DynamoDB` left out of an answer is asked for again.
+const MOST_CALLS: usize = 20;
+
+/// How long it is left alone in between, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// The items of one table.
+#[derive(Clone, Debug)]
+pub struct DynamoDbReader {
+    client: Client,
+    table: String,
+}
+
+impl DynamoDbReader {
+    /// Reads this table.
+    #[must_use]
+    pub fn new(client: Client, table: String) -> Self {
+        Self { client, table }
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    fn doing(&self) -> String {
+        format!("reading the table {}", self.table)
+    }
+}
+
+impl LedgerReader for DynamoDbReader {
+    async fn scan(
+        &self,
+        segment: u32,
+        segments: u32,
+        from: Option<&str>,
+    ) -> Result<RecordPage, AwsError> {
+        let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let mut call = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .segment(whole(segment))
+            .total_segments(whole(segments));
+        if let Some(key) = from {
+            call = call.exclusive_start_key("EventId", text(key));
+        }
+        let answer = call
+            .send()
+            .await
+            .map_err(|error| aws_error(self.doing(), &error))?;
+        let next = answer
+            .last_evaluated_key()
+            .and_then(|key| string(key, "EventId"))
+            .map(str::to_owned);
+        Ok(RecordPage {
+            next,
+            records: answer.items().iter().filter_map(record).collect(),
+        })
+    }
+
+    async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
+        let mut found = Vec::new();
+        // DynamoDB refuses a call that names a key twice.
+        let unique: Vec<&str> = keys
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        for chunk in unique.chunks(LARGEST_CALL) {
+            let keys = chunk
+                .iter()
+                .map(|key| Item::from([("EventId".to_owned(), text(key))]));
+            let wanted = KeysAndAttributes::builder()
+                .set_keys(Some(keys.collect()))
+                .consistent_read(true)
+                .build()
+                .map_err(|_| AwsError::incomplete(self.doing(), "keys"))?;
+            let mut wanted = Some([(self.table.clone(), wanted)].into());
+            let mut pause = PAUSES.0;
+            for _ in 0..MOST_CALLS {
+                let answer = self
+                    .client
+                    .batch_get_item()
+                    .set_request_items(wanted.take())
+                    .send()
+                    .await
+                    .map_err(|error| aws_error(self.doing(), &error))?;
+                let items = answer.responses.unwrap_or_default().into_values().flatten();
+                found.extend(items.filter_map(|item| record(&item)));
+                wanted = answer.unprocessed_keys.filter(|keys| !keys.is_empty());
+                if wanted.is_none() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSES.1);
+            }
+            if wanted.is_some() {
+                return Err(AwsError {
+                    doing: self.doing(),
+                    fault: AwsFault::Throttled,
+                    detail: Some("it answers in parts only".to_owned()),
+                });
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// `None` for an item without the key that every item has, and for one that only leads from a delivery to
+/// its event.
+fn record(item: &Item) -> Option<Record> {
+    if item.contains_key(EVENT_KEY) {
+        return None;
+    }
+    let owned = |name| string(item, name).map(str::to_owned);
+    let moment = |name| string(item, name).and_then(Timestamp::parse);
+    let status = string(item, "Status").and_then(Status::parse);
+    Some(Record {
+        key: owned("EventId")?,
+        status,
+        delivered: string(item, "Step") == Some(REPLAYED),
+        receipt: receipt(item),
+        round: round(item),
+        attempts: integer(item, "Attempts")
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or_default(),
+        interaction_id: owned("InteractionId"),
+        category: owned("Category").unwrap_or_default(),
+        failure_code: owned("FailureCode"),
+        target: owned("Target").unwrap_or_default(),
+        message_id: owned("MessageId").unwrap_or_default(),
+        first_seen: moment("FirstSeenAt"),
+        processed: moment("ProcessedAt"),
+        lease_until: integer(item, "LeaseUntil")
+            .filter(|_| status == Some(Status::InProgress))
+            .map(Timestamp::from_millis),
+    })
+}

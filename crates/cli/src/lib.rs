@@ -1,0 +1,11 @@
+//! The operator's command: its use cases, and the ports that only an operator needs.
+
+pub mod app;
+pub mod archive;
+pub mod config;
+pub mod credentials;
+pub mod deployment;
+pub mod genesys;
+pub mod ledger;
+pub mod operator;
+pub mod queue;

@@ -1,0 +1,217 @@
+//! Following what was sent, in the ledger, until it is settled.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::ledger::{LedgerReader, Record};
+use crate::operator::plan::{Item, Standing};
+use genesys_replay::ledger::Status;
+
+use super::wave::Wave;
+use super::{Apply, ApplyError, Ending, Letters, Outcome, Run, Sender};
+
+/// How long to wait before the ledger is asked again, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// How an event stands that was sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Look {
+    /// The function has not taken it up, or is at it.
+    Waiting,
+    /// An attempt failed; the queue brings it again.
+    Deferred,
+    /// It has ended.
+    Settled(Outcome),
+}
+
+impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+    /// Waits until every dead letter of the wave is settled, or has failed for now; when nothing is left to send, until
+    /// all are settled that were ever sent. Answers how the run ends, if it does.
+    pub(super) async fn follow(
+        &mut self,
+        run: &mut Run,
+        wave: &mut Wave,
+    ) -> Result<Option<Ending>, ApplyError> {
+        let end = Instant::now() + self.options.wait;
+        let mut pause = PAUSES.0;
+        loop {
+            let (mut waiting, mut deferred, mut others) = (0, 0, 0);
+            for (index, look) in self.look(run).await? {
+                let of_wave = wave.indices.contains(&index);
+                match look {
+                    Look::Settled(outcome) => {
+                        run.open.remove(&index);
+                        wave.failed += usize::from(of_wave && outcome.code().is_some());
+                        self.settle(run, index, &outcome)?;
+                    }
+                    Look::Waiting if of_wave => waiting += 1,
+                    Look::Deferred if of_wave => deferred += 1,
+                    Look::Waiting | Look::Deferred => others += 1,
+                }
+            }
+            // The last wave is followed to its end, the others until they show how they go.
+            if waiting == 0 && (!run.todo.is_empty() || deferred + others == 0) {
+                wave.failed += deferred;
+                return Ok(None);
+            }
+            if Instant::now() >= end {
+                return Ok(Some(Ending::Stuck {
+                    waiting,
+                    deferred: deferred + others,
+                }));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stop.cancelled() => return Ok(Some(Ending::Interrupted)),
+            }
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn look(&self, run: &Run) -> Result<BTreeMap<usize, Look>, ApplyError> {
+        let items = &self.plan.content.items;
+        let open: Vec<(usize, &Item, &str)> = run
+            .open
+            .iter()
+            .filter_map(|(index, id)| Some((*index, items.get(*index)?, id.as_str())))
+            .collect();
+        let keys: Vec<&str> = open.iter().map(|(_, item, _)| item.key.as_str()).collect();
+        let records = self.ledger.find(&keys).await?;
+        let records: BTreeMap<&str, &Record> = records
+            .iter()
+            .map(|record| (record.key.as_str(), record))
+            .collect();
+        let looks = open.into_iter().map(|(index, item, message_id)| {
+            let record = records.get(item.key.as_str()).copied();
+            (index, look(record, message_id, item.ledger.as_ref()))
+        });
+        Ok(looks.collect())
+    }
+}
+
+/// How an event stands for whoever has sent it with this message, when it stood as planned.
+fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -> Look {
+    let Some(record) = record else {
+        return Look::Waiting;
+    };
+    let ours = record.message_id == message_id;
+    // SQS may have got our message twice, and knows it by two ids.
+    let since = planned.is_none_or(|planned| {
+        record.attempts > planned.attempts && record.message_id != planned.message_id
+    });
+    let code = || record.failure_code.clone().unwrap_or_default();
+    match record.status {
+        Some(Status::Completed) if ours => Look::Settled(Outcome::Delivered),
+        // Planned although delivered: the target failed later, and the function has not begun the new round.
+        Some(Status::Completed) if planned == Some(&Standing::of(record)) => Look::Waiting,
+        Some(Status::Completed) => Look::Settled(Outcome::DeliveredBefore),
+        // Only its bookkeeping is open.
+        Some(Status::Deferred) if ours && record.delivered => Look::Settled(Outcome::Delivered),
+        Some(Status::Archived) if ours || since => Look::Settled(Outcome::Archived(code())),
+        Some(Status::Failed) if ours || since => Look::Settled(Outcome::Failed(code())),
+        Some(Status::Deferred) if ours => Look::Deferred,
+        // What was so before is not the end of ours.
+        Some(
+            Status::Archived
+            | Status::Failed
+            | Status::Deferred
+            | Status::InProgress
+            | Status::Discarded,
+        )
+        | None => Look::Waiting,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(status: Option<Status>, message_id: &str) -> Record {
+        Record {
+            key: "e-1|none".to_owned(),
+            status,
+            delivered: false,
+            receipt: None,
+            round: 1,
+            attempts: 2,
+            interaction_id: None,
+            category: String::new(),
+            failure_code: Some("EXHAUSTED".to_owned()),
+            target: String::new(),
+            message_id: message_id.to_owned(),
+            first_seen: None,
+            processed: None,
+            lease_until: None,
+        }
+    }
+
+    #[test]
+    fn only_what_came_after_the_plan_ends_an_event_unless_it_is_delivered() {
+        let planned = Standing {
+            status: "ARCHIVED".to_owned(),
+            attempts: 1,
+            message_id: "m-0".to_owned(),
+        };
+        let completed = record(Some(Status::Completed), "m-0");
+        let waiting = look(Some(&completed), "m-1", Some(&Standing::of(&completed)));
+        assert_eq!(
+            waiting,
+            Look::Waiting,
+            "it was planned because it failed later"
+        );
+        let look =
+            |status, message_id| look(Some(&record(status, message_id)), "m-1", Some(&planned));
+        let settled = |outcome| Look::Settled(outcome);
+        let again = || "EXHAUSTED".to_owned();
+        for (status, ours, as_planned, copy) in [
+            (
+                Status::Completed,
+                settled(Outcome::Delivered),
+                settled(Outcome::DeliveredBefore),
+                settled(Outcome::DeliveredBefore),
+            ),
+            (
+                Status::Archived,
+                settled(Outcome::Archived(again())),
+                Look::Waiting,
+                settled(Outcome::Archived(again())),
+            ),
+            (
+                Status::Failed,
+                settled(Outcome::Failed(again())),
+                Look::Waiting,
+                settled(Outcome::Failed(again())),
+            ),
+            (
+                Status::Deferred,
+                Look::Deferred,
+                Look::Waiting,
+                Look::Waiting,
+            ),
+            (
+                Status::InProgress,
+                Look::Waiting,
+                Look::Waiting,
+                Look::Waiting,
+            ),
+        ] {
+            assert_eq!(look(Some(status), "m-1"), ours, "{status:?}");
+            assert_eq!(look(Some(status), "m-0"), as_planned, "{status:?}");
+            assert_eq!(look(Some(status), "m-1 again"), copy, "{status:?}");
+        }
+        assert_eq!(look(None, "m-1"), Look::Waiting);
+    }
+
+    #[test]
+    fn what_is_delivered_but_for_its_bookkeeping_is_delivered() {
+        let delivered = Record {
+            delivered: true,
+            ..record(Some(Status::Deferred), "m-1")
+        };
+        let seen = look(Some(&delivered), "m-1", None);
+        assert_eq!(seen, Look::Settled(Outcome::Delivered));
+        assert_eq!(look(None, "m-1", None), Look::Waiting);
+    }
+}

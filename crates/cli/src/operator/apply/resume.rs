@@ -1,0 +1,78 @@
+//! Going on where an earlier run stood.
+
+use std::collections::VecDeque;
+
+use crate::ledger::LedgerReader;
+use genesys_replay::queue::LARGEST_CALL;
+
+use super::{Apply, ApplyError, Letters, Run, Sender, State};
+
+impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+    /// Where an earlier run stood: what it settled is settled, what it may have sent is looked for.
+    pub(super) async fn take_up(&mut self, run: &mut Run) -> Result<(), ApplyError> {
+        let mut lingering = VecDeque::new();
+        for (index, item) in self.plan.content.items.iter().enumerate() {
+            if self.history.lingering.contains(&item.key) {
+                lingering.push_back(index);
+            }
+            match self.history.states.get(&item.key) {
+                None => run.todo.push_back(index),
+                Some(State::Settled {
+                    outcome,
+                    failure_code,
+                }) => {
+                    let counted = (outcome.clone(), failure_code.clone().unwrap_or_default());
+                    *run.outcomes.entry(counted).or_default() += 1;
+                }
+                // Nobody else works on it: it is tried again.
+                Some(State::Doubtful) if !self.sender.is_followed() => run.todo.push_back(index),
+                Some(State::Sent { message_id }) => {
+                    run.open.insert(index, message_id.clone());
+                }
+                Some(State::Doubtful) => {
+                    let records = self.ledger.find(&[&item.key]).await?;
+                    let known = item.ledger.as_ref().map(|it| it.message_id.as_str());
+                    match records
+                        .first()
+                        .filter(|it| Some(it.message_id.as_str()) != known)
+                    {
+                        Some(record) => {
+                            run.open.insert(index, record.message_id.clone());
+                            lingering.push_back(index);
+                        }
+                        // Sent or not: a second message of the same event delivers nothing twice.
+                        None => run.todo.push_back(index),
+                    }
+                }
+            }
+        }
+        self.clear(run, lingering).await
+    }
+
+    /// Takes off the parking queue what an earlier run has sent and not seen leaving.
+    async fn clear(
+        &mut self,
+        run: &mut Run,
+        mut lingering: VecDeque<usize>,
+    ) -> Result<(), ApplyError> {
+        if !self.letters.moves() || lingering.is_empty() {
+            return Ok(());
+        }
+        while !lingering.is_empty() {
+            let items = &self.plan.content.items;
+            let fetched = self
+                .letters
+                .fetch(items, &mut lingering, LARGEST_CALL)
+                .await?;
+            for (index, message) in fetched {
+                // What is not there any more has left.
+                if message.is_ok() {
+                    self.left(run, index).await?;
+                }
+            }
+        }
+        // The others that were received on the way are to be found by the first wave.
+        self.letters.close().await;
+        Ok(())
+    }
+}

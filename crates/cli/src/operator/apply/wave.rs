@@ -1,0 +1,227 @@
+//! One wave: what is sent of it, at which pace, and what is written down.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::ledger::LedgerReader;
+use crate::operator::letter::Letter;
+use genesys_replay::message::Message;
+use genesys_replay::queue::LARGEST_CALL;
+
+use super::{Apply, ApplyError, Event, Fetched, Letters, Outcome, Run, Sender, Sending, marked};
+
+/// The largest wave, whatever it has grown to: what goes wrong is noticed at its end.
+const LARGEST_WAVE: usize = 1_000;
+
+/// How a wave goes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wave {
+    /// What of it is on its way.
+    pub(super) indices: BTreeSet<usize>,
+    pub(super) sent: usize,
+    pub(super) failed: usize,
+}
+
+impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+    pub(super) async fn send_wave(
+        &mut self,
+        run: &mut Run,
+        size: usize,
+    ) -> Result<Wave, ApplyError> {
+        let size = size.min(run.todo.len());
+        self.write(Event::Wave { size })?;
+        let mut wave = Wave::default();
+        let mut taken = 0;
+        while taken < size && !run.todo.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep_until(run.next) => {}
+                () = self.stop.cancelled() => {}
+            }
+            if self.stop.is_cancelled() {
+                break;
+            }
+            let most = self.call_size().min(size - taken);
+            let fetched = self
+                .letters
+                .fetch(&self.plan.content.items, &mut run.todo, most)
+                .await?;
+            if fetched.is_empty() {
+                break;
+            }
+            taken += fetched.len();
+            run.next = Instant::now() + self.pause(fetched.len());
+            self.send(run, &mut wave, fetched).await?;
+        }
+        Ok(wave)
+    }
+
+    /// As many at once as the rate allows in a second, and SQS in a call.
+    fn call_size(&self) -> usize {
+        let mut size = LARGEST_CALL;
+        while size > 1 && self.pause(size) > Duration::from_secs(1) {
+            size -= 1;
+        }
+        size
+    }
+
+    /// How long so many keep others waiting.
+    fn pause(&self, count: usize) -> Duration {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        Duration::try_from_secs_f64(f64::from(count) / self.options.rate).unwrap_or(Duration::MAX)
+    }
+
+    async fn send(
+        &mut self,
+        run: &mut Run,
+        wave: &mut Wave,
+        fetched: Vec<Fetched>,
+    ) -> Result<(), ApplyError> {
+        let mut indices = Vec::new();
+        let mut messages: Vec<Message> = Vec::new();
+        for (index, message) in fetched {
+            match message {
+                // The ledger would take it for another event.
+                Ok(message) if Some(self.key_of(&message)) != self.key(index) => {
+                    let reason = "it would go to another target now: make a new plan";
+                    self.not_sent(run, index, reason.to_owned())?;
+                }
+                Ok(message) => {
+                    indices.push(index);
+                    messages.push(marked(message, &self.plan.id));
+                }
+                Err(lost) => self.not_sent(run, index, lost.to_string())?,
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let keys = indices
+            .iter()
+            .filter_map(|index| self.key(*index))
+            .collect();
+        self.write(Event::Sending { keys })?;
+        let sendings = self.sender.send(&messages).await?;
+        for (index, sending) in indices.into_iter().zip(sendings) {
+            match sending {
+                Sending::Sent(message_id) => {
+                    let key = self.key(index).unwrap_or_default();
+                    let message_id = message_id.to_string();
+                    self.write(Event::Sent {
+                        key,
+                        message_id: message_id.clone(),
+                    })?;
+                    wave.sent += 1;
+                    wave.indices.insert(index);
+                    run.open.insert(index, message_id);
+                    self.left(run, index).await?;
+                }
+                Sending::Settled(outcome) => {
+                    wave.sent += 1;
+                    wave.failed += usize::from(outcome.code().is_some());
+                    let stays = matches!(outcome, Outcome::Failed(_));
+                    self.settle(run, index, &outcome)?;
+                    if !stays {
+                        self.left(run, index).await?;
+                    }
+                }
+                Sending::NotSent(reason) => {
+                    wave.sent += 1;
+                    wave.failed += 1;
+                    self.not_sent(run, index, reason)?;
+                }
+                Sending::Doubtful(reason) => {
+                    wave.sent += 1;
+                    wave.failed += 1;
+                    let key = self.key(index).unwrap_or_default();
+                    self.write(Event::Doubtful {
+                        key,
+                        reason: reason.clone(),
+                    })?;
+                    run.doubtful
+                        .push((self.shown(index).unwrap_or_default(), reason));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The dead letter need not stay where it was.
+    pub(super) async fn left(&mut self, run: &mut Run, index: usize) -> Result<(), ApplyError> {
+        let Some(item) = self.plan.content.items.get(index) else {
+            return Ok(());
+        };
+        if let Some(left) = self.letters.sent(item).await {
+            let error = left.err().map(|error| error.reason);
+            if let Some(error) = &error {
+                self.progress.warn(&format!(
+                    "{} was sent, and is in the parking queue all the same: {error}",
+                    item.event_id()
+                ));
+            }
+            let key = item.key.clone();
+            if error.is_some() {
+                run.lingering.push(item.shown());
+            }
+            self.write(Event::LeftParking { key, error })?;
+        }
+        Ok(())
+    }
+
+    fn not_sent(&mut self, run: &mut Run, index: usize, reason: String) -> Result<(), ApplyError> {
+        let key = self.key(index).unwrap_or_default();
+        self.write(Event::NotSent {
+            key,
+            reason: reason.clone(),
+        })?;
+        run.not_sent
+            .push((self.shown(index).unwrap_or_default(), reason));
+        self.progress.advance(1);
+        Ok(())
+    }
+
+    pub(super) fn settle(
+        &mut self,
+        run: &mut Run,
+        index: usize,
+        outcome: &Outcome,
+    ) -> Result<(), ApplyError> {
+        let code = outcome.code().map(str::to_owned);
+        self.write(Event::Outcome {
+            key: self.key(index).unwrap_or_default(),
+            outcome: outcome.as_str().to_owned(),
+            failure_code: code.clone(),
+        })?;
+        let counted = (outcome.as_str().to_owned(), code.unwrap_or_default());
+        *run.outcomes.entry(counted).or_default() += 1;
+        self.progress.advance(1);
+        Ok(())
+    }
+
+    /// What the function would know a message's event by.
+    fn key_of(&self, message: &Message) -> String {
+        let message = Message {
+            queue_arn: Some(self.plan.content.queue_arn.clone()),
+            ..message.clone()
+        };
+        Letter::of(&message, self.target).key.to_string()
+    }
+}
+
+/// The share of a wave that has failed.
+pub(super) fn share(wave: &Wave) -> f64 {
+    let part = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    part(wave.failed) / part(wave.sent.max(1))
+}
+
+/// The size of the wave after one that went well.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounded on either side, and nobody counts on the last one"
+)]
+pub(super) fn grown(size: usize, ramp: f64) -> usize {
+    let size = f64::from(u32::try_from(size.min(LARGEST_WAVE)).unwrap_or(u32::MAX));
+    ((size * ramp).ceil() as usize).clamp(1, LARGEST_WAVE)
+}

@@ -1,0 +1,276 @@
+//! What is found out about one message.
+
+use serde::{Deserialize, Serialize};
+
+use crate::genesys::analytics::Conversation;
+use crate::ledger::Record;
+use crate::operator::letter::Letter;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::{NotAnEvent, failure_of};
+use genesys_replay::destination::Destination;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::Status;
+use genesys_replay::message::Message;
+
+/// What the function does with a message the next time it gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NextStep {
+    /// It delivers the event again.
+    Replay,
+    /// It puts it into the archive, or without one lets SQS move it to the parking queue.
+    Archive,
+    /// It takes it off the queue: the event is finished.
+    Acknowledge,
+    /// It waits for the worker that holds the event.
+    Wait,
+    /// It gives it back until SQS moves it to the parking queue: the event was given up.
+    Return,
+}
+
+impl NextStep {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "REPLAY",
+            Self::Archive => "ARCHIVE",
+            Self::Acknowledge => "ACKNOWLEDGE",
+            Self::Wait => "WAIT",
+            Self::Return => "RETURN",
+        }
+    }
+}
+
+/// The settings of the function that decide what it does next.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Whether it delivers also what was malformed the first time.
+    pub replays_malformed: bool,
+    /// Whether it has an archive.
+    pub has_archive: bool,
+    /// `MAX_ROUNDS`.
+    pub max_rounds: u32,
+    /// Events of an earlier time are stale; `None`: none is.
+    pub stale_before: Option<Timestamp>,
+}
+
+/// What is found out about one message: a record of `eventbridge_diagnostics.json`. The first seven members are
+/// the interface; the rest is added to them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding<'m> {
+    /// When the event happened, as it says itself; else when it was put on the queue. RFC 3339.
+    pub timestamp: Option<String>,
+    /// Its interaction.
+    pub interaction_id: Option<&'m str>,
+    /// Its type, `unknown` where it has none.
+    pub event_type: &'m str,
+    /// Why its first delivery failed.
+    pub failure_category: &'static str,
+    /// What has to be sent to deliver it again, as it stands; of what is no event, the message's body.
+    pub replay_payload: &'m str,
+    /// What analytics knows of the interaction; `None` if it was not asked or does not know it.
+    pub interaction_info: Option<&'m Conversation>,
+    /// Where the function sends it, without what may be secret in a URL.
+    pub replay_endpoint: Option<String>,
+    /// The message.
+    pub message_id: &'m str,
+    /// What the event is known by.
+    pub event_id: &'m str,
+    /// Why it is not delivered: the ledger's code, else the one that the function would give it.
+    pub failure_code: Option<&'m str>,
+    /// How it stands in the ledger.
+    pub ledger_status: Option<&'static str>,
+    /// How many attempts were made at it.
+    pub attempts: u32,
+    /// How often SQS has handed the message out, this look included.
+    pub receive_count: u32,
+    /// The code of the first failure, as it was recorded.
+    pub error_code: Option<String>,
+    /// What the function does with it next.
+    pub next_step: &'static str,
+    /// `base64` where the payload is not what came but base64 of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_encoding: Option<&'static str>,
+    /// When it was put on the queue.
+    #[serde(skip)]
+    pub sent_at: Option<Timestamp>,
+    /// When the event happened, as in `timestamp`.
+    #[serde(skip)]
+    pub at: Option<Timestamp>,
+}
+
+impl<'m> Finding<'m> {
+    /// What can be said of a message.
+    #[must_use]
+    pub fn of(
+        message: &'m Message,
+        letter: &'m Letter<'m>,
+        record: Option<&'m Record>,
+        conversation: Option<&'m Conversation>,
+        function: Function,
+    ) -> Self {
+        let at = happened(message, letter);
+        let (verdict, next) = verdict(message, letter, record, function);
+        let recorded = record.and_then(|record| record.failure_code.as_deref());
+        let error_code = match letter.event() {
+            Some(event) => event.failure.error_code.clone(),
+            None => failure_of(message).error_code,
+        };
+        Self {
+            timestamp: at.map(|at| at.to_string()),
+            interaction_id: letter.interaction(),
+            event_type: letter.event_type(),
+            failure_category: letter.category.as_str(),
+            replay_payload: payload(message, letter),
+            interaction_info: conversation,
+            replay_endpoint: endpoint(&letter.destination),
+            message_id: message.id.as_str(),
+            event_id: letter.event_id(),
+            failure_code: recorded.or(verdict.map(FailureCode::as_str)),
+            ledger_status: record.and_then(|record| record.status).map(Status::as_str),
+            attempts: record.map_or(0, |record| record.attempts),
+            receive_count: message.receive_count,
+            error_code,
+            next_step: next.as_str(),
+            payload_encoding: message.is_base64().then_some("base64"),
+            sent_at: message.sent_at,
+            at,
+        }
+    }
+}
+
+/// What has to be sent; of what is no event, the body.
+fn payload<'m>(message: &'m Message, letter: &'m Letter<'m>) -> &'m str {
+    letter
+        .event()
+        .map_or(&*message.body, |event| &event.payload)
+}
+
+/// When the event happened, as it says itself; else when it was put on the queue.
+pub(super) fn happened(message: &Message, letter: &Letter<'_>) -> Option<Timestamp> {
+    event_time(payload(message, letter)).or(message.sent_at)
+}
+
+fn endpoint(destination: &Destination) -> Option<String> {
+    match destination {
+        Destination::None | Destination::TooLong(_) | Destination::Missing => None,
+        Destination::Http(_)
+        | Destination::Lambda(_)
+        | Destination::Sqs(_)
+        | Destination::Sns(_)
+        | Destination::StateMachine(_)
+        | Destination::EventBus(_)
+        | Destination::Unsupported(_)
+        | Destination::NotAllowed(_) => Some(destination.to_string()),
+    }
+}
+
+/// What the function would do, and why, if that is known before it tries. In the order in which it decides.
+fn verdict(
+    message: &Message,
+    letter: &Letter<'_>,
+    record: Option<&Record>,
+    function: Function,
+) -> (Option<FailureCode>, NextStep) {
+    let kept = |code| (Some(code), NextStep::Archive);
+    let Some(event) = letter.event() else {
+        return kept(
+            letter
+                .why_not()
+                .map_or(FailureCode::NotAnEvent, NotAnEvent::failure_code),
+        );
+    };
+    let is_resent = message.replay_plan().is_some();
+    if letter.category.is_malformed() && !function.replays_malformed && !is_resent {
+        return kept(FailureCode::PayloadMalformed);
+    }
+    let code = match &letter.destination {
+        _ if event.own_echo => Some(FailureCode::OwnEcho),
+        Destination::Missing | Destination::TooLong(_) | Destination::Unsupported(_) => {
+            Some(FailureCode::TargetUnsupported)
+        }
+        Destination::NotAllowed(_) => Some(FailureCode::TargetNotAllowed),
+        Destination::None
+        | Destination::Http(_)
+        | Destination::Lambda(_)
+        | Destination::Sqs(_)
+        | Destination::Sns(_)
+        | Destination::StateMachine(_)
+        | Destination::EventBus(_) => None,
+    };
+    let is_stale = function
+        .stale_before
+        .is_some_and(|limit| event.time.is_some_and(|time| time < limit));
+    let code = code.or((is_stale && !is_resent).then_some(FailureCode::Stale));
+    let open = match code {
+        Some(_) => NextStep::Archive,
+        None => NextStep::Replay,
+    };
+    let status = record.and_then(|record| record.status);
+    let failed_later = record.filter(|record| {
+        let report = event.report.as_ref();
+        report.is_some_and(|report| {
+            record.has_failed_later(report, &letter.destination, message.id.as_str())
+        })
+    });
+    if let Some(record) = failed_later.filter(|_| status != Some(Status::InProgress)) {
+        let is_last = record.round >= function.max_rounds;
+        let next = if is_last { NextStep::Archive } else { open };
+        return (Some(FailureCode::FailedAfterAcceptance), next);
+    }
+    let next = match status {
+        Some(Status::Completed | Status::Discarded) => NextStep::Acknowledge,
+        Some(Status::Archived) if !is_resent => NextStep::Acknowledge,
+        Some(Status::Failed) if !is_resent && !function.has_archive => NextStep::Return,
+        Some(Status::InProgress) => NextStep::Wait,
+        Some(Status::Archived | Status::Failed | Status::Deferred) | None => open,
+    };
+    (code, next)
+}
+
+/// The members in which an event says when it happened.
+#[derive(Deserialize)]
+struct Times {
+    time: Option<serde_json::Value>,
+    timestamp: Option<serde_json::Value>,
+}
+
+/// When an event happened, as `EventBridge`'s `time` or a webhook's `timestamp` says.
+fn event_time(payload: &str) -> Option<Timestamp> {
+    if !payload.trim_start().starts_with('{') {
+        return None;
+    }
+    let Times { time, timestamp } = serde_json::from_str(payload).ok()?;
+    [time, timestamp]
+        .iter()
+        .flatten()
+        .find_map(|value| Timestamp::parse(value.as_str()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_says_itself_when_it_happened_or_nothing_does() {
+        let at = |payload: &str| event_time(payload).map(|at| at.to_string());
+        let moment = Some("2026-07-25T17:20:00Z".to_owned());
+        assert_eq!(at(r#"{"time":"2026-07-25T17:20:00Z"}"#), moment);
+        assert_eq!(at(r#"{"timestamp":"2026-07-25T19:20:00+02:00"}"#), moment);
+        assert_eq!(
+            at(r#"{"time":7,"timestamp":"2026-07-25T17:20:00Z"}"#),
+            moment
+        );
+        for payload in [
+            "",
+            "{}",
+            "[7]",
+            "<html>",
+            r#"{"time":"soon"}"#,
+            r#"{"time":{}}"#,
+        ] {
+            assert_eq!(at(payload), None, "{payload}");
+        }
+    }
+}

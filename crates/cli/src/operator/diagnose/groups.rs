@@ -1,0 +1,275 @@
+//! What the messages have in common: bounded, however many there are and whatever stands in them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::advice;
+use super::finding::Finding;
+use genesys_replay::clock::Timestamp;
+
+/// The most groups; messages of further ones are counted without one.
+pub const MOST_GROUPS: usize = 1_000;
+
+/// The most hours of the time line: more than SQS keeps a message.
+const MOST_HOURS: usize = 24 * 15;
+
+/// The longest text of a group, in characters. A type of an event may be as long as a message.
+const LONGEST: usize = 300;
+
+const HOUR: u64 = 3_600_000;
+
+/// What the messages of a group share.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupKey {
+    /// Why their first delivery failed.
+    pub category: &'static str,
+    /// Where they go; `unknown` where nothing says it.
+    pub target: String,
+    /// The type of their events.
+    pub event_type: String,
+    /// Why they are not delivered; empty where nothing is known yet.
+    pub failure_code: String,
+}
+
+/// Messages that share category, target, type and failure code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// What they share.
+    #[serde(flatten)]
+    pub key: GroupKey,
+    /// How many they are.
+    pub count: u64,
+    /// When the first event happened, in RFC 3339.
+    pub first: Option<String>,
+    /// When the last one did.
+    pub last: Option<String>,
+    /// One of them.
+    pub example: Example,
+    /// What to do about them, one sentence.
+    pub what_to_do: String,
+    #[serde(skip)]
+    times: Option<(Timestamp, Timestamp)>,
+}
+
+/// One message of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Example {
+    /// The message.
+    pub message_id: String,
+    /// Its event.
+    pub event_id: String,
+}
+
+/// The groups of a queue's messages.
+#[derive(Debug, Default)]
+pub struct Groups {
+    kept: BTreeMap<GroupKey, Group>,
+    /// Messages beyond the most groups.
+    other: u64,
+    categories: BTreeMap<&'static str, u64>,
+    hours: BTreeMap<(u64, &'static str), u64>,
+    next_steps: BTreeMap<&'static str, u64>,
+}
+
+impl Groups {
+    pub(super) fn add(&mut self, finding: &Finding<'_>) {
+        *self.categories.entry(finding.failure_category).or_default() += 1;
+        *self.next_steps.entry(finding.next_step).or_default() += 1;
+        if let Some(at) = finding.sent_at {
+            let hour = (at.as_millis() / HOUR * HOUR, finding.failure_category);
+            // Each category has its own; there are few of them.
+            if self.hours.len() < MOST_HOURS * 6 || self.hours.contains_key(&hour) {
+                *self.hours.entry(hour).or_default() += 1;
+            }
+        }
+        let key = GroupKey {
+            category: finding.failure_category,
+            target: shortened(finding.replay_endpoint.as_deref().unwrap_or("unknown")),
+            event_type: shortened(finding.event_type),
+            failure_code: shortened(finding.failure_code.unwrap_or_default()),
+        };
+        if self.kept.len() >= MOST_GROUPS && !self.kept.contains_key(&key) {
+            self.other += 1;
+            return;
+        }
+        let group = self.kept.entry(key).or_insert_with_key(|key| Group {
+            what_to_do: advice::of(key.category, &key.failure_code).to_owned(),
+            key: key.clone(),
+            count: 0,
+            first: None,
+            last: None,
+            example: Example {
+                message_id: shortened(finding.message_id),
+                event_id: shortened(finding.event_id),
+            },
+            times: None,
+        });
+        group.count += 1;
+        if let Some(at) = finding.at {
+            let (first, last) = group.times.unwrap_or((at, at));
+            group.times = Some((first.min(at), last.max(at)));
+        }
+    }
+
+    /// The groups, largest first.
+    #[must_use]
+    pub fn all(&self) -> Vec<Group> {
+        let mut groups: Vec<Group> = self.kept.values().cloned().collect();
+        for group in &mut groups {
+            group.first = group.times.map(|(first, _)| first.to_string());
+            group.last = group.times.map(|(_, last)| last.to_string());
+        }
+        // Stable: equal counts stay in the order of their keys.
+        groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+        groups
+    }
+
+    /// How many messages belong to none of them, since there are too many.
+    #[must_use]
+    pub const fn other(&self) -> u64 {
+        self.other
+    }
+
+    /// How many messages there are of each category.
+    #[must_use]
+    pub const fn categories(&self) -> &BTreeMap<&'static str, u64> {
+        &self.categories
+    }
+
+    /// With how many messages the function does what next.
+    #[must_use]
+    pub const fn next_steps(&self) -> &BTreeMap<&'static str, u64> {
+        &self.next_steps
+    }
+
+    /// How many messages of each category came to the queue in which hour.
+    #[must_use]
+    pub fn hours(&self) -> Vec<(String, Vec<(Timestamp, u64)>)> {
+        let mut series: BTreeMap<&str, Vec<(Timestamp, u64)>> = BTreeMap::new();
+        for ((hour, category), count) in &self.hours {
+            let points = series.entry(category).or_default();
+            points.push((Timestamp::from_millis(*hour), *count));
+        }
+        let named = series.into_iter().map(|(name, it)| (name.to_owned(), it));
+        named.collect()
+    }
+
+    /// How many messages share what `part` takes of a group, largest first, at most `most`.
+    #[must_use]
+    pub fn by(&self, part: impl Fn(&GroupKey) -> &str, most: usize) -> Vec<(String, u64)> {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (key, group) in &self.kept {
+            *counts.entry(part(key)).or_default() += group.count;
+        }
+        let mut counts: Vec<(String, u64)> = counts
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts.truncate(most);
+        counts
+    }
+
+    /// What to do about what, each once, in the order of the largest groups.
+    #[must_use]
+    pub fn advice(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for group in self.all() {
+            let key = &group.key;
+            let about = if advice::knows(&key.failure_code) {
+                key.failure_code.as_str()
+            } else {
+                key.category
+            };
+            let advice = format!("`{about}`: {}", group.what_to_do);
+            if !all.contains(&advice) {
+                all.push(advice);
+            }
+        }
+        all
+    }
+}
+
+/// A text without what would break a line or drive a terminal, and not too long.
+pub(super) fn shortened(text: &str) -> String {
+    let mut letters = text.chars().map(|letter| {
+        if letter.is_control() {
+            '\u{fffd}'
+        } else {
+            letter
+        }
+    });
+    let mut short: String = letters.by_ref().take(LONGEST).collect();
+    if letters.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(event_type: &str) -> Finding<'_> {
+        Finding {
+            timestamp: None,
+            interaction_id: None,
+            event_type,
+            failure_category: "UNKNOWN",
+            replay_payload: "",
+            interaction_info: None,
+            replay_endpoint: None,
+            message_id: "m",
+            event_id: "e",
+            failure_code: None,
+            ledger_status: None,
+            attempts: 0,
+            receive_count: 1,
+            error_code: None,
+            next_step: "REPLAY",
+            payload_encoding: None,
+            sent_at: None,
+            at: None,
+        }
+    }
+
+    #[test]
+    fn there_are_so_many_groups_and_the_rest_is_counted() {
+        let mut groups = Groups::default();
+        for number in 0..MOST_GROUPS + 7 {
+            groups.add(&finding(&format!("type-{number}")));
+        }
+        groups.add(&finding("type-0"));
+        assert_eq!(groups.all().len(), MOST_GROUPS);
+        assert_eq!(groups.other(), 7);
+        let first = &groups.all()[0];
+        assert_eq!((first.count, first.key.event_type.as_str()), (2, "type-0"));
+    }
+
+    #[test]
+    fn a_group_has_no_text_that_is_long_or_drives_a_terminal() {
+        let mut groups = Groups::default();
+        let hostile = format!("\u{1b}[2J\n{}", "é".repeat(1 << 20));
+        groups.add(&finding(&hostile));
+        let shown = groups.all()[0].key.event_type.clone();
+        assert_eq!(shown.chars().count(), LONGEST + 1);
+        assert!(shown.starts_with("\u{fffd}[2J\u{fffd}é") && shown.ends_with('…'));
+    }
+
+    #[test]
+    fn a_group_tells_its_first_and_last_event() {
+        let mut groups = Groups::default();
+        for millis in [5_000, 1_000, 3_000] {
+            let mut finding = finding("t");
+            finding.at = Some(Timestamp::from_millis(millis));
+            groups.add(&finding);
+        }
+        let group = &groups.all()[0];
+        assert_eq!(group.first.as_deref(), Some("1970-01-01T00:00:01Z"));
+        assert_eq!(group.last.as_deref(), Some("1970-01-01T00:00:05Z"));
+    }
+}

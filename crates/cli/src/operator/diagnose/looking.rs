@@ -1,0 +1,125 @@
+//! Looking at received messages, some at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::sync::mpsc::Receiver;
+
+use super::correlate::Correlating;
+use super::finding::{Finding, happened};
+use super::groups::Groups;
+use super::{Diagnose, DiagnoseError, Look, Sink};
+use crate::genesys::analytics::{Conversations, LARGEST_QUERY};
+use crate::ledger::{LedgerReader, Record};
+use crate::operator::Progress;
+use crate::operator::letter::Letter;
+use crate::operator::remedy::remedy;
+use genesys_replay::message::Message;
+use genesys_replay::queue::LARGEST_CALL;
+
+/// What is found out about messages, one batch after another.
+pub(super) struct Looking<'a, L, C> {
+    look: Look<'a>,
+    /// `None` once it has failed: what fails for one batch fails for the next.
+    ledger: Option<&'a L>,
+    progress: &'a dyn Progress,
+    pub(super) correlating: Option<Correlating<'a, C>>,
+    pub(super) groups: Groups,
+    pub(super) total: u64,
+    pub(super) without_ledger: u64,
+}
+
+impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
+    pub(super) fn new<O>(diagnose: &'a Diagnose<'a, O, L, C>, look: Look<'a>) -> Self {
+        let correlating = diagnose
+            .conversations
+            .map(|it| Correlating::new(it, diagnose.clock, diagnose.progress));
+        Self {
+            look,
+            ledger: Some(diagnose.ledger),
+            progress: diagnose.progress,
+            correlating,
+            groups: Groups::default(),
+            total: 0,
+            without_ledger: 0,
+        }
+    }
+
+    /// Looks at everything that comes, as many at a time as are there and one query takes.
+    pub(super) async fn look(
+        &mut self,
+        receiver: &mut Receiver<Vec<Message>>,
+        sink: &mut impl Sink,
+    ) -> Result<(), DiagnoseError> {
+        while let Some(mut batch) = receiver.recv().await {
+            while batch.len() + LARGEST_CALL <= LARGEST_QUERY
+                && let Ok(more) = receiver.try_recv()
+            {
+                batch.extend(more);
+            }
+            self.batch(&batch, sink).await?;
+        }
+        Ok(())
+    }
+
+    async fn batch(
+        &mut self,
+        messages: &[Message],
+        sink: &mut impl Sink,
+    ) -> Result<(), DiagnoseError> {
+        let letters: Vec<Letter<'_>> = messages
+            .iter()
+            .map(|message| Letter::of(message, self.look.target))
+            .collect();
+        let records = self.records(&letters).await;
+        let conversations = match &mut self.correlating {
+            Some(correlating) => {
+                let interactions: BTreeSet<&str> =
+                    letters.iter().filter_map(Letter::interaction).collect();
+                let events = messages.iter().zip(&letters);
+                let oldest = events.filter_map(|(it, letter)| happened(it, letter)).min();
+                correlating.find(interactions, oldest).await
+            }
+            None => BTreeMap::new(),
+        };
+        for (message, letter) in messages.iter().zip(&letters) {
+            let finding = Finding::of(
+                message,
+                letter,
+                records.get(letter.key.as_str()),
+                letter.interaction().and_then(|id| conversations.get(id)),
+                self.look.function,
+            );
+            sink.put(&finding).map_err(|source| DiagnoseError::Io {
+                doing: "what was found out cannot be written",
+                source,
+            })?;
+            self.groups.add(&finding);
+        }
+        self.total += messages.len() as u64;
+        self.progress.advance(messages.len() as u64);
+        Ok(())
+    }
+
+    /// What the ledger says of the events in these; nothing from the moment it fails.
+    async fn records(&mut self, letters: &[Letter<'_>]) -> BTreeMap<String, Record> {
+        // What is no event is in no ledger.
+        let events = letters.iter().filter(|letter| letter.event().is_some());
+        let keys: Vec<&str> = events.map(|letter| letter.key.as_str()).collect();
+        if let (Some(ledger), false) = (self.ledger, keys.is_empty()) {
+            match ledger.find(&keys).await {
+                Ok(records) => {
+                    let by_key = records.into_iter().map(|it| (it.key.clone(), it));
+                    return by_key.collect();
+                }
+                Err(error) => {
+                    let remedy = remedy(error.fault);
+                    self.progress
+                        .warn(&format!("going on without the ledger: {error}; {remedy}"));
+                    self.ledger = None;
+                }
+            }
+        }
+        self.without_ledger += keys.len() as u64;
+        BTreeMap::new()
+    }
+}

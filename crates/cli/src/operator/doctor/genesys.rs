@@ -1,0 +1,158 @@
+//! Genesys Cloud: who we are there and what we may do.
+
+use super::{Check, Look, Subject};
+use crate::genesys::Permissions;
+use genesys_replay::genesys::{ApiForm, Call, GenesysError};
+
+const TOKEN: &str = "Genesys token";
+const READ: &str = "may read interactions";
+const MARK: &str = "may mark interactions";
+const SEARCH: &str = "may search conversations";
+
+/// What somebody can do whose client lacks a permission.
+const ROLES: &str = "give the OAuth client a role with the permission that Genesys Cloud names (Admin, Integrations, OAuth, Roles), in the divisions of the interactions";
+
+pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permissions>) -> Look {
+    let Some(permissions) = permissions else {
+        let (why, remedy) = if subject.settings.is_some() && subject.problems.is_empty() {
+            let why = "RETRY_STATE=off: Genesys Cloud is not called";
+            (why, "nothing, if that is meant")
+        } else {
+            ("the settings cannot be used", "repair the settings first")
+        };
+        return (vec![Check::skipped(TOKEN, why, remedy)], Vec::new());
+    };
+    let read = permissions.may_read().await;
+    if let Err(error) = read.as_ref()
+        && let Some(check) = no_token(error)
+    {
+        return (vec![check], Vec::new());
+    }
+    let mut checks = vec![
+        Check::ok(TOKEN, "Genesys Cloud knows the OAuth client"),
+        may_read(&read),
+    ];
+    let is_real = permissions.form() == ApiForm::Conversations;
+    // Nothing is written on what exists.
+    checks.push(if is_real && read == Ok(false) {
+        may_mark(permissions.may_mark().await)
+    } else {
+        unknown_mark()
+    });
+    if is_real {
+        checks.push(may_search(permissions.may_search().await));
+    }
+    // One of its own: AWS alone may be out of reach.
+    (checks, vec![Ok(())])
+}
+
+/// What stands in the way of a token, if that is what failed.
+fn no_token(error: &GenesysError) -> Option<Check> {
+    let check = match error {
+        GenesysError::NoCredentials(_) => Check::error(
+            TOKEN,
+            error.to_string(),
+            r#"put {"client_id":"…","client_secret":"…"} into the secret, and let the function and yourself read it"#,
+        ),
+        GenesysError::Credentials {
+            call: Call::Token, ..
+        } => Check::error(
+            TOKEN,
+            error.to_string(),
+            "check GENESYS_REGION first, since another region does not know the client either; then the client's id and secret, and that its grant type is client credentials",
+        ),
+        GenesysError::RateLimited {
+            call: Call::Token, ..
+        } => Check::warning(
+            TOKEN,
+            error.to_string(),
+            "wait a few minutes: something asks for too many tokens",
+        ),
+        GenesysError::Unavailable {
+            call: Call::Token, ..
+        } => Check::error(
+            TOKEN,
+            error.to_string(),
+            "check GENESYS_REGION or GENESYS_LOGIN_BASE_URL, and the network: tokens are at https://login.<domain>/oauth/token",
+        ),
+        GenesysError::NotFound
+        | GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
+        | GenesysError::Forbidden { .. }
+        | GenesysError::RateLimited { .. }
+        | GenesysError::HeldBack { .. }
+        | GenesysError::Unavailable { .. }
+        | GenesysError::Credentials { .. } => return None,
+    };
+    Some(check)
+}
+
+fn may_read(read: &Result<bool, GenesysError>) -> Check {
+    match read {
+        Ok(_) => Check::ok(READ, "Genesys Cloud answers"),
+        // It looked at the id and not at our permissions.
+        Err(GenesysError::Refused { .. }) => {
+            Check::ok(READ, "Genesys Cloud looks at what is asked for")
+        }
+        Err(error) => failed(READ, error),
+    }
+}
+
+fn may_mark(marked: Result<(), GenesysError>) -> Check {
+    match marked {
+        Ok(()) => unknown_mark(),
+        Err(error) => failed(MARK, &error),
+    }
+}
+
+fn unknown_mark() -> Check {
+    Check::skipped(
+        MARK,
+        "it is not refused outright; more cannot be known without writing on an interaction",
+        "look for GENESYS_CREDENTIALS in the log after the first replay",
+    )
+}
+
+fn may_search(searched: Result<(), GenesysError>) -> Check {
+    match searched {
+        Ok(()) => Check::ok(SEARCH, "diagnose --correlate can be used"),
+        Err(error) => Check::warning(
+            SEARCH,
+            format!("{error}; only diagnose --correlate needs it"),
+            "for --correlate, give the OAuth client a role with Analytics > Conversation Detail > View",
+        ),
+    }
+}
+
+fn failed(name: &'static str, error: &GenesysError) -> Check {
+    match error {
+        GenesysError::Credentials { status: 403, .. } | GenesysError::Forbidden { .. } => {
+            Check::error(name, error.to_string(), ROLES)
+        }
+        GenesysError::Credentials {
+            status: 300..=399, ..
+        } => Check::error(
+            name,
+            error.to_string(),
+            "check GENESYS_API_BASE_URL: it answers with a redirect, and the API is at https://api.<domain>",
+        ),
+        GenesysError::RateLimited { .. } | GenesysError::HeldBack { .. } => Check::warning(
+            name,
+            error.to_string(),
+            "wait a minute, then run doctor again; something else may use up the client's rate limit",
+        ),
+        GenesysError::Credentials { .. }
+        | GenesysError::NotFound
+        | GenesysError::Refused { .. }
+        | GenesysError::Conflict { .. }
+        | GenesysError::Unavailable { .. }
+        | GenesysError::NoCredentials(_) => Check::error(
+            name,
+            error.to_string(),
+            format!(
+                "check GENESYS_REGION or GENESYS_API_BASE_URL, and the network; genesys-replay explain {}",
+                error.failure_code().as_str()
+            ),
+        ),
+    }
+}

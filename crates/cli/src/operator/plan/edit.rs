@@ -1,0 +1,277 @@
+//! A new plan that changes bodies before they are sent.
+
+use serde_json::Value;
+use similar::TextDiff;
+
+use super::{Content, Edit, Item, Plan};
+use crate::operator::letter::Letter;
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay::digest;
+use genesys_replay::message::Message;
+
+/// A JSON Patch (RFC 6902) for the bodies of messages.
+#[derive(Clone, Debug)]
+pub struct Editing {
+    patch: json_patch::Patch,
+    text: Value,
+}
+
+/// What a patch does to one body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The body that comes of it.
+    pub body: String,
+    /// What is different, as a unified diff of both bodies with their members in order.
+    pub diff: String,
+}
+
+/// Why a body was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    /// The patch is none.
+    #[error("it is no JSON Patch (RFC 6902): {0}")]
+    Patch(String),
+    /// The body is not JSON.
+    #[error("its body is not JSON")]
+    NotJson,
+    /// Written anew, a number of the body would be another one.
+    #[error("its body has the number {0}, which would not stay what it is")]
+    Number(String),
+    /// The patch does not fit.
+    #[error("the patch does not fit: {0}")]
+    DoesNotFit(String),
+    /// The patch changes nothing.
+    #[error("the patch changes nothing in it")]
+    Nothing,
+    /// The event would be another one.
+    #[error("the patch changes what the event is known by, or where it goes")]
+    Identity,
+}
+
+/// The items of a plan that were changed, by their place in it.
+pub type Edits = Vec<(usize, Edit)>;
+
+impl Editing {
+    /// Reads a patch.
+    ///
+    /// # Errors
+    /// [`EditError::Patch`].
+    pub fn read(patch: &[u8]) -> Result<Self, EditError> {
+        let none = |error: serde_json::Error| EditError::Patch(error.to_string());
+        let text: Value = serde_json::from_slice(patch).map_err(none)?;
+        Self::of(text)
+    }
+
+    /// The patch that a plan holds.
+    ///
+    /// # Errors
+    /// [`EditError::Patch`].
+    pub fn of(text: Value) -> Result<Self, EditError> {
+        let none = |error: serde_json::Error| EditError::Patch(error.to_string());
+        let patch = serde_json::from_value(text.clone()).map_err(none)?;
+        Ok(Self { patch, text })
+    }
+
+    /// Changes a body.
+    ///
+    /// # Errors
+    /// Why it cannot be changed; nothing is half changed.
+    pub fn change(&self, body: &str) -> Result<Change, EditError> {
+        let before: Value = serde_json::from_str(body).map_err(|_| EditError::NotJson)?;
+        if let Some(number) = fragile_number(body) {
+            return Err(EditError::Number(number.to_owned()));
+        }
+        let mut after = before.clone();
+        // On a copy, which is thrown away if it fails: undoing half a patch is not needed, and panics for some.
+        json_patch::patch_unsafe(&mut after, &self.patch)
+            .map_err(|error| EditError::DoesNotFit(error.to_string()))?;
+        if after == before {
+            return Err(EditError::Nothing);
+        }
+        let pretty = |value: &Value| format!("{value:#}\n");
+        let (old, new) = (pretty(&before), pretty(&after));
+        let diff = TextDiff::from_lines(&old, &new);
+        Ok(Change {
+            body: after.to_string(),
+            diff: diff.unified_diff().context_radius(2).to_string(),
+        })
+    }
+
+    /// Changes the message of an item, as a function with this target would see it. `before` is what the plan has
+    /// changed in it already.
+    ///
+    /// # Errors
+    /// Why it cannot be changed.
+    pub fn edit(
+        &self,
+        message: &Message,
+        before: Option<&Edit>,
+        target: &ReplayTarget,
+    ) -> Result<(Edit, Change), EditError> {
+        let change = self.change(&message.body)?;
+        let mut edited = message.clone();
+        edited.body.clone_from(&change.body);
+        let (old, new) = (Letter::of(message, target), Letter::of(&edited, target));
+        if old.key != new.key || new.event().is_none() {
+            return Err(EditError::Identity);
+        }
+        let steps = |patch: &Value| patch.as_array().cloned().unwrap_or_default();
+        let mut patch = before
+            .map(|before| steps(&before.patch))
+            .unwrap_or_default();
+        patch.extend(steps(&self.text));
+        let edit = Edit {
+            patch: patch.into(),
+            body_sha256: digest::hexadecimal(&change.body),
+        };
+        Ok((edit, change))
+    }
+}
+
+impl Plan {
+    /// A new plan with these changes; the others of its items go along as they are.
+    #[must_use]
+    pub fn edited(&self, edits: Edits, now: String, by: String, reason: String) -> Self {
+        let mut items: Vec<Item> = self.content.items.clone();
+        for (index, edit) in edits {
+            if let Some(item) = items.get_mut(index) {
+                item.edit = Some(edit);
+            }
+        }
+        Self::of(Content {
+            created_at: now,
+            created_by: by,
+            reason,
+            edit_of: Some(self.id.clone()),
+            items,
+            ..self.content.clone()
+        })
+    }
+}
+
+/// A number that would be another one, were it read and written again.
+fn fragile_number(body: &str) -> Option<&str> {
+    let mut rest = body;
+    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
+        rest = rest.get(start..)?;
+        if rest.starts_with('"') {
+            rest = after_string(rest)?;
+            continue;
+        }
+        let part_of_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+        let end = rest
+            .find(|c: char| !part_of_number(c))
+            .unwrap_or(rest.len());
+        let (number, after) = rest.split_at(end);
+        if !stays(number) {
+            return Some(number);
+        }
+        rest = after;
+    }
+    None
+}
+
+/// Whether a number keeps its value: whole ones of 64 bits do, and others whose digits a double holds.
+fn stays(number: &str) -> bool {
+    if !number.contains(['.', 'e', 'E']) {
+        return number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
+    }
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let significant = digits.trim_start_matches('0').trim_end_matches('0');
+    let (exact, read) = (number.parse::<f64>(), serde_json::from_str::<f64>(number));
+    let is_zero = |value: f64| value.abs() < f64::MIN_POSITIVE;
+    significant.len() <= 15
+        && matches!((exact, read), (Ok(exact), Ok(read))
+            if exact.to_bits() == read.to_bits() && is_zero(exact) == significant.is_empty())
+}
+
+/// What follows the JSON string that a text begins with.
+fn after_string(text: &str) -> Option<&str> {
+    let mut escaped = false;
+    let end = text.char_indices().skip(1).find(|(_, c)| {
+        let ends = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        ends
+    });
+    text.get(end?.0 + 1..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(patch: &str, body: &str) -> Result<Change, EditError> {
+        Editing::read(patch.as_bytes())?.change(body)
+    }
+
+    #[test]
+    fn a_body_is_changed_and_the_difference_shown() {
+        let patch = r#"[{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]"#;
+        let body = r#"{"id":"e-1","detail":{"eventBody":{"wrapUpCode":"dnoe","count":1.50}}}"#;
+        let changed = change(patch, body);
+        let expected = Change {
+            body: r#"{"detail":{"eventBody":{"count":1.5,"wrapUpCode":"done"}},"id":"e-1"}"#.to_owned(),
+            diff: concat!(
+                "@@ -2,7 +2,7 @@\n   \"detail\": {\n     \"eventBody\": {\n       \"count\": 1.5,\n",
+                "-      \"wrapUpCode\": \"dnoe\"\n+      \"wrapUpCode\": \"done\"\n     }\n   },\n",
+                "   \"id\": \"e-1\"\n }\n"
+            )
+            .to_owned(),
+        };
+        let shown = changed.as_ref().map(|it| it.diff.clone());
+        assert_eq!(changed.as_ref().map(|it| &it.body), Ok(&expected.body));
+        assert!(shown.is_ok_and(|it| {
+            it.contains("-      \"wrapUpCode\": \"dnoe\"\n+      \"wrapUpCode\": \"done\"")
+        }));
+    }
+
+    #[test]
+    fn what_cannot_be_changed_is_refused_whole() {
+        let replace = r#"[{"op":"replace","path":"/a","value":2}]"#;
+        for (patch, body, error) in [
+            ("{", "{}", "no JSON Patch"),
+            (r#"{"a":1}"#, "{}", "no JSON Patch"),
+            (replace, "not json", "not JSON"),
+            (replace, r#"{"b":1}"#, "does not fit"),
+            (replace, r#"{"a":2}"#, "changes nothing"),
+            (
+                r#"[{"op":"move","from":"/a/b","path":"/a"},{"op":"move","from":"/a","path":"/a/b"}]"#,
+                r#"{"a":{"b":[1]}}"#,
+                "does not fit",
+            ),
+            (
+                replace,
+                r#"{"a":1,"n":123456789012345678901234}"#,
+                "123456789012345678901234",
+            ),
+            (
+                replace,
+                r#"{"a":1,"n":31.245270191439438}"#,
+                "31.245270191439438",
+            ),
+            (
+                replace,
+                r#"{"a":1,"n":12345678901234567.89}"#,
+                "12345678901234567.89",
+            ),
+            (replace, r#"{"a":1,"n":1e-400}"#, "1e-400"),
+        ] {
+            let refused = change(patch, body).err().map(|it| it.to_string());
+            assert!(
+                refused.as_ref().is_some_and(|it| it.contains(error)),
+                "{refused:?}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn digits_in_strings_and_numbers_that_stay_are_no_obstacle() {
+        for body in [
+            r#"{"id":"123456789012345678901234","say":"\"99999999999999999999999\\"}"#,
+            r#"{"max":18446744073709551615,"min":-9223372036854775808,"e":1e22,"f":0.1,"g":-31.24500,"z":0.0}"#,
+        ] {
+            assert_eq!(fragile_number(body), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Where the dead letters of a plan may be: in the archive, or in a queue.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::Place;
+use super::making::{Candidate, Making};
+use crate::archive::{ArchiveReader, Kept, LARGEST_OBJECT};
+use crate::ledger::LedgerReader;
+use crate::operator::Progress;
+use crate::queue::Outlet;
+use genesys_replay::archive::{Document, DocumentFault};
+use genesys_replay::aws::AwsError;
+use genesys_replay::message::Message;
+
+/// Objects that are read at once.
+const READERS: usize = 16;
+
+/// How long a queue's messages are hidden from others while they are looked at: some thousands can be read in that time. What
+/// comes back before the end is known, and not offered again.
+const HOLD: Duration = Duration::from_secs(300);
+
+/// So many empty answers in a row: there is no more, or all is with somebody.
+const EMPTY: u32 = 3;
+
+/// So many answers in a row with nothing but what was seen before: it goes round in circles.
+const CIRCLES: u32 = 50;
+
+/// What came of reading an object.
+enum Content {
+    Read(Vec<u8>),
+    /// It was deleted since it was listed.
+    Gone,
+    TooLong,
+    /// This one alone: others may be read.
+    Unreadable(String),
+}
+
+impl Content {
+    fn of(read: Result<Option<(Vec<u8>, String)>, AwsError>) -> Result<Self, AwsError> {
+        match read {
+            Ok(Some((content, _))) => Ok(Self::Read(content)),
+            Ok(None) => Ok(Self::Gone),
+            Err(error) if error.fault.is_of_one() => Ok(Self::Unreadable(error.why())),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<L: LedgerReader> Making<'_, L> {
+    /// Offers everything in an archive below `prefix`.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn offer_archive(
+        &mut self,
+        archive: &impl ArchiveReader,
+        prefix: &str,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        let mut from = None;
+        progress.begin("reading the archive", None);
+        loop {
+            let page = archive.page(prefix, from.as_deref()).await?;
+            let mut objects = stream::iter(page.objects)
+                .map(|kept| async move {
+                    let content = if kept.size > LARGEST_OBJECT {
+                        Content::TooLong
+                    } else {
+                        Content::of(archive.get(&kept.key, LARGEST_OBJECT).await)?
+                    };
+                    Ok::<_, AwsError>((kept, content))
+                })
+                .buffered(READERS);
+            while let Some((kept, content)) = objects.try_next().await? {
+                progress.advance(1);
+                match content {
+                    Content::Read(content) => self.offer_object(kept, &content).await?,
+                    Content::Gone => {}
+                    Content::TooLong => self.rest.add(
+                        "the object is too long to be an archived dead letter",
+                        &kept.key,
+                    ),
+                    Content::Unreadable(why) => {
+                        self.rest
+                            .add(&format!("the object cannot be read: {why}"), &kept.key);
+                    }
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    async fn offer_object(&mut self, kept: Kept, content: &[u8]) -> Result<(), AwsError> {
+        let document = match Document::read(content) {
+            Ok(document) => document,
+            Err(fault) => {
+                let reason = match fault {
+                    DocumentFault::Foreign { .. } => {
+                        "the object is no archived dead letter".to_owned()
+                    }
+                    DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
+                };
+                self.rest.add(&reason, &kept.key);
+                return Ok(());
+            }
+        };
+        if let Some(message) = document.message() {
+            self.offer(Candidate {
+                message,
+                code: Some(document.failure_code.clone()),
+                at: document.archived_at(),
+                place: Place::Object {
+                    key: kept.key,
+                    etag: kept.etag,
+                },
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Offers everything in a queue, and shows it to others again in the end.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    pub async fn offer_queue(
+        &mut self,
+        queue: &impl Outlet,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        progress.begin("reading the queue", None);
+        let mut held = HashMap::new();
+        let offered = self.offer_received(queue, &mut held, progress).await;
+        let held: Vec<Message> = held.into_values().collect();
+        let hidden = queue.release(&held).await;
+        progress.end();
+        if !hidden.is_empty() {
+            progress.warn(&format!(
+                "{} messages stay hidden for {HOLD:?} at most",
+                hidden.len()
+            ));
+        }
+        offered
+    }
+
+    async fn offer_received(
+        &mut self,
+        queue: &impl Outlet,
+        held: &mut HashMap<String, Message>,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        let (mut empty, mut known) = (0, 0);
+        while empty < EMPTY {
+            let messages = queue.receive(HOLD).await?;
+            empty = if messages.is_empty() { empty + 1 } else { 0 };
+            known += 1;
+            for message in messages {
+                let mut receipt = message.clone();
+                receipt.body = String::new();
+                if held.insert(message.id.to_string(), receipt).is_some() {
+                    continue;
+                }
+                known = 0;
+                progress.advance(1);
+                self.offer(Candidate {
+                    place: Place::Message {
+                        message_id: message.id.to_string(),
+                    },
+                    code: None,
+                    at: message.sent_at,
+                    message,
+                })
+                .await?;
+            }
+            if known >= CIRCLES {
+                progress.warn(
+                    "the queue shows the same messages again and again: there may be some that were not seen",
+                );
+                break;
+            }
+        }
+        Ok(())
+    }
+}

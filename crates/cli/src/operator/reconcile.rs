@@ -1,0 +1,349 @@
+//! Whether everything that came in is in exactly one known place.
+//!
+//! What is known of an event is its item in the ledger, its object in the archive and its message in a queue. The
+//! archive is read first and the ledger after it; of each archived event a few dozen bytes are kept, the names of
+//! the first few thousand objects whose item was not found by its key, and of all else only counts and a few examples.
+
+mod archived;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future;
+use sha2::{Digest, Sha256};
+
+use self::archived::{Archived, TurnedUp};
+use super::Progress;
+use super::report::{UNKNOWN, has_died};
+use crate::archive::ArchiveReader;
+use crate::ledger::{LedgerReader, Record};
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::Status;
+
+/// The most examples of one finding.
+pub const MOST_EXAMPLES: usize = 10;
+
+/// What to compare.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope<'a> {
+    /// In how many segments the ledger is read at once, from 1.
+    pub segments: u32,
+    /// Only events that were first seen at this moment or later.
+    pub since: Option<Timestamp>,
+    /// The time now.
+    pub now: Timestamp,
+    /// Where the function delivers: part of an event's key.
+    pub target: &'a ReplayTarget,
+    /// How long the ledger remembers a finished event.
+    pub remembered: Duration,
+    /// Where the keys of the archive's objects begin.
+    pub prefix: &'a str,
+    /// About how many messages are in the queue.
+    pub queued: u64,
+    /// About how many are in the parking queue.
+    pub parked: u64,
+}
+
+/// What is found beside the sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finding {
+    /// The ledger says archived, and the archive has no object of it.
+    ArchivedWithoutObject,
+    /// An object of an event that the ledger should still remember and does not.
+    ObjectWithoutItem,
+    /// Held under a lease that has ended.
+    DiedOver,
+    /// More events are open in the ledger than messages are in the queues.
+    OpenNotQueued,
+    /// An item with a status that this version does not know.
+    UnknownStatus,
+    /// Given up with nowhere to archive it: its message waits in one of the queues.
+    Failed,
+    /// An object of an event that the ledger has as open.
+    ObjectOfOpen,
+    /// An object of an event that was delivered later.
+    ArchivedThenDelivered,
+    /// An object of an event that the ledger has forgotten, as it should.
+    ObjectOutlivesItem,
+    /// Something else under the archive's prefix.
+    ForeignObject,
+}
+
+impl Finding {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ArchivedWithoutObject => "archived_without_object",
+            Self::ObjectWithoutItem => "object_without_item",
+            Self::DiedOver => "died_over",
+            Self::OpenNotQueued => "open_not_queued",
+            Self::UnknownStatus => "unknown_status",
+            Self::Failed => "failed",
+            Self::ObjectOfOpen => "object_of_open_event",
+            Self::ArchivedThenDelivered => "archived_then_delivered",
+            Self::ObjectOutlivesItem => "object_outlives_item",
+            Self::ForeignObject => "foreign_object",
+        }
+    }
+
+    /// Whether something does not add up, rather than being worth knowing.
+    #[must_use]
+    pub const fn is_wrong(self) -> bool {
+        match self {
+            Self::ArchivedWithoutObject
+            | Self::ObjectWithoutItem
+            | Self::DiedOver
+            | Self::OpenNotQueued
+            | Self::UnknownStatus => true,
+            Self::Failed
+            | Self::ObjectOfOpen
+            | Self::ArchivedThenDelivered
+            | Self::ObjectOutlivesItem
+            | Self::ForeignObject => false,
+        }
+    }
+
+    /// What it means and what to do, in one sentence.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::ArchivedWithoutObject => {
+                "the ledger says archived, and the archive has no object: was it deleted, by hand or by a lifecycle rule?"
+            }
+            Self::ObjectWithoutItem => {
+                "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?"
+            }
+            Self::DiedOver => {
+                "in progress under a lease that has ended: taken up again when its message comes back; if none does, it is lost"
+            }
+            Self::OpenNotQueued => {
+                "more events are open than messages are queued: were messages deleted, or did they expire in their queue?"
+            }
+            Self::UnknownStatus => {
+                "the function is newer than this command, or somebody edited the item"
+            }
+            Self::Failed => {
+                "given up with nowhere to archive it: its message is in the queue or the parking queue"
+            }
+            Self::ObjectOfOpen => "archived before, and taken up again or not settled yet",
+            Self::ArchivedThenDelivered => "archived before, and delivered later: nothing to do",
+            Self::ObjectOutlivesItem => {
+                "the archive keeps it longer than the ledger remembers it: nothing to do"
+            }
+            Self::ForeignObject => {
+                "no archived dead letter: something else lies under the archive's prefix"
+            }
+        }
+    }
+}
+
+/// How often something was found, and where for example.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// How often.
+    pub count: u64,
+    /// The first few, by ledger key or object key.
+    pub examples: Vec<String>,
+}
+
+impl Found {
+    fn add(&mut self, example: &str) {
+        self.count += 1;
+        self.show(example);
+    }
+
+    fn show(&mut self, example: &str) {
+        if self.examples.len() < MOST_EXAMPLES {
+            self.examples.push(example.to_owned());
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count += other.count;
+        let room = MOST_EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
+}
+
+/// The sum, and what does not add up.
+#[derive(Clone, Debug, Default)]
+pub struct Reconciliation {
+    /// Distinct events that ledger or archive know, with about how many messages nobody has looked at yet.
+    pub received: u64,
+    /// Delivered.
+    pub replayed: u64,
+    /// Objects of events that are counted already: archived twice, or delivered or taken up after all. Messages that
+    /// were acknowledged as duplicates leave no trace but the function's metric.
+    pub duplicate: u64,
+    /// Archived.
+    pub archived: u64,
+    /// Open or failed events, whose messages must be in a queue, and about how many messages beyond them.
+    pub still_queued: u64,
+    /// Events that are in none of these places.
+    pub unaccounted: u64,
+    /// Items of the ledger by status.
+    pub statuses: BTreeMap<&'static str, u64>,
+    /// Objects of the archive that are dead letters.
+    pub objects: u64,
+    /// What was found beside it.
+    pub findings: BTreeMap<Finding, Found>,
+}
+
+impl Reconciliation {
+    /// Whether everything is where it should be.
+    #[must_use]
+    pub fn adds_up(&self) -> bool {
+        self.unaccounted == 0 && !self.findings.keys().any(|finding| finding.is_wrong())
+    }
+
+    fn found(&mut self, finding: Finding, example: &str) {
+        self.findings.entry(finding).or_default().add(example);
+    }
+
+    fn of(&self, status: Status) -> u64 {
+        self.statuses
+            .get(status.as_str())
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn count_of(&self, finding: Finding) -> u64 {
+        self.findings.get(&finding).map_or(0, |found| found.count)
+    }
+
+    fn add(&mut self, part: Self) {
+        for (status, count) in part.statuses {
+            *self.statuses.entry(status).or_default() += count;
+        }
+        for (finding, found) in part.findings {
+            self.findings.entry(finding).or_default().merge(found);
+        }
+    }
+}
+
+/// 16 bytes that tell one key from another.
+type Fingerprint = [u8; 16];
+
+fn fingerprint(text: &str) -> Fingerprint {
+    let mut print = Fingerprint::default();
+    print
+        .iter_mut()
+        .zip(Sha256::digest(text.as_bytes()))
+        .for_each(|(to, from)| *to = from);
+    print
+}
+
+/// Compares ledger, archive and queues. Without an archive, that part is left out.
+///
+/// # Errors
+/// [`AwsError`], when ledger or archive cannot be read.
+pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
+    ledger: &L,
+    archive: Option<&A>,
+    scope: &Scope<'_>,
+    progress: &dyn Progress,
+) -> Result<Reconciliation, AwsError> {
+    let mut sum = Reconciliation::default();
+    let mut archived = Archived::default();
+    if let Some(archive) = archive {
+        progress.begin("reading the archive", None);
+        let read = archived
+            .read(archive, ledger, scope, progress, &mut sum)
+            .await;
+        progress.end();
+        read?;
+    }
+    progress.begin("reading the ledger", None);
+    let known = archive.map(|_| &archived);
+    let segments = scope.segments.max(1);
+    let parts = (0..segments).map(|segment| scan(ledger, known, segment, scope, progress));
+    let parts = future::try_join_all(parts).await;
+    progress.end();
+    let mut turned_up = Vec::new();
+    for (part, items) in parts? {
+        sum.add(part);
+        turned_up.extend(items);
+    }
+    let without_item = archived.settle(turned_up, &mut sum);
+    let missing = sum.count_of(Finding::ArchivedWithoutObject);
+    let open = sum.of(Status::Deferred) + sum.of(Status::InProgress) + sum.of(Status::Failed);
+    let queued = scope.queued + scope.parked;
+    if open > queued {
+        let lost =
+            format!("{open} open or failed in the ledger, about {queued} messages in the queues");
+        let found = sum.findings.entry(Finding::OpenNotQueued).or_default();
+        found.count = open - queued;
+        found.examples.push(lost);
+    }
+    sum.replayed = sum.of(Status::Completed);
+    // A discarded event is not delivered, by an operator's decision: its object stays.
+    sum.archived = sum.of(Status::Archived) - missing + without_item + sum.of(Status::Discarded);
+    sum.still_queued = queued;
+    let unknown = sum.statuses.get(UNKNOWN).copied().unwrap_or_default();
+    sum.unaccounted = missing + open.saturating_sub(queued) + unknown;
+    sum.received = sum.replayed + sum.archived + sum.still_queued + sum.unaccounted;
+    Ok(sum)
+}
+
+async fn scan<L: LedgerReader>(
+    ledger: &L,
+    archived: Option<&Archived>,
+    segment: u32,
+    scope: &Scope<'_>,
+    progress: &dyn Progress,
+) -> Result<(Reconciliation, Vec<TurnedUp>), AwsError> {
+    let mut part = Reconciliation::default();
+    let mut turned_up = Vec::new();
+    let mut from = None;
+    loop {
+        let page = ledger
+            .scan(segment, scope.segments.max(1), from.as_deref())
+            .await?;
+        progress.advance(u64::try_from(page.records.len()).unwrap_or(u64::MAX));
+        for record in &page.records {
+            turned_up.extend(archived.and_then(|archived| archived.turned_up(record)));
+            look_at(record, archived, scope, &mut part);
+        }
+        from = page.next;
+        if from.is_none() {
+            return Ok((part, turned_up));
+        }
+    }
+}
+
+fn look_at(
+    record: &Record,
+    archived: Option<&Archived>,
+    scope: &Scope<'_>,
+    part: &mut Reconciliation,
+) {
+    let is_older = |since| record.first_seen.is_some_and(|seen| seen < since);
+    if scope.since.is_some_and(is_older) {
+        return;
+    }
+    let status = record.status.map_or(UNKNOWN, Status::as_str);
+    *part.statuses.entry(status).or_default() += 1;
+    match record.status {
+        None => part.found(Finding::UnknownStatus, &record.shown()),
+        Some(Status::Failed) => part.found(Finding::Failed, &record.shown()),
+        Some(Status::InProgress) if has_died(record, scope.now) => {
+            part.found(Finding::DiedOver, &record.shown());
+        }
+        Some(Status::Archived) => {
+            // Without a bucket, an echo of our own mark is only written down; and what was archived while the
+            // archive was read may have been missed there.
+            let echo = FailureCode::OwnEcho.as_str();
+            let is_echo = record.failure_code.as_deref() == Some(echo);
+            let is_new = record.processed.is_some_and(|at| at >= scope.now);
+            let has_object = archived.is_none_or(|archived| archived.has(record));
+            if !is_echo && !is_new && !has_object {
+                part.found(Finding::ArchivedWithoutObject, &record.shown());
+            }
+        }
+        Some(Status::InProgress | Status::Deferred | Status::Completed | Status::Discarded) => {}
+    }
+}

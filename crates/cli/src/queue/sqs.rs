@@ -1,0 +1,230 @@
+//! Looking at a queue of SQS, and taking from it, on an operator's behalf.
+
+use genesys_replay_aws::aws_error;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::{DeleteError, Outlet, QueueFacts};
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName as System,
+    QueueAttributeName as Attribute,
+};
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
+use genesys_replay::queue::{LARGEST_CALL, PostponeError, Postponement, Queue, Redrive};
+use genesys_replay_aws::sqs_queue::SqsQueue;
+
+/// How long a receive waits for messages: long enough for SQS to ask all of its servers, where a short
+/// one asks a few and may find nothing in a queue that is not empty.
+const WAIT_SECONDS: i32 = 1;
+
+/// One queue of SQS.
+#[derive(Clone)]
+pub struct SqsOutlet {
+    client: Client,
+    visibility: SqsQueue,
+    url: String,
+    arn: String,
+    /// The queue that the function drains: this one, or the one whose parking queue this is.
+    drained_arn: String,
+}
+
+impl SqsOutlet {
+    /// Finds the queue that `name` is the URL, the ARN or the name of.
+    ///
+    /// # Errors
+    /// [`AwsError`]; [`AwsFault::Missing`](genesys_replay::aws::AwsFault::Missing) when there is none.
+    pub async fn find(client: Client, name: &str) -> Result<Self, AwsError> {
+        let url = if name.contains("://") {
+            name.to_owned()
+        } else {
+            let mut parts = name.rsplit(':');
+            let mut call = client
+                .get_queue_url()
+                .queue_name(parts.next().unwrap_or(name));
+            if let Some(account) = parts.next().filter(|_| name.starts_with("arn:")) {
+                call = call.queue_owner_aws_account_id(account);
+            }
+            let doing = || format!("finding the queue {name}");
+            let answer = call
+                .send()
+                .await
+                .map_err(|error| aws_error(doing(), &error))?;
+            answer
+                .queue_url
+                .ok_or_else(|| AwsError::incomplete(doing(), "URL"))?
+        };
+        let mut outlet = Self {
+            visibility: SqsQueue::new(client.clone()),
+            client,
+            url,
+            arn: String::new(),
+            drained_arn: String::new(),
+        };
+        outlet.arn = outlet.facts().await?.arn;
+        outlet.drained_arn.clone_from(&outlet.arn);
+        Ok(outlet)
+    }
+
+    /// Says of which queue this is the parking queue: its messages are read as if they were still there.
+    #[must_use]
+    pub fn parking_queue_of(self, queue_arn: &str) -> Self {
+        Self {
+            drained_arn: queue_arn.to_owned(),
+            ..self
+        }
+    }
+
+    /// The queue's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The queue's ARN.
+    #[must_use]
+    pub fn arn(&self) -> &str {
+        &self.arn
+    }
+}
+
+impl Outlet for SqsOutlet {
+    async fn facts(&self) -> Result<QueueFacts, AwsError> {
+        let doing = || format!("reading the attributes of {}", self.url);
+        let answer = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.url)
+            .attribute_names(Attribute::All)
+            .send()
+            .await
+            .map_err(|error| aws_error(doing(), &error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let text = |name: &Attribute| attributes.get(name).map(String::as_str);
+        let number = |name: &Attribute| text(name).and_then(|it| it.parse().ok()).unwrap_or(0);
+        Ok(QueueFacts {
+            url: self.url.clone(),
+            arn: text(&Attribute::QueueArn)
+                .ok_or_else(|| AwsError::incomplete(doing(), "ARN"))?
+                .to_owned(),
+            fifo: text(&Attribute::FifoQueue) == Some("true"),
+            visibility: Duration::from_secs(number(&Attribute::VisibilityTimeout)),
+            retention: Duration::from_secs(number(&Attribute::MessageRetentionPeriod)),
+            redrive: text(&Attribute::RedrivePolicy).and_then(Redrive::parse),
+            visible: number(&Attribute::ApproximateNumberOfMessages),
+            in_flight: number(&Attribute::ApproximateNumberOfMessagesNotVisible),
+            delayed: number(&Attribute::ApproximateNumberOfMessagesDelayed),
+        })
+    }
+
+    async fn receive(&self, hold: Duration) -> Result<Vec<Message>, AwsError> {
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(LARGEST_CALL).unwrap_or(1))
+            .visibility_timeout(i32::try_from(hold.as_secs()).unwrap_or(i32::MAX))
+            .wait_time_seconds(WAIT_SECONDS)
+            .message_system_attribute_names(System::All)
+            .message_attribute_names("All")
+            .send()
+            .await
+            .map_err(|error| aws_error(format!("receiving from {}", self.url), &error))?;
+        let received = answer.messages.unwrap_or_default().into_iter();
+        Ok(received
+            .filter_map(|message| read(message, &self.drained_arn))
+            .collect())
+    }
+
+    async fn release(&self, messages: &[Message]) -> Vec<PostponeError> {
+        self.hold(messages, Duration::ZERO).await
+    }
+
+    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<PostponeError> {
+        let postponements: Vec<Postponement<'_>> = messages
+            .iter()
+            .map(|message| Postponement {
+                queue_arn: &self.arn,
+                message_id: &message.id,
+                receipt_handle: message.receipt_handle.as_deref().unwrap_or_default(),
+                after: hold,
+            })
+            .collect();
+        self.visibility.postpone(&postponements).await
+    }
+
+    async fn delete(&self, messages: &[Message]) -> Vec<DeleteError> {
+        let mut failures = Vec::new();
+        for batch in messages.chunks(LARGEST_CALL) {
+            failures.extend(self.delete_batch(batch).await);
+        }
+        failures
+    }
+}
+
+impl SqsOutlet {
+    async fn delete_batch(&self, batch: &[Message]) -> Vec<DeleteError> {
+        let failed = |message: &Message, reason: String| DeleteError {
+            message_id: message.id.clone(),
+            reason,
+        };
+        let all_failed = |reason: String| {
+            let all = batch.iter().map(|message| failed(message, reason.clone()));
+            all.collect::<Vec<_>>()
+        };
+        let entries: Result<Vec<_>, _> = batch
+            .iter()
+            .enumerate()
+            .map(|(index, message)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle.as_deref().unwrap_or_default())
+                    .build()
+            })
+            .collect();
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error) => return all_failed(error.to_string()),
+        };
+        let call = self.client.delete_message_batch().queue_url(&self.url);
+        match call.set_entries(Some(entries)).send().await {
+            Ok(answer) => {
+                let named = answer.failed().iter().filter_map(|failure| {
+                    let index: usize = failure.id().parse().ok()?;
+                    Some(failed(batch.get(index)?, failure.code().to_owned()))
+                });
+                named.collect()
+            }
+            Err(error) => all_failed(aws_error("deleting", &error).to_string()),
+        }
+    }
+}
+
+/// A message as the function gets it from Lambda; `None` without an id, which SQS always gives.
+fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
+    let system = message.attributes.unwrap_or_default();
+    let source = system.get(&System::DeadLetterQueueSourceArn);
+    let source = source.map(|arn| (SOURCE_QUEUE.to_owned(), arn.clone()));
+    let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
+    let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
+    Some(Message {
+        // An operator's message goes out with texts only.
+        typed: std::collections::BTreeMap::new(),
+        id: MessageId::new(message.message_id?)?,
+        body: message.body.unwrap_or_default(),
+        receipt_handle: message.receipt_handle,
+        queue_arn: Some(queue_arn.to_owned()),
+        group: system.get(&System::MessageGroupId).cloned(),
+        sent_at: number(&System::SentTimestamp).map(Timestamp::from_millis),
+        receive_count: number(&System::ApproximateReceiveCount)
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(1),
+        attributes: attributes
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.string_value?)))
+            .chain(source)
+            .collect(),
+    })
+}

@@ -1,0 +1,150 @@
+//! One call to Genesys Cloud or to its token endpoint over HTTP, and its answer.
+
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use super::rate_limit::Reading;
+use super::refusal;
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::retry_after;
+
+/// The most of an answer that is read, in bytes. A conversation with hundreds of participants
+/// stays far below it; an endless answer must not fill the memory.
+const LONGEST: usize = 8 * 1024 * 1024;
+
+/// The answer to one call, read to its end. It comes from outside: nothing in it is believed yet.
+pub struct Answer {
+    call: Call,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    reading: Option<Reading>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads a response that began to arrive at `now`.
+    ///
+    /// # Errors
+    /// [`GenesysError::Unavailable`] when it ends early or has no end.
+    pub async fn read(
+        mut response: Response,
+        call: Call,
+        now: Timestamp,
+    ) -> Result<Self, GenesysError> {
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after::parse(value, now));
+        let reading = Reading::of(response.headers());
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| missing(call, &error))?
+        {
+            if body.len() + chunk.len() > LONGEST {
+                return Err(unreadable(call));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Self {
+            call,
+            status,
+            retry_after,
+            reading,
+            body,
+        })
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What it says of the rate limit.
+    #[must_use]
+    pub const fn reading(&self) -> Option<Reading> {
+        self.reading
+    }
+
+    /// How long to wait when the rate limit was reached.
+    #[must_use]
+    pub fn throttled_for(&self) -> Option<Duration> {
+        self.retry_after
+            .filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)
+    }
+
+    /// The body, if the status is one of success.
+    ///
+    /// # Errors
+    /// The meaning of any other status for the call.
+    pub fn accepted(self) -> Result<Vec<u8>, GenesysError> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        let (status, after) = (self.status.as_u16(), self.retry_after);
+        Err(match self.call {
+            Call::Token => refusal::of_token(status, after, &self.body),
+            Call::Fetch
+            | Call::Mark
+            | Call::Subscription
+            | Call::FailedEvents
+            | Call::Reinject
+            | Call::Analytics => refusal::of_api(self.call, status, after, &self.body),
+        })
+    }
+}
+
+/// A request without a whole answer; told apart by what was seen.
+pub fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
+    let problem = if error.is_timeout() {
+        Outage::Timeout
+    } else if error.is_connect() {
+        Outage::Unreachable
+    } else {
+        Outage::Broken
+    };
+    GenesysError::Unavailable {
+        call,
+        problem,
+        after: None,
+    }
+}
+
+/// An answer that is not what the API promises.
+pub const fn unreadable(call: Call) -> GenesysError {
+    GenesysError::Unavailable {
+        call,
+        problem: Outage::Unreadable,
+        after: None,
+    }
+}
+
+/// The URL of a path below a base, each segment escaped.
+pub fn below(base: &Url, segments: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+/// Sends a request and reads the answer.
+pub async fn send(
+    request: RequestBuilder,
+    call: Call,
+    clock: &dyn Clock,
+) -> Result<Answer, GenesysError> {
+    let response = request
+        .send()
+        .await
+        .map_err(|error| missing(call, &error))?;
+    Answer::read(response, call, clock.now()).await
+}

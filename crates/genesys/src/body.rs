@@ -1,0 +1,38 @@
+//! JSON bodies of answers. They come from outside: nothing in them is trusted.
+
+use serde::de::DeserializeOwned;
+
+/// The longest error code that is shown, in bytes; Genesys' own are half as long.
+pub const LONGEST_CODE: usize = 64;
+
+/// A body that is an object. A list is none, though serde would take its items for members.
+pub fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    first.filter(|byte| **byte == b'{')?;
+    serde_json::from_slice(body).ok()
+}
+
+/// An error code, if it is one: it ends in log lines and in the archive, where a text that somebody
+/// has put in its place may hold anything.
+pub fn name(code: Option<String>) -> Option<String> {
+    code.filter(|code| {
+        (1..=LONGEST_CODE).contains(&code.len())
+            && code
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_no_object() {
+        type Any = std::collections::BTreeMap<String, serde_json::Value>;
+        assert!(object::<Any>(b" {}").is_some());
+        for body in ["", " ", "[]", "null", "{", "{}{}", "\"{}\""] {
+            assert!(object::<Any>(body.as_bytes()).is_none(), "{body}");
+        }
+    }
+}

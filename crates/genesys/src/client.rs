@@ -1,0 +1,172 @@
+//! The client of Genesys Cloud's API, in both forms.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use super::answer::{self, send};
+use super::{Pace, TokenSource};
+use super::{conversations, interactions};
+use genesys_replay::clock::Clock;
+use genesys_replay::dead_letter::InteractionRef;
+use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark};
+use genesys_replay::meter::Meter;
+
+/// Genesys Cloud over HTTP.
+pub struct GenesysClient {
+    http: reqwest::Client,
+    api_base: Url,
+    form: ApiForm,
+    tokens: TokenSource,
+    pace: Pace,
+    patience: Duration,
+    clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
+}
+
+impl GenesysClient {
+    /// Speaks to the API at `api_base` through a client that must not follow redirects and must
+    /// have timeouts. A call waits for its turn as long as `patience`; one that would wait longer
+    /// is held back.
+    #[must_use]
+    pub fn new(
+        http: reqwest::Client,
+        api_base: Url,
+        form: ApiForm,
+        tokens: TokenSource,
+        patience: Duration,
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self {
+            http,
+            api_base,
+            form,
+            tokens,
+            pace: Pace::default(),
+            patience,
+            clock,
+            meter,
+        }
+    }
+
+    /// Does at start-up what the first call would otherwise wait for.
+    pub async fn prepare(&self) {
+        self.tokens.prepare().await;
+    }
+
+    /// The form of the API.
+    #[must_use]
+    pub const fn form(&self) -> ApiForm {
+        self.form
+    }
+
+    /// The host of the API.
+    #[must_use]
+    pub const fn api_base(&self) -> &Url {
+        &self.api_base
+    }
+
+    async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
+        let turn = self.pace.turn(self.clock.now(), self.patience);
+        let wait = turn.map_err(|after| {
+            self.meter.genesys_held_back();
+            GenesysError::HeldBack { call, after }
+        })?;
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
+    }
+
+    /// Makes a call; when the token is refused, once more with a new one.
+    ///
+    /// # Errors
+    /// The meaning of an answer that is not a success.
+    pub async fn call(
+        &self,
+        call: Call,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+    ) -> Result<Vec<u8>, GenesysError> {
+        let mut token = self.tokens.get().await?;
+        let mut renewed = false;
+        loop {
+            let mut request = self
+                .http
+                .request(method.clone(), url.clone())
+                .header(ACCEPT, "application/json")
+                .bearer_auth(token.expose());
+            if let Some(body) = &body {
+                request = request
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(body.clone());
+            }
+            self.wait_for_turn(call).await?;
+            self.meter.genesys_called();
+            let answer = send(request, call, self.clock.as_ref()).await?;
+            // What it says of the rate limit holds for the calls of every record.
+            self.pace
+                .learn(answer.reading(), answer.throttled_for(), self.clock.now());
+            if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
+                tracing::info!(%call, "token refused, asking for a new one");
+                token = self.tokens.renew(&token).await?;
+                renewed = true;
+                continue;
+            }
+            return answer.accepted().inspect_err(|error| {
+                if error.is_throttling() {
+                    self.meter.genesys_throttled();
+                }
+            });
+        }
+    }
+}
+
+impl Genesys for GenesysClient {
+    async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
+        let url = match self.form {
+            ApiForm::Conversations => conversations::fetch_url(&self.api_base, &interaction.id),
+            ApiForm::Interactions => interactions::url(&self.api_base, &interaction.id),
+        };
+        let body = self.call(Call::Fetch, Method::GET, url, None).await?;
+        self::interaction(self.form, &body, interaction)
+    }
+
+    async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {
+        let (url, body) = match interaction {
+            Interaction::Conversation { id, participant } => (
+                conversations::mark_url(&self.api_base, id, participant),
+                conversations::mark_body(mark),
+            ),
+            Interaction::Record { id } => (
+                interactions::url(&self.api_base, id),
+                interactions::mark_body(mark),
+            ),
+        };
+        // The answer's body is empty in one form and the interaction in the other: not read.
+        self.call(Call::Mark, Method::PATCH, url, Some(body))
+            .await?;
+        Ok(())
+    }
+}
+
+/// Reads the body of the answer to the GET of an interaction.
+///
+/// # Errors
+/// [`GenesysError::Unavailable`] when it is not an interaction, or one that cannot be marked.
+pub fn interaction(
+    form: ApiForm,
+    body: &[u8],
+    wanted: &InteractionRef,
+) -> Result<Interaction, GenesysError> {
+    match form {
+        ApiForm::Conversations => conversations::read(body, wanted),
+        ApiForm::Interactions => interactions::read(body, wanted),
+    }
+    .ok_or(answer::unreadable(Call::Fetch))
+}

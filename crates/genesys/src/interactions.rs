@@ -1,0 +1,58 @@
+//! The tutorials' API: interactions with nested attributes.
+
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use super::answer::below;
+use super::body::object;
+use genesys_replay::dead_letter::{InteractionId, InteractionRef};
+use genesys_replay::genesys::{Interaction, RetryMark};
+
+/// The answer to a GET: any object, since nothing of it is needed.
+#[derive(Deserialize)]
+struct AnyInteraction {}
+
+pub(super) fn url(base: &Url, id: &InteractionId) -> Url {
+    below(base, &["api", "v2", "interactions", id.as_str()])
+}
+
+pub(super) fn mark_body(mark: RetryMark) -> String {
+    json!({ "attributes": { "system": {
+        "retryAttempt": mark.attempt,
+        "retryStatus": mark.status.as_str(),
+    }}})
+    .to_string()
+}
+
+/// `None` when the answer is no object.
+pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
+    object::<AnyInteraction>(body)?;
+    Some(Interaction::Record {
+        id: wanted.id.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_object_is_an_interaction_and_nothing_else_is() {
+        let wanted = InteractionId::new("c-1").map(|id| InteractionRef {
+            id,
+            participant: None,
+        });
+        for (body, is_one) in [
+            ("{}", true),
+            (r#"{"id":"c-1","attributes":{}}"#, true),
+            ("", false),
+            ("[]", false),
+            ("\"c-1\"", false),
+            ("<html>", false),
+        ] {
+            let found = wanted.as_ref().and_then(|it| read(body.as_bytes(), it));
+            assert_eq!(found.is_some(), is_one, "{body}");
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The client of Genesys Cloud's API, in both forms: the real API, and the legacy sample API.
+
+pub mod answer;
+pub mod body;
+mod client;
+mod conversations;
+mod credential_source;
+mod interactions;
+mod rate_limit;
+mod refusal;
+mod settings;
+mod subscriptions;
+mod token;
+
+pub use answer::Answer;
+pub use client::{GenesysClient, interaction};
+pub use credential_source::{CredentialSource, ReadSecret};
+pub use rate_limit::{Pace, Reading};
+pub use settings::{BuildError, CredentialSetting, GenesysSettings, Parts, client, http_client};
+pub use subscriptions::GenesysSubscriptions;
+pub use token::{Grant, TokenSource};

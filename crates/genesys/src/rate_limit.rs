@@ -1,0 +1,200 @@
+//! The pace of calls to Genesys Cloud: slowing down before the limit says so.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::retry_after::LONGEST;
+
+/// Calls are spread out once only one in this many of a window's calls is left.
+const RESERVE: u64 = 5;
+
+/// One pace for all records of all batches of an execution environment: they share one token, and
+/// the limit is the token's.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<State>);
+
+#[derive(Clone, Copy, Debug)]
+struct State {
+    /// The next call may start then.
+    free_at: Timestamp,
+    /// How far calls are apart.
+    interval: Duration,
+    /// Then the limit's window ends, and with it the interval.
+    window_ends: Timestamp,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let past = Timestamp::from_millis(0);
+        Self {
+            free_at: past,
+            interval: Duration::ZERO,
+            window_ends: past,
+        }
+    }
+}
+
+/// What an answer says of the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Calls made in this window.
+    count: u64,
+    /// Calls allowed in a window.
+    allowed: u64,
+    /// How long the window lasts from now.
+    reset: Duration,
+}
+
+impl Reading {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+        let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+        Some(Self {
+            count: number("inin-ratelimit-count")?,
+            allowed: number("inin-ratelimit-allowed")?,
+            reset: Duration::from_secs(number("inin-ratelimit-reset")?).min(LONGEST),
+        })
+    }
+}
+
+impl Pace {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next turn and says how long to wait for it.
+    ///
+    /// # Errors
+    /// How long it would be when that is longer than `patience`; no turn is taken then.
+    pub fn turn(&self, now: Timestamp, patience: Duration) -> Result<Duration, Duration> {
+        let mut state = self.state();
+        if now >= state.window_ends {
+            state.interval = Duration::ZERO;
+        }
+        let start = now.max(state.free_at);
+        let wait = start.since(now);
+        if wait > patience {
+            return Err(wait);
+        }
+        state.free_at = start.plus(state.interval);
+        Ok(wait)
+    }
+
+    /// Learns from the two parts of an answer that came at `now`: its counts, and the wait if the limit was reached.
+    pub fn learn(&self, reading: Option<Reading>, throttled_for: Option<Duration>, now: Timestamp) {
+        if let Some(reading) = reading {
+            self.observe(reading, now);
+        }
+        if let Some(after) = throttled_for {
+            self.throttled(after, now);
+        }
+    }
+
+    /// Learns from the counts of an answer.
+    fn observe(&self, reading: Reading, now: Timestamp) {
+        let mut state = self.state();
+        state.window_ends = now.plus(reading.reset);
+        let left = reading.allowed.saturating_sub(reading.count);
+        if left == 0 {
+            state.free_at = state.free_at.max(state.window_ends);
+        } else if left.saturating_mul(RESERVE) > reading.allowed {
+            state.interval = Duration::ZERO;
+        } else {
+            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            state.interval = reading.reset / left;
+        }
+    }
+
+    /// Learns that the limit was reached.
+    fn throttled(&self, after: Duration, now: Timestamp) {
+        let mut state = self.state();
+        state.free_at = state.free_at.max(now.plus(after));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+    const PATIENCE: Duration = Duration::from_secs(2);
+
+    fn observed(count: u64, reset: u64) -> Pace {
+        let pace = Pace::default();
+        let reading = Reading {
+            count,
+            allowed: 300,
+            reset: Duration::from_secs(reset),
+        };
+        pace.observe(reading, START);
+        pace
+    }
+
+    fn waits(pace: &Pace, now: Timestamp) -> [Result<u64, u64>; 3] {
+        std::array::from_fn(|_| {
+            let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(0);
+            pace.turn(now, PATIENCE).map(millis).map_err(millis)
+        })
+    }
+
+    #[test]
+    fn far_from_the_limit_nobody_waits() {
+        assert_eq!(waits(&Pace::default(), START), [Ok(0), Ok(0), Ok(0)]);
+        assert_eq!(waits(&observed(239, 30), START), [Ok(0), Ok(0), Ok(0)]);
+    }
+
+    #[test]
+    fn near_the_limit_the_calls_that_are_left_are_spread_over_the_window() {
+        assert_eq!(
+            waits(&observed(240, 30), START),
+            [Ok(0), Ok(500), Ok(1_000)]
+        );
+        assert_eq!(
+            waits(&observed(290, 10), START),
+            [Ok(0), Ok(1_000), Ok(2_000)]
+        );
+        assert_eq!(
+            waits(&observed(299, 10), START),
+            [Ok(0), Err(10_000), Err(10_000)]
+        );
+    }
+
+    #[test]
+    fn at_the_limit_everybody_waits_for_the_next_window() {
+        let pace = observed(300, 10);
+        assert_eq!(waits(&pace, START), [Err(10_000); 3]);
+        assert_eq!(
+            waits(&pace, START.plus(Duration::from_secs(10))),
+            [Ok(0); 3]
+        );
+    }
+
+    #[test]
+    fn a_refusal_holds_back_all() {
+        let pace = Pace::default();
+        pace.throttled(Duration::from_secs(42), START);
+        assert_eq!(waits(&pace, START), [Err(42_000); 3]);
+        pace.throttled(Duration::from_secs(1), START);
+        assert_eq!(
+            waits(&pace, START),
+            [Err(42_000); 3],
+            "the longer wait counts"
+        );
+    }
+
+    #[test]
+    fn headers_that_make_no_sense_are_no_reading() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(Reading::of(&headers), None);
+        for (name, value) in [
+            ("inin-ratelimit-count", "7"),
+            ("inin-ratelimit-allowed", "300"),
+            ("inin-ratelimit-reset", "soon"),
+        ] {
+            headers.insert(name, reqwest::header::HeaderValue::from_static(value));
+        }
+        assert_eq!(Reading::of(&headers), None);
+    }
+}

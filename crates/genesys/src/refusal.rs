@@ -1,0 +1,203 @@
+//! The meaning of an answer that is not a success, of the API and of its token endpoint.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::body::{name, object};
+use genesys_replay::failure::answers;
+use genesys_replay::failure::answers::Meaning;
+use genesys_replay::genesys::{Call, GenesysError, Outage};
+
+/// The error body of the API. An error in another form is not from Genesys Cloud.
+#[derive(Deserialize)]
+struct ApiRefusal {
+    code: Option<String>,
+    status: Option<serde_json::Number>,
+}
+
+/// The error of an answer of the API that is no success.
+pub(super) fn of_api(
+    call: Call,
+    status: u16,
+    after: Option<Duration>,
+    body: &[u8],
+) -> GenesysError {
+    let error = object::<ApiRefusal>(body);
+    let is_genesys = error
+        .as_ref()
+        .is_some_and(|it| it.code.is_some() && it.status.is_some());
+    let code = error.and_then(|error| name(error.code));
+    // Only of an interaction is it known that Genesys Cloud answers in its own form.
+    let of_interaction = matches!(call, Call::Fetch | Call::Mark);
+    let meaning = answers::of_genesys(status, is_genesys || !of_interaction);
+    match meaning {
+        Meaning::Conflict if !of_interaction => GenesysError::Refused { call, status, code },
+        Meaning::Missing => GenesysError::NotFound,
+        Meaning::RateLimited => GenesysError::RateLimited { call, after },
+        Meaning::Conflict => GenesysError::Conflict {
+            call,
+            status,
+            code,
+            after,
+        },
+        Meaning::Credentials if status == 403 && code.as_deref().is_some_and(names_object) => {
+            GenesysError::Forbidden { call, code }
+        }
+        Meaning::Credentials | Meaning::Misconfigured => {
+            GenesysError::Credentials { call, status, code }
+        }
+        Meaning::Refused => GenesysError::Refused { call, status, code },
+        Meaning::Unavailable | Meaning::AnswerLost => GenesysError::Unavailable {
+            call,
+            problem: Outage::Status(status),
+            after,
+        },
+    }
+}
+
+/// Returns true if the code of a 403 is about a division or one object, such as
+/// `missing.any.division.permissions`: other interactions may be allowed.
+fn names_object(code: &str) -> bool {
+    let words = [
+        "division",
+        "object",
+        "entity",
+        "conversation",
+        "participant",
+        "interaction",
+    ];
+    let code = code.to_ascii_lowercase();
+    words.iter().any(|word| code.contains(word))
+}
+
+#[derive(Deserialize)]
+struct TokenRefusal {
+    error: Option<String>,
+    description: Option<String>,
+    error_description: Option<String>,
+}
+
+/// What a token endpoint means by not giving a token.
+///
+/// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
+pub(super) fn of_token(status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
+    let call = Call::Token;
+    let said: Option<TokenRefusal> = object(body);
+    let rate_limited = said.as_ref().is_some_and(|said| {
+        [&said.description, &said.error_description]
+            .into_iter()
+            .flatten()
+            .any(|text| text.to_lowercase().starts_with("rate limit exceeded"))
+    });
+    match status {
+        429 => GenesysError::RateLimited { call, after },
+        400 if rate_limited => GenesysError::RateLimited { call, after },
+        408 | 425 | 500..=599 => GenesysError::Unavailable {
+            call,
+            problem: Outage::Status(status),
+            after,
+        },
+        _ => GenesysError::Credentials {
+            call,
+            status,
+            code: said.and_then(|said| name(said.error)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::body::LONGEST_CODE;
+    use super::*;
+    use genesys_replay::failure::{Disposition, FailureCode};
+
+    /// Genesys' own error body.
+    fn body(code: &str, status: u16) -> Vec<u8> {
+        serde_json::json!({ "message": "no", "code": code, "status": status, "contextId": "x" })
+            .to_string()
+            .into_bytes()
+    }
+
+    #[test]
+    fn an_event_is_rejected_only_by_genesys_own_refusal() {
+        let transient = Disposition::Transient { after: None };
+        for call in [Call::Fetch, Call::Mark] {
+            for status in [
+                100, 103, 408, 409, 412, 423, 425, 429, 500, 503, 599, 600, 799, 999,
+            ] {
+                let error = of_api(call, status, None, &body("some.code", status));
+                assert_eq!(error.disposition(), transient, "{status}");
+            }
+            for status in [400, 404, 405, 410, 413, 422, 451, 499] {
+                let error = of_api(call, status, None, &body("some.code", status));
+                assert_eq!(error.disposition(), Disposition::Permanent, "{status}");
+            }
+            for text in [
+                "",
+                "<html>",
+                "{}",
+                r#"{"code":"not.found"}"#,
+                r#"{"status":404}"#,
+                "[404]",
+            ] {
+                let error = of_api(call, 404, None, text.as_bytes());
+                assert_eq!(error.disposition(), Disposition::Operator, "{text}");
+                assert_eq!(
+                    error.failure_code(),
+                    FailureCode::GenesysCredentials,
+                    "{text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_403_about_one_object_says_nothing_of_the_others() {
+        for (code, is_about_one) in [
+            ("missing.any.division.permissions", true),
+            ("Missing.Division.Permission", true),
+            ("conversation.access.denied", true),
+            ("missing.permissions", false),
+            ("missing.any.permissions", false),
+            ("not.authorized", false),
+        ] {
+            let error = of_api(Call::Fetch, 403, None, &body(code, 403));
+            assert_eq!(error.is_about_one_object(), is_about_one, "{code}");
+            assert_eq!(error.disposition(), Disposition::Operator, "{code}");
+            assert_eq!(
+                error.failure_code(),
+                FailureCode::GenesysCredentials,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_code_is_shown_but_no_text_in_its_place() {
+        let shown = |code: &str| {
+            let body = serde_json::json!({ "code": code }).to_string();
+            of_api(Call::Mark, 400, None, body.as_bytes()).to_string()
+        };
+        assert!(shown("bad.request").ends_with("with status 400 (bad.request)"));
+        for text in [
+            "",
+            "no such attribute: Marta Muster",
+            "two\nlines",
+            "+49-30-1234567",
+            &"a.".repeat(LONGEST_CODE),
+        ] {
+            assert!(shown(text).ends_with("with status 400"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_shows_its_code_but_no_text_in_its_place() {
+        let shown = |error: &str| {
+            let body = serde_json::json!({ "error": error }).to_string();
+            of_token(401, None, body.as_bytes()).to_string()
+        };
+        assert!(shown("invalid_client").contains("(invalid_client)"));
+        assert!(!shown("no client with secret hush-hush").contains("hush"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a subscription is active: the tutorials' event streams, and the real API's integrations.
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::answer::{below, unreadable};
+use super::body::object;
+use super::client::GenesysClient;
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, Subscriptions};
+
+/// The subscriptions of one organisation.
+pub struct GenesysSubscriptions {
+    client: GenesysClient,
+    form: SubscriptionForm,
+}
+
+#[derive(Deserialize)]
+struct EventStream {
+    status: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Integration {
+    reported_state: ReportedState,
+}
+
+#[derive(Deserialize)]
+struct ReportedState {
+    code: String,
+}
+
+const fn path(form: SubscriptionForm) -> &'static [&'static str] {
+    match form {
+        SubscriptionForm::EventStreams => &["api", "v2", "eventstreams", "subscriptions"],
+        SubscriptionForm::Integration => &["api", "v2", "integrations"],
+    }
+}
+
+/// Reads the body of a success; `None` when it is something else.
+fn standing(form: SubscriptionForm, body: &[u8]) -> Option<Standing> {
+    let word = match form {
+        SubscriptionForm::EventStreams => object::<EventStream>(body)?.status,
+        SubscriptionForm::Integration => object::<Integration>(body)?.reported_state.code,
+    };
+    Some(if word.eq_ignore_ascii_case("active") {
+        Standing::Active
+    } else {
+        Standing::Inactive
+    })
+}
+
+impl GenesysSubscriptions {
+    /// Asks through this client.
+    #[must_use]
+    pub const fn new(client: GenesysClient, form: SubscriptionForm) -> Self {
+        Self { client, form }
+    }
+
+    /// Does at start-up what the first call would otherwise wait for.
+    pub async fn prepare(&self) {
+        self.client.prepare().await;
+    }
+}
+
+impl Subscriptions for GenesysSubscriptions {
+    async fn standing(&self, id: &InteractionId) -> Result<Standing, GenesysError> {
+        let mut path = path(self.form).to_vec();
+        path.push(id.as_str());
+        let url = below(self.client.api_base(), &path);
+        let call = Call::Subscription;
+        match self.client.call(call, Method::GET, url, None).await {
+            Ok(body) => standing(self.form, &body).ok_or(unreadable(call)),
+            // What cannot be the id of one is not known either.
+            Err(GenesysError::NotFound | GenesysError::Refused { .. }) => Ok(Standing::Unknown),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_that_it_is_active_is() {
+        use SubscriptionForm::{EventStreams, Integration};
+        for (form, body, expected) in [
+            (
+                EventStreams,
+                r#"{"status":"ACTIVE"}"#,
+                Some(Standing::Active),
+            ),
+            (
+                EventStreams,
+                r#"{"status":"active"}"#,
+                Some(Standing::Active),
+            ),
+            (
+                EventStreams,
+                r#"{"status":"DISABLED"}"#,
+                Some(Standing::Inactive),
+            ),
+            (EventStreams, r#"{"status":""}"#, Some(Standing::Inactive)),
+            (EventStreams, r#"{"reportedState":{"code":"ACTIVE"}}"#, None),
+            (EventStreams, "", None),
+            (
+                Integration,
+                r#"{"reportedState":{"code":"ACTIVE"}}"#,
+                Some(Standing::Active),
+            ),
+            (
+                Integration,
+                r#"{"reportedState":{"code":"ERROR"}}"#,
+                Some(Standing::Inactive),
+            ),
+            (Integration, r#"{"intendedState":"ENABLED"}"#, None),
+            (Integration, r#"{"status":"ACTIVE"}"#, None),
+            (Integration, r#"[{"code":"ACTIVE"}]"#, None),
+        ] {
+            assert_eq!(standing(form, body.as_bytes()), expected, "{body}");
+        }
+    }
+}

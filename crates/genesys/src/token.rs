@@ -1,0 +1,252 @@
+//! OAuth tokens by client credentials, fetched once for all who need one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::RwLock;
+use url::Url;
+
+use super::answer::{below, send, unreadable};
+use super::body::object;
+use super::credential_source::CredentialSource;
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::genesys::Credentials;
+use genesys_replay::genesys::{Call, GenesysError};
+use genesys_replay::meter::Meter;
+
+/// A token is renewed this long before it expires, so that it does not expire on the way.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// Hands out a token, fetching one when there is none or it is about to expire.
+///
+/// However many ask at once, one request is made: the others wait for its token, or for its error.
+pub struct TokenSource {
+    http: reqwest::Client,
+    url: Url,
+    source: CredentialSource,
+    clock: Arc<dyn Clock>,
+    meter: Arc<Meter>,
+    state: RwLock<State>,
+    /// Counts the answers, so that those who wait for one know that it was meant for them too.
+    answers: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Token>,
+    last_error: Option<GenesysError>,
+    /// What the source said when it was last asked.
+    credentials: Option<Credentials>,
+}
+
+#[derive(Clone)]
+pub(super) struct Token {
+    secret: SecretString,
+    number: u64,
+    /// By the wall clock: a frozen execution environment does not count its own time.
+    renew_at: Timestamp,
+}
+
+impl Token {
+    pub(super) fn expose(&self) -> &str {
+        self.secret.expose_secret()
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: u64,
+}
+
+/// A token as the endpoint grants it.
+#[derive(Debug)]
+pub struct Grant {
+    /// The token.
+    pub secret: SecretString,
+    /// How long it is good for, from the moment of asking.
+    pub life: Duration,
+}
+
+impl Grant {
+    /// Reads the body of the token endpoint's answer.
+    ///
+    /// # Errors
+    /// [`GenesysError::Unavailable`] when there is no token in it.
+    pub fn read(body: &[u8]) -> Result<Self, GenesysError> {
+        let TokenAnswer {
+            access_token,
+            expires_in,
+        } = object(body).ok_or(unreadable(Call::Token))?;
+        // Kept for as long as it says, one that cannot stand in a header would fail every call.
+        if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(unreadable(Call::Token));
+        }
+        Ok(Self {
+            secret: access_token.into(),
+            life: Duration::from_secs(expires_in),
+        })
+    }
+}
+
+impl TokenSource {
+    /// A source that asks `{login_base}/oauth/token`.
+    #[must_use]
+    pub fn new(
+        http: reqwest::Client,
+        login_base: &Url,
+        source: CredentialSource,
+        clock: Arc<dyn Clock>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self {
+            http,
+            url: below(login_base, &["oauth", "token"]),
+            source,
+            clock,
+            meter,
+            state: RwLock::default(),
+            answers: AtomicU64::new(0),
+        }
+    }
+
+    /// Reads the credentials, so that the first batch does not have to. What goes wrong is only
+    /// logged: they are read again when they are needed, and nothing is lost until then.
+    pub(super) async fn prepare(&self) {
+        let mut state = self.state.write().await;
+        match self.source.read().await {
+            Ok(credentials) => state.credentials = Some(credentials),
+            Err(error) => tracing::error!(
+                setting = "GENESYS_SECRET_ID",
+                %error,
+                "secret not read, trying again when a token is needed"
+            ),
+        }
+    }
+
+    /// A token that is still good for a while.
+    pub(super) async fn get(&self) -> Result<Token, GenesysError> {
+        self.get_other_than(None).await
+    }
+
+    /// A token other than `refused`, which the API did not accept.
+    pub(super) async fn renew(&self, refused: &Token) -> Result<Token, GenesysError> {
+        self.get_other_than(Some(refused.number)).await
+    }
+
+    async fn get_other_than(&self, refused: Option<u64>) -> Result<Token, GenesysError> {
+        let usable =
+            |token: &Token| Some(token.number) != refused && self.clock.now() < token.renew_at;
+        let answers_before = self.answers.load(Ordering::Acquire);
+        if let Some(token) = self
+            .state
+            .read()
+            .await
+            .token
+            .as_ref()
+            .filter(|token| usable(token))
+        {
+            return Ok(token.clone());
+        }
+        let mut state = self.state.write().await;
+        if let Some(token) = state.token.as_ref().filter(|token| usable(token)) {
+            return Ok(token.clone());
+        }
+        let answers = self.answers.load(Ordering::Acquire);
+        if answers > answers_before
+            && let Some(error) = &state.last_error
+        {
+            return Err(error.clone());
+        }
+        let answer = self.fetch(&mut state, answers + 1).await;
+        self.answers.store(answers + 1, Ordering::Release);
+        state.last_error = answer.as_ref().err().cloned();
+        state.token = answer.as_ref().ok().cloned();
+        answer
+    }
+
+    /// Asks for a token; when the credentials are refused, once more with those that took their
+    /// place in the meantime.
+    async fn fetch(&self, state: &mut State, number: u64) -> Result<Token, GenesysError> {
+        let credentials = match state.credentials.take() {
+            Some(credentials) => credentials,
+            None => self
+                .source
+                .read()
+                .await
+                .map_err(GenesysError::NoCredentials)?,
+        };
+        let answer = self.request(&credentials, number).await;
+        let rotated = match &answer {
+            Err(error) if error.is_invalid_client() => self.source.rotated(&credentials).await,
+            Ok(_) | Err(_) => Ok(None),
+        };
+        match rotated {
+            Ok(None) => {
+                state.credentials = Some(credentials);
+                answer
+            }
+            Ok(Some(rotated)) => {
+                tracing::info!("credentials refused, the secret holds others by now");
+                let answer = self.request(&rotated, number).await;
+                state.credentials = Some(rotated);
+                answer
+            }
+            // The refused ones are forgotten: the next fetch reads the secret first.
+            Err(error) => Err(GenesysError::NoCredentials(error)),
+        }
+    }
+
+    async fn request(&self, credentials: &Credentials, number: u64) -> Result<Token, GenesysError> {
+        let request = self
+            .http
+            .post(self.url.clone())
+            .basic_auth(
+                &credentials.client_id,
+                Some(credentials.client_secret.expose_secret()),
+            )
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body("grant_type=client_credentials");
+        let asked_at = self.clock.now();
+        self.meter.token_requested();
+        let answer = send(request, Call::Token, self.clock.as_ref()).await?;
+        let body = answer.accepted().inspect_err(|error| {
+            if error.is_throttling() {
+                self.meter.token_throttled();
+            }
+        })?;
+        let Grant { secret, life } = Grant::read(&body)?;
+        tracing::debug!(expires_in_s = life.as_secs(), "token fetched");
+        Ok(Token {
+            secret,
+            number,
+            renew_at: asked_at.plus(life.saturating_sub(MARGIN).max(life / 2)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(token: &str) -> Result<String, GenesysError> {
+        let body = serde_json::json!({ "access_token": token, "expires_in": 86_399 });
+        let grant = Grant::read(body.to_string().as_bytes())?;
+        Ok(grant.secret.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_sent_is_none() {
+        let token = "b3BhcXVl-token_of.a/test+==";
+        assert_eq!(granted(token).as_deref(), Ok(token));
+        for token in ["", "two\nlines", "a b", "t\u{f6}ken"] {
+            assert_eq!(granted(token), Err(unreadable(Call::Token)), "{token}");
+        }
+        let list = Grant::read(br#"["a-token",86399]"#);
+        assert!(list.is_err(), "a list is no answer");
+    }
+}

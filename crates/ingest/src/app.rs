@@ -1,0 +1,114 @@
+//! The wiring of ingest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+
+use crate::config::{Auth, Host, IngestSettings, KeySetting};
+use crate::http::Edge;
+use crate::http::metrics::{IngestMetrics, Pace};
+use crate::{Ingest, IngestPorts, KeySource, Keys, Senders, SubscriptionCheck};
+use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
+use genesys_replay::meter::Meter;
+use genesys_replay_aws::clients::{Tries, secret, with_tries};
+use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
+use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_genesys::GenesysSubscriptions;
+use genesys_replay_genesys::{BuildError, Parts, client, http_client};
+use genesys_replay_telemetry::metrics::Metrics;
+
+/// The edge of ingest with its real adapters.
+pub type IngestEdge = Edge<RealIngestPorts>;
+
+/// The real adapters.
+#[derive(Clone, Copy, Debug)]
+pub enum RealIngestPorts {}
+
+impl IngestPorts for RealIngestPorts {
+    type Inlet = SqsInlet;
+    type Subscriptions = GenesysSubscriptions;
+    type Secret = SecretsManagerSecret;
+}
+
+/// A sender waits, and Genesys gives up after five seconds: SQS answers in milliseconds, or not. The SDK's
+/// retry is the only one on this hop; a message that was queued twice is known by its attributes.
+const INLET: Tries = Tries {
+    each: Duration::from_secs(1),
+    all: Duration::from_secs(2),
+    most: 2,
+};
+
+/// As for the queue, which comes after it.
+const SECRET: Tries = Tries {
+    each: Duration::from_secs(1),
+    all: Duration::from_millis(1_500),
+    most: 2,
+};
+
+/// How long a look at a subscription waits for its turn at Genesys Cloud.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One call of Genesys Cloud. A look may take several (a token, a second one); it ends as a whole after
+/// [`LONGEST_LOOK`](crate::LONGEST_LOOK).
+const GENESYS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Builds every client once, before the first request.
+///
+/// # Errors
+/// No TLS roots were found, which no retry repairs: ingest must not start.
+pub fn build(
+    settings: IngestSettings,
+    aws: &SdkConfig,
+    metrics: Metrics,
+) -> Result<IngestEdge, BuildError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let meter = Arc::new(Meter::default());
+    let check = match settings.check {
+        None => None,
+        Some((form, genesys_settings)) => {
+            let parts = Parts {
+                // Its hosts come from the settings: nobody else names them.
+                http: http_client(GENESYS_TIMEOUT).build()?,
+                patience: PATIENCE,
+                clock: Arc::clone(&clock),
+                meter: Arc::clone(&meter),
+            };
+            let subscriptions = GenesysSubscriptions::new(
+                client(genesys_settings, parts, |id| secret(id, aws, SECRET)),
+                form,
+            );
+            Some(SubscriptionCheck::new(subscriptions, Arc::clone(&clock)))
+        }
+    };
+    let keys = |source| Senders::Signed(Keys::new(source, Arc::clone(&clock)));
+    let senders = match settings.auth {
+        Auth::Signature(KeySetting::Given(ring)) => keys(KeySource::Settings(ring)),
+        Auth::Signature(KeySetting::Secret(id)) => keys(KeySource::Secret(secret(id, aws, SECRET))),
+        Auth::Iam => Senders::Iam,
+        Auth::Anyone => Senders::Anyone,
+    };
+    let sqs = aws_sdk_sqs::Client::new(&with_tries(aws, INLET));
+    let ingest = Ingest {
+        inlet: SqsInlet::new(sqs, settings.queue_url.into()),
+        check,
+        senders,
+        clock,
+        random: Arc::new(SystemRandom),
+    };
+    let (function, pace) = match settings.host {
+        Host::Lambda(function) => (function, Pace::EachRequest),
+        Host::Server(_) => ("ingest".to_owned(), Pace::Together),
+    };
+    let metrics = IngestMetrics::new(metrics, function, pace);
+    Ok(Edge::new(ingest, settings.max_body_bytes, metrics, meter))
+}
+
+/// Does what the first request would otherwise wait for. What goes wrong here is tried again there.
+pub async fn prepare(edge: &IngestEdge) {
+    let ingest = edge.ingest();
+    ingest.prepare().await;
+    if let Some(check) = &ingest.check {
+        check.subscriptions().prepare().await;
+    }
+}

@@ -1,0 +1,232 @@
+//! The settings of ingest.
+
+use std::net::SocketAddr;
+
+use url::Url;
+
+use crate::KeyRing;
+use genesys_replay::genesys::{ApiForm, SubscriptionForm};
+use genesys_replay::queue::LARGEST_MESSAGE;
+use genesys_replay_genesys::GenesysSettings;
+use genesys_replay_settings::Reader;
+use genesys_replay_settings::genesys;
+use genesys_replay_settings::genesys::is_secret_id;
+use genesys_replay_settings::{SettingsError, log_level, unencrypted};
+use genesys_replay_telemetry::LogLevel;
+
+/// Everything that can be set for ingest.
+#[derive(Debug)]
+pub struct IngestSettings {
+    /// Where it runs.
+    pub host: Host,
+    /// The queue that the replay function drains.
+    pub queue_url: Url,
+    /// Who may send.
+    pub auth: Auth,
+    /// What is asked of Genesys Cloud about a subscription, if anything.
+    pub check: Option<(SubscriptionForm, GenesysSettings)>,
+    /// The longest body that is taken, in bytes.
+    pub max_body_bytes: usize,
+    /// The least severe level that is logged.
+    pub log_level: LogLevel,
+}
+
+/// Where ingest runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// In a Lambda function of this name.
+    Lambda(String),
+    /// As a server of its own, at this address.
+    Server(SocketAddr),
+}
+
+/// The setting `INGEST_AUTH`.
+#[derive(Debug)]
+pub enum Auth {
+    /// Whoever signs.
+    Signature(KeySetting),
+    /// Whom AWS IAM has authorized.
+    Iam,
+    /// Anybody.
+    Anyone,
+}
+
+/// The secrets of signatures, as far as the settings say.
+#[derive(Debug)]
+pub enum KeySetting {
+    /// The secrets themselves.
+    Given(KeyRing),
+    /// The name or ARN of the secret that holds them.
+    Secret(String),
+}
+
+impl Auth {
+    /// The value of the setting.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Signature(_) => "signature",
+            Self::Iam => "iam",
+            Self::Anyone => "none",
+        }
+    }
+}
+
+impl IngestSettings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// Names everything that is missing or wrong; ingest must not start then.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads settings from `lookup`; an empty value counts as none.
+    ///
+    /// # Errors
+    /// Names everything that is missing or wrong.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&lookup);
+        let host = host(&mut reader);
+        let largest = u32::try_from(LARGEST_MESSAGE).unwrap_or(u32::MAX);
+        let settings = Self {
+            auth: auth(&mut reader, &host),
+            host,
+            queue_url: queue_url(&mut reader),
+            check: check(&mut reader),
+            max_body_bytes: usize::try_from(reader.number(
+                "MAX_BODY_BYTES",
+                largest,
+                1_024..=largest,
+            ))
+            .unwrap_or(LARGEST_MESSAGE),
+            log_level: log_level(&mut reader),
+        };
+        reader.finish(settings)
+    }
+
+    /// The settings whose URLs are plain `http://`.
+    #[must_use]
+    pub fn unencrypted(&self) -> Vec<&'static str> {
+        let genesys = self.check.as_ref().map(|(_, genesys)| genesys);
+        unencrypted(("REPLAY_QUEUE_URL", Some(&self.queue_url)), genesys)
+    }
+}
+
+fn host(reader: &mut Reader<'_>) -> Host {
+    const NAME: &str = "LISTEN_ADDR";
+    if reader.text("AWS_LAMBDA_RUNTIME_API").is_some() {
+        let function = reader.text("AWS_LAMBDA_FUNCTION_NAME");
+        return Host::Lambda(function.unwrap_or_else(|| "ingest".to_owned()));
+    }
+    let text = reader
+        .text(NAME)
+        .unwrap_or_else(|| "0.0.0.0:8080".to_owned());
+    Host::Server(text.parse().unwrap_or_else(|_| {
+        reader.problem(
+            NAME,
+            "must be an IP address and a port, such as 0.0.0.0:8080",
+        );
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }))
+}
+
+fn queue_url(reader: &mut Reader<'_>) -> Url {
+    const NAME: &str = "REPLAY_QUEUE_URL";
+    let Some(text) = reader.text(NAME) else {
+        reader.problem(
+            NAME,
+            "is missing: set it to the URL of the queue that the replay function drains",
+        );
+        return genesys::fallback();
+    };
+    let url = Url::parse(&text).ok();
+    url.filter(|url| matches!(url.scheme(), "https" | "http") && url.path().len() > 1)
+        .unwrap_or_else(|| {
+            reader.problem(
+                NAME,
+                "must be the https:// URL of an SQS queue, not its ARN or name",
+            );
+            genesys::fallback()
+        })
+}
+
+fn auth(reader: &mut Reader<'_>, host: &Host) -> Auth {
+    #[derive(Clone, Copy)]
+    enum Mode {
+        Signature,
+        Iam,
+        Anyone,
+    }
+    let modes = [
+        ("signature", Mode::Signature),
+        ("iam", Mode::Iam),
+        ("none", Mode::Anyone),
+    ];
+    match reader.choice("INGEST_AUTH", Mode::Signature, &modes) {
+        Mode::Signature => Auth::Signature(keys(reader)),
+        Mode::Iam => {
+            if matches!(host, Host::Server(_)) {
+                reader.problem(
+                    "INGEST_AUTH",
+                    "must not be 'iam' outside of Lambda: nothing would check who sends",
+                );
+            }
+            Auth::Iam
+        }
+        Mode::Anyone => Auth::Anyone,
+    }
+}
+
+fn keys(reader: &mut Reader<'_>) -> KeySetting {
+    const SECRET: &str = "INGEST_SECRET";
+    const ID: &str = "INGEST_SECRET_ID";
+    let given = reader.text(SECRET);
+    if let Some(id) = reader.text(ID) {
+        if !is_secret_id(&id) {
+            reader.problem(ID, "is not the name or ARN of a secret");
+        }
+        if given.is_some() {
+            reader.problem(SECRET, "must not be set beside INGEST_SECRET_ID");
+        }
+        return KeySetting::Secret(id);
+    }
+    let ring = given.as_deref().map(KeyRing::parse);
+    match ring {
+        Some(Ok(ring)) => return KeySetting::Given(ring),
+        Some(Err(fault)) => reader.problem(SECRET, &format!("cannot be used: {fault}")),
+        None => reader.problem(
+            ID,
+            "is missing: set it to the secret that holds whsec_…, or set INGEST_SECRET, or INGEST_AUTH=iam or none",
+        ),
+    }
+    KeySetting::Secret(String::new())
+}
+
+fn check(reader: &mut Reader<'_>) -> Option<(SubscriptionForm, GenesysSettings)> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mode {
+        AsTheApi,
+        Form(SubscriptionForm),
+        Off,
+    }
+    let modes = [
+        ("eventstreams", Mode::Form(SubscriptionForm::EventStreams)),
+        ("integration", Mode::Form(SubscriptionForm::Integration)),
+        ("off", Mode::Off),
+    ];
+    let mode = reader.choice("SUBSCRIPTION_CHECK", Mode::AsTheApi, &modes);
+    if mode == Mode::Off {
+        return None;
+    }
+    let genesys = genesys::read(reader, "SUBSCRIPTION_CHECK=off");
+    let form = match (mode, genesys.form) {
+        (Mode::Form(form), _) => form,
+        (Mode::AsTheApi | Mode::Off, ApiForm::Conversations) => SubscriptionForm::Integration,
+        (Mode::AsTheApi | Mode::Off, ApiForm::Interactions) => SubscriptionForm::EventStreams,
+    };
+    Some((form, genesys))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,289 @@
+//! The edge of ingest: from an HTTP request to a letter, and back to the answer.
+//!
+//! The same router stands behind a function URL, an HTTP API and a port of its own ([`server`]).
+
+mod answer;
+mod body;
+pub mod log;
+pub mod metrics;
+pub mod server;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+use lambda_http::request::RequestContext;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::{Accepted, Facts, Ingest, IngestPorts, Refusal, Said, Senders, SignatureFault};
+use body::{Bodies, Held};
+use genesys_replay::meter::Meter;
+use genesys_replay_telemetry as telemetry;
+use log::Handled;
+use metrics::{IngestMetrics, RequestFigures};
+
+/// Everything that a request meets.
+pub struct Edge<P: IngestPorts> {
+    ingest: Ingest<P>,
+    bodies: Bodies,
+    metrics: IngestMetrics,
+    meter: Arc<Meter>,
+}
+
+/// What is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    DeadLetter,
+    Webhook,
+}
+
+impl Route {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "/dead-letter",
+            Self::Webhook => "/webhooks/genesys-outbound",
+        }
+    }
+}
+
+/// What became of a request.
+struct Outcome {
+    facts: Facts,
+    /// How long its body is; `None` where that was not read to its end.
+    body_bytes: Option<usize>,
+    result: Result<Accepted, Refusal>,
+}
+
+impl From<Refusal> for Outcome {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            facts: Facts::default(),
+            body_bytes: None,
+            result: Err(refusal),
+        }
+    }
+}
+
+impl<P: IngestPorts> Edge<P> {
+    /// An edge that takes bodies of at most `most_bytes`.
+    #[must_use]
+    pub fn new(
+        ingest: Ingest<P>,
+        most_bytes: usize,
+        metrics: IngestMetrics,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self {
+            ingest,
+            bodies: Bodies::new(most_bytes),
+            metrics,
+            meter,
+        }
+    }
+
+    /// What it takes.
+    #[must_use]
+    pub const fn ingest(&self) -> &Ingest<P> {
+        &self.ingest
+    }
+
+    /// Writes the metrics of the requests since the last time.
+    pub fn flush_metrics(&self) {
+        self.metrics
+            .flush(self.ingest.clock.now(), self.meter.take());
+    }
+
+    async fn take(&self, route: Route, request: Request) -> Outcome {
+        let (head, body) = request.into_parts();
+        let is_signed = matches!(self.ingest.senders, Senders::Signed(_));
+        let said = said(&head.headers, route, is_signed);
+        let mut body_bytes = None;
+        let body = self.read(route, &head, body, &mut body_bytes).await;
+        let (facts, result) = match (body, route) {
+            (Err(refusal), _) => (Facts::of(&said), Err(refusal)),
+            (Ok(body), Route::DeadLetter) => self.ingest.dead_letter(body.bytes, &said).await,
+            (Ok(body), Route::Webhook) => self.ingest.webhook(body.bytes, &said).await,
+        };
+        Outcome {
+            facts,
+            body_bytes,
+            result,
+        }
+    }
+
+    /// Reads a body from somebody who may send it.
+    async fn read(
+        &self,
+        route: Route,
+        head: &Parts,
+        body: Body,
+        body_bytes: &mut Option<usize>,
+    ) -> Result<Held<'_>, Refusal> {
+        if let Some(refusal) = self.refused_by_head(route, head) {
+            body::discard(&head.headers, body);
+            return Err(refusal);
+        }
+        let body = self.bodies.read(&head.headers, body).await?;
+        *body_bytes = Some(body.bytes.len());
+        if let Senders::Signed(keys) = &self.ingest.senders {
+            keys.verify(&head.headers, &body.bytes).await?;
+        }
+        Ok(body)
+    }
+
+    /// What can be said against a request without its body.
+    fn refused_by_head(&self, route: Route, head: &Parts) -> Option<Refusal> {
+        let fault = match &self.ingest.senders {
+            Senders::Signed(keys) => keys.check_headers(&head.headers).err(),
+            Senders::Iam => {
+                (!is_authorized(head.extensions.get())).then_some(SignatureFault::NotAuthorized)
+            }
+            Senders::Anyone => None,
+        };
+        let is_unreadable = route == Route::DeadLetter && !is_json(&head.headers);
+        fault
+            .map(Refusal::NotAuthenticated)
+            .or(is_unreadable.then_some(Refusal::MediaType))
+    }
+
+    /// Answers a request, whatever happens, and says what became of it.
+    async fn answer(&self, route: Option<Route>, request: Request, work: Work) -> Response {
+        let started = Instant::now();
+        let lambda = request.extensions().get::<lambda_http::Context>();
+        let request_id = lambda.map(|lambda| lambda.request_id.clone());
+        let xray_trace_id = lambda
+            .and_then(|lambda| lambda.xray_trace_id.as_deref())
+            .map(|header| telemetry::trace_id(header).to_owned());
+        let span = tracing::error_span!("request", request_id, xray_trace_id);
+        async {
+            let path = route.map(Route::path);
+            let has_body = !request.body().is_end_stream();
+            let outcome = match (work, route) {
+                (Work::Take, Some(route)) => AssertUnwindSafe(self.take(route, request))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_panic| Refusal::Internal.into()),
+                (Work::Take, None) => refused(request, Refusal::NotFound),
+                (Work::Refuse(refusal), _) => refused(request, refusal),
+            };
+            // What is left of a body would be taken for the next request.
+            let closes = has_body && outcome.body_bytes.is_none();
+            let response =
+                answer::response(route == Some(Route::DeadLetter), &outcome.result, closes);
+            let duration = started.elapsed();
+            log::request_handled(&Handled {
+                route: path,
+                status: response.status().as_u16(),
+                facts: &outcome.facts,
+                body_bytes: outcome.body_bytes.unwrap_or(0),
+                result: &outcome.result,
+                duration,
+            });
+            let figures = RequestFigures {
+                status: response.status().as_u16(),
+                is_malformed: outcome.facts.malformed.is_some() && outcome.result.is_ok(),
+                duration,
+            };
+            if self.metrics.count(&figures) {
+                self.flush_metrics();
+            }
+            response
+        }
+        .instrument(span)
+        .await
+    }
+}
+
+/// The outcome of a request that nobody looks into.
+fn refused(request: Request, refusal: Refusal) -> Outcome {
+    let (head, body) = request.into_parts();
+    body::discard(&head.headers, body);
+    refusal.into()
+}
+
+/// What is done with a request.
+enum Work {
+    Take,
+    Refuse(Refusal),
+}
+
+/// The router of everything that is answered.
+pub fn router<P: IngestPorts>(edge: Arc<Edge<P>>) -> Router {
+    let mut router = Router::new().route("/health", get(answer::healthy).fallback(read_only::<P>));
+    for route in [Route::DeadLetter, Route::Webhook] {
+        let take = move |State(edge): State<Arc<Edge<P>>>, request: Request| async move {
+            edge.answer(Some(route), request, Work::Take).await
+        };
+        let refuse = move |State(edge): State<Arc<Edge<P>>>, request: Request| async move {
+            let refusal = Refusal::Method { allowed: "POST" };
+            edge.answer(Some(route), request, Work::Refuse(refusal))
+                .await
+        };
+        router = router.route(route.path(), post(take).fallback(refuse));
+    }
+    router.fallback(nothing::<P>).with_state(edge)
+}
+
+async fn read_only<P: IngestPorts>(State(edge): State<Arc<Edge<P>>>, request: Request) -> Response {
+    let refusal = Refusal::Method { allowed: "GET" };
+    edge.answer(None, request, Work::Refuse(refusal)).await
+}
+
+async fn nothing<P: IngestPorts>(State(edge): State<Arc<Edge<P>>>, request: Request) -> Response {
+    edge.answer(None, request, Work::Take).await
+}
+
+/// Whether AWS IAM has authorized a request in front of the function.
+fn is_authorized(context: Option<&RequestContext>) -> bool {
+    match context {
+        Some(RequestContext::ApiGatewayV2(context)) => context
+            .authorizer
+            .as_ref()
+            .is_some_and(|authorizer| authorizer.iam.is_some()),
+        Some(_) | None => false,
+    }
+}
+
+/// Whether a request says that its body is JSON as it stands.
+fn is_json(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
+    let kind = text(header::CONTENT_TYPE)
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    plain
+        && (kind == "application/json"
+            || (kind.starts_with("application/") && kind.ends_with("+json")))
+}
+
+/// What the headers say of what is sent. Where senders sign, only what the signature covers is believed; elsewhere
+/// Genesys' own id counts first on the path of its webhooks.
+fn said(headers: &HeaderMap, route: Route, is_signed: bool) -> Said {
+    const GENESYS: [&str; 2] = ["x-genesys-webhook-id", "x-genesys-webhook-timestamp"];
+    const STANDARD: [&str; 2] = ["webhook-id", "webhook-timestamp"];
+    let order: &[[&str; 2]] = match route {
+        _ if is_signed => &[STANDARD],
+        Route::DeadLetter => &[STANDARD, GENESYS],
+        Route::Webhook => &[GENESYS, STANDARD],
+    };
+    let text = |index: usize| {
+        order.iter().find_map(|names| {
+            let value = headers.get(names[index])?.to_str().ok()?.trim();
+            (!value.is_empty()).then(|| value.to_owned())
+        })
+    };
+    Said {
+        webhook_id: text(0),
+        webhook_timestamp: text(1),
+    }
+}

@@ -1,0 +1,76 @@
+//! The log lines of requests and of the server.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::{Accepted, Facts, Refusal};
+use genesys_replay::clock::millis;
+
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Handled<'r> {
+    /// The path, if it is one that is served.
+    pub route: Option<&'static str>,
+    /// The status of the answer.
+    pub status: u16,
+    /// What is known of the event.
+    pub facts: &'r Facts,
+    /// How much of the body was read.
+    pub body_bytes: usize,
+    /// Whether it was accepted.
+    pub result: &'r Result<Accepted, Refusal>,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// It takes requests now.
+pub fn listening(address: SocketAddr) {
+    tracing::info!(%address, "listening");
+}
+
+/// The system gives no connection.
+pub fn not_accepted(error: &io::Error) {
+    tracing::warn!(%error, "connection not accepted, trying again until one is");
+}
+
+/// Requests were still in flight at the end.
+pub fn cut_off() {
+    tracing::warn!("requests were in flight until the end: their senders have no answer");
+}
+
+/// One line a request.
+pub fn request_handled(handled: &Handled<'_>) {
+    let facts = handled.facts;
+    let refusal = handled.result.as_ref().err();
+    let accepted = handled.result.as_ref().ok();
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                route = handled.route,
+                status = handled.status,
+                problem = refusal.map(|refusal| refusal.code().as_str()),
+                message_id = accepted.map(|accepted| accepted.message_id.as_str()),
+                event_id = facts.event_id.as_deref(),
+                webhook_id = facts.webhook_id.as_deref(),
+                subscription_id = facts.subscription_id.as_deref(),
+                retry_count = facts.retry_count,
+                malformed = facts.malformed.map(|malformed| malformed.as_str()),
+                body_bytes = handled.body_bytes,
+                duration_ms = millis(handled.duration),
+                what_to_do = refusal.map(|refusal| refusal.code().what_to_do()),
+                reason = refusal.map(Refusal::reason),
+                "request handled"
+            )
+        };
+    }
+    match handled.status {
+        0..400 if facts.malformed.is_some() => line!(Level::WARN),
+        0..400 => line!(Level::INFO),
+        400..500 => line!(Level::WARN),
+        500.. => line!(Level::ERROR),
+    }
+}

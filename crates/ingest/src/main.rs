@@ -1,0 +1,73 @@
+//! The HTTP side: reads the settings, builds the clients, then takes requests, as a Lambda function
+//! or as a server of its own.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genesys_replay_aws::clients;
+use genesys_replay_ingest::app::{self, IngestEdge};
+use genesys_replay_ingest::config::{Host, IngestSettings};
+use genesys_replay_ingest::{http, startup};
+use genesys_replay_telemetry as telemetry;
+use genesys_replay_telemetry::metrics::Metrics;
+use lambda_http::Error;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+
+/// How often a server writes its metrics, at least.
+const METRICS_EVERY: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry::start_refused(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
+    let settings = IngestSettings::from_env()?;
+    telemetry::init(settings.log_level);
+    startup::started(&settings);
+    let metrics = Metrics::new(settings.log_level, Box::new(std::io::stdout()));
+    let host = settings.host.clone();
+    let edge = app::build(settings, &clients::load().await, metrics)?;
+    app::prepare(&edge).await;
+    let edge = Arc::new(edge);
+    match host {
+        Host::Lambda(_) => lambda_http::run(http::router(edge)).await?,
+        Host::Server(address) => {
+            tokio::spawn(write_metrics(Arc::clone(&edge)));
+            // Registered before the server says that it listens: from then on it may be stopped.
+            let shutdown = shutdown_signal()?;
+            let listener = TcpListener::bind(address).await?;
+            http::server::serve(listener, Arc::clone(&edge), shutdown).await?;
+            edge.flush_metrics();
+        }
+    }
+    Ok(())
+}
+
+async fn write_metrics(edge: Arc<IngestEdge>) {
+    loop {
+        sleep(METRICS_EVERY).await;
+        edge.flush_metrics();
+    }
+}
+
+/// Registers SIGTERM and SIGINT at once. The future ends with the first of them.
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,199 @@
+//! Signatures of the Standard Webhooks scheme: `webhook-id`, `webhook-timestamp`,
+//! `webhook-signature: v1,<base64 of HMAC-SHA256 over "id.timestamp.body">`.
+
+use std::fmt;
+
+use axum::http::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac_sha256::HMAC;
+use secrecy::{ExposeSecret, SecretSlice};
+use standardwebhooks::{
+    HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
+};
+
+use genesys_replay::clock::Timestamp;
+
+/// How far a signature's time may be from ours, either way, in seconds: what the scheme says.
+const WINDOW_SECONDS: u64 = 300;
+
+/// What may stand before a secret.
+const PREFIX: &str = "whsec_";
+
+/// The most secrets that are valid at once: the old one and the new.
+const MOST_KEYS: usize = 2;
+
+/// The fewest bytes that the scheme wants of a secret.
+const LONG_ENOUGH: usize = 24;
+
+/// With fewer it is a word that can be guessed, and is refused.
+const TOO_SHORT: usize = 16;
+
+/// What stands before a signature of the scheme's one kind.
+const VERSION: &str = "v1,";
+
+/// Why a signature does not vouch for its request. Says nothing of what would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureFault {
+    /// A header is missing or not text.
+    #[error("the header {0} is missing or unreadable")]
+    Header(&'static str),
+    /// The signed text is `id.timestamp.body`: with a dot in its id one signature fits two requests.
+    #[error("the header webhook-id has a dot")]
+    IdWithDot,
+    /// The time is no number of seconds.
+    #[error("the header webhook-timestamp is not a Unix time in seconds")]
+    Timestamp,
+    /// The time is too far from ours.
+    #[error("the header webhook-timestamp is more than five minutes from now")]
+    Window,
+    /// It is the signature of something else, or of somebody else.
+    #[error("no signature matches the body")]
+    Mismatch,
+    /// There is no signature to look at, and what should vouch in its place does not.
+    #[error("the request was not authorized by AWS IAM")]
+    NotAuthorized,
+}
+
+/// Why a text holds no secrets; does not quote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRingFault {
+    /// There is none, or more than two.
+    #[error("it holds {0} secrets instead of one or two")]
+    Count(usize),
+    /// One of them cannot be a secret.
+    #[error("secret {0} is not whsec_ and base64 of 16 bytes at least")]
+    NotBase64(usize),
+}
+
+/// The secrets that are valid now.
+pub struct KeyRing {
+    keys: Vec<Key>,
+    short: bool,
+}
+
+struct Key {
+    webhook: Webhook,
+    bytes: SecretSlice<u8>,
+}
+
+impl fmt::Debug for KeyRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyRing({} keys)", self.keys.len())
+    }
+}
+
+impl KeyRing {
+    /// Reads one or two secrets, separated by white space or commas.
+    ///
+    /// # Errors
+    /// [`KeyRingFault`] when they are none.
+    pub fn parse(text: &str) -> Result<Self, KeyRingFault> {
+        let secrets: Vec<&str> = text
+            .split(|letter: char| letter.is_whitespace() || letter == ',')
+            .filter(|secret| !secret.is_empty())
+            .collect();
+        if !(1..=MOST_KEYS).contains(&secrets.len()) {
+            return Err(KeyRingFault::Count(secrets.len()));
+        }
+        let mut ring = Self {
+            keys: Vec::new(),
+            short: false,
+        };
+        for (index, secret) in secrets.iter().enumerate() {
+            let fault = KeyRingFault::NotBase64(index + 1);
+            let bytes = STANDARD
+                .decode(secret.strip_prefix(PREFIX).unwrap_or(secret))
+                .map_err(|_| fault)?;
+            if bytes.len() < TOO_SHORT {
+                return Err(fault);
+            }
+            ring.short |= bytes.len() < LONG_ENOUGH;
+            ring.keys.push(Key {
+                webhook: Webhook::from_bytes(bytes.clone()).map_err(|_| fault)?,
+                bytes: bytes.into(),
+            });
+        }
+        Ok(ring)
+    }
+
+    /// Whether one of them is shorter than the scheme wants: easier to guess.
+    #[must_use]
+    pub const fn has_short(&self) -> bool {
+        self.short
+    }
+
+    /// Looks whether one of the secrets has signed a request.
+    ///
+    /// # Errors
+    /// Why none has.
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureFault> {
+        let mut fault = SignatureFault::Mismatch;
+        for key in &self.keys {
+            match key.webhook.verify(body, headers) {
+                Ok(()) => return Ok(()),
+                Err(WebhookError::InvalidPayload) if key.has_signed(headers, body) => return Ok(()),
+                Err(error) => fault = meaning(&error),
+            }
+        }
+        Err(fault)
+    }
+}
+
+impl Key {
+    /// Whether it has signed what is no text. The scheme signs bytes; its crate for Rust looks at text only, and a
+    /// webhook that is none is to be kept.
+    fn has_signed(&self, headers: &HeaderMap, body: &[u8]) -> bool {
+        let text = |name| headers.get(name)?.to_str().ok();
+        let (Some(id), Some(at)) = (text(HEADER_WEBHOOK_ID), text(HEADER_WEBHOOK_TIMESTAMP)) else {
+            return false;
+        };
+        let signed = [format!("{id}.{at}.").as_bytes(), body].concat();
+        text(HEADER_WEBHOOK_SIGNATURE)
+            .unwrap_or_default()
+            .split(' ')
+            .filter_map(|signature| signature.strip_prefix(VERSION))
+            .filter_map(|signature| STANDARD.decode(signature).ok()?.try_into().ok())
+            .any(|mac: [u8; 32]| HMAC::verify(&signed, self.bytes.expose_secret(), &mac))
+    }
+}
+
+/// What can be said against a request before its body is read.
+///
+/// # Errors
+/// A header is missing, or its time is too far from `now`.
+pub fn check_headers(headers: &HeaderMap, now: Timestamp) -> Result<(), SignatureFault> {
+    let text = |name: &'static str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .filter(|value| !value.is_empty())
+            .ok_or(SignatureFault::Header(name))
+    };
+    if text(HEADER_WEBHOOK_ID)?.contains('.') {
+        return Err(SignatureFault::IdWithDot);
+    }
+    text(HEADER_WEBHOOK_SIGNATURE)?;
+    let signed_at: u64 = text(HEADER_WEBHOOK_TIMESTAMP)?
+        .parse()
+        .map_err(|_| SignatureFault::Timestamp)?;
+    if signed_at.abs_diff(now.as_secs()) > WINDOW_SECONDS {
+        return Err(SignatureFault::Window);
+    }
+    Ok(())
+}
+
+fn meaning(error: &WebhookError) -> SignatureFault {
+    match error {
+        WebhookError::InvalidTimestamp => SignatureFault::Timestamp,
+        WebhookError::TimestampTooOldError | WebhookError::FutureTimestampError => {
+            SignatureFault::Window
+        }
+        WebhookError::InvalidHeader(_) | WebhookError::MissingHeader(_) => {
+            SignatureFault::Header(HEADER_WEBHOOK_SIGNATURE)
+        }
+        WebhookError::InvalidPayload
+        | WebhookError::InvalidSignature
+        | WebhookError::InvalidSecret(_) => SignatureFault::Mismatch,
+    }
+}

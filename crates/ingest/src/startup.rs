@@ -1,0 +1,48 @@
+//! The log lines of ingest's start-up.
+
+use crate::config::{Auth, Host, IngestSettings, KeySetting};
+use crate::warn_of_short;
+use genesys_replay_genesys::GenesysSettings;
+use genesys_replay_telemetry::warn_of_plain_http;
+
+/// Logs the version and all settings that are not secret, and a warning for each setting that may surprise.
+pub fn started(settings: &IngestSettings) {
+    let genesys = settings.check.as_ref().map(|(_, genesys)| genesys);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        queue_url = settings.queue_url.as_str(),
+        auth = settings.auth.as_str(),
+        ingest_secret_id = match &settings.auth {
+            Auth::Signature(KeySetting::Secret(id)) => Some(id.as_str()),
+            Auth::Signature(KeySetting::Given(_)) | Auth::Iam | Auth::Anyone => None,
+        },
+        subscription_check = settings
+            .check
+            .as_ref()
+            .map_or("off", |(form, _)| form.as_str()),
+        genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),
+        genesys_login_base_url = genesys.map(|genesys| genesys.login_base.as_str()),
+        genesys_secret_id = genesys.and_then(GenesysSettings::secret_id),
+        max_body_bytes = settings.max_body_bytes,
+        log_level = settings.log_level.as_str(),
+        "started"
+    );
+    warn_of_plain_http(&settings.unencrypted());
+    if matches!(settings.auth, Auth::Anyone) {
+        tracing::warn!(
+            setting = "INGEST_AUTH",
+            "none: whoever reaches this address can put events on the queue"
+        );
+    }
+    if let Auth::Signature(KeySetting::Given(ring)) = &settings.auth {
+        warn_of_short(ring);
+    }
+    if let (Host::Server(address), false) = (&settings.host, matches!(settings.auth, Auth::Iam))
+        && !address.ip().is_loopback()
+    {
+        tracing::warn!(
+            setting = "LISTEN_ADDR",
+            "plain http: let something that speaks TLS stand in front"
+        );
+    }
+}

@@ -1,0 +1,138 @@
+//! The wiring: the only builder of clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
+use genesys_replay::destination::address::Reach;
+use genesys_replay::meter::Meter;
+use genesys_replay::replay::{
+    Breakers, KnownLimits, LedgerLatency, Policy, Ports, Replay, RetryState, Stop,
+};
+use genesys_replay_aws::clients::{Tries, one_try, secret, with_tries};
+use genesys_replay_aws::sqs_queue::SqsQueue;
+use genesys_replay_genesys::{
+    BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
+};
+use genesys_replay_settings::{RetryStateSetting, Settings};
+use genesys_replay_storage::dynamodb::DynamoDbLedger;
+use genesys_replay_storage::s3::{self, S3Archive};
+use genesys_replay_targets::Targets;
+use genesys_replay_targets::aws::{AwsTargets, clients};
+use genesys_replay_targets::http::HttpTarget;
+use genesys_replay_targets::http::resolver::GuardedResolver;
+
+/// The replay function with its real adapters.
+pub type ReplayFunction = Replay<RealPorts>;
+
+/// The real adapters.
+#[derive(Clone, Copy, Debug)]
+pub enum RealPorts {}
+
+impl Ports for RealPorts {
+    type Ledger = DynamoDbLedger;
+    type Genesys = GenesysClient;
+    type Target = Targets;
+    type Archive = S3Archive;
+    type Queue = SqsQueue;
+}
+
+/// Genesys Cloud answers in well under a second. One hung call must leave time for the rest of the record
+/// within a 30 s invocation.
+const GENESYS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `DynamoDB` answers in milliseconds. The SDK's retry is the only one on this hop: every write can
+/// be repeated, and no other layer repeats it.
+const LEDGER: Tries = Tries {
+    each: Duration::from_secs(2),
+    all: Duration::from_secs(6),
+    most: 3,
+};
+
+/// As for the ledger; a body of 1 MiB takes longer.
+const ARCHIVE: Tries = Tries {
+    each: Duration::from_secs(5),
+    all: Duration::from_secs(10),
+    most: 3,
+};
+
+/// Changing a visibility timeout is worth little time: without it the queue's own applies.
+const QUEUE: Tries = Tries {
+    each: Duration::from_secs(1),
+    all: Duration::from_secs(2),
+    most: 2,
+};
+
+/// Read once at start-up, and when Genesys Cloud has refused what was read.
+const SECRET: Tries = Tries {
+    each: Duration::from_secs(2),
+    all: Duration::from_secs(5),
+    most: 3,
+};
+
+/// Builds every client once, before the first batch.
+///
+/// # Errors
+/// No TLS roots were found, which no retry repairs: the function must not start.
+pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let meter = Arc::new(Meter::default());
+    let http = http_client(GENESYS_TIMEOUT);
+    let http = match settings.reach {
+        Reach::Guarded => http.dns_resolver(Arc::new(GuardedResolver)),
+        Reach::Anywhere => http,
+    };
+    let http = http.build()?;
+    let genesys = |genesys_settings: GenesysSettings| {
+        let parts = Parts {
+            http: http.clone(),
+            patience: settings.limits.max_wait,
+            clock: Arc::clone(&clock),
+            meter: Arc::clone(&meter),
+        };
+        client(genesys_settings, parts, |id| secret(id, aws, SECRET))
+    };
+    let retry_state = match settings.retry_state {
+        RetryStateSetting::Required(it) => RetryState::Required(genesys(it)),
+        RetryStateSetting::BestEffort(it) => RetryState::BestEffort(genesys(it)),
+        RetryStateSetting::Off => RetryState::Off,
+    };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&with_tries(aws, LEDGER));
+    let archive = settings.archive.map(|archive| {
+        let client = s3::client(&with_tries(aws, ARCHIVE));
+        S3Archive::new(client, archive.bucket, archive.prefix)
+    });
+    Ok(Replay {
+        ledger: DynamoDbLedger::new(dynamodb, settings.table, settings.remember),
+        retry_state,
+        target: Targets {
+            http: HttpTarget::new(
+                http.clone(),
+                settings.reach,
+                settings.target_timeout,
+                Arc::clone(&clock),
+            ),
+            aws: AwsTargets::new(clients(with_tries(aws, one_try(settings.target_timeout)))),
+        },
+        archive,
+        queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_tries(aws, QUEUE))),
+        destination: settings.target,
+        policy: Policy::new(settings.limits),
+        breakers: Breakers::new(Arc::clone(&meter)),
+        ledger_latency: LedgerLatency::default(),
+        known_limits: KnownLimits::default(),
+        stop: Stop::default(),
+        meter,
+        max_concurrency: settings.max_concurrency,
+        clock,
+        random: Arc::new(SystemRandom),
+    })
+}
+
+/// Does what the first batch would otherwise wait for. What goes wrong here is tried again there.
+pub async fn prepare(function: &ReplayFunction) {
+    if let Some(genesys) = function.retry_state.genesys() {
+        genesys.prepare().await;
+    }
+}

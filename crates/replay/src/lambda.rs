@@ -1,0 +1,207 @@
+//! The edge: from Lambda's SQS event to a batch, and back to the answer.
+
+pub mod metrics;
+
+use std::collections::BTreeSet;
+
+use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use genesys_replay::clock::Timestamp;
+use genesys_replay::message::{AttributeValue, Message, MessageId, SOURCE_QUEUE, TypedAttribute};
+use genesys_replay::replay::{Counts, Handled, Invocation, Ports, Replay, log};
+use genesys_replay_telemetry as telemetry;
+use genesys_replay_telemetry::metrics::Metrics;
+use metrics::BatchFigures;
+
+/// A batch that cannot be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Without its id a message can neither be returned nor acknowledged.
+    #[error(
+        "record {index} of {records} has no messageId, so no partial answer is possible: \
+         nothing was touched and the whole batch returns to the queue"
+    )]
+    NoMessageId {
+        /// Its place in the batch, from 0.
+        index: usize,
+        /// The size of the batch.
+        records: usize,
+    },
+}
+
+impl From<BatchError> for Diagnostic {
+    fn from(error: BatchError) -> Self {
+        Self {
+            error_type: "Batch.NoMessageId".to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}
+
+/// Handles one invocation.
+///
+/// # Errors
+/// [`BatchError`] before anything is touched; never because records failed, not even all of them.
+pub async fn handle<P: Ports>(
+    replay: &Replay<P>,
+    metrics: &Metrics,
+    event: LambdaEvent<SqsEvent>,
+) -> Result<SqsBatchResponse, BatchError> {
+    let context = &event.context;
+    let xray_trace_id = context.xray_trace_id.as_deref().map(telemetry::trace_id);
+    // At the level of errors, so that every line of the invocation has it, whatever is logged.
+    let span = tracing::error_span!("invocation", request_id = context.request_id, xray_trace_id);
+    async {
+        let started = Instant::now();
+        let messages = messages(event.payload)
+            .inspect_err(|error| tracing::error!(%error, "batch refused"))?;
+        let handled = replay.batch(&messages, &invocation(context)).await;
+        let duration = started.elapsed();
+        log::batch_handled(messages.len(), &Counts::of(&handled), duration);
+        let figures = BatchFigures {
+            at: replay.clock.now(),
+            function: &context.env_config.function_name,
+            request_id: &context.request_id,
+            xray_trace_id,
+            records: messages.len(),
+            handled: &handled,
+            usage: replay.meter.take(),
+            duration,
+        };
+        figures.write(metrics);
+        Ok(answer(&messages, &handled))
+    }
+    .instrument(span)
+    .await
+}
+
+/// A function's ARN without version or alias.
+fn unqualified(arn: &str) -> String {
+    arn.split(':').take(7).collect::<Vec<_>>().join(":")
+}
+
+fn invocation(context: &Context) -> Invocation {
+    Invocation {
+        request_id: context.request_id.clone(),
+        function_arn: unqualified(&context.invoked_function_arn),
+        deadline: Timestamp::from_millis(context.deadline),
+    }
+}
+
+fn messages(event: SqsEvent) -> Result<Vec<Message>, BatchError> {
+    let records = event.records.len();
+    event
+        .records
+        .into_iter()
+        .enumerate()
+        .map(|(index, record)| message(record).ok_or(BatchError::NoMessageId { index, records }))
+        .collect()
+}
+
+/// `None` when the record has no usable id.
+fn message(record: SqsMessage) -> Option<Message> {
+    let source_queue = record.attributes.get_key_value(SOURCE_QUEUE);
+    let source_queue = source_queue.map(|(name, arn)| (name.clone(), arn.clone()));
+    let typed = record.message_attributes.iter();
+    let typed = typed.filter_map(|(name, attribute)| Some((name.clone(), typed_of(attribute)?)));
+    Some(Message {
+        typed: typed.collect(),
+        id: MessageId::new(record.message_id?)?,
+        body: record.body.unwrap_or_default(),
+        receipt_handle: record.receipt_handle,
+        queue_arn: record.event_source_arn,
+        group: record.attributes.get("MessageGroupId").cloned(),
+        sent_at: record
+            .attributes
+            .get("SentTimestamp")
+            .and_then(|sent| sent.parse().ok())
+            .map(Timestamp::from_millis),
+        receive_count: record
+            .attributes
+            .get("ApproximateReceiveCount")
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(1),
+        attributes: record
+            .message_attributes
+            .into_iter()
+            .filter_map(|(name, attribute)| Some((name, attribute.string_value?)))
+            .chain(source_queue)
+            .collect(),
+    })
+}
+
+/// An attribute of another type than plain text; `None` for plain text, and where there is no value.
+fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
+    let data_type = attribute.data_type.clone().filter(|it| it != "String")?;
+    let text = attribute.string_value.clone().map(AttributeValue::Text);
+    let binary = || {
+        let binary = attribute.binary_value.as_ref()?;
+        Some(AttributeValue::Binary(binary.0.clone()))
+    };
+    let value = text.or_else(binary)?;
+    Some(TypedAttribute { data_type, value })
+}
+
+/// The ids that must come back: each at most once, and every message without an outcome too.
+fn answer(messages: &[Message], handled: &[Handled]) -> SqsBatchResponse {
+    let back = |handled: &&Handled| handled.verdict.outcome.comes_back();
+    let kept: BTreeSet<&MessageId> = handled
+        .iter()
+        .filter(back)
+        .map(|handled| &handled.message_id)
+        .collect();
+    let done: BTreeSet<&MessageId> = handled.iter().map(|handled| &handled.message_id).collect();
+    let mut response = SqsBatchResponse::default();
+    let mut named = BTreeSet::new();
+    for message in messages {
+        if (kept.contains(&message.id) || !done.contains(&message.id)) && named.insert(&message.id)
+        {
+            response.add_failure(message.id.as_str());
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genesys_replay::failure::FailureCode;
+    use genesys_replay::replay::{Outcome, Verdict};
+
+    fn handled(message: &Message, outcome: Outcome) -> Handled {
+        Handled {
+            message_id: message.id.clone(),
+            receive_count: 1,
+            event: None,
+            verdict: Verdict::from(outcome),
+            duration: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_message_without_an_outcome_comes_back() {
+        let messages: Vec<Message> = ["done", "lost", "given-up"]
+            .into_iter()
+            .filter_map(MessageId::new)
+            .map(|id| Message::new(id, String::new()))
+            .collect();
+        let returned = Outcome::Returned {
+            code: FailureCode::Internal,
+        };
+        let handled: Vec<Handled> = messages
+            .iter()
+            .zip([Some(Outcome::Replayed), None, Some(returned)])
+            .filter_map(|(message, outcome)| Some(handled(message, outcome?)))
+            .collect();
+        assert_eq!(Counts::of(&handled).accounted(), 2, "of 3");
+        let back: Vec<String> = answer(&messages, &handled)
+            .batch_item_failures
+            .into_iter()
+            .map(|failure| failure.item_identifier)
+            .collect();
+        assert_eq!(back, ["lost", "given-up"]);
+    }
+}

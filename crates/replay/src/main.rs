@@ -1,0 +1,55 @@
+//! The Lambda function: reads the settings, builds the clients, then handles batches.
+
+// The future of a batch nests more than the 128 types that the compiler follows by default.
+#![recursion_limit = "256"]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use genesys_replay::replay::Stop;
+use genesys_replay_aws::clients;
+use genesys_replay_lambda::{app, lambda, startup};
+use genesys_replay_settings::Settings;
+use genesys_replay_telemetry as telemetry;
+use genesys_replay_telemetry::metrics::Metrics;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The last answer needs this long to leave the process.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match Box::pin(run()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry::start_refused(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Error> {
+    let settings = Settings::from_env()?;
+    telemetry::init(settings.log_level);
+    startup::started(&settings);
+    let metrics = &Metrics::new(settings.log_level, Box::new(std::io::stdout()));
+    let replay = &app::build(settings, &clients::load().await)?;
+    app::prepare(replay).await;
+    tokio::select! {
+        ended = lambda_runtime::run(service_fn(|event: LambdaEvent<_>| lambda::handle(replay, metrics, event))) => ended,
+        () = told_to_end(replay.stop.clone()) => Ok(()),
+    }
+}
+
+/// Ends once a SIGTERM has come and nothing is in flight any more. Not every platform sends one.
+async fn told_to_end(stop: Stop) {
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => terminated.recv().await,
+        Err(_) => std::future::pending().await,
+    };
+    telemetry::ending();
+    stop.request();
+    stop.idle().await;
+    tokio::time::sleep(LAST_ANSWER).await;
+}

@@ -1,0 +1,65 @@
+//! The log lines of the replay function's start-up.
+
+use genesys_replay::clock::millis;
+use genesys_replay::destination::address::Reach;
+use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay_genesys::GenesysSettings;
+use genesys_replay_settings::{FormerName, Settings};
+use genesys_replay_telemetry::warn_of_plain_http;
+
+/// Logs the version and all settings that are not secret, and a warning for each setting that may surprise.
+pub fn started(settings: &Settings) {
+    let genesys = settings.retry_state.genesys();
+    let limits = &settings.limits;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        table = settings.table,
+        target = %settings.target,
+        allowed_targets = match &settings.target {
+            ReplayTarget::Original(allowed) => Some(allowed.to_string()),
+            ReplayTarget::Fixed(_) => None,
+        },
+        link_local_targets = settings.reach == Reach::Anywhere,
+        retry_state = settings.retry_state.as_str(),
+        genesys_api = genesys.map(|genesys| genesys.form.as_str()),
+        genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),
+        genesys_login_base_url = genesys.map(|genesys| genesys.login_base.as_str()),
+        genesys_secret_id = genesys.and_then(GenesysSettings::secret_id),
+        max_attempts = limits.max_attempts,
+        max_receives = limits.max_receives,
+        backoff_base_ms = millis(limits.backoff.base),
+        backoff_max_ms = millis(limits.backoff.max),
+        max_wait_ms = millis(limits.max_wait),
+        max_rounds = limits.max_rounds,
+        retry_for_s = limits.retry_for.as_secs(),
+        stale_after_s = limits.stale_after.map(|after| after.as_secs()),
+        target_timeout_ms = millis(settings.target_timeout),
+        replay_malformed = limits.replay_malformed,
+        max_concurrency = settings.max_concurrency,
+        archive = settings.archive.as_ref().map(|archive| archive.bucket.as_str()),
+        archive_prefix = settings.archive.as_ref().map(|archive| archive.prefix.as_str()),
+        remember_s = settings.remember.as_secs(),
+        log_level = settings.log_level.as_str(),
+        "started"
+    );
+    warn_of_plain_http(&settings.unencrypted());
+    for FormerName { former, current } in &settings.former_names {
+        tracing::warn!(setting = former, current, "former name of a setting");
+    }
+    let receives_last = limits.receives_last();
+    if receives_last < limits.retry_for {
+        tracing::warn!(
+            setting = "MAX_RECEIVES",
+            max_receives = limits.max_receives,
+            receives_last_s = receives_last.as_secs(),
+            retry_for_s = limits.retry_for.as_secs(),
+            "receives may be used up before the time of RETRY_FOR_HOURS is over: raise MAX_RECEIVES or BACKOFF_MAX_SECONDS"
+        );
+    }
+    if matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)) {
+        tracing::warn!(
+            setting = "ALLOWED_TARGETS",
+            "not set: whoever can write to the queue chooses what is called"
+        );
+    }
+}

@@ -1,0 +1,429 @@
+//! The settings, read once: the only reader of the environment.
+
+pub mod genesys;
+mod reader;
+
+use std::time::Duration;
+
+pub use reader::Reader;
+use url::Url;
+
+use genesys_replay::backoff::Backoff;
+use genesys_replay::destination::address::Reach;
+use genesys_replay::destination::address::names_refused;
+use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
+use genesys_replay::replay::Limits;
+use genesys_replay_genesys::GenesysSettings;
+use genesys_replay_telemetry::LogLevel;
+
+/// Every variable that the replay function reads.
+pub const VARIABLES: &[&str] = &[
+    "ALLOWED_TARGETS",
+    "ALLOW_LINK_LOCAL_TARGETS",
+    "ARCHIVE_BUCKET",
+    "ARCHIVE_PREFIX",
+    "AWS_LAMBDA_LOG_LEVEL",
+    "BACKOFF_BASE_SECONDS",
+    "BACKOFF_MAX_SECONDS",
+    "GENESYS_API",
+    "GENESYS_API_BASE_URL",
+    "GENESYS_CLIENT_ID",
+    "GENESYS_CLIENT_SECRET",
+    "GENESYS_LOGIN_BASE_URL",
+    "GENESYS_ORG_ID",
+    "GENESYS_REGION",
+    "GENESYS_SECRET_ID",
+    "IDEMPOTENCY_TABLE_NAME",
+    "IDEMPOTENCY_TTL_DAYS",
+    "MAX_ATTEMPTS",
+    "MAX_CONCURRENCY",
+    "MAX_RECEIVES",
+    "MAX_ROUNDS",
+    "MAX_WAIT_SECONDS",
+    "REPLAY_MALFORMED",
+    "REPLAY_PERMANENT",
+    "REPLAY_TARGET",
+    "RETRY_FOR_HOURS",
+    "RETRY_STATE",
+    "STALE_AFTER_SECONDS",
+    "TARGET_TIMEOUT_SECONDS",
+];
+
+/// Every variable that ingest reads.
+pub const INGEST_VARIABLES: &[&str] = &[
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_LOG_LEVEL",
+    "AWS_LAMBDA_RUNTIME_API",
+    "GENESYS_API",
+    "GENESYS_API_BASE_URL",
+    "GENESYS_CLIENT_ID",
+    "GENESYS_CLIENT_SECRET",
+    "GENESYS_LOGIN_BASE_URL",
+    "GENESYS_ORG_ID",
+    "GENESYS_REGION",
+    "GENESYS_SECRET_ID",
+    "INGEST_AUTH",
+    "INGEST_SECRET",
+    "INGEST_SECRET_ID",
+    "LISTEN_ADDR",
+    "MAX_BODY_BYTES",
+    "REPLAY_QUEUE_URL",
+    "SUBSCRIPTION_CHECK",
+];
+
+/// Everything that can be set for the replay function.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether and how interactions are marked.
+    pub retry_state: RetryStateSetting,
+    /// The `DynamoDB` table of the ledger.
+    pub table: String,
+    /// How long a finished event is remembered.
+    pub remember: Duration,
+    /// Where events are delivered.
+    pub target: ReplayTarget,
+    /// Whether HTTP targets may have link-local addresses.
+    pub reach: Reach,
+    /// Where what must not be replayed is kept.
+    pub archive: Option<ArchiveSettings>,
+    /// How long to keep trying.
+    pub limits: Limits,
+    /// The time limit of one delivery.
+    pub target_timeout: Duration,
+    /// How many records of a batch are in flight at once.
+    pub max_concurrency: usize,
+    /// The former names of settings that are in use.
+    pub former_names: Vec<FormerName>,
+    /// The least severe level that is logged.
+    pub log_level: LogLevel,
+}
+
+/// A place in S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveSettings {
+    /// The bucket.
+    pub bucket: String,
+    /// What every object key begins with.
+    pub prefix: String,
+}
+
+/// The setting `RETRY_STATE`.
+#[derive(Clone, Debug)]
+pub enum RetryStateSetting {
+    /// Every interaction is marked, or its event is not replayed.
+    Required(GenesysSettings),
+    /// Interactions are marked where possible.
+    BestEffort(GenesysSettings),
+    /// Genesys Cloud is not called.
+    Off,
+}
+
+/// All that is wrong with the settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the settings cannot be used: {}", .problems.join("; "))]
+pub struct SettingsError {
+    /// One sentence each, naming its variable.
+    pub problems: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the environment of this process.
+    ///
+    /// # Errors
+    /// Names everything that is missing or wrong; the function must not start then.
+    pub fn from_env() -> Result<Self, SettingsError> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads settings from `lookup`; an empty value counts as none.
+    ///
+    /// # Errors
+    /// Names everything that is missing or wrong.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut reader = Reader::new(&lookup);
+        let retry_state = retry_state(&mut reader);
+        let settings = Self {
+            retry_state,
+            table: table(&mut reader),
+            remember: remember(&mut reader),
+            target: target(&mut reader),
+            reach: reader.choice(
+                "ALLOW_LINK_LOCAL_TARGETS",
+                Reach::Guarded,
+                &[("true", Reach::Anywhere), ("false", Reach::Guarded)],
+            ),
+            archive: archive(&mut reader),
+            limits: limits(&mut reader),
+            target_timeout: reader.seconds("TARGET_TIMEOUT_SECONDS", 10, 1..=900),
+            former_names: former_names(&reader),
+            max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
+                .unwrap_or(1),
+            log_level: log_level(&mut reader),
+        };
+        reader.finish(settings)
+    }
+}
+
+impl Settings {
+    /// The settings whose URLs are plain `http://`.
+    #[must_use]
+    pub fn unencrypted(&self) -> Vec<&'static str> {
+        let genesys = self.retry_state.genesys();
+        let target = match &self.target {
+            ReplayTarget::Fixed(Destination::Http(url)) => Some(url),
+            ReplayTarget::Fixed(_) | ReplayTarget::Original(_) => None,
+        };
+        unencrypted(("REPLAY_TARGET", target), genesys)
+    }
+}
+
+/// Which of these URLs are plain `http://`.
+pub fn unencrypted(
+    own: (&'static str, Option<&Url>),
+    genesys: Option<&GenesysSettings>,
+) -> Vec<&'static str> {
+    [
+        own,
+        ("GENESYS_API_BASE_URL", genesys.map(|it| &it.api_base)),
+        ("GENESYS_LOGIN_BASE_URL", genesys.map(|it| &it.login_base)),
+    ]
+    .into_iter()
+    .filter(|(_, url)| url.is_some_and(|url| url.scheme() == "http"))
+    .map(|(name, _)| name)
+    .collect()
+}
+
+impl RetryStateSetting {
+    /// The value of the setting.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Required(_) => "required",
+            Self::BestEffort(_) => "best-effort",
+            Self::Off => "off",
+        }
+    }
+
+    /// How to reach Genesys Cloud, if it is called at all.
+    #[must_use]
+    pub const fn genesys(&self) -> Option<&GenesysSettings> {
+        match self {
+            Self::Required(genesys) | Self::BestEffort(genesys) => Some(genesys),
+            Self::Off => None,
+        }
+    }
+}
+
+fn retry_state(reader: &mut Reader<'_>) -> RetryStateSetting {
+    const OTHERWISE: &str = "RETRY_STATE=off";
+    #[derive(Clone, Copy)]
+    enum Mode {
+        Required,
+        BestEffort,
+        Off,
+    }
+    let modes = [
+        ("required", Mode::Required),
+        ("best-effort", Mode::BestEffort),
+        ("off", Mode::Off),
+    ];
+    match reader.choice("RETRY_STATE", Mode::Required, &modes) {
+        Mode::Required => RetryStateSetting::Required(genesys::read(reader, OTHERWISE)),
+        Mode::BestEffort => RetryStateSetting::BestEffort(genesys::read(reader, OTHERWISE)),
+        Mode::Off => RetryStateSetting::Off,
+    }
+}
+
+/// Reads `AWS_LAMBDA_LOG_LEVEL`.
+pub fn log_level(reader: &mut Reader<'_>) -> LogLevel {
+    reader.choice(
+        "AWS_LAMBDA_LOG_LEVEL",
+        LogLevel::Info,
+        &LogLevel::ALL.map(|level| (level.as_str(), level)),
+    )
+}
+
+/// Reads `IDEMPOTENCY_TABLE_NAME`.
+pub fn table(reader: &mut Reader<'_>) -> String {
+    let table = reader
+        .text("IDEMPOTENCY_TABLE_NAME")
+        .unwrap_or_else(|| "GenesysRetryIdempotency".to_owned());
+    // A table may also be named by its ARN.
+    let fits = table.len() <= 1_024
+        && table
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+    if !fits {
+        reader.problem(
+            "IDEMPOTENCY_TABLE_NAME",
+            "is not the name or ARN of a DynamoDB table",
+        );
+    }
+    table
+}
+
+/// A setting under a name that it had in an older version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerName {
+    /// The name in use.
+    pub former: &'static str,
+    /// Its name now.
+    pub current: &'static str,
+}
+
+const REPLAY_MALFORMED: FormerName = FormerName {
+    former: "REPLAY_PERMANENT",
+    current: "REPLAY_MALFORMED",
+};
+
+fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
+    // "false" is what the template of an older version has set, without anybody's wish.
+    let is_used = |name: &FormerName| {
+        let value = reader.text(name.former);
+        value.is_some_and(|value| value != "false" || reader.text(name.current).is_some())
+    };
+    [REPLAY_MALFORMED].into_iter().filter(is_used).collect()
+}
+
+/// The current name decides where both are set.
+fn replay_malformed(reader: &mut Reader<'_>) -> bool {
+    let FormerName { former, current } = REPLAY_MALFORMED;
+    let name = if reader.text(current).is_some() {
+        current
+    } else {
+        former
+    };
+    reader.choice(name, false, &[("true", true), ("false", false)])
+}
+
+/// Longer than the interval at which SQS hands a message out again, or every event would be stale.
+fn stale_after(reader: &mut Reader<'_>) -> Option<Duration> {
+    const NAME: &str = "STALE_AFTER_SECONDS";
+    reader.text(NAME)?;
+    Some(reader.seconds(NAME, 0, 60..=31_536_000))
+}
+
+/// Reads the limits of retries.
+pub fn limits(reader: &mut Reader<'_>) -> Limits {
+    let base = reader.seconds("BACKOFF_BASE_SECONDS", 2, 0..=900);
+    let max = reader.seconds("BACKOFF_MAX_SECONDS", 3_600, 1..=43_200);
+    if base > max {
+        reader.problem(
+            "BACKOFF_BASE_SECONDS",
+            "must not be more than BACKOFF_MAX_SECONDS",
+        );
+    }
+    Limits {
+        max_attempts: reader.number("MAX_ATTEMPTS", 3, 1..=100),
+        retry_for: reader.hours("RETRY_FOR_HOURS", 72, 1..=336),
+        max_receives: reader.number("MAX_RECEIVES", 200, 1..=1_000),
+        stale_after: stale_after(reader),
+        backoff: Backoff { base, max },
+        max_wait: reader.seconds("MAX_WAIT_SECONDS", 2, 0..=900),
+        replay_malformed: replay_malformed(reader),
+        max_rounds: reader.number("MAX_ROUNDS", 10, 1..=12),
+    }
+}
+
+/// Reads `IDEMPOTENCY_TTL_DAYS`.
+pub fn remember(reader: &mut Reader<'_>) -> Duration {
+    let days = reader.number("IDEMPOTENCY_TTL_DAYS", 15, 15..=3_650);
+    Duration::from_secs(u64::from(days) * 24 * 3_600)
+}
+
+/// Reads `ARCHIVE_BUCKET` and `ARCHIVE_PREFIX`; `None` without a bucket.
+pub fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {
+    const BUCKET: &str = "ARCHIVE_BUCKET";
+    let prefix = reader
+        .text("ARCHIVE_PREFIX")
+        .unwrap_or_else(|| "dlq/archives/".to_owned());
+    // Event types and ids are cut to 200 bytes each; S3's keys end at 1,024.
+    if prefix.len() > 256 || prefix.starts_with('/') || !prefix.is_ascii() {
+        reader.problem(
+            "ARCHIVE_PREFIX",
+            "must be at most 256 ASCII characters and not start with a slash",
+        );
+    }
+    let bucket = reader.text(BUCKET)?;
+    let fits = (3..=255).contains(&bucket.len())
+        && bucket
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+    if !fits {
+        reader.problem(BUCKET, "is not the name of an S3 bucket");
+    }
+    Some(ArchiveSettings { bucket, prefix })
+}
+
+fn allowed_targets(reader: &mut Reader<'_>) -> AllowedTargets {
+    const NAME: &str = "ALLOWED_TARGETS";
+    let Some(text) = reader.text(NAME) else {
+        return AllowedTargets::Any;
+    };
+    let patterns: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|pattern| !pattern.is_empty())
+        .collect();
+    if patterns
+        .iter()
+        .any(|pattern| *pattern != "*" && !pattern.starts_with("arn:"))
+    {
+        reader.problem(
+            NAME,
+            "must be patterns of ARNs such as arn:aws:lambda:*:*:function:crm-*, comma-separated",
+        );
+    }
+    AllowedTargets::only(patterns)
+}
+
+/// Reads `REPLAY_TARGET` and `ALLOWED_TARGETS`.
+pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
+    const NAME: &str = "REPLAY_TARGET";
+    let allowed = allowed_targets(reader);
+    match reader.text(NAME).as_deref() {
+        None | Some("original") => ReplayTarget::Original(allowed),
+        Some(arn) if arn.starts_with("arn:") => {
+            let destination = Destination::of_arn(arn);
+            if matches!(destination, Destination::Unsupported(_)) || arn.len() > LONGEST {
+                reader.problem(
+                    NAME,
+                    "is not the ARN of a Lambda function, SQS queue, SNS topic, Step Functions state machine or event bus",
+                );
+            }
+            if !allowed.contains(arn) {
+                reader.problem(NAME, "is not covered by ALLOWED_TARGETS");
+            }
+            ReplayTarget::Fixed(destination)
+        }
+        Some("none") => ReplayTarget::Fixed(Destination::None),
+        Some(text) => match Url::parse(text) {
+            Ok(url)
+                if matches!(url.scheme(), "https" | "http") && url.as_str().len() <= LONGEST =>
+            {
+                if !url.username().is_empty() || url.password().is_some() {
+                    reader.problem(NAME, "must not carry a user or a password");
+                }
+                if names_refused(&url)
+                    && reader.text("ALLOW_LINK_LOCAL_TARGETS").as_deref() != Some("true")
+                {
+                    reader.problem(
+                        NAME,
+                        "is a link-local or metadata address; set ALLOW_LINK_LOCAL_TARGETS=true if that is meant",
+                    );
+                }
+                ReplayTarget::Fixed(Destination::Http(url))
+            }
+            Ok(_) | Err(_) => {
+                reader.problem(
+                    NAME,
+                    "must be 'original', 'none', an ARN, or an https:// URL of at most 1024 bytes",
+                );
+                ReplayTarget::Original(allowed)
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

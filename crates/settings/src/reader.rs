@@ -1,0 +1,96 @@
+//! Reads variables one by one and collects what is wrong with them.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::SettingsError;
+
+/// Never stops at the first problem: a person fixes them all at once.
+pub struct Reader<'l> {
+    lookup: &'l dyn Fn(&str) -> Option<String>,
+    problems: Vec<String>,
+}
+
+impl<'l> Reader<'l> {
+    /// A reader of the variables that `lookup` finds.
+    #[must_use]
+    pub fn new(lookup: &'l dyn Fn(&str) -> Option<String>) -> Self {
+        Self {
+            lookup,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Notes a problem: a phrase that follows the name of the variable.
+    pub fn problem(&mut self, name: &str, what: &str) {
+        self.problems.push(format!("{name} {what}"));
+    }
+
+    /// A value without the space around it; templates pass an empty one for "not set".
+    pub fn text(&self, name: &str) -> Option<String> {
+        (self.lookup)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Reads a whole number; one that is out of bounds is a problem.
+    pub fn number(&mut self, name: &str, default: u32, bounds: RangeInclusive<u32>) -> u32 {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        match text.parse() {
+            Ok(number) if bounds.contains(&number) => number,
+            Ok(_) | Err(_) => {
+                self.problem(
+                    name,
+                    &format!(
+                        "must be a whole number from {} to {}",
+                        bounds.start(),
+                        bounds.end()
+                    ),
+                );
+                default
+            }
+        }
+    }
+
+    /// Reads a whole number of seconds.
+    pub fn seconds(&mut self, name: &str, default: u32, bounds: RangeInclusive<u32>) -> Duration {
+        Duration::from_secs(self.number(name, default, bounds).into())
+    }
+
+    /// Reads a whole number of hours.
+    pub fn hours(&mut self, name: &str, default: u32, bounds: RangeInclusive<u32>) -> Duration {
+        Duration::from_secs(u64::from(self.number(name, default, bounds)) * 3_600)
+    }
+
+    /// Reads one of these words.
+    pub fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
+        let Some(text) = self.text(name) else {
+            return default;
+        };
+        if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
+            return *choice;
+        }
+        let words: Vec<_> = choices
+            .iter()
+            .map(|(word, _)| format!("'{word}'"))
+            .collect();
+        self.problem(name, &format!("must be one of {}", words.join(", ")));
+        default
+    }
+
+    /// Returns the settings.
+    ///
+    /// # Errors
+    /// All problems that were noted.
+    pub fn finish<T>(self, settings: T) -> Result<T, SettingsError> {
+        if self.problems.is_empty() {
+            Ok(settings)
+        } else {
+            Err(SettingsError {
+                problems: self.problems,
+            })
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What the targets on AWS have in common: their clients, and what their refusals mean.
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_config::{Region, SdkConfig};
+use aws_sdk_lambda::config::http::HttpResponse;
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+
+use super::KnownBuses;
+use crate::judgement::{judge, question};
+use genesys_replay::destination::Arn;
+use genesys_replay::failure::answers;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::target::DeliveryError;
+use genesys_replay_aws::queue_urls::QueueUrls;
+
+/// The clients of one region. None of them retries: a delivery is one attempt.
+#[derive(Clone)]
+pub struct Clients {
+    /// Lambda.
+    pub lambda: aws_sdk_lambda::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+    /// SNS.
+    pub sns: aws_sdk_sns::Client,
+    /// Step Functions.
+    pub step_functions: aws_sdk_sfn::Client,
+    /// `EventBridge`.
+    pub event_bridge: aws_sdk_eventbridge::Client,
+    /// Where queues are found.
+    pub queue_urls: QueueUrls,
+    /// The buses that are known to exist.
+    pub buses: KnownBuses,
+}
+
+/// Makes the clients of a target's region.
+#[must_use]
+pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> Clients + Send + Sync> {
+    Box::new(move |region| {
+        let aws = aws
+            .to_builder()
+            .region(Region::new(region.to_owned()))
+            .build();
+        let sqs = aws_sdk_sqs::Client::new(&aws);
+        Clients {
+            lambda: aws_sdk_lambda::Client::new(&aws),
+            queue_urls: QueueUrls::new(sqs.clone()),
+            sqs,
+            sns: aws_sdk_sns::Client::new(&aws),
+            step_functions: aws_sdk_sfn::Client::new(&aws),
+            event_bridge: aws_sdk_eventbridge::Client::new(&aws),
+            buses: KnownBuses::default(),
+        }
+    })
+}
+
+/// Targets on AWS, in whatever region their ARN names.
+pub struct AwsTargets {
+    build: Box<dyn Fn(&str) -> Clients + Send + Sync>,
+    by_region: Mutex<HashMap<String, Arc<Clients>>>,
+}
+
+impl AwsTargets {
+    /// Targets whose clients are made by `build`, once for each region that is seen.
+    #[must_use]
+    pub fn new(build: Box<dyn Fn(&str) -> Clients + Send + Sync>) -> Self {
+        Self {
+            build,
+            by_region: Mutex::default(),
+        }
+    }
+
+    pub(super) fn of(&self, arn: &Arn) -> Arc<Clients> {
+        let mut by_region = self
+            .by_region
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(clients) = by_region.get(arn.region()) {
+            return Arc::clone(clients);
+        }
+        let clients = Arc::new((self.build)(arn.region()));
+        by_region.insert(arn.region().to_owned(), Arc::clone(&clients));
+        clients
+    }
+}
+
+/// What a failed call means for a delivery.
+pub(super) fn delivery_error<E>(service: &str, error: SdkError<E, HttpResponse>) -> DeliveryError
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+{
+    let status = error
+        .raw_response()
+        .map(|response| response.status().as_u16());
+    let unavailable = |certainty, reason: &str| DeliveryError {
+        code: FailureCode::TargetUnavailable,
+        disposition: Disposition::Transient { after: None },
+        certainty,
+        timed_out: false,
+        reason: format!("{service} {reason}"),
+        source: None,
+    };
+    match &error {
+        SdkError::ServiceError(context) => {
+            let refusal = context.err();
+            let code = refusal.code().unwrap_or("an error without a code");
+            refused(service, code, refusal.message(), status)
+        }
+        SdkError::ConstructionFailure(_) => unavailable(
+            Certainty::NotSent,
+            "was not asked: the request cannot be built",
+        ),
+        SdkError::TimeoutError(_) => DeliveryError {
+            timed_out: true,
+            ..unavailable(
+                Certainty::Unknown,
+                "did not answer in time (TARGET_TIMEOUT_SECONDS)",
+            )
+        },
+        SdkError::ResponseError(_) => {
+            unavailable(Certainty::Unknown, "gave an answer that cannot be read")
+        }
+        // A connection that was refused is not told from one that broke after sending.
+        SdkError::DispatchFailure(_) | _ => DeliveryError {
+            source: Some(error.into()),
+            ..unavailable(Certainty::Unknown, "cannot be reached or did not answer")
+        },
+    }
+}
+
+/// A refusal by its error code. Services quote what they were sent, so their message is told only where it
+/// speaks of our permissions.
+pub(super) fn refused(
+    service: &str,
+    code: &str,
+    message: Option<&str>,
+    status: Option<u16>,
+) -> DeliveryError {
+    let (failure, disposition, certainty) = judge(answers::of_aws(code, status), None);
+    let message = message.filter(|_| failure == FailureCode::TargetCredentials);
+    let message = message.map(|it| format!(" {it}")).unwrap_or_default();
+    let question = question(failure);
+    DeliveryError {
+        code: failure,
+        disposition,
+        certainty,
+        timed_out: false,
+        reason: format!("{service} answered {code}{question}{message}"),
+        source: None,
+    }
+}

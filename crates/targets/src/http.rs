@@ -1,0 +1,154 @@
+//! Delivery by HTTP POST.
+
+pub mod resolver;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use url::Url;
+
+use crate::judgement::{judge, question};
+use genesys_replay::clock::Clock;
+use genesys_replay::destination::address;
+use genesys_replay::destination::address::Reach;
+use genesys_replay::failure::answers;
+use genesys_replay::failure::answers::Meaning;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::retry_after;
+use genesys_replay::target::{Delivery, DeliveryError};
+
+/// Delivers to HTTP endpoints.
+#[derive(Clone)]
+pub struct HttpTarget {
+    http: reqwest::Client,
+    reach: Reach,
+    within: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl HttpTarget {
+    /// Delivers through a client that must not follow redirects, and must resolve names through
+    /// [`resolver::GuardedResolver`] when the reach is guarded. One delivery takes `within` at most.
+    #[must_use]
+    pub fn new(
+        http: reqwest::Client,
+        reach: Reach,
+        within: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            http,
+            reach,
+            within,
+            clock,
+        }
+    }
+
+    /// Posts one event.
+    ///
+    /// # Errors
+    /// As [`Target::deliver`](super::Target::deliver) says.
+    pub async fn post(&self, url: &Url, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
+        if self.reach == Reach::Guarded && address::names_refused(url) {
+            return Err(not_allowed());
+        }
+        let answer = self
+            .http
+            .post(url.clone())
+            .timeout(self.within)
+            .header(CONTENT_TYPE, "application/json")
+            .header("X-Attempt-Count", delivery.attempt_count)
+            .header("X-Resubmit-Source", "genesys-replay")
+            .header("Idempotency-Key", delivery.key.digest())
+            .body(delivery.payload.to_owned())
+            .send()
+            .await
+            .map_err(not_answered)?;
+        // The body of the answer is nobody's business; the status says it all.
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        let after = answer
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| retry_after::parse(value, self.clock.now()));
+        let mut meaning = answers::of_http_target(status.as_u16());
+        // After a lost answer an earlier copy may still be at work.
+        if meaning == Meaning::Conflict && !delivery.maybe_delivered {
+            meaning = Meaning::Refused;
+        }
+        let (code, disposition, certainty) = judge(meaning, after);
+        let question = question(code);
+        Err(DeliveryError {
+            code,
+            disposition,
+            certainty,
+            timed_out: false,
+            reason: format!("the target answered {status}{question}"),
+            source: None,
+        })
+    }
+}
+
+/// A request without an answer: only a connection that was never made proves that nothing happened.
+fn not_answered(error: reqwest::Error) -> DeliveryError {
+    if caused_by_refused_address(&error) {
+        return not_allowed();
+    }
+    let (certainty, reason) = if error.is_connect() {
+        (Certainty::NotSent, "the target cannot be reached")
+    } else if error.is_builder() {
+        (
+            Certainty::NotSent,
+            "the request to the target cannot be built",
+        )
+    } else if error.is_timeout() {
+        (
+            Certainty::Unknown,
+            "the target did not answer in time (TARGET_TIMEOUT_SECONDS)",
+        )
+    } else {
+        (
+            Certainty::Unknown,
+            "the connection to the target broke before its answer",
+        )
+    };
+    DeliveryError {
+        code: FailureCode::TargetUnavailable,
+        disposition: Disposition::Transient { after: None },
+        certainty,
+        timed_out: error.is_timeout() && certainty == Certainty::Unknown,
+        reason: reason.to_owned(),
+        // The URL may carry a secret.
+        source: Some(error.without_url().into()),
+    }
+}
+
+fn caused_by_refused_address(error: &reqwest::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error.is::<address::RefusedAddress>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Ours to repair: the URL comes from the settings.
+fn not_allowed() -> DeliveryError {
+    DeliveryError {
+        code: FailureCode::TargetNotAllowed,
+        disposition: Disposition::Operator,
+        certainty: Certainty::NotSent,
+        timed_out: false,
+        reason: format!(
+            "{}; set ALLOW_LINK_LOCAL_TARGETS=true to send there",
+            address::RefusedAddress
+        ),
+        source: None,
+    }
+}

@@ -1,0 +1,25 @@
+//! Name resolution without refused addresses.
+
+use std::net::SocketAddr;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use genesys_replay::destination::address::{RefusedAddress, is_refused};
+
+/// The system's resolver without the refused addresses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GuardedResolver;
+
+impl Resolve for GuardedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if found.iter().any(|address| is_refused(address.ip())) {
+                return Err(RefusedAddress.into());
+            }
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
+    }
+}

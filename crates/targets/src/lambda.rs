@@ -1,0 +1,27 @@
+//! Delivery to a Lambda function: an asynchronous invocation, as `EventBridge` makes it.
+
+use aws_sdk_lambda::operation::RequestId;
+use aws_sdk_lambda::primitives::Blob;
+use aws_sdk_lambda::types::InvocationType;
+
+use super::aws::{Clients, delivery_error};
+use genesys_replay::destination::Arn;
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+pub(super) async fn invoke(
+    clients: &Clients,
+    function: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<Option<DeliveryId>, DeliveryError> {
+    let answer = clients
+        .lambda
+        .invoke()
+        .function_name(function.as_str())
+        .invocation_type(InvocationType::Event)
+        .payload(Blob::new(delivery.payload))
+        .send()
+        .await
+        .map_err(|error| delivery_error("Lambda", error))?;
+    // An asynchronous invocation has the id of the request that started it.
+    Ok(answer.request_id().map(str::to_owned))
+}

@@ -1,0 +1,11 @@
+//! The order that FIFO queues and topics keep.
+
+use genesys_replay::target::Delivery;
+
+/// Returns the message group: the dead letter's own, else the interaction, else the event alone.
+pub(super) fn group(delivery: &Delivery<'_>) -> String {
+    delivery
+        .group
+        .or(delivery.interaction_id)
+        .map_or_else(|| delivery.key.digest(), str::to_owned)
+}

@@ -1,0 +1,28 @@
+//! Delivery to an SNS topic.
+
+use super::aws::{Clients, delivery_error};
+use super::ordering::group;
+use genesys_replay::destination::Arn;
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+pub(super) async fn publish(
+    clients: &Clients,
+    topic: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<Option<DeliveryId>, DeliveryError> {
+    let mut message = clients
+        .sns
+        .publish()
+        .topic_arn(topic.as_str())
+        .message(delivery.payload);
+    if topic.is_fifo() {
+        message = message
+            .message_group_id(group(delivery))
+            .message_deduplication_id(delivery.name);
+    }
+    let answer = message
+        .send()
+        .await
+        .map_err(|error| delivery_error("SNS", error))?;
+    Ok(answer.message_id)
+}

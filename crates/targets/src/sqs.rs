@@ -1,0 +1,54 @@
+//! Delivery to an SQS queue.
+
+use aws_sdk_sqs::primitives::Blob;
+use aws_sdk_sqs::types::MessageAttributeValue;
+
+use super::aws::{Clients, delivery_error};
+use super::ordering::group;
+use genesys_replay::destination::Arn;
+use genesys_replay::failure::{Certainty, FailureCode};
+use genesys_replay::message::AttributeValue;
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+pub(super) async fn send(
+    clients: &Clients,
+    queue: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<Option<DeliveryId>, DeliveryError> {
+    let url = clients
+        .queue_urls
+        .of(queue)
+        .await
+        .map_err(|error| DeliveryError {
+            // Asking for a queue's URL sends nothing to it.
+            certainty: Certainty::NotSent,
+            ..delivery_error("SQS", error)
+        })?;
+    let mut message = clients
+        .sqs
+        .send_message()
+        .queue_url(url)
+        .message_body(delivery.payload);
+    if queue.is_fifo() {
+        message = message
+            .message_group_id(group(delivery))
+            .message_deduplication_id(delivery.name);
+    }
+    for (name, attribute) in delivery.attributes {
+        let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
+        let value = match &attribute.value {
+            AttributeValue::Text(text) => value.string_value(text),
+            AttributeValue::Binary(bytes) => value.binary_value(Blob::new(bytes.clone())),
+        };
+        let value = value.build().map_err(|error| {
+            let reason = format!("the message attribute {name} cannot be sent: {error}");
+            DeliveryError::never(FailureCode::TargetRefused, reason)
+        })?;
+        message = message.message_attributes(*name, value);
+    }
+    let answer = message
+        .send()
+        .await
+        .map_err(|error| delivery_error("SQS", error))?;
+    Ok(answer.message_id)
+}

@@ -1,0 +1,103 @@
+//! Delivery to a Step Functions state machine: one execution for each event.
+
+use aws_sdk_sfn::error::SdkError;
+use aws_sdk_sfn::operation::start_execution::StartExecutionError;
+
+use super::aws::{Clients, delivery_error};
+use genesys_replay::destination::Arn;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+pub(super) async fn start(
+    clients: &Clients,
+    state_machine: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<Option<DeliveryId>, DeliveryError> {
+    let answer = clients
+        .step_functions
+        .start_execution()
+        .state_machine_arn(state_machine.as_str())
+        .name(execution_name(delivery))
+        .input(delivery.payload)
+        .send()
+        .await;
+    match answer {
+        Ok(started) => Ok(Some(started.execution_arn)),
+        Err(error) if already_started(&error) => {
+            started_before(clients, state_machine, delivery).await
+        }
+        Err(error) => Err(delivery_error("Step Functions", error)),
+    }
+}
+
+/// An execution of this name exists. With this input an earlier attempt has started it; with another one the
+/// name is taken, for 90 days after it ended. A role that may not look trusts the name.
+async fn started_before(
+    clients: &Clients,
+    state_machine: &Arn,
+    delivery: &Delivery<'_>,
+) -> Result<Option<DeliveryId>, DeliveryError> {
+    let Some(execution) = execution_arn(state_machine, &execution_name(delivery)) else {
+        return Ok(None);
+    };
+    let answer = clients
+        .step_functions
+        .describe_execution()
+        .execution_arn(&execution)
+        .send()
+        .await;
+    match answer {
+        // The input is left out where the role may not decrypt it.
+        Ok(found) if found.input().is_none_or(|input| input == delivery.payload) => {
+            Ok(Some(execution))
+        }
+        Ok(_) => Err(DeliveryError::never(
+            FailureCode::TargetRefused,
+            "Step Functions answered ExecutionAlreadyExists: an execution of this name has run with another input"
+                .to_owned(),
+        )),
+        Err(error) => {
+            let error = delivery_error("Step Functions", error);
+            if error.code == FailureCode::TargetCredentials {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
+    }
+}
+
+/// The ARN of an execution: `None` for an ARN that names no state machine.
+fn execution_arn(state_machine: &Arn, name: &str) -> Option<String> {
+    let (before, machine) = state_machine.as_str().split_once(":stateMachine:")?;
+    // A version or an alias may follow.
+    let machine = machine.split(':').next()?;
+    Some(format!("{before}:execution:{machine}:{name}"))
+}
+
+fn already_started<R>(error: &SdkError<StartExecutionError, R>) -> bool {
+    error
+        .as_service_error()
+        .is_some_and(StartExecutionError::is_execution_already_exists)
+}
+
+/// The key as a name: what names may not hold replaced, cut to the 80 characters that they may
+/// have, and told apart by its hash.
+fn execution_name(delivery: &Delivery<'_>) -> String {
+    let readable: String = delivery
+        .key
+        .as_str()
+        .chars()
+        .take_while(|c| *c != '|')
+        .take(47)
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let hash: String = delivery.name.chars().take(32).collect();
+    format!("{readable}-{hash}")
+}

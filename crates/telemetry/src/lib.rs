@@ -1,0 +1,80 @@
+//! What is said about the work: JSON lines for `CloudWatch`, never a payload, token or secret.
+//! `docs/LOGGING.md` lists them all.
+
+mod level;
+pub mod metrics;
+
+pub use level::LogLevel;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::time::UtcTime;
+use tracing_subscriber::layer::SubscriberExt;
+
+use genesys_replay::error::with_causes;
+
+/// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
+/// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
+/// requests and answers.
+pub fn init(level: LogLevel) {
+    let filter = Targets::new().with_target("genesys_replay", level.tracing());
+    // What the span of an invocation knows stands beside the fields of each line: queries for one
+    // request need no path.
+    let lines = json_subscriber::layer()
+        .flatten_event(true)
+        .flatten_current_span_on_top_level(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false)
+        .with_timer(UtcTime::rfc_3339());
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+    // A second start-up in the same process (tests) keeps the first one's.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    std::panic::set_hook(Box::new(|panic| {
+        // The panic's message may quote data; its place is enough to find it.
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panic");
+    }));
+}
+
+/// The last line of a start-up that failed.
+pub fn start_refused(error: &dyn std::error::Error) {
+    init(LogLevel::Error);
+    tracing::error!(error = with_causes(error), "start-up refused");
+}
+
+/// A SIGTERM has come.
+pub fn ending() {
+    tracing::info!("told to end: finishing or releasing what is in flight");
+}
+
+/// The id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.
+#[must_use]
+pub fn trace_id(header: &str) -> &str {
+    let mut parts = header.split(';');
+    let root = parts.find_map(|part| part.trim().strip_prefix("Root="));
+    root.unwrap_or(header)
+}
+
+/// Warns of settings whose URLs are plain `http://`.
+pub fn warn_of_plain_http(settings: &[&'static str]) {
+    for setting in settings {
+        tracing::warn!(
+            setting,
+            "plain http: what is sent there travels unencrypted"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn of_a_tracing_header_the_id_is_logged() {
+        for header in [
+            "1-5bef4de7-ad49b0e8",
+            "Root=1-5bef4de7-ad49b0e8",
+            "Root=1-5bef4de7-ad49b0e8;Parent=53995c3f42cd8ad8;Sampled=1",
+            "Sampled=0; Root=1-5bef4de7-ad49b0e8",
+        ] {
+            assert_eq!(super::trace_id(header), "1-5bef4de7-ad49b0e8", "{header}");
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Bodies that are too long, too slow, too many, or not whole.
+//!
+//! Where time matters it stands still while anything happens, and passes at once when nothing does; such connections
+//! go through memory, where nothing can be on its way meanwhile.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genesys_fakes::{Faults, Passage};
+use genesys_replay::queue::PutError;
+use genesys_replay_ingest::{Ingest, Senders};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use genesys_test_support::TestResult;
+use genesys_test_support::door::{Door, wrapper};
+
+const MIB: usize = 1024 * 1024;
+
+/// A connection through the network with the head of a request sent, and as much of its body.
+async fn begun(door: &Door, head: &str, body: &[u8]) -> Result<TcpStream, Box<dyn Error>> {
+    let stream = TcpStream::connect(door.address).await?;
+    begin(stream, head, body).await
+}
+
+/// The same through memory.
+async fn begun_in_memory(
+    door: &Door,
+    head: &str,
+    body: &[u8],
+) -> Result<DuplexStream, Box<dyn Error>> {
+    begin(door.connect(), head, body).await
+}
+
+async fn begin<S: AsyncWrite + Unpin>(
+    mut stream: S,
+    head: &str,
+    body: &[u8],
+) -> Result<S, Box<dyn Error>> {
+    let head = format!(
+        "POST /dead-letter HTTP/1.1\r\nHost: ingest\r\nContent-Type: application/json\r\n{head}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await?;
+    Ok(stream)
+}
+
+/// What comes until the connection is closed.
+async fn rest(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut answer = Vec::new();
+    // Closed without a word is an answer, too.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// What comes first.
+async fn answer(mut stream: impl AsyncRead + Unpin) -> Result<String, Box<dyn Error>> {
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+/// 32 KiB of a body whose length nobody says.
+fn chunk() -> Vec<u8> {
+    [b"8000\r\n".to_vec(), vec![b'x'; 0x8000], b"\r\n".to_vec()].concat()
+}
+
+#[tokio::test]
+async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
+    let door = Door::taking(2_000, Senders::Anyone, |ingest| ingest).await?;
+    let body = |length: usize| {
+        let around = wrapper("s-1", 0, "\"\"").len();
+        wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(length - around)))
+    };
+    assert_eq!(door.post("/dead-letter", &body(2_000)).await?.status, 200);
+    for path in ["/dead-letter", "/webhooks/genesys-outbound"] {
+        let refused = door.post(path, &body(2_001)).await?;
+        assert_eq!(refused.status, 413, "{}", refused.text);
+        assert_eq!(refused.json()["code"], "INGEST_BODY_TOO_LARGE");
+        assert!(refused.text.contains("2000 bytes"), "{}", refused.text);
+    }
+    assert_eq!(door.queued().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestResult {
+    let door = Door::open().await?;
+    let head = format!("Content-Length: {}\r\nExpect: 100-continue", MIB + 1);
+    let stream = begun(&door, &head, b"").await?;
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(
+        answer.to_lowercase().contains("connection: close"),
+        "{answer}"
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() -> TestResult {
+    let door = Door::open().await?;
+    for headers in [
+        format!("Content-Length: {}", 2 * MIB),
+        "Transfer-Encoding: chunked".to_owned(),
+    ] {
+        let mut stream = begun_in_memory(&door, &headers, b"").await?;
+        let plain = vec![b'x'; 2 * MIB];
+        let body = if headers.starts_with("Transfer") {
+            [chunk().repeat(40), b"0\r\n\r\n".to_vec()].concat()
+        } else {
+            plain
+        };
+        stream.write_all(&body).await?;
+        let answer = rest(stream).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    }
+    assert!(door.queued().is_empty());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_without_an_end_is_cut_off() -> TestResult {
+    let door = Door::open().await?;
+    let mut stream = begun_in_memory(&door, "Transfer-Encoding: chunked", b"").await?;
+    let chunk = chunk();
+    let mut sent = 0;
+    while sent < 64 * MIB && stream.write_all(&chunk).await.is_ok() {
+        sent += 0x8000;
+    }
+    assert!(sent < 64 * MIB, "{sent} bytes were taken");
+    assert!(door.queued().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn half_a_body_is_not_queued() -> TestResult {
+    let door = Door::open().await?;
+    let body = wrapper("s-1", 0, "[1]");
+    let head = format!("Content-Length: {}", body.len() + 1);
+    let mut stream = begun(&door, &head, body.as_bytes()).await?;
+    stream.shutdown().await?;
+    let answer = rest(stream).await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+    // The next one is served, and comes after whatever became of the half.
+    assert_eq!(door.post("/dead-letter", &body).await?.status, 200);
+    assert_eq!(door.queued().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
+    let door = Door::open().await?;
+    let before = Instant::now();
+    let stream = begun_in_memory(&door, "Content-Length: 100", b"{").await?;
+    let answer = rest(stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("INGEST_BODY_INCOMPLETE"), "{answer}");
+    assert_eq!(before.elapsed().as_secs(), 10);
+    assert!(door.queued().is_empty());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
+    let door = Door::open().await?;
+    let mut stream = door.connect();
+    stream
+        .write_all(b"POST /dead-letter HTTP/1.1\r\nX: ")
+        .await?;
+    let before = Instant::now();
+    let answer = rest(stream).await;
+    assert!(!answer.contains("200"), "{answer}");
+    assert_eq!(before.elapsed().as_secs(), 15);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_others() -> TestResult
+{
+    let door = Door::open().await?;
+    let head = format!("Content-Length: {MIB}");
+    let beginning = vec![b'x'; 40 * 1024];
+    let mut stopped = Vec::new();
+    for _ in 0..8 {
+        stopped.push(begun_in_memory(&door, &head, &beginning).await?);
+    }
+    // These only promise one.
+    for _ in 0..8 {
+        stopped.push(begun_in_memory(&door, &head, b"x").await?);
+    }
+    let small = wrapper("s-1", 0, "[1]");
+    let measured = format!("Content-Length: {}", small.len());
+    let mut measured = begun_in_memory(&door, &measured, small.as_bytes()).await?;
+    assert!(answer(&mut measured).await?.starts_with("HTTP/1.1 200 "));
+    let chunked = format!("{:x}\r\n{small}\r\n0\r\n\r\n", small.len());
+    let mut unmeasured =
+        begun_in_memory(&door, "Transfer-Encoding: chunked", chunked.as_bytes()).await?;
+    assert!(answer(&mut unmeasured).await?.starts_with("HTTP/1.1 200 "));
+
+    let mut large = begun_in_memory(&door, &head, &beginning).await?;
+    let refused = answer(&mut large).await?;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("INGEST_BUSY"), "{refused}");
+    assert!(refused.contains("retry-after: 5"), "{refused}");
+    for stream in stopped {
+        assert!(rest(stream).await.starts_with("HTTP/1.1 408 "));
+    }
+    let event = format!("\"{}\"", "x".repeat(MIB / 2));
+    let large = wrapper("s-1", 0, &event);
+    let head = format!("Content-Length: {}", large.len());
+    let mut large = begun_in_memory(&door, &head, large.as_bytes()).await?;
+    let answered = answer(&mut large).await?;
+    assert!(answered.starts_with("HTTP/1.1 200 "), "there is room again");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> TestResult {
+    let door = Door::signed().await?;
+    let mut stream = begun_in_memory(&door, "Content-Length: 1000000", b"").await?;
+    stream.write_all(&vec![b'x'; 1_000_000]).await?;
+    let refused = rest(stream).await.to_lowercase();
+    assert!(refused.starts_with("http/1.1 401 "), "{refused}");
+    assert!(refused.contains("connection: close"), "{refused}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_says_that_nothing_more_will_come_still_gets_the_answer() -> TestResult {
+    let door = Door::open().await?;
+    let body = wrapper("s-1", 0, "[1]");
+    let head = format!("Content-Length: {}", body.len());
+    let mut stream = begun(&door, &head, body.as_bytes()).await?;
+    stream.shutdown().await?;
+    assert!(rest(stream).await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(door.queued().len(), 1);
+    Ok(())
+}
+
+/// Holds a call until it may go on, and says when it has come and when it is through.
+#[derive(Default)]
+struct Gate {
+    came: Notify,
+    open: Notify,
+    through: Notify,
+}
+
+impl Faults<PutError> for Gate {
+    fn before(&self, _: &'static str) -> Passage<'_, PutError> {
+        Box::pin(async {
+            self.came.notify_one();
+            self.open.notified().await;
+            Ok(())
+        })
+    }
+
+    fn after(&self, _: &'static str) -> Passage<'_, PutError> {
+        self.through.notify_one();
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
+    let gate = Arc::new(Gate::default());
+    let faults = gate.clone();
+    let door = Door::with(Senders::Anyone, |ingest| Ingest {
+        inlet: ingest.inlet.with_faults(faults),
+        ..ingest
+    })
+    .await?;
+    let body = wrapper("s-1", 0, "[1]");
+    let head = format!("Content-Length: {}", body.len());
+    let stream = begun(&door, &head, body.as_bytes()).await?;
+    gate.came.notified().await;
+    // With an error, not with a word of farewell.
+    stream.set_zero_linger()?;
+    drop(stream);
+    // The server has seen it once it answers somebody else.
+    reqwest::get(door.url("/health")).await?;
+    gate.open.notify_one();
+    // Seconds for milliseconds: what was dropped would be waited for in vain.
+    timeout(Duration::from_secs(60), gate.through.notified()).await?;
+    assert_eq!(door.queued().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_reads_an_answer_is_cut_off() -> TestResult {
+    let door = Door::open().await?;
+    let mut stream = door.connect();
+    let requests = b"GET /health HTTP/1.1\r\nHost: ingest\r\n\r\n".repeat(1_000);
+    let mut sent = 0;
+    while sent < 512 * MIB && stream.write_all(&requests).await.is_ok() {
+        sent += requests.len();
+    }
+    assert!(sent < 512 * MIB, "{sent} bytes were taken");
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! The secrets that signatures are checked with: two at once, and kept elsewhere.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName};
+use genesys_fakes::{ManualClock, MemorySecret};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::RefusalCode;
+use genesys_replay::secret::SecretError;
+use genesys_replay_ingest::{KeyRing, KeyRingFault, KeySource, Keys, Refusal};
+
+use genesys_test_support::TestResult;
+use genesys_test_support::door::{SECRET, signature};
+
+const NEW: &str = "whsec_YS1uZXdlci1zZWNyZXQtYW4tZXZlbi1sb25nZXItb25l";
+const BODY: &str = "{}";
+
+/// Keys kept elsewhere, and the clock by which they grow old.
+struct World {
+    secret: MemorySecret,
+    clock: Arc<ManualClock>,
+    keys: Keys<MemorySecret>,
+}
+
+impl World {
+    fn of(text: &str) -> Self {
+        let secret = MemorySecret::of(text);
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
+        let keys = Keys::new(KeySource::Secret(secret.clone()), clock.clone());
+        Self {
+            secret,
+            clock,
+            keys,
+        }
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.pass(Duration::from_secs(seconds));
+    }
+
+    /// What is said of a request that is signed with this secret; `None` when it is taken.
+    async fn refusal(&self, secret: &str) -> Result<Option<RefusalCode>, Box<dyn Error>> {
+        let verified = self.keys.verify(&headers(secret)?, BODY.as_bytes()).await;
+        Ok(verified.err().map(|error| Refusal::from(error).code()))
+    }
+}
+
+fn headers(secret: &str) -> Result<HeaderMap, Box<dyn Error>> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in signature(secret, "msg-1", 0, BODY)? {
+        headers.insert(HeaderName::from_static(name), value.parse()?);
+    }
+    Ok(headers)
+}
+
+const UNKNOWN: Option<RefusalCode> = Some(RefusalCode::NotAuthenticated);
+const UNCHECKED: Option<RefusalCode> = Some(RefusalCode::SecretUnavailable);
+
+#[test]
+fn one_or_two_secrets_are_read_and_nothing_else() {
+    for (text, expected) in [
+        (SECRET.to_owned(), None),
+        (format!("{SECRET} {NEW}"), None),
+        (format!("\n{SECRET},\r\n{NEW},"), None),
+        ("c2l4dGVlbiBieXRlcyBvaw==".to_owned(), None),
+        // A word of fifteen letters.
+        (
+            "ZmlmdGVlbiBsZXR0ZXJz".to_owned(),
+            Some(KeyRingFault::NotBase64(1)),
+        ),
+        (String::new(), Some(KeyRingFault::Count(0))),
+        (" ,\n".to_owned(), Some(KeyRingFault::Count(0))),
+        (
+            format!("{SECRET} {NEW} {SECRET}"),
+            Some(KeyRingFault::Count(3)),
+        ),
+        ("whsec_".to_owned(), Some(KeyRingFault::NotBase64(1))),
+        (
+            format!("{SECRET} hush-hush"),
+            Some(KeyRingFault::NotBase64(2)),
+        ),
+        (
+            "{\"secret\":1}".to_owned(),
+            Some(KeyRingFault::NotBase64(1)),
+        ),
+    ] {
+        let ring = KeyRing::parse(&text);
+        assert_eq!(ring.as_ref().err().copied(), expected, "{text}");
+        assert!(!format!("{ring:?}").contains("hush"));
+    }
+    let short = KeyRing::parse("c2l4dGVlbiBieXRlcyBvaw==");
+    assert!(short.is_ok_and(|ring| ring.has_short()));
+    assert!(KeyRing::parse(SECRET).is_ok_and(|ring| !ring.has_short()));
+}
+
+#[tokio::test]
+async fn while_the_secret_changes_both_are_valid() -> TestResult {
+    let world = World::of(&format!("{NEW} {SECRET}"));
+    for secret in [SECRET, NEW] {
+        assert_eq!(world.refusal(secret).await?, None);
+    }
+    assert_eq!(
+        world.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?,
+        UNKNOWN
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_new_secret_is_valid_at_its_first_use_and_an_old_one_no_longer_than_five_minutes()
+-> TestResult {
+    let world = World::of(SECRET);
+    assert_eq!(world.refusal(SECRET).await?, None);
+    world.secret.put(Ok(NEW));
+    assert_eq!(world.refusal(NEW).await?, None);
+    assert_eq!(world.refusal(SECRET).await?, UNKNOWN);
+
+    let world = World::of(SECRET);
+    assert_eq!(world.refusal(SECRET).await?, None);
+    world.secret.put(Ok(NEW));
+    world.pass(299);
+    assert_eq!(world.refusal(SECRET).await?, None);
+    world.pass(1);
+    assert_eq!(world.refusal(SECRET).await?, UNKNOWN);
+    Ok(())
+}
+
+#[tokio::test]
+async fn signatures_that_do_not_match_do_not_make_it_read_the_secret_all_the_time() -> TestResult {
+    let world = World::of(SECRET);
+    for _ in 0..50 {
+        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+    }
+    assert_eq!(world.secret.reads(), 2);
+    world.pass(10);
+    for _ in 0..50 {
+        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+    }
+    assert_eq!(world.secret.reads(), 3);
+    Ok(())
+}
+
+#[tokio::test]
+async fn known_secrets_outlive_an_outage_of_secrets_manager_for_an_hour() -> TestResult {
+    for code in [
+        None,
+        Some("ThrottlingException"),
+        Some("InternalServiceError"),
+    ] {
+        let world = World::of(SECRET);
+        assert_eq!(world.refusal(SECRET).await?, None);
+        let outage = code.map_or(SecretError::Unreachable, |code| {
+            SecretError::Refused(code.to_owned())
+        });
+        world.secret.put(Err(outage));
+        world.pass(3_599);
+        for _ in 0..50 {
+            assert_eq!(world.refusal(SECRET).await?, None);
+        }
+        assert_eq!(world.secret.reads(), 2, "it is left alone for a while");
+        world.pass(1);
+        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_was_taken_away_is_valid_no_longer() -> TestResult {
+    for gone in [
+        Err(SecretError::Refused("ResourceNotFoundException".to_owned())),
+        Err(SecretError::Refused("AccessDeniedException".to_owned())),
+        Err(SecretError::Binary),
+        Ok("rubbish"),
+    ] {
+        let world = World::of(SECRET);
+        assert_eq!(world.refusal(SECRET).await?, None);
+        world.secret.put(gone.clone());
+        world.pass(300);
+        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        // Nor if Secrets Manager is down afterwards.
+        world.secret.put(Err(SecretError::Unreachable));
+        world.pass(10);
+        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+
+        let world = World::of(SECRET);
+        assert_eq!(world.refusal(SECRET).await?, None);
+        world.secret.put(gone);
+        // Somebody's wrong signature is enough to find out.
+        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_secrets_nobody_can_tell_and_it_is_tried_again() -> TestResult {
+    for outage in [
+        Err(SecretError::Unreachable),
+        Err(SecretError::Binary),
+        Ok("not a secret"),
+    ] {
+        let world = World::of("");
+        world.secret.put(outage);
+        for _ in 0..50 {
+            assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        }
+        assert_eq!(world.secret.reads(), 1);
+        world.secret.put(Ok(SECRET));
+        world.pass(10);
+        assert_eq!(world.refusal(SECRET).await?, None);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_who_come_at_once_share_one_reading() -> TestResult {
+    let world = World::of(SECRET);
+    let headers = headers(SECRET)?;
+    let all = (0..20).map(|_| world.keys.verify(&headers, BODY.as_bytes()));
+    let verified = futures_util::future::join_all(all).await;
+    assert!(verified.iter().all(Result::is_ok));
+    assert_eq!(world.secret.reads(), 1);
+    Ok(())
+}

@@ -1,0 +1,15 @@
+//! Ingest: what is taken over HTTP, from whom, and what is on the queue afterwards.
+
+mod bodies;
+mod keys;
+mod lambda;
+mod metrics;
+mod program;
+mod queued;
+mod senders;
+mod subscriptions;
+mod support;
+mod wire;
+
+/// The program of ingest.
+const INGEST: &str = env!("CARGO_BIN_EXE_ingest");

@@ -1,0 +1,198 @@
+//! Who may send.
+
+use axum::http::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use genesys_replay::clock::Timestamp;
+use genesys_replay_ingest::{Senders, SignatureFault, check_headers};
+use hmac_sha256::HMAC;
+
+use genesys_test_support::TestResult;
+use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
+
+const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
+
+fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)> {
+    headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect()
+}
+
+#[tokio::test]
+async fn what_is_signed_with_the_secret_is_taken() -> TestResult {
+    let door = Door::signed().await?;
+    let letter = wrapper("s-1", 0, r#"{"é":1}"#);
+    for (path, body, age) in [(PATHS[0], letter.as_str(), -60), (PATHS[1], "{}", 60)] {
+        let headers = signature(SECRET, "msg-1", age, body)?;
+        let headers = borrowed(&headers);
+        let answer = door.post_with(path, &headers, body.to_owned()).await?;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    assert_eq!(door.queued().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_signed_so_is_not_taken() -> TestResult {
+    let door = Door::signed().await?;
+    let body = wrapper("s-1", 0, "[1]");
+    let other = "whsec_c29tZWJvZHktZWxzZXMtc2VjcmV0LWtleQ==";
+    let good = || signature(SECRET, "msg-1", 0, &body);
+    let without = |name: &str| -> Result<_, Box<dyn std::error::Error>> {
+        let mut headers = good()?;
+        headers.retain(|(header, _)| *header != name);
+        Ok(headers)
+    };
+    let with = |name: &str, value: &str| -> Result<_, Box<dyn std::error::Error>> {
+        let mut headers = without(name)?;
+        let name = good()?
+            .iter()
+            .map(|(header, _)| *header)
+            .find(|header| *header == name);
+        headers.push((name.ok_or("no such header")?, value.to_owned()));
+        Ok(headers)
+    };
+    let cases = [
+        (without("webhook-id")?, "webhook-id"),
+        (without("webhook-timestamp")?, "webhook-timestamp"),
+        (without("webhook-signature")?, "webhook-signature"),
+        (with("webhook-timestamp", "yesterday")?, "webhook-timestamp"),
+        (
+            with("webhook-timestamp", "-9223372036854775808")?,
+            "webhook-timestamp",
+        ),
+        (
+            with("webhook-timestamp", "18446744073709551615")?,
+            "five minutes",
+        ),
+        (with("webhook-id", "msg-2")?, "no signature"),
+        (with("webhook-signature", "v1,")?, "no signature"),
+        (with("webhook-signature", "v2,AAAA")?, "no signature"),
+        (signature(SECRET, "msg-1", 3_600, &body)?, "five minutes"),
+        (signature(SECRET, "msg-1", -3_600, &body)?, "five minutes"),
+        (
+            signature(SECRET, "msg-1", 0, &wrapper("s-2", 0, "[1]"))?,
+            "no signature",
+        ),
+        (signature(other, "msg-1", 0, &body)?, "no signature"),
+    ];
+    for (headers, says) in cases {
+        for path in PATHS {
+            let answer = door
+                .post_with(path, &borrowed(&headers), body.clone())
+                .await?;
+            assert_eq!(answer.status, 401, "{headers:?}");
+            assert_eq!(answer.json()["code"], "INGEST_NOT_AUTHENTICATED");
+            assert_eq!(answer.header("www-authenticate"), Some("Webhook-Signature"));
+            assert!(answer.text.contains(says), "{says} in {}", answer.text);
+        }
+    }
+    assert!(door.queued().is_empty());
+    assert!(door.subscriptions.asked().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_text_can_be_signed_too() -> TestResult {
+    let door = Door::signed().await?;
+    let key = STANDARD.decode(SECRET.trim_start_matches("whsec_"))?;
+    let (body, at) = ([0xff, 0xfe], now());
+    let signed = [format!("msg-1.{at}.").as_bytes(), &body].concat();
+    let signature = format!("v1,{}", STANDARD.encode(HMAC::mac(&signed, &key)));
+    let at = at.to_string();
+    let headers = [
+        ("content-type", "application/json"),
+        ("webhook-id", "msg-1"),
+        ("webhook-timestamp", &at),
+        ("webhook-signature", &signature),
+    ];
+    let post = async |body: Vec<u8>| door.post_with(PATHS[1], &headers, body).await;
+    assert_eq!(post(vec![0xff, 0xfd]).await?.status, 401);
+    assert_eq!(post(body.to_vec()).await?.status, 200);
+    let not_ours = door.post_with(PATHS[0], &headers, body.to_vec()).await?;
+    assert_eq!(not_ours.status, 400, "a dead letter has to be text");
+    assert_eq!(door.queued().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
+    let door = Door::signed().await?;
+    let body = r#"{"campaignId":"c-1"}"#;
+    for other in ["other-1", "other-2"] {
+        let mut headers = signature(SECRET, "msg-1", 0, body)?;
+        headers.push(("x-genesys-webhook-id", other.to_owned()));
+        headers.push(("x-genesys-webhook-timestamp", "2001-01-01".to_owned()));
+        let answer = door.post_with(PATHS[1], &borrowed(&headers), body).await?;
+        assert_eq!(answer.status, 200);
+    }
+    for (_, message) in door.queued() {
+        let said: Vec<_> = message
+            .attributes
+            .iter()
+            .filter(|(name, _)| name.starts_with("Webhook"))
+            .map(|(name, value)| (name.as_ref(), value.parts().1))
+            .collect();
+        assert_eq!(said[0], ("WebhookId", "msg-1".to_owned()));
+        assert_ne!(said[1].1, "2001-01-01");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_copy_sent_to_the_other_path_is_no_second_event() -> TestResult {
+    let door = Door::signed().await?;
+    let letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
+    let webhook = r#"{"campaignId":"c-1"}"#;
+    for (path, other, body) in [
+        (PATHS[0], PATHS[1], letter.as_str()),
+        (PATHS[1], PATHS[0], webhook),
+    ] {
+        let headers = signature(SECRET, "msg-1", 0, body)?;
+        let headers = borrowed(&headers);
+        let first = door.post_with(path, &headers, body.to_owned()).await?;
+        assert_eq!(first.status, 200);
+        let copy = door.post_with(other, &headers, body.to_owned()).await?;
+        assert_eq!(copy.status, 400, "{}", copy.text);
+    }
+    assert_eq!(door.queued().len(), 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
+    const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
+    let check = |at: u64| -> Result<Result<(), SignatureFault>, Box<dyn std::error::Error>> {
+        let mut headers = HeaderMap::new();
+        headers.insert("webhook-id", "msg-1".parse()?);
+        headers.insert("webhook-signature", "v1,".parse()?);
+        headers.insert("webhook-timestamp", at.to_string().parse()?);
+        Ok(check_headers(&headers, NOW))
+    };
+    for (at, expected) in [
+        (1_785_000_300, Ok(())),
+        (1_785_000_301, Err(SignatureFault::Window)),
+        (1_784_999_700, Ok(())),
+        (1_784_999_699, Err(SignatureFault::Window)),
+    ] {
+        assert_eq!(check(at)?, expected, "{at}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whom_iam_should_vouch_for_does_not_come_in_beside_it() -> TestResult {
+    let door = Door::with(Senders::Iam, |ingest| ingest).await?;
+    let body = wrapper("s-1", 0, "[1]");
+    let headers = signature(SECRET, "msg-1", 0, &body)?;
+    for path in PATHS {
+        let answer = door
+            .post_with(path, &borrowed(&headers), body.clone())
+            .await?;
+        assert_eq!(answer.status, 401);
+        assert!(answer.text.contains("IAM"), "{}", answer.text);
+    }
+    assert!(door.queued().is_empty());
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! How often Genesys Cloud is asked about a subscription.
+
+use std::error::Error;
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use genesys_fakes::{Faults, ManualClock, MemorySubscriptions, Passage};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::{Call, GenesysError, Outage, Standing};
+use genesys_replay_ingest::SubscriptionCheck;
+use tokio::sync::Semaphore;
+
+use genesys_test_support::TestResult;
+
+struct World {
+    subscriptions: MemorySubscriptions,
+    clock: Arc<ManualClock>,
+    check: SubscriptionCheck<MemorySubscriptions>,
+}
+
+impl World {
+    fn new(faults: Option<Arc<dyn Faults<GenesysError>>>) -> Self {
+        let subscriptions = MemorySubscriptions::default();
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
+        let port = match faults {
+            Some(faults) => subscriptions.with_faults(faults),
+            None => subscriptions.clone(),
+        };
+        let check = SubscriptionCheck::new(port, clock.clone());
+        Self {
+            subscriptions,
+            clock,
+            check,
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.subscriptions.asked().len()
+    }
+}
+
+fn id(text: &str) -> Result<InteractionId, Box<dyn Error>> {
+    Ok(InteractionId::new(text).ok_or("no id")?)
+}
+
+#[tokio::test]
+async fn an_active_subscription_is_believed_for_a_minute() -> TestResult {
+    let world = World::new(None);
+    let s = id("s-1")?;
+    for _ in 0..10 {
+        assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+    }
+    assert_eq!(world.asked(), 1);
+    world.subscriptions.put("s-1", Standing::Inactive);
+    world.clock.pass(Duration::from_secs(59));
+    assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+    world.clock.pass(Duration::from_secs(1));
+    assert_eq!(world.check.standing(&s).await, Ok(Standing::Inactive));
+    assert_eq!(
+        world.check.standing(&id("s-2")?).await,
+        Ok(Standing::Active)
+    );
+    assert_eq!(world.subscriptions.asked(), ["s-1", "s-1", "s-2"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_that_was_turned_on_is_active_at_once() -> TestResult {
+    let world = World::new(None);
+    let s = id("s-1")?;
+    for standing in [Standing::Unknown, Standing::Inactive, Standing::Active] {
+        world.subscriptions.put("s-1", standing);
+        assert_eq!(world.check.standing(&s).await, Ok(standing));
+    }
+    Ok(())
+}
+
+/// Lets calls wait until there are permits, then fails them or lets them pass.
+struct Gate {
+    open: Semaphore,
+    fails: bool,
+    came: AtomicUsize,
+}
+
+const DOWN: GenesysError = GenesysError::Unavailable {
+    call: Call::Subscription,
+    problem: Outage::Status(503),
+    after: None,
+};
+
+impl Gate {
+    fn closed(fails: bool) -> Arc<Self> {
+        Arc::new(Self {
+            open: Semaphore::new(0),
+            fails,
+            came: AtomicUsize::new(0),
+        })
+    }
+}
+
+impl Faults<GenesysError> for Gate {
+    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+        self.came.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async {
+            if let Ok(permit) = self.open.acquire().await {
+                permit.forget();
+            }
+            if self.fails { Err(DOWN) } else { Ok(()) }
+        })
+    }
+}
+
+#[tokio::test]
+async fn all_who_ask_at_once_share_one_answer_even_a_failure() -> TestResult {
+    for fails in [false, true] {
+        let gate = Gate::closed(fails);
+        let world = World::new(Some(gate.clone()));
+        let (s, other) = (id("s-1")?, id("s-2")?);
+        let expected = if fails {
+            Err(DOWN)
+        } else {
+            Ok(Standing::Active)
+        };
+        let all = (0..20).map(|_| world.check.standing(&s));
+        let open = async { gate.open.add_permits(2) };
+        let (answers, second, ()) = tokio::join!(join_all(all), world.check.standing(&other), open);
+        assert!(
+            answers.iter().all(|answer| *answer == expected),
+            "{answers:?}"
+        );
+        assert_eq!(second, expected);
+        assert_eq!(
+            gate.came.load(Ordering::SeqCst),
+            2,
+            "one for each subscription"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_question_that_nobody_waits_for_any_more_is_asked_anew() -> TestResult {
+    let gate = Gate::closed(false);
+    let world = World::new(Some(gate.clone()));
+    let s = id("s-1")?;
+    tokio::select! {
+        biased;
+        _ = world.check.standing(&s) => return Err("nobody has opened".into()),
+        () = std::future::ready(()) => {}
+    }
+    gate.open.add_permits(1);
+    assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+    assert_eq!(gate.came.load(Ordering::SeqCst), 2);
+    Ok(())
+}
+
+/// Never answers.
+struct Silence;
+
+impl Faults<GenesysError> for Silence {
+    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+        Box::pin(pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_takes_too_long_is_given_up() -> TestResult {
+    let world = World::new(Some(Arc::new(Silence)));
+    let before = tokio::time::Instant::now();
+    let answer = world.check.standing(&id("s-1")?).await;
+    let late = GenesysError::Unavailable {
+        call: Call::Subscription,
+        problem: Outage::Timeout,
+        after: None,
+    };
+    assert_eq!(answer, Err(late));
+    assert_eq!(before.elapsed(), Duration::from_secs(3));
+    Ok(())
+}

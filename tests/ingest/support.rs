@@ -1,0 +1,3 @@
+//! Parts of these tests.
+
+pub(crate) mod server;

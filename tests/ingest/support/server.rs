@@ -1,0 +1,89 @@
+//! Ingest's program as a server of its own.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
+
+use genesys_test_support::{LocalAws, Printed, read, terminate};
+
+/// The program, listening.
+pub(crate) struct Server {
+    child: Child,
+    /// Read while it runs: a program that logs into a full pipe stands still.
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    address: String,
+}
+
+impl Server {
+    /// Starts the program with these settings and the local AWS, at a free port.
+    ///
+    /// # Errors
+    /// What it printed when it ended without listening.
+    pub(crate) async fn start(
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut child = Command::new(crate::INGEST)
+            .env_clear()
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .envs(settings)
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_ENDPOINT_URL", aws.endpoint())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut printed = String::new();
+        while let Some(line) = lines.next_line().await? {
+            printed.push_str(&line);
+            printed.push('\n');
+            let line: Value = serde_json::from_str(&line)?;
+            if line["message"] == "listening" {
+                let address = line["address"].as_str().ok_or("no address")?.to_owned();
+                let stderr = child.stderr.take().ok_or("no stderr")?;
+                return Ok(Self {
+                    child,
+                    stdout: tokio::spawn(rest(printed, lines)),
+                    stderr: tokio::spawn(read(stderr)),
+                    address,
+                });
+            }
+        }
+        Err(printed.into())
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Tells it to end and answers whether it did so well, and what it printed.
+    pub(crate) async fn end(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
+        terminate(&self.child)?;
+        let status = self.child.wait().await?;
+        let printed = Printed {
+            stdout: self.stdout.await?,
+            stderr: self.stderr.await?,
+        };
+        Ok((status.success(), printed))
+    }
+}
+
+/// The lines so far and all that follow.
+async fn rest(mut printed: String, mut lines: Lines<BufReader<ChildStdout>>) -> String {
+    while let Ok(Some(line)) = lines.next_line().await {
+        printed.push_str(&line);
+        printed.push('\n');
+    }
+    printed
+}

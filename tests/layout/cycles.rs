@@ -1,0 +1,203 @@
+//! No module depends on itself through others.
+//!
+//! A module that takes a name from its parent, or a parent that takes one from its child, is idiomatic and not counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::TestResult;
+use crate::sources::{Source, sources};
+
+/// A path of names, such as `["replay", "batch"]`.
+type Module = Vec<String>;
+
+/// The modules that each module takes names from.
+type Arrows = BTreeMap<Module, BTreeSet<Module>>;
+
+/// The module of a file; the crate root is the empty path.
+fn module(source: &Source) -> Option<Module> {
+    let path = source.path.strip_prefix(&source.folder).ok()?;
+    let path = path.with_extension("");
+    let names = path.iter().map(|name| name.to_string_lossy().into_owned());
+    let names: Module = names.collect();
+    let is_root = ["lib", "main"].iter().any(|root| path == Path::new(root));
+    Some(if is_root { Module::new() } else { names })
+}
+
+/// The paths in the `use` declarations of a text, without braces: `use a::{b, c::d};` is `a::b` and `a::c::d`.
+fn used(text: &str) -> Vec<Vec<&str>> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("use ") {
+        let line_start = rest[..start].rfind('\n').map_or(0, |end| end + 1);
+        let before = rest[line_start..start].trim();
+        rest = &rest[start + "use ".len()..];
+        let is_declaration = before.is_empty() || before.starts_with("pub");
+        let Some(end) = rest.find(';').filter(|_| is_declaration) else {
+            continue;
+        };
+        flatten(&rest[..end], &[], &mut found);
+        rest = &rest[end..];
+    }
+    found
+}
+
+fn flatten<'t>(tree: &'t str, prefix: &[&'t str], found: &mut Vec<Vec<&'t str>>) {
+    let tree = tree.trim();
+    let (head, group) = tree.split_once('{').map_or((tree, None), |(head, group)| {
+        (head, group.rsplit_once('}').map(|(group, _)| group))
+    });
+    let head = head.split(" as ").next().unwrap_or(head);
+    let names = head
+        .split("::")
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let path: Vec<&str> = prefix.iter().copied().chain(names).collect();
+    let Some(group) = group else {
+        found.push(path);
+        return;
+    };
+    let mut depth = 0;
+    let mut start = 0;
+    for (index, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                flatten(&group[start..index], &path, found);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    if !group[start..].trim().is_empty() {
+        flatten(&group[start..], &path, found);
+    }
+}
+
+/// The module that a path leads to, as far as it is one of `modules`.
+fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<Module> {
+    let mut base = match *path.first()? {
+        "crate" => Module::new(),
+        "super" => here.clone(),
+        "self" => here.clone(),
+        name => {
+            // A child, named without `self::`.
+            let mut child = here.clone();
+            child.push(name.to_owned());
+            return modules.contains(&child).then_some(child);
+        }
+    };
+    let mut names = path.iter().copied().peekable();
+    while names.next_if(|name| *name == "super").is_some() {
+        base.pop();
+    }
+    names.next_if(|name| ["crate", "self"].contains(name));
+    for name in names {
+        base.push(name.to_owned());
+        if !modules.contains(&base) {
+            base.pop();
+            break;
+        }
+    }
+    Some(base)
+}
+
+fn arrows(sources: &[&Source]) -> Arrows {
+    let modules: BTreeSet<Module> = sources.iter().filter_map(|source| module(source)).collect();
+    let mut arrows = Arrows::new();
+    for source in sources {
+        let Some(here) = module(source) else { continue };
+        let mut targets = BTreeSet::new();
+        // The tests inside a file may use any module.
+        let text = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        for path in used(text) {
+            targets.extend(resolved(&path, &here, &modules));
+        }
+        targets.retain(|target| !target.starts_with(&here) && !here.starts_with(target));
+        arrows.entry(here).or_default().extend(targets);
+    }
+    arrows
+}
+
+/// A module that can reach itself, with the way.
+fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
+    fn walk<'a>(
+        arrows: &'a Arrows,
+        way: &mut Vec<&'a Module>,
+        done: &mut BTreeSet<&'a Module>,
+    ) -> bool {
+        let Some(here) = way.last().copied() else {
+            return false;
+        };
+        for next in arrows.get(here).into_iter().flatten() {
+            if let Some(start) = way.iter().position(|module| *module == next) {
+                way.drain(..start);
+                return true;
+            }
+            if done.contains(next) {
+                continue;
+            }
+            way.push(next);
+            if walk(arrows, way, done) {
+                return true;
+            }
+            way.pop();
+        }
+        done.insert(here);
+        false
+    }
+    let mut done = BTreeSet::new();
+    for start in arrows.keys() {
+        let mut way = vec![start];
+        if !done.contains(start) && walk(arrows, &mut way, &mut done) {
+            return Some(way);
+        }
+    }
+    None
+}
+
+#[test]
+fn modules_form_no_cycle() -> TestResult {
+    let sources = sources()?;
+    let mut crates: BTreeMap<&PathBuf, Vec<&Source>> = BTreeMap::new();
+    for source in &sources {
+        crates.entry(&source.folder).or_default().push(source);
+    }
+    for (folder, sources) in crates {
+        let arrows = arrows(&sources);
+        let cycle = cycle(&arrows).map(|way| {
+            way.iter()
+                .map(|module| module.join("::"))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(cycle, None, "in {}", folder.display());
+    }
+    Ok(())
+}
+
+#[test]
+fn cycle_is_found_across_files() {
+    let source = |path: &str, text: &str| Source {
+        path: Path::new("src").join(path),
+        folder: "src".into(),
+        text: text.to_owned(),
+    };
+    let sources = [
+        source("lib.rs", "mod a;\nmod b;\nmod c;\n"),
+        source("a.rs", "use crate::b::{B, x as y};\n"),
+        source("b.rs", "pub use super::c::inner::C;\n"),
+        source("c.rs", "pub mod inner;\n"),
+        source("c/inner.rs", "use super::Parent;\nuse crate::{a::A, d};\n"),
+    ];
+    let arrows = arrows(&sources.iter().collect::<Vec<_>>());
+    let way = cycle(&arrows).map(|way| {
+        way.iter()
+            .map(|module| module.join("::"))
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(
+        way,
+        Some(vec!["a".to_owned(), "b".to_owned(), "c::inner".to_owned()])
+    );
+}

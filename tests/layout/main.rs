@@ -1,0 +1,69 @@
+//! The shape of the sources, as far as Cargo cannot enforce it. The arrows between crates are in their `Cargo.toml`.
+
+mod cycles;
+mod documents;
+mod features;
+mod sources;
+
+use std::error::Error;
+use std::path::Path;
+
+use sources::sources;
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn environment_is_read_by_the_settings_only() -> TestResult {
+    let readers = [
+        "crates/settings",
+        "crates/ingest/src/config.rs",
+        "crates/cli/src/config.rs",
+    ];
+    for source in sources()? {
+        let reads = ["std::env", "env::var"]
+            .iter()
+            .any(|word| source.text.contains(word));
+        let may_read = readers.iter().any(|reader| source.path.starts_with(reader));
+        assert!(
+            !reads || may_read,
+            "{} reads the environment",
+            source.path.display()
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
+    let versions = |name: &str| lock.matches(&format!("name = \"{name}\"\n")).count();
+    for name in [
+        "hyper",
+        "h2",
+        "http",
+        "rustls",
+        "tokio-rustls",
+        "hyper-rustls",
+        "aws-lc-rs",
+        "reqwest",
+    ] {
+        assert_eq!(versions(name), 1, "{name}");
+    }
+    for name in ["openssl", "native-tls"] {
+        assert_eq!(versions(name), 0, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_file_is_longer_than_five_hundred_lines() -> TestResult {
+    for source in sources()? {
+        let lines = source.text.lines().count();
+        assert!(lines <= 500, "{}: {lines} lines", source.path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,499 @@
+//! `apply` by the real program, with the function beside it: waves, stops, and going on.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use genesys_replay_lambda::app::ReplayFunction;
+use genesys_stand_in::Fault;
+use serde_json::Value;
+
+use super::plan::{archive_records, plan, with_archived};
+use crate::support::desk::{Desk, ended};
+use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, eventually};
+
+pub(super) const APPLY: [&str; 5] = ["apply", "plan.json", "--yes", "--rate", "1000"];
+
+/// The audit's events of one kind.
+pub(super) fn audit(desk: &Desk, what: &str) -> Result<Vec<Value>, Box<dyn Error>> {
+    let text = desk.read("plan.audit.jsonl")?;
+    let lines = text.lines().map(serde_json::from_str::<Value>);
+    let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
+    Ok(lines
+        .into_iter()
+        .filter(|line| line["what"] == what)
+        .collect())
+}
+
+pub(super) fn once(ids: &[&str]) -> BTreeMap<String, usize> {
+    ids.iter().map(|id| ((*id).to_owned(), 1)).collect()
+}
+
+/// Forgets the calls of the attempts that failed before the plan.
+fn repaired(desk: &Desk) {
+    desk.world.genesys.clear_calls();
+}
+
+#[tokio::test]
+async fn a_plan_is_delivered_once_in_growing_waves_and_written_down() -> TestResult {
+    let ids = ["e-1", "e-2", "e-3", "e-4", "e-5"];
+    let desk = with_archived(&ids).await?;
+    plan(&desk, &[]).await?;
+    repaired(&desk);
+    let ended = desk
+        .run_beside_function(&[&APPLY[..], &["--output", "json"]].concat())
+        .await?;
+    let summary = ended.json()?;
+    ended.with(0)?;
+    assert_eq!(summary["outcomes"][0]["outcome"], "delivered");
+    assert_eq!(summary["outcomes"][0]["count"], 5);
+    assert_eq!(desk.delivered(), once(&ids));
+    for id in ids {
+        assert_eq!(desk.world.state(id).await?, "COMPLETED", "{id}");
+    }
+    let waves: Vec<Value> = audit(&desk, "wave")?
+        .into_iter()
+        .map(|it| it["size"].clone())
+        .collect();
+    assert_eq!(waves, [1, 2, 2]);
+    assert_eq!(audit(&desk, "begun")?[0]["by"], "marta");
+    assert_eq!(audit(&desk, "outcome")?.len(), 5);
+    let marks = desk.world.marks();
+    assert!(
+        marks.contains(&"2 replay_successful".to_owned()),
+        "the count goes on: {marks:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_yes_it_says_what_would_happen_and_does_nothing() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    let ended = desk.run(&["apply", "plan.json"]).await?;
+    assert!(ended.stdout.contains("the CRM was down"), "{ended:?}");
+    assert!(
+        ended.stderr.contains("To send 2 dead letters: --yes"),
+        "{ended:?}"
+    );
+    ended.with(0)?;
+    assert_eq!(desk.depth(&desk.queue).await?, 0);
+    assert!(!desk.file("plan.audit.jsonl").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_failing_canary_stops_the_rest_and_a_resume_goes_on_after_the_repair() -> TestResult {
+    let ids = ["e-1", "e-2", "e-3", "e-4"];
+    let desk = with_archived(&ids).await?;
+    plan(&desk, &[]).await?;
+    repaired(&desk);
+    desk.world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    let stopped = desk.run_beside_function(&APPLY).await?;
+    assert!(
+        stopped.stdout.contains("1 archived again (TARGET_REFUSED)"),
+        "{stopped:?}"
+    );
+    assert!(
+        stopped.stdout.contains("3 left") && stopped.stderr.contains("--resume"),
+        "{stopped:?}"
+    );
+    assert_eq!(stopped.code, Some(5));
+    assert_eq!(audit(&desk, "sent")?.len(), 1);
+
+    let again = desk.run_beside_function(&APPLY).await?;
+    assert_eq!(again.code, Some(3), "it was begun: {again:?}");
+    repaired(&desk);
+    let resumed = desk
+        .run_beside_function(&[&APPLY[..], &["--resume"]].concat())
+        .await?;
+    assert!(resumed.stdout.contains("3 delivered"), "{resumed:?}");
+    resumed.with(1)?;
+    assert_eq!(
+        desk.delivered(),
+        once(&ids[1..]),
+        "what was archived again takes a plan of its own"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deferred_dead_letter_counts_as_failed_for_now_and_is_followed_to_its_end() -> TestResult
+{
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    desk.world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(503).times(3));
+    let function = desk.world.function()?;
+    let child = desk.program(&APPLY).spawn()?;
+    drain(&desk, &function).await?;
+    let stopped = ended(child).await?;
+    assert_eq!(stopped.code, Some(5), "{stopped:?}");
+    assert!(stopped.stdout.contains("1 sent and open"), "{stopped:?}");
+    let resumed = desk
+        .run_beside_function(&[&APPLY[..], &["--resume"]].concat())
+        .await?;
+    assert!(resumed.stdout.contains("2 delivered"), "{resumed:?}");
+    resumed.with(0)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_the_function_does_not_take_up_is_stuck_and_says_so() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    let stuck = desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
+    assert_eq!(stuck.code, Some(5), "{stuck:?}");
+    assert!(stuck.stderr.contains("event source mapping"), "{stuck:?}");
+    assert_eq!(
+        desk.depth(&desk.queue).await?,
+        1,
+        "the canary waits, the rest was not sent"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_plan_whose_events_have_moved_on_is_refused_before_anything_is_sent() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    let sent = Record::dead_letter("m-3", "e-2", "c-e-2").with("ReplayPlan", "another");
+    desk.world.deliver(&[sent]).await?;
+    for arguments in [&APPLY[..], &["apply", "plan.json"]] {
+        let refused = desk.run(arguments).await?;
+        assert_eq!(refused.code, Some(3), "{refused:?}");
+        assert!(
+            refused.stderr.contains("1 of 2 dead letters have moved on"),
+            "{refused:?}"
+        );
+        assert!(refused.stderr.contains("e-2|"), "{refused:?}");
+        assert!(
+            refused
+                .stderr
+                .contains("ARCHIVED after 1 attempts, now COMPLETED after 2 attempts"),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(desk.depth(&desk.queue).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_without_an_id_of_its_own_is_the_same_event_when_it_is_sent_again() -> TestResult {
+    let desk = Desk::open().await?;
+    let body = r#"{"order": 7, "id": "not an event's"}"#;
+    let transformed = Record::new("m-1", body)
+        .with(
+            "RULE_ARN",
+            "arn:aws:events:eu-central-1:271828182845:rule/crm",
+        )
+        .with("ERROR_CODE", "TIMEOUT");
+    archive_records(&desk, &[transformed]).await?;
+    plan(&desk, &[]).await?;
+    std::fs::copy(desk.file("plan.json"), desk.file("copy.json"))?;
+    repaired(&desk);
+    // Two operators, each with a copy of the plan: neither audit knows of the other.
+    let function = desk.world.function()?;
+    let copy = ["apply", "copy.json", "--yes", "--rate", "1000"];
+    let (first, second) = tokio::select! {
+        both = async { tokio::join!(desk.run(&APPLY), desk.run(&copy)) } => both,
+        error = desk.drain(&function) => return Err(error),
+    };
+    let (first, second) = (first?, second?);
+    assert!(
+        [&first, &second].iter().any(|it| it.code == Some(0)),
+        "{first:?} {second:?}"
+    );
+    assert_eq!(desk.world.deliveries(), 1);
+    assert_eq!(
+        desk.world.state("m-1").await?,
+        "COMPLETED",
+        "by the id of its first message"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn attributes_and_body_are_those_of_the_first_message() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    let archived = desk.world.aws.objects(&desk.bucket).await?.remove(0).1;
+    let plan = plan(&desk, &[]).await?;
+    desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
+    let message = desk
+        .world
+        .aws
+        .receive(&desk.queue, HIDDEN_SECONDS)
+        .await?
+        .remove(0);
+    assert_eq!(message.body.as_deref(), archived["body"].as_str());
+    let mut attributes: BTreeMap<String, String> = message
+        .message_attributes
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.string_value?)))
+        .collect();
+    let sent = attributes.remove("ReplayPlan");
+    assert_eq!(sent.as_deref(), plan["id"].as_str());
+    assert_eq!(serde_json::to_value(attributes)?, archived["attributes"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_gone_or_another_one_is_not_sent() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2", "e-3"]).await?;
+    plan(&desk, &[]).await?;
+    let objects = desk.world.aws.objects(&desk.bucket).await?;
+    let s3 = desk.world.aws.s3();
+    s3.delete_object()
+        .bucket(&desk.bucket)
+        .key(&objects[0].0)
+        .send()
+        .await?;
+    let mut forged = objects[1].1.clone();
+    forged["attributes"]["TARGET_ARN"] = Value::from("arn:aws:sqs:eu-central-1:271828182845:mine");
+    let put = s3.put_object().bucket(&desk.bucket).key(&objects[1].0);
+    put.body(forged.to_string().into_bytes().into())
+        .send()
+        .await?;
+    repaired(&desk);
+    let ended = desk.run_beside_function(&APPLY).await?;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(
+        ended
+            .stdout
+            .contains("it is not where it was when the plan was made"),
+        "{ended:?}"
+    );
+    assert!(
+        ended
+            .stdout
+            .contains("it was changed after the plan was made"),
+        "{ended:?}"
+    );
+    assert_eq!(desk.delivered(), once(&["e-3"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn straight_to_the_target_needs_no_queue_and_leaves_the_same_traces() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    repaired(&desk);
+    desk.world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    let direct = [&APPLY[..], &["--to", "target"]].concat();
+    let stopped = desk.run(&direct).await?;
+    assert_eq!(stopped.code, Some(5), "{stopped:?}");
+    assert!(
+        stopped.stdout.contains("1 archived again (TARGET_REFUSED)"),
+        "{stopped:?}"
+    );
+    let done = desk.run(&[&direct[..], &["--resume"]].concat()).await?;
+    for all in ["1 archived again (TARGET_REFUSED)", "1 delivered"] {
+        assert!(done.stdout.contains(all), "{done:?}");
+    }
+    done.with(1)?;
+    let mut states = vec![
+        desk.world.state("e-1").await?,
+        desk.world.state("e-2").await?,
+    ];
+    states.sort();
+    assert_eq!(states, ["ARCHIVED TARGET_REFUSED", "COMPLETED"]);
+    assert_eq!(desk.world.deliveries(), 2);
+    assert_eq!(desk.depth(&desk.queue).await?, 0);
+    Ok(())
+}
+
+/// Waits until the audit has so many lines of this kind.
+async fn until(desk: &Desk, what: &str, count: usize) -> TestResult {
+    // The last line may be half written.
+    eventually(
+        &format!("the audit has {count} lines of {what}"),
+        async || {
+            let lines = audit(desk, what).map_or(0, |lines| lines.len());
+            Ok((lines >= count).then_some(()))
+        },
+    )
+    .await
+}
+
+/// Drains the queue until a batch had messages.
+async fn drain(desk: &Desk, function: &ReplayFunction) -> TestResult {
+    eventually("the queue has messages", async || {
+        Ok((desk.drain_once(function).await? > 0).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn stopped_or_killed_in_the_middle_it_goes_on_and_delivers_each_once() -> TestResult {
+    let ids: Vec<String> = (0..12).map(|number| format!("e-{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let desk = with_archived(&ids).await?;
+    plan(&desk, &[]).await?;
+    repaired(&desk);
+    let function = desk.world.function()?;
+    let resume = [&APPLY[..], &["--resume"]].concat();
+    // Nobody drains the queue: both are sure to be caught while they follow.
+    let child = desk.program(&APPLY).spawn()?;
+    until(&desk, "sent", 1).await?;
+    let id = child.id().ok_or("it has ended")?;
+    let interrupt = std::process::Command::new("kill")
+        .args(["-INT", &id.to_string()])
+        .status()?;
+    assert!(interrupt.success());
+    let stopped = ended(child).await?;
+    assert_eq!(stopped.code, Some(130), "{stopped:?}");
+    assert!(stopped.stderr.contains("--yes --resume"), "{stopped:?}");
+
+    let mut child = desk
+        .program(&[&resume[..], &["--canary", "4"]].concat())
+        .spawn()?;
+    drain(&desk, &function).await?;
+    until(&desk, "sent", 3).await?;
+    child.kill().await?;
+    // As if it had died in the middle of a line.
+    let mut torn = desk.read("plan.audit.jsonl")?.into_bytes();
+    torn.extend(b"{\"by\":\"J\xc3");
+    std::fs::write(desk.file("plan.audit.jsonl"), torn)?;
+
+    let done = desk.run_beside_function(&resume).await?;
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(desk.delivered(), once(&ids));
+    Ok(())
+}
+
+#[tokio::test]
+async fn credentials_that_have_expired_are_named_and_nothing_is_sent() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    let mut aws = mockito::Server::new_async().await;
+    let expired =
+        r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"secret words"}"#;
+    aws.mock("POST", "/")
+        .with_status(400)
+        .with_body(expired)
+        .create_async()
+        .await;
+    let url = aws.url();
+    for arguments in [
+        &APPLY[..],
+        &["plan", "--reason", "x", "--out", "other.json"],
+    ] {
+        let refused = desk
+            .run(&[&["--endpoint-url", url.as_str()], arguments].concat())
+            .await?;
+        assert_eq!(refused.code, Some(4), "{refused:?}");
+        assert!(
+            refused
+                .stderr
+                .contains("does not accept the credentials (ExpiredTokenException)"),
+            "{refused:?}"
+        );
+        assert!(
+            refused
+                .stderr
+                .contains("what to do: renew your AWS credentials"),
+            "{refused:?}"
+        );
+        assert!(!refused.stderr.contains("secret words"), "{refused:?}");
+    }
+    assert!(!desk.file("other.json").exists());
+    assert_eq!(desk.depth(&desk.queue).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn straight_to_the_target_what_could_not_be_tried_is_tried_again_by_a_resume() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    repaired(&desk);
+    desk.world.genesys.fault(
+        Fault::on("POST", "/oauth/token")
+            .status(400)
+            .body(r#"{"error":"invalid_client"}"#),
+    );
+    let direct = [&APPLY[..], &["--to", "target"]].concat();
+    let stopped = desk.run(&direct).await?;
+    assert!(
+        stopped.stdout.contains("1 not known to be sent, or open"),
+        "{stopped:?}"
+    );
+    assert!(
+        stopped.stdout.contains("GENESYS_CREDENTIALS"),
+        "{stopped:?}"
+    );
+    desk.world.genesys.clear_faults();
+    let done = desk.run(&[&direct[..], &["--resume"]].concat()).await?;
+    done.with(0)?;
+    assert_eq!(desk.delivered(), once(&["e-1"]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_would_go_elsewhere_than_planned_is_refused() -> TestResult {
+    let mut desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    let other = desk.world.aws.create_queue(false).await?;
+    let refused = desk
+        .run(&[&["--queue", other.as_str()], &APPLY[..]].concat())
+        .await?;
+    assert!(
+        refused.stderr.contains("the plan is for the queue"),
+        "{refused:?}"
+    );
+    refused.with(3)?;
+    let elsewhere = format!("{}/targets/other", desk.world.genesys.url());
+    desk.world.set("REPLAY_TARGET", &elsewhere);
+    for to in ["queue", "target"] {
+        let refused = desk.run(&[&APPLY[..], &["--to", to]].concat()).await?;
+        assert!(refused.stderr.contains("would go to"), "{refused:?}");
+        refused.with(3)?;
+    }
+    assert!(!desk.file("plan.audit.jsonl").exists(), "it is as it was");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_resume_goes_on_in_the_same_direction_and_says_how() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    plan(&desk, &[]).await?;
+    desk.world
+        .genesys
+        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    let stopped = desk
+        .run(&[&APPLY[..], &["--to", "target"]].concat())
+        .await?;
+    assert!(
+        stopped
+            .stderr
+            .contains("apply plan.json --yes --resume --to target"),
+        "{stopped:?}"
+    );
+    let resumed = desk.run(&[&APPLY[..], &["--resume"]].concat()).await?;
+    assert!(
+        resumed
+            .stderr
+            .contains("it was begun straight to the target"),
+        "{resumed:?}"
+    );
+    resumed.with(3)?;
+    assert_eq!(desk.depth(&desk.queue).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_apply_that_has_written_nothing_yet_keeps_its_audit() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    let another = std::fs::File::create(desk.file("plan.audit.jsonl"))?;
+    another.lock()?;
+    let refused = desk.run(&APPLY).await?;
+    assert!(refused.stderr.contains("is in use"), "{refused:?}");
+    refused.with(3)?;
+    assert!(desk.file("plan.audit.jsonl").exists());
+    Ok(())
+}

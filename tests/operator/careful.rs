@@ -1,0 +1,261 @@
+//! The use case of `apply` in time that stands still: its pace, and what is not sent.
+
+mod parts;
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use genesys_fakes::MemoryInlet;
+use genesys_replay::aws::AwsFault;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay_cli::operator::apply::{
+    ApplyError, Ending, Entry, Event, History, Options, Sender, Sending, State, ToQueue,
+};
+
+use self::parts::{
+    Anything, Delivered, Doubts, Full, Lines, OPTIONS, history, plan, run, run_from, sends,
+};
+use genesys_test_support::TestResult;
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_sent_in_a_second_than_the_rate_allows() -> TestResult {
+    for (rate, canary) in [(0.5, 1), (4.0, 30), (25.0, 100)] {
+        let ledger = Delivered::default();
+        let sender = sends(&ledger, usize::MAX);
+        let at = Arc::clone(&sender.at);
+        let options = Options {
+            rate,
+            canary,
+            ..OPTIONS
+        };
+        let mut journal = Lines::default();
+        let history = History::default();
+        run(&plan(100), options, sender, &ledger, &mut journal, history).await?;
+        let at = at.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(at.iter().map(|(_, count)| count).sum::<usize>(), 100);
+        // Over waves, too: whatever was sent since a call has had its time before the next one begins.
+        for (first, (begun, _)) in at.iter().enumerate() {
+            let mut sent = 0;
+            for (now, count) in &at[first..] {
+                let allowed = Duration::from_secs_f64(f64::from(sent) / rate);
+                assert!(
+                    now.saturating_sub(*begun) >= allowed,
+                    "{rate}: {sent} from {begun:?} to {now:?}"
+                );
+                sent += u32::try_from(*count)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_credentials_expire_the_audit_says_where_it_stood_and_a_resume_sends_the_rest()
+-> TestResult {
+    let plan = plan(30);
+    let ledger = Delivered::default();
+    let mut journal = Lines::default();
+    let ended = run(
+        &plan,
+        OPTIONS,
+        sends(&ledger, 4),
+        &ledger,
+        &mut journal,
+        History::default(),
+    )
+    .await;
+    assert!(
+        matches!(&ended, Err(ApplyError::Aws(error)) if error.fault == AwsFault::Credentials),
+        "{ended:?}"
+    );
+    let history = history(&journal)?;
+    let before = ledger
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .len();
+    let sender = sends(&ledger, usize::MAX);
+    let at = Arc::clone(&sender.at);
+    let summary = run(&plan, OPTIONS, sender, &ledger, &mut journal, history).await?;
+    assert_eq!(summary.ending, Ending::Done);
+    let resent: usize = at
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(before + resent, 30, "none twice");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_and_not_seen_leaving_the_parking_queue_leaves_it_with_the_next_run()
+-> TestResult {
+    let plan = plan(3);
+    let ledger = Delivered::default();
+    let mut journal = Lines::default();
+    let none = History::default();
+    run(
+        &plan,
+        OPTIONS,
+        sends(&ledger, 9),
+        &ledger,
+        &mut journal,
+        none,
+    )
+    .await?;
+    // As if it had been killed after the last message was sent.
+    let is_last = |entry: &Entry| match &entry.event {
+        Event::LeftParking { key, .. } | Event::Outcome { key, .. } => key.starts_with("e-2|"),
+        Event::Begun { .. }
+        | Event::Wave { .. }
+        | Event::Sending { .. }
+        | Event::Sent { .. }
+        | Event::NotSent { .. }
+        | Event::Doubtful { .. }
+        | Event::Ended { .. } => false,
+    };
+    journal.0.retain(|entry| !is_last(entry));
+    let letters = Anything::default();
+    let earlier = history(&journal)?;
+    let sender = sends(&ledger, 0);
+    let run = run_from(
+        letters.clone(),
+        &plan,
+        OPTIONS,
+        sender,
+        &ledger,
+        &mut journal,
+        earlier,
+    );
+    let summary = run.await?;
+    let delivered = ("delivered".to_owned(), String::new());
+    assert_eq!(summary.outcomes.get(&delivered), Some(&3), "{summary:?}");
+    let left = letters.left.lock().unwrap_or_else(PoisonError::into_inner);
+    // What was received on the way is given back before the first wave looks for it, and again in the end.
+    assert_eq!(*left, ["e-2", "all is given back", "all is given back"]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_that_cannot_be_written_down_first() -> TestResult {
+    // The lines before the first call: begun, wave, sending.
+    for lines in 0..3 {
+        let ledger = Delivered::default();
+        let sender = sends(&ledger, usize::MAX);
+        let ended = run(
+            &plan(3),
+            OPTIONS,
+            sender,
+            &ledger,
+            &mut Full(lines),
+            History::default(),
+        )
+        .await;
+        assert!(matches!(ended, Err(ApplyError::Journal(_))), "{ended:?}");
+        assert!(
+            ledger
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_empty(),
+            "{lines}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_entry_that_the_queue_refuses_is_named_and_the_others_are_sent() -> TestResult {
+    let inlet = MemoryInlet::default();
+    let queue = ToQueue {
+        inlet: inlet.clone(),
+        name: "q".to_owned(),
+    };
+    let message =
+        |id: &str, body: &str| MessageId::new(id).map(|id| Message::new(id, body.to_owned()));
+    let mut burdened = message("m-4", "{}").ok_or("no id")?;
+    burdened.attributes = (0..11)
+        .map(|number| (format!("a{number}"), "v".to_owned()))
+        .collect();
+    let long = "x".repeat(1024 * 1024 + 1);
+    let messages = [
+        message("m-1", "{}"),
+        message("m-2", "\u{1}"),
+        message("m-3", &long),
+        Some(burdened),
+    ];
+    let messages: Vec<Message> = messages.into_iter().flatten().collect();
+    let sendings = queue.send(&messages).await?;
+    assert!(matches!(sendings[0], Sending::Sent(_)), "{:?}", sendings[0]);
+    for (sending, says) in
+        sendings[1..]
+            .iter()
+            .zip(["no such body", "1048577 bytes", "11 message attributes"])
+    {
+        assert!(
+            matches!(sending, Sending::NotSent(reason) | Sending::Doubtful(reason) if reason.contains(says)),
+            "{says}: {sending:?}"
+        );
+    }
+    assert_eq!(inlet.messages().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wave_is_judged_by_its_own_dead_letters() -> TestResult {
+    // One of each four is deferred: less than half.
+    let ledger = Delivered(Arc::default(), &["e-1|none", "e-5|none", "e-9|none"]);
+    let options = Options {
+        canary: 4,
+        ramp: 1.0,
+        ..OPTIONS
+    };
+    let mut journal = Lines::default();
+    let none = History::default();
+    let sender = sends(&ledger, usize::MAX);
+    let summary = run(&plan(12), options, sender, &ledger, &mut journal, none).await?;
+    let stuck = Ending::Stuck {
+        waiting: 0,
+        deferred: 3,
+    };
+    assert_eq!((summary.ending, summary.left), (stuck, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_does_not_stop_for_what_failed_before_it() -> TestResult {
+    let ledger = Delivered(Arc::default(), &["e-0|none"]);
+    let mut journal = Lines::default();
+    let none = History::default();
+    let sender = sends(&ledger, usize::MAX);
+    let stopped = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, none).await?;
+    assert_eq!(stopped.ending, Ending::TooManyFailures { failed: 1, of: 1 });
+    let earlier = history(&journal)?;
+    let sender = sends(&ledger, usize::MAX);
+    let resumed = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, earlier).await?;
+    let delivered = ("delivered".to_owned(), String::new());
+    assert_eq!(resumed.outcomes.get(&delivered), Some(&3), "{resumed:?}");
+    assert_eq!(resumed.open, ["e-0|none"], "it is still on its way");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_sent_is_tried_again_by_a_resume() -> TestResult {
+    let ledger = Delivered::default();
+    let mut journal = Lines::default();
+    let (plan, none) = (plan(2), History::default());
+    let doubted = run(&plan, OPTIONS, Doubts, &ledger, &mut journal, none).await?;
+    assert_eq!(
+        (doubted.doubtful.len(), doubted.left),
+        (1, 1),
+        "{doubted:?}"
+    );
+    let earlier = history(&journal)?;
+    assert_eq!(earlier.states.get("e-0|none"), Some(&State::Doubtful));
+    let sender = sends(&ledger, usize::MAX);
+    let resumed = run(&plan, OPTIONS, sender, &ledger, &mut journal, earlier).await?;
+    let delivered = ("delivered".to_owned(), String::new());
+    assert_eq!(resumed.outcomes.get(&delivered), Some(&2), "{resumed:?}");
+    Ok(())
+}

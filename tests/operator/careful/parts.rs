@@ -1,0 +1,286 @@
+//! Ports of `apply` that need no time and no network.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use genesys_fakes::ManualClock;
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::ledger::Status;
+use genesys_replay::message::{Message, MessageId};
+use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
+use genesys_replay_cli::operator::Silent;
+use genesys_replay_cli::operator::apply::{
+    Apply, ApplyError, Entry, Fetched, History, Journal, Letters, Options, Sender, Sending, Summary,
+};
+use genesys_replay_cli::operator::plan::{
+    Content, Item, Place, Plan, Predicted, Selection, Source,
+};
+use genesys_replay_cli::queue::DeleteError;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(super) const OPTIONS: Options = Options {
+    rate: 1_000.0,
+    canary: 1,
+    ramp: 2.0,
+    abort_at: 0.5,
+    wait: Duration::from_secs(60),
+};
+
+pub(super) fn plan(count: usize) -> Plan {
+    let item = |number| Item {
+        key: format!("e-{number}|none"),
+        event_type: "t".to_owned(),
+        interaction_id: None,
+        target: "none".to_owned(),
+        category: "UNKNOWN".to_owned(),
+        failure_code: None,
+        place: Place::Object {
+            key: String::new(),
+            etag: String::new(),
+        },
+        body_sha256: String::new(),
+        ledger: None,
+        predicted: Predicted {
+            attempt: 1,
+            marks_interaction: false,
+        },
+        edit: None,
+    };
+    Plan::of(Content {
+        created_at: "2026-07-25T17:20:00Z".to_owned(),
+        created_by: "marta".to_owned(),
+        reason: "because".to_owned(),
+        edit_of: None,
+        source: Source::Archive {
+            bucket: "b".to_owned(),
+            prefix: String::new(),
+        },
+        queue_arn: "q".to_owned(),
+        selection: Selection::default(),
+        items: (0..count).map(item).collect(),
+        left_out: Vec::new(),
+    })
+}
+
+/// A ledger that has everything as delivered that was sent, but for what is deferred for ever.
+#[derive(Clone, Default)]
+pub(super) struct Delivered(
+    pub(super) Arc<Mutex<HashMap<String, String>>>,
+    pub(super) &'static [&'static str],
+);
+
+impl LedgerReader for Delivered {
+    async fn scan(&self, _: u32, _: u32, _: Option<&str>) -> Result<RecordPage, AwsError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
+        let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = keys.iter().filter_map(|key| {
+            Some(Record {
+                key: (*key).to_owned(),
+                status: Some(if self.1.contains(key) {
+                    Status::Deferred
+                } else {
+                    Status::Completed
+                }),
+                delivered: false,
+                receipt: None,
+                round: 1,
+                attempts: 1,
+                interaction_id: None,
+                category: String::new(),
+                failure_code: None,
+                target: String::new(),
+                message_id: sent.get(*key)?.clone(),
+                first_seen: None,
+                processed: None,
+                lease_until: None,
+            })
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Whatever is asked for is there, until it was sent.
+#[derive(Clone, Default)]
+pub(super) struct Anything {
+    pub(super) left: Arc<Mutex<Vec<String>>>,
+}
+
+impl Letters for Anything {
+    async fn fetch(
+        &mut self,
+        items: &[Item],
+        todo: &mut VecDeque<usize>,
+        most: usize,
+    ) -> Result<Vec<Fetched>, AwsError> {
+        let some: Vec<usize> = todo.drain(..most.min(todo.len())).collect();
+        let letters = some.into_iter().filter_map(|index| {
+            let id = MessageId::new(items.get(index)?.event_id())?;
+            Some((
+                index,
+                Ok(Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned())),
+            ))
+        });
+        Ok(letters.collect())
+    }
+
+    async fn sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.push(item.event_id().to_owned());
+        Some(Ok(()))
+    }
+
+    fn moves(&self) -> bool {
+        true
+    }
+
+    async fn close(&mut self) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.push("all is given back".to_owned());
+    }
+}
+
+/// Sends, as the ledger then has it, and remembers when. The credentials expire after so many calls.
+pub(super) struct Sends {
+    ledger: Delivered,
+    pub(super) at: Arc<Mutex<Vec<(Duration, usize)>>>,
+    begun: Instant,
+    calls: usize,
+}
+
+impl Sender for Sends {
+    fn is_followed(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        if at.len() >= self.calls {
+            return Err(AwsError {
+                doing: "putting messages on the queue".to_owned(),
+                fault: AwsFault::Credentials,
+                detail: Some("ExpiredToken".to_owned()),
+            });
+        }
+        at.push((self.begun.elapsed(), messages.len()));
+        let mut sent = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in messages {
+            sent.insert(format!("{}|none", message.id), message.id.to_string());
+        }
+        Ok(messages
+            .iter()
+            .map(|message| Sending::Sent(message.id.clone()))
+            .collect())
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Lines(pub(super) Vec<Entry>);
+
+impl Journal for Lines {
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        self.0.push(entry.clone());
+        Ok(())
+    }
+}
+
+/// Full after so many lines.
+pub(super) struct Full(pub(super) usize);
+
+impl Journal for Full {
+    fn write(&mut self, _: &Entry) -> io::Result<()> {
+        self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+        Ok(())
+    }
+}
+
+pub(super) async fn run(
+    plan: &Plan,
+    options: Options,
+    sender: impl Sender,
+    ledger: &Delivered,
+    journal: &mut dyn Journal,
+    history: History,
+) -> Result<Summary, ApplyError> {
+    run_from(
+        Anything::default(),
+        plan,
+        options,
+        sender,
+        ledger,
+        journal,
+        history,
+    )
+    .await
+}
+
+pub(super) async fn run_from(
+    letters: Anything,
+    plan: &Plan,
+    options: Options,
+    sender: impl Sender,
+    ledger: &Delivered,
+    journal: &mut dyn Journal,
+    history: History,
+) -> Result<Summary, ApplyError> {
+    Apply {
+        plan,
+        history,
+        target: &ReplayTarget::Fixed(Destination::None),
+        ledger,
+        letters,
+        sender,
+        journal,
+        options,
+        by: "marta".to_owned(),
+        clock: &ManualClock::at(Timestamp::from_millis(1_785_000_000_000)),
+        stop: &CancellationToken::new(),
+        progress: &Silent,
+    }
+    .run()
+    .await
+}
+
+pub(super) fn sends(ledger: &Delivered, calls: usize) -> Sends {
+    Sends {
+        ledger: ledger.clone(),
+        at: Arc::default(),
+        begun: Instant::now(),
+        calls,
+    }
+}
+
+pub(super) fn history(journal: &Lines) -> Result<History, Box<dyn std::error::Error>> {
+    let lines = journal.0.iter().map(serde_json::to_string);
+    let lines = lines.collect::<Result<Vec<String>, _>>()?;
+    Ok(History::read(&(lines.join("\n") + "\n"))?)
+}
+
+/// Never knows what became of anything.
+pub(super) struct Doubts;
+
+impl Sender for Doubts {
+    fn is_followed(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+        let doubtful = Sending::Doubtful("no answer in time".to_owned());
+        Ok(vec![doubtful; messages.len()])
+    }
+}

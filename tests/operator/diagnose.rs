@@ -1,0 +1,220 @@
+//! Looking at a queue without taking from it.
+
+mod correlating;
+mod costs;
+mod files;
+mod holding;
+mod program;
+mod run;
+mod samples;
+pub(super) mod shelf;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::future::pending;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::genesys::GenesysError;
+use genesys_replay_cli::genesys::analytics::{ConversationPage, ConversationQuery, Conversations};
+use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
+use genesys_replay_cli::operator::Progress;
+use genesys_replay_cli::operator::diagnose::{
+    Diagnose, DiagnoseError, Diagnosis, Finding, Function, Look, Receipt, Receipts, Sink,
+};
+use serde_json::Value;
+
+use shelf::Shelf;
+
+/// Some time after every sample.
+const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
+
+static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
+
+/// A look that is free to see everything.
+fn look() -> Look<'static> {
+    Look {
+        target: &ORIGINAL,
+        function: Function {
+            replays_malformed: false,
+            has_archive: false,
+            max_rounds: 10,
+            stale_before: None,
+        },
+        limit: None,
+        force: false,
+    }
+}
+
+struct At(Timestamp);
+
+impl Clock for At {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+}
+
+/// Receipts in memory; after `room` of them none is kept.
+struct Memory {
+    receipts: Vec<Receipt>,
+    room: usize,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self {
+            receipts: Vec::new(),
+            room: usize::MAX,
+        }
+    }
+}
+
+impl Receipts for Memory {
+    fn put(&mut self, receipt: &Receipt) -> io::Result<()> {
+        if self.receipts.len() >= self.room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.receipts.push(receipt.clone());
+        Ok(())
+    }
+
+    fn read(&mut self, place: u64, most: usize) -> io::Result<(Vec<Receipt>, u64)> {
+        let place = usize::try_from(place).map_err(io::Error::other)?;
+        let receipts: Vec<Receipt> = self
+            .receipts
+            .iter()
+            .skip(place)
+            .take(most)
+            .cloned()
+            .collect();
+        let next = place + receipts.len();
+        Ok((receipts, next as u64))
+    }
+}
+
+/// Findings as the records that they become.
+#[derive(Default)]
+struct Findings(Vec<Value>);
+
+impl Sink for Findings {
+    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+        self.0.push(serde_json::to_value(finding)?);
+        Ok(())
+    }
+}
+
+/// The ledger's items, or none that can be read.
+#[derive(Default)]
+struct Items {
+    records: BTreeMap<String, Record>,
+    is_down: bool,
+    /// How long it takes to answer.
+    latency: Duration,
+}
+
+impl LedgerReader for Items {
+    async fn scan(&self, _: u32, _: u32, _: Option<&str>) -> Result<RecordPage, AwsError> {
+        Ok(RecordPage::default())
+    }
+
+    async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
+        if self.is_down {
+            return Err(AwsError {
+                doing: "reading the table".to_owned(),
+                fault: AwsFault::Denied,
+                detail: None,
+            });
+        }
+        tokio::time::sleep(self.latency).await;
+        let found = keys
+            .iter()
+            .filter_map(|key| self.records.get(*key).cloned());
+        Ok(found.collect())
+    }
+}
+
+/// What is said to the person.
+#[derive(Default)]
+struct Said(Mutex<Vec<String>>);
+
+impl Said {
+    fn all(&self) -> String {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .join("\n")
+    }
+}
+
+impl Progress for Said {
+    fn begin(&self, _: &str, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn end(&self) {}
+
+    fn warn(&self, what: &str) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push(what.to_owned());
+    }
+}
+
+/// Nobody asks for conversations.
+struct Nobody;
+
+impl Conversations for Nobody {
+    async fn page(
+        &self,
+        _: ConversationQuery<'_>,
+        _: u32,
+    ) -> Result<ConversationPage, GenesysError> {
+        Err(GenesysError::NotFound)
+    }
+}
+
+/// One look at a shelf, with what it found and said.
+struct Looked {
+    diagnosis: Result<Diagnosis, DiagnoseError>,
+    findings: Vec<Value>,
+    said: String,
+}
+
+impl Looked {
+    fn well(&self) -> Result<&Diagnosis, Box<dyn Error>> {
+        match &self.diagnosis {
+            Ok(diagnosis) => Ok(diagnosis),
+            Err(error) => Err(error.to_string().into()),
+        }
+    }
+}
+
+/// Looks at a shelf with an empty ledger, and nobody interrupts.
+async fn look_at(shelf: &Shelf, look: Look<'_>) -> Looked {
+    look_with(shelf, look, &Items::default(), Memory::new(), pending()).await
+}
+
+async fn look_with(
+    shelf: &Shelf,
+    look: Look<'_>,
+    ledger: &Items,
+    receipts: Memory,
+    stop: impl Future<Output = ()>,
+) -> Looked {
+    let (said, mut findings) = (Said::default(), Findings::default());
+    let use_case = Diagnose::<_, _, Nobody> {
+        outlet: shelf,
+        ledger,
+        conversations: None,
+        clock: &At(NOW),
+        progress: &said,
+    };
+    let diagnosis = use_case.run(look, receipts, &mut findings, stop).await;
+    Looked {
+        diagnosis,
+        findings: findings.0,
+        said: said.all(),
+    }
+}

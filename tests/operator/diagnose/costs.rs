@@ -1,0 +1,120 @@
+//! A look takes one receive of each message, and refuses where that costs the message.
+
+use genesys_replay_cli::operator::diagnose::DiagnoseError;
+
+use super::shelf::{Shelf, dead_letter};
+use super::{look, look_at};
+use genesys_test_support::TestResult;
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_too_tight_is_refused_before_anything_is_received() -> TestResult {
+    let shelf = Shelf::new(5, dead_letter).redriven(3, 0);
+    let looked = look_at(&shelf, look()).await;
+    assert!(matches!(
+        &looked.diagnosis,
+        Err(DiagnoseError::Tight { max_receives: 3, parking }) if parking == "parked"
+    ));
+    assert_eq!(shelf.calls(), 0);
+    let mut forced = look();
+    forced.force = true;
+    let looked = look_at(&shelf, forced).await;
+    assert_eq!(
+        (looked.well()?.total, looked.well()?.at_last_receive),
+        (5, 0)
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_message_at_its_last_receive_ends_the_look_and_all_are_shown_again() -> TestResult
+{
+    let shelf = Shelf::new(400, dead_letter).redriven(13, 2);
+    shelf.received(120, 12);
+    let looked = look_at(&shelf, look()).await;
+    match &looked.diagnosis {
+        Err(DiagnoseError::LastReceive {
+            messages,
+            received,
+            max_receives: 13,
+            parking,
+        }) => {
+            assert_eq!((*messages, parking.as_str()), (1, "parked"));
+            assert!((121..400).contains(received), "{received}");
+        }
+        other => return Err(format!("{other:?}").into()),
+    }
+    assert!(shelf.handed_out() < 400, "{}", shelf.handed_out());
+    assert_eq!(shelf.shown(), 400);
+    assert!(
+        looked
+            .said
+            .contains("of 13 times before it moves to parked"),
+        "{}",
+        looked.said
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_receive_more_than_the_last_is_enough() -> TestResult {
+    let shelf = Shelf::new(40, dead_letter).redriven(13, 11);
+    let looked = look_at(&shelf, look()).await;
+    assert_eq!(
+        (looked.well()?.total, looked.well()?.at_last_receive),
+        (40, 0)
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_force_the_look_goes_on_and_says_how_many_came_to_their_last_receive() -> TestResult {
+    let shelf = Shelf::new(40, dead_letter).redriven(13, 2);
+    for number in [3, 17, 39] {
+        shelf.received(number, 12);
+    }
+    let mut forced = look();
+    forced.force = true;
+    let looked = look_at(&shelf, forced).await;
+    let diagnosis = looked.well()?;
+    assert_eq!((diagnosis.total, diagnosis.at_last_receive), (40, 3));
+    assert!(
+        diagnosis
+            .notes()
+            .iter()
+            .any(|note| note.starts_with("At their last receive: 3."))
+    );
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_fifo_queue_and_of_messages_elsewhere_is_said_what_cannot_be_seen() -> TestResult {
+    let mut shelf = Shelf::new(3, dead_letter);
+    shelf.facts.fifo = true;
+    shelf.facts.in_flight = 7;
+    shelf.facts.delayed = 2;
+    let looked = look_at(&shelf, look()).await;
+    looked.well()?;
+    assert!(
+        looked
+            .said
+            .contains("only the first messages of each group"),
+        "{}",
+        looked.said
+    );
+    assert!(looked.said.contains("about 9"), "{}", looked.said);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_shows_less_than_it_seems_to_have_is_not_seen_whole() -> TestResult {
+    let mut shelf = Shelf::new(3, dead_letter);
+    let looked = look_at(&shelf, look()).await;
+    assert_eq!(looked.well()?.summary()["complete"], true);
+    shelf.facts.visible = 40;
+    let looked = look_at(&shelf, look()).await;
+    let diagnosis = looked.well()?;
+    assert_eq!(diagnosis.summary()["complete"], false);
+    let notes = diagnosis.notes().join("\n");
+    assert!(notes.contains("3 of about 40"), "{notes}");
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! Everything is seen once and is there again afterwards, however the look ends.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use genesys_replay_cli::operator::Silent;
+use genesys_replay_cli::operator::diagnose::{AT_ONCE, Diagnose, End, Finding, Sink};
+
+use super::shelf::{Mishap, Shelf, dead_letter};
+use super::{At, Items, Memory, NOW, Nobody, look, look_at, look_with};
+use genesys_test_support::TestResult;
+
+#[tokio::test(start_paused = true)]
+async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
+    let shelf = Shelf::new(237, dead_letter);
+    let looked = look_at(&shelf, look()).await;
+    let diagnosis = looked.well()?;
+    assert_eq!((diagnosis.total, diagnosis.end), (237, End::Drained));
+    assert_eq!(diagnosis.released.shown, 237);
+    let mut ids: Vec<&str> = looked
+        .findings
+        .iter()
+        .filter_map(|it| it["messageId"].as_str())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 237);
+    assert_eq!(
+        (shelf.shown(), shelf.deleted(), shelf.lapsed()),
+        (237, 0, 0)
+    );
+    assert_eq!(shelf.received_times(1), 237, "one receive each");
+    assert_eq!(looked.said, "");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_queue_is_asked_a_few_times_and_has_nothing() -> TestResult {
+    let shelf = Shelf::new(0, dead_letter);
+    let looked = look_at(&shelf, look()).await;
+    assert_eq!(looked.well()?.total, 0);
+    assert!((3..=16).contains(&shelf.calls()), "{}", shelf.calls());
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_stays_away_for_as_long_as_the_look_takes() -> TestResult {
+    let mut shelf = Shelf::new(4_000, dead_letter);
+    // 400 receives, 8 at a time: half an hour.
+    shelf.latency = Duration::from_secs(40);
+    let looked = look_at(&shelf, look()).await;
+    assert_eq!(looked.well()?.total, 4_000);
+    assert_eq!(shelf.lapsed(), 0, "no message came back before the end");
+    assert_eq!(shelf.received_times(1), 4_000);
+    assert_eq!(shelf.shown(), 4_000);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_fails_half_way_has_its_messages_again() -> TestResult {
+    let mut shelf = Shelf::new(500, dead_letter);
+    shelf.mishap = Some(Mishap::Denied(20));
+    let looked = look_at(&shelf, look()).await;
+    let error = looked.diagnosis.err().ok_or("it went well")?.to_string();
+    assert_eq!(error, "receiving: AWS denies the permission");
+    assert!(shelf.handed_out() > 100);
+    assert_eq!((shelf.shown(), shelf.deleted()), (500, 0));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_look_shows_everything_again() -> TestResult {
+    let shelf = Shelf::new(5_000, dead_letter);
+    let stop = tokio::time::sleep(Duration::from_millis(500));
+    let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
+    let diagnosis = looked.well()?;
+    assert_eq!(diagnosis.end, End::Interrupted);
+    assert_eq!(looked.said, "");
+    let handed_out = shelf.handed_out();
+    assert!((1..5_000).contains(&handed_out), "{handed_out}");
+    assert_eq!(diagnosis.released.shown, handed_out);
+    assert_eq!(shelf.shown(), 5_000);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> TestResult {
+    let mut shelf = Shelf::new(5_000, dead_letter);
+    shelf.mishap = Some(Mishap::Hang(9));
+    let stop = tokio::time::sleep(Duration::from_millis(500));
+    let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
+    assert_eq!(looked.well()?.end, End::Interrupted);
+    assert!(
+        looked.said.contains("come back by themselves within 120 s"),
+        "{}",
+        looked.said
+    );
+    assert_eq!(shelf.shown(), 5_000);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_whose_receipts_cannot_be_kept_are_shown_at_once() -> TestResult {
+    let shelf = Shelf::new(100, dead_letter);
+    let full = Memory {
+        room: 25,
+        ..Memory::new()
+    };
+    let looked = look_with(&shelf, look(), &Items::default(), full, pending()).await;
+    let error = looked.diagnosis.err().ok_or("it went well")?.to_string();
+    assert_eq!(error, "the receipts of messages cannot be kept");
+    assert_eq!(shelf.shown(), 100);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_is_kept_and_little_more_is_received() -> TestResult {
+    let shelf = Shelf::new(500, dead_letter);
+    let mut limited = look();
+    limited.limit = Some(25);
+    let looked = look_at(&shelf, limited).await;
+    let diagnosis = looked.well()?;
+    assert_eq!((diagnosis.total, diagnosis.end), (25, End::Limit));
+    assert_eq!(looked.findings.len(), 25);
+    assert!(shelf.handed_out() <= 30, "{}", shelf.handed_out());
+    assert_eq!(shelf.shown(), 500);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_sqs_hands_out_twice_is_told_of_once() -> TestResult {
+    let mut shelf = Shelf::new(25, dead_letter);
+    shelf.repeats = true;
+    let looked = look_at(&shelf, look()).await;
+    assert_eq!(looked.well()?.total, 25);
+    assert_eq!(looked.findings.len(), 25);
+    assert_eq!(shelf.shown(), 25);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_answers_no_more_is_not_asked_for_hours() -> TestResult {
+    let mut shelf = Shelf::new(5_000, dead_letter);
+    shelf.only_receives = true;
+    let begun = tokio::time::Instant::now();
+    let looked = look_at(&shelf, look()).await;
+    let diagnosis = looked.well()?;
+    assert_eq!(diagnosis.total, 5_000);
+    assert_eq!(
+        (diagnosis.released.shown, diagnosis.released.hidden),
+        (0, 5_000)
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(120),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert!(
+        looked
+            .said
+            .contains("could not be shown again: 5000; they come back by themselves within 120 s"),
+        "{}",
+        looked.said
+    );
+    Ok(())
+}
+
+/// Counts how many messages were received and not yet put here.
+struct Counting {
+    shelf: Arc<Shelf>,
+    put: u64,
+    most: Arc<AtomicU64>,
+}
+
+impl Sink for Counting {
+    fn put(&mut self, _: &Finding<'_>) -> std::io::Result<()> {
+        let in_memory = self.shelf.handed_out() - self.put;
+        self.most.fetch_max(in_memory, Ordering::Relaxed);
+        self.put += 1;
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_100_000_messages_only_so_many_are_in_memory_at_a_time() -> TestResult {
+    const MANY: usize = 100_000;
+    let shelf = Arc::new(Shelf::new(MANY, dead_letter));
+    let most = Arc::new(AtomicU64::new(0));
+    let mut sink = Counting {
+        shelf: Arc::clone(&shelf),
+        put: 0,
+        most: Arc::clone(&most),
+    };
+    // Messages come faster than they can be looked at.
+    let ledger = Items {
+        latency: Duration::from_millis(500),
+        ..Items::default()
+    };
+    let use_case = Diagnose::<_, _, Nobody> {
+        outlet: shelf.as_ref(),
+        ledger: &ledger,
+        conversations: None,
+        clock: &At(NOW),
+        progress: &Silent,
+    };
+    let diagnosis = use_case
+        .run(look(), Memory::new(), &mut sink, pending())
+        .await?;
+    assert_eq!(diagnosis.total, MANY as u64);
+    let groups = diagnosis.groups.all();
+    assert_eq!((groups.len(), groups[0].count), (1, MANY as u64));
+    let most = most.load(Ordering::Relaxed);
+    assert!((1..=AT_ONCE as u64).contains(&most), "{most}");
+    assert_eq!((shelf.shown(), shelf.lapsed()), (MANY, 0));
+    Ok(())
+}

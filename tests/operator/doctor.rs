@@ -1,0 +1,486 @@
+//! Whether everything around the function is as it should be.
+
+mod deployed;
+
+use std::collections::BTreeMap;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+
+use crate::support::program::{Ran, run};
+use deployed::{Deployed, Genesys, SECRET};
+use genesys_test_support::TestResult;
+
+/// The checks of a run that were found so, as `name: found`.
+fn found(ran: &Ran, verdict: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let document = ran.json()?;
+    let checks = document["checks"].as_array().cloned().unwrap_or_default();
+    Ok(checks
+        .iter()
+        .filter(|check| check["verdict"] == verdict)
+        .map(|check| format!("{}: {}", text(&check["name"]), text(&check["found"])))
+        .collect())
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// What has to hold for every run: what is not well has a remedy, and no secret is printed.
+fn is_well_said(ran: &Ran) -> TestResult {
+    for check in ran.json()?["checks"].as_array().into_iter().flatten() {
+        let has_remedy = !text(&check["remedy"]).trim().is_empty();
+        assert_eq!(has_remedy, check["verdict"] != "ok", "{check}");
+        assert!(!text(&check["found"]).is_empty(), "{check}");
+    }
+    assert!(!ran.says(SECRET) && !ran.says("a-token"), "{ran:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_good_deployment_is_well() -> TestResult {
+    let mut deployed = Deployed::good().await?;
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    is_well_said(&ran)?;
+    assert_eq!(found(&ran, "error")?, [""; 0]);
+    assert_eq!(found(&ran, "warning")?, [""; 0]);
+    // That marks can be written is not known before one is.
+    assert_eq!(found(&ran, "skipped")?.len(), 1, "{ran:?}");
+    assert_eq!(ran.code, Some(0));
+    let names: BTreeMap<String, usize> = ran.json()?["checks"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .fold(BTreeMap::new(), |mut names, check| {
+            *names.entry(text(&check["name"]).to_owned()).or_default() += 1;
+            names
+        });
+    let expected = [
+        "Genesys hosts",
+        "Genesys token",
+        "archive",
+        "event source",
+        "function",
+        "ledger expiry",
+        "ledger table",
+        "may mark interactions",
+        "may read interactions",
+        "may search conversations",
+        "parking queue",
+        "queue",
+        "redrive policy",
+        "settings",
+        "target",
+        "visibility timeout",
+    ];
+    assert_eq!(names.keys().collect::<Vec<_>>(), expected);
+    assert!(names.values().all(|count| *count == 1), "{names:?}");
+
+    let ran = deployed.examine(&[]).await?;
+    assert!(
+        ran.stdout
+            .contains("ok: 15, warnings: 0, errors: 0, skipped: 1")
+    );
+    assert!(!ran.stdout.contains('\u{1b}'), "no colours in a pipe");
+    deployed.genesys.assert_nothing_was_written();
+    Ok(())
+}
+
+/// A change of a good deployment, and what doctor has to say of it.
+struct Fault {
+    verdict: &'static str,
+    found: &'static str,
+    change: Change,
+}
+
+enum Change {
+    /// A variable of the function; an empty value takes it back.
+    Variable(&'static str, &'static str),
+    /// An attribute of the queue.
+    Queue(&'static str, &'static str),
+    /// An attribute of the parking queue.
+    Parking(&'static str, &'static str),
+    /// The event source mapping.
+    Source(Value),
+    /// The function's timeout, in seconds.
+    Timeout(i32),
+    /// The table's time to live is off.
+    Forgetful,
+    /// The queue's redrive policy is gone.
+    Loose,
+    /// Another Genesys Cloud.
+    Genesys(Genesys),
+}
+
+const fn fault(verdict: &'static str, found: &'static str, change: Change) -> Fault {
+    Fault {
+        verdict,
+        found,
+        change,
+    }
+}
+
+/// Each in a deployment of its own. A deployment waits seconds for its function: several at once.
+async fn are_found(faults: Vec<Fault>) -> TestResult {
+    let faults = stream::iter(faults).map(is_found);
+    faults.buffer_unordered(4).try_collect().await
+}
+
+async fn is_found(fault: Fault) -> TestResult {
+    let Fault {
+        verdict,
+        found: expected,
+        change,
+    } = fault;
+    let mut deployed = Deployed::good().await?;
+    match change {
+        Change::Variable(name, value) => deployed.set(name, value).await?,
+        Change::Queue(name, value) => deployed.queue_attribute(name, value).await?,
+        Change::Parking(name, value) => deployed.parking_attribute(name, value).await?,
+        Change::Source(change) => deployed.change_source(&change).await?,
+        Change::Timeout(seconds) => deployed.timeout(seconds).await?,
+        Change::Forgetful => deployed.forget_nothing().await?,
+        Change::Loose => deployed.queue_attribute("RedrivePolicy", "").await?,
+        Change::Genesys(genesys) => deployed.genesys.become_like(genesys).await,
+    }
+    let ran = deployed.examine(&["--output", "json"]).await?;
+    is_well_said(&ran)?;
+    let said = found(&ran, verdict)?;
+    assert_eq!(said.len(), 1, "{expected}: {ran:?}");
+    assert!(
+        said.iter().all(|it| it.contains(expected)),
+        "{expected}: {said:?}"
+    );
+    let other = if verdict == "error" {
+        "warning"
+    } else {
+        "error"
+    };
+    assert_eq!(found(&ran, other)?, [""; 0], "{expected}");
+    let code = i32::from(verdict == "error");
+    assert_eq!(ran.code, Some(code), "{expected}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_fault_of_the_queues_is_found() -> TestResult {
+    are_found(vec![
+        fault(
+            "warning",
+            "less than six times",
+            Change::Queue("VisibilityTimeout", "180"),
+        ),
+        fault(
+            "error",
+            "received again while",
+            Change::Queue("VisibilityTimeout", "30"),
+        ),
+        fault("warning", "less than six times", Change::Timeout(120)),
+        fault("error", "received for ever", Change::Loose),
+        fault(
+            "warning",
+            "as the queue does",
+            Change::Parking("MessageRetentionPeriod", "864000"),
+        ),
+        fault(
+            "error",
+            "deleted at once",
+            Change::Parking("MessageRetentionPeriod", "345600"),
+        ),
+        fault(
+            "warning",
+            "maxReceiveCount is 203, MAX_RECEIVES is 202",
+            Change::Variable("MAX_RECEIVES", "202"),
+        ),
+        fault(
+            "warning",
+            "5 receives may last only 15 s, and RETRY_FOR_HOURS asks for 72 h",
+            Change::Variable("MAX_RECEIVES", "5"),
+        ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
+    are_found(vec![
+        fault(
+            "error",
+            "ReportBatchItemFailures",
+            Change::Source(json!({ "FunctionResponseTypes": [] })),
+        ),
+        fault(
+            "error",
+            "deletes what none",
+            Change::Source(json!({ "FilterCriteria": { "Filters": [{ "Pattern": "{}" }] } })),
+        ),
+        fault(
+            "warning",
+            "turned off",
+            Change::Source(json!({ "Enabled": false })),
+        ),
+        fault(
+            "warning",
+            "up to 20 messages",
+            Change::Source(json!({ "BatchSize": 20, "MaximumBatchingWindowInSeconds": 1 })),
+        ),
+        fault(
+            "error",
+            "there is no table",
+            Change::Variable("IDEMPOTENCY_TABLE_NAME", "no-such-table"),
+        ),
+        fault("warning", "never forgotten", Change::Forgetful),
+        fault(
+            "error",
+            "there is no bucket",
+            Change::Variable("ARCHIVE_BUCKET", "no-such-bucket"),
+        ),
+        fault(
+            "warning",
+            "ARCHIVE_BUCKET is not set",
+            Change::Variable("ARCHIVE_BUCKET", ""),
+        ),
+        fault(
+            "error",
+            "MAX_ATTEMPTS",
+            Change::Variable("MAX_ATTEMPTS", "many"),
+        ),
+        fault(
+            "warning",
+            "chooses what is called",
+            Change::Variable("REPLAY_TARGET", "original"),
+        ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn each_fault_of_the_target_is_found() -> TestResult {
+    are_found(vec![
+        fault(
+            "error",
+            "is not there",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:sqs:eu-central-1:000000000000:no-such-queue",
+            ),
+        ),
+        fault(
+            "error",
+            "is not there",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:lambda:eu-central-1:000000000000:function:no-such",
+            ),
+        ),
+        fault(
+            "error",
+            "is not there",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:sns:eu-central-1:000000000000:no-such",
+            ),
+        ),
+        fault(
+            "error",
+            "is not there",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:states:eu-central-1:000000000000:stateMachine:no-such",
+            ),
+        ),
+        fault(
+            "error",
+            "is not there",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:events:eu-central-1:000000000000:event-bus/no-such",
+            ),
+        ),
+        fault(
+            "warning",
+            "has no enabled rule that takes events of the source genesys-replay",
+            Change::Variable(
+                "REPLAY_TARGET",
+                "arn:aws:events:us-east-1:000000000000:event-bus/default",
+            ),
+        ),
+        fault(
+            "warning",
+            "not reached",
+            Change::Variable("REPLAY_TARGET", "http://127.0.0.1:1/events"),
+        ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn each_fault_of_genesys_cloud_is_found() -> TestResult {
+    are_found(vec![
+        fault(
+            "error",
+            "Genesys token: ",
+            Change::Genesys(Genesys::UnknownClient),
+        ),
+        fault(
+            "error",
+            "may read interactions: ",
+            Change::Genesys(Genesys::MayNotRead),
+        ),
+        fault(
+            "error",
+            "may mark interactions: ",
+            Change::Genesys(Genesys::MayNotMark),
+        ),
+        fault(
+            "warning",
+            "may search conversations: ",
+            Change::Genesys(Genesys::MayNotSearch),
+        ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn what_the_tutorials_have_left_is_named() -> TestResult {
+    are_found(vec![
+        fault(
+            "warning",
+            "OAUTH_CLIENT_ID is a tutorial's variable",
+            Change::Variable("OAUTH_CLIENT_ID", SECRET),
+        ),
+        fault(
+            "warning",
+            "S3_ARCHIVE_BUCKET is a tutorial's variable",
+            Change::Variable("S3_ARCHIVE_BUCKET", "b"),
+        ),
+        fault(
+            "warning",
+            "names eventbridge:endpoint:read",
+            Change::Variable("OAUTH_SCOPES", "eventbridge:endpoint:read"),
+        ),
+        fault(
+            "error",
+            "asks for tokens at api.mypurecloud.com",
+            Change::Variable("ENDPOINT", "https://api.mypurecloud.com/oauth/token"),
+        ),
+        fault(
+            "warning",
+            "nothing reads GENESYS_REGOIN",
+            Change::Variable("GENESYS_REGOIN", "eu-central-1"),
+        ),
+    ])
+    .await
+}
+
+#[tokio::test]
+async fn expired_credentials_end_it_with_what_to_do() -> TestResult {
+    let mut aws = mockito::Server::new_async().await;
+    let expired = r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token included in the request is expired"}"#;
+    aws.mock("POST", mockito::Matcher::Any)
+        .with_status(400)
+        .with_header("content-type", "application/x-amz-json-1.0")
+        .with_header("x-amzn-errortype", "ExpiredTokenException")
+        .with_body(expired)
+        .create_async()
+        .await;
+    aws.mock("GET", mockito::Matcher::Any)
+        .with_status(403)
+        .with_header("x-amzn-errortype", "ExpiredTokenException")
+        .with_body(expired)
+        .create_async()
+        .await;
+    let url = aws.url();
+    let variables = [("RETRY_STATE", "off"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+    for arguments in [
+        &["doctor", "--endpoint-url", &url, "--function", "replay"][..],
+        &["doctor", "--endpoint-url", &url, "--queue", "dead-letters"],
+    ] {
+        let ran = run(&variables, arguments).await?;
+        assert_eq!(ran.code, Some(4), "{ran:?}");
+        assert!(
+            ran.stderr.contains("does not accept the credentials"),
+            "{ran:?}"
+        );
+        assert!(
+            ran.stderr
+                .contains("what to do: renew your AWS credentials"),
+            "{ran:?}"
+        );
+        assert!(!ran.says(SECRET), "{ran:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_thing_that_cannot_be_asked_does_not_end_the_others() -> TestResult {
+    let mut deployed = Deployed::good().await?;
+    let ran = deployed
+        .examine(&["--output", "json", "--queue", "no-such-queue"])
+        .await?;
+    is_well_said(&ran)?;
+    let said = found(&ran, "error")?;
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said.iter().all(|it| it.starts_with("queue: ")), "{said:?}");
+    assert!(
+        found(&ran, "ok")?
+            .iter()
+            .any(|it| it.starts_with("target: "))
+    );
+
+    let endpoint = deployed.aws.endpoint();
+    let arguments = [
+        "doctor",
+        "--endpoint-url",
+        &endpoint,
+        "--function",
+        "no-such",
+        "--output",
+        "json",
+    ];
+    let ran = run(&[], &arguments).await?;
+    is_well_said(&ran)?;
+    let said = found(&ran, "error")?;
+    assert!(
+        said.iter()
+            .any(|it| it.starts_with("function: there is no function")),
+        "{said:?}"
+    );
+    assert!(
+        said.iter()
+            .any(|it| it.starts_with("settings: reading the settings of the function")),
+        "{said:?}"
+    );
+    assert_eq!(ran.code, Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_any_settings_it_says_what_is_missing_and_asks_for_nothing_of_genesys_cloud()
+-> TestResult {
+    let aws = genesys_test_support::LocalAws::start().await?;
+    let endpoint = aws.endpoint();
+    let arguments = ["doctor", "--endpoint-url", &endpoint, "--output", "json"];
+    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
+    is_well_said(&ran)?;
+    assert_eq!(ran.code, Some(1));
+    let said = found(&ran, "error")?;
+    for name in [
+        "GENESYS_REGION",
+        "GENESYS_CLIENT_ID",
+        "GENESYS_CLIENT_SECRET",
+    ] {
+        assert!(said.iter().any(|it| it.contains(name)), "{name}: {said:?}");
+    }
+    let skipped = found(&ran, "skipped")?;
+    assert!(
+        skipped.contains(&"Genesys token: the settings cannot be used".to_owned()),
+        "{skipped:?}"
+    );
+    assert!(
+        found(&ran, "ok")?
+            .iter()
+            .any(|it| it.starts_with("ledger table: "))
+    );
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! `edit`: a new plan that changes what is sent.
+
+use serde_json::Value;
+
+use super::apply::{APPLY, once};
+use super::plan::{plan, with_archived};
+use genesys_test_support::TestResult;
+
+const PATCH: &str =
+    r#"[{"op":"replace","path":"/detail/eventBody/participantId","value":"caller-2"}]"#;
+
+#[tokio::test]
+async fn an_edit_shows_the_difference_supersedes_the_plan_and_is_what_is_sent() -> TestResult {
+    let desk = with_archived(&["e-1", "e-2"]).await?;
+    let before = plan(&desk, &[]).await?;
+    std::fs::write(desk.file("patch.json"), PATCH)?;
+    let edit = [
+        "edit",
+        "plan.json",
+        "--patch",
+        "patch.json",
+        "--id",
+        "e-1",
+        "--reason",
+        "wrong caller",
+        "--out",
+        "fixed.json",
+    ];
+    let edited = desk.run(&edit).await?;
+    assert!(
+        edited.stdout.contains(
+            "-      \"participantId\": \"caller-1\"\n+      \"participantId\": \"caller-2\""
+        ),
+        "{edited:?}"
+    );
+    edited.with(0)?;
+    let after = desk.document("fixed.json")?;
+    assert_eq!(after["content"]["edit_of"], before["id"]);
+    assert_eq!(desk.document("plan.json")?["superseded_by"], after["id"]);
+
+    for arguments in [&APPLY[..], &["apply", "plan.json"], &edit] {
+        let refused = desk.run(arguments).await?;
+        assert_eq!(refused.code, Some(3));
+        assert!(refused.stderr.contains("was superseded by"), "{refused:?}");
+    }
+    desk.world.genesys.clear_calls();
+    let done = desk
+        .run_beside_function(&["apply", "fixed.json", "--yes", "--rate", "1000"])
+        .await?;
+    done.with(0)?;
+    assert_eq!(desk.delivered(), once(&["e-1", "e-2"]));
+    for call in desk.world.genesys.calls_to("POST", "/targets/") {
+        let body: Value = serde_json::from_str(&call.body)?;
+        let caller = if body["id"] == "e-1" {
+            "caller-2"
+        } else {
+            "caller-1"
+        };
+        assert_eq!(body["detail"]["eventBody"]["participantId"], caller);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_that_does_not_fit_changes_no_plan() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    let before = desk.read("plan.json")?;
+    for (patch, says) in [
+        (
+            r#"[{"op":"replace","path":"/none","value":1}]"#,
+            "does not fit",
+        ),
+        (
+            r#"[{"op":"replace","path":"/id","value":"e-9"}]"#,
+            "what the event is known by",
+        ),
+        (r#"{"op":"none"}"#, "no JSON Patch"),
+    ] {
+        std::fs::write(desk.file("patch.json"), patch)?;
+        let refused = desk
+            .run(&[
+                "edit",
+                "plan.json",
+                "--patch",
+                "patch.json",
+                "--reason",
+                "x",
+            ])
+            .await?;
+        assert_eq!(refused.code, Some(3), "{refused:?}");
+        assert!(refused.stderr.contains(says), "{refused:?}");
+        assert_eq!(desk.read("plan.json")?, before);
+        assert!(!desk.file("plan-edited.json").exists());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_may_be_edited_twice() -> TestResult {
+    let desk = with_archived(&["e-1"]).await?;
+    plan(&desk, &[]).await?;
+    std::fs::write(desk.file("patch.json"), PATCH)?;
+    let second = r#"[{"op":"replace","path":"/detail/eventBody/ani","value":"withheld"}]"#;
+    std::fs::write(desk.file("second.json"), second)?;
+    for (from, patch, to) in [
+        ("plan.json", "patch.json", "once.json"),
+        ("once.json", "second.json", "twice.json"),
+    ] {
+        let edit = ["edit", from, "--patch", patch, "--reason", "x", "--out", to];
+        desk.run(&edit).await?.with(0)?;
+    }
+    desk.world.genesys.clear_calls();
+    let done = desk
+        .run_beside_function(&["apply", "twice.json", "--yes", "--rate", "1000"])
+        .await?;
+    done.with(0)?;
+    let call = desk.world.genesys.calls_to("POST", "/targets/").remove(0);
+    let body: Value = serde_json::from_str(&call.body)?;
+    assert_eq!(body["detail"]["eventBody"]["participantId"], "caller-2");
+    assert_eq!(body["detail"]["eventBody"]["ani"], "withheld");
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What the command says of itself.
+
+use std::error::Error;
+
+use genesys_replay::failure::{FailureCode, RefusalCode};
+use serde_json::Value;
+
+use crate::support::program::run;
+use genesys_test_support::TestResult;
+
+/// The names of the commands, as the command itself lists them.
+async fn commands() -> Result<Vec<String>, Box<dyn Error>> {
+    let help = run(&[], &["--help"]).await?.stdout;
+    let list = help.split_once("Commands:\n").ok_or("no commands")?.1;
+    let list = list.split_once("\n\n").ok_or("no end of the commands")?.0;
+    let lines = list
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    Ok(names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect())
+}
+
+#[tokio::test]
+async fn every_command_has_examples_and_a_manual_page() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().to_str().ok_or("no path")?;
+    let ran = run(&[], &["man", "--dir", path]).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let commands = commands().await?;
+    assert!(commands.len() >= 5, "{commands:?}");
+    for command in commands {
+        let help = run(&[], &[&command, "--help"]).await?.stdout;
+        let examples = help
+            .split_once("Examples:\n")
+            .ok_or(format!("{command}: no examples"))?
+            .1;
+        assert!(
+            examples.contains(&format!("genesys-replay {command}")),
+            "{command}"
+        );
+        let page = folder.path().join(format!("genesys-replay-{command}.1"));
+        let page = std::fs::read_to_string(&page).map_err(|error| format!("{command}: {error}"))?;
+        assert!(
+            page.contains(".SH NAME") && page.contains("Examples:"),
+            "{command}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_manual_of_the_whole_names_the_commands_and_the_exit_codes() -> TestResult {
+    let page = run(&[], &["man"]).await?.stdout;
+    for command in commands().await? {
+        let named = format!("genesys\\-replay\\-{}(1)", command.replace('-', "\\-"));
+        assert!(page.contains(&named), "{named}");
+    }
+    assert!(page.contains("Exit codes"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_shell_has_its_completions() -> TestResult {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = run(&[], &["completions", shell]).await?;
+        assert_eq!(ran.code, Some(0), "{shell}: {}", ran.stderr);
+        assert!(
+            ran.stdout.contains("reconcile") && ran.stdout.contains("since"),
+            "{shell}"
+        );
+    }
+    let ran = run(&[], &["completions", "cmd"]).await?;
+    assert_eq!(ran.code, Some(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_code_is_explained_in_either_form_and_in_any_case() -> TestResult {
+    let failures = FailureCode::ALL.iter().map(|it| (it.as_str(), it.page()));
+    let refusals = RefusalCode::ALL.iter().map(|it| (it.as_str(), it.page()));
+    let list = run(&[], &["explain"]).await?.stdout;
+    let listed = run(&[], &["explain", "--output", "json"]).await?.json()?;
+    let listed: Vec<&Value> = listed
+        .as_array()
+        .ok_or("no list")?
+        .iter()
+        .map(|it| &it["code"])
+        .collect();
+    for (code, page) in failures.chain(refusals) {
+        assert!(
+            list.lines()
+                .any(|line| line.split(' ').next() == Some(code)),
+            "{code}"
+        );
+        assert!(listed.iter().any(|it| *it == code), "{code}");
+        let text = run(&[], &["explain", code]).await?;
+        assert_eq!((text.code, text.stdout.as_str()), (Some(0), page), "{code}");
+        let json = run(&[], &["explain", &code.to_lowercase(), "--output", "json"])
+            .await?
+            .json()?;
+        assert_eq!(json["page"], page, "{code}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_code_is_refused_with_advice() -> TestResult {
+    for output in ["text", "json"] {
+        let ran = run(&[], &["explain", "NO_SUCH_CODE", "--output", output]).await?;
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (Some(3), ""),
+            "{}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr
+                .contains("what to do: see the list: genesys-replay explain"),
+            "{}",
+            ran.stderr
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Putting on the queue, with a queue and a source in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use genesys_fakes::MemoryInlet;
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::message::MessageId;
+use genesys_replay::queue::{Inlet, LARGEST_CALL, NewMessage, PutError};
+use genesys_replay_cli::operator::Silent;
+use genesys_replay_cli::operator::import::{
+    Cause, Found, Imported, Source, SourceError, Terms, Unusable, What, import,
+};
+use tokio_util::sync::CancellationToken;
+
+use genesys_test_support::TestResult;
+
+fn terms() -> Terms {
+    Terms {
+        target_arn: None,
+        target: ReplayTarget::Fixed(Destination::None),
+    }
+}
+
+/// So many events; Ctrl-C is pressed when the one of this number is asked for.
+struct Events {
+    left: VecDeque<u32>,
+    interrupt: Option<(u32, CancellationToken)>,
+}
+
+impl Events {
+    fn of(number: u32) -> Self {
+        Self {
+            left: (0..number).collect(),
+            interrupt: None,
+        }
+    }
+}
+
+impl Source for Events {
+    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
+        let Some(id) = self.left.pop_front() else {
+            return Ok(None);
+        };
+        if let Some((at, stop)) = &self.interrupt
+            && *at == id
+        {
+            stop.cancel();
+        }
+        Ok(Some(Found {
+            place: format!("event {id}"),
+            what: What::Failed(format!(
+                r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#
+            )),
+        }))
+    }
+}
+
+/// A queue that does not take the messages of these bodies so many times, or fails as a whole.
+#[derive(Clone, Default)]
+struct Moody {
+    queue: MemoryInlet,
+    refuses: Arc<Mutex<Vec<(String, u32)>>>,
+    calls: Arc<Mutex<Vec<usize>>>,
+    fails_at: Option<usize>,
+}
+
+impl Inlet for Moody {
+    async fn put(&self, message: &NewMessage) -> Result<MessageId, PutError> {
+        if self.refuses(&message.body) {
+            let reason = "SQS answered InternalError".to_owned();
+            return Err(PutError::Unavailable { reason });
+        }
+        self.queue.put(message).await
+    }
+
+    async fn put_all(
+        &self,
+        messages: &[NewMessage],
+    ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
+        let number = {
+            let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+            calls.push(messages.len());
+            calls.len()
+        };
+        if self.fails_at == Some(number) {
+            return Err(AwsError {
+                doing: "putting messages".to_owned(),
+                fault: AwsFault::Credentials,
+                detail: Some("ExpiredToken".to_owned()),
+            });
+        }
+        let mut answers = Vec::new();
+        for message in messages {
+            answers.push(self.put(message).await);
+        }
+        Ok(answers)
+    }
+}
+
+impl Moody {
+    fn refuses(&self, body: &str) -> bool {
+        let mut all = self.refuses.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = all
+            .iter_mut()
+            .find(|(part, times)| body.contains(part.as_str()) && *times > 0);
+        refused.map(|(_, times)| *times -= 1).is_some()
+    }
+
+    fn calls(&self) -> Vec<usize> {
+        self.calls
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn refusing(part: &str, times: u32) -> Self {
+        let moody = Self::default();
+        let mut refuses = moody.refuses.lock().unwrap_or_else(PoisonError::into_inner);
+        refuses.push((part.to_owned(), times));
+        drop(refuses);
+        moody
+    }
+}
+
+fn counts(imported: &Imported) -> [u64; 4] {
+    [
+        imported.found,
+        imported.fit,
+        imported.queued,
+        imported.refused,
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResult {
+    let queue = Moody::default();
+    let stop = CancellationToken::new();
+    let imported = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await?;
+    assert_eq!(queue.calls(), [LARGEST_CALL, LARGEST_CALL, 3]);
+    assert_eq!(counts(&imported), [23, 23, 23, 0]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResult {
+    let queue = Moody::refusing("c-3", 2);
+    let stop = CancellationToken::new();
+    let imported = import(Events::of(10), Some(&queue), &terms(), &Silent, &stop).await?;
+    assert_eq!(queue.calls(), [10, 1, 1]);
+    assert_eq!(counts(&imported), [10, 10, 10, 0]);
+    assert_eq!(queue.queue.messages().len(), 10);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_queue_never_takes_is_named_and_counted() -> TestResult {
+    let queue = Moody::refusing("c-3", u32::MAX);
+    let stop = CancellationToken::new();
+    let imported = import(Events::of(12), Some(&queue), &terms(), &Silent, &stop).await?;
+    assert_eq!(counts(&imported), [12, 12, 11, 1]);
+    let refusal = imported.refusals.first().ok_or("nothing is named")?;
+    assert_eq!(refusal.place, "event 3");
+    assert!(matches!(refusal.why, Unusable::NotQueued(_)));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResult {
+    let queue = Moody {
+        fails_at: Some(2),
+        ..Moody::default()
+    };
+    let stop = CancellationToken::new();
+    let halted = import(Events::of(30), Some(&queue), &terms(), &Silent, &stop).await;
+    let halted = halted.err().ok_or("it went on")?;
+    assert_eq!(counts(&halted.imported), [20, 20, 10, 0]);
+    assert!(matches!(halted.cause, Cause::Queue(_)));
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn ctrl_c_ends_it_between_two_calls() -> TestResult {
+    let queue = Moody::default();
+    let stop = CancellationToken::new();
+    let events = Events {
+        interrupt: Some((14, stop.clone())),
+        ..Events::of(30)
+    };
+    let imported = import(events, Some(&queue), &terms(), &Silent, &stop).await?;
+    assert!(imported.stopped);
+    assert_eq!(queue.calls(), [10]);
+    assert_eq!(imported.queued, 10);
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! The operator's command: the real program on the local AWS, with the function beside it, and its page in a real browser.
+
+mod apply;
+mod browser;
+mod careful;
+mod credentials;
+mod diagnose;
+mod doctor;
+mod edit;
+mod help;
+mod import;
+mod items;
+mod large;
+mod parking;
+mod plan;
+mod reconcile;
+mod replay_via_genesys;
+mod report;
+mod support;

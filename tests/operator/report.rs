@@ -1,0 +1,194 @@
+//! `report`, on the local AWS.
+
+use serde_json::json;
+
+use super::items::{item, write};
+use crate::support::program::run;
+use genesys_test_support::{LocalAws, TestResult};
+
+const SEEN: (&str, &str) = ("FirstSeenAt", "2026-07-25T17:20:00Z");
+
+#[tokio::test]
+async fn an_empty_table_is_no_error_and_has_the_members_of_the_tutorials_report() -> TestResult {
+    let aws = LocalAws::start().await?;
+    let arguments = [
+        "report",
+        "--output",
+        "json",
+        "--endpoint-url",
+        &aws.endpoint(),
+    ];
+    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report = ran.json()?;
+    assert_eq!(report["total_tracked"], json!(0));
+    assert_eq!(report["success_rate"], json!(0.0));
+    assert_eq!(report["status_distribution"], json!({}));
+    assert_eq!(report["category_distribution"], json!({}));
+    assert!(report["generated_at"].is_string());
+    Ok(())
+}
+
+/// A page of a scan ends after 1 MB: these items are 1,000 times 2.2 kB in each of four segments.
+#[tokio::test]
+async fn report_counts_exactly_over_pages_and_segments() -> TestResult {
+    let aws = LocalAws::start().await?;
+    let filler = "x".repeat(2_200);
+    let mut items = Vec::new();
+    for number in 0..4_000_u32 {
+        let status = [
+            "COMPLETED",
+            "COMPLETED",
+            "COMPLETED",
+            "ARCHIVED",
+            "DEFERRED",
+        ];
+        let status = status
+            .get(usize::try_from(number % 5)?)
+            .ok_or("no status")?;
+        let members = [
+            ("Status", *status),
+            (
+                "Category",
+                ["ENDPOINT_UNREACHABLE", "UNKNOWN"][usize::from(number % 4 == 0)],
+            ),
+            (
+                "Target",
+                "arn:aws:lambda:eu-central-1:271828182845:function:crm",
+            ),
+            ("Attempts", if number % 2 == 0 { "1" } else { "3" }),
+            ("InteractionId", &filler),
+            SEEN,
+        ];
+        items.push(item(&format!("event-{number}|crm"), &members)?);
+    }
+    write(&aws, items).await?;
+    let page = aws
+        .dynamodb()
+        .scan()
+        .table_name(&aws.table)
+        .segment(0)
+        .total_segments(4);
+    let page = page.send().await?;
+    assert!(
+        page.last_evaluated_key().is_some(),
+        "one page holds a segment"
+    );
+    let arguments = [
+        "report",
+        "--output",
+        "json",
+        "--endpoint-url",
+        &aws.endpoint(),
+    ];
+    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report = ran.json()?;
+    let statuses = json!({ "COMPLETED": 2_400, "ARCHIVED": 800, "DEFERRED": 800 });
+    assert_eq!(report["total_tracked"], json!(4_000));
+    assert_eq!(report["status_distribution"], statuses);
+    assert_eq!(
+        report["category_distribution"],
+        json!({ "ENDPOINT_UNREACHABLE": 3_000, "UNKNOWN": 1_000 })
+    );
+    assert_eq!(report["success_rate"], json!(60.0));
+    assert_eq!(
+        report["attempts_histogram"],
+        json!({ "1": 2_000, "3": 2_000 })
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_person_should_look_at_is_named_and_is_the_exit_code() -> TestResult {
+    for (members, named) in [
+        (vec![("Status", "FAILED"), SEEN], "1 FAILED"),
+        (
+            vec![("Status", "IN_PROGRESS"), ("LeaseUntil", "1000"), SEEN],
+            "their worker died over them",
+        ),
+        (vec![("Status", "PONDERED"), SEEN], "does not know"),
+    ] {
+        let aws = LocalAws::start().await?;
+        write(&aws, vec![item("event-1|crm", &members)?]).await?;
+        let arguments = ["report", "--endpoint-url", &aws.endpoint()];
+        let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
+        assert_eq!(ran.code, Some(1), "{} {}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains(named), "{}", ran.stdout);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_oldest_open_event_is_named_and_older_ones_are_left_out_on_demand() -> TestResult {
+    let aws = LocalAws::start().await?;
+    let items = vec![
+        item(
+            "old|crm",
+            &[
+                ("Status", "DEFERRED"),
+                ("FirstSeenAt", "2026-07-01T00:00:00Z"),
+            ],
+        )?,
+        item(
+            "young|crm",
+            &[
+                ("Status", "DEFERRED"),
+                ("FirstSeenAt", "2026-07-20T00:00:00Z"),
+            ],
+        )?,
+        item(
+            "done|crm",
+            &[
+                ("Status", "COMPLETED"),
+                ("FirstSeenAt", "2026-06-01T00:00:00Z"),
+                ("ProcessedAt", "2026-07-21T00:00:00Z"),
+            ],
+        )?,
+    ];
+    write(&aws, items).await?;
+    let variables = [("IDEMPOTENCY_TABLE_NAME", aws.table.as_str())];
+    let endpoint = aws.endpoint();
+    let all = ["report", "--output", "json", "--endpoint-url", &endpoint];
+    let report = run(&variables, &all).await?.json()?;
+    assert_eq!(report["oldest_open"]["key"], json!("old|crm"));
+    let since = [
+        "report",
+        "--output",
+        "json",
+        "--since",
+        "2026-07-15T00:00:00Z",
+        "--endpoint-url",
+        &endpoint,
+    ];
+    let report = run(&variables, &since).await?.json()?;
+    assert_eq!(report["oldest_open"]["key"], json!("young|crm"));
+    assert_eq!(report["total_tracked"], json!(2));
+    assert_eq!(report["left_out_as_older"], json!(1));
+    let wrong = [
+        "report",
+        "--since",
+        "yesterday",
+        "--endpoint-url",
+        &endpoint,
+    ];
+    let ran = run(&variables, &wrong).await?;
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("such as 6h"), "{}", ran.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_page_is_written_whole() -> TestResult {
+    let aws = LocalAws::start().await?;
+    write(&aws, vec![item("a|crm", &[("Status", "COMPLETED"), SEEN])?]).await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("report.html");
+    let file = file.to_str().ok_or("no path")?;
+    let arguments = ["report", "--html", file, "--endpoint-url", &aws.endpoint()];
+    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let page = std::fs::read_to_string(file)?;
+    assert!(page.contains("COMPLETED") && page.ends_with("</html>\n"));
+    Ok(())
+}

@@ -1,0 +1,390 @@
+//! The local AWS: one server for each test that runs at the same time.
+
+mod destinations;
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType,
+};
+use genesys_stand_in::EVENTUALLY_LIMIT;
+use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::dynamodb_local;
+use super::process::Process;
+
+/// A visibility timeout during which no test comes to its end: received messages do not return.
+pub const HIDDEN_SECONDS: i32 = 3_600;
+
+static NAMES: AtomicU32 = AtomicU32::new(0);
+
+/// The servers that no test uses now. A started server is kept until the tests' process ends.
+static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
+
+/// The tests that have a server of their own at the same time, whatever `--test-threads` says. A server
+/// is one Python process: shared by many tests it answers too late for the time limits of the programs.
+static PLACES: Semaphore = Semaphore::const_new(2);
+
+thread_local! {
+    /// The server of the test that runs on this thread: a test that waited for a second one could wait
+    /// for another that does the same.
+    static OF_THIS_TEST: RefCell<Weak<Server>> = const { RefCell::new(Weak::new()) };
+}
+
+/// A server that is one test's own until it is dropped.
+struct Server {
+    process: Option<Process>,
+    place: Option<SemaphorePermit<'static>>,
+}
+
+impl Server {
+    async fn of_this_test() -> Result<Arc<Self>, Box<dyn Error>> {
+        if let Some(server) = OF_THIS_TEST.with_borrow(Weak::upgrade) {
+            return Ok(server);
+        }
+        let place = PLACES.acquire().await?;
+        let idle = idle().pop();
+        let process = match idle {
+            Some(process) => process,
+            None => start().await?,
+        };
+        let server = Arc::new(Self {
+            process: Some(process),
+            place: Some(place),
+        });
+        OF_THIS_TEST.set(Arc::downgrade(&server));
+        Ok(server)
+    }
+
+    fn endpoint(&self) -> String {
+        let endpoint = self.process.as_ref().map(Process::endpoint);
+        endpoint.unwrap_or_default()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Without a place it is nobody else's: DynamoDB Local.
+        if self.place.is_some() {
+            idle().extend(self.process.take());
+        }
+    }
+}
+
+fn idle() -> MutexGuard<'static, Vec<Process>> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The local AWS and a table of the test's own.
+pub struct LocalAws {
+    server: Arc<Server>,
+    pub table: String,
+}
+
+impl LocalAws {
+    pub async fn start() -> Result<Self, Box<dyn Error>> {
+        Self::with_table(Server::of_this_test().await?).await
+    }
+
+    /// Amazon's own `DynamoDB`, which knows tables and nothing else of AWS.
+    pub async fn dynamodb_local() -> Result<Self, Box<dyn Error>> {
+        let server = Server {
+            process: Some(dynamodb_local::start().await?),
+            place: None,
+        };
+        Self::with_table(Arc::new(server)).await
+    }
+
+    async fn with_table(server: Arc<Server>) -> Result<Self, Box<dyn Error>> {
+        let aws = Self {
+            server,
+            table: Self::name("ledger"),
+        };
+        let key = KeySchemaElement::builder()
+            .attribute_name("EventId")
+            .key_type(KeyType::Hash)
+            .build()?;
+        let attribute = AttributeDefinition::builder()
+            .attribute_name("EventId")
+            .attribute_type(ScalarAttributeType::S)
+            .build()?;
+        aws.dynamodb()
+            .create_table()
+            .table_name(&aws.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .key_schema(key)
+            .attribute_definitions(attribute)
+            .send()
+            .await?;
+        Ok(aws)
+    }
+
+    pub fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    pub fn config(&self) -> SdkConfig {
+        config(&self.endpoint())
+    }
+
+    pub fn dynamodb(&self) -> Client {
+        Client::new(&self.config())
+    }
+
+    /// A name that nothing else has.
+    pub fn name(kind: &str) -> String {
+        format!("{kind}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A queue of the test's own; its ARN.
+    pub async fn create_queue(&self, fifo: bool) -> Result<String, Box<dyn Error>> {
+        let name = Self::name("queue");
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        let create = if fifo {
+            let fifo_queue = aws_sdk_sqs::types::QueueAttributeName::FifoQueue;
+            sqs.create_queue()
+                .queue_name(format!("{name}.fifo"))
+                .attributes(fifo_queue, "true")
+        } else {
+            sqs.create_queue().queue_name(name)
+        };
+        let url = create.send().await?.queue_url.ok_or("no queue URL")?;
+        let arn = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
+        let answer = sqs
+            .get_queue_attributes()
+            .queue_url(url)
+            .attribute_names(arn.clone())
+            .send()
+            .await?;
+        let found = answer
+            .attributes()
+            .and_then(|attributes| attributes.get(&arn));
+        Ok(found.ok_or("no ARN")?.clone())
+    }
+
+    /// The messages that a queue shows now, each for `visibility` seconds to nobody else.
+    pub async fn receive(
+        &self,
+        queue_arn: &str,
+        visibility: i32,
+    ) -> Result<Vec<aws_sdk_sqs::types::Message>, Box<dyn Error>> {
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        let answer = sqs
+            .receive_message()
+            .queue_url(self.queue_url(queue_arn).await?)
+            .max_number_of_messages(10)
+            .visibility_timeout(visibility)
+            .message_system_attribute_names(aws_sdk_sqs::types::MessageSystemAttributeName::All)
+            .message_attribute_names("All")
+            .send()
+            .await?;
+        Ok(answer.messages.unwrap_or_default())
+    }
+
+    /// Shows a received message to the next who looks.
+    pub async fn show_again(
+        &self,
+        queue_arn: &str,
+        receipt_handle: &str,
+    ) -> Result<(), Box<dyn Error>> {
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        sqs.change_message_visibility()
+            .queue_url(self.queue_url(queue_arn).await?)
+            .receipt_handle(receipt_handle)
+            .visibility_timeout(0)
+            .send()
+            .await?;
+        Ok(())
+    }
+
+    pub async fn queue_url(&self, queue_arn: &str) -> Result<String, Box<dyn Error>> {
+        let name = queue_arn.rsplit(':').next().unwrap_or_default();
+        let sqs = aws_sdk_sqs::Client::new(&self.config());
+        let answer = sqs.get_queue_url().queue_name(name).send().await?;
+        Ok(answer.queue_url.ok_or("no queue URL")?)
+    }
+
+    /// How long each message of a queue stays away from now, in seconds; below zero when it does not.
+    pub async fn waits(&self, queue_arn: &str) -> Result<Vec<i64>, Box<dyn Error>> {
+        let url = format!(
+            "{}/_ministack/sqs/messages?QueueUrl={}",
+            self.endpoint(),
+            self.queue_url(queue_arn).await?
+        );
+        let answer = reqwest::get(url).await?.bytes().await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let now = i64::try_from(now)?;
+        let mut waits = Vec::new();
+        let mut values = vec![serde_json::from_slice::<Value>(&answer)?];
+        while let Some(value) = values.pop() {
+            match value {
+                Value::Object(members) => {
+                    waits.extend(
+                        members
+                            .get("VisibleAt")
+                            .and_then(Value::as_i64)
+                            .map(|at| at - now),
+                    );
+                    values.extend(members.into_iter().map(|(_, value)| value));
+                }
+                Value::Array(items) => values.extend(items),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        Ok(waits)
+    }
+
+    /// A bucket of the test's own; its name.
+    pub async fn create_bucket(&self) -> Result<String, Box<dyn Error>> {
+        let name = Self::name("bucket");
+        let here = aws_sdk_s3::types::CreateBucketConfiguration::builder()
+            .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
+            .build();
+        self.s3()
+            .create_bucket()
+            .bucket(&name)
+            .create_bucket_configuration(here)
+            .send()
+            .await?;
+        Ok(name)
+    }
+
+    /// The objects of a bucket, by key.
+    pub async fn objects(&self, bucket: &str) -> Result<Vec<(String, Value)>, Box<dyn Error>> {
+        let listed = self.s3().list_objects_v2().bucket(bucket).send().await?;
+        let mut objects = Vec::new();
+        for key in listed.contents().iter().filter_map(|object| object.key()) {
+            let object = self
+                .s3()
+                .get_object()
+                .bucket(bucket)
+                .key(key)
+                .send()
+                .await?;
+            let bytes = object.body.collect().await?.to_vec();
+            objects.push((key.to_owned(), serde_json::from_slice(&bytes)?));
+        }
+        Ok(objects)
+    }
+
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config())
+            .force_path_style(true)
+            .build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
+    /// An item's attributes as text; empty when there is none.
+    pub async fn item(&self, key: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
+        let answer = self
+            .dynamodb()
+            .get_item()
+            .table_name(&self.table)
+            .key("EventId", AttributeValue::S(key.to_owned()))
+            .consistent_read(true)
+            .send()
+            .await?;
+        let mut item: Vec<(String, String)> = answer
+            .item
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let text = value.as_s().or_else(|_| value.as_n());
+                let text = text.cloned();
+                let text = text.or_else(|_| value.as_bool().map(ToString::to_string));
+                Some((name, text.ok()?))
+            })
+            .collect();
+        item.sort();
+        Ok(item)
+    }
+
+    pub async fn attribute(&self, key: &str, name: &str) -> Result<Option<String>, Box<dyn Error>> {
+        let item = self.item(key).await?;
+        Ok(item
+            .into_iter()
+            .find_map(|(attribute, value)| (attribute == name).then_some(value)))
+    }
+}
+
+/// Settings of an AWS at `endpoint`, which may be nowhere. The time limits are for a slow and busy machine;
+/// the programs' own limits give way to them.
+pub fn config(endpoint: &str) -> SdkConfig {
+    let limits = TimeoutConfig::builder()
+        .connect_timeout(EVENTUALLY_LIMIT)
+        .operation_attempt_timeout(EVENTUALLY_LIMIT)
+        .operation_timeout(EVENTUALLY_LIMIT)
+        .build();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("eu-central-1"))
+        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(
+            Credentials::for_tests(),
+        ))
+        .timeout_config(limits)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .endpoint_url(endpoint)
+        .build()
+}
+
+/// The local AWS's program, which `make test` installs.
+fn program() -> Result<String, Box<dyn Error>> {
+    std::env::var("GENESYS_REPLAY_MINISTACK").map_err(|_| {
+        "GENESYS_REPLAY_MINISTACK is not set: run `make test`, which installs the local AWS".into()
+    })
+}
+
+async fn start() -> Result<Process, Box<dyn Error>> {
+    let program = program()?;
+    let process = Process::start(&format!("the local AWS ({program})"), |port, folder| {
+        let mut command = Command::new(&program);
+        command
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("TMPDIR", folder);
+        command
+    })
+    .await?;
+    warm_up(&config(&process.endpoint())).await?;
+    Ok(process)
+}
+
+/// Calls each service once. The first call of a service loads it, which takes longer than the programs wait.
+async fn warm_up(aws: &SdkConfig) -> Result<(), Box<dyn Error>> {
+    aws_sdk_dynamodb::Client::new(aws)
+        .list_tables()
+        .send()
+        .await?;
+    aws_sdk_eventbridge::Client::new(aws)
+        .list_event_buses()
+        .send()
+        .await?;
+    aws_sdk_lambda::Client::new(aws)
+        .list_functions()
+        .send()
+        .await?;
+    aws_sdk_s3::Client::new(aws).list_buckets().send().await?;
+    aws_sdk_secretsmanager::Client::new(aws)
+        .list_secrets()
+        .send()
+        .await?;
+    aws_sdk_sfn::Client::new(aws)
+        .list_state_machines()
+        .send()
+        .await?;
+    aws_sdk_sns::Client::new(aws).list_topics().send().await?;
+    aws_sdk_sqs::Client::new(aws).list_queues().send().await?;
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What events can be delivered to, and through what it is seen that they have arrived.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+
+use super::{LocalAws, program};
+
+impl LocalAws {
+    /// A topic that hands its messages on to a queue, both FIFO or neither; its ARN.
+    pub async fn create_topic(&self, queue: &str, fifo: bool) -> Result<String, Box<dyn Error>> {
+        let sns = aws_sdk_sns::Client::new(&self.config());
+        let name = Self::name("topic");
+        let create = if fifo {
+            sns.create_topic()
+                .name(format!("{name}.fifo"))
+                .attributes("FifoTopic", "true")
+        } else {
+            sns.create_topic().name(name)
+        };
+        let created = create.send().await?;
+        let topic = created.topic_arn.ok_or("no ARN")?;
+        sns.subscribe()
+            .topic_arn(&topic)
+            .protocol("sqs")
+            .endpoint(queue)
+            .attributes("RawMessageDelivery", "true")
+            .send()
+            .await?;
+        Ok(topic)
+    }
+
+    /// A bus that hands what we put on it on to a queue; its ARN.
+    pub async fn create_event_bus(&self, queue: &str) -> Result<String, Box<dyn Error>> {
+        let events = aws_sdk_eventbridge::Client::new(&self.config());
+        let name = Self::name("bus");
+        let created = events.create_event_bus().name(&name).send().await?;
+        events
+            .put_rule()
+            .event_bus_name(&name)
+            .name("replayed")
+            .event_pattern(r#"{"source":["genesys-replay"]}"#)
+            .send()
+            .await?;
+        let target = aws_sdk_eventbridge::types::Target::builder()
+            .id("queue")
+            .arn(queue)
+            .build()?;
+        events
+            .put_targets()
+            .event_bus_name(&name)
+            .rule("replayed")
+            .targets(target)
+            .send()
+            .await?;
+        Ok(created.event_bus_arn.ok_or("no ARN")?)
+    }
+
+    /// A state machine that does nothing; its ARN.
+    pub async fn create_state_machine(&self) -> Result<String, Box<dyn Error>> {
+        const DEFINITION: &str = r#"{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}"#;
+        let created = aws_sdk_sfn::Client::new(&self.config())
+            .create_state_machine()
+            .name(Self::name("flow"))
+            .definition(DEFINITION)
+            .role_arn("arn:aws:iam::000000000000:role/any")
+            .send()
+            .await?;
+        Ok(created.state_machine_arn)
+    }
+
+    /// The executions of a state machine: the name and the input of each.
+    pub async fn executions(
+        &self,
+        state_machine: &str,
+    ) -> Result<Vec<(String, String)>, Box<dyn Error>> {
+        let sfn = aws_sdk_sfn::Client::new(&self.config());
+        let list = sfn.list_executions().state_machine_arn(state_machine);
+        let mut executions = Vec::new();
+        for execution in list.send().await?.executions {
+            let describe = sfn.describe_execution();
+            let arn = execution.execution_arn;
+            let input = describe.execution_arn(arn).send().await?.input;
+            executions.push((execution.name, input.unwrap_or_default()));
+        }
+        Ok(executions)
+    }
+
+    /// A Lambda function that posts every event it gets to `url`; its ARN.
+    pub async fn create_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
+        const CODE: &str = "import json, os, urllib.request\n\
+            def handler(event, context):\n    \
+            data = json.dumps(event).encode()\n    \
+            urllib.request.urlopen(urllib.request.Request(os.environ['URL'], data=data, method='POST'))\n";
+        let name = Self::name("function");
+        let folder = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("index.py"), CODE)?;
+        let python = Path::new(&program()?).with_file_name("python");
+        let status = Command::new(python)
+            .args(["-m", "zipfile", "-c", "code.zip", "index.py"])
+            .current_dir(&folder)
+            .status()?;
+        let code = std::fs::read(folder.join("code.zip"))?;
+        std::fs::remove_dir_all(&folder)?;
+        assert!(status.success());
+        let created = aws_sdk_lambda::Client::new(&self.config())
+            .create_function()
+            .function_name(name)
+            .runtime(aws_sdk_lambda::types::Runtime::Python312)
+            .handler("index.handler")
+            .role("arn:aws:iam::000000000000:role/any")
+            .timeout(60)
+            .code(
+                aws_sdk_lambda::types::FunctionCode::builder()
+                    .zip_file(code.into())
+                    .build(),
+            )
+            .environment(
+                aws_sdk_lambda::types::Environment::builder()
+                    .variables("URL", url)
+                    .build(),
+            )
+            .send()
+            .await?;
+        Ok(created.function_arn.ok_or("no ARN")?)
+    }
+}

@@ -1,0 +1,31 @@
+//! The promise of `docs/LOGGING.md`.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::{TestResult, root};
+
+/// Every message, field and metric has its place in the manual.
+pub fn are_documented(lines: &[Value]) -> TestResult {
+    let manual = std::fs::read_to_string(root().join("docs/LOGGING.md"))?;
+    for name in said(lines) {
+        assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
+    }
+    Ok(())
+}
+
+/// The messages of log lines and the names of all their fields.
+fn said(lines: &[Value]) -> BTreeSet<String> {
+    let mut said = BTreeSet::new();
+    for line in lines {
+        said.extend(line["message"].as_str().map(str::to_owned));
+        let fields = line.as_object().into_iter().flat_map(|line| line.keys());
+        said.extend(
+            fields
+                .filter(|name| !["Category", "FunctionName"].contains(&name.as_str()))
+                .cloned(),
+        );
+    }
+    said
+}

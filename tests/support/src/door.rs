@@ -1,0 +1,192 @@
+//! Ingest in this process, at a port of its own, over ports in memory.
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use genesys_fakes::{InMemory, MemoryInlet, MemorySecret, MemorySubscriptions};
+use genesys_replay::clock::{Random, SystemClock, SystemRandom};
+use genesys_replay::message::MessageId;
+use genesys_replay::meter::Meter;
+use genesys_replay::queue::{LARGEST_MESSAGE, NewMessage};
+use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
+use genesys_replay_ingest::http::{Edge, server};
+use genesys_replay_ingest::{Ingest, KeyRing, KeySource, Keys, Senders, SubscriptionCheck};
+use genesys_replay_telemetry::LogLevel;
+use genesys_replay_telemetry::metrics::Metrics;
+use reqwest::header::{HeaderMap, HeaderName};
+use serde_json::Value;
+use standardwebhooks::Webhook;
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
+
+/// A secret as the scheme writes them.
+pub const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=";
+
+/// Ingest, and what it works with.
+pub struct Door {
+    pub address: SocketAddr,
+    pub inlet: MemoryInlet,
+    pub subscriptions: MemorySubscriptions,
+    edge: Arc<Edge<InMemory>>,
+    running: AbortHandle,
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// What a sender gets.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub async fn of(response: reqwest::Response) -> Result<Self, Box<dyn Error>> {
+        Ok(Self {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await?,
+        })
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_default()
+    }
+}
+
+impl Door {
+    /// One through which anybody may come.
+    pub async fn open() -> Result<Self, Box<dyn Error>> {
+        Self::with(Senders::Anyone, |ingest| ingest).await
+    }
+
+    /// One for whoever signs with [`SECRET`].
+    pub async fn signed() -> Result<Self, Box<dyn Error>> {
+        let ring = KeySource::Settings(KeyRing::parse(SECRET)?);
+        let keys = Keys::new(ring, Arc::new(SystemClock));
+        Self::with(Senders::Signed(keys), |ingest| ingest).await
+    }
+
+    /// One for these senders, changed before it opens.
+    pub async fn with(
+        senders: Senders<MemorySecret>,
+        change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
+    ) -> Result<Self, Box<dyn Error>> {
+        Self::taking(LARGEST_MESSAGE, senders, change).await
+    }
+
+    /// The same for bodies of at most so many bytes.
+    pub async fn taking(
+        most_bytes: usize,
+        senders: Senders<MemorySecret>,
+        change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let subscriptions = MemorySubscriptions::default();
+        let ingest = InMemory::ingest(Arc::new(SystemClock), random, senders);
+        let ingest = change(Ingest {
+            check: Some(SubscriptionCheck::new(
+                subscriptions.clone(),
+                Arc::new(SystemClock),
+            )),
+            ..ingest
+        });
+        let inlet = ingest.inlet.clone();
+        let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
+        let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
+        let edge = Edge::new(ingest, most_bytes, metrics, Arc::new(Meter::default()));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let edge = Arc::new(edge);
+        let serving = server::serve(listener, Arc::clone(&edge), std::future::pending());
+        let running = tokio::spawn(serving);
+        Ok(Self {
+            address,
+            inlet,
+            subscriptions,
+            edge,
+            running: running.abort_handle(),
+        })
+    }
+
+    /// A connection through no network: nothing is on its way while time stands still.
+    pub fn connect(&self) -> DuplexStream {
+        let (ours, its) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(server::serve_connection(its, Arc::clone(&self.edge)));
+        ours
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends JSON.
+    pub async fn post(&self, path: &str, body: &str) -> Result<Answer, Box<dyn Error>> {
+        self.post_with(
+            path,
+            &[("content-type", "application/json")],
+            body.to_owned(),
+        )
+        .await
+    }
+
+    /// Sends anything.
+    pub async fn post_with(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<reqwest::Body>,
+    ) -> Result<Answer, Box<dyn Error>> {
+        let mut request = reqwest::Client::new().post(self.url(path)).body(body);
+        for (name, value) in headers {
+            request = request.header(HeaderName::try_from(*name)?, *value);
+        }
+        Answer::of(request.send().await?).await
+    }
+
+    /// What is on the queue.
+    pub fn queued(&self) -> Vec<(MessageId, NewMessage)> {
+        self.inlet.messages()
+    }
+}
+
+/// The time now, in Unix seconds.
+pub fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0))
+}
+
+/// The headers of a signature made `age` seconds ago.
+pub fn signature(
+    secret: &str,
+    id: &str,
+    age: i64,
+    body: &str,
+) -> Result<Vec<(&'static str, String)>, Box<dyn Error>> {
+    let at = now() - age;
+    let signature = Webhook::new(secret)?.sign(id, at, body.as_bytes())?;
+    Ok(vec![
+        ("content-type", "application/json".to_owned()),
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", at.to_string()),
+        ("webhook-signature", signature),
+    ])
+}
+
+/// A wrapped event of this interaction.
+pub fn wrapper(subscription: &str, retries: u32, event: &str) -> String {
+    format!(
+        r#"{{"eventType":"dead-letter","subscriptionId":"{subscription}","retryCount":{retries},"failureReason":"target answered 503","timestamp":"2026-07-25T17:20:00Z","originalEvent":{event}}}"#
+    )
+}

@@ -1,0 +1,49 @@
+//! The world the tests run in: a local AWS, a stand-in Genesys Cloud, and records to feed in.
+#![expect(
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    reason = "the tests are its only users"
+)]
+
+mod aws;
+mod clock;
+mod documented;
+pub mod door;
+mod dynamodb_local;
+mod failure_record;
+pub mod memory;
+mod page;
+mod process;
+mod record;
+mod runtime_api;
+pub mod world;
+
+use std::error::Error;
+use std::path::Path;
+
+pub use aws::{HIDDEN_SECONDS, LocalAws, config as aws_at};
+pub use clock::VirtualClock;
+pub use documented::are_documented;
+pub use failure_record::{FUNCTION, on_failure_body};
+pub use genesys_stand_in::eventually;
+pub use page::Page;
+pub use record::{Record, conversation_event, event, sample};
+pub use runtime_api::{Function, Invocation, Printed, read, terminate};
+pub use world::World;
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// An address on which no connection is accepted, as long as the socket lives.
+pub fn closed_port() -> std::io::Result<(tokio::net::TcpSocket, String)> {
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    // Bound, so that no other process can take the port.
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    let url = format!("http://{}", socket.local_addr()?);
+    Ok((socket, url))
+}
+
+pub type TestResult = Result<(), Box<dyn Error>>;

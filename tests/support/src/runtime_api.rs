@@ -1,0 +1,222 @@
+//! Lambda's side of the Runtime API, and the real binary on the other.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::error::Error;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+use super::world::AMPLE_TIME;
+use super::{LocalAws, TestResult};
+
+/// By which it is invoked, with an alias.
+const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:271828182845:function:replay:live";
+
+/// The function's program, running.
+pub struct Function {
+    child: Child,
+    /// Read while it runs: a pipe that nobody reads stops the program once it is full.
+    stdout: JoinHandle<String>,
+    stderr: JoinHandle<String>,
+    events: mpsc::UnboundedSender<Value>,
+    answers: mpsc::UnboundedReceiver<Invocation>,
+}
+
+/// What the function answered.
+#[derive(Debug)]
+pub enum Invocation {
+    Response(Value),
+    Error(Value),
+}
+
+/// What a finished program printed.
+pub struct Printed {
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Printed {
+    /// The log lines and metrics.
+    pub fn lines(&self) -> Result<Vec<Value>, Box<dyn Error>> {
+        let lines = self.stdout.lines().map(serde_json::from_str);
+        Ok(lines.collect::<Result<_, _>>()?)
+    }
+}
+
+struct Api {
+    events: Mutex<mpsc::UnboundedReceiver<Value>>,
+    answers: mpsc::UnboundedSender<Invocation>,
+}
+
+impl Function {
+    /// Starts a function's program with these settings and the local AWS.
+    pub async fn start(
+        program: &str,
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
+        let (events, waiting) = mpsc::unbounded_channel();
+        let (answered, answers) = mpsc::unbounded_channel();
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let api = Arc::new(Api {
+            events: Mutex::new(waiting),
+            answers: answered,
+        });
+        tokio::spawn(serve(listener, api));
+        let mut child = Command::new(program)
+            .env_clear()
+            .envs(settings)
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", "replay")
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+            .env("AWS_REGION", "eu-central-1")
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local")
+            .env("AWS_ENDPOINT_URL", aws.endpoint())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
+        let stderr = child.stderr.take().ok_or("no stderr")?;
+        Ok(Self {
+            child,
+            stdout: tokio::spawn(read(stdout)),
+            stderr: tokio::spawn(read(stderr)),
+            events,
+            answers,
+        })
+    }
+
+    /// Hands over one event and waits for the answer.
+    pub async fn invoke(&mut self, event: Value) -> Result<Invocation, Box<dyn Error>> {
+        self.send(event)?;
+        self.answer().await
+    }
+
+    /// Hands over one event.
+    pub fn send(&self, event: Value) -> TestResult {
+        Ok(self.events.send(event)?)
+    }
+
+    /// Tells the program to end.
+    pub fn terminate(&self) -> TestResult {
+        terminate(&self.child)
+    }
+
+    /// Waits for the answer to an event.
+    pub async fn answer(&mut self) -> Result<Invocation, Box<dyn Error>> {
+        tokio::select! {
+            // An answer counts, even when the program ends right after it.
+            biased;
+            answer = self.answers.recv() => answer.ok_or_else(|| "no answer".into()),
+            status = self.child.wait() => Err(format!("the program ended: {}", status?).into()),
+        }
+    }
+
+    /// Waits until the program ends by itself.
+    pub async fn ended(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
+        let status = self.child.wait().await?;
+        let printed = Printed {
+            stdout: self.stdout.await?,
+            stderr: self.stderr.await?,
+        };
+        Ok((status.success(), printed))
+    }
+
+    /// Ends the program and answers what it printed.
+    pub async fn end(mut self) -> Result<Printed, Box<dyn Error>> {
+        self.child.start_kill()?;
+        let (_killed, printed) = self.ended().await?;
+        Ok(printed)
+    }
+}
+
+/// Sends a SIGTERM.
+pub fn terminate(child: &Child) -> TestResult {
+    let id = child.id().ok_or("the program has ended")?;
+    let status = std::process::Command::new("kill")
+        .arg("-TERM")
+        .arg(id.to_string())
+        .status()?;
+    if !status.success() {
+        return Err("no signal was sent".into());
+    }
+    Ok(())
+}
+
+pub async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut text = String::new();
+    // What is no UTF-8 is no log line: the test that looks for one will tell.
+    let _ = pipe.read_to_string(&mut text).await;
+    text
+}
+
+async fn serve(listener: TcpListener, api: Arc<Api>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let api = Arc::clone(&api);
+        let service = service_fn(move |request| answer(request, Arc::clone(&api)));
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service),
+        );
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    api: Arc<Api>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    if path.ends_with("/invocation/next") {
+        let event = api.events.lock().await.recv().await.unwrap_or_default();
+        let deadline = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            + AMPLE_TIME;
+        let response = Response::builder()
+            .header("Lambda-Runtime-Aws-Request-Id", "request-1")
+            .header(
+                "Lambda-Runtime-Trace-Id",
+                "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
+            )
+            .header("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN)
+            .header(
+                "Lambda-Runtime-Deadline-Ms",
+                deadline.as_millis().to_string(),
+            )
+            .body(Full::from(event.to_string()));
+        return Ok(response.unwrap_or_default());
+    }
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes);
+    let value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
+    // The test may have ended.
+    let _ = api.answers.send(if path.ends_with("/response") {
+        Invocation::Response(value)
+    } else {
+        Invocation::Error(value)
+    });
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
