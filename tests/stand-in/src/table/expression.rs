@@ -1,165 +1,175 @@
-//! What condition and update expressions have in common.
+//! Condition and update expressions, evaluated while they are read.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::cmp::Ordering;
 
-use super::attribute::{Attribute, Item};
-use super::reply::Invalid;
-use super::token::Token;
+use serde_json::Value;
 
-/// What placeholders stand for.
-#[derive(Clone, Copy)]
-pub(super) struct Placeholders<'r> {
-    pub(super) names: &'r BTreeMap<String, String>,
-    pub(super) values: &'r BTreeMap<String, Attribute>,
+use super::{Attribute, Item, Request, invalid};
+
+const END: &str = "<EOF>";
+
+/// An expression about an item.
+pub(super) struct Expression<'r, 'i> {
+    text: &'r str,
+    /// The tokens that are left, in reverse order from [`END`].
+    tokens: Vec<&'r str>,
+    request: &'r Request<'r>,
+    item: Option<&'i Item>,
 }
 
-/// Something with a value.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Operand<'r> {
-    Attribute(&'r str),
-    Value(&'r Attribute),
-}
-
-impl<'i> Operand<'i> {
-    /// The value; `None` for an attribute the item does not have.
-    pub(super) fn value(self, item: &'i Item) -> Option<&'i Attribute> {
-        match self {
-            Self::Attribute(name) => item.get(name),
-            Self::Value(value) => Some(value),
+impl<'r: 'i, 'i> Expression<'r, 'i> {
+    pub(super) fn new(text: &'r str, request: &'r Request<'r>, item: Option<&'i Item>) -> Self {
+        let is_symbol = |it| !matches!(it, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '#' | ':');
+        // Pairs of a word and the symbol after it, where either may be empty.
+        let split = |pair: &'r str| pair.split_at(pair.trim_end_matches(is_symbol).len());
+        let pairs = text.split_inclusive(is_symbol).map(split);
+        let tokens = pairs.flat_map(|(word, symbol)| [word, symbol.trim()]);
+        let tokens = tokens.filter(|token| !token.is_empty()).rev();
+        Self {
+            text,
+            tokens: [END].into_iter().chain(tokens).collect(),
+            request,
+            item,
         }
     }
-}
 
-/// An expression, read token by token.
-pub(super) struct Parser<'r> {
-    kind: &'static str,
-    next: Option<Token<'r>>,
-    rest: &'r str,
-    placeholders: Placeholders<'r>,
-}
-
-impl<'r> Parser<'r> {
-    /// Starts at the first token of `text`; `kind` is the request's member it comes from.
-    pub(super) fn new(
-        kind: &'static str,
-        text: &'r str,
-        placeholders: Placeholders<'r>,
-    ) -> Result<Self, Invalid> {
-        let mut parser = Self {
-            kind,
-            next: None,
-            rest: text,
-            placeholders,
-        };
-        parser.advance()?;
-        if parser.next.is_none() {
-            return Err(parser.invalid("The expression can not be empty;"));
-        }
-        Ok(parser)
+    /// Returns true if the condition holds.
+    pub(super) fn holds(mut self) -> Result<bool, Value> {
+        let holds = self.any()?;
+        self.expect(END).map(|()| holds)
     }
 
-    pub(super) fn peek(&self) -> Option<Token<'r>> {
-        self.next
-    }
-
-    pub(super) fn advance(&mut self) -> Result<(), Invalid> {
-        match Token::split(self.rest) {
-            Ok(Some((token, rest))) => {
-                self.next = Some(token);
-                self.rest = rest;
-                Ok(())
+    /// Makes an update of `target`, with values computed from the item of the expression.
+    pub(super) fn apply(mut self, mut target: Item) -> Result<Item, Value> {
+        while !self.take(END) {
+            let sets = self.take("SET") || self.expect("REMOVE").map(|()| false)?;
+            loop {
+                let name = self.path()?;
+                if sets {
+                    self.expect("=")?;
+                    target.insert(name.to_owned(), self.value()?);
+                } else {
+                    target.remove(name);
+                }
+                if !self.take(",") {
+                    break;
+                }
             }
-            Ok(None) => {
-                self.next = None;
-                Ok(())
+        }
+        Ok(target)
+    }
+
+    fn any(&mut self) -> Result<bool, Value> {
+        let mut holds = false;
+        loop {
+            // Not `&&` and `||`, because the right side has to be read.
+            let mut all = self.term()?;
+            while self.take("AND") {
+                all &= self.term()?;
             }
-            Err(character) => Err(self.invalid(format_args!(
-                "Syntax error; token: \"{character}\", near: \"{}\"",
-                self.rest.trim_start()
-            ))),
+            holds |= all;
+            if !self.take("OR") {
+                return Ok(holds);
+            }
         }
     }
 
-    /// Goes past this symbol, if it comes next.
-    pub(super) fn take_symbol(&mut self, symbol: &str) -> Result<bool, Invalid> {
-        let taken = self.next == Some(Token::Symbol(symbol));
-        if taken {
-            self.advance()?;
+    fn term(&mut self) -> Result<bool, Value> {
+        if self.take("NOT") {
+            return Ok(!self.term()?);
         }
-        Ok(taken)
-    }
-
-    /// Goes past this keyword, in either case, if it comes next.
-    pub(super) fn take_keyword(&mut self, keyword: &str) -> Result<bool, Invalid> {
-        let taken =
-            matches!(self.next, Some(Token::Word(word)) if word.eq_ignore_ascii_case(keyword));
-        if taken {
-            self.advance()?;
+        if self.take("(") {
+            let holds = self.any()?;
+            return self.expect(")").map(|()| holds);
         }
-        Ok(taken)
-    }
-
-    pub(super) fn expect_symbol(&mut self, symbol: &str) -> Result<(), Invalid> {
-        if self.take_symbol(symbol)? {
-            Ok(())
-        } else {
-            Err(self.syntax_error())
+        let negated = self.take("attribute_not_exists");
+        if negated || self.take("attribute_exists") {
+            self.expect("(")?;
+            let exists = self.operand()?.is_some();
+            return self.expect(")").map(|()| exists != negated);
         }
-    }
-
-    /// Reads the name of an attribute, or what stands for one.
-    pub(super) fn attribute(&mut self) -> Result<&'r str, Invalid> {
-        let name = match self.next {
-            Some(Token::Word(word)) => word,
-            Some(Token::Name(placeholder)) => self.name(placeholder)?,
-            Some(Token::Value(_) | Token::Symbol(_)) | None => return Err(self.syntax_error()),
+        let left = self.operand()?;
+        let comparator = match (self.take("<"), self.take("=")) {
+            (false, true) => Ordering::is_eq,
+            (true, false) => Ordering::is_lt,
+            (true, true) => Ordering::is_le,
+            (false, false) => return Err(self.invalid("syntax error")),
         };
-        self.advance()?;
-        Ok(name)
+        // A missing attribute fails every comparison.
+        let sides = left.zip(self.operand()?);
+        let order = sides.and_then(|(left, right)| left.order(right));
+        Ok(order.is_some_and(comparator))
     }
 
-    /// Reads an attribute or a value.
-    pub(super) fn operand(&mut self) -> Result<Operand<'r>, Invalid> {
-        let Some(Token::Value(placeholder)) = self.next else {
-            return self.attribute().map(Operand::Attribute);
-        };
-        let value = self.placeholders.values.get(placeholder).ok_or_else(|| {
-            self.invalid(format_args!(
-                "An expression attribute value used in expression is not defined; attribute value: {placeholder}"
-            ))
-        })?;
-        self.advance()?;
-        Ok(Operand::Value(value))
-    }
-
-    /// Makes sure that nothing follows.
-    pub(super) fn end(&self) -> Result<(), Invalid> {
-        match self.next {
-            Some(_) => Err(self.syntax_error()),
-            None => Ok(()),
+    /// Reads an operand or the sum of two.
+    fn value(&mut self) -> Result<Attribute, Value> {
+        let mut value = self.operand()?.cloned();
+        if self.take("+") {
+            let left = value.as_ref().and_then(Attribute::number);
+            let sides = left.zip(self.operand()?.and_then(Attribute::number));
+            value = sides.map(|(left, right)| Attribute::N((left + right).to_string()));
         }
+        // The ledger searches this message for "operand".
+        value.ok_or_else(|| self.invalid("an operand is missing or not a number"))
     }
 
-    /// The next token is in the wrong place.
-    pub(super) fn syntax_error(&self) -> Invalid {
-        let token = self.next.map_or("<EOF>", Token::text);
-        self.invalid(format_args!(
-            "Syntax error; token: \"{token}\", near: \"{token}{}\"",
-            self.rest
-        ))
+    /// Reads an operand; its value is `None` for an attribute that the item does not have.
+    fn operand(&mut self) -> Result<Option<&'i Attribute>, Value> {
+        if self.take("if_not_exists") {
+            self.expect("(")?;
+            let stored = self.operand()?;
+            self.expect(",")?;
+            let value = stored.or(self.operand()?);
+            return self.expect(")").map(|()| value);
+        }
+        let values = &self.request.expression_attribute_values;
+        let value = self.tokens.last().and_then(|token| values.get(*token));
+        if value.is_some() {
+            self.tokens.pop();
+            return Ok(value);
+        }
+        let name = self.path()?;
+        Ok(self.item.and_then(|item| item.get(name)))
     }
 
-    pub(super) fn invalid(&self, problem: impl Display) -> Invalid {
-        Invalid(format!("Invalid {}: {problem}", self.kind))
+    /// Reads the name of an attribute or its placeholder.
+    fn path(&mut self) -> Result<&'r str, Value> {
+        let names = &self.request.expression_attribute_names;
+        let is_bare = |token: &str| token.starts_with(|first: char| first.is_ascii_alphabetic());
+        let name = self.tokens.last().and_then(|token| names.get(*token));
+        let token = self.tokens.pop_if(|token| name.is_some() || is_bare(token));
+        let found = name.copied().or(token);
+        found.ok_or_else(|| self.invalid("syntax error"))
     }
 
-    fn name(&self, placeholder: &str) -> Result<&'r str, Invalid> {
-        let name = self.placeholders.names.get(placeholder);
-        name.map(String::as_str).ok_or_else(|| {
-            self.invalid(format_args!(
-                "An expression attribute name used in the document path is not defined; attribute name: {placeholder}"
-            ))
-        })
+    /// Takes the next token if it is this one, in upper or lower case.
+    fn take(&mut self, expected: &str) -> bool {
+        let found = self.tokens.pop_if(|it| it.eq_ignore_ascii_case(expected));
+        found.is_some()
+    }
+
+    fn expect(&mut self, expected: &str) -> Result<(), Value> {
+        let found = self.take(expected).then_some(());
+        found.ok_or_else(|| self.invalid("syntax error"))
+    }
+
+    fn invalid(&self, problem: &str) -> Value {
+        let (token, text) = (self.tokens.last().unwrap_or(&END), self.text);
+        invalid(format!("{problem}; token: \"{token}\", in: {text}"))
+    }
+}
+
+impl Attribute {
+    /// Compares two strings or two numbers; other pairs have no order and are not equal.
+    fn order(&self, other: &Self) -> Option<Ordering> {
+        if let (Self::S(left), Self::S(right)) = (self, other) {
+            return Some(left.cmp(right));
+        }
+        self.number()?.partial_cmp(&other.number()?)
+    }
+
+    fn number(&self) -> Option<f64> {
+        let Self::N(text) = self else { return None };
+        text.parse().ok()
     }
 }
