@@ -1,6 +1,6 @@
 """Where ministack, the local AWS, is not like AWS: what has to be done by hand for template.yaml to work in it.
 
-What its CloudWatch lacks is in cloudwatch.py, what its Logs Insights lacks in insights.py.
+`cloudwatch.py` adds the metrics that its CloudWatch lacks.
 """
 
 from __future__ import annotations

@@ -76,11 +76,6 @@ def deployed(local: Stack) -> list[Graph]:
     return [graph for properties in widgets(local, "metric") for graph in graphs_of(properties)]
 
 
-def queries(local: Stack) -> dict[str, str]:
-    """What the dashboards' widgets ask Logs Insights, by their titles, without the log group."""
-    return {one["title"]: one["query"].partition(" | ")[2] for one in widgets(local, "log")}
-
-
 def widgets(local: Stack, kind: str) -> list[dict[str, Any]]:
     """The properties of the dashboards' widgets of a kind."""
     client = local.aws.client("cloudwatch")

@@ -1,10 +1,10 @@
-"""What somebody sees who has only CloudWatch: the dashboard, where every event is, the queries, the alarms."""
+"""The part of the demo on monitoring: the dashboards, the place of every event, the alarms."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 
-from . import alarms, cloudwatch, dashboard, observation, processes, queries, whereabouts
+from . import alarms, cloudwatch, dashboard, observation, processes, whereabouts
 from .observation import Observation, Sent
 from .stack import Stack
 
@@ -29,5 +29,4 @@ def show(
     verdicts = [line for lines in seen.verdicts.values() for line in lines]
     problems += dashboard.show(local, verdicts, requests)
     problems += whereabouts.show(local, seen, sent)
-    problems += queries.show(local, sent)
     return problems + alarms.show(local, drilled)

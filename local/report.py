@@ -48,11 +48,6 @@ def folded(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)) or "-"
 
 
-def cut(text: str, width: int) -> str:
-    """A cell of one line, the end of which may be missing."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
 def endings(observed: Iterable[tuple[Observation, Sent]]) -> None:
     """What each dead letter is and what became of it, a line for each receive."""
     rows = []

@@ -1,16 +1,12 @@
-"""The demo's checks of dashboard, alarms and queries: each finds what it is there to find."""
+"""The demo's checks of dashboards and alarms."""
 
 from __future__ import annotations
 
-import json
 import unittest
 from typing import Any
 
-from local import alarms, cloudwatch, dashboard, insights, queries
+from local import alarms, cloudwatch, dashboard
 from local.cloudwatch import Metric
-from local.insights_stages import Result
-from local.observation import Sent
-from local.scenarios import SCENARIOS
 
 FUNCTION = ("FunctionName", "replay")
 VERDICTS = [
@@ -130,56 +126,6 @@ class Alarms(unittest.TestCase):
         self.assertEqual(self.state(None), "OK")
         self.assertEqual(self.state(None, TreatMissingData="breaching"), "ALARM")
         self.assertEqual(self.state(None, TreatMissingData="ignore"), "INSUFFICIENT_DATA")
-
-
-class Queries(unittest.TestCase):
-    """Their answers against the scenarios."""
-
-    SENT = tuple(Sent(scenario, scenario.name) for scenario in SCENARIOS if scenario.name == "target stays down")
-    HISTORY = (
-        {"outcome": "deferred", "failure_code": "TARGET_UNAVAILABLE"},
-        {"message": "attempt failed, trying again"},
-        {"outcome": "deferred", "failure_code": "TARGET_UNAVAILABLE"},
-        {"outcome": "archived", "failure_code": "EXHAUSTED"},
-    )
-
-    def test_failures_are_counted_like_the_endings(self) -> None:
-        right = [{"failure_code": "TARGET_UNAVAILABLE", "receives": 2}, {"failure_code": "EXHAUSTED", "receives": 1}]
-        self.assertEqual(queries.check_failures(Result(tuple(right)), self.SENT), [])
-        for wrong in (right[:1], [*right, {"failure_code": "INTERNAL", "receives": 1}], [*right, right[1]]):
-            with self.subTest(wrong):
-                self.assertEqual(len(queries.check_failures(Result(tuple(wrong)), self.SENT)), 1)
-
-    def test_a_history_has_every_receive_in_order(self) -> None:
-        self.assertEqual(queries.check_history(Result(self.HISTORY), self.SENT[0]), [])
-        for wrong in (self.HISTORY[1:], self.HISTORY[::-1], ()):
-            with self.subTest(wrong):
-                self.assertEqual(len(queries.check_history(Result(wrong), self.SENT[0])), 1)
-
-    def test_refusals_are_counted_like_the_requests(self) -> None:
-        lines = [
-            {"message": "request handled", "status": 200},
-            {
-                "message": "request handled",
-                "status": 401,
-                "problem": "INGEST_NOT_AUTHENTICATED",
-                "route": "/dead-letter",
-            },
-            {"message": "request handled", "status": 404, "problem": "INGEST_NOT_FOUND"},
-            {"message": "request handled", "status": 404, "problem": "INGEST_NOT_FOUND"},
-        ]
-        events = [{"timestamp": 1000 * second, "message": json.dumps(line)} for second, line in enumerate(lines)]
-        result = insights.run(queries.deployed()[queries.REFUSALS]["QueryString"], events)
-        self.assertEqual([row["requests"] for row in result.rows], [2, 1])
-        self.assertEqual(queries.check_refusals(result, lines), [])
-        for wrong in (lines[1:3], [*lines, {"problem": "INGEST_BUSY"}]):
-            with self.subTest(wrong):
-                self.assertEqual(len(queries.check_refusals(result, wrong)), 1)
-
-    def test_the_templates_queries_can_be_read(self) -> None:
-        names = {queries.FAILURES, queries.HISTORY, queries.SLOWEST, queries.REFUSALS}
-        self.assertEqual(set(queries.deployed()), names)
-        self.assertRegex(queries.deployed()[queries.HISTORY]["QueryString"], queries.EVENT_ID)
 
 
 class CloudWatch(unittest.TestCase):
