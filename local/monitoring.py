@@ -1,21 +1,18 @@
-"""The part of the demo on monitoring: the dashboards, the place of every event, the alarms."""
+"""The part of the demo on monitoring: the dashboards and the place of every event."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 
-from . import alarms, cloudwatch, dashboard, observation, processes, whereabouts
+from . import cloudwatch, dashboard, observation, processes, whereabouts
 from .observation import Observation, Sent
 from .stack import Stack
 
 
-def show(
-    local: Stack, sent: Sequence[Sent], seen: Observation, by_hand: Container[str], drilled: Mapping[str, Sequence[str]]
-) -> list[str]:
+def show(local: Stack, sent: Sequence[Sent], seen: Observation, by_hand: Container[str]) -> list[str]:
     """Fills the local CloudWatch as AWS would, prints what it then shows, and answers what is not as it must be.
 
-    `by_hand` are the request ids of the invocations that were no batches of the event source mapping, `drilled` is how
-    the drill of the alarms went.
+    `by_hand` are the request ids of the invocations that were no batches of the event source mapping.
     """
     processes.say("putting the metrics into CloudWatch that AWS puts there by itself ...")
     problems = cloudwatch.publish_function_metrics(local, seen.log_lines)
@@ -28,5 +25,4 @@ def show(
     cloudwatch.publish_queue_metrics(local)
     verdicts = [line for lines in seen.verdicts.values() for line in lines]
     problems += dashboard.show(local, verdicts, requests)
-    problems += whereabouts.show(local, seen, sent)
-    return problems + alarms.show(local, drilled)
+    return problems + whereabouts.show(local, seen, sent)

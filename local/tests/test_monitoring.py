@@ -1,11 +1,9 @@
-"""The demo's checks of dashboards and alarms."""
+"""The demo's checks of dashboards."""
 
 from __future__ import annotations
 
 import unittest
-from typing import Any
-
-from local import alarms, cloudwatch, dashboard
+from local import cloudwatch, dashboard
 from local.cloudwatch import Metric
 
 FUNCTION = ("FunctionName", "replay")
@@ -98,34 +96,6 @@ class Dashboard(unittest.TestCase):
                 ("B", {"Function": "g", "Category": "y"}, "Sum", None),
             ],
         )
-
-
-class Alarms(unittest.TestCase):
-    """The states of alarms."""
-
-    def state(self, value: float | None, **properties: Any) -> str:
-        alarm = {
-            "ComparisonOperator": "GreaterThanThreshold",
-            "Threshold": 5.0,
-            "EvaluationPeriods": 1,
-            "TreatMissingData": "notBreaching",
-            **properties,
-        }
-        return alarms.state(alarm, value)
-
-    def test_the_threshold_decides(self) -> None:
-        self.assertEqual([self.state(5), self.state(6)], ["OK", "ALARM"])
-        at_least = {"ComparisonOperator": "GreaterThanOrEqualToThreshold"}
-        self.assertEqual([self.state(4, **at_least), self.state(5, **at_least)], ["OK", "ALARM"])
-
-    def test_one_period_is_not_several(self) -> None:
-        self.assertEqual(self.state(6, EvaluationPeriods=3), "OK")
-        self.assertEqual(self.state(6, EvaluationPeriods=3, DatapointsToAlarm=1), "ALARM")
-
-    def test_without_data_the_alarm_says_how_to_take_it(self) -> None:
-        self.assertEqual(self.state(None), "OK")
-        self.assertEqual(self.state(None, TreatMissingData="breaching"), "ALARM")
-        self.assertEqual(self.state(None, TreatMissingData="ignore"), "INSUFFICIENT_DATA")
 
 
 class CloudWatch(unittest.TestCase):
