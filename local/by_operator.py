@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from . import bridge, build, figures, processes, report, stack
+from . import bridge, build, processes, report, stack
 from .letters import DeadLetter
 
 # What is in the queue that morning: of two kinds, and one that no target would take.
@@ -74,11 +74,11 @@ def show(local: stack.Stack) -> list[str]:
         "The environment names the function: GENESYS_REPLAY_FUNCTION.",
     )
     desk.run("doctor", expected=0)
-    figures.pause_polling(desk.local)
+    poll(desk.local, enabled=False)
     send(desk.local)
     desk.run("diagnose", "--html", "diagnosis.html", expected=1)
     local.genesys.replace_faults({"method": "POST", "path_contains": f"/targets/{TARGET}", "status": 422})
-    resume_polling(desk.local)
+    poll(desk.local, enabled=True)
     until_archived(desk.local, len(LETTERS))
     # It was repaired.
     local.genesys.replace_faults({"method": "POST", "path_contains": "/nowhere", "status": 500})
@@ -116,13 +116,13 @@ def send(local: stack.Stack) -> None:
         )
 
 
-def resume_polling(local: stack.Stack) -> None:
-    """The function gets its messages again."""
+def poll(local: stack.Stack, *, enabled: bool) -> None:
+    """Switches the event source mapping of the function on or off."""
     client = local.aws.client("lambda")
     [mapping] = client.list_event_source_mappings(FunctionName=local.outputs["ReplayFunctionName"])[
         "EventSourceMappings"
     ]
-    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
 
 
 def until_archived(local: stack.Stack, count: int) -> None:

@@ -9,7 +9,6 @@ from . import (
     by_operator,
     checks,
     entry,
-    figures,
     monitoring,
     over_http,
     processes,
@@ -54,11 +53,9 @@ def main() -> int:
         events = [*rounds.sent, *rounds.over_http.events, rounds.waiting]
         problems += monitoring.show(local, events, rounds.last, by_hand(rounds))
         problems += by_arn.show(local)
-        problems += figures.show(local)
         problems += by_operator.show(local)
         report.heading(
-            "The function's log lines, from CloudWatch Logs",
-            note="Without those that hold only metrics, and without those of the batches in which much went wrong.",
+            "The function's log lines, from CloudWatch Logs", note="Lines that hold only metrics are left out."
         )
         report.log(rounds.last.log_lines)
         return verdict(problems, rounds)

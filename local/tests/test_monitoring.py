@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unittest
+
 from local import cloudwatch, dashboard
 from local.cloudwatch import Metric
 
