@@ -9,6 +9,6 @@ stand_in     the stand-in Genesys Cloud and target
 bridge       what template.yaml needs to work in the local AWS
 stack        all of these together, with template.yaml deployed
 demo         scenarios -> letters -> sending -> observation -> checks and report
-monitoring   emf -> cloudwatch -> dashboard and whereabouts
+monitoring   the place of every event; metrics against log lines
 invoke       one event of events/ through the function
 """

@@ -1,7 +1,4 @@
-"""Where ministack, the local AWS, is not like AWS: what has to be done by hand for template.yaml to work in it.
-
-`cloudwatch.py` adds the metrics that its CloudWatch lacks.
-"""
+"""Where ministack, the local AWS, is not like AWS: what has to be done by hand for template.yaml to work in it."""
 
 from __future__ import annotations
 

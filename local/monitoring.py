@@ -1,28 +1,52 @@
-"""The part of the demo on monitoring: the dashboards and the place of every event."""
+"""The part of the demo on monitoring: the place of every event, and where a person looks in AWS."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
-from . import cloudwatch, dashboard, observation, processes, whereabouts
+from samtranslator.yaml_helper import yaml_parse
+
+from . import bridge, build, metrics, observation, report, stack
 from .observation import Observation, Sent
-from .stack import Stack
 
 
-def show(local: Stack, sent: Sequence[Sent], seen: Observation, by_hand: Container[str]) -> list[str]:
-    """Fills the local CloudWatch as AWS would, prints what it then shows, and answers what is not as it must be.
-
-    `by_hand` are the request ids of the invocations that were no batches of the event source mapping.
-    """
-    processes.say("putting the metrics into CloudWatch that AWS puts there by itself ...")
-    problems = cloudwatch.publish_function_metrics(local, seen.log_lines)
-    cloudwatch.publish_invocations(local, local.outputs["ReplayFunctionName"], observation.log_events(local), by_hand)
-    requests = observation.log_lines(local, "IngestLogGroupName")
-    problems += cloudwatch.publish_function_metrics(local, requests)
-    events = observation.log_events(local, "IngestLogGroupName")
-    cloudwatch.publish_invocations(local, local.outputs["IngestFunctionName"], events, recorded=())
-    cloudwatch.publish_url_answers(local, local.outputs["IngestFunctionName"], requests)
-    cloudwatch.publish_queue_metrics(local)
+def show(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[str]:
+    """Prints the place of every event and the names in the console; returns findings."""
     verdicts = [line for lines in seen.verdicts.values() for line in lines]
-    problems += dashboard.show(local, verdicts, requests)
-    return problems + whereabouts.show(local, seen, sent)
+    ingest_lines = observation.log_lines(local, "IngestLogGroupName")
+    requests = observation.requests(ingest_lines)
+    problems = [
+        *places(local, seen, len(sent)),
+        *metrics.disagreements("replay", seen.log_lines, metrics.of_records(verdicts)),
+        *metrics.disagreements("ingest", ingest_lines, metrics.of_requests(requests)),
+    ]
+    report.heading("Where a person looks in AWS")
+    report.table(["in CloudWatch", "name"], names(local))
+    return problems
+
+
+def places(local: stack.Stack, seen: Observation, sent: int) -> list[str]:
+    """Counts the events in each place; they must add up to the events that were sent."""
+    ledger = Counter(item["Status"]["S"] for item in seen.ledger.values())
+    found = {
+        "delivered (ledger items COMPLETED)": ledger["COMPLETED"],
+        "archived (objects in the bucket)": len(seen.archived_bodies),
+        "waiting (messages in the dead-letter queue)": len(local.aws.messages(local.outputs["DeadLetterQueueUrl"])),
+        "parked (messages in the parking queue)": len(local.aws.messages(local.outputs["ParkingQueueUrl"])),
+    }
+    total = sum(found.values())
+    report.heading("The place of every event")
+    report.table(["place", "events"], [*((name, str(count)) for name, count in found.items()), ("in all", str(total))])
+    return [] if total == sent else [f"{sent} events were sent, {total} are in a known place"]
+
+
+def names(local: stack.Stack) -> list[tuple[str, str]]:
+    """The dashboards, the saved queries and the log groups of the stack."""
+    resources = yaml_parse((build.ROOT / "template.yaml").read_text())["Resources"].values()
+    queries = [one["Properties"]["Name"]["Fn::Sub"] for one in resources if one["Type"] == bridge.QUERY_TYPE]
+    return [
+        *(("dashboard", local.outputs[output]) for output in ("DashboardName", "IngestDashboardName")),
+        *(("saved query", query.replace("${AWS::StackName}", stack.STACK_NAME)) for query in queries),
+        *(("log group", local.outputs[output]) for output in ("ReplayLogGroupName", "IngestLogGroupName")),
+    ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import bridge, checks, dashboard, emf, http_client, ingest_server, observation, processes, report, sending
+from . import bridge, checks, http_client, ingest_server, metrics, observation, processes, report, sending
 from .http_client import Answer
 from .http_scenarios import TO_FUNCTION, TO_SERVER, Exchange
 from .observation import Observation, Sent
@@ -112,7 +111,11 @@ def show(played: Played) -> list[str]:
     return [
         *(f"{one.exchange.name}: {problem}" for one in played.exchanged for problem in check(one)),
         *(problem for one in played.accepted for problem in checks.named(one, checks.one_ending(played.seen, one))),
-        *check_server_metrics(played.server_lines),
+        *metrics.disagreements(
+            "ingest as a server",
+            played.server_lines,
+            metrics.of_requests(observation.requests(played.server_lines)),
+        ),
     ]
 
 
@@ -172,17 +175,3 @@ def check(one: Exchanged) -> list[str]:
     return [
         f"{what} is {actual[what]!r}, expected {value!r}" for what, value in expected.items() if actual[what] != value
     ]
-
-
-def check_server_metrics(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """Whether the server's metrics count what its lines tell."""
-    expected = dashboard.requests_counted(lines)
-    counted = dict.fromkeys(expected, 0)
-    for line in lines:
-        if emf.is_document(line):
-            for _, datum in emf.data(line, now_ms=int(time.time() * 1000)):
-                if datum["MetricName"] in counted:
-                    counted[datum["MetricName"]] += sum(datum["Values"])
-    return (
-        [] if counted == expected else [f"ingest's metrics are {json.dumps(counted)}, its lines {json.dumps(expected)}"]
-    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import emf
+from . import metrics
 from .observation import Observation, Sent
 
 
@@ -28,19 +28,6 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     lines[1] = ["-" * width for width in widths]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def number(value: float | None) -> str:
-    """A figure without needless decimals."""
-    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
-
-
-def grouped(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Rows whose first cell is left out where it is that of the row above."""
-    above = None
-    for first, *rest in rows:
-        yield ["" if first == above else first, *rest]
-        above = first
 
 
 def folded(text: str, width: int) -> str:
@@ -80,5 +67,5 @@ def repetitions(observation: Observation, first: Sequence[Sent], again: Sequence
 def log(lines: Iterable[dict[str, Any]]) -> None:
     """The function's log lines as it wrote them, those that hold only metrics left out."""
     for line in lines:
-        if not emf.is_document(line):
+        if not metrics.is_document(line):
             print(json.dumps(line, ensure_ascii=False))

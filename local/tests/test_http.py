@@ -12,7 +12,7 @@ from dataclasses import replace
 from email.message import Message
 from typing import Any, ClassVar
 
-from local import build, dashboard, http_client, invoke, over_http, signature
+from local import build, http_client, invoke, over_http, signature
 from local.http_client import Answer
 from local.http_request import HttpRequest
 from local.http_scenarios import TO_FUNCTION, TO_SERVER
@@ -93,15 +93,6 @@ class Checks(unittest.TestCase):
         for answer, line in wrong:
             with self.subTest(answer=answer, line=line):
                 self.assertEqual(len(over_http.check(over_http.Exchanged(self.EXCHANGE, answer, line))), 1)
-
-    def test_requests_are_counted_by_their_answers(self) -> None:
-        lines = [
-            {"message": "request handled", "status": status, **more}
-            for status, more in [(200, {}), (200, {"malformed": "not_json"}), (401, {}), (404, {}), (503, {})]
-        ]
-        counted = dashboard.requests_counted([*lines, {"message": "started"}])
-        expected = {"Requests": 5, "Accepted": 2, "Unauthenticated": 1, "Refused": 1, "Unavailable": 1}
-        self.assertEqual(counted, {**expected, "MalformedKept": 1})
 
 
 class Sending(unittest.TestCase):
