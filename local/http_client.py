@@ -1,37 +1,33 @@
-"""How requests reach ingest: with curl, as somebody tries it out by hand, else with Python."""
+"""Requests to ingest over HTTP/1.1."""
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import http.client
 import json
-import pathlib
-import shutil
-import subprocess
-import urllib.error
-import urllib.request
+import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import Message
-from email.parser import Parser
 from typing import Any
 
 from . import processes
 from .http_request import HttpRequest
 
-# Longer than ingest takes for anything.
+# Longer than any answer of ingest takes.
 TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
-    # Names in any case find theirs.
     headers: Message
     body: str
 
     def json(self) -> dict[str, Any]:
-        """The body, if it is a JSON object; else an empty one."""
+        """The body if it is a JSON object, else an empty one."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -39,48 +35,18 @@ class Answer:
         return found if isinstance(found, dict) else {}
 
 
-def send(request: HttpRequest, url: str, directory: pathlib.Path) -> Answer:
-    """Sends a request to its path below `url`; `directory` is for what curl writes besides."""
-    curl = find_curl()
-    url = f"{url}{request.path}"
-    return with_curl(curl, request, url, directory) if curl else with_python(request, url)
+def send(request: HttpRequest, headers: Mapping[str, str], url: str) -> Answer:
+    """Sends a request with more headers to its path below `url`.
 
-
-@functools.cache
-def find_curl() -> str | None:
-    curl = shutil.which("curl")
-    if curl is None:
-        processes.say("curl is missing: sending with Python instead ...")
-    return curl
-
-
-def with_curl(curl: str, request: HttpRequest, url: str, directory: pathlib.Path) -> Answer:
-    head = directory / "answer-headers"
-    command = [
-        # Not the caller's ~/.curlrc, and no proxy.
-        *[curl, "--disable", "--noproxy", "*", "--silent", "--show-error", "--max-time", str(TIMEOUT_SECONDS)],
-        *["--dump-header", str(head), "--request", request.method, url],
-        *(word for name, value in request.headers.items() for word in ("--header", f"{name}: {value}")),
-        *(["--data-binary", "@-"] if request.body else []),
-    ]
-    done = subprocess.run(command, input=request.body, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise processes.StackError(f"{url}: {done.stderr.decode(errors='replace').strip()}")
-    # Of several (100 Continue comes before large bodies are sent) the last is the answer's.
-    *_, last = head.read_text().replace("\r\n", "\n").strip().split("\n\n")
-    status, _, fields = last.partition("\n")
-    return Answer(int(status.split()[1]), Parser().parsestr(fields, headersonly=True), done.stdout.decode())
-
-
-def with_python(request: HttpRequest, url: str) -> Answer:
-    prepared = urllib.request.Request(
-        url, data=request.body or None, headers=dict(request.headers), method=request.method
-    )
-    try:
-        answer = urllib.request.urlopen(prepared, timeout=TIMEOUT_SECONDS)
-    except urllib.error.HTTPError as error:
-        answer = error
-    except (urllib.error.URLError, OSError) as error:
-        raise processes.StackError(f"{url}: {error}") from None
-    with answer:
-        return Answer(answer.status, answer.headers, answer.read().decode())
+    Not with urllib, because it drops the answer to a body that the server does not read to its end.
+    """
+    parts = urllib.parse.urlsplit(f"{url}{request.path}")
+    connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
+    with contextlib.closing(connection):
+        try:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(request.method, parts.path, request.body or None, {**request.headers, **headers})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read().decode())
+        except (http.client.HTTPException, OSError) as error:
+            raise processes.StackError(f"{url}: {error}") from None

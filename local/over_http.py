@@ -65,22 +65,18 @@ def play(local: Stack) -> Played:
         for exchange in TO_SERVER:
             if exchange.repeats:
                 until_handled(local, exchanged)
-            exchanged.append(
-                Exchanged(exchange, send(local, exchange, server.url), observation.requests(server.lines())[-1])
-            )
+            exchanged.append(Exchanged(exchange, send(exchange, server.url), observation.requests(server.lines())[-1]))
     url = bridge.function_url(local.aws, local.outputs["IngestUrl"])
-    answers = [send(local, exchange, url) for exchange in TO_FUNCTION]
+    answers = [send(exchange, url) for exchange in TO_FUNCTION]
     lines = observation.requests(function_lines(local))
     exchanged += [Exchanged(*one) for one in zip(TO_FUNCTION, answers, lines, strict=True)]
     seen = until_handled(local, exchanged)
     return Played(exchanged, seen, server.lines())
 
 
-def send(local: Stack, exchange: Exchange, url: str) -> Answer:
-    """Sends a request, with what proves who sends."""
-    request = exchange.request
-    headers = {**request.headers, **exchange.proof(request, int(time.time()))}
-    return http_client.send(dataclasses.replace(request, headers=headers), url, local.directory)
+def send(exchange: Exchange, url: str) -> Answer:
+    """Sends a request with its signature."""
+    return http_client.send(exchange.request, exchange.proof(exchange.request, int(time.time())), url)
 
 
 def until_handled(local: Stack, exchanged: Sequence[Exchanged]) -> Observation:

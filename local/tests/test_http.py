@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import pathlib
-import tempfile
+import socket
 import threading
 import unittest
-from dataclasses import replace
 from email.message import Message
 from typing import Any, ClassVar
 
@@ -96,35 +93,27 @@ class Checks(unittest.TestCase):
 
 
 class Sending(unittest.TestCase):
-    """Both ways bring the same answer."""
+    """Requests on the wire."""
 
-    class Echo(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(413 if len(body) > 1 << 20 else 200)
-            self.send_header("X-Path", self.path)
-            self.send_header("X-Seen", self.headers["webhook-id"])
-            self.end_headers()
-            self.wfile.write(body[:10])
+    def test_an_answer_that_comes_before_the_end_of_the_body_is_read(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def log_message(self, *_: Any) -> None:
-            pass
+            def refuse() -> None:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(b"HTTP/1.1 413 Too Large\r\nX-Seen: yes\r\nContent-Length: 4\r\n\r\nlong")
+                    connection.shutdown(socket.SHUT_WR)
+                    # As ingest does; else the unread rest would reset the connection before the answer is read.
+                    while connection.recv(1 << 16):
+                        pass
 
-    def test_an_answer_has_its_status_its_headers_and_its_body(self) -> None:
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), self.Echo) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            url = f"http://127.0.0.1:{server.server_port}"
-            request = HttpRequest("POST", "/dead-letter", {"webhook-id": "msg_1"}, b"0123456789 and more", "msg_1")
-            with tempfile.TemporaryDirectory() as directory:
-                for body, status in ((request.body, 200), (b"0123456789".ljust(2 << 20), 413)):
-                    for answer in (
-                        http_client.send(replace(request, body=body), url, pathlib.Path(directory)),
-                        http_client.with_python(replace(request, body=body), f"{url}/dead-letter"),
-                    ):
-                        self.assertEqual((answer.status, answer.body), (status, "0123456789"))
-                        self.assertEqual(answer.headers["x-path"], "/dead-letter")
-                        self.assertEqual(answer.headers["x-seen"], "msg_1")
-            server.shutdown()
+            server = threading.Thread(target=refuse)
+            server.start()
+            request = HttpRequest("POST", "/dead-letter", {}, b"x".ljust(2 << 20), "msg_1")
+            answer = http_client.send(request, {}, f"http://127.0.0.1:{listener.getsockname()[1]}")
+            server.join()
+            self.assertEqual((answer.status, answer.body, answer.headers["x-seen"]), (413, "long", "yes"))
 
 
 if __name__ == "__main__":
