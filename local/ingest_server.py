@@ -1,4 +1,4 @@
-"""ingest as a server of its own, beside the stack whose queue it fills."""
+"""ingest as a server, beside the stack whose queue it fills."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from . import build, observation, processes, stack, stand_in
+from . import observation, processes, stack, stand_in
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,19 @@ class IngestServer:
     log: pathlib.Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """What it has said."""
+        """Its log lines."""
         return observation.parsed(self.log.read_text().splitlines())
 
 
 @contextlib.contextmanager
-def running(local: stack.Stack) -> Iterator[IngestServer]:
+def running(local: stack.Stack, executable: pathlib.Path) -> Iterator[IngestServer]:
     """Keeps a server running on a free port; on leaving, it has written its last metrics."""
     log = local.directory / "ingest.log"
-    env = local.aws.env | {
+    env = {
+        **local.aws.env,
         "REPLAY_QUEUE_URL": local.outputs["DeadLetterQueueUrl"],
         "INGEST_SECRET_ID": local.parameters["IngestSecretArn"],
-        # The function asks for integrations, as the real API has them.
+        # The function looks up integrations, as the real API has them.
         "SUBSCRIPTION_CHECK": "eventstreams",
         "GENESYS_API_BASE_URL": local.genesys.url,
         "GENESYS_LOGIN_BASE_URL": local.genesys.url,
@@ -38,7 +39,6 @@ def running(local: stack.Stack) -> Iterator[IngestServer]:
         "GENESYS_CLIENT_SECRET": stand_in.CLIENT_SECRET,
         "LISTEN_ADDR": "127.0.0.1:0",
     }
-    executable = build.executable(local.template, build.INGEST)
     with processes.running([str(executable)], env=env, log=log) as process:
 
         def listening() -> str | None:
@@ -52,4 +52,4 @@ def running(local: stack.Stack) -> Iterator[IngestServer]:
             raise processes.StackError(f"{error}{processes.excerpt(log)}") from None
         yield IngestServer(f"http://{address}", log)
     if process.returncode != 0:
-        raise processes.StackError(f"ingest, told to end, ended with {process.returncode}{processes.excerpt(log)}")
+        raise processes.StackError(f"ingest ended with {process.returncode} after SIGTERM{processes.excerpt(log)}")

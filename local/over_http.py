@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,44 +17,31 @@ from .stack import Stack
 
 @dataclasses.dataclass(frozen=True)
 class Exchanged:
-    """A request that was answered."""
+    """A request with its answer and the log line of ingest about it."""
 
     exchange: Exchange
     answer: Answer
-    # The line that ingest wrote of it.
     line: Mapping[str, Any]
-
-    @property
-    def sent(self) -> Sent:
-        """What is on the queue, if it was accepted."""
-        return Sent(self.exchange, self.line["message_id"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Played:
-    """Everything that was sent, and what could be seen afterwards."""
+    """All requests, the messages on the queue, and their endings."""
 
     exchanged: list[Exchanged]
+    accepted: list[Sent]
     seen: Observation
-    # All that the server has said.
     server_lines: list[dict[str, Any]]
 
     @property
-    def accepted(self) -> list[Sent]:
-        """What is on the queue."""
-        return [one.sent for one in self.exchanged if one.exchange.is_accepted and "message_id" in one.line]
-
-    @property
     def events(self) -> list[Sent]:
-        """The same without repetitions: what has to end somewhere."""
+        """The accepted messages without repetitions."""
         return [one for one in self.accepted if not one.scenario.repeats]
 
 
-def play(local: Stack) -> Played:
-    """Sends every request, each when those before it have been handled that it repeats, and waits for the endings."""
-    processes.say(
-        f"sending {len(TO_SERVER)} requests to ingest as a server, {len(TO_FUNCTION)} to its function URL ..."
-    )
+def play(local: Stack, executable: pathlib.Path) -> Played:
+    """Sends every request, each after the ending of the one that it repeats, and waits for the endings."""
+    processes.say(f"sending {len(TO_SERVER)} requests to ingest as a server, {len(TO_FUNCTION)} to its URL ...")
     for exchange in (*TO_SERVER, *TO_FUNCTION):
         for fault in exchange.faults:
             local.genesys.add_fault(fault(exchange))
@@ -61,17 +49,18 @@ def play(local: Stack) -> Played:
             local.genesys.put_subscription(exchange.request.subscription_id, exchange.subscription)
 
     exchanged: list[Exchanged] = []
-    with ingest_server.running(local) as server:
+    with ingest_server.running(local, executable) as server:
         for exchange in TO_SERVER:
             if exchange.repeats:
-                until_handled(local, exchanged)
-            exchanged.append(Exchanged(exchange, send(exchange, server.url), observation.requests(server.lines())[-1]))
+                sending.until_handled(local, accepted(exchanged))
+            answer = send(exchange, server.url)
+            exchanged.append(Exchanged(exchange, answer, observation.requests(server.lines())[-1]))
     url = bridge.function_url(local.aws, local.outputs["IngestUrl"])
     answers = [send(exchange, url) for exchange in TO_FUNCTION]
-    lines = observation.requests(function_lines(local))
+    lines = observation.requests(observation.log_lines(local, "IngestLogGroupName"))
     exchanged += [Exchanged(*one) for one in zip(TO_FUNCTION, answers, lines, strict=True)]
-    seen = until_handled(local, exchanged)
-    return Played(exchanged, seen, server.lines())
+    sent = accepted(exchanged)
+    return Played(exchanged, sent, sending.until_handled(local, sent), server.lines())
 
 
 def send(exchange: Exchange, url: str) -> Answer:
@@ -79,95 +68,67 @@ def send(exchange: Exchange, url: str) -> Answer:
     return http_client.send(exchange.request, exchange.proof(exchange.request, int(time.time())), url)
 
 
-def until_handled(local: Stack, exchanged: Sequence[Exchanged]) -> Observation:
-    """Waits until everything that was accepted has ended."""
-    accepted = Played(list(exchanged), Observation(local), []).accepted
-    return sending.until_handled(local, {one.message_id: len(one.scenario.ending.outcomes) for one in accepted})
-
-
-def function_lines(local: Stack) -> list[dict[str, Any]]:
-    """What the deployed function has said."""
-    return observation.log_lines(local, "IngestLogGroupName")
-
-
-def show(played: Played) -> list[str]:
-    """Prints the answers and the endings; answers what is not as it must be."""
-    report.heading(
-        "Over HTTP",
-        note="Each signed as Standard Webhooks has it, unless it says otherwise. A sender keeps what is not accepted.",
-    )
-    report.table(["request", "status", "answer"], [shown_answer(one) for one in played.exchanged])
-    report.heading("What became of those that were accepted")
-    report.table(
-        ["request", "outcome", "Genesys Cloud saw", "target answered", "X-Attempt-Count", "ledger", "archived"],
-        [shown_ending(played.seen, one) for one in played.accepted],
-    )
-    report.heading("What ingest says of them, as a server")
-    report.log(observation.requests(played.server_lines))
+def accepted(exchanged: Sequence[Exchanged]) -> list[Sent]:
+    """The requests that are messages on the queue now."""
     return [
-        *(f"{one.exchange.name}: {problem}" for one in played.exchanged for problem in check(one)),
-        *(problem for one in played.accepted for problem in checks.named(one, checks.one_ending(played.seen, one))),
-        *metrics.disagreements(
-            "ingest as a server",
-            played.server_lines,
-            metrics.of_requests(observation.requests(played.server_lines)),
-        ),
+        Sent(one.exchange, one.line["message_id"])
+        for one in exchanged
+        if one.exchange.is_accepted and "message_id" in one.line
     ]
 
 
-def shown_answer(one: Exchanged) -> list[str]:
+def show(played: Played) -> list[str]:
+    """Prints the answers and the endings; returns findings."""
+    report.heading(
+        "Over HTTP",
+        note="Signed as Standard Webhooks has it, unless the first column says otherwise.\n"
+        "A sender keeps an event until it is accepted.",
+    )
+    report.table(["request", "status", "answer"], [shown(one) for one in played.exchanged])
+    report.heading("The endings of the accepted requests")
+    report.endings(played.seen, played.accepted)
+    server_requests = metrics.of_requests(observation.requests(played.server_lines))
+    return [
+        *(f"{one.exchange.name}: {problem}" for one in played.exchanged for problem in check(one)),
+        *(problem for one in played.accepted for problem in checks.named(one, checks.one_ending(played.seen, one))),
+        *metrics.disagreements("ingest as a server", played.server_lines, server_requests),
+    ]
+
+
+def shown(one: Exchanged) -> list[str]:
+    """A request as a row."""
     problem = one.answer.json()
     text = f"{problem['code']}: {problem['detail']}" if "code" in problem else one.answer.body
     headers = [f"{name}: {one.answer.headers[name]}" for name in ("Allow", "Retry-After") if one.answer.headers[name]]
     return [one.exchange.name, str(one.answer.status), "\n".join([report.folded(text, 90), *headers])]
 
 
-def shown_ending(seen: Observation, sent: Sent) -> list[str]:
-    ending = seen.ending(sent)
-    if ending is None:
-        return [sent.scenario.name, "no verdict", *[""] * 5]
-    return [
-        sent.scenario.name,
-        " ".join(ending.outcomes),
-        " ".join(ending.genesys) or "-",
-        " ".join(map(str, ending.target)) or "-",
-        " ".join(call["headers"].get("x-attempt-count", "none") for call in seen.deliveries(sent)) or "-",
-        ending.ledger or "-",
-        "yes" if ending.archived else "-",
-    ]
-
-
 def check(one: Exchanged) -> list[str]:
-    """What is wrong with an answer, or with what the log says of it."""
+    """The differences between an exchange and its answer or its log line."""
     exchange, answer, line = one.exchange, one.answer, one.line
     found = answer.json()
-    expected: dict[str, Any] = {
-        "status": exchange.status,
-        "content type": "application/json" if exchange.is_accepted else "application/problem+json",
-        "Retry-After": exchange.status == 503,
-        "Allow": exchange.status == 405,
-        "status in the log": exchange.status,
-        "problem in the log": exchange.code,
-        "code": exchange.code,
-        "status in the answer": "accepted" if exchange.is_accepted else exchange.status,
-    }
-    actual: dict[str, Any] = {
-        "status": answer.status,
-        "content type": answer.headers.get_content_type(),
-        "Retry-After": "Retry-After" in answer.headers,
-        "Allow": "Allow" in answer.headers,
-        "status in the log": line["status"],
-        "problem in the log": line.get("problem"),
-        "code": found.get("code"),
-        "status in the answer": found.get("status"),
+    # Of each property the actual and the expected value.
+    pairs = {
+        "status": (answer.status, exchange.status),
+        "content type": (
+            answer.headers.get_content_type(),
+            "application/json" if exchange.is_accepted else "application/problem+json",
+        ),
+        "Retry-After": ("Retry-After" in answer.headers, exchange.status == 503),
+        "Allow": ("Allow" in answer.headers, exchange.status == 405),
+        "status in the log": (line["status"], exchange.status),
+        "problem in the log": (line.get("problem"), exchange.code),
+        "code": (found.get("code"), exchange.code),
+        "status in the answer": (found.get("status"), "accepted" if exchange.is_accepted else exchange.status),
     }
     if exchange.is_accepted and exchange.request.path == "/dead-letter":
-        expected |= {"attempt": exchange.letter.earlier_attempts + 1, "messageId": line.get("message_id")}
-        actual |= {name: found.get(name) for name in ("attempt", "messageId")}
-    # What is no event has the id of its request.
+        pairs["attempt"] = (found.get("attempt"), exchange.letter.earlier_attempts + 1)
+        pairs["messageId"] = (found.get("messageId"), line.get("message_id"))
+    # A body that is not an event has the id of its request.
     if exchange.ending.ledger:
-        expected["event_id in the log"] = exchange.letter.event_id
-        actual["event_id in the log"] = line.get("event_id")
+        pairs["event_id in the log"] = (line.get("event_id"), exchange.letter.event_id)
     return [
-        f"{what} is {actual[what]!r}, expected {value!r}" for what, value in expected.items() if actual[what] != value
+        f"{name} is {actual!r}, expected {expected!r}"
+        for name, (actual, expected) in pairs.items()
+        if actual != expected
     ]

@@ -1,4 +1,4 @@
-"""Programs of the local stack: each in a process group of its own, ended as a group and by its id."""
+"""Programs of the local stack: each has a process group of its own, and is ended as a group and by its id."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import TypeVar
+from typing import IO, TypeVar
 
 T = TypeVar("T")
 
-# Between asking a program to end and ending it.
+# Between SIGTERM and SIGKILL.
 GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.1
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
-    """Something of the local stack did not work; the text says what and where to look."""
+    """A part of the local stack did not work; the text says which, and where to look."""
 
 
 def end_on_signals() -> None:
-    """Turns Ctrl-C, SIGTERM and SIGHUP into an exception, so that every `with` stops what it started.
+    """Turns Ctrl-C, SIGTERM and SIGHUP into an exception, so that every `with` stops its program.
 
-    Ctrl-C too, although it is one by default: not where a shell started this in the background.
+    Ctrl-C too, because Python ignores it in a process that a shell started in the background.
     """
 
     def leave(number: int, _frame: FrameType | None) -> None:
@@ -40,13 +40,24 @@ def end_on_signals() -> None:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    log: pathlib.Path | None = None,
+    stdout: int | None = None,
+    cwd: pathlib.Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Keeps a program running, its output in `log` or else on stderr; on leaving, nothing of it runs any more."""
+    """Keeps a program running, its output in `log` or else on stderr; on leaving, its whole group has ended."""
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("wb")) if log else sys.stderr
+        output: IO[bytes] | IO[str] = stack.enter_context(log.open("wb")) if log else sys.stderr
         process = subprocess.Popen(
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout or output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             yield process
@@ -55,7 +66,10 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program's whole group: it may have started others, which may outlive it."""
+    """Ends a program's whole group, because a program may have started others that outlive it."""
+    if process.poll() is not None and pathlib.Path(f"/proc/{process.pid}").exists():
+        # The id belongs to another program now, so the group is empty.
+        return
     with undisturbed(), contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -66,7 +80,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """Keeps a second Ctrl-C from interrupting what the first one caused."""
+    """Keeps a second Ctrl-C from interrupting the work of the first."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
     try:
         yield
@@ -86,7 +100,7 @@ def run(command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | N
 def wait_for(
     what: str, probe: Callable[[], T | None], *, seconds: float, process: subprocess.Popen[bytes] | None = None
 ) -> T:
-    """Asks `probe` until it answers something; raises StackError at the deadline, or once `process` has ended."""
+    """Calls `probe` until it returns a value; raises StackError at the deadline, or once `process` has ended."""
     deadline = time.monotonic() + seconds
     while True:
         ended = process is not None and process.poll() is not None
@@ -109,5 +123,32 @@ def excerpt(log: pathlib.Path | None, lines: int = 25) -> str:
 
 
 def say(text: str) -> None:
-    """Progress, for the person who waits: stderr, since stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    """Writes progress to stderr, because stdout is for results."""
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {text}", file=sys.stderr, flush=True)
+
+
+class Progress:
+    """A step that takes long: one line that changes in a terminal, a new line every few seconds elsewhere."""
+
+    def __init__(self, text: Callable[[], str], *, every_seconds: float) -> None:
+        self.text = text
+        self.every_seconds = every_seconds
+        self.shown_at = time.monotonic()
+        self.has_open_line = False
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.has_open_line:
+            print(file=sys.stderr, flush=True)
+
+    def show(self) -> None:
+        """Shows the step if it is time to."""
+        if sys.stderr.isatty():
+            # To the start of the line, and its rest away.
+            print(f"\r{self.text()}\x1b[K", end="", file=sys.stderr, flush=True)
+            self.has_open_line = True
+        elif time.monotonic() - self.shown_at >= self.every_seconds:
+            say(self.text())
+            self.shown_at = time.monotonic()

@@ -11,6 +11,11 @@ from typing import Any
 from . import metrics
 from .observation import Observation, Sent
 
+ENDINGS = [
+    *["dead letter", "outcome", "attempts", "Genesys Cloud saw", "target answered", "X-Attempt-Count"],
+    *["ledger", "archived"],
+]
+
 
 def heading(text: str, note: str = "") -> None:
     """A title, and below it what the reader has to know of the table that follows."""
@@ -35,23 +40,25 @@ def folded(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)) or "-"
 
 
-def endings(observed: Iterable[tuple[Observation, Sent]]) -> None:
-    """What each dead letter is and what became of it, a line for each receive."""
+def endings(seen: Observation, all_sent: Iterable[Sent]) -> None:
+    """Each dead letter and its ending, a line for each receive."""
     rows = []
-    for observation, sent in observed:
-        ending = observation.ending(sent)
-        shown = ["no verdict", "", "", "", "", ""]
+    for sent in all_sent:
+        ending = seen.ending(sent)
+        shown = ["no verdict", "", "", "", "", "", ""]
         if ending is not None:
+            attempts = [call["headers"].get("x-attempt-count", "none") for call in seen.deliveries(sent)]
             shown = [
                 "\n".join(ending.outcomes),
                 str(ending.attempts or "-"),
                 " ".join(ending.genesys).replace(" GET", "\nGET") or "-",
                 " ".join(map(str, ending.target)) or "-",
+                " ".join(attempts) or "-",
                 ending.ledger or "-",
                 "yes" if ending.archived else "-",
             ]
         rows.append([sent.scenario.name, *shown])
-    table(["dead letter", "outcome", "attempts", "Genesys Cloud saw", "target answered", "ledger", "archived"], rows)
+    table(ENDINGS, rows)
 
 
 def repetitions(observation: Observation, first: Sequence[Sent], again: Sequence[Sent]) -> None:

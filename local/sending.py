@@ -1,8 +1,7 @@
-"""How dead letters reach the function: through the queue, or once more, as SQS may deliver a message twice."""
+"""The ways of a dead letter to the function: through the queue, or directly, as SQS may deliver a message twice."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import time
@@ -14,9 +13,9 @@ from .observation import Observation, Sent, log_lines, verdicts
 from .scenarios import Scenario
 from .stack import Stack
 
-# The most entries of one SendMessageBatch.
-BATCH = 10
-# The longest way to an ending takes some 10 s, most of them in the queue; the rest is for a slow machine.
+# The maximum of SendMessageBatch.
+MAX_BATCH_ENTRIES = 10
+# The slowest ending takes some 10 s, most of them in the queue; the rest is for a slow machine.
 HANDLED_WITHIN_SECONDS = 90
 
 
@@ -25,7 +24,7 @@ def send(stack: Stack, scenarios: Iterable[Scenario]) -> list[Sent]:
     client = stack.aws.client("sqs")
     remaining = iter(scenarios)
     sent = []
-    while batch := list(itertools.islice(remaining, BATCH)):
+    while batch := list(itertools.islice(remaining, MAX_BATCH_ENTRIES)):
         entries = [
             {
                 "Id": str(index),
@@ -42,22 +41,27 @@ def send(stack: Stack, scenarios: Iterable[Scenario]) -> list[Sent]:
     return sent
 
 
-def until_handled(stack: Stack, times: Mapping[str, int]) -> Observation:
-    """Waits until the log has a verdict on every receive of each message id; at the deadline, what there is."""
+def until_handled(stack: Stack, sent: Iterable[Sent]) -> Observation:
+    """Waits for the last receive of each dead letter."""
+    until_logged(stack, {one.message_id: len(one.scenario.ending.outcomes) for one in sent})
+    return Observation(stack)
+
+
+def until_logged(stack: Stack, receives: Mapping[str, int]) -> None:
+    """Waits until the log has a verdict on each receive of each message id; goes on at the deadline."""
 
     def all_handled() -> bool | None:
         seen = verdicts(log_lines(stack))
-        return all(len(seen[message_id]) >= count for message_id, count in times.items()) or None
+        return all(len(seen[message_id]) >= count for message_id, count in receives.items()) or None
 
     try:
         processes.wait_for("verdicts on all dead letters", all_handled, seconds=HANDLED_WITHIN_SECONDS)
     except processes.StackError as error:
         processes.say(f"{error}{processes.excerpt(stack.directory / 'ministack.log')}")
-    return Observation(stack)
 
 
 def deliver_once_more(stack: Stack, sent: Sequence[Sent]) -> dict[str, Any]:
-    """Hands messages to the function directly, a second time and under the same ids; returns its answer."""
+    """Invokes the function with messages that it has finished, under the same ids; returns its answer."""
     answer = stack.aws.client("lambda").invoke(
         FunctionName=stack.outputs["ReplayFunctionName"],
         Payload=json.dumps({"Records": [record(stack, one) for one in sent]}),
@@ -66,20 +70,13 @@ def deliver_once_more(stack: Stack, sent: Sequence[Sent]) -> dict[str, Any]:
 
 
 def record(stack: Stack, sent: Sent) -> dict[str, Any]:
-    """A message as Lambda hands it over."""
-    now = str(int(time.time() * 1000))
+    """A batch record, as Lambda sends it."""
     return {
         "messageId": sent.message_id,
         "receiptHandle": "delivered-once-more",
         "body": sent.letter.body,
-        "attributes": {
-            "ApproximateReceiveCount": "2",
-            "SentTimestamp": now,
-            "SenderId": "local",
-            "ApproximateFirstReceiveTimestamp": now,
-        },
+        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": str(int(time.time() * 1000))},
         "messageAttributes": sent.letter.message_attributes(camel_case=True),
-        "md5OfBody": hashlib.md5(sent.letter.body.encode()).hexdigest(),
         "eventSource": "aws:sqs",
         "eventSourceARN": stack.outputs["DeadLetterQueueArn"],
         "awsRegion": "us-east-1",

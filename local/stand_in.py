@@ -30,9 +30,13 @@ class StandIn:
         """Makes it misbehave; see `Fault` in tests/stand-in."""
         self._control("POST", "faults", json.dumps(fault).encode())
 
+    def clear_faults(self) -> None:
+        """Ends every fault."""
+        self._control("DELETE", "faults")
+
     def replace_faults(self, fault: Mapping[str, Any]) -> None:
         """Makes it misbehave in this way and no other."""
-        self._control("DELETE", "faults")
+        self.clear_faults()
         self.add_fault(fault)
 
     def put_subscription(self, subscription_id: str, status: str) -> None:

@@ -1,7 +1,8 @@
 """Installs the pinned tools of local/requirements-*.txt, each file into a private environment under .venv/.
 
 Runs on the system's Python with nothing installed. An environment that already fits its file is left alone.
-Called with "dynamodb-local" it installs Amazon's DynamoDB Local instead, for the tests of the ledger. Called with
+Called with "aws" it installs the tools of the demo only. Called
+with "dynamodb-local" it installs Amazon's DynamoDB Local instead, for the tests of the ledger. Called with
 "bench" it installs what the benchmark's baselines run in: a Python, a Node.js, and the bundle of the one in TypeScript.
 """
 
@@ -61,13 +62,15 @@ def main() -> None:
             match sys.argv[1:]:
                 case []:
                     list(pool.map(ensure, ("aws", "sam")))
+                case ["aws"]:
+                    ensure("aws")
                 case ["dynamodb-local"]:
                     ensure_dynamodb_local()
                 case ["bench"]:
                     tasks = (ensure_bench_python, ensure_node, ensure_typescript_baseline)
                     list(pool.map(lambda task: task(), tasks))
                 case other:
-                    raise SetupError(f"there is no tool {' '.join(other)!r}, only 'dynamodb-local' and 'bench'")
+                    raise SetupError(f"there is no tool {' '.join(other)!r}, only 'aws', 'dynamodb-local' and 'bench'")
 
 
 def ensure(name: str) -> None:
