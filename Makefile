@@ -122,9 +122,9 @@ fuzz: $(CARGO_FUZZ) ## Make up inputs that should break it: make fuzz TARGET=ope
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked check advisories
 
-invoke: tools ## Send one event to the function that it is for: make invoke EVENT=events/plain-event.json
-	@test -n "$(EVENT)" || { echo "say which event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
-	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
+invoke: tools ## Send one event to its function: make invoke EVENT=events/plain-event.json
+	@test -n "$(EVENT)" || { echo "name an event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
+	@$(LOCAL).invoke $(EVENT)
 
 deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for Intel
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)

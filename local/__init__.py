@@ -9,7 +9,7 @@ stand_in     the stand-in Genesys Cloud and target
 bridge       the changes that template.yaml needs to work in the local AWS
 stack        all of these together, with template.yaml deployed
 demo         scenarios -> letters -> sending -> observation -> checks and report
-over_http    http_scenarios -> http_request -> http_client, ingest_server
+over_http    http_scenarios -> http_request; ingest as a server and behind its URL
 by_arn       targets that dead letters name
 by_operator  the operator's command
 monitoring   the place of every event; metrics against log lines

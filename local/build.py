@@ -14,14 +14,14 @@ import pathlib
 import platform
 import re
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from . import entry, processes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SAM_BIN = ROOT / ".venv/sam/bin"
 # The folder of the runs: their logs and packages.
 WORKSPACE = ROOT / ".local"
 # Lambda's names for the processors.
@@ -35,7 +35,6 @@ STAND_IN, OPERATOR = "genesys-stand-in", "genesys-replay"
 FIRST = (PROGRAMS[REPLAY], STAND_IN)
 SECOND = (PROGRAMS[INGEST], OPERATOR)
 SELECTION = ["--workspace", "--features", "cli"]
-CARGO_BUILD = ["cargo", "build", *SELECTION]
 PROGRESS_SECONDS = 10.0
 
 
@@ -49,34 +48,33 @@ class Build:
         # By package: false once one of its crates was compiled.
         self.fresh: dict[str, bool] = {}
         self.started = time.monotonic()
-        self.reader = threading.Thread(target=self._run, daemon=True)
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
-    def _run(self) -> None:
-        self.read(self.process.stdout or ())
-        if self.process.wait() == 0:
-            fresh = sum(self.fresh.values())
-            compiled, seconds = len(self.fresh) - fresh, time.monotonic() - self.started
-            processes.say(f"built {self.name} in {seconds:.0f} s: {compiled} crates compiled, {fresh} fresh")
-
-    def read(self, messages: Iterable[bytes]) -> None:
-        """Takes in the messages of cargo, one a line."""
-        for message in map(json.loads, messages):
+    def _read(self) -> None:
+        for message in map(json.loads, self.process.stdout or ()):
             if message["reason"] == "compiler-artifact":
                 package = message["package_id"]
                 self.fresh[package] = self.fresh.get(package, True) and message["fresh"]
                 if message["executable"]:
                     self.executables[message["target"]["name"]] = pathlib.Path(message["executable"])
-
-    def progress(self) -> str:
-        """The step, and how far it is."""
-        return f"building {self.name}: {len(self.fresh)} of {max(crates(), len(self.fresh))} crates"
+        if self.process.wait() == 0:
+            fresh, seconds = sum(self.fresh.values()), time.monotonic() - self.started
+            compiled = len(self.fresh) - fresh
+            processes.say(f"built {self.name} in {seconds:.0f} s: {compiled} crates compiled, {fresh} fresh")
 
     def wait(self, program: str) -> pathlib.Path:
         """Waits for a program, shows progress, and returns its executable; raises StackError if the build fails."""
-        with processes.Progress(self.progress, every_seconds=PROGRESS_SECONDS) as progress:
-            while program not in self.executables and self.reader.is_alive():
-                progress.show()
-                time.sleep(processes.POLL_SECONDS)
+        is_terminal = sys.stderr.isatty()
+        shown_at = time.monotonic()
+        while program not in self.executables and self.reader.is_alive():
+            time.sleep(processes.POLL_SECONDS)
+            if is_terminal or time.monotonic() - shown_at >= PROGRESS_SECONDS:
+                shown_at = time.monotonic()
+                done = len(self.fresh)
+                text = f"building {self.name}: {done} of {max(crates(), done)} crates"
+                # In a terminal the line is written again and again, and erased by the next one.
+                processes.say(f"{text}\x1b[K\x1b[1A\r" if is_terminal else text)
         if program not in self.executables:
             raise processes.StackError(f"{self.name} cannot be built: cargo ended with {self.process.wait()}")
         return self.executables[program]
@@ -86,13 +84,11 @@ class Build:
 def running(programs: Sequence[str]) -> Iterator[Build]:
     """Builds programs in the background; on leaving, the build has ended."""
     selected = [word for program in programs for word in ("--bin", program)]
-    # Quiet, because of progress in our own words; errors are shown all the same.
-    command = [*CARGO_BUILD, *selected, "--quiet", "--message-format", "json-render-diagnostics"]
+    # Quiet, because of progress in our own words; cargo shows errors all the same.
+    command = ["cargo", "build", *SELECTION, *selected, "--quiet", "--message-format", "json-render-diagnostics"]
+    processes.say(f"building {' and '.join(programs)} ...")
     with processes.running(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        build = Build(programs, process)
-        processes.say(f"building {build.name} ...")
-        build.reader.start()
-        yield build
+        yield Build(programs, process)
 
 
 @functools.cache
@@ -104,7 +100,7 @@ def crates() -> int:
 
 
 def architecture() -> str:
-    """This machine's processor, since the local AWS runs the function on it."""
+    """This machine's processor, because the local AWS runs the function on it."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise processes.StackError(f"Lambda has no processors of the kind {machine}")

@@ -6,7 +6,7 @@ In AWS, CloudWatch Logs extracts the metrics from these documents. The local AWS
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 # The metric of each outcome.
@@ -17,13 +17,6 @@ OUTCOMES = {
     "deferred": "Deferred",
     "returned": "Returned",
     "not_attempted": "NotAttempted",
-}
-# The metric of each answer of ingest, by its status.
-ANSWERS: dict[str, Callable[[int], bool]] = {
-    "Accepted": lambda status: status < 400,
-    "Unauthenticated": lambda status: status == 401,
-    "Refused": lambda status: 400 <= status < 500 and status != 401,
-    "Unavailable": lambda status: status >= 500,
 }
 
 
@@ -39,29 +32,36 @@ def sums(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
         for directive in line["_aws"]["CloudWatchMetrics"]:
             if not any("Category" in names for names in directive["Dimensions"]):
                 for name in (definition["Name"] for definition in directive["Metrics"]):
-                    value = line[name]
-                    found[name] += sum(value) if isinstance(value, list) else value
+                    found[name] += sum(line[name]) if isinstance(line[name], list) else line[name]
     return found
 
 
-def of_records(verdicts: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The metrics of batches, counted from the lines about their records."""
-    outcomes = Counter(line["outcome"] for line in verdicts)
-    counts = {metric: outcomes[outcome] for outcome, metric in OUTCOMES.items()}
-    return {"Records": outcomes.total(), "Unaccounted": 0, "PossibleDuplicates": 0, **counts}
+def expected(lines: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """The metrics, counted from the lines about records and requests."""
+    counts: Counter[str] = Counter()
+    for line in lines:
+        if line.get("message") == "dead letter handled":
+            counts.update(["Records", OUTCOMES[line["outcome"]]])
+        elif line.get("message") == "request handled":
+            counts.update(["Requests", answer(line["status"])])
+    return counts
 
 
-def of_requests(requests: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """The metrics of requests, counted from the lines about them."""
-    statuses = [line["status"] for line in requests]
-    return {"Requests": len(statuses), **{name: sum(map(counts, statuses)) for name, counts in ANSWERS.items()}}
+def answer(status: int) -> str:
+    """The metric of an answer of ingest."""
+    if status < 400:
+        return "Accepted"
+    if status == 401:
+        return "Unauthenticated"
+    return "Refused" if status < 500 else "Unavailable"
 
 
-def disagreements(function: str, lines: Iterable[Mapping[str, Any]], expected: Mapping[str, int]) -> list[str]:
-    """The metrics of a function whose sum is not the expected count."""
-    found = sums(lines)
+def disagreements(function: str, lines: list[dict[str, Any]]) -> list[str]:
+    """The metrics of a function that its log lines contradict."""
+    found, counts = sums(lines), expected(lines)
+    names = {*OUTCOMES.values(), *map(answer, (200, 401, 404, 503)), "Records", "Requests"}
     return [
-        f"{function}: the metric {name} adds up to {found[name]}, its log lines to {count}"
-        for name, count in expected.items()
-        if found[name] != count
+        f"{function}: the metric {name} adds up to {found[name]}, its log lines to {counts[name]}"
+        for name in sorted(names)
+        if found[name] != counts[name]
     ]

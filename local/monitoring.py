@@ -13,17 +13,17 @@ from .observation import Observation, Sent
 
 def show(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[str]:
     """Prints places, log lines and names; returns findings."""
-    verdicts = [line for lines in seen.verdicts.values() for line in lines]
-    ingest_lines = observation.log_lines(local, "IngestLogGroupName")
-    requests = observation.requests(ingest_lines)
     problems = [
         *places(local, sent, seen),
-        *metrics.disagreements("replay", seen.log_lines, metrics.of_records(verdicts)),
-        *metrics.disagreements("ingest", ingest_lines, metrics.of_requests(requests)),
+        *metrics.disagreements("replay", seen.log_lines),
+        *metrics.disagreements("ingest", observation.log_lines(local, "IngestLogGroupName")),
     ]
     longest = max(sent, key=lambda one: len(one.scenario.ending.outcomes))
     report.heading(f"The log lines of one dead letter: {longest.scenario.name}")
-    report.log(history(longest, seen))
+    about = [line for line in seen.log_lines if line.get("event_id") == longest.letter.event_id]
+    batch = about[-1]["request_id"]
+    summary = [one for one in seen.log_lines if (one.get("message"), one.get("request_id")) == ("batch handled", batch)]
+    report.log([*about, *summary])
     report.heading("The names in CloudWatch")
     report.table(["kind", "name"], names(local))
     return problems
@@ -31,42 +31,20 @@ def show(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[st
 
 def places(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[str]:
     """Counts the events in each place and compares with the scenarios."""
-    endings = [one.scenario.ending for one in sent]
-    ledger = Counter(item["Status"]["S"] for item in seen.ledger.values())
-    counts = {
-        "delivered (ledger items COMPLETED)": (
-            ledger["COMPLETED"],
-            sum(ending.ledger == "COMPLETED" for ending in endings),
-        ),
-        "archived (objects in the bucket)": (
-            len(seen.archived_bodies),
-            sum(ending.archived for ending in endings),
-        ),
-        "waiting (messages in the dead-letter queue)": (
-            len(local.aws.messages(local.outputs["DeadLetterQueueUrl"])),
-            sum(ending.ledger == "DEFERRED" for ending in endings),
-        ),
-        "parked (messages in the parking queue)": (len(local.aws.messages(local.outputs["ParkingQueueUrl"])), 0),
-    }
+    expected = Counter(one.scenario.ending.ledger for one in sent)
+    archived = sum(one.scenario.ending.archived for one in sent)
+    delivered = sum(item["Status"]["S"] == "COMPLETED" for item in seen.ledger.values())
+    queue, parking = (len(local.aws.messages(local.outputs[f"{name}QueueUrl"])) for name in ("DeadLetter", "Parking"))
+    counts = [
+        ("delivered (ledger items COMPLETED)", delivered, expected["COMPLETED"]),
+        ("archived (objects in the bucket)", len(seen.archived_bodies), archived),
+        ("waiting (messages in the dead-letter queue)", queue, expected["DEFERRED"]),
+        ("parked (messages in the parking queue)", parking, 0),
+    ]
     report.heading("The place of every event")
-    rows = [[place, str(found)] for place, (found, _) in counts.items()]
-    report.table(
-        ["place", "events"], [*rows, [f"in all, of {len(sent)} sent", str(sum(found for found, _ in counts.values()))]]
-    )
-    return [
-        f"{place}: {found}, expected {expected}" for place, (found, expected) in counts.items() if found != expected
-    ]
-
-
-def history(sent: Sent, seen: Observation) -> list[dict[str, object]]:
-    """The lines about one event, and the summaries of its batches."""
-    about = [line for line in seen.log_lines if line.get("event_id") == sent.letter.event_id]
-    requests = {line["request_id"] for line in about}
-    return [
-        line
-        for line in seen.log_lines
-        if line in about or (line.get("message") == "batch handled" and line["request_id"] in requests)
-    ]
+    total = (f"in all, of {len(sent)} sent", str(sum(found for _, found, _ in counts)))
+    report.table(["place", "events"], [*((place, str(found)) for place, found, _ in counts), total])
+    return [f"{place}: {found}, expected {number}" for place, found, number in counts if found != number]
 
 
 def names(local: stack.Stack) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 
@@ -40,25 +40,13 @@ def end_on_signals() -> None:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str],
-    *,
-    env: Mapping[str, str],
-    log: pathlib.Path | None = None,
-    stdout: int | None = None,
-    cwd: pathlib.Path | None = None,
+    command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Keeps a program running, its output in `log` or else on stderr; on leaving, its whole group has ended."""
     with contextlib.ExitStack() as stack:
-        output: IO[bytes] | IO[str] = stack.enter_context(log.open("wb")) if log else sys.stderr
-        process = subprocess.Popen(
-            command,
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout or output,
-            stderr=output,
-            start_new_session=True,
-        )
+        output: IO[Any] = stack.enter_context(log.open("wb")) if log else sys.stderr
+        options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options}
+        process = subprocess.Popen(command, env=dict(env), start_new_session=True, **options)
         try:
             yield process
         finally:
@@ -70,35 +58,25 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None and pathlib.Path(f"/proc/{process.pid}").exists():
         # The id belongs to another program now, so the group is empty.
         return
-    with undisturbed(), contextlib.suppress(ProcessLookupError):
+    # A second Ctrl-C must not interrupt this.
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Keeps a second Ctrl-C from interrupting the work of the first."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run(command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None) -> None:
-    """Runs a program to its end; raises StackError unless it succeeds."""
-    with running(command, env=env, log=log) as process:
-        code = process.wait()
-    if code != 0:
-        raise StackError(f"{pathlib.Path(command[0]).name} {command[1]} failed with exit code {code}{excerpt(log)}")
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def wait_for(
-    what: str, probe: Callable[[], T | None], *, seconds: float, process: subprocess.Popen[bytes] | None = None
+    name: str,
+    probe: Callable[[], T | None],
+    *,
+    seconds: float,
+    process: subprocess.Popen[bytes] | None = None,
+    log: pathlib.Path | None = None,
 ) -> T:
     """Calls `probe` until it returns a value; raises StackError at the deadline, or once `process` has ended."""
     deadline = time.monotonic() + seconds
@@ -108,9 +86,9 @@ def wait_for(
         if found is not None:
             return found
         if ended:
-            raise StackError(f"{what}: the program ended with exit code {process.returncode}")
+            raise StackError(f"{name}: the program ended with exit code {process.returncode}{excerpt(log)}")
         if time.monotonic() >= deadline:
-            raise StackError(f"{what}: nothing after {seconds:.0f} s")
+            raise StackError(f"{name}: nothing after {seconds:.0f} s{excerpt(log)}")
         time.sleep(POLL_SECONDS)
 
 
@@ -125,30 +103,3 @@ def excerpt(log: pathlib.Path | None, lines: int = 25) -> str:
 def say(text: str) -> None:
     """Writes progress to stderr, because stdout is for results."""
     print(f"{pathlib.Path(sys.argv[0]).stem}: {text}", file=sys.stderr, flush=True)
-
-
-class Progress:
-    """A step that takes long: one line that changes in a terminal, a new line every few seconds elsewhere."""
-
-    def __init__(self, text: Callable[[], str], *, every_seconds: float) -> None:
-        self.text = text
-        self.every_seconds = every_seconds
-        self.shown_at = time.monotonic()
-        self.has_open_line = False
-
-    def __enter__(self) -> Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.has_open_line:
-            print(file=sys.stderr, flush=True)
-
-    def show(self) -> None:
-        """Shows the step if it is time to."""
-        if sys.stderr.isatty():
-            # To the start of the line, and its rest away.
-            print(f"\r{self.text()}\x1b[K", end="", file=sys.stderr, flush=True)
-            self.has_open_line = True
-        elif time.monotonic() - self.shown_at >= self.every_seconds:
-            say(self.text())
-            self.shown_at = time.monotonic()

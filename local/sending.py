@@ -25,13 +25,10 @@ def send(stack: Stack, scenarios: Iterable[Scenario]) -> list[Sent]:
     remaining = iter(scenarios)
     sent = []
     while batch := list(itertools.islice(remaining, MAX_BATCH_ENTRIES)):
+        letters = enumerate(scenario.letter for scenario in batch)
         entries = [
-            {
-                "Id": str(index),
-                "MessageBody": scenario.letter.body,
-                "MessageAttributes": scenario.letter.message_attributes(),
-            }
-            for index, scenario in enumerate(batch)
+            {"Id": str(index), "MessageBody": letter.body, "MessageAttributes": letter.message_attributes()}
+            for index, letter in letters
         ]
         answer = client.send_message_batch(QueueUrl=stack.outputs["DeadLetterQueueUrl"], Entries=entries)
         if answer.get("Failed"):
@@ -62,22 +59,16 @@ def until_logged(stack: Stack, receives: Mapping[str, int]) -> None:
 
 def deliver_once_more(stack: Stack, sent: Sequence[Sent]) -> dict[str, Any]:
     """Invokes the function with messages that it has finished, under the same ids; returns its answer."""
-    answer = stack.aws.client("lambda").invoke(
-        FunctionName=stack.outputs["ReplayFunctionName"],
-        Payload=json.dumps({"Records": [record(stack, one) for one in sent]}),
-    )
-    return json.load(answer["Payload"])
-
-
-def record(stack: Stack, sent: Sent) -> dict[str, Any]:
-    """A batch record, as Lambda sends it."""
-    return {
-        "messageId": sent.message_id,
-        "receiptHandle": "delivered-once-more",
-        "body": sent.letter.body,
-        "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": str(int(time.time() * 1000))},
-        "messageAttributes": sent.letter.message_attributes(camel_case=True),
-        "eventSource": "aws:sqs",
-        "eventSourceARN": stack.outputs["DeadLetterQueueArn"],
-        "awsRegion": "us-east-1",
-    }
+    records = [
+        {
+            "messageId": one.message_id,
+            "receiptHandle": "delivered-once-more",
+            "body": one.letter.body,
+            "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": str(int(time.time() * 1000))},
+            "messageAttributes": one.letter.message_attributes(camel_case=True),
+            "eventSourceARN": stack.outputs["DeadLetterQueueArn"],
+        }
+        for one in sent
+    ]
+    function, payload = stack.outputs["ReplayFunctionName"], json.dumps({"Records": records})
+    return json.load(stack.aws.client("lambda").invoke(FunctionName=function, Payload=payload)["Payload"])

@@ -13,9 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from . import aws, bridge, build, processes, signature, stand_in
+from . import aws, bridge, build, http_request, processes, stand_in
 
 STACK_NAME = "genesys-replay"
 CODE_BUCKET = "genesys-replay-code"
@@ -38,7 +36,7 @@ class Stack:
     @property
     def target(self) -> str:
         """The URL that the function delivers to."""
-        return target_of(self.genesys)
+        return self.parameters["ReplayTarget"]
 
     def deploy(self, name: str, **changes: str) -> Stack:
         """Creates or updates a stack with other parameters."""
@@ -82,11 +80,6 @@ def running(directory: pathlib.Path) -> Iterator[Stack]:
             yield Stack(cloud, genesys, values, deploy(cloud, STACK_NAME, values), directory)
 
 
-def target_of(genesys: stand_in.StandIn) -> str:
-    """A delivery target of the stand-in."""
-    return f"{genesys.url}/targets/crm"
-
-
 def parameters(cloud: aws.LocalAws, genesys: stand_in.StandIn) -> dict[str, str]:
     """The parameters of template.yaml that differ from their defaults."""
 
@@ -99,8 +92,8 @@ def parameters(cloud: aws.LocalAws, genesys: stand_in.StandIn) -> dict[str, str]
         "GenesysApiBaseUrl": genesys.url,
         "GenesysLoginBaseUrl": genesys.url,
         "GenesysSecretArn": secret("genesys-cloud", json.dumps(credentials)),
-        "IngestSecretArn": secret("senders", signature.SECRET),
-        "ReplayTarget": target_of(genesys),
+        "IngestSecretArn": secret("senders", http_request.SECRET),
+        "ReplayTarget": f"{genesys.url}/targets/crm",
         # Instead of 200, so that a dead letter is soon exhausted.
         "MaxReceives": "3",
     }
@@ -137,10 +130,7 @@ def deploy(cloud: aws.LocalAws, name: str, values: Mapping[str, str]) -> dict[st
         [found] = client.describe_stacks(StackName=name)["Stacks"]
         return None if found["StackStatus"].endswith("_IN_PROGRESS") else found
 
-    try:
-        stack = processes.wait_for(f"the stack {name}", ended, seconds=DEPLOYED_WITHIN_SECONDS)
-    except ClientError as error:
-        raise processes.StackError(f"the stack {name}: {error}") from None
+    stack = processes.wait_for(f"the stack {name}", ended, seconds=DEPLOYED_WITHIN_SECONDS)
     if stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         events = client.describe_stack_events(StackName=name)["StackEvents"]
         reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("FAILED")]
