@@ -73,6 +73,8 @@ class Build:
                 shown_at = time.monotonic()
                 done = len(self.fresh)
                 text = f"building {self.name}: {done} of {max(crates(), done)} crates"
+                if not done:
+                    text += " (cargo downloads, or waits for another build)"
                 # In a terminal the line is written again and again, and erased by the next one.
                 processes.say(f"{text}\x1b[K\x1b[1A\r" if is_terminal else text)
         if program not in self.executables:
