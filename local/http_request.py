@@ -94,7 +94,7 @@ class HttpRequest:
 
 
 def is_request(event: Any) -> bool:
-    """Whether an event is a request for ingest, not a batch of messages."""
+    """True for a request for ingest, false for a batch of messages."""
     return isinstance(event, dict) and "http" in event.get("requestContext", {})
 
 

@@ -21,7 +21,7 @@ OUTCOMES = {
 
 
 def is_document(line: Mapping[str, Any]) -> bool:
-    """Whether a log line is an EMF document."""
+    """True for a log line that is an EMF document."""
     return "_aws" in line
 
 

@@ -128,7 +128,7 @@ def is_delivery(call: dict[str, Any]) -> bool:
 
 
 def concerns(call: dict[str, Any], interaction_id: str | None) -> bool:
-    """Whether a call at Genesys Cloud is for this interaction."""
+    """True for a call at Genesys Cloud for this interaction."""
     return interaction_id is not None and interaction_id in call["path"] and not is_delivery(call)
 
 
