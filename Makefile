@@ -25,13 +25,14 @@ CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim mutants fuzz audit invoke deploy clean tools stand-in
+.PHONY: help demo test test-busy bench bench-ingest format lint rust-tests sim mutants fuzz audit invoke deploy clean tools demo-tools demo-build
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, show what became of each
-	@$(MAKE) --no-print-directory -j2 tools stand-in
+# The tools come over the network, the build takes the processor: side by side on a fresh clone.
+demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, show the ending of each
+	@$(MAKE) --no-print-directory -j2 demo-tools demo-build
 	@$(LOCAL).demo
 
 test: tools ## Check formatting, lints, the template, and run all tests
@@ -121,9 +122,9 @@ fuzz: $(CARGO_FUZZ) ## Make up inputs that should break it: make fuzz TARGET=ope
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked check advisories
 
-invoke: tools ## Send one event to the function that it is for: make invoke EVENT=events/plain-event.json
-	@test -n "$(EVENT)" || { echo "say which event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
-	@$(LOCAL).invoke $(EVENT) $(if $(THROUGH),--through $(THROUGH))
+invoke: tools ## Send one event to its function: make invoke EVENT=events/plain-event.json
+	@test -n "$(EVENT)" || { echo "name an event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
+	@$(LOCAL).invoke $(EVENT)
 
 deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for Intel
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
@@ -149,6 +150,8 @@ $(CARGO_FUZZ):
 tools:
 	@$(PYTHON) local/tools.py
 
-stand-in:
-	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust (rustup, stable toolchain) and try again" >&2; exit 1; }
-	@cargo build --quiet --package genesys-stand-in
+demo-tools:
+	@$(PYTHON) local/tools.py aws
+
+demo-build:
+	@$(PYTHON) -m local.build

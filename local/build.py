@@ -1,117 +1,121 @@
-"""Builds what the local stack runs: the functions as they are deployed, and the stand-in Genesys Cloud."""
+"""Builds the programs of the local stack: cargo's dev profile, in the ordinary target folder.
+
+`make test` shares these builds. A release build is optimised, shares nothing and takes minutes longer.
+Run as a program, it builds the programs of the demo's first part, while make installs the tools.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import functools
 import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
-from collections.abc import Iterator
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
 
-from . import aws, processes
+from . import entry, processes
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SAM_BIN = ROOT / ".venv/sam/bin"
-# What runs leave behind while they work: their logs, the built function, the lock.
+# The folder of the runs: their logs and packages.
 WORKSPACE = ROOT / ".local"
-# Lambda's names for the processors this can run on.
+# Lambda's names for the processors.
 ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
-# The functions' names in the template.
+# The functions' names in the template, with their programs.
 REPLAY, INGEST = "ReplayFunction", "IngestFunction"
-# A section of samconfig.toml that nobody has: `sam deploy --guided` may have written the file for a real account.
-NO_SAM_CONFIG = ["--config-env", "genesys-replay-local"]
+PROGRAMS = {REPLAY: "replay", INGEST: "ingest"}
+STAND_IN, OPERATOR = "genesys-stand-in", "genesys-replay"
+
+# Two builds in this order, because the demo's first part needs the first one only.
+FIRST = (PROGRAMS[REPLAY], STAND_IN)
+SECOND = (PROGRAMS[INGEST], OPERATOR)
+SELECTION = ["--workspace", "--features", "cli"]
+PROGRESS_SECONDS = 10.0
+
+
+class Build:
+    """A running build, known by the messages of cargo."""
+
+    def __init__(self, programs: Sequence[str], process: subprocess.Popen[bytes]) -> None:
+        self.name = " and ".join(programs)
+        self.process = process
+        self.executables: dict[str, pathlib.Path] = {}
+        # By package: false once one of its crates was compiled.
+        self.fresh: dict[str, bool] = {}
+        self.started = time.monotonic()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        for message in map(json.loads, self.process.stdout or ()):
+            if message["reason"] == "compiler-artifact":
+                package = message["package_id"]
+                self.fresh[package] = self.fresh.get(package, True) and message["fresh"]
+                if message["executable"]:
+                    self.executables[message["target"]["name"]] = pathlib.Path(message["executable"])
+        if self.process.wait() == 0:
+            fresh, seconds = sum(self.fresh.values()), time.monotonic() - self.started
+            compiled = len(self.fresh) - fresh
+            processes.say(f"built {self.name} in {seconds:.0f} s: {compiled} crates compiled, {fresh} fresh")
+
+    def wait(self, program: str) -> pathlib.Path:
+        """Waits for a program, shows progress, and returns its executable; raises StackError if the build fails."""
+        is_terminal = sys.stderr.isatty()
+        shown_at = time.monotonic()
+        while program not in self.executables and self.reader.is_alive():
+            time.sleep(processes.POLL_SECONDS)
+            if is_terminal or time.monotonic() - shown_at >= PROGRESS_SECONDS:
+                shown_at = time.monotonic()
+                done = len(self.fresh)
+                text = f"building {self.name}: {done} of {max(crates(), done)} crates"
+                if not done:
+                    text += " (cargo downloads, or waits for another build)"
+                # In a terminal the line is written again and again, and erased by the next one.
+                processes.say(f"{text}\x1b[K\x1b[1A\r" if is_terminal else text)
+        if program not in self.executables:
+            raise processes.StackError(f"{self.name} cannot be built: cargo ended with {self.process.wait()}")
+        return self.executables[program]
+
+
+@contextlib.contextmanager
+def running(programs: Sequence[str]) -> Iterator[Build]:
+    """Builds programs in the background; on leaving, the build has ended."""
+    selected = [word for program in programs for word in ("--bin", program)]
+    # Quiet, because of progress in our own words; cargo shows errors all the same.
+    command = ["cargo", "build", *SELECTION, *selected, "--quiet", "--message-format", "json-render-diagnostics"]
+    processes.say(f"building {' and '.join(programs)} ...")
+    with processes.running(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        yield Build(programs, process)
+
+
+@functools.cache
+def crates() -> int:
+    """The number of packages of a build; a little too high, because it includes those of other programs."""
+    command = ["cargo", "tree", *SELECTION, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return len({re.sub(r" \(.*", "", line) for line in listed.stdout.splitlines() if line})
 
 
 def architecture() -> str:
-    """This machine's processor, since the local AWS runs the function on it."""
+    """This machine's processor, because the local AWS runs the function on it."""
     machine = platform.machine()
     if machine not in ARCHITECTURES:
         raise processes.StackError(f"Lambda has no processors of the kind {machine}")
     return ARCHITECTURES[machine]
 
 
-def functions(directory: pathlib.Path) -> pathlib.Path:
-    """Builds the functions with `sam build` and returns the template that names the results."""
-    env = build_environment() | aws.CREDENTIALS | {"SAM_CLI_TELEMETRY": "0"}
-    # What sam runs. It would keep cargo's progress and errors to itself for minutes; so it finds the work done.
-    compile_it = ["cargo", "lambda", "build", "--release", *processor(), "--bin", "replay", "--bin", "ingest"]
-    output = directory / "build"
-    package_it = [
-        *[str(SAM_BIN / "sam"), "build", "--template-file", str(ROOT / "template.yaml"), "--build-dir", str(output)],
-        *["--parameter-overrides", f"Architecture={architecture()}", *NO_SAM_CONFIG],
-    ]
-    with one_at_a_time():
-        processes.run(compile_it, env=env)
-        processes.run(package_it, env=env, log=directory / "build.log")
-    return output / "template.yaml"
+def main() -> int:
+    with running(FIRST) as build:
+        for program in FIRST:
+            build.wait(program)
+        build.reader.join()
+    return 0
 
 
-def command() -> pathlib.Path:
-    """Builds the operator's command and returns its executable."""
-    # Beside the functions, so that what they have in common is built once.
-    compile_it = ["cargo", "lambda", "build", "--release", *processor(), "--features", "cli", "--bin", "genesys-replay"]
-    with one_at_a_time():
-        processes.run(compile_it, env=build_environment())
-    return pathlib.Path(quick_build()["CARGO_TARGET_DIR"]) / "lambda/genesys-replay/bootstrap"
-
-
-def executable(template: pathlib.Path, function: str) -> pathlib.Path:
-    """The program of a function of the built template."""
-    return template.parent / function / "bootstrap"
-
-
-def processor() -> list[str]:
-    """What cargo-lambda has to be told of this machine."""
-    return ["--arm64"] if architecture() == "arm64" else []
-
-
-def build_environment() -> dict[str, str]:
-    """The caller's environment, since cargo needs it, with the tools of .venv/sam before all others."""
-    path = f"{SAM_BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return os.environ | quick_build() | {"PATH": path}
-
-
-def quick_build() -> dict[str, str]:
-    """The release profile without its optimisations, which take most of the time of a first build.
-
-    The result has a place of its own, so that it and a build for a real account do not undo each other.
-    """
-    return {
-        "CARGO_PROFILE_RELEASE_LTO": "off",
-        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
-        "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
-        "CARGO_TARGET_DIR": str(pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "local"),
-    }
-
-
-def stand_in() -> pathlib.Path:
-    """Builds the stand-in Genesys Cloud and returns its executable."""
-    command = [
-        "cargo",
-        "build",
-        "--quiet",
-        "--package",
-        "genesys-stand-in",
-        "--message-format",
-        "json-render-diagnostics",
-    ]
-    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False)
-    if built.returncode != 0:
-        raise processes.StackError("the stand-in Genesys Cloud does not build")
-    messages = map(json.loads, built.stdout.splitlines())
-    return next(pathlib.Path(message["executable"]) for message in messages if message.get("executable"))
-
-
-@contextlib.contextmanager
-def one_at_a_time() -> Iterator[None]:
-    """Lets runs that stand side by side take turns: cargo-lambda puts every build in the same place."""
-    with (WORKSPACE / "build.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            processes.say("waiting for another run's build ...")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,4 +1,4 @@
-"""Runs a command beside busy loops, two for each core: what passes here passes on a slow and busy machine.
+"""Runs a command beside busy loops, two for each core, as a slow and busy machine would.
 
 Usage: python local/busy.py COMMAND [ARGUMENT ...]
 """
@@ -10,22 +10,12 @@ import subprocess
 import sys
 
 LOOPS_PER_CORE = 2
-
-# A loop ends with this program, however this program ends: it looks for another parent.
-LOOP = """
-import os
-parent = os.getppid()
-while os.getppid() == parent:
-    for _ in range(1_000_000):
-        pass
-"""
+# A loop ends with this program, however this program ends: its parent is another one then.
+LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: [None for _ in range(1_000_000)]"
 
 
 def main(command: list[str]) -> int:
     """Returns the command's exit status."""
-    if not command:
-        print("usage: python local/busy.py COMMAND [ARGUMENT ...]", file=sys.stderr)
-        return 2
     count = LOOPS_PER_CORE * (os.cpu_count() or 1)
     print(f"busy: {count} busy loops beside: {' '.join(command)}", file=sys.stderr)
     loops = [subprocess.Popen([sys.executable, "-c", LOOP]) for _ in range(count)]

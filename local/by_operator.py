@@ -1,141 +1,79 @@
-"""The operator's command: a morning on which the target refuses everything, from the first look to the report."""
+"""The operator's command: a morning on which the target refuses everything, from `doctor` to `reconcile`."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pathlib
 import shlex
 import subprocess
-from collections.abc import Sequence
 from typing import Any
 
-from . import bridge, build, figures, processes, report, stack
-from .letters import DeadLetter
+from . import processes, report, sending, stack
+from .scenarios import Scenario, archived
 
-# What is in the queue that morning: of two kinds, and one that no target would take.
-LETTERS = [
-    *(("eventbridge-rule-dlq.json", f"operator {number}") for number in range(4)),
-    *(("queue-conversation.json", f"operator {number}") for number in range(2)),
-    ("not-an-event.json", "operator"),
-]
-# Those that can be delivered.
-EVENTS = 6
 TARGET = "operator"
+# Events of two kinds, and a message that is not an event.
+FILES = ["eventbridge-rule-dlq.json"] * 4 + ["queue-conversation.json"] * 2
+EVENTS = [Scenario(f"operator {number}", file, archived("TARGET_REFUSED")) for number, file in enumerate(FILES)]
+MESSAGES = [*EVENTS, Scenario("operator", "not-an-event.json", archived("NOT_AN_EVENT"))]
 
 
-@dataclasses.dataclass(frozen=True)
-class Desk:
-    """Where the operator sits: the command, what it is told every time, and a folder for its files."""
-
-    program: pathlib.Path
-    local: stack.Stack
-    folder: pathlib.Path
-
-    def run(self, *arguments: str, expected: int) -> str:
-        """Runs the command, shows what it says, and returns its data."""
-        print(f"$ genesys-replay {shlex.join(arguments)}", flush=True)
-        done = subprocess.run(
-            [str(self.program), *arguments],
-            cwd=self.folder,
-            env=self.local.aws.env
-            | {"USER": "operator", "GENESYS_REPLAY_FUNCTION": self.local.outputs["ReplayFunctionName"]},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        print(done.stdout + done.stderr, flush=True)
-        if done.returncode != expected:
-            raise processes.StackError(
-                f"genesys-replay {arguments[0]} ended with exit code {done.returncode} instead of {expected}"
-            )
-        return done.stdout
-
-
-def show(local: stack.Stack) -> list[str]:
-    """Deploys once more, plays the morning, and answers what is not as it must be."""
-    processes.say("building the operator's command, and deploying template.yaml once more for it ...")
-    program = build.command()
+def show(local: stack.Stack, program: pathlib.Path) -> list[str]:
+    """Deploys a stack of its own, plays the morning, and returns findings."""
+    processes.say("deploying template.yaml once more, for the operator's command ...")
     url = f"{local.genesys.url}/targets/{TARGET}"
-    outputs = stack.deploy(
-        local.template,
-        local.directory,
-        local.aws,
-        {**local.parameters, "ReplayTarget": url, "IngestEndpoint": "none", "MaxReceives": "200"},
-        name=f"{stack.STACK_NAME}-operator",
-    )
-    bridge.deployed(local.aws, outputs)
+    local = local.deploy(f"{stack.STACK_NAME}-operator", ReplayTarget=url, IngestEndpoint="none", MaxReceives="200")
     folder = local.directory / "operator"
     folder.mkdir()
-    desk = Desk(program, dataclasses.replace(local, outputs=outputs), folder)
+    env = {**local.aws.env, "USER": "operator", "GENESYS_REPLAY_FUNCTION": local.outputs["ReplayFunctionName"]}
+
+    def run(*arguments: str, expected: int = 0) -> None:
+        print(f"$ genesys-replay {shlex.join(arguments)}", flush=True)
+        command = [str(program), *arguments]
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        print(done.stdout + done.stderr, flush=True)
+        if done.returncode != expected:
+            raise processes.StackError(f"genesys-replay {arguments[0]}: exit code {done.returncode}, not {expected}")
+
     report.heading(
         "The operator's command",
-        note="A CRM that refuses what it gets: look, understand, wait for its repair, replay on purpose.\n"
+        note="A CRM refuses every event: look, understand, wait for its repair, replay.\n"
         "The environment names the function: GENESYS_REPLAY_FUNCTION.",
     )
-    desk.run("doctor", expected=0)
-    figures.pause_polling(desk.local)
-    send(desk.local)
-    desk.run("diagnose", "--html", "diagnosis.html", expected=1)
-    local.genesys.replace_faults({"method": "POST", "path_contains": f"/targets/{TARGET}", "status": 422})
-    resume_polling(desk.local)
-    until_archived(desk.local, len(LETTERS))
-    # It was repaired.
-    local.genesys.replace_faults({"method": "POST", "path_contains": "/nowhere", "status": 500})
-    before = deliveries(local)
-    desk.run("plan", "--code", "TARGET_REFUSED", "--reason", "the CRM refused what it got", expected=0)
-    desk.run("apply", "plan.json", "--yes", expected=0)
-    desk.run("report", expected=0)
-    desk.run("reconcile", expected=0)
-    return problems(desk, deliveries(local)[len(before) :])
-
-
-def problems(desk: Desk, delivered: Sequence[dict[str, Any]]) -> list[str]:
-    """What the files and the target say that must not be so."""
-    diagnosis = json.loads((desk.folder / "eventbridge_diagnostics.json").read_text())
-    plan = json.loads((desk.folder / "plan.json").read_text())
-    ids = [json.loads(call["body"])["id"] for call in delivered]
+    run("doctor")
+    poll(local, enabled=False)
+    sent = sending.send(local, MESSAGES)
+    run("diagnose", "--html", "diagnosis.html", expected=1)
+    local.genesys.clear_faults()
+    local.genesys.add_fault({"method": "POST", "path_contains": f"/targets/{TARGET}", "status": 422})
+    poll(local, enabled=True)
+    sending.until_handled(local, sent)
+    local.genesys.clear_faults()
+    before = len(deliveries(local))
+    run("plan", "--code", "TARGET_REFUSED", "--reason", "the CRM refused every event")
+    run("apply", "plan.json", "--yes")
+    run("report")
+    run("reconcile")
+    delivered = [json.loads(call["body"])["id"] for call in deliveries(local)[before:]]
+    diagnosis = json.loads((folder / "eventbridge_diagnostics.json").read_text())
+    plan = json.loads((folder / "plan.json").read_text())
     figures = [
-        ("diagnosed", diagnosis["totalFailures"], len(LETTERS)),
-        ("planned", len(plan["content"]["items"]), EVENTS),
-        ("delivered", len(ids), EVENTS),
-        ("different events delivered", len(set(ids)), EVENTS),
+        ("diagnosed", diagnosis["totalFailures"], len(MESSAGES)),
+        ("planned", len(plan["content"]["items"]), len(EVENTS)),
+        ("delivered", len(delivered), len(EVENTS)),
+        ("different events delivered", len(set(delivered)), len(EVENTS)),
     ]
-    return [f"operator: {count} {what}, expected {expected}" for what, count, expected in figures if count != expected]
+    return [f"operator: {count} {name}, expected {expected}" for name, count, expected in figures if count != expected]
 
 
-def send(local: stack.Stack) -> None:
-    """Puts the dead letters on the queue."""
-    client = local.aws.client("sqs")
-    for file, purpose in LETTERS:
-        letter = DeadLetter.of(file, purpose=purpose)
-        client.send_message(
-            QueueUrl=local.outputs["DeadLetterQueueUrl"],
-            MessageBody=letter.body,
-            MessageAttributes=letter.message_attributes(),
-        )
-
-
-def resume_polling(local: stack.Stack) -> None:
-    """The function gets its messages again."""
+def poll(local: stack.Stack, *, enabled: bool) -> None:
+    """Switches the event source mapping of the function on or off."""
     client = local.aws.client("lambda")
-    [mapping] = client.list_event_source_mappings(FunctionName=local.outputs["ReplayFunctionName"])[
-        "EventSourceMappings"
-    ]
-    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
-
-
-def until_archived(local: stack.Stack, count: int) -> None:
-    """Waits until so many dead letters are in the archive."""
-    client = local.aws.client("s3")
-
-    def archived() -> bool | None:
-        listed = client.list_objects_v2(Bucket=local.outputs["ArchiveBucketName"])
-        return listed["KeyCount"] >= count or None
-
-    processes.wait_for("the dead letters in the archive", archived, seconds=90)
+    function = local.outputs["ReplayFunctionName"]
+    [mapping] = client.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    client.update_event_source_mapping(UUID=mapping["UUID"], Enabled=enabled)
 
 
 def deliveries(local: stack.Stack) -> list[dict[str, Any]]:
-    """What the target got."""
+    """The calls at the operator's target."""
     return [call for call in local.genesys.calls() if call["path"] == f"/targets/{TARGET}"]

@@ -1,4 +1,4 @@
-"""How a program of this directory begins and ends."""
+"""The start and the end of the programs of this directory."""
 
 from __future__ import annotations
 
@@ -12,24 +12,16 @@ from . import processes
 
 
 def run(main: Callable[[], int]) -> None:
-    """Runs `main` and ends the process with its exit code; what it started is stopped in every case."""
+    """Runs `main` and exits with its code; the programs that it started are stopped in every case."""
     processes.end_on_signals()
-    # The local stack is not reached through a proxy. The build may need one, so it is not simply forgotten.
-    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(
-        filter(None, ["127.0.0.1", os.environ.get("NO_PROXY", "")])
-    )
+    # No proxy for the local stack; the build may need one, so the variable is not removed.
+    hosts = ["127.0.0.1", *filter(None, [os.environ.get("NO_PROXY")])]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(hosts)
     try:
-        check_machine()
+        if platform.system() != "Linux":
+            raise processes.StackError("the function is a Linux program\nhint: a virtual machine, WSL 2 or a container")
+        if shutil.which("cargo") is None:
+            raise processes.StackError("cargo is missing\nhint: install Rust (rustup, stable toolchain)")
         sys.exit(main())
     except processes.StackError as error:
         sys.exit(f"error: {error}")
-
-
-def check_machine() -> None:
-    """Says what is missing before minutes are spent on finding out."""
-    if platform.system() != "Linux":
-        raise processes.StackError(
-            "the function is a Linux program: run this on Linux (a virtual machine, WSL 2 or a dev container will do)"
-        )
-    if shutil.which("cargo") is None:
-        raise processes.StackError("cargo is missing: install Rust (rustup, stable toolchain) and try again")

@@ -1,29 +1,56 @@
-"""Requests for ingest: those of events/ingest-*.json, with ids of their own, and what ingest makes of them."""
+"""Requests for ingest: those of events/ingest-*.json with new ids, and the dead letters that ingest makes of them."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
+import hmac
+import http.client
 import json
+import secrets
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 
+from . import processes
 from .letters import EVENTS, DeadLetter, with_own_ids
 
-# Headers that a sender chooses; the others of a sample are the function URL's.
+# Headers of the sender; the others of a sample are the function URL's.
 OWN_HEADERS = ("content-type", "x-genesys-webhook-")
+# Longer than any answer of ingest takes.
+TIMEOUT_SECONDS = 60
+
+
+def new_secret() -> str:
+    """A secret of Standard Webhooks."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+# Of the senders and of ingest, for this run.
+SECRET = new_secret()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response."""
+
+    status: int
+    headers: Message
+    body: str
 
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """What a sender sends, not yet signed."""
+    """A request without its signature."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
-    # The id of the sender, by which a repetition is known.
+    # The sender's id; a repetition has the same.
     webhook_id: str
 
     @classmethod
@@ -39,14 +66,35 @@ class HttpRequest:
             sample["headers"].get("webhook-id") or f"msg_{sample['requestContext']['requestId']}",
         )
 
-    @property
-    def subscription_id(self) -> str:
-        """The subscription that a dead letter names."""
-        return json.loads(self.body)["subscriptionId"]
+    def signature(self, at: int, secret: str = SECRET) -> dict[str, str]:
+        """The headers of Standard Webhooks, signed `at` seconds since the epoch."""
+        key = base64.b64decode(secret.removeprefix("whsec_"))
+        digest = hmac.digest(key, f"{self.webhook_id}.{at}.".encode() + self.body, hashlib.sha256)
+        return {
+            "webhook-id": self.webhook_id,
+            "webhook-timestamp": str(at),
+            "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        }
+
+    def send(self, url: str, headers: Mapping[str, str]) -> Answer:
+        """Sends it with more headers to its path below `url`.
+
+        Not with urllib, because urllib drops an answer that comes before the end of the body.
+        """
+        parts = urllib.parse.urlsplit(f"{url}{self.path}")
+        connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
+        try:
+            with contextlib.closing(connection):
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(self.method, parts.path, self.body or None, {**self.headers, **headers})
+                answer = connection.getresponse()
+                return Answer(answer.status, answer.headers, answer.read().decode())
+        except (http.client.HTTPException, OSError) as error:
+            raise processes.StackError(f"{url}: {error}") from None
 
 
 def is_request(event: Any) -> bool:
-    """Whether an event is a request for ingest, not a batch of messages."""
+    """True for a request for ingest, false for a batch of messages."""
     return isinstance(event, dict) and "http" in event.get("requestContext", {})
 
 
@@ -56,20 +104,19 @@ class Ingested(DeadLetter):
 
     @classmethod
     def of_request(cls, request: HttpRequest) -> Ingested:
-        """With the attribute that the replay function reads; where senders sign, only what is signed counts."""
+        """With the attribute that the replay function reads."""
         return cls(request.body.decode(), {"WebhookId": request.webhook_id})
 
     @property
     def payload(self) -> str:
         event = self.value("originalEvent")
-        # The samples are written like this.
+        # The samples are written with these separators.
         return self.body if event is None else json.dumps(event, separators=(",", ":"), ensure_ascii=False)
 
     @property
     def event_id(self) -> str | None:
-        own_id = self.value("originalEvent.id")
         content = hashlib.sha256(self.payload.encode()).hexdigest()
-        return own_id or f"{self.attributes['WebhookId']}-{content[:16]}"
+        return self.value("originalEvent.id") or f"{self.attributes['WebhookId']}-{content[:16]}"
 
     @property
     def earlier_attempts(self) -> int:

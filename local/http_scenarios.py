@@ -1,142 +1,91 @@
-"""The requests of the demo: what each is, how it must be answered, and what must become of what it brings.
+"""The requests of the demo, with the expected answers and the expected endings of their dead letters.
 
-One more case is one more `Exchange` in `TO_SERVER` or `TO_FUNCTION`.
+A new case is a new `Exchange` in `TO_SERVER` or `TO_FUNCTION`.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import signature
-from .http_request import HttpRequest, Ingested
-from .scenarios import REPLAYED, REPLAYED_UNMARKED, Ending, Fault, Scenario
-
-Change = Callable[[HttpRequest], HttpRequest]
-# The headers by which somebody proves who sends, at a time in seconds since the epoch.
-Proof = Callable[[HttpRequest, int], dict[str, str]]
-
-NOT_QUEUED = Ending(())
-
-
-def signed(request: HttpRequest, now: int) -> dict[str, str]:
-    return signature.headers(request.webhook_id, request.body, now)
-
-
-def signed_by_a_stranger(request: HttpRequest, now: int) -> dict[str, str]:
-    return signature.headers(request.webhook_id, request.body, now, signature.new_secret())
-
-
-def signed_an_hour_ago(request: HttpRequest, now: int) -> dict[str, str]:
-    return signed(request, now - 3600)
-
-
-def not_signed(_request: HttpRequest, _now: int) -> dict[str, str]:
-    return {}
+from .http_request import HttpRequest, Ingested, new_secret
+from .scenarios import REPLAYED, REPLAYED_UNMARKED, Ending, Scenario, archived
 
 
 @dataclass(frozen=True)
 class Exchange(Scenario):
-    """A request, its answer, and how the dead letter ends that ingest makes of it."""
+    """A request, its answer, and the ending of the dead letter that ingest makes of it."""
 
-    ending: Ending = NOT_QUEUED
+    # A refused request ends here.
+    ending: Ending | None = None
     status: int = 200
     # Of an answer that is a problem.
     code: str | None = None
-    proof: Proof = signed
-    change: Change = lambda request: request
-    interaction: str | None = None
-    # The name of another one that is sent again with this.
+    # The headers of a signature, at a time in seconds since the epoch.
+    sign: Callable[[HttpRequest, int], dict[str, str]] = HttpRequest.signature
+    change: Callable[[bytes], bytes] = lambda body: body
+    # The name of another exchange that is sent again with this one.
     repeats: str | None = None
-    # What the stand-in Genesys Cloud says of the subscription.
+    # The status of the subscription at the stand-in Genesys Cloud.
     subscription: str = "ACTIVE"
 
     @functools.cached_property
     def request(self) -> HttpRequest:
-        """What is sent."""
-        return self.change(HttpRequest.of(self.file, purpose=self.repeats or self.name))
+        request = HttpRequest.of(self.file, purpose=self.repeats or self.name)
+        return replace(request, body=self.change(request.body))
 
     @property
     def letter(self) -> Ingested:
         return Ingested.of_request(self.request)
 
     @property
-    def is_accepted(self) -> bool:
-        """Whether it is to be put on the queue."""
-        return self.code is None
+    def subscription_id(self) -> str:
+        return json.loads(self.request.body)["subscriptionId"]
 
 
-def cut_off(request: HttpRequest) -> HttpRequest:
-    return replace(request, body=request.body[: len(request.body) // 2])
+def not_signed(_request: HttpRequest, _now: int) -> dict[str, str]:
+    return {}
 
 
-def too_large(request: HttpRequest) -> HttpRequest:
-    return replace(request, body=request.body.ljust(2 << 20))
+def genesys_is_down(exchange: Any) -> dict[str, Any]:
+    """Genesys Cloud does not say whether the subscription is active."""
+    return {"method": "GET", "path_contains": exchange.subscription_id, "status": 503}
 
 
-def without_retry_count(request: HttpRequest) -> HttpRequest:
-    return replace(request, body=request.body.replace(b'"retryCount":2', b'"retryCount":"two"'))
-
-
-def genesys_cannot_say(scenario: Any) -> dict[str, Any]:
-    """Genesys Cloud has no answer about the subscription."""
-    return {"method": "GET", "path_contains": scenario.request.subscription_id, "status": 503}
-
-
-DEAD_LETTER = "ingest-dead-letter.json"
-WEBHOOK = "ingest-webhook.json"
+DEAD_LETTER, WEBHOOK = "ingest-dead-letter.json", "ingest-webhook.json"
 CONVERSATION = "originalEvent.detail.eventBody.conversationId"
-UNAVAILABLE: tuple[Fault, ...] = (genesys_cannot_say,)
+NOT_AN_EVENT = archived("NOT_AN_EVENT", attempts=None, ledger=None)
+DUPLICATE = replace(REPLAYED_UNMARKED, outcomes=("duplicate",), attempts=None)
+Refused = functools.partial(Exchange, file=DEAD_LETTER)
+NotAuthenticated = functools.partial(Refused, status=401, code="INGEST_NOT_AUTHENTICATED")
 
-# To ingest as a server of its own.
+# To ingest as a server.
 TO_SERVER = (
     Exchange("dead letter", DEAD_LETTER, REPLAYED, interaction=CONVERSATION),
     Exchange("webhook", WEBHOOK, REPLAYED_UNMARKED),
-    Exchange(
-        "webhook that is cut off",
-        WEBHOOK,
-        Ending(("archived NOT_AN_EVENT",), attempts=None, archived=True),
-        change=cut_off,
+    Exchange("webhook that is cut off", WEBHOOK, NOT_AN_EVENT, change=lambda body: body[: len(body) // 2]),
+    Exchange("the same webhook again", WEBHOOK, DUPLICATE, repeats="webhook"),
+    NotAuthenticated("not signed", sign=not_signed),
+    NotAuthenticated("signed with another secret", sign=lambda request, now: request.signature(now, new_secret())),
+    NotAuthenticated("signed an hour ago", sign=lambda request, now: request.signature(now - 3600)),
+    Refused("of an inactive subscription", status=403, code="INGEST_SUBSCRIPTION_REFUSED", subscription="INACTIVE"),
+    Refused(
+        "retryCount is a text",
+        status=400,
+        code="INGEST_BODY_MALFORMED",
+        change=lambda body: body.replace(b'"retryCount":2', b'"retryCount":"two"'),
     ),
-    Exchange(
-        "the same webhook again",
-        WEBHOOK,
-        replace(REPLAYED_UNMARKED, outcomes=("duplicate",), attempts=None),
-        repeats="webhook",
-    ),
-    Exchange("not signed", DEAD_LETTER, status=401, code="INGEST_NOT_AUTHENTICATED", proof=not_signed),
-    Exchange(
-        "signed with another secret",
-        DEAD_LETTER,
-        status=401,
-        code="INGEST_NOT_AUTHENTICATED",
-        proof=signed_by_a_stranger,
-    ),
-    Exchange("signed an hour ago", DEAD_LETTER, status=401, code="INGEST_NOT_AUTHENTICATED", proof=signed_an_hour_ago),
-    Exchange(
-        "of an inactive subscription",
-        DEAD_LETTER,
-        status=403,
-        code="INGEST_SUBSCRIPTION_REFUSED",
-        subscription="INACTIVE",
-    ),
-    Exchange("retryCount is a text", DEAD_LETTER, status=400, code="INGEST_BODY_MALFORMED", change=without_retry_count),
-    Exchange("without an event", "ingest-dead-letter-empty.json", status=422, code="INGEST_EVENT_EMPTY"),
-    Exchange("GET", "ingest-wrong-method.json", status=405, code="INGEST_METHOD", proof=not_signed),
-    Exchange("2 MiB", DEAD_LETTER, status=413, code="INGEST_BODY_TOO_LARGE", change=too_large),
-    Exchange(
-        "Genesys Cloud cannot say",
-        DEAD_LETTER,
-        status=503,
-        code="INGEST_GENESYS_UNAVAILABLE",
-        faults=UNAVAILABLE,
-    ),
+    Refused("without an event", file="ingest-dead-letter-empty.json", status=422, code="INGEST_EVENT_EMPTY"),
+    Refused("GET", file="ingest-wrong-method.json", status=405, code="INGEST_METHOD", sign=not_signed),
+    Refused("2 MiB", status=413, code="INGEST_BODY_TOO_LARGE", change=lambda body: body.ljust(2 << 20)),
+    Refused("Genesys Cloud is down", status=503, code="INGEST_GENESYS_UNAVAILABLE", faults=(genesys_is_down,)),
 )
 
 # To the deployed function, through its URL.
 TO_FUNCTION = (
     Exchange("dead letter, to the function", DEAD_LETTER, REPLAYED, interaction=CONVERSATION),
-    Exchange("not signed, to the function", DEAD_LETTER, status=401, code="INGEST_NOT_AUTHENTICATED", proof=not_signed),
+    NotAuthenticated("not signed, to the function", sign=not_signed),
 )

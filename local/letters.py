@@ -1,4 +1,4 @@
-"""Dead letters: messages of events/*.json, with ids of their own so that each is an event of its own."""
+"""Dead letters: messages of events/*.json, with new ids, so that each is an event of its own."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def with_own_ids(text: str, purpose: str) -> str:
-    """The text with other UUIDs, which no other `purpose` has."""
+    """The text with UUIDs that no other `purpose` has."""
     names = uuid.uuid5(uuid.NAMESPACE_OID, purpose)
     return UUID.sub(lambda found: str(uuid.uuid5(names, found.group())), text)
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What is put on the queue: the raw body and the message attributes."""
+    """The raw body and the attributes of a message."""
 
     body: str
     attributes: Mapping[str, str]
@@ -35,7 +35,7 @@ class DeadLetter:
         return cls(body, {name: value["stringValue"] for name, value in record["messageAttributes"].items()})
 
     def value(self, path: str) -> Any:
-        """A member of the body, such as `detail.eventBody.conversationId`; None where there is none."""
+        """A member of the body, such as `detail.eventBody.conversationId`, or None."""
         try:
             found = json.loads(self.body)
             for name in path.split("."):
@@ -46,7 +46,7 @@ class DeadLetter:
 
     @property
     def payload(self) -> str:
-        """What the target gets."""
+        """The body of the deliveries."""
         return self.body
 
     @property
@@ -56,10 +56,10 @@ class DeadLetter:
 
     @property
     def earlier_attempts(self) -> int:
-        """How often EventBridge had tried to deliver it."""
+        """The attempts of EventBridge."""
         return int(self.attributes.get("RETRY_ATTEMPTS", 0))
 
     def message_attributes(self, *, camel_case: bool = False) -> dict[str, dict[str, str]]:
-        """The attributes as SQS takes them, or in camel case as Lambda hands them over."""
+        """The attributes as SQS has them, or in camel case as Lambda has them."""
         kind, text = ("dataType", "stringValue") if camel_case else ("DataType", "StringValue")
         return {name: {kind: "String", text: value} for name, value in self.attributes.items()}

@@ -1,33 +1,58 @@
-"""What somebody sees who has only CloudWatch: the dashboard, where every event is, the queries, the alarms."""
+"""The part of the demo on monitoring: the place of every event, the log, and the names in the console of AWS."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
-from . import alarms, cloudwatch, dashboard, observation, processes, queries, whereabouts
+from samtranslator.yaml_helper import yaml_parse
+
+from . import bridge, build, metrics, observation, report, stack
 from .observation import Observation, Sent
-from .stack import Stack
 
 
-def show(
-    local: Stack, sent: Sequence[Sent], seen: Observation, by_hand: Container[str], drilled: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """Fills the local CloudWatch as AWS would, prints what it then shows, and answers what is not as it must be.
+def show(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[str]:
+    """Prints places, log lines and names; returns findings."""
+    problems = [
+        *places(local, sent, seen),
+        *metrics.disagreements("replay", seen.log_lines),
+        *metrics.disagreements("ingest", observation.log_lines(local, "IngestLogGroupName")),
+    ]
+    longest = max(sent, key=lambda one: len(one.scenario.ending.outcomes))
+    report.heading(f"The log lines of one dead letter: {longest.scenario.name}")
+    about = [line for line in seen.log_lines if line.get("event_id") == longest.letter.event_id]
+    batch = about[-1]["request_id"]
+    summary = [one for one in seen.log_lines if (one.get("message"), one.get("request_id")) == ("batch handled", batch)]
+    report.log([*about, *summary])
+    report.heading("The names in CloudWatch")
+    report.table(["kind", "name"], names(local))
+    return problems
 
-    `by_hand` are the request ids of the invocations that were no batches of the event source mapping, `drilled` is how
-    the drill of the alarms went.
-    """
-    processes.say("putting the metrics into CloudWatch that AWS puts there by itself ...")
-    problems = cloudwatch.publish_function_metrics(local, seen.log_lines)
-    cloudwatch.publish_invocations(local, local.outputs["ReplayFunctionName"], observation.log_events(local), by_hand)
-    requests = observation.log_lines(local, "IngestLogGroupName")
-    problems += cloudwatch.publish_function_metrics(local, requests)
-    events = observation.log_events(local, "IngestLogGroupName")
-    cloudwatch.publish_invocations(local, local.outputs["IngestFunctionName"], events, recorded=())
-    cloudwatch.publish_url_answers(local, local.outputs["IngestFunctionName"], requests)
-    cloudwatch.publish_queue_metrics(local)
-    verdicts = [line for lines in seen.verdicts.values() for line in lines]
-    problems += dashboard.show(local, verdicts, requests)
-    problems += whereabouts.show(local, seen, sent)
-    problems += queries.show(local, sent)
-    return problems + alarms.show(local, drilled)
+
+def places(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[str]:
+    """Counts the events in each place and compares with the scenarios."""
+    expected = Counter(one.scenario.ending.ledger for one in sent)
+    archived = sum(one.scenario.ending.archived for one in sent)
+    delivered = sum(item["Status"]["S"] == "COMPLETED" for item in seen.ledger.values())
+    queue, parking = (len(local.aws.messages(local.outputs[f"{name}QueueUrl"])) for name in ("DeadLetter", "Parking"))
+    counts = [
+        ("delivered (ledger items COMPLETED)", delivered, expected["COMPLETED"]),
+        ("archived (objects in the bucket)", len(seen.archived_bodies), archived),
+        ("waiting (messages in the dead-letter queue)", queue, expected["DEFERRED"]),
+        ("parked (messages in the parking queue)", parking, 0),
+    ]
+    report.heading("The place of every event")
+    total = (f"in all, of {len(sent)} sent", str(sum(found for _, found, _ in counts)))
+    report.table(["place", "events"], [*((place, str(found)) for place, found, _ in counts), total])
+    return [f"{place}: {found}, expected {number}" for place, found, number in counts if found != number]
+
+
+def names(local: stack.Stack) -> list[tuple[str, str]]:
+    """The dashboards, the saved queries and the log groups of the stack."""
+    resources = yaml_parse((build.ROOT / "template.yaml").read_text())["Resources"].values()
+    queries = [one["Properties"]["Name"]["Fn::Sub"] for one in resources if one["Type"] == bridge.QUERY_TYPE]
+    return [
+        *(("dashboard", local.outputs[output]) for output in ("DashboardName", "IngestDashboardName")),
+        *(("saved query", query.replace("${AWS::StackName}", stack.STACK_NAME)) for query in queries),
+        *(("log group", local.outputs[output]) for output in ("ReplayLogGroupName", "IngestLogGroupName")),
+    ]

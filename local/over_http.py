@@ -2,187 +2,146 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import json
+import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from . import bridge, checks, dashboard, emf, http_client, ingest_server, observation, processes, report, sending
-from .http_client import Answer
+from . import bridge, checks, metrics, observation, processes, report, sending, stand_in
+from .http_request import Answer
 from .http_scenarios import TO_FUNCTION, TO_SERVER, Exchange
-from .observation import Observation, Sent
+from .observation import Sent
 from .stack import Stack
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Exchanged:
-    """A request that was answered."""
+    """A request with its answer and the log line of ingest about it."""
 
     exchange: Exchange
     answer: Answer
-    # The line that ingest wrote of it.
     line: Mapping[str, Any]
 
-    @property
-    def sent(self) -> Sent:
-        """What is on the queue, if it was accepted."""
-        return Sent(self.exchange, self.line["message_id"])
 
-
-@dataclasses.dataclass(frozen=True)
-class Played:
-    """Everything that was sent, and what could be seen afterwards."""
-
-    exchanged: list[Exchanged]
-    seen: Observation
-    # All that the server has said.
-    server_lines: list[dict[str, Any]]
-
-    @property
-    def accepted(self) -> list[Sent]:
-        """What is on the queue."""
-        return [one.sent for one in self.exchanged if one.exchange.is_accepted and "message_id" in one.line]
-
-    @property
-    def events(self) -> list[Sent]:
-        """The same without repetitions: what has to end somewhere."""
-        return [one for one in self.accepted if not one.scenario.repeats]
-
-
-def play(local: Stack) -> Played:
-    """Sends every request, each when those before it have been handled that it repeats, and waits for the endings."""
-    processes.say(
-        f"sending {len(TO_SERVER)} requests to ingest as a server, {len(TO_FUNCTION)} to its function URL ..."
-    )
+def play(local: Stack, executable: pathlib.Path) -> tuple[list[Sent], list[str]]:
+    """Sends every request, prints answers and endings; returns the accepted dead letters and the findings."""
+    processes.say(f"sending {len(TO_SERVER)} requests to ingest as a server, {len(TO_FUNCTION)} to its URL ...")
     for exchange in (*TO_SERVER, *TO_FUNCTION):
         for fault in exchange.faults:
             local.genesys.add_fault(fault(exchange))
         if exchange.subscription != "ACTIVE":
-            local.genesys.put_subscription(exchange.request.subscription_id, exchange.subscription)
+            local.genesys.put_subscription(exchange.subscription_id, exchange.subscription)
 
     exchanged: list[Exchanged] = []
-    with ingest_server.running(local) as server:
+    log = local.directory / "ingest.log"
+    with server(local, executable, log) as url:
         for exchange in TO_SERVER:
             if exchange.repeats:
-                until_handled(local, exchanged)
-            exchanged.append(
-                Exchanged(exchange, send(local, exchange, server.url), observation.requests(server.lines())[-1])
-            )
+                sending.until_handled(local, accepted(exchanged))
+            answer = send(exchange, url)
+            exchanged.append(Exchanged(exchange, answer, observation.requests(lines_of(log))[-1]))
     url = bridge.function_url(local.aws, local.outputs["IngestUrl"])
-    answers = [send(local, exchange, url) for exchange in TO_FUNCTION]
-    lines = observation.requests(function_lines(local))
+    answers = [send(exchange, url) for exchange in TO_FUNCTION]
+    lines = observation.requests(observation.log_lines(local, "IngestLogGroupName"))
     exchanged += [Exchanged(*one) for one in zip(TO_FUNCTION, answers, lines, strict=True)]
-    seen = until_handled(local, exchanged)
-    return Played(exchanged, seen, server.lines())
+    sent = accepted(exchanged)
+    seen = sending.until_handled(local, sent)
 
-
-def send(local: Stack, exchange: Exchange, url: str) -> Answer:
-    """Sends a request, with what proves who sends."""
-    request = exchange.request
-    headers = {**request.headers, **exchange.proof(request, int(time.time()))}
-    return http_client.send(dataclasses.replace(request, headers=headers), url, local.directory)
-
-
-def until_handled(local: Stack, exchanged: Sequence[Exchanged]) -> Observation:
-    """Waits until everything that was accepted has ended."""
-    accepted = Played(list(exchanged), Observation(local), []).accepted
-    return sending.until_handled(local, {one.message_id: len(one.scenario.ending.outcomes) for one in accepted})
-
-
-def function_lines(local: Stack) -> list[dict[str, Any]]:
-    """What the deployed function has said."""
-    return observation.log_lines(local, "IngestLogGroupName")
-
-
-def show(played: Played) -> list[str]:
-    """Prints the answers and the endings; answers what is not as it must be."""
     report.heading(
         "Over HTTP",
-        note="Each signed as Standard Webhooks has it, unless it says otherwise. A sender keeps what is not accepted.",
+        note="Signed as Standard Webhooks has it, unless the first column says otherwise.\n"
+        "A sender keeps an event until it is accepted.",
     )
-    report.table(["request", "status", "answer"], [shown_answer(one) for one in played.exchanged])
-    report.heading("What became of those that were accepted")
-    report.table(
-        ["request", "outcome", "Genesys Cloud saw", "target answered", "X-Attempt-Count", "ledger", "archived"],
-        [shown_ending(played.seen, one) for one in played.accepted],
-    )
-    report.heading("What ingest says of them, as a server")
-    report.log(observation.requests(played.server_lines))
-    return [
-        *(f"{one.exchange.name}: {problem}" for one in played.exchanged for problem in check(one)),
-        *(problem for one in played.accepted for problem in checks.named(one, checks.one_ending(played.seen, one))),
-        *check_server_metrics(played.server_lines),
+    report.table(["request", "status", "answer"], [shown(one.exchange.name, one.answer) for one in exchanged])
+    report.heading("The endings of the accepted requests")
+    report.endings(seen, sent)
+    return sent, [
+        *(f"{one.exchange.name}: {problem}" for one in exchanged for problem in check(one)),
+        *(problem for one in sent for problem in checks.one_ending(seen, one)),
+        *metrics.disagreements("ingest as a server", lines_of(log)),
     ]
 
 
-def shown_answer(one: Exchanged) -> list[str]:
-    problem = one.answer.json()
-    text = f"{problem['code']}: {problem['detail']}" if "code" in problem else one.answer.body
-    headers = [f"{name}: {one.answer.headers[name]}" for name in ("Allow", "Retry-After") if one.answer.headers[name]]
-    return [one.exchange.name, str(one.answer.status), "\n".join([report.folded(text, 90), *headers])]
+@contextlib.contextmanager
+def server(local: Stack, executable: pathlib.Path, log: pathlib.Path) -> Iterator[str]:
+    """Keeps ingest running as a server and yields its URL; on leaving, it has written its last metrics."""
+    env = {
+        **local.aws.env,
+        "REPLAY_QUEUE_URL": local.outputs["DeadLetterQueueUrl"],
+        "INGEST_SECRET_ID": local.parameters["IngestSecretArn"],
+        # The function looks up integrations, as the real API has them.
+        "SUBSCRIPTION_CHECK": "eventstreams",
+        "GENESYS_API_BASE_URL": local.genesys.url,
+        "GENESYS_LOGIN_BASE_URL": local.genesys.url,
+        "GENESYS_CLIENT_ID": stand_in.CLIENT_ID,
+        "GENESYS_CLIENT_SECRET": stand_in.CLIENT_SECRET,
+        "LISTEN_ADDR": "127.0.0.1:0",
+    }
+
+    def address() -> str | None:
+        return next((line["address"] for line in lines_of(log) if line["message"] == "listening"), None)
+
+    with processes.running([str(executable)], env=env, log=log) as process:
+        yield f"http://{processes.wait_for('ingest', address, seconds=20, process=process, log=log)}"
+    if process.returncode != 0:
+        raise processes.StackError(f"ingest ended with {process.returncode} after SIGTERM{processes.excerpt(log)}")
 
 
-def shown_ending(seen: Observation, sent: Sent) -> list[str]:
-    ending = seen.ending(sent)
-    if ending is None:
-        return [sent.scenario.name, "no verdict", *[""] * 5]
-    return [
-        sent.scenario.name,
-        " ".join(ending.outcomes),
-        " ".join(ending.genesys) or "-",
-        " ".join(map(str, ending.target)) or "-",
-        " ".join(call["headers"].get("x-attempt-count", "none") for call in seen.deliveries(sent)) or "-",
-        ending.ledger or "-",
-        "yes" if ending.archived else "-",
-    ]
+def lines_of(log: pathlib.Path) -> list[dict[str, Any]]:
+    """The lines of the server that are complete."""
+    whole_lines, _, _ = log.read_text().rpartition("\n")
+    return observation.parsed(whole_lines.splitlines())
+
+
+def send(exchange: Exchange, url: str) -> Answer:
+    """Sends a request with its signature."""
+    return exchange.request.send(url, exchange.sign(exchange.request, int(time.time())))
+
+
+def accepted(exchanged: Sequence[Exchanged]) -> list[Sent]:
+    """The dead letters on the queue."""
+    return [Sent(one.exchange, one.line["message_id"]) for one in exchanged if "message_id" in one.line]
+
+
+def shown(name: str, answer: Answer) -> list[str]:
+    """A request as a row."""
+    problem = json.loads(answer.body)
+    text = f"{problem['code']}: {problem['detail']}" if "code" in problem else answer.body
+    headers = [f"{name}: {answer.headers[name]}" for name in ("Allow", "Retry-After") if name in answer.headers]
+    return [name, str(answer.status), "\n".join([report.folded(text, 90), *headers])]
 
 
 def check(one: Exchanged) -> list[str]:
-    """What is wrong with an answer, or with what the log says of it."""
+    """The differences between an exchange and its answer or its log line."""
     exchange, answer, line = one.exchange, one.answer, one.line
-    found = answer.json()
-    expected: dict[str, Any] = {
-        "status": exchange.status,
-        "content type": "application/json" if exchange.is_accepted else "application/problem+json",
-        "Retry-After": exchange.status == 503,
-        "Allow": exchange.status == 405,
-        "status in the log": exchange.status,
-        "problem in the log": exchange.code,
-        "code": exchange.code,
-        "status in the answer": "accepted" if exchange.is_accepted else exchange.status,
+    found = json.loads(answer.body)
+    is_accepted = exchange.ending is not None
+    # Of each property the actual and the expected value.
+    pairs = {
+        "status": (answer.status, exchange.status),
+        "content type": (
+            answer.headers.get_content_type(),
+            "application/json" if is_accepted else "application/problem+json",
+        ),
+        "Retry-After": ("Retry-After" in answer.headers, exchange.status == 503),
+        "Allow": ("Allow" in answer.headers, exchange.status == 405),
+        "status in the log": (line["status"], exchange.status),
+        "problem in the log": (line.get("problem"), exchange.code),
+        "code": (found.get("code"), exchange.code),
+        "status in the answer": (found.get("status"), "accepted" if is_accepted else exchange.status),
+        "message_id in the log": ("message_id" in line, is_accepted),
     }
-    actual: dict[str, Any] = {
-        "status": answer.status,
-        "content type": answer.headers.get_content_type(),
-        "Retry-After": "Retry-After" in answer.headers,
-        "Allow": "Allow" in answer.headers,
-        "status in the log": line["status"],
-        "problem in the log": line.get("problem"),
-        "code": found.get("code"),
-        "status in the answer": found.get("status"),
-    }
-    if exchange.is_accepted and exchange.request.path == "/dead-letter":
-        expected |= {"attempt": exchange.letter.earlier_attempts + 1, "messageId": line.get("message_id")}
-        actual |= {name: found.get(name) for name in ("attempt", "messageId")}
-    # What is no event has the id of its request.
-    if exchange.ending.ledger:
-        expected["event_id in the log"] = exchange.letter.event_id
-        actual["event_id in the log"] = line.get("event_id")
+    if is_accepted and exchange.request.path == "/dead-letter":
+        pairs["attempt"] = (found.get("attempt"), exchange.letter.earlier_attempts + 1)
+        pairs["messageId"] = (found.get("messageId"), line.get("message_id"))
+    # A body that is not an event has the id of its request.
+    if exchange.ending and exchange.ending.ledger:
+        pairs["event_id in the log"] = (line.get("event_id"), exchange.letter.event_id)
     return [
-        f"{what} is {actual[what]!r}, expected {value!r}" for what, value in expected.items() if actual[what] != value
+        f"{name} is {actual!r}, expected {expected!r}"
+        for name, (actual, expected) in pairs.items()
+        if actual != expected
     ]
-
-
-def check_server_metrics(lines: Sequence[dict[str, Any]]) -> list[str]:
-    """Whether the server's metrics count what its lines tell."""
-    expected = dashboard.requests_counted(lines)
-    counted = dict.fromkeys(expected, 0)
-    for line in lines:
-        if emf.is_document(line):
-            for _, datum in emf.data(line, now_ms=int(time.time() * 1000)):
-                if datum["MetricName"] in counted:
-                    counted[datum["MetricName"]] += sum(datum["Values"])
-    return (
-        [] if counted == expected else [f"ingest's metrics are {json.dumps(counted)}, its lines {json.dumps(expected)}"]
-    )

@@ -1,4 +1,4 @@
-"""Programs of the local stack: each in a process group of its own, ended as a group and by its id."""
+"""Programs of the local stack: each has a process group of its own, and is ended as a group and by its id."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 T = TypeVar("T")
 
-# Between asking a program to end and ending it.
+# Between SIGTERM and SIGKILL.
 GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.1
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
-    """Something of the local stack did not work; the text says what and where to look."""
+    """A part of the local stack did not work; the text says which, and where to look."""
 
 
 def end_on_signals() -> None:
-    """Turns Ctrl-C, SIGTERM and SIGHUP into an exception, so that every `with` stops what it started.
+    """Turns Ctrl-C, SIGTERM and SIGHUP into an exception, so that every `with` stops its program.
 
-    Ctrl-C too, although it is one by default: not where a shell started this in the background.
+    Ctrl-C too, because Python ignores it in a process that a shell started in the background.
     """
 
     def leave(number: int, _frame: FrameType | None) -> None:
@@ -40,14 +40,13 @@ def end_on_signals() -> None:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None
+    command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Keeps a program running, its output in `log` or else on stderr; on leaving, nothing of it runs any more."""
+    """Keeps a program running, its output in `log` or else on stderr; on leaving, its whole group has ended."""
     with contextlib.ExitStack() as stack:
-        output = stack.enter_context(log.open("wb")) if log else sys.stderr
-        process = subprocess.Popen(
-            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+        output: IO[Any] = stack.enter_context(log.open("wb")) if log else sys.stderr
+        options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options}
+        process = subprocess.Popen(command, env=dict(env), start_new_session=True, **options)
         try:
             yield process
         finally:
@@ -55,38 +54,31 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a program's whole group: it may have started others, which may outlive it."""
-    with undisturbed(), contextlib.suppress(ProcessLookupError):
+    """Ends a program's whole group, because a program may have started others that outlive it."""
+    if process.poll() is not None and pathlib.Path(f"/proc/{process.pid}").exists():
+        # The id belongs to another program now, so the group is empty.
+        return
+    # A second Ctrl-C must not interrupt this.
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Keeps a second Ctrl-C from interrupting what the first one caused."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run(command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None) -> None:
-    """Runs a program to its end; raises StackError unless it succeeds."""
-    with running(command, env=env, log=log) as process:
-        code = process.wait()
-    if code != 0:
-        raise StackError(f"{pathlib.Path(command[0]).name} {command[1]} failed with exit code {code}{excerpt(log)}")
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def wait_for(
-    what: str, probe: Callable[[], T | None], *, seconds: float, process: subprocess.Popen[bytes] | None = None
+    name: str,
+    probe: Callable[[], T | None],
+    *,
+    seconds: float,
+    process: subprocess.Popen[bytes] | None = None,
+    log: pathlib.Path | None = None,
 ) -> T:
-    """Asks `probe` until it answers something; raises StackError at the deadline, or once `process` has ended."""
+    """Calls `probe` until it returns a value; raises StackError at the deadline, or once `process` has ended."""
     deadline = time.monotonic() + seconds
     while True:
         ended = process is not None and process.poll() is not None
@@ -94,9 +86,9 @@ def wait_for(
         if found is not None:
             return found
         if ended:
-            raise StackError(f"{what}: the program ended with exit code {process.returncode}")
+            raise StackError(f"{name}: the program ended with exit code {process.returncode}{excerpt(log)}")
         if time.monotonic() >= deadline:
-            raise StackError(f"{what}: nothing after {seconds:.0f} s")
+            raise StackError(f"{name}: nothing after {seconds:.0f} s{excerpt(log)}")
         time.sleep(POLL_SECONDS)
 
 
@@ -109,5 +101,5 @@ def excerpt(log: pathlib.Path | None, lines: int = 25) -> str:
 
 
 def say(text: str) -> None:
-    """Progress, for the person who waits: stderr, since stdout is for results."""
-    print(text, file=sys.stderr, flush=True)
+    """Writes progress to stderr, because stdout is for results."""
+    print(f"{pathlib.Path(sys.argv[0]).stem}: {text}", file=sys.stderr, flush=True)

@@ -1,46 +1,33 @@
-"""What the demo prints: plain tables and log lines on stdout."""
+"""The output of the demo: plain tables and log lines on stdout."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from . import emf
+from . import metrics
 from .observation import Observation, Sent
 
 
 def heading(text: str, note: str = "") -> None:
-    """A title, and below it what the reader has to know of the table that follows."""
+    """A title, and an explanation of the table below it."""
     print(f"\n{text}\n{'=' * len(text)}")
     if note:
-        print(f"{note.strip()}\n")
+        print(f"{note}\n")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell, whose text may have several lines."""
+    """Columns as wide as their widest cell; a cell may have several lines."""
     lines = [header, [""] * len(header)]
     for row in rows:
         lines += itertools.zip_longest(*(cell.split("\n") for cell in row), fillvalue="")
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines[1] = ["-" * width for width in widths]
     for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def number(value: float | None) -> str:
-    """A figure without needless decimals."""
-    return "-" if value is None else f"{value:.1f}".removesuffix(".0")
-
-
-def grouped(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Rows whose first cell is left out where it is that of the row above."""
-    above = None
-    for first, *rest in rows:
-        yield ["" if first == above else first, *rest]
-        above = first
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), flush=True)
 
 
 def folded(text: str, width: int) -> str:
@@ -48,42 +35,40 @@ def folded(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width)) or "-"
 
 
-def cut(text: str, width: int) -> str:
-    """A cell of one line, the end of which may be missing."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def endings(observed: Iterable[tuple[Observation, Sent]]) -> None:
-    """What each dead letter is and what became of it, a line for each receive."""
+def endings(seen: Observation, all_sent: Iterable[Sent]) -> None:
+    """Each dead letter and its ending, a line for each receive."""
+    columns = ["outcome", "attempts", "Genesys Cloud saw", "target answered", "X-Attempt-Count", "ledger", "archived"]
     rows = []
-    for observation, sent in observed:
-        ending = observation.ending(sent)
-        shown = ["no verdict", "", "", "", "", ""]
+    for sent in all_sent:
+        ending = seen.ending(sent)
+        shown = ["not handled"] + [""] * 6
         if ending is not None:
-            shown = [
+            attempts = [call["headers"].get("x-attempt-count", "none") for call in seen.deliveries(sent)]
+            cells = [
                 "\n".join(ending.outcomes),
-                str(ending.attempts or "-"),
-                " ".join(ending.genesys).replace(" GET", "\nGET") or "-",
-                " ".join(map(str, ending.target)) or "-",
-                ending.ledger or "-",
-                "yes" if ending.archived else "-",
+                str(ending.attempts or ""),
+                " ".join(ending.genesys).replace(" GET", "\nGET"),
+                " ".join(map(str, ending.target)),
+                " ".join(attempts),
+                ending.ledger,
+                "yes" if ending.archived else "",
             ]
+            shown = [cell or "-" for cell in cells]
         rows.append([sent.scenario.name, *shown])
-    table(["dead letter", "outcome", "attempts", "Genesys Cloud saw", "target answered", "ledger", "archived"], rows)
+    table(["dead letter", *columns], rows)
 
 
-def repetitions(observation: Observation, first: Sequence[Sent], again: Sequence[Sent]) -> None:
-    """The second round: the same events once more."""
+def repetitions(seen: Observation, first: Sequence[Sent], again: Sequence[Sent]) -> None:
+    """The same events once more."""
     rows = []
     for sent, repeated in zip(first, again, strict=True):
-        how = "new message" if repeated.message_id != sent.message_id else "same message"
-        outcome = observation.last_outcome(repeated) or "no verdict"
-        rows.append([sent.scenario.name, how, outcome, str(observation.accepted(sent))])
+        kind = "new message" if repeated.message_id != sent.message_id else "same message"
+        rows.append([sent.scenario.name, kind, seen.last_outcome(repeated) or "not handled", str(seen.accepted(sent))])
     table(["dead letter, again", "as", "outcome", "accepted by the target, in all"], rows)
 
 
 def log(lines: Iterable[dict[str, Any]]) -> None:
-    """The function's log lines as it wrote them, those that hold only metrics left out."""
+    """Log lines without the EMF documents."""
     for line in lines:
-        if not emf.is_document(line):
+        if not metrics.is_document(line):
             print(json.dumps(line, ensure_ascii=False))

@@ -1,6 +1,6 @@
-"""The dead letters of the demo: what each is, what is made to go wrong, and how it must end.
+"""The dead letters of the demo, with their faults and their expected endings.
 
-One more case is one more `Scenario` in `SCENARIOS`.
+A new case is a new `Scenario` in `SCENARIOS`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,31 @@ Fault = Callable[["Scenario"], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Ending:
-    """How a dead letter ends, as seen from outside the function."""
+    """The ending of a dead letter, as seen from outside the function."""
 
     # The outcome of each receive, with its failure code.
     outcomes: tuple[str, ...]
     attempts: int | None = 1
-    # What the interaction was asked for and marked with, in order.
+    # The calls for the interaction, in order; of a PATCH, the retry status.
     genesys: tuple[str, ...] = ()
-    # Answers of the target to its deliveries, in order.
+    # The statuses of the target's answers, in order.
     target: tuple[int, ...] = ()
     ledger: str | None = None
-    # Whether its body is in the archive.
     archived: bool = False
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One dead letter and what must become of it."""
+    """One dead letter and its expected ending."""
 
     name: str
     file: str
     ending: Ending
-    # Where the body names the interaction.
-    interaction: str | None = "detail.eventBody.conversationId"
+    # The path of the interaction's id in the body.
+    interaction: str = "detail.eventBody.conversationId"
     faults: tuple[Fault, ...] = ()
-    # The least time between its first and second delivery.
-    pause_seconds: float = 0
+    # The minimum between its first and second delivery.
+    delay_seconds: float = 0
 
     @property
     def letter(self) -> DeadLetter:
@@ -50,43 +49,48 @@ class Scenario:
 
     @property
     def interaction_id(self) -> str | None:
-        """The interaction that is marked."""
-        return self.letter.value(self.interaction) if self.interaction else None
+        """The interaction that is marked; None if the body names none."""
+        return self.letter.value(self.interaction)
 
 
-def target_answers(status: int, *, times: int | None = None, headers: dict[str, str] | None = None) -> Fault:
-    """The target answers this dead letter with `status`, `times` times or always."""
-    rule = {"method": "POST", "path_contains": "/targets/", "status": status, "headers": headers or {}}
-    return lambda scenario: rule | ({"times": times} if times else {}) | {"body_contains": scenario.letter.event_id}
+def target_answers(status: int, **more: Any) -> Fault:
+    """The target answers this dead letter with `status`; `times` limits how often."""
+    rule = {"method": "POST", "path_contains": "/targets/", "status": status, **more}
+    return lambda scenario: {**rule, "body_contains": scenario.letter.event_id}
 
 
-def genesys_answers(status: int, method: str, *, headers: dict[str, str] | None = None) -> Fault:
-    """Genesys Cloud answers calls for this dead letter's interaction with `status`."""
-    rule = {"method": method, "status": status, "headers": headers or {}}
-    return lambda scenario: rule | {"path_contains": scenario.interaction_id}
+def genesys_answers(status: int, **more: Any) -> Fault:
+    """Genesys Cloud answers the GET of this dead letter's interaction with `status`."""
+    return lambda scenario: {"method": "GET", "status": status, "path_contains": scenario.interaction_id, **more}
 
 
+def archived(code: str, **more: Any) -> Ending:
+    """Rejected and archived in its last receive."""
+    return replace(Ending((f"archived {code}",), ledger="ARCHIVED", archived=True), **more)
+
+
+RULE = "eventbridge-rule-dlq.json"
 REPLAYED = Ending(("replayed",), genesys=("GET", "retrying", "replay_successful"), target=(200,), ledger="COMPLETED")
 REPLAYED_UNMARKED = replace(REPLAYED, genesys=())
 
 SCENARIOS = (
-    Scenario("retries ran out (six attributes)", "eventbridge-rule-dlq.json", REPLAYED),
+    Scenario("retries ran out (six attributes)", RULE, REPLAYED),
     Scenario("failed at once (four attributes)", "eventbridge-rule-dlq-no-retries.json", REPLAYED),
     Scenario("plain event", "plain-event.json", REPLAYED),
     Scenario("tutorial: interactionId", "tutorial-interaction.json", REPLAYED, interaction="interactionId"),
     Scenario("tutorial: detail.interactionId", "tutorial-detail.json", REPLAYED, interaction="detail.interactionId"),
     Scenario("conversation in a queue's topic", "queue-conversation.json", REPLAYED, interaction="detail.eventBody.id"),
-    Scenario("audit, no interaction", "audit-event.json", REPLAYED_UNMARKED, interaction=None),
-    Scenario("transformed input", "transformed-input.json", REPLAYED_UNMARKED, interaction=None),
+    Scenario("audit, no interaction", "audit-event.json", REPLAYED_UNMARKED),
+    Scenario("transformed input", "transformed-input.json", REPLAYED_UNMARKED),
     Scenario(
         "target is down once",
-        "eventbridge-rule-dlq.json",
+        RULE,
         replace(REPLAYED, attempts=2, genesys=("GET", "retrying", "retrying", "replay_successful"), target=(503, 200)),
         faults=(target_answers(503, times=1),),
     ),
     Scenario(
         "target says: retry after 3 s",
-        "eventbridge-rule-dlq.json",
+        RULE,
         Ending(
             ("deferred TARGET_RATE_LIMITED", "replayed"),
             attempts=2,
@@ -95,12 +99,12 @@ SCENARIOS = (
             ledger="COMPLETED",
         ),
         faults=(target_answers(429, times=1, headers={"Retry-After": "3"}),),
-        pause_seconds=3,
+        delay_seconds=3,
     ),
     Scenario(
         "target stays down",
-        "eventbridge-rule-dlq.json",
-        # Attempts within one receive while the wait is short; the third receive is the last one here.
+        RULE,
+        # Two attempts in the first receive, because the delay is short; here, the third receive is the last.
         Ending(
             ("deferred TARGET_UNAVAILABLE", "deferred TARGET_UNAVAILABLE", "archived EXHAUSTED"),
             attempts=4,
@@ -113,45 +117,30 @@ SCENARIOS = (
     ),
     Scenario(
         "target refuses",
-        "eventbridge-rule-dlq.json",
-        Ending(
-            ("archived TARGET_REFUSED",),
-            genesys=("GET", "retrying", "replay_failed"),
-            target=(422,),
-            ledger="ARCHIVED",
-            archived=True,
-        ),
+        RULE,
+        archived("TARGET_REFUSED", genesys=("GET", "retrying", "replay_failed"), target=(422,)),
         faults=(target_answers(422),),
     ),
     Scenario(
         "interaction does not exist",
-        "eventbridge-rule-dlq.json",
-        Ending(("archived INTERACTION_NOT_FOUND",), genesys=("GET",), ledger="ARCHIVED", archived=True),
-        faults=(genesys_answers(404, "GET"),),
+        RULE,
+        archived("INTERACTION_NOT_FOUND", genesys=("GET",)),
+        faults=(genesys_answers(404),),
     ),
+    # Without a claim in the ledger, because the body decides.
     Scenario(
-        "was malformed the first time",
+        "malformed the first time",
         "invalid-json.json",
-        Ending(("archived PAYLOAD_MALFORMED",), attempts=None, archived=True),
-        interaction=None,
+        archived("PAYLOAD_MALFORMED", attempts=None, ledger=None),
     ),
-    Scenario(
-        "not an event",
-        "not-an-event.json",
-        Ending(("archived NOT_AN_EVENT",), attempts=None, archived=True),
-        interaction=None,
-    ),
-    Scenario(
-        "echo of the function's own mark",
-        "own-echo.json",
-        Ending(("archived OWN_ECHO",), attempts=None, ledger="ARCHIVED", archived=True),
-    ),
+    Scenario("not an event", "not-an-event.json", archived("NOT_AN_EVENT", attempts=None, ledger=None)),
+    Scenario("echo of our own PATCH", "own-echo.json", archived("OWN_ECHO", attempts=None)),
 )
 
-# Sent after all others, since the function then leaves Genesys Cloud alone; it is in the queue when the demo ends.
+# Sent after all others, because the circuit of Genesys Cloud is open then. It is in the queue when the demo ends.
 WAITING = Scenario(
     "Genesys Cloud says: retry after 10 min",
-    "eventbridge-rule-dlq.json",
+    RULE,
     Ending(("deferred GENESYS_RATE_LIMITED",), genesys=("GET",), ledger="DEFERRED"),
-    faults=(genesys_answers(429, "GET", headers={"Retry-After": "600"}),),
+    faults=(genesys_answers(429, headers={"Retry-After": "600"}),),
 )

@@ -1,8 +1,7 @@
-"""How dead letters reach the function: through the queue, or once more, as SQS may deliver a message twice."""
+"""The ways of a dead letter to the function: through the queue, or directly, as SQS may deliver a message twice."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import time
@@ -14,9 +13,9 @@ from .observation import Observation, Sent, log_lines, verdicts
 from .scenarios import Scenario
 from .stack import Stack
 
-# The most entries of one SendMessageBatch.
-BATCH = 10
-# The longest way to an ending takes some 10 s, most of them in the queue; the rest is for a slow machine.
+# The maximum of SendMessageBatch.
+MAX_BATCH_ENTRIES = 10
+# The slowest ending takes some 10 s, most of them in the queue; the rest is for a slow machine.
 HANDLED_WITHIN_SECONDS = 90
 
 
@@ -25,14 +24,11 @@ def send(stack: Stack, scenarios: Iterable[Scenario]) -> list[Sent]:
     client = stack.aws.client("sqs")
     remaining = iter(scenarios)
     sent = []
-    while batch := list(itertools.islice(remaining, BATCH)):
+    while batch := list(itertools.islice(remaining, MAX_BATCH_ENTRIES)):
+        letters = enumerate(scenario.letter for scenario in batch)
         entries = [
-            {
-                "Id": str(index),
-                "MessageBody": scenario.letter.body,
-                "MessageAttributes": scenario.letter.message_attributes(),
-            }
-            for index, scenario in enumerate(batch)
+            {"Id": str(index), "MessageBody": letter.body, "MessageAttributes": letter.message_attributes()}
+            for index, letter in letters
         ]
         answer = client.send_message_batch(QueueUrl=stack.outputs["DeadLetterQueueUrl"], Entries=entries)
         if answer.get("Failed"):
@@ -42,45 +38,37 @@ def send(stack: Stack, scenarios: Iterable[Scenario]) -> list[Sent]:
     return sent
 
 
-def until_handled(stack: Stack, times: Mapping[str, int]) -> Observation:
-    """Waits until the log has a verdict on every receive of each message id; at the deadline, what there is."""
+def until_handled(stack: Stack, sent: Iterable[Sent]) -> Observation:
+    """Waits for the last receive of each dead letter."""
+    until_logged(stack, {one.message_id: len(one.scenario.ending.outcomes) for one in sent})
+    return Observation(stack)
+
+
+def until_logged(stack: Stack, receives: Mapping[str, int]) -> None:
+    """Waits until the log has a verdict on each receive of each message id; goes on at the deadline."""
 
     def all_handled() -> bool | None:
         seen = verdicts(log_lines(stack))
-        return all(len(seen[message_id]) >= count for message_id, count in times.items()) or None
+        return all(len(seen[message_id]) >= count for message_id, count in receives.items()) or None
 
     try:
         processes.wait_for("verdicts on all dead letters", all_handled, seconds=HANDLED_WITHIN_SECONDS)
     except processes.StackError as error:
         processes.say(f"{error}{processes.excerpt(stack.directory / 'ministack.log')}")
-    return Observation(stack)
 
 
 def deliver_once_more(stack: Stack, sent: Sequence[Sent]) -> dict[str, Any]:
-    """Hands messages to the function directly, a second time and under the same ids; returns its answer."""
-    answer = stack.aws.client("lambda").invoke(
-        FunctionName=stack.outputs["ReplayFunctionName"],
-        Payload=json.dumps({"Records": [record(stack, one) for one in sent]}),
-    )
-    return json.load(answer["Payload"])
-
-
-def record(stack: Stack, sent: Sent) -> dict[str, Any]:
-    """A message as Lambda hands it over."""
-    now = str(int(time.time() * 1000))
-    return {
-        "messageId": sent.message_id,
-        "receiptHandle": "delivered-once-more",
-        "body": sent.letter.body,
-        "attributes": {
-            "ApproximateReceiveCount": "2",
-            "SentTimestamp": now,
-            "SenderId": "local",
-            "ApproximateFirstReceiveTimestamp": now,
-        },
-        "messageAttributes": sent.letter.message_attributes(camel_case=True),
-        "md5OfBody": hashlib.md5(sent.letter.body.encode()).hexdigest(),
-        "eventSource": "aws:sqs",
-        "eventSourceARN": stack.outputs["DeadLetterQueueArn"],
-        "awsRegion": "us-east-1",
-    }
+    """Invokes the function with messages that it has finished, under the same ids; returns its answer."""
+    records = [
+        {
+            "messageId": one.message_id,
+            "receiptHandle": "delivered-once-more",
+            "body": one.letter.body,
+            "attributes": {"ApproximateReceiveCount": "2", "SentTimestamp": str(int(time.time() * 1000))},
+            "messageAttributes": one.letter.message_attributes(camel_case=True),
+            "eventSourceARN": stack.outputs["DeadLetterQueueArn"],
+        }
+        for one in sent
+    ]
+    function, payload = stack.outputs["ReplayFunctionName"], json.dumps({"Records": records})
+    return json.load(stack.aws.client("lambda").invoke(FunctionName=function, Payload=payload)["Payload"])

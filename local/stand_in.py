@@ -12,8 +12,7 @@ from typing import Any
 
 from . import processes
 
-CLIENT_ID = "demo-client"
-CLIENT_SECRET = "demo-secret"
+CLIENT_ID, CLIENT_SECRET = "demo-client", "demo-secret"
 
 
 @dataclass(frozen=True)
@@ -23,23 +22,23 @@ class StandIn:
     url: str
 
     def calls(self) -> list[dict[str, Any]]:
-        """Every request it received, in order of arrival; see `Call` in tests/stand-in."""
+        """Its requests in order of arrival; see `Call` in tests/stand-in."""
         return json.loads(self._control("GET", "calls"))
 
     def add_fault(self, fault: Mapping[str, Any]) -> None:
-        """Makes it misbehave; see `Fault` in tests/stand-in."""
-        self._control("POST", "faults", json.dumps(fault).encode())
+        """Adds a fault; see `Fault` in tests/stand-in."""
+        self._control("POST", "faults", fault)
 
-    def replace_faults(self, fault: Mapping[str, Any]) -> None:
-        """Makes it misbehave in this way and no other."""
+    def clear_faults(self) -> None:
+        """Ends every fault."""
         self._control("DELETE", "faults")
-        self.add_fault(fault)
 
     def put_subscription(self, subscription_id: str, status: str) -> None:
-        """Gives a subscription a status; one that nobody gave any is ACTIVE."""
-        self._control("PUT", f"subscriptions/{subscription_id}", json.dumps({"status": status}).encode())
+        """Gives a subscription a status; the default is ACTIVE."""
+        self._control("PUT", f"subscriptions/{subscription_id}", {"status": status})
 
-    def _control(self, method: str, path: str, body: bytes | None = None) -> bytes:
+    def _control(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> bytes:
+        body = None if content is None else json.dumps(content).encode()
         request = urllib.request.Request(f"{self.url}/_stand-in/{path}", data=body, method=method)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.read()
@@ -56,4 +55,4 @@ def running(executable: pathlib.Path, directory: pathlib.Path, env: Mapping[str,
             line, newline, _ = log.read_text().partition("\n")
             return json.loads(line)["url"] if newline else None
 
-        yield StandIn(processes.wait_for("the stand-in Genesys Cloud", listening, seconds=20, process=process))
+        yield StandIn(processes.wait_for("the stand-in Genesys Cloud", listening, seconds=20, process=process, log=log))

@@ -1,1 +1,1 @@
-"""Tests of what the demo's verdict rests on: python -m unittest discover -s local/tests -t ."""
+"""Tests of the demo's checks: python -m unittest discover -s local/tests -t ."""

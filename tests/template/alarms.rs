@@ -92,7 +92,7 @@ fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
                 _ => json!({ "Ref": if of_ingest { INGEST } else { REPLAY } }),
             };
             assert_eq!(dimensions[0]["Value"], value, "{alarm}");
-            // Not metric math, which the local AWS cannot do.
+            // Not metric math: the section of an alarm explains one metric.
             assert!(properties["Metrics"].is_null(), "{alarm}");
             watched.insert((alarm, metric.name));
         }

@@ -320,7 +320,7 @@ fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
             if widget["type"] == "metric" || widget["type"] == "log" {
                 assert_eq!(properties["region"], "${AWS::Region}", "{widget}");
             }
-            // Those of both dashboards stand in one table of the demo.
+            // A runbook names a widget by its title.
             let title = &properties["title"];
             assert!(title.is_null() || titles.insert(plain(title)), "{title}");
         }

@@ -8,6 +8,7 @@ mod document;
 mod encryption;
 mod function;
 mod ingest;
+mod metrics;
 mod permissions;
 mod queries;
 mod queues;

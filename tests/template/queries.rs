@@ -162,6 +162,46 @@ fn queries_are_stages_on_lines_of_their_own() -> TestResult {
     Ok(())
 }
 
+/// The names of the results of a `stats` stage: its aliases and the fields that it groups by.
+fn results_of(stage: &str) -> Result<BTreeSet<&str>, String> {
+    let (aggregates, groups) = stage.split_once(" by ").unwrap_or((stage, ""));
+    let mut results: BTreeSet<_> = groups.split(", ").filter(|one| !one.is_empty()).collect();
+    for aggregate in aggregates.split(", ") {
+        let (_, alias) = aggregate
+            .split_once(" as ")
+            .ok_or_else(|| format!("no alias: {aggregate}"))?;
+        results.insert(alias);
+    }
+    Ok(results)
+}
+
+#[test]
+fn query_sorts_by_a_result_when_it_aggregates() -> TestResult {
+    let template = Template::read()?;
+    let mut sorted = 0;
+    for name in template.of_type(KIND) {
+        let mut results = None;
+        for line in template.query(name)?.lines() {
+            match line.trim_start_matches("| ").split_once(' ') {
+                Some(("stats", stage)) => results = Some(results_of(stage)?),
+                Some(("sort", stage)) => {
+                    let (field, direction) = stage.split_once(' ').ok_or(line)?;
+                    assert!(["asc", "desc"].contains(&direction), "{name}: {line}");
+                    if let Some(results) = &results {
+                        assert!(results.contains(field), "{name}: {line}");
+                        sorted += 1;
+                    }
+                }
+                Some(("limit", stage)) => assert!(stage.parse::<u32>().is_ok(), "{name}: {line}"),
+                // After `stats`, the fields of the lines are gone.
+                _ => assert!(results.is_none(), "{name}: {line}"),
+            }
+        }
+    }
+    assert!(sorted >= 2, "only {sorted} queries aggregate and sort");
+    Ok(())
+}
+
 #[test]
 fn the_history_of_an_event_is_found_by_its_id_and_told_in_order() -> TestResult {
     let template = Template::read()?;
