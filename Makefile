@@ -80,7 +80,7 @@ else
 	@echo "left out: the ledger in Amazon's DynamoDB Local; with Java, npm and an AWS account (its licence): make test DYNAMODB_LOCAL=1" >&2
 endif
 ifeq ($(BROWSER),1)
-	GENESYS_REPLAY_CHROMEDRIVER=$(CHROMEDRIVER) cargo test --workspace --test it -- --ignored operator::browser
+	GENESYS_REPLAY_CHROMEDRIVER=$(CHROMEDRIVER) cargo test --workspace --test operator -- --ignored browser
 else
 	@echo "left out: the operator's page in a browser; with Chromium and chromedriver: make test BROWSER=1" >&2
 endif
@@ -95,11 +95,11 @@ mutants: export CARGO_PROFILE_DEV_DEBUG := 0
 mutants: export CARGO_TARGET_DIR := $(CURDIR)/target/mutants
 mutants: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 # Files asked for would be added to those of .cargo/mutants.toml instead of taking their place.
-mutants: MUTATE = $(CARGO_MUTANTS) mutants --output target --minimum-test-timeout 120 $(if $(FILES),--no-config $(addprefix --file ,$(FILES)))
+mutants: MUTATE = $(CARGO_MUTANTS) mutants --output target --minimum-test-timeout 120 --test-workspace=true $(if $(FILES),--no-config $(addprefix --file ,$(FILES)))
 mutants: tools $(CARGO_MUTANTS) ## Look for changes of the core that no test notices; takes hours, or: make mutants FILES=src/backoff.rs
 	@mkdir -p target
 	$(MUTATE) -C --lib -C --test=properties -C --test=sim || test $$? -eq 2 -o $$? -eq 3
-	$(MUTATE) --iterate -C --test=it
+	$(MUTATE) --iterate -C --test=it -C --test=ingest
 
 # On stable Rust, and with a C++ compiler for libFuzzer. A sanitizer would need nightly, and look for mistakes that code without
 # "unsafe" cannot make; what guides the fuzzer, the coverage, every compiler counts. The crates are built as they are shipped, without

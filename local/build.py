@@ -7,7 +7,6 @@ Run as a program, it builds the programs of the demo's first part, while make in
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import pathlib
@@ -34,7 +33,13 @@ STAND_IN, OPERATOR = "genesys-stand-in", "genesys-replay"
 # Two builds in this order, because the demo's first part needs the first one only.
 FIRST = (PROGRAMS[REPLAY], STAND_IN)
 SECOND = (PROGRAMS[INGEST], OPERATOR)
-SELECTION = ["--workspace", "--features", "cli"]
+# The packages of the programs.
+PACKAGES = {
+    "replay": "genesys-replay-lambda",
+    "ingest": "genesys-replay-ingest",
+    "genesys-replay": "genesys-replay-cli",
+    "genesys-stand-in": "genesys-stand-in",
+}
 PROGRESS_SECONDS = 10.0
 
 
@@ -43,6 +48,7 @@ class Build:
 
     def __init__(self, programs: Sequence[str], process: subprocess.Popen[bytes]) -> None:
         self.name = " and ".join(programs)
+        self.crates = crates(programs)
         self.process = process
         self.executables: dict[str, pathlib.Path] = {}
         # By package: false once one of its crates was compiled.
@@ -72,7 +78,7 @@ class Build:
             if is_terminal or time.monotonic() - shown_at >= PROGRESS_SECONDS:
                 shown_at = time.monotonic()
                 done = len(self.fresh)
-                text = f"building {self.name}: {done} of {max(crates(), done)} crates"
+                text = f"building {self.name}: {done} of {max(self.crates, done)} crates"
                 if not done:
                     text += " (cargo downloads, or waits for another build)"
                 # In a terminal the line is written again and again, and erased by the next one.
@@ -86,17 +92,18 @@ class Build:
 def running(programs: Sequence[str]) -> Iterator[Build]:
     """Builds programs in the background; on leaving, the build has ended."""
     selected = [word for program in programs for word in ("--bin", program)]
+    # The whole workspace, so that all builds have one set of features and share their crates.
     # Quiet, because of progress in our own words; cargo shows errors all the same.
-    command = ["cargo", "build", *SELECTION, *selected, "--quiet", "--message-format", "json-render-diagnostics"]
+    command = ["cargo", "build", "--workspace", *selected, "--quiet", "--message-format", "json-render-diagnostics"]
     processes.say(f"building {' and '.join(programs)} ...")
     with processes.running(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE) as process:
         yield Build(programs, process)
 
 
-@functools.cache
-def crates() -> int:
-    """The number of packages of a build; a little too high, because it includes those of other programs."""
-    command = ["cargo", "tree", *SELECTION, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
+def crates(programs: Sequence[str]) -> int:
+    """The number of packages that programs are built from."""
+    packages = [word for program in programs for word in ("--package", PACKAGES[program])]
+    command = ["cargo", "tree", *packages, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return len({re.sub(r" \(.*", "", line) for line in listed.stdout.splitlines() if line})
 

@@ -5,7 +5,6 @@ mod document;
 use std::error::Error as StdError;
 use std::future::Future;
 
-pub use document::{Document, DocumentFault};
 use serde_json::json;
 
 use crate::clock::Timestamp;
@@ -13,6 +12,7 @@ use crate::digest;
 use crate::failure::{FailureCode, OriginalFailure};
 use crate::ledger::EventKey;
 use crate::message::Message;
+pub use document::{Document, DocumentFault};
 
 /// The longest part of an object key, in bytes: event types and ids come from outside.
 const LONGEST_PART: usize = 200;

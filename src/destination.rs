@@ -8,10 +8,9 @@ use std::fmt;
 
 use url::Url;
 
+use crate::digest;
 pub use allowed::AllowedTargets;
 pub use arn::Arn;
-
-use crate::digest;
 
 /// The longest ARN or URL that is taken as a destination, in bytes: the ledger's key holds it, and
 /// `DynamoDB` keys end at 2,048 bytes.

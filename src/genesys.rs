@@ -6,11 +6,10 @@ mod subscriptions;
 use std::future::Future;
 use std::time::Duration;
 
-pub use credentials::{Credentials, CredentialsError};
-pub use subscriptions::{Standing, SubscriptionForm, Subscriptions};
-
 use crate::dead_letter::{InteractionId, InteractionRef};
 use crate::failure::{Disposition, FailureCode};
+pub use credentials::{Credentials, CredentialsError};
+pub use subscriptions::{Standing, SubscriptionForm, Subscriptions};
 
 /// Which of the two forms of the API is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

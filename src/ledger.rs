@@ -9,7 +9,6 @@ use crate::dead_letter::{DELIVERY_INDEX, EventId};
 use crate::destination::{Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
-
 use crate::message::MessageId;
 
 /// `<event id>|<delivery target>`: the same event may have failed at two targets.

@@ -19,13 +19,6 @@ mod work;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use breaker::Breakers;
-pub use expiry::KnownLimits;
-pub use ledger_latency::LedgerLatency;
-pub use outcome::{Counts, Handled, Outcome, Verdict};
-pub use policy::{Limits, Policy};
-pub use retry_state::RetryState;
-pub use stop::Stop;
 use tokio::time::Instant;
 
 use crate::archive::Archive;
@@ -36,6 +29,13 @@ use crate::ledger::Ledger;
 use crate::meter::Meter;
 use crate::queue::Queue;
 use crate::target::Target;
+pub use breaker::Breakers;
+pub use expiry::KnownLimits;
+pub use ledger_latency::LedgerLatency;
+pub use outcome::{Counts, Handled, Outcome, Verdict};
+pub use policy::{Limits, Policy};
+pub use retry_state::RetryState;
+pub use stop::Stop;
 
 /// Nothing starts when less than this is left of the invocation: one attempt needs its round trips.
 pub const LEAST_TIME: Duration = Duration::from_secs(1);

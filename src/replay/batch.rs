@@ -6,18 +6,17 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use super::lanes::{Group, IndexedEvents, Lane, Task, lanes};
+use super::outcome::EventFacts;
+use super::stop::LAST_MOMENT;
+use super::work::{CutOff, Frame, Work};
+use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict, log};
 use crate::dead_letter::{Opened, open};
 use crate::error::with_causes;
 use crate::failure::FailureCode;
 use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::queue::{Postponement, Queue};
-
-use super::lanes::{Group, IndexedEvents, Lane, Task, lanes};
-use super::outcome::EventFacts;
-use super::stop::LAST_MOMENT;
-use super::work::{CutOff, Frame, Work};
-use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict, log};
 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
 const SOON: Duration = Duration::from_secs(5);

@@ -4,15 +4,14 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 
-use crate::error::with_causes;
-use crate::failure::FailureCode;
-use crate::genesys::{RetryMark, RetryStatus};
-use crate::ledger::{Lease, Ledger, LedgerError, Settlement};
-
 use super::policy::{AttemptFailure, NextStep};
 use super::record::note_retry;
 use super::work::{Frame, Marker, Progress, Work};
 use super::{Outcome, Ports, Replay, Verdict};
+use crate::error::with_causes;
+use crate::failure::FailureCode;
+use crate::genesys::{RetryMark, RetryStatus};
+use crate::ledger::{Lease, Ledger, LedgerError, Settlement};
 
 impl<P: Ports> Replay<P> {
     /// After the target accepted: write that down and mark the interaction, both at once, then complete.

@@ -1,5 +1,8 @@
 //! Keeping what is not replayed: in the archive, or without one in the queue.
 
+use super::policy::{AttemptFailure, Upstream};
+use super::work::{Frame, Marker, Work};
+use super::{Outcome, Ports, Replay, Verdict};
 use crate::archive::{Archive, ArchiveError, Entry};
 use crate::clock::Timestamp;
 use crate::dead_letter::{NotAnEvent, failure_of};
@@ -9,10 +12,6 @@ use crate::failure::{Disposition, FailureCode};
 use crate::genesys::RetryStatus;
 use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
-
-use super::policy::{AttemptFailure, Upstream};
-use super::work::{Frame, Marker, Work};
-use super::{Outcome, Ports, Replay, Verdict};
 
 /// Why an event is given up.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
+use super::giving_up::Reason;
+use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
+use super::work::{CutOff, Frame, Marker, Progress, Work};
+use super::{Outcome, Ports, Replay, Verdict};
 use crate::clock::millis;
 use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode, Receipt};
@@ -13,12 +18,6 @@ use crate::ledger::{
 };
 use crate::message::Message;
 use crate::target::{Delivery, Target};
-
-use super::breaker::{Breaker, OpenBreaker, Permit, Watch};
-use super::giving_up::Reason;
-use super::policy::{AttemptFailure, NextStep, Situation, Upstream};
-use super::work::{CutOff, Frame, Marker, Progress, Work};
-use super::{Outcome, Ports, Replay, Verdict};
 
 impl<P: Ports> Replay<P> {
     /// Claims an event and takes it as far as it goes in this delivery.

@@ -10,13 +10,12 @@ use std::time::Duration;
 use genesys_fakes::{Faults, Passage};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Ingest, Senders};
+use genesys_test_support::TestResult;
+use genesys_test_support::door::{Door, wrapper};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
-
-use genesys_test_support::TestResult;
-use genesys_test_support::door::{Door, wrapper};
 
 const MIB: usize = 1024 * 1024;
 

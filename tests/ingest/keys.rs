@@ -10,7 +10,6 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::RefusalCode;
 use genesys_replay::secret::SecretError;
 use genesys_replay_ingest::{KeyRing, KeyRingFault, KeySource, Keys, Refusal};
-
 use genesys_test_support::TestResult;
 use genesys_test_support::door::{SECRET, signature};
 

@@ -4,11 +4,11 @@ use std::error::Error;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use genesys_test_support::door::{SECRET, signature, wrapper};
+use genesys_test_support::{Function, HIDDEN_SECONDS, Invocation, TestResult, World};
 use serde_json::{Value, json};
 
 use super::program::settings;
-use genesys_test_support::door::{SECRET, signature, wrapper};
-use genesys_test_support::{Function, HIDDEN_SECONDS, Invocation, TestResult, World};
 
 /// A request as payload format 2.0 has it.
 fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {

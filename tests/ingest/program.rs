@@ -6,15 +6,14 @@ use std::io::Write;
 
 use genesys_replay::digest;
 use genesys_stand_in::Fault;
+use genesys_test_support::door::{Answer, SECRET, signature, wrapper};
+use genesys_test_support::{HIDDEN_SECONDS, TestResult, World, are_documented, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::support::server::Server;
-use genesys_test_support::are_documented;
-use genesys_test_support::door::{Answer, SECRET, signature, wrapper};
-use genesys_test_support::{HIDDEN_SECONDS, TestResult, World, eventually};
 
 /// Settings of a server that writes to this queue, asks the stand-in and knows [`SECRET`].
 pub(super) async fn settings(

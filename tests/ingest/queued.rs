@@ -7,11 +7,10 @@ use genesys_replay::digest;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::NewMessage;
 use genesys_replay_ingest::Senders;
-use serde_json::json;
-
 use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
 use genesys_test_support::world::mark;
 use genesys_test_support::{Record, TestResult, World};
+use serde_json::json;
 
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
 

@@ -5,10 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
 use genesys_replay_ingest::{Senders, SignatureFault, check_headers};
-use hmac_sha256::HMAC;
-
 use genesys_test_support::TestResult;
 use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
+use hmac_sha256::HMAC;
 
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 

@@ -12,9 +12,8 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError, Outage, Standing};
 use genesys_replay_ingest::SubscriptionCheck;
-use tokio::sync::Semaphore;
-
 use genesys_test_support::TestResult;
+use tokio::sync::Semaphore;
 
 struct World {
     subscriptions: MemorySubscriptions,

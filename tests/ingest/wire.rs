@@ -4,17 +4,15 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
-use genesys_fakes::{InMemory, MemorySubscriptions};
+use genesys_fakes::{Faults, InMemory, MemorySubscriptions, Passage};
 use genesys_replay::clock::SystemClock;
 use genesys_replay::genesys::{Call, GenesysError, Outage, Standing};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Ingest, Senders, SubscriptionCheck};
-use reqwest::Method;
-use serde_json::json;
-
 use genesys_test_support::TestResult;
 use genesys_test_support::door::{Answer, Door, wrapper};
+use reqwest::Method;
+use serde_json::json;
 
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 

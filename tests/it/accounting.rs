@@ -5,7 +5,6 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Handled, Invocation, Outcome};
 use genesys_stand_in::{Fault, StandIn};
-
 use genesys_test_support::world::AMPLE_TIME;
 use genesys_test_support::{Record, TestResult, World};
 

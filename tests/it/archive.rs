@@ -1,9 +1,8 @@
 //! What must not be replayed, in a bucket of the local AWS.
 
 use genesys_stand_in::Fault;
-use serde_json::Value;
-
 use genesys_test_support::{Record, TestResult, World};
+use serde_json::Value;
 
 async fn world_with_archive() -> Result<(World, String), Box<dyn std::error::Error>> {
     let mut world = World::start().await?;

@@ -1,18 +1,16 @@
 //! Targets by ARN: the local AWS where it can say what arrived, mockito for the rest.
 
+use std::collections::BTreeMap;
+
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
 use genesys_replay_lambda::app;
 use genesys_replay_settings::Settings;
-use mockito::{Matcher, Server};
-use std::collections::BTreeMap;
-
-use serde_json::json;
-
 use genesys_test_support::world::invoke;
-
 use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
+use mockito::{Matcher, Server};
+use serde_json::json;
 
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 

@@ -9,10 +9,9 @@ use genesys_replay::backoff::Backoff;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::replay::{Handled, Limits, Policy};
 use genesys_replay::target::DeliveryError;
-use tokio::time::sleep;
-
 use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
+use tokio::time::sleep;
 
 /// A target that answers 503 until it is repaired.
 #[derive(Default)]

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use genesys_fakes::{Faults, Passage};
 use genesys_replay::target::DeliveryError;
-use tokio::time::sleep;
-
 use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
+use tokio::time::sleep;
 
 /// Counts the calls that are under way.
 #[derive(Default)]

@@ -13,9 +13,9 @@ use genesys_fakes::conformance::{
     archive, genesys, inlet, ledger, queue, secret, subscriptions, target,
 };
 use genesys_replay::genesys::{ApiForm, SubscriptionForm};
+use genesys_test_support::{LocalAws, TestResult};
 
 use self::targets::Service;
-use genesys_test_support::{LocalAws, TestResult};
 
 #[tokio::test]
 async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {

@@ -7,9 +7,8 @@ use std::error::Error;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
 use genesys_stand_in::Fault;
-use serde_json::Value;
-
 use genesys_test_support::{Function, Invocation, Record, TestResult, World, event, eventually};
+use serde_json::Value;
 
 /// Events in a batch.
 const EVENTS: usize = 8;

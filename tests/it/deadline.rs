@@ -11,11 +11,10 @@ use genesys_replay::ledger::Status;
 use genesys_replay::replay::{Counts, Outcome};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
-use tokio::time::sleep;
-
 use genesys_test_support::memory::{InMemoryFunction as Function, ms};
 use genesys_test_support::world::invoke_within;
 use genesys_test_support::{Record, TestResult, World, event};
+use tokio::time::sleep;
 
 const SLOW_LEDGER: &[(&str, Duration)] = &[
     ("claim", ms(400)),

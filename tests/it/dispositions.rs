@@ -1,9 +1,8 @@
 //! Configuration mistakes, conflicts, lost answers, and events whose marks would make others, on real parts.
 
 use genesys_stand_in::Fault;
-use serde_json::json;
-
 use genesys_test_support::{Record, TestResult, World};
+use serde_json::json;
 
 fn letters(numbers: std::ops::Range<u32>) -> Vec<Record> {
     numbers

@@ -1,8 +1,7 @@
 //! The real program between the Runtime API and the local AWS.
 
-use serde_json::json;
-
 use genesys_test_support::{Function, Invocation, Record, TestResult, World, event};
+use serde_json::json;
 
 #[tokio::test]
 async fn the_program_answers_with_exactly_what_must_come_back() -> TestResult {

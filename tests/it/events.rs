@@ -6,7 +6,6 @@ use genesys_replay::dead_letter::{DeadLetter, EventId, NotAnEvent, Opened, failu
 use genesys_replay::digest;
 use genesys_replay::failure::{Category, FailureCode, OriginalFailure};
 use genesys_replay::message::{Message, MessageId};
-
 use genesys_test_support::{TestResult, sample};
 
 fn message(body: &str, attributes: &[(&str, &str)]) -> Result<Message, &'static str> {

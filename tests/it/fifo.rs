@@ -1,7 +1,6 @@
 //! FIFO queues: the order of each group is kept.
 
 use genesys_stand_in::Fault;
-
 use genesys_test_support::{Record, TestResult, World};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:replays.fifo";

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError};
 use genesys_replay::meter::{Meter, Usage};
+use genesys_test_support::TestResult;
 use mockito::Server;
 
 use crate::genesys_wire::{
     BODY, CONVERSATION, TOKEN, client, client_with, conversation, interaction, tokens,
 };
-use genesys_test_support::TestResult;
 
 #[tokio::test]
 async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestResult {

@@ -11,10 +11,9 @@ use genesys_replay::genesys::{
 use genesys_replay::meter::Meter;
 use genesys_replay_genesys::{CredentialSource, GenesysClient, TokenSource};
 use genesys_stand_in::EVENTUALLY_LIMIT;
+use genesys_test_support::TestResult;
 use mockito::{Matcher, Mock, Server, ServerGuard};
 use url::Url;
-
-use genesys_test_support::TestResult;
 
 pub(crate) const CONVERSATION: &str = "/api/v2/conversations/c-1";
 const ATTRIBUTES: &str = "/api/v2/conversations/c-1/participants/p-1/attributes";

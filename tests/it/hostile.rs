@@ -7,10 +7,9 @@ use genesys_replay::ledger::{
 };
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 use genesys_stand_in::Fault;
-use serde_json::json;
-
 use genesys_test_support::world::{invoke, with_parts};
 use genesys_test_support::{Record, TestResult, World, aws_at, closed_port, event, sample};
+use serde_json::json;
 
 #[tokio::test]
 async fn bad_records_come_back_and_good_ones_beside_them_are_replayed() -> TestResult {

@@ -1,9 +1,8 @@
 //! Keys: no value that two different events share may merge them.
 
-use serde_json::Value;
-
 use genesys_test_support::door::{Door, SECRET, signature};
 use genesys_test_support::{Record, TestResult, World};
+use serde_json::Value;
 
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
 

@@ -11,7 +11,6 @@ use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, LedgerError,
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Invocation, Outcome};
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
-
 use genesys_test_support::world::AMPLE_TIME;
 use genesys_test_support::{
     LocalAws, Record, TestResult, World, aws_at, closed_port, conversation_event,

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use genesys_replay::failure::FailureCode;
 use genesys_stand_in::Fault;
-use serde_json::{Value, json};
-
 use genesys_test_support::{
     Function, Invocation, Record, TestResult, World, are_documented, event, root,
 };
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> TestResult {

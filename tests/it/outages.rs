@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use genesys_stand_in::Fault;
-use serde_json::{Value, json};
-
 use genesys_test_support::world::{invoke, invoke_within};
 use genesys_test_support::{
     Function, Invocation, Record, TestResult, World, aws_at, event, eventually,
 };
+use serde_json::{Value, json};
 
 fn records(count: usize) -> Vec<Record> {
     (0..count)

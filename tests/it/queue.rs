@@ -9,7 +9,6 @@ use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::message::Message;
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
-
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
 use genesys_test_support::{Record, TestResult, World};
 

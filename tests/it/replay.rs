@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use genesys_stand_in::Fault;
-
 use genesys_test_support::world::{invoke, invoke_within};
 use genesys_test_support::{Record, TestResult, World, event};
 

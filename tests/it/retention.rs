@@ -14,11 +14,10 @@ use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Handled, Outcome};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
-use serde_json::json;
-use tokio::time::sleep;
-
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
 use genesys_test_support::{Record, TestResult, World, conversation_event};
+use serde_json::json;
+use tokio::time::sleep;
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 const HOUR: Duration = Duration::from_secs(3_600);

@@ -1,7 +1,6 @@
 //! What is written on the interaction, and what follows when it cannot be.
 
 use genesys_stand_in::Fault;
-
 use genesys_test_support::{Record, TestResult, World};
 
 #[tokio::test]

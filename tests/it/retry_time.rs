@@ -5,7 +5,6 @@ use std::error::Error;
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_stand_in::Fault;
-
 use genesys_test_support::{Record, TestResult, World};
 
 const HOUR_MS: u64 = 3_600_000;

@@ -9,11 +9,10 @@ use std::time::Duration;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay_lambda::app::ReplayFunction;
 use genesys_stand_in::{Fault, StandIn};
-use serde_json::Value;
-
 use genesys_test_support::{
     FUNCTION, Record, TestResult, World, conversation_event, event, on_failure_body,
 };
+use serde_json::Value;
 
 /// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
 /// test chooses.

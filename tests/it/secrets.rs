@@ -5,7 +5,6 @@ use std::error::Error;
 use aws_sdk_secretsmanager::Client;
 use genesys_replay_lambda::app;
 use genesys_stand_in::Fault;
-
 use genesys_test_support::world::invoke;
 use genesys_test_support::{Record, TestResult, World, event};
 

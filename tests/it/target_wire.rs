@@ -15,10 +15,9 @@ use genesys_replay::target::{Delivery, DeliveryError};
 use genesys_replay_targets::http::HttpTarget;
 use genesys_replay_targets::http::resolver::GuardedResolver;
 use genesys_stand_in::{EVENTUALLY_LIMIT, Fault, StandIn};
+use genesys_test_support::{TestResult, closed_port};
 use mockito::Server;
 use url::Url;
-
-use genesys_test_support::{TestResult, closed_port};
 
 const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
 

@@ -25,10 +25,9 @@ use genesys_replay::replay::{
     Replay, RetryState, Stop, Verdict,
 };
 use genesys_replay::target::DeliveryError;
+use genesys_test_support::{TestResult, VirtualClock, conversation_event};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
-
-use genesys_test_support::{TestResult, VirtualClock, conversation_event};
 
 const MAX_ATTEMPTS: u32 = 3;
 const LAST_RECEIVE: u32 = 10;

@@ -42,6 +42,22 @@ fn used(text: &str) -> Vec<Vec<&str>> {
     found
 }
 
+/// The paths from the crate root that stand in the code, such as `crate::replay::log`; those in comments are not counted.
+fn named(text: &str) -> Vec<Vec<&str>> {
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let starts = code.flat_map(|line| {
+        line.match_indices("crate::")
+            .map(|(start, _)| &line[start..])
+    });
+    let is_path = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
+    starts
+        .map(|rest| rest.split(|letter| !is_path(letter)).next().unwrap_or(rest))
+        .map(|path| path.split("::").filter(|name| !name.is_empty()).collect())
+        .collect()
+}
+
 fn flatten<'t>(tree: &'t str, prefix: &[&'t str], found: &mut Vec<Vec<&'t str>>) {
     let tree = tree.trim();
     let (head, group) = tree.split_once('{').map_or((tree, None), |(head, group)| {
@@ -79,8 +95,7 @@ fn flatten<'t>(tree: &'t str, prefix: &[&'t str], found: &mut Vec<Vec<&'t str>>)
 fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<Module> {
     let mut base = match *path.first()? {
         "crate" => Module::new(),
-        "super" => here.clone(),
-        "self" => here.clone(),
+        "self" | "super" => here.clone(),
         name => {
             // A child, named without `self::`.
             let mut child = here.clone();
@@ -111,7 +126,7 @@ fn arrows(sources: &[&Source]) -> Arrows {
         let mut targets = BTreeSet::new();
         // The tests inside a file may use any module.
         let text = source.text.split("#[cfg(test)]").next().unwrap_or_default();
-        for path in used(text) {
+        for path in used(text).into_iter().chain(named(text)) {
             targets.extend(resolved(&path, &here, &modules));
         }
         targets.retain(|target| !target.starts_with(&here) && !here.starts_with(target));
@@ -188,6 +203,8 @@ fn cycle_is_found_across_files() {
         source("a.rs", "use crate::b::{B, x as y};\n"),
         source("b.rs", "pub use super::c::inner::C;\n"),
         source("c.rs", "pub mod inner;\n"),
+        source("d.rs", "fn d() {\n    crate::e::f()\n}\n"),
+        source("e.rs", "// crate::d::g is not used\n"),
         source("c/inner.rs", "use super::Parent;\nuse crate::{a::A, d};\n"),
     ];
     let arrows = arrows(&sources.iter().collect::<Vec<_>>());

@@ -5,11 +5,11 @@ use std::error::Error;
 
 use genesys_replay_lambda::app::ReplayFunction;
 use genesys_stand_in::Fault;
+use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, eventually};
 use serde_json::Value;
 
 use super::plan::{archive_records, plan, with_archived};
 use crate::support::desk::{Desk, ended};
-use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, eventually};
 
 pub(super) const APPLY: [&str; 5] = ["apply", "plan.json", "--yes", "--rate", "1000"];
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::page::{Chart, Fact, Page, Table};
+use genesys_test_support::TestResult;
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
-use genesys_test_support::TestResult;
 
 const HOSTILE: &str = "</script><script>window.hacked = 1</script><img src=x onerror=\"window.hacked = 1\"><!-- `<b>` \u{2028}";
 

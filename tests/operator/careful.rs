@@ -11,11 +11,11 @@ use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::apply::{
     ApplyError, Ending, Entry, Event, History, Options, Sender, Sending, State, ToQueue,
 };
+use genesys_test_support::TestResult;
 
 use self::parts::{
     Anything, Delivered, Doubts, Full, Lines, OPTIONS, history, plan, run, run_from, sends,
 };
-use genesys_test_support::TestResult;
 
 #[tokio::test(start_paused = true)]
 async fn no_more_are_sent_in_a_second_than_the_rate_allows() -> TestResult {

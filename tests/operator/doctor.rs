@@ -5,11 +5,11 @@ mod deployed;
 use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use genesys_test_support::TestResult;
 use serde_json::{Value, json};
 
 use crate::support::program::{Ran, run};
 use deployed::{Deployed, Genesys, SECRET};
-use genesys_test_support::TestResult;
 
 /// The checks of a run that were found so, as `name: found`.
 fn found(ran: &Ran, verdict: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {

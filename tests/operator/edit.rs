@@ -1,10 +1,10 @@
 //! `edit`: a new plan that changes what is sent.
 
+use genesys_test_support::TestResult;
 use serde_json::Value;
 
 use super::apply::{APPLY, once};
 use super::plan::{plan, with_archived};
-use genesys_test_support::TestResult;
 
 const PATCH: &str =
     r#"[{"op":"replace","path":"/detail/eventBody/participantId","value":"caller-2"}]"#;

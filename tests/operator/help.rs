@@ -3,10 +3,10 @@
 use std::error::Error;
 
 use genesys_replay::failure::{FailureCode, RefusalCode};
+use genesys_test_support::TestResult;
 use serde_json::Value;
 
 use crate::support::program::run;
-use genesys_test_support::TestResult;
 
 /// The names of the commands, as the command itself lists them.
 async fn commands() -> Result<Vec<String>, Box<dyn Error>> {

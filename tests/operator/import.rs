@@ -9,13 +9,13 @@ use std::io::Write;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::letter::Letter;
+use genesys_test_support::{
+    HIDDEN_SECONDS, Record, TestResult, World, conversation_event, eventually,
+};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::support::program::{Ran, program, run, run_with};
-use genesys_test_support::{
-    HIDDEN_SECONDS, Record, TestResult, World, conversation_event, eventually,
-};
 
 const SECRET: &str = "demo-secret";
 

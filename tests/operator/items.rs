@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-
 use genesys_test_support::LocalAws;
 
 /// An item of the ledger.

@@ -10,9 +10,8 @@ use genesys_replay_cli::archive::{ArchiveReader, Kept, Page};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::plan::{About, Content, Making, Plan, Selection, Source};
-use serde_json::json;
-
 use genesys_test_support::{TestResult, conversation_event};
+use serde_json::json;
 
 /// An archive of so many objects, each made when it is read: none of them is kept by anybody.
 struct Endless {

@@ -9,7 +9,9 @@ use genesys_replay::digest::hexadecimal;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::apply::{Fetched, Letters, ParkingLetters};
 use genesys_replay_cli::operator::plan::{Item, Place, Predicted};
-
+use genesys_test_support::{
+    FUNCTION, HIDDEN_SECONDS, TestResult, conversation_event, on_failure_body,
+};
 use serde_json::{Value, json};
 
 use super::apply::{APPLY, audit, once};
@@ -17,8 +19,6 @@ use super::diagnose::shelf::Shelf;
 use super::items::{item, write};
 use super::plan::plan;
 use crate::support::desk::Desk;
-use genesys_test_support::{FUNCTION, on_failure_body};
-use genesys_test_support::{HIDDEN_SECONDS, TestResult, conversation_event};
 
 const TARGET: (&str, &str) = (
     "TARGET_ARN",

@@ -3,10 +3,10 @@
 use std::error::Error;
 
 use genesys_stand_in::Fault;
+use genesys_test_support::{Record, TestResult, event, world::invoke};
 use serde_json::{Value, json};
 
 use crate::support::desk::Desk;
-use genesys_test_support::{Record, TestResult, event, world::invoke};
 
 /// A desk whose target has refused these events, so that they are in the archive.
 pub(super) async fn with_archived(ids: &[&str]) -> Result<Desk, Box<dyn Error>> {

@@ -4,11 +4,11 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_stand_in::Fault;
+use genesys_test_support::{Record, TestResult, World};
 use serde_json::{Value, json};
 
 use super::items::{item, write};
 use crate::support::program::{Ran, run};
-use genesys_test_support::{Record, TestResult, World};
 
 /// A world whose function archives, the queue beside it, and what it is told by.
 async fn world() -> Result<(World, String, String), Box<dyn Error>> {

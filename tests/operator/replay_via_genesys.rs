@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::io::Write;
 
+use genesys_test_support::TestResult;
 use mockito::{Matcher, Mock, ServerGuard};
 use serde_json::{Value, json};
 
 use crate::support::program::{Ran, run};
-use genesys_test_support::TestResult;
 
 const SECRET: &str = "hush-hush-hush";
 const REPLAY: &str = "/api/v2/analytics/event-bridge/replay";

@@ -1,10 +1,10 @@
 //! `report`, on the local AWS.
 
+use genesys_test_support::{LocalAws, TestResult};
 use serde_json::json;
 
 use super::items::{item, write};
 use crate::support::program::run;
-use genesys_test_support::{LocalAws, TestResult};
 
 const SEEN: (&str, &str) = ("FirstSeenAt", "2026-07-25T17:20:00Z");
 

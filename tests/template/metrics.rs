@@ -1,7 +1,6 @@
 //! The metrics that the code writes: `CloudWatch` drops a document that breaks a limit, without an error.
 
-use crate::TestResult;
-use crate::code;
+use crate::{TestResult, code};
 
 /// The units of `CloudWatch` that are of use here.
 const UNITS: [&str; 6] = [

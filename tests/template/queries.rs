@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::TestResult;
-use crate::code;
 use crate::document::Template;
+use crate::{TestResult, code};
 
 const KIND: &str = "AWS::Logs::QueryDefinition";
 

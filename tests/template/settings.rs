@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use genesys_replay_ingest::config::IngestSettings;
-use genesys_replay_settings::INGEST_VARIABLES;
-use genesys_replay_settings::{Settings, SettingsError, VARIABLES};
+use genesys_replay_settings::{INGEST_VARIABLES, Settings, SettingsError, VARIABLES};
 use serde_json::json;
 
 use crate::TestResult;

@@ -23,7 +23,6 @@ use clap::{Args, ValueEnum};
 use crate::contender::ingest_binary;
 use crate::reach::Aim;
 use crate::{logs, machine, note, say};
-
 use load::{Pace, Plan};
 use queue::Queue;
 use server::Ingest;

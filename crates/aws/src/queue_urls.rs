@@ -7,7 +7,6 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
-
 use genesys_replay::destination::Arn;
 
 /// Asks SQS once for each queue: how a URL is made differs by partition and endpoint.

@@ -2,7 +2,6 @@
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
-
 use genesys_replay::secret::{SecretError, SecretText};
 
 /// One secret, read anew each time.

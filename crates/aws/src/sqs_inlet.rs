@@ -1,14 +1,14 @@
 //! Putting messages on a queue of SQS.
 
-use crate::error::aws_error;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as Entry};
-
 use genesys_replay::aws::AwsError;
 use genesys_replay::error::with_causes;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{AttributeValue, Inlet, LARGEST_MESSAGE, NewMessage, PutError};
+
+use crate::error::aws_error;
 
 /// What SQS says of a message that is longer than the queue's own limit, among other things that it calls
 /// `InvalidParameterValue`.

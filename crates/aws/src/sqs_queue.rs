@@ -8,13 +8,13 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry as Change, QueueAttributeName as Attribute,
 };
 use futures_util::{StreamExt, stream};
-
-use crate::queue_urls::QueueUrls;
 use genesys_replay::destination::Arn;
 use genesys_replay::error::with_causes;
 use genesys_replay::queue::{
     LARGEST_CALL, PostponeError, Postponement, Queue, QueueLimits, Redrive,
 };
+
+use crate::queue_urls::QueueUrls;
 
 /// Calls under way at once.
 const CONCURRENCY: usize = 16;

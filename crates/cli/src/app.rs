@@ -1,12 +1,24 @@
 //! The wiring of the operator's command.
 
-use genesys_replay_aws::aws_error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::destination::address::Reach;
+use genesys_replay::meter::Meter;
+use genesys_replay_aws::aws_error;
+use genesys_replay_aws::clients::{Tries, secret, with_tries};
+use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_genesys::{
+    BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
+};
+use genesys_replay_storage::s3;
+use genesys_replay_targets::aws::clients;
+use genesys_replay_targets::http::resolver::GuardedResolver;
 
 use crate::archive::s3::S3Reader;
 use crate::config::Variables;
@@ -14,18 +26,6 @@ use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::queue::sqs::SqsOutlet;
-use genesys_replay::aws::{AwsError, AwsFault};
-use genesys_replay::clock::{Clock, SystemClock};
-use genesys_replay::destination::address::Reach;
-use genesys_replay::meter::Meter;
-use genesys_replay_aws::clients::{Tries, secret, with_tries};
-use genesys_replay_aws::sqs_inlet::SqsInlet;
-use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_genesys::{BuildError, Parts, client, http_client};
-use genesys_replay_storage::s3;
-use genesys_replay_targets::aws::clients;
-use genesys_replay_targets::http::resolver::GuardedResolver;
 
 /// A person waits, and rather a little longer than in vain. The SDK's retry is the only one on these hops.
 const OPERATOR: Tries = Tries {
@@ -67,24 +67,21 @@ pub async fn aws(
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     let region = region.filter(|region| !region.is_empty());
     let region = region.map(|region| Region::new(region.to_owned()));
-    loader = match profile {
-        Some(profile) => {
-            let sdk = ProfileFileCredentialsProvider::builder().profile_name(profile);
-            loader
-                .profile_name(profile)
-                .credentials_provider(SdkOrAwsCommand {
-                    sdk: sdk.build(),
-                    profile: Some(profile.to_owned()),
-                })
-        }
-        None => {
-            let mut sdk = DefaultCredentialsChain::builder();
-            sdk.set_region(region.clone());
-            loader.credentials_provider(SdkOrAwsCommand {
-                sdk: sdk.build().await,
-                profile: None,
+    loader = if let Some(profile) = profile {
+        let sdk = ProfileFileCredentialsProvider::builder().profile_name(profile);
+        loader
+            .profile_name(profile)
+            .credentials_provider(SdkOrAwsCommand {
+                sdk: sdk.build(),
+                profile: Some(profile.to_owned()),
             })
-        }
+    } else {
+        let mut sdk = DefaultCredentialsChain::builder();
+        sdk.set_region(region.clone());
+        loader.credentials_provider(SdkOrAwsCommand {
+            sdk: sdk.build().await,
+            profile: None,
+        })
     };
     if let Some(region) = region {
         loader = loader.region(region);

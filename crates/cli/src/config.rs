@@ -7,9 +7,9 @@ use std::time::Duration;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::replay::Limits;
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_settings::Reader;
 use genesys_replay_settings::{
-    ArchiveSettings, Settings, SettingsError, archive, genesys, limits, remember, table, target,
+    ArchiveSettings, Reader, Settings, SettingsError, archive, genesys, limits, remember, table,
+    target,
 };
 
 /// Variables by name, as a function or this process has them.

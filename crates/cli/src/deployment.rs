@@ -6,9 +6,10 @@ mod rules;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::queue::QueueFacts;
 use genesys_replay::aws::AwsError;
 use genesys_replay::destination::Destination;
+
+use crate::queue::QueueFacts;
 
 /// A table as it is set up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

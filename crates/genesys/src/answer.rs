@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::retry_after;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::rate_limit::Reading;
 use super::refusal;
-use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::genesys::{Call, GenesysError, Outage};
-use genesys_replay::retry_after;
 
 /// The most of an answer that is read, in bytes. A conversation with hundreds of participants
 /// stays far below it; an endless answer must not fill the memory.
@@ -103,7 +103,7 @@ impl Answer {
 }
 
 /// A request without a whole answer; told apart by what was seen.
-pub fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
+pub(crate) fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
     let problem = if error.is_timeout() {
         Outage::Timeout
     } else if error.is_connect() {
@@ -119,6 +119,7 @@ pub fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
 }
 
 /// An answer that is not what the API promises.
+#[must_use]
 pub const fn unreadable(call: Call) -> GenesysError {
     GenesysError::Unavailable {
         call,
@@ -128,6 +129,7 @@ pub const fn unreadable(call: Call) -> GenesysError {
 }
 
 /// The URL of a path below a base, each segment escaped.
+#[must_use]
 pub fn below(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
@@ -137,7 +139,10 @@ pub fn below(base: &Url, segments: &[&str]) -> Url {
 }
 
 /// Sends a request and reads the answer.
-pub async fn send(
+///
+/// # Errors
+/// [`GenesysError::Unavailable`] when no whole answer comes.
+pub(crate) async fn send(
     request: RequestBuilder,
     call: Call,
     clock: &dyn Clock,

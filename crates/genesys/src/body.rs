@@ -3,9 +3,10 @@
 use serde::de::DeserializeOwned;
 
 /// The longest error code that is shown, in bytes; Genesys' own are half as long.
-pub const LONGEST_CODE: usize = 64;
+pub(crate) const LONGEST_CODE: usize = 64;
 
 /// A body that is an object. A list is none, though serde would take its items for members.
+#[must_use]
 pub fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     first.filter(|byte| **byte == b'{')?;
@@ -14,7 +15,7 @@ pub fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 
 /// An error code, if it is one: it ends in log lines and in the archive, where a text that somebody
 /// has put in its place may hold anything.
-pub fn name(code: Option<String>) -> Option<String> {
+pub(crate) fn name(code: Option<String>) -> Option<String> {
     code.filter(|code| {
         (1..=LONGEST_CODE).contains(&code.len())
             && code

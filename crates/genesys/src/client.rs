@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use genesys_replay::clock::Clock;
+use genesys_replay::dead_letter::InteractionRef;
+use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark};
+use genesys_replay::meter::Meter;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::answer::{self, send};
-use super::{Pace, TokenSource};
-use super::{conversations, interactions};
-use genesys_replay::clock::Clock;
-use genesys_replay::dead_letter::InteractionRef;
-use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark};
-use genesys_replay::meter::Meter;
+use super::{Pace, TokenSource, conversations, interactions};
 
 /// Genesys Cloud over HTTP.
 pub struct GenesysClient {

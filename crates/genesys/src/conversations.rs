@@ -1,13 +1,13 @@
 //! The real API: conversations, and attributes on one of their participants.
 
+use genesys_replay::dead_letter::{InteractionId, InteractionRef};
+use genesys_replay::genesys::{Interaction, RetryMark};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
 use super::answer::below;
 use super::body::object;
-use genesys_replay::dead_letter::{InteractionId, InteractionRef};
-use genesys_replay::genesys::{Interaction, RetryMark};
 
 #[derive(Deserialize)]
 struct Conversation {

@@ -2,7 +2,6 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-
 use genesys_replay::genesys::{Credentials, CredentialsError};
 use genesys_replay::secret::{SecretError, SecretText};
 

@@ -1,13 +1,13 @@
 //! The tutorials' API: interactions with nested attributes.
 
+use genesys_replay::dead_letter::{InteractionId, InteractionRef};
+use genesys_replay::genesys::{Interaction, RetryMark};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
 use super::answer::below;
 use super::body::object;
-use genesys_replay::dead_letter::{InteractionId, InteractionRef};
-use genesys_replay::genesys::{Interaction, RetryMark};
 
 /// The answer to a GET: any object, since nothing of it is needed.
 #[derive(Deserialize)]

@@ -3,10 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
-
 use genesys_replay::clock::Timestamp;
 use genesys_replay::retry_after::LONGEST;
+use reqwest::header::HeaderMap;
 
 /// Calls are spread out once only one in this many of a window's calls is left.
 const RESERVE: u64 = 5;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::body::{name, object};
 use genesys_replay::failure::answers;
 use genesys_replay::failure::answers::Meaning;
 use genesys_replay::genesys::{Call, GenesysError, Outage};
+use serde::Deserialize;
+
+use super::body::{name, object};
 
 /// The error body of the API. An error in another form is not from Genesys Cloud.
 #[derive(Deserialize)]

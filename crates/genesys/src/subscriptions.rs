@@ -1,13 +1,13 @@
 //! Whether a subscription is active: the tutorials' event streams, and the real API's integrations.
 
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, Subscriptions};
 use reqwest::Method;
 use serde::Deserialize;
 
 use super::answer::{below, unreadable};
 use super::body::object;
 use super::client::GenesysClient;
-use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, Subscriptions};
 
 /// The subscriptions of one organisation.
 pub struct GenesysSubscriptions {

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::genesys::{Call, Credentials, GenesysError};
+use genesys_replay::meter::Meter;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -13,10 +16,6 @@ use url::Url;
 use super::answer::{below, send, unreadable};
 use super::body::object;
 use super::credential_source::CredentialSource;
-use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::genesys::Credentials;
-use genesys_replay::genesys::{Call, GenesysError};
-use genesys_replay::meter::Meter;
 
 /// A token is renewed this long before it expires, so that it does not expire on the way.
 const MARGIN: Duration = Duration::from_secs(60);

@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-
-use crate::config::{Auth, Host, IngestSettings, KeySetting};
-use crate::http::Edge;
-use crate::http::metrics::{IngestMetrics, Pace};
-use crate::{Ingest, IngestPorts, KeySource, Keys, Senders, SubscriptionCheck};
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::meter::Meter;
 use genesys_replay_aws::clients::{Tries, secret, with_tries};
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
 use genesys_replay_aws::sqs_inlet::SqsInlet;
-use genesys_replay_genesys::GenesysSubscriptions;
-use genesys_replay_genesys::{BuildError, Parts, client, http_client};
+use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, http_client};
 use genesys_replay_telemetry::metrics::Metrics;
+
+use crate::config::{Auth, Host, IngestSettings, KeySetting};
+use crate::http::Edge;
+use crate::http::metrics::{IngestMetrics, Pace};
+use crate::{Ingest, IngestPorts, KeySource, Keys, Senders, SubscriptionCheck};
 
 /// The edge of ingest with its real adapters.
 pub type IngestEdge = Edge<RealIngestPorts>;

@@ -2,17 +2,15 @@
 
 use std::net::SocketAddr;
 
-use url::Url;
-
-use crate::KeyRing;
 use genesys_replay::genesys::{ApiForm, SubscriptionForm};
 use genesys_replay::queue::LARGEST_MESSAGE;
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_settings::Reader;
-use genesys_replay_settings::genesys;
 use genesys_replay_settings::genesys::is_secret_id;
-use genesys_replay_settings::{SettingsError, log_level, unencrypted};
+use genesys_replay_settings::{Reader, SettingsError, genesys, log_level, unencrypted};
 use genesys_replay_telemetry::LogLevel;
+use url::Url;
+
+use crate::KeyRing;
 
 /// Everything that can be set for ingest.
 #[derive(Debug)]

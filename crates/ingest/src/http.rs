@@ -19,14 +19,14 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::FutureExt;
+use genesys_replay::meter::Meter;
+use genesys_replay_telemetry as telemetry;
 use lambda_http::request::RequestContext;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::{Accepted, Facts, Ingest, IngestPorts, Refusal, Said, Senders, SignatureFault};
 use body::{Bodies, Held};
-use genesys_replay::meter::Meter;
-use genesys_replay_telemetry as telemetry;
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
 

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::secret::{SecretError, SecretText};
 
 use super::log;
 use super::signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
-use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::secret::{SecretError, SecretText};
 
 /// A secret that was taken out must stop to be valid within this time.
 const FRESH: Duration = Duration::from_secs(300);

@@ -18,15 +18,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-
 use genesys_replay::clock::{Clock, Random};
-use genesys_replay::dead_letter;
 use genesys_replay::dead_letter::{EventId, Malformed, Opened, Wrapper, webhook_text};
-use genesys_replay::digest;
 use genesys_replay::genesys::{Standing, Subscriptions};
 use genesys_replay::message::{Message, MessageId, ingested};
 use genesys_replay::queue::{AttributeValue, Inlet, NewMessage, PutError, takes};
 use genesys_replay::secret::SecretText;
+use genesys_replay::{dead_letter, digest};
 
 pub use keys::{KeySource, Keys, KeysError, VerifyError};
 pub use log::warn_of_short;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::keys::{KeysError, VerifyError};
-use super::signature::SignatureFault;
 use genesys_replay::dead_letter::WrapperFault;
 use genesys_replay::error::with_causes;
 use genesys_replay::failure::{Disposition, RefusalCode};
 use genesys_replay::genesys::{GenesysError, Standing};
 use genesys_replay::queue::PutError;
+
+use super::keys::{KeysError, VerifyError};
+use super::signature::SignatureFault;
 
 /// What a sender waits where nothing says how long.
 const SOON: Duration = Duration::from_secs(5);

@@ -6,13 +6,12 @@ use std::fmt;
 use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use genesys_replay::clock::Timestamp;
 use hmac_sha256::HMAC;
 use secrecy::{ExposeSecret, SecretSlice};
 use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
 };
-
-use genesys_replay::clock::Timestamp;
 
 /// How far a signature's time may be from ours, either way, in seconds: what the scheme says.
 const WINDOW_SECONDS: u64 = 300;

@@ -1,9 +1,10 @@
 //! The log lines of ingest's start-up.
 
-use crate::config::{Auth, Host, IngestSettings, KeySetting};
-use crate::warn_of_short;
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_telemetry::warn_of_plain_http;
+
+use crate::config::{Auth, Host, IngestSettings, KeySetting};
+use crate::warn_of_short;
 
 /// Logs the version and all settings that are not secret, and a warning for each setting that may surprise.
 pub fn started(settings: &IngestSettings) {

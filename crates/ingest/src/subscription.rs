@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
-use tokio::time::timeout;
-
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError, Outage, Standing, Subscriptions};
+use tokio::time::timeout;
 
 /// How long an active subscription is believed to stay so. One that is not is asked for again at
 /// once: somebody may just have turned it on.

@@ -5,15 +5,15 @@ pub mod metrics;
 use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
-use lambda_runtime::{Context, Diagnostic, LambdaEvent};
-use tokio::time::Instant;
-use tracing::Instrument;
-
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{AttributeValue, Message, MessageId, SOURCE_QUEUE, TypedAttribute};
 use genesys_replay::replay::{Counts, Handled, Invocation, Ports, Replay, log};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use tokio::time::Instant;
+use tracing::Instrument;
+
 use metrics::BatchFigures;
 
 /// A batch that cannot be answered.

@@ -1,11 +1,11 @@
 //! Where Genesys Cloud is and who we are to it.
 
+use genesys_replay::genesys::{ApiForm, Credentials};
+use genesys_replay_genesys::{CredentialSetting, GenesysSettings};
 use secrecy::SecretString;
 use url::Url;
 
 use super::reader::Reader;
-use genesys_replay::genesys::{ApiForm, Credentials};
-use genesys_replay_genesys::{CredentialSetting, GenesysSettings};
 
 /// Genesys Cloud's domains by AWS region, from its official SDKs. New ones appear, so any domain
 /// may be given instead of a region.
@@ -81,6 +81,9 @@ pub fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
 
 #[expect(clippy::expect_used, reason = "a constant that a test parses")]
 /// Returns a URL that leads nowhere, in place of a setting that is wrong.
+///
+/// # Panics
+/// Never: a test parses the constant.
 #[must_use]
 pub fn fallback() -> Url {
     Url::parse(NOWHERE).expect("a constant URL")
@@ -145,6 +148,7 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
 }
 
 /// Whether a text can be the name or ARN of a secret.
+#[must_use]
 pub fn is_secret_id(text: &str) -> bool {
     text.len() <= 2_048
         && text

@@ -5,16 +5,15 @@ mod reader;
 
 use std::time::Duration;
 
-pub use reader::Reader;
-use url::Url;
-
 use genesys_replay::backoff::Backoff;
-use genesys_replay::destination::address::Reach;
-use genesys_replay::destination::address::names_refused;
+use genesys_replay::destination::address::{Reach, names_refused};
 use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use genesys_replay::replay::Limits;
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_telemetry::LogLevel;
+use url::Url;
+
+pub use reader::Reader;
 
 /// Every variable that the replay function reads.
 pub const VARIABLES: &[&str] = &[
@@ -178,6 +177,7 @@ impl Settings {
 }
 
 /// Which of these URLs are plain `http://`.
+#[must_use]
 pub fn unencrypted(
     own: (&'static str, Option<&Url>),
     genesys: Option<&GenesysSettings>,

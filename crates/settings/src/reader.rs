@@ -27,6 +27,7 @@ impl<'l> Reader<'l> {
     }
 
     /// A value without the space around it; templates pass an empty one for "not set".
+    #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
             .map(|value| value.trim().to_owned())

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
+use genesys_replay::genesys::ApiForm;
+use genesys_replay_genesys::CredentialSetting;
 use secrecy::ExposeSecret;
 
 use super::*;
-use genesys_replay::genesys::ApiForm;
-use genesys_replay_genesys::CredentialSetting;
 
 const MINIMUM: [(&str, &str); 3] = [
     ("GENESYS_REGION", "eu-central-1"),

@@ -7,6 +7,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::{Accepted, FailureCode};
+use genesys_replay::ledger::{
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Reopen, Settlement,
+    Status,
+};
 
 use self::item::{
     ARCHIVED, CLAIMED, COMPLETED, CONFIGURATION_ANSWERS, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS,
@@ -14,12 +20,6 @@ use self::item::{
     lease_of, number, refusal, string, text,
 };
 use self::update::{HELD, Update, refused, refused_item};
-use genesys_replay::clock::Timestamp;
-use genesys_replay::failure::{Accepted, FailureCode};
-use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Reopen, Settlement,
-    Status,
-};
 
 /// The ledger of one table.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
-
 use genesys_replay::archive::{Archive, ArchiveError, Entry};
 
 /// The metadata by which an object is known as this event's.

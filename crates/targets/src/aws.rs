@@ -7,14 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aws_config::{Region, SdkConfig};
 use aws_sdk_lambda::config::http::HttpResponse;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use genesys_replay::destination::Arn;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
+use genesys_replay::target::DeliveryError;
+use genesys_replay_aws::queue_urls::QueueUrls;
 
 use super::KnownBuses;
 use crate::judgement::{judge, question};
-use genesys_replay::destination::Arn;
-use genesys_replay::failure::answers;
-use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::target::DeliveryError;
-use genesys_replay_aws::queue_urls::QueueUrls;
 
 /// The clients of one region. None of them retries: a delivery is one attempt.
 #[derive(Clone)]

@@ -10,11 +10,11 @@ use aws_sdk_eventbridge::config::http::HttpResponse;
 use aws_sdk_eventbridge::error::SdkError;
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use genesys_replay::destination::Arn;
+use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 use tokio::time::Instant;
 
 use super::aws::{self, Clients, delivery_error};
-use genesys_replay::destination::Arn;
-use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
 /// The longest detail type that a bus takes, in characters.
 const LONGEST_DETAIL_TYPE: usize = 128;

@@ -5,18 +5,17 @@ pub mod resolver;
 use std::sync::Arc;
 use std::time::Duration;
 
+use genesys_replay::clock::Clock;
+use genesys_replay::destination::address;
+use genesys_replay::destination::address::Reach;
+use genesys_replay::failure::answers::Meaning;
+use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
+use genesys_replay::retry_after;
+use genesys_replay::target::{Delivery, DeliveryError};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::Url;
 
 use crate::judgement::{judge, question};
-use genesys_replay::clock::Clock;
-use genesys_replay::destination::address;
-use genesys_replay::destination::address::Reach;
-use genesys_replay::failure::answers;
-use genesys_replay::failure::answers::Meaning;
-use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::retry_after;
-use genesys_replay::target::{Delivery, DeliveryError};
 
 /// Delivers to HTTP endpoints.
 #[derive(Clone)]

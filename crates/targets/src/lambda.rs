@@ -3,10 +3,10 @@
 use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::InvocationType;
-
-use super::aws::{Clients, delivery_error};
 use genesys_replay::destination::Arn;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+use super::aws::{Clients, delivery_error};
 
 pub(super) async fn invoke(
     clients: &Clients,

@@ -10,10 +10,11 @@ mod sns;
 mod sqs;
 mod state_machine;
 
-pub use event_bus::{KnownBuses, known_as};
 use genesys_replay::destination::{Destination, LONGEST};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
+
+pub use event_bus::{KnownBuses, known_as};
 
 /// Every kind of target, each by its own adapter.
 pub struct Targets {

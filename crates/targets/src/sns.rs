@@ -1,9 +1,10 @@
 //! Delivery to an SNS topic.
 
-use super::aws::{Clients, delivery_error};
-use super::ordering::group;
 use genesys_replay::destination::Arn;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+use super::aws::{Clients, delivery_error};
+use super::ordering::group;
 
 pub(super) async fn publish(
     clients: &Clients,

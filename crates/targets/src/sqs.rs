@@ -2,13 +2,13 @@
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
-
-use super::aws::{Clients, delivery_error};
-use super::ordering::group;
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::{Certainty, FailureCode};
 use genesys_replay::message::AttributeValue;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+use super::aws::{Clients, delivery_error};
+use super::ordering::group;
 
 pub(super) async fn send(
     clients: &Clients,

@@ -2,11 +2,11 @@
 
 use aws_sdk_sfn::error::SdkError;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
-
-use super::aws::{Clients, delivery_error};
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
+
+use super::aws::{Clients, delivery_error};
 
 pub(super) async fn start(
     clients: &Clients,

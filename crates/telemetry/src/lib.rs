@@ -4,12 +4,12 @@
 mod level;
 pub mod metrics;
 
-pub use level::LogLevel;
+use genesys_replay::error::with_causes;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 
-use genesys_replay::error::with_causes;
+pub use level::LogLevel;
 
 /// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
 /// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold

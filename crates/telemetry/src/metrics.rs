@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value, json};
-
 use genesys_replay::clock::Timestamp;
 use genesys_replay::meter::Usage;
+use serde_json::{Map, Value, json};
 
 use super::LogLevel;
 

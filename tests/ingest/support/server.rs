@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::process::Stdio;
 
+use genesys_test_support::{LocalAws, Printed, read, terminate};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
-
-use genesys_test_support::{LocalAws, Printed, read, terminate};
 
 /// The program, listening.
 pub(crate) struct Server {

@@ -14,10 +14,10 @@ use genesys_replay::secret::SecretError;
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
 use genesys_replay_aws::sqs_inlet::SqsInlet;
 use genesys_replay_genesys::GenesysSubscriptions;
+use genesys_test_support::{HIDDEN_SECONDS, LocalAws, World};
 
 use super::fakes::{NextCall, words};
 use super::real::{Spoiler, spoil};
-use genesys_test_support::{HIDDEN_SECONDS, LocalAws, World};
 
 pub(super) struct InletInMemory {
     port: MemoryInlet,

@@ -25,10 +25,9 @@ use genesys_replay_genesys::GenesysClient;
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
 use genesys_replay_storage::s3::S3Archive;
 use genesys_stand_in::{Fault, StandIn, Table};
-use serde_json::Value;
-
 use genesys_test_support::world::mark;
 use genesys_test_support::{LocalAws, World, aws_at};
+use serde_json::Value;
 
 /// Sits in a client of AWS and spoils its next call.
 #[derive(Clone, Debug, Default)]

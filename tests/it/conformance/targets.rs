@@ -15,11 +15,11 @@ use genesys_replay_aws::queue_urls::QueueUrls;
 use genesys_replay_targets::aws::{AwsTargets, Clients};
 use genesys_replay_targets::{KnownBuses, Targets};
 use genesys_stand_in::Fault;
+use genesys_test_support::{LocalAws, World, eventually};
 use serde_json::Value;
 use url::Url;
 
 use super::real::{Spoiler, spoil};
-use genesys_test_support::{LocalAws, World, eventually};
 
 /// HTTP endpoints.
 pub(super) struct Http {

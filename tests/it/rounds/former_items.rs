@@ -12,10 +12,10 @@ use genesys_replay::ledger::{
 };
 use genesys_replay::message::MessageId;
 use genesys_replay::replay::Outcome;
-
-use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
 use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
+
+use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
 
 #[tokio::test]
 async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {

@@ -1,11 +1,11 @@
 //! Messages that SQS moved away from a target queue.
 
-use serde_json::json;
-
-use super::Rounds;
 use genesys_test_support::{
     Function, HIDDEN_SECONDS, Invocation, Record, TestResult, World, conversation_event, event,
 };
+use serde_json::json;
+
+use super::Rounds;
 
 #[tokio::test]
 async fn message_that_sqs_moved_goes_back_whole_and_reports_on_its_delivery() -> TestResult {

@@ -9,11 +9,11 @@ use genesys_replay_cli::genesys::analytics::{
     Conversation, ConversationPage, ConversationQuery, Conversations, LARGEST_QUERY,
 };
 use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, End};
+use genesys_test_support::TestResult;
 use serde_json::Value;
 
 use super::shelf::{Shelf, dead_letter};
 use super::{At, Findings, Items, Looked, Memory, NOW, Said, look};
-use genesys_test_support::TestResult;
 
 /// Analytics that knows every conversation but some, shows a few on a page, and may be out of sorts for a while.
 struct Analytics {

@@ -1,10 +1,10 @@
 //! A look takes one receive of each message, and refuses where that costs the message.
 
 use genesys_replay_cli::operator::diagnose::DiagnoseError;
+use genesys_test_support::TestResult;
 
 use super::shelf::{Shelf, dead_letter};
 use super::{look, look_at};
-use genesys_test_support::TestResult;
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_too_tight_is_refused_before_anything_is_received() -> TestResult {

@@ -5,8 +5,9 @@ use std::error::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::run::Desk;
 use genesys_test_support::{Record, TestResult, conversation_event};
+
+use super::run::Desk;
 
 fn mode(path: &Path) -> Result<u32, Box<dyn Error>> {
     Ok(std::fs::metadata(path)?.permissions().mode() & 0o777)

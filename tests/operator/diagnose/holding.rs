@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::diagnose::{AT_ONCE, Diagnose, End, Finding, Sink};
+use genesys_test_support::TestResult;
 
 use super::shelf::{Mishap, Shelf, dead_letter};
 use super::{At, Items, Memory, NOW, Nobody, look, look_at, look_with};
-use genesys_test_support::TestResult;
 
 #[tokio::test(start_paused = true)]
 async fn every_message_is_seen_once_and_is_there_again() -> TestResult {

@@ -4,11 +4,11 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_stand_in::Fault;
+use genesys_test_support::{Record, TestResult, conversation_event, eventually};
 use serde_json::Value;
 use tokio::process::Command;
 
 use super::run::Desk;
-use genesys_test_support::{Record, TestResult, conversation_event, eventually};
 
 #[tokio::test]
 async fn dead_letters_are_told_of_and_are_there_again() -> TestResult {

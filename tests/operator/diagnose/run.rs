@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use genesys_stand_in::StandIn;
+use genesys_test_support::{HIDDEN_SECONDS, LocalAws, Record};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use crate::support::program::{Ran, program};
-use genesys_test_support::{HIDDEN_SECONDS, LocalAws, Record};
 
 /// A queue, a folder, and the settings of a function.
 pub(super) struct Desk {

@@ -9,11 +9,11 @@ use genesys_replay::dead_letter::{Opened, failure_of, open};
 use genesys_replay::ledger::Status;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::ledger::Record;
+use genesys_test_support::{TestResult, root, sample};
 use serde_json::{Value, json};
 
 use super::shelf::{Shelf, dead_letter};
 use super::{Items, Memory, NOW, look, look_at, look_with};
-use genesys_test_support::{TestResult, root, sample};
 
 /// The messages of every sample event that has any, with the sample's name in their ids.
 fn samples() -> Result<Vec<Message>, Box<dyn Error>> {

@@ -1,10 +1,10 @@
 //! The query to Genesys Cloud's analytics on the wire.
 
 use genesys_stand_in::Fault;
+use genesys_test_support::{Record, TestResult};
 use serde_json::{Value, json};
 
 use super::run::Desk;
-use genesys_test_support::{Record, TestResult};
 
 const PATH: &str = "/api/v2/analytics/conversations/details/query";
 

@@ -8,11 +8,11 @@ use aws_sdk_lambda::types::{
     Environment, Filter, FilterCriteria, FunctionResponseType, ScalingConfig, State,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
+use genesys_test_support::{LocalAws, eventually};
 use mockito::{Matcher, Mock, ServerGuard};
 use serde_json::{Value, json};
 
 use crate::support::program::{Ran, run};
-use genesys_test_support::{LocalAws, eventually};
 
 /// A secret that must never be printed.
 pub(super) const SECRET: &str = "hush-hush-hush";

@@ -12,9 +12,8 @@ use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::import::{
     Cause, Found, Imported, Source, SourceError, Terms, Unusable, What, import,
 };
-use tokio_util::sync::CancellationToken;
-
 use genesys_test_support::TestResult;
+use tokio_util::sync::CancellationToken;
 
 fn terms() -> Terms {
     Terms {

@@ -1,10 +1,10 @@
 //! Where failed events come from: a subscription and archives.
 
+use genesys_test_support::{Record, TestResult, conversation_event};
 use mockito::Matcher;
 use serde_json::json;
 
 use super::{Office, page};
-use genesys_test_support::{Record, TestResult, conversation_event};
 
 #[tokio::test]
 async fn a_subscription_is_read_page_by_page_and_waits_when_it_is_told_to() -> TestResult {

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use genesys_replay_lambda::app::ReplayFunction;
+use genesys_test_support::world::invoke;
+use genesys_test_support::{HIDDEN_SECONDS, Record, World, event};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use super::program::{Ran, program};
-use genesys_test_support::world::invoke;
-use genesys_test_support::{HIDDEN_SECONDS, Record, World, event};
 
 /// An operator's desk.
 pub(crate) struct Desk {

@@ -2,7 +2,9 @@
 #![expect(
     missing_docs,
     clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
     clippy::must_use_candidate,
+    clippy::return_self_not_must_use,
     reason = "the tests are its only users"
 )]
 
@@ -22,11 +24,12 @@ pub mod world;
 use std::error::Error;
 use std::path::Path;
 
+pub use genesys_stand_in::eventually;
+
 pub use aws::{HIDDEN_SECONDS, LocalAws, config as aws_at};
 pub use clock::VirtualClock;
 pub use documented::are_documented;
 pub use failure_record::{FUNCTION, on_failure_body};
-pub use genesys_stand_in::eventually;
 pub use page::Page;
 pub use record::{Record, conversation_event, event, sample};
 pub use runtime_api::{Function, Invocation, Printed, read, terminate};

@@ -1,10 +1,10 @@
 //! Reading what is kept in an S3 bucket.
 
 use aws_sdk_s3::Client;
+use genesys_replay::aws::{AwsError, AwsFault};
 use genesys_replay_aws::aws_error;
 
 use super::{ArchiveReader, Kept, Page};
-use genesys_replay::aws::{AwsError, AwsFault};
 
 /// The objects of one bucket.
 #[derive(Clone, Debug)]

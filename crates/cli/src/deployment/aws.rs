@@ -1,20 +1,20 @@
 //! The deployment as AWS and the target's host say it.
 
-use genesys_replay_aws::aws_error;
 use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::destination::{Arn, Destination};
+use genesys_replay_aws::aws_error;
+use genesys_replay_targets::aws::Clients;
+use genesys_replay_targets::known_as;
 use url::Url;
 
 use super::{Deployment, ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
 use crate::queue::sqs::SqsOutlet;
 use crate::queue::{Outlet, QueueFacts};
-use genesys_replay::aws::{AwsError, AwsFault};
-use genesys_replay::destination::{Arn, Destination};
-use genesys_replay_targets::aws::Clients;
-use genesys_replay_targets::known_as;
 
 /// Clients of the services in one region and account, and one for the host of an HTTP target.
 pub struct AwsDeployment {

@@ -2,10 +2,9 @@
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::RuleState;
+use genesys_replay::aws::AwsError;
 use genesys_replay_aws::aws_error;
 use serde_json::Value;
-
-use genesys_replay::aws::AwsError;
 
 /// The source of the events that this function sends to a bus.
 const SOURCE: &str = "genesys-replay";

@@ -3,16 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
-use reqwest::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
 use genesys_replay_genesys::answer::{below, unreadable};
 use genesys_replay_genesys::body::object;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 /// The most conversations that one query asks for.
 pub const LARGEST_QUERY: usize = 50;

@@ -4,17 +4,16 @@
 
 use std::future::Future;
 
-use reqwest::Method;
-use serde::Deserialize;
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
-use url::{Url, form_urlencoded};
-
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
 use genesys_replay_genesys::answer::{below, unreadable};
 use genesys_replay_genesys::body::object;
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use url::{Url, form_urlencoded};
 
 const ROOM: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
 

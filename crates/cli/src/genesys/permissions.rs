@@ -3,15 +3,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use reqwest::Method;
-use serde_json::json;
-
-use super::analytics::{ConversationQuery, Conversations};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError};
 use genesys_replay_genesys::GenesysClient;
 use genesys_replay_genesys::answer::below;
+use reqwest::Method;
+use serde_json::json;
+
+use super::analytics::{ConversationQuery, Conversations};
 
 /// An id that no interaction has.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";

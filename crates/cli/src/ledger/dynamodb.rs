@@ -1,19 +1,19 @@
 //! Reading the ledger's items from `DynamoDB`.
 
-use genesys_replay_aws::aws_error;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-
-use super::{LedgerReader, Record, RecordPage};
 use genesys_replay::aws::{AwsError, AwsFault};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
+use genesys_replay_aws::aws_error;
 use genesys_replay_storage::dynamodb::item::{
     EVENT_KEY, Item, REPLAYED, integer, receipt, round, string, text,
 };
+
+use super::{LedgerReader, Record, RecordPage};
 
 /// The most keys of one call.
 const LARGEST_CALL: usize = 100;

@@ -13,21 +13,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Clock;
+use genesys_replay::destination::ReplayTarget;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::LedgerReader;
+use crate::operator::Progress;
+use crate::operator::plan::{Item, Plan};
 pub use drift::{Drift, drift};
 pub use journal::{Entry, Event, History, Journal, State, Torn};
 pub use letters::{ArchiveLetters, Fetched, Letters, Lost};
 pub use parking::ParkingLetters;
 pub use sender::{Sender, Sending, ToQueue, ToTarget, marked};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use wave::{Wave, grown, share};
-
-use crate::ledger::LedgerReader;
-use crate::operator::Progress;
-use crate::operator::plan::{Item, Plan};
-use genesys_replay::aws::AwsError;
-use genesys_replay::clock::Clock;
-use genesys_replay::destination::ReplayTarget;
 
 /// How carefully a plan is applied.
 #[derive(Clone, Copy, Debug)]

@@ -23,23 +23,21 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::{join_all, maybe_done};
-use tokio::sync::mpsc;
-
-pub use correlate::Correlation;
-pub use finding::{Finding, Function, NextStep};
-pub use groups::{Example, Group, GroupKey, Groups, MOST_GROUPS};
-pub use held::{HOLD, Receipt, Receipts, Released};
-
-use crate::genesys::analytics::{Conversations, LARGEST_QUERY};
-use crate::ledger::LedgerReader;
-use crate::queue::{Outlet, QueueFacts};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::queue::LARGEST_CALL;
+use tokio::sync::mpsc;
 
 use super::Progress;
+use crate::genesys::analytics::{Conversations, LARGEST_QUERY};
+use crate::ledger::LedgerReader;
+use crate::queue::{Outlet, QueueFacts};
+pub use correlate::Correlation;
+pub use finding::{Finding, Function, NextStep};
+pub use groups::{Example, Group, GroupKey, Groups, MOST_GROUPS};
 use held::Held;
+pub use held::{HOLD, Receipt, Receipts, Released};
 use looking::Looking;
 use receiving::Receiving;
 

@@ -12,6 +12,9 @@ mod target;
 
 use std::time::Duration;
 
+use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay::replay::Limits;
 use url::Url;
 
 use super::Progress;
@@ -19,9 +22,6 @@ use super::remedy::remedy;
 use crate::deployment::Deployment;
 use crate::genesys::Permissions;
 use crate::queue::QueueFacts;
-use genesys_replay::aws::{AwsError, AwsFault};
-use genesys_replay::destination::ReplayTarget;
-use genesys_replay::replay::Limits;
 
 /// How something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,18 +8,18 @@ mod source;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-pub use envelope::Enveloped;
-pub use event::{FailedEvent, Unusable};
-pub use lines::read_all;
-pub use source::{Archived, Found, Source, SourceError, Subscription, What};
-use tokio_util::sync::CancellationToken;
-
-use super::Progress;
 use genesys_replay::aws::AwsError;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{Inlet, LARGEST_CALL, NewMessage, PutError};
+use tokio_util::sync::CancellationToken;
+
+use super::Progress;
+pub use envelope::Enveloped;
+pub use event::{FailedEvent, Unusable};
+pub use lines::read_all;
+pub use source::{Archived, Found, Source, SourceError, Subscription, What};
 
 /// So many of those that cannot be queued are kept by name; all are counted, and warned of when they are met.
 const MOST_NAMED: usize = 100;

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use genesys_replay::clock::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-
-use genesys_replay::clock::Timestamp;
 
 const TEMPLATE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use genesys_replay::genesys::GenesysError;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-use genesys_replay::genesys::GenesysError;
 
 /// Where Genesys Cloud does not say how long: its limit counts by the minute.
 const UNSAID: Duration = Duration::from_secs(60);

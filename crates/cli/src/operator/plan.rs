@@ -7,15 +7,15 @@ mod selection;
 
 use std::collections::BTreeMap;
 
-pub use edit::{Change, EditError, Editing, Edits};
-pub use making::{About, Candidate, Making};
-pub use selection::{Facts, Selection};
+use genesys_replay::digest;
+use genesys_replay::ledger::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ledger::Record;
-use genesys_replay::digest;
-use genesys_replay::ledger::Status;
+pub use edit::{Change, EditError, Editing, Edits};
+pub use making::{About, Candidate, Making};
+pub use selection::{Facts, Selection};
 
 /// What a plan file says of itself.
 pub const FORMAT: &str = "genesys-replay plan 1";

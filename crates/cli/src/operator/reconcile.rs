@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future;
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::Status;
 use sha2::{Digest, Sha256};
 
 use self::archived::{Archived, TurnedUp};
@@ -17,11 +22,6 @@ use super::Progress;
 use super::report::{UNKNOWN, has_died};
 use crate::archive::ArchiveReader;
 use crate::ledger::{LedgerReader, Record};
-use genesys_replay::aws::AwsError;
-use genesys_replay::clock::Timestamp;
-use genesys_replay::destination::ReplayTarget;
-use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::Status;
 
 /// The most examples of one finding.
 pub const MOST_EXAMPLES: usize = 10;

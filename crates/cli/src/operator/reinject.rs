@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::genesys::GenesysError;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
 use super::patience::patiently;
 use crate::genesys::FailedEvents;
-use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::genesys::GenesysError;
 
 /// The most ids of one request.
 pub const LARGEST_REQUEST: usize = 100;

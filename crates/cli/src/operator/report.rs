@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future;
-
-use super::Progress;
-use crate::ledger::{LedgerReader, Record};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
 
+use super::Progress;
+use crate::ledger::{LedgerReader, Record};
 pub use tally::Tally;
 
 /// What is counted for an item whose status this version does not know.

@@ -1,10 +1,8 @@
 //! Looking at a queue of SQS, and taking from it, on an operator's behalf.
 
-use genesys_replay_aws::aws_error;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{DeleteError, Outlet, QueueFacts};
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, Message as SqsMessage, MessageSystemAttributeName as System,
@@ -14,7 +12,10 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
 use genesys_replay::queue::{LARGEST_CALL, PostponeError, Postponement, Queue, Redrive};
+use genesys_replay_aws::aws_error;
 use genesys_replay_aws::sqs_queue::SqsQueue;
+
+use super::{DeleteError, Outlet, QueueFacts};
 
 /// How long a receive waits for messages: long enough for SQS to ask all of its servers, where a short
 /// one asks a few and may find nothing in a queue that is not empty.

@@ -2,11 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use genesys_replay::failure::RefusalCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Accepted, Refusal, SignatureFault};
-use genesys_replay::failure::RefusalCode;
 
 /// An error as RFC 9457 has it.
 #[derive(Debug, Serialize)]

@@ -4,10 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use genesys_replay::clock::millis;
 use tracing::Level;
 
 use crate::{Accepted, Facts, Refusal};
-use genesys_replay::clock::millis;
 
 /// A request that was answered.
 #[derive(Clone, Copy, Debug)]

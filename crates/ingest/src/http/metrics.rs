@@ -3,13 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
-
 use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::Usage;
 use genesys_replay_telemetry::metrics::{
     Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
+use serde_json::json;
 
 /// When requests are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

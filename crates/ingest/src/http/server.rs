@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use genesys_replay_telemetry as telemetry;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -19,7 +20,6 @@ use tokio_io_timeout::TimeoutStream;
 
 use super::{Edge, log, router};
 use crate::IngestPorts;
-use genesys_replay_telemetry as telemetry;
 
 /// A connection that says nothing whole for so long is closed, whether it is slow or idle. A load balancer in front
 /// has to give up its own idle connections sooner.

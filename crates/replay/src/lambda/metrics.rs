@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use serde_json::json;
-
 use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::Usage;
 use genesys_replay::replay::{Counts, Handled};
 use genesys_replay_telemetry::metrics::{
     Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
+use serde_json::json;
 
 /// The dimension by which first failures are told apart.
 pub const CATEGORY: &str = "Category";

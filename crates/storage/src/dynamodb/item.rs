@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{AnswerCounts, Claim, ClaimRequest, Lease, LedgerError, Status};

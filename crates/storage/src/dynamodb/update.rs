@@ -6,12 +6,12 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use genesys_replay::ledger::{Lease, LedgerError};
 
 use super::item::{
     CONFIGURATION_ANSWERS, IN_PROGRESS, Item, MAYBE_DELIVERED, REPLAYED, UNANSWERED_ATTEMPTS,
     number, text,
 };
-use genesys_replay::ledger::{Lease, LedgerError};
 
 /// The condition of every write after a claim.
 pub(super) const HELD: &str = "#Owner = :owner AND #Status = :in_progress";

@@ -2,9 +2,8 @@
 
 use std::net::SocketAddr;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-
 use genesys_replay::destination::address::{RefusedAddress, is_refused};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// The system's resolver without the refused addresses.
 #[derive(Clone, Copy, Debug, Default)]

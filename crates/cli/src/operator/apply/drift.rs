@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{LedgerReader, Record};
-use crate::operator::Progress;
-use crate::operator::plan::{Plan, Standing};
 use genesys_replay::aws::AwsError;
 
 use super::journal::History;
+use crate::ledger::{LedgerReader, Record};
+use crate::operator::Progress;
+use crate::operator::plan::{Plan, Standing};
 
 /// How many events the ledger is asked for at once.
 const QUESTION: usize = 100;

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::ledger::{LedgerReader, Record};
-use crate::operator::plan::{Item, Standing};
 use genesys_replay::ledger::Status;
+use tokio::time::Instant;
 
 use super::wave::Wave;
 use super::{Apply, ApplyError, Ending, Letters, Outcome, Run, Sender};
+use crate::ledger::{LedgerReader, Record};
+use crate::operator::plan::{Item, Standing};
 
 /// How long to wait before the ledger is asked again, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));

@@ -3,9 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use serde::{Deserialize, Serialize};
-
 use genesys_replay::clock::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// One line of the audit file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 
 use futures_util::future::join_all;
-
-use crate::archive::{ArchiveReader, LARGEST_OBJECT};
-use crate::operator::plan::{Editing, Item, Place};
-use crate::queue::DeleteError;
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::digest;
 use genesys_replay::message::Message;
+
+use crate::archive::{ArchiveReader, LARGEST_OBJECT};
+use crate::operator::plan::{Editing, Item, Place};
+use crate::queue::DeleteError;
 
 /// Why a dead letter of a plan is not sent: nothing has happened to it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -3,14 +3,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::operator::plan::{Item, Place};
-use crate::queue::{DeleteError, Outlet};
 use genesys_replay::aws::AwsError;
 use genesys_replay::message::Message;
+use tokio::time::Instant;
 
 use super::letters::{Fetched, Letters, Lost, ready};
+use crate::operator::plan::{Item, Place};
+use crate::queue::{DeleteError, Outlet};
 
 /// How long what is received stays hidden from others: longer than sending takes, and not too long should the program be
 /// killed.

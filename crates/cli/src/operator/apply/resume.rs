@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::ledger::LedgerReader;
 use genesys_replay::queue::LARGEST_CALL;
 
 use super::{Apply, ApplyError, Letters, Run, Sender, State};
+use crate::ledger::LedgerReader;
 
 impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     /// Where an earlier run stood: what it settled is settled, what it may have sent is looked for.

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::ledger::LedgerReader;
-use crate::operator::letter::Letter;
 use genesys_replay::message::Message;
 use genesys_replay::queue::LARGEST_CALL;
+use tokio::time::Instant;
 
 use super::{Apply, ApplyError, Event, Fetched, Letters, Outcome, Run, Sender, Sending, marked};
+use crate::ledger::LedgerReader;
+use crate::operator::letter::Letter;
 
 /// The largest wave, whatever it has grown to: what goes wrong is noticed at its end.
 const LARGEST_WAVE: usize = 1_000;

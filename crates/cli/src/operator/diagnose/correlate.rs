@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use genesys_replay::clock::{Clock, Timestamp};
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::failure::Disposition;
+use genesys_replay::genesys::GenesysError;
 use serde::Serialize;
 
 use crate::genesys::analytics::{
     Conversation, ConversationPage, ConversationQuery, Conversations, LARGEST_QUERY,
 };
 use crate::operator::Progress;
-use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::failure::Disposition;
-use genesys_replay::genesys::GenesysError;
 
 /// A conversation may have begun so long before its event.
 const BEFORE: Duration = Duration::from_secs(24 * 3_600);

@@ -1,16 +1,16 @@
 //! What is found out about one message.
 
-use serde::{Deserialize, Serialize};
-
-use crate::genesys::analytics::Conversation;
-use crate::ledger::Record;
-use crate::operator::letter::Letter;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{NotAnEvent, failure_of};
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
+use serde::{Deserialize, Serialize};
+
+use crate::genesys::analytics::Conversation;
+use crate::ledger::Record;
+use crate::operator::letter::Letter;
 
 /// What the function does with a message the next time it gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

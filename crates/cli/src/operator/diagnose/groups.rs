@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use genesys_replay::clock::Timestamp;
 use serde::Serialize;
 
 use super::advice;
 use super::finding::Finding;
-use genesys_replay::clock::Timestamp;
 
 /// The most groups; messages of further ones are counted without one.
 pub const MOST_GROUPS: usize = 1_000;

@@ -6,12 +6,12 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use genesys_replay::message::{Message, MessageId};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::operator::Progress;
 use crate::queue::Outlet;
-use genesys_replay::message::{Message, MessageId};
 
 /// How long a message stays hidden at first, and always if the program is killed soon after.
 pub const HOLD: Duration = Duration::from_secs(120);

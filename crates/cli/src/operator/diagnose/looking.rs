@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use genesys_replay::message::Message;
+use genesys_replay::queue::LARGEST_CALL;
 use tokio::sync::mpsc::Receiver;
 
 use super::correlate::Correlating;
@@ -13,8 +15,6 @@ use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
 use crate::operator::remedy::remedy;
-use genesys_replay::message::Message;
-use genesys_replay::queue::LARGEST_CALL;
 
 /// What is found out about messages, one batch after another.
 pub(super) struct Looking<'a, L, C> {

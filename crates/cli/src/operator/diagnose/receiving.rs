@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use genesys_replay::message::Message;
+use genesys_replay::queue::{LARGEST_CALL, Redrive};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::held::{Held, Receipts};
 use super::{DiagnoseError, Look};
 use crate::queue::Outlet;
-use genesys_replay::message::Message;
-use genesys_replay::queue::{LARGEST_CALL, Redrive};
 
 /// After so many answers in a row without a new message the queue is taken for read: one alone may mean that all
 /// are with somebody.

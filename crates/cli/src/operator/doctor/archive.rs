@@ -1,8 +1,9 @@
 //! The bucket of the archive.
 
+use genesys_replay::aws::AwsFault;
+
 use super::{Check, Known, Look, answer};
 use crate::deployment::Deployment;
-use genesys_replay::aws::AwsFault;
 
 const BUCKET: &str = "archive";
 

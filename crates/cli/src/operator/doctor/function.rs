@@ -1,8 +1,9 @@
 //! The function and what hands it messages.
 
+use genesys_replay::aws::{AwsError, AwsFault};
+
 use super::{Check, shown};
 use crate::deployment::{FunctionFacts, SourceFacts};
-use genesys_replay::aws::{AwsError, AwsFault};
 
 const FUNCTION: &str = "function";
 const SOURCE: &str = "event source";

@@ -1,8 +1,9 @@
 //! Genesys Cloud: who we are there and what we may do.
 
+use genesys_replay::genesys::{ApiForm, Call, GenesysError};
+
 use super::{Check, Look, Subject};
 use crate::genesys::Permissions;
-use genesys_replay::genesys::{ApiForm, Call, GenesysError};
 
 const TOKEN: &str = "Genesys token";
 const READ: &str = "may read interactions";

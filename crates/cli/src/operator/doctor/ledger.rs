@@ -1,8 +1,9 @@
 //! The ledger's table.
 
+use genesys_replay::aws::{AwsError, AwsFault};
+
 use super::{Check, Known, Look, answer};
 use crate::deployment::{Deployment, ExpiryFacts, TableFacts};
-use genesys_replay::aws::{AwsError, AwsFault};
 
 const TABLE: &str = "ledger table";
 const EXPIRY: &str = "ledger expiry";

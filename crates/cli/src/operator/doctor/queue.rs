@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Check, Known, QueueFacts, shown};
 use genesys_replay::aws::{AwsError, AwsFault};
+
+use super::{Check, Known, QueueFacts, shown};
 
 const QUEUE: &str = "queue";
 const VISIBILITY: &str = "visibility timeout";

@@ -1,9 +1,10 @@
 //! Where events are delivered.
 
-use super::{Check, Known, Look, answer};
-use crate::deployment::{Deployment, TargetFault};
 use genesys_replay::aws::AwsFault;
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
+
+use super::{Check, Known, Look, answer};
+use crate::deployment::{Deployment, TargetFault};
 
 const TARGET: &str = "target";
 

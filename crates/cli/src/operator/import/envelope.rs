@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use super::event::{FailedEvent, Unusable};
-use crate::operator::letter::Letter;
 use genesys_replay::archive::Document;
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -11,6 +9,9 @@ use genesys_replay::digest;
 use genesys_replay::failure::{Category, OriginalFailure};
 use genesys_replay::message::{Message, MessageId, resent};
 use genesys_replay::queue::{AttributeValue, LARGEST_MESSAGE, NewMessage, takes};
+
+use super::event::{FailedEvent, Unusable};
+use crate::operator::letter::Letter;
 
 /// The most of a failure's words that is kept, in bytes: they are for people, and for classifying.
 const LONGEST_REASON: usize = 4 * 1024;

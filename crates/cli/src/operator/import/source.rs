@@ -2,6 +2,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use genesys_replay::archive::Document;
+use genesys_replay::aws::AwsError;
+use genesys_replay::dead_letter::InteractionId;
+use genesys_replay::digest;
+use genesys_replay::genesys::{Call, GenesysError, Outage};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{FailedEvent, Unusable};
@@ -9,11 +14,6 @@ use crate::archive::{ArchiveReader, Kept, Page};
 use crate::genesys::{FailedEvents, PageStart};
 use crate::operator::Progress;
 use crate::operator::patience::patiently;
-use genesys_replay::archive::Document;
-use genesys_replay::aws::AwsError;
-use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::digest;
-use genesys_replay::genesys::{Call, GenesysError, Outage};
 
 /// The longest object that is read, in bytes: no message is made of more, even if every byte of it is escaped.
 const LONGEST_OBJECT: u64 = 8 * 1024 * 1024;

@@ -1,13 +1,13 @@
 //! A new plan that changes bodies before they are sent.
 
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay::digest;
+use genesys_replay::message::Message;
 use serde_json::Value;
 use similar::TextDiff;
 
 use super::{Content, Edit, Item, Plan};
 use crate::operator::letter::Letter;
-use genesys_replay::destination::ReplayTarget;
-use genesys_replay::digest;
-use genesys_replay::message::Message;
 
 /// A JSON Patch (RFC 6902) for the bodies of messages.
 #[derive(Clone, Debug)]

@@ -3,10 +3,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use super::{Facts, Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
-use crate::ledger::{LedgerReader, Record};
-use crate::operator::Progress;
-use crate::operator::letter::Letter;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -14,6 +10,11 @@ use genesys_replay::digest;
 use genesys_replay::failure::FailureReport;
 use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
+
+use super::{Facts, Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
+use crate::ledger::{LedgerReader, Record};
+use crate::operator::Progress;
+use crate::operator::letter::Letter;
 
 /// How many events the ledger is asked for at once.
 const QUESTION: usize = 100;

@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use genesys_replay::archive::{Document, DocumentFault};
+use genesys_replay::aws::AwsError;
+use genesys_replay::message::Message;
 
 use super::Place;
 use super::making::{Candidate, Making};
@@ -11,9 +14,6 @@ use crate::archive::{ArchiveReader, Kept, LARGEST_OBJECT};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::Outlet;
-use genesys_replay::archive::{Document, DocumentFault};
-use genesys_replay::aws::AwsError;
-use genesys_replay::message::Message;
 
 /// Objects that are read at once.
 const READERS: usize = 16;

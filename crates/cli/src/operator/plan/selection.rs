@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use genesys_replay::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
-
-use genesys_replay::clock::Timestamp;
 
 /// What a dead letter has to be like to be selected. Empty lists and `None` ask for nothing; of a list, one has to fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

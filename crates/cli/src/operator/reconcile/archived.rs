@@ -4,17 +4,17 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use genesys_replay::archive::Document;
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::failure::FailureCode;
+use genesys_replay::ledger::Status;
 
 use super::{Finding, Fingerprint, Reconciliation, Scope, fingerprint};
 use crate::archive::{ArchiveReader, Kept};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
-use genesys_replay::archive::Document;
-use genesys_replay::aws::AwsError;
-use genesys_replay::clock::Timestamp;
-use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::Status;
 
 /// The longest object that is read, in bytes: the largest message of SQS, each character escaped, with room.
 const LARGEST: u64 = 8 * 1024 * 1024;

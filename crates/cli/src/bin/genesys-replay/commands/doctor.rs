@@ -8,8 +8,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
 use genesys_replay_cli::operator::doctor::{Check, Examination, Known, Subject, Verdict, examine};
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_settings::INGEST_VARIABLES;
-use genesys_replay_settings::{Settings, VARIABLES};
+use genesys_replay_settings::{INGEST_VARIABLES, Settings, VARIABLES};
 use serde_json::json;
 
 use crate::context::Context;

@@ -19,9 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 use crate::exit::{Ended, Refused, Upstream};
 use crate::global_arguments::Output;
-use crate::interrupt;
-use crate::table;
-use crate::terminal;
+use crate::{interrupt, table, terminal};
 
 /// How many events a file is read ahead.
 const AHEAD: usize = 32;

@@ -12,8 +12,7 @@ use super::plan::read_ids;
 use crate::context::Context;
 use crate::exit::{Ended, Refused};
 use crate::global_arguments::Output;
-use crate::interrupt;
-use crate::terminal;
+use crate::{interrupt, terminal};
 
 /// Ask Genesys Cloud to send failed events again (tutorials' API).
 ///
