@@ -1,20 +1,20 @@
 //! The use case: claim, fetch, mark `retrying`, deliver, checkpoint, mark `replay_successful`, complete.
 
 mod batch;
-mod breaker;
+mod circuit_breaker;
+mod complete;
 mod expiry;
-mod finishing;
-mod giving_up;
-mod lanes;
 mod ledger_latency;
 pub mod log;
-mod outcome;
-mod policy;
+mod marking;
 mod record;
-mod retry_state;
+mod reject;
+mod result;
+mod retry_policy;
 mod rounds;
-mod stop;
-mod work;
+mod schedule;
+mod shutdown;
+mod task;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,27 +29,27 @@ use crate::ledger::Ledger;
 use crate::meter::Meter;
 use crate::queue::Queue;
 use crate::target::Target;
-pub use breaker::Breakers;
+pub use circuit_breaker::CircuitBreakers;
 pub use expiry::KnownLimits;
 pub use ledger_latency::LedgerLatency;
-pub use outcome::{Counts, Handled, Outcome, Verdict};
-pub use policy::{Limits, Policy};
-pub use retry_state::RetryState;
-pub use stop::Stop;
+pub use marking::RetryState;
+pub use result::{Counts, Outcome, RecordReport, RecordResult};
+pub use retry_policy::{Limits, Policy};
+pub use shutdown::Shutdown;
 
 /// Nothing starts when less than this is left of the invocation: one attempt needs its round trips.
-pub const LEAST_TIME: Duration = Duration::from_secs(1);
+pub const MIN_TIME_TO_START: Duration = Duration::from_secs(1);
 
 /// A delivery starts only when this and the ledger's [margin](LedgerLatency) are left: 300 ms for the
-/// target's answer before [`ANSWER_TIME`].
+/// target's answer before [`RESPONSE_MARGIN`].
 pub const MIN_DELIVERY_TIME: Duration = Duration::from_millis(600);
 
 /// What still runs this long before the invocation's end is cut off, so that the answer, which says
 /// what comes back, reaches Lambda in time.
-pub const ANSWER_TIME: Duration = Duration::from_millis(300);
+pub const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
 
 /// The answer itself takes this much of it; the rest is for telling the queue how long to wait.
-const LAST_WORDS: Duration = Duration::from_millis(50);
+const RESPONSE_FLUSH_MARGIN: Duration = Duration::from_millis(50);
 
 /// A lease ends this long after the invocation's deadline: while the function can still run, nobody
 /// else takes its event, whatever the clocks of two machines differ by.
@@ -86,14 +86,14 @@ pub struct Replay<P: Ports> {
     /// How long to keep trying.
     pub policy: Policy,
     /// Which upstreams are left alone.
-    pub breakers: Breakers,
+    pub circuit_breakers: CircuitBreakers,
     /// The ledger's observed latency.
     pub ledger_latency: LedgerLatency,
     /// The limits of the queues that were read.
     pub known_limits: KnownLimits,
     /// Whether the process is about to end.
-    pub stop: Stop,
-    /// What its adapters and breakers count.
+    pub shutdown: Shutdown,
+    /// What its adapters and circuit_breakers count.
     pub meter: Arc<Meter>,
     /// How many records of a batch are in flight at once; at least 1.
     pub max_concurrency: usize,
@@ -116,11 +116,11 @@ pub struct Invocation {
 
 /// How much time an invocation has left, on the clock that cannot jump.
 #[derive(Clone, Copy, Debug)]
-struct TimeBox {
+struct Deadline {
     end: Instant,
 }
 
-impl TimeBox {
+impl Deadline {
     fn of(invocation: &Invocation, now: Timestamp) -> Self {
         Self {
             end: Instant::now() + invocation.deadline.since(now),
@@ -133,12 +133,12 @@ impl TimeBox {
 
     /// Returns true if a record may start. `margin` is the ledger's checkpoint margin, here and below.
     fn allows_start(self, margin: Duration) -> bool {
-        self.left() >= LEAST_TIME + margin
+        self.left() >= MIN_TIME_TO_START + margin
     }
 
     /// The longest wait after which another attempt may still start.
-    fn longest_wait(self, margin: Duration) -> Duration {
-        self.left().saturating_sub(LEAST_TIME + margin)
+    fn max_delay(self, margin: Duration) -> Duration {
+        self.left().saturating_sub(MIN_TIME_TO_START + margin)
     }
 
     /// Returns true if a delivery may start.
@@ -153,12 +153,14 @@ impl TimeBox {
     }
 
     /// When nothing but the answer may be left to do.
-    fn last_words(self) -> Instant {
-        self.end.checked_sub(LAST_WORDS).unwrap_or(self.end)
+    fn cleanup_deadline(self) -> Instant {
+        self.end
+            .checked_sub(RESPONSE_FLUSH_MARGIN)
+            .unwrap_or(self.end)
     }
 
     /// When to cut off what still runs.
     fn cut_off(self) -> Instant {
-        self.end.checked_sub(ANSWER_TIME).unwrap_or(self.end)
+        self.end.checked_sub(RESPONSE_MARGIN).unwrap_or(self.end)
     }
 }

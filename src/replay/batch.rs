@@ -6,11 +6,13 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::lanes::{Group, IndexedEvents, Lane, Task, lanes};
-use super::outcome::EventFacts;
-use super::stop::LAST_MOMENT;
-use super::work::{CutOff, Frame, Work};
-use super::{Handled, Invocation, LEASE_MARGIN, Outcome, Ports, Replay, TimeBox, Verdict, log};
+use super::result::EventSummary;
+use super::schedule::{DuplicateGroup, IndexedEvents, Job, SequentialGroups, schedule};
+use super::shutdown::SHUTDOWN_CLEANUP_TIME;
+use super::task::{Aborted, InvocationContext, RecordTask};
+use super::{
+    Deadline, Invocation, LEASE_MARGIN, Outcome, Ports, RecordReport, RecordResult, Replay, log,
+};
 use crate::dead_letter::{Opened, open};
 use crate::error::with_causes;
 use crate::failure::FailureCode;
@@ -19,37 +21,42 @@ use crate::message::Message;
 use crate::queue::{Postponement, Queue};
 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
-const SOON: Duration = Duration::from_secs(5);
+const NOT_STARTED_DELAY: Duration = Duration::from_secs(5);
 
 /// What a panic comes down to.
-const FAULT: &str = "a fault in this program; please report it";
+const PANIC_REASON: &str = "a fault in this program; please report it";
 
 impl<P: Ports> Replay<P> {
     /// Handles every message of a batch; the answer is in the batch's order, one entry for each.
     ///
     /// Ends before the invocation's deadline: what has not started by then goes back untouched.
-    pub async fn batch(&self, messages: &[Message], invocation: &Invocation) -> Vec<Handled> {
-        let _in_flight = self.stop.enter();
-        let frame = Frame {
+    pub async fn batch(&self, messages: &[Message], invocation: &Invocation) -> Vec<RecordReport> {
+        let _in_flight = self.shutdown.track();
+        let ctx = InvocationContext {
             request_id: &invocation.request_id,
             lease_until: invocation.deadline.plus(LEASE_MARGIN),
-            time: TimeBox::of(invocation, self.clock.now()),
+            time: Deadline::of(invocation, self.clock.now()),
         };
         let opened: Vec<Option<Opened<'_>>> = messages
             .iter()
             .map(|message| catch_unwind(AssertUnwindSafe(|| open(message))).ok())
             .collect();
-        let indexed = self.indexed_events(&opened, frame).await;
+        let indexed = self.indexed_events(&opened, ctx).await;
         let own = self.own_arns(messages, invocation).await;
-        let mut handled: Vec<(usize, Handled)> =
-            stream::iter(lanes(messages, &opened, &indexed, &self.destination, &own))
-                .map(|lane| self.lane(messages, lane, frame))
-                .buffer_unordered(self.max_concurrency.max(1))
-                .flat_map(stream::iter)
-                .collect()
-                .await;
+        let mut handled: Vec<(usize, RecordReport)> = stream::iter(schedule(
+            messages,
+            &opened,
+            &indexed,
+            &self.destination,
+            &own,
+        ))
+        .map(|lane| self.lane(messages, lane, ctx))
+        .buffer_unordered(self.max_concurrency.max(1))
+        .flat_map(stream::iter)
+        .collect()
+        .await;
         handled.sort_unstable_by_key(|(index, _)| *index);
-        self.postpone(messages, &handled, frame).await;
+        self.postpone(messages, &handled, ctx).await;
         handled.into_iter().map(|(_, handled)| handled).collect()
     }
 
@@ -69,10 +76,10 @@ impl<P: Ports> Replay<P> {
     async fn indexed_events(
         &self,
         opened: &[Option<Opened<'_>>],
-        frame: Frame<'_>,
+        ctx: InvocationContext<'_>,
     ) -> IndexedEvents {
         let mut found = IndexedEvents::new();
-        if !frame
+        if !ctx
             .time
             .allows_start(self.ledger_latency.checkpoint_margin())
         {
@@ -88,7 +95,7 @@ impl<P: Ports> Replay<P> {
                 && !found.contains_key(id)
             {
                 let call = self.ledger.find_delivery(id);
-                let call = timeout_at(frame.time.cut_off(), self.ledger_latency.measure(call));
+                let call = timeout_at(ctx.time.cut_off(), self.ledger_latency.measure(call));
                 let answer = match call.await {
                     Ok(answer) => answer.map_err(|error| with_causes(&error)),
                     Err(_elapsed) => {
@@ -105,19 +112,19 @@ impl<P: Ports> Replay<P> {
     async fn lane(
         &self,
         messages: &[Message],
-        lane: Lane<'_>,
-        frame: Frame<'_>,
-    ) -> Vec<(usize, Handled)> {
+        lane: SequentialGroups<'_>,
+        ctx: InvocationContext<'_>,
+    ) -> Vec<(usize, RecordReport)> {
         let mut handled = Vec::new();
         let mut stopped_for = None;
         for group in lane.groups {
             let done = match stopped_for {
-                None => self.group(messages, &group, frame).await,
-                Some(after) => self.stopped(messages, &group, after, frame).await,
+                None => self.group(messages, &group, ctx).await,
+                Some(after) => self.stopped(messages, &group, after, ctx).await,
             };
-            let back = done.iter().map(|(_, handled)| handled.verdict.outcome);
-            if let Some(outcome) = back.into_iter().find(|outcome| outcome.comes_back()) {
-                stopped_for = Some(outcome.after().unwrap_or(SOON));
+            let back = done.iter().map(|(_, handled)| handled.result.outcome);
+            if let Some(outcome) = back.into_iter().find(|outcome| outcome.returns_to_queue()) {
+                stopped_for = Some(outcome.retry_delay().unwrap_or(NOT_STARTED_DELAY));
             }
             handled.extend(done);
         }
@@ -127,48 +134,48 @@ impl<P: Ports> Replay<P> {
     async fn group(
         &self,
         messages: &[Message],
-        group: &Group<'_>,
-        frame: Frame<'_>,
-    ) -> Vec<(usize, Handled)> {
+        group: &DuplicateGroup<'_>,
+        ctx: InvocationContext<'_>,
+    ) -> Vec<(usize, RecordReport)> {
         let started = Instant::now();
         // Groups are made of the batch's own messages.
-        let Some(message) = messages.get(group.leader) else {
+        let Some(message) = messages.get(group.primary) else {
             return Vec::new();
         };
         let deferred = |code, reason| {
-            let after = self.pause(message);
-            Verdict::from(Outcome::Deferred { after, code }).because(reason)
+            let after = self.delay_by_receive_count(message);
+            RecordResult::from(Outcome::Deferred { after, code }).with_reason(reason)
         };
-        let verdict = match &group.task {
-            Task::Replay(work) => {
+        let result = match &group.job {
+            Job::Replay(task) => {
                 // On the heap: the steps of a record together would be the largest part of the stack.
-                let record = Box::pin(self.record(work, frame));
-                self.guarded(message, frame, Some(work), record).await
+                let record = Box::pin(self.record(task, ctx));
+                self.run_isolated(message, ctx, Some(task), record).await
             }
-            Task::Keep(why) => {
-                let kept = self.keep(message, *why);
-                self.guarded(message, frame, None, kept).await
+            Job::ArchiveUnparseable(why) => {
+                let kept = self.archive_unparseable(message, *why);
+                self.run_isolated(message, ctx, None, kept).await
             }
-            Task::Puzzle => deferred(FailureCode::Internal, FAULT),
-            Task::Unknown(reason) => deferred(FailureCode::LedgerUnavailable, reason),
+            Job::ParsePanicked => deferred(FailureCode::Internal, PANIC_REASON),
+            Job::Unknown(reason) => deferred(FailureCode::LedgerUnavailable, reason),
         };
-        let verdict = self.ended(message, group, frame, verdict).await;
-        report(messages, group, &verdict, started.elapsed())
+        let result = self.ended(message, group, ctx, result).await;
+        report(messages, group, &result, started.elapsed())
     }
 
     /// The verdict on a group, with the end of the message's retention in view.
     async fn ended(
         &self,
         message: &Message,
-        group: &Group<'_>,
-        frame: Frame<'_>,
-        verdict: Verdict,
-    ) -> Verdict {
-        let work = group.task.work();
-        let verdict = Box::pin(self.before_expiry(message, frame, work, verdict)).await;
-        match work {
-            Some(work) => verdict.unmarked(work.take_missed()),
-            None => verdict,
+        group: &DuplicateGroup<'_>,
+        ctx: InvocationContext<'_>,
+        result: RecordResult,
+    ) -> RecordResult {
+        let task = group.job.task();
+        let result = Box::pin(self.before_expiry(message, ctx, task, result)).await;
+        match task {
+            Some(task) => result.with_skipped_mark(task.take_skipped_mark()),
+            None => result,
         }
     }
 
@@ -176,36 +183,36 @@ impl<P: Ports> Replay<P> {
     async fn stopped(
         &self,
         messages: &[Message],
-        group: &Group<'_>,
+        group: &DuplicateGroup<'_>,
         after: Duration,
-        frame: Frame<'_>,
-    ) -> Vec<(usize, Handled)> {
-        let Some(message) = messages.get(group.leader) else {
+        ctx: InvocationContext<'_>,
+    ) -> Vec<(usize, RecordReport)> {
+        let Some(message) = messages.get(group.primary) else {
             return Vec::new();
         };
         let code = FailureCode::GroupStopped;
-        let verdict = Verdict::from(Outcome::NotAttempted { after, code })
-            .because("an earlier message of the group has to come first");
-        let verdict = self.ended(message, group, frame, verdict).await;
-        report(messages, group, &verdict, Duration::ZERO)
+        let result = RecordResult::from(Outcome::NotAttempted { after, code })
+            .with_reason("an earlier message of the group has to come first");
+        let result = self.ended(message, group, ctx, result).await;
+        report(messages, group, &result, Duration::ZERO)
     }
 
     /// Keeps a record within the invocation's time, and its panic within the record.
-    async fn guarded(
+    async fn run_isolated(
         &self,
         message: &Message,
-        frame: Frame<'_>,
-        work: Option<&Work<'_>>,
-        record: impl Future<Output = Verdict>,
-    ) -> Verdict {
+        ctx: InvocationContext<'_>,
+        task: Option<&RecordTask<'_>>,
+        record: impl Future<Output = RecordResult>,
+    ) -> RecordResult {
         let not_attempted = |reason: &str| {
-            let (after, code) = (SOON, FailureCode::OutOfTime);
-            Verdict::from(Outcome::NotAttempted { after, code }).because(reason)
+            let (after, code) = (NOT_STARTED_DELAY, FailureCode::OutOfTime);
+            RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(reason)
         };
-        if self.stop.is_requested() {
+        if self.shutdown.is_requested() {
             return not_attempted("the process is about to end");
         }
-        if !frame
+        if !ctx
             .time
             .allows_start(self.ledger_latency.checkpoint_margin())
         {
@@ -215,59 +222,68 @@ impl<P: Ports> Replay<P> {
             // What has ended is not cut off.
             biased;
             ended = AssertUnwindSafe(record).catch_unwind() => match ended {
-                Ok(verdict) => return verdict,
-                Err(_panic) => (FailureCode::Internal, FAULT),
+                Ok(result) => return result,
+                Err(_panic) => (FailureCode::Internal, PANIC_REASON),
             },
-            reason = self.cut_off(work, frame) => (FailureCode::OutOfTime, reason),
+            reason = self.cut_off(task, ctx) => (FailureCode::OutOfTime, reason),
         };
-        let cut_off = match work {
-            Some(work) => self.wind_up(work, code, self.last_words(frame)).await,
-            None => CutOff::Clean,
+        let cut_off = match task {
+            Some(task) => self.clean_up(task, code, self.cleanup_deadline(ctx)).await,
+            None => Aborted::NoEffect,
         };
         let outcome = match cut_off {
             // Coming back would mean to deliver it again.
-            CutOff::Unrecorded => Outcome::Replayed,
-            CutOff::Clean | CutOff::Doubtful => Outcome::Deferred {
-                after: self.pause(message),
+            Aborted::DeliveredUnrecorded => Outcome::Replayed,
+            Aborted::NoEffect | Aborted::MaybeDelivered => Outcome::Deferred {
+                after: self.delay_by_receive_count(message),
                 code,
             },
         };
-        Verdict {
-            possible_duplicate: matches!(cut_off, CutOff::Doubtful),
-            shortfall: matches!(cut_off, CutOff::Unrecorded)
+        RecordResult {
+            possible_duplicate: matches!(cut_off, Aborted::MaybeDelivered),
+            warning_code: matches!(cut_off, Aborted::DeliveredUnrecorded)
                 .then_some(FailureCode::LedgerUnavailable),
-            ..Verdict::from(outcome).because(reason)
+            ..RecordResult::from(outcome).with_reason(reason)
         }
     }
 
     /// Waits until a record has to stop, and returns the reason.
-    async fn cut_off(&self, work: Option<&Work<'_>>, frame: Frame<'_>) -> &'static str {
+    async fn cut_off(
+        &self,
+        task: Option<&RecordTask<'_>>,
+        ctx: InvocationContext<'_>,
+    ) -> &'static str {
         let reason = tokio::select! {
             // At the same moment, always the same reason: a simulated run has to repeat exactly.
             biased;
-            () = sleep_until(frame.time.cut_off()) => "cut off just before the deadline",
-            () = self.stop.out_of_grace() => "cut off because the process is about to end",
+            () = sleep_until(ctx.time.cut_off()) => "cut off just before the deadline",
+            () = self.shutdown.grace_expired() => "cut off because the process is about to end",
         };
-        if let Some(work) = work {
+        if let Some(task) = task {
             // A checkpoint under way is not dropped and sent again, because that takes its time twice.
-            // Out of time, the record's progress shows that it is missing.
-            let _ = timeout_at(self.last_words(frame), work.checkpoint_done()).await;
+            // Out of time, the record's phase shows that it is missing.
+            let _ = timeout_at(self.cleanup_deadline(ctx), task.checkpoint_done()).await;
         }
         reason
     }
 
     /// When nothing but the answer may be left to do; soon, once the process is about to end.
-    pub(super) fn last_words(&self, frame: Frame<'_>) -> Instant {
-        let end = frame.time.last_words();
-        if self.stop.is_requested() {
-            end.min(Instant::now() + LAST_MOMENT)
+    pub(super) fn cleanup_deadline(&self, ctx: InvocationContext<'_>) -> Instant {
+        let end = ctx.time.cleanup_deadline();
+        if self.shutdown.is_requested() {
+            end.min(Instant::now() + SHUTDOWN_CLEANUP_TIME)
         } else {
             end
         }
     }
 
     /// Tells the queue how long each message that comes back shall stay away.
-    async fn postpone(&self, messages: &[Message], handled: &[(usize, Handled)], frame: Frame<'_>) {
+    async fn postpone(
+        &self,
+        messages: &[Message],
+        handled: &[(usize, RecordReport)],
+        ctx: InvocationContext<'_>,
+    ) {
         let postponements: Vec<Postponement<'_>> = handled
             .iter()
             .filter_map(|(index, handled)| {
@@ -276,7 +292,7 @@ impl<P: Ports> Replay<P> {
                     queue_arn: message.queue_arn.as_deref()?,
                     message_id: &message.id,
                     receipt_handle: message.receipt_handle.as_deref()?,
-                    after: handled.verdict.outcome.after()?,
+                    after: handled.result.outcome.retry_delay()?,
                 })
             })
             .collect();
@@ -284,7 +300,7 @@ impl<P: Ports> Replay<P> {
             return;
         }
         let call = self.queue.postpone(&postponements);
-        match timeout_at(self.last_words(frame), call).await {
+        match timeout_at(self.cleanup_deadline(ctx), call).await {
             Ok(failures) => failures.iter().for_each(log::not_postponed),
             Err(_elapsed) => log::postponing_cut_off(postponements.len()),
         }
@@ -294,21 +310,21 @@ impl<P: Ports> Replay<P> {
 /// One entry for each message of a group, said and answered: what the first one's outcome means for those after it.
 fn report(
     messages: &[Message],
-    group: &Group<'_>,
-    verdict: &Verdict,
+    group: &DuplicateGroup<'_>,
+    result: &RecordResult,
     duration: Duration,
-) -> Vec<(usize, Handled)> {
-    let work = group.task.work();
-    let event = work.map(|work| EventFacts::of(work.letter, &work.destination));
-    let follower = || {
-        Verdict::from(verdict.outcome.of_follower())
-            .because("follows another message of the batch with the same event")
+) -> Vec<(usize, RecordReport)> {
+    let task = group.job.task();
+    let event = task.map(|task| EventSummary::of(task.letter, &task.destination));
+    let duplicate = || {
+        RecordResult::from(result.outcome.for_duplicate())
+            .with_reason("follows another message of the batch with the same event")
     };
-    std::iter::once((group.leader, verdict.clone()))
-        .chain(group.followers.iter().map(|index| (*index, follower())))
-        .filter_map(|(index, verdict)| {
+    std::iter::once((group.primary, result.clone()))
+        .chain(group.duplicates.iter().map(|index| (*index, duplicate())))
+        .filter_map(|(index, result)| {
             let message = messages.get(index)?;
-            let handled = Handled::new(message, event.clone(), verdict, duration);
+            let handled = RecordReport::new(message, event.clone(), result, duration);
             // Said at once: an invocation that is killed later takes nothing of it along.
             log::record_handled(&handled);
             Some((index, handled))

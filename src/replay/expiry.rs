@@ -8,16 +8,15 @@ use futures_util::FutureExt;
 use tokio::sync::Mutex;
 use tokio::time::timeout_at;
 
+use super::reject::{Rejection, note_missing_mark};
+use super::task::{InteractionLookup, InvocationContext, RecordTask};
+use super::{Outcome, Ports, RecordResult, Replay};
 use crate::clock::Timestamp;
 use crate::failure::FailureCode;
 use crate::genesys::RetryStatus;
 use crate::ledger::{Claim, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::queue::{Queue, QueueLimits};
-
-use super::giving_up::{Reason, note_missing_mark};
-use super::work::{Frame, Marker, Work};
-use super::{Outcome, Ports, Replay, Verdict};
 
 /// The last receive of a message is this long before SQS deletes it: a receive may fail, and another follows.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(2 * 3_600);
@@ -107,29 +106,29 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn before_expiry(
         &self,
         message: &Message,
-        frame: Frame<'_>,
-        work: Option<&Work<'_>>,
-        verdict: Verdict,
-    ) -> Verdict {
-        let Some(after) = verdict.outcome.after() else {
-            return verdict;
+        ctx: InvocationContext<'_>,
+        task: Option<&RecordTask<'_>>,
+        result: RecordResult,
+    ) -> RecordResult {
+        let Some(after) = result.outcome.retry_delay() else {
+            return result;
         };
-        match self.in_time(frame, self.left(message)).await {
-            None | Some(Left::Unknown) => verdict,
-            Some(Left::AtMost(left)) => verdict.within(after.min(left)),
+        match self.in_time(ctx, self.left(message)).await {
+            None | Some(Left::Unknown) => result,
+            Some(Left::AtMost(left)) => result.within(after.min(left)),
             Some(Left::LastReceive(expires)) => {
-                let archiving = self.archive_expiring(message, frame, work, expires, &verdict);
-                let archived = self.in_time(frame, archiving).await.flatten();
+                let archiving = self.archive_expiring(message, ctx, task, expires, &result);
+                let archived = self.in_time(ctx, archiving).await.flatten();
                 archived.unwrap_or_else(|| {
                     tracing::error!(
                         message_id = %message.id,
                         expires_at = %expires,
-                        failure_code = verdict.code().map(FailureCode::as_str),
+                        failure_code = result.code().map(FailureCode::as_str),
                         "message expires and is not archived"
                     );
-                    Verdict {
+                    RecordResult {
                         expiring: true,
-                        ..verdict.within(after.min(LAST_DELAY))
+                        ..result.within(after.min(LAST_DELAY))
                     }
                 })
             }
@@ -137,9 +136,13 @@ impl<P: Ports> Replay<P> {
     }
 
     /// `None`: there was no time for it, or it panicked. The record itself has ended.
-    async fn in_time<T>(&self, frame: Frame<'_>, call: impl Future<Output = T>) -> Option<T> {
+    async fn in_time<T>(
+        &self,
+        ctx: InvocationContext<'_>,
+        call: impl Future<Output = T>,
+    ) -> Option<T> {
         let call = AssertUnwindSafe(call).catch_unwind();
-        let answer = timeout_at(self.last_words(frame), call).await;
+        let answer = timeout_at(self.cleanup_deadline(ctx), call).await;
         answer.ok()?.ok()
     }
 
@@ -147,24 +150,24 @@ impl<P: Ports> Replay<P> {
     async fn archive_expiring(
         &self,
         message: &Message,
-        frame: Frame<'_>,
-        work: Option<&Work<'_>>,
+        ctx: InvocationContext<'_>,
+        task: Option<&RecordTask<'_>>,
         expires: Timestamp,
-        verdict: &Verdict,
-    ) -> Option<Verdict> {
+        result: &RecordResult,
+    ) -> Option<RecordResult> {
         self.archive.as_ref()?;
-        let cause = verdict.code().map_or("", FailureCode::as_str);
-        let words = format!(
+        let cause = result.code().map_or("", FailureCode::as_str);
+        let why = format!(
             "the queue deletes the message at {expires}, and its last receive ended as {cause}: {}",
-            verdict.reason.as_deref().unwrap_or("no reason known")
+            result.reason.as_deref().unwrap_or("no reason known")
         );
-        let reason = Reason {
+        let reason = Rejection {
             code: FailureCode::Exhausted,
-            words: &words,
+            message: &why,
         };
-        let archived = match work {
-            None => self.keep_message(message, reason).await,
-            Some(work) => {
+        let archived = match task {
+            None => self.archive_message(message, reason).await,
+            Some(task) => {
                 // Where Genesys Cloud has failed, its mark would take the time of the archive.
                 let fails = [
                     FailureCode::OutOfTime,
@@ -172,31 +175,31 @@ impl<P: Ports> Replay<P> {
                     FailureCode::GenesysRateLimited,
                     FailureCode::GenesysCredentials,
                 ];
-                let has_time = verdict.code().is_none_or(|code| !fails.contains(&code));
-                self.archive_expiring_event(work, frame, reason, has_time)
+                let has_time = result.code().is_none_or(|code| !fails.contains(&code));
+                self.archive_expiring_event(task, ctx, reason, has_time)
                     .await?
             }
         };
-        (!archived.outcome.comes_back()).then(|| Verdict {
-            possible_duplicate: verdict.possible_duplicate,
-            disposition: verdict.disposition,
-            ..archived.because(&words)
+        (!archived.outcome.returns_to_queue()).then(|| RecordResult {
+            possible_duplicate: result.possible_duplicate,
+            disposition: result.disposition,
+            ..archived.with_reason(&why)
         })
     }
 
     async fn archive_expiring_event(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-        reason: Reason<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+        reason: Rejection<'_>,
         has_time: bool,
-    ) -> Option<Verdict> {
-        if self.is_kept_as_malformed(work) {
-            return Some(self.keep_malformed(work).await);
+    ) -> Option<RecordResult> {
+        if self.is_archived_as_malformed(task) {
+            return Some(self.archive_malformed(task).await);
         }
-        let lease = match self.claim_at_once(work, frame).await {
-            Ok(Claim::Acquired(lease)) if work.letter.own_echo => {
-                return Some(self.keep_own_echo(work, &lease).await);
+        let lease = match self.claim_at_once(task, ctx).await {
+            Ok(Claim::Acquired(lease)) if task.letter.own_echo => {
+                return Some(self.archive_own_echo(task, &lease).await);
             }
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
                 return self.complete_expiring(&lease).await;
@@ -211,42 +214,42 @@ impl<P: Ports> Replay<P> {
                 | Claim::Delivered(_),
             )
             | Err(_) => {
-                let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
-                let entry = self.entry(work, reason, 0, first_seen);
+                let first_seen = task.message.sent_at.unwrap_or_else(|| self.clock.now());
+                let entry = self.entry(task, reason, 0, first_seen);
                 return Some(self.archive_or_return(&entry).await);
             }
         };
         if lease.is_in_first_round()
-            && let Ok(Some(ended)) = self.former_end(work, &lease).await
+            && let Ok(Some(ended)) = self.former_end(task, &lease).await
         {
             return Some(ended);
         }
         // There is no other receive for the mark; the archive comes first where time is short.
         let status = RetryStatus::ExhaustedRetries;
-        let marker = Marker::NotLookedFor;
+        let marker = InteractionLookup::Pending;
         if has_time
             && let Err(failure) = self
-                .mark_in_the_end(work, frame, &lease, marker, status)
+                .mark_final_status(task, ctx, &lease, marker, status)
                 .await
         {
-            note_missing_mark(work, &failure);
+            note_missing_mark(task, &failure);
         }
-        Some(Verdict {
+        Some(RecordResult {
             attempt: Some(lease.attempt),
-            ..self.close(work, &lease, reason).await
+            ..self.archive_and_settle(task, &lease, reason).await
         })
     }
 
     /// A delivered event is never archived: its retry status is all that is missing.
-    async fn complete_expiring(&self, lease: &Lease) -> Option<Verdict> {
+    async fn complete_expiring(&self, lease: &Lease) -> Option<RecordResult> {
         let code = FailureCode::RetryStateNotWritten;
         let settlement = Settlement::Completed(Some(code));
         let now = self.clock.now();
         let settled = self.ledger.settle(lease, settlement, now).await;
         settled.ok()?;
-        Some(Verdict {
+        Some(RecordResult {
             attempt: Some(lease.shown_attempt()),
-            shortfall: Some(code),
+            warning_code: Some(code),
             ..Outcome::Replayed.into()
         })
     }

@@ -4,45 +4,47 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::outcome::{Counts, Handled};
+use super::result::{Counts, RecordReport};
+use super::retry_policy::AttemptFailure;
+use super::task::RecordTask;
 use crate::clock::millis;
 use crate::failure::FailureCode;
 use crate::queue::PostponeError;
 
 /// One line a record.
-pub fn record_handled(handled: &Handled) {
-    let verdict = &handled.verdict;
+pub fn record_handled(handled: &RecordReport) {
+    let result = &handled.result;
     let event = handled.event.as_ref();
-    let deferred_ms = verdict.outcome.after().map(millis);
+    let deferred_ms = result.outcome.retry_delay().map(millis);
     macro_rules! line {
         ($level:expr) => {
             tracing::event!(
                 $level,
-                outcome = verdict.outcome.as_str(),
-                failure_code = verdict.code().map(|code| code.as_str()),
+                outcome = result.outcome.as_str(),
+                failure_code = result.code().map(|code| code.as_str()),
                 category = event.map(|event| event.category),
-                disposition = verdict.disposition.map(|disposition| disposition.as_str()),
+                disposition = result.disposition.map(|disposition| disposition.as_str()),
                 message_id = %handled.message_id,
                 event_id = event.and_then(|event| event.event_id.as_deref()),
                 interaction_id = event.and_then(|event| event.interaction_id.as_deref()),
                 topic = event.and_then(|event| event.event_type.as_deref()),
-                attempt = verdict.attempt,
+                attempt = result.attempt,
                 receive_count = handled.receive_count,
                 target = event.map(|event| event.target.as_str()),
                 duration_ms = millis(handled.duration),
                 deferred_ms,
-                archived_as = verdict.archived_as.as_deref(),
-                possible_duplicate = verdict.possible_duplicate,
-                what_to_do = verdict.code().map(|code| code.what_to_do()),
-                reason = verdict.reason.as_deref(),
+                archived_as = result.archived_as.as_deref(),
+                possible_duplicate = result.possible_duplicate,
+                what_to_do = result.code().map(|code| code.what_to_do()),
+                reason = result.reason.as_deref(),
                 "dead letter handled"
             )
         };
     }
-    if verdict.is_unrecorded() {
+    if result.is_unrecorded() {
         // Delivered, and nothing but this line says so.
         line!(Level::ERROR);
-    } else if verdict
+    } else if result
         .code()
         .is_some_and(|code| code != FailureCode::OwnEcho)
     {
@@ -90,4 +92,22 @@ pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
             "outcomes do not add up to the batch: a fault in this program"
         );
     }
+}
+
+/// An attempt failed, and another one follows in the same receive.
+pub(super) fn retried(
+    task: &RecordTask<'_>,
+    failure: &AttemptFailure,
+    attempt: u32,
+    after: Duration,
+) {
+    tracing::info!(
+        message_id = %task.message.id,
+        event_id = task.event_id(),
+        failure_code = failure.code.as_str(),
+        attempt,
+        delay_ms = millis(after),
+        reason = failure.reason,
+        "attempt failed, trying again"
+    );
 }

@@ -1,13 +1,12 @@
 //! Rounds: deliveries after a target has accepted an event and failed later.
 
+use super::reject::Rejection;
+use super::task::{InteractionLookup, InvocationContext, RecordTask};
+use super::{Outcome, Ports, RecordResult, Replay};
 use crate::clock::Timestamp;
 use crate::failure::{Accepted, FailureCode};
 use crate::genesys::RetryStatus;
 use crate::ledger::{Claim, ClaimRequest, Lease, Ledger, LedgerError, Settlement, Status};
-
-use super::giving_up::Reason;
-use super::work::{Frame, Marker, Work};
-use super::{Outcome, Ports, Replay, Verdict};
 
 /// The reason in verdicts about failure records.
 const FAILED_LATER: &str = "the target failed after it had accepted the event";
@@ -17,42 +16,43 @@ impl<P: Ports> Replay<P> {
     /// message may have brought this delivery itself.
     pub(super) async fn record_of_earlier_delivery(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
-    ) -> Verdict {
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+    ) -> RecordResult {
         let request = ClaimRequest {
             is_failure_record: false,
-            ..self.claim_request(work, frame)
+            ..self.claim_request(task, ctx)
         };
-        match self.claim_by(work, &request).await {
+        match self.claim_by(task, &request).await {
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
-                self.finish(work, frame, lease, Marker::NotLookedFor).await
+                self.complete(task, ctx, lease, InteractionLookup::Pending)
+                    .await
             }
-            Ok(Claim::AlreadyDone) => Verdict::from(Outcome::Duplicate)
-                .because("the failure record is about an earlier delivery"),
+            Ok(Claim::AlreadyDone) => RecordResult::from(Outcome::Duplicate)
+                .with_reason("the failure record is about an earlier delivery"),
             Ok(Claim::Acquired(lease)) => {
                 // Changed since it was read: the next receive compares anew.
-                self.release(work, &lease, FailureCode::HeldElsewhere).await;
-                self.ledger_failed(work.message, &LedgerError::LeaseLost)
+                self.release(task, &lease, FailureCode::HeldElsewhere).await;
+                self.ledger_failed(task.message, &LedgerError::LeaseLost)
             }
             Ok(
                 Claim::HeldUntil(_)
                 | Claim::Delayed { .. }
                 | Claim::Delivered(_)
                 | Claim::GivenUp(_),
-            ) => self.ledger_failed(work.message, &LedgerError::LeaseLost),
-            Err(error) => self.ledger_failed(work.message, &error),
+            ) => self.ledger_failed(task.message, &LedgerError::LeaseLost),
+            Err(error) => self.ledger_failed(task.message, &error),
         }
     }
 
     pub(super) async fn begin_round(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
         accepted: &Accepted,
         not_before: Timestamp,
     ) -> Result<(), LedgerError> {
-        let request = self.claim_request(work, frame);
+        let request = self.claim_request(task, ctx);
         let call = self.ledger.begin_round(&request, accepted, not_before);
         self.ledger_latency.measure(call).await
     }
@@ -60,20 +60,20 @@ impl<P: Ports> Replay<P> {
     /// Claims an event without the delay of its round: its message is about to be deleted by the queue.
     pub(super) async fn claim_at_once(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
     ) -> Result<Claim, LedgerError> {
         let request = ClaimRequest {
             ignores_delay: true,
-            ..self.claim_request(work, frame)
+            ..self.claim_request(task, ctx)
         };
-        self.claim_by(work, &request).await
+        self.claim_by(task, &request).await
     }
 
-    pub(super) fn round_follows(&self, round: u32, not_before: Timestamp) -> Verdict {
+    pub(super) fn round_follows(&self, round: u32, not_before: Timestamp) -> RecordResult {
         let after = not_before.since(self.clock.now());
         let code = FailureCode::FailedAfterAcceptance;
-        Verdict::from(Outcome::Deferred { after, code }).because(&format!(
+        RecordResult::from(Outcome::Deferred { after, code }).with_reason(&format!(
             "{FAILED_LATER}, round {round} follows at {not_before}"
         ))
     }
@@ -83,23 +83,23 @@ impl<P: Ports> Replay<P> {
     /// lost, or the settlement.
     pub(super) async fn former_end(
         &self,
-        work: &Work<'_>,
+        task: &RecordTask<'_>,
         lease: &Lease,
-    ) -> Result<Option<Verdict>, LedgerError> {
-        let Some(key) = work.key.former(&work.destination) else {
+    ) -> Result<Option<RecordResult>, LedgerError> {
+        let Some(key) = task.key.former(&task.destination) else {
             return Ok(None);
         };
         let Some(known) = self.ledger.look_up(&key).await? else {
             return Ok(None);
         };
-        let failed_later = work.report().is_some_and(|report| {
-            report.is_about(&known.accepted, &work.destination, work.message.id.as_str())
+        let failed_later = task.report().is_some_and(|report| {
+            report.is_about(&known.accepted, &task.destination, task.message.id.as_str())
         });
         let settlement = match (known.status, known.delivered) {
             (_, Some(_)) if failed_later => return Ok(None),
             (_, Some(_)) => Settlement::Completed(known.code),
             (Some(Status::Archived | Status::Discarded), None)
-                if work.message.replay_plan().is_none() =>
+                if task.message.replay_plan().is_none() =>
             {
                 Settlement::Archived(known.code.unwrap_or(FailureCode::Internal))
             }
@@ -119,30 +119,28 @@ impl<P: Ports> Replay<P> {
     /// Rejects an event whose target has accepted it and failed later as often as is allowed.
     pub(super) async fn reject_after_rounds(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
         lease: &Lease,
-    ) -> Verdict {
+    ) -> RecordResult {
         let (code, status) = (
             FailureCode::FailedAfterAcceptance,
             RetryStatus::ReplayFailed,
         );
-        let words = format!("{FAILED_LATER} in each of {} rounds", lease.round - 1);
-        let reason = Reason {
+        let message = format!("{FAILED_LATER} in each of {} rounds", lease.round - 1);
+        let reason = Rejection {
             code,
-            words: &words,
+            message: &message,
         };
-        let marker = Marker::NotLookedFor;
-        let verdict = self
-            .give_up(work, frame, lease, marker, status, reason)
-            .await;
-        let verdict = Verdict {
+        let marker = InteractionLookup::Pending;
+        let result = self.reject(task, ctx, lease, marker, status, reason).await;
+        let result = RecordResult {
             attempt: Some(lease.attempt),
-            ..verdict
+            ..result
         };
-        if verdict.outcome.comes_back() {
-            return verdict;
+        if result.outcome.returns_to_queue() {
+            return result;
         }
-        verdict.because(&words)
+        result.with_reason(&message)
     }
 }

@@ -3,7 +3,7 @@
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::replay::{Counts, Handled, Invocation, Outcome};
+use genesys_replay::replay::{Counts, Invocation, Outcome, RecordReport};
 use genesys_stand_in::{Fault, StandIn};
 use genesys_test_support::world::AMPLE_TIME;
 use genesys_test_support::{Record, TestResult, World};
@@ -12,7 +12,7 @@ use genesys_test_support::{Record, TestResult, World};
 async fn handle(
     world: &World,
     records: &[Record],
-) -> Result<Vec<Handled>, Box<dyn std::error::Error>> {
+) -> Result<Vec<RecordReport>, Box<dyn std::error::Error>> {
     let mut messages = Vec::new();
     for record in records {
         let text = |name: &str| record.0[name].as_str().unwrap_or_default().to_owned();
@@ -62,7 +62,7 @@ async fn every_record_has_one_outcome_in_the_order_of_the_batch() -> TestResult 
         let handled = handle(&world, &batch).await?;
         let outcomes: Vec<_> = handled
             .iter()
-            .map(|it| it.verdict.outcome.as_str())
+            .map(|it| it.result.outcome.as_str())
             .collect();
         let first = if archive.is_empty() {
             "replayed"
@@ -99,7 +99,7 @@ async fn a_lost_answer_is_counted_as_a_possible_duplicate() -> TestResult {
         .fault(Fault::on("POST", "/targets/").close().act().times(1));
     let handled = handle(&world, &[event("e-1", "c-1")]).await?;
     assert_eq!(
-        handled.first().map(|it| it.verdict.outcome),
+        handled.first().map(|it| it.result.outcome),
         Some(Outcome::Replayed)
     );
     assert_eq!(Counts::of(&handled).possible_duplicates, 1);
@@ -143,7 +143,7 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
     };
     function.ledger.claim(&request).await?;
     let handled = handle(&world, &[event("e-1", "c-1")]).await?;
-    let Some(Outcome::Deferred { after, code }) = handled.first().map(|it| it.verdict.outcome)
+    let Some(Outcome::Deferred { after, code }) = handled.first().map(|it| it.result.outcome)
     else {
         return Err(format!("{handled:?}").into());
     };
@@ -202,10 +202,10 @@ async fn a_mark_that_was_passed_over_is_told_and_counted() -> TestResult {
         world.genesys.fault(fault);
         let id = format!("e-{}", world.deliveries());
         let handled = handle(&world, &[event(&id, "c-1")]).await?;
-        let verdict = &handled.first().ok_or("no outcome")?.verdict;
-        assert_eq!(verdict.outcome, Outcome::Replayed);
-        assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
-        assert!(verdict.reason.is_some(), "{verdict:?}");
+        let result = &handled.first().ok_or("no outcome")?.result;
+        assert_eq!(result.outcome, Outcome::Replayed);
+        assert_eq!(result.code(), Some(FailureCode::RetryStateNotWritten));
+        assert!(result.reason.is_some(), "{result:?}");
         assert_eq!(Counts::of(&handled).needs_operator, needs_operator);
     }
     // What is missed on the way is no matter once the last mark is written.
@@ -216,7 +216,7 @@ async fn a_mark_that_was_passed_over_is_told_and_counted() -> TestResult {
             .status(500),
     );
     let handled = handle(&world, &[event("e-last", "c-1")]).await?;
-    let verdict = &handled.first().ok_or("no outcome")?.verdict;
-    assert_eq!((verdict.outcome, verdict.code()), (Outcome::Replayed, None));
+    let result = &handled.first().ok_or("no outcome")?.result;
+    assert_eq!((result.outcome, result.code()), (Outcome::Replayed, None));
     Ok(())
 }

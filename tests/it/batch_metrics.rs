@@ -6,26 +6,26 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::Usage;
-use genesys_replay::replay::{Handled, Outcome, Verdict};
+use genesys_replay::replay::{Outcome, RecordReport, RecordResult};
 use genesys_replay_lambda::lambda::metrics::BatchFigures;
 use genesys_replay_telemetry::LogLevel;
 use genesys_replay_telemetry::metrics::Metrics;
 use genesys_test_support::Page;
 use serde_json::{Value, json};
 
-fn handled(number: usize, outcome: Outcome) -> Option<Handled> {
+fn handled(number: usize, outcome: Outcome) -> Option<RecordReport> {
     let id = MessageId::new(format!("m-{number}"))?;
     let message = Message::new(id, String::new());
-    Some(Handled {
+    Some(RecordReport {
         message_id: message.id,
         receive_count: 1,
         event: None,
-        verdict: Verdict::from(outcome),
+        result: RecordResult::from(outcome),
         duration: Duration::from_millis(number as u64),
     })
 }
 
-fn printed(records: usize, handled: &[Handled], level: LogLevel) -> io::Result<Vec<Value>> {
+fn printed(records: usize, handled: &[RecordReport], level: LogLevel) -> io::Result<Vec<Value>> {
     let page = Page::default();
     let metrics = Metrics::new(level, Box::new(page.clone()));
     let figures = BatchFigures {

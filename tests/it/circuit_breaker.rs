@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_fakes::{Faults, Passage};
 use genesys_replay::backoff::Backoff;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::replay::{Handled, Limits, Policy};
+use genesys_replay::replay::{Limits, Policy, RecordReport};
 use genesys_replay::target::DeliveryError;
 use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
@@ -56,8 +56,8 @@ fn function(target: &Arc<Unavailable>) -> Result<InMemoryFunction, url::ParseErr
     Ok(function)
 }
 
-fn count(handled: &[Handled], code: FailureCode) -> usize {
-    let codes = handled.iter().map(|it| it.verdict.code());
+fn count(handled: &[RecordReport], code: FailureCode) -> usize {
+    let codes = handled.iter().map(|it| it.result.code());
     codes.filter(|it| *it == Some(code)).count()
 }
 

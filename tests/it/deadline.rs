@@ -27,8 +27,8 @@ async fn deadline_leaves_time_for_the_checkpoint_of_a_slow_ledger() -> TestResul
     let (mut settled, mut cut_off) = (0, 0);
     for latency in (0..6_000).step_by(50) {
         let function = Function::new()?.ledger(SLOW_LEDGER).target(ms(latency));
-        let verdict = function.handle(ms(6_000)).await?;
-        assert!(!verdict.is_unrecorded(), "target took {latency} ms");
+        let result = function.handle(ms(6_000)).await?;
+        assert!(!result.is_unrecorded(), "target took {latency} ms");
         let accepted = !function.0.target.accepted().is_empty();
         let (status, checkpoint) = function.item(0).ok_or("no item")?;
         assert_eq!(checkpoint, accepted, "target took {latency} ms: {status}");
@@ -45,10 +45,10 @@ async fn deadline_leaves_time_for_the_checkpoint_of_a_slow_ledger() -> TestResul
 #[tokio::test(start_paused = true)]
 async fn deadline_starts_no_delivery_without_time_to_record_it() -> TestResult {
     let function = Function::new()?.genesys(&[("fetch", ms(5_500))]);
-    let verdict = function.handle(ms(6_000)).await?;
-    assert!(matches!(verdict.outcome, Outcome::Deferred { .. }));
-    assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
-    assert!(!verdict.possible_duplicate, "nothing was sent");
+    let result = function.handle(ms(6_000)).await?;
+    assert!(matches!(result.outcome, Outcome::Deferred { .. }));
+    assert_eq!(result.code(), Some(FailureCode::OutOfTime));
+    assert!(!result.possible_duplicate, "nothing was sent");
     assert!(function.0.target.accepted().is_empty());
     assert_eq!(function.item(0), Some((Status::Deferred, false)));
     Ok(())
@@ -70,8 +70,8 @@ async fn deadline_lets_a_checkpoint_under_way_finish() -> TestResult {
     let function = Function::new()?
         .ledger(&[("claim", ms(10)), ("checkpoint", ms(450))])
         .target(ms(3_400));
-    let verdict = function.handle(ms(4_000)).await?;
-    assert!(!verdict.is_unrecorded(), "{verdict:?}");
+    let result = function.handle(ms(4_000)).await?;
+    assert!(!result.is_unrecorded(), "{result:?}");
     assert_eq!(function.0.target.accepted().len(), 1);
     assert!(matches!(function.item(0), Some((_, true))));
     Ok(())
@@ -95,7 +95,7 @@ async fn deadline_returns_unstarted_records_and_accounts_for_all() -> TestResult
     // Ten at a time: three rounds are accepted within 4.5 s, and there is no time for a fourth.
     assert_eq!((counts.replayed, counts.not_attempted), (30, 30));
     for (number, handled) in handled.iter().enumerate() {
-        let replayed = handled.verdict.outcome == Outcome::Replayed;
+        let replayed = handled.result.outcome == Outcome::Replayed;
         let expected = replayed.then_some((Status::Completed, true));
         assert_eq!(function.item(number), expected, "{number}");
     }
@@ -105,10 +105,10 @@ async fn deadline_returns_unstarted_records_and_accounts_for_all() -> TestResult
 #[tokio::test(start_paused = true)]
 async fn deadline_releases_a_delivery_that_it_cut_off() -> TestResult {
     let function = Function::new()?.target(ms(60_000));
-    let verdict = function.handle(ms(4_000)).await?;
-    assert!(matches!(verdict.outcome, Outcome::Deferred { .. }));
-    assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
-    assert!(verdict.possible_duplicate, "the target may have acted");
+    let result = function.handle(ms(4_000)).await?;
+    assert!(matches!(result.outcome, Outcome::Deferred { .. }));
+    assert_eq!(result.code(), Some(FailureCode::OutOfTime));
+    assert!(result.possible_duplicate, "the target may have acted");
     assert_eq!(function.item(0), Some((Status::Deferred, false)));
     Ok(())
 }
@@ -119,9 +119,9 @@ async fn deadline_after_acceptance_holds_the_event_and_keeps_the_checkpoint() ->
     let function = Function::new()?
         .genesys(&[("mark", ms(1_000))])
         .target(ms(1_500));
-    let verdict = function.handle(ms(3_500)).await?;
-    assert!(matches!(verdict.outcome, Outcome::Deferred { .. }));
-    assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
+    let result = function.handle(ms(3_500)).await?;
+    assert!(matches!(result.outcome, Outcome::Deferred { .. }));
+    assert_eq!(result.code(), Some(FailureCode::OutOfTime));
     assert_eq!(
         function.item(0),
         Some((Status::InProgress, true)),
@@ -130,7 +130,7 @@ async fn deadline_after_acceptance_holds_the_event_and_keeps_the_checkpoint() ->
     let later = function.handle(ms(30_000)).await?;
     assert_eq!(later.code(), Some(FailureCode::HeldElsewhere));
     // 300 ms were left of the invocation, and the lease ends 5 s after its deadline.
-    assert_eq!(later.outcome.after(), Some(ms(5_300)));
+    assert_eq!(later.outcome.retry_delay(), Some(ms(5_300)));
     sleep(Duration::from_secs(30)).await;
     let later = function.handle(ms(30_000)).await?;
     assert_eq!(later.outcome, Outcome::Replayed);
@@ -206,8 +206,8 @@ async fn lost_answer_is_remembered_when_the_record_is_cut_off_before_its_next_at
     let function = Function::new()?
         .ledger(&[("next_attempt", Duration::from_secs(60))])
         .target_with(Arc::new(LosesAnswer::default()));
-    let verdict = function.handle(ms(6_000)).await?;
-    assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
+    let result = function.handle(ms(6_000)).await?;
+    assert_eq!(result.code(), Some(FailureCode::OutOfTime));
     let key = function.key(0).ok_or("no key")?;
     let item = function.0.ledger.item(&key).ok_or("no item")?;
     assert!(item.maybe_delivered, "{item:?}");
@@ -219,8 +219,8 @@ async fn lost_answer_is_remembered_when_the_record_is_cut_off_before_its_next_at
 async fn target_that_is_slower_than_the_invocation_is_counted() -> TestResult {
     let function = Function::new()?.target(Duration::from_secs(60));
     for receives in 1..=2 {
-        let verdict = function.handle(ms(30_000)).await?;
-        assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
+        let result = function.handle(ms(30_000)).await?;
+        assert_eq!(result.code(), Some(FailureCode::OutOfTime));
         let key = function.key(0).ok_or("no key")?;
         let item = function.0.ledger.item(&key).ok_or("no item")?;
         assert_eq!(item.answers.unanswered, receives);

@@ -123,17 +123,17 @@ async fn ledger_item_that_cannot_be_read_defers_its_own_message_only() -> TestRe
     let mut handled = world.function()?.batch(&messages, &invocation).await;
     let good = handled.pop().ok_or("no outcome")?;
     assert_eq!(
-        good.verdict.outcome,
+        good.result.outcome,
         Outcome::Replayed,
         "the circuit is closed"
     );
     for ((attribute, _), handled) in odd.iter().zip(&handled) {
-        let Outcome::Deferred { after, code } = handled.verdict.outcome else {
+        let Outcome::Deferred { after, code } = handled.result.outcome else {
             return Err(format!("{attribute}: {handled:?}").into());
         };
         assert_eq!(code, FailureCode::LedgerUnavailable);
         assert!(after >= Duration::from_secs(1), "{attribute}: {after:?}");
-        let reason = handled.verdict.reason.clone().unwrap_or_default();
+        let reason = handled.result.reason.clone().unwrap_or_default();
         assert!(reason.contains(attribute), "{attribute}: {reason}");
     }
     assert_eq!(world.deliveries(), 1);

@@ -11,7 +11,7 @@ use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::genesys::RetryStatus;
 use genesys_replay::ledger::{LedgerError, Status};
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::replay::{Counts, Handled, Outcome};
+use genesys_replay::replay::{Counts, Outcome, RecordReport};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
@@ -71,7 +71,7 @@ fn expiring(
 async fn handle(
     function: &InMemoryFunction,
     left: i64,
-) -> Result<Handled, Box<dyn std::error::Error>> {
+) -> Result<RecordReport, Box<dyn std::error::Error>> {
     let message = expiring(function, message(0)?, left)?;
     let handled = function.messages(&[message], ms(30_000)).await.pop();
     Ok(handled.ok_or("no outcome")?)
@@ -87,7 +87,11 @@ async fn visibility_timeout_ends_before_the_last_receive() -> TestResult {
     ] {
         let function = function()?;
         let handled = handle(&function, left).await?;
-        assert_eq!(handled.verdict.outcome.after(), Some(expected), "{left}");
+        assert_eq!(
+            handled.result.outcome.retry_delay(),
+            Some(expected),
+            "{left}"
+        );
     }
     Ok(())
 }
@@ -96,10 +100,10 @@ async fn visibility_timeout_ends_before_the_last_receive() -> TestResult {
 async fn message_is_archived_at_its_last_receive_whatever_the_cause() -> TestResult {
     for left in [2 * HOUR_MS, 1] {
         let function = function()?;
-        let verdict = handle(&function, left).await?.verdict;
+        let result = handle(&function, left).await?.result;
         let code = FailureCode::Exhausted;
-        assert_eq!(verdict.outcome, Outcome::Archived { code }, "{left}");
-        let reason = verdict.reason.unwrap_or_default();
+        assert_eq!(result.outcome, Outcome::Archived { code }, "{left}");
+        let reason = result.reason.unwrap_or_default();
         assert!(reason.contains("TARGET_UNAVAILABLE: 503"), "{reason}");
         assert_eq!(function.item(0), Some((Status::Archived, false)));
         let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
@@ -127,10 +131,10 @@ async fn message_whose_record_was_cut_off_or_panicked_is_archived_at_its_last_re
         ("OUT_OF_TIME", function()?.target(HOUR)),
         ("INTERNAL", function()?.target_with(Arc::new(Panics))),
     ] {
-        let verdict = handle(&function, HOUR_MS).await?.verdict;
+        let result = handle(&function, HOUR_MS).await?.result;
         let code = FailureCode::Exhausted;
-        assert_eq!(verdict.outcome, Outcome::Archived { code }, "{cause}");
-        let reason = verdict.reason.unwrap_or_default();
+        assert_eq!(result.outcome, Outcome::Archived { code }, "{cause}");
+        let reason = result.reason.unwrap_or_default();
         assert!(reason.contains(cause), "{reason}");
         assert_eq!(function.item(0), Some((Status::Archived, false)));
     }
@@ -152,10 +156,10 @@ async fn message_behind_one_that_returns_is_archived_at_its_last_receive() -> Te
     let messages = [in_group(0, 96 * HOUR_MS)?, in_group(1, HOUR_MS)?];
     let handled = function.messages(&messages, ms(30_000)).await;
     let code = FailureCode::Exhausted;
-    let outcomes: Vec<_> = handled.iter().map(|it| it.verdict.outcome).collect();
-    assert!(outcomes[0].comes_back(), "{outcomes:?}");
+    let outcomes: Vec<_> = handled.iter().map(|it| it.result.outcome).collect();
+    assert!(outcomes[0].returns_to_queue(), "{outcomes:?}");
     assert_eq!(outcomes[1], Outcome::Archived { code });
-    let reason = handled[1].verdict.reason.clone().unwrap_or_default();
+    let reason = handled[1].result.reason.clone().unwrap_or_default();
     assert!(reason.contains("GROUP_STOPPED"), "{reason}");
     Ok(())
 }
@@ -185,8 +189,8 @@ async fn own_echo_and_malformed_event_get_no_mark_at_their_last_receive() -> Tes
         let fails_once = Arc::new(FailsOnce::default());
         function.0.archive = function.0.archive.map(|it| it.with_faults(fails_once));
         let handled = function.messages(&[letter], ms(30_000)).await;
-        let verdict = &handled.first().ok_or("no outcome")?.verdict;
-        assert_eq!(verdict.outcome, Outcome::Archived { code: expected });
+        let result = &handled.first().ok_or("no outcome")?.result;
+        assert_eq!(result.outcome, Outcome::Archived { code: expected });
         let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
         assert_eq!(genesys.marks(), [], "{expected:?}");
     }
@@ -218,10 +222,10 @@ async fn message_whose_event_was_not_found_is_archived_at_its_last_receive() -> 
     let record = Message::new(MessageId::new("m-1").ok_or("id")?, body);
     let record = expiring(&function, record, HOUR_MS)?;
     let handled = function.messages(&[record], ms(30_000)).await;
-    let verdict = &handled.first().ok_or("no outcome")?.verdict;
+    let result = &handled.first().ok_or("no outcome")?.result;
     let code = FailureCode::Exhausted;
-    assert_eq!(verdict.outcome, Outcome::Archived { code });
-    let reason = verdict.reason.clone().unwrap_or_default();
+    assert_eq!(result.outcome, Outcome::Archived { code });
+    let reason = result.reason.clone().unwrap_or_default();
     assert!(reason.contains("LEDGER_UNAVAILABLE"), "{reason}");
     Ok(())
 }
@@ -243,9 +247,9 @@ async fn message_held_by_another_worker_is_archived_at_its_last_receive() -> Tes
     // Its worker dies with the lease.
     let dies = tokio::time::timeout(ms(1_000), function.handle(ms(60_000)));
     assert!(dies.await.is_err());
-    let verdict = handle(&function, HOUR_MS).await?.verdict;
+    let result = handle(&function, HOUR_MS).await?.result;
     let code = FailureCode::Exhausted;
-    assert_eq!(verdict.outcome, Outcome::Archived { code });
+    assert_eq!(result.outcome, Outcome::Archived { code });
     assert_eq!(function.item(0), Some((Status::InProgress, false)));
     Ok(())
 }
@@ -258,15 +262,15 @@ async fn delivered_event_is_completed_and_not_archived_at_its_last_receive() -> 
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
     // Delivered, and out of time before the last mark.
-    let verdict = function.handle(ms(3_500)).await?;
-    assert_eq!(verdict.code(), Some(FailureCode::OutOfTime));
+    let result = function.handle(ms(3_500)).await?;
+    assert_eq!(result.code(), Some(FailureCode::OutOfTime));
     sleep(Duration::from_secs(60)).await;
     let function = function.genesys(&[("fetch", ms(60_000))]);
-    let verdict = handle(&function, HOUR_MS).await?.verdict;
+    let result = handle(&function, HOUR_MS).await?.result;
     // Whatever is in the way of the mark: the message returns while there is time, and is never archived.
     assert!(
-        !matches!(verdict.outcome, Outcome::Archived { .. }),
-        "{verdict:?}"
+        !matches!(result.outcome, Outcome::Archived { .. }),
+        "{result:?}"
     );
     assert_eq!(function.0.target.accepted().len(), 1);
     Ok(())
@@ -277,8 +281,8 @@ async fn message_without_an_archive_is_counted_as_expiring() -> TestResult {
     let mut function = function()?;
     function.0.archive = None;
     let handled = handle(&function, HOUR_MS).await?;
-    assert!(matches!(handled.verdict.outcome, Outcome::Deferred { .. }));
-    let after = handled.verdict.outcome.after();
+    assert!(matches!(handled.result.outcome, Outcome::Deferred { .. }));
+    let after = handled.result.outcome.retry_delay();
     assert_eq!(after, Some(Duration::from_secs(300)), "soon once more");
     assert_eq!(Counts::of([&handled]).expiring, 1);
     Ok(())
@@ -289,7 +293,7 @@ async fn message_older_than_its_retention_is_not_believed() -> TestResult {
     // SQS would have deleted it: the time is of a saved event or a test.
     let function = function()?;
     let handled = handle(&function, -HOUR_MS).await?;
-    assert_eq!(handled.verdict.outcome.after(), Some(6 * HOUR));
+    assert_eq!(handled.result.outcome.retry_delay(), Some(6 * HOUR));
     Ok(())
 }
 

@@ -419,7 +419,9 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
     assert_eq!(function.messages(&[record(0)?], ms(30_000)).await.len(), 1);
     for (number, delay) in [(1, 1_200), (2, 4_800), (3, 19_200), (4, 43_200)] {
         let handled = function.messages(&[record(number)?], ms(30_000)).await;
-        let after = handled.first().and_then(|it| it.verdict.outcome.after());
+        let after = handled
+            .first()
+            .and_then(|it| it.result.outcome.retry_delay());
         assert_eq!(after, Some(Duration::from_secs(delay)), "{handled:?}");
         // Another message of the event does not shorten it.
         tokio::time::sleep(Duration::from_secs(delay - 100)).await;
@@ -428,14 +430,14 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
         let handled = function
             .messages(&[Message::new(id, body)], ms(30_000))
             .await;
-        let verdict = &handled.first().ok_or("no outcome")?.verdict;
-        let code = verdict.code().map(FailureCode::as_str);
+        let result = &handled.first().ok_or("no outcome")?.result;
+        let code = result.code().map(FailureCode::as_str);
         assert_eq!(code, Some("FAILED_AFTER_ACCEPTANCE"));
-        let after = verdict.outcome.after();
-        assert_eq!(after, Some(Duration::from_secs(100)), "{verdict:?}");
+        let after = result.outcome.retry_delay();
+        assert_eq!(after, Some(Duration::from_secs(100)), "{result:?}");
         tokio::time::sleep(Duration::from_secs(100)).await;
         let handled = function.messages(&[record(number)?], ms(30_000)).await;
-        let outcome = handled.first().map(|it| it.verdict.outcome);
+        let outcome = handled.first().map(|it| it.result.outcome);
         assert_eq!(outcome, Some(Outcome::Replayed), "{handled:?}");
     }
     Ok(())

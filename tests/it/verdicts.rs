@@ -21,8 +21,8 @@ use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, KnownLimits, LedgerLatency, Limits, Outcome, Policy,
-    Replay, RetryState, Stop, Verdict,
+    CircuitBreakers, Counts, Invocation, KnownLimits, LedgerLatency, Limits, Outcome, Policy,
+    RecordReport, RecordResult, Replay, RetryState, Shutdown,
 };
 use genesys_replay::target::DeliveryError;
 use genesys_test_support::{TestResult, VirtualClock, conversation_event};
@@ -148,10 +148,10 @@ fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
             replay_malformed: false,
             max_rounds: 10,
         }),
-        breakers: Breakers::new(Arc::clone(&meter)),
+        circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
         ledger_latency: LedgerLatency::default(),
         known_limits: KnownLimits::default(),
-        stop: Stop::default(),
+        shutdown: Shutdown::default(),
         meter,
         max_concurrency: 10,
         clock,
@@ -184,7 +184,7 @@ impl Scene {
         self
     }
 
-    async fn batch(&self, messages: &[Message]) -> Vec<Handled> {
+    async fn batch(&self, messages: &[Message]) -> Vec<RecordReport> {
         let now = self.0.clock.now();
         let invocation = Invocation {
             request_id: format!("request-{now}"),
@@ -195,11 +195,11 @@ impl Scene {
     }
 
     /// What became of one message, received so often.
-    async fn one(&self, receive_count: u32) -> Result<Verdict, &'static str> {
+    async fn one(&self, receive_count: u32) -> Result<RecordResult, &'static str> {
         let mut message = message("m-1", "e-1")?;
         message.receive_count = receive_count;
         let handled = self.batch(&[message]).await.pop();
-        Ok(handled.ok_or("no outcome")?.verdict)
+        Ok(handled.ok_or("no outcome")?.result)
     }
 
     fn item(&self) -> Option<Item> {
@@ -221,14 +221,14 @@ fn message(id: &str, event_id: &str) -> Result<Message, &'static str> {
 #[tokio::test(start_paused = true)]
 async fn a_failed_attempt_is_told_with_its_number_and_what_it_asks_for() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(refused)));
-    let verdict = scene.one(1).await?;
-    assert!(matches!(verdict.outcome, Outcome::Deferred { .. }));
-    assert_eq!(verdict.code(), Some(FailureCode::TargetUnavailable));
-    assert_eq!(verdict.attempt, Some(MAX_ATTEMPTS));
+    let result = scene.one(1).await?;
+    assert!(matches!(result.outcome, Outcome::Deferred { .. }));
+    assert_eq!(result.code(), Some(FailureCode::TargetUnavailable));
+    assert_eq!(result.attempt, Some(MAX_ATTEMPTS));
     let asks_for = Disposition::Transient { after: None };
-    assert_eq!(verdict.disposition, Some(asks_for));
-    assert_eq!(verdict.reason.as_deref(), Some("no room"));
-    assert!(!verdict.possible_duplicate, "refused, not lost");
+    assert_eq!(result.disposition, Some(asks_for));
+    assert_eq!(result.reason.as_deref(), Some("no room"));
+    assert!(!result.possible_duplicate, "refused, not lost");
     Ok(())
 }
 
@@ -243,9 +243,9 @@ async fn a_lost_answer_is_told_however_the_delivery_goes_on() -> TestResult {
         if next_attempt_fails {
             scene = scene.ledger(Mishap::new(&["next_attempt"], ALWAYS, Some(outage)));
         }
-        let verdict = scene.one(1).await?;
-        assert_eq!(verdict.outcome.as_str(), outcome);
-        assert!(verdict.possible_duplicate, "{verdict:?}");
+        let result = scene.one(1).await?;
+        assert_eq!(result.outcome.as_str(), outcome);
+        assert!(result.possible_duplicate, "{result:?}");
     }
     Ok(())
 }
@@ -278,9 +278,9 @@ async fn what_is_cut_off_says_what_the_target_may_have_done() -> TestResult {
 async fn what_was_delivered_under_a_lost_lease_may_be_delivered_twice() -> TestResult {
     let lost = || LedgerError::LeaseLost;
     let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(lost)));
-    let verdict = scene.one(1).await?;
-    assert_eq!(verdict.code(), Some(FailureCode::HeldElsewhere));
-    assert!(verdict.possible_duplicate);
+    let result = scene.one(1).await?;
+    assert_eq!(result.code(), Some(FailureCode::HeldElsewhere));
+    assert!(result.possible_duplicate);
     Ok(())
 }
 
@@ -290,15 +290,15 @@ async fn what_was_delivered_and_not_marked_says_so() -> TestResult {
         // The first mark is written, the closing one is not.
         let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
         let scene = scene()?.genesys(Arc::clone(&marks), true);
-        let verdict = scene.one(receive_count).await?;
-        assert_eq!(verdict.outcome.as_str(), outcome);
-        assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
-        assert_eq!(verdict.attempt, Some(1));
-        assert!(verdict.reason.is_some(), "{verdict:?}");
-        let waits = verdict.outcome.after().is_some_and(|it| !it.is_zero());
-        assert_eq!(waits, outcome == "deferred", "{verdict:?}");
+        let result = scene.one(receive_count).await?;
+        assert_eq!(result.outcome.as_str(), outcome);
+        assert_eq!(result.code(), Some(FailureCode::RetryStateNotWritten));
+        assert_eq!(result.attempt, Some(1));
+        assert!(result.reason.is_some(), "{result:?}");
+        let waits = result.outcome.retry_delay().is_some_and(|it| !it.is_zero());
+        assert_eq!(waits, outcome == "deferred", "{result:?}");
         let asks_for = (outcome == "deferred").then_some(Disposition::Transient { after: None });
-        assert_eq!(verdict.disposition, asks_for);
+        assert_eq!(result.disposition, asks_for);
         assert_eq!(
             marks.seen(),
             1 + MAX_ATTEMPTS,
@@ -317,8 +317,8 @@ async fn what_is_given_up_waits_for_its_mark_until_the_last_receive() -> TestRes
             ALWAYS,
             Some(refused_for_good),
         ));
-        let verdict = scene.one(receive_count).await?;
-        assert_eq!(verdict.outcome.as_str(), outcome);
+        let result = scene.one(receive_count).await?;
+        assert_eq!(result.outcome.as_str(), outcome);
     }
     Ok(())
 }
@@ -361,9 +361,9 @@ async fn with_best_effort_a_dead_genesys_is_left_alone_and_the_miss_is_told() ->
                 .map(|number| message(&format!("m-{number}"), &format!("{batch}-{number}")))
                 .collect::<Result<_, _>>()?;
             for handled in scene.batch(&events).await {
-                let verdict = handled.verdict;
-                assert_eq!(verdict.outcome, Outcome::Replayed);
-                assert_eq!(verdict.code(), Some(FailureCode::RetryStateNotWritten));
+                let result = handled.result;
+                assert_eq!(result.outcome, Outcome::Replayed);
+                assert_eq!(result.code(), Some(FailureCode::RetryStateNotWritten));
             }
             // What was under way when the fifth failed; two calls for each would be 16.
             let seen = mishap.seen();
@@ -382,9 +382,9 @@ async fn without_the_ledger_a_message_stays_away_longer_the_more_often_it_came()
     let scene = scene()?.ledger(Mishap::new(&["claim"], ALWAYS, Some(outage)));
     let (first, fifth) = (scene.one(1).await?, scene.one(5).await?);
     assert_eq!(first.code(), Some(FailureCode::LedgerUnavailable));
-    let wait = first.outcome.after();
+    let wait = first.outcome.retry_delay();
     assert!(wait >= Some(Duration::from_millis(50)), "{wait:?}");
-    assert!(fifth.outcome.after() > wait, "{fifth:?}");
+    assert!(fifth.outcome.retry_delay() > wait, "{fifth:?}");
     Ok(())
 }
 
@@ -392,12 +392,12 @@ async fn without_the_ledger_a_message_stays_away_longer_the_more_often_it_came()
 async fn told_to_end_it_starts_nothing_and_is_idle_soon() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
     let started = Instant::now();
-    let told_to_end = async {
+    let shutdown_signal = async {
         sleep(Duration::from_secs(1)).await;
-        scene.0.stop.request();
-        scene.0.stop.idle().await;
+        scene.0.shutdown.trigger();
+        scene.0.shutdown.drained().await;
     };
-    let both = async { tokio::join!(scene.one(1), told_to_end) };
+    let both = async { tokio::join!(scene.one(1), shutdown_signal) };
     let (in_flight, ()) = timeout(Duration::from_secs(60), both).await?;
     assert_eq!(in_flight?.code(), Some(FailureCode::OutOfTime));
     assert!(started.elapsed() < Duration::from_secs(2));
@@ -419,7 +419,7 @@ async fn with_target_none_a_dead_genesys_is_left_alone_too() -> TestResult {
                 .batch(&[message])
                 .await
                 .iter()
-                .map(|it| it.verdict.code()),
+                .map(|it| it.result.code()),
         );
     }
     assert_eq!(

@@ -89,9 +89,9 @@ impl History {
     fn witness(&self, key: &str, sees: impl FnOnce(&mut Witness) -> Result<(), Violation>) {
         let mut book = self.book();
         let events = book.events.entry(key.to_owned());
-        let verdict = sees(events.or_insert_with(|| Witness::of(self.clocks)));
+        let result = sees(events.or_insert_with(|| Witness::of(self.clocks)));
         drop(book);
-        if let Err(violation) = verdict {
+        if let Err(violation) = result {
             self.violated(Some(key), &violation);
         }
     }
@@ -225,7 +225,7 @@ impl History {
     }
 
     /// The first violation, with the story of what it is about.
-    pub(crate) fn verdict(&self) -> Result<(), String> {
+    pub(crate) fn result(&self) -> Result<(), String> {
         let book = self.book();
         let Some(violation) = &book.violation else {
             return Ok(());

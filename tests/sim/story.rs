@@ -205,7 +205,7 @@ impl World {
         self.places.check_end();
         self.check_marks();
         self.check_keys();
-        self.history.verdict()?;
+        self.history.result()?;
         let posts = self.places.posted();
         let count = |counts: &dyn Fn(&Posted) -> bool| {
             posts.iter().filter(|posted| counts(posted)).count() as u64

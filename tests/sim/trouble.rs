@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::replay::{Outcome, Verdict};
+use genesys_replay::replay::{Outcome, RecordResult};
 use genesys_replay::target::DeliveryError;
 
 use crate::chance::Chance;
@@ -59,10 +59,10 @@ impl Trouble {
     }
 
     /// What must not become of a message in this trouble.
-    pub(crate) fn violation(self, verdict: &Verdict) -> Option<&'static str> {
-        let code = verdict.code();
-        let is_archived = matches!(verdict.outcome, Outcome::Archived { .. });
-        let reason = verdict.reason.as_deref().unwrap_or_default();
+    pub(crate) fn violation(self, result: &RecordResult) -> Option<&'static str> {
+        let code = result.code();
+        let is_archived = matches!(result.outcome, Outcome::Archived { .. });
+        let reason = result.reason.as_deref().unwrap_or_default();
         match self {
             Self::None => None,
             Self::Outage => (is_archived && code == Some(FailureCode::Exhausted))

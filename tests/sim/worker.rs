@@ -17,8 +17,8 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::message::Message;
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, Counts, Handled, Invocation, KnownLimits, LedgerLatency, Limits, Policy, Replay,
-    RetryState, Stop,
+    CircuitBreakers, Counts, Invocation, KnownLimits, LedgerLatency, Limits, Policy, RecordReport,
+    Replay, RetryState, Shutdown,
 };
 use tokio::time::Instant;
 
@@ -142,7 +142,7 @@ impl<'w> Worker<'w> {
                 Some(after) => tokio::time::sleep(after).await,
                 None => pending().await,
             }
-            replay.stop.request();
+            replay.shutdown.trigger();
             pending::<()>().await;
         });
         let batch = Mortal {
@@ -191,7 +191,7 @@ impl<'w> Worker<'w> {
     }
 
     /// What Lambda does with the answer, which it may lose.
-    fn acknowledge(&self, received: &[Received], handled: &[Handled]) {
+    fn acknowledge(&self, received: &[Received], handled: &[RecordReport]) {
         let World {
             history,
             places,
@@ -205,14 +205,14 @@ impl<'w> Worker<'w> {
         }
         let lost = self.unlucky(20);
         for (one, handled) in received.iter().zip(handled) {
-            let outcome = handled.verdict.outcome;
-            let code = handled.verdict.code();
+            let outcome = handled.result.outcome;
+            let code = handled.result.code();
             history.write(format!(
                 "{} is {} {code:?}",
                 one.message_id,
                 outcome.as_str()
             ));
-            if let Some(what) = self.world.scene.trouble.violation(&handled.verdict) {
+            if let Some(what) = self.world.scene.trouble.violation(&handled.result) {
                 history.violated(None, &format!("{} is {what}", one.message_id));
             }
             if code == Some(FailureCode::Internal) {
@@ -223,7 +223,7 @@ impl<'w> Worker<'w> {
                 let what = format!("the outcome of {} is another's", one.message_id);
                 history.violated(None, &what);
             }
-            if outcome.comes_back() && *bug != Some(Bug::LostFailures) || lost {
+            if outcome.returns_to_queue() && *bug != Some(Bug::LostFailures) || lost {
                 continue;
             }
             places.check_acknowledged(&one.message_id, outcome);
@@ -304,10 +304,10 @@ impl<'w> Worker<'w> {
                 replay_malformed: false,
                 max_rounds: scene.late.max_rounds(),
             }),
-            breakers: Breakers::new(Arc::clone(&meter)),
+            circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
             known_limits: KnownLimits::default(),
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
             meter,
             max_concurrency: chance.draw(|rng| rng.usize(1..=4)),
             clock: Arc::clone(&self.clock),

@@ -10,7 +10,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Category;
 use genesys_replay::message::MessageId;
 use genesys_replay::meter::Usage;
-use genesys_replay::replay::{Counts, Handled, Outcome, Verdict, log};
+use genesys_replay::replay::{Counts, Outcome, RecordReport, RecordResult, log};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace, RequestFigures};
 use genesys_replay_ingest::{Facts, Refusal, http};
 use genesys_replay_lambda::lambda::metrics::{BatchFigures, CATEGORY};
@@ -175,12 +175,12 @@ pub(crate) fn log_fields() -> Result<BTreeMap<String, BTreeSet<&'static str>>, B
     Ok(lines.clone())
 }
 
-fn handled() -> Result<Handled, Box<dyn Error>> {
-    Ok(Handled {
+fn handled() -> Result<RecordReport, Box<dyn Error>> {
+    Ok(RecordReport {
         message_id: MessageId::new("message").ok_or("no message id")?,
         receive_count: 1,
         event: None,
-        verdict: Verdict::from(Outcome::Replayed),
+        result: RecordResult::from(Outcome::Replayed),
         duration: Duration::ZERO,
     })
 }

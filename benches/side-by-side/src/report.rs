@@ -186,8 +186,8 @@ fn bill(bill: Bill) -> [String; 2] {
 pub(crate) fn aims(aims: &[Aim]) -> String {
     let mut table = table(&["aim", "limit", "measured", ""]);
     for aim in aims {
-        let verdict = if aim.is_reached { "reached" } else { "MISSED" };
-        table.add_row([aim.what, &aim.limit, &aim.measured, verdict]);
+        let result = if aim.is_reached { "reached" } else { "MISSED" };
+        table.add_row([aim.what, &aim.limit, &aim.measured, result]);
     }
     table.to_string()
 }

@@ -8,7 +8,7 @@ use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::destination::address::Reach;
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, KnownLimits, LedgerLatency, Policy, Ports, Replay, RetryState, Stop,
+    CircuitBreakers, KnownLimits, LedgerLatency, Policy, Ports, Replay, RetryState, Shutdown,
 };
 use genesys_replay_aws::clients::{Tries, one_try, secret, with_tries};
 use genesys_replay_aws::sqs_queue::SqsQueue;
@@ -119,10 +119,10 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_tries(aws, QUEUE))),
         destination: settings.target,
         policy: Policy::new(settings.limits),
-        breakers: Breakers::new(Arc::clone(&meter)),
+        circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
         ledger_latency: LedgerLatency::default(),
         known_limits: KnownLimits::default(),
-        stop: Stop::default(),
+        shutdown: Shutdown::default(),
         meter,
         max_concurrency: settings.max_concurrency,
         clock,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{AttributeValue, Message, MessageId, SOURCE_QUEUE, TypedAttribute};
-use genesys_replay::replay::{Counts, Handled, Invocation, Ports, Replay, log};
+use genesys_replay::replay::{Counts, Invocation, Ports, RecordReport, Replay, log};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
@@ -146,8 +146,8 @@ fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
 }
 
 /// The ids that must come back: each at most once, and every message without an outcome too.
-fn answer(messages: &[Message], handled: &[Handled]) -> SqsBatchResponse {
-    let back = |handled: &&Handled| handled.verdict.outcome.comes_back();
+fn answer(messages: &[Message], handled: &[RecordReport]) -> SqsBatchResponse {
+    let back = |handled: &&RecordReport| handled.result.outcome.returns_to_queue();
     let kept: BTreeSet<&MessageId> = handled
         .iter()
         .filter(back)
@@ -169,14 +169,14 @@ fn answer(messages: &[Message], handled: &[Handled]) -> SqsBatchResponse {
 mod tests {
     use super::*;
     use genesys_replay::failure::FailureCode;
-    use genesys_replay::replay::{Outcome, Verdict};
+    use genesys_replay::replay::{Outcome, RecordResult};
 
-    fn handled(message: &Message, outcome: Outcome) -> Handled {
-        Handled {
+    fn handled(message: &Message, outcome: Outcome) -> RecordReport {
+        RecordReport {
             message_id: message.id.clone(),
             receive_count: 1,
             event: None,
-            verdict: Verdict::from(outcome),
+            result: RecordResult::from(outcome),
             duration: std::time::Duration::ZERO,
         }
     }
@@ -191,7 +191,7 @@ mod tests {
         let returned = Outcome::Returned {
             code: FailureCode::Internal,
         };
-        let handled: Vec<Handled> = messages
+        let handled: Vec<RecordReport> = messages
             .iter()
             .zip([Some(Outcome::Replayed), None, Some(returned)])
             .filter_map(|(message, outcome)| Some(handled(message, outcome?)))

@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use genesys_replay::replay::Stop;
+use genesys_replay::replay::Shutdown;
 use genesys_replay_aws::clients;
 use genesys_replay_lambda::{app, lambda, startup};
 use genesys_replay_settings::Settings;
@@ -38,18 +38,18 @@ async fn run() -> Result<(), Error> {
     app::prepare(replay).await;
     tokio::select! {
         ended = lambda_runtime::run(service_fn(|event: LambdaEvent<_>| lambda::handle(replay, metrics, event))) => ended,
-        () = told_to_end(replay.stop.clone()) => Ok(()),
+        () = shutdown_signal(replay.shutdown.clone()) => Ok(()),
     }
 }
 
 /// Ends once a SIGTERM has come and nothing is in flight any more. Not every platform sends one.
-async fn told_to_end(stop: Stop) {
+async fn shutdown_signal(shutdown: Shutdown) {
     match signal(SignalKind::terminate()) {
         Ok(mut terminated) => terminated.recv().await,
         Err(_) => std::future::pending().await,
     };
     telemetry::ending();
-    stop.request();
-    stop.idle().await;
+    shutdown.trigger();
+    shutdown.drained().await;
     tokio::time::sleep(LAST_ANSWER).await;
 }

@@ -27,7 +27,8 @@ use genesys_replay::clock::{Clock, Random};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::meter::Meter;
 use genesys_replay::replay::{
-    Breakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState, Stop,
+    CircuitBreakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState,
+    Shutdown,
 };
 use genesys_replay_ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
 
@@ -102,10 +103,10 @@ impl InMemory {
                 },
                 ..Limits::default()
             }),
-            breakers: Breakers::new(Arc::clone(&meter)),
+            circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
             known_limits: KnownLimits::default(),
-            stop: Stop::default(),
+            shutdown: Shutdown::default(),
             meter,
             max_concurrency: 10,
             clock,

@@ -102,10 +102,10 @@ async fn item_under_the_former_key_is_found_although_the_first_look_up_failed() 
         .0
         .ledger
         .with_faults(Arc::default() as Arc<FailsOnce>);
-    let verdict = function.handle(ms(30_000)).await?;
-    assert_eq!(verdict.code(), Some(FailureCode::LedgerUnavailable));
-    let verdict = function.handle(ms(30_000)).await?;
-    assert_eq!(verdict.outcome, Outcome::Duplicate);
+    let result = function.handle(ms(30_000)).await?;
+    assert_eq!(result.code(), Some(FailureCode::LedgerUnavailable));
+    let result = function.handle(ms(30_000)).await?;
+    assert_eq!(result.outcome, Outcome::Duplicate);
     assert_eq!(function.0.target.accepted().len(), 0);
     assert_eq!(function.item(0), Some((Status::Completed, true)));
     Ok(())

@@ -9,7 +9,7 @@ use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::ledger::{EventKey, Status};
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::replay::{Handled, Invocation, Replay, RetryState, Verdict};
+use genesys_replay::replay::{Invocation, RecordReport, RecordResult, Replay, RetryState};
 use genesys_replay::target::DeliveryError;
 use tokio::time::sleep;
 use url::Url;
@@ -77,20 +77,24 @@ impl InMemoryFunction {
     }
 
     /// Handles one event within `time`.
-    pub async fn handle(&self, time: Duration) -> Result<Verdict, &'static str> {
+    pub async fn handle(&self, time: Duration) -> Result<RecordResult, &'static str> {
         let handled = self.batch(1, time).await?.pop();
-        Ok(handled.ok_or("no outcome")?.verdict)
+        Ok(handled.ok_or("no outcome")?.result)
     }
 
     /// Handles a batch of events within `time`.
-    pub async fn batch(&self, events: usize, time: Duration) -> Result<Vec<Handled>, &'static str> {
+    pub async fn batch(
+        &self,
+        events: usize,
+        time: Duration,
+    ) -> Result<Vec<RecordReport>, &'static str> {
         let messages = (0..events).map(message);
         let messages = messages.collect::<Result<Vec<_>, _>>()?;
         Ok(self.messages(&messages, time).await)
     }
 
     /// Handles messages within `time`.
-    pub async fn messages(&self, messages: &[Message], time: Duration) -> Vec<Handled> {
+    pub async fn messages(&self, messages: &[Message], time: Duration) -> Vec<RecordReport> {
         let now = self.0.clock.now();
         let invocation = Invocation {
             request_id: format!("request-{now}"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::Usage;
-use genesys_replay::replay::{Counts, Handled};
+use genesys_replay::replay::{Counts, RecordReport};
 use genesys_replay_telemetry::metrics::{
     Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
@@ -28,7 +28,7 @@ pub struct BatchFigures<'b> {
     /// How many records it had.
     pub records: usize,
     /// What became of them.
-    pub handled: &'b [Handled],
+    pub handled: &'b [RecordReport],
     /// What it cost upstream.
     pub usage: Usage,
     /// How long it took.
@@ -53,7 +53,7 @@ fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<Document<'b>> {
     let attempted = batch
         .handled
         .iter()
-        .filter(|it| it.verdict.outcome.was_begun());
+        .filter(|it| it.result.outcome.was_attempted());
     let latencies: Vec<u64> = attempted.map(|it| millis(it.duration)).collect();
     let mut latencies = latencies.chunks(MOST_VALUES);
     let document = |message, dimensions, metrics| Document {

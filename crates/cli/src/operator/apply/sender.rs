@@ -176,7 +176,7 @@ impl<P: Ports> Sender for ToTarget<P> {
         let handled = self.replay.batch(&last, &invocation).await;
         Ok(handled
             .iter()
-            .map(|it| settled(it.verdict.outcome))
+            .map(|it| settled(it.result.outcome))
             .collect())
     }
 }

@@ -4,10 +4,9 @@ use std::pin::pin;
 
 use futures_util::future::{Either, select};
 
-use super::policy::{AttemptFailure, NextStep};
-use super::record::note_retry;
-use super::work::{Frame, Marker, Progress, Work};
-use super::{Outcome, Ports, Replay, Verdict};
+use super::retry_policy::{AttemptFailure, RetryDecision};
+use super::task::{InteractionLookup, InvocationContext, Phase, RecordTask};
+use super::{Outcome, Ports, RecordResult, Replay, log};
 use crate::error::with_causes;
 use crate::failure::FailureCode;
 use crate::genesys::{RetryMark, RetryStatus};
@@ -18,137 +17,151 @@ impl<P: Ports> Replay<P> {
     ///
     /// Neither waits for the other: the mark is true whatever becomes of the checkpoint. Only where the event is another's by
     /// now, what stands on the interaction is left to that one.
-    pub(super) async fn finish(
+    pub(super) async fn complete(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
         lease: Lease,
-        marker: Marker,
-    ) -> Verdict {
+        marker: InteractionLookup,
+    ) -> RecordResult {
         let delivered = Lease {
             delivered: lease.delivered.or(Some(lease.attempt)),
             ..lease.clone()
         };
         let status = RetryStatus::ReplaySuccessful;
-        let recording = pin!(self.record_delivery(work, &lease));
-        let marking = pin!(self.mark_in_the_end(work, frame, &delivered, marker, status));
+        let recording = pin!(self.record_delivery(task, &lease));
+        let marking = pin!(self.mark_final_status(task, ctx, &delivered, marker, status));
         let (recorded, in_the_end) = match select(recording, marking).await {
             // Delivered, and whoever holds the event now cannot know.
             Either::Left((Err(error @ LedgerError::LeaseLost), _)) => {
-                return self.overtaken(work, &error);
+                return self.lease_lost_after_delivery(task, &error);
             }
             Either::Left((recorded, marking)) => (recorded, marking.await),
             Either::Right((in_the_end, recording)) => (recording.await, in_the_end),
         };
         let (lease, known) = match recorded {
             Ok(lease) => (lease, true),
-            Err(error @ LedgerError::LeaseLost) => return self.overtaken(work, &error),
+            Err(error @ LedgerError::LeaseLost) => {
+                return self.lease_lost_after_delivery(task, &error);
+            }
             Err(LedgerError::Unavailable(_) | LedgerError::Unreadable(_)) => {
                 (delivered.clone(), false)
             }
         };
         let attempt = Some(lease.shown_attempt());
-        let shortfall = in_the_end
+        let warning_code = in_the_end
             .is_err()
             .then_some(FailureCode::RetryStateNotWritten);
         if let Err(failure) = &in_the_end
             && known
-            && !self.is_last(work, &lease).await
+            && !self.is_last(task, &lease).await
         {
             let code = FailureCode::RetryStateNotWritten;
-            let after = self.deferral(work.message, failure);
-            self.release(work, &lease, code).await;
-            return Verdict {
+            let after = self.delay_after_failure(task.message, failure);
+            self.release(task, &lease, code).await;
+            return RecordResult {
                 attempt,
                 disposition: Some(failure.disposition),
-                ..Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason)
+                ..RecordResult::from(Outcome::Deferred { after, code }).with_reason(&failure.reason)
             };
         }
-        let verdict = Verdict {
+        let result = RecordResult {
             attempt,
-            shortfall,
+            warning_code,
             reason: in_the_end.err().map(|failure| failure.reason),
             ..Outcome::Replayed.into()
         };
-        let settlement = Settlement::Completed(shortfall);
+        let settlement = Settlement::Completed(warning_code);
         match self
             .ledger
             .settle(&lease, settlement, self.clock.now())
             .await
         {
-            Ok(()) => verdict,
-            Err(error) if known => Verdict {
+            Ok(()) => result,
+            Err(error) if known => RecordResult {
                 attempt,
-                ..self.ledger_failed(work.message, &error)
+                ..self.ledger_failed(task.message, &error)
             },
             // Neither write came through. The event is where it belongs, and sending the message
             // back would deliver it a second time: better an item that stays unfinished.
-            Err(error) => Verdict {
-                shortfall: Some(FailureCode::LedgerUnavailable),
+            Err(error) => RecordResult {
+                warning_code: Some(FailureCode::LedgerUnavailable),
                 reason: Some(with_causes(&error)),
-                ..verdict
+                ..result
             },
         }
     }
 
-    fn overtaken(&self, work: &Work<'_>, error: &LedgerError) -> Verdict {
-        Verdict {
+    fn lease_lost_after_delivery(
+        &self,
+        task: &RecordTask<'_>,
+        error: &LedgerError,
+    ) -> RecordResult {
+        RecordResult {
             possible_duplicate: true,
-            ..self.ledger_failed(work.message, error)
+            ..self.ledger_failed(task.message, error)
         }
     }
 
     /// Makes sure that the ledger knows of the delivery: coming back means delivering again unless it does.
-    async fn record_delivery(&self, work: &Work<'_>, lease: &Lease) -> Result<Lease, LedgerError> {
+    async fn record_delivery(
+        &self,
+        task: &RecordTask<'_>,
+        lease: &Lease,
+    ) -> Result<Lease, LedgerError> {
         let recorded = if lease.delivered.is_some() {
             lease.clone()
         } else {
-            work.set(Progress::Accepted(lease.clone()));
+            task.set(Phase::Delivered(lease.clone()));
             let receipt = lease.receipt.as_ref();
             if let (None, Some(id)) = (
-                work.event_id(),
+                task.event_id(),
                 receipt.and_then(|it| it.delivery_id.as_deref()),
             ) {
                 // Its failure record would be another event: it has another message id.
-                let call = self.ledger.index_delivery(id, &work.key, self.clock.now());
+                let call = self.ledger.index_delivery(id, &task.key, self.clock.now());
                 self.ledger_latency.measure(call).await?;
             }
             let call = self.ledger.checkpoint(lease);
             self.ledger_latency.measure(call).await?
         };
-        work.set(Progress::Recorded);
+        task.set(Phase::Checkpointed);
         Ok(recorded)
     }
 
     /// Writes the closing mark, waiting here as long as policy allows.
-    pub(super) async fn mark_in_the_end(
+    pub(super) async fn mark_final_status(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
         lease: &Lease,
-        mut marker: Marker,
+        mut marker: InteractionLookup,
         status: RetryStatus,
     ) -> Result<(), AttemptFailure> {
         let mark = RetryMark {
             attempt: lease.shown_attempt(),
             status,
         };
-        let mut tries = 1;
+        let mut attempts_this_receive = 1;
         loop {
-            let Err(failure) = self.find_and_mark(work, &mut marker, mark).await else {
+            let Err(failure) = self.fetch_and_mark(task, &mut marker, mark).await else {
                 return Ok(());
             };
-            let situation = self.situation(work, frame, &failure, tries, tries);
-            let next = self
-                .policy
-                .next_step(&failure, &situation, self.random.unit());
+            let situation = self.situation(
+                task,
+                ctx,
+                &failure,
+                attempts_this_receive,
+                attempts_this_receive,
+            );
+            let next = self.policy.decide(&failure, &situation, self.random.unit());
             match next {
-                NextStep::Again { after } => {
-                    note_retry(work, &failure, mark.attempt, after);
+                RetryDecision::RetryNow { after } => {
+                    log::retried(task, &failure, mark.attempt, after);
                     tokio::time::sleep(after).await;
-                    tries += 1;
+                    attempts_this_receive += 1;
                 }
-                NextStep::Defer { .. } | NextStep::GiveUp { .. } => return Err(failure),
+                RetryDecision::Defer { .. } | RetryDecision::Reject { .. } => return Err(failure),
             }
         }
     }

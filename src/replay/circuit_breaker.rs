@@ -146,19 +146,19 @@ impl Breaker {
 
 /// A breaker that learns from what its upstream answers.
 #[derive(Clone)]
-pub(super) struct Watch<'c> {
+pub(super) struct CircuitObserver<'c> {
     pub(super) breaker: Breaker,
     pub(super) clock: &'c dyn Clock,
 }
 
-impl Watch<'_> {
+impl CircuitObserver<'_> {
     pub(super) fn is_open(&self) -> bool {
         self.breaker.is_open(self.clock.now())
     }
 
     /// Learns from an answer and hands it on. A refusal for good is an answer of an upstream that
     /// works.
-    pub(super) fn note<T, E>(
+    pub(super) fn observe<T, E>(
         &self,
         answer: Result<T, E>,
         disposition: impl FnOnce(&E) -> Disposition,
@@ -173,17 +173,17 @@ impl Watch<'_> {
     }
 }
 
-/// The breakers of all upstreams of one execution environment.
+/// The circuit_breakers of all upstreams of one execution environment.
 #[derive(Debug)]
-pub struct Breakers {
+pub struct CircuitBreakers {
     pub(super) ledger: Breaker,
     pub(super) genesys: Breaker,
     targets: Mutex<HashMap<String, Breaker>>,
     meter: Arc<Meter>,
 }
 
-impl Breakers {
-    /// Closed breakers, whose openings are counted.
+impl CircuitBreakers {
+    /// Closed circuit_breakers, whose openings are counted.
     #[must_use]
     pub fn new(meter: Arc<Meter>) -> Self {
         Self {
@@ -289,11 +289,23 @@ mod tests {
 
     #[test]
     fn each_target_has_its_own() {
-        let breakers = Breakers::new(Arc::default());
+        let circuit_breakers = CircuitBreakers::new(Arc::default());
         for _ in 0..FAILURES {
-            breakers.target(&Destination::None).failed(START, None);
+            circuit_breakers
+                .target(&Destination::None)
+                .failed(START, None);
         }
-        assert!(breakers.target(&Destination::None).admit(START).is_err());
-        assert!(breakers.target(&Destination::Missing).admit(START).is_ok());
+        assert!(
+            circuit_breakers
+                .target(&Destination::None)
+                .admit(START)
+                .is_err()
+        );
+        assert!(
+            circuit_breakers
+                .target(&Destination::Missing)
+                .admit(START)
+                .is_ok()
+        );
     }
 }

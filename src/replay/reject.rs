@@ -1,8 +1,8 @@
 //! Keeping what is not replayed: in the archive, or without one in the queue.
 
-use super::policy::{AttemptFailure, Upstream};
-use super::work::{Frame, Marker, Work};
-use super::{Outcome, Ports, Replay, Verdict};
+use super::retry_policy::{AttemptFailure, Upstream};
+use super::task::{InteractionLookup, InvocationContext, RecordTask};
+use super::{Outcome, Ports, RecordResult, Replay};
 use crate::archive::{Archive, ArchiveError, Entry};
 use crate::clock::Timestamp;
 use crate::dead_letter::{NotAnEvent, failure_of};
@@ -15,24 +15,32 @@ use crate::message::Message;
 
 /// Why an event is given up.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reason<'a> {
+pub(super) struct Rejection<'a> {
     pub(super) code: FailureCode,
-    pub(super) words: &'a str,
+    pub(super) message: &'a str,
 }
 
 impl<P: Ports> Replay<P> {
     /// Keeps a message that is no event, or has none in it.
-    pub(super) async fn keep(&self, message: &Message, why: NotAnEvent) -> Verdict {
+    pub(super) async fn archive_unparseable(
+        &self,
+        message: &Message,
+        why: NotAnEvent,
+    ) -> RecordResult {
         let reason = why.to_string();
-        let reason = Reason {
+        let reason = Rejection {
             code: why.failure_code(),
-            words: &reason,
+            message: &reason,
         };
-        self.keep_message(message, reason).await
+        self.archive_message(message, reason).await
     }
 
     /// Keeps a message as it is, whatever is in it.
-    pub(super) async fn keep_message(&self, message: &Message, reason: Reason<'_>) -> Verdict {
+    pub(super) async fn archive_message(
+        &self,
+        message: &Message,
+        reason: Rejection<'_>,
+    ) -> RecordResult {
         let key = EventKey::new(None, &message.id, &Destination::Missing);
         let entry = Entry {
             message,
@@ -43,32 +51,36 @@ impl<P: Ports> Replay<P> {
             original: &failure_of(message),
             target: Destination::Missing.key_part(),
             code: reason.code,
-            reason: reason.words,
+            reason: reason.message,
             attempts: 0,
             first_seen: message.sent_at.unwrap_or_else(|| self.clock.now()),
             now: self.clock.now(),
         };
-        self.archive_or_return(&entry).await.because(reason.words)
+        self.archive_or_return(&entry)
+            .await
+            .with_reason(reason.message)
     }
 
     /// Keeps an event that was malformed the first time and would be again.
-    pub(super) async fn keep_malformed(&self, work: &Work<'_>) -> Verdict {
-        let reason = Reason {
+    pub(super) async fn archive_malformed(&self, task: &RecordTask<'_>) -> RecordResult {
+        let reason = Rejection {
             code: FailureCode::PayloadMalformed,
-            words: "the first delivery failed because the payload was malformed",
+            message: "the first delivery failed because the payload was malformed",
         };
-        let first_seen = work.message.sent_at.unwrap_or_else(|| self.clock.now());
-        let entry = self.entry(work, reason, 0, first_seen);
-        self.archive_or_return(&entry).await.because(reason.words)
+        let first_seen = task.message.sent_at.unwrap_or_else(|| self.clock.now());
+        let entry = self.entry(task, reason, 0, first_seen);
+        self.archive_or_return(&entry)
+            .await
+            .with_reason(reason.message)
     }
 
-    pub(super) async fn archive_or_return(&self, entry: &Entry<'_>) -> Verdict {
+    pub(super) async fn archive_or_return(&self, entry: &Entry<'_>) -> RecordResult {
         let code = entry.code;
         let Some(archive) = &self.archive else {
             return Outcome::Returned { code }.into();
         };
         match archive.put(entry).await {
-            Ok(address) => Verdict {
+            Ok(address) => RecordResult {
                 archived_as: Some(address),
                 ..Outcome::Archived { code }.into()
             },
@@ -76,24 +88,24 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    fn archive_failed(&self, message: &Message, error: &ArchiveError) -> Verdict {
-        let after = self.pause(message);
+    fn archive_failed(&self, message: &Message, error: &ArchiveError) -> RecordResult {
+        let after = self.delay_by_receive_count(message);
         let code = FailureCode::ArchiveUnavailable;
-        Verdict::from(Outcome::Deferred { after, code }).because(&with_causes(error))
+        RecordResult::from(Outcome::Deferred { after, code }).with_reason(&with_causes(error))
     }
 
     /// Gives an event up: marks its interaction, archives it, and only then settles it.
-    pub(super) async fn give_up(
+    pub(super) async fn reject(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
         lease: &Lease,
-        marker: Marker,
+        marker: InteractionLookup,
         status: RetryStatus,
-        reason: Reason<'_>,
-    ) -> Verdict {
+        reason: Rejection<'_>,
+    ) -> RecordResult {
         if let Err(failure) = self
-            .mark_in_the_end(work, frame, lease, marker, status)
+            .mark_final_status(task, ctx, lease, marker, status)
             .await
         {
             let worth_another_delivery = match failure.disposition {
@@ -101,74 +113,80 @@ impl<P: Ports> Replay<P> {
                 // Wrong credentials are ours to repair; those for one interaction may stay wrong.
                 Disposition::Operator if failure.upstream != Upstream::Interaction => true,
                 Disposition::Transient { .. } | Disposition::Operator => {
-                    !self.is_last(work, lease).await
+                    !self.is_last(task, lease).await
                 }
             };
             if worth_another_delivery {
-                let after = self.deferral(work.message, &failure);
-                self.release(work, lease, failure.code).await;
+                let after = self.delay_after_failure(task.message, &failure);
+                self.release(task, lease, failure.code).await;
                 let code = failure.code;
-                return Verdict {
+                return RecordResult {
                     disposition: Some(failure.disposition),
-                    ..Verdict::from(Outcome::Deferred { after, code }).because(&failure.reason)
+                    ..RecordResult::from(Outcome::Deferred { after, code })
+                        .with_reason(&failure.reason)
                 };
             }
-            note_missing_mark(work, &failure);
+            note_missing_mark(task, &failure);
         }
-        self.close(work, lease, reason).await
+        self.archive_and_settle(task, lease, reason).await
     }
 
     /// Rejects an event that is too old; its interaction is marked if it was before.
     pub(super) async fn reject_stale(
         &self,
-        work: &Work<'_>,
-        frame: Frame<'_>,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
         lease: &Lease,
-    ) -> Verdict {
-        let reason = Reason {
+    ) -> RecordResult {
+        let reason = Rejection {
             code: FailureCode::Stale,
-            words: "the event is older than STALE_AFTER_SECONDS",
+            message: "the event is older than STALE_AFTER_SECONDS",
         };
-        let verdict = if lease.attempt > 1 {
-            let (marker, status) = (Marker::NotLookedFor, RetryStatus::ExhaustedRetries);
-            self.give_up(work, frame, lease, marker, status, reason)
-                .await
+        let result = if lease.attempt > 1 {
+            let (marker, status) = (InteractionLookup::Pending, RetryStatus::ExhaustedRetries);
+            self.reject(task, ctx, lease, marker, status, reason).await
         } else {
-            self.close(work, lease, reason).await
+            self.archive_and_settle(task, lease, reason).await
         };
-        if verdict.outcome.comes_back() {
-            return verdict;
+        if result.outcome.returns_to_queue() {
+            return result;
         }
-        verdict.because(reason.words)
+        result.with_reason(reason.message)
     }
 
     /// Keeps an event of our own marks, which nobody misses: acknowledged even without an archive,
     /// since the ledger remembers it.
-    pub(super) async fn keep_own_echo(&self, work: &Work<'_>, lease: &Lease) -> Verdict {
-        let reason = Reason {
+    pub(super) async fn archive_own_echo(
+        &self,
+        task: &RecordTask<'_>,
+        lease: &Lease,
+    ) -> RecordResult {
+        let reason = Rejection {
             code: FailureCode::OwnEcho,
-            words: "the event only tells of a mark that this function has written",
+            message: "the event only tells of a mark that this function has written",
         };
-        self.close(work, lease, reason).await.because(reason.words)
+        self.archive_and_settle(task, lease, reason)
+            .await
+            .with_reason(reason.message)
     }
 
     /// Archives before settling, settles before acknowledging.
-    pub(super) async fn close(
+    pub(super) async fn archive_and_settle(
         &self,
-        work: &Work<'_>,
+        task: &RecordTask<'_>,
         lease: &Lease,
-        reason: Reason<'_>,
-    ) -> Verdict {
+        reason: Rejection<'_>,
+    ) -> RecordResult {
         let code = reason.code;
         let mut archived_as = None;
         if let Some(archive) = &self.archive {
-            let entry = self.entry(work, reason, lease.shown_attempt(), lease.first_seen);
+            let entry = self.entry(task, reason, lease.shown_attempt(), lease.first_seen);
             match archive.put(&entry).await {
                 Ok(address) => archived_as = Some(address),
                 Err(error) => {
-                    self.release(work, lease, FailureCode::ArchiveUnavailable)
+                    self.release(task, lease, FailureCode::ArchiveUnavailable)
                         .await;
-                    return self.archive_failed(work.message, &error);
+                    return self.archive_failed(task.message, &error);
                 }
             }
         }
@@ -182,35 +200,35 @@ impl<P: Ports> Replay<P> {
             .settle(lease, settlement, self.clock.now())
             .await
         {
-            Ok(()) => Verdict {
+            Ok(()) => RecordResult {
                 archived_as,
                 ..outcome.into()
             },
-            Err(error) => self.ledger_failed(work.message, &error),
+            Err(error) => self.ledger_failed(task.message, &error),
         }
     }
 
     pub(super) fn entry<'a>(
         &self,
-        work: &'a Work<'_>,
-        reason: Reason<'a>,
+        task: &'a RecordTask<'_>,
+        reason: Rejection<'a>,
         attempts: u32,
         first_seen: Timestamp,
     ) -> Entry<'a> {
-        let letter = work.letter;
+        let letter = task.letter;
         Entry {
-            message: work.message,
-            key: &work.key,
+            message: task.message,
+            key: &task.key,
             event_id: letter
                 .event_id
                 .as_ref()
-                .map_or(work.message.id.as_str(), |id| id.as_str()),
+                .map_or(task.message.id.as_str(), |id| id.as_str()),
             event_type: letter.event_type.as_deref(),
             interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
             original: &letter.failure,
-            target: &work.target,
+            target: &task.target,
             code: reason.code,
-            reason: reason.words,
+            reason: reason.message,
             attempts,
             first_seen,
             now: self.clock.now(),
@@ -219,10 +237,10 @@ impl<P: Ports> Replay<P> {
 }
 
 /// Logs that an event is given up, and that its interaction does not show it.
-pub(super) fn note_missing_mark(work: &Work<'_>, failure: &AttemptFailure) {
+pub(super) fn note_missing_mark(task: &RecordTask<'_>, failure: &AttemptFailure) {
     tracing::warn!(
-        message_id = %work.message.id,
-        event_id = work.event_id(),
+        message_id = %task.message.id,
+        event_id = task.event_id(),
         failure_code = FailureCode::RetryStateNotWritten.as_str(),
         error = failure.reason,
         "event given up without its mark"

@@ -29,7 +29,7 @@ pub(super) enum Upstream {
     /// Genesys Cloud, about this interaction alone.
     Interaction,
     /// Nobody: we hold a call to Genesys Cloud back ourselves.
-    OwnPace,
+    LocalRateLimit,
     Target,
     /// No upstream: the invocation ends too soon.
     Deadline,
@@ -64,7 +64,7 @@ impl From<GenesysError> for AttemptFailure {
     fn from(error: GenesysError) -> Self {
         Self {
             upstream: match error {
-                GenesysError::HeldBack { .. } => Upstream::OwnPace,
+                GenesysError::HeldBack { .. } => Upstream::LocalRateLimit,
                 GenesysError::Forbidden { .. } => Upstream::Interaction,
                 GenesysError::NotFound
                 | GenesysError::Refused { .. }
@@ -99,11 +99,11 @@ impl From<DeliveryError> for AttemptFailure {
 
 /// Where a record stands when an attempt at it fails.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Situation {
+pub(super) struct RetryContext {
     /// The number of the attempt over all deliveries, from 1.
     pub(super) attempt: u32,
     /// Attempts made in this delivery, from 1.
-    pub(super) tries: u32,
+    pub(super) attempts_this_receive: u32,
     /// Whether the time of the retries is over, or SQS's receives are used up.
     pub(super) is_last: bool,
     /// This answer and those before that may be the event's fault or the target's.
@@ -111,20 +111,20 @@ pub(super) struct Situation {
     /// Whether the target has accepted another event since this one's last failure.
     pub(super) target_works: bool,
     /// Whether the upstream that failed may be asked again in this delivery.
-    pub(super) may_ask_again: bool,
+    pub(super) circuit_closed: bool,
     /// The longest wait after which another attempt may still start.
-    pub(super) time_for_wait: Duration,
+    pub(super) max_delay_before_deadline: Duration,
 }
 
 /// What follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NextStep {
+pub(super) enum RetryDecision {
     /// Another attempt in this delivery.
-    Again { after: Duration },
+    RetryNow { after: Duration },
     /// Another delivery.
     Defer { after: Duration },
     /// No further attempt.
-    GiveUp {
+    Reject {
         code: FailureCode,
         status: RetryStatus,
     },
@@ -253,12 +253,17 @@ impl Policy {
     }
 
     /// How long a message stays away that was not attempted, or whose attempt says nothing of it.
-    pub(super) fn pause(&self, receive_count: u32, unit: f64) -> Duration {
+    pub(super) fn delay_by_receive_count(&self, receive_count: u32, unit: f64) -> Duration {
         self.limits.backoff.delay(receive_count, unit, None)
     }
 
     /// How long a message stays away after a failure, the upstream's own wish respected.
-    pub(super) fn deferral(&self, disposition: Disposition, attempt: u32, unit: f64) -> Duration {
+    pub(super) fn delay_after_failure(
+        &self,
+        disposition: Disposition,
+        attempt: u32,
+        unit: f64,
+    ) -> Duration {
         let wish = match disposition {
             Disposition::Transient { after } => after,
             Disposition::Permanent | Disposition::Operator => None,
@@ -267,23 +272,23 @@ impl Policy {
     }
 
     /// What follows a failed attempt; `unit` is a random number from 0 to 1.
-    pub(super) fn next_step(
+    pub(super) fn decide(
         &self,
         failure: &AttemptFailure,
-        situation: &Situation,
+        situation: &RetryContext,
         unit: f64,
-    ) -> NextStep {
-        let exhausted = NextStep::GiveUp {
+    ) -> RetryDecision {
+        let exhausted = RetryDecision::Reject {
             code: FailureCode::Exhausted,
             status: RetryStatus::ExhaustedRetries,
         };
         let answers = situation.answers;
         let is_events_fault = |code| {
             let status = RetryStatus::ReplayFailed;
-            NextStep::GiveUp { code, status }
+            RetryDecision::Reject { code, status }
         };
         match failure.disposition {
-            Disposition::Permanent => NextStep::GiveUp {
+            Disposition::Permanent => RetryDecision::Reject {
                 code: failure.code,
                 status: RetryStatus::ReplayFailed,
             },
@@ -294,7 +299,7 @@ impl Policy {
                     is_events_fault(FailureCode::TargetRefused)
                 }
                 Upstream::Target if situation.is_last => exhausted,
-                Upstream::Interaction if situation.is_last => NextStep::GiveUp {
+                Upstream::Interaction if situation.is_last => RetryDecision::Reject {
                     code: failure.code,
                     status: RetryStatus::ExhaustedRetries,
                 },
@@ -302,9 +307,9 @@ impl Policy {
                 Upstream::Target
                 | Upstream::Genesys
                 | Upstream::Interaction
-                | Upstream::OwnPace
-                | Upstream::Deadline => NextStep::Defer {
-                    after: self.deferral(failure.disposition, situation.attempt, unit),
+                | Upstream::LocalRateLimit
+                | Upstream::Deadline => RetryDecision::Defer {
+                    after: self.delay_after_failure(failure.disposition, situation.attempt, unit),
                 },
             },
             Disposition::Transient { .. } => {
@@ -315,32 +320,32 @@ impl Policy {
                     0
                 };
                 let number = situation.attempt.saturating_add(slow);
-                let after = self.deferral(failure.disposition, number, unit);
+                let after = self.delay_after_failure(failure.disposition, number, unit);
                 let rejects = match failure.upstream {
                     Upstream::Target | Upstream::Genesys | Upstream::Interaction => {
                         situation.is_last
                     }
                     // A target that is slower than the invocation.
                     Upstream::Deadline => failure.is_unanswered() && situation.is_last,
-                    Upstream::OwnPace => false,
+                    Upstream::LocalRateLimit => false,
                 };
                 let is_fault = failure.is_unanswered()
                     && situation.target_works
                     && answers.unanswered >= UNANSWERED_ATTEMPTS;
-                if situation.may_ask_again
+                if situation.circuit_closed
                     && failure.upstream != Upstream::Deadline
                     && !failure.timed_out
-                    && situation.tries < self.limits.max_attempts
+                    && situation.attempts_this_receive < self.limits.max_attempts
                     && after <= self.limits.max_wait
-                    && after <= situation.time_for_wait
+                    && after <= situation.max_delay_before_deadline
                 {
-                    NextStep::Again { after }
+                    RetryDecision::RetryNow { after }
                 } else if is_fault {
                     is_events_fault(FailureCode::TargetUnavailable)
                 } else if rejects {
                     exhausted
                 } else {
-                    NextStep::Defer { after }
+                    RetryDecision::Defer { after }
                 }
             }
         }

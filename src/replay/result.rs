@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::marking::SkippedMark;
 use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::failure::{Disposition, FailureCode};
 use crate::message::{Message, MessageId};
-
-use super::retry_state::Missed;
 
 /// What became of a record; exactly one for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the queue must keep the message.
     #[must_use]
-    pub const fn comes_back(self) -> bool {
+    pub const fn returns_to_queue(self) -> bool {
         match self {
             Self::Replayed | Self::Duplicate | Self::Archived { .. } => false,
             Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => true,
@@ -55,7 +54,7 @@ impl Outcome {
 
     /// Whether anything was done about it.
     #[must_use]
-    pub const fn was_begun(self) -> bool {
+    pub const fn was_attempted(self) -> bool {
         match self {
             Self::Replayed
             | Self::Duplicate
@@ -81,7 +80,7 @@ impl Outcome {
 
     /// What becomes of a second message with the same event in the same batch.
     #[must_use]
-    pub const fn of_follower(self) -> Self {
+    pub const fn for_duplicate(self) -> Self {
         match self {
             Self::Replayed | Self::Duplicate | Self::Archived { .. } => Self::Duplicate,
             Self::Deferred { .. } | Self::Returned { .. } | Self::NotAttempted { .. } => self,
@@ -91,7 +90,7 @@ impl Outcome {
     /// How long the message should stay away, if this function has a say in it: what is given up
     /// comes back as its queue is set up.
     #[must_use]
-    pub const fn after(self) -> Option<Duration> {
+    pub const fn retry_delay(self) -> Option<Duration> {
         match self {
             Self::Deferred { after, .. } | Self::NotAttempted { after, .. } => Some(after),
             Self::Replayed | Self::Duplicate | Self::Archived { .. } | Self::Returned { .. } => {
@@ -113,13 +112,13 @@ impl Outcome {
 
 /// An outcome and what led to it.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct RecordResult {
     /// What became of the record.
     pub outcome: Outcome,
     /// The number of the attempt it ended with, if one was made.
     pub attempt: Option<u32>,
     /// What is missing although the event was delivered.
-    pub shortfall: Option<FailureCode>,
+    pub warning_code: Option<FailureCode>,
     /// What the failure asked for.
     pub disposition: Option<Disposition>,
     /// What happened, in words.
@@ -132,12 +131,12 @@ pub struct Verdict {
     pub expiring: bool,
 }
 
-impl From<Outcome> for Verdict {
+impl From<Outcome> for RecordResult {
     fn from(outcome: Outcome) -> Self {
         Self {
             outcome,
             attempt: None,
-            shortfall: None,
+            warning_code: None,
             disposition: None,
             reason: None,
             possible_duplicate: false,
@@ -147,10 +146,10 @@ impl From<Outcome> for Verdict {
     }
 }
 
-impl Verdict {
+impl RecordResult {
     /// Adds what happened, in words; what was said before, nearer to the cause, stands.
     #[must_use]
-    pub fn because(mut self, reason: &(impl ToString + ?Sized)) -> Self {
+    pub fn with_reason(mut self, reason: &(impl ToString + ?Sized)) -> Self {
         self.reason = self.reason.or_else(|| Some(reason.to_string()));
         self
     }
@@ -180,17 +179,20 @@ impl Verdict {
     /// acknowledged all the same, because its return would deliver the event again.
     #[must_use]
     pub fn is_unrecorded(&self) -> bool {
-        self.outcome == Outcome::Replayed && self.shortfall == Some(FailureCode::LedgerUnavailable)
+        self.outcome == Outcome::Replayed
+            && self.warning_code == Some(FailureCode::LedgerUnavailable)
     }
 
     /// Adds that the interaction of an event that was replayed does not show it.
-    pub(super) fn unmarked(self, missed: Option<Missed>) -> Self {
-        match missed {
-            Some(missed) if self.outcome == Outcome::Replayed && self.shortfall.is_none() => Self {
-                shortfall: Some(FailureCode::RetryStateNotWritten),
-                disposition: Some(missed.disposition),
-                ..self.because(&missed.reason)
-            },
+    pub(super) fn with_skipped_mark(self, skipped: Option<SkippedMark>) -> Self {
+        match skipped {
+            Some(skipped) if self.outcome == Outcome::Replayed && self.warning_code.is_none() => {
+                Self {
+                    warning_code: Some(FailureCode::RetryStateNotWritten),
+                    disposition: Some(skipped.disposition),
+                    ..self.with_reason(&skipped.reason)
+                }
+            }
             Some(_) | None => self,
         }
     }
@@ -198,21 +200,21 @@ impl Verdict {
     /// The code to log: why it is not replayed, or what is missing although it is.
     #[must_use]
     pub fn code(&self) -> Option<FailureCode> {
-        self.outcome.code().or(self.shortfall)
+        self.outcome.code().or(self.warning_code)
     }
 }
 
 /// A record and what became of it: all that a log line needs, and no payload.
 #[derive(Clone, Debug)]
-pub struct Handled {
+pub struct RecordReport {
     /// The message.
     pub message_id: MessageId,
     /// How often SQS has handed it out.
     pub receive_count: u32,
     /// The event in it, if it is one.
-    pub event: Option<EventFacts>,
+    pub event: Option<EventSummary>,
     /// What became of it.
-    pub verdict: Verdict,
+    pub result: RecordResult,
     /// How long it took.
     pub duration: Duration,
 }
@@ -222,7 +224,7 @@ const LONGEST_TOPIC: usize = 200;
 
 /// What is known of an event.
 #[derive(Clone, Debug)]
-pub struct EventFacts {
+pub struct EventSummary {
     /// Its own id.
     pub event_id: Option<String>,
     /// Its type.
@@ -235,7 +237,7 @@ pub struct EventFacts {
     pub target: String,
 }
 
-impl EventFacts {
+impl EventSummary {
     pub(super) fn of(letter: &DeadLetter<'_>, destination: &Destination) -> Self {
         Self {
             event_id: letter.event_id.as_ref().map(|id| id.as_str().to_owned()),
@@ -250,18 +252,18 @@ impl EventFacts {
     }
 }
 
-impl Handled {
+impl RecordReport {
     pub(super) fn new(
         message: &Message,
-        event: Option<EventFacts>,
-        verdict: Verdict,
+        event: Option<EventSummary>,
+        result: RecordResult,
         duration: Duration,
     ) -> Self {
         Self {
             message_id: message.id.clone(),
             receive_count: message.receive_count,
             event,
-            verdict,
+            result,
             duration,
         }
     }
@@ -293,17 +295,17 @@ pub struct Counts {
     pub expiring: usize,
     /// Records that failed for a cause that is ours to repair.
     pub needs_operator: usize,
-    /// Archived records that somebody may miss: all but echoes of our own marks.
+    /// Archived records that somebody may skip: all but echoes of our own marks.
     pub given_up: usize,
 }
 
 impl Counts {
     /// Counts the outcomes of a batch.
     #[must_use]
-    pub fn of<'h>(batch: impl IntoIterator<Item = &'h Handled>) -> Self {
+    pub fn of<'h>(batch: impl IntoIterator<Item = &'h RecordReport>) -> Self {
         let mut counts = Self::default();
         for handled in batch {
-            *match handled.verdict.outcome {
+            *match handled.result.outcome {
                 Outcome::Replayed => &mut counts.replayed,
                 Outcome::Duplicate => &mut counts.duplicates,
                 Outcome::Archived { .. } => &mut counts.archived,
@@ -311,20 +313,20 @@ impl Counts {
                 Outcome::Returned { .. } => &mut counts.returned,
                 Outcome::NotAttempted { .. } => &mut counts.not_attempted,
             } += 1;
-            counts.possible_duplicates += usize::from(handled.verdict.possible_duplicate);
-            counts.unrecorded += usize::from(handled.verdict.is_unrecorded());
-            counts.expiring += usize::from(handled.verdict.expiring);
-            counts.needs_operator += usize::from(handled.verdict.needs_operator());
-            let missed = matches!(handled.verdict.outcome, Outcome::Archived { code } if code != FailureCode::OwnEcho);
-            counts.given_up += usize::from(missed);
+            counts.possible_duplicates += usize::from(handled.result.possible_duplicate);
+            counts.unrecorded += usize::from(handled.result.is_unrecorded());
+            counts.expiring += usize::from(handled.result.expiring);
+            counts.needs_operator += usize::from(handled.result.needs_operator());
+            let skipped = matches!(handled.result.outcome, Outcome::Archived { code } if code != FailureCode::OwnEcho);
+            counts.given_up += usize::from(skipped);
         }
         counts
     }
 
     /// The same for each category of the first failure that occurs; `NONE` where a message holds no event.
     #[must_use]
-    pub fn by_category(batch: &[Handled]) -> BTreeMap<&'static str, Self> {
-        let mut records: BTreeMap<_, Vec<&Handled>> = BTreeMap::new();
+    pub fn by_category(batch: &[RecordReport]) -> BTreeMap<&'static str, Self> {
+        let mut records: BTreeMap<_, Vec<&RecordReport>> = BTreeMap::new();
         for handled in batch {
             let category = handled.event.as_ref().map_or(NO_CATEGORY, |it| it.category);
             records.entry(category).or_default().push(handled);
@@ -361,13 +363,13 @@ mod tests {
     const CODE: FailureCode = FailureCode::TargetRefused;
     const AFTER: Duration = Duration::from_secs(5);
 
-    fn handled(verdict: Verdict) -> Option<Handled> {
+    fn handled(result: RecordResult) -> Option<RecordReport> {
         let message = Message::new(MessageId::new("m-1")?, String::new());
-        Some(Handled::new(&message, None, verdict, Duration::ZERO))
+        Some(RecordReport::new(&message, None, result, Duration::ZERO))
     }
 
-    fn counts(verdicts: impl IntoIterator<Item = Verdict>) -> Counts {
-        let batch: Vec<Handled> = verdicts.into_iter().filter_map(handled).collect();
+    fn counts(verdicts: impl IntoIterator<Item = RecordResult>) -> Counts {
+        let batch: Vec<RecordReport> = verdicts.into_iter().filter_map(handled).collect();
         Counts::of(&batch)
     }
 
@@ -382,13 +384,14 @@ mod tests {
             Outcome::Returned { code },
             Outcome::NotAttempted { after, code },
         ];
-        let begun = outcomes.map(Outcome::was_begun);
+        let begun = outcomes.map(Outcome::was_attempted);
         assert_eq!(begun, [true, true, true, true, true, false]);
         // One of the first, two of the second, and so on.
         let batch = (1..).zip(outcomes);
-        let counts = counts(
-            batch.flat_map(|(times, outcome)| std::iter::repeat_n(Verdict::from(outcome), times)),
-        );
+        let counts =
+            counts(batch.flat_map(|(times, outcome)| {
+                std::iter::repeat_n(RecordResult::from(outcome), times)
+            }));
         assert_eq!(
             counts,
             Counts {
@@ -408,7 +411,7 @@ mod tests {
 
     #[test]
     fn what_asks_for_attention_is_counted_beside_the_outcome() {
-        let deferred = |disposition| Verdict {
+        let deferred = |disposition| RecordResult {
             disposition: Some(disposition),
             ..Outcome::Deferred {
                 after: AFTER,
@@ -416,7 +419,7 @@ mod tests {
             }
             .into()
         };
-        let lost_answer = Verdict {
+        let lost_answer = RecordResult {
             possible_duplicate: true,
             ..deferred(Disposition::Transient { after: None })
         };
@@ -441,29 +444,36 @@ mod tests {
 
     #[test]
     fn a_missed_mark_is_told_of_a_replayed_event_that_lacks_nothing_else() {
-        let missed = || {
-            Some(Missed {
+        let skipped = || {
+            Some(SkippedMark {
                 disposition: Disposition::Operator,
                 reason: "refused".to_owned(),
             })
         };
-        let told = Verdict::from(Outcome::Replayed).unmarked(missed());
-        assert_eq!(told.shortfall, Some(FailureCode::RetryStateNotWritten));
+        let told = RecordResult::from(Outcome::Replayed).with_skipped_mark(skipped());
+        assert_eq!(told.warning_code, Some(FailureCode::RetryStateNotWritten));
         assert_eq!(told.disposition, Some(Disposition::Operator));
         assert_eq!(told.reason.as_deref(), Some("refused"));
 
-        let unrecorded = Verdict {
-            shortfall: Some(FailureCode::LedgerUnavailable),
+        let unrecorded = RecordResult {
+            warning_code: Some(FailureCode::LedgerUnavailable),
             ..Outcome::Replayed.into()
         };
-        let kept = unrecorded.unmarked(missed());
-        assert_eq!(kept.shortfall, Some(FailureCode::LedgerUnavailable));
+        let kept = unrecorded.with_skipped_mark(skipped());
+        assert_eq!(kept.warning_code, Some(FailureCode::LedgerUnavailable));
         assert_eq!(counts([kept]).unrecorded, 1);
         assert_eq!(counts([told]).unrecorded, 0);
         assert_eq!(
-            Verdict::from(Outcome::Duplicate).unmarked(missed()).code(),
+            RecordResult::from(Outcome::Duplicate)
+                .with_skipped_mark(skipped())
+                .code(),
             None
         );
-        assert_eq!(Verdict::from(Outcome::Replayed).unmarked(None).code(), None);
+        assert_eq!(
+            RecordResult::from(Outcome::Replayed)
+                .with_skipped_mark(None)
+                .code(),
+            None
+        );
     }
 }

@@ -3,58 +3,57 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use super::task::RecordTask;
 use crate::dead_letter::{DeadLetter, NotAnEvent, Opened};
 use crate::destination::{Destination, ReplayTarget};
 use crate::ledger::EventKey;
 use crate::message::Message;
 
-use super::work::Work;
-
 /// Records that run after one another: those of one message group, or one alone.
-pub(super) struct Lane<'b> {
-    pub(super) groups: Vec<Group<'b>>,
+pub(super) struct SequentialGroups<'b> {
+    pub(super) groups: Vec<DuplicateGroup<'b>>,
 }
 
 /// The messages of a batch that carry the same event; the first one leads.
-pub(super) struct Group<'b> {
-    pub(super) task: Task<'b>,
-    pub(super) leader: usize,
-    pub(super) followers: Vec<usize>,
+pub(super) struct DuplicateGroup<'b> {
+    pub(super) job: Job<'b>,
+    pub(super) primary: usize,
+    pub(super) duplicates: Vec<usize>,
 }
 
-impl Group<'_> {
-    /// Whether what becomes of this group's leader is what would become of another message of the
+impl DuplicateGroup<'_> {
+    /// Whether what becomes of this group's primary is what would become of another message of the
     /// same event: not when an operator sent only one of them, only one was malformed, or they report
     /// different deliveries.
-    fn fits(&self, other: &Work<'_>) -> bool {
-        let Some(leader) = self.task.work() else {
+    fn ends_like(&self, other: &RecordTask<'_>) -> bool {
+        let Some(primary) = self.job.task() else {
             return false;
         };
-        let like = |work: &Work<'_>| {
-            let malformed = work.letter.failure.category().is_malformed();
-            (work.message.replay_plan().is_some(), malformed)
+        let like = |task: &RecordTask<'_>| {
+            let malformed = task.letter.failure.category().is_malformed();
+            (task.message.replay_plan().is_some(), malformed)
         };
         // Two deliveries that failed later are two reports.
-        like(leader) == like(other) && leader.report() == other.report()
+        like(primary) == like(other) && primary.report() == other.report()
     }
 }
 
 /// What there is to do.
-pub(super) enum Task<'b> {
-    Replay(Box<Work<'b>>),
-    Keep(NotAnEvent),
+pub(super) enum Job<'b> {
+    Replay(Box<RecordTask<'b>>),
+    ArchiveUnparseable(NotAnEvent),
     /// Finding out what it is ended in a panic.
-    Puzzle,
+    ParsePanicked,
     /// Its event was not found, for this reason.
     Unknown(String),
 }
 
-impl<'b> Task<'b> {
+impl<'b> Job<'b> {
     /// The event to replay, if the message has one.
-    pub(super) fn work(&self) -> Option<&Work<'b>> {
+    pub(super) fn task(&self) -> Option<&RecordTask<'b>> {
         match self {
-            Self::Replay(work) => Some(work),
-            Self::Keep(_) | Self::Puzzle | Self::Unknown(_) => None,
+            Self::Replay(task) => Some(task),
+            Self::ArchiveUnparseable(_) | Self::ParsePanicked | Self::Unknown(_) => None,
         }
     }
 }
@@ -82,28 +81,30 @@ fn key_of(
 }
 
 /// Sorts a batch into lanes, those first whose messages were received less often.
-pub(super) fn lanes<'b>(
+pub(super) fn schedule<'b>(
     messages: &'b [Message],
     opened: &'b [Option<Opened<'b>>],
     indexed: &IndexedEvents,
     target: &ReplayTarget,
     own: &[String],
-) -> Vec<Lane<'b>> {
-    let mut lanes: Vec<Lane<'b>> = Vec::new();
+) -> Vec<SequentialGroups<'b>> {
+    let mut lanes: Vec<SequentialGroups<'b>> = Vec::new();
     let mut by_event: HashMap<EventKey, usize> = HashMap::new();
     let mut by_message_group: HashMap<Option<&str>, usize> = HashMap::new();
     for (index, (message, opened)) in messages.iter().zip(opened).enumerate() {
-        let task = match opened {
-            None => Task::Puzzle,
-            Some(Opened::NotAnEvent(why)) => Task::Keep(*why),
+        let job = match opened {
+            None => Job::ParsePanicked,
+            Some(Opened::NotAnEvent(why)) => Job::ArchiveUnparseable(*why),
             Some(Opened::DeadLetter(letter)) => {
                 let target_arn = letter.failure.target_arn.as_deref();
                 let queue = message.queue_arn.as_deref().into_iter();
                 let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();
                 let destination = target.destination(target_arn, &own);
                 match key_of(message, letter, &destination, indexed) {
-                    Ok(key) => Task::Replay(Box::new(Work::new(message, letter, destination, key))),
-                    Err(reason) => Task::Unknown(reason),
+                    Ok(key) => {
+                        Job::Replay(Box::new(RecordTask::new(message, letter, destination, key)))
+                    }
+                    Err(reason) => Job::Unknown(reason),
                 }
             }
         };
@@ -116,13 +117,13 @@ pub(super) fn lanes<'b>(
                     None
                 }
             }
-        } else if let Task::Replay(work) = &task {
-            match by_event.entry(work.key.clone()) {
+        } else if let Job::Replay(task) = &job {
+            match by_event.entry(task.key.clone()) {
                 Entry::Occupied(at) => {
                     let mut lane = lanes.get_mut(*at.get());
                     let groups = lane.iter_mut().flat_map(|lane| lane.groups.iter_mut());
-                    if let Some(group) = groups.into_iter().find(|group| group.fits(work)) {
-                        group.followers.push(index);
+                    if let Some(group) = groups.into_iter().find(|group| group.ends_like(task)) {
+                        group.duplicates.push(index);
                         continue;
                     }
                     lane
@@ -135,25 +136,25 @@ pub(super) fn lanes<'b>(
         } else {
             None
         };
-        let group = Group {
-            task,
-            leader: index,
-            followers: Vec::new(),
+        let group = DuplicateGroup {
+            job,
+            primary: index,
+            duplicates: Vec::new(),
         };
         match lane {
             Some(lane) => lane.groups.push(group),
-            None => lanes.push(Lane {
+            None => lanes.push(SequentialGroups {
                 groups: vec![group],
             }),
         }
     }
     // Events that were never attempted come first: one of them is the better probe of an upstream.
-    let receives = |lane: &Lane<'_>| {
-        let leader = lane
+    let receives = |lane: &SequentialGroups<'_>| {
+        let primary = lane
             .groups
             .first()
-            .and_then(|group| messages.get(group.leader));
-        leader.map(|message| message.receive_count)
+            .and_then(|group| messages.get(group.primary));
+        primary.map(|message| message.receive_count)
     };
     lanes.sort_by_key(receives);
     lanes

@@ -6,15 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What is in flight has this long to finish; Lambda allows 500 ms before it kills.
-pub(super) const GRACE: Duration = Duration::from_millis(200);
+/// What is in flight has this long to complete; Lambda allows 500 ms before it kills.
+pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
 
 /// After that, giving events back and telling the queue have this long each.
-pub(super) const LAST_MOMENT: Duration = Duration::from_millis(75);
+pub(super) const SHUTDOWN_CLEANUP_TIME: Duration = Duration::from_millis(75);
 
 /// Tells batches that the process is about to end.
 #[derive(Clone, Debug, Default)]
-pub struct Stop {
+pub struct Shutdown {
     /// Wakes those who wait in the order in which they came, as a `watch` does not: a simulated story
     /// must be the same when it is told again.
     requested: CancellationToken,
@@ -31,20 +31,20 @@ impl Drop for InFlight {
     }
 }
 
-impl Stop {
+impl Shutdown {
     /// From now on nothing starts, and what runs is released after a moment.
-    pub fn request(&self) {
+    pub fn trigger(&self) {
         self.requested.cancel();
     }
 
     /// Waits until no batch is in flight.
-    pub async fn idle(&self) {
+    pub async fn drained(&self) {
         let mut in_flight = self.in_flight.subscribe();
         // The sender lives as long as this does: no error.
         let _ = in_flight.wait_for(|batches| *batches == 0).await;
     }
 
-    pub(super) fn enter(&self) -> InFlight {
+    pub(super) fn track(&self) -> InFlight {
         self.in_flight.send_modify(|batches| *batches += 1);
         InFlight(Arc::clone(&self.in_flight))
     }
@@ -54,8 +54,8 @@ impl Stop {
     }
 
     /// Waits until what is in flight has to end.
-    pub(super) async fn out_of_grace(&self) {
+    pub(super) async fn grace_expired(&self) {
         self.requested.cancelled().await;
-        tokio::time::sleep(GRACE).await;
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
     }
 }

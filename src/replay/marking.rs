@@ -1,10 +1,9 @@
 //! Marking interactions as the setting `RETRY_STATE` wants it.
 
+use super::circuit_breaker::CircuitObserver;
 use crate::dead_letter::InteractionRef;
 use crate::failure::Disposition;
 use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark};
-
-use super::breaker::Watch;
 
 /// Whether and how interactions are marked.
 pub enum RetryState<G> {
@@ -18,7 +17,7 @@ pub enum RetryState<G> {
 
 /// A mark that was passed over, and why.
 #[derive(Clone, Debug)]
-pub(super) struct Missed {
+pub(super) struct SkippedMark {
     pub(super) disposition: Disposition,
     pub(super) reason: String,
 }
@@ -39,7 +38,7 @@ impl<G: Genesys> RetryState<G> {
         matches!((self, interaction), (Self::Required(_), Some(_)))
     }
 
-    /// Finds where the marks of an event go; `Ok(None)` when there will be none. `miss` is told why
+    /// Finds where the marks of an event go; `Ok(None)` when there will be none. `skip` is told why
     /// there will be none although there should be.
     ///
     /// # Errors
@@ -47,26 +46,26 @@ impl<G: Genesys> RetryState<G> {
     pub(super) async fn find(
         &self,
         interaction: Option<&InteractionRef>,
-        watch: &Watch<'_>,
-        miss: impl FnOnce(Missed),
+        observer: &CircuitObserver<'_>,
+        skip: impl FnOnce(SkippedMark),
     ) -> Result<Option<Interaction>, GenesysError> {
         match (self, interaction) {
             (Self::Off, _) | (_, None) => Ok(None),
             (Self::Required(genesys), Some(interaction)) => {
-                note(watch, genesys.fetch(interaction).await).map(Some)
+                observe(observer, genesys.fetch(interaction).await).map(Some)
             }
-            (Self::BestEffort(_), Some(_)) if watch.is_open() => {
-                miss(left_alone());
+            (Self::BestEffort(_), Some(_)) if observer.is_open() => {
+                skip(circuit_open_mark());
                 Ok(None)
             }
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let found = note(watch, genesys.fetch(interaction).await);
-                Ok(found.map_err(|error| miss(passed_over(&error))).ok())
+                let found = observe(observer, genesys.fetch(interaction).await);
+                Ok(found.map_err(|error| skip(failed_mark(&error))).ok())
             }
         }
     }
 
-    /// Marks what [`find`](Self::find) found. `miss` is told why it was not although it should be.
+    /// Marks what [`find`](Self::find) found. `skip` is told why it was not although it should be.
     ///
     /// # Errors
     /// The mark is not written although it is required.
@@ -74,22 +73,22 @@ impl<G: Genesys> RetryState<G> {
         &self,
         found: Option<&Interaction>,
         mark: RetryMark,
-        watch: &Watch<'_>,
-        miss: impl FnOnce(Missed),
+        observer: &CircuitObserver<'_>,
+        skip: impl FnOnce(SkippedMark),
     ) -> Result<(), GenesysError> {
         match (self, found) {
             (Self::Off, _) | (_, None) => Ok(()),
             (Self::Required(genesys), Some(interaction)) => {
-                note(watch, genesys.mark(interaction, mark).await)
+                observe(observer, genesys.mark(interaction, mark).await)
             }
-            (Self::BestEffort(_), Some(_)) if watch.is_open() => {
-                miss(left_alone());
+            (Self::BestEffort(_), Some(_)) if observer.is_open() => {
+                skip(circuit_open_mark());
                 Ok(())
             }
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let marked = note(watch, genesys.mark(interaction, mark).await);
+                let marked = observe(observer, genesys.mark(interaction, mark).await);
                 if let Err(error) = marked {
-                    miss(passed_over(&error));
+                    skip(failed_mark(&error));
                 }
                 Ok(())
             }
@@ -98,26 +97,29 @@ impl<G: Genesys> RetryState<G> {
 }
 
 /// Lets the breaker learn from an answer; a call that was held back is none.
-fn note<T>(watch: &Watch<'_>, answer: Result<T, GenesysError>) -> Result<T, GenesysError> {
+fn observe<T>(
+    observer: &CircuitObserver<'_>,
+    answer: Result<T, GenesysError>,
+) -> Result<T, GenesysError> {
     match answer {
         Err(error @ GenesysError::HeldBack { .. }) => Err(error),
         Err(error) if error.is_about_one_object() => {
-            watch.breaker.succeeded();
+            observer.breaker.succeeded();
             Err(error)
         }
-        answer => watch.note(answer, GenesysError::disposition),
+        answer => observer.observe(answer, GenesysError::disposition),
     }
 }
 
-fn passed_over(error: &GenesysError) -> Missed {
-    Missed {
+fn failed_mark(error: &GenesysError) -> SkippedMark {
+    SkippedMark {
         disposition: error.disposition(),
         reason: error.to_string(),
     }
 }
 
-fn left_alone() -> Missed {
-    Missed {
+fn circuit_open_mark() -> SkippedMark {
+    SkippedMark {
         disposition: Disposition::Transient { after: None },
         reason: "Genesys Cloud keeps failing and is left alone".to_owned(),
     }

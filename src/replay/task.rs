@@ -5,6 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::Deadline;
+use super::marking::SkippedMark;
 use crate::clock::Timestamp;
 use crate::dead_letter::{DeadLetter, EventId};
 use crate::destination::Destination;
@@ -13,11 +15,8 @@ use crate::genesys::Interaction;
 use crate::ledger::{EventKey, Lease};
 use crate::message::{Message, TypedAttribute};
 
-use super::TimeBox;
-use super::retry_state::Missed;
-
 /// One record that turned out to be a dead letter.
-pub(super) struct Work<'b> {
+pub(super) struct RecordTask<'b> {
     pub(super) message: &'b Message,
     pub(super) letter: &'b DeadLetter<'b>,
     pub(super) destination: Destination,
@@ -25,27 +24,27 @@ pub(super) struct Work<'b> {
     pub(super) target: String,
     pub(super) key: EventKey,
     /// Looked at when the record is cut off.
-    progress: Mutex<Progress>,
-    progressed: Notify,
+    phase: Mutex<Phase>,
+    phase_changed: Notify,
     /// Why the interaction does not show how the event stands, if that was passed over.
-    missed: Mutex<Option<Missed>>,
+    skipped: Mutex<Option<SkippedMark>>,
 }
 
 /// How far a record has come, as far as being cut off is concerned.
-pub(super) enum Progress {
+pub(super) enum Phase {
     /// Nothing is held, nothing is sent.
-    Begun,
+    Unclaimed,
     /// The event is ours and may be given back.
-    Holding(Lease),
+    Claimed(Lease),
     /// The same, with a delivery under way.
-    Sending(Lease),
+    Delivering(Lease),
     /// The target has accepted, and the ledger does not know for certain.
-    Accepted(Lease),
+    Delivered(Lease),
     /// The target has accepted, and the ledger knows.
-    Recorded,
+    Checkpointed,
 }
 
-impl<'b> Work<'b> {
+impl<'b> RecordTask<'b> {
     pub(super) fn new(
         message: &'b Message,
         letter: &'b DeadLetter<'b>,
@@ -58,9 +57,9 @@ impl<'b> Work<'b> {
             target: destination.to_string(),
             destination,
             key,
-            progress: Mutex::new(Progress::Begun),
-            progressed: Notify::new(),
-            missed: Mutex::default(),
+            phase: Mutex::new(Phase::Unclaimed),
+            phase_changed: Notify::new(),
+            skipped: Mutex::default(),
         }
     }
 
@@ -110,64 +109,64 @@ impl<'b> Work<'b> {
         self.letter.event_id.as_ref().map(EventId::as_str)
     }
 
-    pub(super) fn miss(&self, missed: Missed) {
-        let mut current = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(missed);
+    pub(super) fn skip(&self, skipped: SkippedMark) {
+        let mut current = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = Some(skipped);
     }
 
-    pub(super) fn take_missed(&self) -> Option<Missed> {
-        let mut current = self.missed.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn take_skipped_mark(&self) -> Option<SkippedMark> {
+        let mut current = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
         current.take()
     }
 
-    pub(super) fn set(&self, progress: Progress) -> Progress {
-        let mut current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        self.progressed.notify_one();
-        std::mem::replace(&mut *current, progress)
+    pub(super) fn set(&self, phase: Phase) -> Phase {
+        let mut current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        self.phase_changed.notify_one();
+        std::mem::replace(&mut *current, phase)
     }
 
     /// Waits while a checkpoint is under way.
     pub(super) async fn checkpoint_done(&self) {
         while self.is_accepted() {
-            self.progressed.notified().await;
+            self.phase_changed.notified().await;
         }
     }
 
     fn is_accepted(&self) -> bool {
-        let current = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*current, Progress::Accepted(_))
+        let current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(*current, Phase::Delivered(_))
     }
 }
 
 /// How a record stands that was cut off.
-pub(super) enum CutOff {
+pub(super) enum Aborted {
     /// The target has seen nothing, or all is written down.
-    Clean,
+    NoEffect,
     /// The target may have acted.
-    Doubtful,
+    MaybeDelivered,
     /// The target has acted, and nothing but this says so.
-    Unrecorded,
+    DeliveredUnrecorded,
 }
 
 /// The invocation it happens in.
 #[derive(Clone, Copy)]
-pub(super) struct Frame<'b> {
+pub(super) struct InvocationContext<'b> {
     pub(super) request_id: &'b str,
     pub(super) lease_until: Timestamp,
-    pub(super) time: TimeBox,
+    pub(super) time: Deadline,
 }
 
 /// What is known of the interaction.
-pub(super) enum Marker {
-    NotLookedFor,
-    Found(Option<Interaction>),
+pub(super) enum InteractionLookup {
+    Pending,
+    Fetched(Option<Interaction>),
 }
 
-impl Marker {
+impl InteractionLookup {
     pub(super) fn interaction(&self) -> Option<&Interaction> {
         match self {
-            Self::NotLookedFor => None,
-            Self::Found(interaction) => interaction.as_ref(),
+            Self::Pending => None,
+            Self::Fetched(interaction) => interaction.as_ref(),
         }
     }
 }

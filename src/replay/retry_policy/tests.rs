@@ -14,20 +14,20 @@ const POLICY: Policy = Policy::new(Limits {
     max_rounds: 10,
 });
 
-const FIRST: Situation = Situation {
+const FIRST: RetryContext = RetryContext {
     attempt: 1,
-    tries: 1,
+    attempts_this_receive: 1,
     is_last: false,
     answers: AnswerCounts {
         configuration: 0,
         unanswered: 0,
     },
     target_works: false,
-    may_ask_again: true,
-    time_for_wait: Duration::from_secs(20),
+    circuit_closed: true,
+    max_delay_before_deadline: Duration::from_secs(20),
 };
 
-const EXHAUSTED: NextStep = NextStep::GiveUp {
+const EXHAUSTED: RetryDecision = RetryDecision::Reject {
     code: FailureCode::Exhausted,
     status: RetryStatus::ExhaustedRetries,
 };
@@ -48,28 +48,28 @@ fn transient(seconds: Option<u64>) -> AttemptFailure {
     failure(Upstream::Target, Disposition::Transient { after })
 }
 
-const fn again(seconds: u64) -> NextStep {
-    NextStep::Again {
+const fn again(seconds: u64) -> RetryDecision {
+    RetryDecision::RetryNow {
         after: Duration::from_secs(seconds),
     }
 }
 
-const fn defer(seconds: u64) -> NextStep {
-    NextStep::Defer {
+const fn defer(seconds: u64) -> RetryDecision {
+    RetryDecision::Defer {
         after: Duration::from_secs(seconds),
     }
 }
 
 #[test]
 fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
-    let step = |failure, situation| POLICY.next_step(&failure, &situation, 1.0);
+    let step = |failure, situation| POLICY.decide(&failure, &situation, 1.0);
     assert_eq!(step(transient(None), FIRST), again(2));
     assert_eq!(step(transient(Some(5)), FIRST), again(5));
     assert_eq!(step(transient(Some(6)), FIRST), defer(6));
     assert_eq!(
         step(
             transient(None),
-            Situation {
+            RetryContext {
                 attempt: 3,
                 ..FIRST
             }
@@ -80,19 +80,31 @@ fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
 
 #[test]
 fn attempts_end_with_their_number_and_with_the_time() {
-    let step = |situation| POLICY.next_step(&transient(None), &situation, 1.0);
-    assert_eq!(step(Situation { tries: 2, ..FIRST }), again(2));
-    assert_eq!(step(Situation { tries: 3, ..FIRST }), defer(2));
+    let step = |situation| POLICY.decide(&transient(None), &situation, 1.0);
     assert_eq!(
-        step(Situation {
-            may_ask_again: false,
+        step(RetryContext {
+            attempts_this_receive: 2,
+            ..FIRST
+        }),
+        again(2)
+    );
+    assert_eq!(
+        step(RetryContext {
+            attempts_this_receive: 3,
             ..FIRST
         }),
         defer(2)
     );
     assert_eq!(
-        step(Situation {
-            time_for_wait: Duration::from_secs(1),
+        step(RetryContext {
+            circuit_closed: false,
+            ..FIRST
+        }),
+        defer(2)
+    );
+    assert_eq!(
+        step(RetryContext {
+            max_delay_before_deadline: Duration::from_secs(1),
             ..FIRST
         }),
         defer(2)
@@ -101,14 +113,20 @@ fn attempts_end_with_their_number_and_with_the_time() {
 
 #[test]
 fn at_the_last_attempt_what_would_be_deferred_is_given_up() {
-    let last = Situation {
+    let last = RetryContext {
         is_last: true,
         ..FIRST
     };
-    let step = |failure, situation| POLICY.next_step(&failure, &situation, 1.0);
+    let step = |failure, situation| POLICY.decide(&failure, &situation, 1.0);
     assert_eq!(step(transient(None), last), again(2));
     assert_eq!(
-        step(transient(None), Situation { tries: 3, ..last }),
+        step(
+            transient(None),
+            RetryContext {
+                attempts_this_receive: 3,
+                ..last
+            }
+        ),
         EXHAUSTED
     );
     assert_eq!(step(transient(Some(60)), last), EXHAUSTED);
@@ -135,7 +153,7 @@ fn attempts_end_with_the_time_the_receives_or_the_queues_own_limit() {
 #[test]
 fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others() {
     let refused = |answers, target_works| {
-        let situation = Situation {
+        let situation = RetryContext {
             answers: AnswerCounts {
                 configuration: answers,
                 unanswered: 0,
@@ -144,9 +162,9 @@ fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others()
             ..FIRST
         };
         let failure = failure(Upstream::Target, Disposition::Operator);
-        POLICY.next_step(&failure, &situation, 1.0)
+        POLICY.decide(&failure, &situation, 1.0)
     };
-    let fault = NextStep::GiveUp {
+    let fault = RetryDecision::Reject {
         code: FailureCode::TargetRefused,
         status: RetryStatus::ReplayFailed,
     };
@@ -158,7 +176,7 @@ fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others()
 #[test]
 fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_others() {
     let unanswered = |answers, target_works| {
-        let situation = Situation {
+        let situation = RetryContext {
             answers: AnswerCounts {
                 configuration: 0,
                 unanswered: answers,
@@ -171,9 +189,9 @@ fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_oth
             timed_out: true,
             ..transient(None)
         };
-        POLICY.next_step(&failure, &situation, 1.0)
+        POLICY.decide(&failure, &situation, 1.0)
     };
-    let fault = NextStep::GiveUp {
+    let fault = RetryDecision::Reject {
         code: FailureCode::TargetUnavailable,
         status: RetryStatus::ReplayFailed,
     };
@@ -190,16 +208,16 @@ fn refusal_about_one_interaction_rejects_its_event_in_the_end() {
         code: FailureCode::GenesysCredentials,
         ..failure(Upstream::Interaction, Disposition::Operator)
     };
-    assert_eq!(POLICY.next_step(&forbidden, &FIRST, 1.0), defer(2));
-    let last = Situation {
+    assert_eq!(POLICY.decide(&forbidden, &FIRST, 1.0), defer(2));
+    let last = RetryContext {
         is_last: true,
         ..FIRST
     };
-    let rejected = NextStep::GiveUp {
+    let rejected = RetryDecision::Reject {
         code: FailureCode::GenesysCredentials,
         status: RetryStatus::ExhaustedRetries,
     };
-    assert_eq!(POLICY.next_step(&forbidden, &last, 1.0), rejected);
+    assert_eq!(POLICY.decide(&forbidden, &last, 1.0), rejected);
 }
 
 #[test]
@@ -216,30 +234,31 @@ fn event_grows_stale_by_its_own_time() {
 
 #[test]
 fn what_was_not_attempted_stays_away_longer_the_more_often_it_came() {
-    let pauses = [1, 2, 3, 10].map(|receives| POLICY.pause(receives, 1.0).as_secs());
+    let pauses =
+        [1, 2, 3, 10].map(|receives| POLICY.delay_by_receive_count(receives, 1.0).as_secs());
     assert_eq!(pauses, [2, 4, 8, 900]);
 }
 
 #[test]
 fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
-    let last = Situation {
+    let last = RetryContext {
         is_last: true,
         ..FIRST
     };
     let after = Some(Duration::from_secs(60));
-    let held_back = failure(Upstream::OwnPace, Disposition::Transient { after });
-    assert_eq!(POLICY.next_step(&held_back, &last, 1.0), defer(60));
+    let held_back = failure(Upstream::LocalRateLimit, Disposition::Transient { after });
+    assert_eq!(POLICY.decide(&held_back, &last, 1.0), defer(60));
 }
 
 #[test]
 fn deadline_defers_and_rejects_only_what_the_target_has_not_answered() {
-    let last = Situation {
+    let last = RetryContext {
         is_last: true,
         ..FIRST
     };
     let step = |certainty, situation| {
         let failure = AttemptFailure::out_of_time(certainty, "");
-        POLICY.next_step(&failure, &situation, 1.0)
+        POLICY.decide(&failure, &situation, 1.0)
     };
     assert_eq!(step(Certainty::Refused, FIRST), defer(2));
     assert_eq!(step(Certainty::Unknown, FIRST), defer(2));
@@ -257,12 +276,12 @@ fn round_delay_grows_by_four_up_to_twelve_hours() {
 #[test]
 fn what_is_permanent_is_given_up_at_once() {
     assert_eq!(
-        POLICY.next_step(
+        POLICY.decide(
             &failure(Upstream::Target, Disposition::Permanent),
             &FIRST,
             1.0
         ),
-        NextStep::GiveUp {
+        RetryDecision::Reject {
             code: FailureCode::TargetRefused,
             status: RetryStatus::ReplayFailed,
         }
@@ -271,12 +290,12 @@ fn what_is_permanent_is_given_up_at_once() {
 
 #[test]
 fn our_own_mistakes_are_deferred_and_only_the_targets_end_with_the_receives() {
-    let last = Situation {
+    let last = RetryContext {
         is_last: true,
         ..FIRST
     };
     let step = |upstream, situation| {
-        POLICY.next_step(&failure(upstream, Disposition::Operator), &situation, 1.0)
+        POLICY.decide(&failure(upstream, Disposition::Operator), &situation, 1.0)
     };
     assert_eq!(step(Upstream::Genesys, FIRST), defer(2));
     assert_eq!(step(Upstream::Target, FIRST), defer(2));
