@@ -64,7 +64,7 @@ lint: tools $(CARGO_DENY)
 	cargo fmt --all --check
 	$(SAM_BIN)/ruff format --check local benches
 	cargo clippy --workspace --all-targets -- -D warnings
-	$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+	$(CARGO_DENY) --locked --workspace check --hide-inclusion-graph licenses bans sources
 	$(SAM_BIN)/ruff check local benches
 	$(SAM_BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
@@ -95,7 +95,7 @@ mutants: export CARGO_PROFILE_DEV_DEBUG := 0
 mutants: export CARGO_TARGET_DIR := $(CURDIR)/target/mutants
 mutants: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
 # Files asked for would be added to those of .cargo/mutants.toml instead of taking their place.
-mutants: MUTATE = $(CARGO_MUTANTS) mutants --output target --minimum-test-timeout 120 --test-workspace=true $(if $(FILES),--no-config $(addprefix --file ,$(FILES)))
+mutants: MUTATE = $(CARGO_MUTANTS) mutants --workspace --output target --minimum-test-timeout 120 --test-workspace=true $(if $(FILES),--no-config $(addprefix --file ,$(FILES)))
 mutants: tools $(CARGO_MUTANTS) ## Look for changes of the core that no test notices; takes hours, or: make mutants FILES=src/backoff.rs
 	@mkdir -p target
 	$(MUTATE) -C --lib -C --test=properties -C --test=sim || test $$? -eq 2 -o $$? -eq 3
@@ -120,7 +120,7 @@ fuzz: $(CARGO_FUZZ) ## Make up inputs that should break it: make fuzz TARGET=ope
 	done
 
 audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
-	$(CARGO_DENY) --locked check advisories
+	$(CARGO_DENY) --locked --workspace check advisories
 
 invoke: tools ## Send one event to its function: make invoke EVENT=events/plain-event.json
 	@test -n "$(EVENT)" || { echo "name an event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }

@@ -1,4 +1,4 @@
-//! The parts of a record that no network waits for: `cargo bench`.
+//! The parts of a record that no network waits for: `cargo bench --bench micro`.
 //!
 //! `make bench` measures the whole function; this says where its own time goes, and how many allocations it takes.
 
@@ -10,7 +10,7 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use genesys_fakes::{InMemory, MemoryGenesys};
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
-use genesys_replay::dead_letter::open;
+use genesys_replay::dead_letter::parse;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Replay, RetryState};
@@ -94,7 +94,7 @@ fn open_record(bencher: Bencher<'_, '_>) {
         ..Message::new(id, text(&letter["body"]))
     });
     if let Some(message) = message {
-        bencher.bench(|| black_box(open(black_box(&message))));
+        bencher.bench(|| black_box(parse(black_box(&message))));
     }
 }
 

@@ -48,7 +48,9 @@ class Build:
 
     def __init__(self, programs: Sequence[str], process: subprocess.Popen[bytes]) -> None:
         self.name = " and ".join(programs)
-        self.crates = crates(programs)
+        # Counted beside the build, because cargo waits while another cargo downloads.
+        self.crates = 0
+        threading.Thread(target=self._count, args=(programs,), daemon=True).start()
         self.process = process
         self.executables: dict[str, pathlib.Path] = {}
         # By package: false once one of its crates was compiled.
@@ -56,6 +58,9 @@ class Build:
         self.started = time.monotonic()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
+
+    def _count(self, programs: Sequence[str]) -> None:
+        self.crates = crates(programs)
 
     def _read(self) -> None:
         for message in map(json.loads, self.process.stdout or ()):
@@ -78,7 +83,7 @@ class Build:
             if is_terminal or time.monotonic() - shown_at >= PROGRESS_SECONDS:
                 shown_at = time.monotonic()
                 done = len(self.fresh)
-                text = f"building {self.name}: {done} of {max(self.crates, done)} crates"
+                text = f"building {self.name}: {done} of {max(self.crates, done) or '?'} crates"
                 if not done:
                     text += " (cargo downloads, or waits for another build)"
                 # In a terminal the line is written again and again, and erased by the next one.

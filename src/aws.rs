@@ -1,18 +1,18 @@
-//! What a failure of AWS means to the person who runs a command.
+//! Failed calls of AWS, for an operator.
 
 use std::fmt;
 
-/// What kind of failure it was; decided here, where the SDK's own error is seen.
+/// The kind of a failure. `crates/aws` decides it, where the SDK's error is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AwsFault {
+pub enum AwsErrorKind {
     /// It is not known which region is meant.
-    Region,
+    RegionNotConfigured,
     /// There are no credentials, or AWS does not believe them (any more).
     Credentials,
     /// The credentials lack a permission.
     Denied,
     /// What was asked for does not exist.
-    Missing,
+    NotFound,
     /// AWS asked to slow down, and the SDK's own retries were used up.
     Throttled,
     /// No answer came.
@@ -23,34 +23,36 @@ pub enum AwsFault {
 
 /// A call of AWS that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{doing}: {fault}{}", .detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default())]
+#[error("{operation}: {kind}{}", .detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default())]
 pub struct AwsError {
     /// What was being done, such as `reading the queue`.
-    pub doing: String,
+    pub operation: String,
     /// What kind of failure it was.
-    pub fault: AwsFault,
+    pub kind: AwsErrorKind,
     /// AWS' own code, or what was seen of the connection.
     pub detail: Option<String>,
 }
 
-impl AwsFault {
+impl AwsErrorKind {
     /// Whether it may be a matter of the one thing that was asked for, so that others can be had.
     #[must_use]
-    pub const fn is_of_one(self) -> bool {
+    pub const fn is_item_specific(self) -> bool {
         match self {
-            Self::Denied | Self::Missing | Self::Refused => true,
-            Self::Region | Self::Credentials | Self::Throttled | Self::Unreachable => false,
+            Self::Denied | Self::NotFound | Self::Refused => true,
+            Self::RegionNotConfigured | Self::Credentials | Self::Throttled | Self::Unreachable => {
+                false
+            }
         }
     }
 }
 
-impl fmt::Display for AwsFault {
+impl fmt::Display for AwsErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Region => "no region is set",
+            Self::RegionNotConfigured => "no region is set",
             Self::Credentials => "AWS does not accept the credentials",
             Self::Denied => "AWS denies the permission",
-            Self::Missing => "AWS does not know it",
+            Self::NotFound => "AWS does not know it",
             Self::Throttled => "AWS asks to slow down",
             Self::Unreachable => "AWS was not reached",
             Self::Refused => "AWS refused",
@@ -62,17 +64,15 @@ impl AwsError {
     /// Why it failed, without what was being done.
     #[must_use]
     pub fn why(&self) -> String {
-        self.detail
-            .clone()
-            .unwrap_or_else(|| self.fault.to_string())
+        self.detail.clone().unwrap_or_else(|| self.kind.to_string())
     }
 
     /// An answer of AWS that lacks what it always has.
     #[must_use]
-    pub fn incomplete(doing: impl Into<String>, missing: &str) -> Self {
+    pub fn incomplete(operation: impl Into<String>, missing: &str) -> Self {
         Self {
-            doing: doing.into(),
-            fault: AwsFault::Refused,
+            operation: operation.into(),
+            kind: AwsErrorKind::Refused,
             detail: Some(format!("the answer has no {missing}")),
         }
     }
@@ -85,8 +85,8 @@ mod tests {
     #[test]
     fn says_what_was_done_and_what_failed() {
         let error = AwsError {
-            doing: "reading the queue".to_owned(),
-            fault: AwsFault::Credentials,
+            operation: "reading the queue".to_owned(),
+            kind: AwsErrorKind::Credentials,
             detail: Some("ExpiredToken".to_owned()),
         };
         assert_eq!(

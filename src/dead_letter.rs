@@ -2,6 +2,7 @@
 //!
 //! One file per origin, each recognising its own shapes; [`open`] asks them in order.
 
+mod bare_interaction;
 mod event_bridge;
 mod event_bus;
 mod genesys_event;
@@ -9,13 +10,15 @@ mod ingest;
 mod json;
 mod lambda;
 mod sns;
-mod tutorial;
 mod webhook;
 mod wrapper;
 
 use std::borrow::Cow;
 
-pub use event_bridge::failure_of;
+use crate::clock::Timestamp;
+use crate::failure::{FailureCode, FailureReport, OriginalFailure, ReportingTarget};
+use crate::message::{Message, resent};
+pub use event_bridge::original_failure;
 use genesys_event::InnerEvent;
 #[cfg(test)]
 pub(crate) use genesys_event::MARK_STATUSES;
@@ -24,10 +27,6 @@ pub use ingest::Malformed;
 use json::Body;
 pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
-
-use crate::clock::Timestamp;
-use crate::failure::{FailureCode, FailureReport, OriginalFailure, ReportingTarget};
-use crate::message::{Message, resent};
 
 /// In place of an event id in the keys of ledger items that lead from a delivery to its event.
 pub(crate) const DELIVERY_INDEX: &str = "delivery";
@@ -140,14 +139,14 @@ impl EventId {
 
 /// What [`open`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Opened<'m> {
+pub enum ParsedMessage<'m> {
     /// An event to be replayed.
     DeadLetter(Box<DeadLetter<'m>>),
     /// Nothing that can be replayed: kept for a person to look at, never dropped.
-    NotAnEvent(NotAnEvent),
+    Unreplayable(UnreplayableReason),
 }
 
-impl<'m> From<DeadLetter<'m>> for Opened<'m> {
+impl<'m> From<DeadLetter<'m>> for ParsedMessage<'m> {
     fn from(letter: DeadLetter<'m>) -> Self {
         Self::DeadLetter(Box::new(letter))
     }
@@ -155,7 +154,7 @@ impl<'m> From<DeadLetter<'m>> for Opened<'m> {
 
 /// Why a message cannot be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAnEvent {
+pub enum UnreplayableReason {
     /// There is nothing in it.
     #[error("the message body is empty")]
     Empty,
@@ -182,7 +181,7 @@ pub enum NotAnEvent {
     Encrypted,
 }
 
-impl NotAnEvent {
+impl UnreplayableReason {
     /// The stable name of the failure.
     #[must_use]
     pub const fn failure_code(self) -> FailureCode {
@@ -216,9 +215,9 @@ impl Envelope<'_> {
 }
 
 /// The shapes, in the order in which they are asked: the more a shape says of itself, the earlier.
-const SHAPES: &[for<'m> fn(&Envelope<'m>) -> Option<Opened<'m>>] = &[
+const PARSERS: &[for<'m> fn(&Envelope<'m>) -> Option<ParsedMessage<'m>>] = &[
     ingest::open_marked_webhook,
-    webhook::open_taken_webhook,
+    webhook::parse_ingested_webhook,
     wrapper::open_taken_wrapper,
     event_bus::open_custom_bus_record,
     event_bridge::open_dead_letter,
@@ -228,14 +227,14 @@ const SHAPES: &[for<'m> fn(&Envelope<'m>) -> Option<Opened<'m>>] = &[
     wrapper::open_wrapper,
     event_bridge::open_event,
     webhook::open_webhook,
-    tutorial::open_interaction,
+    bare_interaction::open_interaction,
     event_bus::open_encrypted_event,
-    event_bridge::open_marked_body,
+    event_bridge::parse_rule_body,
 ];
 
-/// Finds out what a message is. Never fails: what is not understood is [`Opened::NotAnEvent`].
+/// Finds out what a message is. Never fails: what is not understood is [`ParsedMessage::Unreplayable`].
 #[must_use]
-pub fn open(message: &Message) -> Opened<'_> {
+pub fn parse(message: &Message) -> ParsedMessage<'_> {
     let mut opened = open_envelope(&Envelope {
         text: &message.body,
         body: Body::read(&message.body),
@@ -245,7 +244,7 @@ pub fn open(message: &Message) -> Opened<'_> {
     if let Some(source) = message.moved_from() {
         opened = redriven(message, source, opened);
     }
-    if let Opened::DeadLetter(letter) = &mut opened {
+    if let ParsedMessage::DeadLetter(letter) = &mut opened {
         if letter.event_id.is_none() {
             // Sent again, the message has another id, and is the same event all the same.
             letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
@@ -261,31 +260,35 @@ pub fn open(message: &Message) -> Opened<'_> {
     opened
 }
 
-fn open_envelope<'m>(envelope: &Envelope<'m>) -> Opened<'m> {
-    SHAPES
+fn open_envelope<'m>(envelope: &Envelope<'m>) -> ParsedMessage<'m> {
+    PARSERS
         .iter()
         .find_map(|open| open(envelope))
-        .unwrap_or(Opened::NotAnEvent(match envelope.body {
-            Body::Empty => NotAnEvent::Empty,
-            Body::NotJson => NotAnEvent::NotJson,
-            Body::Object(_) | Body::OtherJson => NotAnEvent::UnknownShape,
+        .unwrap_or(ParsedMessage::Unreplayable(match envelope.body {
+            Body::Empty => UnreplayableReason::Empty,
+            Body::NotJson => UnreplayableReason::NotJson,
+            Body::Object(_) | Body::OtherJson => UnreplayableReason::UnknownShape,
         }))
 }
 
 /// A message that SQS moved from a target queue, because no consumer deleted it there. Where nothing else
 /// names a target, it goes back there whole.
-fn redriven<'m>(message: &'m Message, source: &str, opened: Opened<'m>) -> Opened<'m> {
+fn redriven<'m>(
+    message: &'m Message,
+    source: &str,
+    opened: ParsedMessage<'m>,
+) -> ParsedMessage<'m> {
     let mut letter = match opened {
-        Opened::DeadLetter(letter) => letter,
-        Opened::NotAnEvent(NotAnEvent::Empty) => return opened,
-        Opened::NotAnEvent(_) => Box::new(DeadLetter::new(
+        ParsedMessage::DeadLetter(letter) => letter,
+        ParsedMessage::Unreplayable(UnreplayableReason::Empty) => return opened,
+        ParsedMessage::Unreplayable(_) => Box::new(DeadLetter::new(
             InnerEvent::default(),
             &message.body,
             OriginalFailure::default(),
         )),
     };
     if letter.failure.target_arn.is_some() {
-        return Opened::DeadLetter(letter);
+        return ParsedMessage::DeadLetter(letter);
     }
     letter.failure.target_arn = Some(source.to_owned());
     letter.whole = true;
@@ -295,7 +298,7 @@ fn redriven<'m>(message: &'m Message, source: &str, opened: Opened<'m>) -> Opene
         delivery_id: Some(message.id.to_string()),
         at: message.sent_at,
     });
-    Opened::DeadLetter(letter)
+    ParsedMessage::DeadLetter(letter)
 }
 
 #[cfg(test)]
@@ -313,9 +316,9 @@ mod tests {
             ] {
                 message.attributes.insert(name.to_owned(), value.to_owned());
             }
-            match open(&message) {
-                Opened::DeadLetter(letter) => letter.event_id,
-                Opened::NotAnEvent(_) => None,
+            match parse(&message) {
+                ParsedMessage::DeadLetter(letter) => letter.event_id,
+                ParsedMessage::Unreplayable(_) => None,
             }
         };
         let event = r#"{"id":"e-1","detail-type":"t","source":"s","detail":{}}"#;

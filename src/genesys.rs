@@ -129,7 +129,7 @@ pub enum GenesysError {
     },
     /// A call was not made, so that the limit is not reached.
     #[error("{call} was held back to stay within Genesys Cloud's rate limit")]
-    HeldBack {
+    LocallyRateLimited {
         /// Which call.
         call: Call,
         /// How long until its turn.
@@ -141,7 +141,7 @@ pub enum GenesysError {
         /// Which call.
         call: Call,
         /// What was seen.
-        problem: Outage,
+        problem: UnavailableCause,
         /// How long Genesys Cloud asks to wait.
         after: Option<Duration>,
     },
@@ -199,7 +199,7 @@ impl std::fmt::Display for Call {
 
 /// How an upstream fails to serve a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outage {
+pub enum UnavailableCause {
     /// An error status.
     Status(u16),
     /// No connection could be made.
@@ -212,7 +212,7 @@ pub enum Outage {
     Unreadable,
 }
 
-impl std::fmt::Display for Outage {
+impl std::fmt::Display for UnavailableCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Status(status) => write!(f, "status {status}"),
@@ -233,7 +233,7 @@ impl GenesysError {
             Self::RateLimited { after, .. }
             | Self::Unavailable { after, .. }
             | Self::Conflict { after, .. } => Disposition::Transient { after: *after },
-            Self::HeldBack { after, .. } => Disposition::Transient {
+            Self::LocallyRateLimited { after, .. } => Disposition::Transient {
                 after: Some(*after),
             },
             // Secrets Manager being down is no reason to give an event up.
@@ -255,7 +255,9 @@ impl GenesysError {
         match self {
             Self::NotFound => FailureCode::InteractionNotFound,
             Self::Refused { .. } => FailureCode::GenesysRefused,
-            Self::RateLimited { .. } | Self::HeldBack { .. } => FailureCode::GenesysRateLimited,
+            Self::RateLimited { .. } | Self::LocallyRateLimited { .. } => {
+                FailureCode::GenesysRateLimited
+            }
             Self::Unavailable { .. } | Self::Conflict { .. } => FailureCode::GenesysUnavailable,
             Self::Credentials { .. } | Self::Forbidden { .. } | Self::NoCredentials(_) => {
                 FailureCode::GenesysCredentials

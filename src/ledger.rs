@@ -103,7 +103,7 @@ pub struct ClaimRequest<'a> {
     /// When the claim ends by itself: just after the invocation's deadline.
     pub lease_until: Timestamp,
     /// What else than open events may be taken up again.
-    pub reopen: Reopen,
+    pub reopen: ReopenPolicy,
     /// Whether the message is a failure record. A delivered event is not claimed for its bookkeeping then:
     /// the answer is [`Claim::Delivered`].
     pub is_failure_record: bool,
@@ -111,14 +111,14 @@ pub struct ClaimRequest<'a> {
     /// of a message.
     pub ignores_delay: bool,
     /// Kept beside the claim for people.
-    pub about: About<'a>,
+    pub about: ClaimMetadata<'a>,
 }
 
 /// Which finished events a claim may take up again. A completed one never is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reopen {
+pub enum ReopenPolicy {
     /// None.
-    Nothing,
+    Never,
     /// Those given up with nowhere to archive them, since there is an archive now.
     Failed,
     /// Those and the archived: an operator has sent the event again.
@@ -127,7 +127,7 @@ pub enum Reopen {
 
 /// What the ledger keeps of an event for people to read.
 #[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
+pub struct ClaimMetadata<'a> {
     /// The message that brought the event.
     pub message_id: &'a MessageId,
     /// Its interaction, if it has one.
@@ -186,7 +186,7 @@ impl Lease {
 
     /// The number of the attempt that the interaction and the ledger show in the end.
     #[must_use]
-    pub fn shown_attempt(&self) -> u32 {
+    pub fn reported_attempt(&self) -> u32 {
         self.delivered.unwrap_or(self.attempt)
     }
 }
@@ -212,7 +212,7 @@ pub enum Claim {
     /// The event is finished; there is nothing to do.
     AlreadyDone,
     /// The event was given up for this reason and waits for SQS to move it to the parking queue.
-    GivenUp(FailureCode),
+    PreviouslyRejected(FailureCode),
     /// Another worker holds it, at the latest until then.
     HeldUntil(Timestamp),
     /// Nobody holds it, and the delay of its new round is not over.

@@ -1,6 +1,6 @@
 //! The core: dead letters and failures, the ports, and the replay of a batch.
 //!
-//! Nothing here knows AWS, an HTTP client or the environment; the crates in `crates/` do. `docs/ARCHITECTURE.md` shows
+//! It has no AWS SDK, no HTTP client and no environment: those are in the crates in `crates/`. `docs/ARCHITECTURE.md` shows
 //! all crates in one picture and walks one dead letter through the code.
 
 pub mod archive;

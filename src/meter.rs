@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters of one execution environment. It handles one batch at a time, so what was counted
 /// between two readings belongs to the batch between them.
 #[derive(Debug, Default)]
-pub struct Meter {
+pub struct UpstreamCounters {
     genesys_calls: AtomicU64,
     genesys_throttled: AtomicU64,
     genesys_held_back: AtomicU64,
@@ -16,7 +16,7 @@ pub struct Meter {
 
 /// What was counted since the reading before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
+pub struct CounterSnapshot {
     /// Requests sent to Genesys Cloud, those for tokens included.
     pub genesys_calls: u64,
     /// Those of them that a rate limit refused.
@@ -31,7 +31,7 @@ pub struct Usage {
     pub breakers_opened: u64,
 }
 
-impl Meter {
+impl UpstreamCounters {
     /// A request of the API is sent.
     pub fn genesys_called(&self) {
         count(&self.genesys_calls);
@@ -66,9 +66,9 @@ impl Meter {
 
     /// Reads the counters and sets them back.
     #[must_use]
-    pub fn take(&self) -> Usage {
+    pub fn take(&self) -> CounterSnapshot {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);
-        Usage {
+        CounterSnapshot {
             genesys_calls: take(&self.genesys_calls),
             genesys_throttled: take(&self.genesys_throttled),
             genesys_held_back: take(&self.genesys_held_back),
@@ -89,14 +89,14 @@ mod tests {
 
     #[test]
     fn each_count_is_read_once_under_its_own_name() {
-        let meter = Meter::default();
+        let meter = UpstreamCounters::default();
         meter.genesys_called();
         meter.genesys_throttled();
         meter.genesys_held_back();
         meter.token_requested();
         meter.token_throttled();
         meter.breaker_opened();
-        let usage = Usage {
+        let usage = CounterSnapshot {
             genesys_calls: 2,
             genesys_throttled: 2,
             genesys_held_back: 1,
@@ -105,6 +105,6 @@ mod tests {
             breakers_opened: 1,
         };
         assert_eq!(meter.take(), usage);
-        assert_eq!(meter.take(), Usage::default());
+        assert_eq!(meter.take(), CounterSnapshot::default());
     }
 }

@@ -10,11 +10,11 @@ use crate::aws::AwsError;
 use crate::message::MessageId;
 
 /// The most messages of one call of SQS.
-pub const LARGEST_CALL: usize = 10;
+pub const MAX_BATCH_ENTRIES: usize = 10;
 
 /// A message that shall stay away for a while.
 #[derive(Clone, Debug)]
-pub struct Postponement<'a> {
+pub struct VisibilityChange<'a> {
     /// The ARN of its queue.
     pub queue_arn: &'a str,
     /// The message.
@@ -28,7 +28,7 @@ pub struct Postponement<'a> {
 /// A message whose wait was not changed: it stays away as long as its queue says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message's visibility timeout was not changed: {reason}")]
-pub struct PostponeError {
+pub struct VisibilityError {
     /// The message.
     pub message_id: MessageId,
     /// What the queue said.
@@ -40,11 +40,11 @@ pub trait Queue: Send + Sync {
     /// Makes each message stay away for as long as it says, or nearest to it that the queue can.
     ///
     /// Each message for itself: the answer names those that failed. Repeating it starts the wait
-    /// anew. Nothing to postpone is no call.
-    fn postpone(
+    /// anew. An empty list makes no call.
+    fn change_visibility(
         &self,
-        postponements: &[Postponement<'_>],
-    ) -> impl Future<Output = Vec<PostponeError>> + Send;
+        changes: &[VisibilityChange<'_>],
+    ) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
     /// Reads the limits of the queue with this ARN.
     ///
@@ -65,7 +65,7 @@ pub struct QueueLimits {
 }
 
 /// The most that SQS takes as one message, attributes included, in bytes.
-pub const LARGEST_MESSAGE: usize = 1024 * 1024;
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// Whether SQS takes a text as a message: some characters are refused, though they are Unicode.
 #[must_use]
@@ -98,7 +98,7 @@ pub enum AttributeValue {
 }
 
 impl NewMessage {
-    /// What counts towards [`LARGEST_MESSAGE`], in bytes.
+    /// What counts towards [`MAX_MESSAGE_BYTES`], in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| {
@@ -138,7 +138,7 @@ pub enum PutError {
 }
 
 /// The queue that messages are put on.
-pub trait Inlet: Send + Sync {
+pub trait MessageSender: Send + Sync {
     /// Puts one message on the queue and answers its id there. `Ok` means durably stored.
     ///
     /// A message may be stored twice; both copies have the same attributes, by which they are known.
@@ -146,15 +146,17 @@ pub trait Inlet: Send + Sync {
     /// # Errors
     /// [`PutError::TooLong`]: it is not stored, and sending it again changes nothing. With
     /// [`PutError::Unavailable`] it may be stored all the same.
-    fn put(&self, message: &NewMessage)
-    -> impl Future<Output = Result<MessageId, PutError>> + Send;
+    fn send(
+        &self,
+        message: &NewMessage,
+    ) -> impl Future<Output = Result<MessageId, PutError>> + Send;
 
-    /// Puts at most [`LARGEST_CALL`] messages on the queue, and answers for each in its place as [`put`](Self::put)
+    /// Puts at most [`MAX_BATCH_ENTRIES`] messages on the queue, and answers for each in its place as [`send`](Self::send)
     /// does. None is no call.
     ///
     /// # Errors
     /// [`AwsError`]: what holds for all of them; each may be stored all the same.
-    fn put_all(
+    fn send_all(
         &self,
         messages: &[NewMessage],
     ) -> impl Future<Output = Result<Vec<Result<MessageId, PutError>>, AwsError>> + Send;

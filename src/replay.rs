@@ -26,7 +26,7 @@ use crate::clock::{Clock, Random, Timestamp};
 use crate::destination::ReplayTarget;
 use crate::genesys::Genesys;
 use crate::ledger::Ledger;
-use crate::meter::Meter;
+use crate::meter::UpstreamCounters;
 use crate::queue::Queue;
 use crate::target::Target;
 pub use circuit_breaker::CircuitBreakers;
@@ -93,8 +93,8 @@ pub struct Replay<P: Ports> {
     pub known_limits: KnownLimits,
     /// Whether the process is about to end.
     pub shutdown: Shutdown,
-    /// What its adapters and circuit_breakers count.
-    pub meter: Arc<Meter>,
+    /// What its adapters and circuit breakers count.
+    pub meter: Arc<UpstreamCounters>,
     /// How many records of a batch are in flight at once; at least 1.
     pub max_concurrency: usize,
     /// The time.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use genesys_fakes::{InMemory, ManualClock, MemoryArchive, MemoryGenesys, MemoryTarget};
 use genesys_replay::clock::Random;
-use genesys_replay::dead_letter::{Opened, open};
+use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
@@ -151,8 +151,8 @@ impl Record {
             .iter()
             .filter_map(|(name, attribute)| Some((name.clone(), attribute.string_value.clone()?)))
             .collect::<BTreeMap<_, _>>();
-        let (key, payload, is_deliverable, interaction) = match open(&message) {
-            Opened::DeadLetter(letter) => {
+        let (key, payload, is_deliverable, interaction) = match parse(&message) {
+            ParsedMessage::DeadLetter(letter) => {
                 let own = message.queue_arn.as_deref().filter(|arn| !arn.is_empty());
                 let own: Vec<_> = own.into_iter().collect();
                 let destination = ReplayTarget::Original(AllowedTargets::Any)
@@ -170,7 +170,7 @@ impl Record {
                     interaction,
                 )
             }
-            Opened::NotAnEvent(_) => (
+            ParsedMessage::Unreplayable(_) => (
                 EventKey::new(None, &message.id, &Destination::Missing),
                 None,
                 false,

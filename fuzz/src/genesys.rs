@@ -7,9 +7,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::failure::Disposition;
-use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, Outage};
+use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, UnavailableCause};
 use genesys_replay::retry_after::LONGEST;
-use genesys_replay_genesys::{Answer, Grant, Pace};
+use genesys_replay_genesys::{ApiResponse, Grant, RateLimiter};
 use http::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use serde_json::value::RawValue;
@@ -21,7 +21,7 @@ use crate::parts::Parts;
 const LONGEST_ERROR: usize = 256;
 
 /// How long a call waits for its turn by default.
-const PATIENCE: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(2);
 
 type Members<'b> = BTreeMap<String, &'b RawValue>;
 
@@ -47,13 +47,13 @@ pub fn genesys_answer(input: &[u8]) {
         return;
     };
     nobody_waits_for_ever(&answer);
-    match answer.accepted() {
+    match answer.into_success_body() {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             if call == Call::Fetch {
                 match genesys_replay_genesys::interaction(form, &body, &wanted) {
                     Ok(found) => interaction_is_the_answers(&found, &body, &wanted),
-                    Err(error) => assert_eq!(error, unreadable(call)),
+                    Err(error) => assert_eq!(error, unreadable_body(call)),
                 }
             }
         }
@@ -79,13 +79,13 @@ pub fn token_answer(input: &[u8]) {
         return;
     };
     nobody_waits_for_ever(&answer);
-    match answer.accepted() {
+    match answer.into_success_body() {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             match Grant::read(&body) {
                 Ok(grant) => token_is_the_answers(&grant, &body),
                 // It says nothing of what stands there instead, which may be a token.
-                Err(error) => assert_eq!(error, unreadable(call)),
+                Err(error) => assert_eq!(error, unreadable_body(call)),
             }
         }
         Err(error) => {
@@ -96,7 +96,7 @@ pub fn token_answer(input: &[u8]) {
 }
 
 /// The answer with this status, these headers and this body; `None` for what is no HTTP.
-fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, Answer)> {
+fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, ApiResponse)> {
     let status = parts.take_as("status").unwrap_or(200);
     let mut response = http::Response::builder().status(status);
     for (name, value) in &parts.lines {
@@ -104,31 +104,31 @@ fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, Answer)> {
         response = response.header(name, HeaderValue::from_str(value).ok()?);
     }
     let response = response.body(parts.rest.to_vec()).ok()?;
-    let answer = Answer::read(response.into(), call, NOW).now_or_never();
+    let answer = ApiResponse::read(response.into(), call, NOW).now_or_never();
     // It is whole, and shorter than what is read.
     assert!(matches!(answer, Some(Ok(_))), "an answer is read");
     Some((status, answer?.ok()?))
 }
 
-const fn unreadable(call: Call) -> GenesysError {
+const fn unreadable_body(call: Call) -> GenesysError {
     GenesysError::Unavailable {
         call,
-        problem: Outage::Unreadable,
+        problem: UnavailableCause::Unreadable,
         after: None,
     }
 }
 
-fn nobody_waits_for_ever(answer: &Answer) {
-    let pace = Pace::default();
+fn nobody_waits_for_ever(answer: &ApiResponse) {
+    let pace = RateLimiter::default();
     for _ in 0..3 {
-        pace.learn(answer.reading(), answer.throttled_for(), NOW);
-        match pace.turn(NOW, PATIENCE) {
-            Ok(wait) => assert!(wait <= PATIENCE, "{wait:?}"),
-            Err(wait) => assert!(wait <= LONGEST + PATIENCE, "{wait:?}"),
+        pace.observe(answer.reading(), answer.throttled_for(), NOW);
+        match pace.reserve(NOW, MAX_WAIT) {
+            Ok(wait) => assert!(wait <= MAX_WAIT, "{wait:?}"),
+            Err(wait) => assert!(wait <= LONGEST + MAX_WAIT, "{wait:?}"),
         }
     }
-    let afterwards = NOW.plus(LONGEST + PATIENCE);
-    assert_eq!(pace.turn(afterwards, PATIENCE), Ok(Duration::ZERO));
+    let afterwards = NOW.plus(LONGEST + MAX_WAIT);
+    assert_eq!(pace.reserve(afterwards, MAX_WAIT), Ok(Duration::ZERO));
 }
 
 /// An error is one line that anybody may read: the body is not in it, but for a code.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use genesys_replay::archive::Entry;
 use genesys_replay::dead_letter::{
-    DeadLetter, EventId, InteractionId, NotAnEvent, Opened, failure_of, open,
+    DeadLetter, EventId, InteractionId, ParsedMessage, UnreplayableReason, original_failure, parse,
 };
 use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use genesys_replay::failure::{FailureCode, OriginalFailure};
@@ -36,10 +36,10 @@ pub fn open_record(input: &[u8]) {
     let mut message = Message::new(id, parts.text());
     message.attributes = parts.lines.into_iter().collect();
     message.queue_arn = Some(QUEUE.to_owned());
-    let opened = open(&message);
-    assert_eq!(open(&message), opened, "the same every time");
+    let opened = parse(&message);
+    assert_eq!(parse(&message), opened, "the same every time");
     match &opened {
-        Opened::DeadLetter(letter) => {
+        ParsedMessage::DeadLetter(letter) => {
             payload_is_the_bodys(&message, letter);
             evidence_is_not_the_events(&message, letter);
             ids_fit(letter);
@@ -53,7 +53,7 @@ pub fn open_record(input: &[u8]) {
                 FailureCode::Exhausted,
             );
         }
-        Opened::NotAnEvent(why) => {
+        ParsedMessage::Unreplayable(why) => {
             no_event_is_overlooked(&message, *why);
             let destination = Destination::Missing;
             let key = EventKey::new(None, &message.id, &destination);
@@ -68,12 +68,12 @@ fn is_from_rule(message: &Message) -> bool {
     origins.any(|value| !value.is_empty())
 }
 
-fn no_event_is_overlooked(message: &Message, why: NotAnEvent) {
-    if why == NotAnEvent::CustomBusRecord {
+fn no_event_is_overlooked(message: &Message, why: UnreplayableReason) {
+    if why == UnreplayableReason::CustomBusRecord {
         return;
     }
     assert!(!is_from_rule(message), "{why:?}");
-    if let NotAnEvent::Webhook(malformed) = why {
+    if let UnreplayableReason::Webhook(malformed) = why {
         let said = (message.attribute("Origin"), message.attribute("Malformed"));
         let asked = (Some("ingest/webhook"), Some(malformed.as_str()));
         assert_eq!(said, asked, "ingest has said so");
@@ -83,8 +83,8 @@ fn no_event_is_overlooked(message: &Message, why: NotAnEvent) {
     let is_notification = members.get("Type").is_some_and(|it| it == "Notification")
         && members.contains_key("TopicArn")
         && members.contains_key("Message");
-    if is_notification && why != NotAnEvent::NestedTooDeep {
-        let bare = open(&inner(message)) == Opened::NotAnEvent(why);
+    if is_notification && why != UnreplayableReason::NestedTooDeep {
+        let bare = parse(&inner(message)) == ParsedMessage::Unreplayable(why);
         assert!(bare, "{why:?}, though there is an event in it");
     }
 }
@@ -134,9 +134,11 @@ fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
     let Cow::Borrowed(payload) = letter.payload else {
         // The attributes are about the notification, not about what it carries.
         let inner = inner(message);
-        match open(&inner) {
-            Opened::DeadLetter(bare) => assert_eq!(*bare, *letter, "as if it came by itself"),
-            Opened::NotAnEvent(why) => {
+        match parse(&inner) {
+            ParsedMessage::DeadLetter(bare) => {
+                assert_eq!(*bare, *letter, "as if it came by itself");
+            }
+            ParsedMessage::Unreplayable(why) => {
                 assert_eq!(None, Some(why), "an event inside a notification");
             }
         }
@@ -146,17 +148,19 @@ fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
         let at = position(payload, &message.body).unwrap_or_default();
         let mut other = message.clone();
         other.body.replace_range(at..at + payload.len(), "{}");
-        match open(&other) {
-            Opened::DeadLetter(other) => {
+        match parse(&other) {
+            ParsedMessage::DeadLetter(other) => {
                 assert_eq!(other.payload, "{}");
                 assert_eq!(other.failure, *told, "whatever is in the envelope");
             }
-            Opened::NotAnEvent(why) => assert_eq!(None, Some(why), "the envelope is the same"),
+            ParsedMessage::Unreplayable(why) => {
+                assert_eq!(None, Some(why), "the envelope is the same");
+            }
         }
         return;
     }
     let attribute = |name| message.attribute(name).filter(|text| !text.is_empty());
-    let around = failure_of(message);
+    let around = original_failure(message);
     assert_eq!(told.rule_arn, around.rule_arn);
     assert_eq!(told.target_arn, around.target_arn);
     let code = told.error_code.as_deref();
@@ -230,8 +234,10 @@ fn archived(
     destination: &Destination,
     code: FailureCode,
 ) {
-    let original: OriginalFailure =
-        letter.map_or_else(|| failure_of(message), |letter| letter.failure.clone());
+    let original: OriginalFailure = letter.map_or_else(
+        || original_failure(message),
+        |letter| letter.failure.clone(),
+    );
     let event_id = letter.and_then(|letter| letter.event_id.as_ref());
     let entry = Entry {
         message,

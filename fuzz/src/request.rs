@@ -7,13 +7,13 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genesys_fakes::{InMemory, ManualClock, MemoryInlet};
+use genesys_fakes::{InMemory, ManualClock, MemorySender};
 use genesys_replay::clock::Random;
-use genesys_replay::dead_letter::{NotAnEvent, Opened, open};
+use genesys_replay::dead_letter::{ParsedMessage, UnreplayableReason, parse};
 use genesys_replay::failure::RefusalCode;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::meter::Meter;
-use genesys_replay::queue::{AttributeValue, LARGEST_MESSAGE, NewMessage, takes};
+use genesys_replay::meter::UpstreamCounters;
+use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
 use genesys_replay_ingest::http::{Edge, router};
 use genesys_replay_ingest::{KeyRing, KeySource, Keys, Senders};
@@ -56,14 +56,19 @@ impl Random for Half {
     }
 }
 
-fn door(senders: Senders<genesys_fakes::MemorySecret>) -> (Router, MemoryInlet) {
+fn door(senders: Senders<genesys_fakes::MemorySecret>) -> (Router, MemorySender) {
     let clock = Arc::new(ManualClock::at(NOW));
     let ingest = InMemory::ingest(clock, Arc::new(Half), senders);
-    let inlet = ingest.inlet.clone();
+    let sender = ingest.sender.clone();
     let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
     let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
-    let edge = Edge::new(ingest, LARGEST_MESSAGE, metrics, Arc::new(Meter::default()));
-    (router(Arc::new(edge)), inlet)
+    let edge = Edge::new(
+        ingest,
+        MAX_MESSAGE_BYTES,
+        metrics,
+        Arc::new(UpstreamCounters::default()),
+    );
+    (router(Arc::new(edge)), sender)
 }
 
 /// What was asked, and what was answered.
@@ -77,9 +82,9 @@ struct Asked {
 }
 
 async fn run(input: &[u8]) {
-    let (open_door, inlet) = door(Senders::Anyone);
+    let (open_door, sender) = door(Senders::Anyone);
     if let Some(asked) = ask(open_door, input).await {
-        let queued: Vec<NewMessage> = inlet.messages().into_iter().map(|(_, it)| it).collect();
+        let queued: Vec<NewMessage> = sender.messages().into_iter().map(|(_, it)| it).collect();
         is_documented(&asked);
         let is_taken = asked.method == Method::POST
             && [DEAD_LETTER, WEBHOOK].contains(&asked.path.as_str())
@@ -94,10 +99,10 @@ async fn run(input: &[u8]) {
         return;
     };
     let keys = Keys::new(KeySource::Settings(ring), Arc::new(ManualClock::at(NOW)));
-    let (signed_door, inlet) = door(Senders::Signed(keys));
+    let (signed_door, sender) = door(Senders::Signed(keys));
     if let Some(asked) = ask(signed_door, input).await {
         is_documented(&asked);
-        assert!(inlet.messages().is_empty(), "nobody signs with the secret");
+        assert!(sender.messages().is_empty(), "nobody signs with the secret");
     }
 }
 
@@ -198,8 +203,8 @@ fn is_understood(asked: &Asked, message: &NewMessage) {
         .map(|(name, value)| (name.to_string(), value.parts().1))
         .collect();
     let malformed = attribute(message, "Malformed");
-    match open(&received) {
-        Opened::DeadLetter(letter) => {
+    match parse(&received) {
+        ParsedMessage::DeadLetter(letter) => {
             assert_eq!(malformed, None, "what is malformed is not delivered");
             if asked.path == WEBHOOK {
                 assert_eq!(letter.payload.as_bytes(), asked.body, "as it stands");
@@ -211,10 +216,10 @@ fn is_understood(asked: &Asked, message: &NewMessage) {
                 assert_eq!(asked.answer["attempt"], attempt);
             }
         }
-        Opened::NotAnEvent(NotAnEvent::Webhook(why)) => {
+        ParsedMessage::Unreplayable(UnreplayableReason::Webhook(why)) => {
             assert_eq!(asked.path, WEBHOOK);
             assert_eq!(malformed.as_deref(), Some(why.as_str()));
         }
-        Opened::NotAnEvent(why) => assert_eq!(None, Some(why), "it was accepted"),
+        ParsedMessage::Unreplayable(why) => assert_eq!(None, Some(why), "it was accepted"),
     }
 }

@@ -2,7 +2,7 @@
 //! that a rule sent to a queue.
 
 use super::genesys_event::{InnerEvent, is_event};
-use super::{DeadLetter, Envelope, EventId, Opened};
+use super::{DeadLetter, Envelope, EventId, ParsedMessage};
 use crate::failure::OriginalFailure;
 use crate::message::Message;
 
@@ -12,7 +12,7 @@ const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
 
 /// A rule's or a schedule's dead letter: attributes say why it failed, the body is what the target
 /// would have got, which an input transformer may have made into any JSON value.
-pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     if !is_from_event_bridge(envelope) {
         return None;
     }
@@ -32,14 +32,14 @@ pub(super) fn is_from_event_bridge(envelope: &Envelope<'_>) -> bool {
 }
 
 /// A plain event, as a rule sends it to a queue.
-pub(super) fn open_event<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_event<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let object = envelope.body.object().filter(|object| is_event(object))?;
     let event = InnerEvent::read(Some(object));
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
 /// What carries an error code and is nothing else that is known: delivered as it stands.
-pub(super) fn open_marked_body<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn parse_rule_body<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     envelope.attribute("ERROR_CODE")?;
     let event = InnerEvent::read(envelope.body.object());
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
@@ -52,7 +52,7 @@ pub(super) fn failure_around(envelope: &Envelope<'_>) -> OriginalFailure {
 
 /// What a message's `EventBridge` attributes say; nothing where there are none.
 #[must_use]
-pub fn failure_of(message: &Message) -> OriginalFailure {
+pub fn original_failure(message: &Message) -> OriginalFailure {
     failure(|name| message.attribute(name).filter(|value| !value.is_empty()))
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::event_bridge::is_from_event_bridge;
-use super::{Envelope, EventId, NotAnEvent, Opened};
+use super::{Envelope, EventId, ParsedMessage, UnreplayableReason};
 use crate::digest;
 use crate::message::ingested;
 
@@ -53,12 +53,14 @@ impl fmt::Display for Malformed {
 }
 
 /// What ingest has marked.
-pub(super) fn open_marked_webhook<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_marked_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let word = envelope
         .attribute(ingested::MALFORMED)
         .filter(|_| is_from(envelope, ingested::WEBHOOK))?;
     let malformed = Malformed::ALL.into_iter().find(|it| it.as_str() == word)?;
-    Some(Opened::NotAnEvent(NotAnEvent::Webhook(malformed)))
+    Some(ParsedMessage::Unreplayable(UnreplayableReason::Webhook(
+        malformed,
+    )))
 }
 
 /// Whether ingest says that this is how it came. Nothing that a rule or a schedule wrote did.

@@ -3,17 +3,19 @@
 
 use super::genesys_event::InnerEvent;
 use super::json::Object;
-use super::{DeadLetter, Envelope, NotAnEvent, Opened};
+use super::{DeadLetter, Envelope, ParsedMessage, UnreplayableReason};
 use crate::clock::Timestamp;
 use crate::failure::{FailureReport, OriginalFailure, ReportingTarget};
 
 /// An asynchronous invocation's on-failure record; the event is its `requestPayload`.
-pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let record = envelope.body.object()?;
     let context = record.object("requestContext")?;
     let function = context.string("functionArn")?;
     let Some(payload) = record.raw("requestPayload") else {
-        return Some(Opened::NotAnEvent(NotAnEvent::EmptyWrapper));
+        return Some(ParsedMessage::Unreplayable(
+            UnreplayableReason::EmptyWrapper,
+        ));
     };
     let failure = OriginalFailure {
         error_message: record
@@ -42,7 +44,7 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Ope
 }
 
 /// The event in the function's own dead-letter queue; which function is not told.
-pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     envelope.attribute("RequestID")?;
     let text = |name| envelope.attribute(name).map(str::to_owned);
     let failure = OriginalFailure {

@@ -1,21 +1,23 @@
 //! An event that came by way of an SNS topic.
 
 use super::json::Body;
-use super::{Envelope, NotAnEvent, Opened, open_envelope};
+use super::{Envelope, ParsedMessage, UnreplayableReason, open_envelope};
 
 /// Topics that feed topics: nobody chains more.
 const DEEPEST: u8 = 3;
 
 /// A notification; what it carries is opened in its turn, without the attributes of the queue's
 /// message, which are not about it.
-pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let notification = envelope.body.object()?;
     if notification.string("Type")? != "Notification" || !notification.has("TopicArn") {
         return None;
     }
     let text = notification.string("Message")?;
     if envelope.depth >= DEEPEST {
-        return Some(Opened::NotAnEvent(NotAnEvent::NestedTooDeep));
+        return Some(ParsedMessage::Unreplayable(
+            UnreplayableReason::NestedTooDeep,
+        ));
     }
     let inner = Envelope {
         text: &text,
@@ -24,7 +26,7 @@ pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m
         depth: envelope.depth + 1,
     };
     Some(match open_envelope(&inner) {
-        Opened::DeadLetter(letter) => letter.into_owned().into(),
-        Opened::NotAnEvent(why) => Opened::NotAnEvent(why),
+        ParsedMessage::DeadLetter(letter) => letter.into_owned().into(),
+        ParsedMessage::Unreplayable(why) => ParsedMessage::Unreplayable(why),
     })
 }

@@ -3,7 +3,7 @@
 use super::event_bridge::failure_around;
 use super::ingest::{is_from, sender_id};
 use super::json::{Body, Object};
-use super::{DeadLetter, Envelope, EventId, InnerEvent, Malformed, Opened};
+use super::{DeadLetter, Envelope, EventId, InnerEvent, Malformed, ParsedMessage};
 use crate::digest;
 use crate::message::ingested;
 
@@ -11,7 +11,7 @@ use crate::message::ingested;
 ///
 /// It may lack members, for Genesys sends test events and changes its payloads, and it is the target
 /// that has to understand them. Nor is it taken for an envelope of any kind.
-pub(super) fn open_taken_webhook<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn parse_ingested_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let webhook = envelope
         .body
         .object()
@@ -20,13 +20,13 @@ pub(super) fn open_taken_webhook<'m>(envelope: &Envelope<'m>) -> Option<Opened<'
 }
 
 /// A webhook that something else has put on the queue, known by its members.
-pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let own_id = own_id(envelope.body.object()?)?;
     Some(opened(envelope, Some(own_id)))
 }
 
 /// A webhook has no interaction, and an id by which a repeated call is known.
-fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> Opened<'m> {
+fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> ParsedMessage<'m> {
     let event = InnerEvent {
         id: sender_id(envelope, envelope.text)
             .or_else(|| EventId::new(own_id?))

@@ -3,7 +3,7 @@
 use super::genesys_event::{InnerEvent, InteractionId};
 use super::ingest::{given_id, is_from};
 use super::json::Object;
-use super::{DeadLetter, Envelope, NotAnEvent, Opened};
+use super::{DeadLetter, Envelope, ParsedMessage, UnreplayableReason};
 use crate::failure::OriginalFailure;
 use crate::message::ingested;
 
@@ -11,20 +11,22 @@ use crate::message::ingested;
 const EVENT_TYPE: &str = "dead-letter";
 
 /// A wrapper that ingest has taken, whatever else may stand in it: what was checked is what is delivered.
-pub(super) fn open_taken_wrapper<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_taken_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     is_from(envelope, ingested::DEAD_LETTER)
         .then(|| open_wrapper(envelope))
         .flatten()
 }
 
 /// A wrapped event; what is delivered is the `originalEvent`.
-pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let wrapper = envelope.body.object()?;
     if wrapper.string("eventType")? != EVENT_TYPE {
         return None;
     }
     let Some(payload) = wrapper.raw("originalEvent") else {
-        return Some(Opened::NotAnEvent(NotAnEvent::EmptyWrapper));
+        return Some(ParsedMessage::Unreplayable(
+            UnreplayableReason::EmptyWrapper,
+        ));
     };
     let failure = OriginalFailure {
         error_message: wrapper.string("failureReason"),

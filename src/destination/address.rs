@@ -10,11 +10,11 @@ const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x025
 
 /// Which addresses events are sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum AddressPolicy {
     /// All but link-local and metadata addresses.
-    Guarded,
+    BlockLinkLocal,
     /// All.
-    Anywhere,
+    AllowAll,
 }
 
 /// The error when a host is, or resolves to, a refused address.

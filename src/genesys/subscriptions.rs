@@ -1,4 +1,4 @@
-//! Whether a subscription is active: the event streams of the legacy sample API, and the real API's integrations.
+//! The state of a subscription: event streams of the legacy sample API, and integrations of the real one.
 
 use std::future::Future;
 
@@ -8,7 +8,7 @@ use crate::dead_letter::InteractionId;
 /// What a subscription is to Genesys Cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionForm {
-    /// The tutorials' `/api/v2/eventstreams/subscriptions/{id}`, which has a `status`.
+    /// The legacy sample API's `/api/v2/eventstreams/subscriptions/{id}`, which has a `status`.
     EventStreams,
     /// The real API's `/api/v2/integrations/{id}`, which has a `reportedState`.
     Integration,

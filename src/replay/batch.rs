@@ -13,12 +13,12 @@ use super::task::{Aborted, InvocationContext, RecordTask};
 use super::{
     Deadline, Invocation, LEASE_MARGIN, Outcome, Ports, RecordReport, RecordResult, Replay, log,
 };
-use crate::dead_letter::{Opened, open};
+use crate::dead_letter::{ParsedMessage, parse};
 use crate::error::with_causes;
 use crate::failure::FailureCode;
 use crate::ledger::Ledger;
 use crate::message::Message;
-use crate::queue::{Postponement, Queue};
+use crate::queue::{Queue, VisibilityChange};
 
 /// What was not begun comes back after this long: soon, since nothing is wrong with it.
 const NOT_STARTED_DELAY: Duration = Duration::from_secs(5);
@@ -37,15 +37,15 @@ impl<P: Ports> Replay<P> {
             lease_until: invocation.deadline.plus(LEASE_MARGIN),
             time: Deadline::of(invocation, self.clock.now()),
         };
-        let opened: Vec<Option<Opened<'_>>> = messages
+        let parsed: Vec<Option<ParsedMessage<'_>>> = messages
             .iter()
-            .map(|message| catch_unwind(AssertUnwindSafe(|| open(message))).ok())
+            .map(|message| catch_unwind(AssertUnwindSafe(|| parse(message))).ok())
             .collect();
-        let indexed = self.indexed_events(&opened, ctx).await;
+        let indexed = self.indexed_events(&parsed, ctx).await;
         let own = self.own_arns(messages, invocation).await;
         let mut handled: Vec<(usize, RecordReport)> = stream::iter(schedule(
             messages,
-            &opened,
+            &parsed,
             &indexed,
             &self.destination,
             &own,
@@ -56,7 +56,7 @@ impl<P: Ports> Replay<P> {
         .collect()
         .await;
         handled.sort_unstable_by_key(|(index, _)| *index);
-        self.postpone(messages, &handled, ctx).await;
+        self.change_visibility(messages, &handled, ctx).await;
         handled.into_iter().map(|(_, handled)| handled).collect()
     }
 
@@ -75,7 +75,7 @@ impl<P: Ports> Replay<P> {
     /// Finds the events of failure records that do not name them: by the id of the delivery that failed.
     async fn indexed_events(
         &self,
-        opened: &[Option<Opened<'_>>],
+        parsed: &[Option<ParsedMessage<'_>>],
         ctx: InvocationContext<'_>,
     ) -> IndexedEvents {
         let mut found = IndexedEvents::new();
@@ -85,8 +85,8 @@ impl<P: Ports> Replay<P> {
         {
             return found;
         }
-        for opened in opened.iter().flatten() {
-            let Opened::DeadLetter(letter) = opened else {
+        for parsed in parsed.iter().flatten() {
+            let ParsedMessage::DeadLetter(letter) = parsed else {
                 continue;
             };
             let report = letter.report.as_ref();
@@ -278,17 +278,17 @@ impl<P: Ports> Replay<P> {
     }
 
     /// Tells the queue how long each message that comes back shall stay away.
-    async fn postpone(
+    async fn change_visibility(
         &self,
         messages: &[Message],
         handled: &[(usize, RecordReport)],
         ctx: InvocationContext<'_>,
     ) {
-        let postponements: Vec<Postponement<'_>> = handled
+        let changes: Vec<VisibilityChange<'_>> = handled
             .iter()
             .filter_map(|(index, handled)| {
                 let message = messages.get(*index)?;
-                Some(Postponement {
+                Some(VisibilityChange {
                     queue_arn: message.queue_arn.as_deref()?,
                     message_id: &message.id,
                     receipt_handle: message.receipt_handle.as_deref()?,
@@ -296,13 +296,13 @@ impl<P: Ports> Replay<P> {
                 })
             })
             .collect();
-        if postponements.is_empty() {
+        if changes.is_empty() {
             return;
         }
-        let call = self.queue.postpone(&postponements);
+        let call = self.queue.change_visibility(&changes);
         match timeout_at(self.cleanup_deadline(ctx), call).await {
-            Ok(failures) => failures.iter().for_each(log::not_postponed),
-            Err(_elapsed) => log::postponing_cut_off(postponements.len()),
+            Ok(failures) => failures.iter().for_each(log::visibility_not_changed),
+            Err(_elapsed) => log::visibility_cut_off(changes.len()),
         }
     }
 }

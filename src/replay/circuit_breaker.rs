@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::{Clock, Timestamp};
 use crate::destination::Destination;
 use crate::failure::Disposition;
-use crate::meter::Meter;
+use crate::meter::UpstreamCounters;
 
 /// Failures in a row that open it: enough to be no chance, few enough that a dead upstream costs a
 /// batch nothing.
@@ -24,7 +24,7 @@ pub(super) struct Breaker {
     state: Arc<Mutex<State>>,
     /// When it accepted last; `None` if it never did, or is no target.
     accepted: Arc<Mutex<Option<Timestamp>>>,
-    meter: Arc<Meter>,
+    meter: Arc<UpstreamCounters>,
 }
 
 /// An upstream that is left alone for now.
@@ -71,7 +71,7 @@ impl Drop for Permit {
 }
 
 impl Breaker {
-    fn of(upstream: &str, meter: &Arc<Meter>) -> Self {
+    fn of(upstream: &str, meter: &Arc<UpstreamCounters>) -> Self {
         Self {
             upstream: upstream.into(),
             state: Arc::default(),
@@ -173,19 +173,19 @@ impl CircuitObserver<'_> {
     }
 }
 
-/// The circuit_breakers of all upstreams of one execution environment.
+/// The circuit breakers of all upstreams of one execution environment.
 #[derive(Debug)]
 pub struct CircuitBreakers {
     pub(super) ledger: Breaker,
     pub(super) genesys: Breaker,
     targets: Mutex<HashMap<String, Breaker>>,
-    meter: Arc<Meter>,
+    meter: Arc<UpstreamCounters>,
 }
 
 impl CircuitBreakers {
-    /// Closed circuit_breakers, whose openings are counted.
+    /// Closed circuit breakers, whose openings are counted.
     #[must_use]
-    pub fn new(meter: Arc<Meter>) -> Self {
+    pub fn new(meter: Arc<UpstreamCounters>) -> Self {
         Self {
             ledger: Breaker::of("the ledger", &meter),
             genesys: Breaker::of("Genesys Cloud", &meter),

@@ -48,7 +48,7 @@ impl<P: Ports> Replay<P> {
                 (delivered.clone(), false)
             }
         };
-        let attempt = Some(lease.shown_attempt());
+        let attempt = Some(lease.reported_attempt());
         let warning_code = in_the_end
             .is_err()
             .then_some(FailureCode::RetryStateNotWritten);
@@ -139,7 +139,7 @@ impl<P: Ports> Replay<P> {
         status: RetryStatus,
     ) -> Result<(), AttemptFailure> {
         let mark = RetryMark {
-            attempt: lease.shown_attempt(),
+            attempt: lease.reported_attempt(),
             status,
         };
         let mut attempts_this_receive = 1;

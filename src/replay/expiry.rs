@@ -208,7 +208,7 @@ impl<P: Ports> Replay<P> {
             Ok(Claim::AlreadyDone) => return Some(Outcome::Duplicate.into()),
             // Nobody may change the item now. What happens to it later, the message is not there any more.
             Ok(
-                Claim::GivenUp(_)
+                Claim::PreviouslyRejected(_)
                 | Claim::HeldUntil(_)
                 | Claim::Delayed { .. }
                 | Claim::Delivered(_),
@@ -248,7 +248,7 @@ impl<P: Ports> Replay<P> {
         let settled = self.ledger.settle(lease, settlement, now).await;
         settled.ok()?;
         Some(RecordResult {
-            attempt: Some(lease.shown_attempt()),
+            attempt: Some(lease.reported_attempt()),
             warning_code: Some(code),
             ..Outcome::Replayed.into()
         })

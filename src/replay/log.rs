@@ -9,7 +9,7 @@ use super::retry_policy::AttemptFailure;
 use super::task::RecordTask;
 use crate::clock::millis;
 use crate::failure::FailureCode;
-use crate::queue::PostponeError;
+use crate::queue::VisibilityError;
 
 /// One line a record.
 pub fn record_handled(handled: &RecordReport) {
@@ -55,7 +55,7 @@ pub fn record_handled(handled: &RecordReport) {
 }
 
 /// A message comes back sooner or later than it should.
-pub fn not_postponed(error: &PostponeError) {
+pub(super) fn visibility_not_changed(error: &VisibilityError) {
     tracing::warn!(
         message_id = %error.message_id,
         %error,
@@ -64,7 +64,7 @@ pub fn not_postponed(error: &PostponeError) {
 }
 
 /// The deadline came before the queue was told.
-pub fn postponing_cut_off(messages: usize) {
+pub(super) fn visibility_cut_off(messages: usize) {
     tracing::warn!(
         messages,
         "no time left to postpone, messages stay away as long as their queue says"

@@ -102,7 +102,7 @@ fn observe<T>(
     answer: Result<T, GenesysError>,
 ) -> Result<T, GenesysError> {
     match answer {
-        Err(error @ GenesysError::HeldBack { .. }) => Err(error),
+        Err(error @ GenesysError::LocallyRateLimited { .. }) => Err(error),
         Err(error) if error.is_about_one_object() => {
             observer.breaker.succeeded();
             Err(error)

@@ -13,7 +13,8 @@ use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{
-    About, AnswerCounts, Claim, ClaimRequest, Lease, Ledger, LedgerError, Reopen, Settlement,
+    AnswerCounts, Claim, ClaimMetadata, ClaimRequest, Lease, Ledger, LedgerError, ReopenPolicy,
+    Settlement,
 };
 use crate::message::Message;
 use crate::target::{Delivery, Target};
@@ -95,7 +96,7 @@ impl<P: Ports> Replay<P> {
             Ok(Claim::AlreadyDone) => Outcome::Duplicate.into(),
             // Changed since it was read: the next receive compares anew.
             Ok(Claim::Delivered(_)) => self.ledger_failed(message, &LedgerError::LeaseLost),
-            Ok(Claim::GivenUp(code)) => RecordResult::from(Outcome::Returned { code })
+            Ok(Claim::PreviouslyRejected(code)) => RecordResult::from(Outcome::Returned { code })
                 .with_reason("the event was given up before"),
             Ok(Claim::Delayed { round, until }) => self.round_follows(round, until),
             Ok(Claim::HeldUntil(until)) => {
@@ -174,13 +175,13 @@ impl<P: Ports> Replay<P> {
             now: self.clock.now(),
             lease_until: ctx.lease_until,
             reopen: match (message.replay_plan(), &self.archive) {
-                (Some(_), _) => Reopen::FailedAndArchived,
-                (None, Some(_)) => Reopen::Failed,
-                (None, None) => Reopen::Nothing,
+                (Some(_), _) => ReopenPolicy::FailedAndArchived,
+                (None, Some(_)) => ReopenPolicy::Failed,
+                (None, None) => ReopenPolicy::Never,
             },
             is_failure_record: task.report().is_some(),
             ignores_delay: message.replay_plan().is_some(),
-            about: About {
+            about: ClaimMetadata {
                 message_id: &message.id,
                 interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
                 category: letter.failure.category().as_str(),
@@ -306,7 +307,7 @@ impl<P: Ports> Replay<P> {
         let at = self.clock.now();
         let call = self.target.deliver(&delivery);
         let Ok(delivered) = timeout_at(ctx.time.delivery_end(margin), call).await else {
-            // Phase stays `Sending`: the target may accept it all the same.
+            // The phase stays `Delivering`: the target may accept it all the same.
             return Err(AttemptFailure::out_of_time(
                 Certainty::Unknown,
                 "delivery cut off just before the deadline",

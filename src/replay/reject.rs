@@ -5,7 +5,7 @@ use super::task::{InteractionLookup, InvocationContext, RecordTask};
 use super::{Outcome, Ports, RecordResult, Replay};
 use crate::archive::{Archive, ArchiveError, Entry};
 use crate::clock::Timestamp;
-use crate::dead_letter::{NotAnEvent, failure_of};
+use crate::dead_letter::{UnreplayableReason, original_failure};
 use crate::destination::Destination;
 use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
@@ -25,7 +25,7 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn archive_unparseable(
         &self,
         message: &Message,
-        why: NotAnEvent,
+        why: UnreplayableReason,
     ) -> RecordResult {
         let reason = why.to_string();
         let reason = Rejection {
@@ -48,7 +48,7 @@ impl<P: Ports> Replay<P> {
             event_id: message.id.as_str(),
             event_type: None,
             interaction_id: None,
-            original: &failure_of(message),
+            original: &original_failure(message),
             target: Destination::Missing.key_part(),
             code: reason.code,
             reason: reason.message,
@@ -180,7 +180,7 @@ impl<P: Ports> Replay<P> {
         let code = reason.code;
         let mut archived_as = None;
         if let Some(archive) = &self.archive {
-            let entry = self.entry(task, reason, lease.shown_attempt(), lease.first_seen);
+            let entry = self.entry(task, reason, lease.reported_attempt(), lease.first_seen);
             match archive.put(&entry).await {
                 Ok(address) => archived_as = Some(address),
                 Err(error) => {

@@ -295,7 +295,7 @@ pub struct Counts {
     pub expiring: usize,
     /// Records that failed for a cause that is ours to repair.
     pub needs_operator: usize,
-    /// Archived records that somebody may skip: all but echoes of our own marks.
+    /// Archived records whose events somebody may miss: all but echoes of our own marks.
     pub given_up: usize,
 }
 

@@ -64,7 +64,7 @@ impl From<GenesysError> for AttemptFailure {
     fn from(error: GenesysError) -> Self {
         Self {
             upstream: match error {
-                GenesysError::HeldBack { .. } => Upstream::LocalRateLimit,
+                GenesysError::LocallyRateLimited { .. } => Upstream::LocalRateLimit,
                 GenesysError::Forbidden { .. } => Upstream::Interaction,
                 GenesysError::NotFound
                 | GenesysError::Refused { .. }

@@ -39,7 +39,7 @@ impl<P: Ports> Replay<P> {
                 Claim::HeldUntil(_)
                 | Claim::Delayed { .. }
                 | Claim::Delivered(_)
-                | Claim::GivenUp(_),
+                | Claim::PreviouslyRejected(_),
             ) => self.ledger_failed(task.message, &LedgerError::LeaseLost),
             Err(error) => self.ledger_failed(task.message, &error),
         }

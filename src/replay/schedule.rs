@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::task::RecordTask;
-use crate::dead_letter::{DeadLetter, NotAnEvent, Opened};
+use crate::dead_letter::{DeadLetter, ParsedMessage, UnreplayableReason};
 use crate::destination::{Destination, ReplayTarget};
 use crate::ledger::EventKey;
 use crate::message::Message;
@@ -41,7 +41,7 @@ impl DuplicateGroup<'_> {
 /// What there is to do.
 pub(super) enum Job<'b> {
     Replay(Box<RecordTask<'b>>),
-    ArchiveUnparseable(NotAnEvent),
+    ArchiveUnparseable(UnreplayableReason),
     /// Finding out what it is ended in a panic.
     ParsePanicked,
     /// Its event was not found, for this reason.
@@ -83,7 +83,7 @@ fn key_of(
 /// Sorts a batch into lanes, those first whose messages were received less often.
 pub(super) fn schedule<'b>(
     messages: &'b [Message],
-    opened: &'b [Option<Opened<'b>>],
+    parsed: &'b [Option<ParsedMessage<'b>>],
     indexed: &IndexedEvents,
     target: &ReplayTarget,
     own: &[String],
@@ -91,11 +91,11 @@ pub(super) fn schedule<'b>(
     let mut lanes: Vec<SequentialGroups<'b>> = Vec::new();
     let mut by_event: HashMap<EventKey, usize> = HashMap::new();
     let mut by_message_group: HashMap<Option<&str>, usize> = HashMap::new();
-    for (index, (message, opened)) in messages.iter().zip(opened).enumerate() {
-        let job = match opened {
+    for (index, (message, parsed)) in messages.iter().zip(parsed).enumerate() {
+        let job = match parsed {
             None => Job::ParsePanicked,
-            Some(Opened::NotAnEvent(why)) => Job::ArchiveUnparseable(*why),
-            Some(Opened::DeadLetter(letter)) => {
+            Some(ParsedMessage::Unreplayable(why)) => Job::ArchiveUnparseable(*why),
+            Some(ParsedMessage::DeadLetter(letter)) => {
                 let target_arn = letter.failure.target_arn.as_deref();
                 let queue = message.queue_arn.as_deref().into_iter();
                 let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();

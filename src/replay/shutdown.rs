@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What is in flight has this long to complete; Lambda allows 500 ms before it kills.
+/// What is in flight has this long to finish; Lambda allows 500 ms before it kills.
 pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
 
 /// After that, giving events back and telling the queue have this long each.

@@ -268,7 +268,7 @@ async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
     let gate = Arc::new(Gate::default());
     let faults = gate.clone();
     let door = Door::with(Senders::Anyone, |ingest| Ingest {
-        inlet: ingest.inlet.with_faults(faults),
+        sender: ingest.sender.with_faults(faults),
         ..ingest
     })
     .await?;

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::meter::Usage;
+use genesys_replay::meter::CounterSnapshot;
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace, RequestFigures};
 use genesys_replay_telemetry::LogLevel;
 use genesys_replay_telemetry::metrics::Metrics;
@@ -45,9 +45,9 @@ fn requests_are_counted_by_what_their_senders_were_told() -> Result<(), io::Erro
         duration: Duration::from_millis(1),
     };
     assert!(!metrics.count(&malformed));
-    let usage = Usage {
+    let usage = CounterSnapshot {
         genesys_calls: 7,
-        ..Usage::default()
+        ..CounterSnapshot::default()
     };
     metrics.flush(AT, usage);
     metrics.flush(AT, usage);
@@ -83,7 +83,7 @@ fn a_function_writes_each_request_and_a_server_what_fits_into_a_document() -> Re
     assert_eq!(due.iter().position(|due| *due), Some(99));
     // More may have come before somebody writes.
     requests(&together, &[200; 30]);
-    together.flush(AT, Usage::default());
+    together.flush(AT, CounterSnapshot::default());
     let lines = page.lines()?;
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[0]["Requests"], 130);

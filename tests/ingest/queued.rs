@@ -118,7 +118,7 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
 #[tokio::test]
 async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> TestResult {
     let door = Door::with(Senders::Anyone, |ingest| genesys_replay_ingest::Ingest {
-        inlet: genesys_fakes::MemoryInlet::fifo(),
+        sender: genesys_fakes::MemorySender::fifo(),
         ..ingest
     })
     .await?;

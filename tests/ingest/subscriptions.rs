@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use genesys_fakes::{Faults, ManualClock, MemorySubscriptions, Passage};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::genesys::{Call, GenesysError, Outage, Standing};
+use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
 use genesys_replay_ingest::SubscriptionCheck;
 use genesys_test_support::TestResult;
 use tokio::sync::Semaphore;
@@ -87,7 +87,7 @@ struct Gate {
 
 const DOWN: GenesysError = GenesysError::Unavailable {
     call: Call::Subscription,
-    problem: Outage::Status(503),
+    problem: UnavailableCause::Status(503),
     after: None,
 };
 
@@ -173,7 +173,7 @@ async fn a_look_that_takes_too_long_is_given_up() -> TestResult {
     let answer = world.check.standing(&id("s-1")?).await;
     let late = GenesysError::Unavailable {
         call: Call::Subscription,
-        problem: Outage::Timeout,
+        problem: UnavailableCause::Timeout,
         after: None,
     };
     assert_eq!(answer, Err(late));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use genesys_fakes::{Faults, InMemory, MemorySubscriptions, Passage};
 use genesys_replay::clock::SystemClock;
-use genesys_replay::genesys::{Call, GenesysError, Outage, Standing};
+use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Ingest, Senders, SubscriptionCheck};
 use genesys_test_support::TestResult;
@@ -284,7 +284,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
             "42",
         ),
         (
-            || GenesysError::HeldBack {
+            || GenesysError::LocallyRateLimited {
                 call: CALL,
                 after: Duration::from_secs(7),
             },
@@ -293,7 +293,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
         (
             || GenesysError::Unavailable {
                 call: CALL,
-                problem: Outage::Status(503),
+                problem: UnavailableCause::Status(503),
                 after: None,
             },
             "5",
@@ -324,8 +324,8 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
 #[tokio::test]
 async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
     let door = Door::with(Senders::Anyone, |ingest| Ingest {
-        inlet: ingest
-            .inlet
+        sender: ingest
+            .sender
             .with_faults(Arc::new(Failing(|| PutError::Unavailable {
                 reason: "SQS answered AccessDenied for arn:aws:iam::1".to_owned(),
             }))),
@@ -344,8 +344,8 @@ async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
 #[tokio::test]
 async fn an_event_that_no_message_can_hold_is_refused_for_good() -> TestResult {
     let door = Door::with(Senders::Anyone, |ingest| Ingest {
-        inlet: ingest
-            .inlet
+        sender: ingest
+            .sender
             .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
         ..ingest
     })
@@ -372,8 +372,8 @@ impl Faults<PutError> for Panics {
 #[tokio::test]
 async fn a_fault_in_the_program_costs_one_request() -> TestResult {
     let door = Door::with(Senders::Anyone, |ingest| Ingest {
-        inlet: ingest
-            .inlet
+        sender: ingest
+            .sender
             .with_faults(Arc::new(Panics(std::sync::atomic::AtomicBool::new(false)))),
         ..ingest
     })

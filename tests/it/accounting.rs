@@ -118,7 +118,7 @@ async fn a_lost_answer_is_counted_as_a_possible_duplicate() -> TestResult {
 
 #[tokio::test]
 async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> TestResult {
-    use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, Reopen};
+    use genesys_replay::ledger::{ClaimMetadata, ClaimRequest, EventKey, Ledger, ReopenPolicy};
     let world = World::start().await?;
     let function = world.function()?;
     let message_id = MessageId::new("elsewhere").ok_or("id")?;
@@ -131,10 +131,10 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
         owner: "elsewhere".to_owned(),
         now,
         lease_until: now.plus(AMPLE_TIME),
-        reopen: Reopen::Nothing,
+        reopen: ReopenPolicy::Never,
         is_failure_record: false,
         ignores_delay: false,
-        about: About {
+        about: ClaimMetadata {
             message_id: &message_id,
             interaction_id: None,
             category: "UNKNOWN",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::meter::Usage;
+use genesys_replay::meter::CounterSnapshot;
 use genesys_replay::replay::{Outcome, RecordReport, RecordResult};
 use genesys_replay_lambda::lambda::metrics::BatchFigures;
 use genesys_replay_telemetry::LogLevel;
@@ -35,7 +35,7 @@ fn printed(records: usize, handled: &[RecordReport], level: LogLevel) -> io::Res
         xray_trace_id: None,
         records,
         handled,
-        usage: Usage {
+        usage: CounterSnapshot {
             genesys_calls: 7,
             genesys_throttled: 2,
             genesys_held_back: 3,

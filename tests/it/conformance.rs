@@ -10,7 +10,7 @@ mod targets;
 
 use genesys_fakes::Flaw;
 use genesys_fakes::conformance::{
-    archive, genesys, inlet, ledger, queue, secret, subscriptions, target,
+    archive, genesys, ledger, message_sender, queue, secret, subscriptions, target,
 };
 use genesys_replay::genesys::{ApiForm, SubscriptionForm};
 use genesys_test_support::{LocalAws, TestResult};
@@ -132,19 +132,19 @@ async fn the_client_of_genesys_cloud_keeps_the_contract_with_interactions() -> T
 #[tokio::test]
 async fn the_inlet_in_memory_keeps_the_contract() -> TestResult {
     for is_fifo in [false, true] {
-        inlet::conforms(&ingest::InletInMemory::new(is_fifo)).await?;
+        message_sender::conforms(&ingest::SenderInMemory::new(is_fifo)).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn the_inlet_in_sqs_keeps_the_contract() -> TestResult {
-    inlet::conforms(&ingest::InletInSqs::start(false).await?).await
+    message_sender::conforms(&ingest::InletInSqs::start(false).await?).await
 }
 
 #[tokio::test]
 async fn the_inlet_in_a_fifo_queue_keeps_the_contract() -> TestResult {
-    inlet::conforms(&ingest::InletInSqs::start(true).await?).await
+    message_sender::conforms(&ingest::InletInSqs::start(true).await?).await
 }
 
 #[tokio::test]

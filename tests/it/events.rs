@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use genesys_replay::dead_letter::{DeadLetter, EventId, NotAnEvent, Opened, failure_of, open};
+use genesys_replay::dead_letter::{
+    DeadLetter, EventId, ParsedMessage, UnreplayableReason, original_failure, parse,
+};
 use genesys_replay::digest;
 use genesys_replay::failure::{Category, FailureCode, OriginalFailure};
 use genesys_replay::message::{Message, MessageId};
@@ -36,9 +38,9 @@ fn messages(name: &str) -> Result<Vec<Message>, Box<dyn std::error::Error>> {
 }
 
 fn letter(message: &Message) -> Result<DeadLetter<'_>, String> {
-    match open(message) {
-        Opened::DeadLetter(letter) => Ok(*letter),
-        Opened::NotAnEvent(why) => Err(why.to_string()),
+    match parse(message) {
+        ParsedMessage::DeadLetter(letter) => Ok(*letter),
+        ParsedMessage::Unreplayable(why) => Err(why.to_string()),
     }
 }
 
@@ -99,7 +101,10 @@ fn every_sample_is_opened_as_what_it_is() -> TestResult {
         }
     }
     for message in messages("not-an-event.json")? {
-        assert_eq!(open(&message), Opened::NotAnEvent(NotAnEvent::UnknownShape));
+        assert_eq!(
+            parse(&message),
+            ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape)
+        );
     }
     Ok(())
 }
@@ -176,26 +181,29 @@ fn any_json_value_and_none_is_taken_where_eventbridge_says_it_is_a_dead_letter()
 #[test]
 fn without_attributes_a_body_must_have_a_known_shape() -> TestResult {
     for (body, why) in [
-        ("", NotAnEvent::Empty),
-        ("  ", NotAnEvent::Empty),
-        ("not json", NotAnEvent::NotJson),
-        ("{\"half\":", NotAnEvent::NotJson),
-        ("[]", NotAnEvent::UnknownShape),
-        ("\"text\"", NotAnEvent::UnknownShape),
-        ("{}", NotAnEvent::UnknownShape),
-        ("{\"interactionId\":7}", NotAnEvent::UnknownShape),
-        ("{\"interactionId\":\"\"}", NotAnEvent::UnknownShape),
-        ("{\"interactionId\":\"../up\"}", NotAnEvent::UnknownShape),
-        ("{\"detail\":{}}", NotAnEvent::UnknownShape),
-        ("{\"failedMessages\":[]}", NotAnEvent::UnknownShape),
-        ("{\"busArn\":\"arn\"}", NotAnEvent::UnknownShape),
+        ("", UnreplayableReason::Empty),
+        ("  ", UnreplayableReason::Empty),
+        ("not json", UnreplayableReason::NotJson),
+        ("{\"half\":", UnreplayableReason::NotJson),
+        ("[]", UnreplayableReason::UnknownShape),
+        ("\"text\"", UnreplayableReason::UnknownShape),
+        ("{}", UnreplayableReason::UnknownShape),
+        ("{\"interactionId\":7}", UnreplayableReason::UnknownShape),
+        ("{\"interactionId\":\"\"}", UnreplayableReason::UnknownShape),
+        (
+            "{\"interactionId\":\"../up\"}",
+            UnreplayableReason::UnknownShape,
+        ),
+        ("{\"detail\":{}}", UnreplayableReason::UnknownShape),
+        ("{\"failedMessages\":[]}", UnreplayableReason::UnknownShape),
+        ("{\"busArn\":\"arn\"}", UnreplayableReason::UnknownShape),
         (
             "{\"detail\":\"text\",\"source\":\"x\"}",
-            NotAnEvent::UnknownShape,
+            UnreplayableReason::UnknownShape,
         ),
     ] {
         let message = message(body, &[("SomethingElse", "1")])?;
-        assert_eq!(open(&message), Opened::NotAnEvent(why), "{body}");
+        assert_eq!(parse(&message), ParsedMessage::Unreplayable(why), "{body}");
     }
     Ok(())
 }
@@ -290,7 +298,10 @@ fn a_functions_own_dead_letter_is_the_event_itself() -> TestResult {
         assert_eq!(category, expected, "{name} is enough");
     }
     let neither = self::message("any text", &[("RequestID", "r-1")])?;
-    assert_eq!(open(&neither), Opened::NotAnEvent(NotAnEvent::NotJson));
+    assert_eq!(
+        parse(&neither),
+        ParsedMessage::Unreplayable(UnreplayableReason::NotJson)
+    );
     Ok(())
 }
 
@@ -308,25 +319,30 @@ fn a_notification_is_unwrapped_up_to_three_times() -> TestResult {
     for depth in 1..=4 {
         body = wrap(&body);
         let message = message(&body, &[])?;
-        match open(&message) {
-            Opened::DeadLetter(letter) => {
+        match parse(&message) {
+            ParsedMessage::DeadLetter(letter) => {
                 assert!(depth <= 3);
                 assert_eq!(letter.payload, once.payload, "{depth}");
                 assert_eq!(letter.event_id, once.event_id, "{depth}");
             }
-            Opened::NotAnEvent(why) => assert_eq!((depth, why), (4, NotAnEvent::NestedTooDeep)),
+            ParsedMessage::Unreplayable(why) => {
+                assert_eq!((depth, why), (4, UnreplayableReason::NestedTooDeep));
+            }
         }
     }
     for inner in ["", "text", "{}"] {
         let message = message(&wrap(inner), &[])?;
-        assert!(matches!(open(&message), Opened::NotAnEvent(_)), "{inner}");
+        assert!(
+            matches!(parse(&message), ParsedMessage::Unreplayable(_)),
+            "{inner}"
+        );
     }
     for (name, other) in [("Notification", "Subscription"), ("TopicArn", "Topic")] {
         let message = message(&wrap(&once.payload).replace(name, other), &[])?;
-        let seen = open(&message);
+        let seen = parse(&message);
         assert_eq!(
             seen,
-            Opened::NotAnEvent(NotAnEvent::UnknownShape),
+            ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape),
             "{other}"
         );
     }
@@ -341,7 +357,7 @@ fn what_stands_around_a_notification_says_nothing_of_the_event_in_it() -> TestRe
     assert_eq!(letter(&message)?.failure, OriginalFailure::default());
     let empty = self::message(event, &[("ERROR_CODE", "")])?;
     assert_eq!(letter(&empty)?.failure, OriginalFailure::default());
-    assert_eq!(failure_of(&empty), OriginalFailure::default());
+    assert_eq!(original_failure(&empty), OriginalFailure::default());
     Ok(())
 }
 
@@ -369,9 +385,12 @@ fn a_webhook_has_the_id_it_came_with_or_one_made_of_its_call() -> TestResult {
         assert_eq!(id(letter(&webhook)?).as_deref(), Some("c/s/t"), "{whose}");
     }
     let of_nobody = message(r#"{"callId":"c","status":"s","timestamp":"t"}"#, &[])?;
-    assert!(matches!(open(&of_nobody), Opened::NotAnEvent(_)));
+    assert!(matches!(parse(&of_nobody), ParsedMessage::Unreplayable(_)));
     let without_call = message(r#"{"campaignId":"c","status":"s","timestamp":"t"}"#, &[])?;
-    assert!(matches!(open(&without_call), Opened::NotAnEvent(_)));
+    assert!(matches!(
+        parse(&without_call),
+        ParsedMessage::Unreplayable(_)
+    ));
     Ok(())
 }
 
@@ -389,14 +408,21 @@ fn a_schedules_dead_letter_is_known_by_its_execution() -> TestResult {
 #[test]
 fn what_tells_of_events_without_holding_them_is_no_payload() -> TestResult {
     for (name, expected) in [
-        ("event-bus-kms-dlq.json", NotAnEvent::Encrypted),
-        ("custom-bus-record.json", NotAnEvent::CustomBusRecord),
+        ("event-bus-kms-dlq.json", UnreplayableReason::Encrypted),
+        (
+            "custom-bus-record.json",
+            UnreplayableReason::CustomBusRecord,
+        ),
     ] {
         let messages = messages(name)?;
         let message = messages.first().ok_or("empty")?;
-        assert_eq!(open(message), Opened::NotAnEvent(expected), "{name}");
+        assert_eq!(
+            parse(message),
+            ParsedMessage::Unreplayable(expected),
+            "{name}"
+        );
         assert_eq!(expected.failure_code(), FailureCode::NoPayload);
-        let told = failure_of(message);
+        let told = original_failure(message);
         let attribute = |name: &str| message.attributes.get(name);
         assert_eq!(told.error_code.as_ref(), attribute("ERROR_CODE"), "{name}");
         assert_eq!(
@@ -412,8 +438,8 @@ fn what_tells_of_events_without_holding_them_is_no_payload() -> TestResult {
     ] {
         let message = message(body, &[])?;
         assert_eq!(
-            open(&message),
-            Opened::NotAnEvent(NotAnEvent::EmptyWrapper),
+            parse(&message),
+            ParsedMessage::Unreplayable(UnreplayableReason::EmptyWrapper),
             "{body}"
         );
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError};
-use genesys_replay::meter::{Meter, Usage};
+use genesys_replay::meter::{CounterSnapshot, UpstreamCounters};
 use genesys_test_support::TestResult;
 use mockito::Server;
 
@@ -47,7 +47,7 @@ async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestR
 async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> TestResult {
     let mut server = Server::new_async().await;
     let interaction = interaction()?;
-    let meter = Arc::new(Meter::default());
+    let meter = Arc::new(UpstreamCounters::default());
     let client = client_with(&server, ApiForm::Conversations, Arc::clone(&meter))?;
 
     let _throttled = server
@@ -57,12 +57,12 @@ async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> Test
         .create_async()
         .await;
     assert!(client.fetch(&interaction).await.is_err());
-    let expected = Usage {
+    let expected = CounterSnapshot {
         genesys_calls: 1,
         genesys_throttled: 1,
         token_fetches: 1,
         tokens_throttled: 1,
-        ..Usage::default()
+        ..CounterSnapshot::default()
     };
     assert_eq!(meter.take(), expected);
 
@@ -74,11 +74,11 @@ async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> Test
         .create_async()
         .await;
     assert!(client.fetch(&interaction).await.is_err());
-    let expected = Usage {
+    let expected = CounterSnapshot {
         genesys_calls: 2,
         genesys_throttled: 1,
         token_fetches: 1,
-        ..Usage::default()
+        ..CounterSnapshot::default()
     };
     assert_eq!(meter.take(), expected);
 
@@ -89,9 +89,9 @@ async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> Test
         .create_async()
         .await;
     assert!(client.fetch(&interaction).await.is_err());
-    let expected = Usage {
+    let expected = CounterSnapshot {
         genesys_calls: 1,
-        ..Usage::default()
+        ..CounterSnapshot::default()
     };
     assert_eq!(meter.take(), expected, "an outage is no throttling");
     Ok(())

@@ -6,9 +6,10 @@ use std::time::Duration;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{
-    ApiForm, Call, Credentials, Genesys, GenesysError, Interaction, Outage, RetryMark, RetryStatus,
+    ApiForm, Call, Credentials, Genesys, GenesysError, Interaction, RetryMark, RetryStatus,
+    UnavailableCause,
 };
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_genesys::{CredentialSource, GenesysClient, TokenSource};
 use genesys_stand_in::EVENTUALLY_LIMIT;
 use genesys_test_support::TestResult;
@@ -32,7 +33,7 @@ pub(crate) fn client(
 pub(crate) fn client_with(
     server: &ServerGuard,
     form: ApiForm,
-    meter: Arc<Meter>,
+    meter: Arc<UpstreamCounters>,
 ) -> Result<GenesysClient, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let http = reqwest::Client::builder()
@@ -180,7 +181,7 @@ async fn after_a_429_the_next_call_waits_without_being_made() -> TestResult {
         assert!(
             matches!(
                 answer,
-                Err(GenesysError::HeldBack {
+                Err(GenesysError::LocallyRateLimited {
                     call: Call::Fetch,
                     ..
                 })
@@ -209,7 +210,7 @@ async fn near_the_limit_calls_that_would_wait_long_are_not_made() -> TestResult 
     client.fetch(&interaction).await?;
     client.fetch(&interaction).await?;
     let answer = client.fetch(&interaction).await;
-    let Err(GenesysError::HeldBack { after, .. }) = answer else {
+    let Err(GenesysError::LocallyRateLimited { after, .. }) = answer else {
         return Err(format!("{answer:?}").into());
     };
     // Longer than the 2 s that a call waits for its turn; how much longer depends on the machine.
@@ -226,7 +227,7 @@ async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
     let (call, after) = (Call::Fetch, Some(Duration::from_secs(42)));
     let down = |status| GenesysError::Unavailable {
         call,
-        problem: Outage::Status(status),
+        problem: UnavailableCause::Status(status),
         after,
     };
     let refused = |status, code: Option<&str>| {
@@ -295,7 +296,7 @@ async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
 async fn a_success_that_makes_no_sense_is_an_outage() -> TestResult {
     let unreadable = GenesysError::Unavailable {
         call: Call::Fetch,
-        problem: Outage::Unreadable,
+        problem: UnavailableCause::Unreadable,
         after: None,
     };
     let bodies = [
@@ -340,7 +341,7 @@ async fn the_token_endpoints_own_rate_limit_is_told_from_wrong_credentials() -> 
             "",
             GenesysError::Unavailable {
                 call,
-                problem: Outage::Status(502),
+                problem: UnavailableCause::Status(502),
                 after,
             },
         ),
@@ -349,7 +350,7 @@ async fn the_token_endpoints_own_rate_limit_is_told_from_wrong_credentials() -> 
             "<html>",
             GenesysError::Unavailable {
                 call,
-                problem: Outage::Unreadable,
+                problem: UnavailableCause::Unreadable,
                 after: None,
             },
         ),
@@ -358,7 +359,7 @@ async fn the_token_endpoints_own_rate_limit_is_told_from_wrong_credentials() -> 
             r#"{"access_token":"x"}"#,
             GenesysError::Unavailable {
                 call,
-                problem: Outage::Unreadable,
+                problem: UnavailableCause::Unreadable,
                 after: None,
             },
         ),
@@ -396,7 +397,7 @@ async fn an_endless_answer_does_not_fill_the_memory() -> TestResult {
         matches!(
             answer,
             Err(GenesysError::Unavailable {
-                problem: Outage::Unreadable,
+                problem: UnavailableCause::Unreadable,
                 ..
             })
         ),

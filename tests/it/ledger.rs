@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::{About, ClaimRequest, EventKey, Ledger, LedgerError, Reopen};
+use genesys_replay::ledger::{
+    ClaimMetadata, ClaimRequest, EventKey, Ledger, LedgerError, ReopenPolicy,
+};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Invocation, Outcome};
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
@@ -44,10 +46,10 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
             owner: "worker".to_owned(),
             now: NOW,
             lease_until: NOW.plus(Duration::from_secs(30)),
-            reopen: Reopen::Nothing,
+            reopen: ReopenPolicy::Never,
             is_failure_record: false,
             ignores_delay: false,
-            about: About {
+            about: ClaimMetadata {
                 message_id: &message_id,
                 interaction_id: None,
                 category: "UNKNOWN",

@@ -88,7 +88,7 @@ impl Rounds {
 fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
     use genesys_replay_aws::queue_urls::QueueUrls;
     use genesys_replay_targets::KnownBuses;
-    use genesys_replay_targets::aws::{AwsTargets, Clients};
+    use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
     let mut function = world.function()?;
     let (aws, lambda) = (
         world.aws.config(),
@@ -96,7 +96,7 @@ fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn E
     );
     function.target.aws = AwsTargets::new(Box::new(move |_| {
         let sqs = aws_sdk_sqs::Client::new(&aws);
-        Clients {
+        RegionalClients {
             lambda: aws_sdk_lambda::Client::new(&lambda),
             queue_urls: QueueUrls::new(sqs.clone()),
             sqs,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_replay::clock::SystemClock;
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
-use genesys_replay::destination::address::Reach;
+use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
@@ -37,7 +37,12 @@ async fn deliver_within(
     let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
-    let target = HttpTarget::new(http, Reach::Guarded, limit, Arc::new(SystemClock));
+    let target = HttpTarget::new(
+        http,
+        AddressPolicy::BlockLinkLocal,
+        limit,
+        Arc::new(SystemClock),
+    );
     Ok(target
         .post(
             &url,

@@ -16,10 +16,10 @@ use genesys_replay::clock::{Clock, SystemRandom};
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
     CircuitBreakers, Counts, Invocation, KnownLimits, LedgerLatency, Limits, Outcome, Policy,
     RecordReport, RecordResult, Replay, RetryState, Shutdown,
@@ -89,7 +89,7 @@ fn outage() -> LedgerError {
 fn genesys_down() -> GenesysError {
     GenesysError::Unavailable {
         call: Call::Mark,
-        problem: Outage::Timeout,
+        problem: UnavailableCause::Timeout,
         after: None,
     }
 }
@@ -124,7 +124,7 @@ struct Scene(Replay<InMemory>);
 
 fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
-    let meter = Arc::new(Meter::default());
+    let meter = Arc::new(UpstreamCounters::default());
     let genesys = MemoryGenesys::default();
     genesys.put_participants("c-1", &[("p-1", "customer")]);
     let url = Url::parse("https://crm.example/events")?;

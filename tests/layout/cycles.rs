@@ -42,14 +42,15 @@ fn used(text: &str) -> Vec<Vec<&str>> {
     found
 }
 
-/// The paths from the crate root that stand in the code, such as `crate::replay::log`; those in comments are not counted.
+/// The paths that stand in the code, such as `crate::replay::log`; those in comments are not counted.
 fn named(text: &str) -> Vec<Vec<&str>> {
     let code = text
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"));
     let starts = code.flat_map(|line| {
-        line.match_indices("crate::")
-            .map(|(start, _)| &line[start..])
+        let roots = ["crate::", "super::"].into_iter();
+        let found = roots.flat_map(|root| line.match_indices(root));
+        found.map(|(start, _)| &line[start..])
     });
     let is_path = |letter: char| letter.is_alphanumeric() || "_:".contains(letter);
     starts
@@ -118,16 +119,47 @@ fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<
     Some(base)
 }
 
+/// The modules behind the names that each module takes from others and hands on with `pub use`.
+type Exports = BTreeMap<(Module, String), Module>;
+
+fn exports(sources: &[&Source], modules: &BTreeSet<Module>) -> Exports {
+    let mut exports = Exports::new();
+    for source in sources {
+        let Some(here) = module(source) else { continue };
+        let handed_on = source.text.split("pub use ").skip(1);
+        for declaration in handed_on.filter_map(|rest| rest.split(';').next()) {
+            let mut paths = Vec::new();
+            flatten(declaration, &[], &mut paths);
+            for path in paths {
+                if let (Some(target), Some(name)) = (resolved(&path, &here, modules), path.last()) {
+                    exports.insert((here.clone(), (*name).to_owned()), target);
+                }
+            }
+        }
+    }
+    exports
+}
+
 fn arrows(sources: &[&Source]) -> Arrows {
     let modules: BTreeSet<Module> = sources.iter().filter_map(|source| module(source)).collect();
+    let exports = exports(sources, &modules);
     let mut arrows = Arrows::new();
     for source in sources {
         let Some(here) = module(source) else { continue };
         let mut targets = BTreeSet::new();
-        // The tests inside a file may use any module.
-        let text = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        // The tests of a file may use any module.
+        if here.last().is_some_and(|name| name == "tests") {
+            continue;
+        }
+        let text = source.text.split("#[cfg(test)]\nmod tests");
+        let text = text.into_iter().next().unwrap_or_default();
         for path in used(text).into_iter().chain(named(text)) {
-            targets.extend(resolved(&path, &here, &modules));
+            let Some(target) = resolved(&path, &here, &modules) else {
+                continue;
+            };
+            let name = path.last().map(|name| (*name).to_owned());
+            let export = name.and_then(|name| exports.get(&(target.clone(), name)));
+            targets.insert(export.unwrap_or(&target).clone());
         }
         targets.retain(|target| !target.starts_with(&here) && !here.starts_with(target));
         arrows.entry(here).or_default().extend(targets);
@@ -189,6 +221,22 @@ fn modules_form_no_cycle() -> TestResult {
         assert_eq!(cycle, None, "in {}", folder.display());
     }
     Ok(())
+}
+
+#[test]
+fn cycle_is_found_through_a_name_that_the_parent_hands_on() {
+    let source = |path: &str, text: &str| Source {
+        path: Path::new("src").join(path),
+        folder: "src".into(),
+        text: text.to_owned(),
+    };
+    let sources = [
+        source("lib.rs", "mod a;\nmod b;\npub use b::{B, C};\n"),
+        source("a.rs", "use super::C;\n"),
+        source("b.rs", "fn b() {\n    super::a::f()\n}\n"),
+    ];
+    let arrows = arrows(&sources.iter().collect::<Vec<_>>());
+    assert!(cycle(&arrows).is_some());
 }
 
 #[test]

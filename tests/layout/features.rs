@@ -32,9 +32,9 @@ fn crates(edges: &str) -> Result<BTreeSet<String>, Box<dyn Error>> {
 
 #[test]
 fn tests_add_no_feature_to_a_crate_of_the_programs() -> TestResult {
-    let programs = crates("normal,build")?;
+    let without_tests = crates("normal,build")?;
     let tests = crates("normal,build,dev")?;
-    let built_again: Vec<_> = programs.difference(&tests).collect();
+    let built_again: Vec<_> = without_tests.difference(&tests).collect();
     assert!(
         built_again.is_empty(),
         "a dev-dependency adds features to these; add the same ones to tests/support/Cargo.toml: {built_again:#?}"

@@ -37,6 +37,48 @@ fn environment_is_read_by_the_settings_only() -> TestResult {
     Ok(())
 }
 
+/// The pure part of the core.
+const PURE: &[&str] = &[
+    "aws",
+    "backoff",
+    "clock",
+    "dead_letter",
+    "destination",
+    "digest",
+    "error",
+    "failure",
+    "message",
+    "meter",
+    "retry_after",
+];
+
+#[test]
+fn pure_core_uses_neither_runtime_nor_ports() -> TestResult {
+    let words = [
+        "tokio",
+        "crate::archive",
+        "crate::genesys",
+        "crate::ledger",
+        "crate::queue",
+        "crate::replay",
+        "crate::secret",
+        "crate::target",
+    ];
+    for source in sources()? {
+        let name = source
+            .path
+            .strip_prefix("src")
+            .ok()
+            .and_then(|path| path.iter().next());
+        let stem = name.and_then(|name| Path::new(name).file_stem()?.to_str());
+        if stem.is_some_and(|stem| PURE.contains(&stem)) {
+            let found = words.iter().find(|word| source.text.contains(*word));
+            assert_eq!(found, None, "in {}", source.path.display());
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
     let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;

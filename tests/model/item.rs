@@ -7,7 +7,7 @@ use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    About, AnswerCounts, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement,
+    AnswerCounts, Claim, ClaimMetadata, ClaimRequest, EventKey, Lease, ReopenPolicy, Settlement,
 };
 use genesys_replay::message::MessageId;
 
@@ -92,7 +92,7 @@ pub(crate) enum Claimed {
 /// The kind of message that a claim is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asks {
-    pub(crate) reopen: Reopen,
+    pub(crate) reopen: ReopenPolicy,
     pub(crate) is_failure_record: bool,
 }
 
@@ -162,7 +162,7 @@ impl Ledger {
                 accepted.round,
             ),
             Claim::AlreadyDone => Claimed::Done,
-            Claim::GivenUp(_) => Claimed::GivenUp,
+            Claim::PreviouslyRejected(_) => Claimed::GivenUp,
             Claim::HeldUntil(_) | Claim::Delayed { .. } => Claimed::Held,
         };
         let after = after.or(before);
@@ -238,10 +238,10 @@ fn request<'a>(
         owner: by.to_string(),
         now,
         lease_until,
-        reopen: Reopen::Nothing,
+        reopen: ReopenPolicy::Never,
         is_failure_record: false,
         ignores_delay: false,
-        about: About {
+        about: ClaimMetadata {
             message_id: message,
             interaction_id: None,
             category: "UNKNOWN",

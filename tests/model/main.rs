@@ -6,7 +6,7 @@
 //! conformance suite holds equal to `DynamoDB`'s, and the `Witness` is the simulation's too. What a worker does
 //! between its calls is written down once more, in `worker.rs`; there the code has to be read beside it.
 //!
-//! Left out: what happens inside one batch (two messages of an event follow each other there), circuit_breakers, and
+//! Left out: what happens inside one batch (two messages of an event follow each other there), circuit breakers, and
 //! marks, except that one may fail.
 //!
 //! The search is our own (`explore.rs`): `stateright` 0.31 would bring fifteen crates, a web server among them

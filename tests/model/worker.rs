@@ -2,7 +2,7 @@
 //! do it. A call acts at once or later or never; what a worker does between two calls concerns nobody.
 
 use genesys_fakes::{LeaseLost, Life};
-use genesys_replay::ledger::Reopen;
+use genesys_replay::ledger::ReopenPolicy;
 
 use crate::item::{Asks, Change, Claimed};
 use crate::scenario::Mistake;
@@ -216,12 +216,12 @@ impl ClaimLife {
         Ok(begun.map_or(Reply::LeaseLost, |()| Reply::Done))
     }
 
-    fn reopen(&self, message: usize) -> Reopen {
+    fn reopen(&self, message: usize) -> ReopenPolicy {
         let is_sent_again = self.scenario.messages.is_sent_again(message);
         match (is_sent_again, self.scenario.archive) {
-            (true, _) => Reopen::FailedAndArchived,
-            (false, true) => Reopen::Failed,
-            (false, false) => Reopen::Nothing,
+            (true, _) => ReopenPolicy::FailedAndArchived,
+            (false, true) => ReopenPolicy::Failed,
+            (false, false) => ReopenPolicy::Never,
         }
     }
 

@@ -5,8 +5,8 @@ mod parts;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use genesys_fakes::MemoryInlet;
-use genesys_replay::aws::AwsFault;
+use genesys_fakes::MemorySender;
+use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::apply::{
     ApplyError, Ending, Entry, Event, History, Options, Sender, Sending, State, ToQueue,
@@ -65,7 +65,7 @@ async fn when_credentials_expire_the_audit_says_where_it_stood_and_a_resume_send
     )
     .await;
     assert!(
-        matches!(&ended, Err(ApplyError::Aws(error)) if error.fault == AwsFault::Credentials),
+        matches!(&ended, Err(ApplyError::Aws(error)) if error.kind == AwsErrorKind::Credentials),
         "{ended:?}"
     );
     let history = history(&journal)?;
@@ -167,9 +167,9 @@ async fn nothing_is_sent_that_cannot_be_written_down_first() -> TestResult {
 
 #[tokio::test]
 async fn each_entry_that_the_queue_refuses_is_named_and_the_others_are_sent() -> TestResult {
-    let inlet = MemoryInlet::default();
+    let sender = MemorySender::default();
     let queue = ToQueue {
-        inlet: inlet.clone(),
+        sender: sender.clone(),
         name: "q".to_owned(),
     };
     let message =
@@ -198,7 +198,7 @@ async fn each_entry_that_the_queue_refuses_is_named_and_the_others_are_sent() ->
             "{says}: {sending:?}"
         );
     }
-    assert_eq!(inlet.messages().len(), 1);
+    assert_eq!(sender.messages().len(), 1);
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay::genesys::GenesysError;
@@ -125,8 +125,8 @@ impl LedgerReader for Items {
     async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
         if self.is_down {
             return Err(AwsError {
-                doing: "reading the table".to_owned(),
-                fault: AwsFault::Denied,
+                operation: "reading the table".to_owned(),
+                kind: AwsErrorKind::Denied,
                 detail: None,
             });
         }
@@ -205,7 +205,7 @@ async fn look_with(
 ) -> Looked {
     let (said, mut findings) = (Said::default(), Findings::default());
     let use_case = Diagnose::<_, _, Nobody> {
-        outlet: shelf,
+        reader: shelf,
         ledger,
         conversations: None,
         clock: &At(NOW),

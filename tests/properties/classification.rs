@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use genesys_replay::dead_letter::{Opened, failure_of, open};
+use genesys_replay::dead_letter::{ParsedMessage, original_failure, parse};
 use genesys_replay::failure::{Category, OriginalFailure};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -120,9 +120,9 @@ fn opened(body: String, attributes: &[(&str, &str)]) -> Result<Option<Category>,
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     let message = Letter { body, attributes }.message("m-1")?;
-    Ok(match open(&message) {
-        Opened::DeadLetter(letter) => Some(letter.failure.category()),
-        Opened::NotAnEvent(_) => None,
+    Ok(match parse(&message) {
+        ParsedMessage::DeadLetter(letter) => Some(letter.failure.category()),
+        ParsedMessage::Unreplayable(_) => None,
     })
 }
 
@@ -212,7 +212,7 @@ proptest! {
             let letter = Letter { body: String::new(), attributes: BTreeMap::from(
                 around.map(|(name, value)| (name.to_owned(), value.to_owned()))
             )};
-            failure_of(&letter.message("m-1")?).category()
+            original_failure(&letter.message("m-1")?).category()
         };
         let target = ("TARGET_ARN", "arn:aws:sqs:eu-west-1:271828182845:q");
         prop_assert_eq!(opened(event.clone(), &around)?, Some(expected), "a plain event");

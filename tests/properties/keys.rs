@@ -2,7 +2,7 @@
 
 use genesys_replay::archive::Entry;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::dead_letter::{EventId, Opened, open};
+use genesys_replay::dead_letter::{EventId, ParsedMessage, parse};
 use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use genesys_replay::failure::{FailureCode, OriginalFailure};
 use genesys_replay::ledger::EventKey;
@@ -46,12 +46,12 @@ fn arns() -> impl Strategy<Value = String> {
 
 /// The key of the event in a message; `None` when it has none of its own.
 fn key_of(message: &Message, destination: &Destination) -> Option<EventKey> {
-    match open(message) {
-        Opened::DeadLetter(letter) => {
+    match parse(message) {
+        ParsedMessage::DeadLetter(letter) => {
             let event_id = letter.event_id.as_ref()?;
             Some(EventKey::new(Some(event_id), &message.id, destination))
         }
-        Opened::NotAnEvent(_) => None,
+        ParsedMessage::Unreplayable(_) => None,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use genesys_replay::dead_letter::{DeadLetter, EventId, InteractionId, NotAnEvent, Opened, open};
+use genesys_replay::dead_letter::{
+    DeadLetter, EventId, InteractionId, ParsedMessage, UnreplayableReason, parse,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::Config;
@@ -42,12 +44,12 @@ fn stands_in(payload: &str, body: &str) -> bool {
 
 fn opened(letter: &Letter) -> Result<Option<DeadLetter<'static>>, TestCaseError> {
     let message = letter.message("m-1")?;
-    Ok(match open(&message) {
-        Opened::DeadLetter(letter) => {
+    Ok(match parse(&message) {
+        ParsedMessage::DeadLetter(letter) => {
             let payload = Cow::Owned(letter.payload.into_owned());
             Some(DeadLetter { payload, ..*letter })
         }
-        Opened::NotAnEvent(_) => None,
+        ParsedMessage::Unreplayable(_) => None,
     })
 }
 
@@ -72,10 +74,10 @@ proptest! {
     ) {
         let mut letter = letter;
         letter.attributes.insert(origin.to_owned(), "arn:aws:x".to_owned());
-        match open(&letter.message("m-1")?) {
-            Opened::DeadLetter(opened) => prop_assert_eq!(&*opened.payload, &*letter.body),
+        match parse(&letter.message("m-1")?) {
+            ParsedMessage::DeadLetter(opened) => prop_assert_eq!(&*opened.payload, &*letter.body),
             // The one record that has attributes and no event.
-            Opened::NotAnEvent(why) => prop_assert_eq!(why, NotAnEvent::CustomBusRecord),
+            ParsedMessage::Unreplayable(why) => prop_assert_eq!(why, UnreplayableReason::CustomBusRecord),
         }
     }
 

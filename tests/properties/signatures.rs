@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::dead_letter::{Opened, Wrapper, open};
+use genesys_replay::dead_letter::{ParsedMessage, Wrapper, parse};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_ingest::{KeyRing, SignatureFault, check_headers};
 use proptest::prelude::*;
@@ -189,7 +189,7 @@ proptest! {
         prop_assert_eq!(wrapper.retry_count, retries);
         let id = MessageId::new("m-1").ok_or_else(|| TestCaseError::fail("no id"))?;
         let message = Message::new(id, body.clone());
-        let Opened::DeadLetter(letter) = open(&message) else {
+        let ParsedMessage::DeadLetter(letter) = parse(&message) else {
             return Err(TestCaseError::fail(format!("not opened: {body}")));
         };
         prop_assert_eq!(&*letter.payload, event.trim());

@@ -10,7 +10,7 @@ use genesys_fakes::{Faults, Passage};
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::{Clock, Random, Timestamp};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use genesys_replay::ledger::LedgerError;
 use genesys_replay::target::DeliveryError;
 use tokio::time::Instant;
@@ -209,7 +209,7 @@ fn genesys_fails(chance: &Chance) -> GenesysError {
         },
         _ => GenesysError::Unavailable {
             call,
-            problem: Outage::Timeout,
+            problem: UnavailableCause::Timeout,
             after: None,
         },
     }
@@ -241,7 +241,7 @@ impl Faults<GenesysError> for Misfortune {
         }
         self.passage(200, |_| GenesysError::Unavailable {
             call: Call::Mark,
-            problem: Outage::Broken,
+            problem: UnavailableCause::Broken,
             after: None,
         })
     }

@@ -13,7 +13,7 @@ use genesys_replay::ledger::{
     AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Settlement,
 };
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{PostponeError, Postponement, Queue, QueueLimits};
+use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange, VisibilityError};
 use genesys_replay::replay::Ports;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
@@ -271,8 +271,8 @@ pub(crate) struct WatchedQueue {
 }
 
 impl Queue for WatchedQueue {
-    async fn postpone(&self, postponements: &[Postponement<'_>]) -> Vec<PostponeError> {
-        self.inner.postpone(postponements).await
+    async fn change_visibility(&self, changes: &[VisibilityChange<'_>]) -> Vec<VisibilityError> {
+        self.inner.change_visibility(changes).await
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {

@@ -15,7 +15,7 @@ use genesys_replay::clock::Clock;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::message::Message;
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
     CircuitBreakers, Counts, Invocation, KnownLimits, LedgerLatency, Limits, Policy, RecordReport,
     Replay, RetryState, Shutdown,
@@ -243,7 +243,7 @@ impl<'w> Worker<'w> {
             bug,
             ..
         } = self.world;
-        let meter = Arc::new(Meter::default());
+        let meter = Arc::new(UpstreamCounters::default());
         let genesys = WatchedGenesys {
             inner: self.world.genesys.with_faults(misfortune.clone()),
             history: Arc::clone(history),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Category;
 use genesys_replay::message::MessageId;
-use genesys_replay::meter::Usage;
+use genesys_replay::meter::CounterSnapshot;
 use genesys_replay::replay::{Counts, Outcome, RecordReport, RecordResult, log};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace, RequestFigures};
 use genesys_replay_ingest::{Facts, Refusal, http};
@@ -102,7 +102,7 @@ pub(crate) fn emitted_by_ingest() -> Result<Units, Box<dyn Error>> {
     if !metrics.count(&request) {
         return Err("a function writes each request".into());
     }
-    metrics.flush(Timestamp::from_millis(0), Usage::default());
+    metrics.flush(Timestamp::from_millis(0), CounterSnapshot::default());
     defined(&page)
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
         xray_trace_id: None,
         records: 1,
         handled: &handled,
-        usage: Usage::default(),
+        usage: CounterSnapshot::default(),
         duration: Duration::ZERO,
     };
     figures.write(&Metrics::new(LogLevel::Info, Box::new(page.clone())));

@@ -14,22 +14,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How a client of AWS tries.
 #[derive(Clone, Copy, Debug)]
-pub struct Tries {
+pub struct CallLimits {
     /// A try that takes this long is lost.
-    pub each: Duration,
+    pub attempt_timeout: Duration,
     /// All tries of one call together.
-    pub all: Duration,
+    pub operation_timeout: Duration,
     /// How many there are.
-    pub most: u32,
+    pub max_attempts: u32,
 }
 
 /// One delivery is one try: the attempts are counted, and policy makes them.
 #[must_use]
-pub const fn one_try(within: Duration) -> Tries {
-    Tries {
-        each: within,
-        all: within,
-        most: 1,
+pub const fn single_attempt(within: Duration) -> CallLimits {
+    CallLimits {
+        attempt_timeout: within,
+        operation_timeout: within,
+        max_attempts: 1,
     }
 }
 
@@ -45,17 +45,17 @@ pub async fn load() -> SdkConfig {
 /// Sets the attempts and time limits of one client. Time limits that `aws` has already are kept: AWS's
 /// defaults have none for an operation, and only a caller can have set them.
 #[must_use]
-pub fn with_tries(aws: &SdkConfig, tries: Tries) -> SdkConfig {
+pub fn with_limits(aws: &SdkConfig, limits: CallLimits) -> SdkConfig {
     let given = aws.timeout_config();
     let each = given.and_then(TimeoutConfig::operation_attempt_timeout);
     let all = given.and_then(TimeoutConfig::operation_timeout);
     aws.to_builder()
-        .retry_config(RetryConfig::standard().with_max_attempts(tries.most))
+        .retry_config(RetryConfig::standard().with_max_attempts(limits.max_attempts))
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(CONNECT_TIMEOUT)
-                .operation_attempt_timeout(each.unwrap_or(tries.each))
-                .operation_timeout(all.unwrap_or(tries.all))
+                .operation_attempt_timeout(each.unwrap_or(limits.attempt_timeout))
+                .operation_timeout(all.unwrap_or(limits.operation_timeout))
                 .build(),
         )
         .build()
@@ -63,7 +63,7 @@ pub fn with_tries(aws: &SdkConfig, tries: Tries) -> SdkConfig {
 
 /// Returns the secret with this name or ARN.
 #[must_use]
-pub fn secret(id: String, aws: &SdkConfig, tries: Tries) -> SecretsManagerSecret {
-    let client = aws_sdk_secretsmanager::Client::new(&with_tries(aws, tries));
+pub fn secret(id: String, aws: &SdkConfig, limits: CallLimits) -> SecretsManagerSecret {
+    let client = aws_sdk_secretsmanager::Client::new(&with_limits(aws, limits));
     SecretsManagerSecret::new(client, id)
 }

@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 
-fn fault_of_code(code: &str) -> AwsFault {
+fn fault_of_code(code: &str) -> AwsErrorKind {
     // Services write the same thing in several ways, and S3 in a third one.
     match code {
         "ExpiredToken"
@@ -22,60 +22,61 @@ fn fault_of_code(code: &str) -> AwsFault {
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "IncompleteSignature"
-        | "AuthFailure" => AwsFault::Credentials,
+        | "AuthFailure" => AwsErrorKind::Credentials,
         "AccessDenied"
         | "AccessDeniedException"
         | "Forbidden"
         | "UnauthorizedOperation"
         | "KmsAccessDenied"
-        | "KMSAccessDeniedException" => AwsFault::Denied,
+        | "KMSAccessDeniedException" => AwsErrorKind::Denied,
         "ResourceNotFoundException"
         | "NoSuchBucket"
         | "NoSuchKey"
         | "NotFound"
         | "QueueDoesNotExist"
-        | "AWS.SimpleQueueService.NonExistentQueue" => AwsFault::Missing,
+        | "AWS.SimpleQueueService.NonExistentQueue" => AwsErrorKind::NotFound,
         "ThrottlingException"
         | "Throttling"
         | "RequestThrottled"
         | "SlowDown"
         | "TooManyRequestsException"
         | "ProvisionedThroughputExceededException"
-        | "RequestLimitExceeded" => AwsFault::Throttled,
-        _ => AwsFault::Refused,
+        | "RequestLimitExceeded" => AwsErrorKind::Throttled,
+        _ => AwsErrorKind::Refused,
     }
 }
 
-/// What an error of the SDK means. Its message may quote a payload: only its code is kept.
-pub fn aws_error<E, R>(doing: impl Into<String>, error: &SdkError<E, R>) -> AwsError
+/// Returns the meaning of an error of the SDK. Its message may quote a payload: only its code is kept.
+pub fn aws_error<E, R>(operation: impl Into<String>, error: &SdkError<E, R>) -> AwsError
 where
     E: ProvideErrorMetadata + StdError + 'static,
     R: fmt::Debug,
 {
-    let (fault, detail) = match error {
+    let (kind, detail) = match error {
         SdkError::ServiceError(refusal) => match refusal.err().code() {
             Some(code) => (fault_of_code(code), Some(code.to_owned())),
-            None => (AwsFault::Refused, None),
+            None => (AwsErrorKind::Refused, None),
         },
-        SdkError::TimeoutError(_) => (AwsFault::Unreachable, Some("no answer in time".into())),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            (AwsFault::Unreachable, Some("no connection in time".into()))
-        }
+        SdkError::TimeoutError(_) => (AwsErrorKind::Unreachable, Some("no answer in time".into())),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => (
+            AwsErrorKind::Unreachable,
+            Some("no connection in time".into()),
+        ),
         SdkError::DispatchFailure(failure) if failure.is_io() => {
-            (AwsFault::Unreachable, Some("no connection".into()))
+            (AwsErrorKind::Unreachable, Some("no connection".into()))
         }
         // What is left before a request leaves is finding credentials.
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
-            (AwsFault::Credentials, Some("none were found".into()))
+            (AwsErrorKind::Credentials, Some("none were found".into()))
         }
         SdkError::ResponseError(_) | _ => (
-            AwsFault::Unreachable,
+            AwsErrorKind::Unreachable,
             Some("the answer cannot be read".into()),
         ),
     };
     AwsError {
-        doing: doing.into(),
-        fault,
+        operation: operation.into(),
+        kind,
         detail,
     }
 }
@@ -86,29 +87,35 @@ mod tests {
 
     #[test]
     fn codes_are_told_apart_however_a_service_writes_them() {
-        for (codes, fault) in [
+        for (codes, kind) in [
             (
                 &[
                     "ExpiredToken",
                     "ExpiredTokenException",
                     "UnrecognizedClientException",
                 ][..],
-                AwsFault::Credentials,
+                AwsErrorKind::Credentials,
             ),
-            (&["AccessDenied", "AccessDeniedException"], AwsFault::Denied),
+            (
+                &["AccessDenied", "AccessDeniedException"],
+                AwsErrorKind::Denied,
+            ),
             (
                 &[
                     "ResourceNotFoundException",
                     "NoSuchBucket",
                     "QueueDoesNotExist",
                 ],
-                AwsFault::Missing,
+                AwsErrorKind::NotFound,
             ),
-            (&["ThrottlingException", "SlowDown"], AwsFault::Throttled),
-            (&["ValidationException", ""], AwsFault::Refused),
+            (
+                &["ThrottlingException", "SlowDown"],
+                AwsErrorKind::Throttled,
+            ),
+            (&["ValidationException", ""], AwsErrorKind::Refused),
         ] {
             for code in codes {
-                assert_eq!(fault_of_code(code), fault, "{code}");
+                assert_eq!(fault_of_code(code), kind, "{code}");
             }
         }
     }

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use genesys_replay::destination::Arn;
 use genesys_replay::error::with_causes;
 use genesys_replay::queue::{
-    LARGEST_CALL, PostponeError, Postponement, Queue, QueueLimits, Redrive,
+    MAX_BATCH_ENTRIES, Queue, QueueLimits, Redrive, VisibilityChange, VisibilityError,
 };
 
 use crate::queue_urls::QueueUrls;
@@ -40,9 +40,13 @@ impl SqsQueue {
         }
     }
 
-    async fn change(&self, queue_arn: &str, batch: &[&Postponement<'_>]) -> Vec<PostponeError> {
+    async fn change(
+        &self,
+        queue_arn: &str,
+        batch: &[&VisibilityChange<'_>],
+    ) -> Vec<VisibilityError> {
         let all_failed = |reason: String| {
-            let failed = |message: &&Postponement<'_>| PostponeError {
+            let failed = |message: &&VisibilityChange<'_>| VisibilityError {
                 message_id: message.message_id.clone(),
                 reason: reason.clone(),
             };
@@ -79,7 +83,7 @@ impl SqsQueue {
                 .iter()
                 .filter_map(|failure| {
                     let index: usize = failure.id().parse().ok()?;
-                    Some(PostponeError {
+                    Some(VisibilityError {
                         message_id: batch.get(index)?.message_id.clone(),
                         reason: format!(
                             "{}: {}",
@@ -95,21 +99,18 @@ impl SqsQueue {
 }
 
 impl Queue for SqsQueue {
-    async fn postpone(&self, postponements: &[Postponement<'_>]) -> Vec<PostponeError> {
-        let mut by_queue: BTreeMap<&str, Vec<&Postponement<'_>>> = BTreeMap::new();
-        for postponement in postponements {
-            by_queue
-                .entry(postponement.queue_arn)
-                .or_default()
-                .push(postponement);
+    async fn change_visibility(&self, changes: &[VisibilityChange<'_>]) -> Vec<VisibilityError> {
+        let mut by_queue: BTreeMap<&str, Vec<&VisibilityChange<'_>>> = BTreeMap::new();
+        for change in changes {
+            by_queue.entry(change.queue_arn).or_default().push(change);
         }
         let mut calls = Vec::new();
         for (queue_arn, messages) in &by_queue {
-            for batch in messages.chunks(LARGEST_CALL) {
+            for batch in messages.chunks(MAX_BATCH_ENTRIES) {
                 calls.push(self.change(queue_arn, batch));
             }
         }
-        let failures: Vec<Vec<PostponeError>> = stream::iter(calls)
+        let failures: Vec<Vec<VisibilityError>> = stream::iter(calls)
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;

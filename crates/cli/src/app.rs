@@ -3,88 +3,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use genesys_replay::aws::{AwsError, AwsFault};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
-use genesys_replay::destination::address::Reach;
-use genesys_replay::meter::Meter;
+use genesys_replay::destination::address::AddressPolicy;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_aws::aws_error;
-use genesys_replay_aws::clients::{Tries, secret, with_tries};
-use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
+use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::{
     BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
 };
+use genesys_replay_lambda::app::{ARCHIVE, GENESYS_TIMEOUT, SECRET};
 use genesys_replay_storage::s3;
 use genesys_replay_targets::aws::clients;
-use genesys_replay_targets::http::resolver::GuardedResolver;
+use genesys_replay_targets::http::resolver::guarded;
 
 use crate::archive::s3::S3Reader;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::ledger::dynamodb::DynamoDbReader;
-use crate::queue::sqs::SqsOutlet;
+use crate::queue::sqs::SqsReader;
 
 /// A person waits, and rather a little longer than in vain. The SDK's retry is the only one on these hops.
-const OPERATOR: Tries = Tries {
-    each: Duration::from_secs(10),
-    all: Duration::from_secs(45),
-    most: 5,
+const OPERATOR: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(10),
+    operation_timeout: Duration::from_secs(45),
+    max_attempts: 5,
 };
-
-/// As for the function: a body of 1 MiB takes longer than an item of the ledger.
-const ARCHIVE: Tries = Tries {
-    each: Duration::from_secs(5),
-    all: Duration::from_secs(10),
-    most: 3,
-};
-
-/// The secret with the OAuth client.
-const SECRET: Tries = Tries {
-    each: Duration::from_secs(2),
-    all: Duration::from_secs(5),
-    most: 3,
-};
-
-/// One call of Genesys Cloud.
-const GENESYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a call of Genesys Cloud waits for its turn: longer than a window of the rate limit.
-const PATIENCE: Duration = Duration::from_secs(120);
+const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(120);
 
 /// Region, credentials and endpoint of AWS, as the SDK finds them or as the operator says. A profile that is named counts
 /// before credentials of the environment, as it does for AWS's own command.
 ///
 /// # Errors
-/// [`AwsFault::Region`]: there is none.
+/// [`AwsErrorKind::RegionNotConfigured`]: there is none.
 pub async fn aws(
     profile: Option<&str>,
     region: Option<&str>,
     endpoint_url: Option<&str>,
 ) -> Result<SdkConfig, AwsError> {
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    let region = region.filter(|region| !region.is_empty());
-    let region = region.map(|region| Region::new(region.to_owned()));
-    loader = if let Some(profile) = profile {
-        let sdk = ProfileFileCredentialsProvider::builder().profile_name(profile);
-        loader
+    if let Some(profile) = profile {
+        let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile);
+        loader = loader
             .profile_name(profile)
-            .credentials_provider(SdkOrAwsCommand {
-                sdk: sdk.build(),
-                profile: Some(profile.to_owned()),
-            })
-    } else {
-        let mut sdk = DefaultCredentialsChain::builder();
-        sdk.set_region(region.clone());
-        loader.credentials_provider(SdkOrAwsCommand {
-            sdk: sdk.build().await,
-            profile: None,
-        })
-    };
-    if let Some(region) = region {
-        loader = loader.region(region);
+            .credentials_provider(credentials.build());
+    }
+    if let Some(region) = region.filter(|region| !region.is_empty()) {
+        loader = loader.region(Region::new(region.to_owned()));
     }
     if let Some(url) = endpoint_url {
         loader = loader.endpoint_url(url);
@@ -92,27 +64,32 @@ pub async fn aws(
     let aws = loader.load().await;
     if aws.region().is_none() {
         return Err(AwsError {
-            doing: "finding AWS".to_owned(),
-            fault: AwsFault::Region,
+            operation: "finding AWS".to_owned(),
+            kind: AwsErrorKind::RegionNotConfigured,
             detail: None,
         });
     }
-    Ok(aws)
+    let Some(sdk) = aws.credentials_provider() else {
+        return Ok(aws);
+    };
+    let credentials = SdkOrAwsCommand::prepared(sdk, profile).await;
+    let credentials = SharedCredentialsProvider::new(credentials);
+    Ok(aws.into_builder().credentials_provider(credentials).build())
 }
 
 /// The queue with this URL, ARN or name.
 ///
 /// # Errors
 /// [`AwsError`], also when there is no such queue.
-pub async fn outlet(aws: &SdkConfig, queue: &str) -> Result<SqsOutlet, AwsError> {
-    SqsOutlet::find(aws_sdk_sqs::Client::new(&with_tries(aws, OPERATOR)), queue).await
+pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError> {
+    SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)), queue).await
 }
 
 /// What puts messages on the queue with this URL.
 #[must_use]
-pub fn inlet(aws: &SdkConfig, url: &str) -> SqsInlet {
-    SqsInlet::new(
-        aws_sdk_sqs::Client::new(&with_tries(aws, OPERATOR)),
+pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
+    SqsSender::new(
+        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)),
         url.to_owned(),
     )
 }
@@ -120,14 +97,14 @@ pub fn inlet(aws: &SdkConfig, url: &str) -> SqsInlet {
 /// What reads the ledger in this table.
 #[must_use]
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
-    let client = aws_sdk_dynamodb::Client::new(&with_tries(aws, OPERATOR));
+    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR));
     DynamoDbReader::new(client, table.to_owned())
 }
 
 /// What reads this bucket.
 #[must_use]
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
-    S3Reader::new(s3::client(&with_tries(aws, ARCHIVE)), bucket.to_owned())
+    S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
 
 /// A client of Genesys Cloud that waits for its turn as long as a person would.
@@ -142,9 +119,9 @@ pub fn genesys_cloud(
     let parts = Parts {
         // Its hosts come from the settings: nobody else names them.
         http: http_client(GENESYS_TIMEOUT).build()?,
-        patience: PATIENCE,
+        max_wait: MAX_RATE_LIMIT_WAIT,
         clock,
-        meter: Arc::new(Meter::default()),
+        meter: Arc::new(UpstreamCounters::default()),
     };
     Ok(client(settings, parts, |id| secret(id, aws, SECRET)))
 }
@@ -169,17 +146,17 @@ pub struct Function {
 /// # Errors
 /// [`AwsError`], also when there is no such function.
 pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError> {
-    let client = aws_sdk_lambda::Client::new(&with_tries(aws, OPERATOR));
-    let doing = || format!("reading the settings of the function {name}");
+    let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR));
+    let operation = || format!("reading the settings of the function {name}");
     let found = client
         .get_function_configuration()
         .function_name(name)
         .send()
         .await
-        .map_err(|error| aws_error(doing(), &error))?;
+        .map_err(|error| aws_error(operation(), &error))?;
     let arn = found
         .function_arn()
-        .ok_or_else(|| AwsError::incomplete(doing(), "ARN"))?;
+        .ok_or_else(|| AwsError::incomplete(operation(), "ARN"))?;
     let mappings = client
         .list_event_source_mappings()
         .function_name(name)
@@ -203,26 +180,22 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError>
 }
 
 /// A person waits for all of these calls at once, and one that gets no answer is a finding.
-const DOCTOR: Tries = Tries {
-    each: Duration::from_secs(5),
-    all: Duration::from_secs(15),
-    most: 2,
+const DOCTOR: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(5),
+    operation_timeout: Duration::from_secs(15),
+    max_attempts: 2,
 };
 
 /// What is deployed, as AWS says it.
 ///
 /// # Errors
 /// No TLS roots were found.
-pub fn deployment(aws: &SdkConfig, reach: Reach) -> Result<AwsDeployment, BuildError> {
-    let aws = with_tries(aws, DOCTOR);
-    let http = http_client(GENESYS_TIMEOUT);
-    let http = match reach {
-        Reach::Guarded => http.dns_resolver(Arc::new(GuardedResolver)),
-        Reach::Anywhere => http,
-    };
+pub fn deployment(aws: &SdkConfig, reach: AddressPolicy) -> Result<AwsDeployment, BuildError> {
+    let aws = with_limits(aws, DOCTOR);
+    let http = guarded(http_client(GENESYS_TIMEOUT), reach);
     Ok(AwsDeployment {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),
-        s3: s3::client(&aws),
+        s3: s3::client(&with_limits(&aws, ARCHIVE)),
         lambda: aws_sdk_lambda::Client::new(&aws),
         sqs: aws_sdk_sqs::Client::new(&aws),
         http: http.build()?,

@@ -11,7 +11,7 @@ pub const LARGEST_OBJECT: u64 = 8 * 1024 * 1024;
 
 /// An object that is kept in the archive, or beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct ArchivedObject {
     /// Its key.
     pub key: String,
     /// Its length, in bytes.
@@ -24,7 +24,7 @@ pub struct Kept {
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The objects, by key in order.
-    pub objects: Vec<Kept>,
+    pub objects: Vec<ArchivedObject>,
     /// Where the next page begins, if there is one.
     pub next: Option<String>,
 }

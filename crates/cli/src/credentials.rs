@@ -4,26 +4,30 @@
 //! the workspace the same features, and the functions would grow by 5 % for providers that they never use.
 
 use std::process::Stdio;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use genesys_replay::clock::Timestamp;
 use serde::Deserialize;
 use tokio::process::Command;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// The maximum run time of `aws`: it may have to renew a token.
 const MAX_EXPORT: Duration = Duration::from_secs(30);
 
+/// Exported credentials are renewed this long before they expire.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
+
 /// The SDK's credentials, else those that `aws configure export-credentials` prints.
 #[derive(Debug)]
-pub struct SdkOrAwsCommand<P> {
-    /// The SDK's provider.
-    pub sdk: P,
-    /// The name of the profile, if the operator chose one.
-    pub profile: Option<String>,
+pub(crate) struct SdkOrAwsCommand {
+    sdk: SharedCredentialsProvider,
+    profile: Option<String>,
+    /// The credentials that were exported last.
+    exported: Mutex<Option<Credentials>>,
 }
 
 /// The output of a credential process.
@@ -36,28 +40,51 @@ struct Exported {
     expiration: Option<String>,
 }
 
-impl<P: ProvideCredentials> ProvideCredentials for SdkOrAwsCommand<P> {
+impl ProvideCredentials for SdkOrAwsCommand {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
         Self: 'a,
     {
-        future::ProvideCredentials::new(self.find())
+        future::ProvideCredentials::new(self.credentials())
     }
 }
 
-impl<P: ProvideCredentials> SdkOrAwsCommand<P> {
-    /// The SDK's error is the one that counts: without `aws` there is no other.
-    async fn find(&self) -> Result<Credentials, CredentialsError> {
+impl SdkOrAwsCommand {
+    /// A provider that has looked for credentials once: a client would stop `aws` at the time limit of its first call.
+    /// Errors are left to that call.
+    pub(crate) async fn prepared(sdk: SharedCredentialsProvider, profile: Option<&str>) -> Self {
+        let provider = Self {
+            sdk,
+            profile: profile.map(str::to_owned),
+            exported: Mutex::default(),
+        };
+        let _ = provider.credentials().await;
+        provider
+    }
+
+    /// Returns the SDK's error if both fail, because it names the cause.
+    async fn credentials(&self) -> Result<Credentials, CredentialsError> {
+        // Calls at the same time wait for one `aws`.
+        let mut exported = self.exported.lock().await;
+        if let Some(credentials) = exported.as_ref().filter(|it| is_fresh(it)) {
+            return Ok(credentials.clone());
+        }
         let error = match self.sdk.provide_credentials().await {
             Ok(credentials) => return Ok(credentials),
             Err(error) => error,
         };
-        exported(self.profile.as_deref()).await.ok_or(error)
+        *exported = export(self.profile.as_deref()).await;
+        exported.clone().ok_or(error)
     }
 }
 
+fn is_fresh(credentials: &Credentials) -> bool {
+    let expiry = credentials.expiry();
+    expiry.is_none_or(|end| end > SystemTime::now() + EXPIRY_MARGIN)
+}
+
 /// Returns `None` when there is no `aws`, and when it has no credentials.
-async fn exported(profile: Option<&str>) -> Option<Credentials> {
+async fn export(profile: Option<&str>) -> Option<Credentials> {
     let mut command = Command::new("aws");
     command
         .args(["configure", "export-credentials", "--format", "process"])

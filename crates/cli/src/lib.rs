@@ -3,7 +3,7 @@
 pub mod app;
 pub mod archive;
 pub mod config;
-pub mod credentials;
+mod credentials;
 pub mod deployment;
 pub mod genesys;
 pub mod ledger;

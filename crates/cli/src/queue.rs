@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::queue::{PostponeError, Redrive};
+use genesys_replay::queue::{Redrive, VisibilityError};
 
 /// How a queue is set up, and about how full it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +60,14 @@ pub struct DeleteError {
 ///
 /// What is received has a receipt handle and the ARN of its queue. Receiving counts towards the redrive
 /// policy, however it ends: there is no look at a queue that leaves no trace.
-pub trait Outlet: Send + Sync {
+pub trait QueueReader: Send + Sync {
     /// How the queue is set up, and about how full it is; receives nothing.
     ///
     /// # Errors
     /// [`AwsError`].
     fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
-    /// Receives at most [`LARGEST_CALL`](genesys_replay::queue::LARGEST_CALL) messages, each invisible to others for `hold` (whole seconds, at
+    /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to others for `hold` (whole seconds, at
     /// most 12 h). None may mean that all are with somebody, not only that the queue is empty.
     ///
     /// # Errors
@@ -79,14 +79,14 @@ pub trait Outlet: Send + Sync {
 
     /// Shows received messages to others for now on: each for itself, the answer names those that stay
     /// away for as long as they were received for.
-    fn release(&self, messages: &[Message]) -> impl Future<Output = Vec<PostponeError>> + Send;
+    fn release(&self, messages: &[Message]) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
     /// Makes received messages stay away for `hold` from now; each for itself.
     fn hold(
         &self,
         messages: &[Message],
         hold: Duration,
-    ) -> impl Future<Output = Vec<PostponeError>> + Send;
+    ) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
     /// Takes received messages off the queue, for good; each for itself, the answer names those that stay.
     fn delete(&self, messages: &[Message]) -> impl Future<Output = Vec<DeleteError>> + Send;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use genesys_replay::clock::{Clock, Timestamp};
-use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use genesys_replay::retry_after;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::rate_limit::Reading;
+use super::rate_limit::RateLimitHeaders;
 use super::refusal;
 
 /// The most of an answer that is read, in bytes. A conversation with hundreds of participants
@@ -17,15 +17,15 @@ use super::refusal;
 const LONGEST: usize = 8 * 1024 * 1024;
 
 /// The answer to one call, read to its end. It comes from outside: nothing in it is believed yet.
-pub struct Answer {
+pub struct ApiResponse {
     call: Call,
     status: StatusCode,
     retry_after: Option<Duration>,
-    reading: Option<Reading>,
+    reading: Option<RateLimitHeaders>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl ApiResponse {
     /// Reads a response that began to arrive at `now`.
     ///
     /// # Errors
@@ -41,15 +41,15 @@ impl Answer {
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::parse(value, now));
-        let reading = Reading::of(response.headers());
+        let reading = RateLimitHeaders::of(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| missing(call, &error))?
+            .map_err(|error| transport_error(call, &error))?
         {
             if body.len() + chunk.len() > LONGEST {
-                return Err(unreadable(call));
+                return Err(unreadable_body(call));
             }
             body.extend_from_slice(&chunk);
         }
@@ -70,7 +70,7 @@ impl Answer {
 
     /// What it says of the rate limit.
     #[must_use]
-    pub const fn reading(&self) -> Option<Reading> {
+    pub const fn reading(&self) -> Option<RateLimitHeaders> {
         self.reading
     }
 
@@ -85,7 +85,7 @@ impl Answer {
     ///
     /// # Errors
     /// The meaning of any other status for the call.
-    pub fn accepted(self) -> Result<Vec<u8>, GenesysError> {
+    pub fn into_success_body(self) -> Result<Vec<u8>, GenesysError> {
         if self.status.is_success() {
             return Ok(self.body);
         }
@@ -103,13 +103,13 @@ impl Answer {
 }
 
 /// A request without a whole answer; told apart by what was seen.
-pub(crate) fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
+pub(crate) fn transport_error(call: Call, error: &reqwest::Error) -> GenesysError {
     let problem = if error.is_timeout() {
-        Outage::Timeout
+        UnavailableCause::Timeout
     } else if error.is_connect() {
-        Outage::Unreachable
+        UnavailableCause::Unreachable
     } else {
-        Outage::Broken
+        UnavailableCause::Broken
     };
     GenesysError::Unavailable {
         call,
@@ -120,17 +120,17 @@ pub(crate) fn missing(call: Call, error: &reqwest::Error) -> GenesysError {
 
 /// An answer that is not what the API promises.
 #[must_use]
-pub const fn unreadable(call: Call) -> GenesysError {
+pub const fn unreadable_body(call: Call) -> GenesysError {
     GenesysError::Unavailable {
         call,
-        problem: Outage::Unreadable,
+        problem: UnavailableCause::Unreadable,
         after: None,
     }
 }
 
 /// The URL of a path below a base, each segment escaped.
 #[must_use]
-pub fn below(base: &Url, segments: &[&str]) -> Url {
+pub fn join_path(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);
@@ -146,10 +146,10 @@ pub(crate) async fn send(
     request: RequestBuilder,
     call: Call,
     clock: &dyn Clock,
-) -> Result<Answer, GenesysError> {
+) -> Result<ApiResponse, GenesysError> {
     let response = request
         .send()
         .await
-        .map_err(|error| missing(call, &error))?;
-    Answer::read(response, call, clock.now()).await
+        .map_err(|error| transport_error(call, &error))?;
+    ApiResponse::read(response, call, clock.now()).await
 }

@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 /// The longest error code that is shown, in bytes; Genesys' own are half as long.
 pub(crate) const LONGEST_CODE: usize = 64;
 
-/// A body that is an object. A list is none, though serde would take its items for members.
+/// A body that is an object. A list is not an object, though serde would take its items for members.
 #[must_use]
-pub fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
+pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     first.filter(|byte| **byte == b'{')?;
     serde_json::from_slice(body).ok()
@@ -15,7 +15,7 @@ pub fn object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 
 /// An error code, if it is one: it ends in log lines and in the archive, where a text that somebody
 /// has put in its place may hold anything.
-pub(crate) fn name(code: Option<String>) -> Option<String> {
+pub(crate) fn printable_code(code: Option<String>) -> Option<String> {
     code.filter(|code| {
         (1..=LONGEST_CODE).contains(&code.len())
             && code
@@ -29,11 +29,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_no_object() {
+    fn object_is_refused_when_body_is_a_list() {
         type Any = std::collections::BTreeMap<String, serde_json::Value>;
-        assert!(object::<Any>(b" {}").is_some());
+        assert!(parse_object::<Any>(b" {}").is_some());
         for body in ["", " ", "[]", "null", "{", "{}{}", "\"{}\""] {
-            assert!(object::<Any>(body.as_bytes()).is_none(), "{body}");
+            assert!(parse_object::<Any>(body.as_bytes()).is_none(), "{body}");
         }
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use genesys_replay::clock::Clock;
 use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark};
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::answer::{self, send};
-use super::{Pace, TokenSource, conversations, interactions};
+use super::{RateLimiter, TokenSource, conversations, interactions};
 
 /// Genesys Cloud over HTTP.
 pub struct GenesysClient {
@@ -20,10 +20,10 @@ pub struct GenesysClient {
     api_base: Url,
     form: ApiForm,
     tokens: TokenSource,
-    pace: Pace,
-    patience: Duration,
+    rate_limiter: RateLimiter,
+    max_wait: Duration,
     clock: Arc<dyn Clock>,
-    meter: Arc<Meter>,
+    meter: Arc<UpstreamCounters>,
 }
 
 impl GenesysClient {
@@ -36,17 +36,17 @@ impl GenesysClient {
         api_base: Url,
         form: ApiForm,
         tokens: TokenSource,
-        patience: Duration,
+        max_wait: Duration,
         clock: Arc<dyn Clock>,
-        meter: Arc<Meter>,
+        meter: Arc<UpstreamCounters>,
     ) -> Self {
         Self {
             http,
             api_base,
             form,
             tokens,
-            pace: Pace::default(),
-            patience,
+            rate_limiter: RateLimiter::default(),
+            max_wait,
             clock,
             meter,
         }
@@ -69,11 +69,11 @@ impl GenesysClient {
         &self.api_base
     }
 
-    async fn wait_for_turn(&self, call: Call) -> Result<(), GenesysError> {
-        let turn = self.pace.turn(self.clock.now(), self.patience);
+    async fn acquire(&self, call: Call) -> Result<(), GenesysError> {
+        let turn = self.rate_limiter.reserve(self.clock.now(), self.max_wait);
         let wait = turn.map_err(|after| {
             self.meter.genesys_held_back();
-            GenesysError::HeldBack { call, after }
+            GenesysError::LocallyRateLimited { call, after }
         })?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
@@ -105,19 +105,19 @@ impl GenesysClient {
                     .header(CONTENT_TYPE, "application/json")
                     .body(body.clone());
             }
-            self.wait_for_turn(call).await?;
+            self.acquire(call).await?;
             self.meter.genesys_called();
             let answer = send(request, call, self.clock.as_ref()).await?;
             // What it says of the rate limit holds for the calls of every record.
-            self.pace
-                .learn(answer.reading(), answer.throttled_for(), self.clock.now());
+            self.rate_limiter
+                .observe(answer.reading(), answer.throttled_for(), self.clock.now());
             if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
                 tracing::info!(%call, "token refused, asking for a new one");
                 token = self.tokens.renew(&token).await?;
                 renewed = true;
                 continue;
             }
-            return answer.accepted().inspect_err(|error| {
+            return answer.into_success_body().inspect_err(|error| {
                 if error.is_throttling() {
                     self.meter.genesys_throttled();
                 }
@@ -167,5 +167,5 @@ pub fn interaction(
         ApiForm::Conversations => conversations::read(body, wanted),
         ApiForm::Interactions => interactions::read(body, wanted),
     }
-    .ok_or(answer::unreadable(Call::Fetch))
+    .ok_or(answer::unreadable_body(Call::Fetch))
 }

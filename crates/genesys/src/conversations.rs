@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use super::answer::below;
-use super::body::object;
+use super::answer::join_path;
+use super::body::parse_object;
 
 #[derive(Deserialize)]
 struct Conversation {
@@ -21,11 +21,11 @@ struct Participant {
 }
 
 pub(super) fn fetch_url(base: &Url, id: &InteractionId) -> Url {
-    below(base, &["api", "v2", "conversations", id.as_str()])
+    join_path(base, &["api", "v2", "conversations", id.as_str()])
 }
 
 pub(super) fn mark_url(base: &Url, id: &InteractionId, participant: &InteractionId) -> Url {
-    below(
+    join_path(
         base,
         &[
             "api",
@@ -51,7 +51,7 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
 /// Who carries the mark: the event's own participant if the conversation has it, else the customer,
 /// else whoever came first. `None` when the answer is no conversation, or one without participants.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
-    let Conversation { participants } = object(body)?;
+    let Conversation { participants } = parse_object(body)?;
     let has = |wanted: &str| {
         participants
             .iter()

@@ -6,15 +6,15 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use super::answer::below;
-use super::body::object;
+use super::answer::join_path;
+use super::body::parse_object;
 
 /// The answer to a GET: any object, since nothing of it is needed.
 #[derive(Deserialize)]
 struct AnyInteraction {}
 
 pub(super) fn url(base: &Url, id: &InteractionId) -> Url {
-    below(base, &["api", "v2", "interactions", id.as_str()])
+    join_path(base, &["api", "v2", "interactions", id.as_str()])
 }
 
 pub(super) fn mark_body(mark: RetryMark) -> String {
@@ -27,7 +27,7 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
 
 /// `None` when the answer is no object.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
-    object::<AnyInteraction>(body)?;
+    parse_object::<AnyInteraction>(body)?;
     Some(Interaction::Record {
         id: wanted.id.clone(),
     })

@@ -12,10 +12,10 @@ mod settings;
 mod subscriptions;
 mod token;
 
-pub use answer::Answer;
+pub use answer::ApiResponse;
 pub use client::{GenesysClient, interaction};
 pub use credential_source::{CredentialSource, ReadSecret};
-pub use rate_limit::{Pace, Reading};
+pub use rate_limit::{RateLimitHeaders, RateLimiter};
 pub use settings::{BuildError, CredentialSetting, GenesysSettings, Parts, client, http_client};
 pub use subscriptions::GenesysSubscriptions;
 pub use token::{Grant, TokenSource};

@@ -13,7 +13,7 @@ const RESERVE: u64 = 5;
 /// One pace for all records of all batches of an execution environment: they share one token, and
 /// the limit is the token's.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<State>);
+pub struct RateLimiter(Mutex<State>);
 
 #[derive(Clone, Copy, Debug)]
 struct State {
@@ -38,7 +38,7 @@ impl Default for State {
 
 /// What an answer says of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reading {
+pub struct RateLimitHeaders {
     /// Calls made in this window.
     count: u64,
     /// Calls allowed in a window.
@@ -47,7 +47,7 @@ pub struct Reading {
     reset: Duration,
 }
 
-impl Reading {
+impl RateLimitHeaders {
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
         Some(Self {
@@ -58,7 +58,7 @@ impl Reading {
     }
 }
 
-impl Pace {
+impl RateLimiter {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,14 +67,14 @@ impl Pace {
     ///
     /// # Errors
     /// How long it would be when that is longer than `patience`; no turn is taken then.
-    pub fn turn(&self, now: Timestamp, patience: Duration) -> Result<Duration, Duration> {
+    pub fn reserve(&self, now: Timestamp, max_wait: Duration) -> Result<Duration, Duration> {
         let mut state = self.state();
         if now >= state.window_ends {
             state.interval = Duration::ZERO;
         }
         let start = now.max(state.free_at);
         let wait = start.since(now);
-        if wait > patience {
+        if wait > max_wait {
             return Err(wait);
         }
         state.free_at = start.plus(state.interval);
@@ -82,9 +82,14 @@ impl Pace {
     }
 
     /// Learns from the two parts of an answer that came at `now`: its counts, and the wait if the limit was reached.
-    pub fn learn(&self, reading: Option<Reading>, throttled_for: Option<Duration>, now: Timestamp) {
+    pub fn observe(
+        &self,
+        reading: Option<RateLimitHeaders>,
+        throttled_for: Option<Duration>,
+        now: Timestamp,
+    ) {
         if let Some(reading) = reading {
-            self.observe(reading, now);
+            self.observe_counts(reading, now);
         }
         if let Some(after) = throttled_for {
             self.throttled(after, now);
@@ -92,7 +97,7 @@ impl Pace {
     }
 
     /// Learns from the counts of an answer.
-    fn observe(&self, reading: Reading, now: Timestamp) {
+    fn observe_counts(&self, reading: RateLimitHeaders, now: Timestamp) {
         let mut state = self.state();
         state.window_ends = now.plus(reading.reset);
         let left = reading.allowed.saturating_sub(reading.count);
@@ -118,29 +123,29 @@ mod tests {
     use super::*;
 
     const START: Timestamp = Timestamp::from_millis(1_785_000_000_000);
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const MAX_WAIT: Duration = Duration::from_secs(2);
 
-    fn observed(count: u64, reset: u64) -> Pace {
-        let pace = Pace::default();
-        let reading = Reading {
+    fn observed(count: u64, reset: u64) -> RateLimiter {
+        let limiter = RateLimiter::default();
+        let reading = RateLimitHeaders {
             count,
             allowed: 300,
             reset: Duration::from_secs(reset),
         };
-        pace.observe(reading, START);
-        pace
+        limiter.observe_counts(reading, START);
+        limiter
     }
 
-    fn waits(pace: &Pace, now: Timestamp) -> [Result<u64, u64>; 3] {
+    fn waits(limiter: &RateLimiter, now: Timestamp) -> [Result<u64, u64>; 3] {
         std::array::from_fn(|_| {
             let millis = |wait: Duration| u64::try_from(wait.as_millis()).unwrap_or(0);
-            pace.turn(now, PATIENCE).map(millis).map_err(millis)
+            limiter.reserve(now, MAX_WAIT).map(millis).map_err(millis)
         })
     }
 
     #[test]
     fn far_from_the_limit_nobody_waits() {
-        assert_eq!(waits(&Pace::default(), START), [Ok(0), Ok(0), Ok(0)]);
+        assert_eq!(waits(&RateLimiter::default(), START), [Ok(0), Ok(0), Ok(0)]);
         assert_eq!(waits(&observed(239, 30), START), [Ok(0), Ok(0), Ok(0)]);
     }
 
@@ -162,22 +167,22 @@ mod tests {
 
     #[test]
     fn at_the_limit_everybody_waits_for_the_next_window() {
-        let pace = observed(300, 10);
-        assert_eq!(waits(&pace, START), [Err(10_000); 3]);
+        let limiter = observed(300, 10);
+        assert_eq!(waits(&limiter, START), [Err(10_000); 3]);
         assert_eq!(
-            waits(&pace, START.plus(Duration::from_secs(10))),
+            waits(&limiter, START.plus(Duration::from_secs(10))),
             [Ok(0); 3]
         );
     }
 
     #[test]
     fn a_refusal_holds_back_all() {
-        let pace = Pace::default();
-        pace.throttled(Duration::from_secs(42), START);
-        assert_eq!(waits(&pace, START), [Err(42_000); 3]);
-        pace.throttled(Duration::from_secs(1), START);
+        let limiter = RateLimiter::default();
+        limiter.throttled(Duration::from_secs(42), START);
+        assert_eq!(waits(&limiter, START), [Err(42_000); 3]);
+        limiter.throttled(Duration::from_secs(1), START);
         assert_eq!(
-            waits(&pace, START),
+            waits(&limiter, START),
             [Err(42_000); 3],
             "the longer wait counts"
         );
@@ -186,7 +191,7 @@ mod tests {
     #[test]
     fn headers_that_make_no_sense_are_no_reading() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Reading::of(&headers), None);
+        assert_eq!(RateLimitHeaders::of(&headers), None);
         for (name, value) in [
             ("inin-ratelimit-count", "7"),
             ("inin-ratelimit-allowed", "300"),
@@ -194,6 +199,6 @@ mod tests {
         ] {
             headers.insert(name, reqwest::header::HeaderValue::from_static(value));
         }
-        assert_eq!(Reading::of(&headers), None);
+        assert_eq!(RateLimitHeaders::of(&headers), None);
     }
 }

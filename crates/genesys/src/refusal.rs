@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use genesys_replay::failure::answers;
 use genesys_replay::failure::answers::Meaning;
-use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use serde::Deserialize;
 
-use super::body::{name, object};
+use super::body::{parse_object, printable_code};
 
 /// The error body of the API. An error in another form is not from Genesys Cloud.
 #[derive(Deserialize)]
@@ -23,11 +23,11 @@ pub(super) fn of_api(
     after: Option<Duration>,
     body: &[u8],
 ) -> GenesysError {
-    let error = object::<ApiRefusal>(body);
+    let error = parse_object::<ApiRefusal>(body);
     let is_genesys = error
         .as_ref()
         .is_some_and(|it| it.code.is_some() && it.status.is_some());
-    let code = error.and_then(|error| name(error.code));
+    let code = error.and_then(|error| printable_code(error.code));
     // Only of an interaction is it known that Genesys Cloud answers in its own form.
     let of_interaction = matches!(call, Call::Fetch | Call::Mark);
     let meaning = answers::of_genesys(status, is_genesys || !of_interaction);
@@ -50,7 +50,7 @@ pub(super) fn of_api(
         Meaning::Refused => GenesysError::Refused { call, status, code },
         Meaning::Unavailable | Meaning::AnswerLost => GenesysError::Unavailable {
             call,
-            problem: Outage::Status(status),
+            problem: UnavailableCause::Status(status),
             after,
         },
     }
@@ -83,7 +83,7 @@ struct TokenRefusal {
 /// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
 pub(super) fn of_token(status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
     let call = Call::Token;
-    let said: Option<TokenRefusal> = object(body);
+    let said: Option<TokenRefusal> = parse_object(body);
     let rate_limited = said.as_ref().is_some_and(|said| {
         [&said.description, &said.error_description]
             .into_iter()
@@ -95,13 +95,13 @@ pub(super) fn of_token(status: u16, after: Option<Duration>, body: &[u8]) -> Gen
         400 if rate_limited => GenesysError::RateLimited { call, after },
         408 | 425 | 500..=599 => GenesysError::Unavailable {
             call,
-            problem: Outage::Status(status),
+            problem: UnavailableCause::Status(status),
             after,
         },
         _ => GenesysError::Credentials {
             call,
             status,
-            code: said.and_then(|said| name(said.error)),
+            code: said.and_then(|said| printable_code(said.error)),
         },
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::Clock;
 use genesys_replay::genesys::{ApiForm, Credentials};
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use reqwest::redirect;
 use url::Url;
 
@@ -54,11 +54,11 @@ pub struct Parts {
     /// A client that must not follow redirects and must have timeouts.
     pub http: reqwest::Client,
     /// The longest time that a call waits for the local rate limiter.
-    pub patience: Duration,
+    pub max_wait: Duration,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The counters of calls.
-    pub meter: Arc<Meter>,
+    pub meter: Arc<UpstreamCounters>,
 }
 
 /// The HTTP client cannot be built: no TLS roots were found.
@@ -90,7 +90,7 @@ pub fn client<S: ReadSecret + 'static>(
     } = settings;
     let Parts {
         http,
-        patience,
+        max_wait,
         clock,
         meter,
     } = parts;
@@ -105,5 +105,5 @@ pub fn client<S: ReadSecret + 'static>(
         Arc::clone(&clock),
         Arc::clone(&meter),
     );
-    GenesysClient::new(http, api_base, form, tokens, patience, clock, meter)
+    GenesysClient::new(http, api_base, form, tokens, max_wait, clock, meter)
 }

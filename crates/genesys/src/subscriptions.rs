@@ -1,12 +1,12 @@
-//! Whether a subscription is active: the tutorials' event streams, and the real API's integrations.
+//! The state of a subscription: event streams of the legacy sample API, and integrations of the real one.
 
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, Subscriptions};
 use reqwest::Method;
 use serde::Deserialize;
 
-use super::answer::{below, unreadable};
-use super::body::object;
+use super::answer::{join_path, unreadable_body};
+use super::body::parse_object;
 use super::client::GenesysClient;
 
 /// The subscriptions of one organisation.
@@ -41,8 +41,8 @@ const fn path(form: SubscriptionForm) -> &'static [&'static str] {
 /// Reads the body of a success; `None` when it is something else.
 fn standing(form: SubscriptionForm, body: &[u8]) -> Option<Standing> {
     let word = match form {
-        SubscriptionForm::EventStreams => object::<EventStream>(body)?.status,
-        SubscriptionForm::Integration => object::<Integration>(body)?.reported_state.code,
+        SubscriptionForm::EventStreams => parse_object::<EventStream>(body)?.status,
+        SubscriptionForm::Integration => parse_object::<Integration>(body)?.reported_state.code,
     };
     Some(if word.eq_ignore_ascii_case("active") {
         Standing::Active
@@ -68,10 +68,10 @@ impl Subscriptions for GenesysSubscriptions {
     async fn standing(&self, id: &InteractionId) -> Result<Standing, GenesysError> {
         let mut path = path(self.form).to_vec();
         path.push(id.as_str());
-        let url = below(self.client.api_base(), &path);
+        let url = join_path(self.client.api_base(), &path);
         let call = Call::Subscription;
         match self.client.call(call, Method::GET, url, None).await {
-            Ok(body) => standing(self.form, &body).ok_or(unreadable(call)),
+            Ok(body) => standing(self.form, &body).ok_or(unreadable_body(call)),
             // What cannot be the id of one is not known either.
             Err(GenesysError::NotFound | GenesysError::Refused { .. }) => Ok(Standing::Unknown),
             Err(error) => Err(error),

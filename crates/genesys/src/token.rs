@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::genesys::{Call, Credentials, GenesysError};
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::RwLock;
 use url::Url;
 
-use super::answer::{below, send, unreadable};
-use super::body::object;
+use super::answer::{join_path, send, unreadable_body};
+use super::body::parse_object;
 use super::credential_source::CredentialSource;
 
 /// A token is renewed this long before it expires, so that it does not expire on the way.
@@ -28,7 +28,7 @@ pub struct TokenSource {
     url: Url,
     source: CredentialSource,
     clock: Arc<dyn Clock>,
-    meter: Arc<Meter>,
+    meter: Arc<UpstreamCounters>,
     state: RwLock<State>,
     /// Counts the answers, so that those who wait for one know that it was meant for them too.
     answers: AtomicU64,
@@ -80,10 +80,10 @@ impl Grant {
         let TokenAnswer {
             access_token,
             expires_in,
-        } = object(body).ok_or(unreadable(Call::Token))?;
+        } = parse_object(body).ok_or(unreadable_body(Call::Token))?;
         // Kept for as long as it says, one that cannot stand in a header would fail every call.
         if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(unreadable(Call::Token));
+            return Err(unreadable_body(Call::Token));
         }
         Ok(Self {
             secret: access_token.into(),
@@ -100,11 +100,11 @@ impl TokenSource {
         login_base: &Url,
         source: CredentialSource,
         clock: Arc<dyn Clock>,
-        meter: Arc<Meter>,
+        meter: Arc<UpstreamCounters>,
     ) -> Self {
         Self {
             http,
-            url: below(login_base, &["oauth", "token"]),
+            url: join_path(login_base, &["oauth", "token"]),
             source,
             clock,
             meter,
@@ -213,7 +213,7 @@ impl TokenSource {
         let asked_at = self.clock.now();
         self.meter.token_requested();
         let answer = send(request, Call::Token, self.clock.as_ref()).await?;
-        let body = answer.accepted().inspect_err(|error| {
+        let body = answer.into_success_body().inspect_err(|error| {
             if error.is_throttling() {
                 self.meter.token_throttled();
             }
@@ -243,7 +243,7 @@ mod tests {
         let token = "b3BhcXVl-token_of.a/test+==";
         assert_eq!(granted(token).as_deref(), Ok(token));
         for token in ["", "two\nlines", "a b", "t\u{f6}ken"] {
-            assert_eq!(granted(token), Err(unreadable(Call::Token)), "{token}");
+            assert_eq!(granted(token), Err(unreadable_body(Call::Token)), "{token}");
         }
         let list = Grant::read(br#"["a-token",86399]"#);
         assert!(list.is_err(), "a list is no answer");

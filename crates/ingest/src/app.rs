@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use aws_config::SdkConfig;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
-use genesys_replay::meter::Meter;
-use genesys_replay_aws::clients::{Tries, secret, with_tries};
+use genesys_replay::meter::UpstreamCounters;
+use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
-use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, http_client};
 use genesys_replay_telemetry::metrics::Metrics;
 
@@ -18,35 +18,35 @@ use crate::http::metrics::{IngestMetrics, Pace};
 use crate::{Ingest, IngestPorts, KeySource, Keys, Senders, SubscriptionCheck};
 
 /// The edge of ingest with its real adapters.
-pub type IngestEdge = Edge<RealIngestPorts>;
+pub type IngestEdge = Edge<AwsIngestPorts>;
 
 /// The real adapters.
 #[derive(Clone, Copy, Debug)]
-pub enum RealIngestPorts {}
+pub enum AwsIngestPorts {}
 
-impl IngestPorts for RealIngestPorts {
-    type Inlet = SqsInlet;
+impl IngestPorts for AwsIngestPorts {
+    type MessageSender = SqsSender;
     type Subscriptions = GenesysSubscriptions;
     type Secret = SecretsManagerSecret;
 }
 
 /// A sender waits, and Genesys gives up after five seconds: SQS answers in milliseconds, or not. The SDK's
 /// retry is the only one on this hop; a message that was queued twice is known by its attributes.
-const INLET: Tries = Tries {
-    each: Duration::from_secs(1),
-    all: Duration::from_secs(2),
-    most: 2,
+const INLET: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(1),
+    operation_timeout: Duration::from_secs(2),
+    max_attempts: 2,
 };
 
 /// As for the queue, which comes after it.
-const SECRET: Tries = Tries {
-    each: Duration::from_secs(1),
-    all: Duration::from_millis(1_500),
-    most: 2,
+const SECRET: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(1),
+    operation_timeout: Duration::from_millis(1_500),
+    max_attempts: 2,
 };
 
 /// How long a look at a subscription waits for its turn at Genesys Cloud.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(1);
 
 /// One call of Genesys Cloud. A look may take several (a token, a second one); it ends as a whole after
 /// [`LONGEST_LOOK`](crate::LONGEST_LOOK).
@@ -62,14 +62,14 @@ pub fn build(
     metrics: Metrics,
 ) -> Result<IngestEdge, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let meter = Arc::new(Meter::default());
+    let meter = Arc::new(UpstreamCounters::default());
     let check = match settings.check {
         None => None,
         Some((form, genesys_settings)) => {
             let parts = Parts {
                 // Its hosts come from the settings: nobody else names them.
                 http: http_client(GENESYS_TIMEOUT).build()?,
-                patience: PATIENCE,
+                max_wait: MAX_RATE_LIMIT_WAIT,
                 clock: Arc::clone(&clock),
                 meter: Arc::clone(&meter),
             };
@@ -87,9 +87,9 @@ pub fn build(
         Auth::Iam => Senders::Iam,
         Auth::Anyone => Senders::Anyone,
     };
-    let sqs = aws_sdk_sqs::Client::new(&with_tries(aws, INLET));
+    let sqs = aws_sdk_sqs::Client::new(&with_limits(aws, INLET));
     let ingest = Ingest {
-        inlet: SqsInlet::new(sqs, settings.queue_url.into()),
+        sender: SqsSender::new(sqs, settings.queue_url.into()),
         check,
         senders,
         clock,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use genesys_replay::genesys::{ApiForm, SubscriptionForm};
-use genesys_replay::queue::LARGEST_MESSAGE;
+use genesys_replay::queue::MAX_MESSAGE_BYTES;
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::genesys::is_secret_id;
 use genesys_replay_settings::{Reader, SettingsError, genesys, log_level, unencrypted};
@@ -86,7 +86,7 @@ impl IngestSettings {
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup);
         let host = host(&mut reader);
-        let largest = u32::try_from(LARGEST_MESSAGE).unwrap_or(u32::MAX);
+        let largest = u32::try_from(MAX_MESSAGE_BYTES).unwrap_or(u32::MAX);
         let settings = Self {
             auth: auth(&mut reader, &host),
             host,
@@ -97,7 +97,7 @@ impl IngestSettings {
                 largest,
                 1_024..=largest,
             ))
-            .unwrap_or(LARGEST_MESSAGE),
+            .unwrap_or(MAX_MESSAGE_BYTES),
             log_level: log_level(&mut reader),
         };
         reader.finish(settings)

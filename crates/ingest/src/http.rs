@@ -19,7 +19,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::FutureExt;
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_telemetry as telemetry;
 use lambda_http::request::RequestContext;
 use tokio::time::Instant;
@@ -35,7 +35,7 @@ pub struct Edge<P: IngestPorts> {
     ingest: Ingest<P>,
     bodies: Bodies,
     metrics: IngestMetrics,
-    meter: Arc<Meter>,
+    meter: Arc<UpstreamCounters>,
 }
 
 /// What is taken.
@@ -79,7 +79,7 @@ impl<P: IngestPorts> Edge<P> {
         ingest: Ingest<P>,
         most_bytes: usize,
         metrics: IngestMetrics,
-        meter: Arc<Meter>,
+        meter: Arc<UpstreamCounters>,
     ) -> Self {
         Self {
             ingest,

@@ -19,15 +19,15 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::{Clock, Random};
-use genesys_replay::dead_letter::{EventId, Malformed, Opened, Wrapper, webhook_text};
+use genesys_replay::dead_letter::{EventId, Malformed, ParsedMessage, Wrapper, webhook_text};
 use genesys_replay::genesys::{Standing, Subscriptions};
 use genesys_replay::message::{Message, MessageId, ingested};
-use genesys_replay::queue::{AttributeValue, Inlet, NewMessage, PutError, takes};
+use genesys_replay::queue::{AttributeValue, MessageSender, NewMessage, PutError, takes};
 use genesys_replay::secret::SecretText;
 use genesys_replay::{dead_letter, digest};
 
 pub use keys::{KeySource, Keys, KeysError, VerifyError};
-pub use log::warn_of_short;
+pub(crate) use log::warn_of_short;
 pub use refusal::Refusal;
 pub use signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
 pub use subscription::{LONGEST_LOOK, SubscriptionCheck};
@@ -35,7 +35,7 @@ pub use subscription::{LONGEST_LOOK, SubscriptionCheck};
 /// The adapters that ingest works with.
 pub trait IngestPorts: 'static {
     /// The queue.
-    type Inlet: Inlet;
+    type MessageSender: MessageSender;
     /// Genesys Cloud.
     type Subscriptions: Subscriptions;
     /// Where the secrets of signatures are.
@@ -55,7 +55,7 @@ pub enum Senders<S> {
 /// Takes what comes and puts it on the queue.
 pub struct Ingest<P: IngestPorts> {
     /// The queue that the replay function drains.
-    pub inlet: P::Inlet,
+    pub sender: P::MessageSender,
     /// Whether a subscription is active, where that is asked.
     pub check: Option<SubscriptionCheck<P::Subscriptions>>,
     /// Who may send.
@@ -161,7 +161,7 @@ impl<P: IngestPorts> Ingest<P> {
             }
         }
         Ok(Accepted {
-            message_id: self.put(&message).await?,
+            message_id: self.send(&message).await?,
             attempt: u64::from(wrapper.retry_count) + 1,
         })
     }
@@ -212,7 +212,7 @@ impl<P: IngestPorts> Ingest<P> {
         };
         let message = self.message(letter, said, facts)?;
         Ok(Accepted {
-            message_id: self.put(&message).await?,
+            message_id: self.send(&message).await?,
             attempt: 1,
         })
     }
@@ -245,9 +245,9 @@ impl<P: IngestPorts> Ingest<P> {
             .map(|(name, value)| ((*name).to_owned(), value.parts().1))
             .collect();
         // With the replay function's own eyes: what it will know the event by, and in what order it comes.
-        let (event_id, interaction) = match dead_letter::open(&message) {
-            Opened::DeadLetter(letter) => (letter.event_id, letter.interaction),
-            Opened::NotAnEvent(_) => (None, None),
+        let (event_id, interaction) = match dead_letter::parse(&message) {
+            ParsedMessage::DeadLetter(letter) => (letter.event_id, letter.interaction),
+            ParsedMessage::Unreplayable(_) => (None, None),
         };
         facts.event_id = event_id.map(|id| id.as_str().to_owned());
         let deduplication = match (&facts.event_id, &said.webhook_id) {
@@ -266,11 +266,14 @@ impl<P: IngestPorts> Ingest<P> {
         })
     }
 
-    async fn put(&self, message: &NewMessage) -> Result<MessageId, Refusal> {
-        self.inlet.put(message).await.map_err(|error| match error {
-            PutError::TooLong { .. } => Refusal::MessageTooLong,
-            PutError::Unavailable { .. } => Refusal::Queue(error),
-        })
+    async fn send(&self, message: &NewMessage) -> Result<MessageId, Refusal> {
+        self.sender
+            .send(message)
+            .await
+            .map_err(|error| match error {
+                PutError::TooLong { .. } => Refusal::MessageTooLong,
+                PutError::Unavailable { .. } => Refusal::Queue(error),
+            })
     }
 
     /// An id that no other request has: the time, and chance.

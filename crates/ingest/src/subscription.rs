@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt, Shared, WeakShared};
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::dead_letter::InteractionId;
-use genesys_replay::genesys::{Call, GenesysError, Outage, Standing, Subscriptions};
+use genesys_replay::genesys::{Call, GenesysError, Standing, Subscriptions, UnavailableCause};
 use tokio::time::timeout;
 
 /// How long an active subscription is believed to stay so. One that is not is asked for again at
@@ -103,7 +103,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
 
 const TOO_LATE: Answer = Err(GenesysError::Unavailable {
     call: Call::Subscription,
-    problem: Outage::Timeout,
+    problem: UnavailableCause::Timeout,
     after: None,
 });
 

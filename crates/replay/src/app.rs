@@ -1,16 +1,15 @@
-//! The wiring: the only builder of clients.
+//! The wiring of the replay function.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
-use genesys_replay::destination::address::Reach;
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
     CircuitBreakers, KnownLimits, LedgerLatency, Policy, Ports, Replay, RetryState, Shutdown,
 };
-use genesys_replay_aws::clients::{Tries, one_try, secret, with_tries};
+use genesys_replay_aws::clients::{CallLimits, secret, single_attempt, with_limits};
 use genesys_replay_aws::sqs_queue::SqsQueue;
 use genesys_replay_genesys::{
     BuildError, GenesysClient, GenesysSettings, Parts, client, http_client,
@@ -21,16 +20,16 @@ use genesys_replay_storage::s3::{self, S3Archive};
 use genesys_replay_targets::Targets;
 use genesys_replay_targets::aws::{AwsTargets, clients};
 use genesys_replay_targets::http::HttpTarget;
-use genesys_replay_targets::http::resolver::GuardedResolver;
+use genesys_replay_targets::http::resolver::guarded;
 
 /// The replay function with its real adapters.
-pub type ReplayFunction = Replay<RealPorts>;
+pub type ReplayFunction = Replay<AwsPorts>;
 
 /// The real adapters.
 #[derive(Clone, Copy, Debug)]
-pub enum RealPorts {}
+pub enum AwsPorts {}
 
-impl Ports for RealPorts {
+impl Ports for AwsPorts {
     type Ledger = DynamoDbLedger;
     type Genesys = GenesysClient;
     type Target = Targets;
@@ -40,35 +39,35 @@ impl Ports for RealPorts {
 
 /// Genesys Cloud answers in well under a second. One hung call must leave time for the rest of the record
 /// within a 30 s invocation.
-const GENESYS_TIMEOUT: Duration = Duration::from_secs(10);
+pub const GENESYS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `DynamoDB` answers in milliseconds. The SDK's retry is the only one on this hop: every write can
 /// be repeated, and no other layer repeats it.
-const LEDGER: Tries = Tries {
-    each: Duration::from_secs(2),
-    all: Duration::from_secs(6),
-    most: 3,
+const LEDGER: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(2),
+    operation_timeout: Duration::from_secs(6),
+    max_attempts: 3,
 };
 
 /// As for the ledger; a body of 1 MiB takes longer.
-const ARCHIVE: Tries = Tries {
-    each: Duration::from_secs(5),
-    all: Duration::from_secs(10),
-    most: 3,
+pub const ARCHIVE: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(5),
+    operation_timeout: Duration::from_secs(10),
+    max_attempts: 3,
 };
 
 /// Changing a visibility timeout is worth little time: without it the queue's own applies.
-const QUEUE: Tries = Tries {
-    each: Duration::from_secs(1),
-    all: Duration::from_secs(2),
-    most: 2,
+const QUEUE: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(1),
+    operation_timeout: Duration::from_secs(2),
+    max_attempts: 2,
 };
 
 /// Read once at start-up, and when Genesys Cloud has refused what was read.
-const SECRET: Tries = Tries {
-    each: Duration::from_secs(2),
-    all: Duration::from_secs(5),
-    most: 3,
+pub const SECRET: CallLimits = CallLimits {
+    attempt_timeout: Duration::from_secs(2),
+    operation_timeout: Duration::from_secs(5),
+    max_attempts: 3,
 };
 
 /// Builds every client once, before the first batch.
@@ -77,17 +76,12 @@ const SECRET: Tries = Tries {
 /// No TLS roots were found, which no retry repairs: the function must not start.
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let meter = Arc::new(Meter::default());
-    let http = http_client(GENESYS_TIMEOUT);
-    let http = match settings.reach {
-        Reach::Guarded => http.dns_resolver(Arc::new(GuardedResolver)),
-        Reach::Anywhere => http,
-    };
-    let http = http.build()?;
+    let meter = Arc::new(UpstreamCounters::default());
+    let http = guarded(http_client(GENESYS_TIMEOUT), settings.reach).build()?;
     let genesys = |genesys_settings: GenesysSettings| {
         let parts = Parts {
             http: http.clone(),
-            patience: settings.limits.max_wait,
+            max_wait: settings.limits.max_wait,
             clock: Arc::clone(&clock),
             meter: Arc::clone(&meter),
         };
@@ -98,9 +92,9 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
         RetryStateSetting::BestEffort(it) => RetryState::BestEffort(genesys(it)),
         RetryStateSetting::Off => RetryState::Off,
     };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&with_tries(aws, LEDGER));
+    let dynamodb = aws_sdk_dynamodb::Client::new(&with_limits(aws, LEDGER));
     let archive = settings.archive.map(|archive| {
-        let client = s3::client(&with_tries(aws, ARCHIVE));
+        let client = s3::client(&with_limits(aws, ARCHIVE));
         S3Archive::new(client, archive.bucket, archive.prefix)
     });
     Ok(Replay {
@@ -113,10 +107,13 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
                 settings.target_timeout,
                 Arc::clone(&clock),
             ),
-            aws: AwsTargets::new(clients(with_tries(aws, one_try(settings.target_timeout)))),
+            aws: AwsTargets::new(clients(with_limits(
+                aws,
+                single_attempt(settings.target_timeout),
+            ))),
         },
         archive,
-        queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_tries(aws, QUEUE))),
+        queue: SqsQueue::new(aws_sdk_sqs::Client::new(&with_limits(aws, QUEUE))),
         destination: settings.target,
         policy: Policy::new(settings.limits),
         circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),

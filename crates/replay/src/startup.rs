@@ -1,7 +1,7 @@
 //! The log lines of the replay function's start-up.
 
 use genesys_replay::clock::millis;
-use genesys_replay::destination::address::Reach;
+use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::{FormerName, Settings};
@@ -19,7 +19,7 @@ pub fn started(settings: &Settings) {
             ReplayTarget::Original(allowed) => Some(allowed.to_string()),
             ReplayTarget::Fixed(_) => None,
         },
-        link_local_targets = settings.reach == Reach::Anywhere,
+        link_local_targets = settings.reach == AddressPolicy::AllowAll,
         retry_state = settings.retry_state.as_str(),
         genesys_api = genesys.map(|genesys| genesys.form.as_str()),
         genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),

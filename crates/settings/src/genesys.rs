@@ -79,12 +79,12 @@ pub fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
     }
 }
 
-#[expect(clippy::expect_used, reason = "a constant that a test parses")]
 /// Returns a URL that leads nowhere, in place of a setting that is wrong.
 ///
 /// # Panics
 /// Never: a test parses the constant.
 #[must_use]
+#[expect(clippy::expect_used, reason = "a constant that a test parses")]
 pub fn fallback() -> Url {
     Url::parse(NOWHERE).expect("a constant URL")
 }

@@ -1,4 +1,4 @@
-//! The settings, read once: the only reader of the environment.
+//! The settings of the replay function, and the parts that all programs share.
 
 pub mod genesys;
 mod reader;
@@ -6,7 +6,7 @@ mod reader;
 use std::time::Duration;
 
 use genesys_replay::backoff::Backoff;
-use genesys_replay::destination::address::{Reach, names_refused};
+use genesys_replay::destination::address::{AddressPolicy, names_refused};
 use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
 use genesys_replay::replay::Limits;
 use genesys_replay_genesys::GenesysSettings;
@@ -82,7 +82,7 @@ pub struct Settings {
     /// Where events are delivered.
     pub target: ReplayTarget,
     /// Whether HTTP targets may have link-local addresses.
-    pub reach: Reach,
+    pub reach: AddressPolicy,
     /// Where what must not be replayed is kept.
     pub archive: Option<ArchiveSettings>,
     /// How long to keep trying.
@@ -148,8 +148,11 @@ impl Settings {
             target: target(&mut reader),
             reach: reader.choice(
                 "ALLOW_LINK_LOCAL_TARGETS",
-                Reach::Guarded,
-                &[("true", Reach::Anywhere), ("false", Reach::Guarded)],
+                AddressPolicy::BlockLinkLocal,
+                &[
+                    ("true", AddressPolicy::AllowAll),
+                    ("false", AddressPolicy::BlockLinkLocal),
+                ],
             ),
             archive: archive(&mut reader),
             limits: limits(&mut reader),

@@ -41,7 +41,7 @@ fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
         settings.target,
         ReplayTarget::Original(AllowedTargets::Any)
     ));
-    assert_eq!(settings.reach, Reach::Guarded);
+    assert_eq!(settings.reach, AddressPolicy::BlockLinkLocal);
     assert_eq!(settings.archive, None);
     assert_eq!(settings.max_concurrency, 10);
     assert_eq!(settings.limits, Limits::default());
@@ -261,7 +261,7 @@ fn a_link_local_target_must_be_meant() {
         ("REPLAY_TARGET", "http://169.254.10.10/events"),
         ("ALLOW_LINK_LOCAL_TARGETS", "true"),
     ]);
-    assert!(settings.is_ok_and(|settings| settings.reach == Reach::Anywhere));
+    assert!(settings.is_ok_and(|settings| settings.reach == AddressPolicy::AllowAll));
 }
 
 #[test]

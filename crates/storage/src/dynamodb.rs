@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, Reopen, Settlement,
-    Status,
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, ReopenPolicy,
+    Settlement, Status,
 };
 
 use self::item::{
@@ -168,8 +168,8 @@ impl DynamoDbLedger {
 impl Ledger for DynamoDbLedger {
     async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
         let reopening = match request.reopen {
-            Reopen::Nothing | Reopen::FailedAndArchived => Reopening::Nothing,
-            Reopen::Failed => Reopening::Failed,
+            ReopenPolicy::Never | ReopenPolicy::FailedAndArchived => Reopening::Nothing,
+            ReopenPolicy::Failed => Reopening::Failed,
         };
         let item = match self.take(request, reopening).await? {
             Ok(lease) => return Ok(Claim::Acquired(lease)),
@@ -185,7 +185,7 @@ impl Ledger for DynamoDbLedger {
             };
         }
         let is_rejected = matches!(string(&item, "Status"), Some(FAILED | ARCHIVED));
-        if request.reopen != Reopen::FailedAndArchived || !is_rejected {
+        if request.reopen != ReopenPolicy::FailedAndArchived || !is_rejected {
             return refusal(&item, request);
         }
         match self.take(request, Reopening::Rejected).await? {

@@ -13,11 +13,11 @@ use genesys_replay::target::DeliveryError;
 use genesys_replay_aws::queue_urls::QueueUrls;
 
 use super::KnownBuses;
-use crate::judgement::{judge, question};
+use crate::classification::{classify, question};
 
 /// The clients of one region. None of them retries: a delivery is one attempt.
 #[derive(Clone)]
-pub struct Clients {
+pub struct RegionalClients {
     /// Lambda.
     pub lambda: aws_sdk_lambda::Client,
     /// SQS.
@@ -36,14 +36,14 @@ pub struct Clients {
 
 /// Makes the clients of a target's region.
 #[must_use]
-pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> Clients + Send + Sync> {
+pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + Sync> {
     Box::new(move |region| {
         let aws = aws
             .to_builder()
             .region(Region::new(region.to_owned()))
             .build();
         let sqs = aws_sdk_sqs::Client::new(&aws);
-        Clients {
+        RegionalClients {
             lambda: aws_sdk_lambda::Client::new(&aws),
             queue_urls: QueueUrls::new(sqs.clone()),
             sqs,
@@ -57,21 +57,21 @@ pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> Clients + Send + Sync> {
 
 /// Targets on AWS, in whatever region their ARN names.
 pub struct AwsTargets {
-    build: Box<dyn Fn(&str) -> Clients + Send + Sync>,
-    by_region: Mutex<HashMap<String, Arc<Clients>>>,
+    build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
+    by_region: Mutex<HashMap<String, Arc<RegionalClients>>>,
 }
 
 impl AwsTargets {
     /// Targets whose clients are made by `build`, once for each region that is seen.
     #[must_use]
-    pub fn new(build: Box<dyn Fn(&str) -> Clients + Send + Sync>) -> Self {
+    pub fn new(build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>) -> Self {
         Self {
             build,
             by_region: Mutex::default(),
         }
     }
 
-    pub(super) fn of(&self, arn: &Arn) -> Arc<Clients> {
+    pub(super) fn of(&self, arn: &Arn) -> Arc<RegionalClients> {
         let mut by_region = self
             .by_region
             .lock()
@@ -137,7 +137,7 @@ pub(super) fn refused(
     message: Option<&str>,
     status: Option<u16>,
 ) -> DeliveryError {
-    let (failure, disposition, certainty) = judge(answers::of_aws(code, status), None);
+    let (failure, disposition, certainty) = classify(answers::of_aws(code, status), None);
     let message = message.filter(|_| failure == FailureCode::TargetCredentials);
     let message = message.map(|it| format!(" {it}")).unwrap_or_default();
     let question = question(failure);

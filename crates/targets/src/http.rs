@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::Clock;
 use genesys_replay::destination::address;
-use genesys_replay::destination::address::Reach;
+use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::failure::answers::Meaning;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::retry_after;
@@ -15,13 +15,13 @@ use genesys_replay::target::{Delivery, DeliveryError};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use url::Url;
 
-use crate::judgement::{judge, question};
+use crate::classification::{classify, question};
 
 /// Delivers to HTTP endpoints.
 #[derive(Clone)]
 pub struct HttpTarget {
     http: reqwest::Client,
-    reach: Reach,
+    reach: AddressPolicy,
     within: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -32,7 +32,7 @@ impl HttpTarget {
     #[must_use]
     pub fn new(
         http: reqwest::Client,
-        reach: Reach,
+        reach: AddressPolicy,
         within: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -49,7 +49,7 @@ impl HttpTarget {
     /// # Errors
     /// As [`Target::deliver`](super::Target::deliver) says.
     pub async fn post(&self, url: &Url, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
-        if self.reach == Reach::Guarded && address::names_refused(url) {
+        if self.reach == AddressPolicy::BlockLinkLocal && address::names_refused(url) {
             return Err(not_allowed());
         }
         let answer = self
@@ -79,7 +79,7 @@ impl HttpTarget {
         if meaning == Meaning::Conflict && !delivery.maybe_delivered {
             meaning = Meaning::Refused;
         }
-        let (code, disposition, certainty) = judge(meaning, after);
+        let (code, disposition, certainty) = classify(meaning, after);
         let question = question(code);
         Err(DeliveryError {
             code,

@@ -6,10 +6,10 @@ use aws_sdk_lambda::types::InvocationType;
 use genesys_replay::destination::Arn;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
-use super::aws::{Clients, delivery_error};
+use super::aws::{RegionalClients, delivery_error};
 
 pub(super) async fn invoke(
-    clients: &Clients,
+    clients: &RegionalClients,
     function: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {

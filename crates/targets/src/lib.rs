@@ -1,9 +1,10 @@
 //! The targets: HTTP endpoints and AWS services.
 
 pub mod aws;
+mod classification;
 mod event_bus;
 pub mod http;
-mod judgement;
+mod known_buses;
 mod lambda;
 mod ordering;
 mod sns;
@@ -14,7 +15,7 @@ use genesys_replay::destination::{Destination, LONGEST};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
-pub use event_bus::{KnownBuses, known_as};
+pub use known_buses::{KnownBuses, known_as};
 
 /// Every kind of target, each by its own adapter.
 pub struct Targets {

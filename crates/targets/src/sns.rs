@@ -3,11 +3,11 @@
 use genesys_replay::destination::Arn;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
-use super::aws::{Clients, delivery_error};
+use super::aws::{RegionalClients, delivery_error};
 use super::ordering::group;
 
 pub(super) async fn publish(
-    clients: &Clients,
+    clients: &RegionalClients,
     topic: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {

@@ -7,11 +7,11 @@ use genesys_replay::failure::{Certainty, FailureCode};
 use genesys_replay::message::AttributeValue;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
-use super::aws::{Clients, delivery_error};
+use super::aws::{RegionalClients, delivery_error};
 use super::ordering::group;
 
 pub(super) async fn send(
-    clients: &Clients,
+    clients: &RegionalClients,
     queue: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {

@@ -6,10 +6,10 @@ use genesys_replay::destination::Arn;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
-use super::aws::{Clients, delivery_error};
+use super::aws::{RegionalClients, delivery_error};
 
 pub(super) async fn start(
-    clients: &Clients,
+    clients: &RegionalClients,
     state_machine: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
@@ -33,7 +33,7 @@ pub(super) async fn start(
 /// An execution of this name exists. With this input an earlier attempt has started it; with another one the
 /// name is taken, for 90 days after it ended. A role that may not look trusts the name.
 async fn started_before(
-    clients: &Clients,
+    clients: &RegionalClients,
     state_machine: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {

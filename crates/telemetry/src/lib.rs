@@ -12,8 +12,8 @@ use tracing_subscriber::layer::SubscriberExt;
 pub use level::LogLevel;
 
 /// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
-/// by which Lambda files each line. Only this crate's own lines: what libraries trace may hold
-/// requests and answers.
+/// by which Lambda files each line. Only lines of crates whose name begins with
+/// `genesys_replay`: those of libraries may hold requests and answers.
 pub fn init(level: LogLevel) {
     let filter = Targets::new().with_target("genesys_replay", level.tracing());
     // What the span of an invocation knows stands beside the fields of each line: queries for one

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::meter::Usage;
+use genesys_replay::meter::CounterSnapshot;
 use serde_json::{Map, Value, json};
 
 use super::LogLevel;
@@ -62,7 +62,7 @@ pub fn count(name: &'static str, value: impl Into<Value>) -> Metric {
 
 /// Returns the metrics of the calls to Genesys Cloud.
 #[must_use]
-pub fn genesys(usage: Usage) -> [Metric; 5] {
+pub fn genesys(usage: CounterSnapshot) -> [Metric; 5] {
     [
         count("GenesysCalls", usage.genesys_calls),
         count("GenesysThrottled", usage.genesys_throttled),

@@ -5,8 +5,8 @@
 
 pub mod archive;
 pub mod genesys;
-pub mod inlet;
 pub mod ledger;
+pub mod message_sender;
 pub mod queue;
 pub mod secret;
 pub mod subscriptions;

@@ -11,8 +11,8 @@ mod clock;
 pub mod conformance;
 mod faults;
 mod genesys;
-mod inlet;
 mod ledger;
+mod message_sender;
 mod queue;
 mod secret;
 mod subscriptions;
@@ -25,7 +25,7 @@ use std::time::Duration;
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, Random};
 use genesys_replay::destination::ReplayTarget;
-use genesys_replay::meter::Meter;
+use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::replay::{
     CircuitBreakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState,
     Shutdown,
@@ -36,8 +36,8 @@ pub use archive::MemoryArchive;
 pub use clock::ManualClock;
 pub use faults::{Faults, NoFaults, Passage};
 pub use genesys::MemoryGenesys;
-pub use inlet::MemoryInlet;
 pub use ledger::{Flaw, Item, LeaseLost, MemoryLedger, Rules, Status};
+pub use message_sender::MemorySender;
 pub use queue::{Draft, MemoryQueues, Received, Redrive};
 pub use secret::MemorySecret;
 pub use subscriptions::MemorySubscriptions;
@@ -57,7 +57,7 @@ impl Ports for InMemory {
 }
 
 impl IngestPorts for InMemory {
-    type Inlet = MemoryInlet;
+    type MessageSender = MemorySender;
     type Subscriptions = MemorySubscriptions;
     type Secret = MemorySecret;
 }
@@ -72,7 +72,7 @@ impl InMemory {
     ) -> Ingest<Self> {
         let check = SubscriptionCheck::new(MemorySubscriptions::default(), Arc::clone(&clock));
         Ingest {
-            inlet: MemoryInlet::default(),
+            sender: MemorySender::default(),
             check: Some(check),
             senders,
             clock,
@@ -87,7 +87,7 @@ impl InMemory {
         random: Arc<dyn Random>,
         destination: ReplayTarget,
     ) -> Replay<Self> {
-        let meter = Arc::new(Meter::default());
+        let meter = Arc::new(UpstreamCounters::default());
         Replay {
             ledger: MemoryLedger::new(Duration::from_secs(15 * 86_400)),
             retry_state: RetryState::Required(MemoryGenesys::default()),

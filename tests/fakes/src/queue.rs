@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{PostponeError, Postponement, Queue, QueueLimits};
+use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange, VisibilityError};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
@@ -277,41 +277,40 @@ impl MemoryQueues {
         messages.map(|it| it.visible_at.since(now)).collect()
     }
 
-    fn put_off(&self, postponement: &Postponement<'_>) -> Result<(), &'static str> {
+    fn put_off(&self, change: &VisibilityChange<'_>) -> Result<(), &'static str> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
-        let contents = state.queues.get_mut(postponement.queue_arn);
+        let contents = state.queues.get_mut(change.queue_arn);
         let messages = &mut contents.ok_or("there is no such queue")?.messages;
         let mut received = messages
             .iter_mut()
-            .filter(|it| it.receipt_handle.as_deref() == Some(postponement.receipt_handle));
+            .filter(|it| it.receipt_handle.as_deref() == Some(change.receipt_handle));
         let message = received.next().ok_or("the receipt handle is invalid")?;
         // SQS says so; the local AWS does not, so that the suite cannot hold it.
         if message.visible_at <= now {
             return Err("the message is not in flight");
         }
-        message.visible_at = now.plus(postponement.after.min(LONGEST));
+        message.visible_at = now.plus(change.after.min(LONGEST));
         Ok(())
     }
 }
 
 impl Queue for MemoryQueues {
-    async fn postpone(&self, postponements: &[Postponement<'_>]) -> Vec<PostponeError> {
-        if postponements.is_empty() {
+    async fn change_visibility(&self, changes: &[VisibilityChange<'_>]) -> Vec<VisibilityError> {
+        if changes.is_empty() {
             return Vec::new();
         }
-        let failed = |postponement: &Postponement<'_>, reason: &str| PostponeError {
-            message_id: postponement.message_id.clone(),
+        let failed = |change: &VisibilityChange<'_>, reason: &str| VisibilityError {
+            message_id: change.message_id.clone(),
             reason: reason.to_owned(),
         };
-        let answer = pass(&*self.faults, "postpone", || {
+        let answer = pass(&*self.faults, "change_visibility", || {
             let put_off = |it| self.put_off(it).err().map(|reason| failed(it, reason));
-            Ok(postponements.iter().filter_map(put_off).collect())
+            Ok(changes.iter().filter_map(put_off).collect())
         });
         answer.await.unwrap_or_else(|reason| {
-            let all = postponements.iter();
-            all.map(|postponement| failed(postponement, &reason))
-                .collect()
+            let all = changes.iter();
+            all.map(|change| failed(change, &reason)).collect()
         })
     }
 
@@ -396,16 +395,16 @@ mod tests {
         let received = queues.receive(ARN, 1, Duration::from_secs(30));
         assert_eq!(received.len(), 1);
         for message in &received {
-            let postponement = Postponement {
+            let change = VisibilityChange {
                 queue_arn: ARN,
                 message_id: &message.message_id,
                 receipt_handle: &message.receipt_handle,
                 after: Duration::from_secs(60),
             };
             clock.pass(Duration::from_secs(29));
-            assert_eq!(queues.put_off(&postponement), Ok(()));
+            assert_eq!(queues.put_off(&change), Ok(()));
             clock.pass(Duration::from_secs(60));
-            assert!(queues.put_off(&postponement).is_err());
+            assert!(queues.put_off(&change).is_err());
         }
     }
 }

@@ -17,7 +17,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
-use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, Outage};
+use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, UnavailableCause};
 use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::target::{Delivery, DeliveryError};
 use url::Url;
@@ -271,8 +271,8 @@ impl Genesys {
         let next = NextCall::new(|mishap| GenesysError::Unavailable {
             call: Call::Mark,
             problem: match mishap {
-                Mishap::Down => Outage::Status(503),
-                Mishap::AnswerLost => Outage::Broken,
+                Mishap::Down => UnavailableCause::Status(503),
+                Mishap::AnswerLost => UnavailableCause::Broken,
             },
             after: None,
         });

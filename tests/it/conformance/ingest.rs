@@ -3,37 +3,37 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use genesys_fakes::conformance::inlet::Stored;
-use genesys_fakes::conformance::{Mishap, Result, inlet, secret, subscriptions};
-use genesys_fakes::{MemoryInlet, MemorySecret, MemorySubscriptions};
-use genesys_replay::genesys::{Call, GenesysError, Outage, Standing, SubscriptionForm};
+use genesys_fakes::conformance::message_sender::Stored;
+use genesys_fakes::conformance::{Mishap, Result, message_sender, secret, subscriptions};
+use genesys_fakes::{MemorySecret, MemorySender, MemorySubscriptions};
+use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, UnavailableCause};
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::PutError;
 use genesys_replay::replay::RetryState;
 use genesys_replay::secret::SecretError;
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
-use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::GenesysSubscriptions;
 use genesys_test_support::{HIDDEN_SECONDS, LocalAws, World};
 
 use super::fakes::{NextCall, words};
 use super::real::{Spoiler, spoil};
 
-pub(super) struct InletInMemory {
-    port: MemoryInlet,
+pub(super) struct SenderInMemory {
+    port: MemorySender,
     is_fifo: bool,
     next: Arc<NextCall<PutError>>,
 }
 
-impl InletInMemory {
+impl SenderInMemory {
     pub(super) fn new(is_fifo: bool) -> Self {
         let next = NextCall::new(|mishap| PutError::Unavailable {
             reason: words(mishap),
         });
         let port = if is_fifo {
-            MemoryInlet::fifo()
+            MemorySender::fifo()
         } else {
-            MemoryInlet::default()
+            MemorySender::default()
         };
         let port = port.with_faults(next.clone());
         Self {
@@ -44,10 +44,10 @@ impl InletInMemory {
     }
 }
 
-impl inlet::World for InletInMemory {
-    type Inlet = MemoryInlet;
+impl message_sender::World for SenderInMemory {
+    type MessageSender = MemorySender;
 
-    fn inlet(&self) -> &MemoryInlet {
+    fn sender(&self) -> &MemorySender {
         &self.port
     }
 
@@ -79,7 +79,7 @@ pub(super) struct InletInSqs {
     aws: LocalAws,
     arn: String,
     is_fifo: bool,
-    port: SqsInlet,
+    port: SqsSender,
     spoiler: Spoiler,
 }
 
@@ -93,7 +93,7 @@ impl InletInSqs {
             .build();
         let client = aws_sdk_sqs::Client::from_conf(config);
         Ok(Self {
-            port: SqsInlet::new(client, aws.queue_url(&arn).await?),
+            port: SqsSender::new(client, aws.queue_url(&arn).await?),
             aws,
             arn,
             is_fifo,
@@ -102,10 +102,10 @@ impl InletInSqs {
     }
 }
 
-impl inlet::World for InletInSqs {
-    type Inlet = SqsInlet;
+impl message_sender::World for InletInSqs {
+    type MessageSender = SqsSender;
 
-    fn inlet(&self) -> &SqsInlet {
+    fn sender(&self) -> &SqsSender {
         &self.port
     }
 
@@ -162,7 +162,7 @@ impl SubscriptionsInMemory {
     pub(super) fn new() -> Self {
         let next = NextCall::new(|_| GenesysError::Unavailable {
             call: Call::Subscription,
-            problem: Outage::Broken,
+            problem: UnavailableCause::Broken,
             after: None,
         });
         let port = MemorySubscriptions::default().with_faults(next.clone());

@@ -12,7 +12,7 @@ use genesys_fakes::conformance::{Mishap, Result};
 use genesys_replay::destination::Destination;
 use genesys_replay::target::Delivery;
 use genesys_replay_aws::queue_urls::QueueUrls;
-use genesys_replay_targets::aws::{AwsTargets, Clients};
+use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
 use genesys_replay_targets::{KnownBuses, Targets};
 use genesys_stand_in::Fault;
 use genesys_test_support::{LocalAws, World, eventually};
@@ -281,9 +281,9 @@ macro_rules! spoiled {
     };
 }
 
-fn clients(aws: &SdkConfig, spoiler: &Spoiler) -> Clients {
+fn clients(aws: &SdkConfig, spoiler: &Spoiler) -> RegionalClients {
     let sqs = spoiled!(aws_sdk_sqs, aws, spoiler);
-    Clients {
+    RegionalClients {
         lambda: spoiled!(aws_sdk_lambda, aws, spoiler),
         queue_urls: QueueUrls::new(sqs.clone()),
         sqs,

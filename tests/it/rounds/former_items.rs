@@ -8,7 +8,8 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::{
-    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement, Status,
+    Claim, ClaimMetadata, ClaimRequest, EventKey, Lease, Ledger, LedgerError, ReopenPolicy,
+    Settlement, Status,
 };
 use genesys_replay::message::MessageId;
 use genesys_replay::replay::Outcome;
@@ -78,10 +79,10 @@ async fn item_under_the_former_key_is_found_although_the_first_look_up_failed() 
         owner: "an older version".to_owned(),
         now: at,
         lease_until: at,
-        reopen: Reopen::Nothing,
+        reopen: ReopenPolicy::Never,
         is_failure_record: false,
         ignores_delay: false,
-        about: About {
+        about: ClaimMetadata {
             message_id: &message_id,
             interaction_id: None,
             category: "UNKNOWN",

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use genesys_fakes::ManualClock;
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::ledger::Status;
@@ -168,8 +168,8 @@ impl Sender for Sends {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         if at.len() >= self.calls {
             return Err(AwsError {
-                doing: "putting messages on the queue".to_owned(),
-                fault: AwsFault::Credentials,
+                operation: "putting messages on the queue".to_owned(),
+                kind: AwsErrorKind::Credentials,
                 detail: Some("ExpiredToken".to_owned()),
             });
         }

@@ -89,7 +89,7 @@ impl Conversations for Analytics {
 async fn correlated(shelf: &Shelf, analytics: &Analytics) -> Looked {
     let (said, mut findings) = (Said::default(), Findings::default());
     let use_case = Diagnose {
-        outlet: shelf,
+        reader: shelf,
         ledger: &Items::default(),
         conversations: Some(analytics),
         clock: &At(NOW),
@@ -264,7 +264,7 @@ async fn an_interrupted_look_does_not_wait_for_analytics() -> TestResult {
     let shelf = Shelf::new(5_000, dead_letter);
     let (said, mut findings) = (Said::default(), Findings::default());
     let use_case = Diagnose {
-        outlet: &shelf,
+        reader: &shelf,
         ledger: &Items::default(),
         conversations: Some(&Silent),
         clock: &At(NOW),

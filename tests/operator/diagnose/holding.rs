@@ -199,7 +199,7 @@ async fn of_100_000_messages_only_so_many_are_in_memory_at_a_time() -> TestResul
         ..Items::default()
     };
     let use_case = Diagnose::<_, _, Nobody> {
-        outlet: shelf.as_ref(),
+        reader: shelf.as_ref(),
         ledger: &ledger,
         conversations: None,
         clock: &At(NOW),

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::pending;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::dead_letter::{Opened, failure_of, open};
+use genesys_replay::dead_letter::{ParsedMessage, original_failure, parse};
 use genesys_replay::ledger::Status;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::ledger::Record;
@@ -58,14 +58,14 @@ async fn every_sample_is_told_of_with_the_category_and_the_payload_of_the_functi
         let finding = findings
             .get(message.id.as_str())
             .ok_or(message.id.as_str())?;
-        let (category, payload, code) = match open(message) {
-            Opened::DeadLetter(letter) => (
+        let (category, payload, code) = match parse(message) {
+            ParsedMessage::DeadLetter(letter) => (
                 letter.failure.category(),
                 letter.payload.clone().into_owned(),
                 None,
             ),
-            Opened::NotAnEvent(why) => (
-                failure_of(message).category(),
+            ParsedMessage::Unreplayable(why) => (
+                original_failure(message).category(),
                 message.body.clone(),
                 Some(why.failure_code().as_str()),
             ),

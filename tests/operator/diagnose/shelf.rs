@@ -5,10 +5,10 @@ use std::future::pending;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay::queue::{LARGEST_CALL, PostponeError, Redrive};
-use genesys_replay_cli::queue::{DeleteError, Outlet, QueueFacts};
+use genesys_replay::queue::{MAX_BATCH_ENTRIES, Redrive, VisibilityError};
+use genesys_replay_cli::queue::{DeleteError, QueueFacts, QueueReader};
 use tokio::time::Instant;
 
 /// The ARN of the queue.
@@ -171,14 +171,14 @@ fn number(state: &State, message: &Message) -> Option<usize> {
     (back.is_some() && receipt.parse() == Ok(*receives)).then_some(number)
 }
 
-fn unknown(message: &Message) -> PostponeError {
-    PostponeError {
+fn unknown(message: &Message) -> VisibilityError {
+    VisibilityError {
         message_id: message.id.clone(),
         reason: "MessageNotInflight".to_owned(),
     }
 }
 
-impl Outlet for Shelf {
+impl QueueReader for Shelf {
     async fn facts(&self) -> Result<QueueFacts, AwsError> {
         Ok(self.facts.clone())
     }
@@ -193,8 +193,8 @@ impl Outlet for Shelf {
             Some(Mishap::Hang(at)) if at == call => pending().await,
             Some(Mishap::Denied(at)) if at == call => {
                 return Err(AwsError {
-                    doing: "receiving".to_owned(),
-                    fault: AwsFault::Denied,
+                    operation: "receiving".to_owned(),
+                    kind: AwsErrorKind::Denied,
                     detail: None,
                 });
             }
@@ -204,7 +204,7 @@ impl Outlet for Shelf {
         let mut state = self.state();
         state.pass();
         let mut messages = Vec::new();
-        while messages.len() < LARGEST_CALL
+        while messages.len() < MAX_BATCH_ENTRIES
             && let Some(number) = state.shown.pop_front()
         {
             state.hide(number, hold);
@@ -217,14 +217,14 @@ impl Outlet for Shelf {
             messages.push(message);
         }
         state.handed_out += messages.len() as u64;
-        if self.repeats && messages.len() < LARGEST_CALL {
+        if self.repeats && messages.len() < MAX_BATCH_ENTRIES {
             let again: Vec<Message> = messages.iter().take(1).cloned().collect();
             messages.extend(again);
         }
         Ok(messages)
     }
 
-    async fn release(&self, messages: &[Message]) -> Vec<PostponeError> {
+    async fn release(&self, messages: &[Message]) -> Vec<VisibilityError> {
         if self.only_receives {
             tokio::time::sleep(Duration::from_secs(45)).await;
             return messages.iter().map(unknown).collect();
@@ -241,7 +241,7 @@ impl Outlet for Shelf {
         failures
     }
 
-    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<PostponeError> {
+    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<VisibilityError> {
         let mut state = self.state();
         state.pass();
         let mut failures = Vec::new();

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use genesys_fakes::MemoryInlet;
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_fakes::MemorySender;
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Inlet, LARGEST_CALL, NewMessage, PutError};
+use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::import::{
     Cause, Found, Imported, Source, SourceError, Terms, Unusable, What, import,
@@ -59,22 +59,22 @@ impl Source for Events {
 /// A queue that does not take the messages of these bodies so many times, or fails as a whole.
 #[derive(Clone, Default)]
 struct Moody {
-    queue: MemoryInlet,
+    queue: MemorySender,
     refuses: Arc<Mutex<Vec<(String, u32)>>>,
     calls: Arc<Mutex<Vec<usize>>>,
     fails_at: Option<usize>,
 }
 
-impl Inlet for Moody {
-    async fn put(&self, message: &NewMessage) -> Result<MessageId, PutError> {
+impl MessageSender for Moody {
+    async fn send(&self, message: &NewMessage) -> Result<MessageId, PutError> {
         if self.refuses(&message.body) {
             let reason = "SQS answered InternalError".to_owned();
             return Err(PutError::Unavailable { reason });
         }
-        self.queue.put(message).await
+        self.queue.send(message).await
     }
 
-    async fn put_all(
+    async fn send_all(
         &self,
         messages: &[NewMessage],
     ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
@@ -85,14 +85,14 @@ impl Inlet for Moody {
         };
         if self.fails_at == Some(number) {
             return Err(AwsError {
-                doing: "putting messages".to_owned(),
-                fault: AwsFault::Credentials,
+                operation: "putting messages".to_owned(),
+                kind: AwsErrorKind::Credentials,
                 detail: Some("ExpiredToken".to_owned()),
             });
         }
         let mut answers = Vec::new();
         for message in messages {
-            answers.push(self.put(message).await);
+            answers.push(self.send(message).await);
         }
         Ok(answers)
     }
@@ -137,7 +137,7 @@ async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResu
     let queue = Moody::default();
     let stop = CancellationToken::new();
     let imported = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await?;
-    assert_eq!(queue.calls(), [LARGEST_CALL, LARGEST_CALL, 3]);
+    assert_eq!(queue.calls(), [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 3]);
     assert_eq!(counts(&imported), [23, 23, 23, 0]);
     Ok(())
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use genesys_fakes::{InMemory, MemoryInlet, MemorySecret, MemorySubscriptions};
+use genesys_fakes::{InMemory, MemorySecret, MemorySender, MemorySubscriptions};
 use genesys_replay::clock::{Random, SystemClock, SystemRandom};
 use genesys_replay::message::MessageId;
-use genesys_replay::meter::Meter;
-use genesys_replay::queue::{LARGEST_MESSAGE, NewMessage};
+use genesys_replay::meter::UpstreamCounters;
+use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
 use genesys_replay_ingest::http::{Edge, server};
 use genesys_replay_ingest::{Ingest, KeyRing, KeySource, Keys, Senders, SubscriptionCheck};
@@ -28,7 +28,7 @@ pub const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=";
 /// Ingest, and what it works with.
 pub struct Door {
     pub address: SocketAddr,
-    pub inlet: MemoryInlet,
+    pub sender: MemorySender,
     pub subscriptions: MemorySubscriptions,
     edge: Arc<Edge<InMemory>>,
     running: AbortHandle,
@@ -83,7 +83,7 @@ impl Door {
         senders: Senders<MemorySecret>,
         change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
     ) -> Result<Self, Box<dyn Error>> {
-        Self::taking(LARGEST_MESSAGE, senders, change).await
+        Self::taking(MAX_MESSAGE_BYTES, senders, change).await
     }
 
     /// The same for bodies of at most so many bytes.
@@ -102,10 +102,15 @@ impl Door {
             )),
             ..ingest
         });
-        let inlet = ingest.inlet.clone();
+        let sender = ingest.sender.clone();
         let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
         let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
-        let edge = Edge::new(ingest, most_bytes, metrics, Arc::new(Meter::default()));
+        let edge = Edge::new(
+            ingest,
+            most_bytes,
+            metrics,
+            Arc::new(UpstreamCounters::default()),
+        );
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let edge = Arc::new(edge);
@@ -113,7 +118,7 @@ impl Door {
         let running = tokio::spawn(serving);
         Ok(Self {
             address,
-            inlet,
+            sender,
             subscriptions,
             edge,
             running: running.abort_handle(),
@@ -157,7 +162,7 @@ impl Door {
 
     /// What is on the queue.
     pub fn queued(&self) -> Vec<(MessageId, NewMessage)> {
-        self.inlet.messages()
+        self.sender.messages()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Reading what is kept in an S3 bucket.
 
 use aws_sdk_s3::Client;
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay_aws::aws_error;
 
-use super::{ArchiveReader, Kept, Page};
+use super::{ArchiveReader, ArchivedObject, Page};
 
 /// The objects of one bucket.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl S3Reader {
 
 impl ArchiveReader for S3Reader {
     async fn page(&self, prefix: &str, from: Option<&str>) -> Result<Page, AwsError> {
-        let doing = || format!("listing s3://{}/{prefix}", self.bucket);
+        let operation = || format!("listing s3://{}/{prefix}", self.bucket);
         let answer = self
             .client
             .list_objects_v2()
@@ -38,11 +38,11 @@ impl ArchiveReader for S3Reader {
             .set_continuation_token(from.map(str::to_owned))
             .send()
             .await
-            .map_err(|error| aws_error(doing(), &error))?;
+            .map_err(|error| aws_error(operation(), &error))?;
         let next = answer.next_continuation_token().map(str::to_owned);
         let objects = answer.contents.unwrap_or_default().into_iter();
         let kept = objects.filter_map(|object| {
-            Some(Kept {
+            Some(ArchivedObject {
                 key: object.key?,
                 size: u64::try_from(object.size?).ok()?,
                 etag: object.e_tag.unwrap_or_default(),
@@ -55,19 +55,19 @@ impl ArchiveReader for S3Reader {
     }
 
     async fn get(&self, key: &str, most: u64) -> Result<Option<(Vec<u8>, String)>, AwsError> {
-        let doing = || format!("reading s3://{}/{key}", self.bucket);
+        let operation = || format!("reading s3://{}/{key}", self.bucket);
         let call = self.client.get_object().bucket(&self.bucket).key(key);
         let object = match call.send().await {
             Ok(object) => object,
             Err(error) => {
-                let error = aws_error(doing(), &error);
+                let error = aws_error(operation(), &error);
                 let is_there = error.detail.as_deref() != Some("NoSuchKey");
                 return if is_there { Err(error) } else { Ok(None) };
             }
         };
         let refused = |detail: String| AwsError {
-            doing: doing(),
-            fault: AwsFault::Refused,
+            operation: operation(),
+            kind: AwsErrorKind::Refused,
             detail: Some(detail),
         };
         let length = object.content_length().unwrap_or_default();
@@ -76,8 +76,8 @@ impl ArchiveReader for S3Reader {
         }
         let etag = object.e_tag().unwrap_or_default().to_owned();
         let broken = |_| AwsError {
-            doing: doing(),
-            fault: AwsFault::Unreachable,
+            operation: operation(),
+            kind: AwsErrorKind::Unreachable,
             detail: Some("the object ended early".to_owned()),
         };
         let content = object.body.collect().await.map_err(broken)?;

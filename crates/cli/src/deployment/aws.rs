@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::aws_error;
-use genesys_replay_targets::aws::Clients;
+use genesys_replay_targets::aws::RegionalClients;
 use genesys_replay_targets::known_as;
 use url::Url;
 
 use super::{Deployment, ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
-use crate::queue::sqs::SqsOutlet;
-use crate::queue::{Outlet, QueueFacts};
+use crate::queue::sqs::SqsReader;
+use crate::queue::{QueueFacts, QueueReader};
 
 /// Clients of the services in one region and account, and one for the host of an HTTP target.
 pub struct AwsDeployment {
@@ -27,7 +27,7 @@ pub struct AwsDeployment {
     /// Where the queues are.
     pub sqs: aws_sdk_sqs::Client,
     /// Makes the clients of a target's region.
-    pub targets: Box<dyn Fn(&str) -> Clients + Send + Sync>,
+    pub targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
     /// Must have timeouts and follow no redirects.
     pub http: reqwest::Client,
 }
@@ -40,15 +40,15 @@ impl fmt::Debug for AwsDeployment {
 
 impl Deployment for AwsDeployment {
     async fn table(&self, name: &str) -> Result<TableFacts, AwsError> {
-        let doing = || format!("reading the table {name}");
+        let operation = || format!("reading the table {name}");
         let call = self.dynamodb.describe_table().table_name(name);
         let answer = call
             .send()
             .await
-            .map_err(|error| aws_error(doing(), &error))?;
+            .map_err(|error| aws_error(operation(), &error))?;
         let table = answer
             .table
-            .ok_or_else(|| AwsError::incomplete(doing(), "table"))?;
+            .ok_or_else(|| AwsError::incomplete(operation(), "table"))?;
         let kind = |name: &str| {
             let attributes = table.attribute_definitions();
             let found = attributes.iter().find(|it| it.attribute_name() == name);
@@ -72,12 +72,12 @@ impl Deployment for AwsDeployment {
     }
 
     async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
-        let doing = || format!("reading how the table {table} forgets");
+        let operation = || format!("reading how the table {table} forgets");
         let call = self.dynamodb.describe_time_to_live().table_name(table);
         let answer = call
             .send()
             .await
-            .map_err(|error| aws_error(doing(), &error))?;
+            .map_err(|error| aws_error(operation(), &error))?;
         let said = answer.time_to_live_description.as_ref();
         let status = said.and_then(|it| it.time_to_live_status());
         Ok(ExpiryFacts {
@@ -89,16 +89,16 @@ impl Deployment for AwsDeployment {
     async fn bucket(&self, bucket: &str, prefix: &str) -> Result<(), AwsError> {
         let call = self.s3.list_objects_v2().bucket(bucket).prefix(prefix);
         let answer = call.max_keys(1).send().await;
-        let doing = || format!("listing s3://{bucket}/{prefix}");
-        answer.map_err(|error| aws_error(doing(), &error))?;
+        let operation = || format!("listing s3://{bucket}/{prefix}");
+        answer.map_err(|error| aws_error(operation(), &error))?;
         Ok(())
     }
 
     async fn function(&self, name: &str) -> Result<FunctionFacts, AwsError> {
         let call = self.lambda.get_function_configuration();
         let answer = call.function_name(name).send().await;
-        let doing = || format!("reading the function {name}");
-        let found = answer.map_err(|error| aws_error(doing(), &error))?;
+        let operation = || format!("reading the function {name}");
+        let found = answer.map_err(|error| aws_error(operation(), &error))?;
         Ok(FunctionFacts {
             name: found.function_name().unwrap_or(name).to_owned(),
             state: found.state().map(|it| it.as_str().to_owned()),
@@ -109,13 +109,13 @@ impl Deployment for AwsDeployment {
     async fn sources(&self, function: &str) -> Result<Vec<SourceFacts>, AwsError> {
         let call = self.lambda.list_event_source_mappings();
         let answer = call.function_name(function).send().await;
-        let doing = || format!("reading the event sources of {function}");
-        let found = answer.map_err(|error| aws_error(doing(), &error))?;
+        let operation = || format!("reading the event sources of {function}");
+        let found = answer.map_err(|error| aws_error(operation(), &error))?;
         Ok(found.event_source_mappings().iter().map(source).collect())
     }
 
     async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
-        SqsOutlet::find(self.sqs.clone(), name).await?.facts().await
+        SqsReader::find(self.sqs.clone(), name).await?.facts().await
     }
 
     async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
@@ -170,27 +170,35 @@ impl AwsDeployment {
 
     async fn service(&self, destination: &Destination, arn: &Arn) -> Result<(), AwsError> {
         let clients = (self.targets)(arn.region());
-        let doing = || looking_for(arn);
+        let operation = || looking_for(arn);
         match destination {
             Destination::Lambda(_) => {
                 let call = clients.lambda.get_function_configuration();
                 let answer = call.function_name(arn.as_str()).send().await;
-                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+                answer
+                    .map(drop)
+                    .map_err(|error| aws_error(operation(), &error))
             }
             Destination::Sqs(_) => {
                 let call = clients.sqs.get_queue_url().queue_name(arn.resource());
                 let answer = call.queue_owner_aws_account_id(arn.account()).send().await;
-                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+                answer
+                    .map(drop)
+                    .map_err(|error| aws_error(operation(), &error))
             }
             Destination::Sns(_) => {
                 let call = clients.sns.get_topic_attributes();
                 let answer = call.topic_arn(arn.as_str()).send().await;
-                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+                answer
+                    .map(drop)
+                    .map_err(|error| aws_error(operation(), &error))
             }
             Destination::StateMachine(_) => {
                 let call = clients.step_functions.describe_state_machine();
                 let answer = call.state_machine_arn(arn.as_str()).send().await;
-                answer.map(drop).map_err(|error| aws_error(doing(), &error))
+                answer
+                    .map(drop)
+                    .map_err(|error| aws_error(operation(), &error))
             }
             Destination::None
             | Destination::Http(_)
@@ -216,7 +224,7 @@ fn missing_by_code(mut error: AwsError) -> AwsError {
             || code.ends_with("NotFoundException")
     });
     if says_missing {
-        error.fault = AwsFault::Missing;
+        error.kind = AwsErrorKind::NotFound;
     }
     error
 }

@@ -7,8 +7,8 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::{below, unreadable};
-use genesys_replay_genesys::body::object;
+use genesys_replay_genesys::answer::{join_path, unreadable_body};
+use genesys_replay_genesys::body::parse_object;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -61,7 +61,7 @@ pub trait Conversations: Send + Sync {
     /// Changes nothing.
     ///
     /// # Errors
-    /// [`GenesysError::RateLimited`] and [`GenesysError::HeldBack`] say how long to wait.
+    /// [`GenesysError::RateLimited`] and [`GenesysError::LocallyRateLimited`] say how long to wait.
     fn page(
         &self,
         query: ConversationQuery<'_>,
@@ -148,7 +148,7 @@ fn read(body: &[u8]) -> Option<ConversationPage> {
     let Answered {
         conversations,
         total_hits,
-    } = object(body)?;
+    } = parse_object(body)?;
     Some(ConversationPage {
         conversations: conversations.into_iter().map(Conversation::from).collect(),
         total: total_hits,
@@ -169,12 +169,12 @@ impl Conversations for GenesysClient {
             "details",
             "query",
         ];
-        let url = below(self.api_base(), &path);
+        let url = join_path(self.api_base(), &path);
         let call = Call::Analytics;
         let body = self
             .call(call, Method::POST, url, Some(question(query, number)))
             .await?;
-        read(&body).ok_or(unreadable(call))
+        read(&body).ok_or(unreadable_body(call))
     }
 }
 

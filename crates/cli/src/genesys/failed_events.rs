@@ -7,8 +7,8 @@ use std::future::Future;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::{below, unreadable};
-use genesys_replay_genesys::body::object;
+use genesys_replay_genesys::answer::{join_path, unreadable_body};
+use genesys_replay_genesys::body::parse_object;
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -79,10 +79,10 @@ impl FailedEvents for GenesysClient {
             .into_iter()
             .chain(["failed-events", subscription.as_str()])
             .collect();
-        let url = at_page(below(self.api_base(), &path), start, limit);
+        let url = at_page(join_path(self.api_base(), &path), start, limit);
         let call = Call::FailedEvents;
         let body = self.call(call, Method::GET, url, None).await?;
-        read_page(&body, start).ok_or(unreadable(call))
+        read_page(&body, start).ok_or(unreadable_body(call))
     }
 
     async fn reinject(
@@ -92,7 +92,7 @@ impl FailedEvents for GenesysClient {
     ) -> Result<Reinjected, GenesysError> {
         let path: Vec<&str> = ROOM.into_iter().chain(["replay"]).collect();
         let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
-        let url = below(self.api_base(), &path);
+        let url = join_path(self.api_base(), &path);
         let answer = self
             .call(Call::Reinject, Method::POST, url, Some(body.to_string()))
             .await?;
@@ -132,7 +132,7 @@ struct Listing {
 
 /// `None` when the answer is no list.
 fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
-    let listing: Listing = object(body)?;
+    let listing: Listing = parse_object(body)?;
     let events: Vec<String> = listing
         .entities
         .unwrap_or_default()

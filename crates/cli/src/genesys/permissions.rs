@@ -7,7 +7,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::below;
+use genesys_replay_genesys::answer::join_path;
 use reqwest::Method;
 use serde_json::json;
 
@@ -78,7 +78,7 @@ impl Permissions for GenesysClient {
             NOBODY,
             "attributes",
         ];
-        let url = below(self.api_base(), &path);
+        let url = join_path(self.api_base(), &path);
         let nothing = json!({ "attributes": {} }).to_string();
         match self
             .call(Call::Mark, Method::PATCH, url, Some(nothing))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
 use genesys_replay_aws::aws_error;
@@ -16,7 +16,7 @@ use genesys_replay_storage::dynamodb::item::{
 use super::{LedgerReader, Record, RecordPage};
 
 /// The most keys of one call.
-const LARGEST_CALL: usize = 100;
+const MAX_BATCH_ENTRIES: usize = 100;
 
 /// How often what `DynamoDB` left out of an answer is asked for again.
 const MOST_CALLS: usize = 20;
@@ -44,7 +44,7 @@ impl DynamoDbReader {
         &self.table
     }
 
-    fn doing(&self) -> String {
+    fn operation(&self) -> String {
         format!("reading the table {}", self.table)
     }
 }
@@ -69,7 +69,7 @@ impl LedgerReader for DynamoDbReader {
         let answer = call
             .send()
             .await
-            .map_err(|error| aws_error(self.doing(), &error))?;
+            .map_err(|error| aws_error(self.operation(), &error))?;
         let next = answer
             .last_evaluated_key()
             .and_then(|key| string(key, "EventId"))
@@ -89,7 +89,7 @@ impl LedgerReader for DynamoDbReader {
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
-        for chunk in unique.chunks(LARGEST_CALL) {
+        for chunk in unique.chunks(MAX_BATCH_ENTRIES) {
             let keys = chunk
                 .iter()
                 .map(|key| Item::from([("EventId".to_owned(), text(key))]));
@@ -97,7 +97,7 @@ impl LedgerReader for DynamoDbReader {
                 .set_keys(Some(keys.collect()))
                 .consistent_read(true)
                 .build()
-                .map_err(|_| AwsError::incomplete(self.doing(), "keys"))?;
+                .map_err(|_| AwsError::incomplete(self.operation(), "keys"))?;
             let mut wanted = Some([(self.table.clone(), wanted)].into());
             let mut pause = PAUSES.0;
             for _ in 0..MOST_CALLS {
@@ -107,7 +107,7 @@ impl LedgerReader for DynamoDbReader {
                     .set_request_items(wanted.take())
                     .send()
                     .await
-                    .map_err(|error| aws_error(self.doing(), &error))?;
+                    .map_err(|error| aws_error(self.operation(), &error))?;
                 let items = answer.responses.unwrap_or_default().into_values().flatten();
                 found.extend(items.filter_map(|item| record(&item)));
                 wanted = answer.unprocessed_keys.filter(|keys| !keys.is_empty());
@@ -119,8 +119,8 @@ impl LedgerReader for DynamoDbReader {
             }
             if wanted.is_some() {
                 return Err(AwsError {
-                    doing: self.doing(),
-                    fault: AwsFault::Throttled,
+                    operation: self.operation(),
+                    kind: AwsErrorKind::Throttled,
                     detail: Some("it answers in parts only".to_owned()),
                 });
             }

@@ -26,13 +26,13 @@ use futures_util::future::{join_all, maybe_done};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::ReplayTarget;
-use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc;
 
 use super::Progress;
 use crate::genesys::analytics::{Conversations, LARGEST_QUERY};
 use crate::ledger::LedgerReader;
-use crate::queue::{Outlet, QueueFacts};
+use crate::queue::{QueueFacts, QueueReader};
 pub use correlate::Correlation;
 pub use finding::{Finding, Function, NextStep};
 pub use groups::{Example, Group, GroupKey, Groups, MOST_GROUPS};
@@ -45,7 +45,7 @@ use receiving::Receiving;
 const RECEIVERS: usize = 8;
 
 /// The most messages that are in memory at a time: those of every call, and a batch that is looked at.
-pub const AT_ONCE: usize = RECEIVERS * LARGEST_CALL + LARGEST_QUERY;
+pub const AT_ONCE: usize = RECEIVERS * MAX_BATCH_ENTRIES + LARGEST_QUERY;
 
 /// A policy that lets a message be received this often or less is not looked at without force: one look takes a
 /// third of what it has, or more.
@@ -79,7 +79,7 @@ pub trait Sink: Send {
 /// The use case with its ports.
 pub struct Diagnose<'a, O, L, C> {
     /// The queue.
-    pub outlet: &'a O,
+    pub reader: &'a O,
     /// The ledger.
     pub ledger: &'a L,
     /// Analytics, if interactions are to be looked up.
@@ -165,7 +165,7 @@ pub enum DiagnoseError {
     },
 }
 
-impl<O: Outlet, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
+impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     /// Looks at every message once, until nothing more comes, the limit is reached, or `stop` is ready.
     ///
     /// # Errors
@@ -177,13 +177,13 @@ impl<O: Outlet, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         sink: &mut S,
         stop: impl Future<Output = ()>,
     ) -> Result<Diagnosis, DiagnoseError> {
-        let queue = self.outlet.facts().await?;
+        let queue = self.reader.facts().await?;
         self.permit(look, &queue)?;
         let generated_at = self.clock.now();
         self.progress
             .begin(&format!("looking at {}", queue.name()), Some(queue.visible));
         let held = Held::new(receipts);
-        let receiving = Receiving::new(self.outlet, &held, queue.redrive.as_ref(), look);
+        let receiving = Receiving::new(self.reader, &held, queue.redrive.as_ref(), look);
         let mut looking = Looking::new(self, look);
         let end = {
             let (sender, mut receiver) = mpsc::channel(RECEIVERS);
@@ -204,7 +204,7 @@ impl<O: Outlet, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 // A look that is over is not interrupted.
                 biased;
                 looked = whole => Some(looked),
-                never = held.hold_on(self.outlet, self.progress) => match never {},
+                never = held.hold_on(self.reader, self.progress) => match never {},
                 () = stop => None,
             };
             if ended.is_none() {
@@ -221,7 +221,7 @@ impl<O: Outlet, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
             ended
         };
         self.progress.end();
-        let released = held.release(self.outlet, self.progress).await;
+        let released = held.release(self.reader, self.progress).await;
         if released.hidden > 0 {
             self.progress.warn(&format!(
                 "messages that could not be shown again: {}; they come back by themselves within {} s",

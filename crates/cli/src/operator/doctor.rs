@@ -12,7 +12,7 @@ mod target;
 
 use std::time::Duration;
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::replay::Limits;
 use url::Url;
@@ -100,15 +100,15 @@ impl Check {
 
     /// What could not be asked. That these credentials lack a permission says nothing of the function's.
     fn unasked(name: &'static str, error: &AwsError) -> Self {
-        let verdict = match error.fault {
-            AwsFault::Denied | AwsFault::Throttled => Verdict::Warning,
-            AwsFault::Region
-            | AwsFault::Credentials
-            | AwsFault::Missing
-            | AwsFault::Unreachable
-            | AwsFault::Refused => Verdict::Error,
+        let verdict = match error.kind {
+            AwsErrorKind::Denied | AwsErrorKind::Throttled => Verdict::Warning,
+            AwsErrorKind::RegionNotConfigured
+            | AwsErrorKind::Credentials
+            | AwsErrorKind::NotFound
+            | AwsErrorKind::Unreachable
+            | AwsErrorKind::Refused => Verdict::Error,
         };
-        Self::not(verdict, name, error.to_string(), remedy(error.fault))
+        Self::not(verdict, name, error.to_string(), remedy(error.kind))
     }
 }
 
@@ -200,7 +200,10 @@ pub async fn examine(
     // One answer is enough to know that credentials and network are not to blame for everything.
     let nothing = |answer: &Result<(), AwsError>| match answer {
         Ok(()) => false,
-        Err(error) => matches!(error.fault, AwsFault::Credentials | AwsFault::Unreachable),
+        Err(error) => matches!(
+            error.kind,
+            AwsErrorKind::Credentials | AwsErrorKind::Unreachable
+        ),
     };
     let nothing_asked = answers.iter().all(nothing);
     Examination {

@@ -12,7 +12,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Inlet, LARGEST_CALL, NewMessage, PutError};
+use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
@@ -112,7 +112,7 @@ pub const fn prospect(category: Category) -> &'static str {
 /// What was done by then, and why it went no further. Importing again goes on.
 pub async fn import(
     mut source: impl Source,
-    queue: Option<&impl Inlet>,
+    queue: Option<&impl MessageSender>,
     terms: &Terms,
     progress: &dyn Progress,
     stop: &CancellationToken,
@@ -150,7 +150,7 @@ struct Work<'a, I> {
     imported: Imported,
 }
 
-impl<I: Inlet> Work<'_, I> {
+impl<I: MessageSender> Work<'_, I> {
     async fn run(&mut self, source: &mut impl Source) -> Result<(), Cause> {
         let ended = loop {
             if self.stop.is_cancelled() {
@@ -165,13 +165,13 @@ impl<I: Inlet> Work<'_, I> {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error.into()),
             }
-            if self.batch.len() == LARGEST_CALL {
-                self.put().await?;
+            if self.batch.len() == MAX_BATCH_ENTRIES {
+                self.send().await?;
             }
         };
         self.imported.stopped = self.stop.is_cancelled();
         if !self.imported.stopped {
-            self.put().await?;
+            self.send().await?;
         }
         ended
     }
@@ -218,7 +218,7 @@ impl<I: Inlet> Work<'_, I> {
     }
 
     /// Puts the batch on the queue, reads what became of each message, and tries again what was not taken.
-    async fn put(&mut self) -> Result<(), Cause> {
+    async fn send(&mut self) -> Result<(), Cause> {
         let Some(queue) = self.queue else {
             return Ok(());
         };
@@ -227,7 +227,7 @@ impl<I: Inlet> Work<'_, I> {
         while !left.is_empty() {
             let messages: Vec<NewMessage> =
                 left.iter().map(|(_, message)| message.clone()).collect();
-            let answers = queue.put_all(&messages).await?;
+            let answers = queue.send_all(&messages).await?;
             let again = self.read(left, answers);
             let wait = waits.next().filter(|_| !self.stop.is_cancelled());
             left = Vec::new();

@@ -1,7 +1,9 @@
 //! A message as the function would see it.
 
 use genesys_replay::dead_letter;
-use genesys_replay::dead_letter::{DeadLetter, NotAnEvent, Opened, failure_of};
+use genesys_replay::dead_letter::{
+    DeadLetter, ParsedMessage, UnreplayableReason, original_failure,
+};
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::Category;
 use genesys_replay::ledger::EventKey;
@@ -11,7 +13,7 @@ use genesys_replay::message::Message;
 #[derive(Clone, Debug)]
 pub struct Letter<'m> {
     /// What it turns out to be.
-    pub opened: Opened<'m>,
+    pub opened: ParsedMessage<'m>,
     /// Why its first delivery failed.
     pub category: Category,
     /// Where it would go.
@@ -24,10 +26,12 @@ impl<'m> Letter<'m> {
     /// Looks at a message as a function with this target would.
     #[must_use]
     pub fn of(message: &'m Message, target: &ReplayTarget) -> Self {
-        let opened = dead_letter::open(message);
+        let opened = dead_letter::parse(message);
         let (failure, event_id, destination) = match &opened {
-            Opened::NotAnEvent(_) => (failure_of(message), None, Destination::Missing),
-            Opened::DeadLetter(letter) => {
+            ParsedMessage::Unreplayable(_) => {
+                (original_failure(message), None, Destination::Missing)
+            }
+            ParsedMessage::DeadLetter(letter) => {
                 let own: Vec<&str> = message.queue_arn.as_deref().into_iter().collect();
                 let destination = target.destination(letter.failure.target_arn.as_deref(), &own);
                 (
@@ -49,17 +53,17 @@ impl<'m> Letter<'m> {
     #[must_use]
     pub fn event(&self) -> Option<&DeadLetter<'m>> {
         match &self.opened {
-            Opened::DeadLetter(letter) => Some(letter),
-            Opened::NotAnEvent(_) => None,
+            ParsedMessage::DeadLetter(letter) => Some(letter),
+            ParsedMessage::Unreplayable(_) => None,
         }
     }
 
     /// Why it is no event, if it is none.
     #[must_use]
-    pub fn why_not(&self) -> Option<NotAnEvent> {
+    pub fn why_not(&self) -> Option<UnreplayableReason> {
         match &self.opened {
-            Opened::DeadLetter(_) => None,
-            Opened::NotAnEvent(why) => Some(*why),
+            ParsedMessage::DeadLetter(_) => None,
+            ParsedMessage::Unreplayable(why) => Some(*why),
         }
     }
 

@@ -48,7 +48,7 @@ pub(super) async fn patiently<T>(
 fn asked_for(error: &GenesysError) -> Option<Duration> {
     match error {
         GenesysError::RateLimited { after, .. } => Some(after.unwrap_or(UNSAID)),
-        GenesysError::HeldBack { after, .. } => Some(*after),
+        GenesysError::LocallyRateLimited { after, .. } => Some(*after),
         GenesysError::NotFound
         | GenesysError::Refused { .. }
         | GenesysError::Conflict { .. }

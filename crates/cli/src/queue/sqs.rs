@@ -11,11 +11,11 @@ use aws_sdk_sqs::types::{
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
-use genesys_replay::queue::{LARGEST_CALL, PostponeError, Postponement, Queue, Redrive};
+use genesys_replay::queue::{MAX_BATCH_ENTRIES, Queue, Redrive, VisibilityChange, VisibilityError};
 use genesys_replay_aws::aws_error;
 use genesys_replay_aws::sqs_queue::SqsQueue;
 
-use super::{DeleteError, Outlet, QueueFacts};
+use super::{DeleteError, QueueFacts, QueueReader};
 
 /// How long a receive waits for messages: long enough for SQS to ask all of its servers, where a short
 /// one asks a few and may find nothing in a queue that is not empty.
@@ -23,7 +23,7 @@ const WAIT_SECONDS: i32 = 1;
 
 /// One queue of SQS.
 #[derive(Clone)]
-pub struct SqsOutlet {
+pub struct SqsReader {
     client: Client,
     visibility: SqsQueue,
     url: String,
@@ -32,11 +32,11 @@ pub struct SqsOutlet {
     drained_arn: String,
 }
 
-impl SqsOutlet {
+impl SqsReader {
     /// Finds the queue that `name` is the URL, the ARN or the name of.
     ///
     /// # Errors
-    /// [`AwsError`]; [`AwsFault::Missing`](genesys_replay::aws::AwsFault::Missing) when there is none.
+    /// [`AwsError`]; [`AwsErrorKind::NotFound`](genesys_replay::aws::AwsErrorKind::NotFound) when there is none.
     pub async fn find(client: Client, name: &str) -> Result<Self, AwsError> {
         let url = if name.contains("://") {
             name.to_owned()
@@ -48,25 +48,25 @@ impl SqsOutlet {
             if let Some(account) = parts.next().filter(|_| name.starts_with("arn:")) {
                 call = call.queue_owner_aws_account_id(account);
             }
-            let doing = || format!("finding the queue {name}");
+            let operation = || format!("finding the queue {name}");
             let answer = call
                 .send()
                 .await
-                .map_err(|error| aws_error(doing(), &error))?;
+                .map_err(|error| aws_error(operation(), &error))?;
             answer
                 .queue_url
-                .ok_or_else(|| AwsError::incomplete(doing(), "URL"))?
+                .ok_or_else(|| AwsError::incomplete(operation(), "URL"))?
         };
-        let mut outlet = Self {
+        let mut reader = Self {
             visibility: SqsQueue::new(client.clone()),
             client,
             url,
             arn: String::new(),
             drained_arn: String::new(),
         };
-        outlet.arn = outlet.facts().await?.arn;
-        outlet.drained_arn.clone_from(&outlet.arn);
-        Ok(outlet)
+        reader.arn = reader.facts().await?.arn;
+        reader.drained_arn.clone_from(&reader.arn);
+        Ok(reader)
     }
 
     /// Says of which queue this is the parking queue: its messages are read as if they were still there.
@@ -91,9 +91,9 @@ impl SqsOutlet {
     }
 }
 
-impl Outlet for SqsOutlet {
+impl QueueReader for SqsReader {
     async fn facts(&self) -> Result<QueueFacts, AwsError> {
-        let doing = || format!("reading the attributes of {}", self.url);
+        let operation = || format!("reading the attributes of {}", self.url);
         let answer = self
             .client
             .get_queue_attributes()
@@ -101,14 +101,14 @@ impl Outlet for SqsOutlet {
             .attribute_names(Attribute::All)
             .send()
             .await
-            .map_err(|error| aws_error(doing(), &error))?;
+            .map_err(|error| aws_error(operation(), &error))?;
         let attributes = answer.attributes.unwrap_or_default();
         let text = |name: &Attribute| attributes.get(name).map(String::as_str);
         let number = |name: &Attribute| text(name).and_then(|it| it.parse().ok()).unwrap_or(0);
         Ok(QueueFacts {
             url: self.url.clone(),
             arn: text(&Attribute::QueueArn)
-                .ok_or_else(|| AwsError::incomplete(doing(), "ARN"))?
+                .ok_or_else(|| AwsError::incomplete(operation(), "ARN"))?
                 .to_owned(),
             fifo: text(&Attribute::FifoQueue) == Some("true"),
             visibility: Duration::from_secs(number(&Attribute::VisibilityTimeout)),
@@ -125,7 +125,7 @@ impl Outlet for SqsOutlet {
             .client
             .receive_message()
             .queue_url(&self.url)
-            .max_number_of_messages(i32::try_from(LARGEST_CALL).unwrap_or(1))
+            .max_number_of_messages(i32::try_from(MAX_BATCH_ENTRIES).unwrap_or(1))
             .visibility_timeout(i32::try_from(hold.as_secs()).unwrap_or(i32::MAX))
             .wait_time_seconds(WAIT_SECONDS)
             .message_system_attribute_names(System::All)
@@ -139,33 +139,33 @@ impl Outlet for SqsOutlet {
             .collect())
     }
 
-    async fn release(&self, messages: &[Message]) -> Vec<PostponeError> {
+    async fn release(&self, messages: &[Message]) -> Vec<VisibilityError> {
         self.hold(messages, Duration::ZERO).await
     }
 
-    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<PostponeError> {
-        let postponements: Vec<Postponement<'_>> = messages
+    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<VisibilityError> {
+        let changes: Vec<VisibilityChange<'_>> = messages
             .iter()
-            .map(|message| Postponement {
+            .map(|message| VisibilityChange {
                 queue_arn: &self.arn,
                 message_id: &message.id,
                 receipt_handle: message.receipt_handle.as_deref().unwrap_or_default(),
                 after: hold,
             })
             .collect();
-        self.visibility.postpone(&postponements).await
+        self.visibility.change_visibility(&changes).await
     }
 
     async fn delete(&self, messages: &[Message]) -> Vec<DeleteError> {
         let mut failures = Vec::new();
-        for batch in messages.chunks(LARGEST_CALL) {
+        for batch in messages.chunks(MAX_BATCH_ENTRIES) {
             failures.extend(self.delete_batch(batch).await);
         }
         failures
     }
 }
 
-impl SqsOutlet {
+impl SqsReader {
     async fn delete_batch(&self, batch: &[Message]) -> Vec<DeleteError> {
         let failed = |message: &Message, reason: String| DeleteError {
             message_id: message.id.clone(),

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use genesys_replay::clock::{Timestamp, millis};
-use genesys_replay::meter::Usage;
+use genesys_replay::meter::CounterSnapshot;
 use genesys_replay_telemetry::metrics::{
     Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
@@ -76,7 +76,7 @@ impl IngestMetrics {
     }
 
     /// Writes what was counted, if there was anything.
-    pub fn flush(&self, at: Timestamp, usage: Usage) {
+    pub fn flush(&self, at: Timestamp, usage: CounterSnapshot) {
         let tally = std::mem::take(&mut *self.tally());
         if tally.latencies.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl IngestMetrics {
 
 impl Tally {
     /// The metrics of one document each: requests that end while others are written may be more than fit into one.
-    fn documents(&self, usage: Usage) -> Vec<Vec<Metric>> {
+    fn documents(&self, usage: CounterSnapshot) -> Vec<Vec<Metric>> {
         let mut latencies = self.latencies.chunks(MOST_VALUES);
         let latency = |values: &[u64]| ("RequestLatency", "Milliseconds", json!(values));
         let mut whole = vec![

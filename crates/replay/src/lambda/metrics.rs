@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use genesys_replay::clock::{Timestamp, millis};
-use genesys_replay::meter::Usage;
+use genesys_replay::meter::CounterSnapshot;
 use genesys_replay::replay::{Counts, RecordReport};
 use genesys_replay_telemetry::metrics::{
     Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
@@ -30,7 +30,7 @@ pub struct BatchFigures<'b> {
     /// What became of them.
     pub handled: &'b [RecordReport],
     /// What it cost upstream.
-    pub usage: Usage,
+    pub usage: CounterSnapshot,
     /// How long it took.
     pub duration: Duration,
 }

@@ -118,7 +118,7 @@ pub(crate) fn refusal(item: &Item, request: &ClaimRequest<'_>) -> Result<Claim, 
     }
     match string(item, "Status") {
         Some(COMPLETED | ARCHIVED | DISCARDED) => Ok(Claim::AlreadyDone),
-        Some(FAILED) => Ok(Claim::GivenUp(
+        Some(FAILED) => Ok(Claim::PreviouslyRejected(
             string(item, "FailureCode")
                 .and_then(FailureCode::parse)
                 .unwrap_or(FailureCode::Internal),
@@ -155,7 +155,7 @@ pub fn string<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// Returns a number attribute's value; `None` for another type, and for what is not a whole number from 0.
+/// Returns a number attribute's value; `None` for another type, and for a negative or fractional number.
 #[must_use]
 pub fn integer(item: &Item, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()

@@ -1,8 +1,10 @@
 //! Name resolution without refused addresses.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use genesys_replay::destination::address::{RefusedAddress, is_refused};
+use genesys_replay::destination::address::{AddressPolicy, RefusedAddress, is_refused};
+use reqwest::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// The system's resolver without the refused addresses.
@@ -20,5 +22,13 @@ impl Resolve for GuardedResolver {
             let found: Addrs = Box::new(found.into_iter());
             Ok(found)
         })
+    }
+}
+
+/// Makes a client resolve no name to a refused address, if the policy says so.
+pub fn guarded(client: ClientBuilder, policy: AddressPolicy) -> ClientBuilder {
+    match policy {
+        AddressPolicy::BlockLinkLocal => client.dns_resolver(Arc::new(GuardedResolver)),
+        AddressPolicy::AllowAll => client,
     }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::FailureCode;
-use genesys_replay::ledger::{AnswerCounts, Claim, EventKey, Lease, Ledger, Reopen, Settlement};
+use genesys_replay::ledger::{
+    AnswerCounts, Claim, EventKey, Lease, Ledger, ReopenPolicy, Settlement,
+};
 
 use self::event::{
     ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
@@ -97,7 +99,7 @@ async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32
         match claim? {
             Claim::Acquired(lease) => winners.push((lease.attempt, lease.first_seen)),
             other @ (Claim::AlreadyDone
-            | Claim::GivenUp(_)
+            | Claim::PreviouslyRejected(_)
             | Claim::HeldUntil(_)
             | Claim::Delayed { .. }
             | Claim::Delivered(_)) => {
@@ -208,7 +210,7 @@ async fn a_delivered_event_is_claimed_for_its_bookkeeping_only(
         let lease = event.lease(owner, now).await?;
         same(
             owner,
-            &(lease.delivered, lease.shown_attempt()),
+            &(lease.delivered, lease.reported_attempt()),
             &(Some(2), 2),
         )?;
     }
@@ -246,7 +248,7 @@ async fn a_finished_event_is_finished_for_everybody_and_for_good(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let given_up = Claim::GivenUp(FailureCode::TargetRefused);
+    let given_up = Claim::PreviouslyRejected(FailureCode::TargetRefused);
     for (settlement, claim) in [
         (COMPLETED, Claim::AlreadyDone),
         (
@@ -274,12 +276,12 @@ async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
     name: &str,
 ) -> Result<()> {
     for (settlement, reopen, taken) in [
-        (ARCHIVED, Reopen::Failed, false),
-        (ARCHIVED, Reopen::FailedAndArchived, true),
-        (FAILED, Reopen::Failed, true),
-        (FAILED, Reopen::FailedAndArchived, true),
-        (COMPLETED, Reopen::Failed, false),
-        (COMPLETED, Reopen::FailedAndArchived, false),
+        (ARCHIVED, ReopenPolicy::Failed, false),
+        (ARCHIVED, ReopenPolicy::FailedAndArchived, true),
+        (FAILED, ReopenPolicy::Failed, true),
+        (FAILED, ReopenPolicy::FailedAndArchived, true),
+        (COMPLETED, ReopenPolicy::Failed, false),
+        (COMPLETED, ReopenPolicy::FailedAndArchived, false),
     ] {
         let what = format!("{name}, {settlement:?} with {reopen:?}");
         let event = Event::new(world, &what)?;
@@ -296,13 +298,19 @@ async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
 async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     event.settled(ARCHIVED).await?;
-    let again = event.ask("second", NOW, Reopen::FailedAndArchived).await?;
+    let again = event
+        .ask("second", NOW, ReopenPolicy::FailedAndArchived)
+        .await?;
     let lease = acquired(again)?;
-    let held = event.ask("third", NOW, Reopen::FailedAndArchived).await?;
+    let held = event
+        .ask("third", NOW, ReopenPolicy::FailedAndArchived)
+        .await?;
     same("meanwhile", &held, &Claim::HeldUntil(NOW.plus(LEASE)))?;
     let lease = event.ledger().checkpoint(&lease).await?;
     event.ledger().settle(&lease, COMPLETED, NOW).await?;
-    let done = event.ask("fourth", NOW, Reopen::FailedAndArchived).await?;
+    let done = event
+        .ask("fourth", NOW, ReopenPolicy::FailedAndArchived)
+        .await?;
     same("in the end", &done, &Claim::AlreadyDone)?;
     let code = event.item().await?.get("FailureCode").cloned();
     same("the old failure code", &code, &None)
@@ -365,7 +373,10 @@ async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &
     let ledger = event.ledger();
     let down = || world.next_call(Mishap::Down);
     down();
-    unavailable("claim", &event.ask("worker", NOW, Reopen::Nothing).await)?;
+    unavailable(
+        "claim",
+        &event.ask("worker", NOW, ReopenPolicy::Never).await,
+    )?;
     holds("no item", event.item().await?.is_empty())?;
 
     let lease = event.lease("worker", NOW).await?;
@@ -389,7 +400,10 @@ async fn a_call_whose_answer_was_lost_can_be_repeated(
         let ledger = event.ledger();
         let lose = || world.next_call(Mishap::AnswerLost);
         lose();
-        unavailable("claim", &event.ask("worker", NOW, Reopen::Nothing).await)?;
+        unavailable(
+            "claim",
+            &event.ask("worker", NOW, ReopenPolicy::Never).await,
+        )?;
         let held = Claim::HeldUntil(NOW.plus(LEASE));
         same("it acted", &event.claim("other", NOW).await?, &held)?;
         let lease = event.lease("worker", NOW).await?;

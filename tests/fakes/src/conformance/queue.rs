@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Postponement, Queue, QueueLimits};
+use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange};
 
 use super::{Mishap, Result, holds, same, suite};
 use crate::{Draft, Received};
@@ -94,15 +94,13 @@ impl<'w, W: World> Line<'w, W> {
         })
     }
 
-    fn all(&self, after: Duration) -> Vec<Postponement<'_>> {
+    fn all(&self, after: Duration) -> Vec<VisibilityChange<'_>> {
         let received = self.received.iter();
-        received
-            .map(|it| postponement(&self.arn, it, after))
-            .collect()
+        received.map(|it| change(&self.arn, it, after)).collect()
     }
 
     /// Postpones every message; the ids of those that failed.
-    async fn postpone(&self, after: Duration) -> Vec<MessageId> {
+    async fn change_visibility(&self, after: Duration) -> Vec<MessageId> {
         failed(self.world, &self.all(after)).await
     }
 
@@ -124,8 +122,8 @@ impl<'w, W: World> Line<'w, W> {
     }
 }
 
-fn postponement<'a>(arn: &'a str, message: &'a Received, after: Duration) -> Postponement<'a> {
-    Postponement {
+fn change<'a>(arn: &'a str, message: &'a Received, after: Duration) -> VisibilityChange<'a> {
+    VisibilityChange {
         queue_arn: arn,
         message_id: &message.message_id,
         receipt_handle: &message.receipt_handle,
@@ -133,8 +131,8 @@ fn postponement<'a>(arn: &'a str, message: &'a Received, after: Duration) -> Pos
     }
 }
 
-async fn failed(world: &impl World, postponements: &[Postponement<'_>]) -> Vec<MessageId> {
-    let errors = world.queue().postpone(postponements).await;
+async fn failed(world: &impl World, changes: &[VisibilityChange<'_>]) -> Vec<MessageId> {
+    let errors = world.queue().change_visibility(changes).await;
     errors.into_iter().map(|error| error.message_id).collect()
 }
 
@@ -150,7 +148,11 @@ async fn a_received_message_is_hidden_until_its_time(world: &impl World, name: &
 
 async fn a_message_stays_away_for_as_long_as_it_says(world: &impl World, name: &str) -> Result<()> {
     let line = Line::of(world, name, 2).await?;
-    same("failures", &line.postpone(A_WHILE).await, &Vec::new())?;
+    same(
+        "failures",
+        &line.change_visibility(A_WHILE).await,
+        &Vec::new(),
+    )?;
     line.stays_away(A_WHILE).await
 }
 
@@ -160,7 +162,11 @@ async fn repeating_a_postponement_starts_the_wait_anew(
 ) -> Result<()> {
     let line = Line::of(world, name, 1).await?;
     for after in [A_WHILE, A_WHILE * 2, A_WHILE] {
-        same("failures", &line.postpone(after).await, &Vec::new())?;
+        same(
+            "failures",
+            &line.change_visibility(after).await,
+            &Vec::new(),
+        )?;
         line.stays_away(after).await?;
     }
     Ok(())
@@ -173,7 +179,7 @@ async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
     let line = Line::of(world, name, 1).await?;
     same(
         "failures",
-        &line.postpone(Duration::ZERO).await,
+        &line.change_visibility(Duration::ZERO).await,
         &Vec::new(),
     )?;
     let again = world.receive(&line.arn).await?;
@@ -190,7 +196,7 @@ async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
 
 async fn the_longest_wait_is_the_queues_own(world: &impl World, name: &str) -> Result<()> {
     let line = Line::of(world, name, 1).await?;
-    let failures = line.postpone(LONGEST * 3).await;
+    let failures = line.change_visibility(LONGEST * 3).await;
     same("failures", &failures, &Vec::new())?;
     line.stays_away(LONGEST).await
 }
@@ -214,9 +220,9 @@ async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) ->
     );
     let gone = format!("{}-gone", here.arn);
     let mut all = here.all(A_WHILE);
-    all.insert(3, postponement(&here.arn, &wrong, A_WHILE));
-    all.insert(5, postponement(&gone, &lost, A_WHILE));
-    all.insert(7, postponement("not an arn", &odd, A_WHILE));
+    all.insert(3, change(&here.arn, &wrong, A_WHILE));
+    all.insert(5, change(&gone, &lost, A_WHILE));
+    all.insert(7, change("not an arn", &odd, A_WHILE));
     all.extend(there.all(A_WHILE * 2));
     let mut failures = failed(world, &all).await;
     failures.sort();
@@ -231,7 +237,11 @@ async fn nothing_to_postpone_is_no_call(world: &impl World, name: &str) -> Resul
     world.next_call(Mishap::Down);
     same("failures", &failed(world, &[]).await, &Vec::new())?;
     // The mishap is still to come: nothing has used it up.
-    same("failures", &line.postpone(A_WHILE).await, &line.ids())
+    same(
+        "failures",
+        &line.change_visibility(A_WHILE).await,
+        &line.ids(),
+    )
 }
 
 async fn a_deleted_message_neither_comes_back_nor_can_be_postponed(
@@ -244,7 +254,7 @@ async fn a_deleted_message_neither_comes_back_nor_can_be_postponed(
     }
     same(
         "failures",
-        &line.postpone(Duration::ZERO).await,
+        &line.change_visibility(Duration::ZERO).await,
         &line.ids(),
     )?;
     holds(
@@ -263,7 +273,7 @@ async fn a_message_received_too_often_is_parked_as_it_is(
     let mut seen = Vec::new();
     for _ in 0..3 {
         for message in world.receive(&arn).await? {
-            let back = [postponement(&arn, &message, Duration::ZERO)];
+            let back = [change(&arn, &message, Duration::ZERO)];
             same("failures", &failed(world, &back).await, &Vec::new())?;
             seen.push((message.message_id, message.receive_count));
         }
@@ -286,7 +296,11 @@ async fn a_postponement_that_did_not_act_is_told_of_every_message(
 ) -> Result<()> {
     let line = Line::of(world, name, 2).await?;
     world.next_call(Mishap::Down);
-    same("failures", &line.postpone(A_WHILE).await, &line.ids())?;
+    same(
+        "failures",
+        &line.change_visibility(A_WHILE).await,
+        &line.ids(),
+    )?;
     line.stays_away(VISIBILITY).await
 }
 
@@ -296,9 +310,17 @@ async fn a_postponement_whose_answer_was_lost_can_be_repeated(
 ) -> Result<()> {
     let line = Line::of(world, name, 2).await?;
     world.next_call(Mishap::AnswerLost);
-    same("failures", &line.postpone(A_WHILE).await, &line.ids())?;
+    same(
+        "failures",
+        &line.change_visibility(A_WHILE).await,
+        &line.ids(),
+    )?;
     line.stays_away(A_WHILE).await?;
-    same("failures", &line.postpone(A_WHILE).await, &Vec::new())?;
+    same(
+        "failures",
+        &line.change_visibility(A_WHILE).await,
+        &Vec::new(),
+    )?;
     line.stays_away(A_WHILE).await
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    AnswerCounts, Claim, ClaimRequest, EventKey, Lease, Reopen, Settlement, Status,
+    AnswerCounts, Claim, ClaimRequest, EventKey, Lease, ReopenPolicy, Settlement, Status,
 };
 
 /// What is kept of one event.
@@ -124,8 +124,8 @@ impl Item {
             Status::InProgress => self.lease_until < request.now,
             Status::Deferred => request.ignores_delay || self.delay(request.now).is_none(),
             Status::Completed | Status::Discarded => false,
-            Status::Archived => request.reopen == Reopen::FailedAndArchived,
-            Status::Failed => request.reopen != Reopen::Nothing,
+            Status::Archived => request.reopen == ReopenPolicy::FailedAndArchived,
+            Status::Failed => request.reopen != ReopenPolicy::Never,
         }
     }
 
@@ -274,7 +274,9 @@ impl Rules {
                     Some(_) | None => Claim::HeldUntil(request.now),
                 },
                 Status::Completed | Status::Archived | Status::Discarded => Claim::AlreadyDone,
-                Status::Failed => Claim::GivenUp(item.code.unwrap_or(FailureCode::Internal)),
+                Status::Failed => {
+                    Claim::PreviouslyRejected(item.code.unwrap_or(FailureCode::Internal))
+                }
             };
             return (refusal, None);
         }
@@ -290,7 +292,7 @@ impl Rules {
         let counted = before.filter(|_| !self.has(Flaw::AttemptsStartOver));
         // An operator replay begins again at round 1.
         let is_rejected = |item: &&Item| matches!(item.status, Status::Archived | Status::Failed);
-        let begins_anew = request.reopen == Reopen::FailedAndArchived;
+        let begins_anew = request.reopen == ReopenPolicy::FailedAndArchived;
         let going_on = before.filter(|item| !(begins_anew && is_rejected(item)));
         let item = Item {
             status: Status::InProgress,

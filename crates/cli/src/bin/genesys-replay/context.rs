@@ -7,7 +7,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
-use genesys_replay_cli::queue::sqs::SqsOutlet;
+use genesys_replay_cli::queue::sqs::SqsReader;
 use tokio::sync::OnceCell;
 
 use crate::exit::Refused;
@@ -104,7 +104,7 @@ impl Context {
     }
 
     /// The queue that the function drains.
-    pub(crate) async fn queue(&self) -> anyhow::Result<SqsOutlet> {
+    pub(crate) async fn queue(&self) -> anyhow::Result<SqsReader> {
         let named = self.common.queue.clone();
         let queue = match named {
             Some(queue) => queue,
@@ -121,6 +121,6 @@ impl Context {
                 ))?,
             },
         };
-        Ok(app::outlet(self.aws().await?, &queue).await?)
+        Ok(app::reader(self.aws().await?, &queue).await?)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::error::with_causes;
 use genesys_replay::genesys::GenesysError;
 use genesys_replay_settings::SettingsError;
@@ -91,17 +91,17 @@ fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
         return (4, Some(upstream.remedy.clone()));
     }
     if let Some(error) = error.downcast_ref::<AwsError>() {
-        let code = match error.fault {
-            AwsFault::Region | AwsFault::Missing => 3,
-            AwsFault::Credentials
-            | AwsFault::Denied
-            | AwsFault::Throttled
-            | AwsFault::Unreachable
-            | AwsFault::Refused => 4,
+        let code = match error.kind {
+            AwsErrorKind::RegionNotConfigured | AwsErrorKind::NotFound => 3,
+            AwsErrorKind::Credentials
+            | AwsErrorKind::Denied
+            | AwsErrorKind::Throttled
+            | AwsErrorKind::Unreachable
+            | AwsErrorKind::Refused => 4,
         };
         return (
             code,
-            Some(genesys_replay_cli::operator::remedy::remedy(error.fault).to_owned()),
+            Some(genesys_replay_cli::operator::remedy::remedy(error.kind).to_owned()),
         );
     }
     if let Some(error) = error.downcast_ref::<GenesysError>() {

@@ -106,7 +106,7 @@ impl<A: ArchiveReader> ArchiveLetters<'_, A> {
         let (content, now) = match self.0.get(key, LARGEST_OBJECT).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Err(Lost::Gone)),
-            Err(error) if error.fault.is_of_one() => {
+            Err(error) if error.kind.is_item_specific() => {
                 return Ok(Err(Lost::Unreadable(error.why())));
             }
             Err(error) => return Err(error),

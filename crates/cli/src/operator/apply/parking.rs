@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::letters::{Fetched, Letters, Lost, ready};
 use crate::operator::plan::{Item, Place};
-use crate::queue::{DeleteError, Outlet};
+use crate::queue::{DeleteError, QueueReader};
 
 /// How long what is received stays hidden from others: longer than sending takes, and not too long should the program be
 /// killed.
@@ -37,7 +37,7 @@ pub struct ParkingLetters<O> {
     others: HashMap<String, Message>,
 }
 
-impl<O: Outlet> ParkingLetters<O> {
+impl<O: QueueReader> ParkingLetters<O> {
     /// Those in this queue.
     #[must_use]
     pub fn new(queue: O) -> Self {
@@ -78,7 +78,7 @@ impl<O: Outlet> ParkingLetters<O> {
     }
 }
 
-impl<O: Outlet> Letters for ParkingLetters<O> {
+impl<O: QueueReader> Letters for ParkingLetters<O> {
     async fn fetch(
         &mut self,
         items: &[Item],

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
 use super::{Apply, ApplyError, Letters, Run, Sender, State};
 use crate::ledger::LedgerReader;
@@ -62,7 +62,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             let items = &self.plan.content.items;
             let fetched = self
                 .letters
-                .fetch(items, &mut lingering, LARGEST_CALL)
+                .fetch(items, &mut lingering, MAX_BATCH_ENTRIES)
                 .await?;
             for (index, message) in fetched {
                 // What is not there any more has left.

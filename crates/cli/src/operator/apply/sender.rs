@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
-use genesys_replay::dead_letter::{Opened, open};
+use genesys_replay::dead_letter::{ParsedMessage, parse};
 use genesys_replay::digest;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::message::{Message, MessageId, resent};
-use genesys_replay::queue::{AttributeValue, Inlet, NewMessage, PutError};
+use genesys_replay::queue::{AttributeValue, MessageSender, NewMessage, PutError};
 use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::Outcome;
@@ -39,7 +39,7 @@ pub trait Sender {
     /// The name for people and for the audit.
     fn name(&self) -> String;
 
-    /// Sends at most [`LARGEST_CALL`](genesys_replay::queue::LARGEST_CALL) messages, and answers for each in its place.
+    /// Sends at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, and answers for each in its place.
     ///
     /// # Errors
     /// [`AwsError`]: what holds for all of them; each may have been sent.
@@ -49,9 +49,9 @@ pub trait Sender {
 /// A message as a plan sends it: what brought it first, and the plan that sends it again.
 #[must_use]
 pub fn marked(mut message: Message, plan: &str) -> Message {
-    let has_id = match open(&message) {
-        Opened::DeadLetter(letter) => letter.event_id.is_some(),
-        Opened::NotAnEvent(_) => true,
+    let has_id = match parse(&message) {
+        ParsedMessage::DeadLetter(letter) => letter.event_id.is_some(),
+        ParsedMessage::Unreplayable(_) => true,
     };
     if !has_id {
         // On the queue it gets another message id, and is to be the same event all the same.
@@ -67,12 +67,12 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
 /// To the queue that the function drains.
 pub struct ToQueue<I> {
     /// What puts messages on it.
-    pub inlet: I,
+    pub sender: I,
     /// Its name.
     pub name: String,
 }
 
-impl<I: Inlet> Sender for ToQueue<I> {
+impl<I: MessageSender> Sender for ToQueue<I> {
     fn is_followed(&self) -> bool {
         true
     }
@@ -88,7 +88,7 @@ impl<I: Inlet> Sender for ToQueue<I> {
         for message in prepared {
             refusals.push(message.map(|message| fit.push(message)).err());
         }
-        let mut answers = self.inlet.put_all(&fit).await?.into_iter();
+        let mut answers = self.sender.send_all(&fit).await?.into_iter();
         let sendings = refusals.into_iter().map(|refusal| match refusal {
             Some(reason) => Sending::NotSent(reason),
             None => match answers.next() {
@@ -118,9 +118,9 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
             attributes.len()
         ));
     }
-    let interaction = match open(message) {
-        Opened::DeadLetter(letter) => letter.interaction.map(|it| it.id.to_string()),
-        Opened::NotAnEvent(_) => None,
+    let interaction = match parse(message) {
+        ParsedMessage::DeadLetter(letter) => letter.interaction.map(|it| it.id.to_string()),
+        ParsedMessage::Unreplayable(_) => None,
     };
     let plan = message.replay_plan().unwrap_or_default();
     let deduplication = digest::hexadecimal(&format!("{plan} {}", message.id));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use genesys_replay::message::Message;
-use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::time::Instant;
 
 use super::{Apply, ApplyError, Event, Fetched, Letters, Outcome, Run, Sender, Sending, marked};
@@ -58,7 +58,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
 
     /// As many at once as the rate allows in a second, and SQS in a call.
     fn call_size(&self) -> usize {
-        let mut size = LARGEST_CALL;
+        let mut size = MAX_BATCH_ENTRIES;
         while size > 1 && self.pause(size) > Duration::from_secs(1) {
             size -= 1;
         }

@@ -150,7 +150,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
             };
             let wait = match &error {
                 GenesysError::RateLimited { after, .. } => after.unwrap_or(WAIT),
-                GenesysError::HeldBack { after, .. } => *after,
+                GenesysError::LocallyRateLimited { after, .. } => *after,
                 GenesysError::NotFound
                 | GenesysError::Refused { .. }
                 | GenesysError::Conflict { .. }

@@ -1,7 +1,7 @@
 //! What is found out about one message.
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::dead_letter::{NotAnEvent, failure_of};
+use genesys_replay::dead_letter::{UnreplayableReason, original_failure};
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
@@ -115,7 +115,7 @@ impl<'m> Finding<'m> {
         let recorded = record.and_then(|record| record.failure_code.as_deref());
         let error_code = match letter.event() {
             Some(event) => event.failure.error_code.clone(),
-            None => failure_of(message).error_code,
+            None => original_failure(message).error_code,
         };
         Self {
             timestamp: at.map(|at| at.to_string()),
@@ -178,7 +178,7 @@ fn verdict(
         return kept(
             letter
                 .why_not()
-                .map_or(FailureCode::NotAnEvent, NotAnEvent::failure_code),
+                .map_or(FailureCode::NotAnEvent, UnreplayableReason::failure_code),
         );
     };
     let is_resent = message.replay_plan().is_some();

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::operator::Progress;
-use crate::queue::Outlet;
+use crate::queue::QueueReader;
 
 /// How long a message stays hidden at first, and always if the program is killed soon after.
 pub const HOLD: Duration = Duration::from_secs(120);
@@ -139,7 +139,7 @@ impl<R: Receipts> Held<R> {
     /// Holds on what is held, for ever: to be dropped when the look is over.
     pub(super) async fn hold_on(
         &self,
-        outlet: &impl Outlet,
+        reader: &impl QueueReader,
         progress: &dyn Progress,
     ) -> Infallible {
         let mut told = false;
@@ -156,7 +156,7 @@ impl<R: Receipts> Held<R> {
             let (hold, begun) = (self.hold(), Instant::now());
             // From now on it tells of what comes meanwhile.
             self.state().back = None;
-            let failures = self.hold_all(outlet, hold).await;
+            let failures = self.hold_all(reader, hold).await;
             self.state().comes_back(begun + hold);
             if failures > 0 && !told {
                 told = true;
@@ -168,7 +168,7 @@ impl<R: Receipts> Held<R> {
     }
 
     /// Holds on what is there now, and answers how many could not be.
-    async fn hold_all(&self, outlet: &impl Outlet, hold: Duration) -> u64 {
+    async fn hold_all(&self, reader: &impl QueueReader, hold: Duration) -> u64 {
         let all = self.state().count;
         let (mut place, mut done, mut failures) = (0, 0, 0);
         while done < all {
@@ -178,7 +178,7 @@ impl<R: Receipts> Held<R> {
             if messages.is_empty() {
                 break;
             }
-            failures += outlet.hold(&messages, hold).await.len() as u64;
+            failures += reader.hold(&messages, hold).await.len() as u64;
             done += messages.len() as u64;
             place = next;
         }
@@ -186,7 +186,11 @@ impl<R: Receipts> Held<R> {
     }
 
     /// Shows everything to others again; what fails is tried once more.
-    pub(super) async fn release(&self, outlet: &impl Outlet, progress: &dyn Progress) -> Released {
+    pub(super) async fn release(
+        &self,
+        reader: &impl QueueReader,
+        progress: &dyn Progress,
+    ) -> Released {
         let (all, back) = {
             let state = self.state();
             (state.count, state.back)
@@ -202,7 +206,7 @@ impl<R: Receipts> Held<R> {
                 break;
             }
             let begun = Instant::now();
-            let failures = outlet.release(&messages).await;
+            let failures = reader.release(&messages).await;
             let again: Vec<Message> = messages
                 .iter()
                 .filter(|message| failures.iter().any(|it| it.message_id == message.id))
@@ -211,7 +215,7 @@ impl<R: Receipts> Held<R> {
             let hidden = if again.is_empty() {
                 0
             } else {
-                outlet.release(&again).await.len() as u64
+                reader.release(&again).await.len() as u64
             };
             released.shown += messages.len() as u64 - hidden;
             place = next;

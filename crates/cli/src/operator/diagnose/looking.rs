@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use genesys_replay::message::Message;
-use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc::Receiver;
 
 use super::correlate::Correlating;
@@ -51,7 +51,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
         while let Some(mut batch) = receiver.recv().await {
-            while batch.len() + LARGEST_CALL <= LARGEST_QUERY
+            while batch.len() + MAX_BATCH_ENTRIES <= LARGEST_QUERY
                 && let Ok(more) = receiver.try_recv()
             {
                 batch.extend(more);
@@ -112,7 +112,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
                     return by_key.collect();
                 }
                 Err(error) => {
-                    let remedy = remedy(error.fault);
+                    let remedy = remedy(error.kind);
                     self.progress
                         .warn(&format!("going on without the ledger: {error}; {remedy}"));
                     self.ledger = None;

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genesys_replay::message::Message;
-use genesys_replay::queue::{LARGEST_CALL, Redrive};
+use genesys_replay::queue::{MAX_BATCH_ENTRIES, Redrive};
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::held::{Held, Receipts};
 use super::{DiagnoseError, Look};
-use crate::queue::Outlet;
+use crate::queue::QueueReader;
 
 /// After so many answers in a row without a new message the queue is taken for read: one alone may mean that all
 /// are with somebody.
@@ -17,7 +17,7 @@ const IDLE: u32 = 3;
 
 /// Receives for one look.
 pub(super) struct Receiving<'a, O, R> {
-    outlet: &'a O,
+    reader: &'a O,
     held: &'a Held<R>,
     redrive: Option<&'a Redrive>,
     look: Look<'a>,
@@ -43,15 +43,15 @@ pub(super) struct Received {
     idle: u32,
 }
 
-impl<'a, O: Outlet, R: Receipts> Receiving<'a, O, R> {
+impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
     pub(super) fn new(
-        outlet: &'a O,
+        reader: &'a O,
         held: &'a Held<R>,
         redrive: Option<&'a Redrive>,
         look: Look<'a>,
     ) -> Self {
         Self {
-            outlet,
+            reader,
             held,
             redrive,
             look,
@@ -84,7 +84,7 @@ impl<'a, O: Outlet, R: Receipts> Receiving<'a, O, R> {
                 return;
             }
             let (hold, asked) = (self.held.hold(), Instant::now());
-            let messages = match self.outlet.receive(hold).await {
+            let messages = match self.reader.receive(hold).await {
                 Ok(messages) => messages,
                 Err(error) => return self.fail(error.into()),
             };
@@ -92,7 +92,7 @@ impl<'a, O: Outlet, R: Receipts> Receiving<'a, O, R> {
                 Ok(fresh) => place.send(self.take(messages, &fresh)),
                 Err(source) => {
                     // Without their receipts they could not be shown again later.
-                    self.outlet.release(&messages).await;
+                    self.reader.release(&messages).await;
                     let doing = "the receipts of messages cannot be kept";
                     return self.fail(DiagnoseError::Io { doing, source });
                 }
@@ -103,7 +103,7 @@ impl<'a, O: Outlet, R: Receipts> Receiving<'a, O, R> {
     /// Whether another call may begin: it may bring as many messages as any.
     fn begin(&self) -> bool {
         let mut state = self.state();
-        let coming = state.messages + state.calls * LARGEST_CALL as u64;
+        let coming = state.messages + state.calls * MAX_BATCH_ENTRIES as u64;
         let may = !state.ended && self.look.limit.is_none_or(|limit| coming < limit);
         state.calls += u64::from(may);
         may

@@ -1,6 +1,6 @@
 //! The bucket of the archive.
 
-use genesys_replay::aws::AwsFault;
+use genesys_replay::aws::AwsErrorKind;
 
 use super::{Check, Known, Look, answer};
 use crate::deployment::Deployment;
@@ -23,7 +23,7 @@ pub(super) async fn look(known: Option<&Known>, deployment: &impl Deployment) ->
     let listed = deployment.bucket(bucket, prefix).await;
     let check = match &listed {
         Ok(()) => Check::ok(BUCKET, format!("s3://{bucket}/{prefix} can be read")),
-        Err(error) if error.fault == AwsFault::Missing => Check::error(
+        Err(error) if error.kind == AwsErrorKind::NotFound => Check::error(
             BUCKET,
             format!("there is no bucket {bucket}"),
             "create it, or set ARCHIVE_BUCKET to one that is there: until then nothing can be archived and every such message comes back",

@@ -1,6 +1,6 @@
 //! The function and what hands it messages.
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 
 use super::{Check, shown};
 use crate::deployment::{FunctionFacts, SourceFacts};
@@ -32,7 +32,7 @@ pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
                 "see StateReason of: aws lambda get-function-configuration; then deploy it again",
             ),
         },
-        Err(error) if error.fault == AwsFault::Missing => Check::error(
+        Err(error) if error.kind == AwsErrorKind::NotFound => Check::error(
             FUNCTION,
             "there is no function of this name in this account and region",
             "check --function, --region and --profile",

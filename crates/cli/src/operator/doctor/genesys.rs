@@ -81,7 +81,7 @@ fn no_token(error: &GenesysError) -> Option<Check> {
         | GenesysError::Conflict { .. }
         | GenesysError::Forbidden { .. }
         | GenesysError::RateLimited { .. }
-        | GenesysError::HeldBack { .. }
+        | GenesysError::LocallyRateLimited { .. }
         | GenesysError::Unavailable { .. }
         | GenesysError::Credentials { .. } => return None,
     };
@@ -137,11 +137,13 @@ fn failed(name: &'static str, error: &GenesysError) -> Check {
             error.to_string(),
             "check GENESYS_API_BASE_URL: it answers with a redirect, and the API is at https://api.<domain>",
         ),
-        GenesysError::RateLimited { .. } | GenesysError::HeldBack { .. } => Check::warning(
-            name,
-            error.to_string(),
-            "wait a minute, then run doctor again; something else may use up the client's rate limit",
-        ),
+        GenesysError::RateLimited { .. } | GenesysError::LocallyRateLimited { .. } => {
+            Check::warning(
+                name,
+                error.to_string(),
+                "wait a minute, then run doctor again; something else may use up the client's rate limit",
+            )
+        }
         GenesysError::Credentials { .. }
         | GenesysError::NotFound
         | GenesysError::Refused { .. }

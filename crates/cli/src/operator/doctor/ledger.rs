@@ -1,6 +1,6 @@
 //! The ledger's table.
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 
 use super::{Check, Known, Look, answer};
 use crate::deployment::{Deployment, ExpiryFacts, TableFacts};
@@ -31,13 +31,13 @@ pub(super) async fn look(known: Option<&Known>, deployment: &impl Deployment) ->
 fn is_missing<T>(facts: &Result<T, AwsError>) -> bool {
     facts
         .as_ref()
-        .is_err_and(|error| error.fault == AwsFault::Missing)
+        .is_err_and(|error| error.kind == AwsErrorKind::NotFound)
 }
 
 fn check(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
     let facts = match facts {
         Ok(facts) => facts,
-        Err(error) if error.fault == AwsFault::Missing => {
+        Err(error) if error.kind == AwsErrorKind::NotFound => {
             return vec![Check::error(
                 TABLE,
                 format!("there is no table {name} in this account and region"),

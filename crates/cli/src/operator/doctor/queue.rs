@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 
 use super::{Check, Known, QueueFacts, shown};
 
@@ -143,7 +143,7 @@ pub(super) fn check_parking(
 ) -> Check {
     let parking = match parking {
         Ok(parking) => parking,
-        Err(error) if error.fault == AwsFault::Missing => {
+        Err(error) if error.kind == AwsErrorKind::NotFound => {
             return Check::error(
                 PARKING,
                 "the redrive policy names a queue that is not there: nothing can be parked",

@@ -1,6 +1,6 @@
 //! Where events are delivered.
 
-use genesys_replay::aws::AwsFault;
+use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
 
 use super::{Check, Known, Look, answer};
@@ -32,7 +32,7 @@ pub(super) async fn look(known: Option<&Known>, deployment: &impl Deployment) ->
             (vec![Check::ok(TARGET, found)], answers)
         }
         Err(TargetFault::Aws(error)) => {
-            let check = if error.fault == AwsFault::Missing {
+            let check = if error.kind == AwsErrorKind::NotFound {
                 Check::error(
                     TARGET,
                     format!("{destination} is not there"),

@@ -8,7 +8,7 @@ use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::{Category, OriginalFailure};
 use genesys_replay::message::{Message, MessageId, resent};
-use genesys_replay::queue::{AttributeValue, LARGEST_MESSAGE, NewMessage, takes};
+use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes};
 
 use super::event::{FailedEvent, Unusable};
 use crate::operator::letter::Letter;
@@ -111,7 +111,7 @@ fn finish(
             .collect(),
     };
     let bytes = message.size();
-    if bytes > LARGEST_MESSAGE {
+    if bytes > MAX_MESSAGE_BYTES {
         return Err(Unusable::TooLong(bytes));
     }
     Ok(Enveloped {
@@ -140,7 +140,7 @@ fn as_the_function_sees_it(
     if let Some(why) = letter.why_not() {
         let has_target = message.attribute("TARGET_ARN").is_some();
         return Err(if has_target {
-            Unusable::NotAnEvent(why)
+            Unusable::UnreplayableReason(why)
         } else {
             Unusable::UnknownShape
         });
@@ -293,7 +293,7 @@ mod tests {
     fn what_no_queue_takes_is_refused() {
         let long = format!(
             r#"{{"payload":{{"interactionId":"c-1","a":"{}"}}}}"#,
-            "x".repeat(LARGEST_MESSAGE)
+            "x".repeat(MAX_MESSAGE_BYTES)
         );
         assert!(matches!(enveloped(&long, None), Err(Unusable::TooLong(_))));
         let odd = "{\"payload\":{\"interactionId\":\"c-1\",\"a\":\"\u{ffff}\"}}";
@@ -319,6 +319,6 @@ mod tests {
         assert!(enveloped(text, Some(queue)).is_ok());
         let record = r#"{"id":"e-1","payload":{"failedMessages":[],"busArn":"b"}}"#;
         let refused = enveloped(record, Some(queue)).err();
-        assert!(matches!(refused, Some(Unusable::NotAnEvent(_))));
+        assert!(matches!(refused, Some(Unusable::UnreplayableReason(_))));
     }
 }

@@ -49,7 +49,7 @@ pub enum Unusable {
     UnknownShape,
     /// The function would not take it for an event.
     #[error("the function would not replay it: {0}")]
-    NotAnEvent(genesys_replay::dead_letter::NotAnEvent),
+    UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
     /// The queue did not take it.
     #[error("it was not queued: {0}")]
     NotQueued(String),

@@ -6,11 +6,11 @@ use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::digest;
-use genesys_replay::genesys::{Call, GenesysError, Outage};
+use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{FailedEvent, Unusable};
-use crate::archive::{ArchiveReader, Kept, Page};
+use crate::archive::{ArchiveReader, ArchivedObject, Page};
 use crate::genesys::{FailedEvents, PageStart};
 use crate::operator::Progress;
 use crate::operator::patience::patiently;
@@ -123,7 +123,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
             // Perhaps it is only longer than what is read of an answer: long events come in smaller pages.
             Err(GenesysError::Unavailable {
                 call: Call::FailedEvents,
-                problem: Outage::Unreadable,
+                problem: UnavailableCause::Unreadable,
                 ..
             }) if self.limit > 1 => {
                 self.limit /= 4;
@@ -177,7 +177,7 @@ pub struct Archived<'a, A> {
     archive: &'a A,
     bucket: String,
     prefix: String,
-    page: VecDeque<Kept>,
+    page: VecDeque<ArchivedObject>,
     next: NextPage,
 }
 
@@ -201,7 +201,7 @@ impl<'a, A: ArchiveReader> Archived<'a, A> {
         }
     }
 
-    async fn read(&self, object: &Kept) -> Result<What, SourceError> {
+    async fn read(&self, object: &ArchivedObject) -> Result<What, SourceError> {
         let foreign = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));
         if object.size > LONGEST_OBJECT {
             return Ok(foreign("it is too long for a failed event"));

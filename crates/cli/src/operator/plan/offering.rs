@@ -10,10 +10,10 @@ use genesys_replay::message::Message;
 
 use super::Place;
 use super::making::{Candidate, Making};
-use crate::archive::{ArchiveReader, Kept, LARGEST_OBJECT};
+use crate::archive::{ArchiveReader, ArchivedObject, LARGEST_OBJECT};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
-use crate::queue::Outlet;
+use crate::queue::QueueReader;
 
 /// Objects that are read at once.
 const READERS: usize = 16;
@@ -43,7 +43,7 @@ impl Content {
         match read {
             Ok(Some((content, _))) => Ok(Self::Read(content)),
             Ok(None) => Ok(Self::Gone),
-            Err(error) if error.fault.is_of_one() => Ok(Self::Unreadable(error.why())),
+            Err(error) if error.kind.is_item_specific() => Ok(Self::Unreadable(error.why())),
             Err(error) => Err(error),
         }
     }
@@ -98,7 +98,7 @@ impl<L: LedgerReader> Making<'_, L> {
         Ok(())
     }
 
-    async fn offer_object(&mut self, kept: Kept, content: &[u8]) -> Result<(), AwsError> {
+    async fn offer_object(&mut self, kept: ArchivedObject, content: &[u8]) -> Result<(), AwsError> {
         let document = match Document::read(content) {
             Ok(document) => document,
             Err(fault) => {
@@ -133,7 +133,7 @@ impl<L: LedgerReader> Making<'_, L> {
     /// [`AwsError`].
     pub async fn offer_queue(
         &mut self,
-        queue: &impl Outlet,
+        queue: &impl QueueReader,
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {
         progress.begin("reading the queue", None);
@@ -153,7 +153,7 @@ impl<L: LedgerReader> Making<'_, L> {
 
     async fn offer_received(
         &mut self,
-        queue: &impl Outlet,
+        queue: &impl QueueReader,
         held: &mut HashMap<String, Message>,
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {

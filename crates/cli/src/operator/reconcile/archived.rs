@@ -11,7 +11,7 @@ use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 
 use super::{Finding, Fingerprint, Reconciliation, Scope, fingerprint};
-use crate::archive::{ArchiveReader, Kept};
+use crate::archive::{ArchiveReader, ArchivedObject};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
@@ -219,7 +219,7 @@ const fn of_status(status: Option<Status>) -> Option<Finding> {
 }
 
 /// Whether an object's key says that its event was first seen before the window. It need not be read then.
-fn is_older(kept: &Kept, scope: &Scope<'_>) -> bool {
+fn is_older(kept: &ArchivedObject, scope: &Scope<'_>) -> bool {
     let name = kept.key.strip_suffix(".json").unwrap_or_default();
     let seen = name.rsplit('-').next().unwrap_or_default();
     let since = scope.since.map(Timestamp::compact);
@@ -229,7 +229,7 @@ fn is_older(kept: &Kept, scope: &Scope<'_>) -> bool {
 /// An object, or the name of a foreign one.
 async fn read<A: ArchiveReader>(
     archive: &A,
-    kept: &Kept,
+    kept: &ArchivedObject,
     scope: &Scope<'_>,
 ) -> Result<Result<Object, String>, AwsError> {
     let foreign = || Err(kept.key.clone());

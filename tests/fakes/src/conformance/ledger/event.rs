@@ -7,7 +7,8 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
-    About, Claim, ClaimRequest, EventKey, Lease, Ledger, LedgerError, Reopen, Settlement,
+    Claim, ClaimMetadata, ClaimRequest, EventKey, Lease, Ledger, LedgerError, ReopenPolicy,
+    Settlement,
 };
 use genesys_replay::message::MessageId;
 
@@ -49,7 +50,7 @@ impl<'w, W: World> Event<'w, W> {
         &self,
         owner: &str,
         now: Timestamp,
-        reopen: Reopen,
+        reopen: ReopenPolicy,
     ) -> std::result::Result<Claim, LedgerError> {
         self.ledger().claim(&self.request(owner, now, reopen)).await
     }
@@ -62,7 +63,7 @@ impl<'w, W: World> Event<'w, W> {
     ) -> std::result::Result<Claim, LedgerError> {
         let request = ClaimRequest {
             is_failure_record: true,
-            ..self.request(owner, now, Reopen::Nothing)
+            ..self.request(owner, now, ReopenPolicy::Never)
         };
         self.ledger().claim(&request).await
     }
@@ -73,13 +74,18 @@ impl<'w, W: World> Event<'w, W> {
         now: Timestamp,
         accepted: &Accepted,
     ) -> std::result::Result<(), LedgerError> {
-        let request = self.request(owner, now, Reopen::Nothing);
+        let request = self.request(owner, now, ReopenPolicy::Never);
         let at_once = Timestamp::from_millis(0);
         let ledger = self.ledger();
         ledger.begin_round(&request, accepted, at_once).await
     }
 
-    pub(super) fn request(&self, owner: &str, now: Timestamp, reopen: Reopen) -> ClaimRequest<'_> {
+    pub(super) fn request(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        reopen: ReopenPolicy,
+    ) -> ClaimRequest<'_> {
         ClaimRequest {
             key: &self.key,
             owner: owner.to_owned(),
@@ -88,7 +94,7 @@ impl<'w, W: World> Event<'w, W> {
             reopen,
             is_failure_record: false,
             ignores_delay: false,
-            about: About {
+            about: ClaimMetadata {
                 message_id: &self.message_id,
                 interaction_id: self.interaction_id,
                 category: "UNKNOWN",
@@ -98,7 +104,7 @@ impl<'w, W: World> Event<'w, W> {
     }
 
     pub(super) async fn claim(&self, owner: &str, now: Timestamp) -> Result<Claim> {
-        Ok(self.ask(owner, now, Reopen::Nothing).await?)
+        Ok(self.ask(owner, now, ReopenPolicy::Never).await?)
     }
 
     pub(super) async fn lease(&self, owner: &str, now: Timestamp) -> Result<Lease> {
@@ -131,7 +137,7 @@ pub(super) fn acquired(claim: Claim) -> Result<Lease> {
     match claim {
         Claim::Acquired(lease) => Ok(lease),
         Claim::AlreadyDone
-        | Claim::GivenUp(_)
+        | Claim::PreviouslyRejected(_)
         | Claim::HeldUntil(_)
         | Claim::Delayed { .. }
         | Claim::Delivered(_) => Err(format!("not acquired: {claim:?}").into()),

@@ -3,7 +3,7 @@
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
 use genesys_replay::ledger::{
-    AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, Reopen, Status,
+    AnswerCounts, Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, ReopenPolicy, Status,
 };
 
 use super::super::{Result, holds, same};
@@ -120,7 +120,7 @@ pub(super) async fn a_failure_record_of_a_finished_event_is_done(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let given_up = Claim::GivenUp(FailureCode::TargetRefused);
+    let given_up = Claim::PreviouslyRejected(FailureCode::TargetRefused);
     for (settlement, expected) in [(ARCHIVED, Claim::AlreadyDone), (FAILED, given_up)] {
         let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
         event.settled(settlement).await?;
@@ -215,7 +215,7 @@ pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &st
         let event = Event::new(world, &format!("{name}, {ignores_delay}"))?;
         let lease = delivered(&event, Some("r-1")).await?;
         event.ledger().settle(&lease, COMPLETED, NOW).await?;
-        let request = event.request("one", NOW, Reopen::Nothing);
+        let request = event.request("one", NOW, ReopenPolicy::Never);
         let first = accepted(Some("r-1"), 1);
         event.ledger().begin_round(&request, &first, until).await?;
 
@@ -228,7 +228,7 @@ pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &st
         let at = if ignores_delay { before } else { until };
         let request = ClaimRequest {
             ignores_delay,
-            ..event.request("second", at, Reopen::Nothing)
+            ..event.request("second", at, ReopenPolicy::Never)
         };
         let lease = acquired(event.ledger().claim(&request).await?)?;
         same("its round", &lease.round, &2)?;
@@ -271,7 +271,7 @@ pub(super) async fn uncertain_attempts_are_remembered(
 
     // An operator replay begins to count anew, and the delivery may still have been accepted.
     event.ledger().settle(&lease, ARCHIVED, NOW).await?;
-    let again = event.ask("operator", NOW, Reopen::FailedAndArchived);
+    let again = event.ask("operator", NOW, ReopenPolicy::FailedAndArchived);
     let lease = acquired(again.await?)?;
     let known = (lease.maybe_delivered, lease.answers);
     same("sent again", &known, &(true, AnswerCounts::default()))?;
@@ -317,7 +317,7 @@ pub(super) async fn an_operator_replay_begins_again_at_round_one(
         event.ledger().settle(&lease, settlement, NOW).await?;
         let later = NOW.plus(LEASE);
         let again = event
-            .ask("operator", later, Reopen::FailedAndArchived)
+            .ask("operator", later, ReopenPolicy::FailedAndArchived)
             .await?;
         let lease = acquired(again)?;
         same("attempt and round", &(lease.attempt, lease.round), &(3, 1))?;
@@ -329,7 +329,7 @@ pub(super) async fn an_operator_replay_begins_again_at_round_one(
             receipt: Some(receipt(Some("r-2"))),
             ..acquired(
                 event
-                    .ask("operator-2", later, Reopen::FailedAndArchived)
+                    .ask("operator-2", later, ReopenPolicy::FailedAndArchived)
                     .await?,
             )?
         };
@@ -339,7 +339,7 @@ pub(super) async fn an_operator_replay_begins_again_at_round_one(
             .begin_round("one", later, &accepted(Some("r-2"), 1))
             .await?;
         let again = event
-            .ask("operator-3", later, Reopen::FailedAndArchived)
+            .ask("operator-3", later, ReopenPolicy::FailedAndArchived)
             .await?;
         same("not again at one", &acquired(again)?.round, &2)?;
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Wire;
 use crate::client::Result;
 
-/// The claim `src/ledger/dynamodb.rs` makes, for event `a`.
+/// The claim `crates/storage/src/dynamodb.rs` makes, for event `a`.
 fn claim(owner: &str, now: u64) -> Value {
     json!({
         "TableName": "T",

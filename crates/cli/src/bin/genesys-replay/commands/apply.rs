@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::error::with_causes;
-use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::apply::{
@@ -114,9 +114,9 @@ impl Apply {
         let aws = context.aws().await?;
         let summary = match self.to {
             Place::Queue => {
-                let queue = app::outlet(aws, &plan.content.queue_arn).await?;
+                let queue = app::reader(aws, &plan.content.queue_arn).await?;
                 let sender = ToQueue {
-                    inlet: app::inlet(aws, queue.url()),
+                    sender: app::sender(aws, queue.url()),
                     name: queue.arn().to_owned(),
                 };
                 Box::pin(run.from(&plan.content.source, sender)).await
@@ -335,7 +335,7 @@ impl Start<'_> {
                 self.run(ArchiveLetters(&reader), sender).await
             }
             Source::Parking { queue_arn } => {
-                let parking = app::outlet(aws, queue_arn).await?;
+                let parking = app::reader(aws, queue_arn).await?;
                 self.run(ParkingLetters::new(parking), sender).await
             }
         }
@@ -459,7 +459,7 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(rate)
     } else {
         Err(format!(
-            "it is from 0.01 to 1000; SQS gets {LARGEST_CALL} in a call"
+            "it is from 0.01 to 1000; SQS gets {MAX_BATCH_ENTRIES} in a call"
         ))
     }
 }

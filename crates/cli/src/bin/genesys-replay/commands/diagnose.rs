@@ -15,8 +15,8 @@ use genesys_replay_cli::operator::diagnose::report::Rows;
 use genesys_replay_cli::operator::diagnose::{
     Diagnose as UseCase, DiagnoseError, Diagnosis, End, Finding, Function, Look, Sink,
 };
-use genesys_replay_cli::queue::Outlet;
-use genesys_replay_cli::queue::sqs::SqsOutlet;
+use genesys_replay_cli::queue::QueueReader;
+use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
@@ -98,9 +98,9 @@ impl Diagnose {
             None
         };
         let ledger = app::ledger(context.aws().await?, &settings.table);
-        let outlet = self.outlet(context).await?;
+        let reader = self.reader(context).await?;
         let use_case = UseCase::<_, _, GenesysClient> {
-            outlet: &outlet,
+            reader: &reader,
             ledger: &ledger,
             conversations: analytics.as_ref(),
             clock: context.clock.as_ref(),
@@ -144,19 +144,19 @@ impl Diagnose {
         self.finish(context, outcome, page, &diagnosis)
     }
 
-    async fn outlet(&self, context: &Context) -> anyhow::Result<SqsOutlet> {
-        let outlet = context.queue().await?;
+    async fn reader(&self, context: &Context) -> anyhow::Result<SqsReader> {
+        let reader = context.queue().await?;
         if !self.parking {
-            return Ok(outlet);
+            return Ok(reader);
         }
-        let facts = outlet.facts().await?;
+        let facts = reader.facts().await?;
         let Some(redrive) = &facts.redrive else {
             Err(Refused::because(
                 format!("the queue {} has no parking queue", facts.name()),
                 "leave --parking out, or give the queue a redrive policy",
             ))?
         };
-        let parking = app::outlet(context.aws().await?, &redrive.parking_arn).await?;
+        let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
         Ok(parking.parking_queue_of(&facts.arn))
     }
 

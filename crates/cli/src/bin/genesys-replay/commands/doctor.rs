@@ -2,8 +2,8 @@
 
 use std::io::IsTerminal;
 
-use genesys_replay::aws::AwsFault;
-use genesys_replay::destination::address::Reach;
+use genesys_replay::aws::AwsErrorKind;
+use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
 use genesys_replay_cli::operator::doctor::{Check, Examination, Known, Subject, Verdict, examine};
@@ -35,14 +35,17 @@ impl Doctor {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
         let variables = match context.variables().await {
             Ok(variables) => Ok(variables),
-            Err(error) => match error.fault {
+            Err(error) => match error.kind {
                 // What comes next would fail the same way.
-                AwsFault::Region | AwsFault::Credentials | AwsFault::Unreachable => {
+                AwsErrorKind::RegionNotConfigured
+                | AwsErrorKind::Credentials
+                | AwsErrorKind::Unreachable => {
                     return Err(error.into());
                 }
-                AwsFault::Denied | AwsFault::Missing | AwsFault::Throttled | AwsFault::Refused => {
-                    Err(error)
-                }
+                AwsErrorKind::Denied
+                | AwsErrorKind::NotFound
+                | AwsErrorKind::Throttled
+                | AwsErrorKind::Refused => Err(error),
             },
         };
         let seen = variables.as_ref().map(Seen::of).unwrap_or_default();
@@ -81,7 +84,7 @@ struct Seen {
     problems: Vec<String>,
     known: Option<Known>,
     genesys: Option<GenesysSettings>,
-    reach: Reach,
+    reach: AddressPolicy,
 }
 
 impl Default for Seen {
@@ -90,7 +93,7 @@ impl Default for Seen {
             problems: Vec::new(),
             known: None,
             genesys: None,
-            reach: Reach::Guarded,
+            reach: AddressPolicy::BlockLinkLocal,
         }
     }
 }
@@ -107,7 +110,7 @@ impl Seen {
                     known: known.map(|settings| known_of(settings, genesys.as_ref())),
                     problems: error.problems,
                     genesys,
-                    reach: Reach::Guarded,
+                    reach: AddressPolicy::BlockLinkLocal,
                 }
             }
         }

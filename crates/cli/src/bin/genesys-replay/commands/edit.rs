@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use genesys_replay::queue::LARGEST_CALL;
+use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{ArchiveLetters, Letters, ParkingLetters};
 use genesys_replay_cli::operator::plan::{Editing, Edits, Item, Plan, Source};
@@ -144,7 +144,7 @@ impl Edit {
                     .await
             }
             Source::Parking { queue_arn } => {
-                let parking = app::outlet(aws, queue_arn).await?;
+                let parking = app::reader(aws, queue_arn).await?;
                 self.edits_of(context, plan, editing, ParkingLetters::new(parking))
                     .await
             }
@@ -178,7 +178,7 @@ impl Edit {
             .collect();
         let (mut edits, mut diffs) = (Edits::new(), Vec::new());
         while !todo.is_empty() {
-            let fetched = letters.fetch(items, &mut todo, LARGEST_CALL).await?;
+            let fetched = letters.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await?;
             for (index, message) in fetched {
                 let Some(item) = items.get(index) else {
                     continue;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::{Arn, Destination};
-use genesys_replay_aws::sqs_inlet::SqsInlet;
+use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::import::{
     Archived, Cause, Found, Halted, Imported, Source, SourceError, Subscription, Terms, import,
@@ -72,7 +72,7 @@ impl Import {
         };
         let queue = if self.yes {
             let queue = context.queue().await?;
-            Some(app::inlet(context.aws().await?, queue.url()))
+            Some(app::sender(context.aws().await?, queue.url()))
         } else {
             None
         };
@@ -116,7 +116,7 @@ impl From {
     async fn import(
         &self,
         context: &Context,
-        queue: Option<&SqsInlet>,
+        queue: Option<&SqsSender>,
         terms: &Terms,
         stop: &CancellationToken,
     ) -> anyhow::Result<Ending> {

@@ -12,7 +12,7 @@ use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::plan::{
     About, Content, Making, Plan as PlanFile, Selection, Source,
 };
-use genesys_replay_cli::queue::Outlet;
+use genesys_replay_cli::queue::QueueReader;
 use serde_json::json;
 
 use crate::context::Context;
@@ -121,7 +121,7 @@ impl Plan {
                         "give it a redrive policy: template.yaml shows how",
                     )
                 })?;
-                let parking = app::outlet(context.aws().await?, &redrive.parking_arn).await?;
+                let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
                 if parking.facts().await?.fifo {
                     context.progress.warn(
                         "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",

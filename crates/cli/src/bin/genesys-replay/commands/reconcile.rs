@@ -5,7 +5,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::archive::s3::S3Reader;
 use genesys_replay_cli::operator::reconcile;
 use genesys_replay_cli::operator::reconcile::{Reconciliation, Scope};
-use genesys_replay_cli::queue::Outlet;
+use genesys_replay_cli::queue::QueueReader;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
@@ -41,7 +41,7 @@ impl Reconcile {
         let queue = context.queue().await?.facts().await?;
         let aws = context.aws().await?;
         let parked = match &queue.redrive {
-            Some(redrive) => app::outlet(aws, &redrive.parking_arn)
+            Some(redrive) => app::reader(aws, &redrive.parking_arn)
                 .await?
                 .facts()
                 .await?

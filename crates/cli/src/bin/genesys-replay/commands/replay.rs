@@ -142,7 +142,7 @@ fn error(cause: GenesysError) -> anyhow::Error {
         | GenesysError::Conflict { .. }
         | GenesysError::Forbidden { .. }
         | GenesysError::RateLimited { .. }
-        | GenesysError::HeldBack { .. }
+        | GenesysError::LocallyRateLimited { .. }
         | GenesysError::Unavailable { .. }
         | GenesysError::Credentials { .. }
         | GenesysError::NoCredentials(_)) => cause.into(),

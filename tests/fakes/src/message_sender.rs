@@ -2,22 +2,22 @@
 
 use std::sync::{Arc, Mutex};
 
-use genesys_replay::aws::{AwsError, AwsFault};
+use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{Inlet, LARGEST_MESSAGE, NewMessage, PutError, takes};
+use genesys_replay::queue::{MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError, takes};
 
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
 /// A queue whose clones share their messages.
 #[derive(Clone)]
-pub struct MemoryInlet {
+pub struct MemorySender {
     messages: Arc<Mutex<Vec<(MessageId, NewMessage)>>>,
     fifo: bool,
     faults: Arc<dyn Faults<PutError>>,
 }
 
-impl Default for MemoryInlet {
+impl Default for MemorySender {
     fn default() -> Self {
         Self {
             messages: Arc::default(),
@@ -27,7 +27,7 @@ impl Default for MemoryInlet {
     }
 }
 
-impl MemoryInlet {
+impl MemorySender {
     /// A FIFO queue.
     #[must_use]
     pub fn fifo() -> Self {
@@ -54,7 +54,7 @@ impl MemoryInlet {
 
     fn keep(&self, message: &NewMessage) -> Result<MessageId, PutError> {
         let bytes = message.size();
-        if bytes > LARGEST_MESSAGE {
+        if bytes > MAX_MESSAGE_BYTES {
             return Err(PutError::TooLong { bytes });
         }
         let unavailable = |reason: &str| PutError::Unavailable {
@@ -77,12 +77,12 @@ impl MemoryInlet {
     }
 }
 
-impl Inlet for MemoryInlet {
-    async fn put(&self, message: &NewMessage) -> Result<MessageId, PutError> {
+impl MessageSender for MemorySender {
+    async fn send(&self, message: &NewMessage) -> Result<MessageId, PutError> {
         pass(&*self.faults, "put", || self.keep(message)).await
     }
 
-    async fn put_all(
+    async fn send_all(
         &self,
         messages: &[NewMessage],
     ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
@@ -90,10 +90,10 @@ impl Inlet for MemoryInlet {
             return Ok(Vec::new());
         }
         let keep = || Ok(messages.iter().map(|message| self.keep(message)).collect());
-        let all = pass(&*self.faults, "put_all", keep).await;
+        let all = pass(&*self.faults, "send_all", keep).await;
         all.map_err(|error: PutError| AwsError {
-            doing: "putting messages on the queue".to_owned(),
-            fault: AwsFault::Unreachable,
+            operation: "putting messages on the queue".to_owned(),
+            kind: AwsErrorKind::Unreachable,
             detail: Some(error.to_string()),
         })
     }

@@ -1,11 +1,11 @@
-//! The contract of [`Inlet`], and of the queue behind it.
+//! The contract of [`MessageSender`], and of the queue behind it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{
-    AttributeValue, Inlet, LARGEST_CALL, LARGEST_MESSAGE, NewMessage, PutError,
+    AttributeValue, MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
 };
 
 use super::{Mishap, Result, holds, same, suite};
@@ -13,10 +13,10 @@ use super::{Mishap, Result, holds, same, suite};
 /// A queue that is written through one port.
 pub trait World {
     /// The implementation.
-    type Inlet: Inlet;
+    type MessageSender: MessageSender;
 
     /// The port.
-    fn inlet(&self) -> &Self::Inlet;
+    fn sender(&self) -> &Self::MessageSender;
 
     /// Whether it is a FIFO queue.
     fn is_fifo(&self) -> bool;
@@ -88,7 +88,7 @@ async fn of(world: &impl World, name: &str) -> Result<Vec<Stored>> {
 
 async fn a_message_is_stored_as_it_is(world: &impl World, name: &str) -> Result<()> {
     let sent = message(name, name);
-    let id = world.inlet().put(&sent).await?;
+    let id = world.sender().send(&sent).await?;
     let attributes = [("Origin", name), ("RetryCount", "4294967295")];
     let asked = Stored {
         id,
@@ -106,8 +106,8 @@ async fn equal_messages_are_told_apart_unless_the_queue_knows_repetitions(
     name: &str,
 ) -> Result<()> {
     let sent = message(name, name);
-    let first = world.inlet().put(&sent).await?;
-    let second = world.inlet().put(&sent).await?;
+    let first = world.sender().send(&sent).await?;
+    let second = world.sender().send(&sent).await?;
     let stored = of(world, name).await?.len();
     if world.is_fifo() {
         same("messages", &stored, &1)
@@ -122,23 +122,23 @@ async fn a_message_may_be_as_long_as_the_limit_and_no_longer(
     name: &str,
 ) -> Result<()> {
     let mut sent = message(name, "short");
-    let room = LARGEST_MESSAGE - sent.size();
+    let room = MAX_MESSAGE_BYTES - sent.size();
     sent.body.push_str(&"x".repeat(room));
-    same("bytes", &sent.size(), &LARGEST_MESSAGE)?;
-    world.inlet().put(&sent).await?;
+    same("bytes", &sent.size(), &MAX_MESSAGE_BYTES)?;
+    world.sender().send(&sent).await?;
     sent.body.push('x');
     "long".clone_into(&mut sent.deduplication);
-    let refused = world.inlet().put(&sent).await;
+    let refused = world.sender().send(&sent).await;
     holds(
         "a longer one is refused for good",
-        matches!(refused, Err(PutError::TooLong { bytes }) if bytes == LARGEST_MESSAGE + 1),
+        matches!(refused, Err(PutError::TooLong { bytes }) if bytes == MAX_MESSAGE_BYTES + 1),
     )?;
     same("messages", &of(world, name).await?.len(), &1)
 }
 
 async fn a_put_that_did_not_act_stores_nothing(world: &impl World, name: &str) -> Result<()> {
     world.next_call(Mishap::Down);
-    let failed = world.inlet().put(&message(name, name)).await;
+    let failed = world.sender().send(&message(name, name)).await;
     holds(
         "it fails in passing",
         matches!(failed, Err(PutError::Unavailable { .. })),
@@ -152,13 +152,13 @@ async fn a_put_whose_answer_was_lost_has_stored_the_message(
 ) -> Result<()> {
     world.next_call(Mishap::AnswerLost);
     let sent = message(name, name);
-    let failed = world.inlet().put(&sent).await;
+    let failed = world.sender().send(&sent).await;
     holds(
         "it fails in passing",
         matches!(failed, Err(PutError::Unavailable { .. })),
     )?;
     holds("it is there", !of(world, name).await?.is_empty())?;
-    world.inlet().put(&sent).await?;
+    world.sender().send(&sent).await?;
     let same_receipt = of(world, name).await?;
     holds(
         "both copies are alike",
@@ -172,14 +172,14 @@ async fn many_messages_are_answered_each_in_its_place(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
-    let mut sent: Vec<NewMessage> = (0..LARGEST_CALL)
+    let mut sent: Vec<NewMessage> = (0..MAX_BATCH_ENTRIES)
         .map(|number| NewMessage {
             body: format!("{name} {number}"),
             ..one_of(name, number)
         })
         .collect();
-    sent[3].body = "x".repeat(LARGEST_MESSAGE);
-    let answers = world.inlet().put_all(&sent).await?;
+    sent[3].body = "x".repeat(MAX_MESSAGE_BYTES);
+    let answers = world.sender().send_all(&sent).await?;
     same("answers", &answers.len(), &sent.len())?;
     holds(
         "the one that is too long is refused for good, in its place",
@@ -200,10 +200,13 @@ async fn many_messages_may_be_longer_together_than_one_may_be(
     name: &str,
 ) -> Result<()> {
     let long = |number| NewMessage {
-        body: "x".repeat(LARGEST_MESSAGE / 2),
+        body: "x".repeat(MAX_MESSAGE_BYTES / 2),
         ..one_of(name, number)
     };
-    let answers = world.inlet().put_all(&[long(1), long(2), long(3)]).await?;
+    let answers = world
+        .sender()
+        .send_all(&[long(1), long(2), long(3)])
+        .await?;
     holds(
         "all are stored",
         answers.iter().all(std::result::Result::is_ok),
@@ -213,10 +216,10 @@ async fn many_messages_may_be_longer_together_than_one_may_be(
 
 async fn no_message_is_no_call(world: &impl World, name: &str) -> Result<()> {
     world.next_call(Mishap::Down);
-    let none = world.inlet().put_all(&[]).await?;
+    let none = world.sender().send_all(&[]).await?;
     same("answers", &none.len(), &0)?;
     // The mishap waits for a call that is one.
-    let failed = world.inlet().put(&message(name, name)).await;
+    let failed = world.sender().send(&message(name, name)).await;
     holds("it befalls the next", failed.is_err())
 }
 
@@ -227,7 +230,7 @@ async fn many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together(
     for (mishap, stored) in [(Mishap::Down, 0), (Mishap::AnswerLost, 2)] {
         world.next_call(mishap);
         let sent = [1, 2].map(|number| one_of(name, number));
-        let failed = world.inlet().put_all(&sent).await;
+        let failed = world.sender().send_all(&sent).await;
         holds("all of them fail", failed.is_err())?;
         same("messages", &of(world, name).await?.len(), &stored)?;
     }

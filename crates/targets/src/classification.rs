@@ -6,7 +6,7 @@ use genesys_replay::failure::answers::Meaning;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 
 /// The failure code, the disposition and the certainty of a target's answer; `after` is its `Retry-After`.
-pub(crate) const fn judge(
+pub(crate) const fn classify(
     meaning: Meaning,
     after: Option<Duration>,
 ) -> (FailureCode, Disposition, Certainty) {
@@ -35,7 +35,7 @@ pub(crate) const fn judge(
     (code, disposition, certainty)
 }
 
-/// The question that an answer leaves to whoever repairs it.
+/// The hint for the operator in an error message.
 pub(crate) fn question(code: FailureCode) -> &'static str {
     if code == FailureCode::TargetCredentials {
         ": wrong region or credentials?"

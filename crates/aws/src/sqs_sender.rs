@@ -6,7 +6,9 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as 
 use genesys_replay::aws::AwsError;
 use genesys_replay::error::with_causes;
 use genesys_replay::message::MessageId;
-use genesys_replay::queue::{AttributeValue, Inlet, LARGEST_MESSAGE, NewMessage, PutError};
+use genesys_replay::queue::{
+    AttributeValue, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
+};
 
 use crate::error::aws_error;
 
@@ -16,13 +18,13 @@ const TOO_LONG: &str = "must be shorter than";
 
 /// One queue of SQS.
 #[derive(Clone, Debug)]
-pub struct SqsInlet {
+pub struct SqsSender {
     client: Client,
     url: String,
     fifo: bool,
 }
 
-impl SqsInlet {
+impl SqsSender {
     /// Puts messages on the queue with this URL; its name says whether it is a FIFO queue.
     #[must_use]
     pub fn new(client: Client, url: String) -> Self {
@@ -31,10 +33,10 @@ impl SqsInlet {
     }
 }
 
-impl Inlet for SqsInlet {
-    async fn put(&self, message: &NewMessage) -> Result<MessageId, PutError> {
+impl MessageSender for SqsSender {
+    async fn send(&self, message: &NewMessage) -> Result<MessageId, PutError> {
         let bytes = message.size();
-        if bytes > LARGEST_MESSAGE {
+        if bytes > MAX_MESSAGE_BYTES {
             return Err(PutError::TooLong { bytes });
         }
         let mut call = self
@@ -72,7 +74,7 @@ impl Inlet for SqsInlet {
             .ok_or_else(|| unavailable("SQS gave no message id".to_owned()))
     }
 
-    async fn put_all(
+    async fn send_all(
         &self,
         messages: &[NewMessage],
     ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
@@ -85,11 +87,11 @@ impl Inlet for SqsInlet {
         let mut bytes = 0;
         for (index, message) in messages.iter().enumerate() {
             let size = message.size();
-            if size > LARGEST_MESSAGE {
+            if size > MAX_MESSAGE_BYTES {
                 settle(&mut answers, index, Err(PutError::TooLong { bytes: size }));
                 continue;
             }
-            if bytes + size > LARGEST_MESSAGE {
+            if bytes + size > MAX_MESSAGE_BYTES {
                 self.put_call(&call, &mut answers).await?;
                 call.clear();
                 bytes = 0;
@@ -104,7 +106,7 @@ impl Inlet for SqsInlet {
     }
 }
 
-impl SqsInlet {
+impl SqsSender {
     /// One call; reads what became of each of its entries.
     async fn put_call(
         &self,

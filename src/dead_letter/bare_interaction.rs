@@ -3,10 +3,10 @@
 
 use super::event_bridge::failure_around;
 use super::genesys_event::InnerEvent;
-use super::{DeadLetter, Envelope, Opened};
+use super::{DeadLetter, Envelope, ParsedMessage};
 
 /// Such a body; `None` when it names no interaction.
-pub(super) fn open_interaction<'m>(envelope: &Envelope<'m>) -> Option<Opened<'m>> {
+pub(super) fn open_interaction<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let object = envelope.body.object()?;
     let event = InnerEvent::read(Some(object));
     event.interaction.as_ref()?;
