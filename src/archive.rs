@@ -15,7 +15,7 @@ use crate::message::Message;
 pub use document::{Document, DocumentFault};
 
 /// The longest part of an object key, in bytes: event types and ids come from outside.
-const LONGEST_PART: usize = 200;
+const MAX_KEY_PART_BYTES: usize = 200;
 
 /// A dead letter and why it is archived.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ fn safe(part: Option<&str>) -> String {
     let safe: String = part
         .unwrap_or_default()
         .chars()
-        .take(LONGEST_PART)
+        .take(MAX_KEY_PART_BYTES)
         .map(|c| match c {
             'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => c,
             _ => '_',
@@ -151,6 +151,6 @@ mod tests {
         ] {
             assert_eq!(safe(part), expected);
         }
-        assert_eq!(safe(Some(&"x".repeat(1_000))).len(), LONGEST_PART);
+        assert_eq!(safe(Some(&"x".repeat(1_000))).len(), MAX_KEY_PART_BYTES);
     }
 }

@@ -32,7 +32,7 @@ pub use wrapper::{Wrapper, WrapperFault};
 pub(crate) const DELIVERY_INDEX: &str = "delivery";
 
 /// The longest event id that is used as a key, in bytes; longer ones fall back to the message id.
-const LONGEST_EVENT_ID: usize = 256;
+const MAX_EVENT_ID_BYTES: usize = 256;
 
 /// A message that is an event which once failed to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl EventId {
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
         let usable = !id.is_empty()
-            && id.len() <= LONGEST_EVENT_ID
+            && id.len() <= MAX_EVENT_ID_BYTES
             && id != DELIVERY_INDEX
             && id
                 .bytes()
@@ -340,7 +340,7 @@ mod tests {
             "a|arn:aws:sqs:r:a:q",
             "a b",
             "é",
-            &"x".repeat(LONGEST_EVENT_ID + 1),
+            &"x".repeat(MAX_EVENT_ID_BYTES + 1),
         ] {
             assert_eq!(EventId::new(id), None, "{id}");
         }

@@ -14,7 +14,7 @@ pub use arn::Arn;
 
 /// The longest ARN or URL that is taken as a destination, in bytes: the ledger's key holds it, and
 /// `DynamoDB` keys end at 2,048 bytes.
-pub const LONGEST: usize = 1024;
+pub const MAX_TARGET_BYTES: usize = 1024;
 
 /// The qualifier that names the same function as none.
 pub const LATEST: &str = ":$LATEST";
@@ -37,7 +37,7 @@ impl ReplayTarget {
         let target_arn = target_arn.map(|arn| arn.strip_suffix(LATEST).unwrap_or(arn));
         let destination = match (self, target_arn) {
             (Self::Fixed(destination), _) => destination.clone(),
-            (Self::Original(_), Some(arn)) if arn.len() > LONGEST => {
+            (Self::Original(_), Some(arn)) if arn.len() > MAX_TARGET_BYTES => {
                 Destination::TooLong(digest::hexadecimal(arn))
             }
             (Self::Original(allowed), Some(arn)) if !arn.is_empty() => {
@@ -92,7 +92,7 @@ pub enum Destination {
     Unsupported(String),
     /// A target that the settings do not allow, by its ARN.
     NotAllowed(String),
-    /// A target whose ARN is longer than [`LONGEST`], by the ARN's SHA-256: two of them must not share a
+    /// A target whose ARN is longer than [`MAX_TARGET_BYTES`], by the ARN's SHA-256: two of them must not share a
     /// key of the ledger.
     TooLong(String),
     /// The dead letter does not say where it was going.
@@ -263,7 +263,7 @@ mod tests {
     fn targets_that_are_too_long_keep_apart_by_their_digests() {
         let target = ReplayTarget::Original(AllowedTargets::Any);
         let [one, other] = ["x", "y"].map(|letter| {
-            let long = format!("{LAMBDA}{}", letter.repeat(LONGEST));
+            let long = format!("{LAMBDA}{}", letter.repeat(MAX_TARGET_BYTES));
             target.destination(Some(&long), &[])
         });
         assert!(matches!(&one, Destination::TooLong(digest) if digest.len() == 64));

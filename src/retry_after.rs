@@ -5,24 +5,24 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::clock::Timestamp;
 
 /// The longest wait that is believed: as long as a queue can keep a message away.
-pub const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(12 * 3_600);
 
 /// How long an upstream asks to wait: whole seconds, or until an HTTP date, counted from `now`.
 ///
 /// `None` when it is neither; a date in the past asks for no wait, and no wait is longer than
-/// [`LONGEST`].
+/// [`MAX_RETRY_AFTER`].
 #[must_use]
 pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than a number holds ask for a long wait, not for none.
-        let seconds = value.parse().map_or(LONGEST, Duration::from_secs);
-        return Some(seconds.min(LONGEST));
+        let seconds = value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs);
+        return Some(seconds.min(MAX_RETRY_AFTER));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     let now: SystemTime = UNIX_EPOCH + Duration::from_millis(now.as_millis());
     let wait = date.duration_since(now).unwrap_or(Duration::ZERO);
-    Some(wait.min(LONGEST))
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]

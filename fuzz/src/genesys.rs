@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::failure::Disposition;
 use genesys_replay::genesys::{ApiForm, Call, GenesysError, Interaction, UnavailableCause};
-use genesys_replay::retry_after::LONGEST;
+use genesys_replay::retry_after::MAX_RETRY_AFTER;
 use genesys_replay_genesys::{ApiResponse, Grant, RateLimiter};
 use http::header::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
@@ -124,10 +124,10 @@ fn nobody_waits_for_ever(answer: &ApiResponse) {
         pace.observe(answer.reading(), answer.throttled_for(), NOW);
         match pace.reserve(NOW, MAX_WAIT) {
             Ok(wait) => assert!(wait <= MAX_WAIT, "{wait:?}"),
-            Err(wait) => assert!(wait <= LONGEST + MAX_WAIT, "{wait:?}"),
+            Err(wait) => assert!(wait <= MAX_RETRY_AFTER + MAX_WAIT, "{wait:?}"),
         }
     }
-    let afterwards = NOW.plus(LONGEST + MAX_WAIT);
+    let afterwards = NOW.plus(MAX_RETRY_AFTER + MAX_WAIT);
     assert_eq!(pace.reserve(afterwards, MAX_WAIT), Ok(Duration::ZERO));
 }
 
@@ -145,7 +145,10 @@ fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
     }
     match error.disposition() {
         Disposition::Transient { after } => {
-            assert!(after.is_none_or(|wait| wait <= LONGEST), "{after:?}");
+            assert!(
+                after.is_none_or(|wait| wait <= MAX_RETRY_AFTER),
+                "{after:?}"
+            );
         }
         Disposition::Permanent | Disposition::Operator => {
             assert!(!(500..=599).contains(&status), "{status} is no refusal");

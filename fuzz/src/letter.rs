@@ -7,7 +7,7 @@ use genesys_replay::archive::Entry;
 use genesys_replay::dead_letter::{
     DeadLetter, EventId, InteractionId, ParsedMessage, UnreplayableReason, original_failure, parse,
 };
-use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
+use genesys_replay::destination::{AllowedTargets, Destination, MAX_TARGET_BYTES, ReplayTarget};
 use genesys_replay::failure::{FailureCode, OriginalFailure};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
@@ -212,7 +212,11 @@ fn destination(letter: &DeadLetter<'_>) -> Destination {
 fn key(message: &Message, letter: &DeadLetter<'_>, destination: &Destination) -> EventKey {
     let key = EventKey::new(letter.event_id.as_ref(), &message.id, destination);
     let text = key.as_str();
-    assert!(text.len() <= 256 + 1 + LONGEST, "{} bytes", text.len());
+    assert!(
+        text.len() <= 256 + 1 + MAX_TARGET_BYTES,
+        "{} bytes",
+        text.len()
+    );
     let id = letter
         .event_id
         .as_ref()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::retry_after::{LONGEST, parse};
+use genesys_replay::retry_after::{MAX_RETRY_AFTER, parse};
 
 use crate::parts::Parts;
 
@@ -17,12 +17,12 @@ pub fn retry_after(input: &[u8]) {
     let now = Timestamp::from_millis(parts.take_as("now").unwrap_or_default());
     let value = parts.text();
     let wait = parse(&value, now);
-    assert!(wait.is_none_or(|wait| wait <= LONGEST), "{wait:?}");
+    assert!(wait.is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{wait:?}");
     assert_eq!(parse(value.trim(), now), wait, "spaces do not matter");
     let digits = value.trim();
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = digits.parse::<u64>().unwrap_or(u64::MAX);
-        let expected = Duration::from_secs(seconds).min(LONGEST);
+        let expected = Duration::from_secs(seconds).min(MAX_RETRY_AFTER);
         assert_eq!(wait, Some(expected), "a number is taken as it stands");
     }
     let later = parse(&value, now.plus(Duration::from_secs(1)));

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::clock::Timestamp;
-use crate::destination::LONGEST;
+use crate::destination::MAX_TARGET_BYTES;
 use crate::failure::FailureCode;
 use crate::message::{Message, MessageId, ingested};
 
 /// The longest id of an event or a message, in bytes.
-const LONGEST_ID: usize = 256;
+const MAX_ID_BYTES: usize = 256;
 
 /// An archived dead letter, as far as it is needed to send it again or to report on it.
 ///
@@ -77,9 +77,9 @@ impl Document {
             })?;
         // What becomes of them is a key of the ledger, and those are bounded.
         for (member, text, longest) in [
-            ("message_id", &document.message_id, LONGEST_ID),
-            ("event_id", &document.event_id, LONGEST_ID),
-            ("target", &document.target, LONGEST),
+            ("message_id", &document.message_id, MAX_ID_BYTES),
+            ("event_id", &document.event_id, MAX_ID_BYTES),
+            ("target", &document.target, MAX_TARGET_BYTES),
         ] {
             if text.is_empty() || text.len() > longest {
                 return Err(DocumentFault::Member(member));

@@ -7,7 +7,7 @@ use super::json::Object;
 use crate::clock::Timestamp;
 
 /// The longest interaction or participant id, in bytes; Genesys' own are 36.
-const LONGEST_ID: usize = 128;
+const MAX_ID_BYTES: usize = 128;
 
 /// The attributes that this function writes on interactions.
 pub(crate) const MARKS: [&str; 2] = ["system.retryAttempt", "system.retryStatus"];
@@ -43,7 +43,7 @@ impl InteractionId {
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
         let usable = !id.is_empty()
-            && id.len() <= LONGEST_ID
+            && id.len() <= MAX_ID_BYTES
             && id
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
@@ -238,7 +238,7 @@ mod tests {
             "a?b",
             "a b",
             "é",
-            &"x".repeat(LONGEST_ID + 1),
+            &"x".repeat(MAX_ID_BYTES + 1),
         ] {
             assert_eq!(InteractionId::new(id), None, "{id}");
         }

@@ -11,10 +11,10 @@ use crate::meter::UpstreamCounters;
 
 /// Failures in a row that open it: enough to be no chance, few enough that a dead upstream costs a
 /// batch nothing.
-pub(super) const FAILURES: u32 = 5;
+pub(super) const FAILURES_TO_OPEN: u32 = 5;
 
 /// How long it stays open, unless the upstream asks for longer.
-pub(super) const OPEN: Duration = Duration::from_secs(30);
+pub(super) const OPEN_TIME: Duration = Duration::from_secs(30);
 
 /// One upstream's breaker. By the wall clock: a frozen execution environment counts the time too.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl Breaker {
                     probe_of: Some((self.clone(), now)),
                 })
             }
-            State::Probing => Err(refusal(OPEN)),
+            State::Probing => Err(refusal(OPEN_TIME)),
         }
     }
 
@@ -126,10 +126,10 @@ impl Breaker {
 
     /// The upstream failed in a way that says nothing of the event.
     pub(super) fn failed(&self, now: Timestamp, retry_after: Option<Duration>) {
-        let until = now.plus(retry_after.unwrap_or_default().max(OPEN));
+        let until = now.plus(retry_after.unwrap_or_default().max(OPEN_TIME));
         let mut state = self.state();
         *state = match *state {
-            State::Closed { failures } if failures + 1 < FAILURES => State::Closed {
+            State::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => State::Closed {
                 failures: failures + 1,
             },
             State::Closed { .. } | State::Probing => {
@@ -222,7 +222,7 @@ mod tests {
 
     fn opened(retry_after: Option<Duration>) -> Breaker {
         let breaker = Breaker::of("it", &Arc::default());
-        for _ in 0..FAILURES {
+        for _ in 0..FAILURES_TO_OPEN {
             assert!(breaker.admit(START).is_ok());
             breaker.failed(START, retry_after);
         }
@@ -243,14 +243,14 @@ mod tests {
         let breaker = opened(Some(Duration::from_secs(300)));
         assert_eq!(waits(&breaker, START), Some(Duration::from_secs(300)));
         let impatient = opened(Some(Duration::from_secs(1)));
-        assert_eq!(waits(&impatient, START), Some(OPEN));
+        assert_eq!(waits(&impatient, START), Some(OPEN_TIME));
     }
 
     #[test]
     fn a_success_between_failures_starts_the_count_anew() {
         let breaker = Breaker::of("it", &Arc::default());
         for _ in 0..3 {
-            for _ in 1..FAILURES {
+            for _ in 1..FAILURES_TO_OPEN {
                 breaker.failed(START, None);
             }
             breaker.succeeded();
@@ -265,7 +265,7 @@ mod tests {
         assert!(breaker.admit(at(30)).is_err(), "one at a time");
         breaker.failed(at(31), None);
         drop(probe);
-        assert_eq!(waits(&breaker, at(31)), Some(OPEN));
+        assert_eq!(waits(&breaker, at(31)), Some(OPEN_TIME));
 
         let probe = breaker.admit(at(61));
         breaker.succeeded();
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn each_target_has_its_own() {
         let circuit_breakers = CircuitBreakers::new(Arc::default());
-        for _ in 0..FAILURES {
+        for _ in 0..FAILURES_TO_OPEN {
             circuit_breakers
                 .target(&Destination::None)
                 .failed(START, None);

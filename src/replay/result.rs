@@ -220,7 +220,7 @@ pub struct RecordReport {
 }
 
 /// The longest event type that is logged, in characters: it comes from outside.
-const LONGEST_TOPIC: usize = 200;
+const MAX_TOPIC_CHARS: usize = 200;
 
 /// What is known of an event.
 #[derive(Clone, Debug)]
@@ -244,7 +244,7 @@ impl EventSummary {
             event_type: letter
                 .event_type
                 .as_ref()
-                .map(|text| text.chars().take(LONGEST_TOPIC).collect()),
+                .map(|text| text.chars().take(MAX_TOPIC_CHARS).collect()),
             interaction_id: letter.interaction.as_ref().map(|it| it.id.to_string()),
             category: letter.failure.category().as_str(),
             target: destination.to_string(),

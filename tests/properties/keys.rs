@@ -3,7 +3,7 @@
 use genesys_replay::archive::Entry;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{EventId, ParsedMessage, parse};
-use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
+use genesys_replay::destination::{AllowedTargets, Destination, MAX_TARGET_BYTES, ReplayTarget};
 use genesys_replay::failure::{FailureCode, OriginalFailure};
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
@@ -117,7 +117,7 @@ proptest! {
     fn a_key_fits_the_ledger_and_a_header(event in odd_text(), arn in arns()) {
         let destination = original(&arn);
         let key = EventKey::new(EventId::new(event).as_ref(), &id("m-1")?, &destination);
-        prop_assert!(key.as_str().len() <= 256 + 1 + LONGEST);
+        prop_assert!(key.as_str().len() <= 256 + 1 + MAX_TARGET_BYTES);
         let nothing_is_sent = matches!(
             destination,
             Destination::None | Destination::Unsupported(_) | Destination::NotAllowed(_) | Destination::Missing

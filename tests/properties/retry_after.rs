@@ -3,7 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::retry_after::{LONGEST, parse};
+use genesys_replay::retry_after::{MAX_RETRY_AFTER, parse};
 use proptest::prelude::*;
 
 /// The last moment of a year that an HTTP date can tell, in seconds.
@@ -20,7 +20,7 @@ fn moments() -> impl Strategy<Value = Timestamp> {
 
 /// Waits around the bounds: none, some, the longest, more than anybody means.
 fn waits() -> impl Strategy<Value = u64> {
-    let longest = LONGEST.as_secs();
+    let longest = MAX_RETRY_AFTER.as_secs();
     prop_oneof![0..longest, longest - 2..longest + 3, Just(longest * 1_000),]
 }
 
@@ -52,16 +52,16 @@ proptest! {
         now in prop_oneof![moments(), any::<u64>().prop_map(Timestamp::from_millis)],
     ) {
         let wait = parse(&text, now);
-        prop_assert!(wait.is_none_or(|wait| wait <= LONGEST), "{wait:?}");
+        prop_assert!(wait.is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{wait:?}");
     }
 
     #[test]
     fn seconds_and_dates_agree(now in moments(), wait in waits()) {
         let date = date(now.as_secs() + wait);
         let past_the_second = Duration::from_millis(now.as_millis() % 1_000);
-        let by_date = Duration::from_secs(wait).saturating_sub(past_the_second).min(LONGEST);
+        let by_date = Duration::from_secs(wait).saturating_sub(past_the_second).min(MAX_RETRY_AFTER);
         prop_assert_eq!(parse(&date, now), Some(by_date), "{}", date);
-        let by_seconds = Duration::from_secs(wait).min(LONGEST);
+        let by_seconds = Duration::from_secs(wait).min(MAX_RETRY_AFTER);
         prop_assert_eq!(parse(&wait.to_string(), now), Some(by_seconds));
     }
 
@@ -74,7 +74,7 @@ proptest! {
     #[test]
     fn a_number_of_any_length_is_a_wait(digits in "[0-9]{1,40}", now in moments()) {
         let seconds = digits.parse::<u128>().unwrap_or(u128::MAX);
-        let expected = seconds.min(LONGEST.as_secs().into());
+        let expected = seconds.min(MAX_RETRY_AFTER.as_secs().into());
         let wait = parse(&digits, now).map(|wait| wait.as_millis());
         prop_assert_eq!(wait, Some(expected * 1_000));
     }

@@ -17,11 +17,11 @@ use genesys_replay::queue::{
 use crate::queue_urls::QueueUrls;
 
 /// Calls under way at once.
-const CONCURRENCY: usize = 16;
+const MAX_CONCURRENT_CALLS: usize = 16;
 
 /// SQS counts its 12 hours from the receipt and refuses what goes beyond; the longest invocation,
 /// 15 minutes, may have passed since.
-const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
+const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
 /// The queues of SQS.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Queue for SqsQueue {
             }
         }
         let failures: Vec<Vec<VisibilityError>> = stream::iter(calls)
-            .buffer_unordered(CONCURRENCY)
+            .buffer_unordered(MAX_CONCURRENT_CALLS)
             .collect()
             .await;
         failures.into_iter().flatten().collect()
@@ -151,7 +151,7 @@ impl Queue for SqsQueue {
 
 /// Whole seconds, rounded up: a message must not come back before its time.
 fn seconds(after: Duration) -> i32 {
-    let after = after.min(LONGEST);
+    let after = after.min(MAX_VISIBILITY_TIMEOUT);
     let whole = after.as_secs() + u64::from(after.subsec_nanos() > 0);
     i32::try_from(whole).unwrap_or(i32::MAX)
 }

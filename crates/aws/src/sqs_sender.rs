@@ -14,7 +14,7 @@ use crate::error::aws_error;
 
 /// What SQS says of a message that is longer than the queue's own limit, among other things that it calls
 /// `InvalidParameterValue`.
-const TOO_LONG: &str = "must be shorter than";
+const TOO_LONG_MESSAGE: &str = "must be shorter than";
 
 /// One queue of SQS.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl MessageSender for SqsSender {
                 // Its message may quote what was sent.
                 let code = refusal.err().code().unwrap_or("an error without a code");
                 let says = refusal.err().message().unwrap_or_default();
-                if says.contains(TOO_LONG) {
+                if says.contains(TOO_LONG_MESSAGE) {
                     return PutError::TooLong { bytes };
                 }
                 unavailable(format!("SQS answered {code}"))

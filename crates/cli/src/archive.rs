@@ -7,7 +7,7 @@ use std::future::Future;
 use genesys_replay::aws::AwsError;
 
 /// The longest object that is read, in bytes: a message of 1 MiB may take six as JSON.
-pub const LARGEST_OBJECT: u64 = 8 * 1024 * 1024;
+pub const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// An object that is kept in the archive, or beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]

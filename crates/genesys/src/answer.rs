@@ -14,7 +14,7 @@ use super::refusal;
 
 /// The most of an answer that is read, in bytes. A conversation with hundreds of participants
 /// stays far below it; an endless answer must not fill the memory.
-const LONGEST: usize = 8 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The answer to one call, read to its end. It comes from outside: nothing in it is believed yet.
 pub struct ApiResponse {
@@ -48,7 +48,7 @@ impl ApiResponse {
             .await
             .map_err(|error| transport_error(call, &error))?
         {
-            if body.len() + chunk.len() > LONGEST {
+            if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                 return Err(unreadable_body(call));
             }
             body.extend_from_slice(&chunk);

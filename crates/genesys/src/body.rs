@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 /// The longest error code that is shown, in bytes; Genesys' own are half as long.
-pub(crate) const LONGEST_CODE: usize = 64;
+pub(crate) const MAX_CODE_BYTES: usize = 64;
 
 /// A body that is an object. A list is not an object, though serde would take its items for members.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 /// has put in its place may hold anything.
 pub(crate) fn printable_code(code: Option<String>) -> Option<String> {
     code.filter(|code| {
-        (1..=LONGEST_CODE).contains(&code.len())
+        (1..=MAX_CODE_BYTES).contains(&code.len())
             && code
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

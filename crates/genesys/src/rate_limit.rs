@@ -4,11 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::retry_after::LONGEST;
+use genesys_replay::retry_after::MAX_RETRY_AFTER;
 use reqwest::header::HeaderMap;
 
 /// Calls are spread out once only one in this many of a window's calls is left.
-const RESERVE: u64 = 5;
+const RESERVED_SHARE: u64 = 5;
 
 /// One pace for all records of all batches of an execution environment: they share one token, and
 /// the limit is the token's.
@@ -53,7 +53,7 @@ impl RateLimitHeaders {
         Some(Self {
             count: number("inin-ratelimit-count")?,
             allowed: number("inin-ratelimit-allowed")?,
-            reset: Duration::from_secs(number("inin-ratelimit-reset")?).min(LONGEST),
+            reset: Duration::from_secs(number("inin-ratelimit-reset")?).min(MAX_RETRY_AFTER),
         })
     }
 }
@@ -103,7 +103,7 @@ impl RateLimiter {
         let left = reading.allowed.saturating_sub(reading.count);
         if left == 0 {
             state.free_at = state.free_at.max(state.window_ends);
-        } else if left.saturating_mul(RESERVE) > reading.allowed {
+        } else if left.saturating_mul(RESERVED_SHARE) > reading.allowed {
             state.interval = Duration::ZERO;
         } else {
             let left = u32::try_from(left).unwrap_or(u32::MAX);

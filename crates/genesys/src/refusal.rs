@@ -108,7 +108,7 @@ pub(super) fn of_token(status: u16, after: Option<Duration>, body: &[u8]) -> Gen
 
 #[cfg(test)]
 mod tests {
-    use super::super::body::LONGEST_CODE;
+    use super::super::body::MAX_CODE_BYTES;
     use super::*;
     use genesys_replay::failure::{Disposition, FailureCode};
 
@@ -185,7 +185,7 @@ mod tests {
             "no such attribute: Marta Muster",
             "two\nlines",
             "+49-30-1234567",
-            &"a.".repeat(LONGEST_CODE),
+            &"a.".repeat(MAX_CODE_BYTES),
         ] {
             assert!(shown(text).ends_with("with status 400"), "{text}");
         }

@@ -18,7 +18,7 @@ use super::body::parse_object;
 use super::credential_source::CredentialSource;
 
 /// A token is renewed this long before it expires, so that it does not expire on the way.
-const MARGIN: Duration = Duration::from_secs(60);
+const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
 /// Hands out a token, fetching one when there is none or it is about to expire.
 ///
@@ -223,7 +223,7 @@ impl TokenSource {
         Ok(Token {
             secret,
             number,
-            renew_at: asked_at.plus(life.saturating_sub(MARGIN).max(life / 2)),
+            renew_at: asked_at.plus(life.saturating_sub(EXPIRY_MARGIN).max(life / 2)),
         })
     }
 }

@@ -49,7 +49,7 @@ const SECRET: CallLimits = CallLimits {
 const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(1);
 
 /// One call of Genesys Cloud. A look may take several (a token, a second one); it ends as a whole after
-/// [`LONGEST_LOOK`](crate::LONGEST_LOOK).
+/// [`LOOKUP_TIMEOUT`](crate::LOOKUP_TIMEOUT).
 const GENESYS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Builds every client once, before the first request.

@@ -11,15 +11,15 @@ use super::log;
 use super::signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
 
 /// A secret that was taken out must stop to be valid within this time.
-const FRESH: Duration = Duration::from_secs(300);
+const CACHE_TTL: Duration = Duration::from_secs(300);
 
 /// How long the last secrets stay valid while Secrets Manager is in trouble. Where it answers that there is no such
 /// secret, or that we may not read it, they end at once: somebody may have taken them away.
-const OUTLIVES: Duration = Duration::from_secs(3_600);
+const STALE_IF_ERROR: Duration = Duration::from_secs(3_600);
 
 /// A signature that does not match may be one of a new secret, and anybody can send such signatures: no more often
 /// than this is the secret read for one, and no more often again after it could not be read.
-const PAUSE: Duration = Duration::from_secs(10);
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why there are no secrets to check with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,7 +85,7 @@ struct Known {
     /// When reading failed last, if that was later, and how.
     failed: Option<(Timestamp, KeysError)>,
     /// When it was read last for a signature that did not match.
-    doubted_at: Option<Timestamp>,
+    last_mismatch_refresh: Option<Timestamp>,
 }
 
 impl<S: SecretText> Keys<S> {
@@ -161,7 +161,9 @@ impl<S: SecretText> Keys<S> {
         let known = lock(known);
         match (&known.ring, failed) {
             (Some(ring), None) => Ok(Arc::clone(ring)),
-            (Some(ring), Some(error)) if error.is_outage() && self.is_younger(&known, OUTLIVES) => {
+            (Some(ring), Some(error))
+                if error.is_outage() && self.is_younger(&known, STALE_IF_ERROR) =>
+            {
                 Ok(Arc::clone(ring))
             }
             (_, Some(error)) => Err(error),
@@ -181,14 +183,14 @@ impl<S: SecretText> Keys<S> {
         };
         let asked_at = self.clock.now();
         let _reading = reading.lock().await;
-        let doubted_at = lock(known).doubted_at;
+        let last_mismatch_refresh = lock(known).last_mismatch_refresh;
         // Others may have read it for us while we waited.
-        if doubted_at.is_none_or(|at| at < asked_at) {
-            if doubted_at.is_some_and(|at| self.is_recent(at)) {
+        if last_mismatch_refresh.is_none_or(|at| at < asked_at) {
+            if last_mismatch_refresh.is_some_and(|at| self.is_recent(at)) {
                 return None;
             }
             let read = self.read(secret, known).await;
-            lock(known).doubted_at = Some(self.clock.now());
+            lock(known).last_mismatch_refresh = Some(self.clock.now());
             read.ok()?;
         }
         lock(known).ring.clone()
@@ -225,7 +227,7 @@ impl<S: SecretText> Keys<S> {
         known
             .ring
             .clone()
-            .filter(|_| self.is_younger(&known, FRESH))
+            .filter(|_| self.is_younger(&known, CACHE_TTL))
     }
 
     fn is_younger(&self, known: &Known, age: Duration) -> bool {
@@ -235,7 +237,7 @@ impl<S: SecretText> Keys<S> {
     }
 
     fn is_recent(&self, at: Timestamp) -> bool {
-        self.clock.now().since(at) < PAUSE
+        self.clock.now().since(at) < MIN_REFRESH_INTERVAL
     }
 }
 

@@ -30,7 +30,7 @@ pub use keys::{KeySource, Keys, KeysError, VerifyError};
 pub(crate) use log::warn_of_short;
 pub use refusal::Refusal;
 pub use signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
-pub use subscription::{LONGEST_LOOK, SubscriptionCheck};
+pub use subscription::{LOOKUP_TIMEOUT, SubscriptionCheck};
 
 /// The adapters that ingest works with.
 pub trait IngestPorts: 'static {

@@ -12,10 +12,10 @@ use super::keys::{KeysError, VerifyError};
 use super::signature::SignatureFault;
 
 /// What a sender waits where nothing says how long.
-const SOON: Duration = Duration::from_secs(5);
+const RETRY_AFTER_SHORT: Duration = Duration::from_secs(5);
 
 /// What a sender waits where a person has to repair something first.
-const LATER: Duration = Duration::from_secs(60);
+const RETRY_AFTER_LONG: Duration = Duration::from_secs(60);
 
 /// Why a request is not accepted.
 #[derive(Debug, thiserror::Error)]
@@ -133,10 +133,12 @@ impl Refusal {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Genesys(error) => Some(match error.disposition() {
-                Disposition::Transient { after } => after.unwrap_or(SOON),
-                Disposition::Operator | Disposition::Permanent => LATER,
+                Disposition::Transient { after } => after.unwrap_or(RETRY_AFTER_SHORT),
+                Disposition::Operator | Disposition::Permanent => RETRY_AFTER_LONG,
             }),
-            Self::Queue(_) | Self::Secret(_) | Self::Busy | Self::Internal => Some(SOON),
+            Self::Queue(_) | Self::Secret(_) | Self::Busy | Self::Internal => {
+                Some(RETRY_AFTER_SHORT)
+            }
             Self::NotAuthenticated(_)
             | Self::SubscriptionRefused(_)
             | Self::NotFound

@@ -20,13 +20,13 @@ const WINDOW_SECONDS: u64 = 300;
 const PREFIX: &str = "whsec_";
 
 /// The most secrets that are valid at once: the old one and the new.
-const MOST_KEYS: usize = 2;
+const MAX_KEYS: usize = 2;
 
 /// The fewest bytes that the scheme wants of a secret.
-const LONG_ENOUGH: usize = 24;
+const RECOMMENDED_KEY_BYTES: usize = 24;
 
 /// With fewer it is a word that can be guessed, and is refused.
-const TOO_SHORT: usize = 16;
+const MIN_KEY_BYTES: usize = 16;
 
 /// What stands before a signature of the scheme's one kind.
 const VERSION: &str = "v1,";
@@ -92,7 +92,7 @@ impl KeyRing {
             .split(|letter: char| letter.is_whitespace() || letter == ',')
             .filter(|secret| !secret.is_empty())
             .collect();
-        if !(1..=MOST_KEYS).contains(&secrets.len()) {
+        if !(1..=MAX_KEYS).contains(&secrets.len()) {
             return Err(KeyRingFault::Count(secrets.len()));
         }
         let mut ring = Self {
@@ -104,10 +104,10 @@ impl KeyRing {
             let bytes = STANDARD
                 .decode(secret.strip_prefix(PREFIX).unwrap_or(secret))
                 .map_err(|_| fault)?;
-            if bytes.len() < TOO_SHORT {
+            if bytes.len() < MIN_KEY_BYTES {
                 return Err(fault);
             }
-            ring.short |= bytes.len() < LONG_ENOUGH;
+            ring.short |= bytes.len() < RECOMMENDED_KEY_BYTES;
             ring.keys.push(Key {
                 webhook: Webhook::from_bytes(bytes.clone()).map_err(|_| fault)?,
                 bytes: bytes.into(),

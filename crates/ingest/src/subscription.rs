@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 /// How long an active subscription is believed to stay so. One that is not is asked for again at
 /// once: somebody may just have turned it on.
-const BELIEVED: Duration = Duration::from_secs(60);
+const CACHE_TTL: Duration = Duration::from_secs(60);
 
 /// Asks Genesys Cloud, once for everybody who wants to know the same at the same time.
 pub struct SubscriptionCheck<S> {
@@ -23,7 +23,7 @@ pub struct SubscriptionCheck<S> {
 
 /// A look that takes longer is given up: the sender waits, the function's own time of ten seconds goes by, and the
 /// queue needs some of it, too.
-pub const LONGEST_LOOK: Duration = Duration::from_secs(3);
+pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Answer = Result<Standing, GenesysError>;
 type Question = BoxFuture<'static, Answer>;
@@ -58,7 +58,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
     /// Genesys Cloud could not say; the same for all who asked together.
     pub async fn standing(&self, id: &InteractionId) -> Answer {
         match self.question(id) {
-            Some(question) => timeout(LONGEST_LOOK, question).await.unwrap_or(TOO_LATE),
+            Some(question) => timeout(LOOKUP_TIMEOUT, question).await.unwrap_or(TIMED_OUT),
             None => Ok(Standing::Active),
         }
     }
@@ -93,7 +93,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
             known.asked.remove(&id);
             known.active_until.retain(|_, until| now < *until);
             if matches!(answer, Ok(Standing::Active)) {
-                known.active_until.insert(id, now.plus(BELIEVED));
+                known.active_until.insert(id, now.plus(CACHE_TTL));
             }
             answer
         }
@@ -101,7 +101,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
     }
 }
 
-const TOO_LATE: Answer = Err(GenesysError::Unavailable {
+const TIMED_OUT: Answer = Err(GenesysError::Unavailable {
     call: Call::Subscription,
     problem: UnavailableCause::Timeout,
     after: None,

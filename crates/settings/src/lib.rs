@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use genesys_replay::backoff::Backoff;
 use genesys_replay::destination::address::{AddressPolicy, names_refused};
-use genesys_replay::destination::{AllowedTargets, Destination, LONGEST, ReplayTarget};
+use genesys_replay::destination::{AllowedTargets, Destination, MAX_TARGET_BYTES, ReplayTarget};
 use genesys_replay::replay::Limits;
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_telemetry::LogLevel;
@@ -388,7 +388,7 @@ pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
         None | Some("original") => ReplayTarget::Original(allowed),
         Some(arn) if arn.starts_with("arn:") => {
             let destination = Destination::of_arn(arn);
-            if matches!(destination, Destination::Unsupported(_)) || arn.len() > LONGEST {
+            if matches!(destination, Destination::Unsupported(_)) || arn.len() > MAX_TARGET_BYTES {
                 reader.problem(
                     NAME,
                     "is not the ARN of a Lambda function, SQS queue, SNS topic, Step Functions state machine or event bus",
@@ -402,7 +402,8 @@ pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
         Some("none") => ReplayTarget::Fixed(Destination::None),
         Some(text) => match Url::parse(text) {
             Ok(url)
-                if matches!(url.scheme(), "https" | "http") && url.as_str().len() <= LONGEST =>
+                if matches!(url.scheme(), "https" | "http")
+                    && url.as_str().len() <= MAX_TARGET_BYTES =>
             {
                 if !url.username().is_empty() || url.password().is_some() {
                     reader.problem(NAME, "must not carry a user or a password");

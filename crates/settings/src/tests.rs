@@ -285,7 +285,7 @@ fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
 #[test]
 fn a_fixed_arn_fits_the_ledgers_key() {
     let queue = "arn:aws:sqs:eu-central-1:271828182845:";
-    for (length, fits) in [(LONGEST, true), (LONGEST + 1, false)] {
+    for (length, fits) in [(MAX_TARGET_BYTES, true), (MAX_TARGET_BYTES + 1, false)] {
         let arn = format!("{queue}{}", "q".repeat(length - queue.len()));
         let read = read(&[&MINIMUM[..], &[("REPLAY_TARGET", &arn)]].concat());
         assert_eq!(read.is_ok(), fits, "{length} bytes");

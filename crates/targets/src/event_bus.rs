@@ -8,7 +8,7 @@ use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 use super::aws::{self, RegionalClients, delivery_error};
 
 /// The longest detail type that a bus takes, in characters.
-const LONGEST_DETAIL_TYPE: usize = 128;
+const MAX_DETAIL_TYPE_CHARS: usize = 128;
 
 pub(super) async fn put(
     clients: &RegionalClients,
@@ -24,7 +24,7 @@ pub(super) async fn put(
         .detail_type(
             detail_type
                 .chars()
-                .take(LONGEST_DETAIL_TYPE)
+                .take(MAX_DETAIL_TYPE_CHARS)
                 .collect::<String>(),
         )
         .detail(delivery.payload)

@@ -12,7 +12,7 @@ use genesys_replay::destination::Arn;
 use tokio::time::Instant;
 
 /// A bus that was found is not looked for again for this long.
-const FOUND_FOR: Duration = Duration::from_secs(300);
+const CACHE_TTL: Duration = Duration::from_secs(300);
 
 /// The buses that exist, as far as one execution environment knows. `PutEvents` to a bus that does not exist is
 /// answered as if it had been accepted.
@@ -33,7 +33,7 @@ impl KnownBuses {
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             known
                 .get(bus.as_str())
-                .is_some_and(|found| found.elapsed() < FOUND_FOR)
+                .is_some_and(|found| found.elapsed() < CACHE_TTL)
         };
         if is_known {
             return Ok(());

@@ -11,7 +11,7 @@ mod sns;
 mod sqs;
 mod state_machine;
 
-use genesys_replay::destination::{Destination, LONGEST};
+use genesys_replay::destination::{Destination, MAX_TARGET_BYTES};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
@@ -49,7 +49,7 @@ impl Target for Targets {
             )),
             Destination::TooLong(_) => Err(DeliveryError::never(
                 FailureCode::TargetUnsupported,
-                format!("the ARN of the target is longer than {LONGEST} bytes"),
+                format!("the ARN of the target is longer than {MAX_TARGET_BYTES} bytes"),
             )),
             Destination::Missing => Err(DeliveryError::never(
                 FailureCode::TargetUnsupported,

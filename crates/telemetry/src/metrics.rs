@@ -21,7 +21,7 @@ pub const NAMESPACE: &str = "GenesysReplay";
 pub const FUNCTION: &str = "FunctionName";
 
 /// The maximum of values of one metric in one document.
-pub const MOST_VALUES: usize = 100;
+pub const MAX_VALUES: usize = 100;
 
 /// Writes metrics.
 pub struct Metrics {
@@ -52,7 +52,7 @@ impl Metrics {
     }
 }
 
-/// A metric: name, unit and value (a number, or an array of at most [`MOST_VALUES`] numbers).
+/// A metric: name, unit and value (a number, or an array of at most [`MAX_VALUES`] numbers).
 pub type Metric = (&'static str, &'static str, Value);
 
 /// Returns a metric in the unit `Count`.

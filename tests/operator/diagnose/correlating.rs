@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_cli::genesys::analytics::{
-    Conversation, ConversationPage, ConversationQuery, Conversations, LARGEST_QUERY,
+    Conversation, ConversationPage, ConversationQuery, Conversations, MAX_CONVERSATIONS_PER_QUERY,
 };
 use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, End};
 use genesys_test_support::TestResult;
@@ -135,7 +135,7 @@ async fn every_record_gets_its_conversation_by_queries_of_so_many() -> TestResul
     assert!(
         asked
             .iter()
-            .all(|(ids, page)| *ids <= LARGEST_QUERY && *page == 1),
+            .all(|(ids, page)| *ids <= MAX_CONVERSATIONS_PER_QUERY && *page == 1),
         "{asked:?}"
     );
     assert_eq!(asked.iter().map(|it| it.0).sum::<usize>(), 120);

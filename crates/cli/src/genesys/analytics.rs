@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// The most conversations that one query asks for.
-pub const LARGEST_QUERY: usize = 50;
+pub const MAX_CONVERSATIONS_PER_QUERY: usize = 50;
 
 /// The most conversations that Genesys Cloud puts on one page.
 const PAGE_SIZE: u32 = 100;
@@ -47,7 +47,7 @@ pub struct ConversationPage {
 /// A question about conversations.
 #[derive(Clone, Copy, Debug)]
 pub struct ConversationQuery<'a> {
-    /// Their ids, at most [`LARGEST_QUERY`], none twice.
+    /// Their ids, at most [`MAX_CONVERSATIONS_PER_QUERY`], none twice.
     pub ids: &'a [InteractionId],
     /// The interval in which they took place begins here.
     pub from: Timestamp,

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
-const ROOM: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
+const BASE_PATH: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
 
 /// Where a page of failed events begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl FailedEvents for GenesysClient {
         start: &PageStart,
         limit: u32,
     ) -> Result<FailedPage, GenesysError> {
-        let path: Vec<&str> = ROOM
+        let path: Vec<&str> = BASE_PATH
             .into_iter()
             .chain(["failed-events", subscription.as_str()])
             .collect();
@@ -90,7 +90,7 @@ impl FailedEvents for GenesysClient {
         subscription: &InteractionId,
         event_ids: &[String],
     ) -> Result<Reinjected, GenesysError> {
-        let path: Vec<&str> = ROOM.into_iter().chain(["replay"]).collect();
+        let path: Vec<&str> = BASE_PATH.into_iter().chain(["replay"]).collect();
         let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
         let url = join_path(self.api_base(), &path);
         let answer = self

@@ -14,10 +14,10 @@ use serde_json::json;
 use super::analytics::{ConversationQuery, Conversations};
 
 /// An id that no interaction has.
-const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+const NIL_UUID: &str = "00000000-0000-0000-0000-000000000000";
 
 /// A day on which it had none.
-const LONG_AGO: Timestamp = Timestamp::from_millis(1_577_836_800_000);
+const YEAR_2020: Timestamp = Timestamp::from_millis(1_577_836_800_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A client's permissions.
@@ -54,7 +54,7 @@ impl Permissions for GenesysClient {
     }
 
     async fn may_read(&self) -> Result<bool, GenesysError> {
-        let Some(id) = InteractionId::new(NOBODY) else {
+        let Some(id) = InteractionId::new(NIL_UUID) else {
             return Ok(false);
         };
         let nobody = InteractionRef {
@@ -73,9 +73,9 @@ impl Permissions for GenesysClient {
             "api",
             "v2",
             "conversations",
-            NOBODY,
+            NIL_UUID,
             "participants",
-            NOBODY,
+            NIL_UUID,
             "attributes",
         ];
         let url = join_path(self.api_base(), &path);
@@ -95,13 +95,13 @@ impl Permissions for GenesysClient {
     }
 
     async fn may_search(&self) -> Result<(), GenesysError> {
-        let Some(nobody) = InteractionId::new(NOBODY) else {
+        let Some(nobody) = InteractionId::new(NIL_UUID) else {
             return Ok(());
         };
         let query = ConversationQuery {
             ids: &[nobody],
-            from: LONG_AGO,
-            until: LONG_AGO.plus(DAY),
+            from: YEAR_2020,
+            until: YEAR_2020.plus(DAY),
         };
         self.page(query, 1).await?;
         Ok(())

@@ -19,10 +19,10 @@ use super::{LedgerReader, Record, RecordPage};
 const MAX_BATCH_ENTRIES: usize = 100;
 
 /// How often what `DynamoDB` left out of an answer is asked for again.
-const MOST_CALLS: usize = 20;
+const MAX_CALLS: usize = 20;
 
 /// How long it is left alone in between, at first and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// The items of one table.
 #[derive(Clone, Debug)]
@@ -99,8 +99,8 @@ impl LedgerReader for DynamoDbReader {
                 .build()
                 .map_err(|_| AwsError::incomplete(self.operation(), "keys"))?;
             let mut wanted = Some([(self.table.clone(), wanted)].into());
-            let mut pause = PAUSES.0;
-            for _ in 0..MOST_CALLS {
+            let mut pause = RETRY_DELAYS.0;
+            for _ in 0..MAX_CALLS {
                 let answer = self
                     .client
                     .batch_get_item()
@@ -115,7 +115,7 @@ impl LedgerReader for DynamoDbReader {
                     break;
                 }
                 tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(PAUSES.1);
+                pause = (pause * 2).min(RETRY_DELAYS.1);
             }
             if wanted.is_some() {
                 return Err(AwsError {

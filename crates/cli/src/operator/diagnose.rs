@@ -2,7 +2,7 @@
 //!
 //! Every message is received once, held until the end, and then shown to others again: also after an error or an
 //! interruption. Memory stays the same however many messages there are and however large they are: at most
-//! [`AT_ONCE`] messages are in it at a time, and of those that were looked at some 40 bytes each, a bounded number of
+//! [`MAX_MESSAGES_IN_MEMORY`] messages are in it at a time, and of those that were looked at some 40 bytes each, a bounded number of
 //! groups, and what a [`Sink`] keeps; receipts are kept by [`Receipts`], outside of memory.
 //!
 //! Looking is not free: each message has been received once more, and a queue with a redrive policy moves a
@@ -30,14 +30,14 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc;
 
 use super::Progress;
-use crate::genesys::analytics::{Conversations, LARGEST_QUERY};
+use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
 use crate::queue::{QueueFacts, QueueReader};
 pub use correlate::Correlation;
 pub use finding::{Finding, Function, NextStep};
-pub use groups::{Example, Group, GroupKey, Groups, MOST_GROUPS};
+pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
 use held::Held;
-pub use held::{HOLD, Receipt, Receipts, Released};
+pub use held::{Receipt, Receipts, Released, VISIBILITY_TIMEOUT};
 use looking::Looking;
 use receiving::Receiving;
 
@@ -45,14 +45,15 @@ use receiving::Receiving;
 const RECEIVERS: usize = 8;
 
 /// The most messages that are in memory at a time: those of every call, and a batch that is looked at.
-pub const AT_ONCE: usize = RECEIVERS * MAX_BATCH_ENTRIES + LARGEST_QUERY;
+pub const MAX_MESSAGES_IN_MEMORY: usize =
+    RECEIVERS * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
 
 /// A policy that lets a message be received this often or less is not looked at without force: one look takes a
 /// third of what it has, or more.
-pub const TIGHT: u32 = 3;
+pub const MIN_RECEIVES_WITHOUT_FORCE: u32 = 3;
 
 /// How long an interrupted look waits for messages that are on their way, to show them to others again too.
-const GRACE: Duration = Duration::from_secs(5);
+const RELEASE_TIME: Duration = Duration::from_secs(5);
 
 /// What a look goes by.
 #[derive(Clone, Copy, Debug)]
@@ -211,7 +212,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 receiving.stop();
                 receiver.close();
                 // Of what is on its way nothing is known if it does not come: it stays hidden for a while.
-                if tokio::time::timeout(GRACE, receivers).await.is_err() {
+                if tokio::time::timeout(RELEASE_TIME, receivers).await.is_err() {
                     let seconds = held.hold().as_secs();
                     self.progress.warn(&format!(
                         "the queue does not answer: messages that were on their way come back by themselves within {seconds} s"
@@ -257,7 +258,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     /// Whether a look at the queue costs little enough, and what a person should know before it begins.
     fn permit(&self, look: Look<'_>, queue: &QueueFacts) -> Result<(), DiagnoseError> {
         if let Some(redrive) = &queue.redrive {
-            if redrive.max_receives <= TIGHT && !look.force {
+            if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !look.force {
                 return Err(DiagnoseError::Tight {
                     max_receives: redrive.max_receives,
                     parking: redrive.parking_name().to_owned(),

@@ -22,10 +22,10 @@ pub use lines::read_all;
 pub use source::{Archived, Found, Source, SourceError, Subscription, What};
 
 /// So many of those that cannot be queued are kept by name; all are counted, and warned of when they are met.
-const MOST_NAMED: usize = 100;
+const MAX_NAMED: usize = 100;
 
 /// Waits before what the queue did not take is put again: after its own client's retries.
-const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// How failed events are made into messages.
 #[derive(Clone, Debug)]
@@ -212,7 +212,7 @@ impl<I: MessageSender> Work<'_, I> {
     fn refuse(&mut self, place: String, why: Unusable) {
         self.progress.warn(&format!("{place}: {why}"));
         self.imported.refused += 1;
-        if self.imported.refusals.len() < MOST_NAMED {
+        if self.imported.refusals.len() < MAX_NAMED {
             self.imported.refusals.push(Refusal { place, why });
         }
     }
@@ -223,7 +223,7 @@ impl<I: MessageSender> Work<'_, I> {
             return Ok(());
         };
         let mut left = std::mem::take(&mut self.batch);
-        let mut waits = AGAIN_AFTER.into_iter();
+        let mut waits = RETRY_DELAYS.into_iter();
         while !left.is_empty() {
             let messages: Vec<NewMessage> =
                 left.iter().map(|(_, message)| message.clone()).collect();

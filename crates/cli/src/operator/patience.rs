@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 use super::Progress;
 
 /// Where Genesys Cloud does not say how long: its limit counts by the minute.
-const UNSAID: Duration = Duration::from_secs(60);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// A longer wait is for the person to plan: daily limits ask for hours.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// So many waits for one call, and something else is wrong.
-const MOST_WAITS: u32 = 20;
+const MAX_WAITS: u32 = 20;
 
 /// Makes a call until it is not refused for coming too soon; `None` when it was stopped while it waited.
 ///
@@ -31,7 +31,7 @@ pub(super) async fn patiently<T>(
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
-        let Some(wait) = asked_for(&error).filter(|wait| *wait <= LONGEST && waits < MOST_WAITS)
+        let Some(wait) = asked_for(&error).filter(|wait| *wait <= MAX_WAIT && waits < MAX_WAITS)
         else {
             return Err(error);
         };
@@ -47,7 +47,7 @@ pub(super) async fn patiently<T>(
 /// How long to wait, if the call only came too soon.
 fn asked_for(error: &GenesysError) -> Option<Duration> {
     match error {
-        GenesysError::RateLimited { after, .. } => Some(after.unwrap_or(UNSAID)),
+        GenesysError::RateLimited { after, .. } => Some(after.unwrap_or(DEFAULT_RETRY_AFTER)),
         GenesysError::LocallyRateLimited { after, .. } => Some(*after),
         GenesysError::NotFound
         | GenesysError::Refused { .. }

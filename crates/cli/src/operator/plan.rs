@@ -21,7 +21,7 @@ pub use selection::{Facts, Selection};
 pub const FORMAT: &str = "genesys-replay plan 1";
 
 /// How many examples a plan keeps of what it leaves out for one reason.
-const MOST_EXAMPLES: usize = 10;
+const MAX_EXAMPLES: usize = 10;
 
 /// A plan as it stands in its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,7 +296,7 @@ impl Rest {
             examples: Vec::new(),
         });
         entry.count += 1;
-        if entry.examples.len() < MOST_EXAMPLES {
+        if entry.examples.len() < MAX_EXAMPLES {
             entry.examples.push(example.to_owned());
         }
     }

@@ -24,7 +24,7 @@ use crate::archive::ArchiveReader;
 use crate::ledger::{LedgerReader, Record};
 
 /// The most examples of one finding.
-pub const MOST_EXAMPLES: usize = 10;
+pub const MAX_EXAMPLES: usize = 10;
 
 /// What to compare.
 #[derive(Clone, Copy, Debug)]
@@ -157,14 +157,14 @@ impl Found {
     }
 
     fn show(&mut self, example: &str) {
-        if self.examples.len() < MOST_EXAMPLES {
+        if self.examples.len() < MAX_EXAMPLES {
             self.examples.push(example.to_owned());
         }
     }
 
     fn merge(&mut self, other: Self) {
         self.count += other.count;
-        let room = MOST_EXAMPLES.saturating_sub(self.examples.len());
+        let room = MAX_EXAMPLES.saturating_sub(self.examples.len());
         self.examples.extend(other.examples.into_iter().take(room));
     }
 }

@@ -11,7 +11,7 @@ use super::patience::patiently;
 use crate::genesys::FailedEvents;
 
 /// The most ids of one request.
-pub const LARGEST_REQUEST: usize = 100;
+pub const MAX_EVENTS_PER_REQUEST: usize = 100;
 
 /// What was asked for, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,12 +68,12 @@ pub fn plan(ids: &[String], duplicates: u64) -> Reinjection {
     Reinjection {
         ids: count(ids.len()),
         duplicates,
-        requests: count(ids.len().div_ceil(LARGEST_REQUEST)),
+        requests: count(ids.len().div_ceil(MAX_EVENTS_PER_REQUEST)),
         ..Reinjection::default()
     }
 }
 
-/// Asks for these ids, which are unique, in requests of at most [`LARGEST_REQUEST`].
+/// Asks for these ids, which are unique, in requests of at most [`MAX_EVENTS_PER_REQUEST`].
 ///
 /// A request that Genesys Cloud refuses (400) is counted as failed, and the next ones are made: one id of another
 /// subscription spoils no more than its own hundred.
@@ -92,7 +92,7 @@ pub async fn reinject(
     let mut done = plan(ids, duplicates);
     let mut left = done.ids;
     progress.begin("asking Genesys Cloud", Some(done.ids));
-    for (request, ids) in (1..).zip(ids.chunks(LARGEST_REQUEST)) {
+    for (request, ids) in (1..).zip(ids.chunks(MAX_EVENTS_PER_REQUEST)) {
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         let call = async || genesys.reinject(subscription, ids).await;
         let answer = if stop.is_cancelled() {

@@ -45,7 +45,7 @@ pub struct Report {
     pub codes: Tally,
     /// By target.
     pub targets: Tally,
-    /// By attempts; what is above [`MOST_ATTEMPTS`] is counted there.
+    /// By attempts; what is above [`MAX_ATTEMPTS_SHOWN`] is counted there.
     pub attempts: BTreeMap<u32, u64>,
     /// By the number of the delivery: above 1 the target failed after it had accepted the ones before.
     pub rounds: BTreeMap<u32, u64>,
@@ -69,13 +69,13 @@ pub struct Open {
 }
 
 /// The last bar of the histogram of attempts holds all that have more.
-pub const MOST_ATTEMPTS: u32 = 20;
+pub const MAX_ATTEMPTS_SHOWN: u32 = 20;
 
 /// How far the moments of [`Report::first_seen`] are apart.
 pub const HOUR: Duration = Duration::from_hours(1);
 
 /// How many hours are told apart: more than the 15 days that an item lives by default. Earlier ones are one.
-const MOST_HOURS: usize = 24 * 40;
+const MAX_HOURS: usize = 24 * 40;
 
 /// Counts what the ledger knows, all of its segments at once.
 ///
@@ -169,7 +169,7 @@ impl Report {
         }
         let target = Some(record.target.as_str()).filter(|it| !it.is_empty());
         self.targets.count(target.unwrap_or("unknown"));
-        let attempts = record.attempts.min(MOST_ATTEMPTS);
+        let attempts = record.attempts.min(MAX_ATTEMPTS_SHOWN);
         *self.attempts.entry(attempts).or_default() += 1;
         *self.rounds.entry(record.round).or_default() += 1;
         self.died_over += u64::from(has_died(record, scope.now));
@@ -189,7 +189,7 @@ impl Report {
     /// The counts of an hour. Forged or very old times must not fill the memory: they fall into the earliest.
     fn hour(&mut self, at: Timestamp) -> &mut BTreeMap<&'static str, u64> {
         let earliest = self.first_seen.keys().next().copied();
-        let is_full = self.first_seen.len() >= MOST_HOURS && !self.first_seen.contains_key(&at);
+        let is_full = self.first_seen.len() >= MAX_HOURS && !self.first_seen.contains_key(&at);
         let at = earliest.filter(|_| is_full).unwrap_or(at);
         self.first_seen.entry(at).or_default()
     }

@@ -14,17 +14,17 @@ use crate::Refusal;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a body waits for room, so that its sender hears of it well inside five seconds.
-const ROOM_TIMEOUT: Duration = Duration::from_secs(2);
+const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Up to here a body is small: an ordinary event has a few KiB. So much of each is read without asking for room, as
 /// there are only so many connections: who sends less than that keeps nobody out.
-const SMALL: usize = 32 * KIB;
+const SMALL_BODY_BYTES: usize = 32 * KIB;
 
 /// Room for all small bodies that are being queued, in KiB.
-const ROOM_FOR_SMALL: usize = 16 * 1024;
+const SMALL_BODY_BUDGET_KIB: usize = 16 * 1024;
 
 /// Room for all large bodies at once, in KiB. Each is held about five times while it is sent to the queue.
-const ROOM_FOR_LARGE: usize = 8 * 1024;
+const LARGE_BODY_BUDGET_KIB: usize = 8 * 1024;
 
 /// Of a body that is not read to its end, so much is thrown away, and for so long, for its sender to come to
 /// reading the answer instead of meeting a closed connection.
@@ -50,8 +50,8 @@ impl Bodies {
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
-            small: Semaphore::new(ROOM_FOR_SMALL),
-            large: Semaphore::new(ROOM_FOR_LARGE),
+            small: Semaphore::new(SMALL_BODY_BUDGET_KIB),
+            large: Semaphore::new(LARGE_BODY_BUDGET_KIB),
         }
     }
 
@@ -82,7 +82,7 @@ impl Bodies {
         // One that does not say how long it is may be as long as any.
         let expected = hint.exact().and_then(|length| usize::try_from(length).ok());
         let expected = expected.unwrap_or(most);
-        let mut bytes = Vec::with_capacity(expected.min(SMALL));
+        let mut bytes = Vec::with_capacity(expected.min(SMALL_BODY_BYTES));
         let mut room = None;
         let read = async {
             while let Some(frame) = body.frame().await {
@@ -96,7 +96,7 @@ impl Bodies {
                 if length > most {
                     return Err(Refusal::BodyTooLarge { most });
                 }
-                if length > SMALL && room.is_none() {
+                if length > SMALL_BODY_BYTES && room.is_none() {
                     room = Some(take(&self.large, expected).await?);
                     bytes.reserve_exact(expected.saturating_sub(bytes.len()));
                 }
@@ -119,7 +119,7 @@ impl Bodies {
 /// Waits for room for so many bytes.
 async fn take(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
     let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(|_| Refusal::Busy)?;
-    match timeout(ROOM_TIMEOUT, room.acquire_many(permits)).await {
+    match timeout(BUDGET_TIMEOUT, room.acquire_many(permits)).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) | Err(_) => Err(Refusal::Busy),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::CounterSnapshot;
 use genesys_replay_telemetry::metrics::{
-    Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
+    Document, FUNCTION, MAX_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
 use serde_json::json;
 
@@ -72,7 +72,7 @@ impl IngestMetrics {
         }
         tally.malformed_kept += u64::from(request.is_malformed);
         tally.latencies.push(millis(request.duration));
-        self.pace == Pace::EachRequest || tally.latencies.len() >= MOST_VALUES
+        self.pace == Pace::EachRequest || tally.latencies.len() >= MAX_VALUES
     }
 
     /// Writes what was counted, if there was anything.
@@ -102,7 +102,7 @@ impl IngestMetrics {
 impl Tally {
     /// The metrics of one document each: requests that end while others are written may be more than fit into one.
     fn documents(&self, usage: CounterSnapshot) -> Vec<Vec<Metric>> {
-        let mut latencies = self.latencies.chunks(MOST_VALUES);
+        let mut latencies = self.latencies.chunks(MAX_VALUES);
         let latency = |values: &[u64]| ("RequestLatency", "Milliseconds", json!(values));
         let mut whole = vec![
             count("Requests", self.latencies.len()),

@@ -29,17 +29,17 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What is in flight when the process is told to end gets so long.
-const GRACE: Duration = Duration::from_secs(15);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
 /// Connections at once; more wait to be accepted. Half of the files that a process may usually open: the queue needs
 /// some, too.
-const MOST_CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 512;
 
 /// The most that a connection reads ahead, in bytes.
 const READ_AHEAD: usize = 32 * 1024;
 
 /// How long nothing is accepted after the system could not: mostly, too many files are open.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves requests until `ended`, then finishes what is in flight.
 ///
@@ -58,7 +58,10 @@ pub async fn serve<P: IngestPorts>(
     }
     drop(listener);
     telemetry::ending();
-    if timeout(GRACE, connections.shutdown()).await.is_err() {
+    if timeout(SHUTDOWN_GRACE, connections.shutdown())
+        .await
+        .is_err()
+    {
         log::cut_off();
     }
     Ok(())
@@ -95,7 +98,7 @@ fn limited<S: AsyncRead + AsyncWrite>(stream: S) -> TokioIo<Pin<Box<TimeoutStrea
 
 async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown) {
     let http = http();
-    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut is_in_trouble = false;
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -108,7 +111,7 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
                     log::not_accepted(&error);
                 }
                 is_in_trouble = true;
-                sleep(PAUSE).await;
+                sleep(ACCEPT_RETRY_DELAY).await;
                 continue;
             }
         };

@@ -7,7 +7,7 @@ use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::CounterSnapshot;
 use genesys_replay::replay::{Counts, RecordReport};
 use genesys_replay_telemetry::metrics::{
-    Document, FUNCTION, MOST_VALUES, Metric, Metrics, Stamp, count, genesys,
+    Document, FUNCTION, MAX_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
 use serde_json::json;
 
@@ -55,7 +55,7 @@ fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<Document<'b>> {
         .iter()
         .filter(|it| it.result.outcome.was_attempted());
     let latencies: Vec<u64> = attempted.map(|it| millis(it.duration)).collect();
-    let mut latencies = latencies.chunks(MOST_VALUES);
+    let mut latencies = latencies.chunks(MAX_VALUES);
     let document = |message, dimensions, metrics| Document {
         message,
         dimensions,

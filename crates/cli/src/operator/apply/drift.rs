@@ -10,7 +10,7 @@ use crate::operator::Progress;
 use crate::operator::plan::{Plan, Standing};
 
 /// How many events the ledger is asked for at once.
-const QUESTION: usize = 100;
+const MAX_LEDGER_KEYS: usize = 100;
 
 /// An event that stands otherwise than the plan says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub async fn drift(
     let items = &plan.content.items;
     let mut drifted = Vec::new();
     progress.begin("comparing with the ledger", Some(items.len() as u64));
-    for chunk in items.chunks(QUESTION) {
+    for chunk in items.chunks(MAX_LEDGER_KEYS) {
         let untouched = chunk
             .iter()
             .filter(|item| !history.states.contains_key(&item.key));

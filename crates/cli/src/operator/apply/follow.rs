@@ -12,7 +12,7 @@ use crate::ledger::{LedgerReader, Record};
 use crate::operator::plan::{Item, Standing};
 
 /// How long to wait before the ledger is asked again, at first and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// How an event stands that was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         wave: &mut Wave,
     ) -> Result<Option<Ending>, ApplyError> {
         let end = Instant::now() + self.options.wait;
-        let mut pause = PAUSES.0;
+        let mut pause = POLL_INTERVALS.0;
         loop {
             let (mut waiting, mut deferred, mut others) = (0, 0, 0);
             for (index, look) in self.look(run).await? {
@@ -65,7 +65,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.stop.cancelled() => return Ok(Some(Ending::Interrupted)),
             }
-            pause = (pause * 2).min(PAUSES.1);
+            pause = (pause * 2).min(POLL_INTERVALS.1);
         }
     }
 

@@ -8,7 +8,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::digest;
 use genesys_replay::message::Message;
 
-use crate::archive::{ArchiveReader, LARGEST_OBJECT};
+use crate::archive::{ArchiveReader, MAX_OBJECT_BYTES};
 use crate::operator::plan::{Editing, Item, Place};
 use crate::queue::DeleteError;
 
@@ -103,7 +103,7 @@ impl<A: ArchiveReader> ArchiveLetters<'_, A> {
         let Place::Object { key, etag } = &item.place else {
             return Ok(Err(Lost::Gone));
         };
-        let (content, now) = match self.0.get(key, LARGEST_OBJECT).await {
+        let (content, now) = match self.0.get(key, MAX_OBJECT_BYTES).await {
             Ok(Some(object)) => object,
             Ok(None) => return Ok(Err(Lost::Gone)),
             Err(error) if error.kind.is_item_specific() => {

@@ -13,16 +13,16 @@ use crate::queue::{DeleteError, QueueReader};
 
 /// How long what is received stays hidden from others: longer than sending takes, and not too long should the program be
 /// killed.
-const HOLD: Duration = Duration::from_secs(120);
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What was received longer ago than this is left to be received again: others may have it by now.
-const FRESH: Duration = Duration::from_secs(90);
+const RECEIPT_TTL: Duration = Duration::from_secs(90);
 
 /// So many empty answers in a row: there is no more, or all is with somebody.
-const EMPTY: u32 = 3;
+const MAX_EMPTY_RECEIVES: u32 = 3;
 
 /// So many answers in a row with nothing but what was seen before: it goes round in circles.
-const CIRCLES: u32 = 50;
+const MAX_REPEATED_RECEIVES: u32 = 50;
 
 /// Those in the parking queue. It hands them out in an order of its own.
 pub struct ParkingLetters<O> {
@@ -54,9 +54,10 @@ impl<O: QueueReader> ParkingLetters<O> {
     async fn receive(&mut self, wanted: &HashMap<&str, usize>) -> Result<(), AwsError> {
         let mut seen = HashSet::new();
         let (mut empty, mut known) = (0, 0);
-        while self.waiting.is_empty() && empty < EMPTY && known < CIRCLES {
+        while self.waiting.is_empty() && empty < MAX_EMPTY_RECEIVES && known < MAX_REPEATED_RECEIVES
+        {
             self.received = Instant::now();
-            let messages = self.queue.receive(HOLD).await?;
+            let messages = self.queue.receive(VISIBILITY_TIMEOUT).await?;
             empty = if messages.is_empty() { empty + 1 } else { 0 };
             known += 1;
             for message in messages {
@@ -85,7 +86,7 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> Result<Vec<Fetched>, AwsError> {
-        if self.received.elapsed() > FRESH && !self.waiting.is_empty() {
+        if self.received.elapsed() > RECEIPT_TTL && !self.waiting.is_empty() {
             let stale = self.waiting.drain(..);
             let stale: Vec<Message> = stale.map(|(_, message)| message).collect();
             // Shown to all now, so that it can be received anew; what fails comes back by itself.

@@ -13,7 +13,7 @@ use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 use super::Outcome;
 
 /// The most attributes of a message of SQS.
-const MOST_ATTRIBUTES: usize = 10;
+const MAX_ATTRIBUTES: usize = 10;
 
 /// What a call in this process may take: as long as the function's own timeout in the template.
 const INVOCATION: Duration = Duration::from_secs(30);
@@ -112,9 +112,9 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.clone().into(), AttributeValue::Text(value.clone())))
         .collect();
-    if attributes.len() > MOST_ATTRIBUTES {
+    if attributes.len() > MAX_ATTRIBUTES {
         return Err(format!(
-            "it has {} message attributes, and SQS takes {MOST_ATTRIBUTES}",
+            "it has {} message attributes, and SQS takes {MAX_ATTRIBUTES}",
             attributes.len()
         ));
     }

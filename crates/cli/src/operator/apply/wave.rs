@@ -12,7 +12,7 @@ use crate::ledger::LedgerReader;
 use crate::operator::letter::Letter;
 
 /// The largest wave, whatever it has grown to: what goes wrong is noticed at its end.
-const LARGEST_WAVE: usize = 1_000;
+const MAX_WAVE_MESSAGES: usize = 1_000;
 
 /// How a wave goes.
 #[derive(Clone, Debug, Default)]
@@ -221,6 +221,6 @@ pub(super) fn share(wave: &Wave) -> f64 {
     reason = "bounded on either side, and nobody counts on the last one"
 )]
 pub(super) fn grown(size: usize, ramp: f64) -> usize {
-    let size = f64::from(u32::try_from(size.min(LARGEST_WAVE)).unwrap_or(u32::MAX));
-    ((size * ramp).ceil() as usize).clamp(1, LARGEST_WAVE)
+    let size = f64::from(u32::try_from(size.min(MAX_WAVE_MESSAGES)).unwrap_or(u32::MAX));
+    ((size * ramp).ceil() as usize).clamp(1, MAX_WAVE_MESSAGES)
 }

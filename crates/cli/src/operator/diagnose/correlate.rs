@@ -10,7 +10,7 @@ use genesys_replay::genesys::GenesysError;
 use serde::Serialize;
 
 use crate::genesys::analytics::{
-    Conversation, ConversationPage, ConversationQuery, Conversations, LARGEST_QUERY,
+    Conversation, ConversationPage, ConversationQuery, Conversations, MAX_CONVERSATIONS_PER_QUERY,
 };
 use crate::operator::Progress;
 
@@ -18,13 +18,13 @@ use crate::operator::Progress;
 const BEFORE: Duration = Duration::from_secs(24 * 3_600);
 
 /// The longest interval that analytics takes.
-const LONGEST: Duration = Duration::from_secs(31 * 24 * 3_600);
+const MAX_INTERVAL: Duration = Duration::from_secs(31 * 24 * 3_600);
 
 /// The most pages of one query: a server that never ends must not hold us for ever.
-const MOST_PAGES: u32 = 20;
+const MAX_PAGES: u32 = 20;
 
 /// The longest that one query waits for the rate limit, all its waits together.
-const PATIENCE: Duration = Duration::from_secs(300);
+const MAX_SEARCH_TIME: Duration = Duration::from_secs(300);
 
 /// How long to wait where Genesys Cloud does not say it.
 const WAIT: Duration = Duration::from_secs(5);
@@ -77,7 +77,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
             .filter_map(InteractionId::new)
             .collect();
         let mut found = BTreeMap::new();
-        for ids in ids.chunks(LARGEST_QUERY) {
+        for ids in ids.chunks(MAX_CONVERSATIONS_PER_QUERY) {
             let asked = ids.len() as u64;
             if self.hopeless {
                 self.counts.not_asked += asked;
@@ -120,8 +120,8 @@ impl<'a, C: Conversations> Correlating<'a, C> {
             until,
         };
         let (mut known, mut hits) = (BTreeMap::new(), 0);
-        let mut patience = PATIENCE;
-        for number in 1..=MOST_PAGES {
+        let mut patience = MAX_SEARCH_TIME;
+        for number in 1..=MAX_PAGES {
             let page = self.page(query, number, &mut patience).await?;
             let is_empty = page.conversations.is_empty();
             hits += page.conversations.len() as u64;
@@ -177,7 +177,7 @@ fn beginning(oldest: Option<Timestamp>, until: Timestamp) -> Timestamp {
         Timestamp::from_millis(from.as_millis().saturating_sub(millis))
     };
     let oldest = oldest.unwrap_or(until).min(until);
-    back(oldest, BEFORE).max(back(until, LONGEST))
+    back(oldest, BEFORE).max(back(until, MAX_INTERVAL))
 }
 
 #[cfg(test)]

@@ -9,15 +9,15 @@ use super::advice;
 use super::finding::Finding;
 
 /// The most groups; messages of further ones are counted without one.
-pub const MOST_GROUPS: usize = 1_000;
+pub const MAX_GROUPS: usize = 1_000;
 
 /// The most hours of the time line: more than SQS keeps a message.
-const MOST_HOURS: usize = 24 * 15;
+const MAX_HOURS: usize = 24 * 15;
 
 /// The longest text of a group, in characters. A type of an event may be as long as a message.
-const LONGEST: usize = 300;
+const MAX_TEXT_CHARS: usize = 300;
 
-const HOUR: u64 = 3_600_000;
+const HOUR_MILLIS: u64 = 3_600_000;
 
 /// What the messages of a group share.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -80,9 +80,12 @@ impl Groups {
         *self.categories.entry(finding.failure_category).or_default() += 1;
         *self.next_steps.entry(finding.next_step).or_default() += 1;
         if let Some(at) = finding.sent_at {
-            let hour = (at.as_millis() / HOUR * HOUR, finding.failure_category);
+            let hour = (
+                at.as_millis() / HOUR_MILLIS * HOUR_MILLIS,
+                finding.failure_category,
+            );
             // Each category has its own; there are few of them.
-            if self.hours.len() < MOST_HOURS * 6 || self.hours.contains_key(&hour) {
+            if self.hours.len() < MAX_HOURS * 6 || self.hours.contains_key(&hour) {
                 *self.hours.entry(hour).or_default() += 1;
             }
         }
@@ -92,7 +95,7 @@ impl Groups {
             event_type: shortened(finding.event_type),
             failure_code: shortened(finding.failure_code.unwrap_or_default()),
         };
-        if self.kept.len() >= MOST_GROUPS && !self.kept.contains_key(&key) {
+        if self.kept.len() >= MAX_GROUPS && !self.kept.contains_key(&key) {
             self.other += 1;
             return;
         }
@@ -203,7 +206,7 @@ pub(super) fn shortened(text: &str) -> String {
             letter
         }
     });
-    let mut short: String = letters.by_ref().take(LONGEST).collect();
+    let mut short: String = letters.by_ref().take(MAX_TEXT_CHARS).collect();
     if letters.next().is_some() {
         short.push('…');
     }
@@ -240,11 +243,11 @@ mod tests {
     #[test]
     fn there_are_so_many_groups_and_the_rest_is_counted() {
         let mut groups = Groups::default();
-        for number in 0..MOST_GROUPS + 7 {
+        for number in 0..MAX_GROUPS + 7 {
             groups.add(&finding(&format!("type-{number}")));
         }
         groups.add(&finding("type-0"));
-        assert_eq!(groups.all().len(), MOST_GROUPS);
+        assert_eq!(groups.all().len(), MAX_GROUPS);
         assert_eq!(groups.other(), 7);
         let first = &groups.all()[0];
         assert_eq!((first.count, first.key.event_type.as_str()), (2, "type-0"));
@@ -256,7 +259,7 @@ mod tests {
         let hostile = format!("\u{1b}[2J\n{}", "é".repeat(1 << 20));
         groups.add(&finding(&hostile));
         let shown = groups.all()[0].key.event_type.clone();
-        assert_eq!(shown.chars().count(), LONGEST + 1);
+        assert_eq!(shown.chars().count(), MAX_TEXT_CHARS + 1);
         assert!(shown.starts_with("\u{fffd}[2J\u{fffd}é") && shown.ends_with('…'));
     }
 

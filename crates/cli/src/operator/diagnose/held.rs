@@ -14,20 +14,20 @@ use crate::operator::Progress;
 use crate::queue::QueueReader;
 
 /// How long a message stays hidden at first, and always if the program is killed soon after.
-pub const HOLD: Duration = Duration::from_secs(120);
+pub const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Messages are held on this long before the first of them would come back: what is held is asked for ten at a
 /// time, and there may be 100,000.
-const MARGIN: Duration = Duration::from_secs(60);
+const EXTENSION_MARGIN: Duration = Duration::from_secs(60);
 
 /// SQS hides a message for 12 h at most, counted from its receipt.
-const LONGEST: Duration = Duration::from_secs(11 * 3_600);
+const MAX_HOLD_TIME: Duration = Duration::from_secs(11 * 3_600);
 
 /// When nothing of a call worked and it took this long, the queue does not answer: to go on asking would take hours.
 const NO_ANSWER: Duration = Duration::from_secs(10);
 
 /// How many receipts are read back at once.
-const CHUNK: usize = 160;
+const RECEIPTS_PER_READ: usize = 160;
 
 /// What is needed to show a message to others again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl<R: Receipts> Held<R> {
     /// a few times only, and stays away no longer than that should the program be killed.
     pub(super) fn hold(&self) -> Duration {
         let seconds = self.state().begun.elapsed().as_secs();
-        Duration::from_secs(seconds).clamp(HOLD, LONGEST)
+        Duration::from_secs(seconds).clamp(VISIBILITY_TIMEOUT, MAX_HOLD_TIME)
     }
 
     /// Keeps the receipts of messages that were asked for at `asked` to be hidden for `hold`, and answers those that were
@@ -145,11 +145,11 @@ impl<R: Receipts> Held<R> {
         let mut told = false;
         loop {
             // What comes while nothing is held is due no sooner than this.
-            let due = self.state().back.map_or(MARGIN, |back| {
-                back.saturating_duration_since(Instant::now() + MARGIN)
+            let due = self.state().back.map_or(EXTENSION_MARGIN, |back| {
+                back.saturating_duration_since(Instant::now() + EXTENSION_MARGIN)
             });
             tokio::time::sleep(due).await;
-            let is_due = |back: Instant| back <= Instant::now() + MARGIN;
+            let is_due = |back: Instant| back <= Instant::now() + EXTENSION_MARGIN;
             if !self.state().back.is_some_and(is_due) {
                 continue;
             }
@@ -235,7 +235,7 @@ impl<R: Receipts> Held<R> {
     }
 
     fn chunk(&self, place: u64) -> io::Result<(Vec<Message>, u64)> {
-        let (receipts, next) = self.state().receipts.read(place, CHUNK)?;
+        let (receipts, next) = self.state().receipts.read(place, RECEIPTS_PER_READ)?;
         let messages = receipts.into_iter().map(|receipt| {
             let mut message = Message::new(receipt.message_id, String::new());
             message.receipt_handle = Some(receipt.handle);

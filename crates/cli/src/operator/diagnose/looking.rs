@@ -10,7 +10,7 @@ use super::correlate::Correlating;
 use super::finding::{Finding, happened};
 use super::groups::Groups;
 use super::{Diagnose, DiagnoseError, Look, Sink};
-use crate::genesys::analytics::{Conversations, LARGEST_QUERY};
+use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
@@ -51,7 +51,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
         while let Some(mut batch) = receiver.recv().await {
-            while batch.len() + MAX_BATCH_ENTRIES <= LARGEST_QUERY
+            while batch.len() + MAX_BATCH_ENTRIES <= MAX_CONVERSATIONS_PER_QUERY
                 && let Ok(more) = receiver.try_recv()
             {
                 batch.extend(more);

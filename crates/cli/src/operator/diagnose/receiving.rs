@@ -13,7 +13,7 @@ use crate::queue::QueueReader;
 
 /// After so many answers in a row without a new message the queue is taken for read: one alone may mean that all
 /// are with somebody.
-const IDLE: u32 = 3;
+const MAX_EMPTY_RECEIVES: u32 = 3;
 
 /// Receives for one look.
 pub(super) struct Receiving<'a, O, R> {
@@ -127,7 +127,7 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
             .collect();
         state.messages += new.len() as u64;
         state.idle = if new.is_empty() { state.idle + 1 } else { 0 };
-        state.ended |= state.idle >= IDLE;
+        state.ended |= state.idle >= MAX_EMPTY_RECEIVES;
         if let Some(redrive) = self.redrive {
             let last = |message: &&Message| message.receive_count >= redrive.max_receives;
             state.at_last_receive += new.iter().filter(last).count() as u64;

@@ -10,16 +10,16 @@ use super::{Diagnosis, End, Finding, Sink};
 use crate::operator::page::{Chart, Fact, Page, Table};
 
 /// The most messages that the page has a row for.
-pub const MOST_ROWS: usize = 5_000;
+pub const MAX_ROWS: usize = 5_000;
 
 /// The longest payload that is shown on the page, in bytes.
-const LONGEST_PAYLOAD: usize = 64 * 1024;
+const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 
 /// How much of payloads the page holds, in bytes: a browser has to show it.
-const MOST_PAYLOADS: usize = 16 * 1024 * 1024;
+const MAX_PAYLOADS_BYTES: usize = 16 * 1024 * 1024;
 
 /// Bars of a chart: more cannot be read.
-const MOST_BARS: usize = 15;
+const MAX_BARS: usize = 15;
 
 const COLUMNS: [&str; 10] = [
     "Happened",
@@ -61,7 +61,7 @@ impl Rows {
 
 impl Sink for Rows {
     fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
-        if self.kept.len() >= MOST_ROWS {
+        if self.kept.len() >= MAX_ROWS {
             self.left_out += 1;
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl Sink for Rows {
 impl Payloads {
     fn put(&mut self, payload: &str) {
         let bytes = payload.len();
-        let fits = bytes <= LONGEST_PAYLOAD && self.bytes + bytes <= MOST_PAYLOADS;
+        let fits = bytes <= MAX_PAYLOAD_BYTES && self.bytes + bytes <= MAX_PAYLOADS_BYTES;
         self.shown.push(Some(if fits {
             self.bytes += bytes;
             payload.to_owned()
@@ -126,9 +126,9 @@ impl Diagnosis {
             title: title.to_owned(),
             bars,
         };
-        let categories = self.groups.by(|key| key.category, MOST_BARS);
-        let targets = self.groups.by(|key| &key.target, MOST_BARS);
-        let topics = self.groups.by(|key| &key.event_type, MOST_BARS);
+        let categories = self.groups.by(|key| key.category, MAX_BARS);
+        let targets = self.groups.by(|key| &key.target, MAX_BARS);
+        let topics = self.groups.by(|key| &key.event_type, MAX_BARS);
         Page {
             title: format!("Dead letters in {}", self.queue.name()),
             generated_at: self.generated_at,
@@ -235,16 +235,16 @@ mod tests {
     #[test]
     fn the_page_holds_so_much_of_payloads_and_says_what_it_leaves_out() {
         let mut payloads = Payloads::default();
-        let long = "x".repeat(LONGEST_PAYLOAD + 1);
+        let long = "x".repeat(MAX_PAYLOAD_BYTES + 1);
         payloads.put(&long);
         let most = &long[1..];
-        for _ in 0..=MOST_PAYLOADS / LONGEST_PAYLOAD {
+        for _ in 0..=MAX_PAYLOADS_BYTES / MAX_PAYLOAD_BYTES {
             payloads.put(most);
         }
         let shown: Vec<usize> = payloads.shown.iter().flatten().map(String::len).collect();
         assert!(shown[0] < 100 && shown.last().is_some_and(|last| *last < 100));
         assert_eq!(
-            shown.iter().filter(|it| **it == LONGEST_PAYLOAD).count(),
+            shown.iter().filter(|it| **it == MAX_PAYLOAD_BYTES).count(),
             256
         );
     }

@@ -12,7 +12,7 @@ const REDRIVE: &str = "redrive policy";
 const PARKING: &str = "parking queue";
 
 /// The least that AWS advises, so that a throttled function parks nothing.
-const FEWEST_RECEIVES: u32 = 5;
+const MIN_RECEIVES: u32 = 5;
 
 /// How many receives SQS leaves to the function after those that it decides by: lost ones park nothing too early.
 const SPARE_RECEIVES: u32 = 3;
@@ -98,13 +98,13 @@ pub(super) fn check_redrive(queue: &QueueFacts, known: Option<&Known>) -> Check 
         );
     };
     let max_receives = limits.max_receives;
-    let wanted = (max_receives + SPARE_RECEIVES).max(FEWEST_RECEIVES);
+    let wanted = (max_receives + SPARE_RECEIVES).max(MIN_RECEIVES);
     let remedy = format!(
-        "set maxReceiveCount to {wanted}: MAX_RECEIVES ({max_receives}) + {SPARE_RECEIVES}, and at least {FEWEST_RECEIVES}"
+        "set maxReceiveCount to {wanted}: MAX_RECEIVES ({max_receives}) + {SPARE_RECEIVES}, and at least {MIN_RECEIVES}"
     );
     let attempts = receives.saturating_sub(SPARE_RECEIVES).min(max_receives);
     let last = limits.backoff.shortest(attempts);
-    if receives < FEWEST_RECEIVES {
+    if receives < MIN_RECEIVES {
         let found = format!("maxReceiveCount is {receives}: a throttled function parks messages");
         Check::error(REDRIVE, found, remedy)
     } else if last < limits.retry_for {

@@ -14,10 +14,10 @@ use super::event::{FailedEvent, Unusable};
 use crate::operator::letter::Letter;
 
 /// The most of a failure's words that is kept, in bytes: they are for people, and for classifying.
-const LONGEST_REASON: usize = 4 * 1024;
+const MAX_REASON_BYTES: usize = 4 * 1024;
 
 /// The most attributes of a message.
-const MOST_ATTRIBUTES: usize = 10;
+const MAX_ATTRIBUTES: usize = 10;
 
 /// A message that is ready for the queue, and what the function will say of it.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ fn finish(
         |usable| usable.as_str().to_owned(),
     );
     attributes.push((resent::EVENT_ID.to_owned(), key));
-    if attributes.len() > MOST_ATTRIBUTES {
+    if attributes.len() > MAX_ATTRIBUTES {
         return Err(Unusable::TooManyAttributes);
     }
     if !takes(&body) || !attributes.iter().all(|(_, value)| takes(value)) {
@@ -190,7 +190,7 @@ fn clean(text: &str) -> String {
         } else {
             ' '
         };
-        if clean.len() + letter.len_utf8() > LONGEST_REASON {
+        if clean.len() + letter.len_utf8() > MAX_REASON_BYTES {
             break;
         }
         clean.push(letter);
@@ -304,10 +304,10 @@ mod tests {
     fn the_words_of_a_failure_are_cut_and_cleaned() -> Result<(), Unusable> {
         let text = format!(
             r#"{{"payload":{{"interactionId":"c-1"}},"failure_reason":"timeout\u0000{}"}}"#,
-            "é".repeat(LONGEST_REASON)
+            "é".repeat(MAX_REASON_BYTES)
         );
         let said = attribute(&enveloped(&text, None)?, "ERROR_MESSAGE").unwrap_or_default();
-        assert!(said.starts_with("timeout é") && said.len() <= LONGEST_REASON);
+        assert!(said.starts_with("timeout é") && said.len() <= MAX_REASON_BYTES);
         Ok(())
     }
 

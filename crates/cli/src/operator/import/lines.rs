@@ -9,10 +9,10 @@ use super::event::Unusable;
 use super::source::{Found, What};
 
 /// The longest line that is read, in bytes: no message is made of more, even if every byte of it is escaped.
-const LONGEST_LINE: usize = 8 * 1024 * 1024;
+const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 
 /// The longest text that is read as one document, in bytes; JSON lines may be of any length.
-const LONGEST_DOCUMENT: usize = 256 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
 /// One page as the API answers it.
 #[derive(Deserialize)]
@@ -64,7 +64,7 @@ fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
         any = true;
         let end = chunk.iter().position(|byte| *byte == b'\n');
         let length = end.map_or(chunk.len(), |at| at + 1);
-        if line.len() <= LONGEST_LINE {
+        if line.len() <= MAX_LINE_BYTES {
             line.extend_from_slice(chunk.get(..length).unwrap_or_default());
         }
         text.consume(length);
@@ -78,7 +78,7 @@ fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 fn hand_on(line: &[u8], number: u64, found: &mut dyn FnMut(Found) -> bool) -> bool {
     let place = format!("line {number}");
     let unusable = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));
-    if line.len() > LONGEST_LINE {
+    if line.len() > MAX_LINE_BYTES {
         return found(Found {
             place,
             what: unusable("it is too long for a failed event"),
@@ -112,12 +112,13 @@ fn read_document(
     rest: &mut impl BufRead,
     found: &mut dyn FnMut(Found) -> bool,
 ) -> io::Result<()> {
-    let most = u64::try_from(LONGEST_DOCUMENT - document.len().min(LONGEST_DOCUMENT)).unwrap_or(0);
+    let most =
+        u64::try_from(MAX_DOCUMENT_BYTES - document.len().min(MAX_DOCUMENT_BYTES)).unwrap_or(0);
     rest.take(most + 1).read_to_end(&mut document)?;
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-    if document.len() > LONGEST_DOCUMENT {
+    if document.len() > MAX_DOCUMENT_BYTES {
         return Err(invalid(format!(
-            "it is one JSON document of more than {LONGEST_DOCUMENT} bytes; write one event a line"
+            "it is one JSON document of more than {MAX_DOCUMENT_BYTES} bytes; write one event a line"
         )));
     }
     let text = std::str::from_utf8(&document).map_err(|error| invalid(error.to_string()))?;
@@ -189,7 +190,7 @@ mod tests {
     #[test]
     fn a_line_that_cannot_be_read_does_not_stop_the_rest() {
         let mut text = b"{\"id\":1}\n{\"half\":\n\xff\xfe\n".to_vec();
-        text.extend(vec![b'x'; LONGEST_LINE + 5]);
+        text.extend(vec![b'x'; MAX_LINE_BYTES + 5]);
         text.extend(b"\n{\"id\":5}\n");
         assert_eq!(
             read(&text),

@@ -16,14 +16,14 @@ use crate::operator::Progress;
 use crate::operator::patience::patiently;
 
 /// The longest object that is read, in bytes: no message is made of more, even if every byte of it is escaped.
-const LONGEST_OBJECT: u64 = 8 * 1024 * 1024;
+const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The most events of one page.
-const LARGEST_PAGE: u32 = 100;
+const MAX_PAGE_EVENTS: u32 = 100;
 
 /// So many pages in a row without one new event, and they go round. While events fail, a page that begins at a number
 /// may show what the one before it showed.
-const MOST_STALE_PAGES: u32 = 5;
+const MAX_STALE_PAGES: u32 = 5;
 
 /// Something that a source has in its place.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ pub enum SourceError {
     NoSuchSubscription,
     /// Its pages have no end: the endpoint does not know the offset or cursor that it is asked for.
     #[error(
-        "the endpoint answers the same page again: {MOST_STALE_PAGES} in a row had no new event"
+        "the endpoint answers the same page again: {MAX_STALE_PAGES} in a row had no new event"
     )]
     GoesRound,
     /// A call of Genesys Cloud failed.
@@ -107,7 +107,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
             stop,
             page: VecDeque::new(),
             next: Some(PageStart::Offset(0)),
-            limit: LARGEST_PAGE,
+            limit: MAX_PAGE_EVENTS,
             read: 0,
             seen: HashSet::new(),
             stale_pages: 0,
@@ -141,7 +141,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
             has_new |= self.seen.insert(known_by(text));
         }
         self.stale_pages = if has_new { 0 } else { self.stale_pages + 1 };
-        if self.stale_pages == MOST_STALE_PAGES && self.next.is_some() {
+        if self.stale_pages == MAX_STALE_PAGES && self.next.is_some() {
             return Err(SourceError::GoesRound);
         }
         Ok(())
@@ -203,10 +203,10 @@ impl<'a, A: ArchiveReader> Archived<'a, A> {
 
     async fn read(&self, object: &ArchivedObject) -> Result<What, SourceError> {
         let foreign = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));
-        if object.size > LONGEST_OBJECT {
+        if object.size > MAX_OBJECT_BYTES {
             return Ok(foreign("it is too long for a failed event"));
         }
-        let Some((content, _)) = self.archive.get(&object.key, LONGEST_OBJECT).await? else {
+        let Some((content, _)) = self.archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
             return Ok(foreign("it was deleted in the meantime"));
         };
         Ok(Self::recognise(content))

@@ -17,7 +17,7 @@ use crate::operator::Progress;
 use crate::operator::letter::Letter;
 
 /// How many events the ledger is asked for at once.
-const QUESTION: usize = 100;
+const MAX_LEDGER_KEYS: usize = 100;
 
 /// What a plan has to know of the function.
 #[derive(Clone, Copy, Debug)]
@@ -215,7 +215,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             destination: letter.destination,
             message_id: message.id.to_string(),
         });
-        if self.pending.len() >= QUESTION {
+        if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
         }
         Ok(())

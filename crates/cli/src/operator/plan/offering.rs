@@ -10,23 +10,23 @@ use genesys_replay::message::Message;
 
 use super::Place;
 use super::making::{Candidate, Making};
-use crate::archive::{ArchiveReader, ArchivedObject, LARGEST_OBJECT};
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
 
 /// Objects that are read at once.
-const READERS: usize = 16;
+const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// How long a queue's messages are hidden from others while they are looked at: some thousands can be read in that time. What
 /// comes back before the end is known, and not offered again.
-const HOLD: Duration = Duration::from_secs(300);
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// So many empty answers in a row: there is no more, or all is with somebody.
-const EMPTY: u32 = 3;
+const MAX_EMPTY_RECEIVES: u32 = 3;
 
 /// So many answers in a row with nothing but what was seen before: it goes round in circles.
-const CIRCLES: u32 = 50;
+const MAX_REPEATED_RECEIVES: u32 = 50;
 
 /// What came of reading an object.
 enum Content {
@@ -66,14 +66,14 @@ impl<L: LedgerReader> Making<'_, L> {
             let page = archive.page(prefix, from.as_deref()).await?;
             let mut objects = stream::iter(page.objects)
                 .map(|kept| async move {
-                    let content = if kept.size > LARGEST_OBJECT {
+                    let content = if kept.size > MAX_OBJECT_BYTES {
                         Content::TooLong
                     } else {
-                        Content::of(archive.get(&kept.key, LARGEST_OBJECT).await)?
+                        Content::of(archive.get(&kept.key, MAX_OBJECT_BYTES).await)?
                     };
                     Ok::<_, AwsError>((kept, content))
                 })
-                .buffered(READERS);
+                .buffered(MAX_CONCURRENT_DOWNLOADS);
             while let Some((kept, content)) = objects.try_next().await? {
                 progress.advance(1);
                 match content {
@@ -144,7 +144,7 @@ impl<L: LedgerReader> Making<'_, L> {
         progress.end();
         if !hidden.is_empty() {
             progress.warn(&format!(
-                "{} messages stay hidden for {HOLD:?} at most",
+                "{} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most",
                 hidden.len()
             ));
         }
@@ -158,8 +158,8 @@ impl<L: LedgerReader> Making<'_, L> {
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {
         let (mut empty, mut known) = (0, 0);
-        while empty < EMPTY {
-            let messages = queue.receive(HOLD).await?;
+        while empty < MAX_EMPTY_RECEIVES {
+            let messages = queue.receive(VISIBILITY_TIMEOUT).await?;
             empty = if messages.is_empty() { empty + 1 } else { 0 };
             known += 1;
             for message in messages {
@@ -180,7 +180,7 @@ impl<L: LedgerReader> Making<'_, L> {
                 })
                 .await?;
             }
-            if known >= CIRCLES {
+            if known >= MAX_REPEATED_RECEIVES {
                 progress.warn(
                     "the queue shows the same messages again and again: there may be some that were not seen",
                 );

@@ -17,16 +17,16 @@ use crate::operator::Progress;
 use crate::operator::letter::Letter;
 
 /// The longest object that is read, in bytes: the largest message of SQS, each character escaped, with room.
-const LARGEST: u64 = 8 * 1024 * 1024;
+const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many objects are read at once.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// How many objects are looked at before their items are asked for: so much of the archive is in memory.
-const CHUNK: usize = 50;
+const OBJECTS_PER_STEP: usize = 50;
 
 /// Of so many events whose item was not found the object's name is kept, for examples.
-const MOST_NAMES: usize = 10_000;
+const MAX_NAMES: usize = 10_000;
 
 /// What is known of the archive when all of it was read.
 #[derive(Default)]
@@ -71,11 +71,13 @@ impl Archived {
         let mut from = None;
         loop {
             let page = archive.page(scope.prefix, from.as_deref()).await?;
-            for chunk in page.objects.chunks(CHUNK) {
+            for chunk in page.objects.chunks(OBJECTS_PER_STEP) {
                 let reads = chunk.iter().filter(|kept| !is_older(kept, scope));
                 let reads = reads.map(|kept| read(archive, kept, scope));
-                let objects: Vec<Result<Object, String>> =
-                    stream::iter(reads).buffered(AT_ONCE).try_collect().await?;
+                let objects: Vec<Result<Object, String>> = stream::iter(reads)
+                    .buffered(MAX_CONCURRENT_DOWNLOADS)
+                    .try_collect()
+                    .await?;
                 let mut ours = Vec::new();
                 for object in objects {
                     match object {
@@ -149,7 +151,7 @@ impl Archived {
         };
         entry.insert(Item::Sought(missing));
         let names = self.names.entry(missing).or_default();
-        if names.len() < MOST_NAMES {
+        if names.len() < MAX_NAMES {
             names.push((event, object.name.clone()));
         }
     }
@@ -233,11 +235,11 @@ async fn read<A: ArchiveReader>(
     scope: &Scope<'_>,
 ) -> Result<Result<Object, String>, AwsError> {
     let foreign = || Err(kept.key.clone());
-    if kept.size > LARGEST {
+    if kept.size > MAX_OBJECT_BYTES {
         return Ok(foreign());
     }
     // What is gone since it was listed is as good as never seen; it shows as what it is at the next run.
-    let Some((content, _)) = archive.get(&kept.key, LARGEST).await? else {
+    let Some((content, _)) = archive.get(&kept.key, MAX_OBJECT_BYTES).await? else {
         return Ok(foreign());
     };
     let Ok(document) = Document::read(&content) else {

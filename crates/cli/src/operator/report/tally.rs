@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The most names that are told apart.
-const MOST_NAMES: usize = 1_000;
+const MAX_NAMES: usize = 1_000;
 
 /// How many there are of each name; names beyond the first 1,000 are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +21,7 @@ impl Tally {
     fn count_all(&mut self, name: &str, count: u64) {
         if let Some(known) = self.named.get_mut(name) {
             *known += count;
-        } else if self.named.len() < MOST_NAMES {
+        } else if self.named.len() < MAX_NAMES {
             self.named.insert(name.to_owned(), count);
         } else {
             self.other += count;
@@ -54,12 +54,12 @@ mod tests {
     #[test]
     fn more_names_than_fit_are_counted_together_and_none_is_lost() {
         let mut tally = Tally::default();
-        for name in 0..MOST_NAMES + 7 {
+        for name in 0..MAX_NAMES + 7 {
             tally.count(&format!("target-{name}"));
         }
         tally.count("target-3");
         let sorted = tally.sorted();
-        assert_eq!(sorted.len(), MOST_NAMES + 1);
+        assert_eq!(sorted.len(), MAX_NAMES + 1);
         assert_eq!(sorted.first(), Some(&("target-3".to_owned(), 2)));
         assert_eq!(sorted.last(), Some(&("other".to_owned(), 7)));
     }

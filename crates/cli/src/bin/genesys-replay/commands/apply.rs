@@ -27,7 +27,7 @@ use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 
 /// How many of a list are named.
-const MOST_NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// Send again what a plan says: in waves that grow only while they go well. Does nothing without --yes.
 ///
@@ -418,7 +418,7 @@ async fn check_drift(
     if drifted.is_empty() {
         return Ok(());
     }
-    let shown: Vec<String> = drifted.iter().take(MOST_NAMED).map(drift_line).collect();
+    let shown: Vec<String> = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
     Err(Refused::because(
         format!(
             "{} of {} have moved on since the plan was made:\n  {}",

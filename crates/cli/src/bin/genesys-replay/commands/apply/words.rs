@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::commands::plan;
 
 /// How many of a list are named.
-const MOST_NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// What would happen.
 pub(super) fn prospect(plan: &Plan, to: &str, begun: usize, options: &Options) -> String {
@@ -127,9 +127,9 @@ fn edited(plan: &Plan) -> usize {
 
 /// The first of a list, and how many more there are.
 fn named(list: impl ExactSizeIterator<Item = String>) -> Vec<String> {
-    let more = list.len().saturating_sub(MOST_NAMED);
+    let more = list.len().saturating_sub(MAX_NAMED);
     let mut lines: Vec<String> = list
-        .take(MOST_NAMED)
+        .take(MAX_NAMED)
         .map(|it| format!("        {it}"))
         .collect();
     lines.extend((more > 0).then(|| format!("        and {more} more")));

@@ -14,7 +14,7 @@ use crate::exit::Refused;
 use crate::files;
 
 /// The longest part of an event id in a file's name: names end at 255 bytes.
-const LONGEST: usize = 100;
+const MAX_NAME_BYTES: usize = 100;
 
 /// A folder that takes its name when it is whole.
 pub(super) struct Saved {
@@ -86,7 +86,7 @@ fn name(finding: &Finding<'_>) -> String {
                 'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => letter,
                 _ => '_',
             })
-            .take(LONGEST)
+            .take(MAX_NAME_BYTES)
             .collect()
     };
     let extension = match finding.payload_encoding {

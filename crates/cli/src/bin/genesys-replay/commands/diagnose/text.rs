@@ -8,7 +8,7 @@ use genesys_replay_cli::operator::diagnose::Diagnosis;
 use crate::table::trimmed;
 
 /// The most groups that are listed; the JSON form and the page have them all.
-const MOST: usize = 40;
+const MAX_GROUPS_SHOWN: usize = 40;
 
 pub(super) fn of(diagnosis: &Diagnosis) -> String {
     let queue = diagnosis.queue.name();
@@ -26,7 +26,7 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
     table
         .load_style(presets::UTF8_HORIZONTAL_ONLY)
         .set_header(head);
-    for group in groups.iter().take(MOST) {
+    for group in groups.iter().take(MAX_GROUPS_SHOWN) {
         let key = &group.key;
         table.add_row([
             group.count.to_string(),
@@ -47,7 +47,11 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
     }
     // Writing to a text does not fail.
     text.push_str(&trimmed(&table));
-    if let Some(more) = groups.len().checked_sub(MOST).filter(|more| *more > 0) {
+    if let Some(more) = groups
+        .len()
+        .checked_sub(MAX_GROUPS_SHOWN)
+        .filter(|more| *more > 0)
+    {
         let _ = writeln!(text, "and {more} smaller groups (--output json, --html)");
     }
     let _ = writeln!(text, "\nWhat to do:");

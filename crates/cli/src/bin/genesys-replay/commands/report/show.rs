@@ -6,13 +6,13 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::page::{Chart, Fact, Page};
-use genesys_replay_cli::operator::report::{HOUR, MOST_ATTEMPTS, Report, Scope, UNKNOWN};
+use genesys_replay_cli::operator::report::{HOUR, MAX_ATTEMPTS_SHOWN, Report, Scope, UNKNOWN};
 use serde_json::{Map, Value, json};
 
 use crate::table;
 
 /// The most lines of one list in the text: the rest is in the JSON.
-const MOST_LINES: usize = 15;
+const MAX_LINES: usize = 15;
 
 /// Begins with what tutorial 002's health report has, under its names.
 pub(super) fn json(report: &Report, scope: &Scope) -> Value {
@@ -62,14 +62,14 @@ pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
         let mut rows = Table::new();
         rows.load_style(comfy_table::presets::NOTHING);
         rows.set_header([title, "events"]);
-        for (name, count) in list.iter().take(MOST_LINES) {
+        for (name, count) in list.iter().take(MAX_LINES) {
             rows.add_row([name.clone(), count.to_string()]);
         }
         if let Some(column) = rows.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
         text.push(format!("\n{}", table::trimmed(&rows)));
-        if let Some(more) = list.len().checked_sub(MOST_LINES + 1) {
+        if let Some(more) = list.len().checked_sub(MAX_LINES + 1) {
             text.push(format!(" and {} more: --output json\n", more + 1));
         }
     }
@@ -187,7 +187,7 @@ fn statuses(report: &Report) -> Vec<(String, u64)> {
 fn attempts(report: &Report) -> Vec<(String, u64)> {
     let attempts = report.attempts.iter();
     let name = |count: u32| match count {
-        MOST_ATTEMPTS => format!("{count}+"),
+        MAX_ATTEMPTS_SHOWN => format!("{count}+"),
         _ => count.to_string(),
     };
     attempts
