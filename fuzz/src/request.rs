@@ -15,8 +15,8 @@ use genesys_replay::message::{Message, MessageId};
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
-use genesys_replay_ingest::http::{Edge, router};
-use genesys_replay_ingest::{KeyRing, KeySource, Keys, Senders};
+use genesys_replay_ingest::http::{IngestService, router};
+use genesys_replay_ingest::{Authentication, KeyRing, KeySource, Keys};
 use genesys_replay_telemetry::LogLevel;
 use genesys_replay_telemetry::metrics::Metrics;
 use http_body_util::BodyExt;
@@ -56,13 +56,13 @@ impl Random for Half {
     }
 }
 
-fn door(senders: Senders<genesys_fakes::MemorySecret>) -> (Router, MemorySender) {
+fn door(authentication: Authentication<genesys_fakes::MemorySecret>) -> (Router, MemorySender) {
     let clock = Arc::new(ManualClock::at(NOW));
-    let ingest = InMemory::ingest(clock, Arc::new(Half), senders);
+    let ingest = InMemory::ingest(clock, Arc::new(Half), authentication);
     let sender = ingest.sender.clone();
     let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
     let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
-    let edge = Edge::new(
+    let edge = IngestService::new(
         ingest,
         MAX_MESSAGE_BYTES,
         metrics,
@@ -82,7 +82,7 @@ struct Asked {
 }
 
 async fn run(input: &[u8]) {
-    let (open_door, sender) = door(Senders::Anyone);
+    let (open_door, sender) = door(Authentication::None);
     if let Some(asked) = ask(open_door, input).await {
         let queued: Vec<NewMessage> = sender.messages().into_iter().map(|(_, it)| it).collect();
         is_documented(&asked);
@@ -99,7 +99,7 @@ async fn run(input: &[u8]) {
         return;
     };
     let keys = Keys::new(KeySource::Settings(ring), Arc::new(ManualClock::at(NOW)));
-    let (signed_door, sender) = door(Senders::Signed(keys));
+    let (signed_door, sender) = door(Authentication::Signature(keys));
     if let Some(asked) = ask(signed_door, input).await {
         is_documented(&asked);
         assert!(sender.messages().is_empty(), "nobody signs with the secret");

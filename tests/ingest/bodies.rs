@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use genesys_fakes::{Faults, Passage};
 use genesys_replay::queue::PutError;
-use genesys_replay_ingest::{Ingest, Senders};
+use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::TestResult;
 use genesys_test_support::door::{Door, wrapper};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -69,7 +69,7 @@ fn chunk() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
-    let door = Door::taking(2_000, Senders::Anyone, |ingest| ingest).await?;
+    let door = Door::taking(2_000, Authentication::None, |ingest| ingest).await?;
     let body = |length: usize| {
         let around = wrapper("s-1", 0, "\"\"").len();
         wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(length - around)))
@@ -267,7 +267,7 @@ impl Faults<PutError> for Gate {
 async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
     let gate = Arc::new(Gate::default());
     let faults = gate.clone();
-    let door = Door::with(Senders::Anyone, |ingest| Ingest {
+    let door = Door::with(Authentication::None, |ingest| Ingest {
         sender: ingest.sender.with_faults(faults),
         ..ingest
     })

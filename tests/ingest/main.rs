@@ -1,12 +1,12 @@
 //! Ingest: what is taken over HTTP, from whom, and what is on the queue afterwards.
 
+mod authentication;
 mod bodies;
 mod keys;
 mod lambda;
 mod metrics;
 mod program;
 mod queued;
-mod senders;
 mod subscriptions;
 mod support;
 mod wire;

@@ -6,7 +6,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::digest;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::NewMessage;
-use genesys_replay_ingest::Senders;
+use genesys_replay_ingest::Authentication;
 use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
 use genesys_test_support::world::mark;
 use genesys_test_support::{Record, TestResult, World};
@@ -117,9 +117,11 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
 
 #[tokio::test]
 async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> TestResult {
-    let door = Door::with(Senders::Anyone, |ingest| genesys_replay_ingest::Ingest {
-        sender: genesys_fakes::MemorySender::fifo(),
-        ..ingest
+    let door = Door::with(Authentication::None, |ingest| {
+        genesys_replay_ingest::Ingest {
+            sender: genesys_fakes::MemorySender::fifo(),
+            ..ingest
+        }
     })
     .await?;
     let event = |id: &str| {

@@ -8,7 +8,7 @@ use genesys_fakes::{Faults, InMemory, MemorySubscriptions, Passage};
 use genesys_replay::clock::SystemClock;
 use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
 use genesys_replay::queue::PutError;
-use genesys_replay_ingest::{Ingest, Senders, SubscriptionCheck};
+use genesys_replay_ingest::{Authentication, Ingest, SubscriptionCheck};
 use genesys_test_support::TestResult;
 use genesys_test_support::door::{Answer, Door, wrapper};
 use reqwest::Method;
@@ -308,7 +308,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
         ),
     ];
     for (error, retry_after) in cases {
-        let door = Door::with(Senders::Anyone, refused_by_genesys(error)).await?;
+        let door = Door::with(Authentication::None, refused_by_genesys(error)).await?;
         let answer = door.post(PATHS[0], &wrapper("s-1", 0, "[1]")).await?;
         is_problem(&answer, 503, "INGEST_GENESYS_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), Some(retry_after));
@@ -323,7 +323,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
 
 #[tokio::test]
 async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
-    let door = Door::with(Senders::Anyone, |ingest| Ingest {
+    let door = Door::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::Unavailable {
@@ -343,7 +343,7 @@ async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
 
 #[tokio::test]
 async fn an_event_that_no_message_can_hold_is_refused_for_good() -> TestResult {
-    let door = Door::with(Senders::Anyone, |ingest| Ingest {
+    let door = Door::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
@@ -371,7 +371,7 @@ impl Faults<PutError> for Panics {
 
 #[tokio::test]
 async fn a_fault_in_the_program_costs_one_request() -> TestResult {
-    let door = Door::with(Senders::Anyone, |ingest| Ingest {
+    let door = Door::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Panics(std::sync::atomic::AtomicBool::new(false)))),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{ParsedMessage, Wrapper, parse};
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay_ingest::{KeyRing, SignatureFault, check_headers};
+use genesys_replay_ingest::{AuthenticationError, KeyRing, check_headers};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use standardwebhooks::Webhook;
@@ -41,7 +41,10 @@ impl Signed {
     }
 
     /// What a ring of these secrets says of it.
-    fn verified_by(&self, secrets: &[&[u8]]) -> Result<Result<(), SignatureFault>, TestCaseError> {
+    fn verified_by(
+        &self,
+        secrets: &[&[u8]],
+    ) -> Result<Result<(), AuthenticationError>, TestCaseError> {
         let text: Vec<_> = secrets
             .iter()
             .map(|secret| format!("whsec_{}", STANDARD.encode(secret)))
@@ -86,7 +89,7 @@ proptest! {
             prop_assert_eq!(signed.verified_by(&[&old, &new])?, Ok(()));
         }
         let signed = Signed::new(&other, &id, &body)?;
-        prop_assert_eq!(signed.verified_by(&[&old, &new])?, Err(SignatureFault::Mismatch));
+        prop_assert_eq!(signed.verified_by(&[&old, &new])?, Err(AuthenticationError::Mismatch));
     }
 
     #[test]
@@ -97,7 +100,7 @@ proptest! {
         at in any::<Index>(),
     ) {
         let signed = Signed::new(&secret, &id, &body)?;
-        let mismatch = Err(SignatureFault::Mismatch);
+        let mismatch = Err(AuthenticationError::Mismatch);
         let mut other = signed.clone();
         other.id = changed(&id, at);
         prop_assert_eq!(other.verified_by(&[&secret])?, mismatch);
@@ -135,7 +138,7 @@ proptest! {
             headers.insert("webhook-id", HeaderValue::from_static("msg-1"));
             headers.insert("webhook-signature", HeaderValue::from_static("v1,"));
             headers.insert("webhook-timestamp", HeaderValue::from(at));
-            let expected = if at.abs_diff(now) <= 300 { Ok(()) } else { Err(SignatureFault::Window) };
+            let expected = if at.abs_diff(now) <= 300 { Ok(()) } else { Err(AuthenticationError::Window) };
             prop_assert_eq!(check_headers(&headers, clock), expected);
         }
     }

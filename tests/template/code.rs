@@ -12,7 +12,7 @@ use genesys_replay::message::MessageId;
 use genesys_replay::meter::CounterSnapshot;
 use genesys_replay::replay::{Counts, Outcome, RecordReport, RecordResult, log};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace, RequestFigures};
-use genesys_replay_ingest::{Facts, Refusal, http};
+use genesys_replay_ingest::{Refusal, RequestSummary, http};
 use genesys_replay_lambda::lambda::metrics::{BatchFigures, CATEGORY};
 use genesys_replay_telemetry::LogLevel;
 use genesys_replay_telemetry::metrics::{FUNCTION, Metrics, NAMESPACE};
@@ -165,7 +165,7 @@ pub(crate) fn log_fields() -> Result<BTreeMap<String, BTreeSet<&'static str>>, B
         http::log::request_handled(&http::log::Handled {
             route: None,
             status: 404,
-            facts: &Facts::default(),
+            summary: &RequestSummary::default(),
             body_bytes: 0,
             result: &Err(Refusal::NotFound),
             duration: Duration::ZERO,

@@ -13,12 +13,12 @@ use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, ht
 use genesys_replay_telemetry::metrics::Metrics;
 
 use crate::config::{Auth, Host, IngestSettings, KeySetting};
-use crate::http::Edge;
+use crate::http::IngestService;
 use crate::http::metrics::{IngestMetrics, Pace};
-use crate::{Ingest, IngestPorts, KeySource, Keys, Senders, SubscriptionCheck};
+use crate::{Authentication, Ingest, IngestPorts, KeySource, Keys, SubscriptionCheck};
 
 /// The edge of ingest with its real adapters.
-pub type IngestEdge = Edge<AwsIngestPorts>;
+pub type IngestFunction = IngestService<AwsIngestPorts>;
 
 /// The real adapters.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ pub fn build(
     settings: IngestSettings,
     aws: &SdkConfig,
     metrics: Metrics,
-) -> Result<IngestEdge, BuildError> {
+) -> Result<IngestFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let meter = Arc::new(UpstreamCounters::default());
     let check = match settings.check {
@@ -80,18 +80,18 @@ pub fn build(
             Some(SubscriptionCheck::new(subscriptions, Arc::clone(&clock)))
         }
     };
-    let keys = |source| Senders::Signed(Keys::new(source, Arc::clone(&clock)));
-    let senders = match settings.auth {
+    let keys = |source| Authentication::Signature(Keys::new(source, Arc::clone(&clock)));
+    let authentication = match settings.auth {
         Auth::Signature(KeySetting::Given(ring)) => keys(KeySource::Settings(ring)),
         Auth::Signature(KeySetting::Secret(id)) => keys(KeySource::Secret(secret(id, aws, SECRET))),
-        Auth::Iam => Senders::Iam,
-        Auth::Anyone => Senders::Anyone,
+        Auth::Iam => Authentication::Iam,
+        Auth::Anyone => Authentication::None,
     };
     let sqs = aws_sdk_sqs::Client::new(&with_limits(aws, INLET));
     let ingest = Ingest {
         sender: SqsSender::new(sqs, settings.queue_url.into()),
         check,
-        senders,
+        authentication,
         clock,
         random: Arc::new(SystemRandom),
     };
@@ -100,11 +100,16 @@ pub fn build(
         Host::Server(_) => ("ingest".to_owned(), Pace::Together),
     };
     let metrics = IngestMetrics::new(metrics, function, pace);
-    Ok(Edge::new(ingest, settings.max_body_bytes, metrics, meter))
+    Ok(IngestService::new(
+        ingest,
+        settings.max_body_bytes,
+        metrics,
+        meter,
+    ))
 }
 
 /// Does what the first request would otherwise wait for. What goes wrong here is tried again there.
-pub async fn prepare(edge: &IngestEdge) {
+pub async fn prepare(edge: &IngestFunction) {
     let ingest = edge.ingest();
     ingest.prepare().await;
     if let Some(check) = &ingest.check {

@@ -25,15 +25,18 @@ use lambda_http::request::RequestContext;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use crate::{Accepted, Facts, Ingest, IngestPorts, Refusal, Said, Senders, SignatureFault};
-use body::{Bodies, Held};
+use crate::{
+    Accepted, Authentication, AuthenticationError, ClaimedIds, Ingest, IngestPorts, Refusal,
+    RequestSummary,
+};
+use body::{BodyReader, BufferedBody};
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
 
 /// Everything that a request meets.
-pub struct Edge<P: IngestPorts> {
+pub struct IngestService<P: IngestPorts> {
     ingest: Ingest<P>,
-    bodies: Bodies,
+    bodies: BodyReader,
     metrics: IngestMetrics,
     meter: Arc<UpstreamCounters>,
 }
@@ -56,7 +59,7 @@ impl Route {
 
 /// What became of a request.
 struct Outcome {
-    facts: Facts,
+    summary: RequestSummary,
     /// How long its body is; `None` where that was not read to its end.
     body_bytes: Option<usize>,
     result: Result<Accepted, Refusal>,
@@ -65,14 +68,14 @@ struct Outcome {
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Self {
         Self {
-            facts: Facts::default(),
+            summary: RequestSummary::default(),
             body_bytes: None,
             result: Err(refusal),
         }
     }
 }
 
-impl<P: IngestPorts> Edge<P> {
+impl<P: IngestPorts> IngestService<P> {
     /// An edge that takes bodies of at most `most_bytes`.
     #[must_use]
     pub fn new(
@@ -83,7 +86,7 @@ impl<P: IngestPorts> Edge<P> {
     ) -> Self {
         Self {
             ingest,
-            bodies: Bodies::new(most_bytes),
+            bodies: BodyReader::new(most_bytes),
             metrics,
             meter,
         }
@@ -101,19 +104,19 @@ impl<P: IngestPorts> Edge<P> {
             .flush(self.ingest.clock.now(), self.meter.take());
     }
 
-    async fn take(&self, route: Route, request: Request) -> Outcome {
+    async fn handle(&self, route: Route, request: Request) -> Outcome {
         let (head, body) = request.into_parts();
-        let is_signed = matches!(self.ingest.senders, Senders::Signed(_));
+        let is_signed = matches!(self.ingest.authentication, Authentication::Signature(_));
         let said = said(&head.headers, route, is_signed);
         let mut body_bytes = None;
         let body = self.read(route, &head, body, &mut body_bytes).await;
-        let (facts, result) = match (body, route) {
-            (Err(refusal), _) => (Facts::of(&said), Err(refusal)),
+        let (summary, result) = match (body, route) {
+            (Err(refusal), _) => (RequestSummary::of(&said), Err(refusal)),
             (Ok(body), Route::DeadLetter) => self.ingest.dead_letter(body.bytes, &said).await,
             (Ok(body), Route::Webhook) => self.ingest.webhook(body.bytes, &said).await,
         };
         Outcome {
-            facts,
+            summary,
             body_bytes,
             result,
         }
@@ -126,14 +129,14 @@ impl<P: IngestPorts> Edge<P> {
         head: &Parts,
         body: Body,
         body_bytes: &mut Option<usize>,
-    ) -> Result<Held<'_>, Refusal> {
+    ) -> Result<BufferedBody<'_>, Refusal> {
         if let Some(refusal) = self.refused_by_head(route, head) {
             body::discard(&head.headers, body);
             return Err(refusal);
         }
         let body = self.bodies.read(&head.headers, body).await?;
         *body_bytes = Some(body.bytes.len());
-        if let Senders::Signed(keys) = &self.ingest.senders {
+        if let Authentication::Signature(keys) = &self.ingest.authentication {
             keys.verify(&head.headers, &body.bytes).await?;
         }
         Ok(body)
@@ -141,12 +144,11 @@ impl<P: IngestPorts> Edge<P> {
 
     /// What can be said against a request without its body.
     fn refused_by_head(&self, route: Route, head: &Parts) -> Option<Refusal> {
-        let fault = match &self.ingest.senders {
-            Senders::Signed(keys) => keys.check_headers(&head.headers).err(),
-            Senders::Iam => {
-                (!is_authorized(head.extensions.get())).then_some(SignatureFault::NotAuthorized)
-            }
-            Senders::Anyone => None,
+        let fault = match &self.ingest.authentication {
+            Authentication::Signature(keys) => keys.check_headers(&head.headers).err(),
+            Authentication::Iam => (!is_authorized(head.extensions.get()))
+                .then_some(AuthenticationError::NotAuthorized),
+            Authentication::None => None,
         };
         let is_unreadable = route == Route::DeadLetter && !is_json(&head.headers);
         fault
@@ -167,7 +169,7 @@ impl<P: IngestPorts> Edge<P> {
             let path = route.map(Route::path);
             let has_body = !request.body().is_end_stream();
             let outcome = match (work, route) {
-                (Work::Take, Some(route)) => AssertUnwindSafe(self.take(route, request))
+                (Work::Take, Some(route)) => AssertUnwindSafe(self.handle(route, request))
                     .catch_unwind()
                     .await
                     .unwrap_or_else(|_panic| Refusal::Internal.into()),
@@ -175,21 +177,24 @@ impl<P: IngestPorts> Edge<P> {
                 (Work::Refuse(refusal), _) => refused(request, refusal),
             };
             // What is left of a body would be taken for the next request.
-            let closes = has_body && outcome.body_bytes.is_none();
-            let response =
-                answer::response(route == Some(Route::DeadLetter), &outcome.result, closes);
+            let closes_connection = has_body && outcome.body_bytes.is_none();
+            let response = answer::response(
+                route == Some(Route::DeadLetter),
+                &outcome.result,
+                closes_connection,
+            );
             let duration = started.elapsed();
             log::request_handled(&Handled {
                 route: path,
                 status: response.status().as_u16(),
-                facts: &outcome.facts,
+                summary: &outcome.summary,
                 body_bytes: outcome.body_bytes.unwrap_or(0),
                 result: &outcome.result,
                 duration,
             });
             let figures = RequestFigures {
                 status: response.status().as_u16(),
-                is_malformed: outcome.facts.malformed.is_some() && outcome.result.is_ok(),
+                is_malformed: outcome.summary.malformed.is_some() && outcome.result.is_ok(),
                 duration,
             };
             if self.metrics.count(&figures) {
@@ -216,28 +221,37 @@ enum Work {
 }
 
 /// The router of everything that is answered.
-pub fn router<P: IngestPorts>(edge: Arc<Edge<P>>) -> Router {
-    let mut router = Router::new().route("/health", get(answer::healthy).fallback(read_only::<P>));
+pub fn router<P: IngestPorts>(edge: Arc<IngestService<P>>) -> Router {
+    let mut router = Router::new().route(
+        "/health",
+        get(answer::healthy).fallback(method_not_allowed::<P>),
+    );
     for route in [Route::DeadLetter, Route::Webhook] {
-        let take = move |State(edge): State<Arc<Edge<P>>>, request: Request| async move {
+        let take = move |State(edge): State<Arc<IngestService<P>>>, request: Request| async move {
             edge.answer(Some(route), request, Work::Take).await
         };
-        let refuse = move |State(edge): State<Arc<Edge<P>>>, request: Request| async move {
+        let refuse = move |State(edge): State<Arc<IngestService<P>>>, request: Request| async move {
             let refusal = Refusal::Method { allowed: "POST" };
             edge.answer(Some(route), request, Work::Refuse(refusal))
                 .await
         };
         router = router.route(route.path(), post(take).fallback(refuse));
     }
-    router.fallback(nothing::<P>).with_state(edge)
+    router.fallback(not_found::<P>).with_state(edge)
 }
 
-async fn read_only<P: IngestPorts>(State(edge): State<Arc<Edge<P>>>, request: Request) -> Response {
+async fn method_not_allowed<P: IngestPorts>(
+    State(edge): State<Arc<IngestService<P>>>,
+    request: Request,
+) -> Response {
     let refusal = Refusal::Method { allowed: "GET" };
     edge.answer(None, request, Work::Refuse(refusal)).await
 }
 
-async fn nothing<P: IngestPorts>(State(edge): State<Arc<Edge<P>>>, request: Request) -> Response {
+async fn not_found<P: IngestPorts>(
+    State(edge): State<Arc<IngestService<P>>>,
+    request: Request,
+) -> Response {
     edge.answer(None, request, Work::Take).await
 }
 
@@ -268,7 +282,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// What the headers say of what is sent. Where senders sign, only what the signature covers is believed; elsewhere
 /// Genesys' own id counts first on the path of its webhooks.
-fn said(headers: &HeaderMap, route: Route, is_signed: bool) -> Said {
+fn said(headers: &HeaderMap, route: Route, is_signed: bool) -> ClaimedIds {
     const GENESYS: [&str; 2] = ["x-genesys-webhook-id", "x-genesys-webhook-timestamp"];
     const STANDARD: [&str; 2] = ["webhook-id", "webhook-timestamp"];
     let order: &[[&str; 2]] = match route {
@@ -282,7 +296,7 @@ fn said(headers: &HeaderMap, route: Route, is_signed: bool) -> Said {
             (!value.is_empty()).then(|| value.to_owned())
         })
     };
-    Said {
+    ClaimedIds {
         webhook_id: text(0),
         webhook_timestamp: text(1),
     }

@@ -8,7 +8,7 @@ use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::secret::{SecretError, SecretText};
 
 use super::log;
-use super::signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
+use super::signature::{AuthenticationError, KeyRing, KeyRingFault, check_headers};
 
 /// A secret that was taken out must stop to be valid within this time.
 const CACHE_TTL: Duration = Duration::from_secs(300);
@@ -46,7 +46,7 @@ impl KeysError {
 pub enum VerifyError {
     /// The request is not signed with one of the secrets.
     #[error(transparent)]
-    Authentication(#[from] SignatureFault),
+    Authentication(#[from] AuthenticationError),
     /// There are no secrets to check with at the moment.
     #[error(transparent)]
     Unavailable(#[from] KeysError),
@@ -105,7 +105,7 @@ impl<S: SecretText> Keys<S> {
 
     /// Reads the secret at start-up. What goes wrong here is tried again at the first request.
     pub async fn prepare(&self) {
-        // Said where it is read.
+        // Logged where it is read.
         let _ = self.ring().await;
     }
 
@@ -113,7 +113,7 @@ impl<S: SecretText> Keys<S> {
     ///
     /// # Errors
     /// A header is missing, or its time is too far from now.
-    pub fn check_headers(&self, headers: &HeaderMap) -> Result<(), SignatureFault> {
+    pub fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthenticationError> {
         check_headers(headers, self.clock.now())
     }
 
@@ -127,7 +127,7 @@ impl<S: SecretText> Keys<S> {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
         };
-        if fault == SignatureFault::Mismatch
+        if fault == AuthenticationError::Mismatch
             && let Some(newer) = self.newer().await
         {
             return Ok(newer.verify(headers, body)?);

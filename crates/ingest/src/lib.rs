@@ -29,7 +29,7 @@ use genesys_replay::{dead_letter, digest};
 pub use keys::{KeySource, Keys, KeysError, VerifyError};
 pub(crate) use log::warn_of_short;
 pub use refusal::Refusal;
-pub use signature::{KeyRing, KeyRingFault, SignatureFault, check_headers};
+pub use signature::{AuthenticationError, KeyRing, KeyRingFault, check_headers};
 pub use subscription::{LOOKUP_TIMEOUT, SubscriptionCheck};
 
 /// The adapters that ingest works with.
@@ -43,13 +43,13 @@ pub trait IngestPorts: 'static {
 }
 
 /// Who may send.
-pub enum Senders<S> {
+pub enum Authentication<S> {
     /// Whoever signs with one of the secrets.
-    Signed(Keys<S>),
+    Signature(Keys<S>),
     /// Whom AWS IAM has authorized, in front of the function.
     Iam,
     /// Anybody.
-    Anyone,
+    None,
 }
 
 /// Takes what comes and puts it on the queue.
@@ -59,7 +59,7 @@ pub struct Ingest<P: IngestPorts> {
     /// Whether a subscription is active, where that is asked.
     pub check: Option<SubscriptionCheck<P::Subscriptions>>,
     /// Who may send.
-    pub senders: Senders<P::Secret>,
+    pub authentication: Authentication<P::Secret>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance, for ids.
@@ -68,7 +68,7 @@ pub struct Ingest<P: IngestPorts> {
 
 /// What a sender says of what it sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct ClaimedIds {
     /// Its id, the same however often it is sent.
     pub webhook_id: Option<String>,
     /// When it was sent first.
@@ -77,7 +77,7 @@ pub struct Said {
 
 /// What is known of an event, whether it was accepted or not. Nothing in it is payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
+pub struct RequestSummary {
     /// The event's id, as the replay function will know it; of what is only kept, none.
     pub event_id: Option<String>,
     /// The id that the sender gave it.
@@ -90,10 +90,10 @@ pub struct Facts {
     pub malformed: Option<Malformed>,
 }
 
-impl Facts {
+impl RequestSummary {
     /// What a sender says, as far as it can be an id: anything may stand in a header.
     #[must_use]
-    pub fn of(said: &Said) -> Self {
+    pub fn of(said: &ClaimedIds) -> Self {
         let id = said.webhook_id.as_ref().and_then(EventId::new);
         Self {
             webhook_id: id.map(|id| id.as_str().to_owned()),
@@ -112,12 +112,12 @@ pub struct Accepted {
 }
 
 /// What became of a request: what is known of it, and whether it was accepted.
-pub type Taken = (Facts, Result<Accepted, Refusal>);
+pub type IngestResult = (RequestSummary, Result<Accepted, Refusal>);
 
 impl<P: IngestPorts> Ingest<P> {
     /// Does at start-up what the first request would otherwise wait for.
     pub async fn prepare(&self) {
-        if let Senders::Signed(keys) = &self.senders {
+        if let Authentication::Signature(keys) = &self.authentication {
             keys.prepare().await;
         }
     }
@@ -126,32 +126,32 @@ impl<P: IngestPorts> Ingest<P> {
     ///
     /// Accepted means that it is on the queue. The refusals are those of its wrapper, of its
     /// subscription and of the queue.
-    pub async fn dead_letter(&self, body: Vec<u8>, said: &Said) -> Taken {
-        let mut facts = Facts::of(said);
-        let result = self.take_dead_letter(body, said, &mut facts).await;
-        (facts, result)
+    pub async fn dead_letter(&self, body: Vec<u8>, said: &ClaimedIds) -> IngestResult {
+        let mut summary = RequestSummary::of(said);
+        let result = self.take_dead_letter(body, said, &mut summary).await;
+        (summary, result)
     }
 
     async fn take_dead_letter(
         &self,
         body: Vec<u8>,
-        said: &Said,
-        facts: &mut Facts,
+        said: &ClaimedIds,
+        summary: &mut RequestSummary,
     ) -> Result<Accepted, Refusal> {
         let body = String::from_utf8(body).map_err(|_| Refusal::NotQueueable)?;
         let wrapper = Wrapper::read(&body, self.check.is_some())?;
-        facts.retry_count = Some(wrapper.retry_count);
-        facts.subscription_id = wrapper.subscription.as_ref().map(ToString::to_string);
+        summary.retry_count = Some(wrapper.retry_count);
+        summary.subscription_id = wrapper.subscription.as_ref().map(ToString::to_string);
         if !takes(&body) {
             return Err(Refusal::NotQueueable);
         }
         let retries = AttributeValue::Number(wrapper.retry_count.into());
-        let letter = Letter {
+        let letter = QueuedEvent {
             origin: ingested::DEAD_LETTER,
             body,
             attributes: vec![(ingested::RETRY_COUNT, retries)],
         };
-        let message = self.message(letter, said, facts)?;
+        let message = self.message(letter, said, summary)?;
         if let (Some(check), Some(id)) = (&self.check, &wrapper.subscription) {
             match check.standing(id).await.map_err(Refusal::Genesys)? {
                 Standing::Active => {}
@@ -170,17 +170,17 @@ impl<P: IngestPorts> Ingest<P> {
     /// with a mark by which the replay function archives it.
     ///
     /// Accepted means that it is on the queue. The refusals are those of the queue, and that there is nothing in it.
-    pub async fn webhook(&self, body: Vec<u8>, said: &Said) -> Taken {
-        let mut facts = Facts::of(said);
-        let result = self.take_webhook(body, said, &mut facts).await;
-        (facts, result)
+    pub async fn webhook(&self, body: Vec<u8>, said: &ClaimedIds) -> IngestResult {
+        let mut summary = RequestSummary::of(said);
+        let result = self.take_webhook(body, said, &mut summary).await;
+        (summary, result)
     }
 
     async fn take_webhook(
         &self,
         body: Vec<u8>,
-        said: &Said,
-        facts: &mut Facts,
+        said: &ClaimedIds,
+        summary: &mut RequestSummary,
     ) -> Result<Accepted, Refusal> {
         if body.is_empty() {
             return Err(Refusal::Empty("the body"));
@@ -189,13 +189,13 @@ impl<P: IngestPorts> Ingest<P> {
             // A signature does not say to which path it was sent: one request must not become two events.
             return Err(Refusal::WrongPath);
         }
-        facts.malformed = match webhook_text(&body) {
+        summary.malformed = match webhook_text(&body) {
             Ok(text) if takes(text) => None,
             Ok(_) => Some(Malformed::NotQueueable),
             Err(malformed) => Some(malformed),
         };
         let mut attributes = Vec::new();
-        if let Some(malformed) = facts.malformed {
+        if let Some(malformed) = summary.malformed {
             attributes.push((ingested::MALFORMED, text(malformed.as_str())));
         }
         let body = match String::from_utf8(body) {
@@ -205,12 +205,12 @@ impl<P: IngestPorts> Ingest<P> {
                 STANDARD.encode(unfit.map_or_else(FromUtf8Error::into_bytes, String::into_bytes))
             }
         };
-        let letter = Letter {
+        let letter = QueuedEvent {
             origin: ingested::WEBHOOK,
             body,
             attributes,
         };
-        let message = self.message(letter, said, facts)?;
+        let message = self.message(letter, said, summary)?;
         Ok(Accepted {
             message_id: self.send(&message).await?,
             attempt: 1,
@@ -220,9 +220,9 @@ impl<P: IngestPorts> Ingest<P> {
     /// A letter with all that is known of it.
     fn message(
         &self,
-        letter: Letter,
-        said: &Said,
-        facts: &mut Facts,
+        letter: QueuedEvent,
+        said: &ClaimedIds,
+        summary: &mut RequestSummary,
     ) -> Result<NewMessage, Refusal> {
         let receipt = self.receipt_id();
         let mut attributes = letter.attributes;
@@ -249,8 +249,8 @@ impl<P: IngestPorts> Ingest<P> {
             ParsedMessage::DeadLetter(letter) => (letter.event_id, letter.interaction),
             ParsedMessage::Unreplayable(_) => (None, None),
         };
-        facts.event_id = event_id.map(|id| id.as_str().to_owned());
-        let deduplication = match (&facts.event_id, &said.webhook_id) {
+        summary.event_id = event_id.map(|id| id.as_str().to_owned());
+        let deduplication = match (&summary.event_id, &said.webhook_id) {
             (Some(id), _) => digest::hexadecimal(id),
             (None, Some(id)) => digest::hexadecimal(&format!("{id} {}", message.body)),
             (None, None) => digest::hexadecimal(&receipt),
@@ -285,7 +285,7 @@ impl<P: IngestPorts> Ingest<P> {
 }
 
 /// What is to be queued.
-struct Letter {
+struct QueuedEvent {
     origin: &'static str,
     body: String,
     attributes: Vec<(&'static str, AttributeValue)>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genesys_replay_aws::clients;
-use genesys_replay_ingest::app::{self, IngestEdge};
+use genesys_replay_ingest::app::{self, IngestFunction};
 use genesys_replay_ingest::config::{Host, IngestSettings};
 use genesys_replay_ingest::{http, startup};
 use genesys_replay_telemetry as telemetry;
@@ -53,7 +53,7 @@ async fn run() -> Result<(), Error> {
     Ok(())
 }
 
-async fn write_metrics(edge: Arc<IngestEdge>) {
+async fn write_metrics(edge: Arc<IngestFunction>) {
     loop {
         sleep(METRICS_EVERY).await;
         edge.flush_metrics();

@@ -9,7 +9,7 @@ use genesys_replay::genesys::{GenesysError, Standing};
 use genesys_replay::queue::PutError;
 
 use super::keys::{KeysError, VerifyError};
-use super::signature::SignatureFault;
+use super::signature::AuthenticationError;
 
 /// What a sender waits where nothing says how long.
 const RETRY_AFTER_SHORT: Duration = Duration::from_secs(5);
@@ -22,7 +22,7 @@ const RETRY_AFTER_LONG: Duration = Duration::from_secs(60);
 pub enum Refusal {
     /// Nobody vouches for its sender.
     #[error(transparent)]
-    NotAuthenticated(#[from] SignatureFault),
+    NotAuthenticated(#[from] AuthenticationError),
     /// The subscription is unknown or inactive.
     #[error("the subscription is {}", match .0 { Standing::Inactive => "not active", Standing::Active | Standing::Unknown => "unknown" })]
     SubscriptionRefused(Standing),

@@ -33,7 +33,7 @@ const VERSION: &str = "v1,";
 
 /// Why a signature does not vouch for its request. Says nothing of what would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SignatureFault {
+pub enum AuthenticationError {
     /// A header is missing or not text.
     #[error("the header {0} is missing or unreadable")]
     Header(&'static str),
@@ -126,8 +126,8 @@ impl KeyRing {
     ///
     /// # Errors
     /// Why none has.
-    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), SignatureFault> {
-        let mut fault = SignatureFault::Mismatch;
+    pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), AuthenticationError> {
+        let mut fault = AuthenticationError::Mismatch;
         for key in &self.keys {
             match key.webhook.verify(body, headers) {
                 Ok(()) => return Ok(()),
@@ -161,38 +161,38 @@ impl Key {
 ///
 /// # Errors
 /// A header is missing, or its time is too far from `now`.
-pub fn check_headers(headers: &HeaderMap, now: Timestamp) -> Result<(), SignatureFault> {
+pub fn check_headers(headers: &HeaderMap, now: Timestamp) -> Result<(), AuthenticationError> {
     let text = |name: &'static str| {
         headers
             .get(name)
             .and_then(|value| value.to_str().ok())
             .filter(|value| !value.is_empty())
-            .ok_or(SignatureFault::Header(name))
+            .ok_or(AuthenticationError::Header(name))
     };
     if text(HEADER_WEBHOOK_ID)?.contains('.') {
-        return Err(SignatureFault::IdWithDot);
+        return Err(AuthenticationError::IdWithDot);
     }
     text(HEADER_WEBHOOK_SIGNATURE)?;
     let signed_at: u64 = text(HEADER_WEBHOOK_TIMESTAMP)?
         .parse()
-        .map_err(|_| SignatureFault::Timestamp)?;
+        .map_err(|_| AuthenticationError::Timestamp)?;
     if signed_at.abs_diff(now.as_secs()) > WINDOW_SECONDS {
-        return Err(SignatureFault::Window);
+        return Err(AuthenticationError::Window);
     }
     Ok(())
 }
 
-fn meaning(error: &WebhookError) -> SignatureFault {
+fn meaning(error: &WebhookError) -> AuthenticationError {
     match error {
-        WebhookError::InvalidTimestamp => SignatureFault::Timestamp,
+        WebhookError::InvalidTimestamp => AuthenticationError::Timestamp,
         WebhookError::TimestampTooOldError | WebhookError::FutureTimestampError => {
-            SignatureFault::Window
+            AuthenticationError::Window
         }
         WebhookError::InvalidHeader(_) | WebhookError::MissingHeader(_) => {
-            SignatureFault::Header(HEADER_WEBHOOK_SIGNATURE)
+            AuthenticationError::Header(HEADER_WEBHOOK_SIGNATURE)
         }
         WebhookError::InvalidPayload
         | WebhookError::InvalidSignature
-        | WebhookError::InvalidSecret(_) => SignatureFault::Mismatch,
+        | WebhookError::InvalidSecret(_) => AuthenticationError::Mismatch,
     }
 }

@@ -30,7 +30,7 @@ use genesys_replay::replay::{
     CircuitBreakers, KnownLimits, LedgerLatency, Limits, Policy, Ports, Replay, RetryState,
     Shutdown,
 };
-use genesys_replay_ingest::{Ingest, IngestPorts, Senders, SubscriptionCheck};
+use genesys_replay_ingest::{Authentication, Ingest, IngestPorts, SubscriptionCheck};
 
 pub use archive::MemoryArchive;
 pub use clock::ManualClock;
@@ -68,13 +68,13 @@ impl InMemory {
     pub fn ingest(
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
-        senders: Senders<MemorySecret>,
+        authentication: Authentication<MemorySecret>,
     ) -> Ingest<Self> {
         let check = SubscriptionCheck::new(MemorySubscriptions::default(), Arc::clone(&clock));
         Ingest {
             sender: MemorySender::default(),
             check: Some(check),
-            senders,
+            authentication,
             clock,
             random,
         }

@@ -11,8 +11,8 @@ use genesys_replay::message::MessageId;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage};
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
-use genesys_replay_ingest::http::{Edge, server};
-use genesys_replay_ingest::{Ingest, KeyRing, KeySource, Keys, Senders, SubscriptionCheck};
+use genesys_replay_ingest::http::{IngestService, server};
+use genesys_replay_ingest::{Authentication, Ingest, KeyRing, KeySource, Keys, SubscriptionCheck};
 use genesys_replay_telemetry::LogLevel;
 use genesys_replay_telemetry::metrics::Metrics;
 use reqwest::header::{HeaderMap, HeaderName};
@@ -30,7 +30,7 @@ pub struct Door {
     pub address: SocketAddr,
     pub sender: MemorySender,
     pub subscriptions: MemorySubscriptions,
-    edge: Arc<Edge<InMemory>>,
+    edge: Arc<IngestService<InMemory>>,
     running: AbortHandle,
 }
 
@@ -68,33 +68,33 @@ impl Answer {
 impl Door {
     /// One through which anybody may come.
     pub async fn open() -> Result<Self, Box<dyn Error>> {
-        Self::with(Senders::Anyone, |ingest| ingest).await
+        Self::with(Authentication::None, |ingest| ingest).await
     }
 
     /// One for whoever signs with [`SECRET`].
     pub async fn signed() -> Result<Self, Box<dyn Error>> {
         let ring = KeySource::Settings(KeyRing::parse(SECRET)?);
         let keys = Keys::new(ring, Arc::new(SystemClock));
-        Self::with(Senders::Signed(keys), |ingest| ingest).await
+        Self::with(Authentication::Signature(keys), |ingest| ingest).await
     }
 
-    /// One for these senders, changed before it opens.
+    /// One with this authentication, changed before it opens.
     pub async fn with(
-        senders: Senders<MemorySecret>,
+        authentication: Authentication<MemorySecret>,
         change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
     ) -> Result<Self, Box<dyn Error>> {
-        Self::taking(MAX_MESSAGE_BYTES, senders, change).await
+        Self::taking(MAX_MESSAGE_BYTES, authentication, change).await
     }
 
     /// The same for bodies of at most so many bytes.
     pub async fn taking(
         most_bytes: usize,
-        senders: Senders<MemorySecret>,
+        authentication: Authentication<MemorySecret>,
         change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
     ) -> Result<Self, Box<dyn Error>> {
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let subscriptions = MemorySubscriptions::default();
-        let ingest = InMemory::ingest(Arc::new(SystemClock), random, senders);
+        let ingest = InMemory::ingest(Arc::new(SystemClock), random, authentication);
         let ingest = change(Ingest {
             check: Some(SubscriptionCheck::new(
                 subscriptions.clone(),
@@ -105,7 +105,7 @@ impl Door {
         let sender = ingest.sender.clone();
         let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
         let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
-        let edge = Edge::new(
+        let edge = IngestService::new(
             ingest,
             most_bytes,
             metrics,

@@ -6,7 +6,7 @@ use genesys_replay::failure::RefusalCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Accepted, Refusal, SignatureFault};
+use crate::{Accepted, AuthenticationError, Refusal};
 
 /// An error as RFC 9457 has it.
 #[derive(Debug, Serialize)]
@@ -24,11 +24,11 @@ pub(super) async fn healthy() -> Response {
     accepted(&json!({ "status": "ok" }))
 }
 
-/// The answer to a request; `closes` where the connection can take no other.
+/// The answer to a request; `closes_connection` where the connection can take no other.
 pub(super) fn response(
     tells_attempt: bool,
     result: &Result<Accepted, Refusal>,
-    closes: bool,
+    closes_connection: bool,
 ) -> Response {
     let mut response = match result {
         Ok(it) if tells_attempt => accepted(&json!({
@@ -39,7 +39,7 @@ pub(super) fn response(
         Ok(_) => accepted(&json!({ "status": "accepted" })),
         Err(refusal) => problem(refusal),
     };
-    if closes {
+    if closes_connection {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
@@ -87,12 +87,12 @@ fn problem(refusal: &Refusal) -> Response {
     }
     if let Refusal::NotAuthenticated(fault) = refusal {
         let scheme = match fault {
-            SignatureFault::NotAuthorized => "AWS4-HMAC-SHA256",
-            SignatureFault::Header(_)
-            | SignatureFault::IdWithDot
-            | SignatureFault::Timestamp
-            | SignatureFault::Window
-            | SignatureFault::Mismatch => "Webhook-Signature",
+            AuthenticationError::NotAuthorized => "AWS4-HMAC-SHA256",
+            AuthenticationError::Header(_)
+            | AuthenticationError::IdWithDot
+            | AuthenticationError::Timestamp
+            | AuthenticationError::Window
+            | AuthenticationError::Mismatch => "Webhook-Signature",
         };
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
     }

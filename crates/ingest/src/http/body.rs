@@ -34,19 +34,19 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 const KIB: usize = 1024;
 
 /// Reads bodies.
-pub(super) struct Bodies {
+pub(super) struct BodyReader {
     most: usize,
     small: Semaphore,
     large: Semaphore,
 }
 
 /// A body, and the room that it takes until it is dropped.
-pub(super) struct Held<'b> {
+pub(super) struct BufferedBody<'b> {
     pub(super) bytes: Vec<u8>,
     _room: SemaphorePermit<'b>,
 }
 
-impl Bodies {
+impl BodyReader {
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -63,7 +63,7 @@ impl Bodies {
         &self,
         headers: &HeaderMap,
         mut body: Body,
-    ) -> Result<Held<'_>, Refusal> {
+    ) -> Result<BufferedBody<'_>, Refusal> {
         let read = self.read_whole(&mut body).await;
         match &read {
             // Nothing comes of it, or not in time.
@@ -73,7 +73,7 @@ impl Bodies {
         read
     }
 
-    async fn read_whole(&self, body: &mut Body) -> Result<Held<'_>, Refusal> {
+    async fn read_whole(&self, body: &mut Body) -> Result<BufferedBody<'_>, Refusal> {
         let most = self.most;
         let hint = body.size_hint();
         if hint.lower() > u64::try_from(most).unwrap_or(u64::MAX) {
@@ -97,7 +97,7 @@ impl Bodies {
                     return Err(Refusal::BodyTooLarge { most });
                 }
                 if length > SMALL_BODY_BYTES && room.is_none() {
-                    room = Some(take(&self.large, expected).await?);
+                    room = Some(acquire(&self.large, expected).await?);
                     bytes.reserve_exact(expected.saturating_sub(bytes.len()));
                 }
                 bytes.extend_from_slice(chunk);
@@ -110,14 +110,14 @@ impl Bodies {
         }
         let room = match room {
             Some(room) => room,
-            None => take(&self.small, bytes.len()).await?,
+            None => acquire(&self.small, bytes.len()).await?,
         };
-        Ok(Held { bytes, _room: room })
+        Ok(BufferedBody { bytes, _room: room })
     }
 }
 
 /// Waits for room for so many bytes.
-async fn take(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+async fn acquire(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
     let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(|_| Refusal::Busy)?;
     match timeout(BUDGET_TIMEOUT, room.acquire_many(permits)).await {
         Ok(Ok(permit)) => Ok(permit),

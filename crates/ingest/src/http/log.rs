@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_replay::clock::millis;
 use tracing::Level;
 
-use crate::{Accepted, Facts, Refusal};
+use crate::{Accepted, Refusal, RequestSummary};
 
 /// A request that was answered.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@ pub struct Handled<'r> {
     /// The status of the answer.
     pub status: u16,
     /// What is known of the event.
-    pub facts: &'r Facts,
+    pub summary: &'r RequestSummary,
     /// How much of the body was read.
     pub body_bytes: usize,
     /// Whether it was accepted.
@@ -43,7 +43,7 @@ pub fn cut_off() {
 
 /// One line a request.
 pub fn request_handled(handled: &Handled<'_>) {
-    let facts = handled.facts;
+    let summary = handled.summary;
     let refusal = handled.result.as_ref().err();
     let accepted = handled.result.as_ref().ok();
     macro_rules! line {
@@ -54,11 +54,11 @@ pub fn request_handled(handled: &Handled<'_>) {
                 status = handled.status,
                 problem = refusal.map(|refusal| refusal.code().as_str()),
                 message_id = accepted.map(|accepted| accepted.message_id.as_str()),
-                event_id = facts.event_id.as_deref(),
-                webhook_id = facts.webhook_id.as_deref(),
-                subscription_id = facts.subscription_id.as_deref(),
-                retry_count = facts.retry_count,
-                malformed = facts.malformed.map(|malformed| malformed.as_str()),
+                event_id = summary.event_id.as_deref(),
+                webhook_id = summary.webhook_id.as_deref(),
+                subscription_id = summary.subscription_id.as_deref(),
+                retry_count = summary.retry_count,
+                malformed = summary.malformed.map(|malformed| malformed.as_str()),
                 body_bytes = handled.body_bytes,
                 duration_ms = millis(handled.duration),
                 what_to_do = refusal.map(|refusal| refusal.code().what_to_do()),
@@ -68,7 +68,7 @@ pub fn request_handled(handled: &Handled<'_>) {
         };
     }
     match handled.status {
-        0..400 if facts.malformed.is_some() => line!(Level::WARN),
+        0..400 if summary.malformed.is_some() => line!(Level::WARN),
         0..400 => line!(Level::INFO),
         400..500 => line!(Level::WARN),
         500.. => line!(Level::ERROR),

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
 
-use super::{Edge, log, router};
+use super::{IngestService, log, router};
 use crate::IngestPorts;
 
 /// A connection that says nothing whole for so long is closed, whether it is slow or idle. A load balancer in front
@@ -47,7 +47,7 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// The listener does not say where it is.
 pub async fn serve<P: IngestPorts>(
     listener: TcpListener,
-    edge: Arc<Edge<P>>,
+    edge: Arc<IngestService<P>>,
     ended: impl Future<Output = ()>,
 ) -> io::Result<()> {
     log::listening(listener.local_addr()?);
@@ -68,7 +68,7 @@ pub async fn serve<P: IngestPorts>(
 }
 
 /// Serves one connection to its end, with the time limits of all.
-pub async fn serve_connection<P, S>(stream: S, edge: Arc<Edge<P>>)
+pub async fn serve_connection<P, S>(stream: S, edge: Arc<IngestService<P>>)
 where
     P: IngestPorts,
     S: AsyncRead + AsyncWrite + Send + 'static,

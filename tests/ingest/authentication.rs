@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
-use genesys_replay_ingest::{Senders, SignatureFault, check_headers};
+use genesys_replay_ingest::{Authentication, AuthenticationError, check_headers};
 use genesys_test_support::TestResult;
 use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
 use hmac_sha256::HMAC;
@@ -162,7 +162,7 @@ async fn a_copy_sent_to_the_other_path_is_no_second_event() -> TestResult {
 #[tokio::test]
 async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
     const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
-    let check = |at: u64| -> Result<Result<(), SignatureFault>, Box<dyn std::error::Error>> {
+    let check = |at: u64| -> Result<Result<(), AuthenticationError>, Box<dyn std::error::Error>> {
         let mut headers = HeaderMap::new();
         headers.insert("webhook-id", "msg-1".parse()?);
         headers.insert("webhook-signature", "v1,".parse()?);
@@ -171,9 +171,9 @@ async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
     };
     for (at, expected) in [
         (1_785_000_300, Ok(())),
-        (1_785_000_301, Err(SignatureFault::Window)),
+        (1_785_000_301, Err(AuthenticationError::Window)),
         (1_784_999_700, Ok(())),
-        (1_784_999_699, Err(SignatureFault::Window)),
+        (1_784_999_699, Err(AuthenticationError::Window)),
     ] {
         assert_eq!(check(at)?, expected, "{at}");
     }
@@ -182,7 +182,7 @@ async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
 
 #[tokio::test]
 async fn whom_iam_should_vouch_for_does_not_come_in_beside_it() -> TestResult {
-    let door = Door::with(Senders::Iam, |ingest| ingest).await?;
+    let door = Door::with(Authentication::Iam, |ingest| ingest).await?;
     let body = wrapper("s-1", 0, "[1]");
     let headers = signature(SECRET, "msg-1", 0, &body)?;
     for path in PATHS {
