@@ -19,7 +19,14 @@ pub(crate) struct Template(Value);
 impl Template {
     pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
         let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
-        Ok(Self(written_out(serde_yaml_ng::from_str(&text)?)?))
+        let mut template = written_out(serde_yaml_ng::from_str(&text)?)?;
+        let common = template["Globals"]["Function"].clone();
+        for (_, resource) in template["Resources"].as_object_mut().into_iter().flatten() {
+            if resource["Type"] == "AWS::Serverless::Function" {
+                add_common(&mut resource["Properties"], &common);
+            }
+        }
+        Ok(Self(template))
     }
 
     /// What stands at a path such as `Resources/LedgerTable/Type`; null where nothing does.
@@ -117,6 +124,19 @@ pub(crate) fn plain(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// Adds the members of `common` that `own` does not have, as SAM does with `Globals`.
+fn add_common(own: &mut Value, common: &Value) {
+    let (Value::Object(own), Value::Object(common)) = (own, common) else {
+        return;
+    };
+    for (name, value) in common {
+        match own.get_mut(name) {
+            Some(own) => add_common(own, value),
+            None => _ = own.insert(name.clone(), value.clone()),
+        }
+    }
 }
 
 /// Turns YAML into JSON and tags into members.
