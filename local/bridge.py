@@ -16,9 +16,11 @@ PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def template(code: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of template.yaml for ministack; `code` has the place of each function's package."""
+    """A copy of template.yaml with its included file; `code` has the place of each function's package."""
     content = yaml_parse((build.ROOT / "template.yaml").read_text())
     resources = content["Resources"]
+    included = resources.pop("Fn::Transform")["Parameters"]["Location"]
+    resources.update(yaml_parse((build.ROOT / included).read_text()))
     for name, place in code.items():
         resources[name]["Properties"]["CodeUri"] = place
     for name, resource in list(resources.items()):

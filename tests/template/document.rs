@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -10,16 +11,19 @@ pub(crate) const REPLAY: &str = "ReplayFunction";
 /// The function that puts on it what comes over HTTP.
 pub(crate) const INGEST: &str = "IngestFunction";
 
+/// The file that is deployed.
+pub(crate) const TEMPLATE: &str = "template.yaml";
+
 /// Set by Lambda itself, from the function's `LoggingConfig`.
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
-/// The template, its tags (`!Ref x`) written out as in JSON (`{"Ref": "x"}`).
+/// The template with the files that it includes, its tags (`!Ref x`) written out as in JSON (`{"Ref": "x"}`).
 pub(crate) struct Template(Value);
 
 impl Template {
     pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
-        let mut template = written_out(serde_yaml_ng::from_str(&text)?)?;
+        let mut template = parsed(TEMPLATE)?;
+        include(&mut template["Resources"])?;
         let common = template["Globals"]["Function"].clone();
         for (_, resource) in template["Resources"].as_object_mut().into_iter().flatten() {
             if resource["Type"] == "AWS::Serverless::Function" {
@@ -126,6 +130,35 @@ pub(crate) fn plain(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
+/// The text of a file of the repository.
+pub(crate) fn text_of(path: &str) -> std::io::Result<String> {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+}
+
+fn parsed(path: &str) -> Result<Value, Box<dyn Error>> {
+    written_out(serde_yaml_ng::from_str(&text_of(path)?)?)
+}
+
+/// Puts the members of the included file in the place of `Fn::Transform`, as `CloudFormation` does.
+fn include(section: &mut Value) -> Result<(), Box<dyn Error>> {
+    let members = section.as_object_mut().ok_or("a section is missing")?;
+    let transform = members.remove("Fn::Transform").unwrap_or_default();
+    if transform["Name"] != "AWS::Include" {
+        return Err(format!("no file is included: {transform}").into());
+    }
+    let location = transform["Parameters"]["Location"].as_str();
+    let location = location.ok_or("the included file has no location")?;
+    let Value::Object(included) = parsed(location)? else {
+        return Err(format!("{location} is not a map").into());
+    };
+    for (name, value) in included {
+        if members.insert(name.clone(), value).is_some() {
+            return Err(format!("{name} is declared twice").into());
+        }
+    }
+    Ok(())
+}
+
 /// Adds the members of `common` that `own` does not have, as SAM does with `Globals`.
 fn add_common(own: &mut Value, common: &Value) {
     let (Value::Object(own), Value::Object(common)) = (own, common) else {
@@ -139,7 +172,7 @@ fn add_common(own: &mut Value, common: &Value) {
     }
 }
 
-/// Turns YAML into JSON and tags into members.
+/// Turns YAML into JSON and tags into members. `Fn::GetAtt` becomes its short form, `A.B`.
 fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
     use serde_yaml_ng::Value as Yaml;
     Ok(match yaml {
@@ -154,10 +187,15 @@ fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
         Yaml::Mapping(members) => members
             .into_iter()
             .map(|(name, value)| {
-                Ok((
-                    name.as_str().ok_or("a name is no text")?.to_owned(),
-                    written_out(value)?,
-                ))
+                let name = name.as_str().ok_or("a name is no text")?.to_owned();
+                let value = match (name.as_str(), written_out(value)?) {
+                    ("Fn::GetAtt", Value::Array(parts)) => {
+                        let parts: Vec<_> = parts.iter().filter_map(Value::as_str).collect();
+                        parts.join(".").into()
+                    }
+                    (_, value) => value,
+                };
+                Ok((name, value))
             })
             .collect::<Result<Map<_, _>, Box<dyn Error>>>()?
             .into(),
