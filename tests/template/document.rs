@@ -13,6 +13,8 @@ pub(crate) const INGEST: &str = "IngestFunction";
 
 /// The file that is deployed.
 pub(crate) const TEMPLATE: &str = "template.yaml";
+/// The sections into which the template includes a file.
+const INCLUDING: [&str; 2] = ["Mappings", "Resources"];
 
 /// Set by Lambda itself, from the function's `LoggingConfig`.
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
@@ -23,7 +25,9 @@ pub(crate) struct Template(Value);
 impl Template {
     pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
         let mut template = parsed(TEMPLATE)?;
-        include(&mut template["Resources"])?;
+        for section in INCLUDING {
+            include(&mut template[section])?;
+        }
         let common = template["Globals"]["Function"].clone();
         for (_, resource) in template["Resources"].as_object_mut().into_iter().flatten() {
             if resource["Type"] == "AWS::Serverless::Function" {
@@ -31,6 +35,34 @@ impl Template {
             }
         }
         Ok(Self(template))
+    }
+
+    /// A value that does not depend on a deployed stack: a literal, or `Fn::FindInMap`, `Fn::Join` and
+    /// `Fn::Split` of literals.
+    pub(crate) fn computed(&self, value: &Value) -> Option<Value> {
+        let Some(members) = value.as_object() else {
+            return Some(value.clone());
+        };
+        let (function, operands) = members.iter().next()?;
+        match function.as_str() {
+            "Fn::FindInMap" => {
+                let names = operands.as_array()?.iter().map(Value::as_str);
+                let names = names.collect::<Option<Vec<_>>>()?;
+                Some(self.at(&format!("Mappings/{}", names.join("/"))).clone())
+            }
+            "Fn::Join" => {
+                let parts = self.computed(&operands[1])?;
+                let parts = parts.as_array()?.iter().map(Value::as_str);
+                let parts = parts.collect::<Option<Vec<_>>>()?;
+                Some(parts.join(operands[0].as_str()?).into())
+            }
+            "Fn::Split" => {
+                let text = self.computed(&operands[1])?;
+                let parts = text.as_str()?.split(operands[0].as_str()?);
+                Some(parts.collect::<Vec<_>>().into())
+            }
+            _ => None,
+        }
     }
 
     /// What stands at a path such as `Resources/LedgerTable/Type`; null where nothing does.

@@ -6,7 +6,7 @@ use crate::document::{TEMPLATE, text_of};
 /// `CloudFormation`'s limit for a template that comes with the request instead of from S3.
 const MAX_INLINE_TEMPLATE_BYTES: usize = 51_200;
 
-const INCLUDED: [&str; 1] = ["monitoring/resources.yaml"];
+const INCLUDED: [&str; 2] = ["monitoring/queries.yaml", "monitoring/resources.yaml"];
 
 #[test]
 fn template_fits_into_a_request_when_it_is_not_in_s3() -> TestResult {
