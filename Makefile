@@ -22,6 +22,9 @@ CARGO_MUTANTS := .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
+# With the included files, which cfn-lint and sam do not look into.
+WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0) print "  " line; next } { print }' template.yaml
+
 export SAM_CLI_TELEMETRY := 0
 
 .DEFAULT_GOAL := help
@@ -66,6 +69,7 @@ lint: tools $(CARGO_DENY)
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(CARGO_DENY) --locked --workspace check --hide-inclusion-graph licenses bans sources
 	$(SAM_BIN)/ruff check local benches
+	$(WHOLE_TEMPLATE) | $(SAM_BIN)/cfn-lint --mandatory-checks W7001
 	$(SAM_BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml
 

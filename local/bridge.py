@@ -16,8 +16,11 @@ PLAIN_HTTP = {"Bool": {"aws:SecureTransport": "false"}}
 
 
 def template(code: Mapping[str, str]) -> dict[str, Any]:
-    """A copy of template.yaml for ministack; `code` has the place of each function's package."""
+    """A copy of template.yaml with its included files; `code` has the place of each function's package."""
     content = yaml_parse((build.ROOT / "template.yaml").read_text())
+    for section in (content["Mappings"], content["Resources"]):
+        location = section.pop("Fn::Transform")["Parameters"]["Location"]
+        section.update(yaml_parse((build.ROOT / location).read_text()))
     resources = content["Resources"]
     for name, place in code.items():
         resources[name]["Properties"]["CodeUri"] = place

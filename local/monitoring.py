@@ -49,7 +49,7 @@ def places(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[
 
 def names(local: stack.Stack) -> list[tuple[str, str]]:
     """The dashboards, the saved queries and the log groups of the stack."""
-    resources = yaml_parse((build.ROOT / "template.yaml").read_text())["Resources"].values()
+    resources = yaml_parse((build.ROOT / "monitoring/resources.yaml").read_text()).values()
     queries = [one["Properties"]["Name"]["Fn::Sub"] for one in resources if one["Type"] == bridge.QUERY_TYPE]
     return [
         *(("dashboard", local.outputs[output]) for output in ("DashboardName", "IngestDashboardName")),

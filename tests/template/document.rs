@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -10,16 +11,58 @@ pub(crate) const REPLAY: &str = "ReplayFunction";
 /// The function that puts on it what comes over HTTP.
 pub(crate) const INGEST: &str = "IngestFunction";
 
+/// The file that is deployed.
+pub(crate) const TEMPLATE: &str = "template.yaml";
+/// The sections into which the template includes a file.
+const INCLUDING: [&str; 2] = ["Mappings", "Resources"];
+
 /// Set by Lambda itself, from the function's `LoggingConfig`.
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
-/// The template, its tags (`!Ref x`) written out as in JSON (`{"Ref": "x"}`).
+/// The template with the files that it includes, its tags (`!Ref x`) written out as in JSON (`{"Ref": "x"}`).
 pub(crate) struct Template(Value);
 
 impl Template {
     pub(crate) fn read() -> Result<Self, Box<dyn Error>> {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
-        Ok(Self(written_out(serde_yaml_ng::from_str(&text)?)?))
+        let mut template = parsed(TEMPLATE)?;
+        for section in INCLUDING {
+            include(&mut template[section])?;
+        }
+        let common = template["Globals"]["Function"].clone();
+        for (_, resource) in template["Resources"].as_object_mut().into_iter().flatten() {
+            if resource["Type"] == "AWS::Serverless::Function" {
+                add_common(&mut resource["Properties"], &common);
+            }
+        }
+        Ok(Self(template))
+    }
+
+    /// A value that does not depend on a deployed stack: a literal, or `Fn::FindInMap`, `Fn::Join` and
+    /// `Fn::Split` of literals.
+    pub(crate) fn computed(&self, value: &Value) -> Option<Value> {
+        let Some(members) = value.as_object() else {
+            return Some(value.clone());
+        };
+        let (function, operands) = members.iter().next()?;
+        match function.as_str() {
+            "Fn::FindInMap" => {
+                let names = operands.as_array()?.iter().map(Value::as_str);
+                let names = names.collect::<Option<Vec<_>>>()?;
+                Some(self.at(&format!("Mappings/{}", names.join("/"))).clone())
+            }
+            "Fn::Join" => {
+                let parts = self.computed(&operands[1])?;
+                let parts = parts.as_array()?.iter().map(Value::as_str);
+                let parts = parts.collect::<Option<Vec<_>>>()?;
+                Some(parts.join(operands[0].as_str()?).into())
+            }
+            "Fn::Split" => {
+                let text = self.computed(&operands[1])?;
+                let parts = text.as_str()?.split(operands[0].as_str()?);
+                Some(parts.collect::<Vec<_>>().into())
+            }
+            _ => None,
+        }
     }
 
     /// What stands at a path such as `Resources/LedgerTable/Type`; null where nothing does.
@@ -119,7 +162,49 @@ pub(crate) fn plain(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Turns YAML into JSON and tags into members.
+/// The text of a file of the repository.
+pub(crate) fn text_of(path: &str) -> std::io::Result<String> {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
+}
+
+fn parsed(path: &str) -> Result<Value, Box<dyn Error>> {
+    written_out(serde_yaml_ng::from_str(&text_of(path)?)?)
+}
+
+/// Puts the members of the included file in the place of `Fn::Transform`, as `CloudFormation` does.
+fn include(section: &mut Value) -> Result<(), Box<dyn Error>> {
+    let members = section.as_object_mut().ok_or("a section is missing")?;
+    let transform = members.remove("Fn::Transform").unwrap_or_default();
+    if transform["Name"] != "AWS::Include" {
+        return Err(format!("no file is included: {transform}").into());
+    }
+    let location = transform["Parameters"]["Location"].as_str();
+    let location = location.ok_or("the included file has no location")?;
+    let Value::Object(included) = parsed(location)? else {
+        return Err(format!("{location} is not a map").into());
+    };
+    for (name, value) in included {
+        if members.insert(name.clone(), value).is_some() {
+            return Err(format!("{name} is declared twice").into());
+        }
+    }
+    Ok(())
+}
+
+/// Adds the members of `common` that `own` does not have, as SAM does with `Globals`.
+fn add_common(own: &mut Value, common: &Value) {
+    let (Value::Object(own), Value::Object(common)) = (own, common) else {
+        return;
+    };
+    for (name, value) in common {
+        match own.get_mut(name) {
+            Some(own) => add_common(own, value),
+            None => _ = own.insert(name.clone(), value.clone()),
+        }
+    }
+}
+
+/// Turns YAML into JSON and tags into members. `Fn::GetAtt` becomes its short form, `A.B`.
 fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
     use serde_yaml_ng::Value as Yaml;
     Ok(match yaml {
@@ -134,10 +219,15 @@ fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
         Yaml::Mapping(members) => members
             .into_iter()
             .map(|(name, value)| {
-                Ok((
-                    name.as_str().ok_or("a name is no text")?.to_owned(),
-                    written_out(value)?,
-                ))
+                let name = name.as_str().ok_or("a name is no text")?.to_owned();
+                let value = match (name.as_str(), written_out(value)?) {
+                    ("Fn::GetAtt", Value::Array(parts)) => {
+                        let parts: Vec<_> = parts.iter().filter_map(Value::as_str).collect();
+                        parts.join(".").into()
+                    }
+                    (_, value) => value,
+                };
+                Ok((name, value))
             })
             .collect::<Result<Map<_, _>, Box<dyn Error>>>()?
             .into(),

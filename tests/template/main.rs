@@ -1,4 +1,4 @@
-//! Holds `template.yaml` to the rules it explains and to what the code reads and writes.
+//! Holds `template.yaml` and the files that it includes to the rules it explains and to what the code reads and writes.
 
 mod alarms;
 mod code;
@@ -6,6 +6,7 @@ mod conditions;
 mod dashboard;
 mod document;
 mod encryption;
+mod files;
 mod function;
 mod ingest;
 mod metrics;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::document::Template;
 use crate::{TestResult, code};
@@ -43,9 +43,13 @@ const WORDS: [&str; 18] = [
 ];
 
 impl Template {
-    pub(crate) fn query(&self, name: &str) -> Result<&str, String> {
-        let query = self.property(name, "QueryString").as_str();
-        query.ok_or_else(|| format!("{name} has no query"))
+    pub(crate) fn query(&self, name: &str) -> Result<String, String> {
+        let query = self.computed(self.property(name, "QueryString"));
+        let query = query.as_ref().and_then(Value::as_str);
+        query.map_or_else(
+            || Err(format!("{name} has no query")),
+            |query| Ok(query.to_owned()),
+        )
     }
 }
 
@@ -71,7 +75,8 @@ fn queries_ask_for_fields_that_the_code_writes() -> TestResult {
         .copied()
         .collect();
     for name in template.of_type(KIND) {
-        let (rest, _) = taken_apart(template.query(name)?);
+        let query = template.query(name)?;
+        let (rest, _) = taken_apart(&query);
         let is_of_a_word = |letter: char| letter.is_ascii_alphanumeric() || "_@.".contains(letter);
         let words: Vec<_> = rest
             .split(|letter| !is_of_a_word(letter))
@@ -105,7 +110,8 @@ fn queries_look_for_lines_that_the_code_writes() -> TestResult {
         "IngestRefusalsQuery",
         "SlowestRecordsQuery",
     ] {
-        let (_, texts) = taken_apart(template.query(name)?);
+        let query = template.query(name)?;
+        let (_, texts) = taken_apart(&query);
         let [message] = texts[..] else {
             return Err(format!("{name}: {texts:?}").into());
         };
@@ -180,7 +186,8 @@ fn query_sorts_by_a_result_when_it_aggregates() -> TestResult {
     let mut sorted = 0;
     for name in template.of_type(KIND) {
         let mut results = None;
-        for line in template.query(name)?.lines() {
+        let query = template.query(name)?;
+        for line in query.lines() {
             match line.trim_start_matches("| ").split_once(' ') {
                 Some(("stats", stage)) => results = Some(results_of(stage)?),
                 Some(("sort", stage)) => {
@@ -246,11 +253,7 @@ fn the_page_for_operators_shows_the_queries_as_they_are() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"))?;
     for query in template.of_type(KIND) {
-        let text = template
-            .property(query, "QueryString")
-            .as_str()
-            .ok_or(query)?;
-        assert!(page.contains(text), "{query}");
+        assert!(page.contains(&template.query(query)?), "{query}");
     }
     Ok(())
 }

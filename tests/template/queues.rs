@@ -111,17 +111,17 @@ fn the_event_source_is_within_what_lambda_and_fifo_queues_accept() -> TestResult
     );
     assert_eq!(
         template.event_source("ScalingConfig"),
-        &json!({ "MaximumConcurrency": { "Ref": "MaximumConcurrency" } })
+        &json!({ "MaximumConcurrency": { "Ref": "MaxParallelInvocations" } })
     );
     assert!(
         template
-            .parameter("MaximumConcurrency", "MinValue")
+            .parameter("MaxParallelInvocations", "MinValue")
             .as_u64()
             >= Some(2)
     );
     assert!(
         template
-            .parameter("MaximumConcurrency", "MaxValue")
+            .parameter("MaxParallelInvocations", "MaxValue")
             .as_u64()
             .is_some_and(|most| most <= 1_000)
     );
