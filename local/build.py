@@ -33,13 +33,8 @@ STAND_IN, OPERATOR = "genesys-stand-in", "genesys-replay"
 # Two builds in this order, because the demo's first part needs the first one only.
 FIRST = (PROGRAMS[REPLAY], STAND_IN)
 SECOND = (PROGRAMS[INGEST], OPERATOR)
-# The packages of the programs.
-PACKAGES = {
-    "replay": "genesys-replay-lambda",
-    "ingest": "genesys-replay-ingest",
-    "genesys-replay": "genesys-replay-cli",
-    "genesys-stand-in": "genesys-stand-in",
-}
+# The packages of the programs, after "genesys-".
+PACKAGES = {"replay": "replay-lambda", "ingest": "replay-ingest", STAND_IN: "stand-in", OPERATOR: "replay-cli"}
 PROGRESS_SECONDS = 10.0
 
 
@@ -50,7 +45,7 @@ class Build:
         self.name = " and ".join(programs)
         # Counted beside the build, because cargo waits while another cargo downloads.
         self.crates = 0
-        threading.Thread(target=self._count, args=(programs,), daemon=True).start()
+        threading.Thread(target=lambda: setattr(self, "crates", crates(programs)), daemon=True).start()
         self.process = process
         self.executables: dict[str, pathlib.Path] = {}
         # By package: false once one of its crates was compiled.
@@ -58,9 +53,6 @@ class Build:
         self.started = time.monotonic()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-
-    def _count(self, programs: Sequence[str]) -> None:
-        self.crates = crates(programs)
 
     def _read(self) -> None:
         for message in map(json.loads, self.process.stdout or ()):
@@ -71,8 +63,9 @@ class Build:
                     self.executables[message["target"]["name"]] = pathlib.Path(message["executable"])
         if self.process.wait() == 0:
             fresh, seconds = sum(self.fresh.values()), time.monotonic() - self.started
-            compiled = len(self.fresh) - fresh
-            processes.say(f"built {self.name} in {seconds:.0f} s: {compiled} crates compiled, {fresh} fresh")
+            processes.say(
+                f"built {self.name} in {seconds:.0f} s: {len(self.fresh) - fresh} crates compiled, {fresh} fresh"
+            )
 
     def wait(self, program: str) -> pathlib.Path:
         """Waits for a program, shows progress, and returns its executable; raises StackError if the build fails."""
@@ -106,8 +99,8 @@ def running(programs: Sequence[str]) -> Iterator[Build]:
 
 
 def crates(programs: Sequence[str]) -> int:
-    """The number of packages that programs are built from."""
-    packages = [word for program in programs for word in ("--package", PACKAGES[program])]
+    """The number of packages of programs."""
+    packages = [word for program in programs for word in ("--package", f"genesys-{PACKAGES[program]}")]
     command = ["cargo", "tree", *packages, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return len({re.sub(r" \(.*", "", line) for line in listed.stdout.splitlines() if line})

@@ -111,17 +111,17 @@ fn the_event_source_is_within_what_lambda_and_fifo_queues_accept() -> TestResult
     );
     assert_eq!(
         template.event_source("ScalingConfig"),
-        &json!({ "MaximumConcurrency": { "Ref": "MaxParallelInvocations" } })
+        &json!({ "MaximumConcurrency": { "Ref": "MaximumConcurrency" } })
     );
     assert!(
         template
-            .parameter("MaxParallelInvocations", "MinValue")
+            .parameter("MaximumConcurrency", "MinValue")
             .as_u64()
             >= Some(2)
     );
     assert!(
         template
-            .parameter("MaxParallelInvocations", "MaxValue")
+            .parameter("MaximumConcurrency", "MaxValue")
             .as_u64()
             .is_some_and(|most| most <= 1_000)
     );
