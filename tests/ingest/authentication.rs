@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
 use genesys_replay_ingest::{Authentication, AuthenticationError, check_headers};
 use genesys_test_support::TestResult;
-use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
+use genesys_test_support::ingest_harness::{IngestHarness, SECRET, now, signature, wrapper};
 use hmac_sha256::HMAC;
 
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
@@ -20,7 +20,7 @@ fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)
 
 #[tokio::test]
 async fn what_is_signed_with_the_secret_is_taken() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let letter = wrapper("s-1", 0, r#"{"é":1}"#);
     for (path, body, age) in [(PATHS[0], letter.as_str(), -60), (PATHS[1], "{}", 60)] {
         let headers = signature(SECRET, "msg-1", age, body)?;
@@ -34,7 +34,7 @@ async fn what_is_signed_with_the_secret_is_taken() -> TestResult {
 
 #[tokio::test]
 async fn what_is_not_signed_so_is_not_taken() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let body = wrapper("s-1", 0, "[1]");
     let other = "whsec_c29tZWJvZHktZWxzZXMtc2VjcmV0LWtleQ==";
     let good = || signature(SECRET, "msg-1", 0, &body);
@@ -94,7 +94,7 @@ async fn what_is_not_signed_so_is_not_taken() -> TestResult {
 
 #[tokio::test]
 async fn what_is_no_text_can_be_signed_too() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let key = STANDARD.decode(SECRET.trim_start_matches("whsec_"))?;
     let (body, at) = ([0xff, 0xfe], now());
     let signed = [format!("msg-1.{at}.").as_bytes(), &body].concat();
@@ -117,7 +117,7 @@ async fn what_is_no_text_can_be_signed_too() -> TestResult {
 
 #[tokio::test]
 async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let body = r#"{"campaignId":"c-1"}"#;
     for other in ["other-1", "other-2"] {
         let mut headers = signature(SECRET, "msg-1", 0, body)?;
@@ -141,7 +141,7 @@ async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
 
 #[tokio::test]
 async fn a_copy_sent_to_the_other_path_is_no_second_event() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
     let webhook = r#"{"campaignId":"c-1"}"#;
     for (path, other, body) in [
@@ -182,7 +182,7 @@ async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
 
 #[tokio::test]
 async fn whom_iam_should_vouch_for_does_not_come_in_beside_it() -> TestResult {
-    let door = Door::with(Authentication::Iam, |ingest| ingest).await?;
+    let door = IngestHarness::with(Authentication::Iam, |ingest| ingest).await?;
     let body = wrapper("s-1", 0, "[1]");
     let headers = signature(SECRET, "msg-1", 0, &body)?;
     for path in PATHS {

@@ -11,7 +11,7 @@ use genesys_fakes::{Faults, Passage};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::TestResult;
-use genesys_test_support::door::{Door, wrapper};
+use genesys_test_support::ingest_harness::{IngestHarness, wrapper};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -20,14 +20,14 @@ use tokio::time::{Instant, timeout};
 const MIB: usize = 1024 * 1024;
 
 /// A connection through the network with the head of a request sent, and as much of its body.
-async fn begun(door: &Door, head: &str, body: &[u8]) -> Result<TcpStream, Box<dyn Error>> {
+async fn begun(door: &IngestHarness, head: &str, body: &[u8]) -> Result<TcpStream, Box<dyn Error>> {
     let stream = TcpStream::connect(door.address).await?;
     begin(stream, head, body).await
 }
 
 /// The same through memory.
 async fn begun_in_memory(
-    door: &Door,
+    door: &IngestHarness,
     head: &str,
     body: &[u8],
 ) -> Result<DuplexStream, Box<dyn Error>> {
@@ -69,7 +69,7 @@ fn chunk() -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
-    let door = Door::taking(2_000, Authentication::None, |ingest| ingest).await?;
+    let door = IngestHarness::taking(2_000, Authentication::None, |ingest| ingest).await?;
     let body = |length: usize| {
         let around = wrapper("s-1", 0, "\"\"").len();
         wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(length - around)))
@@ -87,7 +87,7 @@ async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
 
 #[tokio::test]
 async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let head = format!("Content-Length: {}\r\nExpect: 100-continue", MIB + 1);
     let stream = begun(&door, &head, b"").await?;
     let answer = rest(stream).await;
@@ -101,7 +101,7 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestRes
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     for headers in [
         format!("Content-Length: {}", 2 * MIB),
         "Transfer-Encoding: chunked".to_owned(),
@@ -123,7 +123,7 @@ async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() ->
 
 #[tokio::test(start_paused = true)]
 async fn a_body_without_an_end_is_cut_off() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let mut stream = begun_in_memory(&door, "Transfer-Encoding: chunked", b"").await?;
     let chunk = chunk();
     let mut sent = 0;
@@ -137,7 +137,7 @@ async fn a_body_without_an_end_is_cut_off() -> TestResult {
 
 #[tokio::test]
 async fn half_a_body_is_not_queued() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len() + 1);
     let mut stream = begun(&door, &head, body.as_bytes()).await?;
@@ -152,7 +152,7 @@ async fn half_a_body_is_not_queued() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let before = Instant::now();
     let stream = begun_in_memory(&door, "Content-Length: 100", b"{").await?;
     let answer = rest(stream).await;
@@ -165,7 +165,7 @@ async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let mut stream = door.connect();
     stream
         .write_all(b"POST /dead-letter HTTP/1.1\r\nX: ")
@@ -180,7 +180,7 @@ async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_others() -> TestResult
 {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let head = format!("Content-Length: {MIB}");
     let beginning = vec![b'x'; 40 * 1024];
     let mut stopped = Vec::new();
@@ -219,7 +219,7 @@ async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_oth
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let mut stream = begun_in_memory(&door, "Content-Length: 1000000", b"").await?;
     stream.write_all(&vec![b'x'; 1_000_000]).await?;
     let refused = rest(stream).await.to_lowercase();
@@ -230,7 +230,7 @@ async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> T
 
 #[tokio::test]
 async fn who_says_that_nothing_more_will_come_still_gets_the_answer() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len());
     let mut stream = begun(&door, &head, body.as_bytes()).await?;
@@ -267,7 +267,7 @@ impl Faults<PutError> for Gate {
 async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
     let gate = Arc::new(Gate::default());
     let faults = gate.clone();
-    let door = Door::with(Authentication::None, |ingest| Ingest {
+    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest.sender.with_faults(faults),
         ..ingest
     })
@@ -290,7 +290,7 @@ async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn who_never_reads_an_answer_is_cut_off() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let mut stream = door.connect();
     let requests = b"GET /health HTTP/1.1\r\nHost: ingest\r\n\r\n".repeat(1_000);
     let mut sent = 0;

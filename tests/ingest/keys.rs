@@ -11,7 +11,7 @@ use genesys_replay::failure::RefusalCode;
 use genesys_replay::secret::SecretError;
 use genesys_replay_ingest::{KeyRing, KeyRingFault, KeySource, Keys, Refusal};
 use genesys_test_support::TestResult;
-use genesys_test_support::door::{SECRET, signature};
+use genesys_test_support::ingest_harness::{SECRET, signature};
 
 const NEW: &str = "whsec_YS1uZXdlci1zZWNyZXQtYW4tZXZlbi1sb25nZXItb25l";
 const BODY: &str = "{}";

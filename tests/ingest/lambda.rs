@@ -4,7 +4,7 @@ use std::error::Error;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genesys_test_support::door::{SECRET, signature, wrapper};
+use genesys_test_support::ingest_harness::{SECRET, signature, wrapper};
 use genesys_test_support::{Function, HIDDEN_SECONDS, Invocation, TestResult, World};
 use serde_json::{Value, json};
 

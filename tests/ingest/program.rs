@@ -6,7 +6,7 @@ use std::io::Write;
 
 use genesys_replay::digest;
 use genesys_stand_in::Fault;
-use genesys_test_support::door::{Answer, SECRET, signature, wrapper};
+use genesys_test_support::ingest_harness::{Answer, SECRET, signature, wrapper};
 use genesys_test_support::{HIDDEN_SECONDS, TestResult, World, are_documented, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

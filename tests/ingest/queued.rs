@@ -7,7 +7,7 @@ use genesys_replay::digest;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::NewMessage;
 use genesys_replay_ingest::Authentication;
-use genesys_test_support::door::{Door, SECRET, now, signature, wrapper};
+use genesys_test_support::ingest_harness::{IngestHarness, SECRET, now, signature, wrapper};
 use genesys_test_support::world::mark;
 use genesys_test_support::{Record, TestResult, World};
 use serde_json::json;
@@ -31,7 +31,7 @@ fn record((id, message): &(MessageId, NewMessage)) -> Record {
 
 #[tokio::test]
 async fn a_message_says_where_when_and_how_often() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let body = wrapper("s-1", 7, r#"{"interactionId":"c-1"}"#);
     let headers = signature(SECRET, "msg-7", 0, &body)?;
     let headers: Vec<_> = headers
@@ -64,7 +64,7 @@ async fn a_message_says_where_when_and_how_often() -> TestResult {
 
 #[tokio::test]
 async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let genesys = [
         ("x-genesys-webhook-id", "w-1"),
         ("x-genesys-webhook-timestamp", "2024-05-15T10:30:00.000Z"),
@@ -117,7 +117,7 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
 
 #[tokio::test]
 async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> TestResult {
-    let door = Door::with(Authentication::None, |ingest| {
+    let door = IngestHarness::with(Authentication::None, |ingest| {
         genesys_replay_ingest::Ingest {
             sender: genesys_fakes::MemorySender::fifo(),
             ..ingest
@@ -155,7 +155,7 @@ async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> T
 
 #[tokio::test]
 async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_sent() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let event = r#"{"interactionId":"c-1", "spaced" : true}"#;
     for retries in [4, 5] {
@@ -193,7 +193,7 @@ async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_se
 
 #[tokio::test]
 async fn a_message_that_sqs_got_twice_is_one_event() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let world = World::start().await?;
     for (path, body) in [
         ("/dead-letter", wrapper("s-1", 0, r#"{"a":1}"#)),
@@ -214,7 +214,7 @@ async fn a_message_that_sqs_got_twice_is_one_event() -> TestResult {
 
 #[tokio::test]
 async fn a_webhook_is_delivered_as_it_came_whatever_it_lacks_and_once_for_each_id() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let body = r#"{"status" : "TEST_EVENT"}"#;
     for id in ["w-1", "w-1", "w-2"] {
@@ -238,7 +238,7 @@ async fn a_webhook_is_delivered_as_it_came_whatever_it_lacks_and_once_for_each_i
 
 #[tokio::test]
 async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let mut world = World::start().await?;
     let bucket = world.aws.create_bucket().await?;
     world.set("ARCHIVE_BUCKET", &bucket);
@@ -311,7 +311,7 @@ async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
 
 #[tokio::test]
 async fn a_webhook_is_no_way_round_what_is_asked_of_dead_letters() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let wrapped = wrapper("s-off", 3, r#"{"interactionId":"c-1"}"#);
     for body in [wrapped.as_str(), r#"{"eventType":"dead-letter"}"#] {
@@ -340,7 +340,7 @@ async fn a_webhook_is_no_way_round_what_is_asked_of_dead_letters() -> TestResult
 
 #[tokio::test]
 async fn what_was_checked_of_a_dead_letter_is_what_is_delivered() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let event = r#"{"id":"mine"}"#;
     for members in [
@@ -366,7 +366,7 @@ async fn what_was_checked_of_a_dead_letter_is_what_is_delivered() -> TestResult 
 
 #[tokio::test]
 async fn an_id_that_cannot_be_a_key_still_tells_a_repetition() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let world = World::start().await?;
     for id in ["a|b c", "a|b c", "a|b d"] {
         let headers = [("x-genesys-webhook-id", id)];

@@ -10,7 +10,7 @@ use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Authentication, Ingest, SubscriptionCheck};
 use genesys_test_support::TestResult;
-use genesys_test_support::door::{Answer, Door, wrapper};
+use genesys_test_support::ingest_harness::{Answer, IngestHarness, wrapper};
 use reqwest::Method;
 use serde_json::json;
 
@@ -45,7 +45,7 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
 
 #[tokio::test]
 async fn an_accepted_dead_letter_is_answered_with_its_next_attempt_and_its_message() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 2, r#"{"interactionId":"c-1"}"#);
     let answer = door.post("/dead-letter", &body).await?;
     let queued = door.queued();
@@ -62,7 +62,7 @@ async fn an_accepted_dead_letter_is_answered_with_its_next_attempt_and_its_messa
 
 #[tokio::test]
 async fn the_greatest_retry_count_has_a_next_attempt_too() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let body = wrapper("s-1", u32::MAX, "[1]");
     let answer = door.post("/dead-letter", &body).await?;
     assert_eq!(answer.json()["attempt"], 4_294_967_296_u64);
@@ -71,7 +71,7 @@ async fn the_greatest_retry_count_has_a_next_attempt_too() -> TestResult {
 
 #[tokio::test]
 async fn an_accepted_webhook_is_answered_with_nothing_but_that() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     for body in [r#"{"campaignId":"c"}"#, "not json", "[]", "\u{ffff}"] {
         let answer = door.post(PATHS[1], body).await?;
         assert_eq!(
@@ -85,7 +85,7 @@ async fn an_accepted_webhook_is_answered_with_nothing_but_that() -> TestResult {
 
 #[tokio::test]
 async fn a_health_check_needs_nobody() -> TestResult {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     let answer = Answer::of(reqwest::get(door.url("/health")).await?).await?;
     assert_eq!(
         (answer.status, answer.json()),
@@ -96,7 +96,7 @@ async fn a_health_check_needs_nobody() -> TestResult {
 
 #[tokio::test]
 async fn other_methods_and_paths_are_refused() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let client = reqwest::Client::new();
     let ask = async |method: Method, path: &str| {
         let body = wrapper("s-1", 0, "[1]");
@@ -135,7 +135,7 @@ async fn other_methods_and_paths_are_refused() -> TestResult {
 
 #[tokio::test]
 async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     for headers in [
         &[][..],
@@ -167,7 +167,7 @@ async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> T
 
 #[tokio::test]
 async fn a_malformed_wrapper_is_refused_by_the_name_of_its_member() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     for (body, status, code, says) in [
         ("", 400, "INGEST_BODY_MALFORMED", "line 1"),
         ("not json", 400, "INGEST_BODY_MALFORMED", "line 1"),
@@ -237,7 +237,7 @@ async fn a_malformed_wrapper_is_refused_by_the_name_of_its_member() -> TestResul
 
 #[tokio::test]
 async fn an_unknown_or_inactive_subscription_is_refused() -> TestResult {
-    let door = Door::open().await?;
+    let door = IngestHarness::open().await?;
     door.subscriptions.put("off", Standing::Inactive);
     door.subscriptions.put("gone", Standing::Unknown);
     for (id, says) in [("off", "not active"), ("gone", "unknown")] {
@@ -308,7 +308,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
         ),
     ];
     for (error, retry_after) in cases {
-        let door = Door::with(Authentication::None, refused_by_genesys(error)).await?;
+        let door = IngestHarness::with(Authentication::None, refused_by_genesys(error)).await?;
         let answer = door.post(PATHS[0], &wrapper("s-1", 0, "[1]")).await?;
         is_problem(&answer, 503, "INGEST_GENESYS_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), Some(retry_after));
@@ -323,7 +323,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
 
 #[tokio::test]
 async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
-    let door = Door::with(Authentication::None, |ingest| Ingest {
+    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::Unavailable {
@@ -343,7 +343,7 @@ async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
 
 #[tokio::test]
 async fn an_event_that_no_message_can_hold_is_refused_for_good() -> TestResult {
-    let door = Door::with(Authentication::None, |ingest| Ingest {
+    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
@@ -371,7 +371,7 @@ impl Faults<PutError> for Panics {
 
 #[tokio::test]
 async fn a_fault_in_the_program_costs_one_request() -> TestResult {
-    let door = Door::with(Authentication::None, |ingest| Ingest {
+    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Panics(std::sync::atomic::AtomicBool::new(false)))),

@@ -216,8 +216,7 @@ fn compare(
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_loses_nothing_and_repeats_only_what_it_cannot_know() -> TestResult
-{
+async fn killed_program_loses_no_event_and_repeats_only_lost_answers() -> TestResult {
     for seed in 0..6 {
         survives_being_killed(seed).await?;
     }

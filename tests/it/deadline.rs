@@ -201,8 +201,7 @@ impl Faults<DeliveryError> for LosesAnswer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lost_answer_is_remembered_when_the_record_is_cut_off_before_its_next_attempt() -> TestResult
-{
+async fn lost_answer_is_recorded_when_cut_off_before_next_attempt() -> TestResult {
     let function = Function::new()?
         .ledger(&[("next_attempt", Duration::from_secs(60))])
         .target_with(Arc::new(LosesAnswer::default()));
@@ -216,7 +215,7 @@ async fn lost_answer_is_remembered_when_the_record_is_cut_off_before_its_next_at
 }
 
 #[tokio::test(start_paused = true)]
-async fn target_that_is_slower_than_the_invocation_is_counted() -> TestResult {
+async fn unanswered_attempt_counts_when_the_deadline_comes_first() -> TestResult {
     let function = Function::new()?.target(Duration::from_secs(60));
     for receives in 1..=2 {
         let result = function.handle(ms(30_000)).await?;

@@ -1,6 +1,6 @@
 //! Keys: no value that two different events share may merge them.
 
-use genesys_test_support::door::{Door, SECRET, signature};
+use genesys_test_support::ingest_harness::{IngestHarness, SECRET, signature};
 use genesys_test_support::{Record, TestResult, World};
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn webhook(call: u32) -> String {
 }
 
 /// Replays what ingest has put on the queue, a batch for each message.
-async fn replay(door: &Door, world: &World) -> TestResult {
+async fn replay(door: &IngestHarness, world: &World) -> TestResult {
     for (id, message) in door.queued() {
         let mut record = Record::new(id.as_str(), &message.body);
         for (name, value) in &message.attributes {
@@ -27,7 +27,7 @@ async fn replay(door: &Door, world: &World) -> TestResult {
 #[tokio::test]
 async fn webhooks_that_share_a_webhook_id_are_all_delivered_each_once() -> TestResult {
     for header in ["x-genesys-webhook-id", "webhook-id"] {
-        let (door, world) = (Door::open().await?, World::start().await?);
+        let (door, world) = (IngestHarness::open().await?, World::start().await?);
         // Five events, and the first one once more, as a sender repeats it.
         for call in [0, 1, 2, 3, 4, 0] {
             let headers = [(header, "the-configured-webhook")];
@@ -44,10 +44,13 @@ async fn webhooks_that_share_a_webhook_id_are_all_delivered_each_once() -> TestR
 
 #[tokio::test]
 async fn dead_letters_that_share_a_webhook_id_are_all_delivered() -> TestResult {
-    let (door, world) = (Door::open().await?, World::start().await?);
+    let (door, world) = (IngestHarness::open().await?, World::start().await?);
     for number in 0..3 {
-        let body =
-            genesys_test_support::door::wrapper("s-1", 0, &format!(r#"{{"order":{number}}}"#));
+        let body = genesys_test_support::ingest_harness::wrapper(
+            "s-1",
+            0,
+            &format!(r#"{{"order":{number}}}"#),
+        );
         let headers = [("content-type", "application/json"), ("webhook-id", "w-1")];
         assert_eq!(
             door.post_with("/dead-letter", &headers, body).await?.status,
@@ -61,7 +64,7 @@ async fn dead_letters_that_share_a_webhook_id_are_all_delivered() -> TestResult 
 
 #[tokio::test]
 async fn webhooks_without_any_id_are_known_by_their_bodies() -> TestResult {
-    let (door, world) = (Door::open().await?, World::start().await?);
+    let (door, world) = (IngestHarness::open().await?, World::start().await?);
     for body in [r#"{"test":1}"#, r#"{"test":2}"#, r#"{"test":1}"#] {
         assert_eq!(door.post(WEBHOOK, body).await?.status, 200);
     }
@@ -73,7 +76,7 @@ async fn webhooks_without_any_id_are_known_by_their_bodies() -> TestResult {
 #[tokio::test]
 async fn webhook_id_with_a_dot_is_refused_because_its_signature_fits_another_request() -> TestResult
 {
-    let door = Door::signed().await?;
+    let door = IngestHarness::signed().await?;
     // Signed are `x.<now>` and `{}`; sent is the id `x` with the body `<now>.{}`, or the other way round.
     for id in ["x.1785000000", "a.b", "."] {
         let headers = signature(SECRET, id, 0, "{}")?;

@@ -1,7 +1,6 @@
 //! The function on real parts: a local AWS for the table, mockito and the stand-in for the wires,
 //! the real binary for the edge.
 
-mod accounting;
 mod archive;
 mod aws_targets;
 mod batch_metrics;
@@ -11,26 +10,27 @@ mod conformance;
 mod crashes;
 mod deadline;
 mod dispositions;
-mod edge;
 mod events;
 mod fifo;
-mod forged;
 mod genesys_tokens;
 mod genesys_wire;
-mod hostile;
 mod keys;
+mod lambda_response;
 mod ledger;
 mod logging;
+mod malformed_input;
 mod outages;
+mod outcome_counts;
 mod queue;
+mod record_results;
 mod replay;
 mod retention;
 mod retry_state;
 mod retry_time;
 mod rounds;
 mod secrets;
+mod spoofed_targets;
 mod target_wire;
-mod verdicts;
 
 /// The replay function's program.
 const REPLAY: &str = env!("CARGO_BIN_EXE_replay");

@@ -19,7 +19,7 @@ fn records(count: usize) -> Vec<Record> {
 }
 
 #[tokio::test]
-async fn one_dead_target_does_not_stop_another() -> TestResult {
+async fn circuit_of_one_target_does_not_stop_another() -> TestResult {
     let mut world = World::start().await?;
     world.set("REPLAY_TARGET", "original");
     world.set("MAX_CONCURRENCY", "1");
@@ -38,7 +38,7 @@ async fn one_dead_target_does_not_stop_another() -> TestResult {
 }
 
 #[tokio::test]
-async fn wrong_credentials_cost_a_queue_of_events_nothing() -> TestResult {
+async fn wrong_credentials_reject_no_event_of_a_queue() -> TestResult {
     let mut world = World::start().await?;
     let bucket = world.aws.create_bucket().await?;
     world.set("ARCHIVE_BUCKET", &bucket);
@@ -60,7 +60,7 @@ async fn wrong_credentials_cost_a_queue_of_events_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn events_without_interaction_pass_while_genesys_is_down() -> TestResult {
+async fn event_without_interaction_is_replayed_when_genesys_is_down() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -77,7 +77,7 @@ async fn events_without_interaction_pass_while_genesys_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_ledger_that_is_slow_or_talks_nonsense_keeps_every_event() -> TestResult {
+async fn every_event_is_kept_when_the_ledger_is_slow_or_broken() -> TestResult {
     let world = World::start().await?;
     for (fault, most_calls) in [
         (Fault::on("POST", "/").hang(), 60),
@@ -104,7 +104,7 @@ async fn a_ledger_that_is_slow_or_talks_nonsense_keeps_every_event() -> TestResu
 }
 
 #[tokio::test]
-async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestResult {
+async fn shutdown_releases_records_in_flight_on_sigterm() -> TestResult {
     let world = World::start().await?;
     world.genesys.fault(Fault::on("POST", "/targets/").hang());
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
@@ -138,7 +138,7 @@ async fn told_to_end_the_program_releases_what_is_in_flight_and_ends() -> TestRe
 }
 
 #[tokio::test]
-async fn told_to_end_while_idle_the_program_ends() -> TestResult {
+async fn shutdown_ends_an_idle_program_on_sigterm() -> TestResult {
     let world = World::start().await?;
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     function.send(event(&[]))?;

@@ -9,12 +9,12 @@ use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, eventually};
 use serde_json::Value;
 
 use super::plan::{archive_records, plan, with_archived};
-use crate::support::desk::{Desk, ended};
+use crate::support::harness::{OperatorHarness, ended};
 
 pub(super) const APPLY: [&str; 5] = ["apply", "plan.json", "--yes", "--rate", "1000"];
 
 /// The audit's events of one kind.
-pub(super) fn audit(desk: &Desk, what: &str) -> Result<Vec<Value>, Box<dyn Error>> {
+pub(super) fn audit(desk: &OperatorHarness, what: &str) -> Result<Vec<Value>, Box<dyn Error>> {
     let text = desk.read("plan.audit.jsonl")?;
     let lines = text.lines().map(serde_json::from_str::<Value>);
     let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
@@ -29,7 +29,7 @@ pub(super) fn once(ids: &[&str]) -> BTreeMap<String, usize> {
 }
 
 /// Forgets the calls of the attempts that failed before the plan.
-fn repaired(desk: &Desk) {
+fn repaired(desk: &OperatorHarness) {
     desk.world.genesys.clear_calls();
 }
 
@@ -182,7 +182,7 @@ async fn a_plan_whose_events_have_moved_on_is_refused_before_anything_is_sent() 
 
 #[tokio::test]
 async fn an_event_without_an_id_of_its_own_is_the_same_event_when_it_is_sent_again() -> TestResult {
-    let desk = Desk::open().await?;
+    let desk = OperatorHarness::open().await?;
     let body = r#"{"order": 7, "id": "not an event's"}"#;
     let transformed = Record::new("m-1", body)
         .with(
@@ -308,7 +308,7 @@ async fn straight_to_the_target_needs_no_queue_and_leaves_the_same_traces() -> T
 }
 
 /// Waits until the audit has so many lines of this kind.
-async fn until(desk: &Desk, what: &str, count: usize) -> TestResult {
+async fn until(desk: &OperatorHarness, what: &str, count: usize) -> TestResult {
     // The last line may be half written.
     eventually(
         &format!("the audit has {count} lines of {what}"),
@@ -321,7 +321,7 @@ async fn until(desk: &Desk, what: &str, count: usize) -> TestResult {
 }
 
 /// Drains the queue until a batch had messages.
-async fn drain(desk: &Desk, function: &ReplayFunction) -> TestResult {
+async fn drain(desk: &OperatorHarness, function: &ReplayFunction) -> TestResult {
     eventually("the queue has messages", async || {
         Ok((desk.drain_once(function).await? > 0).then_some(()))
     })

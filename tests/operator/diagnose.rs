@@ -1,13 +1,13 @@
 //! Looking at a queue without taking from it.
 
 mod correlating;
-mod costs;
 mod files;
-mod holding;
+pub(super) mod lazy_queue;
+mod memory;
 mod program;
 mod run;
 mod samples;
-pub(super) mod shelf;
+mod visibility;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use genesys_replay_cli::operator::diagnose::{
 };
 use serde_json::Value;
 
-use shelf::Shelf;
+use lazy_queue::LazyQueue;
 
 /// Some time after every sample.
 const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
@@ -192,12 +192,12 @@ impl Looked {
 }
 
 /// Looks at a shelf with an empty ledger, and nobody interrupts.
-async fn look_at(shelf: &Shelf, look: Look<'_>) -> Looked {
+async fn look_at(shelf: &LazyQueue, look: Look<'_>) -> Looked {
     look_with(shelf, look, &Items::default(), Memory::new(), pending()).await
 }
 
 async fn look_with(
-    shelf: &Shelf,
+    shelf: &LazyQueue,
     look: Look<'_>,
     ledger: &Items,
     receipts: Memory,

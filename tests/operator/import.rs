@@ -1,6 +1,6 @@
 //! Failed events that were kept elsewhere, onto the replay queue and through the function.
 
-mod putting;
+mod enqueue;
 mod sources;
 
 use std::error::Error;

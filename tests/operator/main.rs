@@ -1,8 +1,8 @@
 //! The operator's command: the real program on the local AWS, with the function beside it, and its page in a real browser.
 
 mod apply;
+mod apply_safety;
 mod browser;
-mod careful;
 mod credentials;
 mod diagnose;
 mod doctor;

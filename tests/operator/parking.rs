@@ -15,10 +15,10 @@ use genesys_test_support::{
 use serde_json::{Value, json};
 
 use super::apply::{APPLY, audit, once};
-use super::diagnose::shelf::Shelf;
+use super::diagnose::lazy_queue::LazyQueue;
 use super::items::{item, write};
 use super::plan::plan;
-use crate::support::desk::Desk;
+use crate::support::harness::OperatorHarness;
 
 const TARGET: (&str, &str) = (
     "TARGET_ARN",
@@ -26,8 +26,8 @@ const TARGET: (&str, &str) = (
 );
 
 /// A desk whose parking queue holds these events; its ARN.
-async fn with_parked(ids: &[&str]) -> Result<(Desk, String), Box<dyn Error>> {
-    let desk = Desk::open().await?;
+async fn with_parked(ids: &[&str]) -> Result<(OperatorHarness, String), Box<dyn Error>> {
+    let desk = OperatorHarness::open().await?;
     let parking = desk.park(&desk.queue, 10).await?;
     for id in ids {
         let body = conversation_event(id, &format!("c-{id}"));
@@ -108,7 +108,7 @@ async fn what_is_not_in_the_parking_queue_any_more_is_not_sent() -> TestResult {
 
 #[tokio::test]
 async fn without_a_parking_queue_there_is_nothing_to_plan() -> TestResult {
-    let desk = Desk::open().await?;
+    let desk = OperatorHarness::open().await?;
     let refused = desk
         .run(&["plan", "--reason", "x", "--from", "parking"])
         .await?;
@@ -145,7 +145,7 @@ async fn what_was_parked_while_it_was_deferred_is_sent_for_nothing_else_brings_i
 #[tokio::test]
 async fn failure_record_of_a_delivered_event_is_planned_and_one_of_an_earlier_delivery_is_not()
 -> TestResult {
-    let mut desk = Desk::open().await?;
+    let mut desk = OperatorHarness::open().await?;
     desk.world.set("REPLAY_TARGET", "original");
     // The function of this test does not exist.
     desk.world.set("MAX_RECEIVES", "2");
@@ -259,7 +259,7 @@ fn planned(count: usize) -> Vec<Item> {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_received_long_ago_is_received_anew_before_it_is_sent() -> TestResult {
-    let mut letters = ParkingLetters::new(Shelf::new(10, parked));
+    let mut letters = ParkingLetters::new(LazyQueue::new(10, parked));
     let items = planned(10);
     let mut todo: VecDeque<usize> = (0..10).collect();
     let first = letters.fetch(&items, &mut todo, 1).await?;

@@ -6,17 +6,17 @@ use genesys_stand_in::Fault;
 use genesys_test_support::{Record, TestResult, event, world::invoke};
 use serde_json::{Value, json};
 
-use crate::support::desk::Desk;
+use crate::support::harness::OperatorHarness;
 
 /// A desk whose target has refused these events, so that they are in the archive.
-pub(super) async fn with_archived(ids: &[&str]) -> Result<Desk, Box<dyn Error>> {
-    let desk = Desk::open().await?;
+pub(super) async fn with_archived(ids: &[&str]) -> Result<OperatorHarness, Box<dyn Error>> {
+    let desk = OperatorHarness::open().await?;
     archive(&desk, ids).await?;
     Ok(desk)
 }
 
 /// Has the function archive these events.
-pub(super) async fn archive(desk: &Desk, ids: &[&str]) -> TestResult {
+pub(super) async fn archive(desk: &OperatorHarness, ids: &[&str]) -> TestResult {
     let records: Vec<Record> = ids
         .iter()
         .map(|id| Record::dead_letter(&format!("m-{id}"), id, &format!("c-{id}")))
@@ -24,7 +24,7 @@ pub(super) async fn archive(desk: &Desk, ids: &[&str]) -> TestResult {
     archive_records(desk, &records).await
 }
 
-pub(super) async fn archive_records(desk: &Desk, records: &[Record]) -> TestResult {
+pub(super) async fn archive_records(desk: &OperatorHarness, records: &[Record]) -> TestResult {
     let refuses = Fault::on("POST", "/targets/").status(422);
     desk.world
         .genesys
@@ -35,7 +35,10 @@ pub(super) async fn archive_records(desk: &Desk, records: &[Record]) -> TestResu
 }
 
 /// Makes a plan and answers its file.
-pub(super) async fn plan(desk: &Desk, arguments: &[&str]) -> Result<Value, Box<dyn Error>> {
+pub(super) async fn plan(
+    desk: &OperatorHarness,
+    arguments: &[&str],
+) -> Result<Value, Box<dyn Error>> {
     let name = "plan.json";
     // Tests make several of the same name.
     let _ = std::fs::remove_file(desk.file(name));
@@ -299,7 +302,7 @@ async fn a_file_that_is_no_plan_or_was_changed_is_refused_and_named() -> TestRes
 
 #[tokio::test]
 async fn what_comes_from_outside_cannot_drive_the_terminal() -> TestResult {
-    let desk = Desk::open().await?;
+    let desk = OperatorHarness::open().await?;
     let body = r#"{"id":"e-1","detail-type":"t\u001b[2J\u0007","source":"s","detail":{}}"#;
     let record = Record::new("m-1", body).with("ERROR_CODE", "TIMEOUT");
     archive_records(&desk, &[record]).await?;
@@ -312,7 +315,7 @@ async fn what_comes_from_outside_cannot_drive_the_terminal() -> TestResult {
 }
 
 /// Writes an archived dead letter as the function would, with these members instead.
-async fn archived_as(desk: &Desk, key: &str, members: &[(&str, Value)]) -> TestResult {
+async fn archived_as(desk: &OperatorHarness, key: &str, members: &[(&str, Value)]) -> TestResult {
     let mut document = desk.world.aws.objects(&desk.bucket).await?.remove(0).1;
     for (name, value) in members {
         document[*name] = value.clone();

@@ -1,5 +1,5 @@
 //! Parts of these tests.
 
 pub(crate) mod browser;
-pub(crate) mod desk;
+pub(crate) mod harness;
 pub(crate) mod program;

@@ -12,7 +12,7 @@ use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, End};
 use genesys_test_support::TestResult;
 use serde_json::Value;
 
-use super::shelf::{Shelf, dead_letter};
+use super::lazy_queue::{LazyQueue, dead_letter};
 use super::{At, Findings, Items, Looked, Memory, NOW, Said, look};
 
 /// Analytics that knows every conversation but some, shows a few on a page, and may be out of sorts for a while.
@@ -86,7 +86,7 @@ impl Conversations for Analytics {
     }
 }
 
-async fn correlated(shelf: &Shelf, analytics: &Analytics) -> Looked {
+async fn correlated(shelf: &LazyQueue, analytics: &Analytics) -> Looked {
     let (said, mut findings) = (Said::default(), Findings::default());
     let use_case = Diagnose {
         reader: shelf,
@@ -121,7 +121,7 @@ const LIMITED: GenesysError = GenesysError::RateLimited {
 
 #[tokio::test(start_paused = true)]
 async fn every_record_gets_its_conversation_by_queries_of_so_many() -> TestResult {
-    let shelf = Shelf::new(120, dead_letter);
+    let shelf = LazyQueue::new(120, dead_letter);
     let analytics = Analytics::new();
     let looked = correlated(&shelf, &analytics).await;
     looked.well()?;
@@ -144,7 +144,7 @@ async fn every_record_gets_its_conversation_by_queries_of_so_many() -> TestResul
 
 #[tokio::test(start_paused = true)]
 async fn pages_are_read_to_the_last() -> TestResult {
-    let shelf = Shelf::new(10, dead_letter);
+    let shelf = LazyQueue::new(10, dead_letter);
     let analytics = Analytics {
         page_size: 3,
         ..Analytics::new()
@@ -158,7 +158,7 @@ async fn pages_are_read_to_the_last() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn a_conversation_that_analytics_does_not_know_is_null_and_counted() -> TestResult {
-    let shelf = Shelf::new(10, dead_letter);
+    let shelf = LazyQueue::new(10, dead_letter);
     let analytics = Analytics {
         unknown: vec!["c-3".to_owned(), "c-7".to_owned()],
         ..Analytics::new()
@@ -187,7 +187,7 @@ async fn a_conversation_that_analytics_does_not_know_is_null_and_counted() -> Te
 
 #[tokio::test(start_paused = true)]
 async fn the_rate_limit_is_waited_for_while_the_messages_stay_held() -> TestResult {
-    let shelf = Shelf::new(400, dead_letter);
+    let shelf = LazyQueue::new(400, dead_letter);
     let analytics = Analytics::failing(vec![LIMITED; 5]);
     let begun = tokio::time::Instant::now();
     let looked = correlated(&shelf, &analytics).await;
@@ -203,7 +203,7 @@ async fn the_rate_limit_is_waited_for_while_the_messages_stay_held() -> TestResu
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_too_long_leaves_the_batch_out_and_the_look_goes_on() -> TestResult {
-    let shelf = Shelf::new(120, dead_letter);
+    let shelf = LazyQueue::new(120, dead_letter);
     let hours = GenesysError::RateLimited {
         call: Call::Analytics,
         after: Some(Duration::from_secs(7_200)),
@@ -231,7 +231,7 @@ async fn a_wait_that_is_too_long_leaves_the_batch_out_and_the_look_goes_on() -> 
 
 #[tokio::test(start_paused = true)]
 async fn refused_credentials_are_tried_once() -> TestResult {
-    let shelf = Shelf::new(120, dead_letter);
+    let shelf = LazyQueue::new(120, dead_letter);
     let refused = GenesysError::Credentials {
         call: Call::Analytics,
         status: 403,
@@ -261,7 +261,7 @@ impl Conversations for Silent {
 
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_look_does_not_wait_for_analytics() -> TestResult {
-    let shelf = Shelf::new(5_000, dead_letter);
+    let shelf = LazyQueue::new(5_000, dead_letter);
     let (said, mut findings) = (Said::default(), Findings::default());
     let use_case = Diagnose {
         reader: &shelf,

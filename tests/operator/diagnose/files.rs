@@ -7,7 +7,7 @@ use std::path::Path;
 
 use genesys_test_support::{Record, TestResult, conversation_event};
 
-use super::run::Desk;
+use super::run::OperatorHarness;
 
 fn mode(path: &Path) -> Result<u32, Box<dyn Error>> {
     Ok(std::fs::metadata(path)?.permissions().mode() & 0o777)
@@ -15,7 +15,7 @@ fn mode(path: &Path) -> Result<u32, Box<dyn Error>> {
 
 #[tokio::test]
 async fn the_page_has_no_payload_unless_asked_for() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     let done = desk.diagnose(&["--html", "page.html"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
@@ -36,7 +36,7 @@ async fn the_page_has_no_payload_unless_asked_for() -> TestResult {
 
 #[tokio::test]
 async fn payloads_are_kept_byte_for_byte_in_files_of_their_own() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     let event = conversation_event("e-1", "c-1");
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
@@ -100,7 +100,7 @@ async fn payloads_are_kept_byte_for_byte_in_files_of_their_own() -> TestResult {
 
 #[tokio::test]
 async fn a_folder_with_something_in_it_is_refused_before_anything_is_received() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     std::fs::create_dir(desk.path("saved"))?;
     std::fs::write(desk.path("saved/earlier.json"), "{}")?;
@@ -114,7 +114,7 @@ async fn a_folder_with_something_in_it_is_refused_before_anything_is_received() 
 
 #[tokio::test]
 async fn a_place_that_cannot_be_written_is_refused_before_anything_is_received() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     for arguments in [["--out", "no/such/folder.json"], ["--html", "."]] {
         let done = desk.diagnose(&arguments).await?;

@@ -8,11 +8,11 @@ use genesys_test_support::{Record, TestResult, conversation_event, eventually};
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::run::Desk;
+use super::run::OperatorHarness;
 
 #[tokio::test]
 async fn dead_letters_are_told_of_and_are_there_again() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     for number in 0..23 {
         let record = Record::dead_letter("m", &format!("e-{number}"), "c-1");
         desk.put(&record).await?;
@@ -54,7 +54,7 @@ async fn dead_letters_are_told_of_and_are_there_again() -> TestResult {
 
 #[tokio::test]
 async fn the_members_of_the_file_stand_in_the_promised_order() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.diagnose(&["--out", "other.json"]).await?;
     let text = std::fs::read_to_string(desk.path("other.json"))?;
@@ -81,7 +81,7 @@ async fn the_members_of_the_file_stand_in_the_promised_order() -> TestResult {
 
 #[tokio::test]
 async fn an_empty_queue_is_well() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     assert!(done.stdout.contains("no dead letters"), "{}", done.stdout);
@@ -91,7 +91,7 @@ async fn an_empty_queue_is_well() -> TestResult {
 
 #[tokio::test]
 async fn programs_get_one_document_with_the_groups_and_no_payload() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     let item = [
         ("EventId", format!("e-1|{}/targets/crm", desk.genesys.url())),
@@ -125,7 +125,7 @@ async fn programs_get_one_document_with_the_groups_and_no_payload() -> TestResul
 
 #[tokio::test]
 async fn a_look_that_costs_too_much_is_refused_and_leaves_no_file() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.park_after(2).await?;
     let done = desk
@@ -139,8 +139,8 @@ async fn a_look_that_costs_too_much_is_refused_and_leaves_no_file() -> TestResul
 }
 
 /// A queue that hands a message out four times, with one that was handed out three times.
-async fn with_a_message_of_one_receive() -> Result<Desk, Box<dyn Error>> {
-    let desk = Desk::new().await?;
+async fn with_a_message_of_one_receive() -> Result<OperatorHarness, Box<dyn Error>> {
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.park_after(4).await?;
     for _ in 0..3 {
@@ -184,7 +184,7 @@ async fn a_message_at_its_last_receive_is_looked_at_with_force() -> TestResult {
 
 #[tokio::test]
 async fn the_parking_queue_is_looked_at_when_asked_for() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     let done = desk.diagnose(&["--parking"]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     assert!(done.stderr.contains("no parking queue"), "{}", done.stderr);
@@ -207,7 +207,7 @@ async fn the_parking_queue_is_looked_at_when_asked_for() -> TestResult {
 
 #[tokio::test]
 async fn ctrl_c_shows_everything_again_and_writes_nothing() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     for number in 0..15 {
         desk.put(&Record::dead_letter("m", &format!("e-{number}"), "c-1"))
             .await?;
@@ -240,7 +240,7 @@ async fn ctrl_c_shows_everything_again_and_writes_nothing() -> TestResult {
 
 #[tokio::test]
 async fn a_queue_that_is_not_there_is_said_with_what_to_do() -> TestResult {
-    let mut desk = Desk::new().await?;
+    let mut desk = OperatorHarness::new().await?;
     desk.queue.push_str("-gone");
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);

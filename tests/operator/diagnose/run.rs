@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::support::program::{Ran, program};
 
 /// A queue, a folder, and the settings of a function.
-pub(super) struct Desk {
+pub(super) struct OperatorHarness {
     pub(super) aws: LocalAws,
     pub(super) genesys: StandIn,
     pub(super) queue: String,
@@ -21,7 +21,7 @@ pub(super) struct Desk {
     settings: BTreeMap<&'static str, String>,
 }
 
-impl Desk {
+impl OperatorHarness {
     pub(super) async fn new() -> Result<Self, Box<dyn Error>> {
         let aws = LocalAws::start().await?;
         let genesys = StandIn::builder().start().await?;

@@ -12,7 +12,7 @@ use genesys_replay_cli::ledger::Record;
 use genesys_test_support::{TestResult, root, sample};
 use serde_json::{Value, json};
 
-use super::shelf::{Shelf, dead_letter};
+use super::lazy_queue::{LazyQueue, dead_letter};
 use super::{Items, Memory, NOW, look, look_at, look_with};
 
 /// The messages of every sample event that has any, with the sample's name in their ids.
@@ -50,7 +50,7 @@ async fn every_sample_is_told_of_with_the_category_and_the_payload_of_the_functi
     let messages = samples()?;
     assert!(messages.len() >= 20, "{}", messages.len());
     let kept = messages.clone();
-    let shelf = Shelf::new(messages.len(), move |number| kept[number].clone());
+    let shelf = LazyQueue::new(messages.len(), move |number| kept[number].clone());
     let looked = look_at(&shelf, look()).await;
     assert_eq!(looked.well()?.total, messages.len() as u64);
     let findings = by_message(&looked.findings);
@@ -87,7 +87,7 @@ async fn every_sample_is_told_of_with_the_category_and_the_payload_of_the_functi
 
 #[tokio::test(start_paused = true)]
 async fn a_record_has_the_promised_members_first_and_in_order() -> TestResult {
-    let shelf = Shelf::new(1, dead_letter);
+    let shelf = LazyQueue::new(1, dead_letter);
     let looked = look_at(&shelf, look()).await;
     looked.well()?;
     assert_eq!(
@@ -124,7 +124,7 @@ async fn what_is_no_event_is_told_of_as_it_stands() -> TestResult {
         "\"text\"",
         "{}",
     ];
-    let shelf = Shelf::new(bodies.len(), move |number| {
+    let shelf = LazyQueue::new(bodies.len(), move |number| {
         let mut message = dead_letter(number);
         message.body = bodies[number].to_owned();
         message.attributes.clear();
@@ -174,7 +174,7 @@ async fn event_that_the_function_takes_for_stale_will_be_archived() -> TestResul
         (NOW, json!("STALE"), "ARCHIVE"),
         (Timestamp::from_millis(0), Value::Null, "REPLAY"),
     ] {
-        let shelf = Shelf::new(1, dead_letter);
+        let shelf = LazyQueue::new(1, dead_letter);
         let mut look = look();
         look.function.stale_before = Some(limit);
         let looked = look_at(&shelf, look).await;
@@ -187,7 +187,7 @@ async fn event_that_the_function_takes_for_stale_will_be_archived() -> TestResul
 
 #[tokio::test(start_paused = true)]
 async fn the_ledger_says_how_each_event_stands_and_groups_them() -> TestResult {
-    let shelf = Shelf::new(6, dead_letter);
+    let shelf = LazyQueue::new(6, dead_letter);
     let ledger = Items {
         records: [
             record(&key(0), Status::Completed, None),
@@ -247,7 +247,7 @@ async fn the_ledger_says_how_each_event_stands_and_groups_them() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn without_the_ledger_the_look_goes_on_and_says_so_once() -> TestResult {
-    let shelf = Shelf::new(200, dead_letter);
+    let shelf = LazyQueue::new(200, dead_letter);
     let ledger = Items {
         is_down: true,
         ..Items::default()

@@ -4,7 +4,7 @@ use genesys_stand_in::Fault;
 use genesys_test_support::{Record, TestResult};
 use serde_json::{Value, json};
 
-use super::run::Desk;
+use super::run::OperatorHarness;
 
 const PATH: &str = "/api/v2/analytics/conversations/details/query";
 
@@ -27,7 +27,7 @@ fn page(ids: &[&str], total: u64) -> String {
 #[tokio::test]
 async fn conversations_are_asked_for_as_the_api_wants_it_paged_and_after_the_rate_limit()
 -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     for number in 0..3 {
         let id = format!("{number}");
         desk.put(&Record::dead_letter(
@@ -101,7 +101,7 @@ async fn conversations_are_asked_for_as_the_api_wants_it_paged_and_after_the_rat
 
 #[tokio::test]
 async fn what_analytics_refuses_is_a_warning_and_the_records_are_written() -> TestResult {
-    let desk = Desk::new().await?;
+    let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.genesys.fault(Fault::on("POST", PATH).status(403));
     let done = desk.diagnose(&["--correlate"]).await?;

@@ -11,9 +11,9 @@
 mod aws;
 mod clock;
 mod documented;
-pub mod door;
 mod dynamodb_local;
 mod failure_record;
+pub mod ingest_harness;
 pub mod memory;
 mod page;
 mod process;

@@ -16,7 +16,7 @@ async fn world() -> Result<World, Box<dyn std::error::Error>> {
 }
 
 #[tokio::test]
-async fn a_target_outside_the_list_is_never_called() -> TestResult {
+async fn target_is_never_called_when_not_in_the_list() -> TestResult {
     let world = world().await?;
     let own_queue = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
     let forged = [
@@ -65,7 +65,7 @@ async fn a_target_outside_the_list_is_never_called() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_payload_cannot_choose_the_target_or_reach_another_path_of_the_api() -> TestResult {
+async fn payload_cannot_choose_the_target_or_an_api_path() -> TestResult {
     let world = World::start().await?;
     let paths = [
         "../../users/me",
@@ -112,7 +112,7 @@ async fn a_payload_cannot_choose_the_target_or_reach_another_path_of_the_api() -
 }
 
 #[tokio::test]
-async fn the_function_does_not_invoke_itself() -> TestResult {
+async fn function_does_not_invoke_itself() -> TestResult {
     let mut world = world().await?;
     world.set("ALLOWED_TARGETS", "*");
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;

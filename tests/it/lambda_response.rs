@@ -4,7 +4,7 @@ use genesys_test_support::{Function, Invocation, Record, TestResult, World, even
 use serde_json::json;
 
 #[tokio::test]
-async fn the_program_answers_with_exactly_what_must_come_back() -> TestResult {
+async fn response_names_exactly_the_messages_that_return() -> TestResult {
     let world = World::start().await?;
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let records = [
@@ -30,7 +30,7 @@ async fn the_program_answers_with_exactly_what_must_come_back() -> TestResult {
 }
 
 #[tokio::test]
-async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
+async fn start_up_stops_and_names_all_wrong_settings() -> TestResult {
     let mut world = World::start().await?;
     world.set("MAX_ATTEMPTS", "lots");
     world.set("REPLAY_TARGET", "nowhere");
@@ -55,7 +55,7 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_record_without_id_is_an_error_that_says_so() -> TestResult {
+async fn record_without_id_fails_the_invocation_with_a_reason() -> TestResult {
     let world = World::start().await?;
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     let mut nameless = Record::dead_letter("x", "e-1", "c-1");

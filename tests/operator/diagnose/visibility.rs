@@ -11,12 +11,12 @@ use genesys_replay_cli::operator::diagnose::{
 };
 use genesys_test_support::TestResult;
 
-use super::shelf::{Mishap, Shelf, dead_letter};
+use super::lazy_queue::{LazyQueue, Mishap, dead_letter};
 use super::{At, Items, Memory, NOW, Nobody, look, look_at, look_with};
 
 #[tokio::test(start_paused = true)]
 async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
-    let shelf = Shelf::new(237, dead_letter);
+    let shelf = LazyQueue::new(237, dead_letter);
     let looked = look_at(&shelf, look()).await;
     let diagnosis = looked.well()?;
     assert_eq!((diagnosis.total, diagnosis.end), (237, End::Drained));
@@ -40,7 +40,7 @@ async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_queue_is_asked_a_few_times_and_has_nothing() -> TestResult {
-    let shelf = Shelf::new(0, dead_letter);
+    let shelf = LazyQueue::new(0, dead_letter);
     let looked = look_at(&shelf, look()).await;
     assert_eq!(looked.well()?.total, 0);
     assert!((3..=16).contains(&shelf.calls()), "{}", shelf.calls());
@@ -49,7 +49,7 @@ async fn an_empty_queue_is_asked_a_few_times_and_has_nothing() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_held_stays_away_for_as_long_as_the_look_takes() -> TestResult {
-    let mut shelf = Shelf::new(4_000, dead_letter);
+    let mut shelf = LazyQueue::new(4_000, dead_letter);
     // 400 receives, 8 at a time: half an hour.
     shelf.latency = Duration::from_secs(40);
     let looked = look_at(&shelf, look()).await;
@@ -62,7 +62,7 @@ async fn what_is_held_stays_away_for_as_long_as_the_look_takes() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_fails_half_way_has_its_messages_again() -> TestResult {
-    let mut shelf = Shelf::new(500, dead_letter);
+    let mut shelf = LazyQueue::new(500, dead_letter);
     shelf.mishap = Some(Mishap::Denied(20));
     let looked = look_at(&shelf, look()).await;
     let error = looked.diagnosis.err().ok_or("it went well")?.to_string();
@@ -74,7 +74,7 @@ async fn a_queue_that_fails_half_way_has_its_messages_again() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_look_shows_everything_again() -> TestResult {
-    let shelf = Shelf::new(5_000, dead_letter);
+    let shelf = LazyQueue::new(5_000, dead_letter);
     let stop = tokio::time::sleep(Duration::from_millis(500));
     let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
     let diagnosis = looked.well()?;
@@ -89,7 +89,7 @@ async fn an_interrupted_look_shows_everything_again() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> TestResult {
-    let mut shelf = Shelf::new(5_000, dead_letter);
+    let mut shelf = LazyQueue::new(5_000, dead_letter);
     shelf.mishap = Some(Mishap::Hang(9));
     let stop = tokio::time::sleep(Duration::from_millis(500));
     let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
@@ -105,7 +105,7 @@ async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> Tes
 
 #[tokio::test(start_paused = true)]
 async fn messages_whose_receipts_cannot_be_kept_are_shown_at_once() -> TestResult {
-    let shelf = Shelf::new(100, dead_letter);
+    let shelf = LazyQueue::new(100, dead_letter);
     let full = Memory {
         room: 25,
         ..Memory::new()
@@ -119,7 +119,7 @@ async fn messages_whose_receipts_cannot_be_kept_are_shown_at_once() -> TestResul
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_kept_and_little_more_is_received() -> TestResult {
-    let shelf = Shelf::new(500, dead_letter);
+    let shelf = LazyQueue::new(500, dead_letter);
     let mut limited = look();
     limited.limit = Some(25);
     let looked = look_at(&shelf, limited).await;
@@ -133,7 +133,7 @@ async fn a_limit_is_kept_and_little_more_is_received() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_sqs_hands_out_twice_is_told_of_once() -> TestResult {
-    let mut shelf = Shelf::new(25, dead_letter);
+    let mut shelf = LazyQueue::new(25, dead_letter);
     shelf.repeats = true;
     let looked = look_at(&shelf, look()).await;
     assert_eq!(looked.well()?.total, 25);
@@ -144,7 +144,7 @@ async fn a_message_that_sqs_hands_out_twice_is_told_of_once() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_answers_no_more_is_not_asked_for_hours() -> TestResult {
-    let mut shelf = Shelf::new(5_000, dead_letter);
+    let mut shelf = LazyQueue::new(5_000, dead_letter);
     shelf.only_receives = true;
     let begun = tokio::time::Instant::now();
     let looked = look_at(&shelf, look()).await;
@@ -171,7 +171,7 @@ async fn a_queue_that_answers_no_more_is_not_asked_for_hours() -> TestResult {
 
 /// Counts how many messages were received and not yet put here.
 struct Counting {
-    shelf: Arc<Shelf>,
+    shelf: Arc<LazyQueue>,
     put: u64,
     most: Arc<AtomicU64>,
 }
@@ -188,7 +188,7 @@ impl Sink for Counting {
 #[tokio::test(start_paused = true)]
 async fn of_100_000_messages_only_so_many_are_in_memory_at_a_time() -> TestResult {
     const MANY: usize = 100_000;
-    let shelf = Arc::new(Shelf::new(MANY, dead_letter));
+    let shelf = Arc::new(LazyQueue::new(MANY, dead_letter));
     let most = Arc::new(AtomicU64::new(0));
     let mut sink = Counting {
         shelf: Arc::clone(&shelf),

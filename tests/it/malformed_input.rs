@@ -12,7 +12,7 @@ use genesys_test_support::{Record, TestResult, World, aws_at, closed_port, event
 use serde_json::json;
 
 #[tokio::test]
-async fn bad_records_come_back_and_good_ones_beside_them_are_replayed() -> TestResult {
+async fn bad_records_return_and_good_ones_are_replayed() -> TestResult {
     let world = World::start().await?;
     let records = [
         Record::new("not-json", "<html>"),
@@ -29,7 +29,7 @@ async fn bad_records_come_back_and_good_ones_beside_them_are_replayed() -> TestR
 }
 
 #[tokio::test]
-async fn the_mixed_sample_batch_loses_nothing() -> TestResult {
+async fn mixed_sample_batch_loses_no_message() -> TestResult {
     let world = World::start().await?;
     let batch = serde_json::to_value(sample("mixed-batch.json")?)?;
     let ids: Vec<_> = batch["Records"]
@@ -48,14 +48,14 @@ async fn the_mixed_sample_batch_loses_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_empty_batch_is_answered_with_nothing() -> TestResult {
+async fn empty_batch_has_an_empty_response() -> TestResult {
     let world = World::start().await?;
     assert!(world.deliver(&[]).await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_record_without_id_stops_the_batch_before_anything_is_touched() -> TestResult {
+async fn record_without_id_stops_the_batch_untouched() -> TestResult {
     let world = World::start().await?;
     for id in [json!(null), json!("")] {
         let mut nameless = Record::dead_letter("x", "e-2", "c-2");
@@ -87,7 +87,7 @@ async fn a_record_without_id_stops_the_batch_before_anything_is_touched() -> Tes
 }
 
 #[tokio::test]
-async fn the_same_message_twice_in_a_batch_is_named_once() -> TestResult {
+async fn response_names_a_message_once_when_it_came_twice() -> TestResult {
     let world = World::start().await?;
     let record = Record::new("m-1", "not json");
     assert_eq!(world.deliver(&[record.clone(), record]).await?, ["m-1"]);
@@ -95,7 +95,7 @@ async fn the_same_message_twice_in_a_batch_is_named_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_record_with_nothing_but_an_id_comes_back() -> TestResult {
+async fn record_with_only_an_id_returns_to_the_queue() -> TestResult {
     let world = World::start().await?;
     let bare = json!({ "Records": [{ "messageId": "m-1", "unknown": { "field": [1] } }] });
     assert_eq!(invoke(&world.function()?, bare).await??, ["m-1"]);
@@ -103,7 +103,7 @@ async fn a_record_with_nothing_but_an_id_comes_back() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_body_of_one_mebibyte_is_replayed_whole() -> TestResult {
+async fn body_of_one_mebibyte_is_replayed_whole() -> TestResult {
     let world = World::start().await?;
     let small = Record::dead_letter("m-1", "e-1", "c-1");
     let body = small.0["body"].as_str().unwrap_or_default();
@@ -125,7 +125,7 @@ async fn a_body_of_one_mebibyte_is_replayed_whole() -> TestResult {
 }
 
 #[tokio::test]
-async fn without_the_ledger_nothing_is_called() -> TestResult {
+async fn no_upstream_is_called_when_the_ledger_is_down() -> TestResult {
     let world = World::start().await?;
     let (_socket, closed) = closed_port()?;
     let settings = world.settings();
@@ -142,7 +142,7 @@ async fn without_the_ledger_nothing_is_called() -> TestResult {
 }
 
 #[tokio::test]
-async fn whatever_genesys_does_the_event_is_kept() -> TestResult {
+async fn event_is_kept_whatever_genesys_answers() -> TestResult {
     let world = World::start().await?;
     for (number, fault) in [
         Fault::on("GET", "/conversations/")
@@ -177,7 +177,7 @@ async fn whatever_genesys_does_the_event_is_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn whatever_the_target_does_the_event_is_kept() -> TestResult {
+async fn event_is_kept_whatever_the_target_answers() -> TestResult {
     let world = World::start().await?;
     for (number, fault) in [
         Fault::on("POST", "/targets/").status(500).body("<html>"),
@@ -201,7 +201,7 @@ async fn whatever_the_target_does_the_event_is_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_repeated_with_the_same_key() -> TestResult {
+async fn idempotency_key_is_the_same_after_a_lost_answer() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -237,7 +237,7 @@ impl Target for Panics {
 }
 
 #[tokio::test]
-async fn a_panic_fails_its_own_record_alone() -> TestResult {
+async fn panic_fails_its_own_record_only() -> TestResult {
     let world = World::start().await?;
     let function = world.function()?;
     let function = with_parts(function, |ledger| ledger, |_| Panics);
@@ -310,7 +310,7 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
 }
 
 #[tokio::test]
-async fn what_was_delivered_does_not_come_back_because_the_ledger_fails() -> TestResult {
+async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
     for also_settle in [false, true] {
         let world = World::start().await?;
         let function = world.function()?;
@@ -337,7 +337,7 @@ async fn what_was_delivered_does_not_come_back_because_the_ledger_fails() -> Tes
 }
 
 #[tokio::test]
-async fn an_attempt_that_cannot_be_counted_is_not_made() -> TestResult {
+async fn attempt_is_not_made_when_it_cannot_be_counted() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -358,7 +358,7 @@ async fn an_attempt_that_cannot_be_counted_is_not_made() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_malformed_event_is_delivered_when_an_operator_sends_it() -> TestResult {
+async fn malformed_event_is_delivered_on_operator_replay() -> TestResult {
     let world = World::start().await?;
     let record = Record::dead_letter("m-1", "e-1", "c-1")
         .with("ERROR_CODE", "INVALID_PARAMETER")
@@ -369,7 +369,7 @@ async fn a_malformed_event_is_delivered_when_an_operator_sends_it() -> TestResul
 }
 
 #[tokio::test]
-async fn the_queue_itself_is_no_target() -> TestResult {
+async fn own_queue_is_not_a_target() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
     world.set("REPLAY_TARGET", &queue);

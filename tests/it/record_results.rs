@@ -219,7 +219,7 @@ fn message(id: &str, event_id: &str) -> Result<Message, &'static str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_attempt_is_told_with_its_number_and_what_it_asks_for() -> TestResult {
+async fn result_has_attempt_and_disposition_when_an_attempt_fails() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(refused)));
     let result = scene.one(1).await?;
     assert!(matches!(result.outcome, Outcome::Deferred { .. }));
@@ -233,7 +233,7 @@ async fn a_failed_attempt_is_told_with_its_number_and_what_it_asks_for() -> Test
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_told_however_the_delivery_goes_on() -> TestResult {
+async fn result_is_a_possible_duplicate_when_an_answer_is_lost() -> TestResult {
     for (times, next_attempt_fails, outcome) in [
         (1, false, "replayed"),
         (MAX_ATTEMPTS, false, "deferred"),
@@ -251,7 +251,7 @@ async fn a_lost_answer_is_told_however_the_delivery_goes_on() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_answer_is_counted_once_for_an_event_that_came_twice() -> TestResult {
+async fn possible_duplicate_counts_once_for_duplicate_messages() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(lost)));
     let twins = [message("m-1", "e-1")?, message("m-2", "e-1")?];
     let counts = Counts::of(&scene.batch(&twins).await);
@@ -260,7 +260,7 @@ async fn a_lost_answer_is_counted_once_for_an_event_that_came_twice() -> TestRes
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_cut_off_says_what_the_target_may_have_done() -> TestResult {
+async fn result_shows_a_possible_delivery_when_cut_off() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
     let sending = scene.one(1).await?;
     assert!(matches!(sending.outcome, Outcome::Deferred { .. }));
@@ -275,7 +275,7 @@ async fn what_is_cut_off_says_what_the_target_may_have_done() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_delivered_under_a_lost_lease_may_be_delivered_twice() -> TestResult {
+async fn lost_lease_after_delivery_is_a_possible_duplicate() -> TestResult {
     let lost = || LedgerError::LeaseLost;
     let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(lost)));
     let result = scene.one(1).await?;
@@ -285,7 +285,7 @@ async fn what_was_delivered_under_a_lost_lease_may_be_delivered_twice() -> TestR
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_delivered_and_not_marked_says_so() -> TestResult {
+async fn delivered_event_without_mark_has_a_warning_code() -> TestResult {
     for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "replayed")] {
         // The first mark is written, the closing one is not.
         let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
@@ -309,7 +309,7 @@ async fn what_was_delivered_and_not_marked_says_so() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_waits_for_its_mark_until_the_last_receive() -> TestResult {
+async fn rejected_event_waits_for_its_mark_until_the_last_receive() -> TestResult {
     for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "archived")] {
         let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
         let scene = scene()?.genesys(marks, true).target(Mishap::new(
@@ -324,7 +324,7 @@ async fn what_is_given_up_waits_for_its_mark_until_the_last_receive() -> TestRes
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_delivered_and_not_settled_says_so() -> TestResult {
+async fn delivered_event_without_settlement_has_a_warning_code() -> TestResult {
     let settle = || Mishap::new(&["settle"], ALWAYS, Some(outage));
     let scene = scene()?.ledger(settle());
     let known = scene.one(1).await?;
@@ -342,7 +342,7 @@ async fn what_was_delivered_and_not_settled_says_so() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_settlement_makes_up_for_a_checkpoint_that_failed() -> TestResult {
+async fn settlement_replaces_a_failed_checkpoint() -> TestResult {
     let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(outage)));
     assert_eq!(scene.one(1).await?.outcome, Outcome::Replayed);
     let item = scene.item().ok_or("no item")?;
@@ -351,7 +351,7 @@ async fn the_settlement_makes_up_for_a_checkpoint_that_failed() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_best_effort_a_dead_genesys_is_left_alone_and_the_miss_is_told() -> TestResult {
+async fn best_effort_skips_the_mark_when_the_circuit_is_open() -> TestResult {
     for calls in [&["fetch"][..], &["mark"]] {
         let mishap = Mishap::new(calls, ALWAYS, Some(genesys_down));
         let scene = scene()?.genesys(Arc::clone(&mishap), false);
@@ -378,7 +378,7 @@ async fn with_best_effort_a_dead_genesys_is_left_alone_and_the_miss_is_told() ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_ledger_a_message_stays_away_longer_the_more_often_it_came() -> TestResult {
+async fn deferral_grows_with_receives_when_the_ledger_is_down() -> TestResult {
     let scene = scene()?.ledger(Mishap::new(&["claim"], ALWAYS, Some(outage)));
     let (first, fifth) = (scene.one(1).await?, scene.one(5).await?);
     assert_eq!(first.code(), Some(FailureCode::LedgerUnavailable));
@@ -389,7 +389,7 @@ async fn without_the_ledger_a_message_stays_away_longer_the_more_often_it_came()
 }
 
 #[tokio::test(start_paused = true)]
-async fn told_to_end_it_starts_nothing_and_is_idle_soon() -> TestResult {
+async fn shutdown_starts_no_record_and_drains_soon() -> TestResult {
     let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
     let started = Instant::now();
     let shutdown_signal = async {
@@ -406,7 +406,7 @@ async fn told_to_end_it_starts_nothing_and_is_idle_soon() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_target_none_a_dead_genesys_is_left_alone_too() -> TestResult {
+async fn circuit_opens_for_genesys_with_target_none() -> TestResult {
     let mishap = Mishap::new(&["fetch", "mark"], ALWAYS, Some(genesys_down));
     let mut scene = scene()?.genesys(Arc::clone(&mishap), true);
     scene.0.destination = ReplayTarget::Fixed(Destination::None);

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use super::program::{Ran, program};
 
 /// An operator's desk.
-pub(crate) struct Desk {
+pub(crate) struct OperatorHarness {
     pub(crate) world: World,
     pub(crate) bucket: String,
     /// The ARN of the queue that the function drains.
@@ -24,7 +24,7 @@ pub(crate) struct Desk {
     pub(crate) folder: TempDir,
 }
 
-impl Desk {
+impl OperatorHarness {
     pub(crate) async fn open() -> Result<Self, Box<dyn Error>> {
         let mut world = World::start().await?;
         let bucket = world.aws.create_bucket().await?;

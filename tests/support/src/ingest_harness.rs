@@ -26,7 +26,7 @@ use tokio::task::AbortHandle;
 pub const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=";
 
 /// Ingest, and what it works with.
-pub struct Door {
+pub struct IngestHarness {
     pub address: SocketAddr,
     pub sender: MemorySender,
     pub subscriptions: MemorySubscriptions,
@@ -34,7 +34,7 @@ pub struct Door {
     running: AbortHandle,
 }
 
-impl Drop for Door {
+impl Drop for IngestHarness {
     fn drop(&mut self) {
         self.running.abort();
     }
@@ -65,7 +65,7 @@ impl Answer {
     }
 }
 
-impl Door {
+impl IngestHarness {
     /// One through which anybody may come.
     pub async fn open() -> Result<Self, Box<dyn Error>> {
         Self::with(Authentication::None, |ingest| ingest).await

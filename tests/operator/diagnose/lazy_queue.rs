@@ -21,7 +21,7 @@ pub(crate) enum Mishap {
     Hang(u64),
 }
 
-pub(crate) struct Shelf {
+pub(crate) struct LazyQueue {
     pub(crate) facts: QueueFacts,
     pub(crate) mishap: Option<Mishap>,
     /// Whether messages are handed out twice, as SQS may do.
@@ -79,7 +79,7 @@ impl State {
     }
 }
 
-impl Shelf {
+impl LazyQueue {
     pub(crate) fn new(
         count: usize,
         make: impl Fn(usize) -> Message + Send + Sync + 'static,
@@ -178,7 +178,7 @@ fn unknown(message: &Message) -> VisibilityError {
     }
 }
 
-impl QueueReader for Shelf {
+impl QueueReader for LazyQueue {
     async fn facts(&self) -> Result<QueueFacts, AwsError> {
         Ok(self.facts.clone())
     }

@@ -3,12 +3,12 @@
 use genesys_replay_cli::operator::diagnose::DiagnoseError;
 use genesys_test_support::TestResult;
 
-use super::shelf::{Shelf, dead_letter};
+use super::lazy_queue::{LazyQueue, dead_letter};
 use super::{look, look_at};
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_too_tight_is_refused_before_anything_is_received() -> TestResult {
-    let shelf = Shelf::new(5, dead_letter).redriven(3, 0);
+    let shelf = LazyQueue::new(5, dead_letter).redriven(3, 0);
     let looked = look_at(&shelf, look()).await;
     assert!(matches!(
         &looked.diagnosis,
@@ -28,7 +28,7 @@ async fn a_policy_that_is_too_tight_is_refused_before_anything_is_received() -> 
 #[tokio::test(start_paused = true)]
 async fn the_first_message_at_its_last_receive_ends_the_look_and_all_are_shown_again() -> TestResult
 {
-    let shelf = Shelf::new(400, dead_letter).redriven(13, 2);
+    let shelf = LazyQueue::new(400, dead_letter).redriven(13, 2);
     shelf.received(120, 12);
     let looked = look_at(&shelf, look()).await;
     match &looked.diagnosis {
@@ -57,7 +57,7 @@ async fn the_first_message_at_its_last_receive_ends_the_look_and_all_are_shown_a
 
 #[tokio::test(start_paused = true)]
 async fn one_receive_more_than_the_last_is_enough() -> TestResult {
-    let shelf = Shelf::new(40, dead_letter).redriven(13, 11);
+    let shelf = LazyQueue::new(40, dead_letter).redriven(13, 11);
     let looked = look_at(&shelf, look()).await;
     assert_eq!(
         (looked.well()?.total, looked.well()?.at_last_receive),
@@ -68,7 +68,7 @@ async fn one_receive_more_than_the_last_is_enough() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn with_force_the_look_goes_on_and_says_how_many_came_to_their_last_receive() -> TestResult {
-    let shelf = Shelf::new(40, dead_letter).redriven(13, 2);
+    let shelf = LazyQueue::new(40, dead_letter).redriven(13, 2);
     for number in [3, 17, 39] {
         shelf.received(number, 12);
     }
@@ -88,7 +88,7 @@ async fn with_force_the_look_goes_on_and_says_how_many_came_to_their_last_receiv
 
 #[tokio::test(start_paused = true)]
 async fn of_a_fifo_queue_and_of_messages_elsewhere_is_said_what_cannot_be_seen() -> TestResult {
-    let mut shelf = Shelf::new(3, dead_letter);
+    let mut shelf = LazyQueue::new(3, dead_letter);
     shelf.facts.fifo = true;
     shelf.facts.in_flight = 7;
     shelf.facts.delayed = 2;
@@ -107,7 +107,7 @@ async fn of_a_fifo_queue_and_of_messages_elsewhere_is_said_what_cannot_be_seen()
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_shows_less_than_it_seems_to_have_is_not_seen_whole() -> TestResult {
-    let mut shelf = Shelf::new(3, dead_letter);
+    let mut shelf = LazyQueue::new(3, dead_letter);
     let looked = look_at(&shelf, look()).await;
     assert_eq!(looked.well()?.summary()["complete"], true);
     shelf.facts.visible = 40;

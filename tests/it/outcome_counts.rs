@@ -35,7 +35,7 @@ fn event(id: &str, conversation: &str) -> Record {
 }
 
 #[tokio::test]
-async fn every_record_has_one_outcome_in_the_order_of_the_batch() -> TestResult {
+async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
     let mut world = World::start().await?;
     let bucket = world.aws.create_bucket().await?;
     world.deliver(&[event("done", "c-1")]).await?;
@@ -92,7 +92,7 @@ async fn every_record_has_one_outcome_in_the_order_of_the_batch() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_counted_as_a_possible_duplicate() -> TestResult {
+async fn possible_duplicate_is_counted_when_an_answer_is_lost() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -117,7 +117,7 @@ async fn a_lost_answer_is_counted_as_a_possible_duplicate() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> TestResult {
+async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestResult {
     use genesys_replay::ledger::{ClaimMetadata, ClaimRequest, EventKey, Ledger, ReopenPolicy};
     let world = World::start().await?;
     let function = world.function()?;
@@ -155,7 +155,7 @@ async fn an_event_that_another_worker_holds_waits_for_the_end_of_its_lease() -> 
 }
 
 #[tokio::test]
-async fn a_batch_slows_down_before_genesys_refuses() -> TestResult {
+async fn rate_limiter_slows_a_batch_down_before_genesys_refuses() -> TestResult {
     let world = World::around(StandIn::builder().rate_limit(30)).await?;
     let batch: Vec<_> = (0..30)
         .map(|number| event(&format!("e-{number}"), "c-1"))
@@ -185,7 +185,7 @@ async fn a_batch_slows_down_before_genesys_refuses() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_mark_that_was_passed_over_is_told_and_counted() -> TestResult {
+async fn skipped_mark_is_logged_and_counted() -> TestResult {
     let mut world = World::start().await?;
     world.set("RETRY_STATE", "best-effort");
     for (fault, needs_operator) in [
