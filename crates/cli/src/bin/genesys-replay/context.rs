@@ -10,7 +10,7 @@ use genesys_replay_cli::config::{OperatorSettings, Variables};
 use genesys_replay_cli::queue::sqs::SqsReader;
 use tokio::sync::OnceCell;
 
-use crate::exit::Refused;
+use crate::exit::UserError;
 use crate::global_arguments::{Common, Output};
 use crate::terminal::Bar;
 
@@ -110,12 +110,12 @@ impl Context {
             Some(queue) => queue,
             None => match self.function().await? {
                 Some(function) => function.queue_arn.clone().ok_or_else(|| {
-                    Refused::because(
+                    UserError::new(
                         format!("the function {} drains no queue", function.name),
                         "name the queue: --queue",
                     )
                 })?,
-                None => Err(Refused::because(
+                None => Err(UserError::new(
                     "it is not known which queue is meant",
                     "name the queue (--queue, REPLAY_QUEUE_URL) or the function that drains it (--function)",
                 ))?,

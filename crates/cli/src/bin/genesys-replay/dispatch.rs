@@ -4,10 +4,10 @@ use clap::CommandFactory;
 
 use crate::arguments::{Arguments, Command};
 use crate::context::Context;
-use crate::exit::Ended;
+use crate::exit::ExitStatus;
 
 /// Runs the command that the command line names.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Ended> {
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
     let context = Context::new(arguments.common);
     match arguments.command {
         Command::Doctor(command) => command.run(&context).await,

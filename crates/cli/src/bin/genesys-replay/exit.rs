@@ -11,13 +11,13 @@ use crate::terminal;
 
 /// How a command ends that did what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum ExitStatus {
     /// There is nothing to look at.
-    Well,
+    Success,
     /// There is something for a person to look at, and the output names it.
-    WithFindings,
+    Findings,
     /// It stopped before the end, on purpose, and says how to go on.
-    Stopped,
+    Aborted,
     /// Ctrl-C.
     Interrupted,
 }
@@ -25,15 +25,15 @@ pub(crate) enum Ended {
 /// The command refuses: nothing was changed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct Refused {
+pub(crate) struct UserError {
     /// Why.
     pub(crate) what: String,
     /// What to do next.
     pub(crate) remedy: String,
 }
 
-impl Refused {
-    pub(crate) fn because(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+impl UserError {
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
@@ -63,14 +63,14 @@ Exit codes:
   130  interrupted; the message says where it stood";
 
 /// Says what went wrong and what to do next, and answers the exit code.
-pub(crate) fn code(ended: anyhow::Result<Ended>) -> ExitCode {
+pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
     let error = match ended {
         Ok(ended) => {
             return ExitCode::from(match ended {
-                Ended::Well => 0,
-                Ended::WithFindings => 1,
-                Ended::Stopped => 5,
-                Ended::Interrupted => 130,
+                ExitStatus::Success => 0,
+                ExitStatus::Findings => 1,
+                ExitStatus::Aborted => 5,
+                ExitStatus::Interrupted => 130,
             });
         }
         Err(error) => error,
@@ -84,7 +84,7 @@ pub(crate) fn code(ended: anyhow::Result<Ended>) -> ExitCode {
 }
 
 fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
-    if let Some(refused) = error.downcast_ref::<Refused>() {
+    if let Some(refused) = error.downcast_ref::<UserError>() {
         return (3, Some(refused.remedy.clone()));
     }
     if let Some(upstream) = error.downcast_ref::<Upstream>() {

@@ -9,19 +9,19 @@ use anyhow::Context as _;
 use genesys_replay_cli::operator::apply::{Entry, History, Journal};
 use tempfile::NamedTempFile;
 
-use crate::exit::Refused;
+use crate::exit::UserError;
 
 /// A file that takes this name when it is whole. Readable by its owner alone: it may hold personal data.
 pub(crate) fn draft(path: &Path) -> anyhow::Result<NamedTempFile> {
     if path.is_dir() {
-        Err(Refused::because(
+        Err(UserError::new(
             format!("{} is a folder", path.display()),
             "name a file",
         ))?;
     }
     NamedTempFile::new_in(folder(path)).map_err(|error| {
         let what = format!("{} cannot be written: {error}", path.display());
-        Refused::because(what, "name a file in a folder that you may write to").into()
+        UserError::new(what, "name a file in a folder that you may write to").into()
     })
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         })
     };
     content.map_err(|error| {
-        Refused::because(
+        UserError::new(
             format!("{} cannot be read: {error}", path.display()),
             "check the name of the file",
         )
@@ -103,7 +103,7 @@ impl AuditFile {
             .open(path)
             .with_context(doing)?;
         file.try_lock().map_err(|_| {
-            Refused::because(
+            UserError::new(
                 format!("{} is in use", path.display()),
                 "another apply of this plan runs on this machine: wait for it, or stop it with Ctrl-C",
             )
@@ -120,7 +120,7 @@ impl AuditFile {
         let read = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());
         let read = read.and_then(|text| History::read(&text).map_err(|torn| torn.to_string()));
         let history = read.map_err(|why| {
-            Refused::because(
+            UserError::new(
                 format!("{}: {why}", path.display()),
                 "it is not as it was written: move it away and make a new plan",
             )

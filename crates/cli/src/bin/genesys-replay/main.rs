@@ -10,9 +10,9 @@ mod exit;
 mod files;
 mod global_arguments;
 mod interrupt;
-mod moment;
 mod table;
 mod terminal;
+mod time_argument;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! `apply`: sending again what a plan says, carefully.
 
-mod words;
+mod output;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::dead_letters;
 use crate::context::Context;
-use crate::exit::{Ended, Refused};
+use crate::exit::{ExitStatus, UserError};
 use crate::files::{self, AuditFile};
 use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
@@ -83,10 +83,10 @@ enum Place {
 }
 
 impl Apply {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let plan = read(&self.plan)?;
         if let Some(newer) = &plan.superseded_by {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!("{} was superseded by {newer}", plan.id),
                 "apply that one",
             )
@@ -144,7 +144,7 @@ impl Apply {
                 }
                 if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
                     terminal::say(&format!("error: {}", with_causes(error.as_ref())));
-                    return Ok(Ended::Stopped);
+                    return Ok(ExitStatus::Aborted);
                 }
                 return Err(error);
             }
@@ -161,7 +161,7 @@ impl Apply {
     ) -> anyhow::Result<(AuditFile, History)> {
         let audit = files::audit_of(&self.plan);
         if self.resume && !files::was_begun(&self.plan) {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!("{} was not begun: there is no {}", plan.id, audit.display()),
                 "put it back beside the plan; if there never was one, apply it without --resume",
             )
@@ -204,13 +204,13 @@ impl Apply {
         }
     }
 
-    fn check_history(&self, plan: &Plan, history: &History) -> Result<(), Refused> {
+    fn check_history(&self, plan: &Plan, history: &History) -> Result<(), UserError> {
         match &history.hash {
-            Some(hash) if *hash != plan.hash => Err(Refused::because(
+            Some(hash) if *hash != plan.hash => Err(UserError::new(
                 "the audit file beside the plan is of another plan",
                 "move it away, or give the plan another name",
             )),
-            Some(_) if !self.resume => Err(Refused::because(
+            Some(_) if !self.resume => Err(UserError::new(
                 format!("{} was begun before", plan.id),
                 "to go on where it stood: --resume",
             )),
@@ -220,7 +220,7 @@ impl Apply {
     }
 
     /// What was begun is gone on with in the same direction: both at once could not be followed.
-    fn check_direction(&self, history: &History) -> Result<(), Refused> {
+    fn check_direction(&self, history: &History) -> Result<(), UserError> {
         let begun = history.direct.unwrap_or_default();
         if begun == (self.to == Place::Target) {
             return Ok(());
@@ -230,7 +230,7 @@ impl Apply {
         } else {
             ("to the queue", "go on without --to target")
         };
-        Err(Refused::because(format!("it was begun {was}"), remedy))
+        Err(UserError::new(format!("it was begun {was}"), remedy))
     }
 
     /// What would happen.
@@ -239,7 +239,7 @@ impl Apply {
         context: &Context,
         plan: &Plan,
         ledger: &DynamoDbReader,
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<ExitStatus> {
         let audit = files::audit_of(&self.plan);
         let history = if audit.exists() {
             AuditFile::open(&audit)?.1
@@ -255,14 +255,14 @@ impl Apply {
             Place::Target => "straight to their targets, from here".to_owned(),
         };
         terminal::data(&match context.output() {
-            Output::Json => words::prospect_json(plan, &to, begun),
-            Output::Text => words::prospect(plan, &to, begun, &self.options()),
+            Output::Json => output::prospect_json(plan, &to, begun),
+            Output::Text => output::prospect(plan, &to, begun, &self.options()),
         })?;
         terminal::say(&format!(
             "nothing was sent. To send {}: --yes",
             dead_letters(count - begun.min(count))
         ));
-        Ok(Ended::Well)
+        Ok(ExitStatus::Success)
     }
 
     fn report(
@@ -271,10 +271,10 @@ impl Apply {
         plan: &Plan,
         summary: &Summary,
         audit: &Path,
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<ExitStatus> {
         terminal::data(&match context.output() {
-            Output::Json => words::summary_json(plan, summary, audit),
-            Output::Text => words::summary(plan, summary, audit),
+            Output::Json => output::summary_json(plan, summary, audit),
+            Output::Text => output::summary(plan, summary, audit),
         })?;
         let go_on = self.go_on(context);
         Ok(match summary.ending {
@@ -285,16 +285,16 @@ impl Apply {
                     && summary.open.is_empty()
                     && summary.outcomes.keys().all(|(_, code)| code.is_empty());
                 if well {
-                    Ended::Well
+                    ExitStatus::Success
                 } else {
-                    Ended::WithFindings
+                    ExitStatus::Findings
                 }
             }
             Ending::TooManyFailures { .. } => {
                 terminal::say(&format!(
                     "repair what makes them fail (genesys-replay explain CODE), then {go_on}"
                 ));
-                Ended::Stopped
+                ExitStatus::Aborted
             }
             Ending::Stuck { waiting, .. } => {
                 terminal::say(if waiting > 0 {
@@ -304,11 +304,11 @@ impl Apply {
                     "their attempts have failed for now: the queue brings them again (genesys-replay report)"
                 });
                 terminal::say(&go_on);
-                Ended::Stopped
+                ExitStatus::Aborted
             }
             Ending::Interrupted => {
                 terminal::say(&go_on);
-                Ended::Interrupted
+                ExitStatus::Interrupted
             }
         })
     }
@@ -367,7 +367,7 @@ impl Start<'_> {
 /// Reads a plan file.
 pub(super) fn read(path: &Path) -> anyhow::Result<Plan> {
     Plan::read(&files::read(path)?).map_err(|fault| {
-        Refused::because(
+        UserError::new(
             format!("{} cannot be used: {fault}", path.display()),
             "make a new plan: genesys-replay plan",
         )
@@ -380,7 +380,7 @@ async fn check_place(context: &Context, plan: &Plan) -> anyhow::Result<()> {
     if context.queue_name().is_some() || context.function_name().is_some() {
         let queue = context.queue().await?;
         if queue.arn() != plan.content.queue_arn {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!(
                     "the plan is for the queue {}, not for {}",
                     plan.content.queue_arn,
@@ -394,7 +394,7 @@ async fn check_place(context: &Context, plan: &Plan) -> anyhow::Result<()> {
     if let ReplayTarget::Fixed(target) = context.settings().await?.target {
         let elsewhere = |item: &&Item| item.target_key() != target.key_part();
         if let Some(item) = plan.content.items.iter().find(elsewhere) {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!(
                     "{} was planned for {}, and would go to {target} now",
                     item.event_id(),
@@ -419,7 +419,7 @@ async fn check_drift(
         return Ok(());
     }
     let shown: Vec<String> = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
-    Err(Refused::because(
+    Err(UserError::new(
         format!(
             "{} of {} have moved on since the plan was made:\n  {}",
             drifted.len(),

@@ -2,7 +2,7 @@
 
 use clap_complete::Shell;
 
-use crate::exit::Ended;
+use crate::exit::ExitStatus;
 use crate::terminal;
 
 /// Write what a shell needs to complete this command.
@@ -19,11 +19,11 @@ pub(crate) struct Completions {
 
 impl Completions {
     /// `command` is the whole command line.
-    pub(crate) fn run(&self, mut command: clap::Command) -> anyhow::Result<Ended> {
+    pub(crate) fn run(&self, mut command: clap::Command) -> anyhow::Result<ExitStatus> {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
         terminal::data(&String::from_utf8(script)?)?;
-        Ok(Ended::Well)
+        Ok(ExitStatus::Success)
     }
 }

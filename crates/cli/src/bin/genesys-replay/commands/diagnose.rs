@@ -1,8 +1,8 @@
 //! `diagnose`: what is in the queue, why, and what to do about it.
 
-mod records;
-mod saved;
-mod spool;
+mod json_report;
+mod payload_folder;
+mod receipt_file;
 mod text;
 
 use std::io;
@@ -21,12 +21,12 @@ use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::exit::{Ended, Refused};
+use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
 use crate::{files, interrupt, terminal};
-use records::Records;
-use saved::Saved;
-use spool::Spool;
+use json_report::JsonReport;
+use payload_folder::PayloadFolder;
+use receipt_file::ReceiptFile;
 
 /// Look at the dead letters in the queue without taking any: why they failed, what the ledger says, what to do.
 ///
@@ -81,11 +81,11 @@ pub(crate) struct Diagnose {
 }
 
 impl Diagnose {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         // What would fail in the end is found out before anything is received.
         let mut outcome = Outcome {
-            records: Records::begin(&self.out, context.clock.now())?,
-            saved: self.save.as_deref().map(Saved::begin).transpose()?,
+            records: JsonReport::begin(&self.out, context.clock.now())?,
+            saved: self.save.as_deref().map(PayloadFolder::begin).transpose()?,
             rows: self.html.as_ref().map(|_| Rows::new(self.payloads)),
         };
         let page = self.html.as_deref().map(files::draft).transpose()?;
@@ -126,12 +126,12 @@ impl Diagnose {
             );
         }
         let stop = CancellationToken::new();
-        let looked = use_case.run(look, Spool::new()?, &mut outcome, stop.cancelled());
+        let looked = use_case.run(look, ReceiptFile::new()?, &mut outcome, stop.cancelled());
         let diagnosis = tokio::select! {
             looked = looked => looked.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
                 terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
-                return Ok(Ended::Interrupted);
+                return Ok(ExitStatus::Interrupted);
             }
         };
         if diagnosis.end == End::Interrupted {
@@ -139,7 +139,7 @@ impl Diagnose {
                 "interrupted after {} messages: {} were shown to others again, nothing was written",
                 diagnosis.total, diagnosis.released.shown
             ));
-            return Ok(Ended::Interrupted);
+            return Ok(ExitStatus::Interrupted);
         }
         self.finish(context, outcome, page, &diagnosis)
     }
@@ -151,7 +151,7 @@ impl Diagnose {
         }
         let facts = reader.facts().await?;
         let Some(redrive) = &facts.redrive else {
-            Err(Refused::because(
+            Err(UserError::new(
                 format!("the queue {} has no parking queue", facts.name()),
                 "leave --parking out, or give the queue a redrive policy",
             ))?
@@ -166,7 +166,7 @@ impl Diagnose {
         outcome: Outcome,
         page: Option<tempfile::NamedTempFile>,
         diagnosis: &Diagnosis,
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<ExitStatus> {
         outcome.records.finish(diagnosis.total)?;
         terminal::say(&format!("the records: {}", self.out.display()));
         if let Some(saved) = outcome.saved {
@@ -182,16 +182,16 @@ impl Diagnose {
             Output::Json => serde_json::to_string_pretty(&diagnosis.summary())?,
         })?;
         Ok(match diagnosis.total {
-            0 => Ended::Well,
-            1.. => Ended::WithFindings,
+            0 => ExitStatus::Success,
+            1.. => ExitStatus::Findings,
         })
     }
 }
 
 /// Everything that a finding is written to. Nothing of it is seen before the end.
 struct Outcome {
-    records: Records,
-    saved: Option<Saved>,
+    records: JsonReport,
+    saved: Option<PayloadFolder>,
     rows: Option<Rows>,
 }
 
@@ -222,5 +222,5 @@ fn refusal(error: DiagnoseError) -> anyhow::Error {
             "make room on the disk, or name another folder (--out, --save, TMPDIR)"
         }
     };
-    Refused::because(what, remedy).into()
+    UserError::new(what, remedy).into()
 }

@@ -12,7 +12,7 @@ use genesys_replay_settings::{INGEST_VARIABLES, Settings, VARIABLES};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::Ended;
+use crate::exit::ExitStatus;
 use crate::global_arguments::Output;
 use crate::terminal;
 
@@ -32,7 +32,7 @@ asked.")]
 pub(crate) struct Doctor {}
 
 impl Doctor {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let variables = match context.variables().await {
             Ok(variables) => Ok(variables),
             Err(error) => match error.kind {
@@ -73,8 +73,8 @@ impl Doctor {
         }
         Ok(match found.nothing_asked {
             Some(error) => return Err(error.into()),
-            None if found.has_errors() => Ended::WithFindings,
-            None => Ended::Well,
+            None if found.has_errors() => ExitStatus::Findings,
+            None => ExitStatus::Success,
         })
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::apply::read;
 use super::plan::dead_letters;
 use crate::context::Context;
-use crate::exit::{Ended, Refused};
+use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
 use crate::{files, terminal};
 
@@ -52,11 +52,11 @@ pub(crate) struct Edit {
 const SHOWN: usize = 5;
 
 impl Edit {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let mut plan = read(&self.plan)?;
         self.check(&plan)?;
         let editing = Editing::read(&files::read(&self.patch)?).map_err(|error| {
-            Refused::because(
+            UserError::new(
                 format!("{}: {error}", self.patch.display()),
                 "see the example of genesys-replay edit --help",
             )
@@ -98,31 +98,31 @@ impl Edit {
                 )
             }
         })?;
-        Ok(Ended::Well)
+        Ok(ExitStatus::Success)
     }
 
-    fn check(&self, plan: &Plan) -> Result<(), Refused> {
+    fn check(&self, plan: &Plan) -> Result<(), UserError> {
         if let Some(newer) = &plan.superseded_by {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!("{} was superseded by {newer}", plan.id),
                 "edit that one",
             ));
         }
         if files::was_begun(&self.plan) {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!("{} was begun", plan.id),
                 "make a new plan of what is left: genesys-replay plan",
             ));
         }
         if self.out.exists() {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!("{} is there already", self.out.display()),
                 "name another file: --out",
             ));
         }
         let known: BTreeSet<&str> = plan.content.items.iter().map(Item::event_id).collect();
         match self.id.iter().find(|id| !known.contains(id.as_str())) {
-            Some(id) => Err(Refused::because(
+            Some(id) => Err(UserError::new(
                 format!("{} has no event {id}", plan.id),
                 "see the plan for its ids",
             )),
@@ -184,7 +184,7 @@ impl Edit {
                     continue;
                 };
                 let refused = |why: String| {
-                    Refused::because(
+                    UserError::new(
                         format!("{}: {why}", item.shown()),
                         "nothing was changed; choose others with --id",
                     )

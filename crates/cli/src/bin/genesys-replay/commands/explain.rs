@@ -4,7 +4,7 @@ use genesys_replay::failure::{FailureCode, RefusalCode};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::{Ended, Refused};
+use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
 use crate::terminal;
 
@@ -20,16 +20,16 @@ pub(crate) struct Explain {
 }
 
 impl Explain {
-    pub(crate) fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let Some(wanted) = &self.code else {
             terminal::data(&list(context.output())?)?;
-            return Ok(Ended::Well);
+            return Ok(ExitStatus::Success);
         };
         let (code, what_to_do, page) = codes()
             .into_iter()
             .find(|(code, ..)| code.eq_ignore_ascii_case(wanted))
             .ok_or_else(|| {
-                Refused::because(
+                UserError::new(
                     format!("there is no failure code {wanted}"),
                     "see the list: genesys-replay explain",
                 )
@@ -40,7 +40,7 @@ impl Explain {
                 json!({ "code": code, "what_to_do": what_to_do, "page": page }).to_string()
             }
         })?;
-        Ok(Ended::Well)
+        Ok(ExitStatus::Success)
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::exit::{Ended, Refused, Upstream};
+use crate::exit::{ExitStatus, Upstream, UserError};
 use crate::global_arguments::Output;
 use crate::{interrupt, table, terminal};
 
@@ -65,7 +65,7 @@ struct From {
 }
 
 impl Import {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let terms = Terms {
             target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
             target: context.settings().await?.target,
@@ -100,12 +100,12 @@ impl Import {
         }
         if imported.stopped {
             terminal::say(&stood(&imported));
-            return Ok(Ended::Interrupted);
+            return Ok(ExitStatus::Interrupted);
         }
         Ok(if imported.refused > 0 {
-            Ended::WithFindings
+            ExitStatus::Findings
         } else {
-            Ended::Well
+            ExitStatus::Success
         })
     }
 }
@@ -145,20 +145,20 @@ pub(super) async fn genesys(context: &Context) -> anyhow::Result<GenesysClient> 
 }
 
 /// A subscription's id.
-pub(super) fn subscription(id: &str) -> Result<InteractionId, Refused> {
+pub(super) fn subscription(id: &str) -> Result<InteractionId, UserError> {
     InteractionId::new(id).ok_or_else(|| {
-        Refused::because(
+        UserError::new(
             "this cannot be the id of a subscription",
             "copy the id as Genesys Cloud shows it: letters, digits and dashes",
         )
     })
 }
 
-fn target_arn(arn: &str) -> Result<String, Refused> {
+fn target_arn(arn: &str) -> Result<String, UserError> {
     let refused = |what: &str| {
         let remedy =
             "give the ARN of a Lambda function, SQS queue, SNS topic, state machine or event bus";
-        Refused::because(format!("--target-arn {what}"), remedy)
+        UserError::new(format!("--target-arn {what}"), remedy)
     };
     if Arn::parse(arn).is_none() {
         return Err(refused("is no ARN"));
@@ -180,12 +180,12 @@ fn target_arn(arn: &str) -> Result<String, Refused> {
     }
 }
 
-fn s3_place(place: &str) -> Result<(&str, &str), Refused> {
+fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
     let rest = place.strip_prefix("s3://").unwrap_or_default();
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {
         let remedy = "write it as s3://bucket/prefix; the prefix may be empty";
-        return Err(Refused::because(format!("{place} names no bucket"), remedy));
+        return Err(UserError::new(format!("{place} names no bucket"), remedy));
     }
     Ok((bucket, prefix))
 }
@@ -196,12 +196,12 @@ struct FileSource {
 }
 
 impl FileSource {
-    fn open(name: &str) -> Result<Self, Refused> {
+    fn open(name: &str) -> Result<Self, UserError> {
         let mut text: Box<dyn BufRead + Send> = if name == "-" {
             Box::new(BufReader::new(io::stdin()))
         } else {
             let file = File::open(name).map_err(|error| {
-                Refused::because(
+                UserError::new(
                     format!("{name} cannot be opened: {error}"),
                     "check the name; - is stdin",
                 )
@@ -229,7 +229,7 @@ impl Source for FileSource {
 
 fn error(cause: Cause) -> anyhow::Error {
     match cause {
-        Cause::Source(SourceError::NoSuchSubscription) => Refused::because(
+        Cause::Source(SourceError::NoSuchSubscription) => UserError::new(
             "Genesys Cloud knows no failed events of this subscription",
             "check the id; this endpoint only exists in the tutorials' API: use --file or --s3 instead",
         )
@@ -241,7 +241,7 @@ fn error(cause: Cause) -> anyhow::Error {
         .into(),
         Cause::Source(SourceError::Genesys(error)) => error.into(),
         Cause::Source(SourceError::Aws(error)) | Cause::Queue(error) => error.into(),
-        Cause::Source(error @ SourceError::File(..)) => Refused::because(
+        Cause::Source(error @ SourceError::File(..)) => UserError::new(
             genesys_replay::error::with_causes(&error),
             "repair the file; importing it again doubles nothing",
         )

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap_mangen::Man;
 
-use crate::exit::Ended;
+use crate::exit::ExitStatus;
 use crate::terminal;
 
 /// Write the manual page.
@@ -22,17 +22,17 @@ pub(crate) struct ManPages {
 
 impl ManPages {
     /// `command` is the whole command line.
-    pub(crate) fn run(&self, command: clap::Command) -> anyhow::Result<Ended> {
+    pub(crate) fn run(&self, command: clap::Command) -> anyhow::Result<ExitStatus> {
         let Some(folder) = &self.dir else {
             let mut page = Vec::new();
             Man::new(command).render(&mut page)?;
             terminal::data(&String::from_utf8(page)?)?;
-            return Ok(Ended::Well);
+            return Ok(ExitStatus::Success);
         };
         std::fs::create_dir_all(folder)
             .and_then(|()| clap_mangen::generate_to(command, folder))
             .with_context(|| format!("the pages were not written to {}", folder.display()))?;
         terminal::say(&format!("written to {}", folder.display()));
-        Ok(Ended::Well)
+        Ok(ExitStatus::Success)
     }
 }

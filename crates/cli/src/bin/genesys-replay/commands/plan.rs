@@ -16,9 +16,9 @@ use genesys_replay_cli::queue::QueueReader;
 use serde_json::json;
 
 use crate::context::Context;
-use crate::exit::{Ended, Refused};
+use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
-use crate::moment::moment;
+use crate::time_argument::parse_time;
 use crate::{files, table, terminal};
 
 /// Select dead letters that were given up, and write down what would be sent again. Sends nothing.
@@ -66,10 +66,10 @@ pub(crate) struct Plan {
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
     /// Only what was given up since then: a time in RFC 3339, or how long ago, such as 6h.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
     /// Only what was given up before then.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// Also events that are open in the ledger, though a message may still bring them.
     #[arg(long)]
@@ -94,9 +94,9 @@ enum Place {
 }
 
 impl Plan {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         if self.out.exists() {
-            return Err(Refused::because(
+            return Err(UserError::new(
                 format!("{} is there already", self.out.display()),
                 "name another file (--out), or delete it: a plan is never overwritten",
             )
@@ -116,7 +116,7 @@ impl Plan {
             Place::Parking => {
                 let facts = queue.facts().await?;
                 let redrive = facts.redrive.ok_or_else(|| {
-                    Refused::because(
+                    UserError::new(
                         format!("the queue {} has no parking queue", facts.arn),
                         "give it a redrive policy: template.yaml shows how",
                     )
@@ -134,7 +134,7 @@ impl Plan {
             }
             Place::Archive | Place::Ledger => {
                 let archive = settings.archive.clone().ok_or_else(|| {
-                    Refused::because(
+                    UserError::new(
                         "the function has no archive",
                         "set ARCHIVE_BUCKET, or look in the parking queue: --from parking",
                     )
@@ -183,14 +183,14 @@ impl Plan {
             terminal::say(
                 "nothing is to be sent, and no plan was written: see what was left out, and why",
             );
-            return Ok(Ended::WithFindings);
+            return Ok(ExitStatus::Findings);
         }
         terminal::say(&format!(
             "nothing was sent. Look at it, then: genesys-replay apply {}{}",
             self.out.display(),
             context.common_arguments()
         ));
-        Ok(Ended::Well)
+        Ok(ExitStatus::Success)
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {
@@ -199,7 +199,7 @@ impl Plan {
             let listed = read_ids(file)?;
             if listed.is_empty() {
                 // No condition would be every dead letter.
-                return Err(Refused::because(
+                return Err(UserError::new(
                     format!("there are no ids in {}", file.display()),
                     "write one event id on each line",
                 )
@@ -287,7 +287,7 @@ pub(super) fn dead_letters(count: usize) -> String {
 /// Ids, one on each line; what is empty or begins with # says nothing.
 pub(super) fn read_ids(file: &std::path::Path) -> anyhow::Result<Vec<String>> {
     let content = String::from_utf8(files::read(file)?).map_err(|_| {
-        Refused::because(
+        UserError::new(
             format!("{} is no text", file.display()),
             "write one event id on each line",
         )

@@ -9,10 +9,10 @@ use genesys_replay_cli::queue::QueueReader;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
-use crate::exit::Ended;
+use crate::exit::ExitStatus;
 use crate::global_arguments::Output;
-use crate::moment::moment;
 use crate::terminal;
+use crate::time_argument::parse_time;
 
 /// Check that received = replayed + archived + still queued, and name what does not add up.
 ///
@@ -27,7 +27,7 @@ Examples:
   genesys-replay reconcile --since 7days --output json")]
 pub(crate) struct Reconcile {
     /// Only events that were first seen since then: 24h, 7days or an RFC 3339 time. Queues are counted whole.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
     /// In how many segments the table is read at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -35,7 +35,7 @@ pub(crate) struct Reconcile {
 }
 
 impl Reconcile {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let settings = context.settings().await?;
         let queue = context.queue().await?.facts().await?;
@@ -78,9 +78,9 @@ impl Reconcile {
             Output::Json => json(&sum, &scope).to_string(),
         })?;
         Ok(if sum.adds_up() {
-            Ended::Well
+            ExitStatus::Success
         } else {
-            Ended::WithFindings
+            ExitStatus::Findings
         })
     }
 }

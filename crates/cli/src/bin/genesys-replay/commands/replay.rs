@@ -10,7 +10,7 @@ use serde_json::json;
 use super::import::{genesys, subscription};
 use super::plan::read_ids;
 use crate::context::Context;
-use crate::exit::{Ended, Refused};
+use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 
@@ -51,13 +51,13 @@ enum Via {
 }
 
 impl Replay {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         match self.via {
             Via::Genesys => self.via_genesys(context).await,
         }
     }
 
-    async fn via_genesys(&self, context: &Context) -> anyhow::Result<Ended> {
+    async fn via_genesys(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let subscription = subscription(&self.subscription)?;
         let listed = self.ids.as_deref().map(read_ids).transpose()?;
         let mut given = listed.unwrap_or_default();
@@ -65,14 +65,14 @@ impl Replay {
         given.iter().try_for_each(|id| check(id))?;
         let (ids, duplicates) = each_once(given);
         if ids.is_empty() {
-            Err(Refused::because(
+            Err(UserError::new(
                 "there are no ids",
                 "write one a line, or give them with --id",
             ))?;
         }
         if !self.yes {
             self.print(context, &plan(&ids, duplicates))?;
-            return Ok(Ended::Well);
+            return Ok(ExitStatus::Success);
         }
         terminal::say(
             "warning: what Genesys Cloud sends again comes with whatever ids it gives; it is not followed in the ledger",
@@ -89,12 +89,12 @@ impl Replay {
                         &done,
                         ids.get(ids.len() - usize::try_from(done.left)?),
                     ));
-                    return Ok(Ended::Interrupted);
+                    return Ok(ExitStatus::Interrupted);
                 }
                 Ok(if done.failed > 0 {
-                    Ended::WithFindings
+                    ExitStatus::Findings
                 } else {
-                    Ended::Well
+                    ExitStatus::Success
                 })
             }
             Err(Broken {
@@ -121,9 +121,9 @@ impl Replay {
 }
 
 /// What can be no id is a name or a text in the wrong place.
-fn check(id: &str) -> Result<(), Refused> {
+fn check(id: &str) -> Result<(), UserError> {
     if id.contains(['/', '\\', ' ']) || id.len() > 256 {
-        return Err(Refused::because(
+        return Err(UserError::new(
             format!("{id:.80} is no id"),
             "a file has one id a line, and is named with --ids",
         ));
@@ -133,7 +133,7 @@ fn check(id: &str) -> Result<(), Refused> {
 
 fn error(cause: GenesysError) -> anyhow::Error {
     match cause {
-        GenesysError::NotFound => Refused::because(
+        GenesysError::NotFound => UserError::new(
             "Genesys Cloud knows no replay of this subscription",
             "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
         )

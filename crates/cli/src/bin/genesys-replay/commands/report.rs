@@ -10,9 +10,9 @@ use genesys_replay_cli::operator::report;
 use genesys_replay_cli::operator::report::Scope;
 
 use crate::context::Context;
-use crate::exit::Ended;
+use crate::exit::ExitStatus;
 use crate::global_arguments::Output;
-use crate::moment::moment;
+use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
 /// Count what has become of the events: by status, category, failure code, target and attempts.
@@ -28,7 +28,7 @@ Examples:
   genesys-replay report --output json | jq .success_rate")]
 pub(crate) struct Report {
     /// Only events that were first seen, or whose work ended last, since then: 24h, 7days or an RFC 3339 time.
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
     /// In how many segments the table is read at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -39,7 +39,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let scope = Scope {
             segments: self.segments,
@@ -61,9 +61,9 @@ impl Report {
             Output::Json => show::json(&report, &scope).to_string(),
         })?;
         Ok(if report.has_findings() {
-            Ended::WithFindings
+            ExitStatus::Findings
         } else {
-            Ended::Well
+            ExitStatus::Success
         })
     }
 }

@@ -10,24 +10,24 @@ use base64::engine::general_purpose::STANDARD;
 use genesys_replay_cli::operator::diagnose::Finding;
 use tempfile::TempDir;
 
-use crate::exit::Refused;
+use crate::exit::UserError;
 use crate::files;
 
 /// The longest part of an event id in a file's name: names end at 255 bytes.
 const MAX_NAME_BYTES: usize = 100;
 
 /// A folder that takes its name when it is whole.
-pub(super) struct Saved {
+pub(super) struct PayloadFolder {
     folder: TempDir,
     path: PathBuf,
     files: u64,
 }
 
-impl Saved {
+impl PayloadFolder {
     /// # Errors
-    /// [`Refused`] when there is something in the folder already: what belongs to which look could not be told.
+    /// [`UserError`] when there is something in the folder already: what belongs to which look could not be told.
     pub(super) fn begin(path: &Path) -> anyhow::Result<Self> {
-        let refused = |what: String| Refused::because(what, "name another folder: --save DIR");
+        let refused = |what: String| UserError::new(what, "name another folder: --save DIR");
         let shown = path.display();
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}

@@ -3,7 +3,7 @@
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 
 /// A time, or how long ago it was.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Some(moment) = Timestamp::parse(text) {
         return Ok(moment);
     }

@@ -12,7 +12,7 @@ use crate::files;
 /// As many places as the largest count has digits: it stands before the records, and is known after them.
 const DIGITS: usize = 20;
 
-pub(super) struct Records {
+pub(super) struct JsonReport {
     file: BufWriter<NamedTempFile>,
     path: PathBuf,
     /// Where the count stands.
@@ -20,7 +20,7 @@ pub(super) struct Records {
     is_first: bool,
 }
 
-impl Records {
+impl JsonReport {
     /// # Errors
     /// There can be no such file.
     pub(super) fn begin(path: &Path, generated_at: Timestamp) -> anyhow::Result<Self> {

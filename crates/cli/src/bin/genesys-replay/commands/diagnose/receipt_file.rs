@@ -7,11 +7,11 @@ use genesys_replay::message::MessageId;
 use genesys_replay_cli::operator::diagnose::{Receipt, Receipts};
 
 /// One line of JSON for each receipt: 100,000 are some 40 MB.
-pub(super) struct Spool {
+pub(super) struct ReceiptFile {
     file: File,
 }
 
-impl Spool {
+impl ReceiptFile {
     /// # Errors
     /// There is no room for temporary files.
     pub(super) fn new() -> io::Result<Self> {
@@ -21,7 +21,7 @@ impl Spool {
     }
 }
 
-impl Receipts for Spool {
+impl Receipts for ReceiptFile {
     fn put(&mut self, receipt: &Receipt) -> io::Result<()> {
         let mut line = serde_json::to_vec(&(receipt.message_id.as_str(), &receipt.handle))?;
         line.push(b'\n');
