@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from .observation import Observation, Sent
+from .snapshot import Observation, Sent
 
 
 def first_round(seen: Observation, all_sent: Sequence[Sent]) -> list[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from . import build, by_arn, by_operator, checks, entry, monitoring, over_http, processes, report, sending, stack
-from .observation import Observation, Sent
+from . import arn_targets, build, checks, driver, entry, ingest_part, monitoring, operations, processes, report, stack
 from .scenarios import SCENARIOS, WAITING
+from .snapshot import Observation, Sent
 
 
 def main() -> int:
@@ -17,24 +17,24 @@ def main() -> int:
         sent, problems = dead_letters(first)
         replayed = [one for one in sent if one.scenario.ending.outcomes[-1] == "replayed"]
         problems += repetition(first, replayed)
-        problems += by_arn.show(first)
+        problems += arn_targets.show(first)
 
         ingest = programs.wait(build.PROGRAMS[build.INGEST])
         local = first.with_ingest(ingest)
-        ingested, more = over_http.play(local, ingest)
+        ingested, more = ingest_part.play(local, ingest)
         waiting, seen, still_more = outage(local)
         problems += [*more, *still_more]
         # A repetition is the same event.
         events = [*sent, *(one for one in ingested if not one.scenario.repeats), waiting]
         problems += monitoring.show(local, events, seen)
-        problems += by_operator.show(local, programs.wait(build.OPERATOR))
+        problems += operations.show(local, programs.wait(build.OPERATOR))
     report.heading("Verdict")
     if problems:
         print("\n".join(problems), flush=True)
         raise processes.StackError(f"{len(problems)} findings, see above")
     count = len(sent) + len(replayed) + len(ingested) + 1
     print(f"{count} of {count} dead letters ended as expected; nothing was delivered twice.")
-    count = len(over_http.TO_SERVER) + len(over_http.TO_FUNCTION)
+    count = len(ingest_part.TO_SERVER) + len(ingest_part.TO_FUNCTION)
     print(f"{count} of {count} requests over HTTP were answered as expected.")
     print("Every event is in one known place; metrics and log lines agree.", flush=True)
     return 0
@@ -46,8 +46,8 @@ def dead_letters(local: stack.Stack) -> tuple[list[Sent], list[str]]:
         for fault in scenario.faults:
             local.genesys.add_fault(fault(scenario))
     processes.say(f"sending {len(SCENARIOS)} dead letters; the event source mapping invokes the function ...")
-    sent = sending.send(local, SCENARIOS)
-    seen = sending.until_handled(local, sent)
+    sent = driver.send(local, SCENARIOS)
+    seen = driver.until_handled(local, sent)
     report.heading("The endings of the dead letters")
     report.endings(seen, sent)
     return sent, checks.first_round(seen, sent)
@@ -61,13 +61,13 @@ def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
     """
     processes.say(f"sending the {len(replayed)} replayed events again ...")
     before = Observation(local)
-    new_messages = sending.send(local, [one.scenario for one in replayed if one.letter.event_id])
+    new_messages = driver.send(local, [one.scenario for one in replayed if one.letter.event_id])
     same_messages = [one for one in replayed if not one.letter.event_id]
-    answer = sending.deliver_once_more(local, same_messages)
+    answer = driver.deliver_once_more(local, same_messages)
     if answer != {"batchItemFailures": []}:
         raise processes.StackError(f"the function answered {answer} to messages it had finished")
     receives = {one.message_id: 1 for one in new_messages} | {one.message_id: 2 for one in same_messages}
-    sending.until_logged(local, receives)
+    driver.until_logged(local, receives)
     after = Observation(local)
     by_name = {one.scenario.name: one for one in [*new_messages, *same_messages]}
     again = [by_name[one.scenario.name] for one in replayed]
@@ -79,8 +79,8 @@ def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
 def outage(local: stack.Stack) -> tuple[Sent, Observation, list[str]]:
     """Sends a dead letter for which Genesys Cloud asks for ten minutes; it stays in the queue."""
     processes.say("sending one more, for which Genesys Cloud has no time now ...")
-    [waiting] = sending.send(local, [WAITING])
-    seen = sending.until_handled(local, [waiting])
+    [waiting] = driver.send(local, [WAITING])
+    seen = driver.until_handled(local, [waiting])
     report.heading("A dead letter that waits")
     report.endings(seen, [waiting])
     return waiting, seen, checks.one_ending(seen, waiting)

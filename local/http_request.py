@@ -16,7 +16,7 @@ from email.message import Message
 from typing import Any
 
 from . import processes
-from .letters import EVENTS, DeadLetter, with_own_ids
+from .messages import EVENTS, DeadLetter, with_own_ids
 
 # Headers of the sender; the others of a sample are the function URL's.
 OWN_HEADERS = ("content-type", "x-genesys-webhook-")

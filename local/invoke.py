@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from . import aws, build, entry, http_request, observation, processes, report, stack
+from . import aws, build, entry, http_request, processes, report, snapshot, stack
 
 # The output that names each function, and the member that its answer has.
 FUNCTIONS = {
@@ -33,7 +33,7 @@ def main() -> int:
         log = directory / "function.log"
         answer = invoke(executable, environment(local, function, local.outputs[output]), event, log)
         report.heading("Log lines")
-        report.log(observation.parsed(log.read_text().splitlines()))
+        report.log(snapshot.parsed(log.read_text().splitlines()))
         report.heading("Calls at the stand-in Genesys Cloud and target")
         for call in local.genesys.calls():
             print(f"{call['status']} {call['method']} {call['path']}")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from samtranslator.yaml_helper import yaml_parse
 
-from . import bridge, build, metrics, observation, report, stack
-from .observation import Observation, Sent
+from . import build, metrics, ministack, report, snapshot, stack
+from .snapshot import Observation, Sent
 
 
 def show(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[str]:
@@ -16,7 +16,7 @@ def show(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[st
     problems = [
         *places(local, sent, seen),
         *metrics.disagreements("replay", seen.log_lines),
-        *metrics.disagreements("ingest", observation.log_lines(local, "IngestLogGroupName")),
+        *metrics.disagreements("ingest", snapshot.log_lines(local, "IngestLogGroupName")),
     ]
     longest = max(sent, key=lambda one: len(one.scenario.ending.outcomes))
     report.heading(f"The log lines of one dead letter: {longest.scenario.name}")
@@ -50,7 +50,7 @@ def places(local: stack.Stack, sent: Sequence[Sent], seen: Observation) -> list[
 def names(local: stack.Stack) -> list[tuple[str, str]]:
     """The dashboards, the saved queries and the log groups of the stack."""
     resources = yaml_parse((build.ROOT / "monitoring/resources.yaml").read_text()).values()
-    queries = [one["Properties"]["Name"]["Fn::Sub"] for one in resources if one["Type"] == bridge.QUERY_TYPE]
+    queries = [one["Properties"]["Name"]["Fn::Sub"] for one in resources if one["Type"] == ministack.QUERY_TYPE]
     return [
         *(("dashboard", local.outputs[output]) for output in ("DashboardName", "IngestDashboardName")),
         *(("saved query", query.replace("${AWS::StackName}", stack.STACK_NAME)) for query in queries),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from . import metrics
-from .observation import Observation, Sent
+from .snapshot import Observation, Sent
 
 
 def heading(text: str, note: str = "") -> None:

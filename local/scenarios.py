@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .letters import DeadLetter
+from .messages import DeadLetter
 
 Fault = Callable[["Scenario"], dict[str, Any]]
 

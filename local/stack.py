@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from . import aws, bridge, build, http_request, processes, stand_in
+from . import aws, build, http_request, ministack, processes, stand_in
 
 STACK_NAME = "genesys-replay"
 CODE_BUCKET = "genesys-replay-code"
@@ -113,7 +113,7 @@ def deploy(cloud: aws.LocalAws, name: str, values: Mapping[str, str]) -> dict[st
     With CloudFormation's own calls: 0.2 s, where sam deploy takes 8 s.
     """
     code = {function: f"s3://{CODE_BUCKET}/{function}" for function in build.PROGRAMS}
-    cloud.client("s3").put_object(Bucket=CODE_BUCKET, Key="template", Body=json.dumps(bridge.template(code)))
+    cloud.client("s3").put_object(Bucket=CODE_BUCKET, Key="template", Body=json.dumps(ministack.template(code)))
     client = cloud.client("cloudformation")
     arguments: dict[str, Any] = {
         "StackName": name,
@@ -136,5 +136,5 @@ def deploy(cloud: aws.LocalAws, name: str, values: Mapping[str, str]) -> dict[st
         reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("FAILED")]
         raise processes.StackError("\n    ".join([f"the stack {name} is {stack['StackStatus']}:", *reasons]))
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-    bridge.deployed(cloud, outputs)
+    ministack.deployed(cloud, outputs)
     return outputs

@@ -9,10 +9,10 @@ import unittest
 from email.message import Message
 from typing import Any, ClassVar
 
-from local import build, invoke, over_http
+from local import build, ingest_part, invoke
 from local.http_request import Answer, HttpRequest
 from local.http_scenarios import TO_FUNCTION, TO_SERVER
-from local.letters import EVENTS
+from local.messages import EVENTS
 
 
 class Requests(unittest.TestCase):
@@ -78,7 +78,7 @@ class Checks(unittest.TestCase):
         for name, value in {"Content-Type": "application/problem+json", "Allow": "POST", **headers}.items():
             message[name.replace("_", "-")] = value
         answer = Answer(status, message, json.dumps(body or self.PROBLEM))
-        return over_http.check(over_http.Exchanged(self.EXCHANGE, answer, line or self.LINE))
+        return ingest_part.check(ingest_part.Exchanged(self.EXCHANGE, answer, line or self.LINE))
 
     def test_the_expected_answer_is_no_finding(self) -> None:
         self.assertEqual(self.findings(), [])

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from . import processes
-from .observation import Observation, Sent, log_lines, verdicts
 from .scenarios import Scenario
+from .snapshot import Observation, Sent, log_lines, verdicts
 from .stack import Stack
 
 # The maximum of SendMessageBatch.

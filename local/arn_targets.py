@@ -8,8 +8,8 @@ import json
 import zipfile
 from typing import Any
 
-from . import processes, report, sending, stack
-from .letters import DeadLetter
+from . import driver, processes, report, stack
+from .messages import DeadLetter
 from .scenarios import Ending, Scenario
 
 NAME = "crm-by-arn"
@@ -48,8 +48,8 @@ def show(local: stack.Stack) -> list[str]:
         Case("an SQS queue", file, REPLAYED, target=queue),
         Case("a queue that is not allowed", file, REFUSED, target=f"{queue}-other"),
     ]
-    sent = sending.send(original, cases)
-    seen = sending.until_handled(original, sent)
+    sent = driver.send(original, cases)
+    seen = driver.until_handled(original, sent)
     arrived = [
         processes.wait_for("the event at the function", lambda: events_in_log(local), seconds=ARRIVES_WITHIN_SECONDS),
         [json.loads(message["Body"]) for message in local.aws.messages(url)],

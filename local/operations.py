@@ -8,7 +8,7 @@ import shlex
 import subprocess
 from typing import Any
 
-from . import processes, report, sending, stack
+from . import driver, processes, report, stack
 from .scenarios import Scenario, archived
 
 TARGET = "operator"
@@ -42,12 +42,12 @@ def show(local: stack.Stack, program: pathlib.Path) -> list[str]:
     )
     run("doctor")
     poll(local, enabled=False)
-    sent = sending.send(local, MESSAGES)
+    sent = driver.send(local, MESSAGES)
     run("diagnose", "--html", "diagnosis.html", expected=1)
     local.genesys.clear_faults()
     local.genesys.add_fault({"method": "POST", "path_contains": f"/targets/{TARGET}", "status": 422})
     poll(local, enabled=True)
-    sending.until_handled(local, sent)
+    driver.until_handled(local, sent)
     local.genesys.clear_faults()
     before = len(deliveries(local))
     run("plan", "--code", "TARGET_REFUSED", "--reason", "the CRM refused every event")

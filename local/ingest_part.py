@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import bridge, checks, metrics, observation, processes, report, sending, stand_in
+from . import checks, driver, metrics, ministack, processes, report, snapshot, stand_in
 from .http_request import Answer
 from .http_scenarios import TO_FUNCTION, TO_SERVER, Exchange
-from .observation import Sent
+from .snapshot import Sent
 from .stack import Stack
 
 
@@ -40,15 +40,15 @@ def play(local: Stack, executable: pathlib.Path) -> tuple[list[Sent], list[str]]
     with server(local, executable, log) as url:
         for exchange in TO_SERVER:
             if exchange.repeats:
-                sending.until_handled(local, accepted(exchanged))
+                driver.until_handled(local, accepted(exchanged))
             answer = send(exchange, url)
-            exchanged.append(Exchanged(exchange, answer, observation.requests(lines_of(log))[-1]))
-    url = bridge.function_url(local.aws, local.outputs["IngestUrl"])
+            exchanged.append(Exchanged(exchange, answer, snapshot.requests(lines_of(log))[-1]))
+    url = ministack.function_url(local.aws, local.outputs["IngestUrl"])
     answers = [send(exchange, url) for exchange in TO_FUNCTION]
-    lines = observation.requests(observation.log_lines(local, "IngestLogGroupName"))
+    lines = snapshot.requests(snapshot.log_lines(local, "IngestLogGroupName"))
     exchanged += [Exchanged(*one) for one in zip(TO_FUNCTION, answers, lines, strict=True)]
     sent = accepted(exchanged)
-    seen = sending.until_handled(local, sent)
+    seen = driver.until_handled(local, sent)
 
     report.heading(
         "Over HTTP",
@@ -93,7 +93,7 @@ def server(local: Stack, executable: pathlib.Path, log: pathlib.Path) -> Iterato
 def lines_of(log: pathlib.Path) -> list[dict[str, Any]]:
     """The lines of the server that are complete."""
     whole_lines, _, _ = log.read_text().rpartition("\n")
-    return observation.parsed(whole_lines.splitlines())
+    return snapshot.parsed(whole_lines.splitlines())
 
 
 def send(exchange: Exchange, url: str) -> Answer:

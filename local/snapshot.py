@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .letters import DeadLetter
+from .messages import DeadLetter
 from .scenarios import Ending, Scenario
 from .stack import Stack
 
