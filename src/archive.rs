@@ -1,4 +1,4 @@
-//! The archive: where a dead letter is kept that must not be replayed.
+//! The archive of dead letters that must not be replayed.
 
 mod document;
 
@@ -14,40 +14,40 @@ use crate::ledger::EventKey;
 use crate::message::Message;
 pub use document::{Document, DocumentFault};
 
-/// The longest part of an object key, in bytes: event types and ids come from outside.
+/// The maximum length of a variable part of an object key, in bytes. Event types and ids come from outside.
 const MAX_KEY_PART_BYTES: usize = 200;
 
-/// A dead letter and why it is archived.
+/// A dead letter and the reason for archiving it.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// The message, whose body is kept as it stood in the queue.
+    /// The message. Its body is archived unchanged.
     pub message: &'a Message,
-    /// The event at its destination.
+    /// The key of the event at its destination.
     pub key: &'a EventKey,
-    /// The event's own id, else the message's.
+    /// The event's own id; without one, the message id.
     pub event_id: &'a str,
     /// The event's type.
     pub event_type: Option<&'a str>,
-    /// Its interaction.
+    /// The event's interaction.
     pub interaction_id: Option<&'a str>,
-    /// The delivery that failed first.
+    /// The failure of the first delivery.
     pub original: &'a OriginalFailure,
-    /// Where it would have gone.
+    /// The target of the event.
     pub target: &'a str,
-    /// Why it is archived.
+    /// The failure code of the rejection.
     pub code: FailureCode,
-    /// Why, in words.
+    /// The reason in words.
     pub reason: &'a str,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When the event was first seen; the same however often it is archived.
+    /// The time at which the event was first seen. Archiving the event again does not change this time.
     pub first_seen: Timestamp,
     /// The time of archiving.
     pub now: Timestamp,
 }
 
 impl Entry<'_> {
-    /// `{event type}/{failure code}/{event id}-{first seen}.json`, each part made safe.
+    /// Returns `{event type}/{failure code}/{event id}-{first seen}.json`. Unsafe characters are replaced.
     #[must_use]
     pub fn object_key(&self) -> String {
         format!(
@@ -59,14 +59,14 @@ impl Entry<'_> {
         )
     }
 
-    /// The identity of the object, 64 hexadecimal digits: the digest of the event's key and the body. Two
-    /// messages of one event may have different bodies, and each is kept.
+    /// Returns the identity of the object: the digest of event key and body, 64 hexadecimal digits. Messages
+    /// of one event may have different bodies; each body has its own object.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         digest::hexadecimal(&format!("{}\n{}", self.key, self.message.body))
     }
 
-    /// The object: a JSON document that holds the whole message.
+    /// Returns the object: a JSON document with the whole message.
     #[must_use]
     pub fn document(&self) -> String {
         let body = if self.message.is_base64() {
@@ -91,14 +91,15 @@ impl Entry<'_> {
             "first_seen_at": self.first_seen.to_string(),
             "archived_at": self.now.to_string(),
             "attributes": self.message.attributes,
-            // SQS takes only text: what came to ingest and is none was queued as base64.
+            // SQS accepts only text. Ingest encoded a body that is not text as base64.
             body: self.message.body,
         })
         .to_string()
     }
 }
 
-/// A text as one part of an object key: without separators and what consoles stumble over.
+/// Returns a text as one part of an object key, without separators and without characters that consoles
+/// mishandle.
 fn safe(part: Option<&str>) -> String {
     let safe: String = part
         .unwrap_or_default()
@@ -116,20 +117,20 @@ fn safe(part: Option<&str>) -> String {
     }
 }
 
-/// Why a dead letter was not archived. The caller keeps the message.
+/// The error when a dead letter was not archived. The caller returns the message to the queue.
 #[derive(Debug, thiserror::Error)]
 #[error("the archive is unavailable")]
 pub struct ArchiveError(#[source] pub Box<dyn StdError + Send + Sync>);
 
-/// Where dead letters are kept.
+/// The store of rejected dead letters.
 ///
-/// `Ok` means durably stored. Archiving the same message for the same reason again changes nothing;
-/// two different events, or bodies of one event, are never stored over one another.
+/// `Ok` means durably stored. Archiving the same message again for the same reason changes nothing. An object
+/// of another event, or of another body of the same event, is never overwritten.
 pub trait Archive: Send + Sync {
-    /// Keeps one dead letter and answers where, in a form that a person can look it up by.
+    /// Archives one dead letter and returns its address, in a form that a person can look up.
     ///
     /// # Errors
-    /// [`ArchiveError`]: it may have been stored all the same; the message must not be acknowledged.
+    /// [`ArchiveError`]: the object may have been stored. The message must not be acknowledged.
     fn put(&self, entry: &Entry<'_>) -> impl Future<Output = Result<String, ArchiveError>> + Send;
 }
 

@@ -1,40 +1,41 @@
-//! Failed calls of AWS, for an operator.
+//! Failed AWS calls, for an operator.
 
 use std::fmt;
 
-/// The kind of a failure. `crates/aws` decides it, where the SDK's error is seen.
+/// The kind of a failure. `crates/aws` derives it from the SDK's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AwsErrorKind {
-    /// It is not known which region is meant.
+    /// The region is not known.
     RegionNotConfigured,
-    /// There are no credentials, or AWS does not believe them (any more).
+    /// Credentials are missing, or AWS rejects them (for example because they expired).
     Credentials,
     /// The credentials lack a permission.
     Denied,
-    /// What was asked for does not exist.
+    /// The requested resource does not exist.
     NotFound,
-    /// AWS asked to slow down, and the SDK's own retries were used up.
+    /// AWS throttled the call, and the SDK's own retries were used up.
     Throttled,
-    /// No answer came.
+    /// The call got no answer.
     Unreachable,
-    /// AWS refused for another reason.
+    /// AWS refused the call for another reason.
     Refused,
 }
 
-/// A call of AWS that failed.
+/// A failed AWS call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{operation}: {kind}{}", .detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default())]
 pub struct AwsError {
-    /// What was being done, such as `reading the queue`.
+    /// The operation, such as `reading the queue`.
     pub operation: String,
-    /// What kind of failure it was.
+    /// The kind of the failure.
     pub kind: AwsErrorKind,
-    /// AWS' own code, or what was seen of the connection.
+    /// AWS's own error code, or the observed connection problem.
     pub detail: Option<String>,
 }
 
 impl AwsErrorKind {
-    /// Whether it may be a matter of the one thing that was asked for, so that others can be had.
+    /// Returns true if the failure may concern only the requested resource, so that requests for others may
+    /// succeed.
     #[must_use]
     pub const fn is_item_specific(self) -> bool {
         match self {
@@ -61,13 +62,13 @@ impl fmt::Display for AwsErrorKind {
 }
 
 impl AwsError {
-    /// Why it failed, without what was being done.
+    /// Returns the reason of the failure, without the operation.
     #[must_use]
     pub fn why(&self) -> String {
         self.detail.clone().unwrap_or_else(|| self.kind.to_string())
     }
 
-    /// An answer of AWS that lacks what it always has.
+    /// Returns the error for an AWS answer without a member that AWS always sends.
     #[must_use]
     pub fn incomplete(operation: impl Into<String>, missing: &str) -> Self {
         Self {

@@ -1,20 +1,20 @@
-//! How long to wait before the next attempt.
+//! The delay before the next attempt.
 
 use std::time::Duration;
 
 /// Exponential backoff: `min(base · 2^(n-1), max)`, jittered between half and full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The wait after the first attempt, before jitter.
+    /// The delay after the first attempt, before jitter.
     pub base: Duration,
-    /// No wait is longer than this, unless the upstream asks for longer.
+    /// The maximum delay, unless the upstream asks for a longer one.
     pub max: Duration,
 }
 
 impl Backoff {
-    /// The wait after attempt number `attempt` (from 1), never under `retry_after`.
+    /// Returns the delay after attempt number `attempt` (from 1), never under `retry_after`.
     ///
-    /// `unit` is a random number from 0 to 1: 0 gives half of the full wait, 1 the full wait.
+    /// `unit` is a random number from 0 to 1: 0 returns half of the full delay, 1 the full delay.
     #[must_use]
     pub fn delay(&self, attempt: u32, unit: f64, retry_after: Option<Duration>) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
@@ -23,7 +23,8 @@ impl Backoff {
         jittered.max(retry_after.unwrap_or(Duration::ZERO))
     }
 
-    /// The least time between the first and the last of so many attempts: the sum of the shortest waits.
+    /// Returns the minimum time between the first and the last of `attempts` attempts: the sum of the
+    /// shortest delays.
     #[must_use]
     pub fn shortest(&self, attempts: u32) -> Duration {
         (1..attempts)

@@ -1,4 +1,4 @@
-//! Time and chance, injected so that tests and simulations decide both.
+//! Time and randomness, injected so that tests and simulations control both.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,25 +19,25 @@ pub fn millis(duration: Duration) -> u64 {
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// From milliseconds since the Unix epoch.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch, rounded down.
+    /// Returns the whole seconds since the Unix epoch, rounded down.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// From RFC 3339, as [`Display`](fmt::Display) writes it; `None` when it is something else.
+    /// Parses RFC 3339, the format of [`Display`](fmt::Display). Returns `None` for any other text.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
@@ -46,7 +46,7 @@ impl Timestamp {
             .map(Self)
     }
 
-    /// Compact and fit for an object key: `20260725T172000250Z`.
+    /// Returns the time in a compact form for an object key: `20260725T172000250Z`.
     #[must_use]
     pub fn compact(self) -> String {
         const FORMAT: &[BorrowedFormatItem<'_>] =
@@ -57,20 +57,20 @@ impl Timestamp {
             .unwrap_or_else(|| self.0.to_string())
     }
 
-    /// How long it is from `earlier` to here; zero when `earlier` is later.
+    /// Returns the duration since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The time `before` earlier, and no earlier than the Unix epoch.
+    /// Returns the time `before` earlier, but not before the Unix epoch.
     #[must_use]
     pub fn minus(self, before: Duration) -> Self {
         let before = millis(before);
         Self(self.0.saturating_sub(before))
     }
 
-    /// The moment `after` later; stops at the end of the range instead of wrapping.
+    /// Returns the time `after` later; stops at the end of the range instead of wrapping.
     #[must_use]
     pub fn plus(self, after: Duration) -> Self {
         Self(self.0.saturating_add(millis(after)))
@@ -78,7 +78,7 @@ impl Timestamp {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC; the bare milliseconds where the calendar ends.
+    /// Writes RFC 3339 in UTC; the bare milliseconds for a time that the calendar cannot represent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .ok()
@@ -90,15 +90,15 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Where the wall-clock time comes from.
+/// The source of wall-clock time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// Where chance comes from.
+/// The source of randomness.
 pub trait Random: Send + Sync {
-    /// A number from 0 (included) to 1 (excluded).
+    /// Returns a random number from 0 (included) to 1 (excluded).
     fn unit(&self) -> f64;
 }
 
@@ -115,7 +115,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// The thread's own random generator: good enough to spread retries, not for secrets.
+/// The thread's random generator: good enough to spread retries, not for secrets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 

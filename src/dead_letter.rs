@@ -1,6 +1,6 @@
-//! What a raw message turns out to be.
+//! Parses SQS messages into dead letters.
 //!
-//! One file per origin, each recognising its own shapes; [`open`] asks them in order.
+//! Each origin has one file that recognises its own shapes. [`parse`] tries them in order.
 
 mod bare_interaction;
 mod event_bridge;
@@ -28,35 +28,36 @@ use json::Body;
 pub use webhook::webhook_text;
 pub use wrapper::{Wrapper, WrapperFault};
 
-/// In place of an event id in the keys of ledger items that lead from a delivery to its event.
+/// The first part of the ledger keys that lead from a delivery to its event, in place of an event id.
 pub(crate) const DELIVERY_INDEX: &str = "delivery";
 
-/// The longest event id that is used as a key, in bytes; longer ones fall back to the message id.
+/// The maximum length of an event id in a key, in bytes. A longer id is replaced by the message id.
 const MAX_EVENT_ID_BYTES: usize = 256;
 
-/// A message that is an event which once failed to be delivered.
+/// A parsed message that carries an event whose delivery failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter<'m> {
-    /// The event's own id, where it has a usable one.
+    /// The event's own id, if it is usable.
     pub event_id: Option<EventId>,
-    /// Its type with placeholders, such as `v2.detail.events.conversation.{id}.customer.end`.
+    /// The event's type with placeholders, such as `v2.detail.events.conversation.{id}.customer.end`.
     pub event_type: Option<String>,
-    /// The interaction that the event belongs to, if it belongs to one.
+    /// The interaction of the event, if it has one.
     pub interaction: Option<InteractionRef>,
-    /// Whether the event only tells of a mark that this function has written.
+    /// True if the event is only an echo of our own PATCH.
     pub own_echo: bool,
-    /// True if a mark would make another such event, or if the event shows one: Genesys Cloud is not called.
+    /// True if a mark would cause another such event, or if the event shows a mark. Genesys Cloud is then not
+    /// called.
     pub shows_mark: bool,
-    /// The time of the event, as it says itself.
+    /// The event's own time.
     pub time: Option<Timestamp>,
-    /// What is delivered, byte for byte.
+    /// The payload to deliver, byte for byte.
     pub payload: Cow<'m, str>,
-    /// What is known of the delivery that failed.
+    /// The failure of the first delivery, as far as the message describes it.
     pub failure: OriginalFailure,
     /// The report of a failure record on an accepted delivery; `None` for other messages.
     pub report: Option<FailureReport>,
-    /// True if SQS moved the message from its original target queue: the whole body goes back there, with its
-    /// attributes.
+    /// True if SQS moved the message from its original target queue. The whole body returns to that queue,
+    /// with its attributes.
     pub whole: bool,
 }
 
@@ -84,7 +85,7 @@ impl<'m> DeadLetter<'m> {
         }
     }
 
-    /// The interaction to mark, unless a mark is out of place.
+    /// Returns the interaction to mark; `None` without an interaction, or if a mark must not be written.
     #[must_use]
     pub fn marked_interaction(&self) -> Option<&InteractionRef> {
         self.interaction.as_ref().filter(|_| !self.shows_mark)
@@ -111,13 +112,13 @@ impl<'m> DeadLetter<'m> {
     }
 }
 
-/// An event's own id: printable ASCII without spaces, short enough for a key and a header, and
-/// without the `|` that ends it in a key.
+/// An event's own id: printable ASCII without spaces, short enough for a key and a header. It does not
+/// contain `|`, which ends the id in a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventId(String);
 
 impl EventId {
-    /// Takes an id, or `None` when it cannot serve as a key or stand in an HTTP header.
+    /// Creates an id; returns `None` if it cannot be used in a key or an HTTP header.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
@@ -130,19 +131,19 @@ impl EventId {
         usable.then_some(Self(id))
     }
 
-    /// The id's text.
+    /// Returns the id's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What [`open`] found.
+/// The result of [`parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ParsedMessage<'m> {
-    /// An event to be replayed.
+    /// An event to replay.
     DeadLetter(Box<DeadLetter<'m>>),
-    /// Nothing that can be replayed: kept for a person to look at, never dropped.
+    /// A message that cannot be replayed. It is archived for a person to inspect, never dropped.
     Unreplayable(UnreplayableReason),
 }
 
@@ -152,37 +153,37 @@ impl<'m> From<DeadLetter<'m>> for ParsedMessage<'m> {
     }
 }
 
-/// Why a message cannot be replayed.
+/// The reasons why a message cannot be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreplayableReason {
-    /// There is nothing in it.
+    /// The body is empty.
     #[error("the message body is empty")]
     Empty,
-    /// It cannot be read, and no attribute says where it comes from.
+    /// The body is not JSON, and no attribute names its origin.
     #[error("the message body is not JSON and carries no EventBridge attributes")]
     NotJson,
-    /// It can be read, but nothing in it says that it is an event.
+    /// The body is JSON without the shape of an event.
     #[error("the message body is JSON of no known shape and carries no EventBridge attributes")]
     UnknownShape,
-    /// Envelopes within envelopes, deeper than anyone sends them.
+    /// The message has more nested envelopes than any real sender produces.
     #[error("the message is an SNS notification nested too deep")]
     NestedTooDeep,
-    /// A wrapper around nothing.
+    /// The wrapper has no event.
     #[error("the dead-letter wrapper has no originalEvent")]
     EmptyWrapper,
-    /// A custom event bus reports failed events by id only.
+    /// The record of a custom event bus lists failed events by id only.
     #[error("the custom event bus tells the ids of the failed events, not the events")]
     CustomBusRecord,
-    /// Ingest has taken it for a webhook, which it is not.
+    /// Ingest accepted the message as a webhook, but its body is not a valid webhook.
     #[error("the webhook's body {0}")]
     Webhook(Malformed),
-    /// An event bus could not use the key of an encrypted event.
+    /// The event bus could not use the key of an encrypted event.
     #[error("the event bus could not decrypt the event; its body is ciphertext")]
     Encrypted,
 }
 
 impl UnreplayableReason {
-    /// The stable name of the failure.
+    /// Returns the stable failure code.
     #[must_use]
     pub const fn failure_code(self) -> FailureCode {
         match self {
@@ -196,17 +197,18 @@ impl UnreplayableReason {
     }
 }
 
-/// A body with what is known around it.
+/// A body and its context.
 struct Envelope<'m> {
     text: &'m str,
     body: Body<'m>,
     message: &'m Message,
-    /// How many envelopes are around it already.
+    /// The number of envelopes around this body.
     depth: u8,
 }
 
 impl Envelope<'_> {
-    /// The text of a message attribute that is about this body: not about one inside another.
+    /// Returns the text of a message attribute, but only for the outermost body, which the attributes
+    /// describe.
     fn attribute(&self, name: &str) -> Option<&str> {
         self.message
             .attribute(name)
@@ -214,7 +216,7 @@ impl Envelope<'_> {
     }
 }
 
-/// The shapes, in the order in which they are asked: the more a shape says of itself, the earlier.
+/// The parsers, in the order in which they are tried: the more specific a shape, the earlier.
 const PARSERS: &[for<'m> fn(&Envelope<'m>) -> Option<ParsedMessage<'m>>] = &[
     ingest::open_marked_webhook,
     webhook::parse_ingested_webhook,
@@ -232,7 +234,7 @@ const PARSERS: &[for<'m> fn(&Envelope<'m>) -> Option<ParsedMessage<'m>>] = &[
     event_bridge::parse_rule_body,
 ];
 
-/// Finds out what a message is. Never fails: what is not understood is [`ParsedMessage::Unreplayable`].
+/// Parses a message. Never fails: a message that is not understood is [`ParsedMessage::Unreplayable`].
 #[must_use]
 pub fn parse(message: &Message) -> ParsedMessage<'_> {
     let mut opened = open_envelope(&Envelope {
@@ -246,11 +248,12 @@ pub fn parse(message: &Message) -> ParsedMessage<'_> {
     }
     if let ParsedMessage::DeadLetter(letter) = &mut opened {
         if letter.event_id.is_none() {
-            // Sent again, the message has another id, and is the same event all the same.
+            // A resent message has a new message id but is still the same event.
             letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
         }
         if message.replay_plan().is_some() {
-            // An operator has sent it: the time and the id of the message say nothing any more.
+            // In an operator replay, the time and id of the message are new and prove nothing about the
+            // delivery.
             letter.report = letter
                 .report
                 .take()
@@ -271,8 +274,8 @@ fn open_envelope<'m>(envelope: &Envelope<'m>) -> ParsedMessage<'m> {
         }))
 }
 
-/// A message that SQS moved from a target queue, because no consumer deleted it there. Where nothing else
-/// names a target, it goes back there whole.
+/// Parses a message that SQS moved from a target queue, because no consumer deleted it there. If nothing else
+/// names a target, the whole message returns to that queue.
 fn redriven<'m>(
     message: &'m Message,
     source: &str,
@@ -294,7 +297,7 @@ fn redriven<'m>(
     letter.whole = true;
     letter.report = Some(FailureReport {
         target: ReportingTarget::Queue,
-        // It keeps its id when SQS moves it.
+        // SQS keeps the message id when it moves a message.
         delivery_id: Some(message.id.to_string()),
         at: message.sent_at,
     });

@@ -1,4 +1,4 @@
-//! Where an event is delivered.
+//! The destinations of events.
 
 pub mod address;
 mod allowed;
@@ -12,26 +12,26 @@ use crate::digest;
 pub use allowed::AllowedTargets;
 pub use arn::Arn;
 
-/// The longest ARN or URL that is taken as a destination, in bytes: the ledger's key holds it, and
-/// `DynamoDB` keys end at 2,048 bytes.
+/// The maximum length of an ARN or URL as a destination, in bytes. The ledger's key contains it, and
+/// `DynamoDB` limits keys to 2,048 bytes.
 pub const MAX_TARGET_BYTES: usize = 1024;
 
-/// The qualifier that names the same function as none.
+/// The qualifier that names the same function as no qualifier.
 pub const LATEST: &str = ":$LATEST";
 
-/// The setting `REPLAY_TARGET`: where the events of this function go.
+/// The setting `REPLAY_TARGET`.
 #[derive(Clone, Debug)]
 pub enum ReplayTarget {
-    /// Each event to the target that did not take it the first time, if it is allowed: a dead
-    /// letter comes from outside and could name any.
+    /// Every event goes to its original target, if that is allowed. A dead letter comes from outside and
+    /// could name any target.
     Original(AllowedTargets),
-    /// Every event to the same place.
+    /// Every event goes to this destination.
     Fixed(Destination),
 }
 
 impl ReplayTarget {
-    /// Where an event goes whose dead letter names `target_arn`. `own` are the ARNs of the queue it
-    /// came from and of this function: sent there it would come again for ever.
+    /// Returns the destination of an event whose dead letter names `target_arn`. `own` are the ARNs of the
+    /// source queue and of this function; delivery to them would loop forever.
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
         let target_arn = target_arn.map(|arn| arn.strip_suffix(LATEST).unwrap_or(arn));
@@ -50,7 +50,7 @@ impl ReplayTarget {
             (Self::Original(_), _) => Destination::Missing,
         };
         let part = destination.key_part();
-        // A function's versions and aliases follow after a colon.
+        // The ARNs of a function's versions and aliases continue after a colon.
         let is_of = |own: &&str| {
             part.strip_prefix(*own)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
@@ -71,10 +71,10 @@ impl fmt::Display for ReplayTarget {
     }
 }
 
-/// One place that an event is delivered to.
+/// One destination of an event.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Destination {
-    /// Nowhere: the interaction is marked, nothing is sent.
+    /// No delivery: the interaction is marked, nothing is sent.
     None,
     /// An HTTP endpoint.
     Http(Url),
@@ -88,19 +88,19 @@ pub enum Destination {
     StateMachine(Arn),
     /// An event bus.
     EventBus(Arn),
-    /// A target that this function cannot deliver to, by its ARN.
+    /// A target type that this function does not support, by its ARN.
     Unsupported(String),
     /// A target that the settings do not allow, by its ARN.
     NotAllowed(String),
-    /// A target whose ARN is longer than [`MAX_TARGET_BYTES`], by the ARN's SHA-256: two of them must not share a
-    /// key of the ledger.
+    /// A target with an ARN longer than [`MAX_TARGET_BYTES`], by the ARN's SHA-256: two such targets must not
+    /// share a key of the ledger.
     TooLong(String),
-    /// The dead letter does not say where it was going.
+    /// The dead letter names no target.
     Missing,
 }
 
 impl Destination {
-    /// The destination that an ARN names.
+    /// Returns the destination that an ARN names.
     #[must_use]
     pub fn of_arn(text: &str) -> Self {
         let Some(arn) = Arn::parse(text) else {
@@ -108,7 +108,7 @@ impl Destination {
         };
         let resource = arn.resource();
         match arn.service() {
-            // `$LATEST` is no version of its own: the function without a qualifier is the same target.
+            // `$LATEST` is not a separate version: the function without a qualifier is the same target.
             "lambda" if resource.starts_with("function:") => match text.strip_suffix(LATEST) {
                 Some(plain) => Self::of_arn(plain),
                 None => Self::Lambda(arn),
@@ -121,7 +121,7 @@ impl Destination {
         }
     }
 
-    /// The part of the ledger's key that tells this destination from others.
+    /// Returns the part of the ledger's key that distinguishes this destination from others.
     #[must_use]
     pub fn key_part(&self) -> &str {
         match self {
@@ -140,7 +140,7 @@ impl Destination {
 }
 
 impl fmt::Display for Destination {
-    /// For people: a URL without user, password, query and fragment, where secrets may stand.
+    /// Writes a URL without user, password, query and fragment, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Http(url) = self else {
             return f.write_str(self.key_part());

@@ -1,8 +1,8 @@
-//! A name for what a longer text says.
+//! Digests as short names of long texts.
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a text in 64 hexadecimal digits.
+/// Returns the SHA-256 of a text as 64 hexadecimal digits.
 #[must_use]
 pub fn hexadecimal(text: &str) -> String {
     Sha256::digest(text.as_bytes())
@@ -12,7 +12,8 @@ pub fn hexadecimal(text: &str) -> String {
         .collect()
 }
 
-/// The first 16 hexadecimal digits of a text's SHA-256: enough to tell two texts with one name apart.
+/// Returns the first 16 hexadecimal digits of a text's SHA-256: enough to distinguish two texts that share a
+/// name.
 #[must_use]
 pub fn short(text: &str) -> String {
     hexadecimal(text).chars().take(16).collect()

@@ -1,4 +1,4 @@
-//! What went wrong, decided once where the cause is seen.
+//! Failures, each classified once, at its source.
 
 pub mod answers;
 mod classify;

@@ -1,4 +1,4 @@
-//! Genesys Cloud: reading an interaction and marking the state of its replay.
+//! Genesys Cloud: reads an interaction and writes its retry status.
 
 mod credentials;
 mod subscriptions;
@@ -11,17 +11,17 @@ use crate::failure::{Disposition, FailureCode};
 pub use credentials::{Credentials, CredentialsError};
 pub use subscriptions::{Standing, SubscriptionForm, Subscriptions};
 
-/// Which of the two forms of the API is spoken.
+/// The form of the Genesys Cloud API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiForm {
     /// The real API: conversations and their participants' attributes.
     Conversations,
-    /// The tutorials' API: interactions with nested attributes.
+    /// The legacy sample API: interactions with nested attributes.
     Interactions,
 }
 
 impl ApiForm {
-    /// The value of the setting `GENESYS_API`.
+    /// Returns the value of the setting `GENESYS_API`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -31,38 +31,38 @@ impl ApiForm {
     }
 }
 
-/// An interaction that was found, and where its mark goes.
+/// A fetched interaction, with the place of its mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Interaction {
     /// A conversation: attributes belong to one of its participants.
     Conversation {
         /// The conversation.
         id: InteractionId,
-        /// The participant who carries the mark.
+        /// The participant that receives the mark.
         participant: InteractionId,
     },
-    /// A tutorial's interaction, which has attributes of its own.
+    /// An interaction of the legacy sample API, with its own attributes.
     Record {
         /// The interaction.
         id: InteractionId,
     },
 }
 
-/// How a replay stands.
+/// The state of a replay, as shown on the interaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RetryStatus {
     /// An attempt has begun.
     Retrying,
     /// The target accepted the event.
     ReplaySuccessful,
-    /// The event was given up: another attempt would fail the same way.
+    /// The event was rejected, because another attempt would fail the same way.
     ReplayFailed,
-    /// The event was given up: every attempt was used up.
+    /// The event was rejected, because its retries are exhausted.
     ExhaustedRetries,
 }
 
 impl RetryStatus {
-    /// The value of the attribute.
+    /// Returns the value of the attribute.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -74,47 +74,47 @@ impl RetryStatus {
     }
 }
 
-/// What is written on the interaction.
+/// The content of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryMark {
     /// The number of the attempt, counted over all deliveries from 1.
     pub attempt: u32,
-    /// How it stands.
+    /// The retry status.
     pub status: RetryStatus,
 }
 
-/// Why a call to Genesys Cloud failed.
+/// The reasons for a failed call to Genesys Cloud.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesysError {
-    /// Genesys Cloud does not know the interaction (or subscription).
+    /// The interaction (or subscription) does not exist in Genesys Cloud.
     #[error("Genesys Cloud does not know the interaction")]
     NotFound,
-    /// A call was refused for a reason that does not go away.
+    /// Genesys Cloud refused a call permanently.
     #[error("Genesys Cloud refused {call} with status {status}{}", named(code.as_deref()))]
     Refused {
-        /// Which call.
+        /// The refused call.
         call: Call,
         /// The HTTP status.
         status: u16,
         /// Genesys' own error code.
         code: Option<String>,
     },
-    /// Another change of the interaction is under way, or was made meanwhile.
+    /// Another change of the interaction is in progress, or was made meanwhile.
     #[error("Genesys Cloud answered {call} with status {status}{}: the interaction is being changed", named(code.as_deref()))]
     Conflict {
-        /// Which call.
+        /// The refused call.
         call: Call,
         /// The HTTP status.
         status: u16,
         /// Genesys' own error code.
         code: Option<String>,
-        /// The wait that Genesys Cloud asks for.
+        /// The delay that Genesys Cloud asks for.
         after: Option<Duration>,
     },
-    /// The client may not see or change this interaction, and may others.
+    /// The client may not read or change this interaction, but may have access to others.
     #[error("Genesys Cloud refused {call} with status 403{}: a division or object that the client may not access?", named(code.as_deref()))]
     Forbidden {
-        /// Which call.
+        /// The refused call.
         call: Call,
         /// Genesys' own error code.
         code: Option<String>,
@@ -122,40 +122,40 @@ pub enum GenesysError {
     /// The rate limit of the client or of the token endpoint was reached.
     #[error("Genesys Cloud's rate limit was reached by {call}")]
     RateLimited {
-        /// Which call.
+        /// The refused call.
         call: Call,
-        /// How long Genesys Cloud asks to wait.
+        /// The delay that Genesys Cloud asks for.
         after: Option<Duration>,
     },
-    /// A call was not made, so that the limit is not reached.
+    /// The call was locally throttled, so that the rate limit is not reached.
     #[error("{call} was held back to stay within Genesys Cloud's rate limit")]
     LocallyRateLimited {
-        /// Which call.
+        /// The throttled call.
         call: Call,
-        /// How long until its turn.
+        /// The delay until the rate limiter allows the call.
         after: Duration,
     },
-    /// Down, unreachable or too slow.
+    /// Genesys Cloud is down, unreachable or too slow.
     #[error("Genesys Cloud did not serve {call}: {problem}")]
     Unavailable {
-        /// Which call.
+        /// The failed call.
         call: Call,
-        /// What was seen.
+        /// The observed problem.
         problem: UnavailableCause,
-        /// How long Genesys Cloud asks to wait.
+        /// The delay that Genesys Cloud asks for.
         after: Option<Duration>,
     },
     /// The credentials, their permissions, or the region are wrong.
     #[error("Genesys Cloud refused {call} with status {status}{}: wrong region or credentials?", named(code.as_deref()))]
     Credentials {
-        /// Which call.
+        /// The refused call.
         call: Call,
         /// The HTTP status.
         status: u16,
         /// Genesys' own error code.
         code: Option<String>,
     },
-    /// We do not know who we are.
+    /// The function has no usable credentials.
     #[error("the secret of GENESYS_SECRET_ID cannot be used: {0}")]
     NoCredentials(CredentialsError),
 }
@@ -164,22 +164,22 @@ fn named(code: Option<&str>) -> String {
     code.map(|code| format!(" ({code})")).unwrap_or_default()
 }
 
-/// The calls that are made.
+/// The calls to Genesys Cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
-    /// Asking for a token.
+    /// The request for a token.
     Token,
-    /// Reading an interaction.
+    /// The GET of an interaction.
     Fetch,
-    /// Writing a mark.
+    /// The PATCH of a mark.
     Mark,
-    /// Reading a subscription.
+    /// The GET of a subscription.
     Subscription,
-    /// Reading failed events.
+    /// The GET of failed events.
     FailedEvents,
-    /// Asking for failed events to be sent again.
+    /// The request to resend failed events.
     Reinject,
-    /// Asking analytics for conversations.
+    /// The analytics query for conversations.
     Analytics,
 }
 
@@ -197,18 +197,18 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// How an upstream fails to serve a call.
+/// The problem of an upstream that did not serve a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnavailableCause {
     /// An error status.
     Status(u16),
-    /// No connection could be made.
+    /// A connection could not be made.
     Unreachable,
-    /// No answer came in time.
+    /// The answer did not arrive in time.
     Timeout,
-    /// The connection broke before the answer was whole.
+    /// The connection broke before the answer was complete.
     Broken,
-    /// The answer was not what the API promises.
+    /// The answer did not match the API.
     Unreadable,
 }
 
@@ -225,7 +225,7 @@ impl std::fmt::Display for UnavailableCause {
 }
 
 impl GenesysError {
-    /// What has to happen before another attempt.
+    /// Returns the condition for another attempt.
     #[must_use]
     pub const fn disposition(&self) -> Disposition {
         match self {
@@ -236,20 +236,20 @@ impl GenesysError {
             Self::LocallyRateLimited { after, .. } => Disposition::Transient {
                 after: Some(*after),
             },
-            // Secrets Manager being down is no reason to give an event up.
+            // An outage of Secrets Manager must not reject an event.
             Self::Credentials { .. } | Self::Forbidden { .. } | Self::NoCredentials(_) => {
                 Disposition::Operator
             }
         }
     }
 
-    /// Returns true if the error says nothing of other interactions: no circuit counts it.
+    /// Returns true if the error is about one object only: no circuit breaker counts it.
     #[must_use]
     pub const fn is_about_one_object(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::Forbidden { .. })
     }
 
-    /// The stable name of the failure.
+    /// Returns the stable failure code.
     #[must_use]
     pub const fn failure_code(&self) -> FailureCode {
         match self {
@@ -265,7 +265,7 @@ impl GenesysError {
         }
     }
 
-    /// Whether the credentials themselves were refused, not what they permit.
+    /// Returns true if the credentials themselves were refused, not a missing permission.
     #[must_use]
     pub const fn is_invalid_client(&self) -> bool {
         matches!(
@@ -278,30 +278,30 @@ impl GenesysError {
         )
     }
 
-    /// Whether a rate limit of Genesys Cloud refused the call.
+    /// Returns true if a rate limit of Genesys Cloud refused the call.
     #[must_use]
     pub const fn is_throttling(&self) -> bool {
         matches!(self, Self::RateLimited { .. })
     }
 }
 
-/// Genesys Cloud, as far as a replay needs it.
+/// The calls to Genesys Cloud that a replay makes.
 ///
-/// Both calls are idempotent and neither retries by itself, except once after a token has expired.
+/// Both calls are idempotent. Neither retries by itself, except once after the API refused the token.
 pub trait Genesys: Send + Sync {
-    /// Reads an interaction and finds out where its mark goes.
+    /// Reads an interaction and determines the place of its mark.
     ///
     /// # Errors
-    /// [`GenesysError::NotFound`] when there is no such interaction; else what the cause asks for.
+    /// [`GenesysError::NotFound`] if the interaction does not exist; otherwise the variant of the cause.
     fn fetch(
         &self,
         interaction: &InteractionRef,
     ) -> impl Future<Output = Result<Interaction, GenesysError>> + Send;
 
-    /// Writes the state of a replay on an interaction, over an earlier one.
+    /// Writes the state of a replay on an interaction, over an earlier state.
     ///
     /// # Errors
-    /// The mark may have been written all the same when the answer was lost.
+    /// If the answer was lost, the mark may have been written.
     fn mark(
         &self,
         interaction: &Interaction,

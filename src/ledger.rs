@@ -1,4 +1,4 @@
-//! The ledger: one item per event, deciding who works on it and what has become of it.
+//! The ledger: one item per event, which holds its lease and its state.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,12 +11,12 @@ use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
 use crate::message::MessageId;
 
-/// `<event id>|<delivery target>`: the same event may have failed at two targets.
+/// The key `<event id>|<delivery target>`: the same event may have failed at two targets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventKey(String);
 
 impl EventKey {
-    /// The key of an event, or of a message whose event has no id of its own.
+    /// Returns the key of an event. An event without an id of its own uses the message id.
     #[must_use]
     pub fn new(
         event_id: Option<&EventId>,
@@ -27,7 +27,7 @@ impl EventKey {
         Self(format!("{id}|{}", destination.key_part()))
     }
 
-    /// The key of the item that leads from a delivery to its event. No event has the id `delivery`.
+    /// Returns the key of the item that leads from a delivery to its event. No event has the id `delivery`.
     #[must_use]
     pub fn of_delivery(delivery_id: &str) -> Self {
         Self(format!("{DELIVERY_INDEX}|{delivery_id}"))
@@ -40,7 +40,7 @@ impl EventKey {
         target == Some(destination.key_part())
     }
 
-    /// The key that versions before 0.2 gave an event of a function that was named with `$LATEST`: `None` for
+    /// Returns the key that versions before 0.2 gave an event of a function named with `$LATEST`; `None` for
     /// every other target.
     #[must_use]
     pub fn former(&self, destination: &Destination) -> Option<Self> {
@@ -51,15 +51,15 @@ impl EventKey {
         is_unqualified.then(|| Self(format!("{self}{LATEST}")))
     }
 
-    /// Reads a key that the ledger keeps.
+    /// Creates a key from its stored text.
     #[must_use]
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// The name of one delivery, for services that drop a second one of the same name: 64 hexadecimal digits.
-    /// The attempts of one round share it; another round, an operator replay, and a delivery after one that
-    /// was reported as failed have another.
+    /// Returns the name of one delivery, 64 hexadecimal digits, for services that drop a second delivery with
+    /// the same name. All attempts of one round share the name. Another round, an operator replay, or a
+    /// delivery after one with a reported failure has another name.
     #[must_use]
     pub fn delivery_name(&self, round: u32, plan: Option<&str>, failed: Option<&str>) -> String {
         match (round, plan, failed) {
@@ -72,13 +72,13 @@ impl EventKey {
         }
     }
 
-    /// A name for services that tell repetitions by one: 64 hexadecimal digits.
+    /// Returns the digest of the key, 64 hexadecimal digits, for services that recognise repetitions by name.
     #[must_use]
     pub fn digest(&self) -> String {
         digest::hexadecimal(&self.0)
     }
 
-    /// The key's text; for every destination that can be called, fit for an HTTP header.
+    /// Returns the key's text. For every destination that can be called, it is valid in an HTTP header.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -91,79 +91,78 @@ impl fmt::Display for EventKey {
     }
 }
 
-/// A wish to work on an event.
+/// A request for the lease of an event.
 #[derive(Clone, Debug)]
 pub struct ClaimRequest<'a> {
     /// The event.
     pub key: &'a EventKey,
-    /// Who asks; never used twice.
+    /// The id of the claiming worker, never reused.
     pub owner: String,
-    /// The time of asking.
+    /// The time of the request.
     pub now: Timestamp,
-    /// When the claim ends by itself: just after the invocation's deadline.
+    /// The end of the lease: just after the invocation's deadline.
     pub lease_until: Timestamp,
-    /// What else than open events may be taken up again.
+    /// The finished events that the claim may reopen.
     pub reopen: ReopenPolicy,
-    /// Whether the message is a failure record. A delivered event is not claimed for its bookkeeping then:
+    /// True if the message is a failure record. A delivered event is then not claimed for its bookkeeping:
     /// the answer is [`Claim::Delivered`].
     pub is_failure_record: bool,
-    /// True if the claim takes a new round before its delay is over: an operator replay, or the last receive
-    /// of a message.
+    /// True if the claim may start a new round before its delay is over: an operator replay, or the last
+    /// receive of a message.
     pub ignores_delay: bool,
-    /// Kept beside the claim for people.
+    /// Details for people, stored with the claim.
     pub about: ClaimMetadata<'a>,
 }
 
-/// Which finished events a claim may take up again. A completed one never is.
+/// The finished events that a claim may reopen. A completed event is never reopened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReopenPolicy {
-    /// None.
+    /// No finished event.
     Never,
-    /// Those given up with nowhere to archive them, since there is an archive now.
+    /// Rejected events that could not be archived, because an archive exists by now.
     Failed,
-    /// Those and the archived: an operator has sent the event again.
+    /// Failed and archived events, for an operator replay.
     FailedAndArchived,
 }
 
-/// What the ledger keeps of an event for people to read.
+/// Details of an event in the ledger, for people.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimMetadata<'a> {
-    /// The message that brought the event.
+    /// The message that carried the event.
     pub message_id: &'a MessageId,
-    /// Its interaction, if it has one.
+    /// The event's interaction, if it has one.
     pub interaction_id: Option<&'a str>,
-    /// Why it failed the first time.
+    /// The category of the first failure.
     pub category: &'static str,
-    /// Where it goes.
+    /// The target of the delivery.
     pub target: &'a str,
 }
 
-/// The right to work on an event until the lease ends.
+/// The exclusive right to handle an event until the lease ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The event.
     pub key: EventKey,
-    /// Who holds it: a condition of every later write.
+    /// The id of the holder: a condition of every later write.
     pub owner: String,
-    /// The number of the attempt this claim allows, counted over all deliveries from 1.
+    /// The number of the attempt that this claim allows, counted over all deliveries from 1.
     pub attempt: u32,
-    /// The attempt that the target accepted, when only the bookkeeping is left.
+    /// The attempt that the target accepted, if only the bookkeeping remains.
     pub delivered: Option<u32>,
     /// The target's receipt for that attempt; `None` in items of older versions.
     pub receipt: Option<Receipt>,
-    /// The number of the delivery that this claim is for, from 1: one more after each accepted delivery that
-    /// failed later.
+    /// The number of the round, from 1. It grows by one after each accepted delivery that failed later.
     pub round: u32,
-    /// When the event was first claimed.
+    /// The time of the event's first claim.
     pub first_seen: Timestamp,
-    /// The beginning of its retries: the first claim, the latest operator replay or the latest round.
+    /// The start of the retries: the first claim, the latest operator replay or the latest round.
     pub retry_since: Timestamp,
-    /// True if the target may have accepted an earlier attempt of this round: the answer was lost, or the
-    /// function stopped before it was recorded.
+    /// True if the target may have accepted an earlier attempt of this round. Its answer was lost, or the
+    /// function stopped before recording it.
     pub maybe_delivered: bool,
-    /// The answers that may be the event's fault or the target's.
+    /// The counts of answers that may be the event's fault or the target's.
     pub answers: AnswerCounts,
-    /// The time at which the last work on the event ended.
+    /// The time at which the event was last settled.
     pub processed: Option<Timestamp>,
 }
 
@@ -177,24 +176,23 @@ pub struct AnswerCounts {
 }
 
 impl Lease {
-    /// Returns true if the target has accepted nothing of the event, as far as this item says, and no operator
-    /// has replayed it.
+    /// Returns true if the item shows no accepted delivery and no operator replay.
     #[must_use]
     pub fn is_in_first_round(&self) -> bool {
         self.round == 1 && self.delivered.is_none() && self.retry_since == self.first_seen
     }
 
-    /// The number of the attempt that the interaction and the ledger show in the end.
+    /// Returns the attempt number that the interaction and the ledger show at the end.
     #[must_use]
     pub fn reported_attempt(&self) -> u32 {
         self.delivered.unwrap_or(self.attempt)
     }
 }
 
-/// The state of an event that is not claimed.
+/// The state of an event without a claim on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownState {
-    /// The status; `None` when this version does not know it.
+    /// The status; `None` if this version does not define it.
     pub status: Option<Status>,
     /// The attempt that the target accepted.
     pub delivered: Option<u32>,
@@ -207,15 +205,15 @@ pub struct KnownState {
 /// The answer to a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The event is ours until the lease ends.
+    /// The caller holds the event until the lease ends.
     Acquired(Lease),
-    /// The event is finished; there is nothing to do.
+    /// The event is finished and needs no further work.
     AlreadyDone,
-    /// The event was given up for this reason and waits for SQS to move it to the parking queue.
+    /// The event was rejected with this code and waits for SQS to move it to the parking queue.
     PreviouslyRejected(FailureCode),
-    /// Another worker holds it, at the latest until then.
+    /// Another worker holds the event, at the latest until this time.
     HeldUntil(Timestamp),
-    /// Nobody holds it, and the delay of its new round is not over.
+    /// The event has no holder, but the delay of its new round is not over.
     Delayed {
         /// The number of the round.
         round: u32,
@@ -226,76 +224,76 @@ pub enum Claim {
     Delivered(Accepted),
 }
 
-/// How work on an event ends for now.
+/// The result of handling an event in one invocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Delivered; the code names what is missing all the same, if anything is.
+    /// Delivered; the code names a bookkeeping step that failed, if any.
     Completed(Option<FailureCode>),
-    /// Given up and archived.
+    /// Rejected and archived.
     Archived(FailureCode),
-    /// Given up, and nowhere to archive it.
+    /// Rejected without an archive.
     Failed(FailureCode),
-    /// To be tried again by whoever comes next.
+    /// Deferred to the next delivery of the message.
     Deferred(FailureCode),
 }
 
-/// Why the ledger did not do what it was asked.
+/// The reasons for a failed ledger operation.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// It cannot be reached or does not work. The caller defers; it never goes on without a claim.
+    /// The ledger is unreachable or does not work. The caller defers; it never continues without a claim.
     #[error("the ledger is unavailable")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
-    /// The event's own item makes no sense: somebody edited it. The caller defers this message and no
-    /// other: the ledger works.
+    /// The event's own item is invalid, for example after a manual edit. The caller defers this message only,
+    /// because the ledger works.
     #[error("the ledger item's {0} cannot be read")]
     Unreadable(&'static str),
-    /// The lease ended and another worker took the event over, or the write is older than one that has
-    /// acted. The caller leaves the event alone.
+    /// The lease ended and another worker took the event, or a later write has already taken effect. The
+    /// caller must not touch the event again.
     #[error("the lease was lost to another worker")]
     LeaseLost,
 }
 
-/// Where claims are kept.
+/// The store of claims.
 ///
-/// Every write is atomic. All writes after a claim carry its owner as a condition and answer
-/// [`LedgerError::LeaseLost`] when the event is no longer held by it. Repeating a write with the same
-/// lease changes nothing, so an implementation may retry after a lost answer.
+/// Every write is atomic. Every write after a claim has the owner as a condition and returns
+/// [`LedgerError::LeaseLost`] if that owner no longer holds the event. Repeating a write with the same lease
+/// changes nothing, so an implementation may retry after a lost answer.
 pub trait Ledger: Send + Sync {
-    /// Takes an event that is new, was deferred, whose lease has ended, or that may be reopened;
-    /// counts one attempt.
+    /// Claims an event that is new or deferred, whose lease has ended, or that may be reopened. Counts one
+    /// attempt.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`]; a claim that is refused is no error.
+    /// [`LedgerError::Unavailable`]; a refused claim is not an error.
     fn claim(
         &self,
         request: &ClaimRequest<'_>,
     ) -> impl Future<Output = Result<Claim, LedgerError>> + Send;
 
-    /// Counts one more attempt under the same lease, before it starts. A count never goes back: one that
-    /// comes late, after a later one, is refused.
+    /// Counts one more attempt under the same lease, before the attempt starts. The count never decreases: a
+    /// write that arrives after a later one is refused.
     ///
     /// # Errors
-    /// As the trait says; the lease is unchanged then.
+    /// The errors of the trait. The lease then stays unchanged.
     fn next_attempt(
         &self,
         lease: &Lease,
     ) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
 
-    /// Writes down that the target accepted the current attempt, with the lease's receipt: nobody delivers
-    /// the event again.
+    /// Stores that the target accepted the current attempt, with the lease's receipt. The event is not
+    /// delivered again.
     ///
     /// # Errors
-    /// As the trait says; the event may then be delivered again once the lease has ended.
+    /// The errors of the trait. The event may then be delivered again once the lease has ended.
     fn checkpoint(&self, lease: &Lease) -> impl Future<Output = Result<Lease, LedgerError>> + Send;
 
-    /// Begins a new round of a delivered event, whose target failed later: the event is deferred as not
-    /// delivered, and its round is one more than that of `accepted`. The count of attempts stands. Until
-    /// `not_before` a claim is answered [`Claim::Delayed`] unless it ignores the delay: another message of
-    /// the event must not shorten it.
+    /// Begins a new round of a delivered event whose target failed later. The event becomes deferred and not
+    /// delivered; its round is one more than that of `accepted`; its attempts count on. Until `not_before`, a
+    /// claim returns [`Claim::Delayed`] unless it ignores the delay: another message of the event must not
+    /// shorten the delay.
     ///
     /// # Errors
-    /// [`LedgerError::LeaseLost`] when the item does not have the delivery `accepted` any more; else as the
-    /// trait says.
+    /// [`LedgerError::LeaseLost`] if the item does not have the delivery `accepted` any more; otherwise the
+    /// errors of the trait.
     fn begin_round(
         &self,
         request: &ClaimRequest<'_>,
@@ -303,8 +301,8 @@ pub trait Ledger: Send + Sync {
         not_before: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Writes down the event of a delivery whose failure record would not name it: one without an id of its
-    /// own.
+    /// Stores the event of a delivery, if its failure record would not identify the event: for events without
+    /// an id of their own.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -315,7 +313,7 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 
-    /// Returns the state of an event that another key may have; `None` when it has no item. Changes nothing.
+    /// Returns the state of an event that may have another key; `None` without an item. Changes nothing.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -324,7 +322,7 @@ pub trait Ledger: Send + Sync {
         key: &EventKey,
     ) -> impl Future<Output = Result<Option<KnownState>, LedgerError>> + Send;
 
-    /// Returns the event of a delivery that was indexed, `None` for every other one.
+    /// Returns the event of an indexed delivery; `None` for every other delivery.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`].
@@ -333,11 +331,11 @@ pub trait Ledger: Send + Sync {
         delivery_id: &str,
     ) -> impl Future<Output = Result<Option<EventKey>, LedgerError>> + Send;
 
-    /// Ends the work on an event and gives the lease back. The count of attempts stands, except that of
-    /// an event that was delivered: it shows the attempt that was accepted.
+    /// Settles an event and releases the lease. The count of attempts stays, except for a delivered event:
+    /// the item then shows the accepted attempt.
     ///
     /// # Errors
-    /// As the trait says; the event then stays held until the lease ends.
+    /// The errors of the trait. The event then stays held until the lease ends.
     fn settle(
         &self,
         lease: &Lease,
@@ -346,20 +344,20 @@ pub trait Ledger: Send + Sync {
     ) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
-/// How an event stands, as the ledger's item says.
+/// The status of an event in its ledger item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
-    /// Somebody works on it, or has died over it.
+    /// A worker holds the event, or died while holding it.
     InProgress,
-    /// To be tried again.
+    /// Waiting for another attempt.
     Deferred,
     /// Delivered.
     Completed,
-    /// Given up and kept in the archive.
+    /// Rejected and archived.
     Archived,
-    /// Given up, and nowhere to archive it.
+    /// Rejected without an archive.
     Failed,
-    /// An operator decided that the event is not delivered. Final.
+    /// An operator decided not to deliver the event. Final.
     Discarded,
 }
 
@@ -374,7 +372,7 @@ impl Status {
         Self::Discarded,
     ];
 
-    /// The value of the attribute.
+    /// Returns the value of the attribute.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -387,13 +385,13 @@ impl Status {
         }
     }
 
-    /// The status with this name, or `None`.
+    /// Returns the status with this name, or `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// Whether nothing more happens to the event by itself.
+    /// Returns true if nothing more happens to the event on its own.
     #[must_use]
     pub const fn is_final(self) -> bool {
         match self {

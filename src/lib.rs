@@ -1,7 +1,8 @@
 //! The core: dead letters and failures, the ports, and the replay of a batch.
 //!
-//! It has no AWS SDK, no HTTP client and no environment: those are in the crates in `crates/`. `docs/ARCHITECTURE.md` shows
-//! all crates in one picture and walks one dead letter through the code.
+//! The core has no AWS SDK, no HTTP client and no access to the environment: those are in the crates in
+//! `crates/`. `docs/ARCHITECTURE.md` shows all crates in one picture and follows one dead letter through the
+//! code.
 
 pub mod archive;
 pub mod aws;

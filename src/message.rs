@@ -1,63 +1,63 @@
-//! A message as the queue handed it over, before anything in it is believed.
+//! A message as the queue delivered it, before anything in it is trusted.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::clock::Timestamp;
 
-/// The message attributes by which ingest says what it knows of a message.
+/// The message attributes that ingest sets.
 pub mod ingested {
-    /// How it came: [`DEAD_LETTER`] or [`WEBHOOK`].
+    /// The origin of the message: [`DEAD_LETTER`] or [`WEBHOOK`].
     pub const ORIGIN: &str = "Origin";
     /// The origin of a wrapped dead letter.
     pub const DEAD_LETTER: &str = "ingest/dead-letter";
     /// The origin of an outbound webhook.
     pub const WEBHOOK: &str = "ingest/webhook";
-    /// When it came, in RFC 3339.
+    /// The time at which ingest received the request, in RFC 3339.
     pub const RECEIVED_AT: &str = "ReceivedAt";
-    /// The id of the request that brought it, which no other request has.
+    /// The unique id of the request that carried the message.
     pub const RECEIPT_ID: &str = "ReceiptId";
-    /// The id that the sender gave it, the same however often it is sent.
+    /// The sender's id of the message. A resent message has the same id.
     pub const WEBHOOK_ID: &str = "WebhookId";
-    /// When the sender says that it was sent first.
+    /// The sender's time of the first sending.
     pub const WEBHOOK_TIMESTAMP: &str = "WebhookTimestamp";
-    /// How often its delivery was tried before.
+    /// The number of earlier delivery attempts.
     pub const RETRY_COUNT: &str = "RetryCount";
-    /// Why it can only be kept: a word of `Malformed`.
+    /// The reason for archiving the message without replay: a value of `Malformed`.
     pub const MALFORMED: &str = "Malformed";
-    /// How the body is written where it cannot stand as it is: [`BASE64`].
+    /// The encoding of a body that SQS would not accept unchanged: [`BASE64`].
     pub const BODY_ENCODING: &str = "BodyEncoding";
-    /// The body is base64 of what came.
+    /// The value for a body that is the base64 of the received bytes.
     pub const BASE64: &str = "base64";
 }
 
-/// The message attributes by which the operator's command says what it knows of a message.
+/// The message attributes that the operator's command sets.
 pub mod resent {
-    /// The plan by which it was sent again.
+    /// The plan that resent the message.
     pub const PLAN: &str = "ReplayPlan";
-    /// What its event is known by, where the event has no id of its own: the message that brought it first
-    /// had another one.
+    /// The event id, if the event has no id of its own. The key uses the id of the first message, and a
+    /// resent message has another id.
     pub const EVENT_ID: &str = "ReplayEventId";
 }
 
-/// The system attribute of a message that SQS moved from another queue, where it was received too often: that
-/// queue's ARN. Kept among the message attributes, so that it stays when the message is archived and sent again.
+/// The system attribute of a message that SQS moved from another queue after too many receives: that queue's
+/// ARN. It is stored among the message attributes, so that an archived and resent message still has it.
 pub const SOURCE_QUEUE: &str = "DeadLetterQueueSourceArn";
 
-/// The id that SQS gave a message: never empty, since an empty id in the answer would make Lambda
-/// return the whole batch.
+/// The id that SQS gave a message. It is never empty: an empty id in the answer would make Lambda return the
+/// whole batch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MessageId(String);
 
 impl MessageId {
-    /// Takes an id, or `None` when it is empty.
+    /// Creates an id; returns `None` if it is empty.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Option<Self> {
         let id = id.into();
         (!id.is_empty()).then_some(Self(id))
     }
 
-    /// The id as SQS wrote it.
+    /// Returns the id as SQS wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -73,23 +73,23 @@ impl fmt::Display for MessageId {
 /// One raw message of a batch.
 #[derive(Clone)]
 pub struct Message {
-    /// Its id in the queue, which a redrive changes.
+    /// The message id in the queue. A redrive changes it.
     pub id: MessageId,
-    /// The body, byte for byte as it stood in the queue.
+    /// The body, byte for byte as in the queue.
     pub body: String,
-    /// The handle of this receipt; needed to change how long the message stays away.
+    /// The handle of this receive, needed to change the visibility timeout.
     pub receipt_handle: Option<String>,
-    /// The ARN of the queue it came from.
+    /// The ARN of the queue that delivered the message.
     pub queue_arn: Option<String>,
-    /// Its message group, in a FIFO queue.
+    /// The message group, in a FIFO queue.
     pub group: Option<String>,
-    /// When it was put on the queue.
+    /// The time at which the message was sent to the queue.
     pub sent_at: Option<Timestamp>,
-    /// How often SQS has handed it out, this time included; at least 1.
+    /// The receive count, including this receive; at least 1.
     pub receive_count: u32,
-    /// The message attributes that carry a text value, whatever data type they claim.
+    /// The message attributes with a text value, of any declared data type.
     pub attributes: BTreeMap<String, String>,
-    /// The message attributes of another data type than `String`, those with a text value too.
+    /// The message attributes of another data type than `String`, including those with a text value.
     pub typed: BTreeMap<String, TypedAttribute>,
 }
 
@@ -105,21 +105,21 @@ pub struct TypedAttribute {
 /// The value of a message attribute.
 #[derive(Clone, PartialEq, Eq)]
 pub enum AttributeValue {
-    /// Of the types `String` and `Number`.
+    /// A value of the types `String` and `Number`.
     Text(String),
-    /// Of the type `Binary`.
+    /// A value of the type `Binary`.
     Binary(Vec<u8>),
 }
 
 impl fmt::Debug for TypedAttribute {
-    /// Leaves out the value.
+    /// Writes the data type without the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.data_type)
     }
 }
 
 impl Message {
-    /// A message of which nothing but its body is known, received for the first time.
+    /// Creates a message of which only id and body are known, with receive count 1.
     #[must_use]
     pub fn new(id: MessageId, body: String) -> Self {
         Self {
@@ -135,7 +135,7 @@ impl Message {
         }
     }
 
-    /// Whether it came from a FIFO queue, whose groups are handled in order.
+    /// Returns true if the message came from a FIFO queue, whose groups are handled in order.
     #[must_use]
     pub fn is_fifo(&self) -> bool {
         self.queue_arn
@@ -143,14 +143,14 @@ impl Message {
             .is_some_and(|arn| arn.strip_suffix(".fifo").is_some())
     }
 
-    /// The queue from which SQS moved it, unless that is the queue that it is in.
+    /// Returns the queue from which SQS moved the message; `None` if that is the queue that delivered it.
     #[must_use]
     pub fn moved_from(&self) -> Option<&str> {
         let source = self.attribute(SOURCE_QUEUE).filter(|arn| !arn.is_empty())?;
         (self.queue_arn.as_deref() != Some(source)).then_some(source)
     }
 
-    /// The message attributes without those that SQS or the operator's command added.
+    /// Returns the message attributes without those that SQS or the operator's command added.
     #[must_use]
     pub fn own_attributes(&self) -> BTreeMap<&str, TypedAttribute> {
         let mut own = BTreeMap::new();
@@ -168,20 +168,20 @@ impl Message {
         own
     }
 
-    /// The plan by which an operator sent it again, if one did.
+    /// Returns the plan of an operator replay; `None` for other messages.
     #[must_use]
     pub fn replay_plan(&self) -> Option<&str> {
         self.attribute(resent::PLAN).filter(|plan| !plan.is_empty())
     }
 
-    /// Whether ingest has written the body in base64, since it cannot stand in a message as it came.
+    /// Returns true if ingest encoded the body as base64, because SQS would not accept it unchanged.
     #[must_use]
     pub fn is_base64(&self) -> bool {
         self.attribute(ingested::ORIGIN) == Some(ingested::WEBHOOK)
             && self.attribute(ingested::BODY_ENCODING) == Some(ingested::BASE64)
     }
 
-    /// The text of a message attribute.
+    /// Returns the text of a message attribute.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str)
@@ -189,7 +189,7 @@ impl Message {
 }
 
 impl fmt::Debug for Message {
-    /// Leaves out body and attribute values: they may hold personal data and must not reach a log.
+    /// Writes neither body nor attribute values: they may hold personal data and must not reach a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
             .field("id", &self.id)

@@ -1,9 +1,9 @@
-//! What a batch costs upstream: counted where it happens, read once a batch.
+//! The upstream cost of a batch, counted at each call and read once per batch.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of one execution environment. It handles one batch at a time, so what was counted
-/// between two readings belongs to the batch between them.
+/// Counters of one execution environment. An environment handles one batch at a time, so the counts between
+/// two readings belong to the batch between them.
 #[derive(Debug, Default)]
 pub struct UpstreamCounters {
     genesys_calls: AtomicU64,
@@ -14,57 +14,57 @@ pub struct UpstreamCounters {
     breakers_opened: AtomicU64,
 }
 
-/// What was counted since the reading before.
+/// The counts since the previous reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CounterSnapshot {
-    /// Requests sent to Genesys Cloud, those for tokens included.
+    /// Requests sent to Genesys Cloud, including token requests.
     pub genesys_calls: u64,
-    /// Those of them that a rate limit refused.
+    /// Requests to Genesys Cloud that a rate limit refused.
     pub genesys_throttled: u64,
-    /// Requests that were not sent, to stay within the rate limit.
+    /// Requests that were locally throttled, to stay within the rate limit.
     pub genesys_held_back: u64,
-    /// Requests for a token.
+    /// Token requests.
     pub token_fetches: u64,
-    /// Those of them that the token endpoint's rate limit refused.
+    /// Token requests that the token endpoint's rate limit refused.
     pub tokens_throttled: u64,
-    /// How often an upstream was found to fail again and again.
+    /// The number of times a circuit breaker opened.
     pub breakers_opened: u64,
 }
 
 impl UpstreamCounters {
-    /// A request of the API is sent.
+    /// Counts an API request that is sent.
     pub fn genesys_called(&self) {
         count(&self.genesys_calls);
     }
 
-    /// A rate limit refused a request of the API.
+    /// Counts an API request that a rate limit refused.
     pub fn genesys_throttled(&self) {
         count(&self.genesys_throttled);
     }
 
-    /// A request of the API is not sent, to stay within the rate limit.
+    /// Counts an API request that was locally throttled.
     pub fn genesys_held_back(&self) {
         count(&self.genesys_held_back);
     }
 
-    /// A request for a token is sent.
+    /// Counts a token request that is sent.
     pub fn token_requested(&self) {
         count(&self.genesys_calls);
         count(&self.token_fetches);
     }
 
-    /// The token endpoint's rate limit refused a request.
+    /// Counts a token request that the token endpoint's rate limit refused.
     pub fn token_throttled(&self) {
         count(&self.genesys_throttled);
         count(&self.tokens_throttled);
     }
 
-    /// An upstream is left alone from now on.
+    /// Counts a circuit breaker that opened.
     pub fn breaker_opened(&self) {
         count(&self.breakers_opened);
     }
 
-    /// Reads the counters and sets them back.
+    /// Reads the counters and resets them to zero.
     #[must_use]
     pub fn take(&self) -> CounterSnapshot {
         let take = |counter: &AtomicU64| counter.swap(0, Ordering::Relaxed);

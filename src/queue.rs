@@ -1,4 +1,4 @@
-//! The queue: how long a message stays away, and what is put on it.
+//! The queue: visibility timeouts of its messages, and sending messages.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -9,38 +9,38 @@ use serde::Deserialize;
 use crate::aws::AwsError;
 use crate::message::MessageId;
 
-/// The most messages of one call of SQS.
+/// The maximum number of messages in one call to SQS.
 pub const MAX_BATCH_ENTRIES: usize = 10;
 
-/// A message that shall stay away for a while.
+/// A message whose visibility timeout is to be changed.
 #[derive(Clone, Debug)]
 pub struct VisibilityChange<'a> {
     /// The ARN of its queue.
     pub queue_arn: &'a str,
     /// The message.
     pub message_id: &'a MessageId,
-    /// The handle of this receipt.
+    /// The handle of this receive.
     pub receipt_handle: &'a str,
-    /// How long, from now.
+    /// The visibility timeout, from now.
     pub after: Duration,
 }
 
-/// A message whose wait was not changed: it stays away as long as its queue says.
+/// The error when a visibility timeout was not changed. The queue's own timeout then applies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message's visibility timeout was not changed: {reason}")]
 pub struct VisibilityError {
     /// The message.
     pub message_id: MessageId,
-    /// What the queue said.
+    /// The reason that the queue reported.
     pub reason: String,
 }
 
-/// The queue that messages come back from.
+/// The queue that messages are received from and returned to.
 pub trait Queue: Send + Sync {
-    /// Makes each message stay away for as long as it says, or nearest to it that the queue can.
+    /// Sets the visibility timeout of each message, or the nearest value that the queue allows.
     ///
-    /// Each message for itself: the answer names those that failed. Repeating it starts the wait
-    /// anew. An empty list makes no call.
+    /// Each change succeeds or fails alone: the result lists the failed ones. Repeating a change restarts its
+    /// timeout. An empty list makes no call.
     fn change_visibility(
         &self,
         changes: &[VisibilityChange<'_>],
@@ -49,25 +49,25 @@ pub trait Queue: Send + Sync {
     /// Reads the limits of the queue with this ARN.
     ///
     /// # Errors
-    /// The reason in words: the queue does not exist, or may not be read.
+    /// The reason in words: the queue does not exist, or the function may not read it.
     fn limits(&self, queue_arn: &str) -> impl Future<Output = Result<QueueLimits, String>> + Send;
 }
 
 /// The limits of the messages in a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueLimits {
-    /// The time after which SQS deletes a message, from when it was sent.
+    /// The retention period: SQS deletes a message this long after it was sent.
     pub retention: Duration,
-    /// The receives after which SQS moves a message to the parking queue.
+    /// The receive count after which SQS moves a message to the parking queue.
     pub max_receives: Option<u32>,
     /// The ARN of the parking queue.
     pub parking_arn: Option<String>,
 }
 
-/// The most that SQS takes as one message, attributes included, in bytes.
+/// The maximum size of a message in SQS, including its attributes, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// Whether SQS takes a text as a message: some characters are refused, though they are Unicode.
+/// Returns true if SQS accepts a text in a message. SQS rejects some Unicode characters.
 #[must_use]
 pub fn takes(text: &str) -> bool {
     text.chars().all(|letter| {
@@ -75,30 +75,30 @@ pub fn takes(text: &str) -> bool {
     })
 }
 
-/// A message to be put on the queue.
+/// A message to be sent to the queue.
 #[derive(Clone, Debug)]
 pub struct NewMessage {
-    /// The body: not empty, and what SQS [`takes`].
+    /// The body: not empty, and accepted by [`takes`].
     pub body: String,
     /// The attributes by name, at most ten.
     pub attributes: Vec<(Cow<'static, str>, AttributeValue)>,
-    /// Among which messages a FIFO queue keeps their order; other queues ignore it.
+    /// The message group, within which a FIFO queue keeps the order; other queues ignore it.
     pub group: String,
-    /// By what a FIFO queue knows a repetition; other queues ignore it.
+    /// The deduplication id, by which a FIFO queue recognises repetitions; other queues ignore it.
     pub deduplication: String,
 }
 
 /// The value of a message attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AttributeValue {
-    /// A text: not empty, and what SQS [`takes`].
+    /// A text: not empty, and accepted by [`takes`].
     Text(String),
     /// A whole number.
     Number(u64),
 }
 
 impl NewMessage {
-    /// What counts towards [`MAX_MESSAGE_BYTES`], in bytes.
+    /// Returns the size that counts towards [`MAX_MESSAGE_BYTES`], in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter().map(|(name, value)| {
@@ -110,7 +110,7 @@ impl NewMessage {
 }
 
 impl AttributeValue {
-    /// The data type and the value, as SQS wants them.
+    /// Returns the data type and the value in the form of SQS.
     #[must_use]
     pub fn parts(&self) -> (&'static str, String) {
         match self {
@@ -120,42 +120,42 @@ impl AttributeValue {
     }
 }
 
-/// Why a message was not put on the queue.
+/// The reasons for not sending a message to the queue.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// The queue takes no message of this length.
+    /// The message is longer than the queue allows.
     #[error("the queue takes no message of {bytes} bytes")]
     TooLong {
-        /// Its length with its attributes.
+        /// The length of the message with its attributes, in bytes.
         bytes: usize,
     },
-    /// The queue was not reached, refused, or its answer was lost.
+    /// The queue was unreachable or refused the message, or the answer was lost.
     #[error("the queue is unavailable: {reason}")]
     Unavailable {
-        /// What was seen.
+        /// The observed problem.
         reason: String,
     },
 }
 
-/// The queue that messages are put on.
+/// The queue that messages are sent to.
 pub trait MessageSender: Send + Sync {
-    /// Puts one message on the queue and answers its id there. `Ok` means durably stored.
+    /// Sends one message to the queue and returns its message id. `Ok` means durably stored.
     ///
-    /// A message may be stored twice; both copies have the same attributes, by which they are known.
+    /// A message may be stored twice. Both copies have the same attributes, which identify the repetition.
     ///
     /// # Errors
-    /// [`PutError::TooLong`]: it is not stored, and sending it again changes nothing. With
-    /// [`PutError::Unavailable`] it may be stored all the same.
+    /// [`PutError::TooLong`]: the message is not stored, and sending it again cannot succeed. With
+    /// [`PutError::Unavailable`], the message may have been stored.
     fn send(
         &self,
         message: &NewMessage,
     ) -> impl Future<Output = Result<MessageId, PutError>> + Send;
 
-    /// Puts at most [`MAX_BATCH_ENTRIES`] messages on the queue, and answers for each in its place as [`send`](Self::send)
-    /// does. None is no call.
+    /// Sends at most [`MAX_BATCH_ENTRIES`] messages to the queue and returns one result per message, in
+    /// order, as [`send`](Self::send) does. An empty slice makes no call.
     ///
     /// # Errors
-    /// [`AwsError`]: what holds for all of them; each may be stored all the same.
+    /// [`AwsError`]: the call failed for all messages. Each of them may have been stored.
     fn send_all(
         &self,
         messages: &[NewMessage],
@@ -167,12 +167,12 @@ pub trait MessageSender: Send + Sync {
 pub struct Redrive {
     /// The ARN of the parking queue.
     pub parking_arn: String,
-    /// A message that was received this often moves there instead of being received once more.
+    /// The receive count at which SQS moves a message to the parking queue instead of delivering it again.
     pub max_receives: u32,
 }
 
 impl Redrive {
-    /// The parking queue's name.
+    /// Returns the parking queue's name.
     #[must_use]
     pub fn parking_name(&self) -> &str {
         self.parking_arn
@@ -182,7 +182,7 @@ impl Redrive {
     }
 }
 
-/// A redrive policy as SQS writes it: `maxReceiveCount` is a number or a text.
+/// A redrive policy in the form of SQS: `maxReceiveCount` is a number or a string.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Policy {
@@ -191,7 +191,7 @@ struct Policy {
 }
 
 impl Redrive {
-    /// Reads the attribute `RedrivePolicy`; `None` when it is not one.
+    /// Parses the attribute `RedrivePolicy`; returns `None` for any other text.
     #[must_use]
     pub fn parse(policy: &str) -> Option<Self> {
         let policy: Policy = serde_json::from_str(policy).ok()?;

@@ -4,18 +4,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::clock::Timestamp;
 
-/// The longest wait that is believed: as long as a queue can keep a message away.
+/// The maximum delay that is accepted: the longest visibility timeout of SQS.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(12 * 3_600);
 
-/// How long an upstream asks to wait: whole seconds, or until an HTTP date, counted from `now`.
+/// Returns the delay that an upstream asks for: whole seconds, or the time from `now` until an HTTP date.
 ///
-/// `None` when it is neither; a date in the past asks for no wait, and no wait is longer than
+/// Returns `None` for any other text. A date in the past is a delay of zero. No delay is longer than
 /// [`MAX_RETRY_AFTER`].
 #[must_use]
 pub fn parse(value: &str, now: Timestamp) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds ask for a long wait, not for none.
+        // A number that overflows asks for a long delay, not for zero.
         let seconds = value.parse().map_or(MAX_RETRY_AFTER, Duration::from_secs);
         return Some(seconds.min(MAX_RETRY_AFTER));
     }

@@ -1,8 +1,8 @@
-//! Secrets that are kept elsewhere and may change at any time.
+//! Secrets in an external store, which may change at any time.
 
 use std::future::Future;
 
-/// Why a secret is of no use.
+/// The reasons why a secret cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager was not reached, or not in time.
@@ -11,16 +11,16 @@ pub enum SecretError {
     /// Secrets Manager answered with an error.
     #[error("Secrets Manager answered {0}")]
     Refused(String),
-    /// The secret is no text.
+    /// The secret is binary, not text.
     #[error("it is binary, not text")]
     Binary,
 }
 
 impl SecretError {
-    /// Whether it says nothing of the secret: Secrets Manager itself is in trouble.
+    /// Returns true if the cause is an outage of Secrets Manager and not the secret.
     #[must_use]
     pub fn is_outage(&self) -> bool {
-        /// Words in the codes of such answers.
+        /// Words in the error codes of an outage.
         const TROUBLE: [&str; 4] = [
             "InternalService",
             "Throttl",
@@ -35,11 +35,11 @@ impl SecretError {
     }
 }
 
-/// Where a secret is kept.
+/// The place of a secret.
 pub trait SecretText: Send + Sync {
-    /// Reads the secret's current text, anew each time.
+    /// Reads the current text of the secret. Every call reads it again.
     ///
     /// # Errors
-    /// [`SecretError`]; nothing in it quotes the secret.
+    /// [`SecretError`]. The error never quotes the secret.
     fn read(&self) -> impl Future<Output = Result<String, SecretError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! The target: where an event is delivered again.
+//! The target of a replayed event.
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -9,56 +9,56 @@ use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
 use crate::message::TypedAttribute;
 
-/// The id that a target gave a delivery when it accepted: of an invocation, a message, an execution.
+/// The id that a target gave an accepted delivery: of an invocation, a message, or an execution.
 pub type DeliveryId = String;
 
 /// One delivery of one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
-    /// Where it goes.
+    /// The destination of the delivery.
     pub destination: &'a Destination,
     /// The raw event, byte for byte.
     pub payload: &'a str,
-    /// Which attempt this is, the first deliverer's own retries counted in.
+    /// The number of the attempt, including the retries of the first deliverer.
     pub attempt_count: u32,
-    /// The same at every attempt, so that the target can tell a repetition.
+    /// The event key, the same for every attempt, so that the target can recognise a repetition.
     pub key: &'a EventKey,
-    /// The name of this delivery, the same at every attempt of a round, for services that drop a second one
-    /// of the same name.
+    /// The name of this delivery, the same for every attempt of a round. Some services drop a second delivery
+    /// with the same name.
     pub name: &'a str,
-    /// Whether an earlier attempt may have been accepted: its answer was lost.
+    /// True if the target may have accepted an earlier attempt whose answer was lost.
     pub maybe_delivered: bool,
-    /// The message attributes, for a queue that gets a whole message back.
+    /// The message attributes, for a queue that receives the whole message.
     pub attributes: &'a BTreeMap<&'a str, TypedAttribute>,
-    /// The event's type, for targets that route by it.
+    /// The event's type, for targets that route by type.
     pub event_type: Option<&'a str>,
-    /// The event's interaction, for targets that keep the order of each.
+    /// The event's interaction, for targets that keep the order per interaction.
     pub interaction_id: Option<&'a str>,
-    /// The message group in which the dead letter came; it counts before the interaction.
+    /// The dead letter's own message group. It takes precedence over the interaction.
     pub group: Option<&'a str>,
 }
 
-/// Why a target did not accept an event, as far as can be known.
+/// The error when a target did not accept an event, as far as the function can determine.
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}")]
 pub struct DeliveryError {
     /// The stable name of the failure.
     pub code: FailureCode,
-    /// What has to happen before another attempt.
+    /// The condition for another attempt.
     pub disposition: Disposition,
-    /// Whether the target may have acted.
+    /// The certainty that the target did not act.
     pub certainty: Certainty,
-    /// Whether the time of the delivery was over before an answer came.
+    /// True if the time limit of the delivery passed without an answer.
     pub timed_out: bool,
-    /// What happened, in words without payload or secrets.
+    /// The reason in words, without payload or secrets.
     pub reason: String,
-    /// The cause, where another library reported it.
+    /// The cause, if another library reported it.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl DeliveryError {
-    /// A failure that no attempt repairs, found before anything was sent.
+    /// Returns a permanent failure that was found before anything was sent.
     #[must_use]
     pub fn never(code: FailureCode, reason: String) -> Self {
         Self {
@@ -72,16 +72,16 @@ impl DeliveryError {
     }
 }
 
-/// Something that takes events.
+/// A receiver of events.
 ///
-/// `Ok` means accepted: the target will act, or has acted. A delivery with the same key may come
-/// again after an error whose certainty is [`Certainty::Unknown`].
+/// `Ok` means accepted: the target will act, or has acted. After an error with [`Certainty::Unknown`],
+/// another delivery with the same key may follow.
 pub trait Target: Send + Sync {
-    /// Delivers one event once; never retries by itself. Returns the id that the target gave the delivery,
-    /// where it gives one.
+    /// Delivers one event once; never retries by itself. Returns the id that the target gave the delivery, if
+    /// any.
     ///
     /// # Errors
-    /// Says what has to happen before another attempt and whether this one may have acted.
+    /// [`DeliveryError`]: the condition for another attempt, and the certainty that the target did not act.
     fn deliver(
         &self,
         delivery: &Delivery<'_>,

@@ -1,4 +1,4 @@
-//! The document of an archived dead letter, read back.
+//! The document of an archived dead letter, read back from S3.
 
 use std::collections::BTreeMap;
 
@@ -9,37 +9,37 @@ use crate::destination::MAX_TARGET_BYTES;
 use crate::failure::FailureCode;
 use crate::message::{Message, MessageId, ingested};
 
-/// The longest id of an event or a message, in bytes.
+/// The maximum length of an event id or a message id, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
-/// An archived dead letter, as far as it is needed to send it again or to report on it.
+/// An archived dead letter, with the members that are needed to send it again or to report on it.
 ///
-/// Nothing in it is believed before it is used: whoever may write to the bucket may have written it.
+/// Its members are not trusted: anyone with write access to the bucket may have written it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Document {
-    /// The event's own id, else the message's.
+    /// The event's own id; without one, the message id.
     pub event_id: String,
     /// The event's type.
     pub event_type: Option<String>,
-    /// The message that brought it.
+    /// The id of the message.
     pub message_id: String,
-    /// Its interaction.
+    /// The event's interaction.
     pub interaction_id: Option<String>,
-    /// Why its first delivery failed.
+    /// The category of the first failure.
     pub category: String,
-    /// Why it was archived.
+    /// The failure code of the rejection.
     pub failure_code: String,
-    /// Why, in words.
+    /// The reason in words.
     #[serde(default)]
     pub failure_reason: String,
-    /// Where it would have gone, as people read it.
+    /// The target of the event, as shown to people.
     pub target: String,
-    /// How many attempts were made.
+    /// The number of attempts.
     #[serde(default)]
     pub attempts: u32,
-    /// When the event was first seen, in RFC 3339.
+    /// The time at which the event was first seen, in RFC 3339.
     pub first_seen_at: String,
-    /// When it was archived, in RFC 3339.
+    /// The time of archiving, in RFC 3339.
     pub archived_at: String,
     /// The message attributes.
     #[serde(default)]
@@ -48,34 +48,34 @@ pub struct Document {
     body_base64: Option<String>,
 }
 
-/// Why an object is no archived dead letter.
+/// The reasons why an object is not an archived dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentFault {
-    /// It is something else.
+    /// The object is not such a JSON document.
     #[error("it is no archived dead letter (line {line}, column {column})")]
     Foreign {
-        /// Where it ends to be one, from 1.
+        /// The line of the first error, from 1.
         line: usize,
-        /// Where in that line.
+        /// The column of the first error.
         column: usize,
     },
-    /// A member is missing or makes no sense.
+    /// A member is missing or invalid.
     #[error("its member {0} is missing or makes no sense")]
     Member(&'static str),
 }
 
 impl Document {
-    /// Reads an object of the archive.
+    /// Parses an object of the archive.
     ///
     /// # Errors
-    /// Why it is none.
+    /// [`DocumentFault`]: the object is not an archived dead letter.
     pub fn read(object: &[u8]) -> Result<Self, DocumentFault> {
         let document: Self =
             serde_json::from_slice(object).map_err(|error| DocumentFault::Foreign {
                 line: error.line(),
                 column: error.column(),
             })?;
-        // What becomes of them is a key of the ledger, and those are bounded.
+        // These members become part of a ledger key, which has a maximum length.
         for (member, text, longest) in [
             ("message_id", &document.message_id, MAX_ID_BYTES),
             ("event_id", &document.event_id, MAX_ID_BYTES),
@@ -91,19 +91,20 @@ impl Document {
         Ok(document)
     }
 
-    /// Why it was archived, if that is a code of this version.
+    /// Returns the failure code; `None` if this version does not define it.
     #[must_use]
     pub fn code(&self) -> Option<FailureCode> {
         FailureCode::parse(&self.failure_code)
     }
 
-    /// When it was archived.
+    /// Returns the time of archiving; `None` if it is not RFC 3339.
     #[must_use]
     pub fn archived_at(&self) -> Option<Timestamp> {
         Timestamp::parse(&self.archived_at)
     }
 
-    /// The message as it stood in the queue; opened again, it is the same event as it was.
+    /// Returns the message as it was in the queue. Parsing it again yields the same event. `None` without a
+    /// usable message id.
     #[must_use]
     pub fn message(&self) -> Option<Message> {
         let body = self.body.as_ref().or(self.body_base64.as_ref())?;

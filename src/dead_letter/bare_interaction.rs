@@ -1,11 +1,11 @@
-//! The hand-written bodies that point at an interaction: `{"interactionId":…}`, or the same inside
-//! `detail` with an `errorMessage` beside it.
+//! Hand-written bodies that name an interaction: `{"interactionId":…}`, or the same inside `detail` with an
+//! `errorMessage` beside it.
 
 use super::event_bridge::failure_around;
 use super::genesys_event::InnerEvent;
 use super::{DeadLetter, Envelope, ParsedMessage};
 
-/// Such a body; `None` when it names no interaction.
+/// Parses such a body; returns `None` if it names no interaction.
 pub(super) fn open_interaction<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let object = envelope.body.object()?;
     let event = InnerEvent::read(Some(object));

@@ -1,56 +1,56 @@
-//! Messages that `EventBridge` wrote: the dead letters of a rule and of a schedule, and an event
-//! that a rule sent to a queue.
+//! Messages that `EventBridge` wrote: dead letters of a rule or a schedule, and events that a rule sent to a
+//! queue.
 
 use super::genesys_event::{InnerEvent, is_event};
 use super::{DeadLetter, Envelope, EventId, ParsedMessage};
 use crate::failure::OriginalFailure;
 use crate::message::Message;
 
-/// The attributes that name where an event was going: every dead letter of a rule or a schedule
-/// has its own and the target's.
+/// The attributes that name the origin and the target of an event. Every dead letter of a rule or a schedule
+/// has two of them: its own ARN and the target's.
 const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
 
-/// A rule's or a schedule's dead letter: attributes say why it failed, the body is what the target
-/// would have got, which an input transformer may have made into any JSON value.
+/// Parses a dead letter of a rule or a schedule. Attributes describe the failure. The body is the target's
+/// input, which an input transformer may have turned into any JSON value.
 pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     if !is_from_event_bridge(envelope) {
         return None;
     }
     let mut event = InnerEvent::read(envelope.body.object());
     if let Some(execution) = envelope.attribute("EXECUTION_ID") {
-        // A schedule sends the same input every time: the execution tells one time from another.
+        // A schedule sends the same input at every execution. Only the execution id distinguishes them.
         event.id = EventId::new(execution);
     }
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
-/// Whether a rule or a schedule says that the body is what a target should have got.
+/// Returns true if attributes of a rule or a schedule mark the body as the input of a target.
 pub(super) fn is_from_event_bridge(envelope: &Envelope<'_>) -> bool {
     ORIGINS
         .iter()
         .any(|name| envelope.attribute(name).is_some())
 }
 
-/// A plain event, as a rule sends it to a queue.
+/// Parses a plain event, as a rule sends it to a queue.
 pub(super) fn open_event<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let object = envelope.body.object().filter(|object| is_event(object))?;
     let event = InnerEvent::read(Some(object));
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
-/// What carries an error code and is nothing else that is known: delivered as it stands.
+/// Parses any other message with an error code. Its body is delivered unchanged.
 pub(super) fn parse_rule_body<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     envelope.attribute("ERROR_CODE")?;
     let event = InnerEvent::read(envelope.body.object());
     Some(DeadLetter::new(event, envelope.text, failure_around(envelope)).into())
 }
 
-/// What the attributes around a body say of its failure.
+/// Returns the failure that the attributes around a body describe.
 pub(super) fn failure_around(envelope: &Envelope<'_>) -> OriginalFailure {
     failure(|name| envelope.attribute(name))
 }
 
-/// What a message's `EventBridge` attributes say; nothing where there are none.
+/// Returns the failure that a message's `EventBridge` attributes describe; empty without such attributes.
 #[must_use]
 pub fn original_failure(message: &Message) -> OriginalFailure {
     failure(|name| message.attribute(name).filter(|value| !value.is_empty()))

@@ -1,4 +1,4 @@
-//! What a Genesys Cloud event says of itself: its type and the interaction it belongs to.
+//! The fields of a Genesys Cloud event: its type and its interaction.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use super::EventId;
 use super::json::Object;
 use crate::clock::Timestamp;
 
-/// The longest interaction or participant id, in bytes; Genesys' own are 36.
+/// The maximum length of an interaction id or participant id, in bytes. Genesys' own ids have 36 bytes.
 const MAX_ID_BYTES: usize = 128;
 
 /// The attributes that this function writes on interactions.
 pub(crate) const MARKS: [&str; 2] = ["system.retryAttempt", "system.retryStatus"];
 
-/// Members in which the body of an event shows a mark, in either form of the API.
+/// The members in which an event's body shows a mark, in both forms of the API.
 const STATUS_KEYS: [&str; 2] = ["system.retryStatus", "retryStatus"];
 
-/// The statuses that this function writes.
+/// The retry statuses that this function writes.
 pub(crate) const MARK_STATUSES: [&str; 4] = [
     "retrying",
     "replay_successful",
@@ -23,7 +23,7 @@ pub(crate) const MARK_STATUSES: [&str; 4] = [
     "exhausted_retries",
 ];
 
-/// The interaction that an event belongs to.
+/// The interaction of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InteractionRef {
     /// The conversation's id.
@@ -32,12 +32,12 @@ pub struct InteractionRef {
     pub participant: Option<String>,
 }
 
-/// An id that can stand as one segment of a URL's path.
+/// An id that is safe as one segment of a URL path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InteractionId(String);
 
 impl InteractionId {
-    /// Takes an id, or `None` when it has characters that no id has: it comes from outside and
+    /// Creates an id; returns `None` if it has characters that no id has. The id comes from outside and
     /// becomes part of a URL.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Option<Self> {
@@ -51,7 +51,7 @@ impl InteractionId {
         usable.then_some(Self(id))
     }
 
-    /// The id's text.
+    /// Returns the id's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -73,7 +73,7 @@ impl InteractionRef {
     }
 }
 
-/// What an event says of itself.
+/// The fields of an event that the replay uses.
 #[derive(Debug, Default)]
 pub(super) struct InnerEvent {
     pub(super) id: Option<EventId>,
@@ -85,14 +85,15 @@ pub(super) struct InnerEvent {
 }
 
 impl InnerEvent {
-    /// Reads as much as is there; of no object, nothing.
+    /// Reads all fields that are present; without an object, returns the default.
     pub(super) fn read(event: Option<&Object<'_>>) -> Self {
         let Some(event) = event else {
             return Self::default();
         };
         let event_type = event_type(event);
         Self {
-            // A transformed input may have an "id" of any meaning: only a whole event's is the event's.
+            // A transformed input may have an "id" with any meaning. Only the id of a whole event is the
+            // event's id.
             id: is_event(event)
                 .then(|| EventId::new(event.string("id")?))
                 .flatten(),
@@ -108,14 +109,14 @@ impl InnerEvent {
     }
 }
 
-/// Whether an object is a whole event as `EventBridge` delivers them.
+/// Returns true if an object is a whole event in the form of `EventBridge`.
 pub(super) fn is_event(object: &Object<'_>) -> bool {
     ["detail-type", "source", "detail"]
         .iter()
         .all(|name| object.has(name))
 }
 
-/// The type of an event: `detail-type` with its literal `{id}`, else the topic.
+/// Returns the type of an event: `detail-type` with its literal `{id}`; without one, the topic.
 fn event_type(event: &Object<'_>) -> Option<String> {
     event
         .string("detail-type")
@@ -123,8 +124,8 @@ fn event_type(event: &Object<'_>) -> Option<String> {
         .filter(|text| !text.is_empty())
 }
 
-/// Whether an event only tells that our own marks were written: replaying it would write the next
-/// mark, and so on for ever.
+/// Returns true if an event is only an echo of our own PATCH. Replaying it would cause the next PATCH and the
+/// next echo, without end.
 fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
     let attributes = || {
         event
@@ -139,17 +140,17 @@ fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
         })
 }
 
-/// Returns true if an event is about the attributes of a participant: each mark makes another such event.
+/// Returns true if an event is about the attributes of a participant: each mark causes another such event.
 fn is_about_attributes(event: &Object<'_>, event_type: Option<&str>) -> bool {
     let topic = || event.object("detail")?.string("topicName");
     let is_about = |topic: &str| topic.ends_with(".attributes");
     event_type.is_some_and(is_about) || topic().is_some_and(|topic| is_about(&topic))
 }
 
-/// The interaction of an event, wherever its shape keeps it.
+/// Returns the interaction of an event.
 ///
-/// The topic decides: the first uuid of a topic may be a queue's or a user's. Audits and aggregates
-/// have none. `None` also where the id is unusable.
+/// The topic decides, because the first UUID in a topic may be the id of a queue or a user. Audits and
+/// aggregates have no interaction. Returns `None` also if the id is unusable.
 fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
     let Some(detail) = event.object("detail") else {
         return InteractionRef::new(event.string("interactionId"), None);
@@ -169,7 +170,7 @@ fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
     InteractionRef::new(id, body.string("participantId"))
 }
 
-/// Where a topic's events keep the conversation's id.
+/// The member with the conversation's id in a topic's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum IdPlace {
     ConversationId,
@@ -187,8 +188,8 @@ fn place_of_id(topic: &str) -> IdPlace {
         {
             IdPlace::Id
         }
-        // Detail events, transcriptions, conversation analytics, and topics of tomorrow: a member
-        // of that name is a conversation's id whatever the topic.
+        // Detail events, transcriptions, conversation analytics, and future topics: a member with this name
+        // is a conversation's id in every topic.
         _ => IdPlace::ConversationId,
     }
 }

@@ -1,4 +1,4 @@
-//! What ingest has marked as fit for keeping only, and the ids it gives.
+//! Messages from ingest: malformed webhooks, and the ids that ingest assigns.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use super::{Envelope, EventId, ParsedMessage, UnreplayableReason};
 use crate::digest;
 use crate::message::ingested;
 
-/// Why the body of a webhook can only be kept.
+/// The reasons why the body of a webhook cannot be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// It is no text.
+    /// The body is not UTF-8 text.
     NotUtf8,
-    /// It is no JSON.
+    /// The body is not JSON.
     NotJson,
-    /// It is JSON, but not an object.
+    /// The body is JSON, but not an object.
     NotAnObject,
-    /// It is an object with characters that no queue takes.
+    /// The body is an object with characters that SQS rejects.
     NotQueueable,
 }
 
@@ -29,7 +29,7 @@ impl Malformed {
         Self::NotQueueable,
     ];
 
-    /// The value of the message attribute.
+    /// Returns the value of the message attribute.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,7 +52,7 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// What ingest has marked.
+/// Recognises a webhook that ingest marked as malformed.
 pub(super) fn open_marked_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let word = envelope
         .attribute(ingested::MALFORMED)
@@ -63,26 +63,27 @@ pub(super) fn open_marked_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedM
     )))
 }
 
-/// Whether ingest says that this is how it came. Nothing that a rule or a schedule wrote did.
+/// Returns true if the message came through ingest from this origin. Messages of a rule or a schedule never
+/// did.
 pub(super) fn is_from(envelope: &Envelope<'_>, origin: &str) -> bool {
     envelope.attribute(ingested::ORIGIN) == Some(origin) && !is_from_event_bridge(envelope)
 }
 
-/// The id of an event without one of its own: of its sender, else of the request that brought it. A message
-/// that SQS stored twice is still one event.
+/// Returns the id for an event without an id of its own: the sender's id, else the id of the request. A
+/// message that SQS stored twice is still one event.
 pub(super) fn given_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventId> {
     sender_id(envelope, payload).or_else(|| receipt_id(envelope))
 }
 
-/// The id that the sender gave it, and 16 digits of the payload's SHA-256: the id may name the configured
-/// webhook, which many events share. An id that cannot be a key enters by its digest.
+/// Returns the sender's id and 16 digits of the payload's SHA-256. The sender's id may name the configured
+/// webhook, which many events share. An id that cannot be used in a key is replaced by its digest.
 pub(super) fn sender_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventId> {
     let id = envelope.attribute(ingested::WEBHOOK_ID)?;
     let of = |id: &str| EventId::new(format!("{id}-{}", digest::short(payload)));
     of(id).or_else(|| of(&digest::hexadecimal(id)))
 }
 
-/// The id of the request that brought it.
+/// Returns the id of the request that carried the message.
 pub(super) fn receipt_id(envelope: &Envelope<'_>) -> Option<EventId> {
     envelope
         .attribute(ingested::RECEIPT_ID)

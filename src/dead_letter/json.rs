@@ -1,10 +1,10 @@
-//! Reading JSON one level at a time, borrowing from the message.
+//! Reads JSON one level at a time, borrowing from the message.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// A message body, read as far as telling its kind.
+/// A message body, parsed only as far as its kind.
 #[derive(Debug)]
 pub(super) enum Body<'m> {
     Empty,
@@ -36,7 +36,7 @@ impl<'m> Body<'m> {
     }
 }
 
-/// The members of a JSON object, unread. Of a member that stands twice, the last one counts.
+/// The members of a JSON object, unparsed. If a name occurs twice, the last member counts.
 #[derive(Debug)]
 pub(super) struct Object<'m>(BTreeMap<String, &'m RawValue>);
 
@@ -45,7 +45,7 @@ impl<'m> Object<'m> {
         Self::parse(text).ok()
     }
 
-    /// As [`read`](Self::read), saying where it ends to be JSON.
+    /// Parses an object like [`read`](Self::read); the error gives the position.
     pub(super) fn parse(text: &'m str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text).map(Self)
     }
@@ -58,7 +58,7 @@ impl<'m> Object<'m> {
         self.0.keys().map(String::as_str)
     }
 
-    /// The member's own text, byte for byte; `None` when it is absent or null.
+    /// Returns the member's raw text, byte for byte; `None` if it is absent or null.
     pub(super) fn raw(&self, name: &str) -> Option<&'m str> {
         self.0
             .get(name)
@@ -66,15 +66,15 @@ impl<'m> Object<'m> {
             .filter(|text| *text != "null")
     }
 
-    /// The member as a whole number; `None` when it is absent or something else.
+    /// Returns the member as a whole number; `None` if it is absent or has another type.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
         self.0
             .get(name)
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 
-    /// Returns true if somewhere in it, at any depth, a member has one of these names and one of these texts. A
-    /// text that only looks like such a member counts, too.
+    /// Returns true if a member at any depth has one of these names and one of these values. A string that
+    /// contains the text of such a member counts too.
     pub(super) fn has_anywhere(&self, names: &[&str], texts: &[&str]) -> bool {
         let is_one = |text: &str| {
             let text = text.trim_start();
@@ -97,12 +97,12 @@ impl<'m> Object<'m> {
         })
     }
 
-    /// The member as an object; `None` when it is absent or something else.
+    /// Returns the member as an object; `None` if it is absent or has another type.
     pub(super) fn object(&self, name: &str) -> Option<Self> {
         self.0.get(name).and_then(|raw| Self::read(raw.get()))
     }
 
-    /// The member as a string; `None` when it is absent or something else.
+    /// Returns the member as a string; `None` if it is absent or has another type.
     pub(super) fn string(&self, name: &str) -> Option<String> {
         self.0
             .get(name)

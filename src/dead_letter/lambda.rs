@@ -1,5 +1,5 @@
-//! Messages that Lambda wrote when a function failed: a destination record, and the event itself in
-//! the function's own dead-letter queue.
+//! Messages that Lambda wrote after a function failed: on-failure records, and the events in the function's
+//! own dead-letter queue.
 
 use super::genesys_event::InnerEvent;
 use super::json::Object;
@@ -7,7 +7,7 @@ use super::{DeadLetter, Envelope, ParsedMessage, UnreplayableReason};
 use crate::clock::Timestamp;
 use crate::failure::{FailureReport, OriginalFailure, ReportingTarget};
 
-/// An asynchronous invocation's on-failure record; the event is its `requestPayload`.
+/// Parses the on-failure record of an asynchronous invocation; the event is its `requestPayload`.
 pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let record = envelope.body.object()?;
     let context = record.object("requestContext")?;
@@ -24,7 +24,7 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Par
             .or_else(|| context.string("condition")),
         is_targets_text: true,
         target_arn: Some(function),
-        // The first invocation was no retry.
+        // The first invocation is not a retry.
         retry_attempts: context
             .number("approximateInvokeCount")
             .map_or(0, |count| count.saturating_sub(1)),
@@ -43,12 +43,12 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Par
     Some(letter.into())
 }
 
-/// The event in the function's own dead-letter queue; which function is not told.
+/// Parses an event in the function's own dead-letter queue. The message does not name the function.
 pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     envelope.attribute("RequestID")?;
     let text = |name| envelope.attribute(name).map(str::to_owned);
     let failure = OriginalFailure {
-        // A number: the status of the invocation.
+        // `ErrorCode` is a number: the status of the invocation.
         error_code: text("ErrorCode"),
         error_message: text("ErrorMessage"),
         is_targets_text: true,

@@ -1,13 +1,13 @@
-//! An event that came by way of an SNS topic.
+//! Events that came through an SNS topic.
 
 use super::json::Body;
 use super::{Envelope, ParsedMessage, UnreplayableReason, open_envelope};
 
-/// Topics that feed topics: nobody chains more.
+/// The maximum number of nested notifications. Real systems do not chain more topics.
 const DEEPEST: u8 = 3;
 
-/// A notification; what it carries is opened in its turn, without the attributes of the queue's
-/// message, which are not about it.
+/// Parses the content of a notification. The attributes of the queue's message are ignored, because they do
+/// not describe this content.
 pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let notification = envelope.body.object()?;
     if notification.string("Type")? != "Notification" || !notification.has("TopicArn") {

@@ -7,10 +7,10 @@ use super::{DeadLetter, Envelope, EventId, InnerEvent, Malformed, ParsedMessage}
 use crate::digest;
 use crate::message::ingested;
 
-/// A webhook that ingest has taken, whatever it looks like: delivered as it stands.
+/// Parses a webhook that ingest accepted, with any content. The body is delivered unchanged.
 ///
-/// It may lack members, for Genesys sends test events and changes its payloads, and it is the target
-/// that has to understand them. Nor is it taken for an envelope of any kind.
+/// Members may be missing: Genesys sends test events and changes its payloads, and only the target must
+/// understand them. The body is never parsed as an envelope.
 pub(super) fn parse_ingested_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let webhook = envelope
         .body
@@ -19,13 +19,13 @@ pub(super) fn parse_ingested_webhook<'m>(envelope: &Envelope<'m>) -> Option<Pars
     Some(opened(envelope, own_id(webhook)))
 }
 
-/// A webhook that something else has put on the queue, known by its members.
+/// Parses a webhook that another system put on the queue, recognised by its members.
 pub(super) fn open_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let own_id = own_id(envelope.body.object()?)?;
     Some(opened(envelope, Some(own_id)))
 }
 
-/// A webhook has no interaction, and an id by which a repeated call is known.
+/// Returns a webhook as a dead letter. It has no interaction, and an id that identifies a repeated call.
 fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> ParsedMessage<'m> {
     let event = InnerEvent {
         id: sender_id(envelope, envelope.text)
@@ -40,7 +40,7 @@ fn opened<'m>(envelope: &Envelope<'m>, own_id: Option<String>) -> ParsedMessage<
     DeadLetter::new(event, envelope.text, failure).into()
 }
 
-/// Call, status and time tell one webhook from another; `None` when it is not a whole webhook.
+/// Returns an id from call, status and time; `None` if the webhook is incomplete.
 fn own_id(webhook: &Object<'_>) -> Option<String> {
     if !webhook.has("campaignId") && !webhook.has("contactId") {
         return None;
@@ -51,10 +51,10 @@ fn own_id(webhook: &Object<'_>) -> Option<String> {
     Some(format!("{call}/{status}/{timestamp}"))
 }
 
-/// Reads the body of a webhook that has come over HTTP.
+/// Reads the body of a webhook that was received over HTTP.
 ///
 /// # Errors
-/// Why it can only be kept.
+/// [`Malformed`]: the webhook can be archived, but not replayed.
 pub fn webhook_text(body: &[u8]) -> Result<&str, Malformed> {
     let text = std::str::from_utf8(body).map_err(|_| Malformed::NotUtf8)?;
     match Body::read(text) {

@@ -7,17 +7,17 @@ use super::{DeadLetter, Envelope, ParsedMessage, UnreplayableReason};
 use crate::failure::OriginalFailure;
 use crate::message::ingested;
 
-/// What a wrapper's `eventType` is.
+/// The `eventType` of a wrapper.
 const EVENT_TYPE: &str = "dead-letter";
 
-/// A wrapper that ingest has taken, whatever else may stand in it: what was checked is what is delivered.
+/// Parses a wrapper that ingest accepted, regardless of its other members: ingest checked it as a wrapper.
 pub(super) fn open_taken_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     is_from(envelope, ingested::DEAD_LETTER)
         .then(|| open_wrapper(envelope))
         .flatten()
 }
 
-/// A wrapped event; what is delivered is the `originalEvent`.
+/// Parses a wrapped event. The payload is its `originalEvent`.
 pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let wrapper = envelope.body.object()?;
     if wrapper.string("eventType")? != EVENT_TYPE {
@@ -38,41 +38,41 @@ pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<
     Some(DeadLetter::new(event, payload, failure).into())
 }
 
-/// A wrapper as a sender has to fill it.
+/// The checked members of a sender's wrapper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrapper {
-    /// The subscription whose event it is, if that is an id.
+    /// The subscription of the event, if the member is a usable id.
     pub subscription: Option<InteractionId>,
-    /// How often the delivery was tried before.
+    /// The number of earlier delivery attempts.
     pub retry_count: u32,
 }
 
-/// What is wrong with a wrapper; names members, quotes nothing.
+/// The reasons for rejecting a wrapper. Messages name members and quote no values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrapperFault {
-    /// It cannot be read.
+    /// The body is not a JSON object.
     #[error("the body is not a JSON object (line {line}, column {column})")]
     NotAnObject {
-        /// Where it ends to be one, from 1.
+        /// The line of the first error, from 1.
         line: usize,
-        /// Where in that line.
+        /// The column of the first error.
         column: usize,
     },
-    /// A member is missing or of another type.
+    /// A member is missing or has another type.
     #[error("{name} must be {expected}")]
     Member {
-        /// The member.
+        /// The member's name.
         name: &'static str,
-        /// What it has to be.
+        /// The expected value.
         expected: &'static str,
     },
-    /// There is no event in it.
+    /// The wrapper has no event.
     #[error("originalEvent is empty")]
     Empty,
 }
 
 impl Wrapper {
-    /// Whether a text says that it is a wrapper, whole or not.
+    /// Returns true if a body declares itself as a wrapper, complete or not.
     #[must_use]
     pub fn is_meant(body: &str) -> bool {
         Object::read(body)
@@ -80,13 +80,13 @@ impl Wrapper {
             .is_some_and(|kind| kind == EVENT_TYPE)
     }
 
-    /// Reads a wrapper and checks its members.
+    /// Parses a wrapper and checks its members.
     ///
-    /// `retryCount`, `failureReason` and `timestamp` may be missing; `subscriptionId` may, and be
-    /// anything, unless it is needed.
+    /// `retryCount`, `failureReason` and `timestamp` are optional. `subscriptionId` is optional and may have
+    /// any value unless `needs_subscription` is true.
     ///
     /// # Errors
-    /// The first fault; the sender has to repair it, sending it again changes nothing.
+    /// The first fault. The sender must repair it: sending the same wrapper again fails the same way.
     pub fn read(body: &str, needs_subscription: bool) -> Result<Self, WrapperFault> {
         let wrapper = Object::parse(body).map_err(|error| WrapperFault::NotAnObject {
             line: error.line(),
@@ -123,7 +123,7 @@ impl Wrapper {
     }
 }
 
-/// Whether there is nothing in an event that could be delivered.
+/// Returns true if an event has no content that could be delivered.
 fn is_empty(event: Option<&str>) -> bool {
     let text = event.unwrap_or_default();
     let within = |open: char, close: char| {

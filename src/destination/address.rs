@@ -1,19 +1,19 @@
-//! Addresses that no event is sent to: what answers there hands out credentials.
+//! Addresses that never receive events, because the services there issue credentials.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// The IPv6 address of EC2's metadata service, which is not a link-local one.
+/// The IPv6 address of EC2's metadata service, which is not link-local.
 const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
 
-/// Which addresses events are sent to.
+/// The addresses that may receive events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressPolicy {
-    /// All but link-local and metadata addresses.
+    /// All addresses except link-local and metadata addresses.
     BlockLinkLocal,
-    /// All.
+    /// All addresses.
     AllowAll,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for RefusedAddress {
 
 impl std::error::Error for RefusedAddress {}
 
-/// Whether nothing is sent to an address.
+/// Returns true if an address must not receive events.
 #[must_use]
 pub fn is_refused(address: IpAddr) -> bool {
     match address {
@@ -41,7 +41,7 @@ pub fn is_refused(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a URL names a refused address outright; a host name is looked at when it is resolved.
+/// Returns true if a URL contains a refused address. A host name is checked later, when it is resolved.
 #[must_use]
 pub fn names_refused(url: &Url) -> bool {
     match url.host() {

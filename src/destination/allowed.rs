@@ -1,4 +1,4 @@
-//! The setting `ALLOWED_TARGETS`: what a dead letter may name as its target.
+//! The setting `ALLOWED_TARGETS`: the targets that a dead letter may name.
 
 use std::fmt;
 
@@ -6,23 +6,24 @@ use wildmatch::WildMatch;
 
 use super::Arn;
 
-/// Which targets of dead letters may be called.
+/// The allowed targets of dead letters.
 #[derive(Clone, Debug)]
 pub enum AllowedTargets {
-    /// Whatever a dead letter names.
+    /// Every target.
     Any,
-    /// What one of the patterns matches; `*` stands for any text, `?` for one character.
+    /// The targets that match one of the patterns; `*` stands for any text, `?` for one character.
     Only(Vec<WildMatch>),
 }
 
 impl AllowedTargets {
-    /// Only what one of these patterns matches.
+    /// Allows only targets that match one of these patterns.
     #[must_use]
     pub fn only<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Self {
         Self::Only(patterns.into_iter().map(WildMatch::new).collect())
     }
 
-    /// Returns true if an ARN may be called. A pattern of a function without a qualifier covers its versions and aliases.
+    /// Returns true if an ARN is allowed. A pattern for a function without a qualifier covers its versions
+    /// and aliases.
     #[must_use]
     pub fn contains(&self, arn: &str) -> bool {
         let Self::Only(patterns) = self else {
@@ -35,7 +36,7 @@ impl AllowedTargets {
     }
 }
 
-/// The function of an ARN that ends in a version or an alias: `None` for every other ARN.
+/// Returns the function of an ARN that ends in a version or an alias; `None` for every other ARN.
 fn unqualified_function(arn: &str) -> Option<&str> {
     let parsed = Arn::parse(arn)?;
     let (name, _) = parsed
@@ -47,7 +48,7 @@ fn unqualified_function(arn: &str) -> Option<&str> {
 }
 
 impl fmt::Display for AllowedTargets {
-    /// As in the setting.
+    /// Writes the value of the setting.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("*"),

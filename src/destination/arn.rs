@@ -4,12 +4,12 @@
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arn {
     text: String,
-    /// Where the service, region, account and resource begin.
+    /// The positions of service, region, account and resource.
     starts: [usize; 4],
 }
 
 impl Arn {
-    /// Takes an ARN with all of its parts, or `None`.
+    /// Parses an ARN; returns `None` if a part is missing or a character is not printable ASCII.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut colons = text.match_indices(':').map(|(at, _)| at + 1);
@@ -32,37 +32,37 @@ impl Arn {
         whole.then_some(arn)
     }
 
-    /// The whole ARN.
+    /// Returns the whole ARN.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The service, such as `lambda`.
+    /// Returns the service, such as `lambda`.
     #[must_use]
     pub fn service(&self) -> &str {
         self.between(0, 1)
     }
 
-    /// The region.
+    /// Returns the region.
     #[must_use]
     pub fn region(&self) -> &str {
         self.between(1, 2)
     }
 
-    /// The account.
+    /// Returns the account.
     #[must_use]
     pub fn account(&self) -> &str {
         self.between(2, 3)
     }
 
-    /// Everything after the account.
+    /// Returns everything after the account.
     #[must_use]
     pub fn resource(&self) -> &str {
         self.text.get(self.starts[3]..).unwrap_or_default()
     }
 
-    /// Whether it names a FIFO queue or topic, which keep an order.
+    /// Returns true if the ARN names a FIFO queue or topic, which keep an order.
     #[must_use]
     pub fn is_fifo(&self) -> bool {
         self.text.strip_suffix(".fifo").is_some()

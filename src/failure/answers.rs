@@ -13,20 +13,20 @@
 //! | 409 | conflict | conflict | conflict |
 //! | 412, 423 | refused | refused | conflict |
 //! | other 4xx | refused | refused | refused |
-//! | a status that HTTP does not know | unavailable | unavailable | unavailable |
+//! | unknown status | unavailable | unavailable | unavailable |
 //!
 //! AWS services answer most errors with 400, so their error codes decide before the status.
 
-/// The meaning of an answer that is no success.
+/// The meaning of an unsuccessful answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// The caller is too fast.
+    /// The caller exceeded a rate limit.
     RateLimited,
-    /// Down, overloaded, or not ready for now.
+    /// The upstream is down, overloaded, or not ready.
     Unavailable,
     /// A gateway lost its backend's answer: the backend may have acted.
     AnswerLost,
-    /// The object of the call is in use: by another call, or by an earlier copy of this one.
+    /// Another call, or an earlier copy of this call, is using the object.
     Conflict,
     /// The caller's credentials or permissions are wrong.
     Credentials,
@@ -34,11 +34,11 @@ pub enum Meaning {
     Misconfigured,
     /// The object of the call does not exist.
     Missing,
-    /// This call is refused for good.
+    /// The upstream refused this call permanently.
     Refused,
 }
 
-/// The statuses of a wrong address, a wrong method, or a wrong kind of server.
+/// Returns true for the statuses of a wrong address, a wrong method, or a wrong kind of server.
 const fn is_misconfigured(status: u16) -> bool {
     matches!(
         status,
@@ -46,7 +46,7 @@ const fn is_misconfigured(status: u16) -> bool {
     )
 }
 
-/// The meaning of an HTTP target's status.
+/// Returns the meaning of an HTTP target's status.
 #[must_use]
 pub const fn of_http_target(status: u16) -> Meaning {
     match status {
@@ -61,7 +61,8 @@ pub const fn of_http_target(status: u16) -> Meaning {
     }
 }
 
-/// The meaning of a status of Genesys Cloud's API. `has_error_body`: the answer is in the form of Genesys' errors.
+/// Returns the meaning of a status of Genesys Cloud's API. `has_error_body` is true if the answer has the
+/// form of Genesys' errors.
 #[must_use]
 pub const fn of_genesys(status: u16, has_error_body: bool) -> Meaning {
     match status {
@@ -119,7 +120,7 @@ const AWS_CODES: &[(Meaning, &[&str])] = &[
             "InvalidArn",
             "InvalidAddress",
             "NoPublishedVersion",
-            // A key that is disabled, or waits for its deletion.
+            // A key that is disabled, or is pending deletion.
             "KMSInvalidState",
             "KmsInvalidState",
             "KMS.InvalidState",
@@ -143,8 +144,8 @@ const AWS_CODES: &[(Meaning, &[&str])] = &[
     ),
 ];
 
-/// The meaning of an AWS service's error code and status. In an answer that lists entries, an entry has no
-/// status of its own.
+/// Returns the meaning of an AWS service's error code and status. In an answer that lists entries, an entry
+/// has no status of its own.
 #[must_use]
 pub fn of_aws(code: &str, status: Option<u16>) -> Meaning {
     let by_code = AWS_CODES

@@ -1,23 +1,25 @@
-//! Why the first delivery failed, from structured evidence only, never from the event's own body.
+//! The category of the first delivery's failure, from structured evidence only, never from the event's own
+//! body.
 
-/// What the dead letter says about the delivery that failed.
+/// The failure of the first delivery, as far as the dead letter describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginalFailure {
     /// `EventBridge`'s `ERROR_CODE`.
     pub error_code: Option<String>,
-    /// `ERROR_MESSAGE`, or the tutorials' `errorMessage`.
+    /// `ERROR_MESSAGE`, or the `errorMessage` of a hand-written body.
     pub error_message: Option<String>,
     /// The rule that matched the event.
     pub rule_arn: Option<String>,
-    /// The target that did not take it.
+    /// The target that did not accept the event.
     pub target_arn: Option<String>,
-    /// True if the error message is a text of the target's own code: for people, and no evidence.
+    /// True if the error message is a text of the target's own code. It is shown to people, and is not
+    /// evidence.
     pub is_targets_text: bool,
-    /// How often delivery was retried before it was given up.
+    /// The number of delivery retries before the first deliverer rejected the event.
     pub retry_attempts: u32,
 }
 
-/// The kind of the first failure.
+/// The category of the first failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Category {
     /// The target was throttled.
@@ -30,7 +32,7 @@ pub enum Category {
     TargetMissing,
     /// The payload was refused as malformed.
     PayloadMalformed,
-    /// Nothing says what it was.
+    /// The evidence is missing or not recognised.
     Unknown,
 }
 
@@ -45,7 +47,7 @@ impl Category {
         Self::Unknown,
     ];
 
-    /// The name used in logs, in the ledger and in the archive.
+    /// Returns the name used in logs, in the ledger and in the archive.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +62,7 @@ impl Category {
 }
 
 impl Category {
-    /// Whether the payload itself was at fault, so that another delivery fails the same way.
+    /// Returns true if the payload itself was at fault, so that another delivery fails the same way.
     #[must_use]
     pub const fn is_malformed(self) -> bool {
         match self {
@@ -75,7 +77,8 @@ impl Category {
 }
 
 impl OriginalFailure {
-    /// The kind of failure: the error code decides, then an HTTP status in the message, then its words.
+    /// Returns the category: the error code decides, then an HTTP status in the message, then words in the
+    /// message.
     #[must_use]
     pub fn category(&self) -> Category {
         let message = self.error_message.as_deref();
@@ -93,7 +96,7 @@ impl OriginalFailure {
     }
 }
 
-/// The error codes that say enough by themselves; the list of codes is open.
+/// Returns the category of an error code that is conclusive alone. The list of codes is open.
 fn by_error_code(code: &str) -> Option<Category> {
     Some(match code {
         "THROTTLING" | "RESOURCE_LIMIT_EXCEEDED" => Category::RateLimitExceeded,
@@ -103,7 +106,7 @@ fn by_error_code(code: &str) -> Option<Category> {
         }
         "NO_RESOURCE" => Category::TargetMissing,
         "INVALID_JSON" | "INVALID_PARAMETER" => Category::PayloadMalformed,
-        // A Lambda function's own dead letter carries the status of its invocation.
+        // The dead letter of a Lambda function has the status of the invocation as its error code.
         _ => return status_word(code).map(by_status),
     })
 }
@@ -124,7 +127,7 @@ fn by_status(status: u16) -> Category {
 }
 
 fn by_words(message: &str) -> Category {
-    /// Ordered: the first line with a word in the message decides.
+    /// An ordered list: the first line with a word in the message decides.
     const WORDS: &[(Category, &[&str])] = &[
         (
             Category::RateLimitExceeded,
@@ -169,10 +172,10 @@ fn by_words(message: &str) -> Category {
         .map_or(Category::Unknown, |(category, _)| *category)
 }
 
-/// The first HTTP error status that stands as a word of its own in `message`.
+/// Returns the first HTTP error status that is a separate word in `message`.
 ///
-/// Digits inside ids, timestamps, addresses and versions do not count, nor does anything after the
-/// word "payload": API destinations quote the target's answer there.
+/// Digits inside ids, timestamps, addresses and versions do not count. Text after the word "payload" does not
+/// count either, because API destinations quote the target's answer there.
 fn status_in(message: &str) -> Option<u16> {
     let mut words = before_payload(message)
         .split_whitespace()
@@ -197,7 +200,7 @@ fn status_in(message: &str) -> Option<u16> {
     None
 }
 
-/// What a number before it counts: it is no status then.
+/// Words after a number that show a count: the number is not a status.
 const UNITS: &[&str] = &[
     "ms",
     "s",
@@ -217,14 +220,14 @@ const UNITS: &[&str] = &[
     "events",
 ];
 
-/// What a number after it numbers: it is no status then.
+/// Words before a number that show a position or a count: the number is not a status.
 const NUMBERED: &[&str] = &[
     "line", "column", "port", "position", "offset", "attempt", "after",
 ];
 
-/// An address without its port: `10.0.0.7:503` and `https://crm.example:503` name no status.
+/// Returns an address without its port: `10.0.0.7:503` and `https://crm.example:503` contain no status.
 ///
-/// A bare name before a colon may be a host or, as in `response.status:503`, a member: it stays.
+/// A bare name before a colon may be a host or, as in `response.status:503`, a member. It stays unchanged.
 fn without_port(word: &str) -> &str {
     let Some((address, _)) = word.rsplit_once(':') else {
         return word;
@@ -242,14 +245,14 @@ fn without_port(word: &str) -> &str {
     if is_address { address } else { word }
 }
 
-/// The HTTP error status that a word is. 443 is none: it is the port in `crm.example:443`.
+/// Parses a word as an HTTP error status. 443 is not a status: it is the port in `crm.example:443`.
 fn status_word(word: &str) -> Option<u16> {
     let digits = word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_digit());
     let status = digits.then(|| word.parse().ok()).flatten()?;
     ((400..=599).contains(&status) && status != 443).then_some(status)
 }
 
-/// The part of the message that speaks of the failure, not of what was sent or answered.
+/// Returns the part of the message about the failure, without the quoted payload or answer.
 fn before_payload(message: &str) -> &str {
     message
         .char_indices()

@@ -14,7 +14,7 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The code as it stands wherever it is written.
+            /// Returns the stable text of the code.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -22,8 +22,8 @@ macro_rules! codes {
                 }
             }
 
-            /// The code's page for the person on call, in Markdown: what happened, what the function
-            /// did, what to do.
+            /// Returns the code's page for the person on call, in Markdown: the event, the function's
+            /// reaction, and the action to take.
             #[must_use]
             pub const fn page(self) -> &'static str {
                 match self {
@@ -31,13 +31,14 @@ macro_rules! codes {
                 }
             }
 
-            /// What the person on call does, in one sentence: the quoted line of the code's page.
+            /// Returns the action for the person on call, in one sentence: the quoted line of the code's
+            /// page.
             #[must_use]
             pub fn what_to_do(self) -> &'static str {
                 self.page().lines().find_map(|line| line.strip_prefix("> ")).unwrap_or_default()
             }
 
-            /// The code with this text, or `None`.
+            /// Returns the code with this text, or `None`.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|code| code.as_str() == text)
@@ -53,42 +54,42 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Why a dead letter did not end as replayed: in logs, in the ledger and in archive keys. Part of the
+    /// The reason why a dead letter was not replayed: in logs, in the ledger and in archive keys. Part of the
     /// interface: codes are added, never renamed.
     FailureCode {
-        /// The message has no `EventBridge` attributes and none of the known shapes.
+        /// The message has neither `EventBridge` attributes nor a known shape.
         NotAnEvent = "NOT_AN_EVENT",
-        /// The message tells of an event without holding it.
+        /// The message reports a failed event but does not contain the event.
         NoPayload = "NO_PAYLOAD",
-        /// The event only tells of a mark that this function has written.
+        /// The event is only an echo of our own PATCH.
         OwnEcho = "OWN_ECHO",
         /// The first delivery failed because the payload was malformed.
         PayloadMalformed = "PAYLOAD_MALFORMED",
         /// The event is older than the setting allows.
         Stale = "STALE",
-        /// Genesys Cloud does not know the interaction.
+        /// The interaction does not exist in Genesys Cloud.
         InteractionNotFound = "INTERACTION_NOT_FOUND",
-        /// The event cannot be delivered to that kind of target, or it names none.
+        /// The function cannot deliver to this type of target, or the dead letter names no target.
         TargetUnsupported = "TARGET_UNSUPPORTED",
-        /// The dead letter names a target that the settings do not allow, or its address is refused.
+        /// The settings do not allow the target that the dead letter names, or its address is refused.
         TargetNotAllowed = "TARGET_NOT_ALLOWED",
-        /// The target refused the event for good.
+        /// The target refused the event permanently.
         TargetRefused = "TARGET_REFUSED",
-        /// The target's address, method or name is wrong, or it is disabled.
+        /// The target's address, method or name is wrong, or the target is disabled.
         TargetMisconfigured = "TARGET_MISCONFIGURED",
         /// The target did not accept our credentials.
         TargetCredentials = "TARGET_CREDENTIALS",
-        /// The target asked us to slow down.
+        /// The target throttled the delivery.
         TargetRateLimited = "TARGET_RATE_LIMITED",
         /// The target was down, unreachable or too slow.
         TargetUnavailable = "TARGET_UNAVAILABLE",
-        /// The target accepted the event and failed later, too often or for now.
+        /// The target accepted the event and failed later: in the last round, or before a new round.
         FailedAfterAcceptance = "FAILED_AFTER_ACCEPTANCE",
-        /// Genesys Cloud refused a call for good.
+        /// Genesys Cloud refused a call permanently.
         GenesysRefused = "GENESYS_REFUSED",
-        /// Genesys Cloud asked us to slow down.
+        /// Genesys Cloud throttled a call.
         GenesysRateLimited = "GENESYS_RATE_LIMITED",
-        /// Genesys Cloud was down, unreachable, too slow, or its answer unreadable.
+        /// Genesys Cloud was down, unreachable or too slow, or its answer was unreadable.
         GenesysUnavailable = "GENESYS_UNAVAILABLE",
         /// Genesys Cloud did not accept our credentials, or they lack a permission.
         GenesysCredentials = "GENESYS_CREDENTIALS",
@@ -96,9 +97,9 @@ codes! {
         LedgerUnavailable = "LEDGER_UNAVAILABLE",
         /// The archive could not be written.
         ArchiveUnavailable = "ARCHIVE_UNAVAILABLE",
-        /// An upstream fails again and again and is left alone for a while.
+        /// The circuit breaker of an upstream is open.
         BreakerOpen = "BREAKER_OPEN",
-        /// An earlier message of the same group has to come first.
+        /// An earlier message of the same group must be handled first.
         GroupStopped = "GROUP_STOPPED",
         /// Another worker holds the event.
         HeldElsewhere = "HELD_ELSEWHERE",
@@ -106,44 +107,44 @@ codes! {
         OutOfTime = "OUT_OF_TIME",
         /// The event was delivered, but its interaction could not be marked as replayed.
         RetryStateNotWritten = "RETRY_STATE_NOT_WRITTEN",
-        /// Every receive was used up.
+        /// The limit of time or receives for retries was reached.
         Exhausted = "EXHAUSTED",
-        /// A fault in this program.
+        /// A bug in this program.
         Internal = "INTERNAL",
     }
 }
 
 codes! {
-    /// Why ingest did not accept a request: in its answers and in logs. Part of the interface: codes are
+    /// The reason why ingest rejected a request: in its answers and in logs. Part of the interface: codes are
     /// added, never renamed.
     RefusalCode {
-        /// The request is not signed as it should be, or nobody vouches for its sender.
+        /// The request's signature is missing or invalid, or its sender is not authenticated.
         NotAuthenticated = "INGEST_NOT_AUTHENTICATED",
         /// The subscription is unknown or inactive.
         SubscriptionRefused = "INGEST_SUBSCRIPTION_REFUSED",
-        /// There is nothing at that path.
+        /// The path does not exist.
         NotFound = "INGEST_NOT_FOUND",
-        /// The path takes another method.
+        /// The path does not allow this method.
         Method = "INGEST_METHOD",
-        /// The body did not arrive in time, or not whole.
+        /// The body did not arrive completely and in time.
         BodyIncomplete = "INGEST_BODY_INCOMPLETE",
-        /// The body is longer than what is taken.
+        /// The body exceeds the maximum size.
         BodyTooLarge = "INGEST_BODY_TOO_LARGE",
-        /// The body does not say that it is JSON.
+        /// The media type of the body is not JSON.
         MediaType = "INGEST_MEDIA_TYPE",
         /// The body is not the wrapper of a dead letter.
         BodyMalformed = "INGEST_BODY_MALFORMED",
-        /// The wrapper has no event in it.
+        /// The wrapper contains no event.
         EventEmpty = "INGEST_EVENT_EMPTY",
         /// The queue could not be written.
         QueueUnavailable = "INGEST_QUEUE_UNAVAILABLE",
-        /// Genesys Cloud could not say whether the subscription is active.
+        /// Genesys Cloud did not report the state of the subscription.
         GenesysUnavailable = "INGEST_GENESYS_UNAVAILABLE",
-        /// The secret that signatures are checked with could not be read.
+        /// The secret for checking signatures could not be read.
         SecretUnavailable = "INGEST_SECRET_UNAVAILABLE",
-        /// There is no room for another body now.
+        /// Ingest has no room for another body at the moment.
         Busy = "INGEST_BUSY",
-        /// A fault in this program.
+        /// A bug in this program.
         Internal = "INGEST_INTERNAL",
     }
 }

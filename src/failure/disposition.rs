@@ -1,23 +1,24 @@
-//! What a failure asks for.
+//! The consequences of a failure.
 
 use std::time::Duration;
 
-/// What has to happen before another attempt can succeed.
+/// The condition for a successful further attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// Time alone may repair it; `after` is the least wait that the upstream asked for.
+    /// Time alone may repair the failure; `after` is the minimum delay that the upstream asked for.
     Transient {
         /// The upstream's own `Retry-After`, if it sent one.
         after: Option<Duration>,
     },
     /// Another attempt at the same event fails the same way.
     Permanent,
-    /// Ours to repair (wrong credentials, wrong region): says nothing about the event.
+    /// An operator must repair the cause, such as wrong credentials or a wrong region. The failure is not
+    /// evidence against the event.
     Operator,
 }
 
 impl Disposition {
-    /// The name used in log lines.
+    /// Returns the name used in log lines.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -28,12 +29,12 @@ impl Disposition {
     }
 }
 
-/// Whether the other side may have acted on a request that failed.
+/// The certainty that the other side did not act on a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
-    /// The request never left: nothing can have happened.
+    /// The request was never sent: the other side did not act.
     NotSent,
-    /// The answer was lost: it may have happened.
+    /// The answer was lost: the other side may have acted.
     Unknown,
     /// The other side answered that it did not act.
     Refused,

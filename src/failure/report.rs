@@ -1,17 +1,17 @@
-//! Failure records: messages that say that a target failed after it had accepted an event.
+//! Failure records: messages that report a failure of the target after it had accepted an event.
 
 use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::destination::Destination;
 
-/// The clocks of two services may differ by this much.
+/// The maximum difference between the clocks of two services.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// The content of a failure record: the delivery that failed, and the time of the failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureReport {
-    /// The kind of target that had accepted.
+    /// The kind of target that had accepted the event.
     pub target: ReportingTarget,
     /// The id of the delivery: the invocation's request id, or the message's id in the target queue.
     pub delivery_id: Option<String>,
@@ -19,12 +19,12 @@ pub struct FailureReport {
     pub at: Option<Timestamp>,
 }
 
-/// The kind of target that a failure record is about.
+/// The kind of target that sends failure records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportingTarget {
-    /// A Lambda function, by its on-failure destination or its own dead-letter queue.
+    /// A Lambda function, through its on-failure destination or its own dead-letter queue.
     Function,
-    /// A queue, whose consumer did not delete the message.
+    /// A queue whose consumer did not delete the message.
     Queue,
 }
 
@@ -33,11 +33,11 @@ pub enum ReportingTarget {
 pub struct Receipt {
     /// The id that the target gave the delivery, if it gives one.
     pub delivery_id: Option<String>,
-    /// The time before the call.
+    /// The time just before the call.
     pub at: Timestamp,
 }
 
-/// An accepted delivery, as the ledger knows it.
+/// An accepted delivery, as stored in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The target's receipt; `None` in items of older versions.
@@ -51,11 +51,12 @@ pub struct Accepted {
 }
 
 impl FailureReport {
-    /// Returns true if the record is about this delivery to `destination`, and false if it is about an earlier
-    /// one, or one of somebody else.
+    /// Returns true if the record is about this delivery to `destination`; false if it is about an earlier
+    /// delivery, or about a delivery by another system.
     ///
-    /// Two known ids decide. Else the time does: a record that is older than the delivery by more than five
-    /// seconds cannot be about it, nor can the message that was delivered. `message_id` is the record's own.
+    /// If both ids are known, they decide. Otherwise the time decides: a record more than five seconds older
+    /// than the delivery is about another one. The message that was delivered is never a record about its own
+    /// delivery. `message_id` is the record's own.
     #[must_use]
     pub fn is_about(
         &self,
@@ -74,21 +75,21 @@ impl FailureReport {
         accepted.message_id.as_deref() != Some(message_id) && self.is_later_than(since)
     }
 
-    /// Returns true if the record's content says which delivery failed, and not only the message does: it can be
-    /// sent again as another message.
+    /// Returns true if the record's content names the failed delivery, so that the record may be resent as
+    /// another message. Otherwise only the message's own id and time name it.
     #[must_use]
     pub const fn is_of_known_delivery(&self) -> bool {
         matches!(self.target, ReportingTarget::Function) && self.delivery_id.is_some()
     }
 
-    /// Returns true unless the record is older by more than five seconds.
+    /// Returns true unless the record is more than five seconds older than `since`.
     #[must_use]
     pub fn is_later_than(&self, since: Timestamp) -> bool {
         self.at.is_none_or(|at| at.plus(CLOCK_TOLERANCE) >= since)
     }
 
-    /// Returns true if the ids of such deliveries and those of the record are of one kind. Topics, state
-    /// machines and buses accept under ids that no failure record has.
+    /// Returns true if the record's ids and the ids of such deliveries are of the same kind. Topics, state
+    /// machines and buses return ids that no failure record contains.
     const fn compares_with(&self, destination: &Destination) -> bool {
         match (self.target, destination) {
             (ReportingTarget::Function, Destination::Lambda(_))
@@ -136,7 +137,7 @@ mod tests {
         let destination = Destination::of_arn(to);
         let is_about = report.is_about(&accepted, &destination, "m-2");
         let has_ids = theirs.is_some() && ours.is_some() && to == FUNCTION;
-        // The message that was delivered, received once more.
+        // The delivered message itself, received once more.
         assert_eq!(
             report.is_about(&accepted, &destination, "m-1"),
             has_ids && is_about

@@ -1,11 +1,11 @@
-//! The OAuth client.
+//! The credentials of the OAuth client.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::secret::SecretError;
 
-/// The OAuth client.
+/// The id and the secret of the OAuth client.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// The OAuth client's id.
@@ -14,13 +14,13 @@ pub struct Credentials {
     pub client_secret: SecretString,
 }
 
-/// Why there are no credentials.
+/// The reasons for missing credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The secret is not what it should be.
+    /// The text of the secret has another form.
     #[error(r#"its text is not {{"client_id":"…","client_secret":"…"}}"#)]
     Malformed,
 }
@@ -32,10 +32,10 @@ struct SecretMembers {
 }
 
 impl Credentials {
-    /// From the text of a secret: `{"client_id":"…","client_secret":"…"}`.
+    /// Parses the text of a secret: `{"client_id":"…","client_secret":"…"}`.
     ///
     /// # Errors
-    /// [`CredentialsError::Malformed`] when it is something else, or one of the two is empty.
+    /// [`CredentialsError::Malformed`] if the text has another form, or if one of the two is empty.
     pub fn from_secret(text: &str) -> Result<Self, CredentialsError> {
         let SecretMembers {
             client_id,

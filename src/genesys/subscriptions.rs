@@ -5,7 +5,7 @@ use std::future::Future;
 use super::GenesysError;
 use crate::dead_letter::InteractionId;
 
-/// What a subscription is to Genesys Cloud.
+/// The API resource of a subscription in Genesys Cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubscriptionForm {
     /// The legacy sample API's `/api/v2/eventstreams/subscriptions/{id}`, which has a `status`.
@@ -14,23 +14,24 @@ pub enum SubscriptionForm {
     Integration,
 }
 
-/// How a subscription stands.
+/// The state of a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Its events are wanted.
+    /// The subscription is active.
     Active,
-    /// Somebody has turned it off, or it is in trouble.
+    /// The subscription was disabled, or has an error.
     Inactive,
-    /// Genesys Cloud does not know it.
+    /// The subscription does not exist in Genesys Cloud.
     Unknown,
 }
 
-/// Genesys Cloud, as far as ingest needs it.
+/// The calls to Genesys Cloud that ingest makes.
 pub trait Subscriptions: Send + Sync {
-    /// Asks how a subscription stands; changes nothing.
+    /// Reads the state of a subscription; changes nothing.
     ///
     /// # Errors
-    /// Genesys Cloud could not say; never [`GenesysError::NotFound`] nor [`GenesysError::Refused`].
+    /// Genesys Cloud did not report the state; never [`GenesysError::NotFound`] nor
+    /// [`GenesysError::Refused`].
     fn standing(
         &self,
         id: &InteractionId,
@@ -38,7 +39,7 @@ pub trait Subscriptions: Send + Sync {
 }
 
 impl SubscriptionForm {
-    /// The value of the setting `SUBSCRIPTION_CHECK`.
+    /// Returns the value of the setting `SUBSCRIPTION_CHECK`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

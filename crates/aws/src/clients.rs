@@ -1,4 +1,4 @@
-//! Clients of AWS: where it is found, and how often and how long a call is tried.
+//! AWS clients, with their attempts and time limits per call.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use aws_config::{BehaviorVersion, SdkConfig};
 
 use crate::secrets_manager::SecretsManagerSecret;
 
-/// A connection that is not made by then will not be made.
+/// The maximum time for a connection. A slower connection will not succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How a client of AWS tries.
+/// The attempts and time limits of an AWS client.
 #[derive(Clone, Copy, Debug)]
 pub struct CallLimits {
-    /// A try that takes this long is lost.
+    /// The time limit of one attempt.
     pub attempt_timeout: Duration,
-    /// All tries of one call together.
+    /// The time limit of all attempts of one call.
     pub operation_timeout: Duration,
-    /// How many there are.
+    /// The maximum number of attempts of one call.
     pub max_attempts: u32,
 }
 
-/// One delivery is one try: the attempts are counted, and policy makes them.
+/// Returns the limits of a delivery: one attempt, because the replay policy counts and makes all attempts.
 #[must_use]
 pub const fn single_attempt(within: Duration) -> CallLimits {
     CallLimits {
@@ -33,17 +33,18 @@ pub const fn single_attempt(within: Duration) -> CallLimits {
     }
 }
 
-/// Region, credentials and endpoint of AWS, as the SDK finds them.
+/// Loads region, credentials and endpoint of AWS from the SDK's default sources.
 pub async fn load() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::latest())
-        // It watches over long bodies; here every try has a time of its own, and watching costs each of them.
+        // The protection watches long bodies at a cost per attempt. Here every attempt has its own time
+        // limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
         .await
 }
 
-/// Sets the attempts and time limits of one client. Time limits that `aws` has already are kept: AWS's
-/// defaults have none for an operation, and only a caller can have set them.
+/// Sets the attempts and time limits of one client. Time limits that `aws` already has are kept: only a
+/// caller can have set them, because AWS's defaults contain none for an operation.
 #[must_use]
 pub fn with_limits(aws: &SdkConfig, limits: CallLimits) -> SdkConfig {
     let given = aws.timeout_config();

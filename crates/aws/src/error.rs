@@ -1,4 +1,4 @@
-//! The meaning of a failed call of AWS to an operator.
+//! The meaning of a failed AWS call for an operator.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -7,7 +7,7 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 
 fn fault_of_code(code: &str) -> AwsErrorKind {
-    // Services write the same thing in several ways, and S3 in a third one.
+    // Services use several codes for the same error, and S3 uses yet another one.
     match code {
         "ExpiredToken"
         | "ExpiredTokenException"
@@ -46,7 +46,8 @@ fn fault_of_code(code: &str) -> AwsErrorKind {
     }
 }
 
-/// Returns the meaning of an error of the SDK. Its message may quote a payload: only its code is kept.
+/// Returns the meaning of an SDK error. Only the error's code is kept, because its message may quote a
+/// payload.
 pub fn aws_error<E, R>(operation: impl Into<String>, error: &SdkError<E, R>) -> AwsError
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -65,7 +66,7 @@ where
         SdkError::DispatchFailure(failure) if failure.is_io() => {
             (AwsErrorKind::Unreachable, Some("no connection".into()))
         }
-        // What is left before a request leaves is finding credentials.
+        // The only other step before sending a request is loading the credentials.
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
             (AwsErrorKind::Credentials, Some("none were found".into()))
         }

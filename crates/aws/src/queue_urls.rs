@@ -1,4 +1,4 @@
-//! The URL of a queue by its ARN.
+//! Queue URLs by ARN.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +9,8 @@ use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use genesys_replay::destination::Arn;
 
-/// Asks SQS once for each queue: how a URL is made differs by partition and endpoint.
+/// Resolves queue URLs with one SQS call per queue. URLs are not built from the ARN, because their form
+/// depends on partition and endpoint.
 #[derive(Clone)]
 pub struct QueueUrls {
     client: Client,
@@ -17,7 +18,7 @@ pub struct QueueUrls {
 }
 
 impl QueueUrls {
-    /// Asks this client.
+    /// Creates a resolver that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -26,10 +27,10 @@ impl QueueUrls {
         }
     }
 
-    /// The URL of a queue.
+    /// Returns the URL of a queue.
     ///
     /// # Errors
-    /// As SQS says.
+    /// The error of SQS.
     pub async fn of(
         &self,
         queue: &Arn,

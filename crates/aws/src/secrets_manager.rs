@@ -4,14 +4,14 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use genesys_replay::secret::{SecretError, SecretText};
 
-/// One secret, read anew each time.
+/// One secret. Every read calls Secrets Manager.
 pub struct SecretsManagerSecret {
     client: Client,
     id: String,
 }
 
 impl SecretsManagerSecret {
-    /// The secret with this name or ARN.
+    /// Creates the secret with this name or ARN.
     #[must_use]
     pub const fn new(client: Client, id: String) -> Self {
         Self { client, id }

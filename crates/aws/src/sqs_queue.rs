@@ -1,4 +1,4 @@
-//! Visibility timeouts of SQS.
+//! The visibility timeouts of SQS messages.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use genesys_replay::queue::{
 
 use crate::queue_urls::QueueUrls;
 
-/// Calls under way at once.
+/// The maximum number of concurrent calls.
 const MAX_CONCURRENT_CALLS: usize = 16;
 
-/// SQS counts its 12 hours from the receipt and refuses what goes beyond; the longest invocation,
-/// 15 minutes, may have passed since.
+/// The maximum visibility timeout. SQS counts its 12 hours from the receive and rejects longer timeouts. The
+/// longest invocation, 15 minutes, may have passed since the receive.
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
-/// The queues of SQS.
+/// SQS queues.
 #[derive(Clone)]
 pub struct SqsQueue {
     client: Client,
@@ -31,7 +31,7 @@ pub struct SqsQueue {
 }
 
 impl SqsQueue {
-    /// Changes visibility timeouts through this client.
+    /// Creates an adapter that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -149,7 +149,7 @@ impl Queue for SqsQueue {
     }
 }
 
-/// Whole seconds, rounded up: a message must not come back before its time.
+/// Returns whole seconds, rounded up: a message must not become visible too early.
 fn seconds(after: Duration) -> i32 {
     let after = after.min(MAX_VISIBILITY_TIMEOUT);
     let whole = after.as_secs() + u64::from(after.subsec_nanos() > 0);

@@ -1,4 +1,4 @@
-//! Putting messages on a queue of SQS.
+//! Sends messages to an SQS queue.
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
@@ -12,11 +12,11 @@ use genesys_replay::queue::{
 
 use crate::error::aws_error;
 
-/// What SQS says of a message that is longer than the queue's own limit, among other things that it calls
-/// `InvalidParameterValue`.
+/// A part of SQS's error text for a message that is longer than the queue's own limit. The error code,
+/// `InvalidParameterValue`, has other causes too.
 const TOO_LONG_MESSAGE: &str = "must be shorter than";
 
-/// One queue of SQS.
+/// One SQS queue.
 #[derive(Clone, Debug)]
 pub struct SqsSender {
     client: Client,
@@ -25,7 +25,7 @@ pub struct SqsSender {
 }
 
 impl SqsSender {
-    /// Puts messages on the queue with this URL; its name says whether it is a FIFO queue.
+    /// Creates a sender for the queue with this URL. The suffix of the URL shows a FIFO queue.
     #[must_use]
     pub fn new(client: Client, url: String) -> Self {
         let fifo = url.rsplit('.').next() == Some("fifo");
@@ -54,7 +54,7 @@ impl MessageSender for SqsSender {
         }
         let answer = call.send().await.map_err(|error| match &error {
             SdkError::ServiceError(refusal) => {
-                // Its message may quote what was sent.
+                // The error's message may quote the sent message.
                 let code = refusal.err().code().unwrap_or("an error without a code");
                 let says = refusal.err().message().unwrap_or_default();
                 if says.contains(TOO_LONG_MESSAGE) {
@@ -82,7 +82,7 @@ impl MessageSender for SqsSender {
             .iter()
             .map(|_| Err(unavailable("SQS did not say what became of it".to_owned())))
             .collect();
-        // A call takes no more than the longest message does.
+        // The size limit of a call equals the size limit of one message.
         let mut call: Vec<(usize, &NewMessage)> = Vec::new();
         let mut bytes = 0;
         for (index, message) in messages.iter().enumerate() {
@@ -107,7 +107,7 @@ impl MessageSender for SqsSender {
 }
 
 impl SqsSender {
-    /// One call; reads what became of each of its entries.
+    /// Makes one call and stores the result of each entry.
     async fn put_call(
         &self,
         call: &[(usize, &NewMessage)],
@@ -162,7 +162,7 @@ impl SqsSender {
     }
 }
 
-/// Writes down what became of the message at `index`.
+/// Stores the result of the message at `index`.
 fn settle(
     answers: &mut [Result<MessageId, PutError>],
     index: usize,

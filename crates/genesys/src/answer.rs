@@ -1,4 +1,4 @@
-//! One call to Genesys Cloud or to its token endpoint over HTTP, and its answer.
+//! One HTTP call to Genesys Cloud or to its token endpoint, and the answer.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use url::Url;
 use super::rate_limit::RateLimitHeaders;
 use super::refusal;
 
-/// The most of an answer that is read, in bytes. A conversation with hundreds of participants
-/// stays far below it; an endless answer must not fill the memory.
+/// The maximum size of an answer, in bytes. A conversation with hundreds of participants stays far below the
+/// limit, and an endless answer must not fill the memory.
 const MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
-/// The answer to one call, read to its end. It comes from outside: nothing in it is believed yet.
+/// The answer to one call, read completely. It comes from outside: nothing in it is trusted yet.
 pub struct ApiResponse {
     call: Call,
     status: StatusCode,
@@ -26,10 +26,10 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// Reads a response that began to arrive at `now`.
+    /// Reads a response whose headers arrived at `now`.
     ///
     /// # Errors
-    /// [`GenesysError::Unavailable`] when it ends early or has no end.
+    /// [`GenesysError::Unavailable`] if the response ends early or exceeds the maximum size.
     pub async fn read(
         mut response: Response,
         call: Call,
@@ -62,26 +62,26 @@ impl ApiResponse {
         })
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What it says of the rate limit.
+    /// Returns the answer's rate-limit headers, if complete.
     #[must_use]
     pub const fn reading(&self) -> Option<RateLimitHeaders> {
         self.reading
     }
 
-    /// How long to wait when the rate limit was reached.
+    /// Returns the requested delay if the rate limit was reached.
     #[must_use]
     pub fn throttled_for(&self) -> Option<Duration> {
         self.retry_after
             .filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)
     }
 
-    /// The body, if the status is one of success.
+    /// Returns the body of a successful answer.
     ///
     /// # Errors
     /// The meaning of any other status for the call.
@@ -102,7 +102,7 @@ impl ApiResponse {
     }
 }
 
-/// A request without a whole answer; told apart by what was seen.
+/// Returns the error for a request without a complete answer, by the observed problem.
 pub(crate) fn transport_error(call: Call, error: &reqwest::Error) -> GenesysError {
     let problem = if error.is_timeout() {
         UnavailableCause::Timeout
@@ -118,7 +118,7 @@ pub(crate) fn transport_error(call: Call, error: &reqwest::Error) -> GenesysErro
     }
 }
 
-/// An answer that is not what the API promises.
+/// Returns the error for an answer that does not match the API.
 #[must_use]
 pub const fn unreadable_body(call: Call) -> GenesysError {
     GenesysError::Unavailable {
@@ -128,7 +128,7 @@ pub const fn unreadable_body(call: Call) -> GenesysError {
     }
 }
 
-/// The URL of a path below a base, each segment escaped.
+/// Returns the URL of a path below a base, with each segment escaped.
 #[must_use]
 pub fn join_path(base: &Url, segments: &[&str]) -> Url {
     let mut url = base.clone();
@@ -141,7 +141,7 @@ pub fn join_path(base: &Url, segments: &[&str]) -> Url {
 /// Sends a request and reads the answer.
 ///
 /// # Errors
-/// [`GenesysError::Unavailable`] when no whole answer comes.
+/// [`GenesysError::Unavailable`] if the answer is missing or incomplete.
 pub(crate) async fn send(
     request: RequestBuilder,
     call: Call,

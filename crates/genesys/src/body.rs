@@ -2,10 +2,11 @@
 
 use serde::de::DeserializeOwned;
 
-/// The longest error code that is shown, in bytes; Genesys' own are half as long.
+/// The maximum length of an error code that is shown, in bytes. Genesys' own codes are at most half as long.
 pub(crate) const MAX_CODE_BYTES: usize = 64;
 
-/// A body that is an object. A list is not an object, though serde would take its items for members.
+/// Parses a body that is an object; returns `None` for anything else. serde alone would accept a list and
+/// take its items as members.
 #[must_use]
 pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -13,8 +14,8 @@ pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
 }
 
-/// An error code, if it is one: it ends in log lines and in the archive, where a text that somebody
-/// has put in its place may hold anything.
+/// Returns an error code if it has the form of one. Log lines and the archive contain it, and any other text
+/// in its place could hold anything.
 pub(crate) fn printable_code(code: Option<String>) -> Option<String> {
     code.filter(|code| {
         (1..=MAX_CODE_BYTES).contains(&code.len())

@@ -27,9 +27,8 @@ pub struct GenesysClient {
 }
 
 impl GenesysClient {
-    /// Speaks to the API at `api_base` through a client that must not follow redirects and must
-    /// have timeouts. A call waits for its turn as long as `patience`; one that would wait longer
-    /// is held back.
+    /// Creates a client of the API at `api_base`. `http` must not follow redirects and must have timeouts. A
+    /// call waits at most `max_wait` for the rate limiter; a call with a longer delay is locally throttled.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
@@ -52,18 +51,18 @@ impl GenesysClient {
         }
     }
 
-    /// Does at start-up what the first call would otherwise wait for.
+    /// Reads the credentials at start-up, so that the first call does not have to.
     pub async fn prepare(&self) {
         self.tokens.prepare().await;
     }
 
-    /// The form of the API.
+    /// Returns the form of the API.
     #[must_use]
     pub const fn form(&self) -> ApiForm {
         self.form
     }
 
-    /// The host of the API.
+    /// Returns the host of the API.
     #[must_use]
     pub const fn api_base(&self) -> &Url {
         &self.api_base
@@ -81,10 +80,10 @@ impl GenesysClient {
         Ok(())
     }
 
-    /// Makes a call; when the token is refused, once more with a new one.
+    /// Makes a call. If the API refuses the token, repeats the call once with a new token.
     ///
     /// # Errors
-    /// The meaning of an answer that is not a success.
+    /// The meaning of an unsuccessful answer.
     pub async fn call(
         &self,
         call: Call,
@@ -108,7 +107,7 @@ impl GenesysClient {
             self.acquire(call).await?;
             self.meter.genesys_called();
             let answer = send(request, call, self.clock.as_ref()).await?;
-            // What it says of the rate limit holds for the calls of every record.
+            // The answer's rate-limit headers apply to the calls of every record.
             self.rate_limiter
                 .observe(answer.reading(), answer.throttled_for(), self.clock.now());
             if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
@@ -147,7 +146,7 @@ impl Genesys for GenesysClient {
                 interactions::mark_body(mark),
             ),
         };
-        // The answer's body is empty in one form and the interaction in the other: not read.
+        // The answer's body is empty in one form and the interaction in the other; it is not read.
         self.call(Call::Mark, Method::PATCH, url, Some(body))
             .await?;
         Ok(())
@@ -157,7 +156,7 @@ impl Genesys for GenesysClient {
 /// Reads the body of the answer to the GET of an interaction.
 ///
 /// # Errors
-/// [`GenesysError::Unavailable`] when it is not an interaction, or one that cannot be marked.
+/// [`GenesysError::Unavailable`] if the body is not an interaction, or if the interaction cannot be marked.
 pub fn interaction(
     form: ApiForm,
     body: &[u8],

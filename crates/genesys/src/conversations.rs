@@ -39,7 +39,7 @@ pub(super) fn mark_url(base: &Url, id: &InteractionId, participant: &Interaction
     )
 }
 
-/// A flat map of strings: the API knows no nested attributes.
+/// Returns the body of a mark: a flat map of strings, because the API has no nested attributes.
 pub(super) fn mark_body(mark: RetryMark) -> String {
     json!({ "attributes": {
         "system.retryAttempt": mark.attempt.to_string(),
@@ -48,8 +48,9 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
     .to_string()
 }
 
-/// Who carries the mark: the event's own participant if the conversation has it, else the customer,
-/// else whoever came first. `None` when the answer is no conversation, or one without participants.
+/// Returns the conversation with the participant that receives the mark. The order of choice is: the event's
+/// own participant if the conversation has it, the customer, the first participant. Returns `None` if the
+/// answer is not a conversation, or has no participants.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
     let Conversation { participants } = parse_object(body)?;
     let has = |wanted: &str| {

@@ -1,19 +1,19 @@
-//! The place of the OAuth client's credentials.
+//! The source of the OAuth client's credentials.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use genesys_replay::genesys::{Credentials, CredentialsError};
 use genesys_replay::secret::{SecretError, SecretText};
 
-/// The place of the credentials.
+/// The source of the credentials.
 pub enum CredentialSource {
-    /// The settings; they change with a deployment.
+    /// The settings, which change only with a deployment.
     Settings(Credentials),
     /// A secret, which may change at any time.
     Secret(Box<dyn ReadSecret>),
 }
 
-/// [`SecretText`] as an object.
+/// An object-safe [`SecretText`].
 pub trait ReadSecret: Send + Sync {
     /// Reads the secret's current text.
     fn read(&self) -> BoxFuture<'_, Result<String, SecretError>>;
@@ -37,7 +37,7 @@ impl CredentialSource {
         }
     }
 
-    /// Returns the credentials that replace refused ones; `None` if they are still the same.
+    /// Returns the credentials that replaced refused ones; `None` if the source still has the refused ones.
     ///
     /// # Errors
     /// The secret cannot be read or is malformed.

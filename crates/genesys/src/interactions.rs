@@ -1,4 +1,4 @@
-//! The tutorials' API: interactions with nested attributes.
+//! The legacy sample API: interactions with nested attributes.
 
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{Interaction, RetryMark};
@@ -9,7 +9,7 @@ use url::Url;
 use super::answer::join_path;
 use super::body::parse_object;
 
-/// The answer to a GET: any object, since nothing of it is needed.
+/// The answer to a GET. Any object is accepted, because no member is needed.
 #[derive(Deserialize)]
 struct AnyInteraction {}
 
@@ -25,7 +25,7 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
     .to_string()
 }
 
-/// `None` when the answer is no object.
+/// Returns the interaction; `None` if the answer is not an object.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
     parse_object::<AnyInteraction>(body)?;
     Some(Interaction::Record {

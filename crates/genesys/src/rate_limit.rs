@@ -1,4 +1,4 @@
-//! The pace of calls to Genesys Cloud: slowing down before the limit says so.
+//! The rate limiter for calls to Genesys Cloud. It slows down before the limit is reached.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,21 +7,21 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::retry_after::MAX_RETRY_AFTER;
 use reqwest::header::HeaderMap;
 
-/// Calls are spread out once only one in this many of a window's calls is left.
+/// The limiter spreads calls out once at most one in this many of a window's calls is left.
 const RESERVED_SHARE: u64 = 5;
 
-/// One pace for all records of all batches of an execution environment: they share one token, and
-/// the limit is the token's.
+/// The rate limiter of an execution environment. All records of all batches share one token, and the limit is
+/// per token.
 #[derive(Debug, Default)]
 pub struct RateLimiter(Mutex<State>);
 
 #[derive(Clone, Copy, Debug)]
 struct State {
-    /// The next call may start then.
+    /// The earliest time of the next call.
     free_at: Timestamp,
-    /// How far calls are apart.
+    /// The minimum time between two calls.
     interval: Duration,
-    /// Then the limit's window ends, and with it the interval.
+    /// The end of the limit's window. The interval ends with the window.
     window_ends: Timestamp,
 }
 
@@ -36,14 +36,14 @@ impl Default for State {
     }
 }
 
-/// What an answer says of the limit.
+/// The rate-limit headers of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimitHeaders {
-    /// Calls made in this window.
+    /// The number of calls in this window.
     count: u64,
-    /// Calls allowed in a window.
+    /// The number of calls allowed in a window.
     allowed: u64,
-    /// How long the window lasts from now.
+    /// The time from now until the end of the window.
     reset: Duration,
 }
 
@@ -63,10 +63,10 @@ impl RateLimiter {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the next turn and says how long to wait for it.
+    /// Reserves the next call and returns its delay.
     ///
     /// # Errors
-    /// How long it would be when that is longer than `patience`; no turn is taken then.
+    /// The delay, if it is longer than `max_wait`; no call is then reserved.
     pub fn reserve(&self, now: Timestamp, max_wait: Duration) -> Result<Duration, Duration> {
         let mut state = self.state();
         if now >= state.window_ends {
@@ -81,7 +81,8 @@ impl RateLimiter {
         Ok(wait)
     }
 
-    /// Learns from the two parts of an answer that came at `now`: its counts, and the wait if the limit was reached.
+    /// Updates the limiter from an answer that arrived at `now`: its counts, and its delay if the limit was
+    /// reached.
     pub fn observe(
         &self,
         reading: Option<RateLimitHeaders>,
@@ -96,7 +97,7 @@ impl RateLimiter {
         }
     }
 
-    /// Learns from the counts of an answer.
+    /// Updates the limiter from the counts of an answer.
     fn observe_counts(&self, reading: RateLimitHeaders, now: Timestamp) {
         let mut state = self.state();
         state.window_ends = now.plus(reading.reset);
@@ -111,7 +112,7 @@ impl RateLimiter {
         }
     }
 
-    /// Learns that the limit was reached.
+    /// Updates the limiter after the limit was reached.
     fn throttled(&self, after: Duration, now: Timestamp) {
         let mut state = self.state();
         state.free_at = state.free_at.max(now.plus(after));

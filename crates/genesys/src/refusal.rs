@@ -1,4 +1,4 @@
-//! The meaning of an answer that is not a success, of the API and of its token endpoint.
+//! The meaning of an unsuccessful answer, of the API and of its token endpoint.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ struct ApiRefusal {
     status: Option<serde_json::Number>,
 }
 
-/// The error of an answer of the API that is no success.
+/// Returns the error of an unsuccessful answer of the API.
 pub(super) fn of_api(
     call: Call,
     status: u16,
@@ -28,7 +28,7 @@ pub(super) fn of_api(
         .as_ref()
         .is_some_and(|it| it.code.is_some() && it.status.is_some());
     let code = error.and_then(|error| printable_code(error.code));
-    // Only of an interaction is it known that Genesys Cloud answers in its own form.
+    // The form of the error body is only verified for interactions.
     let of_interaction = matches!(call, Call::Fetch | Call::Mark);
     let meaning = answers::of_genesys(status, is_genesys || !of_interaction);
     match meaning {
@@ -57,7 +57,7 @@ pub(super) fn of_api(
 }
 
 /// Returns true if the code of a 403 is about a division or one object, such as
-/// `missing.any.division.permissions`: other interactions may be allowed.
+/// `missing.any.division.permissions`. The client may have access to other interactions.
 fn names_object(code: &str) -> bool {
     let words = [
         "division",
@@ -78,9 +78,9 @@ struct TokenRefusal {
     error_description: Option<String>,
 }
 
-/// What a token endpoint means by not giving a token.
+/// Returns the error of a token endpoint's unsuccessful answer.
 ///
-/// Its rate limit is a 400 with a description; everything else below 500 is ours to repair.
+/// A reached rate limit is a 400 with a description. An operator must repair everything else below 500.
 pub(super) fn of_token(status: u16, after: Option<Duration>, body: &[u8]) -> GenesysError {
     let call = Call::Token;
     let said: Option<TokenRefusal> = parse_object(body);

@@ -1,4 +1,4 @@
-//! The settings of a client, and the client from its settings.
+//! The settings of a client, and the client that is built from them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,24 +13,25 @@ use crate::client::GenesysClient;
 use crate::credential_source::{CredentialSource, ReadSecret};
 use crate::token::TokenSource;
 
-/// A connection that is not made by then will not be made.
+/// The maximum time for a connection. A slower connection will not succeed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How to reach Genesys Cloud.
+/// The API, the hosts and the credentials of Genesys Cloud.
 #[derive(Clone, Debug)]
 pub struct GenesysSettings {
-    /// Which form of the API is spoken.
+    /// The form of the API.
     pub form: ApiForm,
     /// The host of the API.
     pub api_base: Url,
     /// The host of the token endpoint.
     pub login_base: Url,
-    /// The OAuth client, or where it is kept.
+    /// The OAuth client, or its secret.
     pub credentials: CredentialSetting,
 }
 
 impl GenesysSettings {
-    /// Returns the name or ARN of the secret with the OAuth client; `None` where the settings hold the client itself.
+    /// Returns the name or ARN of the secret with the OAuth client; `None` if the settings contain the client
+    /// itself.
     #[must_use]
     pub fn secret_id(&self) -> Option<&str> {
         match &self.credentials {
@@ -40,34 +41,34 @@ impl GenesysSettings {
     }
 }
 
-/// Who we are to Genesys Cloud, as far as the settings say.
+/// The credentials of the OAuth client, as set.
 #[derive(Clone, Debug)]
 pub enum CredentialSetting {
     /// The credentials themselves.
     Given(Credentials),
-    /// The name or ARN of the secret that holds them.
+    /// The name or ARN of the secret with the credentials.
     Secret(String),
 }
 
-/// The parts of a client beside its settings.
+/// The parts of a client that are not settings.
 pub struct Parts {
     /// A client that must not follow redirects and must have timeouts.
     pub http: reqwest::Client,
     /// The longest time that a call waits for the local rate limiter.
     pub max_wait: Duration,
-    /// The time.
+    /// The source of time.
     pub clock: Arc<dyn Clock>,
     /// The counters of calls.
     pub meter: Arc<UpstreamCounters>,
 }
 
-/// The HTTP client cannot be built: no TLS roots were found.
+/// The error when the HTTP client cannot be built, because TLS roots are missing.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be built")]
 pub struct BuildError(#[from] reqwest::Error);
 
-/// Returns a builder of HTTP clients without redirects: one of the API means a wrong host, and one of a delivery
-/// could lead anywhere. A request takes `within` at most.
+/// Returns a builder of HTTP clients that do not follow redirects. A redirect of the API means a wrong host,
+/// and a redirect of a delivery could lead anywhere. A request takes at most `within`.
 pub fn http_client(within: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(redirect::Policy::none())
@@ -75,7 +76,7 @@ pub fn http_client(within: Duration) -> reqwest::ClientBuilder {
         .timeout(within)
 }
 
-/// Builds a client; `secret` opens the secret with this name or ARN.
+/// Builds a client; `secret` returns the reader of the secret with this name or ARN.
 #[must_use]
 pub fn client<S: ReadSecret + 'static>(
     settings: GenesysSettings,

@@ -38,7 +38,7 @@ const fn path(form: SubscriptionForm) -> &'static [&'static str] {
     }
 }
 
-/// Reads the body of a success; `None` when it is something else.
+/// Reads the body of a successful answer; returns `None` if it has another form.
 fn standing(form: SubscriptionForm, body: &[u8]) -> Option<Standing> {
     let word = match form {
         SubscriptionForm::EventStreams => parse_object::<EventStream>(body)?.status,
@@ -52,13 +52,13 @@ fn standing(form: SubscriptionForm, body: &[u8]) -> Option<Standing> {
 }
 
 impl GenesysSubscriptions {
-    /// Asks through this client.
+    /// Creates an adapter that uses this client.
     #[must_use]
     pub const fn new(client: GenesysClient, form: SubscriptionForm) -> Self {
         Self { client, form }
     }
 
-    /// Does at start-up what the first call would otherwise wait for.
+    /// Reads the credentials at start-up, so that the first call does not have to.
     pub async fn prepare(&self) {
         self.client.prepare().await;
     }
@@ -72,7 +72,7 @@ impl Subscriptions for GenesysSubscriptions {
         let call = Call::Subscription;
         match self.client.call(call, Method::GET, url, None).await {
             Ok(body) => standing(self.form, &body).ok_or(unreadable_body(call)),
-            // What cannot be the id of one is not known either.
+            // An id that the API refuses cannot be the id of a subscription.
             Err(GenesysError::NotFound | GenesysError::Refused { .. }) => Ok(Standing::Unknown),
             Err(error) => Err(error),
         }

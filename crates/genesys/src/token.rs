@@ -1,4 +1,4 @@
-//! OAuth tokens by client credentials, fetched once for all who need one.
+//! OAuth tokens by client credentials, fetched once for all concurrent callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,12 @@ use super::answer::{join_path, send, unreadable_body};
 use super::body::parse_object;
 use super::credential_source::CredentialSource;
 
-/// A token is renewed this long before it expires, so that it does not expire on the way.
+/// A token is renewed this long before its expiry, so that it does not expire during a call.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
-/// Hands out a token, fetching one when there is none or it is about to expire.
+/// The source of tokens. It fetches a token if the current one is missing or about to expire.
 ///
-/// However many ask at once, one request is made: the others wait for its token, or for its error.
+/// Concurrent callers share one request: the others wait for its token or its error.
 pub struct TokenSource {
     http: reqwest::Client,
     url: Url,
@@ -30,7 +30,7 @@ pub struct TokenSource {
     clock: Arc<dyn Clock>,
     meter: Arc<UpstreamCounters>,
     state: RwLock<State>,
-    /// Counts the answers, so that those who wait for one know that it was meant for them too.
+    /// The number of answers. A waiting caller compares it to see if a new answer arrived meanwhile.
     answers: AtomicU64,
 }
 
@@ -38,7 +38,7 @@ pub struct TokenSource {
 struct State {
     token: Option<Token>,
     last_error: Option<GenesysError>,
-    /// What the source said when it was last asked.
+    /// The credentials of the last read.
     credentials: Option<Credentials>,
 }
 
@@ -46,7 +46,8 @@ struct State {
 pub(super) struct Token {
     secret: SecretString,
     number: u64,
-    /// By the wall clock: a frozen execution environment does not count its own time.
+    /// The time of renewal by the wall clock, because other clocks stop while the execution environment is
+    /// frozen.
     renew_at: Timestamp,
 }
 
@@ -62,26 +63,26 @@ struct TokenAnswer {
     expires_in: u64,
 }
 
-/// A token as the endpoint grants it.
+/// A token from the token endpoint.
 #[derive(Debug)]
 pub struct Grant {
     /// The token.
     pub secret: SecretString,
-    /// How long it is good for, from the moment of asking.
+    /// The lifetime of the token, from the time of the request.
     pub life: Duration,
 }
 
 impl Grant {
-    /// Reads the body of the token endpoint's answer.
+    /// Parses the body of the token endpoint's answer.
     ///
     /// # Errors
-    /// [`GenesysError::Unavailable`] when there is no token in it.
+    /// [`GenesysError::Unavailable`] if the body contains no usable token.
     pub fn read(body: &[u8]) -> Result<Self, GenesysError> {
         let TokenAnswer {
             access_token,
             expires_in,
         } = parse_object(body).ok_or(unreadable_body(Call::Token))?;
-        // Kept for as long as it says, one that cannot stand in a header would fail every call.
+        // A token with characters that are illegal in a header would break every call until it expires.
         if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unreadable_body(Call::Token));
         }
@@ -93,7 +94,7 @@ impl Grant {
 }
 
 impl TokenSource {
-    /// A source that asks `{login_base}/oauth/token`.
+    /// Creates a source that uses `{login_base}/oauth/token`.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
@@ -113,8 +114,8 @@ impl TokenSource {
         }
     }
 
-    /// Reads the credentials, so that the first batch does not have to. What goes wrong is only
-    /// logged: they are read again when they are needed, and nothing is lost until then.
+    /// Reads the credentials, so that the first batch does not have to. An error is only logged, because the
+    /// first call reads them again.
     pub(super) async fn prepare(&self) {
         let mut state = self.state.write().await;
         match self.source.read().await {
@@ -127,12 +128,12 @@ impl TokenSource {
         }
     }
 
-    /// A token that is still good for a while.
+    /// Returns a token that does not expire soon.
     pub(super) async fn get(&self) -> Result<Token, GenesysError> {
         self.get_other_than(None).await
     }
 
-    /// A token other than `refused`, which the API did not accept.
+    /// Returns another token than `refused`, which the API did not accept.
     pub(super) async fn renew(&self, refused: &Token) -> Result<Token, GenesysError> {
         self.get_other_than(Some(refused.number)).await
     }
@@ -168,8 +169,8 @@ impl TokenSource {
         answer
     }
 
-    /// Asks for a token; when the credentials are refused, once more with those that took their
-    /// place in the meantime.
+    /// Requests a token. If the credentials are refused, repeats the request once with credentials that
+    /// replaced them.
     async fn fetch(&self, state: &mut State, number: u64) -> Result<Token, GenesysError> {
         let credentials = match state.credentials.take() {
             Some(credentials) => credentials,
@@ -195,7 +196,7 @@ impl TokenSource {
                 state.credentials = Some(rotated);
                 answer
             }
-            // The refused ones are forgotten: the next fetch reads the secret first.
+            // The refused credentials are dropped: the next fetch reads the secret first.
             Err(error) => Err(GenesysError::NoCredentials(error)),
         }
     }

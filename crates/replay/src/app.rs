@@ -37,33 +37,34 @@ impl Ports for AwsPorts {
     type Queue = SqsQueue;
 }
 
-/// Genesys Cloud answers in well under a second. One hung call must leave time for the rest of the record
-/// within a 30 s invocation.
+/// The time limit of one call to Genesys Cloud, which usually answers in well under a second. A hung call
+/// must leave time for the rest of the record within a 30 s invocation.
 pub const GENESYS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `DynamoDB` answers in milliseconds. The SDK's retry is the only one on this hop: every write can
-/// be repeated, and no other layer repeats it.
+/// The limits of ledger calls. `DynamoDB` answers in milliseconds. Only the SDK retries on this hop: every
+/// write is idempotent, and no other layer repeats it.
 const LEDGER: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(2),
     operation_timeout: Duration::from_secs(6),
     max_attempts: 3,
 };
 
-/// As for the ledger; a body of 1 MiB takes longer.
+/// The limits of archive calls: as for the ledger, but longer for a body of 1 MiB.
 pub const ARCHIVE: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(5),
     operation_timeout: Duration::from_secs(10),
     max_attempts: 3,
 };
 
-/// Changing a visibility timeout is worth little time: without it the queue's own applies.
+/// The limits of queue calls. They are short, because without a new visibility timeout the queue's own
+/// applies.
 const QUEUE: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(1),
     operation_timeout: Duration::from_secs(2),
     max_attempts: 2,
 };
 
-/// Read once at start-up, and when Genesys Cloud has refused what was read.
+/// The limits of secret reads: at start-up, and after Genesys Cloud refused the credentials.
 pub const SECRET: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(2),
     operation_timeout: Duration::from_secs(5),
@@ -73,7 +74,7 @@ pub const SECRET: CallLimits = CallLimits {
 /// Builds every client once, before the first batch.
 ///
 /// # Errors
-/// No TLS roots were found, which no retry repairs: the function must not start.
+/// TLS roots are missing, which no retry repairs: the function must not start.
 pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let meter = Arc::new(UpstreamCounters::default());
@@ -127,7 +128,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
     })
 }
 
-/// Does what the first batch would otherwise wait for. What goes wrong here is tried again there.
+/// Reads the credentials before the first batch. The first batch retries after a failure here.
 pub async fn prepare(function: &ReplayFunction) {
     if let Some(genesys) = function.retry_state.genesys() {
         genesys.prepare().await;

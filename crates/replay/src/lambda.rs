@@ -1,4 +1,4 @@
-//! The edge: from Lambda's SQS event to a batch, and back to the answer.
+//! The Lambda edge: converts the SQS event to a batch, and the results to the answer.
 
 pub mod metrics;
 
@@ -16,16 +16,16 @@ use tracing::Instrument;
 
 use metrics::BatchFigures;
 
-/// A batch that cannot be answered.
+/// The error when a batch cannot be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Without its id a message can neither be returned nor acknowledged.
+    /// A message without an id can neither be returned nor acknowledged.
     #[error(
         "record {index} of {records} has no messageId, so no partial answer is possible: \
          nothing was touched and the whole batch returns to the queue"
     )]
     NoMessageId {
-        /// Its place in the batch, from 0.
+        /// The record's index in the batch, from 0.
         index: usize,
         /// The size of the batch.
         records: usize,
@@ -44,7 +44,8 @@ impl From<BatchError> for Diagnostic {
 /// Handles one invocation.
 ///
 /// # Errors
-/// [`BatchError`] before anything is touched; never because records failed, not even all of them.
+/// [`BatchError`] before anything is touched. Failed records never cause an error, even if all records
+/// failed.
 pub async fn handle<P: Ports>(
     replay: &Replay<P>,
     metrics: &Metrics,
@@ -52,7 +53,7 @@ pub async fn handle<P: Ports>(
 ) -> Result<SqsBatchResponse, BatchError> {
     let context = &event.context;
     let xray_trace_id = context.xray_trace_id.as_deref().map(telemetry::trace_id);
-    // At the level of errors, so that every line of the invocation has it, whatever is logged.
+    // The span has the level of errors, so that every line of the invocation contains it at any log level.
     let span = tracing::error_span!("invocation", request_id = context.request_id, xray_trace_id);
     async {
         let started = Instant::now();
@@ -78,7 +79,7 @@ pub async fn handle<P: Ports>(
     .await
 }
 
-/// A function's ARN without version or alias.
+/// Returns a function's ARN without version or alias.
 fn unqualified(arn: &str) -> String {
     arn.split(':').take(7).collect::<Vec<_>>().join(":")
 }
@@ -101,7 +102,7 @@ fn messages(event: SqsEvent) -> Result<Vec<Message>, BatchError> {
         .collect()
 }
 
-/// `None` when the record has no usable id.
+/// Converts a record; returns `None` if it has no usable id.
 fn message(record: SqsMessage) -> Option<Message> {
     let source_queue = record.attributes.get_key_value(SOURCE_QUEUE);
     let source_queue = source_queue.map(|(name, arn)| (name.clone(), arn.clone()));
@@ -133,7 +134,7 @@ fn message(record: SqsMessage) -> Option<Message> {
     })
 }
 
-/// An attribute of another type than plain text; `None` for plain text, and where there is no value.
+/// Returns an attribute of another type than plain text; `None` for plain text, and without a value.
 fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
     let data_type = attribute.data_type.clone().filter(|it| it != "String")?;
     let text = attribute.string_value.clone().map(AttributeValue::Text);
@@ -145,7 +146,8 @@ fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
     Some(TypedAttribute { data_type, value })
 }
 
-/// The ids that must come back: each at most once, and every message without an outcome too.
+/// Returns the answer: the ids of all messages that return to the queue, each once. A message without an
+/// outcome returns too.
 fn answer(messages: &[Message], handled: &[RecordReport]) -> SqsBatchResponse {
     let back = |handled: &&RecordReport| handled.result.outcome.returns_to_queue();
     let kept: BTreeSet<&MessageId> = handled

@@ -1,4 +1,4 @@
-//! The replay function: from Lambda's SQS event to a batch, and back to the answer.
+//! The replay function: converts Lambda's SQS event to a batch, and the results to the answer.
 
 pub mod app;
 pub mod lambda;

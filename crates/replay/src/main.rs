@@ -1,6 +1,6 @@
 //! The Lambda function: reads the settings, builds the clients, then handles batches.
 
-// The future of a batch nests more than the 128 types that the compiler follows by default.
+// The future of a batch nests more types than the compiler's default limit of 128.
 #![recursion_limit = "256"]
 
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use genesys_replay_telemetry::metrics::Metrics;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The last answer needs this long to leave the process.
+/// The time that the last answer needs to leave the process.
 const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,7 +42,7 @@ async fn run() -> Result<(), Error> {
     }
 }
 
-/// Ends once a SIGTERM has come and nothing is in flight any more. Not every platform sends one.
+/// Returns after a SIGTERM, once all work in flight has ended. Some platforms never send a SIGTERM.
 async fn shutdown_signal(shutdown: Shutdown) {
     match signal(SignalKind::terminate()) {
         Ok(mut terminated) => terminated.recv().await,

@@ -7,7 +7,7 @@ use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::{FormerName, Settings};
 use genesys_replay_telemetry::warn_of_plain_http;
 
-/// Logs the version and all settings that are not secret, and a warning for each setting that may surprise.
+/// Logs the version and all settings that are not secret, and a warning for each risky setting.
 pub fn started(settings: &Settings) {
     let genesys = settings.retry_state.genesys();
     let limits = &settings.limits;

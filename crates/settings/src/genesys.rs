@@ -1,4 +1,4 @@
-//! Where Genesys Cloud is and who we are to it.
+//! The settings of Genesys Cloud: API, hosts and credentials.
 
 use genesys_replay::genesys::{ApiForm, Credentials};
 use genesys_replay_genesys::{CredentialSetting, GenesysSettings};
@@ -7,8 +7,8 @@ use url::Url;
 
 use super::reader::Reader;
 
-/// Genesys Cloud's domains by AWS region, from its official SDKs. New ones appear, so any domain
-/// may be given instead of a region.
+/// Genesys Cloud's domains by AWS region, from its official SDKs. New domains appear, so the setting accepts
+/// any domain instead of a region.
 const DOMAINS: &[(&str, &str)] = &[
     ("us-east-1", "mypurecloud.com"),
     ("us-east-2", "use2.us-gov-pure.cloud"),
@@ -30,10 +30,10 @@ const DOMAINS: &[(&str, &str)] = &[
     ("eusc-de-east-1", "edee1.eusc-pure.cloud"),
 ];
 
-/// Takes the place of a URL that is missing or wrong, until the settings are refused as a whole.
+/// The placeholder for a URL that is missing or wrong, until all settings are rejected together.
 const NOWHERE: &str = "https://genesys.invalid";
 
-/// Reads them; `otherwise` is the setting that makes do without.
+/// Reads the settings. `otherwise` is the setting that makes Genesys credentials unnecessary.
 pub fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
     let domain = domain(reader);
     let organisation = organisation(reader);
@@ -79,7 +79,7 @@ pub fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
     }
 }
 
-/// Returns a URL that leads nowhere, in place of a setting that is wrong.
+/// Returns the placeholder for a wrong URL setting.
 ///
 /// # Panics
 /// Never: a test parses the constant.
@@ -117,7 +117,7 @@ fn organisation(reader: &mut Reader<'_>) -> Option<String> {
     Some(text)
 }
 
-/// Whether a text can be one part of a host name.
+/// Returns true if a text can be one label of a host name.
 fn is_label(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
@@ -147,7 +147,7 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     url
 }
 
-/// Whether a text can be the name or ARN of a secret.
+/// Returns true if a text can be the name or ARN of a secret.
 #[must_use]
 pub fn is_secret_id(text: &str) -> bool {
     text.len() <= 2_048

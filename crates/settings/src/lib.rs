@@ -70,26 +70,26 @@ pub const INGEST_VARIABLES: &[&str] = &[
     "SUBSCRIPTION_CHECK",
 ];
 
-/// Everything that can be set for the replay function.
+/// All settings of the replay function.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether and how interactions are marked.
+    /// The setting for retry statuses in Genesys Cloud.
     pub retry_state: RetryStateSetting,
     /// The `DynamoDB` table of the ledger.
     pub table: String,
-    /// How long a finished event is remembered.
+    /// The retention of finished ledger items.
     pub remember: Duration,
-    /// Where events are delivered.
+    /// The target of replayed events.
     pub target: ReplayTarget,
-    /// Whether HTTP targets may have link-local addresses.
+    /// The addresses that HTTP targets may have.
     pub reach: AddressPolicy,
-    /// Where what must not be replayed is kept.
+    /// The archive of rejected dead letters.
     pub archive: Option<ArchiveSettings>,
-    /// How long to keep trying.
+    /// The limits of retries.
     pub limits: Limits,
     /// The time limit of one delivery.
     pub target_timeout: Duration,
-    /// How many records of a batch are in flight at once.
+    /// The maximum number of records of a batch in flight.
     pub max_concurrency: usize,
     /// The former names of settings that are in use.
     pub former_names: Vec<FormerName>,
@@ -97,31 +97,31 @@ pub struct Settings {
     pub log_level: LogLevel,
 }
 
-/// A place in S3.
+/// A bucket and a prefix in S3.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveSettings {
     /// The bucket.
     pub bucket: String,
-    /// What every object key begins with.
+    /// The prefix of every object key.
     pub prefix: String,
 }
 
 /// The setting `RETRY_STATE`.
 #[derive(Clone, Debug)]
 pub enum RetryStateSetting {
-    /// Every interaction is marked, or its event is not replayed.
+    /// Every interaction is marked. If marking fails, the event is not replayed.
     Required(GenesysSettings),
-    /// Interactions are marked where possible.
+    /// Interactions are marked if possible.
     BestEffort(GenesysSettings),
     /// Genesys Cloud is not called.
     Off,
 }
 
-/// All that is wrong with the settings.
+/// All problems of the settings.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the settings cannot be used: {}", .problems.join("; "))]
 pub struct SettingsError {
-    /// One sentence each, naming its variable.
+    /// The problems, each one sentence that names its variable.
     pub problems: Vec<String>,
 }
 
@@ -129,15 +129,15 @@ impl Settings {
     /// Reads the environment of this process.
     ///
     /// # Errors
-    /// Names everything that is missing or wrong; the function must not start then.
+    /// Lists every missing or wrong setting; the function must not start.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Reads settings from `lookup`; an empty value counts as none.
+    /// Reads settings from `lookup`; an empty value counts as not set.
     ///
     /// # Errors
-    /// Names everything that is missing or wrong.
+    /// Lists every missing or wrong setting.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup);
         let retry_state = retry_state(&mut reader);
@@ -167,7 +167,7 @@ impl Settings {
 }
 
 impl Settings {
-    /// The settings whose URLs are plain `http://`.
+    /// Returns the settings whose URLs are plain `http://`.
     #[must_use]
     pub fn unencrypted(&self) -> Vec<&'static str> {
         let genesys = self.retry_state.genesys();
@@ -179,7 +179,7 @@ impl Settings {
     }
 }
 
-/// Which of these URLs are plain `http://`.
+/// Returns the names of the settings whose URLs are plain `http://`.
 #[must_use]
 pub fn unencrypted(
     own: (&'static str, Option<&Url>),
@@ -197,7 +197,7 @@ pub fn unencrypted(
 }
 
 impl RetryStateSetting {
-    /// The value of the setting.
+    /// Returns the value of the setting.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -207,7 +207,7 @@ impl RetryStateSetting {
         }
     }
 
-    /// How to reach Genesys Cloud, if it is called at all.
+    /// Returns the settings of Genesys Cloud; `None` if it is not called.
     #[must_use]
     pub const fn genesys(&self) -> Option<&GenesysSettings> {
         match self {
@@ -251,7 +251,7 @@ pub fn table(reader: &mut Reader<'_>) -> String {
     let table = reader
         .text("IDEMPOTENCY_TABLE_NAME")
         .unwrap_or_else(|| "GenesysRetryIdempotency".to_owned());
-    // A table may also be named by its ARN.
+    // The setting also accepts the ARN of a table.
     let fits = table.len() <= 1_024
         && table
             .bytes()
@@ -265,12 +265,12 @@ pub fn table(reader: &mut Reader<'_>) -> String {
     table
 }
 
-/// A setting under a name that it had in an older version.
+/// A setting under a former name from an older version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FormerName {
-    /// The name in use.
+    /// The former name, which is in use.
     pub former: &'static str,
-    /// Its name now.
+    /// The current name.
     pub current: &'static str,
 }
 
@@ -280,7 +280,7 @@ const REPLAY_MALFORMED: FormerName = FormerName {
 };
 
 fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
-    // "false" is what the template of an older version has set, without anybody's wish.
+    // "false" was a default in the template of an older version, so it does not count as use.
     let is_used = |name: &FormerName| {
         let value = reader.text(name.former);
         value.is_some_and(|value| value != "false" || reader.text(name.current).is_some())
@@ -288,7 +288,7 @@ fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
     [REPLAY_MALFORMED].into_iter().filter(is_used).collect()
 }
 
-/// The current name decides where both are set.
+/// If both names are set, the current name decides.
 fn replay_malformed(reader: &mut Reader<'_>) -> bool {
     let FormerName { former, current } = REPLAY_MALFORMED;
     let name = if reader.text(current).is_some() {
@@ -299,7 +299,8 @@ fn replay_malformed(reader: &mut Reader<'_>) -> bool {
     reader.choice(name, false, &[("true", true), ("false", false)])
 }
 
-/// Longer than the interval at which SQS hands a message out again, or every event would be stale.
+/// Reads `STALE_AFTER_SECONDS`. The minimum is longer than SQS's redelivery interval, because otherwise every
+/// event would be stale.
 fn stale_after(reader: &mut Reader<'_>) -> Option<Duration> {
     const NAME: &str = "STALE_AFTER_SECONDS";
     reader.text(NAME)?;
@@ -340,7 +341,7 @@ pub fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {
     let prefix = reader
         .text("ARCHIVE_PREFIX")
         .unwrap_or_else(|| "dlq/archives/".to_owned());
-    // Event types and ids are cut to 200 bytes each; S3's keys end at 1,024.
+    // Event types and ids are cut to 200 bytes each; S3 limits keys to 1,024.
     if prefix.len() > 256 || prefix.starts_with('/') || !prefix.is_ascii() {
         reader.problem(
             "ARCHIVE_PREFIX",

@@ -1,18 +1,18 @@
-//! Reads variables one by one and collects what is wrong with them.
+//! Reads variables one by one and collects their problems.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::SettingsError;
 
-/// Never stops at the first problem: a person fixes them all at once.
+/// A reader of settings. It continues after the first problem, so that a person can fix all problems at once.
 pub struct Reader<'l> {
     lookup: &'l dyn Fn(&str) -> Option<String>,
     problems: Vec<String>,
 }
 
 impl<'l> Reader<'l> {
-    /// A reader of the variables that `lookup` finds.
+    /// Creates a reader of the variables that `lookup` returns.
     #[must_use]
     pub fn new(lookup: &'l dyn Fn(&str) -> Option<String>) -> Self {
         Self {
@@ -21,12 +21,13 @@ impl<'l> Reader<'l> {
         }
     }
 
-    /// Notes a problem: a phrase that follows the name of the variable.
+    /// Adds a problem: a phrase that follows the name of the variable.
     pub fn problem(&mut self, name: &str, what: &str) {
         self.problems.push(format!("{name} {what}"));
     }
 
-    /// A value without the space around it; templates pass an empty one for "not set".
+    /// Returns a value without surrounding space; `None` for an empty value, because templates pass an empty
+    /// value for "not set".
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         (self.lookup)(name)
@@ -34,7 +35,7 @@ impl<'l> Reader<'l> {
             .filter(|value| !value.is_empty())
     }
 
-    /// Reads a whole number; one that is out of bounds is a problem.
+    /// Reads a whole number; an invalid or out-of-bounds value is a problem.
     pub fn number(&mut self, name: &str, default: u32, bounds: RangeInclusive<u32>) -> u32 {
         let Some(text) = self.text(name) else {
             return default;
@@ -65,7 +66,7 @@ impl<'l> Reader<'l> {
         Duration::from_secs(u64::from(self.number(name, default, bounds)) * 3_600)
     }
 
-    /// Reads one of these words.
+    /// Reads one of these words; another word is a problem.
     pub fn choice<T: Copy>(&mut self, name: &str, default: T, choices: &[(&str, T)]) -> T {
         let Some(text) = self.text(name) else {
             return default;
@@ -84,7 +85,7 @@ impl<'l> Reader<'l> {
     /// Returns the settings.
     ///
     /// # Errors
-    /// All problems that were noted.
+    /// All collected problems.
     pub fn finish<T>(self, settings: T) -> Result<T, SettingsError> {
         if self.problems.is_empty() {
             Ok(settings)

@@ -30,8 +30,8 @@ pub struct DynamoDbLedger {
 }
 
 impl DynamoDbLedger {
-    /// A ledger that remembers a finished event for `remember`, which must be longer than the
-    /// queue's retention: a message must not outlive the memory of its event.
+    /// Creates a ledger that keeps finished events for `remember`. This time must be longer than the queue's
+    /// retention: a message must not outlive the ledger item of its event.
     #[must_use]
     pub fn new(client: Client, table: String, remember: Duration) -> Self {
         Self {
@@ -64,15 +64,15 @@ impl DynamoDbLedger {
     }
 }
 
-/// The statuses that a claim may take up again, besides new, deferred and abandoned events.
+/// The statuses that a claim may reopen, besides new, deferred and abandoned events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reopening {
     Nothing,
-    /// Events whose worker has died, perhaps over a delivery.
+    /// Events whose worker died, perhaps during a delivery.
     Abandoned,
-    /// Rejected events without an archive: their rounds go on.
+    /// Rejected events without an archive: their rounds count on.
     Failed,
-    /// Rejected events that an operator has sent again: their rounds begin anew.
+    /// Rejected events of an operator replay: their rounds begin again at 1.
     Rejected,
 }
 
@@ -84,7 +84,7 @@ impl DynamoDbLedger {
     ) -> Result<Result<Lease, Item>, LedgerError> {
         let about = &request.about;
         let mut update = self.update(request.key);
-        // `Attempts` also counts a claim that finds the event delivered; `settle` corrects it.
+        // `Attempts` also counts a claim that finds the event delivered; `settle` corrects the count.
         update
             .set("Status", ":in_progress", text(IN_PROGRESS))
             .set("Owner", ":owner", text(&request.owner))
@@ -153,7 +153,7 @@ impl DynamoDbLedger {
                 Ok(Ok(lease_of(request, &item)?))
             }
             Err(error) => match refused_item(error)? {
-                // Our own write, whose first answer was lost on the way.
+                // Our own write, whose first answer was lost.
                 item if string(&item, "Owner") == Some(&request.owner)
                     && string(&item, "Status") == Some(IN_PROGRESS) =>
                 {
@@ -251,7 +251,7 @@ impl Ledger for DynamoDbLedger {
         match update.on_condition(&condition).send().await {
             Ok(_) => Ok(()),
             Err(error) => match refused_item(error)? {
-                // Our own write, whose first answer was lost on the way.
+                // Our own write, whose first answer was lost.
                 item if string(&item, "Owner") == Some(&request.owner)
                     && integer(&item, "Rounds") == Some(round.into())
                     && string(&item, "Step") == Some(CLAIMED) =>
@@ -309,7 +309,8 @@ impl Ledger for DynamoDbLedger {
         update
             .set("Attempts", ":attempts", number(next.attempt))
             .set_uncertain(lease);
-        // The SDK may have sent this twice, and the first copy may arrive when the worker is further on.
+        // The SDK may have sent this write twice. The first copy may arrive after a later attempt was
+        // counted.
         let condition = format!("{HELD} AND #Attempts <= :attempts");
         let held = update.held_by(lease).on_condition(&condition);
         held.send().await.map_err(refused)?;
@@ -346,8 +347,8 @@ impl Ledger for DynamoDbLedger {
             .set("ExpiresAt", ":expires_at", self.expires_at(now))
             .set_uncertain(lease)
             .set_delivered(lease);
-        // A claim that found the event delivered was no attempt. Otherwise the count stands as it is: it
-        // never goes back.
+        // A claim that found the event delivered was not an attempt. Otherwise the count stays unchanged: it
+        // never decreases.
         if let Some(attempt) = lease.delivered {
             update.set("Attempts", ":attempts", number(attempt));
         }
@@ -358,7 +359,7 @@ impl Ledger for DynamoDbLedger {
         match update.fenced(lease).send().await.map_err(refused_item) {
             Ok(_) => Ok(()),
             Err(Err(unavailable)) => Err(unavailable),
-            // Our own write, whose first answer was lost on the way.
+            // Our own write, whose first answer was lost.
             Err(Ok(item))
                 if string(&item, "Owner") == Some(&lease.owner)
                     && string(&item, "Status") == Some(status) =>

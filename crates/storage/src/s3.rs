@@ -7,7 +7,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use genesys_replay::archive::{Archive, ArchiveError, Entry};
 
-/// The metadata by which an object is known as this event's.
+/// The metadata that identifies the event of an object.
 const EVENT: &str = "event";
 
 /// The archive of one bucket.
@@ -19,8 +19,8 @@ pub struct S3Archive {
 }
 
 impl S3Archive {
-    /// An archive whose object keys begin with `prefix`. Objects are encrypted as the bucket is set
-    /// up: with S3's own AES-256 unless it names another key.
+    /// Creates an archive whose object keys begin with `prefix`. The bucket decides the encryption: S3's own
+    /// AES-256 unless the bucket names another key.
     #[must_use]
     pub fn new(client: Client, bucket: String, prefix: String) -> Self {
         Self {
@@ -34,7 +34,7 @@ impl S3Archive {
         format!("s3://{}/{key}", self.bucket)
     }
 
-    /// Writes an object unless there is one; says whether it was written.
+    /// Writes an object unless its key is taken. Returns true if the object was written.
     async fn put_new(&self, key: &str, event: &str, document: &str) -> Result<bool, ArchiveError> {
         let answer = self
             .client
@@ -54,7 +54,7 @@ impl S3Archive {
         }
     }
 
-    /// Whether the object under `key` is the same event's.
+    /// Returns true if the object under `key` belongs to the same event.
     async fn is_of(&self, key: &str, event: &str) -> Result<bool, ArchiveError> {
         let head = self
             .client
@@ -70,7 +70,7 @@ impl S3Archive {
 }
 
 impl Archive for S3Archive {
-    /// Answers the object's address, `s3://{bucket}/{key}`.
+    /// Returns the object's address, `s3://{bucket}/{key}`.
     async fn put(&self, entry: &Entry<'_>) -> Result<String, ArchiveError> {
         let key = format!("{}{}", self.prefix, entry.object_key());
         let event = entry.fingerprint();
@@ -78,7 +78,7 @@ impl Archive for S3Archive {
         if self.put_new(&key, &event, &document).await? || self.is_of(&key, &event).await? {
             return Ok(self.address(&key));
         }
-        // The same event may fail at two targets in the same millisecond: neither is lost.
+        // The same event may fail at two targets in the same millisecond. Both objects are stored.
         let short = event.get(..16).unwrap_or(&event);
         let key = format!("{}-{short}.json", key.trim_end_matches(".json"));
         if self.put_new(&key, &event, &document).await? || self.is_of(&key, &event).await? {
@@ -89,7 +89,7 @@ impl Archive for S3Archive {
     }
 }
 
-/// Returns a client of S3. Local stacks know buckets by path only; AWS knows them by either.
+/// Returns an S3 client. Local stacks accept bucket names only in the path; AWS accepts both forms.
 #[must_use]
 pub fn client(aws: &SdkConfig) -> Client {
     let config = aws_sdk_s3::config::Builder::from(aws)
@@ -98,7 +98,8 @@ pub fn client(aws: &SdkConfig) -> Client {
     Client::from_conf(config)
 }
 
-/// S3 says so by status 412. A 409, two writers at once, is an error: the message comes back.
+/// Returns true for status 412. A 409 means two concurrent writers and is an error: the message returns to
+/// the queue.
 fn is_there_already(error: &SdkError<PutObjectError, HttpResponse>) -> bool {
     let code = error
         .as_service_error()

@@ -1,4 +1,4 @@
-//! What the targets on AWS have in common: their clients, and what their refusals mean.
+//! The common parts of AWS targets: their clients, and the meaning of their errors.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -15,7 +15,7 @@ use genesys_replay_aws::queue_urls::QueueUrls;
 use super::KnownBuses;
 use crate::classification::{classify, question};
 
-/// The clients of one region. None of them retries: a delivery is one attempt.
+/// The clients of one region. The clients never retry, because a delivery is one attempt.
 #[derive(Clone)]
 pub struct RegionalClients {
     /// Lambda.
@@ -28,13 +28,13 @@ pub struct RegionalClients {
     pub step_functions: aws_sdk_sfn::Client,
     /// `EventBridge`.
     pub event_bridge: aws_sdk_eventbridge::Client,
-    /// Where queues are found.
+    /// The queue URLs.
     pub queue_urls: QueueUrls,
     /// The buses that are known to exist.
     pub buses: KnownBuses,
 }
 
-/// Makes the clients of a target's region.
+/// Returns a function that creates the clients of a target's region.
 #[must_use]
 pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + Sync> {
     Box::new(move |region| {
@@ -55,14 +55,14 @@ pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + S
     })
 }
 
-/// Targets on AWS, in whatever region their ARN names.
+/// AWS targets, in the region that their ARN names.
 pub struct AwsTargets {
     build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
     by_region: Mutex<HashMap<String, Arc<RegionalClients>>>,
 }
 
 impl AwsTargets {
-    /// Targets whose clients are made by `build`, once for each region that is seen.
+    /// Creates targets that call `build` once per region.
     #[must_use]
     pub fn new(build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>) -> Self {
         Self {
@@ -85,7 +85,7 @@ impl AwsTargets {
     }
 }
 
-/// What a failed call means for a delivery.
+/// Returns the meaning of a failed call for a delivery.
 pub(super) fn delivery_error<E>(service: &str, error: SdkError<E, HttpResponse>) -> DeliveryError
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
@@ -121,7 +121,7 @@ where
         SdkError::ResponseError(_) => {
             unavailable(Certainty::Unknown, "gave an answer that cannot be read")
         }
-        // A connection that was refused is not told from one that broke after sending.
+        // The SDK does not distinguish a refused connection from one that broke after sending.
         SdkError::DispatchFailure(_) | _ => DeliveryError {
             source: Some(error.into()),
             ..unavailable(Certainty::Unknown, "cannot be reached or did not answer")
@@ -129,8 +129,8 @@ where
     }
 }
 
-/// A refusal by its error code. Services quote what they were sent, so their message is told only where it
-/// speaks of our permissions.
+/// Returns the meaning of an error code. Services quote the sent data, so their message is included only if
+/// it is about our permissions.
 pub(super) fn refused(
     service: &str,
     code: &str,

@@ -1,11 +1,12 @@
-//! From the meaning of an answer to a failure.
+//! Converts the meaning of an answer to a failure.
 
 use std::time::Duration;
 
 use genesys_replay::failure::answers::Meaning;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 
-/// The failure code, the disposition and the certainty of a target's answer; `after` is its `Retry-After`.
+/// Returns the failure code, the disposition and the certainty of a target's answer; `after` is its
+/// `Retry-After`.
 pub(crate) const fn classify(
     meaning: Meaning,
     after: Option<Duration>,
@@ -35,7 +36,7 @@ pub(crate) const fn classify(
     (code, disposition, certainty)
 }
 
-/// The hint for the operator in an error message.
+/// Returns the hint for the operator in an error message.
 pub(crate) fn question(code: FailureCode) -> &'static str {
     if code == FailureCode::TargetCredentials {
         ": wrong region or credentials?"

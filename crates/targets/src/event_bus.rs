@@ -1,5 +1,5 @@
-//! Delivery to an event bus. Buses refuse events whose source starts with `aws.`, so the event goes
-//! inside one of our own; rules must match the source `genesys-replay`.
+//! Delivers to an event bus. Buses reject events whose source starts with `aws.`, so the event becomes the
+//! detail of an event of our own. Rules must match the source `genesys-replay`.
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use genesys_replay::destination::Arn;
@@ -7,7 +7,7 @@ use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
 use super::aws::{self, RegionalClients, delivery_error};
 
-/// The longest detail type that a bus takes, in characters.
+/// The maximum length of a detail type, in characters.
 const MAX_DETAIL_TYPE_CHARS: usize = 128;
 
 pub(super) async fn put(
@@ -36,7 +36,7 @@ pub(super) async fn put(
         .send()
         .await
         .map_err(|error| delivery_error("EventBridge", error))?;
-    // A refused entry comes in an answer that says 200.
+    // An answer with status 200 may contain a rejected entry.
     let refused = answer
         .entries()
         .iter()

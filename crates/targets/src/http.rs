@@ -1,4 +1,4 @@
-//! Delivery by HTTP POST.
+//! Delivers by HTTP POST.
 
 pub mod resolver;
 
@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::classification::{classify, question};
 
-/// Delivers to HTTP endpoints.
+/// The adapter for HTTP endpoints.
 #[derive(Clone)]
 pub struct HttpTarget {
     http: reqwest::Client,
@@ -27,8 +27,8 @@ pub struct HttpTarget {
 }
 
 impl HttpTarget {
-    /// Delivers through a client that must not follow redirects, and must resolve names through
-    /// [`resolver::GuardedResolver`] when the reach is guarded. One delivery takes `within` at most.
+    /// Creates an adapter. `http` must not follow redirects; if `reach` blocks addresses, it must resolve
+    /// names through [`resolver::GuardedResolver`]. One delivery takes at most `within`.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
@@ -47,7 +47,7 @@ impl HttpTarget {
     /// Posts one event.
     ///
     /// # Errors
-    /// As [`Target::deliver`](super::Target::deliver) says.
+    /// The errors of [`Target::deliver`](super::Target::deliver).
     pub async fn post(&self, url: &Url, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
         if self.reach == AddressPolicy::BlockLinkLocal && address::names_refused(url) {
             return Err(not_allowed());
@@ -64,7 +64,7 @@ impl HttpTarget {
             .send()
             .await
             .map_err(not_answered)?;
-        // The body of the answer is nobody's business; the status says it all.
+        // The body of the answer is not read, because the status decides.
         let status = answer.status();
         if status.is_success() {
             return Ok(());
@@ -75,7 +75,7 @@ impl HttpTarget {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::parse(value, self.clock.now()));
         let mut meaning = answers::of_http_target(status.as_u16());
-        // After a lost answer an earlier copy may still be at work.
+        // After a lost answer, the target may still be handling an earlier copy.
         if meaning == Meaning::Conflict && !delivery.maybe_delivered {
             meaning = Meaning::Refused;
         }
@@ -92,7 +92,8 @@ impl HttpTarget {
     }
 }
 
-/// A request without an answer: only a connection that was never made proves that nothing happened.
+/// Returns the failure of a request without an answer. Only a connection that was never made proves that the
+/// target did not act.
 fn not_answered(error: reqwest::Error) -> DeliveryError {
     if caused_by_refused_address(&error) {
         return not_allowed();
@@ -121,7 +122,7 @@ fn not_answered(error: reqwest::Error) -> DeliveryError {
         certainty,
         timed_out: error.is_timeout() && certainty == Certainty::Unknown,
         reason: reason.to_owned(),
-        // The URL may carry a secret.
+        // The URL may contain a secret.
         source: Some(error.without_url().into()),
     }
 }
@@ -137,7 +138,8 @@ fn caused_by_refused_address(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Ours to repair: the URL comes from the settings.
+/// Returns the error for a refused address. An operator must repair it, because the URL comes from the
+/// settings.
 fn not_allowed() -> DeliveryError {
     DeliveryError {
         code: FailureCode::TargetNotAllowed,

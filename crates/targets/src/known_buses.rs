@@ -11,19 +11,20 @@ use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use genesys_replay::destination::Arn;
 use tokio::time::Instant;
 
-/// A bus that was found is not looked for again for this long.
+/// The time for which a found bus is not checked again.
 const CACHE_TTL: Duration = Duration::from_secs(300);
 
-/// The buses that exist, as far as one execution environment knows. `PutEvents` to a bus that does not exist is
-/// answered as if it had been accepted.
+/// The buses that exist, as checked in this execution environment. The check is needed because `PutEvents` to
+/// a missing bus returns success.
 #[derive(Clone, Default)]
 pub struct KnownBuses(Arc<Mutex<HashMap<String, Instant>>>);
 
 impl KnownBuses {
-    /// Looks for a bus unless it was found in the last five minutes. A role that may not look goes on without.
+    /// Checks that a bus exists, unless it was found in the last five minutes. After any other error, such as
+    /// a missing permission, the bus counts as existing.
     ///
     /// # Errors
-    /// There is no such bus.
+    /// The bus does not exist.
     pub(crate) async fn check(
         &self,
         client: &Client,
@@ -49,11 +50,11 @@ impl KnownBuses {
     }
 }
 
-/// Looks for a bus, and returns the name under which it was found: its ARN, or with an emulator its name alone,
-/// which AWS takes for a bus of the caller's own account.
+/// Describes a bus and returns the name under which it was found. That is its ARN; with an emulator only its
+/// name, which AWS resolves in the caller's own account.
 ///
 /// # Errors
-/// As `EventBridge` answers.
+/// The error of `EventBridge`.
 pub async fn known_as<'b>(
     client: &Client,
     bus: &'b Arn,

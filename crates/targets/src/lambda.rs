@@ -1,4 +1,4 @@
-//! Delivery to a Lambda function: an asynchronous invocation, as `EventBridge` makes it.
+//! Delivers to a Lambda function by asynchronous invocation, as `EventBridge` does.
 
 use aws_sdk_lambda::operation::RequestId;
 use aws_sdk_lambda::primitives::Blob;
@@ -22,6 +22,6 @@ pub(super) async fn invoke(
         .send()
         .await
         .map_err(|error| delivery_error("Lambda", error))?;
-    // An asynchronous invocation has the id of the request that started it.
+    // The id of an asynchronous invocation is the id of the request that started it.
     Ok(answer.request_id().map(str::to_owned))
 }

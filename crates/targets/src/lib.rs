@@ -17,7 +17,7 @@ use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
 pub use known_buses::{KnownBuses, known_as};
 
-/// Every kind of target, each by its own adapter.
+/// All kinds of targets, each with its own adapter.
 pub struct Targets {
     /// HTTP endpoints.
     pub http: http::HttpTarget,

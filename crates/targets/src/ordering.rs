@@ -1,8 +1,8 @@
-//! The order that FIFO queues and topics keep.
+//! The message groups of FIFO queues and topics.
 
 use genesys_replay::target::Delivery;
 
-/// Returns the message group: the dead letter's own, else the interaction, else the event alone.
+/// Returns the message group: the dead letter's own; without one, the interaction; otherwise the event alone.
 pub(super) fn group(delivery: &Delivery<'_>) -> String {
     delivery
         .group

@@ -1,4 +1,4 @@
-//! Delivery to an SNS topic.
+//! Delivers to an SNS topic.
 
 use genesys_replay::destination::Arn;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};

@@ -1,4 +1,4 @@
-//! Delivery to an SQS queue.
+//! Delivers to an SQS queue.
 
 use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
@@ -20,7 +20,7 @@ pub(super) async fn send(
         .of(queue)
         .await
         .map_err(|error| DeliveryError {
-            // Asking for a queue's URL sends nothing to it.
+            // Reading a queue's URL sends nothing to the queue.
             certainty: Certainty::NotSent,
             ..delivery_error("SQS", error)
         })?;

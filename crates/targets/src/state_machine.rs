@@ -1,4 +1,4 @@
-//! Delivery to a Step Functions state machine: one execution for each event.
+//! Delivers to a Step Functions state machine: one execution for each event.
 
 use aws_sdk_sfn::error::SdkError;
 use aws_sdk_sfn::operation::start_execution::StartExecutionError;
@@ -30,8 +30,9 @@ pub(super) async fn start(
     }
 }
 
-/// An execution of this name exists. With this input an earlier attempt has started it; with another one the
-/// name is taken, for 90 days after it ended. A role that may not look trusts the name.
+/// Handles the case that an execution with this name exists. With the same input, an earlier attempt started
+/// it. With another input, the name stays taken for 90 days after that execution ended. Without the
+/// permission to read the execution, the name alone decides.
 async fn started_before(
     clients: &RegionalClients,
     state_machine: &Arn,
@@ -47,7 +48,7 @@ async fn started_before(
         .send()
         .await;
     match answer {
-        // The input is left out where the role may not decrypt it.
+        // Step Functions omits the input if the role may not decrypt it.
         Ok(found) if found.input().is_none_or(|input| input == delivery.payload) => {
             Ok(Some(execution))
         }
@@ -67,7 +68,7 @@ async fn started_before(
     }
 }
 
-/// The ARN of an execution: `None` for an ARN that names no state machine.
+/// Returns the ARN of an execution; `None` if the ARN does not name a state machine.
 fn execution_arn(state_machine: &Arn, name: &str) -> Option<String> {
     let (before, machine) = state_machine.as_str().split_once(":stateMachine:")?;
     // A version or an alias may follow.
@@ -81,8 +82,8 @@ fn already_started<R>(error: &SdkError<StartExecutionError, R>) -> bool {
         .is_some_and(StartExecutionError::is_execution_already_exists)
 }
 
-/// The key as a name: what names may not hold replaced, cut to the 80 characters that they may
-/// have, and told apart by its hash.
+/// Returns the event id as an execution name: invalid characters are replaced, the length is at most 80
+/// characters, and a hash makes the name unique.
 fn execution_name(delivery: &Delivery<'_>) -> String {
     let readable: String = delivery
         .key

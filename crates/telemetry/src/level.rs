@@ -1,21 +1,21 @@
-//! How severe a line is.
+//! Log levels.
 
 use tracing::Level;
 
-/// The least severe level that is logged, in Lambda's words.
+/// The least severe level that is logged, with the names of Lambda.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// Everything.
+    /// All lines.
     Trace,
-    /// What helps to find a fault.
+    /// Details that help to find a fault.
     Debug,
-    /// The course of things.
+    /// Normal operation.
     Info,
-    /// What may need somebody.
+    /// A problem that may need a person.
     Warn,
-    /// What needs somebody.
+    /// A problem that needs a person.
     Error,
-    /// As [`Error`](Self::Error): nothing here is worse.
+    /// The same as [`Error`](Self::Error), because no line is more severe.
     Fatal,
 }
 
@@ -30,7 +30,7 @@ impl LogLevel {
         Self::Fatal,
     ];
 
-    /// As it stands in settings and log lines.
+    /// Returns the name in settings and log lines.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,5 +1,5 @@
-//! What is said about the work: JSON lines for `CloudWatch`, never a payload, token or secret.
-//! `docs/LOGGING.md` lists them all.
+//! Logs and metrics: JSON lines for `CloudWatch`, never a payload, token or secret. `docs/LOGGING.md` lists
+//! all lines.
 
 mod level;
 pub mod metrics;
@@ -11,13 +11,12 @@ use tracing_subscriber::layer::SubscriberExt;
 
 pub use level::LogLevel;
 
-/// Starts logging to stdout: one JSON object a line, with an RFC 3339 `timestamp` and the `level`,
-/// by which Lambda files each line. Only lines of crates whose name begins with
-/// `genesys_replay`: those of libraries may hold requests and answers.
+/// Starts logging to stdout: one JSON object per line, with an RFC 3339 `timestamp` and the `level`, which
+/// Lambda uses as the line's level. Logs only lines of crates whose name begins with `genesys_replay`: lines
+/// of libraries may contain requests and answers.
 pub fn init(level: LogLevel) {
     let filter = Targets::new().with_target("genesys_replay", level.tracing());
-    // What the span of an invocation knows stands beside the fields of each line: queries for one
-    // request need no path.
+    // The span's fields are top-level members of each line, so that queries for one request need no path.
     let lines = json_subscriber::layer()
         .flatten_event(true)
         .flatten_current_span_on_top_level(true)
@@ -26,27 +25,27 @@ pub fn init(level: LogLevel) {
         .with_target(false)
         .with_timer(UtcTime::rfc_3339());
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
-    // A second start-up in the same process (tests) keeps the first one's.
+    // A second start-up in the same process (tests) keeps the first subscriber.
     let _ = tracing::subscriber::set_global_default(subscriber);
     std::panic::set_hook(Box::new(|panic| {
-        // The panic's message may quote data; its place is enough to find it.
+        // The panic's message may quote data. Its location is enough to find the cause.
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
 }
 
-/// The last line of a start-up that failed.
+/// Logs the last line of a failed start-up.
 pub fn start_refused(error: &dyn std::error::Error) {
     init(LogLevel::Error);
     tracing::error!(error = with_causes(error), "start-up refused");
 }
 
-/// A SIGTERM has come.
+/// Logs that a SIGTERM was received.
 pub fn ending() {
     tracing::info!("told to end: finishing or releasing what is in flight");
 }
 
-/// The id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.
+/// Returns the id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.
 #[must_use]
 pub fn trace_id(header: &str) -> &str {
     let mut parts = header.split(';');

@@ -1,8 +1,8 @@
-//! Metrics in `CloudWatch`'s Embedded Metric Format: JSON lines on stdout that `CloudWatch Logs`
-//! turns into metrics, without a call.
+//! Metrics in `CloudWatch`'s Embedded Metric Format: JSON lines on stdout that `CloudWatch Logs` turns into
+//! metrics, without a call.
 //!
-//! Written by hand: it is one JSON object, and the crates for it bring a
-//! recorder for the whole process or some sixty crates of their own.
+//! The format is one JSON object, so it is written by hand. The crates for it bring a process-wide recorder
+//! or some sixty crates of their own.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,13 +17,13 @@ use super::LogLevel;
 /// The namespace of all metrics.
 pub const NAMESPACE: &str = "GenesysReplay";
 
-/// The dimension by which functions are told apart.
+/// The dimension that distinguishes functions.
 pub const FUNCTION: &str = "FunctionName";
 
-/// The maximum of values of one metric in one document.
+/// The maximum number of values of one metric in one document.
 pub const MAX_VALUES: usize = 100;
 
-/// Writes metrics.
+/// The writer of metrics.
 pub struct Metrics {
     /// Lambda drops lines below the configured level, so documents carry that level.
     level: LogLevel,
@@ -31,7 +31,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics that go to `out`, with lines of the least severe level that is logged.
+    /// Creates a writer to `out`. Documents carry `level`, the least severe level that is logged.
     #[must_use]
     pub fn new(level: LogLevel, out: Box<dyn Write + Send>) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Metrics {
         }
     }
 
-    /// Writes documents, each as one line. An error of `out` is ignored: stdout is closed then.
+    /// Writes documents, one line each. An error of `out` is ignored: stdout is then closed.
     pub fn write<'b>(&self, stamp: &Stamp<'b>, documents: impl IntoIterator<Item = Document<'b>>) {
         let mut lines = String::new();
         for document in documents {
@@ -86,9 +86,9 @@ pub struct Stamp<'b> {
 /// One document: metrics with the same dimensions.
 #[derive(Clone, Debug)]
 pub struct Document<'b> {
-    /// The member `message`, by which a document is found among log lines.
+    /// The member `message`, which identifies the document among log lines.
     pub message: &'static str,
-    /// Names and values.
+    /// The names and values of the dimensions.
     pub dimensions: Vec<(&'static str, &'b str)>,
     /// The metrics.
     pub metrics: Vec<Metric>,

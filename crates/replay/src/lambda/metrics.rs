@@ -1,5 +1,5 @@
-//! The metrics of a batch: one document, and one for each category of first failures, since a document has one value
-//! for each dimension.
+//! The metrics of a batch: one document for the batch, and one for each category of first failures. They are
+//! separate, because a document has one value for each dimension.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use genesys_replay_telemetry::metrics::{
 };
 use serde_json::json;
 
-/// The dimension by which first failures are told apart.
+/// The dimension that distinguishes categories of first failures.
 pub const CATEGORY: &str = "Category";
 
-/// One batch, as metrics tell of it.
+/// The figures of one batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchFigures<'b> {
-    /// When it ended.
+    /// The end of the batch.
     pub at: Timestamp,
     /// The function's name.
     pub function: &'b str,
@@ -25,19 +25,19 @@ pub struct BatchFigures<'b> {
     pub request_id: &'b str,
     /// The trace's id, if there is one.
     pub xray_trace_id: Option<&'b str>,
-    /// How many records it had.
+    /// The number of records.
     pub records: usize,
-    /// What became of them.
+    /// The reports of the records.
     pub handled: &'b [RecordReport],
-    /// What it cost upstream.
+    /// The upstream calls of the batch.
     pub usage: CounterSnapshot,
-    /// How long it took.
+    /// The duration of the batch.
     pub duration: Duration,
 }
 
 impl BatchFigures<'_> {
-    /// Writes the documents of the batch: one for the batch, one for each category of first failures, and more
-    /// where a metric has more values than fit into one document.
+    /// Writes the documents: one for the batch, and one for each category of first failures. If a metric has
+    /// more values than one document can hold, more documents follow.
     pub fn write(&self, metrics: &Metrics) {
         let stamp = Stamp {
             at: self.at,
@@ -49,7 +49,7 @@ impl BatchFigures<'_> {
 }
 
 fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<Document<'b>> {
-    // What was not attempted took no time, and would hide what the others took.
+    // Records that were not attempted took no time, and would distort the latencies.
     let attempted = batch
         .handled
         .iter()

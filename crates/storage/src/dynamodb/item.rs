@@ -17,23 +17,23 @@ pub(crate) const ARCHIVED: &str = Status::Archived.as_str();
 pub(crate) const FAILED: &str = Status::Failed.as_str();
 pub(crate) const DISCARDED: &str = Status::Discarded.as_str();
 pub(crate) const CLAIMED: &str = "CLAIMED";
-/// The value of `Step` once the target has accepted the event.
+/// The value of `Step` after the target accepted the event.
 pub const REPLAYED: &str = "REPLAYED";
 
 /// The attribute of an item that leads from a delivery to its event.
 pub const EVENT_KEY: &str = "EventKey";
 
-/// The attribute of a deferred item whose new round has to wait: the earliest time in epoch ms.
+/// The attribute with the earliest time of a new round, in epoch ms. Only deferred items have it.
 pub(crate) const NOT_BEFORE: &str = "NotBefore";
 
-/// The attribute that is there (`true`) when an attempt may have been accepted and nobody knows.
+/// The attribute that is present (`true`) if the target may have accepted an attempt whose answer was lost.
 pub(crate) const MAYBE_DELIVERED: &str = "MaybeDelivered";
 
 /// The attributes of [`AnswerCounts`]; absent for zero.
 pub(crate) const CONFIGURATION_ANSWERS: &str = "ConfigurationAnswers";
 pub(crate) const UNANSWERED_ATTEMPTS: &str = "UnansweredAttempts";
 
-/// Returns a count, or zero if the item has none that can be read.
+/// Returns a count; zero if the item has no readable count.
 fn count(item: &Item, name: &str) -> u32 {
     integer(item, name)
         .and_then(|count| u32::try_from(count).ok())
@@ -62,7 +62,7 @@ pub(crate) fn lease_of(request: &ClaimRequest<'_>, item: &Item) -> Result<Lease,
     })
 }
 
-/// The attempt that the target accepted.
+/// Returns the attempt that the target accepted.
 pub(crate) fn delivered(item: &Item) -> Option<u32> {
     let count = |name| integer(item, name).and_then(|count| u32::try_from(count).ok());
     (string(item, "Step") == Some(REPLAYED))
@@ -84,7 +84,7 @@ pub(crate) fn first_seen(item: &Item, now: Timestamp) -> Timestamp {
         .unwrap_or(now)
 }
 
-/// Returns the number of the round; items of older versions are in their first.
+/// Returns the number of the round; 1 for items of older versions.
 #[must_use]
 pub fn round(item: &Item) -> u32 {
     integer(item, "Rounds")
@@ -92,7 +92,7 @@ pub fn round(item: &Item) -> u32 {
         .unwrap_or(1)
 }
 
-/// Returns the target's receipt of the delivery; `None` without `DeliveryId` and `DeliveredAt`.
+/// Returns the target's receipt for the delivery; `None` without `DeliveredAt`.
 #[must_use]
 pub fn receipt(item: &Item) -> Option<Receipt> {
     Some(Receipt {
@@ -101,7 +101,7 @@ pub fn receipt(item: &Item) -> Option<Receipt> {
     })
 }
 
-/// What the state of an item that cannot be claimed says.
+/// Returns the claim result for an item that cannot be claimed.
 pub(crate) fn refusal(item: &Item, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
     let now = request.now;
     let lease_until = integer(item, "LeaseUntil").map(Timestamp::from_millis);
@@ -132,7 +132,7 @@ pub(crate) fn refusal(item: &Item, request: &ClaimRequest<'_>) -> Result<Claim, 
                 round: round(item),
                 until,
             }),
-            // Deferred between our write and the look at it: the next delivery takes it.
+            // The item became deferred between our write and this read. The next delivery claims it.
             Some(_) | None => Ok(Claim::HeldUntil(now)),
         },
         Some(_) | None => Err(LedgerError::Unreadable("Status")),

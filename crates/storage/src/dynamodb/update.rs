@@ -1,4 +1,4 @@
-//! Conditional writes of one item, and the meaning of their refusals.
+//! Conditional writes of one item, and the meaning of their rejections.
 
 use std::collections::HashMap;
 
@@ -16,8 +16,8 @@ use super::item::{
 /// The condition of every write after a claim.
 pub(super) const HELD: &str = "#Owner = :owner AND #Status = :in_progress";
 
-/// An `UpdateItem` in the making: every attribute is written by its own name through a placeholder,
-/// since names like `Status` and `Owner` are words of the expression language.
+/// A builder of one `UpdateItem`. Every attribute name is a placeholder, because names like `Status` and
+/// `Owner` are reserved words of the expression language.
 pub(super) struct Update {
     request: UpdateItemFluentBuilder,
     assignments: Vec<String>,
@@ -46,7 +46,7 @@ impl Update {
         self.assign(name, placeholder, (placeholder, value))
     }
 
-    /// Sets an attribute unless the item has it.
+    /// Sets an attribute unless the item already has it.
     pub(super) fn set_once(
         &mut self,
         name: &str,
@@ -57,7 +57,7 @@ impl Update {
         self.assign(name, &operand, (placeholder, value))
     }
 
-    /// Counts from 1.
+    /// Adds one to a count; a missing count becomes 1.
     pub(super) fn increment(&mut self, name: &str) -> &mut Self {
         let operand = format!("if_not_exists(#{name}, :zero) + :one");
         self.value(":zero", number(0_u32));
@@ -69,7 +69,7 @@ impl Update {
         self.name(name)
     }
 
-    /// Writes down the attempts whose fate or cause is not certain.
+    /// Writes the attempts with an uncertain result or an uncertain cause.
     pub(super) fn set_uncertain(&mut self, lease: &Lease) -> &mut Self {
         if lease.maybe_delivered {
             self.set(MAYBE_DELIVERED, ":true", AttributeValue::Bool(true));
@@ -90,7 +90,7 @@ impl Update {
         self
     }
 
-    /// Writes down that the target accepted, if it did.
+    /// Writes that the target accepted, if the lease has an accepted attempt.
     pub(super) fn set_delivered(&mut self, lease: &Lease) -> &mut Self {
         let Some(attempt) = lease.delivered else {
             return self;
@@ -127,7 +127,7 @@ impl Update {
         self
     }
 
-    /// The request, to be refused with the item as it is unless `condition` holds.
+    /// Returns the request. If `condition` does not hold, the write is rejected with the current item.
     pub(super) fn on_condition(self, condition: &str) -> UpdateItemFluentBuilder {
         let mut expression = format!("SET {}", self.assignments.join(", "));
         if !self.removals.is_empty() {
@@ -142,12 +142,12 @@ impl Update {
             .return_values_on_condition_check_failure(OnRefusal::AllOld)
     }
 
-    /// The request, to be refused unless the lease still holds.
+    /// Returns the request. If the lease does not hold any more, the write is rejected.
     pub(super) fn fenced(self, lease: &Lease) -> UpdateItemFluentBuilder {
         self.held_by(lease).on_condition(HELD)
     }
 
-    /// What the condition [`HELD`] needs.
+    /// Adds the names and values of the condition [`HELD`].
     pub(super) fn held_by(mut self, lease: &Lease) -> Self {
         self.name("Owner")
             .name("Status")
@@ -161,20 +161,20 @@ pub(super) fn refused(error: SdkError<UpdateItemError>) -> LedgerError {
     refused_item(error).map_or_else(|unavailable| unavailable, |_| LedgerError::LeaseLost)
 }
 
-/// The item whose state refused the write; an error when it was not the condition that failed.
+/// Returns the item that rejected the write. Returns an error if the cause was not the condition.
 pub(super) fn refused_item(error: SdkError<UpdateItemError>) -> Result<Item, LedgerError> {
     match error.as_service_error() {
         Some(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
             Ok(refusal.item.clone().unwrap_or_default())
         }
-        // An attribute of another type than ours: this item's fault, and no other's.
+        // An attribute has another type than ours. Only this item is at fault.
         Some(other) if is_wrong_type(other) => Err(LedgerError::Unreadable("Attempts")),
         Some(_) | None => Err(LedgerError::Unavailable(error.into())),
     }
 }
 
-/// Returns true if an operand of the update has another type in the item. A table with another key is a
-/// `ValidationException`, too, but says so in other words.
+/// Returns true if an operand of the update has another type in the item. A table with another key also
+/// causes a `ValidationException`, but with another message.
 fn is_wrong_type(error: &UpdateItemError) -> bool {
     error.code() == Some("ValidationException")
         && error

@@ -7,7 +7,7 @@ use genesys_replay::destination::address::{AddressPolicy, RefusedAddress, is_ref
 use reqwest::ClientBuilder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// The system's resolver without the refused addresses.
+/// The system's resolver. It rejects a host name if one of its addresses is refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GuardedResolver;
 
@@ -25,7 +25,7 @@ impl Resolve for GuardedResolver {
     }
 }
 
-/// Makes a client resolve no name to a refused address, if the policy says so.
+/// Configures a client to reject host names that resolve to refused addresses, if the policy requires it.
 pub fn guarded(client: ClientBuilder, policy: AddressPolicy) -> ClientBuilder {
     match policy {
         AddressPolicy::BlockLinkLocal => client.dns_resolver(Arc::new(GuardedResolver)),
