@@ -37,84 +37,84 @@ pub use result::{Counts, Outcome, RecordReport, RecordResult};
 pub use retry_policy::{Limits, Policy};
 pub use shutdown::Shutdown;
 
-/// Nothing starts when less than this is left of the invocation: one attempt needs its round trips.
+/// The minimum time left of the invocation to start a record, because one attempt needs several round trips.
 pub const MIN_TIME_TO_START: Duration = Duration::from_secs(1);
 
-/// A delivery starts only when this and the ledger's [margin](LedgerLatency) are left: 300 ms for the
-/// target's answer before [`RESPONSE_MARGIN`].
+/// The minimum time left for a delivery, besides the ledger's [margin](LedgerLatency): 300 ms for the target's answer
+/// before [`RESPONSE_MARGIN`].
 pub const MIN_DELIVERY_TIME: Duration = Duration::from_millis(600);
 
-/// What still runs this long before the invocation's end is cut off, so that the answer, which says
-/// what comes back, reaches Lambda in time.
+/// The time before the invocation's end at which running work is cut off, so that the batch answer reaches Lambda in
+/// time.
 pub const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
 
-/// The answer itself takes this much of it; the rest is for telling the queue how long to wait.
+/// The part of [`RESPONSE_MARGIN`] reserved for sending the answer; the rest is for `ChangeMessageVisibility`.
 const RESPONSE_FLUSH_MARGIN: Duration = Duration::from_millis(50);
 
-/// A lease ends this long after the invocation's deadline: while the function can still run, nobody
-/// else takes its event, whatever the clocks of two machines differ by.
+/// The time by which a lease outlasts the invocation's deadline. While the function can still run, no other worker
+/// claims its event, even if the clocks of two machines differ.
 pub const LEASE_MARGIN: Duration = Duration::from_secs(5);
 
 /// The ports of the use case, each filled by one type.
 pub trait Ports {
-    /// Who may work on an event.
+    /// The ledger, which grants leases on events.
     type Ledger: Ledger;
-    /// Where interactions are marked.
+    /// Genesys Cloud, where interactions are marked.
     type Genesys: Genesys;
-    /// What takes the events.
+    /// The port that delivers events to their targets.
     type Target: Target;
-    /// Where what must not be replayed is kept.
+    /// The archive for dead letters that are not replayed.
     type Archive: Archive;
-    /// Where messages come back from.
+    /// The queue of the messages.
     type Queue: Queue;
 }
 
 /// Replays dead letters.
 pub struct Replay<P: Ports> {
-    /// Who may work on an event.
+    /// The ledger, which grants leases on events.
     pub ledger: P::Ledger,
-    /// Whether and how interactions are marked.
+    /// The handling of marks, from the setting `RETRY_STATE`.
     pub retry_state: RetryState<P::Genesys>,
-    /// What takes the events.
+    /// The port that delivers events to their targets.
     pub target: P::Target,
-    /// Where what must not be replayed is kept; without it such messages go back to the queue.
+    /// The archive for dead letters that are not replayed; without an archive they return to the queue.
     pub archive: Option<P::Archive>,
-    /// Where messages come back from.
+    /// The queue of the messages.
     pub queue: P::Queue,
-    /// Where events go.
+    /// The destination of events, from the setting `REPLAY_TARGET`.
     pub destination: ReplayTarget,
-    /// How long to keep trying.
+    /// The retry policy.
     pub policy: Policy,
-    /// Which upstreams are left alone.
+    /// The circuit breakers, one per upstream.
     pub circuit_breakers: CircuitBreakers,
     /// The ledger's observed latency.
     pub ledger_latency: LedgerLatency,
     /// The limits of the queues that were read.
     pub known_limits: KnownLimits,
-    /// Whether the process is about to end.
+    /// The shutdown signal of the process.
     pub shutdown: Shutdown,
-    /// What its adapters and circuit breakers count.
+    /// The counters of the adapters and circuit breakers.
     pub meter: Arc<UpstreamCounters>,
-    /// How many records of a batch are in flight at once; at least 1.
+    /// The maximum number of records of a batch in flight; at least 1.
     pub max_concurrency: usize,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Chance, for jitter.
+    /// The source of randomness for jitter.
     pub random: Arc<dyn Random>,
 }
 
-/// One call of the function.
+/// One invocation of the function.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// Lambda's id of it; unique.
+    /// The unique request id from Lambda.
     pub request_id: String,
-    /// The function's own ARN without version or alias; empty where it is not known.
+    /// The function's own ARN without version or alias; empty if the ARN is not known.
     pub function_arn: String,
-    /// When Lambda ends it.
+    /// The time at which Lambda ends the invocation.
     pub deadline: Timestamp,
 }
 
-/// How much time an invocation has left, on the clock that cannot jump.
+/// The time left of an invocation, on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 struct Deadline {
     end: Instant,
@@ -131,12 +131,12 @@ impl Deadline {
         self.end.saturating_duration_since(Instant::now())
     }
 
-    /// Returns true if a record may start. `margin` is the ledger's checkpoint margin, here and below.
+    /// Returns true if a record may start. `margin` is the ledger's checkpoint margin in all these methods.
     fn allows_start(self, margin: Duration) -> bool {
         self.left() >= MIN_TIME_TO_START + margin
     }
 
-    /// The longest wait after which another attempt may still start.
+    /// Returns the longest delay after which another attempt may still start.
     fn max_delay(self, margin: Duration) -> Duration {
         self.left().saturating_sub(MIN_TIME_TO_START + margin)
     }
@@ -146,20 +146,20 @@ impl Deadline {
         self.left() >= MIN_DELIVERY_TIME + margin
     }
 
-    /// The end of a delivery: a later acceptance could not be recorded any more.
+    /// Returns the end of a delivery. A later acceptance could not be recorded before the cut-off.
     fn delivery_end(self, margin: Duration) -> Instant {
         let cut_off = self.cut_off();
         cut_off.checked_sub(margin).unwrap_or(cut_off)
     }
 
-    /// When nothing but the answer may be left to do.
+    /// Returns the time by which all work except the answer must be done.
     fn cleanup_deadline(self) -> Instant {
         self.end
             .checked_sub(RESPONSE_FLUSH_MARGIN)
             .unwrap_or(self.end)
     }
 
-    /// When to cut off what still runs.
+    /// Returns the time at which running work is cut off.
     fn cut_off(self) -> Instant {
         self.end.checked_sub(RESPONSE_MARGIN).unwrap_or(self.end)
     }

@@ -1,4 +1,4 @@
-//! A batch of records: bounded concurrency, and one record's fault is its own.
+//! A batch of records: bounded concurrency, and isolation of each record's faults.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -20,16 +20,16 @@ use crate::ledger::Ledger;
 use crate::message::Message;
 use crate::queue::{Queue, VisibilityChange};
 
-/// What was not begun comes back after this long: soon, since nothing is wrong with it.
+/// The visibility timeout of records that were not started: short, because their events have not failed.
 const NOT_STARTED_DELAY: Duration = Duration::from_secs(5);
 
-/// What a panic comes down to.
+/// The reason that is reported for a panic.
 const PANIC_REASON: &str = "a fault in this program; please report it";
 
 impl<P: Ports> Replay<P> {
-    /// Handles every message of a batch; the answer is in the batch's order, one entry for each.
+    /// Handles every message of a batch and returns one report per message, in the batch's order.
     ///
-    /// Ends before the invocation's deadline: what has not started by then goes back untouched.
+    /// Ends before the invocation's deadline. Records that have not started by then return to the queue untouched.
     pub async fn batch(&self, messages: &[Message], invocation: &Invocation) -> Vec<RecordReport> {
         let _in_flight = self.shutdown.track();
         let ctx = InvocationContext {
@@ -60,8 +60,8 @@ impl<P: Ports> Replay<P> {
         handled.into_iter().map(|(_, handled)| handled).collect()
     }
 
-    /// The ARNs that are no target: those of this function and, where SQS has moved a message from another
-    /// queue, of the parking queue. The message's own queue is added for each message.
+    /// Returns the ARNs that must not be targets: this function's own and, if SQS moved a message from another queue,
+    /// the parking queue's. `schedule` adds the message's own queue for each message.
     async fn own_arns(&self, messages: &[Message], invocation: &Invocation) -> Vec<String> {
         let mut own = vec![invocation.function_arn.clone()];
         let moved = messages.iter().find(|it| it.moved_from().is_some());
@@ -72,7 +72,7 @@ impl<P: Ports> Replay<P> {
         own
     }
 
-    /// Finds the events of failure records that do not name them: by the id of the delivery that failed.
+    /// Finds the events of failure records that do not name their event, by the id of the failed delivery.
     async fn indexed_events(
         &self,
         parsed: &[Option<ParsedMessage<'_>>],
@@ -108,7 +108,7 @@ impl<P: Ports> Replay<P> {
         found
     }
 
-    /// Handles the groups of a lane in order; the first that comes back stops the rest.
+    /// Handles the groups of a lane in order and stops at the first group that returns to the queue.
     async fn lane(
         &self,
         messages: &[Message],
@@ -138,7 +138,7 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
     ) -> Vec<(usize, RecordReport)> {
         let started = Instant::now();
-        // Groups are made of the batch's own messages.
+        // Not reached: the indexes of a group come from this batch.
         let Some(message) = messages.get(group.primary) else {
             return Vec::new();
         };
@@ -148,7 +148,7 @@ impl<P: Ports> Replay<P> {
         };
         let result = match &group.job {
             Job::Replay(task) => {
-                // On the heap: the steps of a record together would be the largest part of the stack.
+                // On the heap, because the steps of a record together would be the largest part of the stack.
                 let record = Box::pin(self.record(task, ctx));
                 self.run_isolated(message, ctx, Some(task), record).await
             }
@@ -163,7 +163,7 @@ impl<P: Ports> Replay<P> {
         report(messages, group, &result, started.elapsed())
     }
 
-    /// The verdict on a group, with the end of the message's retention in view.
+    /// Adjusts the result of a group for the end of its message's retention, and adds a skipped mark.
     async fn ended(
         &self,
         message: &Message,
@@ -179,7 +179,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// What becomes of a group behind one that returns to the queue.
+    /// Returns the reports of a group behind a group that returns to the queue.
     async fn stopped(
         &self,
         messages: &[Message],
@@ -197,7 +197,7 @@ impl<P: Ports> Replay<P> {
         report(messages, group, &result, Duration::ZERO)
     }
 
-    /// Keeps a record within the invocation's time, and its panic within the record.
+    /// Runs a record within the invocation's time and catches its panic.
     async fn run_isolated(
         &self,
         message: &Message,
@@ -219,7 +219,7 @@ impl<P: Ports> Replay<P> {
             return not_attempted("the deadline is too near to start");
         }
         let (code, reason) = tokio::select! {
-            // What has ended is not cut off.
+            // The record comes first: a record that has ended is not cut off.
             biased;
             ended = AssertUnwindSafe(record).catch_unwind() => match ended {
                 Ok(result) => return result,
@@ -232,7 +232,7 @@ impl<P: Ports> Replay<P> {
             None => Aborted::NoEffect,
         };
         let outcome = match cut_off {
-            // Coming back would mean to deliver it again.
+            // Returning the message would deliver the event again.
             Aborted::DeliveredUnrecorded => Outcome::Replayed,
             Aborted::NoEffect | Aborted::MaybeDelivered => Outcome::Deferred {
                 after: self.delay_by_receive_count(message),
@@ -254,20 +254,21 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
     ) -> &'static str {
         let reason = tokio::select! {
-            // At the same moment, always the same reason: a simulated run has to repeat exactly.
+            // In a fixed order, because a simulated run must repeat exactly.
             biased;
             () = sleep_until(ctx.time.cut_off()) => "cut off just before the deadline",
             () = self.shutdown.grace_expired() => "cut off because the process is about to end",
         };
         if let Some(task) = task {
-            // A checkpoint under way is not dropped and sent again, because that takes its time twice.
-            // Out of time, the record's phase shows that it is missing.
+            // Wait for a checkpoint under way: dropping and sending it again would take twice as long. If the wait
+            // times out, the record's phase shows that the checkpoint is missing.
             let _ = timeout_at(self.cleanup_deadline(ctx), task.checkpoint_done()).await;
         }
         reason
     }
 
-    /// When nothing but the answer may be left to do; soon, once the process is about to end.
+    /// Returns the time by which all work except the answer must be done. After a shutdown was requested, this time
+    /// is at most [`SHUTDOWN_CLEANUP_TIME`] from now.
     pub(super) fn cleanup_deadline(&self, ctx: InvocationContext<'_>) -> Instant {
         let end = ctx.time.cleanup_deadline();
         if self.shutdown.is_requested() {
@@ -277,7 +278,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Tells the queue how long each message that comes back shall stay away.
+    /// Sets the visibility timeouts of the messages that return to the queue with a delay.
     async fn change_visibility(
         &self,
         messages: &[Message],
@@ -307,7 +308,7 @@ impl<P: Ports> Replay<P> {
     }
 }
 
-/// One entry for each message of a group, said and answered: what the first one's outcome means for those after it.
+/// Logs and returns one report per message of a group. The outcome of a duplicate follows from the primary's outcome.
 fn report(
     messages: &[Message],
     group: &DuplicateGroup<'_>,
@@ -325,7 +326,7 @@ fn report(
         .filter_map(|(index, result)| {
             let message = messages.get(index)?;
             let handled = RecordReport::new(message, event.clone(), result, duration);
-            // Said at once: an invocation that is killed later takes nothing of it along.
+            // Log now: if Lambda kills the process later, this line is already written.
             log::record_handled(&handled);
             Some((index, handled))
         })

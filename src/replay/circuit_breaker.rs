@@ -1,4 +1,4 @@
-//! The breaker: an upstream that fails again and again is left alone for a while.
+//! Circuit breakers: an upstream that fails repeatedly is not called for a while.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,40 +9,41 @@ use crate::destination::Destination;
 use crate::failure::Disposition;
 use crate::meter::UpstreamCounters;
 
-/// Failures in a row that open it: enough to be no chance, few enough that a dead upstream costs a
-/// batch nothing.
+/// The number of consecutive failures that open a circuit: too many for chance, but so few that a dead upstream costs
+/// a batch nothing.
 pub(super) const FAILURES_TO_OPEN: u32 = 5;
 
-/// How long it stays open, unless the upstream asks for longer.
+/// The time for which a circuit stays open, unless the upstream's retry-after is longer.
 pub(super) const OPEN_TIME: Duration = Duration::from_secs(30);
 
-/// One upstream's breaker. By the wall clock: a frozen execution environment counts the time too.
+/// The circuit breaker of one upstream. Uses the wall clock, because time in a frozen execution environment counts
+/// too.
 #[derive(Clone, Debug)]
 pub(super) struct Breaker {
-    /// The upstream, for people.
+    /// The name of the upstream for log lines.
     upstream: Arc<str>,
     state: Arc<Mutex<State>>,
-    /// When it accepted last; `None` if it never did, or is no target.
+    /// The time at which the upstream last accepted a call; `None` before the first acceptance.
     accepted: Arc<Mutex<Option<Timestamp>>>,
     meter: Arc<UpstreamCounters>,
 }
 
-/// An upstream that is left alone for now.
+/// An upstream whose circuit is open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{upstream} keeps failing and is left alone for {} s", after.as_secs())]
 pub(super) struct OpenBreaker {
     pub(super) upstream: Arc<str>,
-    /// How long from now.
+    /// The time from now until another call may be admitted.
     pub(super) after: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    /// Everything passes.
+    /// Every call is admitted.
     Closed { failures: u32 },
-    /// Nothing passes until then.
+    /// Calls are not admitted until this time.
     Open { until: Timestamp },
-    /// One passes, to see whether the upstream is back.
+    /// Half-open: one call is admitted, to test the upstream.
     Probing,
 }
 
@@ -52,8 +53,7 @@ impl Default for State {
     }
 }
 
-/// The right to call an upstream. Dropped without a word from the upstream, a probe's place is
-/// free for another.
+/// Permission to call an upstream. If a half-open probe is dropped without a result, the next call becomes the probe.
 #[derive(Debug)]
 pub(super) struct Permit {
     probe_of: Option<(Breaker, Timestamp)>,
@@ -84,7 +84,7 @@ impl Breaker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks to call the upstream; `Err` says how long to stay away.
+    /// Admits a call to the upstream; `Err` holds the time to wait.
     pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, OpenBreaker> {
         let refusal = |after| OpenBreaker {
             upstream: Arc::clone(&self.upstream),
@@ -104,12 +104,12 @@ impl Breaker {
         }
     }
 
-    /// Whether calls that are under way already may go on.
+    /// Returns true if the circuit is open, and false if it is closed or half-open.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
         matches!(*self.state(), State::Open { until } if now < until)
     }
 
-    /// When the upstream accepted last, as far as this environment knows.
+    /// Returns the time at which the upstream last accepted a call in this environment.
     pub(super) fn accepted_at(&self) -> Option<Timestamp> {
         *self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,12 +119,13 @@ impl Breaker {
         self.succeeded();
     }
 
-    /// The upstream works.
+    /// Closes the circuit.
     pub(super) fn succeeded(&self) {
         *self.state() = State::default();
     }
 
-    /// The upstream failed in a way that says nothing of the event.
+    /// Counts a failure that is not the event's fault. Opens the circuit after five failures in a row, or after a
+    /// failed probe.
     pub(super) fn failed(&self, now: Timestamp, retry_after: Option<Duration>) {
         let until = now.plus(retry_after.unwrap_or_default().max(OPEN_TIME));
         let mut state = self.state();
@@ -144,7 +145,7 @@ impl Breaker {
     }
 }
 
-/// A breaker that learns from what its upstream answers.
+/// A circuit breaker that is updated with the answers of its upstream.
 #[derive(Clone)]
 pub(super) struct CircuitObserver<'c> {
     pub(super) breaker: Breaker,
@@ -156,8 +157,8 @@ impl CircuitObserver<'_> {
         self.breaker.is_open(self.clock.now())
     }
 
-    /// Learns from an answer and hands it on. A refusal for good is an answer of an upstream that
-    /// works.
+    /// Updates the breaker with an answer and returns the answer. A permanent refusal counts as a success, because
+    /// the upstream works.
     pub(super) fn observe<T, E>(
         &self,
         answer: Result<T, E>,
@@ -183,7 +184,7 @@ pub struct CircuitBreakers {
 }
 
 impl CircuitBreakers {
-    /// Closed circuit breakers, whose openings are counted.
+    /// Creates closed circuit breakers; `meter` counts their openings.
     #[must_use]
     pub fn new(meter: Arc<UpstreamCounters>) -> Self {
         Self {
@@ -194,7 +195,7 @@ impl CircuitBreakers {
         }
     }
 
-    /// The breaker of one target: another one may be well.
+    /// Returns the breaker of one target. Each target has its own, because other targets may work.
     pub(super) fn target(&self, destination: &Destination) -> Breaker {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = targets.get(destination.key_part()) {

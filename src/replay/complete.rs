@@ -1,4 +1,4 @@
-//! After the target has accepted: checkpoint, closing mark, settlement.
+//! Completion after the target has accepted: checkpoint, final mark, settlement.
 
 use std::pin::pin;
 
@@ -13,10 +13,10 @@ use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{Lease, Ledger, LedgerError, Settlement};
 
 impl<P: Ports> Replay<P> {
-    /// After the target accepted: write that down and mark the interaction, both at once, then complete.
+    /// Checkpoints an accepted delivery and marks the interaction, both concurrently, and then settles the event.
     ///
-    /// Neither waits for the other: the mark is true whatever becomes of the checkpoint. Only where the event is another's by
-    /// now, what stands on the interaction is left to that one.
+    /// The mark is correct even if the checkpoint fails. If the lease was lost, the mark is left to the new holder of
+    /// the event.
     pub(super) async fn complete(
         &self,
         task: &RecordTask<'_>,
@@ -32,7 +32,7 @@ impl<P: Ports> Replay<P> {
         let recording = pin!(self.record_delivery(task, &lease));
         let marking = pin!(self.mark_final_status(task, ctx, &delivered, marker, status));
         let (recorded, in_the_end) = match select(recording, marking).await {
-            // Delivered, and whoever holds the event now cannot know.
+            // The event is delivered, but the ledger does not show that to the new holder of the lease.
             Either::Left((Err(error @ LedgerError::LeaseLost), _)) => {
                 return self.lease_lost_after_delivery(task, &error);
             }
@@ -82,8 +82,8 @@ impl<P: Ports> Replay<P> {
                 attempt,
                 ..self.ledger_failed(task.message, &error)
             },
-            // Neither write came through. The event is where it belongs, and sending the message
-            // back would deliver it a second time: better an item that stays unfinished.
+            // Both writes failed. The event is delivered, and returning the message would deliver it again. So
+            // acknowledge the message and leave the ledger item unfinished.
             Err(error) => RecordResult {
                 warning_code: Some(FailureCode::LedgerUnavailable),
                 reason: Some(with_causes(&error)),
@@ -103,7 +103,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Makes sure that the ledger knows of the delivery: coming back means delivering again unless it does.
+    /// Writes the checkpoint of a delivery. Without a checkpoint a returned message would deliver the event again.
     async fn record_delivery(
         &self,
         task: &RecordTask<'_>,
@@ -118,7 +118,7 @@ impl<P: Ports> Replay<P> {
                 task.event_id(),
                 receipt.and_then(|it| it.delivery_id.as_deref()),
             ) {
-                // Its failure record would be another event: it has another message id.
+                // Without this index a failure record would count as another event, because its message id differs.
                 let call = self.ledger.index_delivery(id, &task.key, self.clock.now());
                 self.ledger_latency.measure(call).await?;
             }
@@ -129,7 +129,7 @@ impl<P: Ports> Replay<P> {
         Ok(recorded)
     }
 
-    /// Writes the closing mark, waiting here as long as policy allows.
+    /// Writes the final mark, with retries in this invocation as far as the policy allows.
     pub(super) async fn mark_final_status(
         &self,
         task: &RecordTask<'_>,

@@ -1,4 +1,4 @@
-//! The end of retention: SQS deletes a message that has been in its queue for too long, whoever still needs it.
+//! The end of retention: SQS deletes a message after its retention period, even if the event was not replayed.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -18,16 +18,17 @@ use crate::ledger::{Claim, Lease, Ledger, Settlement};
 use crate::message::Message;
 use crate::queue::{Queue, QueueLimits};
 
-/// The last receive of a message is this long before SQS deletes it: a receive may fail, and another follows.
+/// The time between the last planned receive of a message and its deletion by SQS. That receive may fail, and another
+/// one follows in this time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(2 * 3_600);
 
-/// SQS's longest retention, for a queue that cannot be read.
+/// SQS's longest retention, assumed for a queue that cannot be read.
 const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
 
-/// The visibility timeout of a message that should be archived by now and cannot be.
+/// The visibility timeout of a message that is due for the archive but could not be archived.
 const LAST_DELAY: Duration = Duration::from_secs(300);
 
-/// A queue that cannot be read is asked again after this time.
+/// The time after which an unreadable queue is read again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// The limits of the queues that one execution environment has read.
@@ -37,26 +38,26 @@ pub struct KnownLimits(Mutex<HashMap<String, Known>>);
 #[derive(Clone, Debug)]
 struct Known {
     limits: QueueLimits,
-    /// When to ask again; `None` for limits that were read.
+    /// The time of the next read; `None` for limits that were read.
     ask_again: Option<Timestamp>,
 }
 
-/// The time that is left for a message.
+/// The time left for a message in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
-    /// Its visibility timeout may be this long.
+    /// The visibility timeout may be at most this long.
     AtMost(Duration),
-    /// This receive is the last one: SQS deletes the message then.
+    /// This receive is the last one: SQS deletes the message at this time.
     LastReceive(Timestamp),
-    /// Not known, because the queue does not say when the message was sent.
+    /// Not known, because the message has no usable time of sending.
     Unknown,
 }
 
 impl<P: Ports> Replay<P> {
-    /// Reads a queue's limits once. A queue that cannot be read is asked again after a minute, and has SQS's
-    /// longest retention until then.
+    /// Reads a queue's limits once. A queue that cannot be read is read again after a minute, with SQS's longest
+    /// retention until then.
     pub(super) async fn queue_limits(&self, queue_arn: &str) -> QueueLimits {
-        // One call for all records of a batch.
+        // Held during the call, so that all records of a batch share one call.
         let mut known = self.known_limits.0.lock().await;
         if let Some(known) = known.get(queue_arn)
             && known.ask_again.is_none_or(|at| self.clock.now() < at)
@@ -92,7 +93,7 @@ impl<P: Ports> Replay<P> {
         let now = self.clock.now();
         let expires = sent_at.plus(limits.retention);
         if expires <= now {
-            // SQS has deleted such a message: the time it was sent is not its own.
+            // SQS would have deleted such a message, so this time of sending is not its own.
             return Left::Unknown;
         }
         match expires.since(now).checked_sub(EXPIRY_MARGIN) {
@@ -101,8 +102,8 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Shortens the visibility timeout of a message that SQS is about to delete, so that a last receive
-    /// happens; at that one the message is archived, whatever the cause.
+    /// Shortens the visibility timeout of a message that SQS is about to delete, so that a last receive happens. At
+    /// the last receive the message is archived, whatever the cause of its failure.
     pub(super) async fn before_expiry(
         &self,
         message: &Message,
@@ -135,7 +136,8 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// `None`: there was no time for it, or it panicked. The record itself has ended.
+    /// Runs a call until the clean-up deadline. Returns `None` if the call timed out or panicked; the record itself
+    /// has already ended.
     async fn in_time<T>(
         &self,
         ctx: InvocationContext<'_>,
@@ -146,7 +148,7 @@ impl<P: Ports> Replay<P> {
         answer.ok()?.ok()
     }
 
-    /// Archives a message at its last receive; `None` when that did not work.
+    /// Archives a message at its last receive; returns `None` if the message could not be archived.
     async fn archive_expiring(
         &self,
         message: &Message,
@@ -168,7 +170,7 @@ impl<P: Ports> Replay<P> {
         let archived = match task {
             None => self.archive_message(message, reason).await,
             Some(task) => {
-                // Where Genesys Cloud has failed, its mark would take the time of the archive.
+                // If Genesys Cloud has failed, its mark would use up the time for the archive.
                 let fails = [
                     FailureCode::OutOfTime,
                     FailureCode::GenesysUnavailable,
@@ -206,7 +208,8 @@ impl<P: Ports> Replay<P> {
             }
             Ok(Claim::Acquired(lease)) => lease,
             Ok(Claim::AlreadyDone) => return Some(Outcome::Duplicate.into()),
-            // Nobody may change the item now. What happens to it later, the message is not there any more.
+            // The item cannot be changed now. Archive the message anyway, because SQS deletes it before the next
+            // receive.
             Ok(
                 Claim::PreviouslyRejected(_)
                 | Claim::HeldUntil(_)
@@ -224,7 +227,7 @@ impl<P: Ports> Replay<P> {
         {
             return Some(ended);
         }
-        // There is no other receive for the mark; the archive comes first where time is short.
+        // The mark cannot wait for another receive. If time is short, the archive is written without a mark.
         let status = RetryStatus::ExhaustedRetries;
         let marker = InteractionLookup::Pending;
         if has_time
@@ -240,7 +243,7 @@ impl<P: Ports> Replay<P> {
         })
     }
 
-    /// A delivered event is never archived: its retry status is all that is missing.
+    /// Completes a delivered event whose final mark is missing; a delivered event is never archived.
     async fn complete_expiring(&self, lease: &Lease) -> Option<RecordResult> {
         let code = FailureCode::RetryStateNotWritten;
         let settlement = Settlement::Completed(Some(code));

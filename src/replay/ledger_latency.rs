@@ -19,7 +19,7 @@ pub struct LedgerLatency {
 }
 
 impl LedgerLatency {
-    /// Waits for a call of the ledger and records its latency, successful or not.
+    /// Awaits a ledger call and records its latency, whether the call succeeds or fails.
     pub(super) async fn measure<T>(&self, call: impl Future<Output = T>) -> T {
         let started = Instant::now();
         let answer = call.await;
@@ -36,7 +36,7 @@ impl LedgerLatency {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, decayed);
     }
 
-    /// The time that a checkpoint needs: twice the recent peak, 2 s at most; zero before the first call.
+    /// Returns the time that a checkpoint needs: twice the recent peak, at most 2 s; zero before the first call.
     pub(super) fn checkpoint_margin(&self) -> Duration {
         let peak = Duration::from_micros(self.peak_micros.load(Ordering::Relaxed));
         peak.saturating_mul(2).min(MAX_CHECKPOINT_MARGIN)

@@ -11,7 +11,7 @@ use crate::clock::millis;
 use crate::failure::FailureCode;
 use crate::queue::VisibilityError;
 
-/// One line a record.
+/// Logs one line per record.
 pub fn record_handled(handled: &RecordReport) {
     let result = &handled.result;
     let event = handled.event.as_ref();
@@ -42,7 +42,7 @@ pub fn record_handled(handled: &RecordReport) {
         };
     }
     if result.is_unrecorded() {
-        // Delivered, and nothing but this line says so.
+        // The event is delivered, and only this line records the delivery.
         line!(Level::ERROR);
     } else if result
         .code()
@@ -54,7 +54,7 @@ pub fn record_handled(handled: &RecordReport) {
     }
 }
 
-/// A message comes back sooner or later than it should.
+/// Logs that a visibility timeout was not changed: the message returns earlier or later than planned.
 pub(super) fn visibility_not_changed(error: &VisibilityError) {
     tracing::warn!(
         message_id = %error.message_id,
@@ -63,7 +63,7 @@ pub(super) fn visibility_not_changed(error: &VisibilityError) {
     );
 }
 
-/// The deadline came before the queue was told.
+/// Logs that the deadline came before the visibility timeouts were changed.
 pub(super) fn visibility_cut_off(messages: usize) {
     tracing::warn!(
         messages,
@@ -71,7 +71,7 @@ pub(super) fn visibility_cut_off(messages: usize) {
     );
 }
 
-/// One line a batch.
+/// Logs one line per batch.
 pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
     let unaccounted = counts.unaccounted(records);
     tracing::info!(
@@ -94,7 +94,7 @@ pub fn batch_handled(records: usize, counts: &Counts, duration: Duration) {
     }
 }
 
-/// An attempt failed, and another one follows in the same receive.
+/// Logs that an attempt failed and another one follows in the same receive.
 pub(super) fn retried(
     task: &RecordTask<'_>,
     failure: &AttemptFailure,

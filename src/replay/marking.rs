@@ -1,21 +1,21 @@
-//! Marking interactions as the setting `RETRY_STATE` wants it.
+//! Marking of interactions, as the setting `RETRY_STATE` requires.
 
 use super::circuit_breaker::CircuitObserver;
 use crate::dead_letter::InteractionRef;
 use crate::failure::Disposition;
 use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark};
 
-/// Whether and how interactions are marked.
+/// The setting `RETRY_STATE`.
 pub enum RetryState<G> {
-    /// No mark, no replay.
+    /// An event is not replayed without its mark.
     Required(G),
-    /// A failed call to Genesys Cloud stops nothing.
+    /// A failed call to Genesys Cloud does not stop a replay.
     BestEffort(G),
     /// Genesys Cloud is not called.
     Off,
 }
 
-/// A mark that was passed over, and why.
+/// A mark that was skipped, with the reason.
 #[derive(Clone, Debug)]
 pub(super) struct SkippedMark {
     pub(super) disposition: Disposition,
@@ -23,7 +23,7 @@ pub(super) struct SkippedMark {
 }
 
 impl<G> RetryState<G> {
-    /// Genesys Cloud, if it is called at all.
+    /// Returns the port of Genesys Cloud; `None` if Genesys Cloud is not called.
     pub const fn genesys(&self) -> Option<&G> {
         match self {
             Self::Required(genesys) | Self::BestEffort(genesys) => Some(genesys),
@@ -33,13 +33,13 @@ impl<G> RetryState<G> {
 }
 
 impl<G: Genesys> RetryState<G> {
-    /// Whether an event of this interaction cannot be replayed without Genesys Cloud.
+    /// Returns true if an event of this interaction cannot be replayed without Genesys Cloud.
     pub(super) const fn is_needed_for(&self, interaction: Option<&InteractionRef>) -> bool {
         matches!((self, interaction), (Self::Required(_), Some(_)))
     }
 
-    /// Finds where the marks of an event go; `Ok(None)` when there will be none. `skip` is told why
-    /// there will be none although there should be.
+    /// Finds the interaction to mark; `Ok(None)` if the event gets no marks. Calls `skip` with the reason if a
+    /// best-effort mark must be skipped.
     ///
     /// # Errors
     /// The interaction cannot be read although its mark is required.
@@ -65,10 +65,11 @@ impl<G: Genesys> RetryState<G> {
         }
     }
 
-    /// Marks what [`find`](Self::find) found. `skip` is told why it was not although it should be.
+    /// Marks the interaction that [`find`](Self::find) returned. Calls `skip` with the reason if a best-effort mark
+    /// must be skipped.
     ///
     /// # Errors
-    /// The mark is not written although it is required.
+    /// The mark cannot be written although it is required.
     pub(super) async fn mark(
         &self,
         found: Option<&Interaction>,
@@ -96,7 +97,7 @@ impl<G: Genesys> RetryState<G> {
     }
 }
 
-/// Lets the breaker learn from an answer; a call that was held back is none.
+/// Reports an answer to the circuit breaker. A call that our own rate limiter rejected is not an answer.
 fn observe<T>(
     observer: &CircuitObserver<'_>,
     answer: Result<T, GenesysError>,

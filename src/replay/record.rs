@@ -1,4 +1,4 @@
-//! The life of one dead letter inside one delivery.
+//! The handling of one dead letter in one receive.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::message::Message;
 use crate::target::{Delivery, Target};
 
 impl<P: Ports> Replay<P> {
-    /// Claims an event and takes it as far as it goes in this delivery.
+    /// Claims an event and takes it as far as possible in this receive.
     pub(super) async fn record(
         &self,
         task: &RecordTask<'_>,
@@ -33,7 +33,8 @@ impl<P: Ports> Replay<P> {
         let _permits = match self.admit(task) {
             Ok(permits) => permits,
             Err(refusal) => {
-                // Receives go by even so: in a long outage they must last.
+                // Every deferral costs a receive. Use the backoff so that a long outage does not exhaust
+                // `maxReceiveCount`.
                 let after = refusal.after.max(self.delay_by_receive_count(message));
                 let code = FailureCode::BreakerOpen;
                 return RecordResult::from(Outcome::NotAttempted { after, code })
@@ -62,7 +63,7 @@ impl<P: Ports> Replay<P> {
             if !exceeds {
                 return self.round_follows(round, not_before);
             }
-            // Taken up once more, only to be rejected.
+            // Claim the event once more, only to reject it.
             claim = self.claim(task, ctx).await;
         }
         match claim {
@@ -94,7 +95,7 @@ impl<P: Ports> Replay<P> {
                 self.attempts(task, ctx, lease).await
             }
             Ok(Claim::AlreadyDone) => Outcome::Duplicate.into(),
-            // Changed since it was read: the next receive compares anew.
+            // The item has changed since it was read; the next receive compares again.
             Ok(Claim::Delivered(_)) => self.ledger_failed(message, &LedgerError::LeaseLost),
             Ok(Claim::PreviouslyRejected(code)) => RecordResult::from(Outcome::Returned { code })
                 .with_reason("the event was given up before"),
@@ -109,15 +110,16 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Returns true for an event that was malformed the first time, and that nobody wants to replay all the same.
+    /// Returns true if the first delivery failed as malformed, and neither the settings nor an operator replay ask
+    /// for another delivery.
     pub(super) fn is_archived_as_malformed(&self, task: &RecordTask<'_>) -> bool {
         let is_wanted = self.policy.replays_malformed() || task.message.replay_plan().is_some();
         task.letter.failure.category().is_malformed() && !is_wanted
     }
 
-    /// Asks every upstream's breaker; `Err` tells of the first that is open.
+    /// Requests a permit from the breaker of every upstream; `Err` is the first open circuit.
     fn admit(&self, task: &RecordTask<'_>) -> Result<Vec<Permit>, OpenBreaker> {
-        // An echo of our own marks is only kept. All else is marked, even if nothing is sent.
+        // An echo of our own PATCH is only archived. Other events are marked, even if nothing is delivered.
         let is_replayed = !task.letter.own_echo;
         let interaction = task.letter.marked_interaction().filter(|_| is_replayed);
         let needs_genesys = self.retry_state.is_needed_for(interaction);
@@ -158,7 +160,7 @@ impl<P: Ports> Replay<P> {
         self.observer(&self.circuit_breakers.ledger)
             .observe(claim, |error| match error {
                 LedgerError::Unavailable(_) => Disposition::Transient { after: None },
-                // The ledger has answered.
+                // The ledger is available, because it answered.
                 LedgerError::Unreadable(_) | LedgerError::LeaseLost => Disposition::Permanent,
             })
     }
@@ -190,7 +192,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Attempts until one succeeds or policy ends them.
+    /// Makes attempts until one succeeds or the policy ends them.
     async fn attempts(
         &self,
         task: &RecordTask<'_>,
@@ -219,7 +221,7 @@ impl<P: Ports> Replay<P> {
             possible_duplicate |= failure.certainty == Certainty::Unknown;
             lease.note(answers, &failure);
             if failure.upstream != Upstream::Deadline {
-                // Cut off from now on, the record is released with these counts.
+                // From now on a cut-off releases the event with these counts.
                 task.set(Phase::Claimed(lease.clone()));
             }
             let situation = RetryContext {
@@ -254,7 +256,7 @@ impl<P: Ports> Replay<P> {
                 RetryDecision::Reject { code, status } => {
                     let message = &failure.reason;
                     let reason = Rejection { code, message };
-                    // Not looked for again: that may be what has failed.
+                    // Do not fetch the interaction again, because that call may be the one that failed.
                     let marker = InteractionLookup::Fetched(marker.interaction().cloned());
                     self.reject(task, ctx, &lease, marker, status, reason).await
                 }
@@ -268,7 +270,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// One attempt: find the interaction unless it was found before, mark it, deliver.
+    /// Makes one attempt: fetches the interaction unless it was fetched before, marks it, and delivers the event.
     async fn attempt(
         &self,
         task: &RecordTask<'_>,
@@ -303,11 +305,11 @@ impl<P: Ports> Replay<P> {
             interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
         };
         task.set(Phase::Delivering(lease.clone()));
-        // Before the call: the target may fail before it has answered.
+        // Before the call, because the target may fail before it has answered.
         let at = self.clock.now();
         let call = self.target.deliver(&delivery);
         let Ok(delivered) = timeout_at(ctx.time.delivery_end(margin), call).await else {
-            // The phase stays `Delivering`: the target may accept it all the same.
+            // The phase stays `Delivering`, because the target may still accept the event.
             return Err(AttemptFailure::out_of_time(
                 Certainty::Unknown,
                 "delivery cut off just before the deadline",
@@ -334,7 +336,7 @@ impl<P: Ports> Replay<P> {
                 InteractionLookup::Fetched(self.retry_state.find(interaction, &watch, skip).await?);
         }
         if marker.interaction().is_some() {
-            // A later mark says all that the skipped one would have.
+            // A later mark replaces the skipped mark.
             task.take_skipped_mark();
         }
         self.retry_state
@@ -361,7 +363,7 @@ impl<P: Ports> Replay<P> {
             .is_last(retried_for, task.message.receive_count, max_receives)
     }
 
-    /// Whether the target has accepted another event since the last failure of this one.
+    /// Returns true if the target has accepted another event since the last failure of this event.
     fn target_works(&self, task: &RecordTask<'_>, lease: &Lease) -> bool {
         let accepted = self
             .circuit_breakers
@@ -371,7 +373,8 @@ impl<P: Ports> Replay<P> {
         failed.is_some_and(|failed| accepted.is_some_and(|accepted| accepted >= failed))
     }
 
-    /// Where a record stands whose bookkeeping or attempt failed; the caller knows whether it is the last one.
+    /// Returns the context of a failed attempt or bookkeeping step. The caller sets `is_last`, `answers` and
+    /// `target_works` if they apply.
     pub(super) fn situation(
         &self,
         task: &RecordTask<'_>,
@@ -399,8 +402,8 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// How long a message stays away whose bookkeeping is all that is left.
-    /// It grows with the receives, since the number of the attempt stays.
+    /// Returns the delay after a failed bookkeeping step. The delay grows with the receive count, because the attempt
+    /// number does not change.
     pub(super) fn delay_after_failure(
         &self,
         message: &Message,
@@ -411,8 +414,8 @@ impl<P: Ports> Replay<P> {
             .delay_after_failure(failure.disposition, attempt, self.random.unit())
     }
 
-    /// Gives the event back. Should that fail, it stays held until the lease ends; a message that
-    /// comes back sooner is deferred once more.
+    /// Releases the event. If the write fails, the event stays held until the lease ends, and a message received
+    /// sooner is deferred again.
     pub(super) async fn release(&self, task: &RecordTask<'_>, lease: &Lease, code: FailureCode) {
         let settlement = Settlement::Deferred(code);
         if let Err(error) = self
@@ -430,8 +433,8 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// Gives the event of a record back that was cut off, or says once more that it was delivered.
-    /// Nothing else is given back then: only the end of the lease may pass it on.
+    /// Releases the event of a record that was cut off, or checkpoints its delivery again. A delivered event is not
+    /// released: another worker may claim it only after the lease ends.
     pub(super) async fn clean_up(
         &self,
         task: &RecordTask<'_>,
@@ -441,7 +444,7 @@ impl<P: Ports> Replay<P> {
         match task.set(Phase::Unclaimed) {
             Phase::Unclaimed | Phase::Checkpointed => Aborted::NoEffect,
             Phase::Claimed(lease) => {
-                // Out of time it stays held until the lease ends.
+                // If the release times out, the event stays held until the lease ends.
                 let _ = timeout_at(end, self.release(task, &lease, code)).await;
                 Aborted::NoEffect
             }
@@ -449,7 +452,7 @@ impl<P: Ports> Replay<P> {
                 let mut lease = lease;
                 lease.maybe_delivered = true;
                 if code == FailureCode::OutOfTime {
-                    // The target had until the deadline.
+                    // The target did not answer before the cut-off.
                     lease.answers.unanswered = lease.answers.unanswered.saturating_add(1);
                 }
                 let _ = timeout_at(end, self.release(task, &lease, code)).await;
@@ -467,7 +470,7 @@ impl<P: Ports> Replay<P> {
         }
     }
 
-    /// How long a message stays away whose attempt says nothing of it.
+    /// Returns the delay of a message that was not attempted, or whose failure is not the event's fault.
     pub(super) fn delay_by_receive_count(&self, message: &Message) -> Duration {
         self.policy
             .delay_by_receive_count(message.receive_count, self.random.unit())
@@ -486,7 +489,7 @@ impl<P: Ports> Replay<P> {
 }
 
 impl Lease {
-    /// Counts a failed attempt that may be the event's fault or the target's, once in a receive: `before` are the
+    /// Counts a failed attempt that may be the event's fault or the target's, once per receive. `before` holds the
     /// counts of earlier receives.
     fn note(&mut self, before: AnswerCounts, failure: &AttemptFailure) {
         self.maybe_delivered |= failure.certainty == Certainty::Unknown;

@@ -1,4 +1,4 @@
-//! Keeping what is not replayed: in the archive, or without one in the queue.
+//! Rejection: archives a dead letter or, without an archive, returns it to the queue.
 
 use super::retry_policy::{AttemptFailure, Upstream};
 use super::task::{InteractionLookup, InvocationContext, RecordTask};
@@ -13,7 +13,7 @@ use crate::genesys::RetryStatus;
 use crate::ledger::{EventKey, Lease, Ledger, Settlement};
 use crate::message::Message;
 
-/// Why an event is given up.
+/// The reason for a rejection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rejection<'a> {
     pub(super) code: FailureCode,
@@ -21,7 +21,7 @@ pub(super) struct Rejection<'a> {
 }
 
 impl<P: Ports> Replay<P> {
-    /// Keeps a message that is no event, or has none in it.
+    /// Archives a message that is not an event, or does not hold one.
     pub(super) async fn archive_unparseable(
         &self,
         message: &Message,
@@ -35,7 +35,7 @@ impl<P: Ports> Replay<P> {
         self.archive_message(message, reason).await
     }
 
-    /// Keeps a message as it is, whatever is in it.
+    /// Archives a message unchanged, without parsing its body.
     pub(super) async fn archive_message(
         &self,
         message: &Message,
@@ -61,7 +61,7 @@ impl<P: Ports> Replay<P> {
             .with_reason(reason.message)
     }
 
-    /// Keeps an event that was malformed the first time and would be again.
+    /// Archives an event whose first delivery failed as malformed, because another delivery would fail again.
     pub(super) async fn archive_malformed(&self, task: &RecordTask<'_>) -> RecordResult {
         let reason = Rejection {
             code: FailureCode::PayloadMalformed,
@@ -94,7 +94,7 @@ impl<P: Ports> Replay<P> {
         RecordResult::from(Outcome::Deferred { after, code }).with_reason(&with_causes(error))
     }
 
-    /// Gives an event up: marks its interaction, archives it, and only then settles it.
+    /// Rejects an event: marks its interaction, archives it, and settles it only after that.
     pub(super) async fn reject(
         &self,
         task: &RecordTask<'_>,
@@ -110,7 +110,7 @@ impl<P: Ports> Replay<P> {
         {
             let worth_another_delivery = match failure.disposition {
                 Disposition::Permanent => false,
-                // Wrong credentials are ours to repair; those for one interaction may stay wrong.
+                // Wrong credentials are ours to repair; a refusal for one interaction may be permanent.
                 Disposition::Operator if failure.upstream != Upstream::Interaction => true,
                 Disposition::Transient { .. } | Disposition::Operator => {
                     !self.is_last(task, lease).await
@@ -131,7 +131,7 @@ impl<P: Ports> Replay<P> {
         self.archive_and_settle(task, lease, reason).await
     }
 
-    /// Rejects an event that is too old; its interaction is marked if it was before.
+    /// Rejects an event that is too old. Its interaction is marked only if an earlier attempt was made.
     pub(super) async fn reject_stale(
         &self,
         task: &RecordTask<'_>,
@@ -154,8 +154,8 @@ impl<P: Ports> Replay<P> {
         result.with_reason(reason.message)
     }
 
-    /// Keeps an event of our own marks, which nobody misses: acknowledged even without an archive,
-    /// since the ledger remembers it.
+    /// Archives an echo of our own PATCH. The message is acknowledged even without an archive, because nothing is
+    /// lost and the ledger stores the event's key.
     pub(super) async fn archive_own_echo(
         &self,
         task: &RecordTask<'_>,
@@ -170,7 +170,7 @@ impl<P: Ports> Replay<P> {
             .with_reason(reason.message)
     }
 
-    /// Archives before settling, settles before acknowledging.
+    /// Archives an event, then settles it. The message is acknowledged only after both.
     pub(super) async fn archive_and_settle(
         &self,
         task: &RecordTask<'_>,
@@ -236,7 +236,7 @@ impl<P: Ports> Replay<P> {
     }
 }
 
-/// Logs that an event is given up, and that its interaction does not show it.
+/// Logs that an event was rejected without its final mark.
 pub(super) fn note_missing_mark(task: &RecordTask<'_>, failure: &AttemptFailure) {
     tracing::warn!(
         message_id = %task.message.id,

@@ -1,4 +1,4 @@
-//! What became of each record of a batch.
+//! The outcomes of the records of a batch, and their counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,41 +9,43 @@ use crate::destination::Destination;
 use crate::failure::{Disposition, FailureCode};
 use crate::message::{Message, MessageId};
 
-/// What became of a record; exactly one for each.
+/// The outcome of a record; each record has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The target accepted the event and everything is written down. Acknowledged.
+    /// The target accepted the event. The message is acknowledged; [`RecordResult::warning_code`] names missing
+    /// bookkeeping.
     Replayed,
-    /// The event was finished before. Acknowledged.
+    /// The event was finished before. The message is acknowledged.
     Duplicate,
-    /// Given up, and kept where a person finds it. Acknowledged.
+    /// The message was rejected and archived. The message is acknowledged.
     Archived {
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// To be tried again. Comes back.
+    /// Another attempt follows. The message returns to the queue.
     Deferred {
-        /// How long it should stay away.
+        /// The visibility timeout to set.
         after: Duration,
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// Given up; comes back untouched until SQS moves it to the parking queue.
+    /// The message was rejected without an archive. The message returns to the queue unchanged until SQS moves it to
+    /// the parking queue.
     Returned {
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
-    /// Not begun. Comes back.
+    /// The record was not attempted. The message returns to the queue.
     NotAttempted {
-        /// How long it should stay away.
+        /// The visibility timeout to set.
         after: Duration,
-        /// Why.
+        /// The reason.
         code: FailureCode,
     },
 }
 
 impl Outcome {
-    /// Whether the queue must keep the message.
+    /// Returns true if the message must return to the queue.
     #[must_use]
     pub const fn returns_to_queue(self) -> bool {
         match self {
@@ -52,7 +54,7 @@ impl Outcome {
         }
     }
 
-    /// Whether anything was done about it.
+    /// Returns true if the record was attempted.
     #[must_use]
     pub const fn was_attempted(self) -> bool {
         match self {
@@ -65,7 +67,7 @@ impl Outcome {
         }
     }
 
-    /// The name used in log lines.
+    /// Returns the name used in log lines.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +80,7 @@ impl Outcome {
         }
     }
 
-    /// What becomes of a second message with the same event in the same batch.
+    /// Returns the outcome of another message with the same event in the same batch.
     #[must_use]
     pub const fn for_duplicate(self) -> Self {
         match self {
@@ -87,8 +89,8 @@ impl Outcome {
         }
     }
 
-    /// How long the message should stay away, if this function has a say in it: what is given up
-    /// comes back as its queue is set up.
+    /// Returns the visibility timeout to set; `None` if the message is acknowledged or the queue's own timeout
+    /// applies.
     #[must_use]
     pub const fn retry_delay(self) -> Option<Duration> {
         match self {
@@ -110,24 +112,24 @@ impl Outcome {
     }
 }
 
-/// An outcome and what led to it.
+/// An outcome with its details.
 #[derive(Clone, Debug)]
 pub struct RecordResult {
-    /// What became of the record.
+    /// The outcome of the record.
     pub outcome: Outcome,
-    /// The number of the attempt it ended with, if one was made.
+    /// The number of the last attempt, if one was made.
     pub attempt: Option<u32>,
-    /// What is missing although the event was delivered.
+    /// The failure code of bookkeeping that is missing although the event was delivered.
     pub warning_code: Option<FailureCode>,
-    /// What the failure asked for.
+    /// The disposition of the failure.
     pub disposition: Option<Disposition>,
-    /// What happened, in words.
+    /// The reason in words.
     pub reason: Option<String>,
-    /// Whether an answer of the target was lost: it may have acted on an attempt that failed.
+    /// True if an answer of the target was lost: the target may have accepted an attempt that failed.
     pub possible_duplicate: bool,
-    /// Where it is kept, if it was archived.
+    /// The address of the archived object, if the message was archived.
     pub archived_as: Option<String>,
-    /// Whether SQS is about to delete the message, which could not be archived.
+    /// True if SQS is about to delete the message and the message could not be archived.
     pub expiring: bool,
 }
 
@@ -147,7 +149,7 @@ impl From<Outcome> for RecordResult {
 }
 
 impl RecordResult {
-    /// Adds what happened, in words; what was said before, nearer to the cause, stands.
+    /// Adds a reason in words. An earlier reason stays, because it is nearer to the cause.
     #[must_use]
     pub fn with_reason(mut self, reason: &(impl ToString + ?Sized)) -> Self {
         self.reason = self.reason.or_else(|| Some(reason.to_string()));
@@ -168,22 +170,22 @@ impl RecordResult {
         Self { outcome, ..self }
     }
 
-    /// Whether a person has to repair something of ours: no event is at fault, so others fail too.
-    /// An archive that refuses to be written is nearly always a matter of permissions.
+    /// Returns true if an operator must repair something of ours: the event is not at fault, so other events fail
+    /// too. A failed write to the archive counts, because its cause is nearly always a missing permission.
     fn needs_operator(&self) -> bool {
         self.disposition == Some(Disposition::Operator)
             || self.code() == Some(FailureCode::ArchiveUnavailable)
     }
 
-    /// Returns true if the target accepted the event and the ledger could not be told: the message is
-    /// acknowledged all the same, because its return would deliver the event again.
+    /// Returns true if the target accepted the event but the ledger could not be updated. The message is acknowledged
+    /// anyway, because its return would deliver the event again.
     #[must_use]
     pub fn is_unrecorded(&self) -> bool {
         self.outcome == Outcome::Replayed
             && self.warning_code == Some(FailureCode::LedgerUnavailable)
     }
 
-    /// Adds that the interaction of an event that was replayed does not show it.
+    /// Adds a skipped mark to the result of a replayed event without another warning.
     pub(super) fn with_skipped_mark(self, skipped: Option<SkippedMark>) -> Self {
         match skipped {
             Some(skipped) if self.outcome == Outcome::Replayed && self.warning_code.is_none() => {
@@ -197,43 +199,43 @@ impl RecordResult {
         }
     }
 
-    /// The code to log: why it is not replayed, or what is missing although it is.
+    /// Returns the failure code to log: the outcome's or, for a delivered event, the missing bookkeeping's.
     #[must_use]
     pub fn code(&self) -> Option<FailureCode> {
         self.outcome.code().or(self.warning_code)
     }
 }
 
-/// A record and what became of it: all that a log line needs, and no payload.
+/// A record with its result: all data of its log line, without payload.
 #[derive(Clone, Debug)]
 pub struct RecordReport {
-    /// The message.
+    /// The id of the message.
     pub message_id: MessageId,
-    /// How often SQS has handed it out.
+    /// The receive count.
     pub receive_count: u32,
-    /// The event in it, if it is one.
+    /// The event, if the message holds one.
     pub event: Option<EventSummary>,
-    /// What became of it.
+    /// The result of the record.
     pub result: RecordResult,
-    /// How long it took.
+    /// The time that the record took.
     pub duration: Duration,
 }
 
-/// The longest event type that is logged, in characters: it comes from outside.
+/// The maximum length of a logged event type, in characters, because the type comes from outside.
 const MAX_TOPIC_CHARS: usize = 200;
 
-/// What is known of an event.
+/// A summary of an event for log lines.
 #[derive(Clone, Debug)]
 pub struct EventSummary {
-    /// Its own id.
+    /// The event's own id, if it has one.
     pub event_id: Option<String>,
-    /// Its type.
+    /// The event type, cut to 200 characters.
     pub event_type: Option<String>,
-    /// Its interaction.
+    /// The id of the interaction, if the event has one.
     pub interaction_id: Option<String>,
-    /// Why it failed the first time.
+    /// The category of the original failure.
     pub category: &'static str,
-    /// Where it goes.
+    /// The destination of the event.
     pub target: String,
 }
 
@@ -269,10 +271,10 @@ impl RecordReport {
     }
 }
 
-/// In place of a category where a message holds no event.
+/// The category of messages that do not hold an event.
 const NO_CATEGORY: &str = "NONE";
 
-/// How many records of a batch had which outcome.
+/// The numbers of records of a batch by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Outcome `Replayed`.
@@ -295,7 +297,7 @@ pub struct Counts {
     pub expiring: usize,
     /// Records that failed for a cause that is ours to repair.
     pub needs_operator: usize,
-    /// Archived records whose events somebody may miss: all but echoes of our own marks.
+    /// Archived records that may be missed: all except echoes of our own PATCH.
     pub given_up: usize,
 }
 
@@ -323,7 +325,7 @@ impl Counts {
         counts
     }
 
-    /// The same for each category of the first failure that occurs; `NONE` where a message holds no event.
+    /// Counts the outcomes by category of the original failure; `NONE` stands for messages without an event.
     #[must_use]
     pub fn by_category(batch: &[RecordReport]) -> BTreeMap<&'static str, Self> {
         let mut records: BTreeMap<_, Vec<&RecordReport>> = BTreeMap::new();
@@ -337,14 +339,14 @@ impl Counts {
             .collect()
     }
 
-    /// By how many the outcomes are more or fewer than the records; anything but 0 is a fault in
+    /// Returns the difference between the number of outcomes and the number of records. Any value but 0 is a fault in
     /// this program.
     #[must_use]
     pub const fn unaccounted(&self, records: usize) -> usize {
         records.abs_diff(self.accounted())
     }
 
-    /// How many records have an outcome.
+    /// Returns the number of records that have an outcome.
     #[must_use]
     pub const fn accounted(&self) -> usize {
         self.replayed
@@ -386,7 +388,7 @@ mod tests {
         ];
         let begun = outcomes.map(Outcome::was_attempted);
         assert_eq!(begun, [true, true, true, true, true, false]);
-        // One of the first, two of the second, and so on.
+        // One record of the first outcome, two of the second, and so on.
         let batch = (1..).zip(outcomes);
         let counts =
             counts(batch.flat_map(|(times, outcome)| {

@@ -1,4 +1,4 @@
-//! What follows a failed attempt: pure arithmetic, no I/O.
+//! The decision after a failed attempt: pure arithmetic, without I/O.
 
 use std::time::Duration;
 
@@ -10,44 +10,46 @@ use crate::genesys::{GenesysError, RetryStatus};
 use crate::ledger::AnswerCounts;
 use crate::target::DeliveryError;
 
-/// An attempt that failed, as policy sees it.
+/// A failed attempt, as input of the policy.
 #[derive(Clone, Debug)]
 pub(super) struct AttemptFailure {
     pub(super) upstream: Upstream,
     pub(super) code: FailureCode,
     pub(super) disposition: Disposition,
     pub(super) certainty: Certainty,
-    /// Whether the target had not answered when its time was over.
+    /// True if the target did not answer before its timeout.
     pub(super) timed_out: bool,
     pub(super) reason: String,
 }
 
-/// Who failed.
+/// The upstream that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Upstream {
     Genesys,
-    /// Genesys Cloud, about this interaction alone.
+    /// Genesys Cloud, for this interaction only.
     Interaction,
-    /// Nobody: we hold a call to Genesys Cloud back ourselves.
+    /// Our own rate limiter for Genesys Cloud, not an upstream.
     LocalRateLimit,
     Target,
-    /// No upstream: the invocation ends too soon.
+    /// The end of the invocation, not an upstream.
     Deadline,
 }
 
 impl AttemptFailure {
-    /// Returns true if the target did not answer, not even until the deadline, or its gateway lost the answer.
+    /// Returns true if the target did not answer before its timeout or the deadline, or if its gateway lost the
+    /// answer.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self.upstream, Upstream::Target | Upstream::Deadline)
             && self.certainty == Certainty::Unknown
     }
 
-    /// Returns true if the target's answer says that its address or our permissions are wrong.
+    /// Returns true if the target's answer means that its address or our permissions are wrong.
     pub(super) fn is_configuration(&self) -> bool {
         self.upstream == Upstream::Target && self.disposition == Disposition::Operator
     }
 
-    /// An attempt that the end of the invocation stopped. It counts for no circuit and rejects no event.
+    /// Returns the failure of an attempt that the end of the invocation stopped. Such a failure does not count for a
+    /// circuit, and rejects an event only as an unanswered delivery.
     pub(super) fn out_of_time(certainty: Certainty, reason: &str) -> Self {
         Self {
             upstream: Upstream::Deadline,
@@ -76,7 +78,7 @@ impl From<GenesysError> for AttemptFailure {
             },
             code: error.failure_code(),
             disposition: error.disposition(),
-            // A mark may be written twice without harm: only the target's certainty matters.
+            // Only the target's certainty matters, because a repeated mark does no harm.
             certainty: Certainty::Refused,
             timed_out: false,
             reason: error.to_string(),
@@ -97,62 +99,63 @@ impl From<DeliveryError> for AttemptFailure {
     }
 }
 
-/// Where a record stands when an attempt at it fails.
+/// The context of a failed attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryContext {
     /// The number of the attempt over all deliveries, from 1.
     pub(super) attempt: u32,
-    /// Attempts made in this delivery, from 1.
+    /// The number of attempts in this receive, from 1.
     pub(super) attempts_this_receive: u32,
-    /// Whether the time of the retries is over, or SQS's receives are used up.
+    /// True if the time of the retries is over, or the receives are used up.
     pub(super) is_last: bool,
-    /// This answer and those before that may be the event's fault or the target's.
+    /// The counts, up to this answer, of answers that may be the event's fault or the target's.
     pub(super) answers: AnswerCounts,
-    /// Whether the target has accepted another event since this one's last failure.
+    /// True if the target has accepted another event since the last failure of this event.
     pub(super) target_works: bool,
-    /// Whether the upstream that failed may be asked again in this delivery.
+    /// True if the circuit of the failed upstream is not open.
     pub(super) circuit_closed: bool,
-    /// The longest wait after which another attempt may still start.
+    /// The longest delay after which another attempt may still start.
     pub(super) max_delay_before_deadline: Duration,
 }
 
-/// What follows.
+/// The decision after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RetryDecision {
-    /// Another attempt in this delivery.
+    /// Another attempt in this receive.
     RetryNow { after: Duration },
-    /// Another delivery.
+    /// Another attempt in a later receive.
     Defer { after: Duration },
-    /// No further attempt.
+    /// The end of all attempts.
     Reject {
         code: FailureCode,
         status: RetryStatus,
     },
 }
 
-/// How long to keep trying.
+/// The limits of the retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The most attempts at one record inside one delivery.
+    /// The maximum number of attempts at one record in one receive.
     pub max_attempts: u32,
-    /// How long an event is retried: an attempt that fails after this time is the last one.
+    /// The time for which an event is retried. An attempt that fails after this time is the last one.
     pub retry_for: Duration,
-    /// A failed attempt at this receive count or later is the last one.
+    /// The receive count at which, or above which, a failed attempt is the last one.
     pub max_receives: u32,
-    /// An event that is older is not delivered any more; `None`: events do not grow old.
+    /// The age above which an event is not delivered; `None` disables this limit.
     pub stale_after: Option<Duration>,
-    /// How long to wait between attempts.
+    /// The delays between attempts.
     pub backoff: Backoff,
-    /// The longest wait inside the function; anything longer goes through the queue.
+    /// The longest delay inside the function; longer delays go through the queue.
     pub max_wait: Duration,
-    /// Whether what was malformed the first time is delivered too.
+    /// True if dead letters whose first delivery failed as malformed are replayed too.
     pub replay_malformed: bool,
-    /// Accepted deliveries of one event whose target failed later; after that many it is rejected.
+    /// The maximum number of accepted deliveries of one event whose target failed later. After these the event is
+    /// rejected.
     pub max_rounds: u32,
 }
 
 impl Default for Limits {
-    /// The defaults of the settings.
+    /// Returns the defaults of the settings.
     fn default() -> Self {
         Self {
             max_attempts: 3,
@@ -171,44 +174,45 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The shortest time that the receives last, if each one fails and every wait has the least jitter.
+    /// Returns the minimum time that the receives last, if each attempt fails and every delay has the least jitter.
     #[must_use]
     pub fn receives_last(&self) -> Duration {
         self.backoff.shortest(self.max_receives)
     }
 }
 
-/// So many receives before SQS moves a message to the parking queue its last attempt is made: some receives go
-/// by without one.
+/// The number of receives between the last attempt and the move to the parking queue, because some receives pass
+/// without an attempt.
 const PARKING_MARGIN: u32 = 3;
 
-/// So many configuration answers to one event are the event's fault, if the target accepts others.
+/// The number of configuration answers to one event that make the event the cause, if the target accepts other
+/// events.
 const CONFIGURATION_ANSWERS: u32 = 3;
 
-/// The same of attempts without an answer.
+/// The number of attempts without an answer that make the event the cause, if the target accepts other events.
 const UNANSWERED_ATTEMPTS: u32 = 10;
 
-/// The longest delay before a new round: SQS's longest visibility timeout.
+/// The longest delay before a new round, which is SQS's longest visibility timeout.
 const MAX_ROUND_DELAY: Duration = Duration::from_secs(12 * 3_600);
 
-/// The delay before round 1 of a backoff of one second; each round multiplies it by four.
+/// The delay before round 1 as a multiple of the backoff's base; each later round multiplies the delay by four.
 const ROUND_DELAY_FACTOR: u32 = 150;
 
-/// Decides how long to keep trying.
+/// The retry policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     limits: Limits,
 }
 
 impl Policy {
-    /// A policy within these limits.
+    /// Creates a policy with these limits.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
         Self { limits }
     }
 
-    /// Returns true if an attempt that fails now is the last one. `max_receives`: those of the message's queue,
-    /// after which SQS moves it to the parking queue.
+    /// Returns true if an attempt that fails now is the last one. `max_receives` is the `maxReceiveCount` of the
+    /// message's queue, after which SQS moves the message to the parking queue.
     pub(super) fn is_last(
         &self,
         retried_for: Duration,
@@ -222,7 +226,7 @@ impl Policy {
         retried_for >= self.limits.retry_for || receive_count >= most
     }
 
-    /// Returns true if an event of this time is not worth a delivery any more.
+    /// Returns true if an event of this time is too old to be delivered.
     pub(super) fn is_stale(&self, time: Option<Timestamp>, now: Timestamp) -> bool {
         match (self.limits.stale_after, time) {
             (Some(limit), Some(time)) => time.plus(limit) < now,
@@ -234,13 +238,13 @@ impl Policy {
         self.limits.replay_malformed
     }
 
-    /// Returns true if an event must not be delivered in this round any more.
+    /// Returns true if an event must not be delivered in this round.
     pub(super) const fn exceeds_rounds(&self, round: u32) -> bool {
         round > self.limits.max_rounds
     }
 
-    /// The delay before a round, counted from 1: `150 · base · 4^(round−1)`, 12 h at most. A target that fails
-    /// after it has accepted is not down: it needs a repair, which takes longer than a restart.
+    /// Returns the delay before a round, counted from 1: `150 · base · 4^(round−1)`, at most 12 h. A target that
+    /// fails after acceptance is not down: it needs a repair, which takes longer than a restart.
     pub(super) fn round_delay(&self, round: u32) -> Duration {
         let factor = 4_u32
             .saturating_pow(round.saturating_sub(1))
@@ -252,12 +256,12 @@ impl Policy {
             .min(MAX_ROUND_DELAY)
     }
 
-    /// How long a message stays away that was not attempted, or whose attempt says nothing of it.
+    /// Returns the delay of a message that was not attempted, or whose failure is not the event's fault.
     pub(super) fn delay_by_receive_count(&self, receive_count: u32, unit: f64) -> Duration {
         self.limits.backoff.delay(receive_count, unit, None)
     }
 
-    /// How long a message stays away after a failure, the upstream's own wish respected.
+    /// Returns the delay after a failure, at least the upstream's retry-after.
     pub(super) fn delay_after_failure(
         &self,
         disposition: Disposition,
@@ -271,7 +275,7 @@ impl Policy {
         self.limits.backoff.delay(attempt, unit, wish)
     }
 
-    /// What follows a failed attempt; `unit` is a random number from 0 to 1.
+    /// Decides the next step after a failed attempt; `unit` is a random number from 0 to 1.
     pub(super) fn decide(
         &self,
         failure: &AttemptFailure,
@@ -303,7 +307,7 @@ impl Policy {
                     code: failure.code,
                     status: RetryStatus::ExhaustedRetries,
                 },
-                // Wrong credentials are ours to repair: no event is ever given up for them.
+                // Wrong credentials are ours to repair, so they never reject an event.
                 Upstream::Target
                 | Upstream::Genesys
                 | Upstream::Interaction
@@ -313,7 +317,7 @@ impl Policy {
                 },
             },
             Disposition::Transient { .. } => {
-                // A slow target may still be at work on it: each timeout doubles the wait once more.
+                // A slow target may still process the event, so each timeout doubles the delay once more.
                 let slow = if failure.timed_out {
                     answers.unanswered
                 } else {
@@ -325,7 +329,7 @@ impl Policy {
                     Upstream::Target | Upstream::Genesys | Upstream::Interaction => {
                         situation.is_last
                     }
-                    // A target that is slower than the invocation.
+                    // An unanswered delivery at the deadline means that the target is slower than the invocation.
                     Upstream::Deadline => failure.is_unanswered() && situation.is_last,
                     Upstream::LocalRateLimit => false,
                 };

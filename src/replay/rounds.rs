@@ -1,4 +1,4 @@
-//! Rounds: deliveries after a target has accepted an event and failed later.
+//! Rounds: new deliveries after a target has accepted an event and failed later.
 
 use super::reject::Rejection;
 use super::task::{InteractionLookup, InvocationContext, RecordTask};
@@ -8,12 +8,12 @@ use crate::failure::{Accepted, FailureCode};
 use crate::genesys::RetryStatus;
 use crate::ledger::{Claim, ClaimRequest, Lease, Ledger, LedgerError, Settlement, Status};
 
-/// The reason in verdicts about failure records.
+/// The reason in results about failure records.
 const FAILED_LATER: &str = "the target failed after it had accepted the event";
 
 impl<P: Ports> Replay<P> {
-    /// A failure record of an earlier delivery is a duplicate, unless the bookkeeping of this one is open: the
-    /// message may have brought this delivery itself.
+    /// Handles a failure record of an earlier delivery. The record is a duplicate, unless the bookkeeping of the
+    /// current delivery is unfinished: the same message may have caused the current delivery.
     pub(super) async fn record_of_earlier_delivery(
         &self,
         task: &RecordTask<'_>,
@@ -31,7 +31,7 @@ impl<P: Ports> Replay<P> {
             Ok(Claim::AlreadyDone) => RecordResult::from(Outcome::Duplicate)
                 .with_reason("the failure record is about an earlier delivery"),
             Ok(Claim::Acquired(lease)) => {
-                // Changed since it was read: the next receive compares anew.
+                // The item has changed since it was read; the next receive compares again.
                 self.release(task, &lease, FailureCode::HeldElsewhere).await;
                 self.ledger_failed(task.message, &LedgerError::LeaseLost)
             }
@@ -57,7 +57,7 @@ impl<P: Ports> Replay<P> {
         self.ledger_latency.measure(call).await
     }
 
-    /// Claims an event without the delay of its round: its message is about to be deleted by the queue.
+    /// Claims an event without the delay of its round, because SQS is about to delete its message.
     pub(super) async fn claim_at_once(
         &self,
         task: &RecordTask<'_>,
@@ -78,9 +78,10 @@ impl<P: Ports> Replay<P> {
         ))
     }
 
-    /// Ends an event that is finished under the key of an older version. `None`: there is no such item, or it
-    /// says nothing against a delivery. Asked at each attempt of the first round: the first answer may have been
-    /// lost, or the settlement.
+    /// Ends an event that is finished under the key of an older version. Returns `None` if that item does not exist
+    /// or does not forbid a delivery.
+    ///
+    /// Called at each claim in the first round, because the first answer or the settlement may have been lost.
     pub(super) async fn former_end(
         &self,
         task: &RecordTask<'_>,
@@ -116,7 +117,7 @@ impl<P: Ports> Replay<P> {
         Ok(Some(Outcome::Duplicate.into()))
     }
 
-    /// Rejects an event whose target has accepted it and failed later as often as is allowed.
+    /// Rejects an event after the maximum number of rounds in which the target accepted it and failed later.
     pub(super) async fn reject_after_rounds(
         &self,
         task: &RecordTask<'_>,

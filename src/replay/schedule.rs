@@ -1,4 +1,4 @@
-//! Which records of a batch run side by side and which after one another.
+//! The schedule of a batch: concurrent lanes, each with records that run one after another.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,12 +9,12 @@ use crate::destination::{Destination, ReplayTarget};
 use crate::ledger::EventKey;
 use crate::message::Message;
 
-/// Records that run after one another: those of one message group, or one alone.
+/// Records that run one after another: those of one message group or one event, or a single record.
 pub(super) struct SequentialGroups<'b> {
     pub(super) groups: Vec<DuplicateGroup<'b>>,
 }
 
-/// The messages of a batch that carry the same event; the first one leads.
+/// The messages of a batch that carry the same event; the first one is the primary.
 pub(super) struct DuplicateGroup<'b> {
     pub(super) job: Job<'b>,
     pub(super) primary: usize,
@@ -22,9 +22,8 @@ pub(super) struct DuplicateGroup<'b> {
 }
 
 impl DuplicateGroup<'_> {
-    /// Whether what becomes of this group's primary is what would become of another message of the
-    /// same event: not when an operator sent only one of them, only one was malformed, or they report
-    /// different deliveries.
+    /// Returns true if another message of the same event would end like this group's primary. Returns false if an
+    /// operator sent only one of the two, only one was malformed, or they report different deliveries.
     fn ends_like(&self, other: &RecordTask<'_>) -> bool {
         let Some(primary) = self.job.task() else {
             return false;
@@ -33,23 +32,22 @@ impl DuplicateGroup<'_> {
             let malformed = task.letter.failure.category().is_malformed();
             (task.message.replay_plan().is_some(), malformed)
         };
-        // Two deliveries that failed later are two reports.
+        // Failure records of two deliveries are not copies of each other.
         like(primary) == like(other) && primary.report() == other.report()
     }
 }
 
-/// What there is to do.
+/// The work that a group needs.
 pub(super) enum Job<'b> {
     Replay(Box<RecordTask<'b>>),
     ArchiveUnparseable(UnreplayableReason),
-    /// Finding out what it is ended in a panic.
     ParsePanicked,
-    /// Its event was not found, for this reason.
+    /// The ledger did not return the event of a failure record, for this reason.
     Unknown(String),
 }
 
 impl<'b> Job<'b> {
-    /// The event to replay, if the message has one.
+    /// Returns the event to replay, if the message holds one.
     pub(super) fn task(&self) -> Option<&RecordTask<'b>> {
         match self {
             Self::Replay(task) => Some(task),
@@ -58,10 +56,10 @@ impl<'b> Job<'b> {
     }
 }
 
-/// The events of deliveries, by the id of the delivery; the reason where the ledger did not answer.
+/// The events of failed deliveries by delivery id; `Err` holds the reason if the ledger did not answer.
 pub(super) type IndexedEvents = HashMap<String, Result<Option<EventKey>, String>>;
 
-/// The key of an event at its destination.
+/// Returns the key of an event at its destination; `Err` holds the reason if the ledger did not answer.
 fn key_of(
     message: &Message,
     letter: &DeadLetter<'_>,
@@ -80,7 +78,7 @@ fn key_of(
     }
 }
 
-/// Sorts a batch into lanes, those first whose messages were received less often.
+/// Sorts a batch into lanes; lanes whose messages were received less often come first.
 pub(super) fn schedule<'b>(
     messages: &'b [Message],
     parsed: &'b [Option<ParsedMessage<'b>>],
@@ -109,7 +107,7 @@ pub(super) fn schedule<'b>(
             }
         };
         let lane = if message.is_fifo() {
-            // In its group a second message of the same event comes after the first anyway.
+            // In a message group, a second message of the same event follows the first message anyway.
             match by_message_group.entry(message.group.as_deref()) {
                 Entry::Occupied(at) => lanes.get_mut(*at.get()),
                 Entry::Vacant(free) => {
@@ -148,7 +146,7 @@ pub(super) fn schedule<'b>(
             }),
         }
     }
-    // Events that were never attempted come first: one of them is the better probe of an upstream.
+    // Events that were never attempted come first, because they are the better probes of an upstream.
     let receives = |lane: &SequentialGroups<'_>| {
         let primary = lane
             .groups

@@ -1,4 +1,4 @@
-//! The wish to end, before the platform ends the process.
+//! Shutdown: drains batches before the platform ends the process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,22 +6,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What is in flight has this long to finish; Lambda allows 500 ms before it kills.
+/// The time that batches in flight have to finish after the signal. Lambda allows 500 ms before it kills the process.
 pub(super) const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
 
-/// After that, giving events back and telling the queue have this long each.
+/// The time limit, after the grace period, for releasing events and again for changing visibility timeouts.
 pub(super) const SHUTDOWN_CLEANUP_TIME: Duration = Duration::from_millis(75);
 
-/// Tells batches that the process is about to end.
+/// The shutdown signal for batches, and the count of batches in flight.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
-    /// Wakes those who wait in the order in which they came, as a `watch` does not: a simulated story
-    /// must be the same when it is told again.
+    /// Wakes waiting tasks in the order of their calls. A `watch` does not, and a simulated run must repeat exactly.
     requested: CancellationToken,
     in_flight: Arc<watch::Sender<u32>>,
 }
 
-/// A batch in flight.
+/// A guard that counts a batch as in flight until it is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<watch::Sender<u32>>);
 
@@ -32,7 +31,8 @@ impl Drop for InFlight {
 }
 
 impl Shutdown {
-    /// From now on nothing starts, and what runs is released after a moment.
+    /// Requests the shutdown. From now on no record starts, and running records are released after a short grace
+    /// period.
     pub fn trigger(&self) {
         self.requested.cancel();
     }
@@ -40,7 +40,7 @@ impl Shutdown {
     /// Waits until no batch is in flight.
     pub async fn drained(&self) {
         let mut in_flight = self.in_flight.subscribe();
-        // The sender lives as long as this does: no error.
+        // An error is not possible, because `self` keeps the sender alive.
         let _ = in_flight.wait_for(|batches| *batches == 0).await;
     }
 
@@ -53,7 +53,7 @@ impl Shutdown {
         self.requested.is_cancelled()
     }
 
-    /// Waits until what is in flight has to end.
+    /// Waits until the grace period of a requested shutdown has passed.
     pub(super) async fn grace_expired(&self) {
         self.requested.cancelled().await;
         tokio::time::sleep(SHUTDOWN_GRACE).await;

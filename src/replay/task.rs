@@ -1,4 +1,4 @@
-//! A record in the making: what it is, how far it has come, and the invocation around it.
+//! The state of a record while it is handled, and the context of its invocation.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -15,32 +15,32 @@ use crate::genesys::Interaction;
 use crate::ledger::{EventKey, Lease};
 use crate::message::{Message, TypedAttribute};
 
-/// One record that turned out to be a dead letter.
+/// A record that holds a dead letter.
 pub(super) struct RecordTask<'b> {
     pub(super) message: &'b Message,
     pub(super) letter: &'b DeadLetter<'b>,
     pub(super) destination: Destination,
-    /// The destination as people may read it.
+    /// The destination as text for people.
     pub(super) target: String,
     pub(super) key: EventKey,
-    /// Looked at when the record is cut off.
+    /// Read when the record is cut off, to decide the clean-up.
     phase: Mutex<Phase>,
     phase_changed: Notify,
-    /// Why the interaction does not show how the event stands, if that was passed over.
+    /// Set if a best-effort mark was skipped, with the reason.
     skipped: Mutex<Option<SkippedMark>>,
 }
 
-/// How far a record has come, as far as being cut off is concerned.
+/// The phase of a record, which decides the clean-up after a cut-off.
 pub(super) enum Phase {
-    /// Nothing is held, nothing is sent.
+    /// A lease is not held, and a delivery has not started.
     Unclaimed,
-    /// The event is ours and may be given back.
+    /// The lease is held and may be released.
     Claimed(Lease),
-    /// The same, with a delivery under way.
+    /// The lease is held, and a delivery is under way.
     Delivering(Lease),
-    /// The target has accepted, and the ledger does not know for certain.
+    /// The target has accepted the event, and the checkpoint is not confirmed.
     Delivered(Lease),
-    /// The target has accepted, and the ledger knows.
+    /// The target has accepted the event, and the checkpoint is written.
     Checkpointed,
 }
 
@@ -63,18 +63,18 @@ impl<'b> RecordTask<'b> {
         }
     }
 
-    /// What the message says of an accepted delivery that failed later, if it is a failure record.
+    /// Returns the report on an accepted delivery that failed later; `None` if the message is not a failure record.
     pub(super) fn report(&self) -> Option<&FailureReport> {
         self.letter.report.as_ref()
     }
 
-    /// Whether the whole message goes back to the queue from which SQS moved it.
+    /// Returns true if the whole message returns to the queue from which SQS moved it.
     pub(super) fn is_whole(&self) -> bool {
         let target = self.letter.failure.target_arn.as_deref();
         self.letter.whole && target == Some(self.destination.key_part())
     }
 
-    /// What is delivered, byte for byte.
+    /// Returns the payload to deliver, unchanged byte for byte.
     pub(super) fn payload(&self) -> &str {
         if self.is_whole() {
             &self.message.body
@@ -83,10 +83,10 @@ impl<'b> RecordTask<'b> {
         }
     }
 
-    /// The name of the deliveries of a claim.
+    /// Returns the name of the deliveries of a claim, by which the target recognises repetitions.
     pub(super) fn delivery_name(&self, lease: &Lease) -> String {
-        // After an earlier attempt a new failure record means that the target accepted that attempt, and its
-        // answer was lost. Under the same name another delivery would be dropped.
+        // A new failure record after an earlier attempt means that the target accepted that attempt and the answer
+        // was lost. The target would drop another delivery under the same name.
         let is_about_ours =
             |report: &&FailureReport| lease.attempt > 1 && report.is_later_than(lease.first_seen);
         let report = self.report().filter(is_about_ours);
@@ -95,7 +95,7 @@ impl<'b> RecordTask<'b> {
             .delivery_name(lease.round, self.message.replay_plan(), id)
     }
 
-    /// The message attributes that are delivered with the payload.
+    /// Returns the message attributes that are delivered with the payload.
     pub(super) fn attributes(&self) -> BTreeMap<&str, TypedAttribute> {
         if self.is_whole() {
             self.message.own_attributes()
@@ -104,7 +104,7 @@ impl<'b> RecordTask<'b> {
         }
     }
 
-    /// The event's own id, if it has one.
+    /// Returns the event's own id, if it has one.
     pub(super) fn event_id(&self) -> Option<&str> {
         self.letter.event_id.as_ref().map(EventId::as_str)
     }
@@ -138,17 +138,17 @@ impl<'b> RecordTask<'b> {
     }
 }
 
-/// How a record stands that was cut off.
+/// The result of the clean-up after a cut-off.
 pub(super) enum Aborted {
-    /// The target has seen nothing, or all is written down.
+    /// The target has not accepted the event, or the acceptance is recorded.
     NoEffect,
-    /// The target may have acted.
+    /// The target may have accepted the event.
     MaybeDelivered,
-    /// The target has acted, and nothing but this says so.
+    /// The target accepted the event, but the ledger could not be updated.
     DeliveredUnrecorded,
 }
 
-/// The invocation it happens in.
+/// The invocation in which a record is handled.
 #[derive(Clone, Copy)]
 pub(super) struct InvocationContext<'b> {
     pub(super) request_id: &'b str,
@@ -156,7 +156,7 @@ pub(super) struct InvocationContext<'b> {
     pub(super) time: Deadline,
 }
 
-/// What is known of the interaction.
+/// The state of the interaction's lookup.
 pub(super) enum InteractionLookup {
     Pending,
     Fetched(Option<Interaction>),

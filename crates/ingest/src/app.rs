@@ -17,7 +17,7 @@ use crate::http::IngestService;
 use crate::http::metrics::{IngestMetrics, Pace};
 use crate::{Authentication, Ingest, IngestPorts, KeySource, Keys, SubscriptionCheck};
 
-/// The edge of ingest with its real adapters.
+/// The HTTP service of ingest with its real adapters.
 pub type IngestFunction = IngestService<AwsIngestPorts>;
 
 /// The real adapters.
@@ -30,32 +30,33 @@ impl IngestPorts for AwsIngestPorts {
     type Secret = SecretsManagerSecret;
 }
 
-/// A sender waits, and Genesys gives up after five seconds: SQS answers in milliseconds, or not. The SDK's
-/// retry is the only one on this hop; a message that was queued twice is known by its attributes.
+/// The limits of a call to SQS, which answers within milliseconds or fails. The sender waits, and Genesys Cloud stops
+/// waiting after five seconds. Only the SDK retries on this hop; a message that was queued twice is recognised by its
+/// attributes.
 const INLET: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(1),
     operation_timeout: Duration::from_secs(2),
     max_attempts: 2,
 };
 
-/// As for the queue, which comes after it.
+/// The limits of a call to Secrets Manager, as short as for SQS, because the call to SQS follows.
 const SECRET: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(1),
     operation_timeout: Duration::from_millis(1_500),
     max_attempts: 2,
 };
 
-/// How long a look at a subscription waits for its turn at Genesys Cloud.
+/// The maximum time that a subscription check waits for our own rate limiter.
 const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(1);
 
-/// One call of Genesys Cloud. A look may take several (a token, a second one); it ends as a whole after
-/// [`LOOKUP_TIMEOUT`](crate::LOOKUP_TIMEOUT).
+/// The timeout of one call to Genesys Cloud. A check may need several calls (a token, a second one);
+/// [`LOOKUP_TIMEOUT`](crate::LOOKUP_TIMEOUT) limits the whole check.
 const GENESYS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Builds every client once, before the first request.
 ///
 /// # Errors
-/// No TLS roots were found, which no retry repairs: ingest must not start.
+/// TLS roots were not found. A retry does not help, so ingest must not start.
 pub fn build(
     settings: IngestSettings,
     aws: &SdkConfig,
@@ -67,7 +68,7 @@ pub fn build(
         None => None,
         Some((form, genesys_settings)) => {
             let parts = Parts {
-                // Its hosts come from the settings: nobody else names them.
+                // The hosts come from the settings only, never from a request.
                 http: http_client(GENESYS_TIMEOUT).build()?,
                 max_wait: MAX_RATE_LIMIT_WAIT,
                 clock: Arc::clone(&clock),
@@ -108,7 +109,8 @@ pub fn build(
     ))
 }
 
-/// Does what the first request would otherwise wait for. What goes wrong here is tried again there.
+/// Reads secrets at start-up, so that the first request does not wait. The first request repeats a read that failed
+/// here.
 pub async fn prepare(edge: &IngestFunction) {
     let ingest = edge.ingest();
     ingest.prepare().await;

@@ -12,44 +12,44 @@ use url::Url;
 
 use crate::KeyRing;
 
-/// Everything that can be set for ingest.
+/// All settings of ingest.
 #[derive(Debug)]
 pub struct IngestSettings {
-    /// Where it runs.
+    /// The host of ingest.
     pub host: Host,
     /// The queue that the replay function drains.
     pub queue_url: Url,
-    /// Who may send.
+    /// The authentication of callers.
     pub auth: Auth,
-    /// What is asked of Genesys Cloud about a subscription, if anything.
+    /// The API form and the settings of the subscription check; `None` disables the check.
     pub check: Option<(SubscriptionForm, GenesysSettings)>,
-    /// The longest body that is taken, in bytes.
+    /// The maximum length of a body, in bytes.
     pub max_body_bytes: usize,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
 }
 
-/// Where ingest runs.
+/// The host of ingest: Lambda or a standalone server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// In a Lambda function of this name.
+    /// A Lambda function with this name.
     Lambda(String),
-    /// As a server of its own, at this address.
+    /// A standalone server at this address.
     Server(SocketAddr),
 }
 
 /// The setting `INGEST_AUTH`.
 #[derive(Debug)]
 pub enum Auth {
-    /// Whoever signs.
+    /// A Standard Webhooks signature.
     Signature(KeySetting),
-    /// Whom AWS IAM has authorized.
+    /// Authorization by AWS IAM.
     Iam,
-    /// Anybody.
+    /// Every caller is accepted without authentication.
     Anyone,
 }
 
-/// The secrets of signatures, as far as the settings say.
+/// The setting of the secrets for signatures.
 #[derive(Debug)]
 pub enum KeySetting {
     /// The secrets themselves.
@@ -59,7 +59,7 @@ pub enum KeySetting {
 }
 
 impl Auth {
-    /// The value of the setting.
+    /// Returns the value of the setting.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -74,15 +74,15 @@ impl IngestSettings {
     /// Reads the environment of this process.
     ///
     /// # Errors
-    /// Names everything that is missing or wrong; ingest must not start then.
+    /// The error names every missing or wrong setting; ingest must not start then.
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Reads settings from `lookup`; an empty value counts as none.
+    /// Reads settings from `lookup`; an empty value counts as missing.
     ///
     /// # Errors
-    /// Names everything that is missing or wrong.
+    /// The error names every missing or wrong setting.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let mut reader = Reader::new(&lookup);
         let host = host(&mut reader);
@@ -103,7 +103,7 @@ impl IngestSettings {
         reader.finish(settings)
     }
 
-    /// The settings whose URLs are plain `http://`.
+    /// Returns the settings whose URLs are plain `http://`.
     #[must_use]
     pub fn unencrypted(&self) -> Vec<&'static str> {
         let genesys = self.check.as_ref().map(|(_, genesys)| genesys);

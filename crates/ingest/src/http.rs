@@ -1,6 +1,6 @@
-//! The edge of ingest: from an HTTP request to a letter, and back to the answer.
+//! The edge of ingest: from an HTTP request to a queued message, and back to the answer.
 //!
-//! The same router stands behind a function URL, an HTTP API and a port of its own ([`server`]).
+//! One router serves a function URL, an HTTP API and the standalone [`server`].
 
 mod answer;
 mod body;
@@ -33,7 +33,7 @@ use body::{BodyReader, BufferedBody};
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
 
-/// Everything that a request meets.
+/// The shared state of the HTTP handlers.
 pub struct IngestService<P: IngestPorts> {
     ingest: Ingest<P>,
     bodies: BodyReader,
@@ -41,7 +41,7 @@ pub struct IngestService<P: IngestPorts> {
     meter: Arc<UpstreamCounters>,
 }
 
-/// What is taken.
+/// The paths that accept events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     DeadLetter,
@@ -57,10 +57,10 @@ impl Route {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 struct Outcome {
     summary: RequestSummary,
-    /// How long its body is; `None` where that was not read to its end.
+    /// The length of the body; `None` if the body was not read to its end.
     body_bytes: Option<usize>,
     result: Result<Accepted, Refusal>,
 }
@@ -76,7 +76,7 @@ impl From<Refusal> for Outcome {
 }
 
 impl<P: IngestPorts> IngestService<P> {
-    /// An edge that takes bodies of at most `most_bytes`.
+    /// Creates a service that accepts bodies of at most `most_bytes`.
     #[must_use]
     pub fn new(
         ingest: Ingest<P>,
@@ -92,13 +92,13 @@ impl<P: IngestPorts> IngestService<P> {
         }
     }
 
-    /// What it takes.
+    /// Returns the use case behind the service.
     #[must_use]
     pub const fn ingest(&self) -> &Ingest<P> {
         &self.ingest
     }
 
-    /// Writes the metrics of the requests since the last time.
+    /// Writes the metrics of the requests since the last write.
     pub fn flush_metrics(&self) {
         self.metrics
             .flush(self.ingest.clock.now(), self.meter.take());
@@ -122,7 +122,7 @@ impl<P: IngestPorts> IngestService<P> {
         }
     }
 
-    /// Reads a body from somebody who may send it.
+    /// Reads a body and authenticates its sender.
     async fn read(
         &self,
         route: Route,
@@ -142,7 +142,7 @@ impl<P: IngestPorts> IngestService<P> {
         Ok(body)
     }
 
-    /// What can be said against a request without its body.
+    /// Returns the refusal that the head of a request causes, before its body is read.
     fn refused_by_head(&self, route: Route, head: &Parts) -> Option<Refusal> {
         let fault = match &self.ingest.authentication {
             Authentication::Signature(keys) => keys.check_headers(&head.headers).err(),
@@ -156,7 +156,7 @@ impl<P: IngestPorts> IngestService<P> {
             .or(is_unreadable.then_some(Refusal::MediaType))
     }
 
-    /// Answers a request, whatever happens, and says what became of it.
+    /// Answers a request, even after a panic, and logs the result.
     async fn answer(&self, route: Option<Route>, request: Request, work: Work) -> Response {
         let started = Instant::now();
         let lambda = request.extensions().get::<lambda_http::Context>();
@@ -176,7 +176,7 @@ impl<P: IngestPorts> IngestService<P> {
                 (Work::Take, None) => refused(request, Refusal::NotFound),
                 (Work::Refuse(refusal), _) => refused(request, refusal),
             };
-            // What is left of a body would be taken for the next request.
+            // Close the connection, because the rest of the body would be parsed as the next request.
             let closes_connection = has_body && outcome.body_bytes.is_none();
             let response = answer::response(
                 route == Some(Route::DeadLetter),
@@ -207,20 +207,20 @@ impl<P: IngestPorts> IngestService<P> {
     }
 }
 
-/// The outcome of a request that nobody looks into.
+/// Refuses a request without reading its content.
 fn refused(request: Request, refusal: Refusal) -> Outcome {
     let (head, body) = request.into_parts();
     body::discard(&head.headers, body);
     refusal.into()
 }
 
-/// What is done with a request.
+/// The handling of a request.
 enum Work {
     Take,
     Refuse(Refusal),
 }
 
-/// The router of everything that is answered.
+/// Returns the router of all paths.
 pub fn router<P: IngestPorts>(edge: Arc<IngestService<P>>) -> Router {
     let mut router = Router::new().route(
         "/health",
@@ -255,7 +255,7 @@ async fn not_found<P: IngestPorts>(
     edge.answer(None, request, Work::Take).await
 }
 
-/// Whether AWS IAM has authorized a request in front of the function.
+/// Returns true if AWS IAM has authorized a request in front of the function.
 fn is_authorized(context: Option<&RequestContext>) -> bool {
     match context {
         Some(RequestContext::ApiGatewayV2(context)) => context
@@ -266,7 +266,7 @@ fn is_authorized(context: Option<&RequestContext>) -> bool {
     }
 }
 
-/// Whether a request says that its body is JSON as it stands.
+/// Returns true if a request declares an unencoded JSON body.
 fn is_json(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
@@ -280,8 +280,8 @@ fn is_json(headers: &HeaderMap) -> bool {
             || (kind.starts_with("application/") && kind.ends_with("+json")))
 }
 
-/// What the headers say of what is sent. Where senders sign, only what the signature covers is believed; elsewhere
-/// Genesys' own id counts first on the path of its webhooks.
+/// Returns the ids in the headers. If senders sign, only signed headers count. Otherwise Genesys Cloud's own headers
+/// come first on the path for its webhooks.
 fn said(headers: &HeaderMap, route: Route, is_signed: bool) -> ClaimedIds {
     const GENESYS: [&str; 2] = ["x-genesys-webhook-id", "x-genesys-webhook-timestamp"];
     const STANDARD: [&str; 2] = ["webhook-id", "webhook-timestamp"];

@@ -1,4 +1,4 @@
-//! The secrets that signatures are checked with, wherever they are kept.
+//! The secrets for signatures, and their source.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,24 +10,24 @@ use genesys_replay::secret::{SecretError, SecretText};
 use super::log;
 use super::signature::{AuthenticationError, KeyRing, KeyRingFault, check_headers};
 
-/// A secret that was taken out must stop to be valid within this time.
+/// The time for which a secret is cached. A removed secret stops being valid within this time.
 const CACHE_TTL: Duration = Duration::from_secs(300);
 
-/// How long the last secrets stay valid while Secrets Manager is in trouble. Where it answers that there is no such
-/// secret, or that we may not read it, they end at once: somebody may have taken them away.
+/// The time for which the last secrets stay valid during an outage of Secrets Manager. If Secrets Manager answers
+/// that the secret is missing or forbidden, the last secrets end at once, because an operator may have removed them.
 const STALE_IF_ERROR: Duration = Duration::from_secs(3_600);
 
-/// A signature that does not match may be one of a new secret, and anybody can send such signatures: no more often
-/// than this is the secret read for one, and no more often again after it could not be read.
+/// The minimum time between two reads because of a mismatch, or after a failed read. A mismatch may mean a new
+/// secret, but anyone can send bad signatures.
 const MIN_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Why there are no secrets to check with.
+/// The reason for missing secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeysError {
     /// The secret cannot be read.
     #[error("the secret of INGEST_SECRET_ID cannot be read: {0}")]
     Secret(#[from] SecretError),
-    /// The secret is something else.
+    /// The secret does not hold valid keys.
     #[error("the secret of INGEST_SECRET_ID cannot be used: {0}")]
     Malformed(#[from] KeyRingFault),
 }
@@ -41,26 +41,26 @@ impl KeysError {
     }
 }
 
-/// The result of a check that did not succeed.
+/// The result of a failed verification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
     /// The request is not signed with one of the secrets.
     #[error(transparent)]
     Authentication(#[from] AuthenticationError),
-    /// There are no secrets to check with at the moment.
+    /// The secrets are not available at the moment.
     #[error(transparent)]
     Unavailable(#[from] KeysError),
 }
 
-/// Where the secrets are.
+/// The source of the secrets.
 pub enum KeySource<S> {
-    /// In the settings; they change with a deployment.
+    /// The settings; these secrets change only with a deployment.
     Settings(KeyRing),
-    /// Somewhere else; they may change at any time.
+    /// A store outside; these secrets may change at any time.
     Secret(S),
 }
 
-/// The secrets that signatures are checked with.
+/// The secrets for signatures.
 pub struct Keys<S> {
     source: Source<S>,
     clock: Arc<dyn Clock>,
@@ -71,25 +71,25 @@ enum Source<S> {
     Secret {
         secret: S,
         known: Mutex<Known>,
-        /// Held while somebody reads: the others wait for what comes of it.
+        /// Held during a read, so that concurrent requests share its result.
         reading: tokio::sync::Mutex<()>,
     },
 }
 
-/// What the last reading brought.
+/// The result of the last read.
 #[derive(Default)]
 struct Known {
     ring: Option<Arc<KeyRing>>,
-    /// When `ring` was read.
+    /// The time at which `ring` was read.
     read_at: Option<Timestamp>,
-    /// When reading failed last, if that was later, and how.
+    /// The time and the error of the last read, if it failed.
     failed: Option<(Timestamp, KeysError)>,
-    /// When it was read last for a signature that did not match.
+    /// The time of the last read because of a mismatch.
     last_mismatch_refresh: Option<Timestamp>,
 }
 
 impl<S: SecretText> Keys<S> {
-    /// Keys from `source`.
+    /// Creates keys from `source`.
     #[must_use]
     pub fn new(source: KeySource<S>, clock: Arc<dyn Clock>) -> Self {
         let source = match source {
@@ -103,24 +103,24 @@ impl<S: SecretText> Keys<S> {
         Self { source, clock }
     }
 
-    /// Reads the secret at start-up. What goes wrong here is tried again at the first request.
+    /// Reads the secret at start-up. The first request repeats a read that failed here.
     pub async fn prepare(&self) {
-        // Logged where it is read.
+        // A failed read is already logged.
         let _ = self.ring().await;
     }
 
-    /// What can be said against a request before its body is read.
+    /// Checks the headers of a request before its body is read.
     ///
     /// # Errors
-    /// A header is missing, or its time is too far from now.
+    /// A header is missing or malformed, or its time is too far from now.
     pub fn check_headers(&self, headers: &HeaderMap) -> Result<(), AuthenticationError> {
         check_headers(headers, self.clock.now())
     }
 
-    /// Looks whether a request is signed with one of the secrets.
+    /// Verifies that a request is signed with one of the secrets.
     ///
     /// # Errors
-    /// [`VerifyError`].
+    /// [`VerifyError`]: the signature does not match, or the secrets are not available.
     pub async fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), VerifyError> {
         let ring = self.ring().await?;
         let fault = match ring.verify(headers, body) {
@@ -135,7 +135,7 @@ impl<S: SecretText> Keys<S> {
         Err(fault.into())
     }
 
-    /// The secrets, read anew when they are old.
+    /// Returns the secrets, read again if they are old.
     async fn ring(&self) -> Result<Arc<KeyRing>, KeysError> {
         let (secret, known, reading) = match &self.source {
             Source::Settings(ring) => return Ok(Arc::clone(ring)),
@@ -171,7 +171,8 @@ impl<S: SecretText> Keys<S> {
         }
     }
 
-    /// The secrets, read just now; `None` when that was done only moments ago.
+    /// Returns the secrets, read again after a mismatch. Returns `None` if the last such read is too recent or the
+    /// read fails.
     async fn newer(&self) -> Option<Arc<KeyRing>> {
         let Source::Secret {
             secret,
@@ -184,7 +185,7 @@ impl<S: SecretText> Keys<S> {
         let asked_at = self.clock.now();
         let _reading = reading.lock().await;
         let last_mismatch_refresh = lock(known).last_mismatch_refresh;
-        // Others may have read it for us while we waited.
+        // Another request may have read the secret during this wait.
         if last_mismatch_refresh.is_none_or(|at| at < asked_at) {
             if last_mismatch_refresh.is_some_and(|at| self.is_recent(at)) {
                 return None;

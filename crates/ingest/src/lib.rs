@@ -1,7 +1,7 @@
-//! Taking dead letters and webhooks that come from outside, and putting them on the queue.
+//! Accepts dead letters and webhooks over HTTP and puts them on the queue.
 //!
-//! Nothing is replayed here: what is on the queue is safe, and the replay function takes it from
-//! there, with its ledger, its waits and its archive.
+//! Ingest does not deliver events. A queued event is safe: the replay function receives it and applies its ledger,
+//! its delays and its archive.
 
 pub mod app;
 pub mod config;
@@ -32,66 +32,66 @@ pub use refusal::Refusal;
 pub use signature::{AuthenticationError, KeyRing, KeyRingFault, check_headers};
 pub use subscription::{LOOKUP_TIMEOUT, SubscriptionCheck};
 
-/// The adapters that ingest works with.
+/// The ports of ingest, each filled by one adapter.
 pub trait IngestPorts: 'static {
     /// The queue.
     type MessageSender: MessageSender;
     /// Genesys Cloud.
     type Subscriptions: Subscriptions;
-    /// Where the secrets of signatures are.
+    /// The store of the secrets for signatures.
     type Secret: SecretText;
 }
 
-/// Who may send.
+/// The authentication of callers.
 pub enum Authentication<S> {
-    /// Whoever signs with one of the secrets.
+    /// A signature with one of the secrets.
     Signature(Keys<S>),
-    /// Whom AWS IAM has authorized, in front of the function.
+    /// AWS IAM, which authorizes requests in front of the function.
     Iam,
-    /// Anybody.
+    /// Every caller is accepted without authentication.
     None,
 }
 
-/// Takes what comes and puts it on the queue.
+/// Accepts events and puts them on the queue.
 pub struct Ingest<P: IngestPorts> {
     /// The queue that the replay function drains.
     pub sender: P::MessageSender,
-    /// Whether a subscription is active, where that is asked.
+    /// The check that a subscription is active; `None` disables the check.
     pub check: Option<SubscriptionCheck<P::Subscriptions>>,
-    /// Who may send.
+    /// The authentication of callers.
     pub authentication: Authentication<P::Secret>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Chance, for ids.
+    /// The source of randomness for ids.
     pub random: Arc<dyn Random>,
 }
 
-/// What a sender says of what it sends.
+/// The ids in the headers of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClaimedIds {
-    /// Its id, the same however often it is sent.
+    /// The id of the event, the same in every repetition.
     pub webhook_id: Option<String>,
-    /// When it was sent first.
+    /// The time at which the event was first sent.
     pub webhook_timestamp: Option<String>,
 }
 
-/// What is known of an event, whether it was accepted or not. Nothing in it is payload.
+/// A summary of an event, accepted or not, without payload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestSummary {
-    /// The event's id, as the replay function will know it; of what is only kept, none.
+    /// The event's id in the replay function; `None` for events that are only archived.
     pub event_id: Option<String>,
-    /// The id that the sender gave it.
+    /// The id that the sender gave the event.
     pub webhook_id: Option<String>,
-    /// The subscription that it names.
+    /// The subscription id in the wrapper.
     pub subscription_id: Option<String>,
-    /// How often its delivery was tried before.
+    /// The number of earlier delivery attempts.
     pub retry_count: Option<u32>,
-    /// Why it can only be kept.
+    /// The defect of an event that can only be archived.
     pub malformed: Option<Malformed>,
 }
 
 impl RequestSummary {
-    /// What a sender says, as far as it can be an id: anything may stand in a header.
+    /// Creates a summary from the sender's id. A header may hold any text, so a text that cannot be an id is omitted.
     #[must_use]
     pub fn of(said: &ClaimedIds) -> Self {
         let id = said.webhook_id.as_ref().and_then(EventId::new);
@@ -105,27 +105,27 @@ impl RequestSummary {
 /// An event that is on the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The message's id.
+    /// The id of the message.
     pub message_id: MessageId,
-    /// The number of the next attempt at its delivery, counted from 1.
+    /// The number of the next delivery attempt, counted from 1.
     pub attempt: u64,
 }
 
-/// What became of a request: what is known of it, and whether it was accepted.
+/// The summary of a request, with the accepted message or the refusal.
 pub type IngestResult = (RequestSummary, Result<Accepted, Refusal>);
 
 impl<P: IngestPorts> Ingest<P> {
-    /// Does at start-up what the first request would otherwise wait for.
+    /// Reads secrets at start-up, so that the first request does not wait.
     pub async fn prepare(&self) {
         if let Authentication::Signature(keys) = &self.authentication {
             keys.prepare().await;
         }
     }
 
-    /// Takes a wrapped dead letter.
+    /// Accepts a wrapped dead letter.
     ///
-    /// Accepted means that it is on the queue. The refusals are those of its wrapper, of its
-    /// subscription and of the queue.
+    /// [`Accepted`] means that the event is on the queue. Refusals concern the wrapper, the subscription and the
+    /// queue.
     pub async fn dead_letter(&self, body: Vec<u8>, said: &ClaimedIds) -> IngestResult {
         let mut summary = RequestSummary::of(said);
         let result = self.take_dead_letter(body, said, &mut summary).await;
@@ -166,10 +166,11 @@ impl<P: IngestPorts> Ingest<P> {
         })
     }
 
-    /// Takes the webhook of an outbound campaign, whatever is in it: what is malformed is queued
-    /// with a mark by which the replay function archives it.
+    /// Accepts the webhook of an outbound campaign, with any content. A malformed body is queued with a flag, and the
+    /// replay function archives it.
     ///
-    /// Accepted means that it is on the queue. The refusals are those of the queue, and that there is nothing in it.
+    /// [`Accepted`] means that the event is on the queue. Refusals concern the queue, an empty body, and a dead
+    /// letter on this path.
     pub async fn webhook(&self, body: Vec<u8>, said: &ClaimedIds) -> IngestResult {
         let mut summary = RequestSummary::of(said);
         let result = self.take_webhook(body, said, &mut summary).await;
@@ -186,7 +187,7 @@ impl<P: IngestPorts> Ingest<P> {
             return Err(Refusal::Empty("the body"));
         }
         if std::str::from_utf8(&body).is_ok_and(Wrapper::is_meant) {
-            // A signature does not say to which path it was sent: one request must not become two events.
+            // A signature does not cover the path. Without this check one request could become two events.
             return Err(Refusal::WrongPath);
         }
         summary.malformed = match webhook_text(&body) {
@@ -217,7 +218,7 @@ impl<P: IngestPorts> Ingest<P> {
         })
     }
 
-    /// A letter with all that is known of it.
+    /// Builds the message of an event, with all attributes.
     fn message(
         &self,
         letter: QueuedEvent,
@@ -244,7 +245,7 @@ impl<P: IngestPorts> Ingest<P> {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.parts().1))
             .collect();
-        // With the replay function's own eyes: what it will know the event by, and in what order it comes.
+        // Use the replay function's parser, so that ingest and replay derive the same event id and the same order.
         let (event_id, interaction) = match dead_letter::parse(&message) {
             ParsedMessage::DeadLetter(letter) => (letter.event_id, letter.interaction),
             ParsedMessage::Unreplayable(_) => (None, None),
@@ -276,7 +277,7 @@ impl<P: IngestPorts> Ingest<P> {
             })
     }
 
-    /// An id that no other request has: the time, and chance.
+    /// Returns a unique id from the time and random bits.
     fn receipt_id(&self) -> String {
         let chance = || self.random.unit().to_bits();
         let now = self.clock.now().as_millis();
@@ -284,7 +285,7 @@ impl<P: IngestPorts> Ingest<P> {
     }
 }
 
-/// What is to be queued.
+/// An event to queue.
 struct QueuedEvent {
     origin: &'static str,
     body: String,

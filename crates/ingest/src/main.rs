@@ -1,5 +1,5 @@
-//! The HTTP side: reads the settings, builds the clients, then takes requests, as a Lambda function
-//! or as a server of its own.
+//! The HTTP side: reads the settings, builds the clients, then accepts requests, as a Lambda function or as a
+//! standalone server.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
-/// How often a server writes its metrics, at least.
+/// The maximum time between two writes of a server's metrics.
 const METRICS_EVERY: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -43,7 +43,7 @@ async fn run() -> Result<(), Error> {
         Host::Lambda(_) => lambda_http::run(http::router(edge)).await?,
         Host::Server(address) => {
             tokio::spawn(write_metrics(Arc::clone(&edge)));
-            // Registered before the server says that it listens: from then on it may be stopped.
+            // Registered before the server logs that it listens, because a signal may arrive from then on.
             let shutdown = shutdown_signal()?;
             let listener = TcpListener::bind(address).await?;
             http::server::serve(listener, Arc::clone(&edge), shutdown).await?;
@@ -60,7 +60,7 @@ async fn write_metrics(edge: Arc<IngestFunction>) {
     }
 }
 
-/// Registers SIGTERM and SIGINT at once. The future ends with the first of them.
+/// Registers SIGTERM and SIGINT at once. The returned future ends with the first of these signals.
 fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

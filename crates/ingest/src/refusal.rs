@@ -1,4 +1,4 @@
-//! Why a request is not accepted.
+//! The reasons for refusing a request.
 
 use std::time::Duration;
 
@@ -11,71 +11,71 @@ use genesys_replay::queue::PutError;
 use super::keys::{KeysError, VerifyError};
 use super::signature::AuthenticationError;
 
-/// What a sender waits where nothing says how long.
+/// The default retry-after.
 const RETRY_AFTER_SHORT: Duration = Duration::from_secs(5);
 
-/// What a sender waits where a person has to repair something first.
+/// The retry-after if an operator must repair something first.
 const RETRY_AFTER_LONG: Duration = Duration::from_secs(60);
 
-/// Why a request is not accepted.
+/// The reason for refusing a request.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Nobody vouches for its sender.
+    /// The request is not authenticated.
     #[error(transparent)]
     NotAuthenticated(#[from] AuthenticationError),
     /// The subscription is unknown or inactive.
     #[error("the subscription is {}", match .0 { Standing::Inactive => "not active", Standing::Active | Standing::Unknown => "unknown" })]
     SubscriptionRefused(Standing),
-    /// There is nothing at that path.
+    /// The path does not exist.
     #[error("there is nothing here: POST /dead-letter or /webhooks/genesys-outbound")]
     NotFound,
-    /// The path takes another method.
+    /// The path accepts another method.
     #[error("this path takes {allowed} only")]
     Method {
-        /// The one it takes.
+        /// The accepted method.
         allowed: &'static str,
     },
-    /// The body did not arrive in time, or not whole.
+    /// The body did not arrive whole and in time.
     #[error("the body did not arrive whole and in time")]
     BodyIncomplete,
-    /// The body is longer than what is taken.
+    /// The body is longer than the limit.
     #[error("the body is longer than {most} bytes")]
     BodyTooLarge {
-        /// The most that is taken, in bytes.
+        /// The limit, in bytes.
         most: usize,
     },
-    /// The message that it would make is longer than what the queue takes.
+    /// The message for the queue would be longer than the queue accepts.
     #[error(
         "the body is too long for the queue: a message ends at 1048576 bytes with its attributes, in older queues sooner"
     )]
     MessageTooLong,
-    /// The body does not say that it is JSON.
+    /// The request does not declare a plain JSON body.
     #[error("the body must be JSON, plain, with Content-Type: application/json")]
     MediaType,
     /// The body is not the wrapper of a dead letter.
     #[error(transparent)]
     BodyMalformed(WrapperFault),
-    /// The body is a dead letter, sent where webhooks are.
+    /// The body is a dead letter, but was sent to the path for webhooks.
     #[error("this is a dead letter: send it to /dead-letter")]
     WrongPath,
-    /// The body has characters that no queue takes.
+    /// The body has characters that a queue does not accept.
     #[error(
         "the body has characters that the queue does not take: escape control characters, U+FFFE and U+FFFF"
     )]
     NotQueueable,
-    /// There is nothing in it.
+    /// The body, or the named part of it, is empty.
     #[error("{0} is empty: there is nothing to deliver")]
     Empty(&'static str),
     /// The queue could not be written.
     #[error("the event could not be queued: send it again")]
     Queue(#[source] PutError),
-    /// Genesys Cloud could not say whether the subscription is active.
+    /// Genesys Cloud did not report the status of the subscription.
     #[error("the subscription could not be looked up: send the event again")]
     Genesys(#[source] GenesysError),
-    /// The secret that signatures are checked with could not be read.
+    /// The secret for signatures could not be read.
     #[error("the signature could not be checked: send the event again")]
     Secret(#[source] KeysError),
-    /// There is no room for another body now.
+    /// There is no buffer space for another body.
     #[error("too many bodies at once: send the event again")]
     Busy,
     /// A fault in this program.
@@ -104,7 +104,7 @@ impl From<WrapperFault> for Refusal {
 }
 
 impl Refusal {
-    /// The stable name of the refusal.
+    /// Returns the stable failure code of the refusal.
     #[must_use]
     pub const fn code(&self) -> RefusalCode {
         match self {
@@ -127,8 +127,7 @@ impl Refusal {
         }
     }
 
-    /// How long the sender should wait before it sends the same again; `None` where that changes
-    /// nothing.
+    /// Returns the time after which the sender should retry; `None` if a retry does not help.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -154,7 +153,7 @@ impl Refusal {
         }
     }
 
-    /// What happened, for us: with the causes that a sender is not told.
+    /// Returns the reason for our log, with the causes that the answer omits.
     #[must_use]
     pub fn reason(&self) -> String {
         with_causes(self)

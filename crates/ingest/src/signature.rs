@@ -13,54 +13,55 @@ use standardwebhooks::{
     HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook, WebhookError,
 };
 
-/// How far a signature's time may be from ours, either way, in seconds: what the scheme says.
+/// The maximum difference between a signature's time and ours, in either direction, in seconds. Source: Standard
+/// Webhooks.
 const WINDOW_SECONDS: u64 = 300;
 
-/// What may stand before a secret.
+/// The optional prefix of a secret.
 const PREFIX: &str = "whsec_";
 
-/// The most secrets that are valid at once: the old one and the new.
+/// The maximum number of secrets that are valid at once: the old one and the new one.
 const MAX_KEYS: usize = 2;
 
-/// The fewest bytes that the scheme wants of a secret.
+/// The minimum length of a secret that Standard Webhooks recommends, in bytes.
 const RECOMMENDED_KEY_BYTES: usize = 24;
 
-/// With fewer it is a word that can be guessed, and is refused.
+/// The minimum length of a secret that is accepted, in bytes, because a shorter secret can be guessed.
 const MIN_KEY_BYTES: usize = 16;
 
-/// What stands before a signature of the scheme's one kind.
+/// The prefix of a symmetric signature, the only supported kind.
 const VERSION: &str = "v1,";
 
-/// Why a signature does not vouch for its request. Says nothing of what would.
+/// The reason for a failed authentication. Does not reveal the expected value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationError {
     /// A header is missing or not text.
     #[error("the header {0} is missing or unreadable")]
     Header(&'static str),
-    /// The signed text is `id.timestamp.body`: with a dot in its id one signature fits two requests.
+    /// The id has a dot. The signed text is `id.timestamp.body`, so one signature would fit two requests.
     #[error("the header webhook-id has a dot")]
     IdWithDot,
-    /// The time is no number of seconds.
+    /// The timestamp is not a number of seconds.
     #[error("the header webhook-timestamp is not a Unix time in seconds")]
     Timestamp,
-    /// The time is too far from ours.
+    /// The timestamp is too far from our time.
     #[error("the header webhook-timestamp is more than five minutes from now")]
     Window,
-    /// It is the signature of something else, or of somebody else.
+    /// The signature belongs to another body or another secret.
     #[error("no signature matches the body")]
     Mismatch,
-    /// There is no signature to look at, and what should vouch in its place does not.
+    /// AWS IAM did not authorize the request. Signatures are not used in this mode.
     #[error("the request was not authorized by AWS IAM")]
     NotAuthorized,
 }
 
-/// Why a text holds no secrets; does not quote it.
+/// The fault of a text that does not hold secrets; does not quote the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRingFault {
-    /// There is none, or more than two.
+    /// The text holds this number of secrets instead of one or two.
     #[error("it holds {0} secrets instead of one or two")]
     Count(usize),
-    /// One of them cannot be a secret.
+    /// The secret with this number is not valid.
     #[error("secret {0} is not whsec_ and base64 of 16 bytes at least")]
     NotBase64(usize),
 }
@@ -86,7 +87,7 @@ impl KeyRing {
     /// Reads one or two secrets, separated by white space or commas.
     ///
     /// # Errors
-    /// [`KeyRingFault`] when they are none.
+    /// [`KeyRingFault`] if the text does not hold one or two valid secrets.
     pub fn parse(text: &str) -> Result<Self, KeyRingFault> {
         let secrets: Vec<&str> = text
             .split(|letter: char| letter.is_whitespace() || letter == ',')
@@ -116,16 +117,16 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// Whether one of them is shorter than the scheme wants: easier to guess.
+    /// Returns true if a secret is shorter than Standard Webhooks recommends, and so easier to guess.
     #[must_use]
     pub const fn has_short(&self) -> bool {
         self.short
     }
 
-    /// Looks whether one of the secrets has signed a request.
+    /// Verifies that one of the secrets has signed a request.
     ///
     /// # Errors
-    /// Why none has.
+    /// The fault that the last secret reported.
     pub fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), AuthenticationError> {
         let mut fault = AuthenticationError::Mismatch;
         for key in &self.keys {
@@ -140,8 +141,8 @@ impl KeyRing {
 }
 
 impl Key {
-    /// Whether it has signed what is no text. The scheme signs bytes; its crate for Rust looks at text only, and a
-    /// webhook that is none is to be kept.
+    /// Returns true if this key has signed a body that is not text. The scheme signs bytes, but its Rust crate
+    /// accepts only text, and a webhook that is not text must still be archived.
     fn has_signed(&self, headers: &HeaderMap, body: &[u8]) -> bool {
         let text = |name| headers.get(name)?.to_str().ok();
         let (Some(id), Some(at)) = (text(HEADER_WEBHOOK_ID), text(HEADER_WEBHOOK_TIMESTAMP)) else {
@@ -157,10 +158,10 @@ impl Key {
     }
 }
 
-/// What can be said against a request before its body is read.
+/// Checks the headers of a request before its body is read.
 ///
 /// # Errors
-/// A header is missing, or its time is too far from `now`.
+/// A header is missing or malformed, or its time is too far from `now`.
 pub fn check_headers(headers: &HeaderMap, now: Timestamp) -> Result<(), AuthenticationError> {
     let text = |name: &'static str| {
         headers

@@ -6,7 +6,7 @@ use genesys_replay_telemetry::warn_of_plain_http;
 use crate::config::{Auth, Host, IngestSettings, KeySetting};
 use crate::warn_of_short;
 
-/// Logs the version and all settings that are not secret, and a warning for each setting that may surprise.
+/// Logs the version and all settings that are not secret. Warns of each setting with a risk.
 pub fn started(settings: &IngestSettings) {
     let genesys = settings.check.as_ref().map(|(_, genesys)| genesys);
     tracing::info!(

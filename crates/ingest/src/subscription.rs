@@ -1,4 +1,4 @@
-//! Whether a subscription is active, asked as rarely as possible.
+//! Checks that a subscription is active, with as few calls as possible.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,19 +10,18 @@ use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError, Standing, Subscriptions, UnavailableCause};
 use tokio::time::timeout;
 
-/// How long an active subscription is believed to stay so. One that is not is asked for again at
-/// once: somebody may just have turned it on.
+/// The time for which an active subscription is cached. Other subscriptions are not cached, because an operator may
+/// just have activated one.
 const CACHE_TTL: Duration = Duration::from_secs(60);
 
-/// Asks Genesys Cloud, once for everybody who wants to know the same at the same time.
+/// Checks subscriptions in Genesys Cloud. Concurrent checks of one subscription share one call.
 pub struct SubscriptionCheck<S> {
     subscriptions: Arc<S>,
     clock: Arc<dyn Clock>,
     known: Arc<Mutex<Known>>,
 }
 
-/// A look that takes longer is given up: the sender waits, the function's own time of ten seconds goes by, and the
-/// queue needs some of it, too.
+/// The maximum time of a check: the sender waits, and the function's own ten seconds must leave time for the queue.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
 type Answer = Result<Standing, GenesysError>;
@@ -31,12 +30,12 @@ type Question = BoxFuture<'static, Answer>;
 #[derive(Default)]
 struct Known {
     active_until: HashMap<InteractionId, Timestamp>,
-    /// Weak: a question that nobody waits for any more is asked anew instead of taken up again.
+    /// Weak, so that a call without a waiting request is started anew instead of resumed.
     asked: HashMap<InteractionId, WeakShared<Question>>,
 }
 
 impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
-    /// A check that knows nothing yet.
+    /// Creates a check with an empty cache.
     #[must_use]
     pub fn new(subscriptions: S, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -46,16 +45,16 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
         }
     }
 
-    /// What it asks.
+    /// Returns the port of the check.
     #[must_use]
     pub fn subscriptions(&self) -> &S {
         &self.subscriptions
     }
 
-    /// How a subscription stands, or stood less than a minute ago if it was active.
+    /// Returns the status of a subscription; an active status may be up to a minute old.
     ///
     /// # Errors
-    /// Genesys Cloud could not say; the same for all who asked together.
+    /// Genesys Cloud did not report the status. Concurrent checks that share the call receive the same error.
     pub async fn standing(&self, id: &InteractionId) -> Answer {
         match self.question(id) {
             Some(question) => timeout(LOOKUP_TIMEOUT, question).await.unwrap_or(TIMED_OUT),
@@ -63,7 +62,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
         }
     }
 
-    /// The question to wait for; `None` when the answer is known.
+    /// Returns the call to wait for; `None` if the subscription is cached as active.
     fn question(&self, id: &InteractionId) -> Option<Shared<Question>> {
         let mut known = lock(&self.known);
         let now = self.clock.now();
@@ -72,7 +71,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
         }
         let asked = known.asked.get(id).and_then(WeakShared::upgrade);
         Some(asked.unwrap_or_else(|| {
-            // Those that nobody waits for any more.
+            // Remove the calls without a waiting request.
             known.asked.retain(|_, weak| weak.upgrade().is_some());
             let question = self.ask(id.clone()).shared();
             known

@@ -198,7 +198,7 @@ fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_oth
     assert_eq!(unanswered(10, true), fault);
     assert_eq!(unanswered(10, false), defer(900));
     assert_eq!(unanswered(9, true), defer(900));
-    // Never at once: the target may still be at work on it. Each of them doubles the wait once more.
+    // Never in the same receive: the target may still process the event. Each timeout doubles the delay once more.
     assert_eq!(unanswered(1, false), defer(4));
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// Settings that are enough, and these.
+/// Reads the minimum settings, with `given` added.
 fn read(given: &[(&str, &str)]) -> Result<IngestSettings, SettingsError> {
     let mut settings = BTreeMap::from([
         (
@@ -19,7 +19,7 @@ fn read(given: &[(&str, &str)]) -> Result<IngestSettings, SettingsError> {
     IngestSettings::from_lookup(|name| settings.get(name).map(|value| (*value).to_owned()))
 }
 
-/// What is wrong with them, if anything is.
+/// Returns the problems of the settings, if there are any.
 fn problems(given: &[(&str, &str)]) -> Vec<String> {
     read(given)
         .err()
@@ -108,7 +108,7 @@ fn iam_and_nobody_need_no_secret() -> Result<(), SettingsError> {
         ("INGEST_SECRET", ""),
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
         ("AWS_LAMBDA_FUNCTION_NAME", "stack-ingest"),
-        // Not looked at there.
+        // Not read in Lambda.
         ("LISTEN_ADDR", "nowhere"),
     ];
     let lambda = read(&lambda)?;

@@ -1,4 +1,4 @@
-//! What a sender gets to read.
+//! The answers to senders.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,23 +8,23 @@ use serde_json::{Value, json};
 
 use crate::{Accepted, AuthenticationError, Refusal};
 
-/// An error as RFC 9457 has it.
+/// An error body in the format of RFC 9457.
 #[derive(Debug, Serialize)]
 struct Problem {
     r#type: String,
     title: &'static str,
     status: u16,
     detail: String,
-    /// The name of its page in `docs/failures`.
+    /// The failure code, which is also the name of its page in `docs/failures`.
     code: &'static str,
 }
 
-/// The answer to a health check.
+/// Returns the answer to a health check.
 pub(super) async fn healthy() -> Response {
     accepted(&json!({ "status": "ok" }))
 }
 
-/// The answer to a request; `closes_connection` where the connection can take no other.
+/// Returns the answer to a request. `closes_connection` is true if the connection cannot take another request.
 pub(super) fn response(
     tells_attempt: bool,
     result: &Result<Accepted, Refusal>,
@@ -78,7 +78,7 @@ fn problem(refusal: &Refusal) -> Response {
     let mut response = body(status, "application/problem+json", &problem);
     let headers = response.headers_mut();
     if let Some(after) = refusal.retry_after() {
-        // Whole seconds, and never too early.
+        // Rounded up to whole seconds, so that the sender does not retry too early.
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
@@ -108,7 +108,7 @@ fn body(status: StatusCode, kind: &'static str, body: &impl Serialize) -> Respon
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    // Texts and numbers can always be written.
+    // Serialization of strings and numbers does not fail.
     let body = serde_json::to_vec(body).unwrap_or_default();
     (status, headers, body).into_response()
 }

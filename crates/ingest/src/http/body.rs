@@ -1,4 +1,4 @@
-//! Reading a body: within its limit, within its time, and within the memory that all share.
+//! Reading a body within its size limit, its time, and the buffer space that all bodies share.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use tokio::time::timeout;
 
 use crate::Refusal;
 
-/// A body that has not come whole by then will not: senders give up sooner.
+/// The maximum time for a whole body to arrive; senders stop waiting sooner.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a body waits for room, so that its sender hears of it well inside five seconds.
+/// The maximum wait for buffer space, so that the sender receives an answer well within five seconds.
 const BUDGET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Up to here a body is small: an ordinary event has a few KiB. So much of each is read without asking for room, as
-/// there are only so many connections: who sends less than that keeps nobody out.
+/// The maximum size of a small body; an ordinary event has a few KiB. This much of each body is read without buffer
+/// space. The number of connections is limited, so small bodies do not block other senders.
 const SMALL_BODY_BYTES: usize = 32 * KIB;
 
-/// Room for all small bodies that are being queued, in KiB.
+/// The buffer space for all small bodies that are being queued, in KiB.
 const SMALL_BODY_BUDGET_KIB: usize = 16 * 1024;
 
-/// Room for all large bodies at once, in KiB. Each is held about five times while it is sent to the queue.
+/// The buffer space for all large bodies, in KiB. Each body is held about five times while it is sent to the queue.
 const LARGE_BODY_BUDGET_KIB: usize = 8 * 1024;
 
-/// Of a body that is not read to its end, so much is thrown away, and for so long, for its sender to come to
-/// reading the answer instead of meeting a closed connection.
+/// The maximum to discard of a rejected body, in bytes and in time. Without discarding, the client would meet a
+/// closed connection instead of the answer.
 const DISCARDED: usize = 4 * 1024 * KIB;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 const KIB: usize = 1024;
 
-/// Reads bodies.
+/// A reader of bodies, with the buffer space that they share.
 pub(super) struct BodyReader {
     most: usize,
     small: Semaphore,
     large: Semaphore,
 }
 
-/// A body, and the room that it takes until it is dropped.
+/// A body, with the buffer space that it holds until it is dropped.
 pub(super) struct BufferedBody<'b> {
     pub(super) bytes: Vec<u8>,
     _room: SemaphorePermit<'b>,
@@ -58,7 +58,7 @@ impl BodyReader {
     /// Reads a body to its end.
     ///
     /// # Errors
-    /// It is too long, does not come, or there is no room for it.
+    /// The body is too long or does not arrive in time, or there is no buffer space for it.
     pub(super) async fn read(
         &self,
         headers: &HeaderMap,
@@ -66,7 +66,7 @@ impl BodyReader {
     ) -> Result<BufferedBody<'_>, Refusal> {
         let read = self.read_whole(&mut body).await;
         match &read {
-            // Nothing comes of it, or not in time.
+            // The rest of the body is empty, or does not arrive in time.
             Ok(_) | Err(Refusal::BodyIncomplete) => {}
             Err(_) => discard(headers, body),
         }
@@ -79,7 +79,7 @@ impl BodyReader {
         if hint.lower() > u64::try_from(most).unwrap_or(u64::MAX) {
             return Err(Refusal::BodyTooLarge { most });
         }
-        // One that does not say how long it is may be as long as any.
+        // A body without a stated length may be as long as the limit.
         let expected = hint.exact().and_then(|length| usize::try_from(length).ok());
         let expected = expected.unwrap_or(most);
         let mut bytes = Vec::with_capacity(expected.min(SMALL_BODY_BYTES));
@@ -116,7 +116,7 @@ impl BodyReader {
     }
 }
 
-/// Waits for room for so many bytes.
+/// Waits for buffer space for this many bytes.
 async fn acquire(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
     let permits = u32::try_from(bytes.div_ceil(KIB).max(1)).map_err(|_| Refusal::Busy)?;
     match timeout(BUDGET_TIMEOUT, room.acquire_many(permits)).await {
@@ -125,9 +125,9 @@ async fn acquire(room: &Semaphore, bytes: usize) -> Result<SemaphorePermit<'_>, 
     }
 }
 
-/// Throws away what still comes of a body, beside the answer that goes out meanwhile.
+/// Discards the rest of a body while the answer is sent.
 pub(super) fn discard(headers: &HeaderMap, mut body: Body) {
-    // Who asks before sending reads the answer first.
+    // A client that sends `Expect` reads the answer before it sends its body.
     if body.is_end_stream() || headers.contains_key(header::EXPECT) {
         return;
     }
@@ -140,6 +140,6 @@ pub(super) fn discard(headers: &HeaderMap, mut body: Body) {
             }
         }
     };
-    // Either way the connection is closed next.
+    // The result is ignored, because the connection is closed next.
     tokio::spawn(timeout(DISCARD_TIMEOUT, discard));
 }

@@ -9,39 +9,39 @@ use tracing::Level;
 
 use crate::{Accepted, Refusal, RequestSummary};
 
-/// A request that was answered.
+/// An answered request.
 #[derive(Clone, Copy, Debug)]
 pub struct Handled<'r> {
-    /// The path, if it is one that is served.
+    /// The path, if it is a served path.
     pub route: Option<&'static str>,
     /// The status of the answer.
     pub status: u16,
-    /// What is known of the event.
+    /// The summary of the event.
     pub summary: &'r RequestSummary,
-    /// How much of the body was read.
+    /// The number of body bytes that were read.
     pub body_bytes: usize,
-    /// Whether it was accepted.
+    /// The accepted message, or the refusal.
     pub result: &'r Result<Accepted, Refusal>,
-    /// How long it took.
+    /// The time that the request took.
     pub duration: Duration,
 }
 
-/// It takes requests now.
+/// Logs that the server accepts requests.
 pub fn listening(address: SocketAddr) {
     tracing::info!(%address, "listening");
 }
 
-/// The system gives no connection.
+/// Logs that the operating system did not provide a connection.
 pub fn not_accepted(error: &io::Error) {
     tracing::warn!(%error, "connection not accepted, trying again until one is");
 }
 
-/// Requests were still in flight at the end.
+/// Logs that requests were still open at the end of the grace period.
 pub fn cut_off() {
     tracing::warn!("requests were in flight until the end: their senders have no answer");
 }
 
-/// One line a request.
+/// Logs one line per request.
 pub fn request_handled(handled: &Handled<'_>) {
     let summary = handled.summary;
     let refusal = handled.result.as_ref().err();

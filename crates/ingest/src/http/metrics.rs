@@ -10,12 +10,12 @@ use genesys_replay_telemetry::metrics::{
 };
 use serde_json::json;
 
-/// When requests are written down.
+/// The time at which the metrics of requests are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// Each for itself: a Lambda function may be frozen after any of them.
+    /// After each request, because a Lambda function may be frozen after any request.
     EachRequest,
-    /// As many together as one document can hold, or what somebody flushes before.
+    /// After as many requests as one document can hold, or at an earlier flush.
     Together,
 }
 
@@ -27,14 +27,14 @@ pub struct IngestMetrics {
     tally: Mutex<Tally>,
 }
 
-/// One request, as metrics tell of it.
+/// The figures of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFigures {
-    /// The status of its answer.
+    /// The status of the answer.
     pub status: u16,
-    /// Whether it was queued with a mark.
+    /// True if the event was queued and flagged as malformed.
     pub is_malformed: bool,
-    /// How long it took.
+    /// The time that the request took.
     pub duration: Duration,
 }
 
@@ -49,7 +49,7 @@ struct Tally {
 }
 
 impl IngestMetrics {
-    /// Metrics of the function with this name.
+    /// Creates the metrics of the function with this name.
     #[must_use]
     pub fn new(metrics: Metrics, function: String, pace: Pace) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl IngestMetrics {
         }
     }
 
-    /// Counts a request; `true` when it is time to write.
+    /// Counts a request; returns true if the metrics must be written now.
     #[must_use]
     pub fn count(&self, request: &RequestFigures) -> bool {
         let mut tally = self.tally();
@@ -75,7 +75,7 @@ impl IngestMetrics {
         self.pace == Pace::EachRequest || tally.latencies.len() >= MAX_VALUES
     }
 
-    /// Writes what was counted, if there was anything.
+    /// Writes the counted requests, if there are any.
     pub fn flush(&self, at: Timestamp, usage: CounterSnapshot) {
         let tally = std::mem::take(&mut *self.tally());
         if tally.latencies.is_empty() {
@@ -100,7 +100,8 @@ impl IngestMetrics {
 }
 
 impl Tally {
-    /// The metrics of one document each: requests that end while others are written may be more than fit into one.
+    /// Returns the metrics, one list per document. Requests that end during a write may exceed the limit of one
+    /// document.
     fn documents(&self, usage: CounterSnapshot) -> Vec<Vec<Metric>> {
         let mut latencies = self.latencies.chunks(MAX_VALUES);
         let latency = |values: &[u64]| ("RequestLatency", "Milliseconds", json!(values));

@@ -1,4 +1,4 @@
-//! A plain HTTP server, where no Lambda runtime is.
+//! A plain HTTP server, for hosts without a Lambda runtime.
 
 use std::future::Future;
 use std::io;
@@ -21,30 +21,30 @@ use tokio_io_timeout::TimeoutStream;
 use super::{IngestService, log, router};
 use crate::IngestPorts;
 
-/// A connection that says nothing whole for so long is closed, whether it is slow or idle. A load balancer in front
-/// has to give up its own idle connections sooner.
+/// The maximum time for the head of a request to arrive; slow and idle connections are closed after it. A load
+/// balancer in front needs a shorter idle timeout.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// An answer that is not taken for so long is not wanted: otherwise who never reads would hold a connection for ever.
+/// The maximum time that a write may block. Otherwise a client that never reads would hold its connection forever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What is in flight when the process is told to end gets so long.
+/// The time that open requests have to finish after the shutdown signal.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
-/// Connections at once; more wait to be accepted. Half of the files that a process may usually open: the queue needs
-/// some, too.
+/// The maximum number of open connections; more wait to be accepted. This limit is half of a process's usual limit of
+/// open files, because the queue's client needs some too.
 const MAX_CONNECTIONS: usize = 512;
 
-/// The most that a connection reads ahead, in bytes.
+/// The maximum number of bytes that a connection reads ahead.
 const READ_AHEAD: usize = 32 * 1024;
 
-/// How long nothing is accepted after the system could not: mostly, too many files are open.
+/// The delay after a connection could not be accepted, mostly because too many files are open.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves requests until `ended`, then finishes what is in flight.
+/// Serves requests until `ended`, then drains open requests.
 ///
 /// # Errors
-/// The listener does not say where it is.
+/// The listener's address cannot be read.
 pub async fn serve<P: IngestPorts>(
     listener: TcpListener,
     edge: Arc<IngestService<P>>,
@@ -67,7 +67,7 @@ pub async fn serve<P: IngestPorts>(
     Ok(())
 }
 
-/// Serves one connection to its end, with the time limits of all.
+/// Serves one connection to its end, with the same time limits as [`serve`].
 pub async fn serve_connection<P, S>(stream: S, edge: Arc<IngestService<P>>)
 where
     P: IngestPorts,
@@ -75,7 +75,7 @@ where
 {
     let service = TowerToHyperService::new(router(edge));
     let connection = http().serve_connection(limited(stream), service);
-    // A connection that breaks is its client's affair: what it sent whole is answered and said.
+    // A broken connection is ignored: requests that arrived whole are still completed and logged.
     let _ = connection.await;
 }
 
@@ -84,8 +84,8 @@ fn http() -> http1::Builder {
     http.timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(READ_AHEAD)
-        // Who says that nothing more will come still waits for the answer; and what was begun is ended, and said,
-        // when its sender goes away: otherwise hyper would drop it.
+        // A client that closes its sending side still waits for the answer. Without this option hyper drops a request
+        // whose client disconnects, before the request is completed and logged.
         .half_close(true);
     http
 }
@@ -116,12 +116,12 @@ async fn accept(listener: &TcpListener, router: Router, connections: &GracefulSh
             }
         };
         is_in_trouble = false;
-        // Answers are one small packet each: nothing to gather. Without it they come later, no more.
+        // Answers are one small packet each, so disable Nagle's algorithm. A failure only slows answers.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let connection = connections.watch(http.serve_connection(limited(stream), service));
         tokio::spawn(async move {
-            // As above.
+            // A broken connection is ignored, as in `serve_connection`.
             let _ = connection.await;
             drop(permit);
         });
