@@ -1,7 +1,9 @@
 //! The use case: claim, fetch, mark `retrying`, deliver, checkpoint, mark `replay_successful`, complete.
 
+mod attempt;
 mod batch;
 mod circuit_breaker;
+mod claim;
 mod complete;
 mod expiry;
 mod ledger_latency;
