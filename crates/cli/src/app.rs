@@ -28,21 +28,22 @@ use crate::deployment::aws::AwsDeployment;
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::queue::sqs::SqsReader;
 
-/// A person waits, and rather a little longer than in vain. The SDK's retry is the only one on these hops.
+/// Call limits of the operator's commands. They are generous, because an operator prefers a late answer to a failure.
+/// The SDK's retry is the only retry layer on these hops.
 const OPERATOR: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(10),
     operation_timeout: Duration::from_secs(45),
     max_attempts: 5,
 };
 
-/// How long a call of Genesys Cloud waits for its turn: longer than a window of the rate limit.
+/// The maximum wait of a Genesys Cloud call for our rate limiter: longer than one window of the rate limit.
 const MAX_RATE_LIMIT_WAIT: Duration = Duration::from_secs(120);
 
-/// Region, credentials and endpoint of AWS, as the SDK finds them or as the operator says. A profile that is named counts
-/// before credentials of the environment, as it does for AWS's own command.
+/// Loads region, credentials and endpoint of AWS from the SDK's sources or the operator's arguments. A named profile
+/// takes precedence over credentials in the environment, as in the AWS CLI.
 ///
 /// # Errors
-/// [`AwsErrorKind::RegionNotConfigured`]: there is none.
+/// [`AwsErrorKind::RegionNotConfigured`] if no region is configured.
 pub async fn aws(
     profile: Option<&str>,
     region: Option<&str>,
@@ -77,15 +78,15 @@ pub async fn aws(
     Ok(aws.into_builder().credentials_provider(credentials).build())
 }
 
-/// The queue with this URL, ARN or name.
+/// Finds the queue with this URL, ARN or name.
 ///
 /// # Errors
-/// [`AwsError`], also when there is no such queue.
+/// [`AwsError`], also if the queue does not exist.
 pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError> {
     SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)), queue).await
 }
 
-/// What puts messages on the queue with this URL.
+/// Returns a sender for the queue with this URL.
 #[must_use]
 pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     SqsSender::new(
@@ -94,30 +95,31 @@ pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     )
 }
 
-/// What reads the ledger in this table.
+/// Returns a reader of the ledger in this table.
 #[must_use]
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
     let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR));
     DynamoDbReader::new(client, table.to_owned())
 }
 
-/// What reads this bucket.
+/// Returns a reader of this bucket.
 #[must_use]
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
 
-/// A client of Genesys Cloud that waits for its turn as long as a person would.
+/// Returns a client of Genesys Cloud. A call waits up to two minutes for our rate limiter, because an operator can
+/// wait.
 ///
 /// # Errors
-/// No TLS roots were found.
+/// [`BuildError`] if no TLS roots were found.
 pub fn genesys_cloud(
     settings: GenesysSettings,
     aws: &SdkConfig,
 ) -> Result<GenesysClient, BuildError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let parts = Parts {
-        // Its hosts come from the settings: nobody else names them.
+        // Without an address policy, because the hosts come from the settings only.
         http: http_client(GENESYS_TIMEOUT).build()?,
         max_wait: MAX_RATE_LIMIT_WAIT,
         clock,
@@ -126,25 +128,25 @@ pub fn genesys_cloud(
     Ok(client(settings, parts, |id| secret(id, aws, SECRET)))
 }
 
-/// The replay function as it is deployed.
+/// The deployed replay function.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// Its ARN without version or alias.
+    /// The function's ARN without version or alias.
     pub arn: String,
-    /// Its settings.
+    /// The function's environment variables.
     pub variables: Variables,
-    /// How long an invocation may take.
+    /// The timeout of an invocation.
     pub timeout: Duration,
-    /// The queue that it drains, by its event source mapping.
+    /// The ARN of the queue that the function drains, from its event source mapping.
     pub queue_arn: Option<String>,
 }
 
-/// The function with this name or ARN.
+/// Reads the configuration of the function with this name or ARN.
 ///
 /// # Errors
-/// [`AwsError`], also when there is no such function.
+/// [`AwsError`], also if the function does not exist.
 pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError> {
     let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR));
     let operation = || format!("reading the settings of the function {name}");
@@ -179,17 +181,18 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError>
     })
 }
 
-/// A person waits for all of these calls at once, and one that gets no answer is a finding.
+/// Call limits of `doctor`. They are short, because an operator waits for all calls at once, and a call without an
+/// answer is a finding.
 const DOCTOR: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(5),
     operation_timeout: Duration::from_secs(15),
     max_attempts: 2,
 };
 
-/// What is deployed, as AWS says it.
+/// Returns a reader of the deployment. `reach` limits the addresses that its HTTP client may connect to.
 ///
 /// # Errors
-/// No TLS roots were found.
+/// [`BuildError`] if no TLS roots were found.
 pub fn deployment(aws: &SdkConfig, reach: AddressPolicy) -> Result<AwsDeployment, BuildError> {
     let aws = with_limits(aws, DOCTOR);
     let http = guarded(http_client(GENESYS_TIMEOUT), reach);

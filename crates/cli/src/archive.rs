@@ -6,32 +6,32 @@ use std::future::Future;
 
 use genesys_replay::aws::AwsError;
 
-/// The longest object that is read, in bytes: a message of 1 MiB may take six as JSON.
+/// The maximum size of an object that is read, in bytes. A message of 1 MiB may take 6 MiB as JSON.
 pub const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// An object that is kept in the archive, or beside it.
+/// An object in the archive, or beside the archive in the same bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivedObject {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// Its length, in bytes.
+    /// The object's length, in bytes.
     pub size: u64,
-    /// What changes whenever its content does.
+    /// The object's `ETag`, which changes with the content.
     pub etag: String,
 }
 
-/// Some of the objects of an archive.
+/// One page of an archive's listing.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The objects, by key in order.
+    /// The objects, ordered by key.
     pub objects: Vec<ArchivedObject>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page; `None` after the last page.
     pub next: Option<String>,
 }
 
-/// What is kept in an archive. Reading changes nothing.
+/// Read access to an archive. No call changes anything.
 pub trait ArchiveReader: Send + Sync {
-    /// The objects whose keys begin with `prefix`, from the page that `from` names.
+    /// Returns the objects whose keys begin with `prefix`. `from` is the start of the page, and `None` the first page.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -41,10 +41,10 @@ pub trait ArchiveReader: Send + Sync {
         from: Option<&str>,
     ) -> impl Future<Output = Result<Page, AwsError>> + Send;
 
-    /// An object's content and its `ETag`; `None` when there is no such object.
+    /// Returns an object's content and its `ETag`; `None` if the object does not exist.
     ///
     /// # Errors
-    /// [`AwsError`]; also when it is longer than `most` bytes, of which nothing is read then.
+    /// [`AwsError`], also if the object is longer than `most` bytes; its content is not read then.
     fn get(
         &self,
         key: &str,

@@ -1,5 +1,5 @@
-//! The settings of the operator's command: those of the function that it looks after, from that function or from
-//! this process.
+//! The settings of the operator's command. They are the replay function's settings, read from that function or from
+//! this process's environment.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,62 +12,62 @@ use genesys_replay_settings::{
     target,
 };
 
-/// Variables by name, as a function or this process has them.
+/// Environment variables by name, of a function or of this process.
 #[derive(Clone, Default)]
 pub struct Variables {
     values: BTreeMap<String, String>,
 }
 
-/// What every command of the operator needs to know of the function.
+/// The settings of the function that every command needs.
 #[derive(Clone, Debug)]
 pub struct OperatorSettings {
     /// The `DynamoDB` table of the ledger.
     pub table: String,
-    /// Where events are delivered.
+    /// The target of deliveries.
     pub target: ReplayTarget,
-    /// Where what must not be replayed is kept.
+    /// The archive for dead letters that are not replayed; `None` without a bucket.
     pub archive: Option<ArchiveSettings>,
     /// The limits of the retries.
     pub limits: Limits,
-    /// How long a finished event is remembered.
+    /// The retention of finished ledger items.
     pub remember: Duration,
 }
 
 impl Variables {
-    /// Those of this process.
+    /// Returns the variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        // What is no text cannot be a setting.
+        // A name or value that is not UTF-8 cannot be a setting.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
         std::env::vars_os().filter_map(text).collect()
     }
 
-    /// A variable's value; an empty one counts as none.
+    /// Returns a variable's trimmed value; `None` if the variable is not set or its value is empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name).map(|value| value.trim());
         value.filter(|value| !value.is_empty())
     }
 
-    /// The same with this value in place of what was there.
+    /// Returns the variables with this one set or replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.values.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// All of them, by name.
+    /// Iterates over all variables, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.values.iter();
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// What every command needs.
+    /// Reads the settings that every command needs.
     ///
     /// # Errors
-    /// Names everything that is wrong.
+    /// [`SettingsError`] names every problem.
     pub fn operator(&self) -> Result<OperatorSettings, SettingsError> {
         let lookup = |name: &str| self.get(name).map(str::to_owned);
         let mut reader = Reader::new(&lookup);
@@ -81,10 +81,10 @@ impl Variables {
         reader.finish(settings)
     }
 
-    /// How to reach Genesys Cloud.
+    /// Reads the settings of Genesys Cloud.
     ///
     /// # Errors
-    /// Names everything that is missing or wrong.
+    /// [`SettingsError`] names every missing or wrong setting.
     pub fn genesys(&self) -> Result<GenesysSettings, SettingsError> {
         let lookup = |name: &str| self.get(name).map(str::to_owned);
         let mut reader = Reader::new(&lookup);
@@ -92,10 +92,10 @@ impl Variables {
         reader.finish(settings)
     }
 
-    /// All settings of the function.
+    /// Reads all settings of the function.
     ///
     /// # Errors
-    /// What would stop the function's start-up.
+    /// [`SettingsError`] names every problem that would stop the function's start-up.
     pub fn function(&self) -> Result<Settings, SettingsError> {
         Settings::from_lookup(|name| self.get(name).map(str::to_owned))
     }
@@ -110,7 +110,7 @@ impl FromIterator<(String, String)> for Variables {
 }
 
 impl std::fmt::Debug for Variables {
-    /// Names only: among the values are secrets.
+    /// Prints the names only, because values may be secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
     }

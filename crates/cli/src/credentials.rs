@@ -1,7 +1,8 @@
-//! Credentials of AWS: as the SDK finds them, else as AWS's own command exports them.
+//! AWS credentials: those that the SDK finds, else those that the AWS CLI exports.
 //!
-//! Profiles with SSO or `aws login` are left to that command. The SDK can read them itself, but Cargo gives all programs of
-//! the workspace the same features, and the functions would grow by 5 % for providers that they never use.
+//! Only the AWS CLI reads profiles with SSO or `aws login`. The SDK could read them too, but its features for them were
+//! rejected: Cargo gives all programs of the workspace the same features, and the functions would grow by 5 % for
+//! providers that they never use.
 
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,10 +16,10 @@ use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// The maximum run time of `aws`: it may have to renew a token.
+/// The maximum run time of `aws`, which may have to renew a token.
 const MAX_EXPORT: Duration = Duration::from_secs(30);
 
-/// Exported credentials are renewed this long before they expire.
+/// The time before expiry at which exported credentials are renewed.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
 
 /// The SDK's credentials, else those that `aws configure export-credentials` prints.
@@ -50,8 +51,8 @@ impl ProvideCredentials for SdkOrAwsCommand {
 }
 
 impl SdkOrAwsCommand {
-    /// A provider that has looked for credentials once: a client would stop `aws` at the time limit of its first call.
-    /// Errors are left to that call.
+    /// Returns a provider that has already loaded credentials once, because a client would stop `aws` at the time limit
+    /// of its first call. Ignores errors, because that call reports them.
     pub(crate) async fn prepared(sdk: SharedCredentialsProvider, profile: Option<&str>) -> Self {
         let provider = Self {
             sdk,
@@ -62,9 +63,9 @@ impl SdkOrAwsCommand {
         provider
     }
 
-    /// Returns the SDK's error if both fail, because it names the cause.
+    /// Returns the SDK's error if both sources fail, because the SDK's error names the cause.
     async fn credentials(&self) -> Result<Credentials, CredentialsError> {
-        // Calls at the same time wait for one `aws`.
+        // Concurrent calls wait for one run of `aws`.
         let mut exported = self.exported.lock().await;
         if let Some(credentials) = exported.as_ref().filter(|it| is_fresh(it)) {
             return Ok(credentials.clone());
@@ -83,7 +84,7 @@ fn is_fresh(credentials: &Credentials) -> bool {
     expiry.is_none_or(|end| end > SystemTime::now() + EXPIRY_MARGIN)
 }
 
-/// Returns `None` when there is no `aws`, and when it has no credentials.
+/// Returns `None` if `aws` is not installed, fails, or has no usable credentials.
 async fn export(profile: Option<&str>) -> Option<Credentials> {
     let mut command = Command::new("aws");
     command
@@ -106,7 +107,7 @@ fn read(output: &[u8]) -> Option<Credentials> {
     let expiration = exported.expiration.as_deref().map(Timestamp::parse);
     let expiration = match expiration {
         None => None,
-        // Credentials whose end is unknown would be used after it.
+        // Reject an unreadable expiry, because the credentials would be used after it.
         Some(None) => return None,
         Some(Some(end)) => Some(UNIX_EPOCH + Duration::from_millis(end.as_millis())),
     };

@@ -1,4 +1,4 @@
-//! What is deployed around the function, as its services say: read, never changed.
+//! The deployment around the function, as its AWS services report it. Read-only.
 
 pub mod aws;
 mod rules;
@@ -11,60 +11,60 @@ use genesys_replay::destination::Destination;
 
 use crate::queue::QueueFacts;
 
-/// A table as it is set up.
+/// The setup of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableFacts {
-    /// Its status, `ACTIVE` when it can be used.
+    /// The table's status; `ACTIVE` if the table can be used.
     pub status: String,
-    /// Its key: the name, the role (`HASH`, `RANGE`) and the type (`S`, `N`, `B`) of each part.
+    /// The parts of the key: name, role (`HASH`, `RANGE`) and type (`S`, `N`, `B`).
     pub key: Vec<(String, String, String)>,
-    /// Whether it is paid for by the request, so that no capacity can be used up.
+    /// True if billing is by request, so that capacity cannot run out.
     pub on_demand: bool,
 }
 
-/// How a table forgets.
+/// The time to live (TTL) of a table's items.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExpiryFacts {
-    /// Its status, `ENABLED` when items go.
+    /// The status; `ENABLED` if items expire.
     pub status: String,
-    /// The attribute that says when.
+    /// The attribute with the expiry time.
     pub attribute: Option<String>,
 }
 
-/// A function as it is deployed.
+/// A deployed function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FunctionFacts {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// Its state, `Active` when it can be called; not every stack says it.
+    /// The function's state; `Active` if the function can be called. Not every AWS-compatible endpoint reports a state.
     pub state: Option<String>,
-    /// How long an invocation may take.
+    /// The timeout of an invocation.
     pub timeout: Duration,
 }
 
-/// What hands a queue's messages to a function.
+/// An event source mapping, which passes messages to a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceFacts {
-    /// The ARN of what is read.
+    /// The ARN of the event source.
     pub arn: String,
-    /// Its state, `Enabled` when it reads.
+    /// The mapping's state; `Enabled` if the mapping reads its source.
     pub state: String,
-    /// The most messages of a batch.
+    /// The maximum number of messages in a batch.
     pub batch_size: u32,
-    /// How long a batch is waited for.
+    /// The batching window.
     pub window: Duration,
-    /// Whether the function's answer names the messages that come back.
+    /// True if the function's answer names the failed messages (`ReportBatchItemFailures`).
     pub reports_failures: bool,
-    /// The most invocations at once, if that is limited.
+    /// The maximum number of concurrent invocations, if it is limited.
     pub maximum_concurrency: Option<u32>,
-    /// How many filters there are: what none of them matches is deleted.
+    /// The number of filters. Lambda deletes a message that no filter matches.
     pub filters: usize,
 }
 
-/// Why it is not known whether a target is there.
+/// The reason why the existence of a target is not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetFault {
-    /// AWS did not say so.
+    /// A call of AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
     /// The host was not reached.
@@ -72,32 +72,32 @@ pub enum TargetFault {
     Unreached {
         /// The host.
         host: String,
-        /// What was seen.
+        /// The observed problem.
         problem: &'static str,
     },
-    /// The event bus is there, and no enabled rule of it can match: it accepts events and does nothing.
+    /// The event bus exists, but its enabled rules cannot match: the bus accepts events and does nothing.
     #[error("{bus} has no enabled rule that takes events of the source genesys-replay")]
     NoRule {
-        /// The bus.
+        /// The ARN of the bus.
         bus: String,
     },
 }
 
-/// What is deployed around the function. No call changes anything.
+/// Read access to the deployment around the function. No call changes anything.
 pub trait Deployment: Send + Sync {
-    /// How this table is set up.
+    /// Returns the setup of this table.
     ///
     /// # Errors
-    /// [`AwsError`], also when there is no such table; so with all others.
+    /// [`AwsError`], also if the table does not exist. The other methods report a missing resource in the same way.
     fn table(&self, name: &str) -> impl Future<Output = Result<TableFacts, AwsError>> + Send;
 
-    /// How this table forgets.
+    /// Returns the time to live of this table's items.
     ///
     /// # Errors
     /// [`AwsError`].
     fn expiry(&self, table: &str) -> impl Future<Output = Result<ExpiryFacts, AwsError>> + Send;
 
-    /// Lists this bucket below a prefix.
+    /// Checks that this bucket can be listed below a prefix.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -107,13 +107,13 @@ pub trait Deployment: Send + Sync {
         prefix: &str,
     ) -> impl Future<Output = Result<(), AwsError>> + Send;
 
-    /// The function with this name or ARN.
+    /// Returns the configuration of the function with this name or ARN.
     ///
     /// # Errors
     /// [`AwsError`].
     fn function(&self, name: &str) -> impl Future<Output = Result<FunctionFacts, AwsError>> + Send;
 
-    /// What hands messages to this function.
+    /// Returns the event source mappings of this function.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -122,14 +122,15 @@ pub trait Deployment: Send + Sync {
         function: &str,
     ) -> impl Future<Output = Result<Vec<SourceFacts>, AwsError>> + Send;
 
-    /// How the queue with this URL, ARN or name is set up.
+    /// Returns the setup of the queue with this URL, ARN or name.
     ///
     /// # Errors
     /// [`AwsError`].
     fn queue(&self, name: &str) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
-    /// Whether a target is there, without sending it anything that it could take for an event: services of AWS
-    /// are asked about it, and of an HTTP target only the root of its host is asked for, by HEAD. Any answer will do.
+    /// Checks that a target exists, without sending anything that the target could take for an event. Reads the
+    /// description of an AWS target from its service. Sends only HEAD to the root of an HTTP target's host, and accepts
+    /// any answer.
     ///
     /// # Errors
     /// [`TargetFault`].

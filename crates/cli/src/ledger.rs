@@ -1,4 +1,4 @@
-//! The ledger's items as people read them.
+//! The ledger's items, for people to read.
 
 pub mod dynamodb;
 
@@ -15,36 +15,36 @@ use genesys_replay::ledger::Status;
 pub struct Record {
     /// `<event id>|<delivery target>`.
     pub key: String,
-    /// The status of the event; `None` if this version does not know the item's status.
+    /// The status of the event; `None` if this version does not support the item's status.
     pub status: Option<Status>,
     /// True if the target has accepted the event.
     pub delivered: bool,
-    /// The target's receipt, if it is delivered and the item has one.
+    /// The target's receipt, if the event is delivered and the item has one.
     pub receipt: Option<Receipt>,
-    /// The number of its delivery, from 1: one more after each one that failed later.
+    /// The number of the round, from 1: one more after each accepted delivery that failed later.
     pub round: u32,
     /// The number of attempts that were begun.
     pub attempts: u32,
-    /// Its interaction.
+    /// The event's interaction.
     pub interaction_id: Option<String>,
-    /// Why its first delivery failed.
+    /// The category of the first failure.
     pub category: String,
-    /// Why it is not delivered, or what is missing although it is.
+    /// The reason why the event is not delivered, or the bookkeeping step that failed after delivery.
     pub failure_code: Option<String>,
-    /// Where it goes, as people may read it.
+    /// The target for people: a URL without secret parts.
     pub target: String,
-    /// The message that brought it last.
+    /// The id of the message that carried the event last.
     pub message_id: String,
     /// The time of the first claim.
     pub first_seen: Option<Timestamp>,
     /// The time at which the last work on the event ended.
     pub processed: Option<Timestamp>,
-    /// Until when it is held, if it is.
+    /// The end of the lease, if the event is claimed.
     pub lease_until: Option<Timestamp>,
 }
 
 impl Record {
-    /// The event's id: the key without the target.
+    /// Returns the event's id: the key without the target.
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
@@ -67,10 +67,10 @@ impl Record {
         self.delivered && report.is_about(&accepted, destination, message_id)
     }
 
-    /// The key for people: of a URL, what follows the path may be secret.
+    /// Returns the key for people, cut before the query of a URL, which may be secret.
     #[must_use]
     pub fn shown(&self) -> String {
-        // An event id with one of them is cut, which does not happen with Genesys' own.
+        // This also cuts an event id with `?` or `#`; ids of Genesys Cloud contain neither.
         self.key
             .split(['?', '#'])
             .next()
@@ -79,18 +79,18 @@ impl Record {
     }
 }
 
-/// Some of a ledger's items.
+/// One page of the ledger's items.
 #[derive(Clone, Debug, Default)]
 pub struct RecordPage {
-    /// The items, in no order.
+    /// The items, unordered.
     pub records: Vec<Record>,
-    /// Where the next page of the same segment begins, if there is one.
+    /// The start of the next page of the same segment; `None` after the last page.
     pub next: Option<String>,
 }
 
-/// What the ledger knows. Reading changes nothing; what expired may still be seen for a while.
+/// Read access to the ledger. No call changes anything. Expired items may still be visible for a while.
 pub trait LedgerReader: Send + Sync {
-    /// One page of segment `segment` (from 0) of `segments`; all segments together are the ledger.
+    /// Returns one page of segment `segment` (from 0) of `segments`. All segments together are the ledger.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -101,7 +101,7 @@ pub trait LedgerReader: Send + Sync {
         from: Option<&str>,
     ) -> impl Future<Output = Result<RecordPage, AwsError>> + Send;
 
-    /// The items with these keys, as they are now; those that do not exist are left out.
+    /// Returns the current items with these keys. Keys without an item are left out.
     ///
     /// # Errors
     /// [`AwsError`].

@@ -1,6 +1,6 @@
-//! What the operator's command does: looking, understanding, replaying on purpose.
+//! The use cases of the operator's command: diagnosis, plans and operator replays.
 //!
-//! Each use case sees ports only and says how far it is through a [`Progress`]; files, terminal and arguments
+//! Each use case depends on ports only and reports its progress through a [`Progress`]. Files, terminal and arguments
 //! belong to the program.
 
 pub mod apply;
@@ -16,22 +16,22 @@ pub mod reinject;
 pub mod remedy;
 pub mod report;
 
-/// Where a use case says how far it is. Called often: an implementation must be quick.
+/// The progress display of a use case. Called often, so an implementation must be quick.
 pub trait Progress: Send + Sync {
-    /// A piece of work begins: what, and how many steps it has, if that is known.
+    /// Begins a piece of work. `what` names the work; `steps` is its number of steps, if known.
     fn begin(&self, what: &str, steps: Option<u64>);
 
-    /// So many more steps are done.
+    /// Adds finished steps.
     fn advance(&self, steps: u64);
 
-    /// The piece of work has ended.
+    /// Ends the piece of work.
     fn end(&self);
 
-    /// Something that a person should know, though the work goes on: one sentence.
+    /// Reports a problem that does not stop the work, in one sentence.
     fn warn(&self, what: &str);
 }
 
-/// Says nothing.
+/// A progress display that shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,4 +1,4 @@
-//! A queue that an operator reads.
+//! Read access to a queue, for an operator.
 
 pub mod sqs;
 
@@ -9,85 +9,87 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::queue::{Redrive, VisibilityError};
 
-/// How a queue is set up, and about how full it is.
+/// The setup of a queue, and its approximate depth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueFacts {
-    /// Its URL.
+    /// The queue's URL.
     pub url: String,
-    /// Its ARN.
+    /// The queue's ARN.
     pub arn: String,
-    /// Whether it keeps the order of each message group.
+    /// True if the queue keeps the order of each message group.
     pub fifo: bool,
-    /// How long a received message stays away.
+    /// The visibility timeout of received messages.
     pub visibility: Duration,
-    /// How long a message is kept.
+    /// The retention period of messages.
     pub retention: Duration,
-    /// Where messages go that were received too often.
+    /// The redrive policy, which moves messages after too many receives.
     pub redrive: Option<Redrive>,
-    /// About how many messages can be received now.
+    /// The approximate number of visible messages.
     pub visible: u64,
-    /// About how many are with somebody.
+    /// The approximate number of messages in flight.
     pub in_flight: u64,
-    /// About how many are delayed.
+    /// The approximate number of delayed messages.
     pub delayed: u64,
 }
 
 impl QueueFacts {
-    /// The queue's name.
+    /// Returns the queue's name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.arn.rsplit(':').next().unwrap_or(&self.arn)
     }
 
-    /// About how many messages it holds.
+    /// Returns the approximate number of messages in the queue.
     #[must_use]
     pub const fn depth(&self) -> u64 {
         self.visible + self.in_flight + self.delayed
     }
 }
 
-/// A message that is still on the queue, or back later than asked.
+/// The error for a message that was not deleted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not deleted: {reason}")]
 pub struct DeleteError {
-    /// The message.
+    /// The message's id.
     pub message_id: MessageId,
-    /// What the queue said.
+    /// The reason that the queue reported.
     pub reason: String,
 }
 
-/// A queue that an operator looks at.
+/// A queue that an operator reads.
 ///
-/// What is received has a receipt handle and the ARN of its queue. Receiving counts towards the redrive
-/// policy, however it ends: there is no look at a queue that leaves no trace.
+/// A received message has a receipt handle and the ARN of its queue. Every receive counts towards the redrive policy,
+/// whatever happens to the message later: reading a queue always leaves a trace.
 pub trait QueueReader: Send + Sync {
-    /// How the queue is set up, and about how full it is; receives nothing.
+    /// Returns the setup of the queue and its approximate depth. Receives nothing.
     ///
     /// # Errors
     /// [`AwsError`].
     fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
-    /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to others for `hold` (whole seconds, at
-    /// most 12 h). None may mean that all are with somebody, not only that the queue is empty.
+    /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to
+    /// others for `hold` (whole seconds, at most 12 h). An empty list may mean that all messages are in flight, not
+    /// only that the queue is empty.
     ///
     /// # Errors
-    /// [`AwsError`]; messages may have been received all the same, and come back after `hold`.
+    /// [`AwsError`]; the call may have received messages nevertheless, which become visible again after `hold`.
     fn receive(
         &self,
         hold: Duration,
     ) -> impl Future<Output = Result<Vec<Message>, AwsError>> + Send;
 
-    /// Shows received messages to others for now on: each for itself, the answer names those that stay
-    /// away for as long as they were received for.
+    /// Makes received messages visible again now. Handles each message separately, and returns the failures: their
+    /// messages stay invisible for the rest of their visibility timeout.
     fn release(&self, messages: &[Message]) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
-    /// Makes received messages stay away for `hold` from now; each for itself.
+    /// Sets the visibility timeout of received messages to `hold` from now. Handles each message separately, and
+    /// returns the failures.
     fn hold(
         &self,
         messages: &[Message],
         hold: Duration,
     ) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
-    /// Takes received messages off the queue, for good; each for itself, the answer names those that stay.
+    /// Deletes received messages. Handles each message separately, and returns the failures.
     fn delete(&self, messages: &[Message]) -> impl Future<Output = Vec<DeleteError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! Reading what is kept in an S3 bucket.
+//! Reads the objects of an S3 bucket.
 
 use aws_sdk_s3::Client;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
@@ -6,7 +6,7 @@ use genesys_replay_aws::aws_error;
 
 use super::{ArchiveReader, ArchivedObject, Page};
 
-/// The objects of one bucket.
+/// A reader of one bucket.
 #[derive(Clone, Debug)]
 pub struct S3Reader {
     client: Client,
@@ -14,13 +14,13 @@ pub struct S3Reader {
 }
 
 impl S3Reader {
-    /// Reads this bucket.
+    /// Returns a reader of this bucket.
     #[must_use]
     pub fn new(client: Client, bucket: String) -> Self {
         Self { client, bucket }
     }
 
-    /// The bucket's name.
+    /// Returns the bucket's name.
     #[must_use]
     pub fn bucket(&self) -> &str {
         &self.bucket

@@ -1,4 +1,4 @@
-//! The deployment as AWS and the target's host say it.
+//! Reads the deployment from AWS and from the target's host.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::queue::{QueueFacts, QueueReader};
 
 /// Clients of the services in one region and account, and one for the host of an HTTP target.
 pub struct AwsDeployment {
-    /// Where the table is.
+    /// The client for the ledger's table.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// Where the bucket is.
+    /// The client for the archive's bucket.
     pub s3: aws_sdk_s3::Client,
-    /// Where the function is.
+    /// The client for the function.
     pub lambda: aws_sdk_lambda::Client,
-    /// Where the queues are.
+    /// The client for the queues.
     pub sqs: aws_sdk_sqs::Client,
     /// Makes the clients of a target's region.
     pub targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
-    /// Must have timeouts and follow no redirects.
+    /// The client for HTTP targets, which must have timeouts and must not follow redirects.
     pub http: reqwest::Client,
 }
 
@@ -147,7 +147,8 @@ impl Deployment for AwsDeployment {
 }
 
 impl AwsDeployment {
-    /// Asks the root of the host, not the path that takes events: name, connection, TLS and a server are there.
+    /// Sends HEAD to the root of the host, not to the path that takes events. An answer proves name resolution,
+    /// connection, TLS and a server.
     async fn host(&self, url: &Url) -> Result<(), TargetFault> {
         let mut root = url.clone();
         root.set_path("/");
@@ -216,7 +217,7 @@ fn looking_for(arn: &Arn) -> String {
     format!("looking for {}", arn.as_str())
 }
 
-/// Services that say "it does not exist" in words of their own.
+/// Changes the kind to `NotFound` for services that report a missing resource with a code of their own.
 fn missing_by_code(mut error: AwsError) -> AwsError {
     let says_missing = error.detail.as_deref().is_some_and(|code| {
         code.ends_with("DoesNotExist")

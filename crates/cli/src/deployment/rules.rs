@@ -1,4 +1,4 @@
-//! The rules of an event bus, as far as they may take the events of this function.
+//! The rules of an event bus that may match the events of this function.
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::RuleState;
@@ -34,7 +34,8 @@ pub(super) async fn may_match(client: &Client, bus: &str) -> Result<bool, AwsErr
     }
 }
 
-/// Returns true if a pattern may match an event of our source: false only for a list of other sources, word for word.
+/// Returns true if a pattern may match an event of our source. Returns false only if the pattern lists other literal
+/// sources.
 fn takes(pattern: &str) -> bool {
     let pattern: Value = serde_json::from_str(pattern).unwrap_or_default();
     let Some(sources) = pattern["source"].as_array() else {
@@ -42,7 +43,7 @@ fn takes(pattern: &str) -> bool {
     };
     sources.iter().any(|source| match source {
         Value::String(source) => source == SOURCE,
-        // A prefix, a suffix, a wildcard …
+        // A prefix, a suffix or a wildcard, which is not evaluated here.
         Value::Object(_) => true,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
     })

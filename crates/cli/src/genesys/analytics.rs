@@ -1,4 +1,4 @@
-//! What analytics knows of conversations, by their ids.
+//! Analytics queries for conversations by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -13,55 +13,54 @@ use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-/// The most conversations that one query asks for.
+/// The maximum number of conversations in one query.
 pub const MAX_CONVERSATIONS_PER_QUERY: usize = 50;
 
-/// The most conversations that Genesys Cloud puts on one page.
+/// The maximum number of conversations that Genesys Cloud puts on one page.
 const PAGE_SIZE: u32 = 100;
 
-/// A conversation without what is personal: no names, no addresses, no attributes.
+/// A conversation without personal data: no names, no addresses, no attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Conversation {
-    /// Its id.
+    /// The conversation's id.
     pub conversation_id: String,
-    /// When it began, as Genesys Cloud writes it.
+    /// The start time, as Genesys Cloud writes it.
     pub conversation_start: Option<String>,
-    /// When it ended; `None` while it goes on.
+    /// The end time; `None` until the conversation ends.
     pub conversation_end: Option<String>,
-    /// The media of its sessions, such as `voice`, each once and in order of the alphabet.
+    /// The media types of the sessions, such as `voice`: each once, in alphabetical order.
     pub media_types: Vec<String>,
-    /// What its participants take part as, such as `agent`: how many of each purpose.
+    /// The number of participants of each purpose, such as `agent`.
     pub participants: BTreeMap<String, u32>,
 }
 
 /// One page of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationPage {
-    /// The conversations on it.
+    /// The conversations on the page.
     pub conversations: Vec<Conversation>,
-    /// How many there are on all pages, if Genesys Cloud says so.
+    /// The number of conversations on all pages, if Genesys Cloud reports it.
     pub total: Option<u64>,
 }
 
-/// A question about conversations.
+/// A query for conversations.
 #[derive(Clone, Copy, Debug)]
 pub struct ConversationQuery<'a> {
-    /// Their ids, at most [`MAX_CONVERSATIONS_PER_QUERY`], none twice.
+    /// The ids of the conversations: at most [`MAX_CONVERSATIONS_PER_QUERY`], each once.
     pub ids: &'a [InteractionId],
-    /// The interval in which they took place begins here.
+    /// The start of the interval in which the conversations took place.
     pub from: Timestamp,
-    /// And ends here; Genesys Cloud takes 31 days at most.
+    /// The end of the interval. Genesys Cloud accepts at most 31 days.
     pub until: Timestamp,
 }
 
-/// Genesys Cloud's analytics, as far as an operator needs it.
+/// The analytics calls that an operator needs.
 pub trait Conversations: Send + Sync {
-    /// One page of what is known of conversations, from page 1; past the last one there are none.
-    /// Changes nothing.
+    /// Returns one page of conversations, numbered from 1. Pages after the last one are empty. Changes nothing.
     ///
     /// # Errors
-    /// [`GenesysError::RateLimited`] and [`GenesysError::LocallyRateLimited`] say how long to wait.
+    /// [`GenesysError::RateLimited`] and [`GenesysError::LocallyRateLimited`] contain the delay before the next call.
     fn page(
         &self,
         query: ConversationQuery<'_>,
@@ -72,7 +71,7 @@ pub trait Conversations: Send + Sync {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answered {
-    /// Absent on a page without any.
+    /// Absent on an empty page.
     #[serde(default)]
     conversations: Vec<Known>,
     total_hits: Option<u64>,

@@ -1,6 +1,6 @@
-//! The tutorials' failed events: reading them, and asking Genesys Cloud to send them again.
+//! The failed events of the legacy sample API: one call lists them, the other asks Genesys Cloud to send them again.
 //!
-//! No SDK of Genesys Cloud knows these two calls: where they answer 404, there is no such API.
+//! No SDK of Genesys Cloud has these two calls. An answer 404 means that the API does not exist.
 
 use std::future::Future;
 
@@ -17,30 +17,30 @@ use url::{Url, form_urlencoded};
 
 const BASE_PATH: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
 
-/// Where a page of failed events begins.
+/// The start of a page of failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageStart {
-    /// After so many events.
+    /// The number of events before the page.
     Offset(u64),
-    /// Where the page before said, as members of the query.
+    /// The query members that the previous page names.
     Query(Vec<(String, String)>),
 }
 
-/// Some of a subscription's failed events.
+/// One page of a subscription's failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedPage {
-    /// The events, each as the text of a JSON value; none means that there are no more.
+    /// The events, each as the text of a JSON value. An empty list means that all events were read.
     pub events: Vec<String>,
-    /// Where the next page begins; `None` when this is the last one.
+    /// The start of the next page; `None` after the last page.
     pub next: Option<PageStart>,
 }
 
-/// What became of events that were asked for again.
+/// The result of a request to send events again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reinjected {
-    /// The ids that the answer names as failed.
+    /// The event ids that the answer names as failed.
     pub failed: Vec<String>,
-    /// How many the answer says have failed, named or not.
+    /// The number of failed events in the answer, named or not.
     pub failed_count: u64,
 }
 
@@ -49,7 +49,7 @@ pub trait FailedEvents: Send + Sync {
     /// Reads at most `limit` failed events of a subscription; changes nothing.
     ///
     /// # Errors
-    /// [`GenesysError::NotFound`] where there is no such subscription, or no such API.
+    /// [`GenesysError::NotFound`] if the subscription or the API does not exist.
     fn page(
         &self,
         subscription: &InteractionId,
@@ -57,10 +57,11 @@ pub trait FailedEvents: Send + Sync {
         limit: u32,
     ) -> impl Future<Output = Result<FailedPage, GenesysError>> + Send;
 
-    /// Asks Genesys Cloud to send these events again; the caller asks for at most 100, each once.
+    /// Asks Genesys Cloud to send these events again. The caller passes at most 100 ids, each once.
     ///
     /// # Errors
-    /// [`GenesysError::Refused`]: none of them was taken. With [`GenesysError::Unavailable`] they may have been.
+    /// [`GenesysError::Refused`]: Genesys Cloud accepted none of the events. [`GenesysError::Unavailable`]: Genesys
+    /// Cloud may have accepted them.
     fn reinject(
         &self,
         subscription: &InteractionId,
@@ -118,7 +119,7 @@ fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {
     url
 }
 
-/// The answer to a GET, in all the ways in which lists say how they go on.
+/// The answer to a GET, with every known link to the next page.
 #[derive(Deserialize)]
 struct Listing {
     entities: Option<Vec<Box<RawValue>>>,
@@ -130,7 +131,7 @@ struct Listing {
     cursor: Option<Value>,
 }
 
-/// `None` when the answer is no list.
+/// Returns `None` if the answer is not a list.
 fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
     let listing: Listing = parse_object(body)?;
     let events: Vec<String> = listing
@@ -150,7 +151,8 @@ fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
     let next = match (said, start) {
         _ if events.is_empty() => None,
         (Some(query), _) => Some(PageStart::Query(query)),
-        // A page may hold fewer than were asked for: what is skipped would be lost, what comes twice is seen.
+        // A page may hold fewer events than the limit. Advance by the number of received events: a skipped event would
+        // be lost, a repeated event is detected.
         (None, PageStart::Offset(offset)) => {
             let more = u64::try_from(events.len()).unwrap_or(u64::MAX);
             Some(PageStart::Offset(offset.saturating_add(more)))
@@ -160,7 +162,7 @@ fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
     Some(FailedPage { events, next })
 }
 
-/// What an answer says of the next page. Only its query is believed: the token goes to no other host.
+/// Returns the query of the next page. Ignores the host of an address, so that the token goes to no other host.
 fn next_query(said: &str) -> Option<Vec<(String, String)>> {
     if said.is_empty() {
         return None;
@@ -173,7 +175,7 @@ fn next_query(said: &str) -> Option<Vec<(String, String)>> {
     (!is_address).then(|| vec![("cursor".to_owned(), said.to_owned())])
 }
 
-/// Whatever the answer says of failures; one that says nothing has taken all.
+/// Reads the failures in an answer. An answer without failures means that all events were accepted.
 fn read_reinjected(body: &[u8]) -> Reinjected {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
         return Reinjected::default();

@@ -1,4 +1,4 @@
-//! What the OAuth client may do, found out without changing anything.
+//! The permissions of the OAuth client, tested without changing anything.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,35 +16,35 @@ use super::analytics::{ConversationQuery, Conversations};
 /// An id that no interaction has.
 const NIL_UUID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// A day on which it had none.
+/// The start of the searched interval, which has no conversation with the nil id.
 const YEAR_2020: Timestamp = Timestamp::from_millis(1_577_836_800_000);
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// A client's permissions.
 ///
-/// `Ok` means that the call was not refused; a refusal is the [`GenesysError`] that any other call would meet.
+/// `Ok` means that the call was not refused. An error is the [`GenesysError`] that any other call would return.
 pub trait Permissions: Send + Sync {
-    /// Which form of the API is spoken.
+    /// Returns the form of the API.
     fn form(&self) -> ApiForm;
 
-    /// Reads an interaction that does not exist. `Ok(false)`: there is none, as there should not be.
+    /// Reads an interaction that does not exist. Returns `Ok(false)` if Genesys Cloud did not find it, as expected.
     ///
     /// # Errors
-    /// Those of [`Genesys::fetch`], but never [`GenesysError::NotFound`].
+    /// The errors of [`Genesys::fetch`], except [`GenesysError::NotFound`].
     fn may_read(&self) -> impl Future<Output = Result<bool, GenesysError>> + Send;
 
-    /// Writes no attributes on a conversation that does not exist. To be called only where
-    /// [`may_read`](Self::may_read) has found none.
+    /// Writes an empty set of attributes on a conversation that does not exist. Call it only if
+    /// [`may_read`](Self::may_read) returned `Ok(false)`.
     ///
     /// # Errors
-    /// Those of [`Genesys::mark`], but never [`GenesysError::NotFound`] nor [`GenesysError::Refused`]: what
-    /// came so far was not stopped for want of a permission.
+    /// The errors of [`Genesys::mark`], except [`GenesysError::NotFound`] and [`GenesysError::Refused`]: a call with
+    /// such an answer did not fail because of a missing permission.
     fn may_mark(&self) -> impl Future<Output = Result<(), GenesysError>> + Send;
 
-    /// Searches for a conversation that does not exist, as `diagnose --correlate` searches for those that do.
+    /// Searches for a conversation that does not exist, with the query of `diagnose --correlate`.
     ///
     /// # Errors
-    /// What stands in the way of a search.
+    /// [`GenesysError`] if the search fails.
     fn may_search(&self) -> impl Future<Output = Result<(), GenesysError>> + Send;
 }
 

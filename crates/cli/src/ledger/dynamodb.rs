@@ -1,4 +1,4 @@
-//! Reading the ledger's items from `DynamoDB`.
+//! Reads the ledger's items from `DynamoDB`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use genesys_replay_storage::dynamodb::item::{
 
 use super::{LedgerReader, Record, RecordPage};
 
-/// The most keys of one call.
+/// The maximum number of keys in one call.
 const MAX_BATCH_ENTRIES: usize = 100;
 
-/// How often what `DynamoDB` left out of an answer is asked for again.
+/// The maximum number of calls until `DynamoDB` has answered all keys of one chunk.
 const MAX_CALLS: usize = 20;
 
-/// How long it is left alone in between, at first and at most.
+/// The delay between these calls: first and maximum.
 const RETRY_DELAYS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// The items of one table.
+/// A reader of one table.
 #[derive(Clone, Debug)]
 pub struct DynamoDbReader {
     client: Client,
@@ -32,13 +32,13 @@ pub struct DynamoDbReader {
 }
 
 impl DynamoDbReader {
-    /// Reads this table.
+    /// Returns a reader of this table.
     #[must_use]
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// The table's name.
+    /// Returns the table's name.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.table
@@ -82,7 +82,7 @@ impl LedgerReader for DynamoDbReader {
 
     async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
         let mut found = Vec::new();
-        // DynamoDB refuses a call that names a key twice.
+        // DynamoDB rejects a call that names a key twice.
         let unique: Vec<&str> = keys
             .iter()
             .copied()
@@ -129,8 +129,7 @@ impl LedgerReader for DynamoDbReader {
     }
 }
 
-/// `None` for an item without the key that every item has, and for one that only leads from a delivery to
-/// its event.
+/// Returns `None` for an item without the key `EventId`, and for an item that only leads from a delivery to its event.
 fn record(item: &Item) -> Option<Record> {
     if item.contains_key(EVENT_KEY) {
         return None;

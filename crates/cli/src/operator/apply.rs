@@ -1,4 +1,4 @@
-//! Applying a plan: in waves that grow only while they go well, each dead letter followed to its end.
+//! Applies a plan in waves. Waves grow only while they succeed, and each dead letter is followed until it is settled.
 
 mod drift;
 mod follow;
@@ -29,36 +29,37 @@ pub use parking::ParkingLetters;
 pub use sender::{Sender, Sending, ToQueue, ToTarget, marked};
 use wave::{Wave, grown, share};
 
-/// How carefully a plan is applied.
+/// The pace and the stop conditions of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// The most dead letters a second; more than 0.
+    /// The maximum number of dead letters per second; more than 0.
     pub rate: f64,
-    /// The size of the first wave; at least 1.
+    /// The size of the first wave, the canary; at least 1.
     pub canary: usize,
-    /// How much larger each wave is than the one before; at least 1.
+    /// The ramp: the growth factor from one wave to the next; at least 1.
     pub ramp: f64,
-    /// The share of a wave that has failed at which no further wave begins, from 0 to 1.
+    /// The share of failures in a wave, from 0 to 1, at which no further wave begins.
     pub abort_at: f64,
-    /// How long a wave is followed before it counts as stuck.
+    /// The maximum time to follow a wave before the wave counts as stuck.
     pub wait: Duration,
 }
 
-/// What became of a dead letter that was sent again.
+/// The outcome of a dead letter that was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The target accepted it.
+    /// The target accepted the event.
     Delivered,
-    /// It had been delivered before.
+    /// The event had been delivered before.
     DeliveredBefore,
-    /// It was given up again, for this reason, and is in the archive.
+    /// The function rejected the event again, for this reason, and archived it.
     Archived(String),
-    /// It was given up again, for this reason, and comes back until it is in the parking queue.
+    /// The function rejected the event again, for this reason. The message returns to the queue until SQS moves the
+    /// message to the parking queue.
     Failed(String),
 }
 
 impl Outcome {
-    /// The word for people and for the audit.
+    /// Returns the outcome's name for people and for the audit.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -69,7 +70,7 @@ impl Outcome {
         }
     }
 
-    /// Why it was not delivered.
+    /// Returns the failure code of an event that was not delivered.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -79,52 +80,52 @@ impl Outcome {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Nothing is left to send.
     Done,
-    /// Too many of a wave failed.
+    /// Too many dead letters of a wave failed.
     TooManyFailures {
-        /// How many of it failed, or were deferred.
+        /// The number of dead letters in the wave that failed or were deferred.
         failed: usize,
-        /// Of how many.
+        /// The number of dead letters in the wave.
         of: usize,
     },
-    /// A wave was not attempted, or not settled, in time.
+    /// The function did not attempt or settle a wave in time.
     Stuck {
-        /// How many were not taken up.
+        /// The number of dead letters that the function did not attempt.
         waiting: usize,
-        /// How many were, and failed for now.
+        /// The number of dead letters that the function attempted and deferred.
         deferred: usize,
     },
-    /// A person has stopped it.
+    /// An operator stopped the run.
     Interrupted,
 }
 
-/// What a run has come to.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How it ended.
+    /// The end of the run.
     pub ending: Ending,
-    /// What became of those that are settled, in this run and before, by [`Outcome::as_str`] and failure code.
+    /// The number of settled dead letters, in this run and before, by [`Outcome::as_str`] and failure code.
     pub outcomes: BTreeMap<(String, String), u64>,
-    /// Sent, and open: the queue goes on with them. Their keys.
+    /// The keys of dead letters that were sent and are not settled; the queue delivers them again.
     pub open: Vec<String>,
-    /// Not sent, and why, by key.
+    /// The dead letters that were not sent: key and reason.
     pub not_sent: Vec<(String, String)>,
-    /// May have been sent, or were begun and are open, and why, by key.
+    /// The dead letters that may have been sent, or were attempted and are not settled: key and reason.
     pub doubtful: Vec<(String, String)>,
-    /// Sent, and still in the parking queue, by key.
+    /// The keys of dead letters that were sent and are still in the parking queue.
     pub lingering: Vec<String>,
-    /// Not sent, since the run ended before.
+    /// The number of dead letters that were not sent because the run ended before.
     pub left: usize,
 }
 
-/// Why a run ended where nobody wanted it to.
+/// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// AWS does not do what it was asked.
+    /// A call of AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
     /// The audit cannot be written.
@@ -132,37 +133,37 @@ pub enum ApplyError {
     Journal(#[from] io::Error),
 }
 
-/// A run: one plan, and all that it needs.
+/// A run of a plan, with its ports.
 pub struct Apply<'a, L, S, T> {
     /// The plan.
     pub plan: &'a Plan,
-    /// What an earlier run has done.
+    /// The audit of earlier runs.
     pub history: History,
-    /// Where the function delivers events.
+    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
-    /// What knows how events stand.
+    /// The reader of the ledger.
     pub ledger: &'a L,
-    /// Where the dead letters are.
+    /// The source of the dead letters.
     pub letters: S,
-    /// Where they are sent.
+    /// The sender of the dead letters.
     pub sender: T,
-    /// Where it is written down.
+    /// The writer of the audit.
     pub journal: &'a mut dyn Journal,
-    /// How carefully.
+    /// The pace and the stop conditions.
     pub options: Options,
-    /// Who, for the audit.
+    /// The operator's name, for the audit.
     pub by: String,
-    /// The time.
+    /// The clock.
     pub clock: &'a dyn Clock,
-    /// Whether to stop.
+    /// The token that stops the run.
     pub stop: &'a CancellationToken,
-    /// Where it says how far it is.
+    /// The progress display.
     pub progress: &'a dyn Progress,
 }
 
-/// How a run stands.
+/// The state of a run.
 struct Run {
-    /// When the rate allows the next call.
+    /// The earliest time of the next call at the permitted rate.
     next: Instant,
     todo: VecDeque<usize>,
     outcomes: BTreeMap<(String, String), u64>,
@@ -173,10 +174,10 @@ struct Run {
 }
 
 impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
-    /// Sends what was not sent yet, and follows what was.
+    /// Sends the dead letters that were not sent yet, and follows all that were sent.
     ///
     /// # Errors
-    /// [`ApplyError`]: what was sent until then is in the audit, and the run can be gone on with.
+    /// [`ApplyError`]: the audit contains everything that was sent until then, and the run can be resumed.
     pub async fn run(mut self) -> Result<Summary, ApplyError> {
         self.write(Event::Begun {
             plan: self.plan.id.clone(),
@@ -205,7 +206,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             Err(error @ ApplyError::Aws(_)) => self.write(Event::Ended {
                 reason: error.to_string(),
             })?,
-            // Its last line may be half a line.
+            // Write nothing more: the audit may end in an incomplete line.
             Err(ApplyError::Journal(_)) => {}
         }
         Ok(Summary {

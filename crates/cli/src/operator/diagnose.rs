@@ -1,12 +1,12 @@
-//! Looking at a queue of dead letters without taking from it.
+//! Examines a queue of dead letters without removing messages.
 //!
-//! Every message is received once, held until the end, and then shown to others again: also after an error or an
-//! interruption. Memory stays the same however many messages there are and however large they are: at most
-//! [`MAX_MESSAGES_IN_MEMORY`] messages are in it at a time, and of those that were looked at some 40 bytes each, a bounded number of
-//! groups, and what a [`Sink`] keeps; receipts are kept by [`Receipts`], outside of memory.
+//! Every message is received once, held until the end, and then made visible again, also after an error or an
+//! interruption. The number and the size of the messages do not matter for memory, except for some 40 bytes per
+//! examined message. Memory holds at most [`MAX_MESSAGES_IN_MEMORY`] messages, a bounded number of groups, and the data
+//! of the [`Sink`]. [`Receipts`] keeps the receipts outside of memory.
 //!
-//! Looking is not free: each message has been received once more, and a queue with a redrive policy moves a
-//! message away that was received too often. What that would cost is found out on the way, and refused unless forced.
+//! A diagnosis costs one receive of each message, and a redrive policy moves a message away after too many receives.
+//! The diagnosis detects this while it runs, and stops unless it is forced.
 
 mod advice;
 mod correlate;
@@ -41,113 +41,113 @@ pub use held::{Receipt, Receipts, Released, VISIBILITY_TIMEOUT};
 use looking::Looking;
 use receiving::Receiving;
 
-/// Calls that receive at once: 100,000 messages are 10,000 calls of some 20 ms.
+/// The number of concurrent receive calls: 100,000 messages are 10,000 calls of some 20 ms.
 const RECEIVERS: usize = 8;
 
-/// The most messages that are in memory at a time: those of every call, and a batch that is looked at.
+/// The maximum number of messages in memory: those of every call, and one batch that is examined.
 pub const MAX_MESSAGES_IN_MEMORY: usize =
     RECEIVERS * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
 
-/// A policy that lets a message be received this often or less is not looked at without force: one look takes a
-/// third of what it has, or more.
+/// The highest `maxReceiveCount` of a queue that is not examined without force: one diagnosis costs a third of its
+/// receives, or more.
 pub const MIN_RECEIVES_WITHOUT_FORCE: u32 = 3;
 
-/// How long an interrupted look waits for messages that are on their way, to show them to others again too.
+/// The maximum time that an interrupted diagnosis waits for open calls, to make their messages visible again too.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
 
-/// What a look goes by.
+/// The options of a diagnosis.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
-    /// Where the function delivers events.
+    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
-    /// What else decides what the function does.
+    /// The function's other settings that decide its next step.
     pub function: Function,
-    /// The most messages that are looked at.
+    /// The maximum number of examined messages.
     pub limit: Option<u64>,
-    /// Whether messages may come to their last receive.
+    /// True if messages may reach their last receive.
     pub force: bool,
 }
 
-/// Where findings go, one after another.
+/// The consumer of findings, which receives one after another.
 pub trait Sink: Send {
-    /// Takes what was found out about one message.
+    /// Accepts the finding about one message.
     ///
     /// # Errors
-    /// It cannot be kept; the look ends then.
+    /// [`io::Error`] if the finding cannot be kept; the diagnosis ends then.
     fn put(&mut self, finding: &Finding<'_>) -> io::Result<()>;
 }
 
 /// The use case with its ports.
 pub struct Diagnose<'a, O, L, C> {
-    /// The queue.
+    /// The reader of the queue.
     pub reader: &'a O,
-    /// The ledger.
+    /// The reader of the ledger.
     pub ledger: &'a L,
-    /// Analytics, if interactions are to be looked up.
+    /// Analytics, if the interactions are looked up.
     pub conversations: Option<&'a C>,
-    /// The time.
+    /// The clock.
     pub clock: &'a dyn Clock,
-    /// Where it says how far it is.
+    /// The progress display.
     pub progress: &'a dyn Progress,
 }
 
-/// How a look ended that found what it could.
+/// The end of a diagnosis that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Nothing more came.
+    /// The queue returned no more messages.
     Drained,
-    /// As many were looked at as were asked for.
+    /// The limit was reached.
     Limit,
-    /// Somebody stopped it.
+    /// An operator stopped the diagnosis.
     Interrupted,
 }
 
-/// What was found out.
+/// The result of a diagnosis.
 #[derive(Debug)]
 pub struct Diagnosis {
-    /// The queue as it was before.
+    /// The queue before the diagnosis.
     pub queue: QueueFacts,
-    /// When the look began.
+    /// The start of the diagnosis.
     pub generated_at: Timestamp,
-    /// How it ended.
+    /// The end of the diagnosis.
     pub end: End,
-    /// How many messages were looked at.
+    /// The number of examined messages.
     pub total: u64,
-    /// What they have in common.
+    /// The groups of similar messages.
     pub groups: Groups,
-    /// How many of those that were received have come to their last receive: the next one moves them away.
+    /// The number of received messages that are at their last receive: the next receive moves them away.
     pub at_last_receive: u64,
-    /// How many were looked at without knowing what the ledger says.
+    /// The number of messages that were examined without the ledger.
     pub without_ledger: u64,
-    /// What became of the interactions, if they were looked up.
+    /// The result of the look-up of interactions, if there was one.
     pub correlation: Option<Correlation>,
-    /// What was shown to others again.
+    /// The messages that were made visible again.
     pub released: Released,
 }
 
-/// Why a look found nothing out. Everything that was received is shown to others again.
+/// The reason why a diagnosis failed. All received messages are made visible again.
 #[derive(Debug, thiserror::Error)]
 pub enum DiagnoseError {
-    /// The redrive policy is so tight that one look costs too much.
+    /// The redrive policy allows so few receives that one diagnosis costs too much.
     #[error(
         "a message of this queue may be received {max_receives} times before it moves to the parking queue {parking}, and looking at it is one of them"
     )]
     Tight {
-        /// How often a message may be received.
+        /// The queue's `maxReceiveCount`.
         max_receives: u32,
         /// The parking queue's name.
         parking: String,
     },
-    /// Messages have come to their last receive.
+    /// Messages are at their last receive.
     #[error(
         "the next receive would move {messages} of the {received} messages received so far to the parking queue {parking}: their {max_receives} receives are used up"
     )]
     LastReceive {
-        /// How many.
+        /// The number of these messages.
         messages: u64,
-        /// Of how many.
+        /// The number of received messages.
         received: u64,
-        /// How often a message may be received.
+        /// The queue's `maxReceiveCount`.
         max_receives: u32,
         /// The parking queue's name.
         parking: String,
@@ -158,19 +158,19 @@ pub enum DiagnoseError {
     /// Receipts or findings cannot be kept.
     #[error("{doing}")]
     Io {
-        /// What was being done.
+        /// The failed step.
         doing: &'static str,
-        /// Why it failed.
+        /// The cause.
         #[source]
         source: io::Error,
     },
 }
 
 impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
-    /// Looks at every message once, until nothing more comes, the limit is reached, or `stop` is ready.
+    /// Examines every message once, until the queue returns no more, the limit is reached, or `stop` is ready.
     ///
     /// # Errors
-    /// [`DiagnoseError`]; as much as could be has been shown to others again, and warnings name what could not.
+    /// [`DiagnoseError`]. As many messages as possible were made visible again, and warnings report the others.
     pub async fn run<R: Receipts, S: Sink>(
         &self,
         look: Look<'_>,
@@ -188,21 +188,21 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         let mut looking = Looking::new(self, look);
         let end = {
             let (sender, mut receiver) = mpsc::channel(RECEIVERS);
-            // What is on its way is waited for also when the look itself is dropped.
+            // Not part of `whole`, so that open calls are awaited even if `whole` is dropped.
             let mut receivers = pin!(maybe_done(join_all(
                 (0..RECEIVERS).map(|_| receiving.receive(sender.clone()))
             )));
-            // The channel ends with the last of the receivers.
+            // The channel must close with the last receiver.
             drop(sender);
             let looks = async {
                 let looked = looking.look(&mut receiver, sink).await;
-                // What comes now is not looked at: receivers end when nobody takes from them.
+                // Messages that arrive now are not examined, and the closed channel ends the receivers.
                 receiver.close();
                 looked
             };
             let whole = async { tokio::join!(&mut receivers, looks).1 };
             let ended = tokio::select! {
-                // A look that is over is not interrupted.
+                // A diagnosis that is over does not count as interrupted.
                 biased;
                 looked = whole => Some(looked),
                 never = held.hold_on(self.reader, self.progress) => match never {},
@@ -211,7 +211,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
             if ended.is_none() {
                 receiving.stop();
                 receiver.close();
-                // Of what is on its way nothing is known if it does not come: it stays hidden for a while.
+                // Without an answer to these calls, their messages cannot be released and stay invisible for a while.
                 if tokio::time::timeout(RELEASE_TIME, receivers).await.is_err() {
                     let seconds = held.hold().as_secs();
                     self.progress.warn(&format!(
@@ -232,7 +232,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         }
         let received = receiving.end();
         if let Some(looked) = end {
-            // What stopped the receivers comes first: the rest follows from it.
+            // Report the receivers' error first, because the other errors follow from it.
             received.error.map_or(Ok(()), Err)?;
             looked?;
         }
@@ -255,7 +255,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         })
     }
 
-    /// Whether a look at the queue costs little enough, and what a person should know before it begins.
+    /// Checks that a diagnosis costs few enough receives, and warns of its limits before it begins.
     fn permit(&self, look: Look<'_>, queue: &QueueFacts) -> Result<(), DiagnoseError> {
         if let Some(redrive) = &queue.redrive {
             if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !look.force {

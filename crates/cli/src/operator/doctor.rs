@@ -1,6 +1,6 @@
-//! Whether everything around the function is as it should be, and what to do where it is not.
+//! Checks the deployment around the function, and names a remedy for each problem.
 //!
-//! What is asked goes through ports; what an answer means is decided in the folder, on facts alone.
+//! Ports read the facts. The modules of this folder evaluate facts only.
 
 mod archive;
 mod function;
@@ -23,21 +23,21 @@ use crate::deployment::Deployment;
 use crate::genesys::Permissions;
 use crate::queue::QueueFacts;
 
-/// How something was found.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// As it should be.
+    /// Everything is as it should be.
     Ok,
-    /// It works, but not as well as it should, or it is not known.
+    /// The checked part works, but not as well as it should, or its state is not known.
     Warning,
-    /// It does not work, or loses something.
+    /// The checked part does not work, or loses something.
     Error,
-    /// It was not looked at, or cannot be.
+    /// The check was not made, or cannot be made.
     Skipped,
 }
 
 impl Verdict {
-    /// The word for it.
+    /// Returns the verdict's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,16 +49,16 @@ impl Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What.
+    /// The check's name.
     pub name: &'static str,
-    /// How it was found.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What to do about it; there is always something where it is not as it should be.
+    /// The remedy; always present unless the verdict is [`Verdict::Ok`].
     pub remedy: Option<String>,
 }
 
@@ -98,7 +98,8 @@ impl Check {
         Self::not(Verdict::Skipped, name, found, remedy)
     }
 
-    /// What could not be asked. That these credentials lack a permission says nothing of the function's.
+    /// Returns the check for a failed call. A missing permission is only a warning, because the function may have other
+    /// permissions than these credentials.
     fn unasked(name: &'static str, error: &AwsError) -> Self {
         let verdict = match error.kind {
             AwsErrorKind::Denied | AwsErrorKind::Throttled => Verdict::Warning,
@@ -112,59 +113,59 @@ impl Check {
     }
 }
 
-/// What is looked at.
+/// The subject of an examination.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
-    /// The variables, by name.
+    /// The function's variables: name and value.
     pub variables: Vec<(String, String)>,
-    /// Why they could not be read, if so.
+    /// The error, if the variables could not be read.
     pub unread: Option<AwsError>,
-    /// The variables that something reads.
+    /// The names of the variables that are read by the programs.
     pub known_variables: Vec<&'static str>,
-    /// What the function would refuse to start with.
+    /// The problems that would stop the function's start-up.
     pub problems: Vec<String>,
-    /// What the settings say, where they can be used.
+    /// The values of the settings, if the settings are usable.
     pub settings: Option<Known>,
     /// The function, by name or ARN.
     pub function: Option<String>,
-    /// The queue, by URL, ARN or name, where it is not left to the function.
+    /// The queue, by URL, ARN or name; `None` for the queue that the function drains.
     pub queue: Option<String>,
 }
 
-/// What usable settings say.
+/// The values of usable settings.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// The table of the ledger.
+    /// The ledger's table.
     pub table: String,
-    /// How long a finished event is remembered, where that is known.
+    /// The retention of finished ledger items, if it is known.
     pub remember: Option<Duration>,
     /// The limits of the retries.
     pub limits: Limits,
-    /// The bucket of the archive and the prefix in it.
+    /// The archive's bucket, and the prefix of its keys.
     pub archive: Option<(String, String)>,
-    /// Where events are delivered.
+    /// The target of deliveries.
     pub target: ReplayTarget,
-    /// The hosts of Genesys Cloud's API and of its tokens, if it is called.
+    /// The hosts of Genesys Cloud's API and of its tokens, if the function calls Genesys Cloud.
     pub hosts: Option<(Url, Url)>,
 }
 
-/// What was found.
+/// The result of an examination.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
-    /// Everything that was looked at.
+    /// All checks.
     pub checks: Vec<Check>,
-    /// Why nothing at all could be asked, if so.
+    /// An error of the calls, if all calls failed because of credentials or the network.
     pub nothing_asked: Option<AwsError>,
 }
 
 impl Examination {
-    /// Whether anything does not work.
+    /// Returns true if any check has the verdict [`Verdict::Error`].
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.checks.iter().any(|it| it.verdict == Verdict::Error)
     }
 
-    /// How many were found so.
+    /// Returns the number of checks with this verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
         self.checks
@@ -174,7 +175,7 @@ impl Examination {
     }
 }
 
-/// Looks at everything side by side. Nothing is changed, and what cannot be asked is a finding like others.
+/// Makes all checks concurrently. Changes nothing; a failed call is a finding like others.
 pub async fn examine(
     subject: &Subject,
     deployment: &impl Deployment,
@@ -197,7 +198,7 @@ pub async fn examine(
         checks.extend(more);
         answers.extend(answered);
     }
-    // One answer is enough to know that credentials and network are not to blame for everything.
+    // One answer proves that credentials and network are not the cause of every failure.
     let nothing = |answer: &Result<(), AwsError>| match answer {
         Ok(()) => false,
         Err(error) => matches!(
@@ -215,14 +216,14 @@ pub async fn examine(
     }
 }
 
-/// What was found in one place, and whether each of the questions asked there was answered.
+/// The checks of one area, and the result of each call for them.
 type Look = (Vec<Check>, Vec<Result<(), AwsError>>);
 
 fn answer<T>(answer: &Result<T, AwsError>) -> Result<(), AwsError> {
     answer.as_ref().map(drop).map_err(Clone::clone)
 }
 
-/// The function, what hands it messages, the queue that they come from, and where that one parks them.
+/// Checks the function, its event sources, its queue, and the parking queue.
 async fn around_the_function(subject: &Subject, deployment: &impl Deployment) -> Look {
     let mut answers = Vec::new();
     let mut checks = Vec::new();
@@ -273,7 +274,7 @@ async fn around_the_function(subject: &Subject, deployment: &impl Deployment) ->
     (checks, answers)
 }
 
-/// For sentences: `6 min`, `10 d`.
+/// Formats a time for sentences: `6 min`, `10 d`.
 fn shown(time: Duration) -> String {
     let seconds = time.as_secs();
     for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "min")] {

@@ -1,4 +1,4 @@
-//! Bringing failed events onto the replay queue that were kept elsewhere.
+//! Imports failed events from other places into the replay queue.
 
 mod envelope;
 mod event;
@@ -21,78 +21,78 @@ pub use event::{FailedEvent, Unusable};
 pub use lines::read_all;
 pub use source::{Archived, Found, Source, SourceError, Subscription, What};
 
-/// So many of those that cannot be queued are kept by name; all are counted, and warned of when they are met.
+/// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.
 const MAX_NAMED: usize = 100;
 
-/// Waits before what the queue did not take is put again: after its own client's retries.
+/// The delays before messages that the queue did not accept are sent again, after the client's own retries.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
-/// How failed events are made into messages.
+/// The rules by which failed events become messages.
 #[derive(Clone, Debug)]
 pub struct Terms {
-    /// Where they were going, where the source does not say.
+    /// The ARN of the target that failed, in place of the target that the source names; `None` keeps that one.
     pub target_arn: Option<String>,
-    /// Where the function delivers.
+    /// The target of the function's deliveries.
     pub target: ReplayTarget,
 }
 
-/// Something that was not queued.
+/// An event that was not queued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Where it is in the source.
+    /// The place of the event in the source.
     pub place: String,
-    /// Why.
+    /// The reason.
     pub why: Unusable,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Clone, Debug, Default)]
 pub struct Imported {
-    /// How many the source has, as far as it was read.
+    /// The number of events in the source, as far as the source was read.
     pub found: u64,
-    /// How many of them are fit for the queue, each event once.
+    /// The number of events that are fit for the queue, each counted once.
     pub fit: u64,
-    /// How many were put on the queue; none in a dry run.
+    /// The number of queued events; 0 in a dry run.
     pub queued: u64,
-    /// How many came a second time.
+    /// The number of repeated events.
     pub duplicates: u64,
-    /// How many cannot be queued, or were not.
+    /// The number of events that cannot be queued, or were not queued.
     pub refused: u64,
-    /// The first of those.
+    /// The first refused events.
     pub refusals: Vec<Refusal>,
-    /// How many of the fit ones name no target, so that a function with `REPLAY_TARGET=original` archives them.
+    /// The number of fit events without a target. A function with `REPLAY_TARGET=original` archives them.
     pub without_target: u64,
-    /// How many of the fit ones come out of an archive of ours: where the ledger knows them as archived, the
-    /// function leaves it at that, since no plan sends them.
+    /// The number of fit events from an archive of ours. If the ledger has such an event as archived, the function does
+    /// not replay it, because the message does not belong to a plan.
     pub from_archive: u64,
-    /// How many of the fit ones there are of each category.
+    /// The number of fit events of each category.
     pub categories: BTreeMap<&'static str, (Category, u64)>,
-    /// Whether it was stopped before the end.
+    /// True if the import was stopped before its end.
     pub stopped: bool,
 }
 
-/// Why an import ended early, and what was done by then.
+/// An import that ended early, with its result so far.
 #[derive(Debug, thiserror::Error)]
 #[error("{cause}")]
 pub struct Halted {
-    /// What was done.
+    /// The result so far.
     pub imported: Box<Imported>,
-    /// Why.
+    /// The cause.
     pub cause: Cause,
 }
 
-/// Why an import ended early.
+/// The cause of an early end.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// The source cannot go on.
+    /// The source failed.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The queue cannot be reached, or does not accept us; the messages of the last call may be on it.
+    /// The queue is unreachable, or rejects our call. The messages of the last call may be on the queue.
     #[error(transparent)]
     Queue(#[from] AwsError),
 }
 
-/// The tutorials' word for what a category means for another try.
+/// Returns the seed tutorials' word for a category's chance of success in another attempt.
 #[must_use]
 pub const fn prospect(category: Category) -> &'static str {
     match category {
@@ -104,12 +104,12 @@ pub const fn prospect(category: Category) -> &'static str {
     }
 }
 
-/// Reads all that a source has and puts it on the queue; without a queue, only says what it would put there.
+/// Reads all events of a source and puts them on the queue. Without a queue, only returns the counts.
 ///
-/// An event is known by the failed event's id: importing it again makes no second event of it.
+/// The failed event's id identifies the event: another import does not make a second event of it.
 ///
 /// # Errors
-/// What was done by then, and why it went no further. Importing again goes on.
+/// [`Halted`] with the result so far and the cause. Another import continues.
 pub async fn import(
     mut source: impl Source,
     queue: Option<&impl MessageSender>,
@@ -145,7 +145,7 @@ struct Work<'a, I> {
     progress: &'a dyn Progress,
     stop: &'a CancellationToken,
     seen: HashSet<String>,
-    /// What the next call puts on the queue, and where it was found.
+    /// The messages of the next call, each with its place in the source.
     batch: Vec<(String, NewMessage)>,
     imported: Imported,
 }
@@ -217,7 +217,7 @@ impl<I: MessageSender> Work<'_, I> {
         }
     }
 
-    /// Puts the batch on the queue, reads what became of each message, and tries again what was not taken.
+    /// Puts the batch on the queue, reads the result of each message, and retries messages that were not accepted.
     async fn send(&mut self) -> Result<(), Cause> {
         let Some(queue) = self.queue else {
             return Ok(());
@@ -249,7 +249,7 @@ impl<I: MessageSender> Work<'_, I> {
         Ok(())
     }
 
-    /// Counts what was taken and answers what may be taken another time.
+    /// Counts the accepted messages, and returns the messages that the queue may accept later.
     fn read(
         &mut self,
         batch: Vec<(String, NewMessage)>,

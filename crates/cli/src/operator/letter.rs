@@ -1,4 +1,4 @@
-//! A message as the function would see it.
+//! The function's reading of a message.
 
 use genesys_replay::dead_letter;
 use genesys_replay::dead_letter::{
@@ -9,21 +9,21 @@ use genesys_replay::failure::Category;
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::Message;
 
-/// What the function would make of a message: found with the function's own code.
+/// The function's reading of a message, made with the function's own code.
 #[derive(Clone, Debug)]
 pub struct Letter<'m> {
-    /// What it turns out to be.
+    /// The parsed message.
     pub opened: ParsedMessage<'m>,
-    /// Why its first delivery failed.
+    /// The category of the first failure.
     pub category: Category,
-    /// Where it would go.
+    /// The target of a delivery.
     pub destination: Destination,
-    /// What the ledger knows the event by.
+    /// The event's key in the ledger.
     pub key: EventKey,
 }
 
 impl<'m> Letter<'m> {
-    /// Looks at a message as a function with this target would.
+    /// Reads a message as a function with this target would.
     #[must_use]
     pub fn of(message: &'m Message, target: &ReplayTarget) -> Self {
         let opened = dead_letter::parse(message);
@@ -49,7 +49,7 @@ impl<'m> Letter<'m> {
         }
     }
 
-    /// The event in it, if there is one.
+    /// Returns the event of the message, if there is one.
     #[must_use]
     pub fn event(&self) -> Option<&DeadLetter<'m>> {
         match &self.opened {
@@ -58,7 +58,7 @@ impl<'m> Letter<'m> {
         }
     }
 
-    /// Why it is no event, if it is none.
+    /// Returns the reason why the message is not an event; `None` for an event.
     #[must_use]
     pub fn why_not(&self) -> Option<UnreplayableReason> {
         match &self.opened {
@@ -67,20 +67,20 @@ impl<'m> Letter<'m> {
         }
     }
 
-    /// The event's id: the key without the target.
+    /// Returns the event's id: the key without the target.
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.as_str().split('|').next().unwrap_or_default()
     }
 
-    /// Its type, `unknown` where it has none.
+    /// Returns the event's type; `unknown` if the event has none.
     #[must_use]
     pub fn event_type(&self) -> &str {
         let event = self.event().and_then(|event| event.event_type.as_deref());
         event.unwrap_or("unknown")
     }
 
-    /// Its interaction, if it has one.
+    /// Returns the event's interaction, if there is one.
     #[must_use]
     pub fn interaction(&self) -> Option<&str> {
         Some(self.event()?.interaction.as_ref()?.id.as_str())

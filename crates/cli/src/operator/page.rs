@@ -1,8 +1,8 @@
-//! A report as one HTML file that needs nothing else: no network, no server, no other file.
+//! A report as one HTML file without dependencies: no network, no server, no other file.
 //!
-//! Everything in it may come from whoever sends events. It is embedded as JSON that cannot end its element, and the
-//! page's own script puts it into the document as text, never as markup. A policy in the page allows that one script
-//! and that one style sheet, by their hashes, and nothing from anywhere else.
+//! Untrusted senders may have written any part of the content. The content is embedded as JSON that cannot end its
+//! element. The page's own script puts the content into the document as text, never as markup. A policy in the page
+//! allows only that script and that style sheet, by their hashes.
 
 use std::time::Duration;
 
@@ -19,65 +19,65 @@ const SCRIPT: &str = include_str!("page/page.js");
 /// A report for people.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// What it is about.
+    /// The title.
     pub title: String,
-    /// When it was made.
+    /// The time at which the report was made.
     pub generated_at: Timestamp,
-    /// The figures that one looks at first.
+    /// The key figures.
     pub facts: Vec<Fact>,
     /// The charts, in order.
     pub charts: Vec<Chart>,
-    /// What to do, one paragraph each; what stands between backticks is shown as code.
+    /// The advice, one paragraph each. Text between backticks is shown as code.
     pub notes: Vec<String>,
-    /// The single events, or groups of them.
+    /// The table of single events, or of groups of events.
     pub table: Option<Table>,
 }
 
-/// A large figure.
+/// A key figure.
 #[derive(Clone, Debug)]
 pub struct Fact {
-    /// What is counted.
+    /// The name of the figure.
     pub name: String,
-    /// The figure, as it is shown.
+    /// The figure as shown text.
     pub value: String,
 }
 
-/// A picture of numbers.
+/// A chart.
 #[derive(Clone, Debug)]
 pub enum Chart {
-    /// How many there are of each.
+    /// Counts by name.
     Bars {
-        /// What is shown.
+        /// The title.
         title: String,
-        /// Each with its count, in the order in which they are shown.
+        /// The names with their counts, in the order in which they are shown.
         bars: Vec<(String, u64)>,
     },
-    /// How many there were when.
+    /// Counts over time.
     TimeLine {
-        /// What is shown.
+        /// The title.
         title: String,
-        /// Each with its counts at moments; they are stacked.
+        /// The names with their counts over time, which are stacked.
         series: Vec<(String, Vec<(Timestamp, u64)>)>,
-        /// How far the moments are apart, at least; the page joins steps where there are too many to be seen.
+        /// The minimum distance between two times. The page joins steps if there are too many to show.
         step: Duration,
     },
 }
 
-/// Rows that can be searched and sorted.
+/// A table that can be searched and sorted.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     /// The headings.
     pub columns: Vec<String>,
     /// The rows, each with a cell for every heading.
     pub rows: Vec<Vec<String>>,
-    /// How many rows more there were than the page holds.
+    /// The number of further rows that the page does not hold.
     pub left_out: u64,
-    /// What is shown of a row on demand, such as its payload: one for each row, or none at all.
+    /// The details of a row that are shown on demand, such as its payload: one for each row, or an empty list.
     pub details: Vec<Option<String>>,
 }
 
 impl Page {
-    /// The whole file.
+    /// Returns the whole file.
     #[must_use]
     pub fn render(&self) -> String {
         let data = embeddable(&self.data());
@@ -87,7 +87,7 @@ impl Page {
             source_hash(STYLE)
         );
         let title = escaped(&self.title);
-        // One pass over the template: a place's name inside the data is not taken for a place.
+        // One pass over the template, so that a placeholder's name inside the data is not replaced.
         let mut pieces = TEMPLATE.split("{{");
         let mut page = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
@@ -150,8 +150,8 @@ impl Chart {
     }
 }
 
-/// JSON that may stand inside a script element: these characters occur in its strings only, where an escape means
-/// the same, and without them nothing ends the element or opens a comment.
+/// Returns JSON that is safe inside a script element. The replaced characters occur only in strings, where an escape
+/// means the same. Without these characters, the data cannot end the element or open a comment.
 fn embeddable(data: &Value) -> String {
     data.to_string()
         .replace('<', "\\u003c")
@@ -161,14 +161,14 @@ fn embeddable(data: &Value) -> String {
         .replace('\u{2029}', "\\u2029")
 }
 
-/// Text as the content of an element.
+/// Returns a text, escaped as the content of an element.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
 
-/// What a content security policy knows an inline element by.
+/// Returns the hash of an inline element, as a content security policy names it.
 fn source_hash(content: &str) -> String {
     format!(
         "sha256-{}",

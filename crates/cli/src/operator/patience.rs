@@ -1,4 +1,4 @@
-//! Waiting as long as Genesys Cloud asks to, within reason.
+//! Waits as long as Genesys Cloud requires, within limits.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::Progress;
 
-/// Where Genesys Cloud does not say how long: its limit counts by the minute.
+/// The delay if Genesys Cloud does not name one, because its rate limit counts by the minute.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// A longer wait is for the person to plan: daily limits ask for hours.
+/// The maximum delay. The operator has to plan longer delays, because daily limits require hours.
 const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
 
-/// So many waits for one call, and something else is wrong.
+/// The maximum number of delays for one call, because more mean another problem.
 const MAX_WAITS: u32 = 20;
 
-/// Makes a call until it is not refused for coming too soon; `None` when it was stopped while it waited.
+/// Repeats a call while the call is rate-limited. Returns `None` if `stop` was cancelled during a delay.
 ///
 /// # Errors
-/// Any other failure, and a wait that is too long.
+/// Any other error, and a rate-limit error after too many delays or with a delay that is too long.
 pub(super) async fn patiently<T>(
     call: impl AsyncFn() -> Result<T, GenesysError>,
     progress: &dyn Progress,
@@ -44,7 +44,7 @@ pub(super) async fn patiently<T>(
     }
 }
 
-/// How long to wait, if the call only came too soon.
+/// Returns the delay of a rate-limit error; `None` for other errors.
 fn asked_for(error: &GenesysError) -> Option<Duration> {
     match error {
         GenesysError::RateLimited { after, .. } => Some(after.unwrap_or(DEFAULT_RETRY_AFTER)),
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    /// What comes of a call that is refused so often, and how long it takes.
+    /// Returns the result of a call that is rate-limited `times` times, and its duration in seconds.
     async fn refused(times: u32, after: Option<u64>) -> (Result<Option<u32>, GenesysError>, u64) {
         let calls = AtomicU32::new(0);
         let begun = Instant::now();

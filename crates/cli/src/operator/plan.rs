@@ -1,4 +1,4 @@
-//! A plan: which dead letters are sent again, why, and what is expected of each. Frozen when it is made.
+//! A plan: the dead letters that are sent again, the reason, and the expected result of each. Frozen when it is made.
 
 mod edit;
 mod making;
@@ -17,64 +17,64 @@ pub use edit::{Change, EditError, Editing, Edits};
 pub use making::{About, Candidate, Making};
 pub use selection::{Facts, Selection};
 
-/// What a plan file says of itself.
+/// The format and version of a plan file.
 pub const FORMAT: &str = "genesys-replay plan 1";
 
-/// How many examples a plan keeps of what it leaves out for one reason.
+/// The maximum number of examples that a plan keeps for each reason to leave dead letters out.
 const MAX_EXAMPLES: usize = 10;
 
-/// A plan as it stands in its file.
+/// A plan, as it is in its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// [`FORMAT`].
+    /// The format: [`FORMAT`].
     pub format: String,
-    /// What it is called: in the message attribute `ReplayPlan`, and in the audit file.
+    /// The plan's id, as in the message attribute `ReplayPlan` and in the audit.
     pub id: String,
     /// SHA-256 of `content` as JSON without spaces, in hexadecimal digits.
     pub hash: String,
-    /// The plan that was made of it by an edit; it is no longer applied then.
+    /// The id of the plan that an edit made from this one. A superseded plan is not applied any more.
     pub superseded_by: Option<String>,
-    /// What does not change.
+    /// The content, which does not change.
     pub content: Content,
 }
 
-/// What a plan's hash holds together.
+/// The part of a plan that its hash covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
-    /// When it was made, in RFC 3339.
+    /// The time at which the plan was made, in RFC 3339.
     pub created_at: String,
-    /// Who made it.
+    /// The author of the plan.
     pub created_by: String,
-    /// Why, in the words of who made it.
+    /// The reason, in the author's words.
     pub reason: String,
-    /// The plan that it is an edit of.
+    /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
-    /// Where the dead letters are.
+    /// The source of the dead letters.
     pub source: Source,
     /// The queue that the function drains.
     pub queue_arn: String,
-    /// What was selected, as the arguments said.
+    /// The selection, as in the arguments.
     pub selection: Selection,
-    /// What is sent again, in this order.
+    /// The dead letters that are sent again, in this order.
     pub items: Vec<Item>,
-    /// What was selected and is not sent again.
+    /// The selected dead letters that are not sent again.
     pub left_out: Vec<LeftOut>,
 }
 
-/// Where the dead letters of a plan are.
+/// The source of a plan's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
-    /// In the archive.
+    /// The archive.
     Archive {
         /// The bucket.
         bucket: String,
-        /// What the keys begin with.
+        /// The prefix of the keys.
         prefix: String,
     },
-    /// In the parking queue, which they leave once they are sent.
+    /// The parking queue, which the dead letters leave once they are sent.
     Parking {
         /// The queue's ARN.
         queue_arn: String,
@@ -85,67 +85,67 @@ pub enum Source {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
-    /// What the ledger knows the event by: `<event id>|<delivery target>`.
+    /// The event's key in the ledger: `<event id>|<delivery target>`.
     pub key: String,
     /// The event's type.
     pub event_type: String,
-    /// Its interaction.
+    /// The event's interaction.
     pub interaction_id: Option<String>,
-    /// Where it goes, as people may read it.
+    /// The target for people: a URL without secret parts.
     pub target: String,
-    /// Why its first delivery failed.
+    /// The category of the first failure.
     pub category: String,
-    /// Why it was given up.
+    /// The reason for the rejection.
     pub failure_code: Option<String>,
-    /// Where it is.
+    /// The place of the dead letter.
     pub place: Place,
     /// SHA-256 of the message's body, in hexadecimal digits.
     pub body_sha256: String,
-    /// How the ledger had it when the plan was made; `None` when it did not know it.
+    /// The ledger item's state when the plan was made; `None` if the ledger had no item.
     pub ledger: Option<Standing>,
-    /// What is expected.
+    /// The expected result.
     pub predicted: Predicted,
-    /// What is changed in its body before it is sent.
+    /// The change of the body before it is sent.
     pub edit: Option<Edit>,
 }
 
-/// Where a dead letter of a plan is.
+/// The place of a dead letter of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Place {
     /// An object of the archive.
     Object {
-        /// Its key.
+        /// The object's key.
         key: String,
-        /// What changes whenever its content does.
+        /// The object's `ETag`, which changes with the content.
         etag: String,
     },
     /// A message of the parking queue.
     Message {
-        /// Its id.
+        /// The message's id.
         message_id: String,
     },
 }
 
-/// How an event stands in the ledger, as far as a plan depends on it.
+/// The state of a ledger item, as far as a plan depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Standing {
-    /// Its status.
+    /// The status; `UNKNOWN` if this version does not support the item's status.
     pub status: String,
-    /// How many attempts were begun.
+    /// The number of attempts that were begun.
     pub attempts: u32,
-    /// The message that brought it last.
+    /// The id of the message that carried the event last.
     pub message_id: String,
 }
 
-/// What is expected of a dead letter that is sent again.
+/// The expected result of a dead letter that is sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predicted {
-    /// The number of the attempt at delivering it.
+    /// The number of the attempt.
     pub attempt: u32,
-    /// Whether its interaction is marked, if the function marks any.
+    /// True if the interaction is marked, provided that the function marks interactions.
     pub marks_interaction: bool,
 }
 
@@ -155,43 +155,43 @@ pub struct Predicted {
 pub struct Edit {
     /// The JSON Patch (RFC 6902).
     pub patch: Value,
-    /// SHA-256 of the body that comes of it, in hexadecimal digits.
+    /// SHA-256 of the changed body, in hexadecimal digits.
     pub body_sha256: String,
 }
 
-/// What was selected and is not sent again, for one reason.
+/// The selected dead letters that are not sent again for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// How many.
+    /// The number of dead letters.
     pub count: u64,
-    /// Some of them: event ids, object keys or message ids.
+    /// Examples: event ids, object keys or message ids.
     pub examples: Vec<String>,
 }
 
-/// Why a file is no plan that can be used.
+/// The reason why a plan file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFault {
-    /// It is something else.
+    /// The file is not a plan.
     #[error("it is no plan of this version (line {line}, column {column})")]
     Unreadable {
-        /// Where it ends to be one, from 1.
+        /// The line of the first error, from 1.
         line: usize,
-        /// Where in that line.
+        /// The column of the first error.
         column: usize,
     },
-    /// It is a plan of another version.
+    /// The plan is of another version.
     #[error("it says that it is '{0}', this version reads '{FORMAT}'")]
     Format(String),
-    /// It was changed after it was made.
+    /// The plan was changed after it was made.
     #[error("its content does not fit its hash: it was changed after it was made")]
     Changed,
 }
 
 impl Plan {
-    /// Freezes a plan.
+    /// Freezes this content as a plan.
     #[must_use]
     pub fn of(content: Content) -> Self {
         let hash = hash(&content);
@@ -214,13 +214,13 @@ impl Plan {
     /// Reads a plan file.
     ///
     /// # Errors
-    /// Why it cannot be used.
+    /// [`PlanFault`] if the file cannot be used.
     pub fn read(file: &[u8]) -> Result<Self, PlanFault> {
         let unreadable = |error: serde_json::Error| PlanFault::Unreadable {
             line: error.line(),
             column: error.column(),
         };
-        // The version comes first: another one has other members.
+        // Check the version first, because another version has other members.
         let value: Format = serde_json::from_slice(file).map_err(unreadable)?;
         if value.format != FORMAT {
             return Err(PlanFault::Format(value.format.chars().take(60).collect()));
@@ -232,40 +232,40 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The file, for people to read, too.
+    /// Returns the content of the plan's file, in a form that people can read too.
     ///
     /// # Errors
-    /// None that a plan could cause: its members can all be written.
+    /// [`serde_json::Error`], which a plan cannot cause: all its members can be written.
     pub fn write(&self) -> serde_json::Result<String> {
         serde_json::to_string_pretty(self).map(|text| text + "\n")
     }
 }
 
-/// The first thing to know of a file.
+/// The version of a plan file.
 #[derive(Deserialize)]
 struct Format {
     format: String,
 }
 
 fn hash(content: &Content) -> String {
-    // A struct of texts and numbers can always be written; if not, no hash fits.
+    // A struct of texts and numbers can always be written. If not, the empty text matches no plan's hash.
     serde_json::to_string(content).map_or_else(|_| String::new(), |text| digest::hexadecimal(&text))
 }
 
 impl Item {
-    /// The event's id: the key without the target.
+    /// Returns the event's id: the key without the target.
     #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
     }
 
-    /// The key for people: of a URL, what follows the path may be secret.
+    /// Returns the key for people, without the parts of a URL that may be secret.
     #[must_use]
     pub fn shown(&self) -> String {
         format!("{}|{}", self.event_id(), self.target)
     }
 
-    /// Where it goes: the key without the event's id.
+    /// Returns the target in the key: the key without the event's id.
     #[must_use]
     pub fn target_key(&self) -> &str {
         self.key.split_once('|').map_or("", |(_, target)| target)
@@ -273,7 +273,7 @@ impl Item {
 }
 
 impl Standing {
-    /// What a plan depends on of a record.
+    /// Returns the state of a ledger item.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         Self {
@@ -284,7 +284,7 @@ impl Standing {
     }
 }
 
-/// What is left out, by reason.
+/// The dead letters that are left out, by reason.
 #[derive(Clone, Debug, Default)]
 struct Rest(BTreeMap<String, LeftOut>);
 

@@ -1,8 +1,8 @@
-//! Whether everything that came in is in exactly one known place.
+//! Checks that every received event is in exactly one known place.
 //!
-//! What is known of an event is its item in the ledger, its object in the archive and its message in a queue. The
-//! archive is read first and the ledger after it; of each archived event a few dozen bytes are kept, the names of
-//! the first few thousand objects whose item was not found by its key, and of all else only counts and a few examples.
+//! The places of an event are its ledger item, its archived object and its message in a queue. The archive is read
+//! first, then the ledger. Memory holds a few dozen bytes for each archived event, and also the names of the first
+//! few thousand objects whose item was not found by its key. Everything else is only counted, with a few examples.
 
 mod archived;
 
@@ -23,57 +23,57 @@ use super::report::{UNKNOWN, has_died};
 use crate::archive::ArchiveReader;
 use crate::ledger::{LedgerReader, Record};
 
-/// The most examples of one finding.
+/// The maximum number of examples of one finding.
 pub const MAX_EXAMPLES: usize = 10;
 
-/// What to compare.
+/// The scope of a comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope<'a> {
-    /// In how many segments the ledger is read at once, from 1.
+    /// The number of ledger segments that are read concurrently, from 1.
     pub segments: u32,
-    /// Only events that were first seen at this moment or later.
+    /// The earliest first-seen time of the compared events.
     pub since: Option<Timestamp>,
-    /// The time now.
+    /// The current time.
     pub now: Timestamp,
-    /// Where the function delivers: part of an event's key.
+    /// The target of the function's deliveries, which is a part of an event's key.
     pub target: &'a ReplayTarget,
-    /// How long the ledger remembers a finished event.
+    /// The retention of finished ledger items.
     pub remembered: Duration,
-    /// Where the keys of the archive's objects begin.
+    /// The prefix of the keys of the archive's objects.
     pub prefix: &'a str,
-    /// About how many messages are in the queue.
+    /// The approximate number of messages in the queue.
     pub queued: u64,
-    /// About how many are in the parking queue.
+    /// The approximate number of messages in the parking queue.
     pub parked: u64,
 }
 
-/// What is found beside the sum.
+/// A finding beside the sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
-    /// The ledger says archived, and the archive has no object of it.
+    /// The ledger has an event as archived, but the archive has no object of the event.
     ArchivedWithoutObject,
-    /// An object of an event that the ledger should still remember and does not.
+    /// An object of an event whose ledger item is missing within its retention.
     ObjectWithoutItem,
-    /// Held under a lease that has ended.
+    /// An event in progress under a lease that has ended.
     DiedOver,
     /// More events are open in the ledger than messages are in the queues.
     OpenNotQueued,
-    /// An item with a status that this version does not know.
+    /// An item with a status that this version does not support.
     UnknownStatus,
-    /// Given up with nowhere to archive it: its message waits in one of the queues.
+    /// A rejected event that could not be archived; its message is in one of the queues.
     Failed,
     /// An object of an event that the ledger has as open.
     ObjectOfOpen,
     /// An object of an event that was delivered later.
     ArchivedThenDelivered,
-    /// An object of an event that the ledger has forgotten, as it should.
+    /// An object of an event whose ledger item has expired, as intended.
     ObjectOutlivesItem,
-    /// Something else under the archive's prefix.
+    /// Another object under the archive's prefix.
     ForeignObject,
 }
 
 impl Finding {
-    /// Its name in JSON.
+    /// Returns the finding's name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,7 +90,7 @@ impl Finding {
         }
     }
 
-    /// Whether something does not add up, rather than being worth knowing.
+    /// Returns true if the finding means that the sum does not add up; false if it is only information.
     #[must_use]
     pub const fn is_wrong(self) -> bool {
         match self {
@@ -107,7 +107,7 @@ impl Finding {
         }
     }
 
-    /// What it means and what to do, in one sentence.
+    /// Returns the meaning and the remedy, in one sentence.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -141,12 +141,12 @@ impl Finding {
     }
 }
 
-/// How often something was found, and where for example.
+/// The number of occurrences of a finding, with examples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// How often.
+    /// The number of occurrences.
     pub count: u64,
-    /// The first few, by ledger key or object key.
+    /// The first few occurrences, by ledger key or object key.
     pub examples: Vec<String>,
 }
 
@@ -169,32 +169,33 @@ impl Found {
     }
 }
 
-/// The sum, and what does not add up.
+/// The sum, and the findings.
 #[derive(Clone, Debug, Default)]
 pub struct Reconciliation {
-    /// Distinct events that ledger or archive know, with about how many messages nobody has looked at yet.
+    /// Distinct events in the ledger or the archive, plus the approximate number of messages that were not attempted
+    /// yet.
     pub received: u64,
-    /// Delivered.
+    /// Delivered events.
     pub replayed: u64,
-    /// Objects of events that are counted already: archived twice, or delivered or taken up after all. Messages that
-    /// were acknowledged as duplicates leave no trace but the function's metric.
+    /// Objects of events that are counted already: archived twice, or delivered or open after all. Messages that were
+    /// acknowledged as duplicates appear only in the function's metric.
     pub duplicate: u64,
-    /// Archived.
+    /// Archived events.
     pub archived: u64,
-    /// Open or failed events, whose messages must be in a queue, and about how many messages beyond them.
+    /// Open or failed events, whose messages must be in a queue, plus the approximate number of further messages.
     pub still_queued: u64,
     /// Events that are in none of these places.
     pub unaccounted: u64,
-    /// Items of the ledger by status.
+    /// Ledger items by status.
     pub statuses: BTreeMap<&'static str, u64>,
     /// Objects of the archive that are dead letters.
     pub objects: u64,
-    /// What was found beside it.
+    /// The findings beside the sum.
     pub findings: BTreeMap<Finding, Found>,
 }
 
 impl Reconciliation {
-    /// Whether everything is where it should be.
+    /// Returns true if every event is in its place.
     #[must_use]
     pub fn adds_up(&self) -> bool {
         self.unaccounted == 0 && !self.findings.keys().any(|finding| finding.is_wrong())
@@ -225,7 +226,7 @@ impl Reconciliation {
     }
 }
 
-/// 16 bytes that tell one key from another.
+/// 16 bytes of a key's digest, which distinguish keys.
 type Fingerprint = [u8; 16];
 
 fn fingerprint(text: &str) -> Fingerprint {
@@ -237,10 +238,10 @@ fn fingerprint(text: &str) -> Fingerprint {
     print
 }
 
-/// Compares ledger, archive and queues. Without an archive, that part is left out.
+/// Compares ledger, archive and queues. Without an archive, that part is skipped.
 ///
 /// # Errors
-/// [`AwsError`], when ledger or archive cannot be read.
+/// [`AwsError`] if ledger or archive cannot be read.
 pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     ledger: &L,
     archive: Option<&A>,
@@ -280,7 +281,7 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
         found.examples.push(lost);
     }
     sum.replayed = sum.of(Status::Completed);
-    // A discarded event is not delivered, by an operator's decision: its object stays.
+    // An operator decided not to deliver a discarded event, so its object stays in the archive.
     sum.archived = sum.of(Status::Archived) - missing + without_item + sum.of(Status::Discarded);
     sum.still_queued = queued;
     let unknown = sum.statuses.get(UNKNOWN).copied().unwrap_or_default();
@@ -334,8 +335,8 @@ fn look_at(
             part.found(Finding::DiedOver, &record.shown());
         }
         Some(Status::Archived) => {
-            // Without a bucket, an echo of our own mark is only written down; and what was archived while the
-            // archive was read may have been missed there.
+            // Without a bucket, an echo of our own PATCH has no object. An event that was archived while the archive
+            // was read may be missing from the objects that were read.
             let echo = FailureCode::OwnEcho.as_str();
             let is_echo = record.failure_code.as_deref() == Some(echo);
             let is_new = record.processed.is_some_and(|at| at >= scope.now);

@@ -1,4 +1,4 @@
-//! Asking Genesys Cloud itself to send failed events again.
+//! Asks Genesys Cloud to send failed events again.
 
 use std::collections::HashSet;
 
@@ -10,45 +10,45 @@ use super::Progress;
 use super::patience::patiently;
 use crate::genesys::FailedEvents;
 
-/// The most ids of one request.
+/// The maximum number of ids in one request.
 pub const MAX_EVENTS_PER_REQUEST: usize = 100;
 
-/// What was asked for, and what came of it.
+/// The result of a reinjection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reinjection {
-    /// How many ids there are, each once.
+    /// The number of ids, each counted once.
     pub ids: u64,
-    /// How many came a second time and were left out.
+    /// The number of repeated ids, which were left out.
     pub duplicates: u64,
-    /// How many requests they make.
+    /// The number of requests.
     pub requests: u64,
-    /// How many Genesys Cloud has accepted.
+    /// The number of ids that Genesys Cloud accepted.
     pub accepted: u64,
-    /// How many it has not.
+    /// The number of ids that Genesys Cloud did not accept.
     pub failed: u64,
-    /// Those of them that it names, and all of a request that it refused.
+    /// The failed ids that Genesys Cloud named, and all ids of a refused request.
     pub failed_ids: Vec<String>,
-    /// The requests that it refused as a whole, by number from 1, and why.
+    /// The requests that Genesys Cloud refused as a whole: number from 1, and error.
     pub refused: Vec<(u64, GenesysError)>,
-    /// How many were not asked for, since it was stopped.
+    /// The number of ids without an answer, because the reinjection ended early.
     pub left: u64,
 }
 
-/// Why it ended early, and what was done by then.
+/// A reinjection that ended early, with its result so far.
 #[derive(Debug, thiserror::Error)]
 #[error("request {request} of {}: {cause}", done.requests)]
 pub struct Broken {
-    /// What was done.
+    /// The result so far.
     pub done: Box<Reinjection>,
-    /// The request that failed, from 1.
+    /// The number of the failed request, from 1.
     pub request: u64,
-    /// Its first id: the ids from there on were not accepted, as far as is known.
+    /// The first id of the failed request. As far as is known, this id and all later ids were not accepted.
     pub first_id: String,
-    /// Why.
+    /// The cause.
     pub cause: GenesysError,
 }
 
-/// Each id once, in the order in which it came first, and how many came again.
+/// Returns each id once, in the order of first occurrence, and the number of repetitions.
 #[must_use]
 pub fn each_once(ids: Vec<String>) -> (Vec<String>, u64) {
     let all = ids.len();
@@ -61,7 +61,7 @@ pub fn each_once(ids: Vec<String>) -> (Vec<String>, u64) {
     (unique, duplicates)
 }
 
-/// What would be asked for.
+/// Returns the counts of a reinjection before its first request.
 #[must_use]
 pub fn plan(ids: &[String], duplicates: u64) -> Reinjection {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
@@ -73,14 +73,14 @@ pub fn plan(ids: &[String], duplicates: u64) -> Reinjection {
     }
 }
 
-/// Asks for these ids, which are unique, in requests of at most [`MAX_EVENTS_PER_REQUEST`].
+/// Requests these ids, which are unique, with at most [`MAX_EVENTS_PER_REQUEST`] in each request.
 ///
-/// A request that Genesys Cloud refuses (400) is counted as failed, and the next ones are made: one id of another
-/// subscription spoils no more than its own hundred.
+/// A request that Genesys Cloud refuses (400) counts as failed, and the next requests follow. So one id of another
+/// subscription spoils only its own request.
 ///
 /// # Errors
-/// What concerns every request ends it: credentials, no such API, Genesys Cloud down. A request whose answer is
-/// lost may have been carried out.
+/// [`Broken`] for an error that concerns every request: credentials, a missing API, an outage of Genesys Cloud. A
+/// request whose answer was lost may have been carried out.
 pub async fn reinject(
     genesys: &impl FailedEvents,
     subscription: &InteractionId,

@@ -1,6 +1,6 @@
 //! The health of the replay, counted from the ledger.
 //!
-//! Only counts are kept, so it takes as much memory for a million items as for ten.
+//! Memory holds counts only, so a million items need as much memory as ten.
 
 mod tally;
 
@@ -16,71 +16,71 @@ use super::Progress;
 use crate::ledger::{LedgerReader, Record};
 pub use tally::Tally;
 
-/// What is counted for an item whose status this version does not know.
+/// The name under which items with an unsupported status are counted.
 pub const UNKNOWN: &str = "UNKNOWN";
 
-/// What to count.
+/// The scope of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
-    /// In how many segments the ledger is read at once, from 1.
+    /// The number of ledger segments that are read concurrently, from 1.
     pub segments: u32,
-    /// Only events that were first seen, or whose work ended, at this moment or later.
+    /// The start of the scope: only events count that were first seen, or whose work ended, at this time or later.
     pub since: Option<Timestamp>,
-    /// The time now.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// How the events stand that the ledger knows.
+/// The counts of the ledger's events.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// How many items were counted.
+    /// The number of counted items.
     pub total: u64,
-    /// How many items were left out as older than asked for.
+    /// The number of items that were left out as older than the scope.
     pub older: u64,
-    /// By status; all that there are, with those that have none.
+    /// Counts by status, including [`UNKNOWN`].
     pub statuses: BTreeMap<&'static str, u64>,
-    /// By the category of the first failure.
+    /// Counts by category of the first failure.
     pub categories: Tally,
-    /// By failure code; items without one are not in it.
+    /// Counts by failure code, for items that have one.
     pub codes: Tally,
-    /// By target.
+    /// Counts by target.
     pub targets: Tally,
-    /// By attempts; what is above [`MAX_ATTEMPTS_SHOWN`] is counted there.
+    /// Counts by attempts; higher numbers are counted under [`MAX_ATTEMPTS_SHOWN`].
     pub attempts: BTreeMap<u32, u64>,
-    /// By the number of the delivery: above 1 the target failed after it had accepted the ones before.
+    /// Counts by round: above 1, the target failed after accepting the earlier deliveries.
     pub rounds: BTreeMap<u32, u64>,
-    /// The open event that was first seen first.
+    /// The open event with the earliest first-seen time.
     pub oldest_open: Option<Open>,
-    /// How many are held under a lease that has ended: their worker died over them.
+    /// The number of events in progress under a lease that has ended, because their worker died.
     pub died_over: u64,
-    /// How many events were first seen, by hour and status.
+    /// Counts of events by hour of their first-seen time, and by status.
     pub first_seen: BTreeMap<Timestamp, BTreeMap<&'static str, u64>>,
 }
 
 /// An event that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// Its key in the ledger.
+    /// The event's key for people.
     pub key: String,
-    /// How it stands.
+    /// The event's status.
     pub status: Status,
-    /// Since when it is known.
+    /// The event's first-seen time.
     pub since: Timestamp,
 }
 
-/// The last bar of the histogram of attempts holds all that have more.
+/// The last bar of the histogram of attempts, which includes all higher numbers.
 pub const MAX_ATTEMPTS_SHOWN: u32 = 20;
 
-/// How far the moments of [`Report::first_seen`] are apart.
+/// The distance between the times of [`Report::first_seen`].
 pub const HOUR: Duration = Duration::from_hours(1);
 
-/// How many hours are told apart: more than the 15 days that an item lives by default. Earlier ones are one.
+/// The maximum number of separate hours: more than the default retention of 15 days. Earlier hours are counted as one.
 const MAX_HOURS: usize = 24 * 40;
 
-/// Counts what the ledger knows, all of its segments at once.
+/// Counts the ledger's items, all segments concurrently.
 ///
 /// # Errors
-/// [`AwsError`], when a part of the ledger cannot be read: half of the figures would be none.
+/// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead.
 pub async fn report<L: LedgerReader>(
     ledger: &L,
     scope: &Scope,
@@ -120,35 +120,35 @@ async fn count<L: LedgerReader>(
     }
 }
 
-/// Whether something happened to an event at this moment or later; what has no times is never left out.
+/// Returns true if an event was first seen, or its work ended, at this time or later. Includes events without times.
 pub(super) fn is_within(record: &Record, since: Option<Timestamp>) -> bool {
     let latest = record.processed.max(record.first_seen);
     since.is_none_or(|since| latest.is_none_or(|latest| latest >= since))
 }
 
-/// Whether it is held under a lease that has ended.
+/// Returns true if the event is in progress under a lease that has ended.
 pub(super) fn has_died(record: &Record, now: Timestamp) -> bool {
     record.status == Some(Status::InProgress) && record.lease_until.is_none_or(|until| until < now)
 }
 
 impl Report {
-    /// COMPLETED of all, in percent; 0 of none.
+    /// Returns the share of `COMPLETED` items, in percent; 0 without items.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
         let completed = self.of(Status::Completed.as_str());
-        // Counts of events are far below what a float cannot tell apart.
+        // Counts of events are far below the numbers that a float cannot hold exactly.
         let whole = |count: u64| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
         whole(completed) / whole(self.total.max(1)) * 100.0
     }
 
-    /// How many have this status.
+    /// Returns the number of items with this status.
     #[must_use]
     pub fn of(&self, status: &str) -> u64 {
         self.statuses.get(status).copied().unwrap_or_default()
     }
 
-    /// Whether a person should look: an event was given up with nowhere to archive it, a worker died over one, or
-    /// an item cannot be read.
+    /// Returns true if an operator should act: an event was rejected without an archive, a worker died, or an item has
+    /// an unsupported status.
     #[must_use]
     pub fn has_findings(&self) -> bool {
         self.of(Status::Failed.as_str()) > 0 || self.died_over > 0 || self.of(UNKNOWN) > 0
@@ -186,7 +186,8 @@ impl Report {
         }
     }
 
-    /// The counts of an hour. Forged or very old times must not fill the memory: they fall into the earliest.
+    /// Returns the counts of an hour. If there are too many hours, returns the earliest one, so that forged or very old
+    /// times do not fill the memory.
     fn hour(&mut self, at: Timestamp) -> &mut BTreeMap<&'static str, u64> {
         let earliest = self.first_seen.keys().next().copied();
         let is_full = self.first_seen.len() >= MAX_HOURS && !self.first_seen.contains_key(&at);
@@ -195,7 +196,7 @@ impl Report {
     }
 
     fn open(&mut self, open: Open) {
-        // The key decides between equals: the answer does not depend on which segment was faster.
+        // The key decides between equal times, so that the result does not depend on the faster segment.
         let is_older =
             |known: &Open| (open.since, open.key.as_str()) < (known.since, known.key.as_str());
         if self.oldest_open.as_ref().is_none_or(is_older) {

@@ -1,4 +1,4 @@
-//! Looking at a queue of SQS, and taking from it, on an operator's behalf.
+//! Reads an SQS queue and deletes from it, for an operator.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use genesys_replay_aws::sqs_queue::SqsQueue;
 
 use super::{DeleteError, QueueFacts, QueueReader};
 
-/// How long a receive waits for messages: long enough for SQS to ask all of its servers, where a short
-/// one asks a few and may find nothing in a queue that is not empty.
+/// The wait time of a receive. A long poll queries all servers of SQS; a short poll queries a few, and may find nothing
+/// in a queue that is not empty.
 const WAIT_SECONDS: i32 = 1;
 
 /// One queue of SQS.
@@ -28,15 +28,16 @@ pub struct SqsReader {
     visibility: SqsQueue,
     url: String,
     arn: String,
-    /// The queue that the function drains: this one, or the one whose parking queue this is.
+    /// The ARN of the queue that the function drains: this queue, or the queue whose parking queue this is.
     drained_arn: String,
 }
 
 impl SqsReader {
-    /// Finds the queue that `name` is the URL, the ARN or the name of.
+    /// Finds the queue with this URL, ARN or name.
     ///
     /// # Errors
-    /// [`AwsError`]; [`AwsErrorKind::NotFound`](genesys_replay::aws::AwsErrorKind::NotFound) when there is none.
+    /// [`AwsError`]; [`AwsErrorKind::NotFound`](genesys_replay::aws::AwsErrorKind::NotFound) if the queue does not
+    /// exist.
     pub async fn find(client: Client, name: &str) -> Result<Self, AwsError> {
         let url = if name.contains("://") {
             name.to_owned()
@@ -69,7 +70,8 @@ impl SqsReader {
         Ok(reader)
     }
 
-    /// Says of which queue this is the parking queue: its messages are read as if they were still there.
+    /// Returns this queue as the parking queue of another one. Received messages get the ARN of that queue, as if they
+    /// were still there.
     #[must_use]
     pub fn parking_queue_of(self, queue_arn: &str) -> Self {
         Self {
@@ -78,13 +80,13 @@ impl SqsReader {
         }
     }
 
-    /// The queue's URL.
+    /// Returns the queue's URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The queue's ARN.
+    /// Returns the queue's ARN.
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
@@ -203,7 +205,7 @@ impl SqsReader {
     }
 }
 
-/// A message as the function gets it from Lambda; `None` without an id, which SQS always gives.
+/// Returns a message as the function receives it from Lambda; `None` without an id, which SQS always sends.
 fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
     let system = message.attributes.unwrap_or_default();
     let source = system.get(&System::DeadLetterQueueSourceArn);
@@ -211,7 +213,7 @@ fn read(message: SqsMessage, queue_arn: &str) -> Option<Message> {
     let number = |name: &System| system.get(name).and_then(|text| text.parse::<u64>().ok());
     let attributes: HashMap<_, _> = message.message_attributes.unwrap_or_default();
     Some(Message {
-        // An operator's message goes out with texts only.
+        // The operator's command sends text attributes only.
         typed: std::collections::BTreeMap::new(),
         id: MessageId::new(message.message_id?)?,
         body: message.body.unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! Whether events have moved on since a plan was made.
+//! Drift: events whose ledger item has changed since a plan was made.
 
 use std::collections::HashMap;
 
@@ -9,24 +9,24 @@ use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::plan::{Plan, Standing};
 
-/// How many events the ledger is asked for at once.
+/// The maximum number of events in one call of the ledger.
 const MAX_LEDGER_KEYS: usize = 100;
 
-/// An event that stands otherwise than the plan says.
+/// An event whose ledger item differs from the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
-    /// Its key for people.
+    /// The event's key for people.
     pub shown: String,
-    /// How it stood.
+    /// The ledger item's state in the plan.
     pub planned: Option<Standing>,
-    /// How it stands.
+    /// The ledger item's current state.
     pub now: Option<Standing>,
 }
 
-/// The events of a plan that have moved on since it was made, of those that no earlier run has begun with.
+/// Returns the events of a plan that have changed since it was made, without those that an earlier run has begun.
 ///
 /// # Errors
-/// [`AwsError`]: the ledger could not be asked.
+/// [`AwsError`] if the ledger cannot be read.
 pub async fn drift(
     plan: &Plan,
     history: &History,

@@ -1,4 +1,4 @@
-//! Following what was sent, in the ledger, until it is settled.
+//! Follows sent dead letters in the ledger until they are settled.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,23 +11,23 @@ use super::{Apply, ApplyError, Ending, Letters, Outcome, Run, Sender};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::plan::{Item, Standing};
 
-/// How long to wait before the ledger is asked again, at first and at most.
+/// The delay between two reads of the ledger: first and maximum.
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
-/// How an event stands that was sent again.
+/// The state of an event that was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Look {
-    /// The function has not taken it up, or is at it.
+    /// The function has not claimed the event, or is working on it.
     Waiting,
-    /// An attempt failed; the queue brings it again.
+    /// An attempt failed, and the queue delivers the message again.
     Deferred,
-    /// It has ended.
+    /// The event is settled.
     Settled(Outcome),
 }
 
 impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
-    /// Waits until every dead letter of the wave is settled, or has failed for now; when nothing is left to send, until
-    /// all are settled that were ever sent. Answers how the run ends, if it does.
+    /// Waits until every dead letter of the wave is settled or deferred. If nothing is left to send, waits until all
+    /// sent dead letters are settled. Returns the end of the run, if the run ends here.
     pub(super) async fn follow(
         &mut self,
         run: &mut Run,
@@ -50,7 +50,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                     Look::Waiting | Look::Deferred => others += 1,
                 }
             }
-            // The last wave is followed to its end, the others until they show how they go.
+            // Follow the last wave until all is settled, but earlier waves only until nothing is waiting.
             if waiting == 0 && (!run.todo.is_empty() || deferred + others == 0) {
                 wave.failed += deferred;
                 return Ok(None);
@@ -90,28 +90,28 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 }
 
-/// How an event stands for whoever has sent it with this message, when it stood as planned.
+/// Returns the state of an event that was sent with this message. `planned` is the ledger's state in the plan.
 fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -> Look {
     let Some(record) = record else {
         return Look::Waiting;
     };
     let ours = record.message_id == message_id;
-    // SQS may have got our message twice, and knows it by two ids.
+    // SQS may have stored our message twice, under two ids.
     let since = planned.is_none_or(|planned| {
         record.attempts > planned.attempts && record.message_id != planned.message_id
     });
     let code = || record.failure_code.clone().unwrap_or_default();
     match record.status {
         Some(Status::Completed) if ours => Look::Settled(Outcome::Delivered),
-        // Planned although delivered: the target failed later, and the function has not begun the new round.
+        // The plan contains this delivered event because its target failed later, and the new round has not begun.
         Some(Status::Completed) if planned == Some(&Standing::of(record)) => Look::Waiting,
         Some(Status::Completed) => Look::Settled(Outcome::DeliveredBefore),
-        // Only its bookkeeping is open.
+        // Only the bookkeeping is open.
         Some(Status::Deferred) if ours && record.delivered => Look::Settled(Outcome::Delivered),
         Some(Status::Archived) if ours || since => Look::Settled(Outcome::Archived(code())),
         Some(Status::Failed) if ours || since => Look::Settled(Outcome::Failed(code())),
         Some(Status::Deferred) if ours => Look::Deferred,
-        // What was so before is not the end of ours.
+        // Not final, or the result of an earlier message.
         Some(
             Status::Archived
             | Status::Failed

@@ -1,4 +1,4 @@
-//! The audit of an apply: who did what and when, and where it stood.
+//! The audit of a run: each step with its time, and the operator.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -9,97 +9,98 @@ use serde::{Deserialize, Serialize};
 /// One line of the audit file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// When, in RFC 3339.
+    /// The time, in RFC 3339.
     pub at: String,
-    /// What.
+    /// The step.
     #[serde(flatten)]
     pub event: Event,
 }
 
-/// What happened.
+/// A step of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Event {
-    /// The plan is applied from here on: for the first time, or again.
+    /// A run begins, for the first time or as a resume.
     Begun {
-        /// The plan.
+        /// The plan's id.
         plan: String,
-        /// Its hash.
+        /// The plan's hash.
         hash: String,
-        /// Who.
+        /// The operator.
         by: String,
-        /// Where the dead letters are sent.
+        /// The destination of the dead letters.
         to: String,
-        /// Whether they are sent straight to their targets.
+        /// True if the dead letters are sent directly to their targets.
         direct: bool,
-        /// Whether an earlier run is gone on with.
+        /// True if the run resumes an earlier run.
         resumed: bool,
     },
-    /// A wave of so many begins.
+    /// A wave begins.
     Wave {
-        /// How many dead letters.
+        /// The number of dead letters in the wave.
         size: usize,
     },
-    /// These are about to be sent. Without a line on what became of one, it may have been.
+    /// These dead letters are about to be sent. Without a later line about one of them, that one may have been sent.
     Sending {
-        /// Their keys.
+        /// The keys of the dead letters.
         keys: Vec<String>,
     },
-    /// It was sent.
+    /// A dead letter was sent.
     Sent {
-        /// Its key.
+        /// The key of the dead letter.
         key: String,
-        /// The message that carries it.
+        /// The id of the message that carries the dead letter.
         message_id: String,
     },
-    /// It was not sent, and nothing has happened to it.
+    /// A dead letter was not sent and has not changed.
     NotSent {
-        /// Its key.
+        /// The key of the dead letter.
         key: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It may have been sent, or was begun and is open; a resume sends it again, which delivers nothing twice.
+    /// A dead letter may have been sent, or was attempted and is not settled. A resume sends the dead letter again,
+    /// which does not cause a second delivery.
     Doubtful {
-        /// Its key.
+        /// The key of the dead letter.
         key: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// It left the parking queue, or it did not: the ledger knows it by now either way.
+    /// A dead letter left the parking queue, or its deletion failed. The ledger has the event in both cases.
     LeftParking {
-        /// Its key.
+        /// The key of the dead letter.
         key: String,
-        /// Why it is still there.
+        /// The reason why the message is still there; `None` if it left.
         error: Option<String>,
     },
-    /// What became of it.
+    /// A dead letter is settled.
     Outcome {
-        /// Its key.
+        /// The key of the dead letter.
         key: String,
-        /// In one word.
+        /// The outcome's name.
         outcome: String,
-        /// The failure code, if it has one.
+        /// The failure code, if there is one.
         failure_code: Option<String>,
     },
-    /// It ended: here, and why.
+    /// The run ended.
     Ended {
-        /// In one sentence.
+        /// The reason, in one sentence.
         reason: String,
     },
 }
 
-/// Where the audit is written. `Ok` means that it outlives the process.
+/// The writer of the audit. `Ok` means that the entry outlives the process.
 pub trait Journal: Send {
     /// Writes one entry.
     ///
     /// # Errors
-    /// It is not written for certain: nothing more may be sent.
+    /// [`io::Error`]: the entry may be missing, so nothing more may be sent.
     fn write(&mut self, entry: &Entry) -> io::Result<()>;
 }
 
 impl Entry {
-    /// An entry of this moment.
+    /// Returns an entry with this time.
     #[must_use]
     pub fn of(now: Timestamp, event: Event) -> Self {
         Self {
@@ -109,51 +110,51 @@ impl Entry {
     }
 }
 
-/// How far an item of a plan has come, as the audit says.
+/// The state of a plan's item in the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It may have been sent.
+    /// The item may have been sent.
     Doubtful,
-    /// It was sent, and what became of it is not known yet.
+    /// The item was sent and is not settled.
     Sent {
-        /// The message that carries it.
+        /// The id of the message that carries the item.
         message_id: String,
     },
-    /// It is settled.
+    /// The item is settled.
     Settled {
-        /// In one word.
+        /// The outcome's name.
         outcome: String,
-        /// The failure code, if it has one.
+        /// The failure code, if there is one.
         failure_code: Option<String>,
     },
 }
 
-/// What an audit file says of an earlier run.
+/// The content of an audit file about earlier runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// The hash of the plan that was begun, if any was.
+    /// The hash of the plan, if a run was begun.
     pub hash: Option<String>,
-    /// Whether it was begun straight to the targets.
+    /// True if the run was begun directly to the targets; `None` if no run was begun.
     pub direct: Option<bool>,
-    /// How far its items have come, by key; those that are not here were not sent.
+    /// The states of the items, by key. Items without an entry were not sent.
     pub states: HashMap<String, State>,
-    /// The keys of what was sent, for good, and has not left the parking queue as far as is known.
+    /// The keys of items that were certainly sent and, as far as is known, have not left the parking queue.
     pub lingering: HashSet<String>,
 }
 
-/// Why an audit file is of no use.
+/// The error for an audit file that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the audit file cannot be read")]
 pub struct Torn {
-    /// Which line, from 1.
+    /// The number of the unreadable line, from 1.
     pub line: usize,
 }
 
 impl History {
-    /// Reads an audit file. Its last line may be torn: the process died while it wrote it.
+    /// Reads an audit file. Ignores an incomplete last line, because the process may have died while it wrote.
     ///
     /// # Errors
-    /// [`Torn`] for any other line.
+    /// [`Torn`] if any other line cannot be read.
     pub fn read(file: &str) -> Result<Self, Torn> {
         let mut history = Self::default();
         let last = file.lines().count();

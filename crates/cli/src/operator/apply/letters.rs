@@ -1,4 +1,4 @@
-//! The dead letters of a plan, fetched from where they are just before they are sent.
+//! Fetches the dead letters of a plan from their source just before they are sent.
 
 use std::collections::VecDeque;
 
@@ -12,35 +12,35 @@ use crate::archive::{ArchiveReader, MAX_OBJECT_BYTES};
 use crate::operator::plan::{Editing, Item, Place};
 use crate::queue::DeleteError;
 
-/// Why a dead letter of a plan is not sent: nothing has happened to it.
+/// The reason why a dead letter of a plan is not sent. Nothing has happened to the dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
-    /// It is not there any more.
+    /// The dead letter is not at its place any more.
     #[error(
         "it is not where it was when the plan was made, or somebody else looks at it: --resume looks again"
     )]
     Gone,
-    /// It is there, and cannot be read.
+    /// The dead letter exists, but cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
-    /// It is another one by now.
+    /// The dead letter was changed after the plan was made.
     #[error("it was changed after the plan was made")]
     Changed,
-    /// The edit does not fit.
+    /// The plan's edit does not fit the body.
     #[error("its edit does not fit: it was changed after the plan was made")]
     Edit,
 }
 
-/// A dead letter of a plan, by its place in it: the message to be sent, or why there is none.
+/// The index of a plan's item, with the message to send or the reason why it is missing.
 pub type Fetched = (usize, Result<Message, Lost>);
 
-/// Where the dead letters of a plan are.
+/// The source of a plan's dead letters.
 pub trait Letters: Send {
-    /// Fetches at most `most` of those in `todo`, and takes them from it; the source chooses which. Nothing is
-    /// fetched only when nothing is left to do.
+    /// Fetches at most `most` of the items in `todo`, and removes them from `todo`; the source chooses which. Returns
+    /// an empty list only if nothing is left to do.
     ///
     /// # Errors
-    /// [`AwsError`]: the source cannot be read now.
+    /// [`AwsError`] if the source cannot be read now.
     fn fetch(
         &mut self,
         items: &[Item],
@@ -48,19 +48,19 @@ pub trait Letters: Send {
         most: usize,
     ) -> impl Future<Output = Result<Vec<Fetched>, AwsError>> + Send;
 
-    /// The dead letter has been sent, for good: it need not stay where it was. Answers why it is still there, if it
-    /// should have gone.
+    /// Removes a dead letter from its source, after it was certainly sent. Returns `None` if nothing has to be removed,
+    /// else the result of the deletion.
     fn sent(&mut self, item: &Item)
     -> impl Future<Output = Option<Result<(), DeleteError>>> + Send;
 
-    /// Whether what is sent leaves the place where it was.
+    /// Returns true if sent dead letters leave their source.
     fn moves(&self) -> bool;
 
-    /// Gives back what is held and was not sent.
+    /// Releases the messages that are held and were not sent.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }
 
-/// Those in the archive, where they stay.
+/// The dead letters in the archive, where they stay.
 pub struct ArchiveLetters<'a, A>(pub &'a A);
 
 impl<A: ArchiveReader> Letters for ArchiveLetters<'_, A> {
@@ -79,7 +79,7 @@ impl<A: ArchiveReader> Letters for ArchiveLetters<'_, A> {
         let fetched: Result<Vec<Fetched>, AwsError> =
             join_all(fetching).await.into_iter().collect();
         if fetched.is_err() {
-            // Nothing has happened to them: they are still to do.
+            // Nothing was sent, so the items stay in `todo`.
             for index in indices.into_iter().rev() {
                 todo.push_front(index);
             }
@@ -111,7 +111,7 @@ impl<A: ArchiveReader> ArchiveLetters<'_, A> {
             }
             Err(error) => return Err(error),
         };
-        // Its attributes say where it goes: they are as much part of the plan as the body.
+        // Compare the whole object, not only the body, because the attributes name the target.
         if now != *etag {
             return Ok(Err(Lost::Changed));
         }
@@ -122,7 +122,7 @@ impl<A: ArchiveReader> ArchiveLetters<'_, A> {
     }
 }
 
-/// The message of an item as it is sent: the body that the plan froze, edited if the plan says so.
+/// Returns an item's message as it is sent: the body that the plan froze, with the plan's edit.
 pub(super) fn ready(item: &Item, mut message: Message) -> Result<Message, Lost> {
     if digest::hexadecimal(&message.body) != item.body_sha256 {
         return Err(Lost::Changed);

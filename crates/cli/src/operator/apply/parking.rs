@@ -1,4 +1,4 @@
-//! The dead letters of a plan that are in the parking queue: they leave it once they are sent.
+//! The dead letters of a plan that are in the parking queue. They leave it once they are sent.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -11,34 +11,34 @@ use super::letters::{Fetched, Letters, Lost, ready};
 use crate::operator::plan::{Item, Place};
 use crate::queue::{DeleteError, QueueReader};
 
-/// How long what is received stays hidden from others: longer than sending takes, and not too long should the program be
+/// The visibility timeout of received messages. It is longer than sending takes, and still short if the program is
 /// killed.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What was received longer ago than this is left to be received again: others may have it by now.
+/// The maximum age of a receipt. Older messages are received again, because other consumers may have them by now.
 const RECEIPT_TTL: Duration = Duration::from_secs(90);
 
-/// So many empty answers in a row: there is no more, or all is with somebody.
+/// The number of consecutive empty answers that end the receiving: the queue is empty, or all messages are in flight.
 const MAX_EMPTY_RECEIVES: u32 = 3;
 
-/// So many answers in a row with nothing but what was seen before: it goes round in circles.
+/// The number of consecutive answers with only repeated messages that end the receiving.
 const MAX_REPEATED_RECEIVES: u32 = 50;
 
-/// Those in the parking queue. It hands them out in an order of its own.
+/// The dead letters in the parking queue, in the order of the queue's answers.
 pub struct ParkingLetters<O> {
     queue: O,
-    /// Received, wanted, and not handed out yet: of one call at most.
+    /// Wanted messages that were received and not fetched yet: those of one call at most.
     waiting: VecDeque<(usize, Message)>,
-    /// When they were received.
+    /// The time at which they were received.
     received: Instant,
-    /// Handed out, by item: what is needed to take them off the queue. Without their bodies.
+    /// Fetched messages by item key, without their bodies: needed to delete them from the queue.
     out: HashMap<String, Message>,
-    /// Not wanted, or not sent: what is needed to give them back.
+    /// Messages that were not wanted or not sent, by message id, without their bodies: needed to release them.
     others: HashMap<String, Message>,
 }
 
 impl<O: QueueReader> ParkingLetters<O> {
-    /// Those in this queue.
+    /// Returns the dead letters in this queue.
     #[must_use]
     pub fn new(queue: O) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl<O: QueueReader> ParkingLetters<O> {
         }
     }
 
-    /// Receives until something wanted is there, or nothing more comes.
+    /// Receives until a wanted message arrives, or the receiving ends without one.
     async fn receive(&mut self, wanted: &HashMap<&str, usize>) -> Result<(), AwsError> {
         let mut seen = HashSet::new();
         let (mut empty, mut known) = (0, 0);
@@ -89,7 +89,8 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         if self.received.elapsed() > RECEIPT_TTL && !self.waiting.is_empty() {
             let stale = self.waiting.drain(..);
             let stale: Vec<Message> = stale.map(|(_, message)| message).collect();
-            // Shown to all now, so that it can be received anew; what fails comes back by itself.
+            // Make them visible again now, so that they can be received anew. If this fails, their visibility timeout
+            // ends soon.
             let _ = self.queue.release(&stale).await;
         }
         if self.waiting.is_empty() {
@@ -100,7 +101,7 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
             self.receive(&wanted).await?;
         }
         if self.waiting.is_empty() {
-            // Nobody has seen them: they are not there, or with somebody else.
+            // The queue did not return these messages: they are deleted, or in flight elsewhere.
             let gone = todo.drain(..most.min(todo.len()));
             return Ok(gone.map(|index| (index, Err(Lost::Gone))).collect());
         }
@@ -142,7 +143,7 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         let held = waiting.chain(self.out.drain().map(|(_, message)| message));
         let held = held.chain(self.others.drain().map(|(_, message)| message));
         let held: Vec<Message> = held.collect();
-        // What cannot be given back comes back by itself, within the hold.
+        // Ignore failures, because these messages become visible again after their visibility timeout.
         let _ = self.queue.release(&held).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Going on where an earlier run stood.
+//! Resumes an earlier run.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::{Apply, ApplyError, Letters, Run, Sender, State};
 use crate::ledger::LedgerReader;
 
 impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
-    /// Where an earlier run stood: what it settled is settled, what it may have sent is looked for.
+    /// Restores the state of an earlier run. Settled items stay settled; items that may have been sent are looked up.
     pub(super) async fn take_up(&mut self, run: &mut Run) -> Result<(), ApplyError> {
         let mut lingering = VecDeque::new();
         for (index, item) in self.plan.content.items.iter().enumerate() {
@@ -24,7 +24,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                     let counted = (outcome.clone(), failure_code.clone().unwrap_or_default());
                     *run.outcomes.entry(counted).or_default() += 1;
                 }
-                // Nobody else works on it: it is tried again.
+                // The function does not work on this item, so send it again.
                 Some(State::Doubtful) if !self.sender.is_followed() => run.todo.push_back(index),
                 Some(State::Sent { message_id }) => {
                     run.open.insert(index, message_id.clone());
@@ -40,7 +40,8 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                             run.open.insert(index, record.message_id.clone());
                             lingering.push_back(index);
                         }
-                        // Sent or not: a second message of the same event delivers nothing twice.
+                        // Send it again in any case, because a second message of the same event does not cause a second
+                        // delivery.
                         None => run.todo.push_back(index),
                     }
                 }
@@ -49,7 +50,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         self.clear(run, lingering).await
     }
 
-    /// Takes off the parking queue what an earlier run has sent and not seen leaving.
+    /// Deletes the messages from the parking queue that an earlier run sent and did not see deleted.
     async fn clear(
         &mut self,
         run: &mut Run,
@@ -65,13 +66,13 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                 .fetch(items, &mut lingering, MAX_BATCH_ENTRIES)
                 .await?;
             for (index, message) in fetched {
-                // What is not there any more has left.
+                // A message that is not there any more was deleted.
                 if message.is_ok() {
                     self.left(run, index).await?;
                 }
             }
         }
-        // The others that were received on the way are to be found by the first wave.
+        // Release the other received messages, so that the first wave can receive them.
         self.letters.close().await;
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Where the dead letters of a plan are sent: to the queue that the function drains, or straight to their targets.
+//! Sends the dead letters of a plan to the queue that the function drains, or directly to their targets.
 
 use std::time::Duration;
 
@@ -12,41 +12,42 @@ use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::Outcome;
 
-/// The most attributes of a message of SQS.
+/// The maximum number of attributes of an SQS message.
 const MAX_ATTRIBUTES: usize = 10;
 
-/// What a call in this process may take: as long as the function's own timeout in the template.
+/// The maximum time of a call in this process: the function's timeout in the template.
 const INVOCATION: Duration = Duration::from_secs(30);
 
-/// What became of sending one.
+/// The result of sending one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sending {
-    /// It is on the queue.
+    /// The message is on the queue.
     Sent(MessageId),
-    /// It has gone its way already.
+    /// The event is settled already.
     Settled(Outcome),
-    /// It was not sent, for certain.
+    /// The message was certainly not sent, for this reason.
     NotSent(String),
-    /// It may have been sent, or was begun and is open: for this reason.
+    /// The message may have been sent, or was attempted and is not settled, for this reason.
     Doubtful(String),
 }
 
-/// What sends the dead letters of a plan.
+/// The sender of a plan's dead letters.
 pub trait Sender {
-    /// Whether the ledger shows in time what became of what was sent, since somebody else works on it.
+    /// Returns true if the function works on the sent messages, so that the ledger shows their outcome later.
     fn is_followed(&self) -> bool;
 
-    /// The name for people and for the audit.
+    /// Returns the sender's name for people and for the audit.
     fn name(&self) -> String;
 
-    /// Sends at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, and answers for each in its place.
+    /// Sends at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, and returns one result
+    /// per message, in order.
     ///
     /// # Errors
-    /// [`AwsError`]: what holds for all of them; each may have been sent.
+    /// [`AwsError`] if the whole call failed; each message may have been sent.
     fn send(&self, messages: &[Message]) -> impl Future<Output = Result<Vec<Sending>, AwsError>>;
 }
 
-/// A message as a plan sends it: what brought it first, and the plan that sends it again.
+/// Returns a message as a plan sends it: with the plan's id and, if the event has no id, the original message's id.
 #[must_use]
 pub fn marked(mut message: Message, plan: &str) -> Message {
     let has_id = match parse(&message) {
@@ -54,7 +55,7 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
         ParsedMessage::Unreplayable(_) => true,
     };
     if !has_id {
-        // On the queue it gets another message id, and is to be the same event all the same.
+        // SQS gives the sent message another id, so keep the event's identity in an attribute.
         let id = message.id.to_string();
         message.attributes.insert(resent::EVENT_ID.to_owned(), id);
     }
@@ -64,11 +65,11 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
     message
 }
 
-/// To the queue that the function drains.
+/// The sender to the queue that the function drains.
 pub struct ToQueue<I> {
-    /// What puts messages on it.
+    /// The sender of the queue's messages.
     pub sender: I,
-    /// Its name.
+    /// The queue's name.
     pub name: String,
 }
 
@@ -104,7 +105,7 @@ impl<I: MessageSender> Sender for ToQueue<I> {
     }
 }
 
-/// The message for the queue.
+/// Returns the message for the queue, or the reason why SQS would reject it.
 fn new_message(message: &Message) -> Result<NewMessage, String> {
     let attributes: Vec<_> = message
         .attributes
@@ -132,13 +133,13 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
     })
 }
 
-/// Straight to the targets, by the function's own code in this process.
+/// The sender directly to the targets, with the function's own code in this process.
 pub struct ToTarget<P: Ports> {
     /// The function's own code.
     pub replay: Replay<P>,
-    /// The ARN of the queue that the function drains, which is no target.
+    /// The ARN of the queue that the function drains, which must not be a target.
     pub queue_arn: String,
-    /// The function's own ARN, which is no target either; empty where it is not known.
+    /// The function's own ARN, which must not be a target either; empty if it is not known.
     pub function_arn: String,
 }
 
@@ -158,11 +159,11 @@ impl<P: Ports> Sender for ToTarget<P> {
         let last: Vec<Message> = messages
             .iter()
             .map(|message| Message {
-                // No queue brings it again: what fails now is given up, and archived again.
+                // Treat each attempt as the last one, because a queue does not deliver this message again.
                 receive_count: u32::MAX,
                 receipt_handle: None,
                 queue_arn: Some(self.queue_arn.clone()),
-                // In a FIFO queue the first failure of a group stops the rest of it.
+                // One group per message, because the first failure of a FIFO group stops the rest of the group.
                 group: Some(message.id.to_string()),
                 ..message.clone()
             })

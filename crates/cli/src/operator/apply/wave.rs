@@ -1,4 +1,4 @@
-//! One wave: what is sent of it, at which pace, and what is written down.
+//! One wave: its messages, its pace and its audit.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::{Apply, ApplyError, Event, Fetched, Letters, Outcome, Run, Sender, Se
 use crate::ledger::LedgerReader;
 use crate::operator::letter::Letter;
 
-/// The largest wave, whatever it has grown to: what goes wrong is noticed at its end.
+/// The maximum size of a wave, whatever the ramp, because a run stops for failures only at the end of a wave.
 const MAX_WAVE_MESSAGES: usize = 1_000;
 
-/// How a wave goes.
+/// The state of a wave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wave {
-    /// What of it is on its way.
+    /// The sent items that are followed in the ledger.
     pub(super) indices: BTreeSet<usize>,
     pub(super) sent: usize,
     pub(super) failed: usize,
@@ -56,7 +56,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         Ok(wave)
     }
 
-    /// As many at once as the rate allows in a second, and SQS in a call.
+    /// Returns the number of messages in a call: at most one second's worth at the rate, and at most an SQS batch.
     fn call_size(&self) -> usize {
         let mut size = MAX_BATCH_ENTRIES;
         while size > 1 && self.pause(size) > Duration::from_secs(1) {
@@ -65,7 +65,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         size
     }
 
-    /// How long so many keep others waiting.
+    /// Returns the delay that `count` messages require at the rate.
     fn pause(&self, count: usize) -> Duration {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         Duration::try_from_secs_f64(f64::from(count) / self.options.rate).unwrap_or(Duration::MAX)
@@ -81,7 +81,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         let mut messages: Vec<Message> = Vec::new();
         for (index, message) in fetched {
             match message {
-                // The ledger would take it for another event.
+                // The ledger would treat this message as another event.
                 Ok(message) if Some(self.key_of(&message)) != self.key(index) => {
                     let reason = "it would go to another target now: make a new plan";
                     self.not_sent(run, index, reason.to_owned())?;
@@ -146,7 +146,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         Ok(())
     }
 
-    /// The dead letter need not stay where it was.
+    /// Removes a sent dead letter from its source, and writes the result to the audit.
     pub(super) async fn left(&mut self, run: &mut Run, index: usize) -> Result<(), ApplyError> {
         let Some(item) = self.plan.content.items.get(index) else {
             return Ok(());
@@ -198,7 +198,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         Ok(())
     }
 
-    /// What the function would know a message's event by.
+    /// Returns the key that the function would give to a message's event.
     fn key_of(&self, message: &Message) -> String {
         let message = Message {
             queue_arn: Some(self.plan.content.queue_arn.clone()),
@@ -208,13 +208,13 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 }
 
-/// The share of a wave that has failed.
+/// Returns the share of a wave that has failed, from 0 to 1.
 pub(super) fn share(wave: &Wave) -> f64 {
     let part = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     part(wave.failed) / part(wave.sent.max(1))
 }
 
-/// The size of the wave after one that went well.
+/// Returns the size of the wave after a successful one.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,8 +1,8 @@
-//! What a person does about a group of dead letters: one sentence.
+//! The advice about a group of dead letters, in one sentence.
 
 use genesys_replay::failure::{Category, FailureCode};
 
-/// Every category, in the order of their names.
+/// All categories, ordered by name.
 const CATEGORIES: [Category; 6] = [
     Category::AuthenticationRejected,
     Category::EndpointUnreachable,
@@ -12,7 +12,7 @@ const CATEGORIES: [Category; 6] = [
     Category::Unknown,
 ];
 
-/// The sentence of the failure code's page where a code is known, else that of the category.
+/// Returns the sentence of the failure code's page if the code is known, else the category's sentence.
 pub(super) fn of(category: &str, failure_code: &str) -> &'static str {
     if let Some(code) = FailureCode::parse(failure_code) {
         return code.what_to_do();
@@ -21,7 +21,7 @@ pub(super) fn of(category: &str, failure_code: &str) -> &'static str {
     by_category(category.unwrap_or(Category::Unknown))
 }
 
-/// Whether the failure code says what to do.
+/// Returns true if the failure code has advice of its own.
 pub(super) fn knows(failure_code: &str) -> bool {
     FailureCode::parse(failure_code).is_some()
 }

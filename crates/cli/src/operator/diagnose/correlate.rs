@@ -1,4 +1,4 @@
-//! The conversations that the events belong to, as analytics knows them.
+//! Looks up the conversations of events in analytics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,40 +14,40 @@ use crate::genesys::analytics::{
 };
 use crate::operator::Progress;
 
-/// A conversation may have begun so long before its event.
+/// The maximum time between the start of a conversation and its event.
 const BEFORE: Duration = Duration::from_secs(24 * 3_600);
 
-/// The longest interval that analytics takes.
+/// The maximum interval that analytics accepts.
 const MAX_INTERVAL: Duration = Duration::from_secs(31 * 24 * 3_600);
 
-/// The most pages of one query: a server that never ends must not hold us for ever.
+/// The maximum number of pages of one query, because a faulty server may never end.
 const MAX_PAGES: u32 = 20;
 
-/// The longest that one query waits for the rate limit, all its waits together.
+/// The maximum wait of one query for the rate limit, all its delays together.
 const MAX_SEARCH_TIME: Duration = Duration::from_secs(300);
 
-/// How long to wait where Genesys Cloud does not say it.
+/// The delay if Genesys Cloud does not name one.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// What became of the interactions that were asked for.
+/// The counts of interactions that were looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Correlation {
-    /// Interactions that analytics knows, counted once for each query that named them.
+    /// The number of interactions that analytics returned, counted once for each query.
     pub found: u64,
-    /// Those it does not know.
+    /// The number of interactions that analytics did not return.
     pub missing: u64,
-    /// Those that could not be asked for.
+    /// The number of interactions without a successful query.
     pub not_asked: u64,
 }
 
-/// Asks for the conversations of one batch of messages after another.
+/// Looks up the conversations of one batch of messages after another.
 pub(super) struct Correlating<'a, C> {
     conversations: &'a C,
     clock: &'a dyn Clock,
     progress: &'a dyn Progress,
     pub(super) counts: Correlation,
-    /// Ours to repair: asking again would only fail again.
+    /// True after an error that an operator has to repair, because further queries would fail in the same way.
     hopeless: bool,
 }
 
@@ -66,7 +66,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
         }
     }
 
-    /// What analytics knows of interactions whose first event happened at `oldest`.
+    /// Returns the conversations with these ids. `oldest` is the time of the first event.
     pub(super) async fn find(
         &mut self,
         interactions: BTreeSet<&str>,
@@ -107,7 +107,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
         found
     }
 
-    /// All pages of what is known of these, and of no other.
+    /// Returns the conversations with these ids and no others, from all pages.
     async fn ask(
         &self,
         ids: &[InteractionId],
@@ -136,7 +136,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
         Ok(known)
     }
 
-    /// One page, after as many waits as the rate limit asks for and patience allows.
+    /// Returns one page, after as many delays as the rate limit requires and `patience` allows.
     async fn page(
         &self,
         query: ConversationQuery<'_>,
@@ -159,7 +159,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
                 | GenesysError::Credentials { .. }
                 | GenesysError::NoCredentials(_) => return Err(error),
             };
-            // A wait of nothing would ask for ever.
+            // A delay of zero would repeat the query without end.
             let wait = wait.max(Duration::from_secs(1));
             match patience.checked_sub(wait) {
                 Some(rest) => *patience = rest,
@@ -170,7 +170,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
     }
 }
 
-/// Where the interval begins: a day before the oldest event, as far back as analytics goes.
+/// Returns the start of the interval: a day before the oldest event, within the maximum of analytics.
 fn beginning(oldest: Option<Timestamp>, until: Timestamp) -> Timestamp {
     let back = |from: Timestamp, by: Duration| {
         let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);

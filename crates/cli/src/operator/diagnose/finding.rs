@@ -1,4 +1,4 @@
-//! What is found out about one message.
+//! The finding about one message.
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{UnreplayableReason, original_failure};
@@ -12,23 +12,24 @@ use crate::genesys::analytics::Conversation;
 use crate::ledger::Record;
 use crate::operator::letter::Letter;
 
-/// What the function does with a message the next time it gets it.
+/// The function's next step with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NextStep {
-    /// It delivers the event again.
+    /// The function delivers the event again.
     Replay,
-    /// It puts it into the archive, or without one lets SQS move it to the parking queue.
+    /// The function archives the message. Without an archive, the function lets SQS move the message to the parking
+    /// queue.
     Archive,
-    /// It takes it off the queue: the event is finished.
+    /// The function removes the message from the queue, because the event is finished.
     Acknowledge,
-    /// It waits for the worker that holds the event.
+    /// The function waits for the worker that holds the event.
     Wait,
-    /// It gives it back until SQS moves it to the parking queue: the event was given up.
+    /// The function returns the message until SQS moves it to the parking queue, because the event was rejected.
     Return,
 }
 
 impl NextStep {
-    /// The word for it.
+    /// Returns the step's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,67 +42,67 @@ impl NextStep {
     }
 }
 
-/// The settings of the function that decide what it does next.
+/// The function's settings that decide its next step.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// Whether it delivers also what was malformed the first time.
+    /// True if the function also replays malformed dead letters (`REPLAY_MALFORMED`).
     pub replays_malformed: bool,
-    /// Whether it has an archive.
+    /// True if the function has an archive.
     pub has_archive: bool,
     /// `MAX_ROUNDS`.
     pub max_rounds: u32,
-    /// Events of an earlier time are stale; `None`: none is.
+    /// The time before which an event is stale; `None` if events do not become stale.
     pub stale_before: Option<Timestamp>,
 }
 
-/// What is found out about one message: a record of `eventbridge_diagnostics.json`. The first seven members are
-/// the interface; the rest is added to them.
+/// The finding about one message: a record of `eventbridge_diagnostics.json`. The first seven members are the
+/// interface; the others are additions to it.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding<'m> {
-    /// When the event happened, as it says itself; else when it was put on the queue. RFC 3339.
+    /// The time of the event, from the event itself, else the time at which the message was sent. RFC 3339.
     pub timestamp: Option<String>,
-    /// Its interaction.
+    /// The event's interaction.
     pub interaction_id: Option<&'m str>,
-    /// Its type, `unknown` where it has none.
+    /// The event's type; `unknown` if the event has none.
     pub event_type: &'m str,
-    /// Why its first delivery failed.
+    /// The category of the first failure.
     pub failure_category: &'static str,
-    /// What has to be sent to deliver it again, as it stands; of what is no event, the message's body.
+    /// The payload that another delivery sends, unchanged; for a message that is not an event, the body.
     pub replay_payload: &'m str,
-    /// What analytics knows of the interaction; `None` if it was not asked or does not know it.
+    /// The conversation from analytics; `None` if analytics was not queried or did not return it.
     pub interaction_info: Option<&'m Conversation>,
-    /// Where the function sends it, without what may be secret in a URL.
+    /// The target of the next delivery, without the secret parts of a URL.
     pub replay_endpoint: Option<String>,
-    /// The message.
+    /// The message's id.
     pub message_id: &'m str,
-    /// What the event is known by.
+    /// The event's id, as in the ledger's key.
     pub event_id: &'m str,
-    /// Why it is not delivered: the ledger's code, else the one that the function would give it.
+    /// The failure code: the ledger's, else the code that the function would set.
     pub failure_code: Option<&'m str>,
-    /// How it stands in the ledger.
+    /// The status in the ledger.
     pub ledger_status: Option<&'static str>,
-    /// How many attempts were made at it.
+    /// The number of attempts.
     pub attempts: u32,
-    /// How often SQS has handed the message out, this look included.
+    /// The receive count, including the receive by this diagnosis.
     pub receive_count: u32,
-    /// The code of the first failure, as it was recorded.
+    /// The recorded error code of the first failure.
     pub error_code: Option<String>,
-    /// What the function does with it next.
+    /// The function's next step.
     pub next_step: &'static str,
-    /// `base64` where the payload is not what came but base64 of it.
+    /// `base64` if the payload is the base64 form of a binary payload.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload_encoding: Option<&'static str>,
-    /// When it was put on the queue.
+    /// The time at which the message was sent to the queue.
     #[serde(skip)]
     pub sent_at: Option<Timestamp>,
-    /// When the event happened, as in `timestamp`.
+    /// The time of the event, as in `timestamp`.
     #[serde(skip)]
     pub at: Option<Timestamp>,
 }
 
 impl<'m> Finding<'m> {
-    /// What can be said of a message.
+    /// Returns the finding about a message.
     #[must_use]
     pub fn of(
         message: &'m Message,
@@ -140,14 +141,14 @@ impl<'m> Finding<'m> {
     }
 }
 
-/// What has to be sent; of what is no event, the body.
+/// Returns the payload; for a message that is not an event, the body.
 fn payload<'m>(message: &'m Message, letter: &'m Letter<'m>) -> &'m str {
     letter
         .event()
         .map_or(&*message.body, |event| &event.payload)
 }
 
-/// When the event happened, as it says itself; else when it was put on the queue.
+/// Returns the time of the event, from the event itself, else the time at which the message was sent.
 pub(super) fn happened(message: &Message, letter: &Letter<'_>) -> Option<Timestamp> {
     event_time(payload(message, letter)).or(message.sent_at)
 }
@@ -166,7 +167,8 @@ fn endpoint(destination: &Destination) -> Option<String> {
     }
 }
 
-/// What the function would do, and why, if that is known before it tries. In the order in which it decides.
+/// Returns the function's next step and its failure code, if the code is known before an attempt. The checks have the
+/// order of the function's decisions.
 fn verdict(
     message: &Message,
     letter: &Letter<'_>,
@@ -229,14 +231,14 @@ fn verdict(
     (code, next)
 }
 
-/// The members in which an event says when it happened.
+/// The members of an event that may contain its time.
 #[derive(Deserialize)]
 struct Times {
     time: Option<serde_json::Value>,
     timestamp: Option<serde_json::Value>,
 }
 
-/// When an event happened, as `EventBridge`'s `time` or a webhook's `timestamp` says.
+/// Returns the time of an event: `time` of `EventBridge`, or `timestamp` of a webhook.
 fn event_time(payload: &str) -> Option<Timestamp> {
     if !payload.trim_start().starts_with('{') {
         return None;

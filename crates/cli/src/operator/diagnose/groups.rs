@@ -1,4 +1,4 @@
-//! What the messages have in common: bounded, however many there are and whatever stands in them.
+//! Groups of similar messages. The memory is bounded, whatever the number and the content of the messages.
 
 use std::collections::BTreeMap;
 
@@ -8,47 +8,47 @@ use serde::Serialize;
 use super::advice;
 use super::finding::Finding;
 
-/// The most groups; messages of further ones are counted without one.
+/// The maximum number of groups. Messages of further groups are counted without a group.
 pub const MAX_GROUPS: usize = 1_000;
 
-/// The most hours of the time line: more than SQS keeps a message.
+/// The maximum number of hours in the timeline: more than SQS keeps a message.
 const MAX_HOURS: usize = 24 * 15;
 
-/// The longest text of a group, in characters. A type of an event may be as long as a message.
+/// The maximum length of a text in a group, in characters. An event type may be as long as a message.
 const MAX_TEXT_CHARS: usize = 300;
 
 const HOUR_MILLIS: u64 = 3_600_000;
 
-/// What the messages of a group share.
+/// The common features of a group's messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupKey {
-    /// Why their first delivery failed.
+    /// The category of the first failure.
     pub category: &'static str,
-    /// Where they go; `unknown` where nothing says it.
+    /// The target; `unknown` if the target is missing.
     pub target: String,
-    /// The type of their events.
+    /// The type of the events.
     pub event_type: String,
-    /// Why they are not delivered; empty where nothing is known yet.
+    /// The failure code; empty if it is not known yet.
     pub failure_code: String,
 }
 
-/// Messages that share category, target, type and failure code.
+/// Messages that share category, target, event type and failure code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// What they share.
+    /// The common features.
     #[serde(flatten)]
     pub key: GroupKey,
-    /// How many they are.
+    /// The number of messages.
     pub count: u64,
-    /// When the first event happened, in RFC 3339.
+    /// The time of the first event, in RFC 3339.
     pub first: Option<String>,
-    /// When the last one did.
+    /// The time of the last event, in RFC 3339.
     pub last: Option<String>,
-    /// One of them.
+    /// One message of the group.
     pub example: Example,
-    /// What to do about them, one sentence.
+    /// The advice for the group, in one sentence.
     pub what_to_do: String,
     #[serde(skip)]
     times: Option<(Timestamp, Timestamp)>,
@@ -58,9 +58,9 @@ pub struct Group {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Example {
-    /// The message.
+    /// The message's id.
     pub message_id: String,
-    /// Its event.
+    /// The event's id.
     pub event_id: String,
 }
 
@@ -68,7 +68,7 @@ pub struct Example {
 #[derive(Debug, Default)]
 pub struct Groups {
     kept: BTreeMap<GroupKey, Group>,
-    /// Messages beyond the most groups.
+    /// The number of messages beyond the maximum number of groups.
     other: u64,
     categories: BTreeMap<&'static str, u64>,
     hours: BTreeMap<(u64, &'static str), u64>,
@@ -84,7 +84,7 @@ impl Groups {
                 at.as_millis() / HOUR_MILLIS * HOUR_MILLIS,
                 finding.failure_category,
             );
-            // Each category has its own; there are few of them.
+            // Each of the six categories has hours of its own.
             if self.hours.len() < MAX_HOURS * 6 || self.hours.contains_key(&hour) {
                 *self.hours.entry(hour).or_default() += 1;
             }
@@ -118,7 +118,7 @@ impl Groups {
         }
     }
 
-    /// The groups, largest first.
+    /// Returns the groups, largest first.
     #[must_use]
     pub fn all(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = self.kept.values().cloned().collect();
@@ -131,25 +131,25 @@ impl Groups {
         groups
     }
 
-    /// How many messages belong to none of them, since there are too many.
+    /// Returns the number of messages beyond the maximum number of groups.
     #[must_use]
     pub const fn other(&self) -> u64 {
         self.other
     }
 
-    /// How many messages there are of each category.
+    /// Returns the number of messages of each category.
     #[must_use]
     pub const fn categories(&self) -> &BTreeMap<&'static str, u64> {
         &self.categories
     }
 
-    /// With how many messages the function does what next.
+    /// Returns the number of messages for each next step.
     #[must_use]
     pub const fn next_steps(&self) -> &BTreeMap<&'static str, u64> {
         &self.next_steps
     }
 
-    /// How many messages of each category came to the queue in which hour.
+    /// Returns, for each category, the number of messages that were sent to the queue per hour.
     #[must_use]
     pub fn hours(&self) -> Vec<(String, Vec<(Timestamp, u64)>)> {
         let mut series: BTreeMap<&str, Vec<(Timestamp, u64)>> = BTreeMap::new();
@@ -161,7 +161,7 @@ impl Groups {
         named.collect()
     }
 
-    /// How many messages share what `part` takes of a group, largest first, at most `most`.
+    /// Returns the number of messages for each value of `part`, largest first, at most `most` values.
     #[must_use]
     pub fn by(&self, part: impl Fn(&GroupKey) -> &str, most: usize) -> Vec<(String, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -177,7 +177,7 @@ impl Groups {
         counts
     }
 
-    /// What to do about what, each once, in the order of the largest groups.
+    /// Returns the advice of all groups, each sentence once, in the order of the largest groups.
     #[must_use]
     pub fn advice(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
@@ -197,7 +197,7 @@ impl Groups {
     }
 }
 
-/// A text without what would break a line or drive a terminal, and not too long.
+/// Returns a text with a limited length and without control characters, which would break a line or control a terminal.
 pub(super) fn shortened(text: &str) -> String {
     let mut letters = text.chars().map(|letter| {
         if letter.is_control() {

@@ -1,4 +1,4 @@
-//! Messages that are held while a queue is looked at, and shown to others again in the end.
+//! Holds messages during a diagnosis, and makes them visible again at the end.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -13,77 +13,79 @@ use tokio::time::Instant;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
 
-/// How long a message stays hidden at first, and always if the program is killed soon after.
+/// The first visibility timeout of a message, which also applies if the program is killed soon after.
 pub const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Messages are held on this long before the first of them would come back: what is held is asked for ten at a
-/// time, and there may be 100,000.
+/// The time before the first hold ends at which all holds are extended. An extension takes ten messages per call, and
+/// there may be 100,000.
 const EXTENSION_MARGIN: Duration = Duration::from_secs(60);
 
-/// SQS hides a message for 12 h at most, counted from its receipt.
+/// The maximum hold. SQS hides a message for at most 12 h from its receipt.
 const MAX_HOLD_TIME: Duration = Duration::from_secs(11 * 3_600);
 
-/// When nothing of a call worked and it took this long, the queue does not answer: to go on asking would take hours.
+/// The duration of a fully failed call after which the queue counts as unavailable, because further calls would take
+/// hours.
 const NO_ANSWER: Duration = Duration::from_secs(10);
 
-/// How many receipts are read back at once.
+/// The number of receipts that are read back at once.
 const RECEIPTS_PER_READ: usize = 160;
 
-/// What is needed to show a message to others again.
+/// The data that makes a message visible again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The message.
+    /// The message's id.
     pub message_id: MessageId,
-    /// The handle of this receipt: some hundred bytes.
+    /// The receipt handle: some hundred bytes.
     pub handle: String,
 }
 
-/// Where receipts are kept, in order and outside of memory: there may be 100,000 of them.
+/// The store of receipts, in order and outside of memory, because there may be 100,000 receipts.
 pub trait Receipts: Send {
-    /// Adds one at the end.
+    /// Adds a receipt at the end.
     ///
     /// # Errors
-    /// It is not kept.
+    /// [`io::Error`] if the receipt is not kept.
     fn put(&mut self, receipt: &Receipt) -> io::Result<()>;
 
-    /// At most `most` of those from `place` on (0 is the first one's), and the place after them; none past the end.
+    /// Returns at most `most` receipts from `place` on (0 is the first), and the place after them. Returns no receipts
+    /// past the end.
     ///
     /// # Errors
-    /// They cannot be read back.
+    /// [`io::Error`] if the receipts cannot be read back.
     fn read(&mut self, place: u64, most: usize) -> io::Result<(Vec<Receipt>, u64)>;
 }
 
-/// What is held of one queue. In memory it keeps the beginning of each message's digest, some 40 bytes.
+/// The held messages of one queue. Memory holds the first part of each message id's digest, some 40 bytes.
 pub(super) struct Held<R> {
     state: Mutex<State<R>>,
 }
 
 struct State<R> {
     receipts: R,
-    /// How many receipts there are.
+    /// The number of receipts.
     count: u64,
-    /// The messages themselves, by the beginning of their ids' digests.
+    /// The first part of the digest of each message id.
     seen: HashSet<u128>,
     begun: Instant,
-    /// When the first of them comes back.
+    /// The time at which the first hold ends.
     back: Option<Instant>,
 }
 
 impl<R> State<R> {
-    /// Some of what is held comes back then.
+    /// Records that some holds end at `then`.
     fn comes_back(&mut self, then: Instant) {
         self.back = Some(self.back.map_or(then, |first| first.min(then)));
     }
 }
 
-/// What could not be shown again.
+/// The result of making the messages visible again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Released {
-    /// So many messages can be received by others again.
+    /// The number of messages that are visible again.
     pub shown: u64,
-    /// So many stay away until their time has passed.
+    /// The number of messages that stay invisible until their visibility timeout ends.
     pub hidden: u64,
-    /// How long that is at most.
+    /// The maximum remaining visibility timeout of the messages that stay invisible.
     pub hidden_for: Duration,
 }
 
@@ -104,18 +106,19 @@ impl<R: Receipts> Held<R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For how long a message is to be hidden now: as long as the look has taken already, so that each has to be held on
-    /// a few times only, and stays away no longer than that should the program be killed.
+    /// Returns the visibility timeout of messages that are received or extended now: the run time so far, within
+    /// limits. Each message then needs few extensions. If the program is killed, messages stay invisible no longer than
+    /// the program ran.
     pub(super) fn hold(&self) -> Duration {
         let seconds = self.state().begun.elapsed().as_secs();
         Duration::from_secs(seconds).clamp(VISIBILITY_TIMEOUT, MAX_HOLD_TIME)
     }
 
-    /// Keeps the receipts of messages that were asked for at `asked` to be hidden for `hold`, and answers those that were
-    /// not seen before.
+    /// Keeps the receipts of messages that were requested at `asked` with the visibility timeout `hold`. Returns, for
+    /// each message, true if the message is new.
     ///
     /// # Errors
-    /// A receipt cannot be kept: the caller shows these messages to others at once.
+    /// [`io::Error`] if a receipt cannot be kept; the caller makes these messages visible again at once.
     pub(super) fn keep(
         &self,
         messages: &[Message],
@@ -136,7 +139,7 @@ impl<R: Receipts> Held<R> {
         Ok(fresh)
     }
 
-    /// Holds on what is held, for ever: to be dropped when the look is over.
+    /// Extends the holds without end. The caller drops the future when the diagnosis is over.
     pub(super) async fn hold_on(
         &self,
         reader: &impl QueueReader,
@@ -144,7 +147,7 @@ impl<R: Receipts> Held<R> {
     ) -> Infallible {
         let mut told = false;
         loop {
-            // What comes while nothing is held is due no sooner than this.
+            // Messages that are received while nothing is held are not due sooner.
             let due = self.state().back.map_or(EXTENSION_MARGIN, |back| {
                 back.saturating_duration_since(Instant::now() + EXTENSION_MARGIN)
             });
@@ -154,7 +157,7 @@ impl<R: Receipts> Held<R> {
                 continue;
             }
             let (hold, begun) = (self.hold(), Instant::now());
-            // From now on it tells of what comes meanwhile.
+            // From now on, `back` covers only messages that are received during the extension.
             self.state().back = None;
             let failures = self.hold_all(reader, hold).await;
             self.state().comes_back(begun + hold);
@@ -167,7 +170,7 @@ impl<R: Receipts> Held<R> {
         }
     }
 
-    /// Holds on what is there now, and answers how many could not be.
+    /// Extends all current holds, and returns the number of failures.
     async fn hold_all(&self, reader: &impl QueueReader, hold: Duration) -> u64 {
         let all = self.state().count;
         let (mut place, mut done, mut failures) = (0, 0, 0);
@@ -185,7 +188,7 @@ impl<R: Receipts> Held<R> {
         failures
     }
 
-    /// Shows everything to others again; what fails is tried once more.
+    /// Makes all messages visible again, with one retry of failed messages.
     pub(super) async fn release(
         &self,
         reader: &impl QueueReader,
@@ -226,7 +229,7 @@ impl<R: Receipts> Held<R> {
         }
         progress.end();
         released.hidden = all - released.shown;
-        // Some may have been held on later than the first: as long as a hold is now, at most.
+        // Report the current hold as the maximum, because some holds were extended later than the first.
         released.hidden_for = match (released.hidden, back) {
             (1.., Some(_)) => self.hold(),
             (_, _) => Duration::ZERO,
@@ -245,7 +248,7 @@ impl<R: Receipts> Held<R> {
     }
 }
 
-/// Enough of the id's digest that no two of a queue's messages share it.
+/// Returns enough of the id's digest that no two messages of a queue share it.
 fn short(id: &MessageId) -> u128 {
     let digest = Sha256::digest(id.as_str().as_bytes());
     digest

@@ -1,4 +1,4 @@
-//! Looking at received messages, some at a time.
+//! Examines received messages, some at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,10 +16,10 @@ use crate::operator::Progress;
 use crate::operator::letter::Letter;
 use crate::operator::remedy::remedy;
 
-/// What is found out about messages, one batch after another.
+/// The findings about messages, one batch after another.
 pub(super) struct Looking<'a, L, C> {
     look: Look<'a>,
-    /// `None` once it has failed: what fails for one batch fails for the next.
+    /// `None` after the first failure, because the next batch would fail in the same way.
     ledger: Option<&'a L>,
     progress: &'a dyn Progress,
     pub(super) correlating: Option<Correlating<'a, C>>,
@@ -44,7 +44,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
         }
     }
 
-    /// Looks at everything that comes, as many at a time as are there and one query takes.
+    /// Examines all received messages, in batches as large as the channel and one query allow.
     pub(super) async fn look(
         &mut self,
         receiver: &mut Receiver<Vec<Message>>,
@@ -100,9 +100,9 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
         Ok(())
     }
 
-    /// What the ledger says of the events in these; nothing from the moment it fails.
+    /// Returns the ledger's items of the events in these messages; an empty map once the ledger has failed.
     async fn records(&mut self, letters: &[Letter<'_>]) -> BTreeMap<String, Record> {
-        // What is no event is in no ledger.
+        // Only events have a ledger item.
         let events = letters.iter().filter(|letter| letter.event().is_some());
         let keys: Vec<&str> = events.map(|letter| letter.key.as_str()).collect();
         if let (Some(ledger), false) = (self.ledger, keys.is_empty()) {

@@ -11,11 +11,11 @@ use super::held::{Held, Receipts};
 use super::{DiagnoseError, Look};
 use crate::queue::QueueReader;
 
-/// After so many answers in a row without a new message the queue is taken for read: one alone may mean that all
-/// are with somebody.
+/// The number of consecutive answers without a new message after which the queue counts as read. One such answer may
+/// only mean that all messages are in flight.
 const MAX_EMPTY_RECEIVES: u32 = 3;
 
-/// Receives for one look.
+/// The receivers of one diagnosis.
 pub(super) struct Receiving<'a, O, R> {
     reader: &'a O,
     held: &'a Held<R>,
@@ -24,22 +24,22 @@ pub(super) struct Receiving<'a, O, R> {
     state: Mutex<Received>,
 }
 
-/// What was received so far.
+/// The state of the receivers.
 #[derive(Debug, Default)]
 pub(super) struct Received {
-    /// New messages, those beyond the limit included.
+    /// The number of new messages, including those beyond the limit.
     pub(super) messages: u64,
-    /// Messages that the next receive moves away.
+    /// The number of messages that the next receive moves away.
     pub(super) at_last_receive: u64,
-    /// What ended it, if it was no good reason.
+    /// The error that ended the receivers, if any.
     pub(super) error: Option<DiagnoseError>,
-    /// Whether somebody stopped it.
+    /// True if an operator stopped the diagnosis.
     pub(super) interrupted: bool,
-    /// Whether there is any reason to end.
+    /// True if there is any reason to end.
     ended: bool,
-    /// Calls under way.
+    /// The number of open calls.
     calls: u64,
-    /// Answers in a row without a new message.
+    /// The number of consecutive answers without a new message.
     idle: u32,
 }
 
@@ -63,7 +63,7 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing more is asked for.
+    /// Stops further calls, because the operator stopped the diagnosis.
     pub(super) fn stop(&self) {
         let mut state = self.state();
         state.ended = true;
@@ -76,8 +76,8 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Receives and hands over what is new, until there is a reason to end or nobody takes it. Each answer has a
-    /// place in the channel before it is asked for: so many are in memory, not more.
+    /// Receives messages and sends the new ones to the channel, until there is a reason to end or the channel is
+    /// closed. Each call first reserves a place in the channel, which limits the messages in memory.
     pub(super) async fn receive(&self, sender: Sender<Vec<Message>>) {
         while let Ok(place) = sender.reserve().await {
             if !self.begin() {
@@ -91,7 +91,7 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
             match self.held.keep(&messages, asked, hold) {
                 Ok(fresh) => place.send(self.take(messages, &fresh)),
                 Err(source) => {
-                    // Without their receipts they could not be shown again later.
+                    // Release these messages now: without their receipts, that is not possible later.
                     self.reader.release(&messages).await;
                     let doing = "the receipts of messages cannot be kept";
                     return self.fail(DiagnoseError::Io { doing, source });
@@ -100,7 +100,7 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
         }
     }
 
-    /// Whether another call may begin: it may bring as many messages as any.
+    /// Returns true if another call may begin. Assumes that each open call returns a full batch.
     fn begin(&self) -> bool {
         let mut state = self.state();
         let coming = state.messages + state.calls * MAX_BATCH_ENTRIES as u64;
@@ -115,7 +115,7 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
         state.error.get_or_insert(error);
     }
 
-    /// Counts an answer, and answers what of it is to be looked at.
+    /// Counts an answer, and returns its messages that are to be examined.
     fn take(&self, messages: Vec<Message>, fresh: &[bool]) -> Vec<Message> {
         let mut state = self.state();
         state.calls -= 1;
@@ -142,7 +142,7 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
             }
         }
         if let Some(limit) = self.look.limit {
-            // The rest is only shown to others again.
+            // Messages beyond the limit are only made visible again.
             let rest = limit.saturating_sub(before);
             new.truncate(usize::try_from(rest).unwrap_or(usize::MAX));
         }

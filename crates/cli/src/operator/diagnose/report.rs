@@ -1,4 +1,4 @@
-//! What was found out, for people and for programs.
+//! The diagnosis as a page for people and as a summary for programs.
 
 use std::io;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use super::groups::shortened;
 use super::{Diagnosis, End, Finding, Sink};
 use crate::operator::page::{Chart, Fact, Page, Table};
 
-/// The most messages that the page has a row for.
+/// The maximum number of rows on the page.
 pub const MAX_ROWS: usize = 5_000;
 
-/// The longest payload that is shown on the page, in bytes.
+/// The maximum length of a payload on the page, in bytes.
 const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
 
-/// How much of payloads the page holds, in bytes: a browser has to show it.
+/// The maximum length of all payloads on the page, in bytes, because a browser has to show the page.
 const MAX_PAYLOADS_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bars of a chart: more cannot be read.
+/// The maximum number of bars in a chart, because more are not readable.
 const MAX_BARS: usize = 15;
 
 const COLUMNS: [&str; 10] = [
@@ -34,7 +34,7 @@ const COLUMNS: [&str; 10] = [
     "Next",
 ];
 
-/// The rows of the page: of the first messages that were looked at, and of those beyond only how many.
+/// The rows of the page for the first examined messages, and the number of further messages.
 #[derive(Debug, Default)]
 pub struct Rows {
     kept: Vec<Vec<String>>,
@@ -49,7 +49,7 @@ struct Payloads {
 }
 
 impl Rows {
-    /// Rows without payloads, or with those that are not too long.
+    /// Returns empty rows, with or without payloads. A note replaces a payload that is too long.
     #[must_use]
     pub fn new(with_payloads: bool) -> Self {
         Self {
@@ -99,7 +99,7 @@ impl Payloads {
 }
 
 impl Diagnosis {
-    /// The page about it.
+    /// Returns the page about the diagnosis.
     #[must_use]
     pub fn page(&self, rows: Rows) -> Page {
         let fact = |name: &str, value: u64| Fact {
@@ -153,7 +153,7 @@ impl Diagnosis {
         }
     }
 
-    /// What to do, and what should be known of these figures.
+    /// Returns the advice, and the limits of these figures.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.groups.advice();
@@ -202,12 +202,12 @@ impl Diagnosis {
         notes
     }
 
-    /// Whether everything was seen that there seemed to be.
+    /// Returns true if all messages that the queue reported were examined.
     fn is_complete(&self) -> bool {
         self.end == End::Drained && self.total >= self.queue.visible
     }
 
-    /// The summary for programs: everything but the records.
+    /// Returns the summary for programs: everything except the records.
     #[must_use]
     pub fn summary(&self) -> Value {
         json!({

@@ -1,4 +1,4 @@
-//! The bucket of the archive.
+//! Checks the archive's bucket.
 
 use genesys_replay::aws::AwsErrorKind;
 

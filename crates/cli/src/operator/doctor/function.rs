@@ -1,4 +1,4 @@
-//! The function and what hands it messages.
+//! Checks the function and its event sources.
 
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 
@@ -19,7 +19,7 @@ pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
                 FUNCTION,
                 format!("{name}, {} an invocation", shown(*timeout)),
             ),
-            // AWS puts what nobody calls to sleep; the next call wakes it.
+            // AWS deactivates a function without calls; the next call activates the function again.
             Some("Inactive") => Check::ok(FUNCTION, format!("{name} sleeps until it is called")),
             Some("Pending") => Check::warning(
                 FUNCTION,
@@ -41,7 +41,7 @@ pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
     }
 }
 
-/// The queue that the function drains.
+/// Returns the ARN of the queue that the function drains.
 pub(super) fn drained_queue(sources: &[SourceFacts]) -> Option<&str> {
     queues(sources).next().map(|it| it.arn.as_str())
 }

@@ -1,4 +1,4 @@
-//! Genesys Cloud: who we are there and what we may do.
+//! Checks the OAuth client's token and permissions in Genesys Cloud.
 
 use genesys_replay::genesys::{ApiForm, Call, GenesysError};
 
@@ -10,7 +10,7 @@ const READ: &str = "may read interactions";
 const MARK: &str = "may mark interactions";
 const SEARCH: &str = "may search conversations";
 
-/// What somebody can do whose client lacks a permission.
+/// The remedy for an OAuth client without a permission.
 const ROLES: &str = "give the OAuth client a role with the permission that Genesys Cloud names (Admin, Integrations, OAuth, Roles), in the divisions of the interactions";
 
 pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permissions>) -> Look {
@@ -34,7 +34,7 @@ pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permission
         may_read(&read),
     ];
     let is_real = permissions.form() == ApiForm::Conversations;
-    // Nothing is written on what exists.
+    // Never write on an existing interaction.
     checks.push(if is_real && read == Ok(false) {
         may_mark(permissions.may_mark().await)
     } else {
@@ -43,11 +43,11 @@ pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permission
     if is_real {
         checks.push(may_search(permissions.may_search().await));
     }
-    // One of its own: AWS alone may be out of reach.
+    // This answer is not from AWS, and proves that the network works even if all calls of AWS fail.
     (checks, vec![Ok(())])
 }
 
-/// What stands in the way of a token, if that is what failed.
+/// Returns the check for an error of the token; `None` for other errors.
 fn no_token(error: &GenesysError) -> Option<Check> {
     let check = match error {
         GenesysError::NoCredentials(_) => Check::error(
@@ -91,7 +91,7 @@ fn no_token(error: &GenesysError) -> Option<Check> {
 fn may_read(read: &Result<bool, GenesysError>) -> Check {
     match read {
         Ok(_) => Check::ok(READ, "Genesys Cloud answers"),
-        // It looked at the id and not at our permissions.
+        // Genesys Cloud rejected the id, not our permissions.
         Err(GenesysError::Refused { .. }) => {
             Check::ok(READ, "Genesys Cloud looks at what is asked for")
         }

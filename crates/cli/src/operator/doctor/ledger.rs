@@ -1,4 +1,4 @@
-//! The ledger's table.
+//! Checks the ledger's table.
 
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 
@@ -8,7 +8,7 @@ use crate::deployment::{Deployment, ExpiryFacts, TableFacts};
 const TABLE: &str = "ledger table";
 const EXPIRY: &str = "ledger expiry";
 
-/// The attribute that says when an item may go.
+/// The attribute with the expiry time of an item.
 const EXPIRES_AT: &str = "ExpiresAt";
 
 pub(super) async fn look(known: Option<&Known>, deployment: &impl Deployment) -> Look {
@@ -21,7 +21,7 @@ pub(super) async fn look(known: Option<&Known>, deployment: &impl Deployment) ->
     };
     let (facts, expiry) = tokio::join!(deployment.table(table), deployment.expiry(table));
     let mut checks = check(table, &facts);
-    // A table that is not there cannot forget either.
+    // A table that does not exist has no expiry to check.
     if !is_missing(&facts) {
         checks.push(check_expiry(table, &expiry));
     }

@@ -1,4 +1,4 @@
-//! The queue and where it parks what was received too often.
+//! Checks the queue, its redrive policy and the parking queue.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ const VISIBILITY: &str = "visibility timeout";
 const REDRIVE: &str = "redrive policy";
 const PARKING: &str = "parking queue";
 
-/// The least that AWS advises, so that a throttled function parks nothing.
+/// The minimum `maxReceiveCount` that AWS advises, so that a throttled function does not park messages.
 const MIN_RECEIVES: u32 = 5;
 
-/// How many receives SQS leaves to the function after those that it decides by: lost ones park nothing too early.
+/// The difference between `maxReceiveCount` and `MAX_RECEIVES`, so that lost receives do not park messages too early.
 const SPARE_RECEIVES: u32 = 3;
 
 pub(super) fn check(
@@ -72,7 +72,7 @@ fn check_visibility(visibility: Duration, timeout: Duration, window: Duration) -
     }
 }
 
-/// A time in the largest unit of which it has two, rounded down.
+/// Formats a time in the largest unit that fits at least twice, rounded down.
 fn roughly(time: Duration) -> String {
     let seconds = time.as_secs();
     let units = [(3_600, "h"), (60, "min")].into_iter();

@@ -1,4 +1,4 @@
-//! The settings, and what the tutorials have left in them.
+//! Checks the settings, and settings of the seed tutorials that were left in place.
 
 use url::Url;
 
@@ -8,7 +8,7 @@ const SETTINGS: &str = "settings";
 const HOSTS: &str = "Genesys hosts";
 const SCOPES: &str = "scopes";
 
-/// What the tutorials call their settings, and what takes their place. Nothing reads them.
+/// The seed tutorials' names of settings, each with its remedy. No program reads these names.
 const RENAMED: &[(&str, &str)] = &[
     (
         "OAUTH_CLIENT_ID",
@@ -56,7 +56,7 @@ const RENAMED: &[(&str, &str)] = &[
     ),
 ];
 
-/// The scopes that the tutorials ask for.
+/// The scopes that the seed tutorials require.
 const TUTORIAL_SCOPES: &[&str] = &[
     "analytics:conversationdetail:query",
     "analytics:events:read",
@@ -71,7 +71,7 @@ const TUTORIAL_SCOPES: &[&str] = &[
     "outbound:campaign:write",
 ];
 
-/// How the domains of Genesys Cloud end.
+/// The suffixes of Genesys Cloud's domains.
 const FAMILIES: &[&str] = &[
     "mypurecloud.com",
     "mypurecloud.ie",
@@ -141,7 +141,7 @@ pub(super) fn look(subject: &Subject) -> Vec<Check> {
     checks
 }
 
-/// One that looks like a setting and is none: misspelt, or of an older version.
+/// Returns a warning for a variable that resembles a setting but is not read: misspelt, or of an older version.
 fn unread(name: &str, subject: &Subject) -> Option<Check> {
     let is_ours = name.starts_with("GENESYS_") && !name.starts_with("GENESYS_REPLAY_");
     let is_known = subject.known_variables.contains(&name)
@@ -173,7 +173,8 @@ fn scopes(name: &str, value: &str) -> Option<Check> {
     })
 }
 
-/// A token's URL at the API's host, in either of the ways in which the tutorials write it.
+/// Returns an error for a token URL at the API's host, in both forms of the seed tutorials. Also returns an error for a
+/// base URL that contains the token's path.
 fn token_url(name: &str, value: &str) -> Option<Check> {
     let url = Url::parse(value.trim()).ok()?;
     let path = url.path().trim_end_matches('/');
@@ -209,7 +210,7 @@ fn prefixed_region(region: &str) -> Option<Check> {
     ))
 }
 
-/// How a host's domain ends, if it is one of Genesys Cloud's.
+/// Returns the domain suffix of a host, if the host is one of Genesys Cloud's.
 fn family(host: &str) -> Option<&'static str> {
     let ends = |domain: &&&str| {
         host.strip_suffix(**domain)
@@ -231,7 +232,7 @@ fn hosts(known: Option<&Known>, from_organisation: bool) -> Vec<Check> {
         if family(host).is_none() || host.starts_with(wanted) {
             checks.extend(plain(url, name));
         } else if from_organisation && api == login {
-            // One host for both: said once.
+            // Both hosts are the same, so report the host once.
             checks.extend((name == "GENESYS_API_BASE_URL").then(|| tutorial_host(host)));
         } else if from_organisation {
             checks.push(tutorial_host(host));
@@ -269,7 +270,7 @@ fn hosts(known: Option<&Known>, from_organisation: bool) -> Vec<Check> {
     checks
 }
 
-/// The host that the tutorials make of an organisation's name.
+/// Returns a warning about the host that the seed tutorials derive from an organisation's name.
 fn tutorial_host(host: &str) -> Check {
     Check::warning(
         HOSTS,
@@ -280,7 +281,7 @@ fn tutorial_host(host: &str) -> Check {
     )
 }
 
-/// Secrets in the open, other than to this machine.
+/// Returns a warning about unencrypted HTTP, except to this machine.
 fn plain(url: &Url, name: &str) -> Option<Check> {
     let host = url.host_str().unwrap_or_default();
     let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";

@@ -1,4 +1,4 @@
-//! Where events are delivered.
+//! Checks the target of deliveries.
 
 use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};

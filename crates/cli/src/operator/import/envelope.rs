@@ -13,29 +13,29 @@ use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes
 use super::event::{FailedEvent, Unusable};
 use crate::operator::letter::Letter;
 
-/// The most of a failure's words that is kept, in bytes: they are for people, and for classifying.
+/// The maximum length of a failure's text, in bytes. The text is for people and for the classifier.
 const MAX_REASON_BYTES: usize = 4 * 1024;
 
-/// The most attributes of a message.
+/// The maximum number of attributes of a message.
 const MAX_ATTRIBUTES: usize = 10;
 
-/// A message that is ready for the queue, and what the function will say of it.
+/// A message that is ready for the queue, and the function's classification of it.
 #[derive(Clone, Debug)]
 pub struct Enveloped {
-    /// What the event is known by; the same however often it is imported.
+    /// The event's id; the same in every import.
     pub id: String,
     /// The message.
     pub message: NewMessage,
-    /// Why its first delivery failed, by the function's own code.
+    /// The category of the first failure, from the function's own code.
     pub category: Category,
-    /// Whether the function knows where to deliver it.
+    /// True if the function has a target for the event.
     pub has_target: bool,
 }
 
-/// Puts a failed event into a message. `raw` is the text that it was read from.
+/// Puts a failed event into a message. `raw` is the event's original text.
 ///
 /// # Errors
-/// Why it cannot be queued.
+/// [`Unusable`] if the event cannot be queued.
 pub(super) fn envelop(
     event: FailedEvent,
     raw: &str,
@@ -43,7 +43,7 @@ pub(super) fn envelop(
     target: &ReplayTarget,
 ) -> Result<Enveloped, Unusable> {
     let body = event.payload?;
-    // Two records that are equal in everything and have no id are one event: imported again, it is the same one.
+    // Without an id, the text identifies the event: equal records are one event, also in another import.
     let id = event.id.unwrap_or_else(|| digest::hexadecimal(raw));
     let code = event.failure_code.as_deref().map(clean);
     let reason = event.failure_reason.as_deref().map(clean);
@@ -57,10 +57,10 @@ pub(super) fn envelop(
     finish(id, body, attributes, target)
 }
 
-/// Puts an archived dead letter back into the message that it was.
+/// Restores the message of an archived dead letter.
 ///
 /// # Errors
-/// Why it cannot be queued.
+/// [`Unusable`] if the dead letter cannot be queued.
 pub(super) fn envelop_archived(
     document: &Document,
     target_arn: Option<&str>,
@@ -71,7 +71,7 @@ pub(super) fn envelop_archived(
         return Err(Unusable::Binary);
     }
     let mut attributes = message.attributes;
-    // An import is no plan of this deployment's.
+    // Remove the attributes of an operator replay, because an import is not a plan of this deployment.
     attributes.retain(|name, value| {
         name != resent::PLAN && name != resent::EVENT_ID && !value.is_empty()
     });
@@ -152,7 +152,8 @@ fn as_the_function_sees_it(
     })
 }
 
-/// What `ERROR_MESSAGE` says: the reason; where only a line of the stack trace tells what it was, that line first.
+/// Returns the text of `ERROR_MESSAGE`: the reason. If only a line of the stack trace has a category, that line comes
+/// first.
 fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -> Option<String> {
     let category = |said: &str| {
         OriginalFailure {
@@ -176,11 +177,11 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
         return reason;
     };
     let both = reason.map(|reason| format!("{line} ({reason})"));
-    // What stands beside it must not change what it says.
+    // Drop the reason if it changes the category of the line.
     Some(both.filter(|both| category(both) == meant).unwrap_or(line))
 }
 
-/// A text as it can stand in an attribute: not too long, and without what SQS refuses.
+/// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.
 fn clean(text: &str) -> String {
     let mut clean = String::new();
     for letter in text.chars() {

@@ -1,72 +1,72 @@
-//! A failed event as the tutorials know it.
+//! A failed event in the form of the legacy sample API.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// A failed event, before anything in it is believed.
+/// A failed event, before any check of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedEvent {
-    /// Its id, where it has one.
+    /// The event's id, if it has one.
     pub id: Option<String>,
-    /// Its type.
+    /// The event's type.
     pub event_type: Option<String>,
-    /// The code of the failure.
+    /// The failure code.
     pub failure_code: Option<String>,
     /// The failure in words.
     pub failure_reason: Option<String>,
-    /// Where it failed.
+    /// The stack trace of the failure.
     pub stack_trace: Option<String>,
-    /// What was to be delivered.
+    /// The payload to deliver, or the reason why it cannot be used.
     pub payload: Result<String, Unusable>,
 }
 
-/// Why a failed event cannot be queued.
+/// The reason why a failed event cannot be queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// The text is no JSON object.
+    /// The text is not a JSON object.
     #[error("it is no failed event: a JSON object is expected")]
     NoObject,
-    /// There is nothing to deliver.
+    /// The event has no payload.
     #[error("it has no payload")]
     NoPayload,
-    /// What there is cannot be delivered as it was.
+    /// The payload cannot be delivered unchanged.
     #[error("its payload is binary, or a text that is not JSON")]
     Binary,
-    /// No queue takes it.
+    /// The payload has characters that SQS rejects.
     #[error("its payload has characters that SQS does not take")]
     NotQueueable,
-    /// It is longer than a message.
+    /// The message would be longer than SQS allows; its length in bytes.
     #[error("it makes a message of {0} bytes, and SQS takes 1 MiB")]
     TooLong(usize),
-    /// It would make more than ten message attributes.
+    /// The message would have more than ten attributes.
     #[error("it has more attributes than a message can carry")]
     TooManyAttributes,
-    /// Without a target, only what looks like an event is one to the function.
+    /// The payload has no known shape. Without a target, the function accepts only known shapes.
     #[error(
         "its payload has no shape that the function knows: with --target-arn it is delivered as it stands"
     )]
     UnknownShape,
-    /// The function would not take it for an event.
+    /// The function would not accept the message as an event.
     #[error("the function would not replay it: {0}")]
     UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
-    /// The queue did not take it.
+    /// The queue did not accept the message.
     #[error("it was not queued: {0}")]
     NotQueued(String),
-    /// The source has something else in its place.
+    /// The source has something else at this place.
     #[error("{0}")]
     Foreign(String),
 }
 
-/// By these names a member is known; the first that is there counts.
+/// The names of each member; the first one that is present counts.
 const IDS: &[&str] = &["event_id", "eventId", "id"];
 const PAYLOADS: &[&str] = &["original_payload", "originalPayload", "payload"];
 
 impl FailedEvent {
-    /// Reads the text of one.
+    /// Reads the text of a failed event.
     ///
     /// # Errors
-    /// [`Unusable::NoObject`] when it is none.
+    /// [`Unusable::NoObject`] if the text is not a JSON object.
     pub fn read(text: &str) -> Result<Self, Unusable> {
         let members: BTreeMap<String, &RawValue> =
             serde_json::from_str(text).map_err(|_| Unusable::NoObject)?;
@@ -74,7 +74,7 @@ impl FailedEvent {
             let found = names.iter().filter_map(|name| members.get(*name));
             found.map(|raw| raw.get()).find(|raw| *raw != "null")
         };
-        // A number in the place of a text is as good as its digits.
+        // Accept a number in place of a text, with its digits as the text.
         let text = |names: &[&str]| {
             let raw = raw(names)?;
             let text: String = serde_json::from_str(raw).unwrap_or_else(|_| raw.to_owned());
@@ -84,7 +84,7 @@ impl FailedEvent {
         let binary = is_base64(&["payload_encoding", "payloadEncoding"], "\"base64\"")
             || is_base64(&["is_base64_encoded", "isBase64Encoded"], "true");
         Ok(Self {
-            // What the tutorial writes where there is none.
+            // The seed tutorials write `unknown` if there is no id.
             id: text(IDS).filter(|id| id != "unknown"),
             event_type: text(&["event_type", "eventType"]),
             failure_code: text(&["failure_code", "failureCode"]),
@@ -99,10 +99,10 @@ impl FailedEvent {
     }
 }
 
-/// The payload byte for byte. One that was written as a text is what is in that text.
+/// Returns the payload byte for byte. A payload that was written as a JSON string is the content of that string.
 fn payload(raw: &str) -> Result<String, Unusable> {
     if !raw.starts_with('"') {
-        // What the tutorial writes where there is none.
+        // The seed tutorials write `{}` if there is no payload.
         let is_empty = raw
             .strip_prefix('{')
             .is_some_and(|rest| rest.trim_end_matches('}').trim().is_empty());

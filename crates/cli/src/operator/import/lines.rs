@@ -1,4 +1,4 @@
-//! Failed events out of a text: a JSON array, an object with `entities`, or JSON lines.
+//! Reads failed events from a text: a JSON array, an object with `entities`, or JSON lines.
 
 use std::io::{self, BufRead, Read};
 
@@ -8,23 +8,23 @@ use serde_json::value::RawValue;
 use super::event::Unusable;
 use super::source::{Found, What};
 
-/// The longest line that is read, in bytes: no message is made of more, even if every byte of it is escaped.
+/// The maximum length of a line, in bytes: no message needs more, even if every byte is escaped.
 const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 
-/// The longest text that is read as one document, in bytes; JSON lines may be of any length.
+/// The maximum length of a text that is one document, in bytes. JSON lines may have any length.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
-/// One page as the API answers it.
+/// One page of the API's answer.
 #[derive(Deserialize)]
 struct Listing<'t> {
     #[serde(borrow)]
     entities: Vec<&'t RawValue>,
 }
 
-/// Hands everything in a text on to `found`, until that has heard enough and answers `false`.
+/// Passes all entries of a text to `found`, until `found` returns `false`.
 ///
 /// # Errors
-/// The text cannot be read further.
+/// [`io::Error`] if the text cannot be read further.
 pub fn read_all(text: &mut impl BufRead, found: &mut dyn FnMut(Found) -> bool) -> io::Result<()> {
     let mut number: u64 = 0;
     let mut first = Vec::new();
@@ -35,7 +35,7 @@ pub fn read_all(text: &mut impl BufRead, found: &mut dyn FnMut(Found) -> bool) -
             return Ok(());
         }
     }
-    // What begins and does not end on its first line is one document over many lines.
+    // A text that begins with `[`, or with a line of only `{`, is one document over many lines.
     let begun = first.trim_ascii();
     let is_document = begun.starts_with(b"[") || begun == b"{";
     if is_document {
@@ -53,7 +53,7 @@ pub fn read_all(text: &mut impl BufRead, found: &mut dyn FnMut(Found) -> bool) -
     }
 }
 
-/// Reads one line with its end, of a longer one as much as is needed to know that; `false` at the end.
+/// Reads one line with its end. Keeps of a longer line only enough to detect the length. Returns `false` at the end.
 fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     let mut any = false;
     loop {
@@ -74,7 +74,7 @@ fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// One line: a failed event, or a page of them. `false` when enough was heard.
+/// Passes on one line: a failed event, or a page of them. Returns `false` if `found` did.
 fn hand_on(line: &[u8], number: u64, found: &mut dyn FnMut(Found) -> bool) -> bool {
     let place = format!("line {number}");
     let unusable = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));

@@ -1,4 +1,4 @@
-//! Where failed events come from.
+//! The sources of failed events.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -15,43 +15,43 @@ use crate::genesys::{FailedEvents, PageStart};
 use crate::operator::Progress;
 use crate::operator::patience::patiently;
 
-/// The longest object that is read, in bytes: no message is made of more, even if every byte of it is escaped.
+/// The maximum length of an object, in bytes: no message needs more, even if every byte is escaped.
 const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// The most events of one page.
+/// The maximum number of events on one page.
 const MAX_PAGE_EVENTS: u32 = 100;
 
-/// So many pages in a row without one new event, and they go round. While events fail, a page that begins at a number
-/// may show what the one before it showed.
+/// The number of consecutive pages without a new event that means an endless loop. While events fail, a page at an
+/// offset may repeat events of the page before.
 const MAX_STALE_PAGES: u32 = 5;
 
-/// Something that a source has in its place.
+/// An entry of a source.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Where it is, for people: `line 7`, `s3://bucket/key`.
+    /// The place of the entry, for people: `line 7`, `s3://bucket/key`.
     pub place: String,
-    /// What it is.
+    /// The content of the entry.
     pub what: What,
 }
 
-/// What was found.
+/// The content of an entry.
 #[derive(Clone, Debug)]
 pub enum What {
     /// The text of a failed event.
     Failed(String),
-    /// A dead letter out of an archive of ours.
+    /// A dead letter from an archive of ours.
     Archived(Box<Document>),
-    /// Something that cannot be used.
+    /// An unusable content.
     Unusable(Unusable),
 }
 
-/// Why a source cannot go on.
+/// The reason why a source cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Genesys Cloud does not know the subscription, or has no such API.
+    /// Genesys Cloud does not have the subscription, or not this API.
     #[error("Genesys Cloud has no failed events for this subscription")]
     NoSuchSubscription,
-    /// Its pages have no end: the endpoint does not know the offset or cursor that it is asked for.
+    /// The pages have no end: the endpoint ignores the offset or cursor.
     #[error(
         "the endpoint answers the same page again: {MAX_STALE_PAGES} in a row had no new event"
     )]
@@ -67,13 +67,13 @@ pub enum SourceError {
     File(String, #[source] std::io::Error),
 }
 
-/// Failed events, one after the other.
+/// A source of failed events, one after the other.
 #[expect(async_fn_in_trait, reason = "a source is used where it is made")]
 pub trait Source {
-    /// The next one; `None` when there are no more, or when it was stopped while it waited.
+    /// Returns the next entry; `None` at the end, or if the source was stopped during a wait.
     ///
     /// # Errors
-    /// The source cannot go on.
+    /// [`SourceError`] if the source cannot continue.
     async fn next(&mut self) -> Result<Option<Found>, SourceError>;
 }
 
@@ -92,7 +92,8 @@ pub struct Subscription<'a, F> {
 }
 
 impl<'a, F: FailedEvents> Subscription<'a, F> {
-    /// Reads this subscription's, waiting as long as Genesys Cloud asks to unless it is stopped.
+    /// Returns the source for this subscription. It waits as long as Genesys Cloud requires, unless `stop` is
+    /// cancelled.
     #[must_use]
     pub fn new(
         genesys: &'a F,
@@ -120,7 +121,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
             Ok(Some(page)) => page,
             Ok(None) => return Ok(()),
             Err(GenesysError::NotFound) => return Err(SourceError::NoSuchSubscription),
-            // Perhaps it is only longer than what is read of an answer: long events come in smaller pages.
+            // The answer may only exceed our size limit, so request smaller pages.
             Err(GenesysError::Unavailable {
                 call: Call::FailedEvents,
                 problem: UnavailableCause::Unreadable,
@@ -133,7 +134,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
             }
             Err(error) => return Err(error.into()),
         };
-        // One that leads back to where it began would go round for ever.
+        // A page that names itself as the next one would cause an endless loop.
         self.next = page.next.filter(|next| *next != start);
         self.page = page.events.into();
         let mut has_new = false;
@@ -148,7 +149,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
     }
 }
 
-/// What a failed event is known by: its id, or all that it says.
+/// Returns the identity of a failed event: its id, or the digest of its text.
 fn known_by(text: &str) -> String {
     let id = FailedEvent::read(text).ok().and_then(|event| event.id);
     id.unwrap_or_else(|| digest::hexadecimal(text))
@@ -172,7 +173,7 @@ impl<F: FailedEvents> Source for Subscription<'_, F> {
     }
 }
 
-/// What is kept below a prefix of a bucket: failed events as the tutorials archive them, and dead letters of ours.
+/// The objects below a prefix of a bucket: failed events as the seed tutorials archive them, and dead letters of ours.
 pub struct Archived<'a, A> {
     archive: &'a A,
     bucket: String,
@@ -181,7 +182,7 @@ pub struct Archived<'a, A> {
     next: NextPage,
 }
 
-/// Where a listing goes on.
+/// The next page of a listing.
 enum NextPage {
     First,
     At(String),
@@ -189,7 +190,7 @@ enum NextPage {
 }
 
 impl<'a, A: ArchiveReader> Archived<'a, A> {
-    /// Reads what is below `prefix` in the bucket of this name.
+    /// Returns the source for the objects below `prefix` in this bucket.
     #[must_use]
     pub fn new(archive: &'a A, bucket: &str, prefix: &str) -> Self {
         Self {
@@ -221,7 +222,7 @@ impl<'a, A: ArchiveReader> Archived<'a, A> {
         let Ok(text) = String::from_utf8(content) else {
             return What::Unusable(foreign());
         };
-        // Anything can be below a prefix: it has to say that it is one.
+        // A prefix may contain any object, so require an id or a failure reason.
         match FailedEvent::read(&text) {
             Ok(event) if event.id.is_some() || event.failure_reason.is_some() => What::Failed(text),
             Ok(_) | Err(_) => What::Unusable(foreign()),
@@ -233,7 +234,7 @@ impl<A: ArchiveReader> Source for Archived<'_, A> {
     async fn next(&mut self) -> Result<Option<Found>, SourceError> {
         loop {
             if let Some(object) = self.page.pop_front() {
-                // A key is whatever somebody has put into the bucket, and ends on a terminal.
+                // Replace control characters, because a key may contain any text and is printed on a terminal.
                 let key = object.key.replace(char::is_control, "\u{fffd}");
                 let place = format!("s3://{}/{key}", self.bucket);
                 let what = self.read(&object).await?;

@@ -16,39 +16,39 @@ pub struct Editing {
     text: Value,
 }
 
-/// What a patch does to one body.
+/// The effect of a patch on one body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The body that comes of it.
+    /// The changed body.
     pub body: String,
-    /// What is different, as a unified diff of both bodies with their members in order.
+    /// The difference, as a unified diff of both bodies with sorted members.
     pub diff: String,
 }
 
-/// Why a body was not changed.
+/// The reason why a body was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// The patch is none.
+    /// The patch is not a JSON Patch.
     #[error("it is no JSON Patch (RFC 6902): {0}")]
     Patch(String),
     /// The body is not JSON.
     #[error("its body is not JSON")]
     NotJson,
-    /// Written anew, a number of the body would be another one.
+    /// A number of the body would change when the body is written again.
     #[error("its body has the number {0}, which would not stay what it is")]
     Number(String),
-    /// The patch does not fit.
+    /// The patch does not fit the body.
     #[error("the patch does not fit: {0}")]
     DoesNotFit(String),
     /// The patch changes nothing.
     #[error("the patch changes nothing in it")]
     Nothing,
-    /// The event would be another one.
+    /// The patch changes the event's id or target, or the body would not be an event any more.
     #[error("the patch changes what the event is known by, or where it goes")]
     Identity,
 }
 
-/// The items of a plan that were changed, by their place in it.
+/// The changed items of a plan, by index.
 pub type Edits = Vec<(usize, Edit)>;
 
 impl Editing {
@@ -62,7 +62,7 @@ impl Editing {
         Self::of(text)
     }
 
-    /// The patch that a plan holds.
+    /// Returns the editing for a patch from a plan.
     ///
     /// # Errors
     /// [`EditError::Patch`].
@@ -72,17 +72,18 @@ impl Editing {
         Ok(Self { patch, text })
     }
 
-    /// Changes a body.
+    /// Returns the changed body.
     ///
     /// # Errors
-    /// Why it cannot be changed; nothing is half changed.
+    /// [`EditError`] if the body cannot be changed. A partial change is never returned.
     pub fn change(&self, body: &str) -> Result<Change, EditError> {
         let before: Value = serde_json::from_str(body).map_err(|_| EditError::NotJson)?;
         if let Some(number) = fragile_number(body) {
             return Err(EditError::Number(number.to_owned()));
         }
         let mut after = before.clone();
-        // On a copy, which is thrown away if it fails: undoing half a patch is not needed, and panics for some.
+        // Rejected: `json_patch::patch`, which undoes half a patch on failure. That is not needed for a copy, and
+        // panics for some patches.
         json_patch::patch_unsafe(&mut after, &self.patch)
             .map_err(|error| EditError::DoesNotFit(error.to_string()))?;
         if after == before {
@@ -97,11 +98,11 @@ impl Editing {
         })
     }
 
-    /// Changes the message of an item, as a function with this target would see it. `before` is what the plan has
-    /// changed in it already.
+    /// Changes the message of an item, as a function with this target would read it. `before` is the change that the
+    /// plan already contains.
     ///
     /// # Errors
-    /// Why it cannot be changed.
+    /// [`EditError`] if the message cannot be changed.
     pub fn edit(
         &self,
         message: &Message,
@@ -129,7 +130,7 @@ impl Editing {
 }
 
 impl Plan {
-    /// A new plan with these changes; the others of its items go along as they are.
+    /// Returns a new plan with these changes. The other items stay unchanged.
     #[must_use]
     pub fn edited(&self, edits: Edits, now: String, by: String, reason: String) -> Self {
         let mut items: Vec<Item> = self.content.items.clone();
@@ -149,7 +150,7 @@ impl Plan {
     }
 }
 
-/// A number that would be another one, were it read and written again.
+/// Returns the first number that would change when it is read and written again.
 fn fragile_number(body: &str) -> Option<&str> {
     let mut rest = body;
     while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
@@ -171,7 +172,7 @@ fn fragile_number(body: &str) -> Option<&str> {
     None
 }
 
-/// Whether a number keeps its value: whole ones of 64 bits do, and others whose digits a double holds.
+/// Returns true if a number keeps its value: an integer of 64 bits, or a number whose digits a double holds.
 fn stays(number: &str) -> bool {
     if !number.contains(['.', 'e', 'E']) {
         return number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
@@ -186,7 +187,7 @@ fn stays(number: &str) -> bool {
             if exact.to_bits() == read.to_bits() && is_zero(exact) == significant.is_empty())
 }
 
-/// What follows the JSON string that a text begins with.
+/// Returns the text after the JSON string at its start.
 fn after_string(text: &str) -> Option<&str> {
     let mut escaped = false;
     let end = text.char_indices().skip(1).find(|(_, c)| {

@@ -1,4 +1,4 @@
-//! Making a plan: from what is kept to a frozen list.
+//! Makes a plan, a frozen list, from the stored dead letters.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -16,52 +16,52 @@ use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
 
-/// How many events the ledger is asked for at once.
+/// The maximum number of events in one call of the ledger.
 const MAX_LEDGER_KEYS: usize = 100;
 
-/// What a plan has to know of the function.
+/// The facts about the function that a plan needs.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// Where it delivers events.
+    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
-    /// The ARN of the queue that it drains: what went there would come again for ever.
+    /// The ARN of the queue that the function drains: an event that is delivered to this queue would loop.
     pub queue_arn: &'a str,
-    /// How long its ledger remembers a finished event.
+    /// The retention of finished ledger items.
     pub remember: Duration,
 }
 
-/// A plan in the making: dead letters are offered one by one, from wherever they are.
+/// A plan that is being made. Dead letters are offered one by one, from any source.
 pub struct Making<'a, L> {
     ledger: &'a L,
     about: About<'a>,
     selection: &'a Selection,
-    /// As far as the ledger knows an event: not its type.
+    /// The selection for ledger items, which do not contain the event type.
     for_record: Selection,
-    /// What the ledger does not know: the type alone.
+    /// The selection for the event type alone, which ledger items do not contain.
     for_type: Selection,
-    /// What a message says of itself: only the ledger knows why and when it was given up.
+    /// The selection for messages, which do not contain the reason and the time of the rejection.
     for_message: Selection,
     now: Timestamp,
-    /// Only these keys are meant, if anything is said.
+    /// The selected keys with their status; `None` if all keys are permitted.
     wanted: Option<BTreeMap<String, Status>>,
-    /// The keys and ids of what was offered and is selected.
+    /// The keys and event ids of offered dead letters that are selected.
     met: HashSet<String>,
-    /// Offered, and not yet looked up.
+    /// Offered dead letters that were not looked up yet.
     pending: Vec<Pending>,
     chosen: Vec<(Item, Option<Timestamp>)>,
     by_key: HashMap<String, usize>,
     pub(super) rest: Rest,
 }
 
-/// Another message with the same content would not say any more which delivery failed.
+/// A copy of such a message would no longer identify the failed delivery.
 const ONLY_BY_MOVING: &str = "its target has failed later, which only this message says: move it to the function's queue with SQS's own redrive";
 
-/// A dead letter that the ledger is asked about.
+/// A dead letter that is to be looked up in the ledger.
 struct Pending {
     item: Item,
-    /// When it was given up.
+    /// The time of the rejection.
     at: Option<Timestamp>,
-    /// The accepted delivery that it reports as failed, if it is a failure record.
+    /// The accepted delivery that the dead letter reports as failed, if it is a failure record.
     report: Option<FailureReport>,
     destination: Destination,
     message_id: String,
@@ -70,18 +70,18 @@ struct Pending {
 /// A dead letter that may be part of a plan.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// The message as it stood in the queue.
+    /// The message, as it was in the queue.
     pub message: Message,
-    /// Where it is.
+    /// The place of the dead letter.
     pub place: Place,
-    /// Why it was given up, if that is known.
+    /// The reason for the rejection, if it is known.
     pub code: Option<String>,
-    /// When it was given up.
+    /// The time of the rejection.
     pub at: Option<Timestamp>,
 }
 
 impl<'a, L: LedgerReader> Making<'a, L> {
-    /// Begins a plan of what is selected, as this function would see it at `now`.
+    /// Begins a plan of the selected dead letters, as this function would read them at `now`.
     #[must_use]
     pub fn new(ledger: &'a L, about: About<'a>, selection: &'a Selection, now: Timestamp) -> Self {
         Self {
@@ -112,7 +112,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         }
     }
 
-    /// Restricts the plan to what the ledger has as given up and selected, by its own words of code and time.
+    /// Restricts the plan to events that the ledger has as rejected, selected by the ledger's code and time.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -155,7 +155,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     /// Offers one dead letter.
     ///
     /// # Errors
-    /// [`AwsError`]: the ledger could not be asked.
+    /// [`AwsError`] if the ledger cannot be read.
     pub async fn offer(&mut self, candidate: Candidate) -> Result<(), AwsError> {
         let Candidate {
             message,
@@ -171,7 +171,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         let target = letter.destination.to_string();
         let code = code.or_else(|| Some(letter.why_not()?.failure_code().to_string()));
         let takes = match &self.wanted {
-            // The ledger has decided on all but the type.
+            // The ledger has already decided on everything except the event type.
             Some(wanted) => {
                 wanted.contains_key(letter.key.as_str())
                     && self.for_type.takes(&facts(&letter, &target, None, None))
@@ -221,7 +221,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    /// Asks the ledger about what was offered since it was asked last.
+    /// Looks up the dead letters that were offered since the last look-up.
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
@@ -270,7 +270,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         self.met.extend([key.to_owned(), event_id.to_owned()]);
     }
 
-    /// Why an event is not sent again, as the ledger has it.
+    /// Returns the reason, according to the ledger, why an event is not sent again; `None` if it is sent.
     fn settled(
         &self,
         record: Option<&Record>,
@@ -279,7 +279,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         at: Option<Timestamp>,
     ) -> Option<&'static str> {
         let Some(record) = record else {
-            // Objects stay when their events are delivered, and the ledger forgets those.
+            // An object stays after its event is delivered, and the ledger item expires.
             let forgotten = match place {
                 Place::Object { .. } => at.is_none_or(|at| at.plus(self.about.remember) < self.now),
                 Place::Message { .. } => false,
@@ -298,7 +298,8 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             Some(Status::Archived | Status::Failed) => None,
             Some(Status::InProgress) if held => Some("the function is working on it"),
             Some(Status::Deferred | Status::InProgress) => match place {
-                // Receives ran out while something else failed than the event: nothing brings it any more.
+                // SQS parked the message while something other than the event failed, so no other message carries the
+                // event.
                 Place::Message { .. } => None,
                 Place::Object { .. } if self.selection.open => None,
                 Place::Object { .. } => Some(
@@ -309,7 +310,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         }
     }
 
-    /// Takes an item; of several copies of one event the one that was given up last.
+    /// Adds an item. Keeps only the copy of an event that was rejected last.
     fn choose(&mut self, item: Item, at: Option<Timestamp>) {
         match self
             .by_key
@@ -330,10 +331,10 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         }
     }
 
-    /// What is sent again, in the order in which it was offered, and what is not.
+    /// Returns the items in the order in which they were offered, and the dead letters that are left out.
     ///
     /// # Errors
-    /// [`AwsError`]: the ledger could not be asked.
+    /// [`AwsError`] if the ledger cannot be read.
     pub async fn finish(mut self) -> Result<(Vec<Item>, Vec<LeftOut>), AwsError> {
         self.look_up().await?;
         for (key, status) in self.wanted.take().unwrap_or_default() {
@@ -396,7 +397,7 @@ fn item_facts(item: &Item, at: Option<Timestamp>) -> Facts<'_> {
     }
 }
 
-/// Why sending it again cannot end well, whatever the ledger says.
+/// Returns the reason why sending a dead letter again cannot succeed, whatever the ledger contains.
 fn hopeless(letter: &Letter<'_>) -> Option<String> {
     if let Some(why) = letter.why_not() {
         return Some(format!("it is no event that could be delivered: {why}"));

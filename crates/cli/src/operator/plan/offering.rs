@@ -1,4 +1,4 @@
-//! Where the dead letters of a plan may be: in the archive, or in a queue.
+//! Offers the dead letters of an archive or a queue to a plan.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,26 +15,26 @@ use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
 
-/// Objects that are read at once.
+/// The maximum number of concurrent downloads.
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
-/// How long a queue's messages are hidden from others while they are looked at: some thousands can be read in that time. What
-/// comes back before the end is known, and not offered again.
+/// The visibility timeout while a queue is read: some thousand messages can be read in that time. A message that
+/// becomes visible again before the end is recognised, and not offered again.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// So many empty answers in a row: there is no more, or all is with somebody.
+/// The number of consecutive empty answers that end the receiving: the queue is empty, or all messages are in flight.
 const MAX_EMPTY_RECEIVES: u32 = 3;
 
-/// So many answers in a row with nothing but what was seen before: it goes round in circles.
+/// The number of consecutive answers with only repeated messages that end the receiving.
 const MAX_REPEATED_RECEIVES: u32 = 50;
 
-/// What came of reading an object.
+/// The result of reading an object.
 enum Content {
     Read(Vec<u8>),
-    /// It was deleted since it was listed.
+    /// The object was deleted after it was listed.
     Gone,
     TooLong,
-    /// This one alone: others may be read.
+    /// Only this object cannot be read; others may be readable.
     Unreadable(String),
 }
 
@@ -50,7 +50,7 @@ impl Content {
 }
 
 impl<L: LedgerReader> Making<'_, L> {
-    /// Offers everything in an archive below `prefix`.
+    /// Offers all objects of an archive below `prefix`.
     ///
     /// # Errors
     /// [`AwsError`].
@@ -127,7 +127,7 @@ impl<L: LedgerReader> Making<'_, L> {
         Ok(())
     }
 
-    /// Offers everything in a queue, and shows it to others again in the end.
+    /// Offers all messages of a queue, and makes them visible again at the end.
     ///
     /// # Errors
     /// [`AwsError`].

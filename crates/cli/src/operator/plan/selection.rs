@@ -1,4 +1,4 @@
-//! What a plan selects.
+//! The selection of a plan.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,8 @@ use genesys_replay::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-/// What a dead letter has to be like to be selected. Empty lists and `None` ask for nothing; of a list, one has to fit.
+/// The conditions of a selected dead letter. An empty list or `None` is not a condition; one entry of a list has to
+/// match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
@@ -22,39 +23,39 @@ pub struct Selection {
     pub interactions: Vec<String>,
     /// Event ids.
     pub ids: BTreeSet<String>,
-    /// Given up at this time or later, in RFC 3339.
+    /// The start of the rejection times, inclusive, in RFC 3339.
     pub since: Option<String>,
-    /// Given up before this time, in RFC 3339.
+    /// The end of the rejection times, exclusive, in RFC 3339.
     pub until: Option<String>,
-    /// Whether only events are meant that the ledger has as given up.
+    /// True to select only events that the ledger has as rejected.
     pub known_to_ledger: bool,
-    /// Whether events are meant, too, that the ledger has as open: another message may still bring them.
+    /// True to select also events that the ledger has as open, although another message may still carry them.
     pub open: bool,
-    /// Whether events are meant, too, that were archived longer ago than the ledger remembers.
+    /// True to select also events that were archived longer ago than the ledger's retention.
     pub forgotten: bool,
 }
 
-/// What is known of a dead letter that may be selected.
+/// The facts about a dead letter that may be selected.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// The event's id.
     pub event_id: &'a str,
-    /// Why its first delivery failed.
+    /// The category of the first failure.
     pub category: &'a str,
-    /// Why it was given up, if that is known.
+    /// The reason for the rejection, if it is known.
     pub code: Option<&'a str>,
-    /// Its type.
+    /// The event's type.
     pub topic: &'a str,
-    /// Where it goes, as people may read it.
+    /// The target for people: a URL without secret parts.
     pub target: &'a str,
-    /// Its interaction.
+    /// The event's interaction.
     pub interaction: Option<&'a str>,
-    /// When it was given up.
+    /// The time of the rejection.
     pub at: Option<Timestamp>,
 }
 
 impl Selection {
-    /// Whether a dead letter is selected.
+    /// Returns true if a dead letter is selected.
     #[must_use]
     pub fn takes(&self, facts: &Facts<'_>) -> bool {
         let among = |list: &[String], value: Option<&str>| {
@@ -64,7 +65,7 @@ impl Selection {
             let fits = |pattern: &String| WildMatch::new(pattern).matches(value);
             patterns.is_empty() || patterns.iter().any(fits)
         };
-        // A bound that cannot be read was refused when it was given.
+        // The command has already rejected a bound that cannot be read.
         let bound = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse);
         let since = bound(&self.since).is_none_or(|since| facts.at.is_some_and(|at| at >= since));
         let until = bound(&self.until).is_none_or(|until| facts.at.is_some_and(|at| at < until));
@@ -97,7 +98,7 @@ mod tests {
         vec!["other".to_owned(), value.to_owned()]
     }
 
-    /// Every condition, with a value that fits and one that does not.
+    /// Returns every condition: with a matching value if `fits` is true, else with another value.
     fn conditions(fits: bool) -> [Selection; 8] {
         let value = |fitting: &str, other: &str| list(if fits { fitting } else { other });
         let none = Selection::default;

@@ -1,4 +1,4 @@
-//! The archive's side.
+//! The archive's side of the comparison.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -16,44 +16,45 @@ use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
 
-/// The longest object that is read, in bytes: the largest message of SQS, each character escaped, with room.
+/// The maximum length of an object, in bytes: the largest SQS message with each character escaped, and some room.
 const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// How many objects are read at once.
+/// The maximum number of concurrent downloads.
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
-/// How many objects are looked at before their items are asked for: so much of the archive is in memory.
+/// The number of objects that are read before their items are looked up, which limits the memory.
 const OBJECTS_PER_STEP: usize = 50;
 
-/// Of so many events whose item was not found the object's name is kept, for examples.
+/// The maximum number of object names that are kept for each finding, for events whose item was not found.
 const MAX_NAMES: usize = 10_000;
 
-/// What is known of the archive when all of it was read.
+/// The content of the archive, once all of it was read.
 #[derive(Default)]
 pub(super) struct Archived {
-    /// The events that have an object, by id and target as people read it: a ledger key has the whole address, and
-    /// a token in its query may be another one since.
+    /// The events with an object, by id and target for people. A ledger key has the whole URL, and a token in its query
+    /// may have changed since.
     events: HashMap<Fingerprint, Item>,
-    /// The objects of the first whose item was not found, by what is wrong if none turns up.
+    /// The names of the first objects whose item was not found, by the finding if the ledger has no item either.
     names: BTreeMap<Option<Finding>, Vec<(Fingerprint, String)>>,
 }
 
-/// The item of an archived event.
+/// The ledger item of an archived event.
 #[derive(Clone, Copy)]
 enum Item {
-    /// Found by its key.
+    /// The item was found by its key.
     Found,
-    /// Not found by its key; and what it means if none turns up, unless that is by design.
+    /// The item was not found by its key. The value is the finding if the ledger has no item; `None` if that is by
+    /// design.
     Sought(Option<Finding>),
 }
 
-/// An archived event whose item turned up in the ledger after all, and what that is worth knowing for.
+/// An archived event whose item was found later in the ledger, and the finding about its object, if any.
 pub(super) type TurnedUp = (Fingerprint, Option<Finding>);
 
-/// What is needed of an object.
+/// The facts about an object.
 struct Object {
     name: String,
-    /// Its event's key as the function would make it, and as it stands in the object: for people, without a query.
+    /// The event's key as the function would make it, and as it is in the object: for people, without a query.
     keys: [String; 2],
     has_item: bool,
     archived_at: Option<Timestamp>,
@@ -156,12 +157,12 @@ impl Archived {
         }
     }
 
-    /// Whether the event of an item has an object.
+    /// Returns true if the event of an item has an object.
     pub(super) fn has(&self, record: &Record) -> bool {
         self.events.contains_key(&event_of(record))
     }
 
-    /// What an item is to an object whose item was not found by its key.
+    /// Returns the event of an item that was not found by its key, and the finding about its object.
     pub(super) fn turned_up(&self, record: &Record) -> Option<TurnedUp> {
         let event = event_of(record);
         match self.events.get(&event)? {
@@ -170,14 +171,14 @@ impl Archived {
         }
     }
 
-    /// Counts what was sought, now that the whole ledger was read, and answers how many have no item.
+    /// Counts the sought items, after the whole ledger was read. Returns the number of events without an item.
     pub(super) fn settle(self, turned_up: Vec<TurnedUp>, sum: &mut Reconciliation) -> u64 {
         let mut items: HashMap<Fingerprint, Option<Finding>> = HashMap::new();
         for (event, finding) in turned_up {
             let known = items.entry(event).or_default();
             *known = finding.max(*known);
         }
-        // What counts for an event: what its item says of it, or that it has none.
+        // The finding about an event: of its item, or of the missing item.
         let found = |event: &Fingerprint, missing| items.get(event).copied().unwrap_or(missing);
         let mut without_item = 0;
         for (event, item) in &self.events {
@@ -203,7 +204,7 @@ impl Archived {
     }
 }
 
-/// The event of an item as an object has it: for people, without a query in its target.
+/// Returns the event of an item in the form of an object's event: for people, without a query in its target.
 fn event_of(record: &Record) -> Fingerprint {
     if record.target.is_empty() {
         return fingerprint(&record.key);
@@ -211,7 +212,7 @@ fn event_of(record: &Record) -> Fingerprint {
     fingerprint(&format!("{}|{}", record.event_id(), record.target))
 }
 
-/// What an object of an event with such an item is.
+/// Returns the finding about an object whose event has this status.
 const fn of_status(status: Option<Status>) -> Option<Finding> {
     match status {
         Some(Status::Completed) => Some(Finding::ArchivedThenDelivered),
@@ -220,7 +221,8 @@ const fn of_status(status: Option<Status>) -> Option<Finding> {
     }
 }
 
-/// Whether an object's key says that its event was first seen before the window. It need not be read then.
+/// Returns true if an object's key shows that its event was first seen before the window. The object need not be read
+/// then.
 fn is_older(kept: &ArchivedObject, scope: &Scope<'_>) -> bool {
     let name = kept.key.strip_suffix(".json").unwrap_or_default();
     let seen = name.rsplit('-').next().unwrap_or_default();
@@ -228,7 +230,7 @@ fn is_older(kept: &ArchivedObject, scope: &Scope<'_>) -> bool {
     since.is_some_and(|since| seen.len() == since.len() && seen.ends_with('Z') && *seen < *since)
 }
 
-/// An object, or the name of a foreign one.
+/// Reads an object. Returns the name of a foreign object.
 async fn read<A: ArchiveReader>(
     archive: &A,
     kept: &ArchivedObject,
@@ -238,7 +240,7 @@ async fn read<A: ArchiveReader>(
     if kept.size > MAX_OBJECT_BYTES {
         return Ok(foreign());
     }
-    // What is gone since it was listed is as good as never seen; it shows as what it is at the next run.
+    // An object that was deleted after it was listed counts as foreign. The next run reports the real state.
     let Some((content, _)) = archive.get(&kept.key, MAX_OBJECT_BYTES).await? else {
         return Ok(foreign());
     };
@@ -260,7 +262,7 @@ async fn read<A: ArchiveReader>(
     }))
 }
 
-/// Whether the function archives such a message without a claim.
+/// Returns true if the function archives such a message without a claim.
 fn is_kept_without_item(code: Option<FailureCode>) -> bool {
     matches!(
         code,

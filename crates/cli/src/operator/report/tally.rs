@@ -1,11 +1,11 @@
-//! Counts by name, however many names there are.
+//! Counts by name, with bounded memory.
 
 use std::collections::BTreeMap;
 
-/// The most names that are told apart.
+/// The maximum number of separate names.
 const MAX_NAMES: usize = 1_000;
 
-/// How many there are of each name; names beyond the first 1,000 are counted together.
+/// The count of each name. Names beyond the first 1,000 are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     named: BTreeMap<String, u64>,
@@ -13,7 +13,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// One more of this name.
+    /// Counts one more of this name.
     pub fn count(&mut self, name: &str) {
         self.count_all(name, 1);
     }
@@ -28,7 +28,7 @@ impl Tally {
         }
     }
 
-    /// The most frequent first; last, as `other`, those that are counted together.
+    /// Returns the counts, most frequent first, and at the end the names that are counted together, as `other`.
     #[must_use]
     pub fn sorted(&self) -> Vec<(String, u64)> {
         let mut sorted: Vec<(String, u64)> = self.named.clone().into_iter().collect();
