@@ -378,6 +378,55 @@ async fn bus_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
     Ok(())
 }
 
+/// Answers each look at a bus.
+async fn described(server: &mut Server, status: usize, body: &str) -> mockito::Mock {
+    server
+        .mock("POST", "/")
+        .match_header("x-amz-target", "AWSEvents.DescribeEventBus")
+        .with_status(status)
+        .with_body(body)
+        .expect_at_least(1)
+        .create_async()
+        .await
+}
+
+#[tokio::test]
+async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
+    let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
+    for (status, body, code, puts) in [
+        (
+            400,
+            r#"{"__type":"ThrottlingException"}"#,
+            Some("TARGET_RATE_LIMITED"),
+            0,
+        ),
+        (
+            500,
+            r#"{"__type":"InternalException"}"#,
+            Some("TARGET_UNAVAILABLE"),
+            0,
+        ),
+        (400, r#"{"__type":"AccessDeniedException"}"#, None, 1),
+    ] {
+        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let _described = described(&mut server, status, body).await;
+        let put = server
+            .mock("POST", "/")
+            .match_header("x-amz-target", "AWSEvents.PutEvents")
+            .with_body(r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#)
+            .expect(puts)
+            .create_async()
+            .await;
+        assert_eq!(
+            deliver(&world, &server, target).await?.as_deref(),
+            code,
+            "{body}"
+        );
+        put.assert_async().await;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
@@ -396,6 +445,7 @@ async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -
         ),
     ] {
         let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let _described = described(&mut server, 200, &format!(r#"{{"Arn":"{target}"}}"#)).await;
         let put = server
             .mock("POST", "/")
             .match_header("x-amz-target", "AWSEvents.PutEvents")

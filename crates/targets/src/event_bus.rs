@@ -3,6 +3,7 @@
 
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use genesys_replay::destination::Arn;
+use genesys_replay::failure::Certainty;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
 use super::aws::{self, RegionalClients, delivery_error};
@@ -16,7 +17,11 @@ pub(super) async fn put(
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
     let known = clients.buses.check(&clients.event_bridge, bus).await;
-    known.map_err(|error| delivery_error("EventBridge", error))?;
+    known.map_err(|error| DeliveryError {
+        // Describing a bus sends no event to it.
+        certainty: Certainty::NotSent,
+        ..delivery_error("EventBridge", error)
+    })?;
     let detail_type = delivery.event_type.unwrap_or("replay");
     let entry = PutEventsRequestEntry::builder()
         .event_bus_name(bus.as_str())

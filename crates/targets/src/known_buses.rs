@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::config::http::HttpResponse;
-use aws_sdk_eventbridge::error::SdkError;
+use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use genesys_replay::destination::Arn;
 use tokio::time::Instant;
@@ -20,11 +20,11 @@ const CACHE_TTL: Duration = Duration::from_secs(300);
 pub struct KnownBuses(Arc<Mutex<HashMap<String, Instant>>>);
 
 impl KnownBuses {
-    /// Checks that a bus exists, unless it was found in the last five minutes. After any other error, such as
-    /// a missing permission, the bus counts as existing.
+    /// Checks that a bus exists, unless it was found in the last five minutes. Without the permission to look, the
+    /// bus counts as existing.
     ///
     /// # Errors
-    /// The bus does not exist.
+    /// The bus does not exist, or `EventBridge` did not answer: an event for a missing bus would be lost.
     pub(crate) async fn check(
         &self,
         client: &Client,
@@ -40,7 +40,7 @@ impl KnownBuses {
             return Ok(());
         }
         if let Err(error) = known_as(client, bus).await
-            && is_missing(&error)
+            && !is_denied(&error)
         {
             return Err(error);
         }
@@ -71,6 +71,11 @@ pub async fn known_as<'b>(
         }
     }
     Err(error)
+}
+
+fn is_denied<R>(error: &SdkError<DescribeEventBusError, R>) -> bool {
+    let code = error.as_service_error().and_then(|error| error.code());
+    matches!(code, Some("AccessDeniedException" | "AccessDenied"))
 }
 
 fn is_missing<R>(error: &SdkError<DescribeEventBusError, R>) -> bool {
