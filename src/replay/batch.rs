@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::result::EventSummary;
 use super::schedule::{DuplicateGroup, IndexedEvents, Job, SequentialGroups, schedule};
 use super::shutdown::SHUTDOWN_CLEANUP_TIME;
-use super::task::{Aborted, InvocationContext, RecordTask};
+use super::task::{Aborted, Interruption, InvocationContext, PANIC_REASON, RecordTask};
 use super::{
     Deadline, Invocation, LEASE_MARGIN, Outcome, Ports, RecordReport, RecordResult, Replay, log,
 };
@@ -22,9 +22,6 @@ use crate::queue::{Queue, VisibilityChange};
 
 /// The visibility timeout of records that were not started: short, because their events have not failed.
 const NOT_STARTED_DELAY: Duration = Duration::from_secs(5);
-
-/// The reason that is reported for a panic.
-const PANIC_REASON: &str = "a fault in this program; please report it";
 
 impl<P: Ports> Replay<P> {
     /// Handles every message of a batch and returns one report per message, in the batch's order.
@@ -218,17 +215,21 @@ impl<P: Ports> Replay<P> {
         {
             return not_attempted("the deadline is too near to start");
         }
-        let (code, reason) = tokio::select! {
+        let interruption = tokio::select! {
             // The record comes first: a record that has ended is not cut off.
             biased;
             ended = AssertUnwindSafe(record).catch_unwind() => match ended {
                 Ok(result) => return result,
-                Err(_panic) => (FailureCode::Internal, PANIC_REASON),
+                Err(_panic) => Interruption::Panic,
             },
-            reason = self.cut_off(task, ctx) => (FailureCode::OutOfTime, reason),
+            interruption = self.cut_off(task, ctx) => interruption,
         };
+        let code = interruption.code();
         let cut_off = match task {
-            Some(task) => self.clean_up(task, code, self.cleanup_deadline(ctx)).await,
+            Some(task) => {
+                self.clean_up(task, interruption, self.cleanup_deadline(ctx))
+                    .await
+            }
             None => Aborted::NoEffect,
         };
         let outcome = match cut_off {
@@ -243,28 +244,28 @@ impl<P: Ports> Replay<P> {
             possible_duplicate: matches!(cut_off, Aborted::MaybeDelivered),
             warning_code: matches!(cut_off, Aborted::DeliveredUnrecorded)
                 .then_some(FailureCode::LedgerUnavailable),
-            ..RecordResult::from(outcome).with_reason(reason)
+            ..RecordResult::from(outcome).with_reason(interruption.reason())
         }
     }
 
-    /// Waits until a record has to stop, and returns the reason.
+    /// Waits until a record has to stop, and returns the cause.
     async fn cut_off(
         &self,
         task: Option<&RecordTask<'_>>,
         ctx: InvocationContext<'_>,
-    ) -> &'static str {
-        let reason = tokio::select! {
+    ) -> Interruption {
+        let interruption = tokio::select! {
             // In a fixed order, because a simulated run must repeat exactly.
             biased;
-            () = sleep_until(ctx.time.cut_off()) => "cut off just before the deadline",
-            () = self.shutdown.grace_expired() => "cut off because the process is about to end",
+            () = sleep_until(ctx.time.cut_off()) => Interruption::Deadline,
+            () = self.shutdown.grace_expired() => Interruption::Shutdown,
         };
         if let Some(task) = task {
             // Wait for a checkpoint under way: dropping and sending it again would take twice as long. If the wait
             // times out, the record's phase shows that the checkpoint is missing.
             let _ = timeout_at(self.cleanup_deadline(ctx), task.checkpoint_done()).await;
         }
-        reason
+        interruption
     }
 
     /// Returns the time by which all work except the answer must be done. After a shutdown was requested, this time

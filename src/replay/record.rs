@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::circuit_breaker::{Breaker, CircuitObserver};
 use super::retry_policy::AttemptFailure;
-use super::task::{Aborted, InteractionLookup, InvocationContext, Phase, RecordTask};
+use super::task::{Aborted, InteractionLookup, Interruption, InvocationContext, Phase, RecordTask};
 use super::{Outcome, Ports, RecordResult, Replay};
 use crate::error::with_causes;
 use crate::failure::FailureCode;
@@ -154,9 +154,10 @@ impl<P: Ports> Replay<P> {
     pub(super) async fn clean_up(
         &self,
         task: &RecordTask<'_>,
-        code: FailureCode,
+        interruption: Interruption,
         end: Instant,
     ) -> Aborted {
+        let code = interruption.code();
         match task.set(Phase::Unclaimed) {
             Phase::Unclaimed | Phase::Checkpointed => Aborted::NoEffect,
             Phase::Claimed(lease) => {
@@ -167,8 +168,8 @@ impl<P: Ports> Replay<P> {
             Phase::Delivering(lease) => {
                 let mut lease = lease;
                 lease.maybe_delivered = true;
-                if code == FailureCode::OutOfTime {
-                    // The target did not answer before the cut-off.
+                // A shutdown may have cut the target's time short.
+                if interruption == Interruption::Deadline {
                     lease.answers.unanswered = lease.answers.unanswered.saturating_add(1);
                 }
                 let _ = timeout_at(end, self.release(task, &lease, code)).await;

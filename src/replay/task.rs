@@ -10,7 +10,7 @@ use super::marking::SkippedMark;
 use crate::clock::Timestamp;
 use crate::dead_letter::{DeadLetter, EventId};
 use crate::destination::Destination;
-use crate::failure::FailureReport;
+use crate::failure::{FailureCode, FailureReport};
 use crate::genesys::Interaction;
 use crate::ledger::{EventKey, Lease};
 use crate::message::{Message, TypedAttribute};
@@ -135,6 +135,37 @@ impl<'b> RecordTask<'b> {
     fn is_accepted(&self) -> bool {
         let current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(*current, Phase::Delivered(_))
+    }
+}
+
+/// The reason that is reported for a panic.
+pub(super) const PANIC_REASON: &str = "a fault in this program; please report it";
+
+/// The cause that stopped a record before it had ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interruption {
+    /// The invocation's deadline.
+    Deadline,
+    /// A shutdown whose grace is over.
+    Shutdown,
+    /// A panic in the record.
+    Panic,
+}
+
+impl Interruption {
+    pub(super) const fn code(self) -> FailureCode {
+        match self {
+            Self::Deadline | Self::Shutdown => FailureCode::OutOfTime,
+            Self::Panic => FailureCode::Internal,
+        }
+    }
+
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Deadline => "cut off just before the deadline",
+            Self::Shutdown => "cut off because the process is about to end",
+            Self::Panic => PANIC_REASON,
+        }
     }
 }
 

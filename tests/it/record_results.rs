@@ -399,7 +399,13 @@ async fn shutdown_starts_no_record_and_drains_soon() -> TestResult {
     };
     let both = async { tokio::join!(scene.one(1), shutdown_signal) };
     let (in_flight, ()) = timeout(Duration::from_secs(60), both).await?;
-    assert_eq!(in_flight?.code(), Some(FailureCode::OutOfTime));
+    let in_flight = in_flight?;
+    assert_eq!(in_flight.code(), Some(FailureCode::OutOfTime));
+    assert!(in_flight.possible_duplicate);
+    let item = scene.item().ok_or("no item")?;
+    assert!(item.maybe_delivered);
+    // The target had not all of its time.
+    assert_eq!(item.answers.unanswered, 0);
     assert!(started.elapsed() < Duration::from_secs(2));
     assert_eq!(scene.one(1).await?.outcome.as_str(), "not_attempted");
     Ok(())
