@@ -165,8 +165,7 @@ impl<P: Ports> Replay<P> {
                 let _ = timeout_at(end, self.release(task, &lease, code)).await;
                 Aborted::NoEffect
             }
-            Phase::Delivering(lease) => {
-                let mut lease = lease;
+            Phase::Delivering(mut lease) => {
                 lease.maybe_delivered = true;
                 // A shutdown may have cut the target's time short.
                 if interruption == Interruption::Deadline {

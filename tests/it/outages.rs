@@ -1,4 +1,4 @@
-//! Upstreams that stay down, time that runs out, and a process that is told to end.
+//! Upstreams that stay down, expired deadlines, and the shutdown of the process.
 
 use std::time::Duration;
 

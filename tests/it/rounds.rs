@@ -86,25 +86,15 @@ impl Rounds {
 
 /// A function with the real adapters, whose Lambda is the stand-in.
 fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
-    use genesys_replay_aws::queue_urls::QueueUrls;
-    use genesys_replay_targets::KnownBuses;
     use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
     let mut function = world.function()?;
     let (aws, lambda) = (
         world.aws.config(),
         genesys_test_support::aws_at(&lambda.url()),
     );
-    function.target.aws = AwsTargets::new(Box::new(move |_| {
-        let sqs = aws_sdk_sqs::Client::new(&aws);
-        RegionalClients {
-            lambda: aws_sdk_lambda::Client::new(&lambda),
-            queue_urls: QueueUrls::new(sqs.clone()),
-            sqs,
-            sns: aws_sdk_sns::Client::new(&aws),
-            step_functions: aws_sdk_sfn::Client::new(&aws),
-            event_bridge: aws_sdk_eventbridge::Client::new(&aws),
-            buses: KnownBuses::default(),
-        }
+    function.target.aws = AwsTargets::new(Box::new(move |_| RegionalClients {
+        lambda: aws_sdk_lambda::Client::new(&lambda),
+        ..RegionalClients::new(&aws)
     }));
     Ok(function)
 }

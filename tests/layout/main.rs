@@ -8,7 +8,7 @@ mod sources;
 use std::error::Error;
 use std::path::Path;
 
-use sources::sources;
+use sources::{sources, sources_below};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -103,7 +103,11 @@ fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
 
 #[test]
 fn no_file_is_longer_than_five_hundred_lines() -> TestResult {
-    for source in sources()? {
+    for source in sources()?
+        .into_iter()
+        .chain(sources_below("tests")?)
+        .chain(sources_below("benches")?)
+    {
         let lines = source.text.lines().count();
         assert!(lines <= 500, "{}: {lines} lines", source.path.display());
     }

@@ -25,6 +25,14 @@ pub(crate) fn sources() -> Result<Vec<Source>, Box<dyn Error>> {
     Ok(sources)
 }
 
+/// Returns every file of Rust code in a folder of the repository, also in its subfolders.
+pub(crate) fn sources_below(folder: &str) -> Result<Vec<Source>, Box<dyn Error>> {
+    let folder = Path::new(folder);
+    let mut sources = Vec::new();
+    read(folder, folder, &mut sources)?;
+    Ok(sources)
+}
+
 /// A folder below `src/bin` is a crate of its own.
 fn read(
     folder: &Path,

@@ -1,26 +1,28 @@
 //! `report`, on the local AWS.
 
+use std::error::Error;
+
 use genesys_test_support::{LocalAws, TestResult};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::items::{item, write};
 use crate::support::program::run;
 
 const SEEN: (&str, &str) = ("FirstSeenAt", "2026-07-25T17:20:00Z");
 
+/// Returns the report as JSON, of a run without an error.
+async fn report(aws: &LocalAws) -> Result<Value, Box<dyn Error>> {
+    let endpoint = aws.endpoint();
+    let arguments = ["report", "--output", "json", "--endpoint-url", &endpoint];
+    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    ran.json()
+}
+
 #[tokio::test]
 async fn an_empty_table_is_no_error_and_has_the_members_of_the_tutorials_report() -> TestResult {
     let aws = LocalAws::start().await?;
-    let arguments = [
-        "report",
-        "--output",
-        "json",
-        "--endpoint-url",
-        &aws.endpoint(),
-    ];
-    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let report = ran.json()?;
+    let report = report(&aws).await?;
     assert_eq!(report["total_tracked"], json!(0));
     assert_eq!(report["success_rate"], json!(0.0));
     assert_eq!(report["status_distribution"], json!({}));
@@ -74,16 +76,7 @@ async fn report_counts_exactly_over_pages_and_segments() -> TestResult {
         page.last_evaluated_key().is_some(),
         "one page holds a segment"
     );
-    let arguments = [
-        "report",
-        "--output",
-        "json",
-        "--endpoint-url",
-        &aws.endpoint(),
-    ];
-    let ran = run(&[("IDEMPOTENCY_TABLE_NAME", &aws.table)], &arguments).await?;
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let report = ran.json()?;
+    let report = report(&aws).await?;
     let statuses = json!({ "COMPLETED": 2_400, "ARCHIVED": 800, "DEFERRED": 800 });
     assert_eq!(report["total_tracked"], json!(4_000));
     assert_eq!(report["status_distribution"], statuses);

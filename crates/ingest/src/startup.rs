@@ -32,7 +32,7 @@ pub fn started(settings: &IngestSettings) {
     if matches!(settings.auth, Auth::Anyone) {
         tracing::warn!(
             setting = "INGEST_AUTH",
-            "none: whoever reaches this address can put events on the queue"
+            "none: anyone with access to this address can put events on the queue"
         );
     }
     if let Auth::Signature(KeySetting::Given(ring)) = &settings.auth {

@@ -59,7 +59,7 @@ pub fn started(settings: &Settings) {
     if matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)) {
         tracing::warn!(
             setting = "ALLOWED_TARGETS",
-            "not set: whoever can write to the queue chooses what is called"
+            "not set: anyone with write access to the queue can choose the target"
         );
     }
 }

@@ -34,6 +34,23 @@ pub struct RegionalClients {
     pub buses: KnownBuses,
 }
 
+impl RegionalClients {
+    /// Creates the clients of the region that `aws` names.
+    #[must_use]
+    pub fn new(aws: &SdkConfig) -> Self {
+        let sqs = aws_sdk_sqs::Client::new(aws);
+        Self {
+            lambda: aws_sdk_lambda::Client::new(aws),
+            queue_urls: QueueUrls::new(sqs.clone()),
+            sqs,
+            sns: aws_sdk_sns::Client::new(aws),
+            step_functions: aws_sdk_sfn::Client::new(aws),
+            event_bridge: aws_sdk_eventbridge::Client::new(aws),
+            buses: KnownBuses::default(),
+        }
+    }
+}
+
 /// Returns a function that creates the clients of a target's region.
 #[must_use]
 pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + Sync> {
@@ -42,16 +59,7 @@ pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + S
             .to_builder()
             .region(Region::new(region.to_owned()))
             .build();
-        let sqs = aws_sdk_sqs::Client::new(&aws);
-        RegionalClients {
-            lambda: aws_sdk_lambda::Client::new(&aws),
-            queue_urls: QueueUrls::new(sqs.clone()),
-            sqs,
-            sns: aws_sdk_sns::Client::new(&aws),
-            step_functions: aws_sdk_sfn::Client::new(&aws),
-            event_bridge: aws_sdk_eventbridge::Client::new(&aws),
-            buses: KnownBuses::default(),
-        }
+        RegionalClients::new(&aws)
     })
 }
 

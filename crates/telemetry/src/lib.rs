@@ -42,7 +42,7 @@ pub fn start_refused(error: &dyn std::error::Error) {
 
 /// Logs that a SIGTERM was received.
 pub fn ending() {
-    tracing::info!("told to end: finishing or releasing what is in flight");
+    tracing::info!("shutdown requested: finishing or releasing work in flight");
 }
 
 /// Returns the id in a tracing header such as `Root=1-5bef4de7-ad49b0e8;Parent=…;Sampled=1`.

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::process::Stdio;
 
-use genesys_test_support::{LocalAws, Printed, read, terminate};
+use genesys_test_support::{LocalAws, Printed, command, read, terminate};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdout};
 use tokio::task::JoinHandle;
 
 /// The program, listening.
@@ -28,19 +27,11 @@ impl Server {
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut child = Command::new(crate::INGEST)
-            .env_clear()
-            .env("LISTEN_ADDR", "127.0.0.1:0")
-            .envs(settings)
-            .env("AWS_REGION", "eu-central-1")
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .env("AWS_ENDPOINT_URL", aws.endpoint())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+        let mut settings = settings.clone();
+        settings
+            .entry("LISTEN_ADDR".to_owned())
+            .or_insert_with(|| "127.0.0.1:0".to_owned());
+        let mut child = command(crate::INGEST, &settings, aws).spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut printed = String::new();

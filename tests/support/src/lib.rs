@@ -32,7 +32,7 @@ pub use documented::are_documented;
 pub use failure_record::{FUNCTION, on_failure_body};
 pub use page::Page;
 pub use record::{Record, conversation_event, event, sample};
-pub use runtime_api::{Function, Invocation, Printed, read, terminate};
+pub use runtime_api::{Function, Invocation, Printed, command, read, terminate};
 pub use world::World;
 
 /// The root of the repository.

@@ -61,6 +61,23 @@ struct Api {
     answers: mpsc::UnboundedSender<Invocation>,
 }
 
+/// Returns the command that starts a program with these settings, only these environment variables and the local AWS.
+pub fn command(program: &str, settings: &BTreeMap<String, String>, aws: &LocalAws) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .envs(settings)
+        .env("AWS_REGION", "eu-central-1")
+        .env("AWS_ACCESS_KEY_ID", "local")
+        .env("AWS_SECRET_ACCESS_KEY", "local")
+        .env("AWS_ENDPOINT_URL", aws.endpoint())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
 impl Function {
     /// Starts a function's program with these settings and the local AWS.
     pub async fn start(
@@ -77,21 +94,11 @@ impl Function {
             answers: answered,
         });
         tokio::spawn(serve(listener, api));
-        let mut child = Command::new(program)
-            .env_clear()
-            .envs(settings)
+        let mut child = command(program, settings, aws)
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
             .env("AWS_LAMBDA_FUNCTION_NAME", "replay")
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env("AWS_REGION", "eu-central-1")
-            .env("AWS_ACCESS_KEY_ID", "local")
-            .env("AWS_SECRET_ACCESS_KEY", "local")
-            .env("AWS_ENDPOINT_URL", aws.endpoint())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let stderr = child.stderr.take().ok_or("no stderr")?;
