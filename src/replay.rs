@@ -1,30 +1,36 @@
 //! The use case: claim, fetch, mark `retrying`, deliver, checkpoint, mark `replay_successful`, complete.
 
+mod archiving;
 mod attempt;
 mod batch;
 mod circuit_breaker;
 mod claim;
+mod clean_up;
 mod complete;
 mod expiry;
+mod interrupt;
+mod invocation;
 mod ledger_latency;
+mod limits;
 pub mod log;
 mod marking;
+mod phase;
 mod record;
 mod reject;
 mod result;
+mod retry_context;
 mod retry_policy;
 mod rounds;
 mod schedule;
+mod settle;
 mod shutdown;
 mod task;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::archive::Archive;
-use crate::clock::{Clock, Random, Timestamp};
+use crate::clock::{Clock, Random};
 use crate::destination::ReplayTarget;
 use crate::genesys::Genesys;
 use crate::ledger::Ledger;
@@ -32,26 +38,13 @@ use crate::meter::UpstreamCounters;
 use crate::queue::Queue;
 use crate::target::Target;
 pub use circuit_breaker::CircuitBreakers;
-pub use expiry::KnownLimits;
+pub use invocation::Invocation;
 pub use ledger_latency::LedgerLatency;
+pub use limits::KnownLimits;
 pub use marking::RetryState;
 pub use result::{Counts, Outcome, RecordReport, RecordResult};
 pub use retry_policy::{Limits, Policy};
 pub use shutdown::Shutdown;
-
-/// The minimum time left of the invocation to start a record, because one attempt needs several round trips.
-pub const MIN_TIME_TO_START: Duration = Duration::from_secs(1);
-
-/// The minimum time left for a delivery, besides the ledger's [margin](LedgerLatency): 300 ms for the target's answer
-/// before [`RESPONSE_MARGIN`].
-pub const MIN_DELIVERY_TIME: Duration = Duration::from_millis(600);
-
-/// The time before the invocation's end at which running work is cut off, so that the batch answer reaches Lambda in
-/// time.
-pub const RESPONSE_MARGIN: Duration = Duration::from_millis(300);
-
-/// The part of [`RESPONSE_MARGIN`] reserved for sending the answer; the rest is for `ChangeMessageVisibility`.
-const RESPONSE_FLUSH_MARGIN: Duration = Duration::from_millis(50);
 
 /// The time by which a lease outlasts the invocation's deadline. While the function can still run, no other worker
 /// claims its event, even if the clocks of two machines differ.
@@ -103,66 +96,4 @@ pub struct Replay<P: Ports> {
     pub clock: Arc<dyn Clock>,
     /// The source of randomness for jitter.
     pub random: Arc<dyn Random>,
-}
-
-/// One invocation of the function.
-#[derive(Clone, Debug)]
-pub struct Invocation {
-    /// The unique request id from Lambda.
-    pub request_id: String,
-    /// The function's own ARN without version or alias; empty if the ARN is not known.
-    pub function_arn: String,
-    /// The time at which Lambda ends the invocation.
-    pub deadline: Timestamp,
-}
-
-/// The time left of an invocation, on the monotonic clock.
-#[derive(Clone, Copy, Debug)]
-struct Deadline {
-    end: Instant,
-}
-
-impl Deadline {
-    fn of(invocation: &Invocation, now: Timestamp) -> Self {
-        Self {
-            end: Instant::now() + invocation.deadline.since(now),
-        }
-    }
-
-    fn left(self) -> Duration {
-        self.end.saturating_duration_since(Instant::now())
-    }
-
-    /// Returns true if a record may start. `margin` is the ledger's checkpoint margin in all these methods.
-    fn allows_start(self, margin: Duration) -> bool {
-        self.left() >= MIN_TIME_TO_START + margin
-    }
-
-    /// Returns the longest delay after which another attempt may still start.
-    fn max_delay(self, margin: Duration) -> Duration {
-        self.left().saturating_sub(MIN_TIME_TO_START + margin)
-    }
-
-    /// Returns true if a delivery may start.
-    fn allows_delivery(self, margin: Duration) -> bool {
-        self.left() >= MIN_DELIVERY_TIME + margin
-    }
-
-    /// Returns the end of a delivery. A later acceptance could not be recorded before the cut-off.
-    fn delivery_end(self, margin: Duration) -> Instant {
-        let cut_off = self.cut_off();
-        cut_off.checked_sub(margin).unwrap_or(cut_off)
-    }
-
-    /// Returns the time by which all work except the answer must be done.
-    fn cleanup_deadline(self) -> Instant {
-        self.end
-            .checked_sub(RESPONSE_FLUSH_MARGIN)
-            .unwrap_or(self.end)
-    }
-
-    /// Returns the time at which running work is cut off.
-    fn cut_off(self) -> Instant {
-        self.end.checked_sub(RESPONSE_MARGIN).unwrap_or(self.end)
-    }
 }

@@ -2,14 +2,55 @@
 
 use tokio::time::timeout_at;
 
-use super::reject::Rejection;
-use super::retry_policy::{AttemptFailure, RetryContext, RetryDecision, Upstream};
-use super::task::{InteractionLookup, InvocationContext, Phase, RecordTask};
+use super::invocation::InvocationContext;
+use super::marking::Marker;
+use super::phase::{Phase, Step};
+use super::retry_policy::{AttemptFailure, RetryContext, RetryDecision};
+use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay, log};
-use crate::failure::{Certainty, Receipt};
+use crate::failure::{Certainty, FailureCode, Receipt};
 use crate::genesys::{RetryMark, RetryStatus};
 use crate::ledger::{AnswerCounts, Lease, Ledger};
 use crate::target::{Delivery, Target};
+
+/// The end of the attempts of one receive.
+pub(super) enum AttemptsEnd {
+    Accepted(Box<AcceptedDelivery>),
+    Deferred(Box<RecordResult>),
+    Rejected(Box<FailedDelivery>),
+}
+
+/// An event that its target has accepted.
+pub(super) struct AcceptedDelivery {
+    pub(super) lease: Lease,
+    pub(super) marker: Marker,
+    /// True if the answer to an earlier attempt of this receive was lost.
+    pub(super) lost_answer: bool,
+}
+
+impl From<Lease> for AcceptedDelivery {
+    /// Returns a delivery of an earlier receive.
+    fn from(lease: Lease) -> Self {
+        Self {
+            lease,
+            marker: Marker::Pending,
+            lost_answer: false,
+        }
+    }
+}
+
+/// An event whose last attempt has failed.
+pub(super) struct FailedDelivery {
+    pub(super) lease: Lease,
+    pub(super) marker: Marker,
+    pub(super) failure: AttemptFailure,
+    /// The reason for the rejection.
+    pub(super) code: FailureCode,
+    /// The final mark.
+    pub(super) status: RetryStatus,
+    /// True if the answer to an attempt of this receive was lost.
+    pub(super) lost_answer: bool,
+}
 
 impl<P: Ports> Replay<P> {
     /// Makes attempts until one succeeds or the policy ends them.
@@ -18,75 +59,81 @@ impl<P: Ports> Replay<P> {
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
         mut lease: Lease,
-    ) -> RecordResult {
-        let is_wanted = task.message.replay_plan().is_some();
-        if !is_wanted && self.policy.is_stale(task.letter.time, self.clock.now()) {
-            return self.reject_stale(task, ctx, &lease).await;
-        }
-        let mut marker = InteractionLookup::Pending;
+    ) -> Step<AttemptsEnd> {
+        let mut marker = Marker::Pending;
         let name = task.delivery_name(&lease);
-        let mut possible_duplicate = false;
+        let mut lost_answer = false;
         let mut attempts_this_receive = 1;
         let answers = lease.answers;
         loop {
-            let failure = match self.attempt(task, ctx, &lease, &name, &mut marker).await {
+            let attempt = self.attempt(task, ctx, &lease, &name, &mut marker).await;
+            let failure = match attempt.map_err(|it| it.with_lost_answer(lost_answer))? {
                 Ok(receipt) => {
                     lease.receipt = Some(receipt);
-                    let mut result = self.complete(task, ctx, lease, marker).await;
-                    result.possible_duplicate |= possible_duplicate;
-                    return result;
+                    return Ok(AttemptsEnd::Accepted(Box::new(AcceptedDelivery {
+                        lease,
+                        marker,
+                        lost_answer,
+                    })));
                 }
                 Err(failure) => failure,
             };
-            possible_duplicate |= failure.certainty == Certainty::Unknown;
+            lost_answer |= failure.certainty == Certainty::Unknown;
             lease.note(answers, &failure);
-            if failure.upstream != Upstream::Deadline {
-                // From now on a cut-off releases the event with these counts.
-                task.set(Phase::Claimed(lease.clone()));
-            }
+            let claimed = |lease: &Lease| Phase::Claimed {
+                lease: Box::new(lease.clone()),
+                lost_answer,
+            };
             let situation = RetryContext {
-                is_last: self.is_last(task, &lease).await,
+                is_last: self
+                    .step(ctx, || claimed(&lease), self.is_last(task, &lease))
+                    .await?,
                 answers: lease.answers,
                 target_works: self.target_works(task, &lease),
                 ..self.situation(task, ctx, &failure, lease.attempt, attempts_this_receive)
             };
-            let next = self.policy.decide(&failure, &situation, self.random.unit());
-            let result = match next {
+            let result = match self.policy.decide(&failure, &situation, self.random.unit()) {
                 RetryDecision::RetryNow { after } => {
                     log::retried(task, &failure, lease.attempt, after);
-                    tokio::time::sleep(after).await;
-                    match self.ledger.next_attempt(&lease).await {
-                        Ok(next) => lease = next,
-                        Err(error) => {
-                            return RecordResult {
-                                possible_duplicate,
-                                ..self.ledger_failed(task.message, &error)
-                            };
+                    let next_attempt = async {
+                        tokio::time::sleep(after).await;
+                        self.ledger.next_attempt(&lease).await
+                    };
+                    match self.step(ctx, || claimed(&lease), next_attempt).await? {
+                        Ok(next) => {
+                            lease = next;
+                            attempts_this_receive += 1;
+                            continue;
                         }
+                        Err(error) => self.ledger_failed(task.message, &error),
                     }
-                    task.set(Phase::Claimed(lease.clone()));
-                    attempts_this_receive += 1;
-                    continue;
                 }
                 RetryDecision::Defer { after } => {
                     let code = failure.code;
-                    self.release(task, &lease, code).await;
-                    RecordResult::from(Outcome::Deferred { after, code })
+                    let release = self.release(task, &lease, code);
+                    self.step(ctx, || claimed(&lease), release).await?;
+                    RecordResult {
+                        attempt: Some(lease.attempt),
+                        disposition: Some(failure.disposition),
+                        ..RecordResult::from(Outcome::Deferred { after, code })
+                            .with_reason(&failure.reason)
+                    }
                 }
                 RetryDecision::Reject { code, status } => {
-                    let message = &failure.reason;
-                    let reason = Rejection { code, message };
-                    // Do not fetch the interaction again, because that call may be the one that failed.
-                    let marker = InteractionLookup::Fetched(marker.interaction().cloned());
-                    self.reject(task, ctx, &lease, marker, status, reason).await
+                    return Ok(AttemptsEnd::Rejected(Box::new(FailedDelivery {
+                        lease,
+                        marker,
+                        failure,
+                        code,
+                        status,
+                        lost_answer,
+                    })));
                 }
             };
-            return RecordResult {
-                attempt: Some(lease.attempt),
-                disposition: Some(failure.disposition),
-                possible_duplicate,
-                ..result.with_reason(&failure.reason)
-            };
+            return Ok(AttemptsEnd::Deferred(Box::new(RecordResult {
+                possible_duplicate: lost_answer,
+                ..result
+            })));
         }
     }
 
@@ -97,20 +144,23 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         lease: &Lease,
         name: &str,
-        marker: &mut InteractionLookup,
-    ) -> Result<Receipt, AttemptFailure> {
+        marker: &mut Marker,
+    ) -> Step<Result<Receipt, AttemptFailure>> {
         let letter = task.letter;
         let mark = RetryMark {
             attempt: lease.attempt,
             status: RetryStatus::Retrying,
         };
-        self.fetch_and_mark(task, marker, mark).await?;
+        let marking = self.fetch_and_mark(task, marker, mark);
+        if let Err(failure) = self.step(ctx, || Phase::claimed(lease), marking).await? {
+            return Ok(Err(failure));
+        }
         let margin = self.ledger_latency.checkpoint_margin();
         if !ctx.time.allows_delivery(margin) {
-            return Err(AttemptFailure::out_of_time(
+            return Ok(Err(AttemptFailure::out_of_time(
                 Certainty::Refused,
                 "the deadline is too near to deliver",
-            ));
+            )));
         }
         let delivery = Delivery {
             destination: &task.destination,
@@ -124,95 +174,26 @@ impl<P: Ports> Replay<P> {
             event_type: letter.event_type.as_deref(),
             interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
         };
-        task.set(Phase::Delivering(lease.clone()));
         // Before the call, because the target may fail before it has answered.
         let at = self.clock.now();
         let call = self.target.deliver(&delivery);
-        let Ok(delivered) = timeout_at(ctx.time.delivery_end(margin), call).await else {
-            // The phase stays `Delivering`, because the target may still accept the event.
-            return Err(AttemptFailure::out_of_time(
+        let call = timeout_at(ctx.time.delivery_end(margin), call);
+        let delivering = || Phase::Delivering(Box::new(lease.clone()));
+        let Ok(delivered) = self.step(ctx, delivering, call).await? else {
+            return Ok(Err(AttemptFailure::out_of_time(
                 Certainty::Unknown,
                 "delivery cut off just before the deadline",
-            ));
+            )));
         };
-        task.set(Phase::Claimed(lease.clone()));
-        let delivery_id = self
-            .observer(&self.circuit_breakers.target(&task.destination))
-            .observe(delivered, |error| error.disposition)?;
-        Ok(Receipt { delivery_id, at })
-    }
-
-    pub(super) async fn fetch_and_mark(
-        &self,
-        task: &RecordTask<'_>,
-        marker: &mut InteractionLookup,
-        mark: RetryMark,
-    ) -> Result<(), AttemptFailure> {
-        let watch = self.observer(&self.circuit_breakers.genesys);
-        let skip = |skipped| task.skip(skipped);
-        if matches!(marker, InteractionLookup::Pending) {
-            let interaction = task.letter.marked_interaction();
-            *marker =
-                InteractionLookup::Fetched(self.retry_state.find(interaction, &watch, skip).await?);
-        }
-        if marker.interaction().is_some() {
-            // A later mark replaces the skipped mark.
-            task.take_skipped_mark();
-        }
-        self.retry_state
-            .mark(marker.interaction(), mark, &watch, skip)
-            .await?;
-        Ok(())
-    }
-
-    /// Returns true if an attempt of this claim that fails now is the last one.
-    pub(super) async fn is_last(&self, task: &RecordTask<'_>, lease: &Lease) -> bool {
-        let max_receives = match task.message.queue_arn.as_deref() {
-            Some(queue_arn) => self.queue_limits(queue_arn).await.max_receives,
-            None => None,
-        };
-        let retried_for = self.clock.now().since(lease.retry_since);
-        self.policy
-            .is_last(retried_for, task.message.receive_count, max_receives)
-    }
-
-    /// Returns true if the target has accepted another event since the last failure of this event.
-    pub(super) fn target_works(&self, task: &RecordTask<'_>, lease: &Lease) -> bool {
-        let accepted = self
+        let observed = self
             .circuit_breakers
             .target(&task.destination)
-            .accepted_at();
-        let failed = lease.processed;
-        failed.is_some_and(|failed| accepted.is_some_and(|accepted| accepted >= failed))
-    }
-
-    /// Returns the context of a failed attempt or bookkeeping step. The caller sets `is_last`, `answers` and
-    /// `target_works` if they apply.
-    pub(super) fn situation(
-        &self,
-        task: &RecordTask<'_>,
-        ctx: InvocationContext<'_>,
-        failure: &AttemptFailure,
-        attempt: u32,
-        attempts_this_receive: u32,
-    ) -> RetryContext {
-        let breaker = match failure.upstream {
-            Upstream::Genesys | Upstream::Interaction | Upstream::LocalRateLimit => {
-                self.circuit_breakers.genesys.clone()
-            }
-            Upstream::Target | Upstream::Deadline => {
-                self.circuit_breakers.target(&task.destination)
-            }
-        };
-        RetryContext {
-            attempt,
-            attempts_this_receive,
-            is_last: false,
-            answers: AnswerCounts::default(),
-            target_works: false,
-            circuit_closed: !breaker.is_open(self.clock.now()),
-            max_delay_before_deadline: ctx.time.max_delay(self.ledger_latency.checkpoint_margin()),
-        }
+            .observer(self.clock.as_ref())
+            .observe(delivered, |error| error.disposition);
+        Ok(match observed {
+            Ok(delivery_id) => Ok(Receipt { delivery_id, at }),
+            Err(error) => Err(error.into()),
+        })
     }
 }
 

@@ -3,16 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, stream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
 
+use super::invocation::{Deadline, Invocation, InvocationContext};
+use super::phase::Interruption;
 use super::result::EventSummary;
 use super::schedule::{DuplicateGroup, IndexedEvents, Job, SequentialGroups, schedule};
-use super::shutdown::SHUTDOWN_CLEANUP_TIME;
-use super::task::{Aborted, Interruption, InvocationContext, PANIC_REASON, RecordTask};
-use super::{
-    Deadline, Invocation, LEASE_MARGIN, Outcome, Ports, RecordReport, RecordResult, Replay, log,
-};
+use super::{LEASE_MARGIN, Outcome, Ports, RecordReport, RecordResult, Replay, log};
 use crate::dead_letter::{ParsedMessage, parse};
 use crate::error::with_causes;
 use crate::failure::FailureCode;
@@ -139,28 +137,56 @@ impl<P: Ports> Replay<P> {
         let Some(message) = messages.get(group.primary) else {
             return Vec::new();
         };
-        let deferred = |code, reason| {
-            let after = self.delay_by_receive_count(message);
-            RecordResult::from(Outcome::Deferred { after, code }).with_reason(reason)
-        };
-        let result = match &group.job {
-            Job::Replay(task) => {
-                // On the heap, because the steps of a record together would be the largest part of the stack.
-                let record = Box::pin(self.record(task, ctx));
-                self.run_isolated(message, ctx, Some(task), record).await
-            }
-            Job::ArchiveUnparseable(why) => {
-                let kept = self.archive_unparseable(message, *why);
-                self.run_isolated(message, ctx, None, kept).await
-            }
-            Job::ParsePanicked => deferred(FailureCode::Internal, PANIC_REASON),
-            Job::Unknown(reason) => deferred(FailureCode::LedgerUnavailable, reason),
-        };
+        let result = self.job(message, &group.job, ctx).await;
         let result = self.ended(message, group, ctx, result).await;
         report(messages, group, &result, started.elapsed())
     }
 
-    /// Adjusts the result of a group for the end of its message's retention, and adds a skipped mark.
+    /// Returns the result of a record that must not start any more.
+    fn not_started(&self, ctx: InvocationContext<'_>) -> Option<RecordResult> {
+        let margin = self.ledger_latency.checkpoint_margin();
+        let reason = if self.shutdown.is_requested() {
+            "the process is about to end"
+        } else if !ctx.time.allows_start(margin) {
+            "the deadline is too near to start"
+        } else {
+            return None;
+        };
+        let (after, code) = (NOT_STARTED_DELAY, FailureCode::OutOfTime);
+        Some(RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(reason))
+    }
+
+    async fn job(
+        &self,
+        message: &Message,
+        job: &Job<'_>,
+        ctx: InvocationContext<'_>,
+    ) -> RecordResult {
+        let not_started = || self.not_started(ctx);
+        match job {
+            Job::Replay(_) | Job::ArchiveUnparseable(_) if let Some(result) = not_started() => {
+                result
+            }
+            Job::Replay(task) => self.process(task, ctx).await,
+            Job::ArchiveUnparseable(why) => {
+                let archiving = self.archive_unparseable(message, *why);
+                match self.until_interrupted(ctx, archiving).await {
+                    Ok(result) => result,
+                    Err(cause) => self.interrupted(message, cause),
+                }
+            }
+            Job::ParsePanicked => self.interrupted(message, Interruption::Panic),
+            Job::Unknown(reason) => {
+                let (after, code) = (
+                    self.delay_by_receive_count(message),
+                    FailureCode::LedgerUnavailable,
+                );
+                RecordResult::from(Outcome::Deferred { after, code }).with_reason(reason)
+            }
+        }
+    }
+
+    /// Adjusts the result of a group for the end of its message's retention.
     async fn ended(
         &self,
         message: &Message,
@@ -168,12 +194,7 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         result: RecordResult,
     ) -> RecordResult {
-        let task = group.job.task();
-        let result = Box::pin(self.before_expiry(message, ctx, task, result)).await;
-        match task {
-            Some(task) => result.with_skipped_mark(task.take_skipped_mark()),
-            None => result,
-        }
+        Box::pin(self.before_expiry(message, ctx, group.job.task(), result)).await
     }
 
     /// Returns the reports of a group behind a group that returns to the queue.
@@ -192,91 +213,6 @@ impl<P: Ports> Replay<P> {
             .with_reason("an earlier message of the group has to come first");
         let result = self.ended(message, group, ctx, result).await;
         report(messages, group, &result, Duration::ZERO)
-    }
-
-    /// Runs a record within the invocation's time and catches its panic.
-    async fn run_isolated(
-        &self,
-        message: &Message,
-        ctx: InvocationContext<'_>,
-        task: Option<&RecordTask<'_>>,
-        record: impl Future<Output = RecordResult>,
-    ) -> RecordResult {
-        let not_attempted = |reason: &str| {
-            let (after, code) = (NOT_STARTED_DELAY, FailureCode::OutOfTime);
-            RecordResult::from(Outcome::NotAttempted { after, code }).with_reason(reason)
-        };
-        if self.shutdown.is_requested() {
-            return not_attempted("the process is about to end");
-        }
-        if !ctx
-            .time
-            .allows_start(self.ledger_latency.checkpoint_margin())
-        {
-            return not_attempted("the deadline is too near to start");
-        }
-        let interruption = tokio::select! {
-            // The record comes first: a record that has ended is not cut off.
-            biased;
-            ended = AssertUnwindSafe(record).catch_unwind() => match ended {
-                Ok(result) => return result,
-                Err(_panic) => Interruption::Panic,
-            },
-            interruption = self.cut_off(task, ctx) => interruption,
-        };
-        let code = interruption.code();
-        let cut_off = match task {
-            Some(task) => {
-                self.clean_up(task, interruption, self.cleanup_deadline(ctx))
-                    .await
-            }
-            None => Aborted::NoEffect,
-        };
-        let outcome = match cut_off {
-            // Returning the message would deliver the event again.
-            Aborted::DeliveredUnrecorded => Outcome::Replayed,
-            Aborted::NoEffect | Aborted::MaybeDelivered => Outcome::Deferred {
-                after: self.delay_by_receive_count(message),
-                code,
-            },
-        };
-        RecordResult {
-            possible_duplicate: matches!(cut_off, Aborted::MaybeDelivered),
-            warning_code: matches!(cut_off, Aborted::DeliveredUnrecorded)
-                .then_some(FailureCode::LedgerUnavailable),
-            ..RecordResult::from(outcome).with_reason(interruption.reason())
-        }
-    }
-
-    /// Waits until a record has to stop, and returns the cause.
-    async fn cut_off(
-        &self,
-        task: Option<&RecordTask<'_>>,
-        ctx: InvocationContext<'_>,
-    ) -> Interruption {
-        let interruption = tokio::select! {
-            // In a fixed order, because a simulated run must repeat exactly.
-            biased;
-            () = sleep_until(ctx.time.cut_off()) => Interruption::Deadline,
-            () = self.shutdown.grace_expired() => Interruption::Shutdown,
-        };
-        if let Some(task) = task {
-            // Wait for a checkpoint under way: dropping and sending it again would take twice as long. If the wait
-            // times out, the record's phase shows that the checkpoint is missing.
-            let _ = timeout_at(self.cleanup_deadline(ctx), task.checkpoint_done()).await;
-        }
-        interruption
-    }
-
-    /// Returns the time by which all work except the answer must be done. After a shutdown was requested, this time
-    /// is at most [`SHUTDOWN_CLEANUP_TIME`] from now.
-    pub(super) fn cleanup_deadline(&self, ctx: InvocationContext<'_>) -> Instant {
-        let end = ctx.time.cleanup_deadline();
-        if self.shutdown.is_requested() {
-            end.min(Instant::now() + SHUTDOWN_CLEANUP_TIME)
-        } else {
-            end
-        }
     }
 
     /// Sets the visibility timeouts of the messages that return to the queue with a delay.

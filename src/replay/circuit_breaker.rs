@@ -80,6 +80,14 @@ impl Breaker {
         }
     }
 
+    /// Returns an observer that updates this breaker with the answers of its upstream.
+    pub(super) fn observer<'c>(&self, clock: &'c dyn Clock) -> CircuitObserver<'c> {
+        CircuitObserver {
+            breaker: self.clone(),
+            clock,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -149,7 +157,7 @@ impl Breaker {
 #[derive(Clone)]
 pub(super) struct CircuitObserver<'c> {
     pub(super) breaker: Breaker,
-    pub(super) clock: &'c dyn Clock,
+    clock: &'c dyn Clock,
 }
 
 impl CircuitObserver<'_> {

@@ -1,46 +1,28 @@
 //! The end of retention: SQS deletes a message after its retention period, even if the event was not replayed.
 
-use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Mutex;
 use tokio::time::timeout_at;
 
-use super::reject::{Rejection, note_missing_mark};
-use super::task::{InteractionLookup, InvocationContext, RecordTask};
-use super::{Outcome, Ports, RecordResult, Replay};
+use super::archiving::Rejection;
+use super::invocation::InvocationContext;
+use super::marking::Marker;
+use super::task::RecordTask;
+use super::{Outcome, Ports, RecordResult, Replay, log};
 use crate::clock::Timestamp;
 use crate::failure::FailureCode;
 use crate::genesys::RetryStatus;
 use crate::ledger::{Claim, Lease, Ledger, Settlement};
 use crate::message::Message;
-use crate::queue::{Queue, QueueLimits};
 
 /// The time between the last planned receive of a message and its deletion by SQS. That receive may fail, and another
 /// one follows in this time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(2 * 3_600);
 
-/// SQS's longest retention, assumed for a queue that cannot be read.
-const MAX_RETENTION: Duration = Duration::from_secs(14 * 24 * 3_600);
-
 /// The visibility timeout of a message that is due for the archive but could not be archived.
 const LAST_DELAY: Duration = Duration::from_secs(300);
-
-/// The time after which an unreadable queue is read again.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(60);
-
-/// The limits of the queues that one execution environment has read.
-#[derive(Debug, Default)]
-pub struct KnownLimits(Mutex<HashMap<String, Known>>);
-
-#[derive(Clone, Debug)]
-struct Known {
-    limits: QueueLimits,
-    /// The time of the next read; `None` for limits that were read.
-    ask_again: Option<Timestamp>,
-}
 
 /// The time left for a message in its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,36 +36,6 @@ enum Left {
 }
 
 impl<P: Ports> Replay<P> {
-    /// Reads a queue's limits once. A queue that cannot be read is read again after a minute, with SQS's longest
-    /// retention until then.
-    pub(super) async fn queue_limits(&self, queue_arn: &str) -> QueueLimits {
-        // Held during the call, so that all records of a batch share one call.
-        let mut known = self.known_limits.0.lock().await;
-        if let Some(known) = known.get(queue_arn)
-            && known.ask_again.is_none_or(|at| self.clock.now() < at)
-        {
-            return known.limits.clone();
-        }
-        let (limits, ask_again) = match self.queue.limits(queue_arn).await {
-            Ok(limits) => (limits, None),
-            Err(reason) => {
-                tracing::warn!(queue_arn, reason, "queue attributes not read");
-                let limits = QueueLimits {
-                    retention: MAX_RETENTION,
-                    max_receives: None,
-                    parking_arn: None,
-                };
-                (limits, Some(self.clock.now().plus(ASK_AGAIN_AFTER)))
-            }
-        };
-        let read = Known {
-            limits: limits.clone(),
-            ask_again,
-        };
-        known.insert(queue_arn.to_owned(), read);
-        limits
-    }
-
     async fn left(&self, message: &Message) -> Left {
         let (Some(sent_at), Some(queue_arn)) = (message.sent_at, message.queue_arn.as_deref())
         else {
@@ -229,13 +181,13 @@ impl<P: Ports> Replay<P> {
         }
         // The mark cannot wait for another receive. If time is short, the archive is written without a mark.
         let status = RetryStatus::ExhaustedRetries;
-        let marker = InteractionLookup::Pending;
+        let marker = Marker::Pending;
         if has_time
             && let Err(failure) = self
                 .mark_final_status(task, ctx, &lease, marker, status)
                 .await
         {
-            note_missing_mark(task, &failure);
+            log::mark_missing(task, &failure);
         }
         Some(RecordResult {
             attempt: Some(lease.attempt),

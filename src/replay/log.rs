@@ -111,3 +111,14 @@ pub(super) fn retried(
         "attempt failed, trying again"
     );
 }
+
+/// Logs that an event was rejected without its final mark.
+pub(super) fn mark_missing(task: &RecordTask<'_>, failure: &AttemptFailure) {
+    tracing::warn!(
+        message_id = %task.message.id,
+        event_id = task.event_id(),
+        failure_code = FailureCode::RetryStateNotWritten.as_str(),
+        error = failure.reason,
+        "event given up without its mark"
+    );
+}

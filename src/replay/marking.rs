@@ -1,9 +1,15 @@
 //! Marking of interactions, as the setting `RETRY_STATE` requires.
 
 use super::circuit_breaker::CircuitObserver;
+use super::invocation::InvocationContext;
+use super::result::SkippedMark;
+use super::retry_policy::{AttemptFailure, RetryDecision};
+use super::task::RecordTask;
+use super::{Ports, Replay, log};
 use crate::dead_letter::InteractionRef;
 use crate::failure::Disposition;
-use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark};
+use crate::genesys::{Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
+use crate::ledger::Lease;
 
 /// The setting `RETRY_STATE`.
 pub enum RetryState<G> {
@@ -15,11 +21,101 @@ pub enum RetryState<G> {
     Off,
 }
 
-/// A mark that was skipped, with the reason.
-#[derive(Clone, Debug)]
-pub(super) struct SkippedMark {
-    pub(super) disposition: Disposition,
-    pub(super) reason: String,
+/// The marking of an event's interaction in one receive.
+pub(super) enum Marker {
+    /// The interaction was not fetched yet.
+    Pending,
+    /// The event gets no marks.
+    Unmarked,
+    /// The interaction could not be fetched; its marks are skipped.
+    Skipped(SkippedMark),
+    /// The interaction was fetched.
+    Fetched {
+        interaction: Interaction,
+        /// The last mark, if it was skipped.
+        skipped: Option<SkippedMark>,
+    },
+}
+
+impl Marker {
+    /// Returns a marker that does not fetch the interaction any more.
+    pub(super) fn without_fetch(self) -> Self {
+        match self {
+            Self::Pending => Self::Unmarked,
+            Self::Unmarked | Self::Skipped(_) | Self::Fetched { .. } => self,
+        }
+    }
+
+    /// Returns the last mark, if it was skipped.
+    pub(super) fn into_skipped(self) -> Option<SkippedMark> {
+        match self {
+            Self::Pending | Self::Unmarked => None,
+            Self::Skipped(skipped) => Some(skipped),
+            Self::Fetched { skipped, .. } => skipped,
+        }
+    }
+}
+
+impl<P: Ports> Replay<P> {
+    /// Fetches the interaction unless it was fetched before, and marks it.
+    pub(super) async fn fetch_and_mark(
+        &self,
+        task: &RecordTask<'_>,
+        marker: &mut Marker,
+        mark: RetryMark,
+    ) -> Result<(), AttemptFailure> {
+        let observer = self.circuit_breakers.genesys.observer(self.clock.as_ref());
+        if matches!(marker, Marker::Pending) {
+            let interaction = task.letter.marked_interaction();
+            *marker = self.retry_state.fetch(interaction, &observer).await?;
+        }
+        if let Marker::Fetched {
+            interaction,
+            skipped,
+        } = marker
+        {
+            *skipped = self.retry_state.mark(interaction, mark, &observer).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the final mark, with retries in this invocation as far as the policy allows. Returns the marker for the
+    /// skipped mark.
+    pub(super) async fn mark_final_status(
+        &self,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+        lease: &Lease,
+        mut marker: Marker,
+        status: RetryStatus,
+    ) -> Result<Marker, AttemptFailure> {
+        let mark = RetryMark {
+            attempt: lease.reported_attempt(),
+            status,
+        };
+        let mut attempts_this_receive = 1;
+        loop {
+            let Err(failure) = self.fetch_and_mark(task, &mut marker, mark).await else {
+                return Ok(marker);
+            };
+            let situation = self.situation(
+                task,
+                ctx,
+                &failure,
+                attempts_this_receive,
+                attempts_this_receive,
+            );
+            let next = self.policy.decide(&failure, &situation, self.random.unit());
+            match next {
+                RetryDecision::RetryNow { after } => {
+                    log::retried(task, &failure, mark.attempt, after);
+                    tokio::time::sleep(after).await;
+                    attempts_this_receive += 1;
+                }
+                RetryDecision::Defer { .. } | RetryDecision::Reject { .. } => return Err(failure),
+            }
+        }
+    }
 }
 
 impl<G> RetryState<G> {
@@ -38,60 +134,53 @@ impl<G: Genesys> RetryState<G> {
         matches!((self, interaction), (Self::Required(_), Some(_)))
     }
 
-    /// Finds the interaction to mark; `Ok(None)` if the event gets no marks. Calls `skip` with the reason if a
-    /// best-effort mark must be skipped.
+    /// Fetches the interaction to mark. A best-effort mark is skipped if the call fails or the circuit is open.
     ///
     /// # Errors
     /// The interaction cannot be read although its mark is required.
-    pub(super) async fn find(
+    async fn fetch(
         &self,
         interaction: Option<&InteractionRef>,
         observer: &CircuitObserver<'_>,
-        skip: impl FnOnce(SkippedMark),
-    ) -> Result<Option<Interaction>, GenesysError> {
+    ) -> Result<Marker, GenesysError> {
+        let fetched = |interaction| Marker::Fetched {
+            interaction,
+            skipped: None,
+        };
         match (self, interaction) {
-            (Self::Off, _) | (_, None) => Ok(None),
+            (Self::Off, _) | (_, None) => Ok(Marker::Unmarked),
             (Self::Required(genesys), Some(interaction)) => {
-                observe(observer, genesys.fetch(interaction).await).map(Some)
+                observe(observer, genesys.fetch(interaction).await).map(fetched)
             }
             (Self::BestEffort(_), Some(_)) if observer.is_open() => {
-                skip(circuit_open_mark());
-                Ok(None)
+                Ok(Marker::Skipped(circuit_open_mark()))
             }
             (Self::BestEffort(genesys), Some(interaction)) => {
-                let found = observe(observer, genesys.fetch(interaction).await);
-                Ok(found.map_err(|error| skip(failed_mark(&error))).ok())
+                let answer = observe(observer, genesys.fetch(interaction).await);
+                Ok(answer.map_or_else(|error| Marker::Skipped(failed_mark(&error)), fetched))
             }
         }
     }
 
-    /// Marks the interaction that [`find`](Self::find) returned. Calls `skip` with the reason if a best-effort mark
-    /// must be skipped.
+    /// Marks a fetched interaction. Returns the mark if it is best-effort and was skipped.
     ///
     /// # Errors
     /// The mark cannot be written although it is required.
-    pub(super) async fn mark(
+    async fn mark(
         &self,
-        found: Option<&Interaction>,
+        interaction: &Interaction,
         mark: RetryMark,
         observer: &CircuitObserver<'_>,
-        skip: impl FnOnce(SkippedMark),
-    ) -> Result<(), GenesysError> {
-        match (self, found) {
-            (Self::Off, _) | (_, None) => Ok(()),
-            (Self::Required(genesys), Some(interaction)) => {
-                observe(observer, genesys.mark(interaction, mark).await)
+    ) -> Result<Option<SkippedMark>, GenesysError> {
+        match self {
+            Self::Off => Ok(None),
+            Self::Required(genesys) => {
+                observe(observer, genesys.mark(interaction, mark).await).map(|()| None)
             }
-            (Self::BestEffort(_), Some(_)) if observer.is_open() => {
-                skip(circuit_open_mark());
-                Ok(())
-            }
-            (Self::BestEffort(genesys), Some(interaction)) => {
+            Self::BestEffort(_) if observer.is_open() => Ok(Some(circuit_open_mark())),
+            Self::BestEffort(genesys) => {
                 let marked = observe(observer, genesys.mark(interaction, mark).await);
-                if let Err(error) = marked {
-                    skip(failed_mark(&error));
-                }
-                Ok(())
+                Ok(marked.err().map(|error| failed_mark(&error)))
             }
         }
     }

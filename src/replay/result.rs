@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::marking::SkippedMark;
 use crate::dead_letter::DeadLetter;
 use crate::destination::Destination;
 use crate::failure::{Disposition, FailureCode};
@@ -146,6 +145,13 @@ impl From<Outcome> for RecordResult {
             expiring: false,
         }
     }
+}
+
+/// A mark that was skipped, with the reason.
+#[derive(Clone, Debug)]
+pub(super) struct SkippedMark {
+    pub(super) disposition: Disposition,
+    pub(super) reason: String,
 }
 
 impl RecordResult {

@@ -1,9 +1,10 @@
 //! Shutdown: drains batches before the platform ends the process.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The time that batches in flight have to finish after the signal. Lambda allows 500 ms before it kills the process.
@@ -17,6 +18,8 @@ pub(super) const SHUTDOWN_CLEANUP_TIME: Duration = Duration::from_millis(75);
 pub struct Shutdown {
     /// Wakes waiting tasks in the order of their calls. A `watch` does not, and a simulated run must repeat exactly.
     requested: CancellationToken,
+    /// The end of the grace period; empty before the request.
+    grace_end: Arc<OnceLock<Instant>>,
     in_flight: Arc<watch::Sender<u32>>,
 }
 
@@ -34,6 +37,8 @@ impl Shutdown {
     /// Requests the shutdown. From now on no record starts, and running records are released after a short grace
     /// period.
     pub fn trigger(&self) {
+        self.grace_end
+            .get_or_init(|| Instant::now() + SHUTDOWN_GRACE);
         self.requested.cancel();
     }
 
@@ -56,6 +61,9 @@ impl Shutdown {
     /// Waits until the grace period of a requested shutdown has passed.
     pub(super) async fn grace_expired(&self) {
         self.requested.cancelled().await;
-        tokio::time::sleep(SHUTDOWN_GRACE).await;
+        // Always set by now, because `trigger` sets it first.
+        if let Some(end) = self.grace_end.get() {
+            tokio::time::sleep_until(*end).await;
+        }
     }
 }

@@ -1,21 +1,14 @@
-//! The state of a record while it is handled, and the context of its invocation.
+//! A record that holds a dead letter.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
-use tokio::sync::Notify;
-
-use super::Deadline;
-use super::marking::SkippedMark;
-use crate::clock::Timestamp;
 use crate::dead_letter::{DeadLetter, EventId};
 use crate::destination::Destination;
-use crate::failure::{FailureCode, FailureReport};
-use crate::genesys::Interaction;
+use crate::failure::FailureReport;
 use crate::ledger::{EventKey, Lease};
 use crate::message::{Message, TypedAttribute};
 
-/// A record that holds a dead letter.
+/// A dead letter with its destination and its key; it does not change while the record is handled.
 pub(super) struct RecordTask<'b> {
     pub(super) message: &'b Message,
     pub(super) letter: &'b DeadLetter<'b>,
@@ -23,25 +16,6 @@ pub(super) struct RecordTask<'b> {
     /// The destination as text for people.
     pub(super) target: String,
     pub(super) key: EventKey,
-    /// Read when the record is cut off, to decide the clean-up.
-    phase: Mutex<Phase>,
-    phase_changed: Notify,
-    /// Set if a best-effort mark was skipped, with the reason.
-    skipped: Mutex<Option<SkippedMark>>,
-}
-
-/// The phase of a record, which decides the clean-up after a cut-off.
-pub(super) enum Phase {
-    /// A lease is not held, and a delivery has not started.
-    Unclaimed,
-    /// The lease is held and may be released.
-    Claimed(Lease),
-    /// The lease is held, and a delivery is under way.
-    Delivering(Lease),
-    /// The target has accepted the event, and the checkpoint is not confirmed.
-    Delivered(Lease),
-    /// The target has accepted the event, and the checkpoint is written.
-    Checkpointed,
 }
 
 impl<'b> RecordTask<'b> {
@@ -57,9 +31,6 @@ impl<'b> RecordTask<'b> {
             target: destination.to_string(),
             destination,
             key,
-            phase: Mutex::new(Phase::Unclaimed),
-            phase_changed: Notify::new(),
-            skipped: Mutex::default(),
         }
     }
 
@@ -107,97 +78,5 @@ impl<'b> RecordTask<'b> {
     /// Returns the event's own id, if it has one.
     pub(super) fn event_id(&self) -> Option<&str> {
         self.letter.event_id.as_ref().map(EventId::as_str)
-    }
-
-    pub(super) fn skip(&self, skipped: SkippedMark) {
-        let mut current = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        *current = Some(skipped);
-    }
-
-    pub(super) fn take_skipped_mark(&self) -> Option<SkippedMark> {
-        let mut current = self.skipped.lock().unwrap_or_else(PoisonError::into_inner);
-        current.take()
-    }
-
-    pub(super) fn set(&self, phase: Phase) -> Phase {
-        let mut current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        self.phase_changed.notify_one();
-        std::mem::replace(&mut *current, phase)
-    }
-
-    /// Waits while a checkpoint is under way.
-    pub(super) async fn checkpoint_done(&self) {
-        while self.is_accepted() {
-            self.phase_changed.notified().await;
-        }
-    }
-
-    fn is_accepted(&self) -> bool {
-        let current = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(*current, Phase::Delivered(_))
-    }
-}
-
-/// The reason that is reported for a panic.
-pub(super) const PANIC_REASON: &str = "a fault in this program; please report it";
-
-/// The cause that stopped a record before it had ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Interruption {
-    /// The invocation's deadline.
-    Deadline,
-    /// A shutdown whose grace is over.
-    Shutdown,
-    /// A panic in the record.
-    Panic,
-}
-
-impl Interruption {
-    pub(super) const fn code(self) -> FailureCode {
-        match self {
-            Self::Deadline | Self::Shutdown => FailureCode::OutOfTime,
-            Self::Panic => FailureCode::Internal,
-        }
-    }
-
-    pub(super) const fn reason(self) -> &'static str {
-        match self {
-            Self::Deadline => "cut off just before the deadline",
-            Self::Shutdown => "cut off because the process is about to end",
-            Self::Panic => PANIC_REASON,
-        }
-    }
-}
-
-/// The result of the clean-up after a cut-off.
-pub(super) enum Aborted {
-    /// The target has not accepted the event, or the acceptance is recorded.
-    NoEffect,
-    /// The target may have accepted the event.
-    MaybeDelivered,
-    /// The target accepted the event, but the ledger could not be updated.
-    DeliveredUnrecorded,
-}
-
-/// The invocation in which a record is handled.
-#[derive(Clone, Copy)]
-pub(super) struct InvocationContext<'b> {
-    pub(super) request_id: &'b str,
-    pub(super) lease_until: Timestamp,
-    pub(super) time: Deadline,
-}
-
-/// The state of the interaction's lookup.
-pub(super) enum InteractionLookup {
-    Pending,
-    Fetched(Option<Interaction>),
-}
-
-impl InteractionLookup {
-    pub(super) fn interaction(&self) -> Option<&Interaction> {
-        match self {
-            Self::Pending => None,
-            Self::Fetched(interaction) => interaction.as_ref(),
-        }
     }
 }
