@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod aws;
 pub mod backoff;
+pub mod cached;
 pub mod clock;
 pub mod dead_letter;
 pub mod destination;

@@ -36,7 +36,8 @@ impl<P: Ports> Replay<P> {
             .iter()
             .map(|message| catch_unwind(AssertUnwindSafe(|| parse(message))).ok())
             .collect();
-        let indexed = self.indexed_events(&parsed, ctx).await;
+        // On the heap, because few batches need it.
+        let indexed = Box::pin(self.indexed_events(&parsed, ctx)).await;
         let own = self.own_arns(messages, invocation).await;
         let mut handled: Vec<(usize, RecordReport)> = stream::iter(schedule(
             messages,

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use genesys_replay::cached::Cached;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::genesys::{Call, Credentials, GenesysError};
 use genesys_replay::meter::UpstreamCounters;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use tokio::sync::RwLock;
+use tokio::sync::Mutex;
 use url::Url;
 
 use super::answer::{join_path, send, unreadable_body};
@@ -29,17 +30,11 @@ pub struct TokenSource {
     source: CredentialSource,
     clock: Arc<dyn Clock>,
     meter: Arc<UpstreamCounters>,
-    state: RwLock<State>,
-    /// The number of answers. A waiting caller compares it to see if a new answer arrived meanwhile.
-    answers: AtomicU64,
-}
-
-#[derive(Default)]
-struct State {
-    token: Option<Token>,
-    last_error: Option<GenesysError>,
-    /// The credentials of the last read.
-    credentials: Option<Credentials>,
+    token: Cached<Token, GenesysError>,
+    /// The credentials of the last read. Locked during a read and during a token request.
+    credentials: Mutex<Option<Credentials>>,
+    /// The number of the next token.
+    next_number: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -109,17 +104,18 @@ impl TokenSource {
             source,
             clock,
             meter,
-            state: RwLock::default(),
-            answers: AtomicU64::new(0),
+            token: Cached::default(),
+            credentials: Mutex::default(),
+            next_number: AtomicU64::new(0),
         }
     }
 
     /// Reads the credentials, so that the first batch does not have to. An error is only logged, because the
     /// first call reads them again.
     pub(super) async fn prepare(&self) {
-        let mut state = self.state.write().await;
+        let mut known = self.credentials.lock().await;
         match self.source.read().await {
-            Ok(credentials) => state.credentials = Some(credentials),
+            Ok(credentials) => *known = Some(credentials),
             Err(error) => tracing::error!(
                 setting = "GENESYS_SECRET_ID",
                 %error,
@@ -141,38 +137,22 @@ impl TokenSource {
     async fn get_other_than(&self, refused: Option<u64>) -> Result<Token, GenesysError> {
         let usable =
             |token: &Token| Some(token.number) != refused && self.clock.now() < token.renew_at;
-        let answers_before = self.answers.load(Ordering::Acquire);
-        if let Some(token) = self
-            .state
-            .read()
-            .await
-            .token
-            .as_ref()
-            .filter(|token| usable(token))
-        {
-            return Ok(token.clone());
-        }
-        let mut state = self.state.write().await;
-        if let Some(token) = state.token.as_ref().filter(|token| usable(token)) {
-            return Ok(token.clone());
-        }
-        let answers = self.answers.load(Ordering::Acquire);
-        if answers > answers_before
-            && let Some(error) = &state.last_error
-        {
-            return Err(error.clone());
-        }
-        let answer = self.fetch(&mut state, answers + 1).await;
-        self.answers.store(answers + 1, Ordering::Release);
-        state.last_error = answer.as_ref().err().cloned();
-        state.token = answer.as_ref().ok().cloned();
-        answer
+        let load = async {
+            let fetched = self.fetch().await;
+            if fetched.is_err() {
+                // Another call with the earlier token would be refused again.
+                self.token.clear();
+            }
+            fetched
+        };
+        self.token.get_or_load(usable, |_| false, load).await
     }
 
     /// Requests a token. If the credentials are refused, repeats the request once with credentials that
     /// replaced them.
-    async fn fetch(&self, state: &mut State, number: u64) -> Result<Token, GenesysError> {
-        let credentials = match state.credentials.take() {
+    async fn fetch(&self) -> Result<Token, GenesysError> {
+        let mut known = self.credentials.lock().await;
+        let credentials = match known.take() {
             Some(credentials) => credentials,
             None => self
                 .source
@@ -180,20 +160,20 @@ impl TokenSource {
                 .await
                 .map_err(GenesysError::NoCredentials)?,
         };
-        let answer = self.request(&credentials, number).await;
+        let answer = self.request(&credentials).await;
         let rotated = match &answer {
             Err(error) if error.is_invalid_client() => self.source.rotated(&credentials).await,
             Ok(_) | Err(_) => Ok(None),
         };
         match rotated {
             Ok(None) => {
-                state.credentials = Some(credentials);
+                *known = Some(credentials);
                 answer
             }
             Ok(Some(rotated)) => {
                 tracing::info!("credentials refused, the secret holds others by now");
-                let answer = self.request(&rotated, number).await;
-                state.credentials = Some(rotated);
+                let answer = self.request(&rotated).await;
+                *known = Some(rotated);
                 answer
             }
             // The refused credentials are dropped: the next fetch reads the secret first.
@@ -201,7 +181,7 @@ impl TokenSource {
         }
     }
 
-    async fn request(&self, credentials: &Credentials, number: u64) -> Result<Token, GenesysError> {
+    async fn request(&self, credentials: &Credentials) -> Result<Token, GenesysError> {
         let request = self
             .http
             .post(self.url.clone())
@@ -223,7 +203,7 @@ impl TokenSource {
         tracing::debug!(expires_in_s = life.as_secs(), "token fetched");
         Ok(Token {
             secret,
-            number,
+            number: self.next_number.fetch_add(1, Ordering::Relaxed),
             renew_at: asked_at.plus(life.saturating_sub(EXPIRY_MARGIN).max(life / 2)),
         })
     }

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use genesys_replay::cached::Cached;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::secret::{SecretError, SecretText};
 
@@ -68,24 +69,27 @@ pub struct Keys<S> {
 
 enum Source<S> {
     Settings(Arc<KeyRing>),
-    Secret {
-        secret: S,
-        known: Mutex<Known>,
-        /// Held during a read, so that concurrent requests share its result.
-        reading: tokio::sync::Mutex<()>,
-    },
+    Secret(StoredKeys<S>),
 }
 
-/// The result of the last read.
-#[derive(Default)]
-struct Known {
-    ring: Option<Arc<KeyRing>>,
-    /// The time at which `ring` was read.
-    read_at: Option<Timestamp>,
-    /// The time and the error of the last read, if it failed.
-    failed: Option<(Timestamp, KeysError)>,
+/// The keys of a secret that may change at any time.
+struct StoredKeys<S> {
+    secret: S,
+    read: Cached<ReadKeys, FailedRead>,
     /// The time of the last read because of a mismatch.
-    last_mismatch_refresh: Option<Timestamp>,
+    mismatch_read_at: Mutex<Option<Timestamp>>,
+}
+
+#[derive(Clone)]
+struct ReadKeys {
+    ring: Arc<KeyRing>,
+    at: Timestamp,
+}
+
+#[derive(Clone)]
+struct FailedRead {
+    error: KeysError,
+    at: Timestamp,
 }
 
 impl<S: SecretText> Keys<S> {
@@ -94,11 +98,11 @@ impl<S: SecretText> Keys<S> {
     pub fn new(source: KeySource<S>, clock: Arc<dyn Clock>) -> Self {
         let source = match source {
             KeySource::Settings(ring) => Source::Settings(Arc::new(ring)),
-            KeySource::Secret(secret) => Source::Secret {
+            KeySource::Secret(secret) => Source::Secret(StoredKeys {
                 secret,
-                known: Mutex::default(),
-                reading: tokio::sync::Mutex::default(),
-            },
+                read: Cached::default(),
+                mismatch_read_at: Mutex::default(),
+            }),
         };
         Self { source, clock }
     }
@@ -135,113 +139,77 @@ impl<S: SecretText> Keys<S> {
         Err(fault.into())
     }
 
-    /// Returns the secrets, read again if they are old.
+    /// Returns the secrets, read again if they are old. If they cannot be read, older ones are used for a while.
     async fn ring(&self) -> Result<Arc<KeyRing>, KeysError> {
-        let (secret, known, reading) = match &self.source {
+        let stored = match &self.source {
             Source::Settings(ring) => return Ok(Arc::clone(ring)),
-            Source::Secret {
-                secret,
-                known,
-                reading,
-            } => (secret, known, reading),
+            Source::Secret(stored) => stored,
         };
-        if let Some(ring) = self.fresh(known) {
-            return Ok(ring);
-        }
-        let _reading = reading.lock().await;
-        if let Some(ring) = self.fresh(known) {
-            return Ok(ring);
-        }
-        let recent = lock(known).failed.clone();
-        let recent = recent.filter(|(at, _)| self.is_recent(*at));
-        let failed = match recent {
-            Some((_, error)) => Some(error),
-            None => self.read(secret, known).await.err(),
-        };
-        let known = lock(known);
-        match (&known.ring, failed) {
-            (Some(ring), None) => Ok(Arc::clone(ring)),
-            (Some(ring), Some(error))
-                if error.is_outage() && self.is_younger(&known, STALE_IF_ERROR) =>
-            {
-                Ok(Arc::clone(ring))
+        let is_fresh = |read: &ReadKeys| self.is_younger(read.at, CACHE_TTL);
+        let is_recent = |failed: &FailedRead| self.is_younger(failed.at, MIN_REFRESH_INTERVAL);
+        let read = self.read(stored);
+        match stored.read.get_or_load(is_fresh, is_recent, read).await {
+            Ok(read) => Ok(read.ring),
+            Err(FailedRead { error, .. }) => {
+                let is_usable = |read: &ReadKeys| self.is_younger(read.at, STALE_IF_ERROR);
+                let stale = stored.read.value().filter(is_usable);
+                stale
+                    .filter(|_| error.is_outage())
+                    .map(|read| read.ring)
+                    .ok_or(error)
             }
-            (_, Some(error)) => Err(error),
-            (None, None) => Err(SecretError::Unreachable.into()),
         }
     }
 
     /// Returns the secrets, read again after a mismatch. Returns `None` if the last such read is too recent or the
     /// read fails.
     async fn newer(&self) -> Option<Arc<KeyRing>> {
-        let Source::Secret {
-            secret,
-            known,
-            reading,
-        } = &self.source
-        else {
+        let Source::Secret(stored) = &self.source else {
             return None;
         };
         let asked_at = self.clock.now();
-        let _reading = reading.lock().await;
-        let last_mismatch_refresh = lock(known).last_mismatch_refresh;
-        // Another request may have read the secret during this wait.
-        if last_mismatch_refresh.is_none_or(|at| at < asked_at) {
-            if last_mismatch_refresh.is_some_and(|at| self.is_recent(at)) {
-                return None;
-            }
-            let read = self.read(secret, known).await;
-            lock(known).last_mismatch_refresh = Some(self.clock.now());
-            read.ok()?;
+        let last = || *lock(&stored.mismatch_read_at);
+        if last().is_some_and(|at| at < asked_at && self.is_younger(at, MIN_REFRESH_INTERVAL)) {
+            return None;
         }
-        lock(known).ring.clone()
+        // Another request may have read the secret during the wait.
+        let is_newer = |_: &ReadKeys| last().is_some_and(|at| at >= asked_at);
+        let read = async {
+            let read = self.read(stored).await;
+            *lock(&stored.mismatch_read_at) = Some(self.clock.now());
+            read
+        };
+        let read = stored.read.get_or_load(is_newer, |_| false, read).await;
+        Some(read.ok()?.ring)
     }
 
-    async fn read(&self, secret: &S, known: &Mutex<Known>) -> Result<(), KeysError> {
-        let read = match secret.read().await {
+    async fn read(&self, stored: &StoredKeys<S>) -> Result<ReadKeys, FailedRead> {
+        let parsed = match stored.secret.read().await {
             Ok(text) => KeyRing::parse(&text).map_err(KeysError::from),
             Err(error) => Err(error.into()),
         };
-        let now = self.clock.now();
-        let mut known = lock(known);
-        match read {
+        let at = self.clock.now();
+        match parsed {
             Ok(ring) => {
                 log::secret_read(&ring);
-                known.ring = Some(Arc::new(ring));
-                known.read_at = Some(now);
-                known.failed = None;
-                Ok(())
+                let ring = Arc::new(ring);
+                Ok(ReadKeys { ring, at })
             }
             Err(error) => {
                 log::secret_not_read(&error);
                 if !error.is_outage() {
-                    known.ring = None;
+                    stored.read.clear();
                 }
-                known.failed = Some((now, error.clone()));
-                Err(error)
+                Err(FailedRead { error, at })
             }
         }
     }
 
-    fn fresh(&self, known: &Mutex<Known>) -> Option<Arc<KeyRing>> {
-        let known = lock(known);
-        known
-            .ring
-            .clone()
-            .filter(|_| self.is_younger(&known, CACHE_TTL))
-    }
-
-    fn is_younger(&self, known: &Known, age: Duration) -> bool {
-        known
-            .read_at
-            .is_some_and(|at| self.clock.now().since(at) < age)
-    }
-
-    fn is_recent(&self, at: Timestamp) -> bool {
-        self.clock.now().since(at) < MIN_REFRESH_INTERVAL
+    fn is_younger(&self, at: Timestamp, age: Duration) -> bool {
+        self.clock.now().since(at) < age
     }
 }
 
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
-    known.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
