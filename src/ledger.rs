@@ -1,5 +1,7 @@
 //! The ledger: one item per event, which holds its lease and its state.
 
+mod item_state;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
@@ -10,6 +12,7 @@ use crate::destination::{Destination, LATEST};
 use crate::digest;
 use crate::failure::{Accepted, FailureCode, Receipt};
 use crate::message::MessageId;
+pub use item_state::{ClaimTerms, Claimable, ItemState};
 
 /// The key `<event id>|<delivery target>`: the same event may have failed at two targets.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -114,6 +117,19 @@ pub struct ClaimRequest<'a> {
     pub about: ClaimMetadata<'a>,
 }
 
+impl ClaimRequest<'_> {
+    /// Returns the terms that decide the answer.
+    #[must_use]
+    pub const fn terms(&self) -> ClaimTerms {
+        ClaimTerms {
+            now: self.now,
+            reopen: self.reopen,
+            is_failure_record: self.is_failure_record,
+            ignores_delay: self.ignores_delay,
+        }
+    }
+}
+
 /// The finished events that a claim may reopen. A completed event is never reopened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReopenPolicy {
@@ -202,11 +218,11 @@ pub struct KnownState {
     pub accepted: Accepted,
 }
 
-/// The answer to a claim.
+/// The answer to a claim; `L` is the lease or, for a prediction, the item's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claim {
+pub enum Claim<L = Lease> {
     /// The caller holds the event until the lease ends.
-    Acquired(Lease),
+    Acquired(L),
     /// The event is finished and needs no further work.
     AlreadyDone,
     /// The event was rejected with this code and waits for SQS to move it to the parking queue.

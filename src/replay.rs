@@ -7,6 +7,7 @@ mod circuit_breaker;
 mod claim;
 mod clean_up;
 mod complete;
+pub mod decision;
 mod expiry;
 mod interrupt;
 mod invocation;

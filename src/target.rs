@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
 
-use crate::destination::Destination;
+use url::Url;
+
+use crate::destination::{Arn, Destination, MAX_TARGET_BYTES};
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::ledger::EventKey;
 use crate::message::TypedAttribute;
@@ -70,6 +72,60 @@ impl DeliveryError {
             source: None,
         }
     }
+}
+
+/// A destination that can be called.
+#[derive(Clone, Copy, Debug)]
+pub enum Endpoint<'d> {
+    /// No delivery: the event counts as accepted.
+    None,
+    /// An HTTP endpoint.
+    Http(&'d Url),
+    /// A Lambda function.
+    Lambda(&'d Arn),
+    /// An SQS queue.
+    Sqs(&'d Arn),
+    /// An SNS topic.
+    Sns(&'d Arn),
+    /// A Step Functions state machine.
+    StateMachine(&'d Arn),
+    /// An event bus.
+    EventBus(&'d Arn),
+}
+
+/// Returns the endpoint of a destination.
+///
+/// # Errors
+/// A permanent failure if the destination cannot be called.
+pub fn endpoint(destination: &Destination) -> Result<Endpoint<'_>, DeliveryError> {
+    let (code, reason) = match destination {
+        Destination::None => return Ok(Endpoint::None),
+        Destination::Http(url) => return Ok(Endpoint::Http(url)),
+        Destination::Lambda(arn) => return Ok(Endpoint::Lambda(arn)),
+        Destination::Sqs(arn) => return Ok(Endpoint::Sqs(arn)),
+        Destination::Sns(arn) => return Ok(Endpoint::Sns(arn)),
+        Destination::StateMachine(arn) => return Ok(Endpoint::StateMachine(arn)),
+        Destination::EventBus(arn) => return Ok(Endpoint::EventBus(arn)),
+        Destination::Unsupported(arn) => (
+            FailureCode::TargetUnsupported,
+            format!("no way to deliver to {arn}"),
+        ),
+        Destination::NotAllowed(arn) => (
+            FailureCode::TargetNotAllowed,
+            format!(
+                "{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue or this function itself"
+            ),
+        ),
+        Destination::TooLong(_) => (
+            FailureCode::TargetUnsupported,
+            format!("the ARN of the target is longer than {MAX_TARGET_BYTES} bytes"),
+        ),
+        Destination::Missing => (
+            FailureCode::TargetUnsupported,
+            "the dead letter names no target; set REPLAY_TARGET to where it should go".to_owned(),
+        ),
+    };
+    Err(DeliveryError::never(code, reason))
 }
 
 /// A receiver of events.

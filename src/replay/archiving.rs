@@ -59,13 +59,6 @@ impl<P: Ports> Replay<P> {
             .with_reason(reason.message)
     }
 
-    /// Returns true if the first delivery failed as malformed, and neither the settings nor an operator replay ask
-    /// for another delivery.
-    pub(super) fn is_archived_as_malformed(&self, task: &RecordTask<'_>) -> bool {
-        let is_wanted = self.policy.replays_malformed() || task.message.replay_plan().is_some();
-        task.letter.failure.category().is_malformed() && !is_wanted
-    }
-
     /// Archives an event whose first delivery failed as malformed, because another delivery would fail again.
     pub(super) async fn archive_malformed(&self, task: &RecordTask<'_>) -> RecordResult {
         let reason = Rejection {

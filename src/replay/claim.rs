@@ -3,26 +3,13 @@
 use std::time::Duration;
 
 use super::circuit_breaker::Permit;
+use super::decision::{Decision, Facts, Handling, Rules};
 use super::invocation::InvocationContext;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay};
 use crate::error::with_causes;
 use crate::failure::{Disposition, FailureCode};
-use crate::ledger::{Claim, ClaimMetadata, ClaimRequest, Lease, Ledger, LedgerError, ReopenPolicy};
-
-/// A claimed event with the work that is left, or the result of a record without such an event.
-pub(super) enum Claimed {
-    /// The record has ended.
-    Ended(RecordResult),
-    /// The event only reports our own mark.
-    OwnEcho(Lease),
-    /// The target accepted the event in an earlier receive, and only the bookkeeping is left.
-    Delivered(Lease),
-    /// The target accepted the event and failed later in each of the allowed rounds.
-    RoundsExceeded(Lease),
-    /// The event is to be delivered.
-    Open(Lease),
-}
+use crate::ledger::{Claim, ClaimMetadata, ClaimRequest, Lease, Ledger, LedgerError};
 
 impl<P: Ports> Replay<P> {
     /// Requests a permit from the breaker of every upstream; `Err` is the result if a circuit is open.
@@ -49,64 +36,80 @@ impl<P: Ports> Replay<P> {
         })
     }
 
-    /// Claims an event, and begins its next round if the message reports that its delivery failed later.
+    /// Claims an event, and begins its next round if the message reports that its delivery failed later. `Err` is the
+    /// result of a record whose event was not claimed.
     pub(super) async fn claim_event(
         &self,
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
-    ) -> Claimed {
-        let message = task.message;
-        let mut claim = self.claim(task, &self.claim_request(task, ctx)).await;
-        if let (Ok(Claim::Delivered(accepted)), Some(report)) = (&claim, task.report()) {
-            if !report.is_about(accepted, &task.destination, message.id.as_str()) {
-                return self.claim_of_earlier_delivery(task, ctx).await;
-            }
-            let round = accepted.round.saturating_add(1);
-            let exceeds = self.policy.exceeds_rounds(round);
-            let delay = if exceeds {
-                Duration::ZERO
-            } else {
-                self.policy.round_delay(round)
-            };
-            let not_before = self.clock.now().plus(delay);
-            let request = self.claim_request(task, ctx);
-            let call = self.ledger.begin_round(&request, accepted, not_before);
-            if let Err(error) = self.ledger_latency.measure(call).await {
-                return Claimed::Ended(self.ledger_failed(message, &error));
-            }
-            self.circuit_breakers
-                .target(&task.destination)
-                .failed(self.clock.now(), None);
-            if !exceeds {
-                return Claimed::Ended(self.round_follows(round, not_before));
-            }
-            // Claim the event once more, only to reject it.
-            claim = self.claim(task, &self.claim_request(task, ctx)).await;
+    ) -> Result<(Lease, Handling), RecordResult> {
+        let decision = self.claim_and_decide(task, ctx).await?;
+        let round = match decision {
+            Decision::BeginRound(round) => round,
+            Decision::EarlierDelivery => return self.claim_of_earlier_delivery(task, ctx).await,
+            decision @ (Decision::Handle(..)
+            | Decision::Duplicate
+            | Decision::Return(_)
+            | Decision::Delayed { .. }
+            | Decision::Held { .. }
+            | Decision::Changed) => return self.claimed(task, decision),
+        };
+        let delay = if round.is_rejected {
+            Duration::ZERO
+        } else {
+            self.policy.round_delay(round.round)
+        };
+        let not_before = self.clock.now().plus(delay);
+        let request = self.claim_request(task, ctx);
+        let call = self
+            .ledger
+            .begin_round(&request, &round.accepted, not_before);
+        let begun = self.ledger_latency.measure(call).await;
+        begun.map_err(|error| self.ledger_failed(task.message, &error))?;
+        self.circuit_breakers
+            .target(&task.destination)
+            .failed(self.clock.now(), None);
+        if !round.is_rejected {
+            return Err(self.round_follows(round.round, not_before));
         }
-        let ended = match claim {
-            Ok(Claim::Acquired(lease)) if task.letter.own_echo => return Claimed::OwnEcho(lease),
-            Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
-                return Claimed::Delivered(lease);
-            }
-            Ok(Claim::Acquired(lease)) if self.policy.exceeds_rounds(lease.round) => {
-                return Claimed::RoundsExceeded(lease);
-            }
-            Ok(Claim::Acquired(lease)) => return Claimed::Open(lease),
-            Ok(Claim::AlreadyDone) => Outcome::Duplicate.into(),
-            // The item has changed since it was read; the next receive compares again.
-            Ok(Claim::Delivered(_)) => self.ledger_failed(message, &LedgerError::LeaseLost),
-            Ok(Claim::PreviouslyRejected(code)) => RecordResult::from(Outcome::Returned { code })
+        // Claim the event once more, only to reject it.
+        let decision = self.claim_and_decide(task, ctx).await?;
+        self.claimed(task, decision)
+    }
+
+    async fn claim_and_decide(
+        &self,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+    ) -> Result<Decision<Lease>, RecordResult> {
+        let claim = self.claim(task, &self.claim_request(task, ctx)).await;
+        let claim = claim.map_err(|error| self.ledger_failed(task.message, &error))?;
+        Ok(self.rules().decide(&self.facts(task), claim))
+    }
+
+    /// Returns the claimed event with its handling, or the result of a record whose event was not claimed.
+    fn claimed(
+        &self,
+        task: &RecordTask<'_>,
+        decision: Decision<Lease>,
+    ) -> Result<(Lease, Handling), RecordResult> {
+        Err(match decision {
+            Decision::Handle(lease, handling) => return Ok((lease, handling)),
+            Decision::Duplicate => Outcome::Duplicate.into(),
+            Decision::Return(code) => RecordResult::from(Outcome::Returned { code })
                 .with_reason("the event was given up before"),
-            Ok(Claim::Delayed { round, until }) => self.round_follows(round, until),
-            Ok(Claim::HeldUntil(until)) => {
+            Decision::Delayed { round, until } => self.round_follows(round, until),
+            Decision::Held { until } => {
                 let after = until.since(self.clock.now());
                 let code = FailureCode::HeldElsewhere;
                 RecordResult::from(Outcome::Deferred { after, code })
                     .with_reason("another worker holds the event")
             }
-            Err(error) => self.ledger_failed(message, &error),
-        };
-        Claimed::Ended(ended)
+            // The item has changed since it was read; the next receive compares again.
+            Decision::BeginRound(_) | Decision::EarlierDelivery | Decision::Changed => {
+                self.ledger_failed(task.message, &LedgerError::LeaseLost)
+            }
+        })
     }
 
     /// Claims the event of a failure record about an earlier delivery. The record is a duplicate, unless the
@@ -115,14 +118,14 @@ impl<P: Ports> Replay<P> {
         &self,
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
-    ) -> Claimed {
+    ) -> Result<(Lease, Handling), RecordResult> {
         let request = ClaimRequest {
             is_failure_record: false,
             ..self.claim_request(task, ctx)
         };
-        Claimed::Ended(match self.claim(task, &request).await {
+        Err(match self.claim(task, &request).await {
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
-                return Claimed::Delivered(lease);
+                return Ok((lease, Handling::Complete));
             }
             Ok(Claim::AlreadyDone) => RecordResult::from(Outcome::Duplicate)
                 .with_reason("the failure record is about an earlier delivery"),
@@ -186,18 +189,15 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
     ) -> ClaimRequest<'w> {
         let (message, letter) = (task.message, task.letter);
+        let terms = self.rules().claim_terms(&self.facts(task));
         ClaimRequest {
             key: &task.key,
             owner: format!("{}/{}", ctx.request_id, message.id),
-            now: self.clock.now(),
+            now: terms.now,
             lease_until: ctx.lease_until,
-            reopen: match (message.replay_plan(), &self.archive) {
-                (Some(_), _) => ReopenPolicy::FailedAndArchived,
-                (None, Some(_)) => ReopenPolicy::Failed,
-                (None, None) => ReopenPolicy::Never,
-            },
-            is_failure_record: task.report().is_some(),
-            ignores_delay: message.replay_plan().is_some(),
+            reopen: terms.reopen,
+            is_failure_record: terms.is_failure_record,
+            ignores_delay: terms.ignores_delay,
             about: ClaimMetadata {
                 message_id: &message.id,
                 interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
@@ -205,5 +205,23 @@ impl<P: Ports> Replay<P> {
                 target: &task.target,
             },
         }
+    }
+
+    fn rules(&self) -> Rules {
+        self.policy.rules(self.archive.is_some())
+    }
+
+    fn facts<'t>(&self, task: &'t RecordTask<'_>) -> Facts<'t> {
+        Facts {
+            message: task.message,
+            dead_letter: task.letter,
+            destination: &task.destination,
+            now: self.clock.now(),
+        }
+    }
+
+    /// Returns true if the dead letter is archived without a claim.
+    pub(super) fn is_archived_unclaimed(&self, task: &RecordTask<'_>) -> bool {
+        self.rules().archived_unclaimed(&self.facts(task)).is_some()
     }
 }

@@ -148,7 +148,7 @@ impl<P: Ports> Replay<P> {
         reason: Rejection<'_>,
         has_time: bool,
     ) -> Option<RecordResult> {
-        if self.is_archived_as_malformed(task) {
+        if self.is_archived_unclaimed(task) {
             return Some(self.archive_malformed(task).await);
         }
         let lease = match self.claim_at_once(task, ctx).await {

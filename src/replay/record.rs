@@ -1,8 +1,8 @@
 //! The handling of one dead letter in one receive, step by step.
 
 use super::archiving::Rejection;
-use super::attempt::AttemptsEnd;
-use super::claim::Claimed;
+use super::attempt::{AttemptsEnd, FailedDelivery};
+use super::decision::Handling;
 use super::invocation::InvocationContext;
 use super::phase::{Phase, Step};
 use super::task::RecordTask;
@@ -25,88 +25,106 @@ impl<P: Ports> Replay<P> {
 
     async fn steps(&self, task: &RecordTask<'_>, ctx: InvocationContext<'_>) -> Step<RecordResult> {
         let unclaimed = || Phase::Unclaimed;
-        if self.is_archived_as_malformed(task) {
-            return self
-                .step(ctx, unclaimed, self.archive_malformed(task))
-                .await;
+        if self.is_archived_unclaimed(task) {
+            let archiving = self.archive_malformed(task);
+            return self.step(ctx, unclaimed, archiving).await;
         }
         let _permits = match self.admit(task) {
             Ok(permits) => permits,
             Err(not_attempted) => return Ok(not_attempted),
         };
-        let claimed = self
-            .step(ctx, unclaimed, self.claim_event(task, ctx))
-            .await?;
-        match claimed {
-            Claimed::Ended(result) => Ok(result),
-            Claimed::OwnEcho(lease) => {
+        let claiming = self.claim_event(task, ctx);
+        let (lease, handling) = match self.step(ctx, unclaimed, claiming).await? {
+            Ok(claimed) => claimed,
+            Err(result) => return Ok(result),
+        };
+        let claimed = || Phase::claimed(&lease);
+        if matches!(handling, Handling::RejectStale | Handling::Deliver)
+            && let Some(result) = self.end_as_former(task, ctx, &lease).await?
+        {
+            return Ok(result);
+        }
+        match handling {
+            Handling::ArchiveOwnEcho => {
                 let archiving = self.archive_own_echo(task, &lease);
-                self.step(ctx, || Phase::claimed(&lease), archiving).await
+                self.step(ctx, claimed, archiving).await
             }
-            Claimed::Delivered(lease) => self.complete(task, ctx, lease.into()).await,
-            Claimed::RoundsExceeded(lease) => {
+            Handling::Complete => self.complete(task, ctx, lease.into()).await,
+            Handling::RejectAfterRounds => {
                 let rejecting = self.reject_after_rounds(task, ctx, &lease);
-                self.step(ctx, || Phase::claimed(&lease), rejecting).await
+                self.step(ctx, claimed, rejecting).await
             }
-            Claimed::Open(lease) => self.deliver_or_reject(task, ctx, lease).await,
+            Handling::RejectStale => {
+                let rejecting = self.reject_stale(task, ctx, &lease);
+                self.step(ctx, claimed, rejecting).await
+            }
+            Handling::Deliver => self.deliver(task, ctx, lease).await,
         }
     }
 
-    /// Delivers a claimed event, unless it ended under another key or is too old.
-    async fn deliver_or_reject(
+    /// Ends an event that an older version finished under another key; `None` if the event is to be handled.
+    async fn end_as_former(
+        &self,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+        lease: &Lease,
+    ) -> Step<Option<RecordResult>> {
+        if !lease.is_in_first_round() {
+            return Ok(None);
+        }
+        let claimed = || Phase::claimed(lease);
+        let former = self.former_end(task, lease);
+        match self.step(ctx, claimed, former).await? {
+            Ok(ended) => Ok(ended),
+            Err(error) => {
+                let release = self.release(task, lease, FailureCode::LedgerUnavailable);
+                self.step(ctx, claimed, release).await?;
+                Ok(Some(self.ledger_failed(task.message, &error)))
+            }
+        }
+    }
+
+    async fn deliver(
         &self,
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
         lease: Lease,
     ) -> Step<RecordResult> {
-        let claimed = || Phase::claimed(&lease);
-        if lease.is_in_first_round() {
-            let former = self.step(ctx, claimed, self.former_end(task, &lease));
-            match former.await? {
-                Ok(None) => {}
-                Ok(Some(result)) => return Ok(result),
-                Err(error) => {
-                    let code = FailureCode::LedgerUnavailable;
-                    self.step(ctx, claimed, self.release(task, &lease, code))
-                        .await?;
-                    return Ok(self.ledger_failed(task.message, &error));
-                }
-            }
-        }
-        if self.is_stale(task) {
-            let rejecting = self.reject_stale(task, ctx, &lease);
-            return self.step(ctx, claimed, rejecting).await;
-        }
         match self.attempts(task, ctx, lease).await? {
             AttemptsEnd::Accepted(delivery) => self.complete(task, ctx, *delivery).await,
             AttemptsEnd::Deferred(result) => Ok(*result),
-            AttemptsEnd::Rejected(failed) => {
-                let reason = Rejection {
-                    code: failed.code,
-                    message: &failed.failure.reason,
-                };
-                // Do not fetch the interaction again, because that call may be the one that failed.
-                let marker = failed.marker.without_fetch();
-                let rejecting =
-                    self.reject(task, ctx, &failed.lease, marker, failed.status, reason);
-                let claimed = || Phase::Claimed {
-                    lease: Box::new(failed.lease.clone()),
-                    lost_answer: failed.lost_answer,
-                };
-                let result = self.step(ctx, claimed, rejecting).await?;
-                Ok(RecordResult {
-                    attempt: Some(failed.lease.attempt),
-                    disposition: Some(failed.failure.disposition),
-                    possible_duplicate: failed.lost_answer,
-                    ..result.with_reason(&failed.failure.reason)
-                })
-            }
+            AttemptsEnd::Rejected(failed) => self.reject_failed(task, ctx, *failed).await,
         }
     }
 
-    /// Returns true if the event is too old to be delivered, and an operator did not ask for its delivery.
-    fn is_stale(&self, task: &RecordTask<'_>) -> bool {
-        let is_wanted = task.message.replay_plan().is_some();
-        !is_wanted && self.policy.is_stale(task.letter.time, self.clock.now())
+    async fn reject_failed(
+        &self,
+        task: &RecordTask<'_>,
+        ctx: InvocationContext<'_>,
+        failed: FailedDelivery,
+    ) -> Step<RecordResult> {
+        let FailedDelivery {
+            lease,
+            marker,
+            failure,
+            code,
+            status,
+            lost_answer,
+        } = failed;
+        let reason = Rejection {
+            code,
+            message: &failure.reason,
+        };
+        // Do not fetch the interaction again, because that call may be the one that failed.
+        let marker = marker.without_fetch();
+        let rejecting = self.reject(task, ctx, &lease, marker, status, reason);
+        let rejected = self.step(ctx, || Phase::claimed(&lease), rejecting).await;
+        let result = rejected.map_err(|it| it.with_lost_answer(lost_answer))?;
+        Ok(RecordResult {
+            attempt: Some(lease.attempt),
+            disposition: Some(failure.disposition),
+            possible_duplicate: lost_answer,
+            ..result.with_reason(&failure.reason)
+        })
     }
 }

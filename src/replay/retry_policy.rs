@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::decision::Rules;
 use crate::backoff::Backoff;
-use crate::clock::Timestamp;
 use crate::error::with_causes;
 use crate::failure::{Certainty, Disposition, FailureCode};
 use crate::genesys::{GenesysError, RetryStatus};
@@ -174,6 +174,17 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Returns the rules of the decision about a message.
+    #[must_use]
+    pub const fn rules(&self, has_archive: bool) -> Rules {
+        Rules {
+            replay_malformed: self.replay_malformed,
+            stale_after: self.stale_after,
+            max_rounds: self.max_rounds,
+            has_archive,
+        }
+    }
+
     /// Returns the minimum time that the receives last, if each attempt fails and every delay has the least jitter.
     #[must_use]
     pub fn receives_last(&self) -> Duration {
@@ -211,6 +222,11 @@ impl Policy {
         Self { limits }
     }
 
+    /// Returns the rules of the decision about a message.
+    pub(super) const fn rules(&self, has_archive: bool) -> Rules {
+        self.limits.rules(has_archive)
+    }
+
     /// Returns true if an attempt that fails now is the last one. `max_receives` is the `maxReceiveCount` of the
     /// message's queue, after which SQS moves the message to the parking queue.
     pub(super) fn is_last(
@@ -224,23 +240,6 @@ impl Policy {
             most.min(self.limits.max_receives)
         });
         retried_for >= self.limits.retry_for || receive_count >= most
-    }
-
-    /// Returns true if an event of this time is too old to be delivered.
-    pub(super) fn is_stale(&self, time: Option<Timestamp>, now: Timestamp) -> bool {
-        match (self.limits.stale_after, time) {
-            (Some(limit), Some(time)) => time.plus(limit) < now,
-            (None, _) | (_, None) => false,
-        }
-    }
-
-    pub(super) const fn replays_malformed(&self) -> bool {
-        self.limits.replay_malformed
-    }
-
-    /// Returns true if an event must not be delivered in this round.
-    pub(super) const fn exceeds_rounds(&self, round: u32) -> bool {
-        round > self.limits.max_rounds
     }
 
     /// Returns the delay before a round, counted from 1: `150 · base · 4^(round−1)`, at most 12 h. A target that

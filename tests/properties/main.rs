@@ -4,6 +4,7 @@
 //! further: `PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000 cargo test --test properties`.
 
 mod backoff;
+mod claims;
 mod classification;
 mod keys;
 mod opening;

@@ -10,13 +10,12 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode};
 use genesys_replay::ledger::{
-    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, ReopenPolicy,
-    Settlement, Status,
+    Claim, ClaimRequest, EventKey, KnownState, Lease, Ledger, LedgerError, ReopenPolicy, Settlement,
 };
 
 use self::item::{
     ARCHIVED, CLAIMED, COMPLETED, CONFIGURATION_ANSWERS, DEFERRED, EVENT_KEY, FAILED, IN_PROGRESS,
-    Item, MAYBE_DELIVERED, NOT_BEFORE, REPLAYED, UNANSWERED_ATTEMPTS, accepted, delivered, integer,
+    Item, MAYBE_DELIVERED, NOT_BEFORE, REPLAYED, UNANSWERED_ATTEMPTS, integer, item_state,
     lease_of, number, refusal, string, text,
 };
 use self::update::{HELD, Update, refused, refused_item};
@@ -286,12 +285,7 @@ impl Ledger for DynamoDbLedger {
 
     async fn look_up(&self, key: &EventKey) -> Result<Option<KnownState>, LedgerError> {
         let item = self.get(key).await?;
-        Ok(item.map(|item| KnownState {
-            status: string(&item, "Status").and_then(Status::parse),
-            delivered: delivered(&item),
-            code: string(&item, "FailureCode").and_then(FailureCode::parse),
-            accepted: accepted(&item, Timestamp::from_millis(0)),
-        }))
+        Ok(item.map(|item| item_state(&item, Timestamp::from_millis(0)).known))
     }
 
     async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
-use genesys_replay::ledger::{AnswerCounts, Claim, ClaimRequest, Lease, LedgerError, Status};
+use genesys_replay::ledger::{
+    AnswerCounts, Claim, ClaimRequest, ItemState, KnownState, Lease, LedgerError, Status,
+};
 
 /// An item by the names of its attributes.
 pub type Item = HashMap<String, AttributeValue>;
@@ -15,7 +17,6 @@ pub(crate) const DEFERRED: &str = Status::Deferred.as_str();
 pub(crate) const COMPLETED: &str = Status::Completed.as_str();
 pub(crate) const ARCHIVED: &str = Status::Archived.as_str();
 pub(crate) const FAILED: &str = Status::Failed.as_str();
-pub(crate) const DISCARDED: &str = Status::Discarded.as_str();
 pub(crate) const CLAIMED: &str = "CLAIMED";
 /// The value of `Step` after the target accepted the event.
 pub const REPLAYED: &str = "REPLAYED";
@@ -101,42 +102,26 @@ pub fn receipt(item: &Item) -> Option<Receipt> {
     })
 }
 
-/// Returns the claim result for an item that cannot be claimed.
+/// Returns an item's state as far as it decides the answer to a claim.
+pub(crate) fn item_state(item: &Item, now: Timestamp) -> ItemState {
+    let time = |name| integer(item, name).map(Timestamp::from_millis);
+    ItemState {
+        known: KnownState {
+            status: string(item, "Status").and_then(Status::parse),
+            delivered: delivered(item),
+            code: string(item, "FailureCode").and_then(FailureCode::parse),
+            accepted: accepted(item, now),
+        },
+        lease_until: time("LeaseUntil"),
+        not_before: time(NOT_BEFORE),
+    }
+}
+
+/// Returns the claim result for an item that was not claimed.
 pub(crate) fn refusal(item: &Item, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
-    let now = request.now;
-    let lease_until = integer(item, "LeaseUntil").map(Timestamp::from_millis);
-    let is_delivered = match string(item, "Status") {
-        Some(COMPLETED) => true,
-        Some(DEFERRED) => string(item, "Step") == Some(REPLAYED),
-        Some(IN_PROGRESS) => {
-            string(item, "Step") == Some(REPLAYED) && lease_until.is_some_and(|until| until < now)
-        }
-        Some(_) | None => false,
-    };
-    if request.is_failure_record && is_delivered {
-        return Ok(Claim::Delivered(accepted(item, now)));
-    }
-    match string(item, "Status") {
-        Some(COMPLETED | ARCHIVED | DISCARDED) => Ok(Claim::AlreadyDone),
-        Some(FAILED) => Ok(Claim::PreviouslyRejected(
-            string(item, "FailureCode")
-                .and_then(FailureCode::parse)
-                .unwrap_or(FailureCode::Internal),
-        )),
-        Some(IN_PROGRESS) => match lease_until {
-            Some(until) => Ok(Claim::HeldUntil(until)),
-            None => Err(LedgerError::Unreadable("LeaseUntil")),
-        },
-        Some(DEFERRED) => match integer(item, NOT_BEFORE).map(Timestamp::from_millis) {
-            Some(until) if until > now && !request.ignores_delay => Ok(Claim::Delayed {
-                round: round(item),
-                until,
-            }),
-            // The item became deferred between our write and this read. The next delivery claims it.
-            Some(_) | None => Ok(Claim::HeldUntil(now)),
-        },
-        Some(_) | None => Err(LedgerError::Unreadable("Status")),
-    }
+    let answer = item_state(item, request.now).answer(&request.terms())?;
+    // An item that became free between our write and this read is claimed by the next delivery.
+    Ok(answer.and_then(|_free| Claim::HeldUntil(request.now)))
 }
 
 /// Returns a string attribute.
