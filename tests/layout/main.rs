@@ -3,6 +3,7 @@
 mod cycles;
 mod documents;
 mod features;
+mod pipeline;
 mod sources;
 
 use std::error::Error;
