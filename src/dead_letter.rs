@@ -148,8 +148,8 @@ pub enum ParsedMessage<'m> {
 }
 
 impl<'m> From<DeadLetter<'m>> for ParsedMessage<'m> {
-    fn from(letter: DeadLetter<'m>) -> Self {
-        Self::DeadLetter(Box::new(letter))
+    fn from(dead_letter: DeadLetter<'m>) -> Self {
+        Self::DeadLetter(Box::new(dead_letter))
     }
 }
 
@@ -246,15 +246,15 @@ pub fn parse(message: &Message) -> ParsedMessage<'_> {
     if let Some(source) = message.moved_from() {
         opened = redriven(message, source, opened);
     }
-    if let ParsedMessage::DeadLetter(letter) = &mut opened {
-        if letter.event_id.is_none() {
+    if let ParsedMessage::DeadLetter(dead_letter) = &mut opened {
+        if dead_letter.event_id.is_none() {
             // A resent message has a new message id but is still the same event.
-            letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
+            dead_letter.event_id = message.attribute(resent::EVENT_ID).and_then(EventId::new);
         }
         if message.replay_plan().is_some() {
             // In an operator replay, the time and id of the message are new and prove nothing about the
             // delivery.
-            letter.report = letter
+            dead_letter.report = dead_letter
                 .report
                 .take()
                 .filter(FailureReport::is_of_known_delivery);
@@ -281,8 +281,8 @@ fn redriven<'m>(
     source: &str,
     opened: ParsedMessage<'m>,
 ) -> ParsedMessage<'m> {
-    let mut letter = match opened {
-        ParsedMessage::DeadLetter(letter) => letter,
+    let mut dead_letter = match opened {
+        ParsedMessage::DeadLetter(dead_letter) => dead_letter,
         ParsedMessage::Unreplayable(UnreplayableReason::Empty) => return opened,
         ParsedMessage::Unreplayable(_) => Box::new(DeadLetter::new(
             InnerEvent::default(),
@@ -290,18 +290,18 @@ fn redriven<'m>(
             OriginalFailure::default(),
         )),
     };
-    if letter.failure.target_arn.is_some() {
-        return ParsedMessage::DeadLetter(letter);
+    if dead_letter.failure.target_arn.is_some() {
+        return ParsedMessage::DeadLetter(dead_letter);
     }
-    letter.failure.target_arn = Some(source.to_owned());
-    letter.whole = true;
-    letter.report = Some(FailureReport {
+    dead_letter.failure.target_arn = Some(source.to_owned());
+    dead_letter.whole = true;
+    dead_letter.report = Some(FailureReport {
         target: ReportingTarget::Queue,
         // SQS keeps the message id when it moves a message.
         delivery_id: Some(message.id.to_string()),
         at: message.sent_at,
     });
-    ParsedMessage::DeadLetter(letter)
+    ParsedMessage::DeadLetter(dead_letter)
 }
 
 #[cfg(test)]
@@ -320,7 +320,7 @@ mod tests {
                 message.attributes.insert(name.to_owned(), value.to_owned());
             }
             match parse(&message) {
-                ParsedMessage::DeadLetter(letter) => letter.event_id,
+                ParsedMessage::DeadLetter(dead_letter) => dead_letter.event_id,
                 ParsedMessage::Unreplayable(_) => None,
             }
         };

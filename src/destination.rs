@@ -262,8 +262,8 @@ mod tests {
     #[test]
     fn targets_that_are_too_long_keep_apart_by_their_digests() {
         let target = ReplayTarget::Original(AllowedTargets::Any);
-        let [one, other] = ["x", "y"].map(|letter| {
-            let long = format!("{LAMBDA}{}", letter.repeat(MAX_TARGET_BYTES));
+        let [one, other] = ["x", "y"].map(|character| {
+            let long = format!("{LAMBDA}{}", character.repeat(MAX_TARGET_BYTES));
             target.destination(Some(&long), &[])
         });
         assert!(matches!(&one, Destination::TooLong(digest) if digest.len() == 64));

@@ -70,8 +70,8 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Returns true if SQS accepts a text in a message. SQS rejects some Unicode characters.
 #[must_use]
 pub fn takes(text: &str) -> bool {
-    text.chars().all(|letter| {
-        matches!(letter, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
+    text.chars().all(|character| {
+        matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
     })
 }
 

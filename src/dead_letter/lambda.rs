@@ -39,8 +39,8 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Par
             .or(envelope.message.sent_at),
     };
     let event = InnerEvent::read(Object::read(payload).as_ref());
-    let letter = DeadLetter::new(event, payload, failure).reporting(report);
-    Some(letter.into())
+    let dead_letter = DeadLetter::new(event, payload, failure).reporting(report);
+    Some(dead_letter.into())
 }
 
 /// Parses an event in the function's own dead-letter queue. The message does not name the function.
@@ -63,6 +63,6 @@ pub(super) fn open_function_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<P
         at: envelope.message.sent_at,
     };
     let event = InnerEvent::read(envelope.body.object());
-    let letter = DeadLetter::new(event, envelope.text, failure).reporting(report);
-    Some(letter.into())
+    let dead_letter = DeadLetter::new(event, envelope.text, failure).reporting(report);
+    Some(dead_letter.into())
 }

@@ -26,7 +26,7 @@ pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<ParsedMes
         depth: envelope.depth + 1,
     };
     Some(match open_envelope(&inner) {
-        ParsedMessage::DeadLetter(letter) => letter.into_owned().into(),
+        ParsedMessage::DeadLetter(dead_letter) => dead_letter.into_owned().into(),
         ParsedMessage::Unreplayable(why) => ParsedMessage::Unreplayable(why),
     })
 }

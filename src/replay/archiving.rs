@@ -153,17 +153,17 @@ impl<P: Ports> Replay<P> {
         attempts: u32,
         first_seen: Timestamp,
     ) -> Entry<'a> {
-        let letter = task.letter;
+        let dead_letter = task.dead_letter;
         Entry {
             message: task.message,
             key: &task.key,
-            event_id: letter
+            event_id: dead_letter
                 .event_id
                 .as_ref()
                 .map_or(task.message.id.as_str(), |id| id.as_str()),
-            event_type: letter.event_type.as_deref(),
-            interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
-            original: &letter.failure,
+            event_type: dead_letter.event_type.as_deref(),
+            interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
+            original: &dead_letter.failure,
             target: &task.target,
             code: reason.code,
             reason: reason.message,

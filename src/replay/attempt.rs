@@ -146,7 +146,7 @@ impl<P: Ports> Replay<P> {
         name: &str,
         marker: &mut Marker,
     ) -> Step<Result<Receipt, AttemptFailure>> {
-        let letter = task.letter;
+        let dead_letter = task.dead_letter;
         let mark = RetryMark {
             attempt: lease.attempt,
             status: RetryStatus::Retrying,
@@ -165,14 +165,17 @@ impl<P: Ports> Replay<P> {
         let delivery = Delivery {
             destination: &task.destination,
             payload: task.payload(),
-            attempt_count: letter.failure.retry_attempts.saturating_add(lease.attempt),
+            attempt_count: dead_letter
+                .failure
+                .retry_attempts
+                .saturating_add(lease.attempt),
             key: &task.key,
             name,
             maybe_delivered: lease.maybe_delivered,
             attributes: &task.attributes(),
             group: task.message.group.as_deref(),
-            event_type: letter.event_type.as_deref(),
-            interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
+            event_type: dead_letter.event_type.as_deref(),
+            interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
         };
         // Before the call, because the target may fail before it has answered.
         let at = self.clock.now();

@@ -82,12 +82,12 @@ impl<P: Ports> Replay<P> {
             return found;
         }
         for parsed in parsed.iter().flatten() {
-            let ParsedMessage::DeadLetter(letter) = parsed else {
+            let ParsedMessage::DeadLetter(dead_letter) = parsed else {
                 continue;
             };
-            let report = letter.report.as_ref();
+            let report = dead_letter.report.as_ref();
             let id = report.and_then(|report| report.delivery_id.as_ref());
-            if let (None, Some(id)) = (&letter.event_id, id)
+            if let (None, Some(id)) = (&dead_letter.event_id, id)
                 && !found.contains_key(id)
             {
                 let call = self.ledger.find_delivery(id);
@@ -254,7 +254,7 @@ fn report(
     duration: Duration,
 ) -> Vec<(usize, RecordReport)> {
     let task = group.job.task();
-    let event = task.map(|task| EventSummary::of(task.letter, &task.destination));
+    let event = task.map(|task| EventSummary::of(task.dead_letter, &task.destination));
     let duplicate = || {
         RecordResult::from(result.outcome.for_duplicate())
             .with_reason("follows another message of the batch with the same event")

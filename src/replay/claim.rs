@@ -15,8 +15,11 @@ impl<P: Ports> Replay<P> {
     /// Requests a permit from the breaker of every upstream; `Err` is the result if a circuit is open.
     pub(super) fn admit(&self, task: &RecordTask<'_>) -> Result<Vec<Permit>, RecordResult> {
         // An echo of our own PATCH is only archived. Other events are marked, even if nothing is delivered.
-        let is_replayed = !task.letter.own_echo;
-        let interaction = task.letter.marked_interaction().filter(|_| is_replayed);
+        let is_replayed = !task.dead_letter.own_echo;
+        let interaction = task
+            .dead_letter
+            .marked_interaction()
+            .filter(|_| is_replayed);
         let needs_genesys = self.retry_state.is_needed_for(interaction);
         let genesys = needs_genesys.then(|| self.circuit_breakers.genesys.clone());
         let target = is_replayed.then(|| self.circuit_breakers.target(&task.destination));
@@ -188,7 +191,7 @@ impl<P: Ports> Replay<P> {
         task: &'w RecordTask<'_>,
         ctx: InvocationContext<'_>,
     ) -> ClaimRequest<'w> {
-        let (message, letter) = (task.message, task.letter);
+        let (message, dead_letter) = (task.message, task.dead_letter);
         let terms = self.rules().claim_terms(&self.facts(task));
         ClaimRequest {
             key: &task.key,
@@ -200,8 +203,8 @@ impl<P: Ports> Replay<P> {
             ignores_delay: terms.ignores_delay,
             about: ClaimMetadata {
                 message_id: &message.id,
-                interaction_id: letter.interaction.as_ref().map(|it| it.id.as_str()),
-                category: letter.failure.category().as_str(),
+                interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.as_str()),
+                category: dead_letter.failure.category().as_str(),
                 target: &task.target,
             },
         }
@@ -214,7 +217,7 @@ impl<P: Ports> Replay<P> {
     fn facts<'t>(&self, task: &'t RecordTask<'_>) -> Facts<'t> {
         Facts {
             message: task.message,
-            dead_letter: task.letter,
+            dead_letter: task.dead_letter,
             destination: &task.destination,
             now: self.clock.now(),
         }

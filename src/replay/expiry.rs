@@ -152,7 +152,7 @@ impl<P: Ports> Replay<P> {
             return Some(self.archive_malformed(task).await);
         }
         let lease = match self.claim_at_once(task, ctx).await {
-            Ok(Claim::Acquired(lease)) if task.letter.own_echo => {
+            Ok(Claim::Acquired(lease)) if task.dead_letter.own_echo => {
                 return Some(self.archive_own_echo(task, &lease).await);
             }
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {

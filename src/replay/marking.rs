@@ -66,7 +66,7 @@ impl<P: Ports> Replay<P> {
     ) -> Result<(), AttemptFailure> {
         let observer = self.circuit_breakers.genesys.observer(self.clock.as_ref());
         if matches!(marker, Marker::Pending) {
-            let interaction = task.letter.marked_interaction();
+            let interaction = task.dead_letter.marked_interaction();
             *marker = self.retry_state.fetch(interaction, &observer).await?;
         }
         if let Marker::Fetched {

@@ -246,15 +246,18 @@ pub struct EventSummary {
 }
 
 impl EventSummary {
-    pub(super) fn of(letter: &DeadLetter<'_>, destination: &Destination) -> Self {
+    pub(super) fn of(dead_letter: &DeadLetter<'_>, destination: &Destination) -> Self {
         Self {
-            event_id: letter.event_id.as_ref().map(|id| id.as_str().to_owned()),
-            event_type: letter
+            event_id: dead_letter
+                .event_id
+                .as_ref()
+                .map(|id| id.as_str().to_owned()),
+            event_type: dead_letter
                 .event_type
                 .as_ref()
                 .map(|text| text.chars().take(MAX_TOPIC_CHARS).collect()),
-            interaction_id: letter.interaction.as_ref().map(|it| it.id.to_string()),
-            category: letter.failure.category().as_str(),
+            interaction_id: dead_letter.interaction.as_ref().map(|it| it.id.to_string()),
+            category: dead_letter.failure.category().as_str(),
             target: destination.to_string(),
         }
     }

@@ -29,7 +29,7 @@ impl DuplicateGroup<'_> {
             return false;
         };
         let like = |task: &RecordTask<'_>| {
-            let malformed = task.letter.failure.category().is_malformed();
+            let malformed = task.dead_letter.failure.category().is_malformed();
             (task.message.replay_plan().is_some(), malformed)
         };
         // Failure records of two deliveries are not copies of each other.
@@ -62,18 +62,18 @@ pub(super) type IndexedEvents = HashMap<String, Result<Option<EventKey>, String>
 /// Returns the key of an event at its destination; `Err` holds the reason if the ledger did not answer.
 fn key_of(
     message: &Message,
-    letter: &DeadLetter<'_>,
+    dead_letter: &DeadLetter<'_>,
     destination: &Destination,
     indexed: &IndexedEvents,
 ) -> Result<EventKey, String> {
-    let own = EventKey::new(letter.event_id.as_ref(), &message.id, destination);
-    let report = letter.report.as_ref();
+    let own = EventKey::new(dead_letter.event_id.as_ref(), &message.id, destination);
+    let report = dead_letter.report.as_ref();
     let id = report.and_then(|report| report.delivery_id.as_ref());
     match id.and_then(|id| indexed.get(id)) {
-        Some(Ok(Some(found))) if letter.event_id.is_none() && found.is_at(destination) => {
+        Some(Ok(Some(found))) if dead_letter.event_id.is_none() && found.is_at(destination) => {
             Ok(found.clone())
         }
-        Some(Err(reason)) if letter.event_id.is_none() => Err(reason.clone()),
+        Some(Err(reason)) if dead_letter.event_id.is_none() => Err(reason.clone()),
         Some(_) | None => Ok(own),
     }
 }
@@ -93,15 +93,18 @@ pub(super) fn schedule<'b>(
         let job = match parsed {
             None => Job::ParsePanicked,
             Some(ParsedMessage::Unreplayable(why)) => Job::ArchiveUnparseable(*why),
-            Some(ParsedMessage::DeadLetter(letter)) => {
-                let target_arn = letter.failure.target_arn.as_deref();
+            Some(ParsedMessage::DeadLetter(dead_letter)) => {
+                let target_arn = dead_letter.failure.target_arn.as_deref();
                 let queue = message.queue_arn.as_deref().into_iter();
                 let own: Vec<_> = queue.chain(own.iter().map(String::as_str)).collect();
                 let destination = target.destination(target_arn, &own);
-                match key_of(message, letter, &destination, indexed) {
-                    Ok(key) => {
-                        Job::Replay(Box::new(RecordTask::new(message, letter, destination, key)))
-                    }
+                match key_of(message, dead_letter, &destination, indexed) {
+                    Ok(key) => Job::Replay(Box::new(RecordTask::new(
+                        message,
+                        dead_letter,
+                        destination,
+                        key,
+                    ))),
                     Err(reason) => Job::Unknown(reason),
                 }
             }

@@ -11,7 +11,7 @@ use crate::message::{Message, TypedAttribute};
 /// A dead letter with its destination and its key; it does not change while the record is handled.
 pub(super) struct RecordTask<'b> {
     pub(super) message: &'b Message,
-    pub(super) letter: &'b DeadLetter<'b>,
+    pub(super) dead_letter: &'b DeadLetter<'b>,
     pub(super) destination: Destination,
     /// The destination as text for people.
     pub(super) target: String,
@@ -21,13 +21,13 @@ pub(super) struct RecordTask<'b> {
 impl<'b> RecordTask<'b> {
     pub(super) fn new(
         message: &'b Message,
-        letter: &'b DeadLetter<'b>,
+        dead_letter: &'b DeadLetter<'b>,
         destination: Destination,
         key: EventKey,
     ) -> Self {
         Self {
             message,
-            letter,
+            dead_letter,
             target: destination.to_string(),
             destination,
             key,
@@ -36,13 +36,13 @@ impl<'b> RecordTask<'b> {
 
     /// Returns the report on an accepted delivery that failed later; `None` if the message is not a failure record.
     pub(super) fn report(&self) -> Option<&FailureReport> {
-        self.letter.report.as_ref()
+        self.dead_letter.report.as_ref()
     }
 
     /// Returns true if the whole message returns to the queue from which SQS moved it.
     pub(super) fn is_whole(&self) -> bool {
-        let target = self.letter.failure.target_arn.as_deref();
-        self.letter.whole && target == Some(self.destination.key_part())
+        let target = self.dead_letter.failure.target_arn.as_deref();
+        self.dead_letter.whole && target == Some(self.destination.key_part())
     }
 
     /// Returns the payload to deliver, unchanged byte for byte.
@@ -50,7 +50,7 @@ impl<'b> RecordTask<'b> {
         if self.is_whole() {
             &self.message.body
         } else {
-            &self.letter.payload
+            &self.dead_letter.payload
         }
     }
 
@@ -77,6 +77,6 @@ impl<'b> RecordTask<'b> {
 
     /// Returns the event's own id, if it has one.
     pub(super) fn event_id(&self) -> Option<&str> {
-        self.letter.event_id.as_ref().map(EventId::as_str)
+        self.dead_letter.event_id.as_ref().map(EventId::as_str)
     }
 }

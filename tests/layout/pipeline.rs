@@ -79,9 +79,9 @@ fn pipeline_calls_go_down_only() -> TestResult {
         };
         let text = source.text.split_whitespace().collect::<String>();
         for name in names_after(&text, "self.") {
-            let callee = defined_in.get(name).copied();
+            let target = defined_in.get(name).copied();
             assert!(
-                callee.is_none_or(|callee| callee >= caller),
+                target.is_none_or(|target| target >= caller),
                 "{} calls {name} of a file above it",
                 source.path.display()
             );

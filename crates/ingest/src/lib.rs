@@ -146,12 +146,12 @@ impl<P: IngestPorts> Ingest<P> {
             return Err(Refusal::NotQueueable);
         }
         let retries = AttributeValue::Number(wrapper.retry_count.into());
-        let letter = QueuedEvent {
+        let queued = QueuedEvent {
             origin: ingested::DEAD_LETTER,
             body,
             attributes: vec![(ingested::RETRY_COUNT, retries)],
         };
-        let message = self.message(letter, said, summary)?;
+        let message = self.message(queued, said, summary)?;
         if let (Some(check), Some(id)) = (&self.check, &wrapper.subscription) {
             match check.standing(id).await.map_err(Refusal::Genesys)? {
                 Standing::Active => {}
@@ -206,12 +206,12 @@ impl<P: IngestPorts> Ingest<P> {
                 STANDARD.encode(unfit.map_or_else(FromUtf8Error::into_bytes, String::into_bytes))
             }
         };
-        let letter = QueuedEvent {
+        let queued = QueuedEvent {
             origin: ingested::WEBHOOK,
             body,
             attributes,
         };
-        let message = self.message(letter, said, summary)?;
+        let message = self.message(queued, said, summary)?;
         Ok(Accepted {
             message_id: self.send(&message).await?,
             attempt: 1,
@@ -221,14 +221,14 @@ impl<P: IngestPorts> Ingest<P> {
     /// Builds the message of an event, with all attributes.
     fn message(
         &self,
-        letter: QueuedEvent,
+        queued: QueuedEvent,
         said: &ClaimedIds,
         summary: &mut RequestSummary,
     ) -> Result<NewMessage, Refusal> {
         let receipt = self.receipt_id();
-        let mut attributes = letter.attributes;
+        let mut attributes = queued.attributes;
         attributes.extend([
-            (ingested::ORIGIN, text(letter.origin)),
+            (ingested::ORIGIN, text(queued.origin)),
             (ingested::RECEIVED_AT, text(&self.clock.now().to_string())),
             (ingested::RECEIPT_ID, text(&receipt)),
         ]);
@@ -240,14 +240,14 @@ impl<P: IngestPorts> Ingest<P> {
             attributes.extend(value.map(|value| (name, text(value))));
         }
         let id = MessageId::new(receipt.as_str()).ok_or(Refusal::Internal)?;
-        let mut message = Message::new(id, letter.body);
+        let mut message = Message::new(id, queued.body);
         message.attributes = attributes
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.parts().1))
             .collect();
         // Use the replay function's parser, so that ingest and replay derive the same event id and the same order.
         let (event_id, interaction) = match dead_letter::parse(&message) {
-            ParsedMessage::DeadLetter(letter) => (letter.event_id, letter.interaction),
+            ParsedMessage::DeadLetter(parsed) => (parsed.event_id, parsed.interaction),
             ParsedMessage::Unreplayable(_) => (None, None),
         };
         summary.event_id = event_id.map(|id| id.as_str().to_owned());
