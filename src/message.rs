@@ -99,12 +99,12 @@ pub struct TypedAttribute {
     /// The data type, with its custom label.
     pub data_type: String,
     /// The value.
-    pub value: AttributeValue,
+    pub value: TypedValue,
 }
 
 /// The value of a message attribute.
 #[derive(Clone, PartialEq, Eq)]
-pub enum AttributeValue {
+pub enum TypedValue {
     /// A value of the types `String` and `Number`.
     Text(String),
     /// A value of the type `Binary`.
@@ -157,7 +157,7 @@ impl Message {
         for (name, value) in &self.attributes {
             let attribute = TypedAttribute {
                 data_type: "String".to_owned(),
-                value: AttributeValue::Text(value.clone()),
+                value: TypedValue::Text(value.clone()),
             };
             own.insert(name.as_str(), attribute);
         }

@@ -185,7 +185,7 @@ impl Redrive {
 /// A redrive policy in the form of SQS: `maxReceiveCount` is a number or a string.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Policy {
+struct RedriveAttribute {
     dead_letter_target_arn: String,
     max_receive_count: serde_json::Value,
 }
@@ -194,7 +194,7 @@ impl Redrive {
     /// Parses the attribute `RedrivePolicy`; returns `None` for any other text.
     #[must_use]
     pub fn parse(policy: &str) -> Option<Self> {
-        let policy: Policy = serde_json::from_str(policy).ok()?;
+        let policy: RedriveAttribute = serde_json::from_str(policy).ok()?;
         let count = &policy.max_receive_count;
         let count = count.as_u64().or_else(|| count.as_str()?.parse().ok())?;
         Some(Self {

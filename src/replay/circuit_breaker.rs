@@ -22,7 +22,7 @@ pub(super) const OPEN_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Breaker {
     /// The name of the upstream for log lines.
     upstream: Arc<str>,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CircuitState>>,
     /// The time at which the upstream last accepted a call; `None` before the first acceptance.
     accepted: Arc<Mutex<Option<Timestamp>>>,
     meter: Arc<UpstreamCounters>,
@@ -38,7 +38,7 @@ pub(super) struct OpenBreaker {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum CircuitState {
     /// Every call is admitted.
     Closed { failures: u32 },
     /// Calls are not admitted until this time.
@@ -47,7 +47,7 @@ enum State {
     Probing,
 }
 
-impl Default for State {
+impl Default for CircuitState {
     fn default() -> Self {
         Self::Closed { failures: 0 }
     }
@@ -63,8 +63,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some((breaker, now)) = self.probe_of.take() {
             let mut state = breaker.state();
-            if matches!(*state, State::Probing) {
-                *state = State::Open { until: now };
+            if matches!(*state, CircuitState::Probing) {
+                *state = CircuitState::Open { until: now };
             }
         }
     }
@@ -88,7 +88,7 @@ impl Breaker {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CircuitState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,21 +100,21 @@ impl Breaker {
         };
         let mut state = self.state();
         match *state {
-            State::Closed { .. } => Ok(Permit { probe_of: None }),
-            State::Open { until } if now < until => Err(refusal(until.since(now))),
-            State::Open { .. } => {
-                *state = State::Probing;
+            CircuitState::Closed { .. } => Ok(Permit { probe_of: None }),
+            CircuitState::Open { until } if now < until => Err(refusal(until.since(now))),
+            CircuitState::Open { .. } => {
+                *state = CircuitState::Probing;
                 Ok(Permit {
                     probe_of: Some((self.clone(), now)),
                 })
             }
-            State::Probing => Err(refusal(OPEN_TIME)),
+            CircuitState::Probing => Err(refusal(OPEN_TIME)),
         }
     }
 
     /// Returns true if the circuit is open, and false if it is closed or half-open.
     pub(super) fn is_open(&self, now: Timestamp) -> bool {
-        matches!(*self.state(), State::Open { until } if now < until)
+        matches!(*self.state(), CircuitState::Open { until } if now < until)
     }
 
     /// Returns the time at which the upstream last accepted a call in this environment.
@@ -129,7 +129,7 @@ impl Breaker {
 
     /// Closes the circuit.
     pub(super) fn succeeded(&self) {
-        *self.state() = State::default();
+        *self.state() = CircuitState::default();
     }
 
     /// Counts a failure that is not the event's fault. Opens the circuit after five failures in a row, or after a
@@ -138,15 +138,17 @@ impl Breaker {
         let until = now.plus(retry_after.unwrap_or_default().max(OPEN_TIME));
         let mut state = self.state();
         *state = match *state {
-            State::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => State::Closed {
-                failures: failures + 1,
-            },
-            State::Closed { .. } | State::Probing => {
+            CircuitState::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
+                CircuitState::Closed {
+                    failures: failures + 1,
+                }
+            }
+            CircuitState::Closed { .. } | CircuitState::Probing => {
                 tracing::warn!(upstream = %self.upstream, until = %until, "upstream keeps failing, left alone until then");
                 self.meter.breaker_opened();
-                State::Open { until }
+                CircuitState::Open { until }
             }
-            State::Open { until: earlier } => State::Open {
+            CircuitState::Open { until: earlier } => CircuitState::Open {
                 until: until.max(earlier),
             },
         };

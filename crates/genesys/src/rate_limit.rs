@@ -13,10 +13,10 @@ const RESERVED_SHARE: u64 = 5;
 /// The rate limiter of an execution environment. All records of all batches share one token, and the limit is
 /// per token.
 #[derive(Debug, Default)]
-pub struct RateLimiter(Mutex<State>);
+pub struct RateLimiter(Mutex<RateLimits>);
 
 #[derive(Clone, Copy, Debug)]
-struct State {
+struct RateLimits {
     /// The earliest time of the next call.
     free_at: Timestamp,
     /// The minimum time between two calls.
@@ -25,7 +25,7 @@ struct State {
     window_ends: Timestamp,
 }
 
-impl Default for State {
+impl Default for RateLimits {
     fn default() -> Self {
         let past = Timestamp::from_millis(0);
         Self {
@@ -59,7 +59,7 @@ impl RateLimitHeaders {
 }
 
 impl RateLimiter {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RateLimits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

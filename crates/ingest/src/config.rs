@@ -151,19 +151,19 @@ fn queue_url(reader: &mut Reader<'_>) -> Url {
 
 fn auth(reader: &mut Reader<'_>, host: &Host) -> Auth {
     #[derive(Clone, Copy)]
-    enum Mode {
+    enum AuthMode {
         Signature,
         Iam,
         Anyone,
     }
     let modes = [
-        ("signature", Mode::Signature),
-        ("iam", Mode::Iam),
-        ("none", Mode::Anyone),
+        ("signature", AuthMode::Signature),
+        ("iam", AuthMode::Iam),
+        ("none", AuthMode::Anyone),
     ];
-    match reader.choice("INGEST_AUTH", Mode::Signature, &modes) {
-        Mode::Signature => Auth::Signature(keys(reader)),
-        Mode::Iam => {
+    match reader.choice("INGEST_AUTH", AuthMode::Signature, &modes) {
+        AuthMode::Signature => Auth::Signature(keys(reader)),
+        AuthMode::Iam => {
             if matches!(host, Host::Server(_)) {
                 reader.problem(
                     "INGEST_AUTH",
@@ -172,7 +172,7 @@ fn auth(reader: &mut Reader<'_>, host: &Host) -> Auth {
             }
             Auth::Iam
         }
-        Mode::Anyone => Auth::Anyone,
+        AuthMode::Anyone => Auth::Anyone,
     }
 }
 
@@ -203,25 +203,35 @@ fn keys(reader: &mut Reader<'_>) -> KeySetting {
 
 fn check(reader: &mut Reader<'_>) -> Option<(SubscriptionForm, GenesysSettings)> {
     #[derive(Clone, Copy, PartialEq)]
-    enum Mode {
+    enum CheckMode {
         AsTheApi,
         Form(SubscriptionForm),
         Off,
     }
     let modes = [
-        ("eventstreams", Mode::Form(SubscriptionForm::EventStreams)),
-        ("integration", Mode::Form(SubscriptionForm::Integration)),
-        ("off", Mode::Off),
+        (
+            "eventstreams",
+            CheckMode::Form(SubscriptionForm::EventStreams),
+        ),
+        (
+            "integration",
+            CheckMode::Form(SubscriptionForm::Integration),
+        ),
+        ("off", CheckMode::Off),
     ];
-    let mode = reader.choice("SUBSCRIPTION_CHECK", Mode::AsTheApi, &modes);
-    if mode == Mode::Off {
+    let mode = reader.choice("SUBSCRIPTION_CHECK", CheckMode::AsTheApi, &modes);
+    if mode == CheckMode::Off {
         return None;
     }
     let genesys = genesys::read(reader, "SUBSCRIPTION_CHECK=off");
     let form = match (mode, genesys.form) {
-        (Mode::Form(form), _) => form,
-        (Mode::AsTheApi | Mode::Off, ApiForm::Conversations) => SubscriptionForm::Integration,
-        (Mode::AsTheApi | Mode::Off, ApiForm::Interactions) => SubscriptionForm::EventStreams,
+        (CheckMode::Form(form), _) => form,
+        (CheckMode::AsTheApi | CheckMode::Off, ApiForm::Conversations) => {
+            SubscriptionForm::Integration
+        }
+        (CheckMode::AsTheApi | CheckMode::Off, ApiForm::Interactions) => {
+            SubscriptionForm::EventStreams
+        }
     };
     Some((form, genesys))
 }

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::{
-    Accepted, Authentication, AuthenticationError, ClaimedIds, Ingest, IngestPorts, Refusal,
+    AcceptedRequest, Authentication, AuthenticationError, ClaimedIds, Ingest, IngestPorts, Refusal,
     RequestSummary,
 };
 use body::{BodyReader, BufferedBody};
@@ -58,14 +58,14 @@ impl Route {
 }
 
 /// The outcome of a request.
-struct Outcome {
+struct HandledRequest {
     summary: RequestSummary,
     /// The length of the body; `None` if the body was not read to its end.
     body_bytes: Option<usize>,
-    result: Result<Accepted, Refusal>,
+    result: Result<AcceptedRequest, Refusal>,
 }
 
-impl From<Refusal> for Outcome {
+impl From<Refusal> for HandledRequest {
     fn from(refusal: Refusal) -> Self {
         Self {
             summary: RequestSummary::default(),
@@ -104,7 +104,7 @@ impl<P: IngestPorts> IngestService<P> {
             .flush(self.ingest.clock.now(), self.meter.take());
     }
 
-    async fn handle(&self, route: Route, request: Request) -> Outcome {
+    async fn handle(&self, route: Route, request: Request) -> HandledRequest {
         let (head, body) = request.into_parts();
         let is_signed = matches!(self.ingest.authentication, Authentication::Signature(_));
         let said = said(&head.headers, route, is_signed);
@@ -115,7 +115,7 @@ impl<P: IngestPorts> IngestService<P> {
             (Ok(body), Route::DeadLetter) => self.ingest.dead_letter(body.bytes, &said).await,
             (Ok(body), Route::Webhook) => self.ingest.webhook(body.bytes, &said).await,
         };
-        Outcome {
+        HandledRequest {
             summary,
             body_bytes,
             result,
@@ -208,7 +208,7 @@ impl<P: IngestPorts> IngestService<P> {
 }
 
 /// Refuses a request without reading its content.
-fn refused(request: Request, refusal: Refusal) -> Outcome {
+fn refused(request: Request, refusal: Refusal) -> HandledRequest {
     let (head, body) = request.into_parts();
     body::discard(&head.headers, body);
     refusal.into()

@@ -104,7 +104,7 @@ impl RequestSummary {
 
 /// An event that is on the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedRequest {
     /// The id of the message.
     pub message_id: MessageId,
     /// The number of the next delivery attempt, counted from 1.
@@ -112,7 +112,7 @@ pub struct Accepted {
 }
 
 /// The summary of a request, with the accepted message or the refusal.
-pub type IngestResult = (RequestSummary, Result<Accepted, Refusal>);
+pub type IngestResult = (RequestSummary, Result<AcceptedRequest, Refusal>);
 
 impl<P: IngestPorts> Ingest<P> {
     /// Reads secrets at start-up, so that the first request does not wait.
@@ -124,7 +124,7 @@ impl<P: IngestPorts> Ingest<P> {
 
     /// Accepts a wrapped dead letter.
     ///
-    /// [`Accepted`] means that the event is on the queue. Refusals concern the wrapper, the subscription and the
+    /// [`AcceptedRequest`] means that the event is on the queue. Refusals concern the wrapper, the subscription and the
     /// queue.
     pub async fn dead_letter(&self, body: Vec<u8>, said: &ClaimedIds) -> IngestResult {
         let mut summary = RequestSummary::of(said);
@@ -137,7 +137,7 @@ impl<P: IngestPorts> Ingest<P> {
         body: Vec<u8>,
         said: &ClaimedIds,
         summary: &mut RequestSummary,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<AcceptedRequest, Refusal> {
         let body = String::from_utf8(body).map_err(|_| Refusal::NotQueueable)?;
         let wrapper = Wrapper::read(&body, self.check.is_some())?;
         summary.retry_count = Some(wrapper.retry_count);
@@ -160,7 +160,7 @@ impl<P: IngestPorts> Ingest<P> {
                 }
             }
         }
-        Ok(Accepted {
+        Ok(AcceptedRequest {
             message_id: self.send(&message).await?,
             attempt: u64::from(wrapper.retry_count) + 1,
         })
@@ -169,7 +169,7 @@ impl<P: IngestPorts> Ingest<P> {
     /// Accepts the webhook of an outbound campaign, with any content. A malformed body is queued with a flag, and the
     /// replay function archives it.
     ///
-    /// [`Accepted`] means that the event is on the queue. Refusals concern the queue, an empty body, and a dead
+    /// [`AcceptedRequest`] means that the event is on the queue. Refusals concern the queue, an empty body, and a dead
     /// letter on this path.
     pub async fn webhook(&self, body: Vec<u8>, said: &ClaimedIds) -> IngestResult {
         let mut summary = RequestSummary::of(said);
@@ -182,7 +182,7 @@ impl<P: IngestPorts> Ingest<P> {
         body: Vec<u8>,
         said: &ClaimedIds,
         summary: &mut RequestSummary,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<AcceptedRequest, Refusal> {
         if body.is_empty() {
             return Err(Refusal::Empty("the body"));
         }
@@ -212,7 +212,7 @@ impl<P: IngestPorts> Ingest<P> {
             attributes,
         };
         let message = self.message(queued, said, summary)?;
-        Ok(Accepted {
+        Ok(AcceptedRequest {
             message_id: self.send(&message).await?,
             attempt: 1,
         })

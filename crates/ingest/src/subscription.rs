@@ -18,7 +18,7 @@ const CACHE_TTL: Duration = Duration::from_secs(60);
 pub struct SubscriptionCheck<S> {
     subscriptions: Arc<S>,
     clock: Arc<dyn Clock>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<KnownSubscriptions>>,
 }
 
 /// The maximum time of a check: the sender waits, and the function's own ten seconds must leave time for the queue.
@@ -28,7 +28,7 @@ type Answer = Result<Standing, GenesysError>;
 type Question = BoxFuture<'static, Answer>;
 
 #[derive(Default)]
-struct Known {
+struct KnownSubscriptions {
     active_until: HashMap<InteractionId, Timestamp>,
     /// Weak, so that a call without a waiting request is started anew instead of resumed.
     asked: HashMap<InteractionId, WeakShared<Question>>,
@@ -106,6 +106,6 @@ const TIMED_OUT: Answer = Err(GenesysError::Unavailable {
     after: None,
 });
 
-fn lock(known: &Mutex<Known>) -> MutexGuard<'_, Known> {
+fn lock(known: &Mutex<KnownSubscriptions>) -> MutexGuard<'_, KnownSubscriptions> {
     known.lock().unwrap_or_else(PoisonError::into_inner)
 }

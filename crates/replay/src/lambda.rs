@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use genesys_replay::clock::Timestamp;
-use genesys_replay::message::{AttributeValue, Message, MessageId, SOURCE_QUEUE, TypedAttribute};
+use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE, TypedAttribute, TypedValue};
 use genesys_replay::replay::{Counts, Invocation, Ports, RecordReport, Replay, log};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
@@ -137,10 +137,10 @@ fn message(record: SqsMessage) -> Option<Message> {
 /// Returns an attribute of another type than plain text; `None` for plain text, and without a value.
 fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
     let data_type = attribute.data_type.clone().filter(|it| it != "String")?;
-    let text = attribute.string_value.clone().map(AttributeValue::Text);
+    let text = attribute.string_value.clone().map(TypedValue::Text);
     let binary = || {
         let binary = attribute.binary_value.as_ref()?;
-        Some(AttributeValue::Binary(binary.0.clone()))
+        Some(TypedValue::Binary(binary.0.clone()))
     };
     let value = text.or_else(binary)?;
     Some(TypedAttribute { data_type, value })

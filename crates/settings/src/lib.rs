@@ -220,20 +220,22 @@ impl RetryStateSetting {
 fn retry_state(reader: &mut Reader<'_>) -> RetryStateSetting {
     const OTHERWISE: &str = "RETRY_STATE=off";
     #[derive(Clone, Copy)]
-    enum Mode {
+    enum RetryStateMode {
         Required,
         BestEffort,
         Off,
     }
     let modes = [
-        ("required", Mode::Required),
-        ("best-effort", Mode::BestEffort),
-        ("off", Mode::Off),
+        ("required", RetryStateMode::Required),
+        ("best-effort", RetryStateMode::BestEffort),
+        ("off", RetryStateMode::Off),
     ];
-    match reader.choice("RETRY_STATE", Mode::Required, &modes) {
-        Mode::Required => RetryStateSetting::Required(genesys::read(reader, OTHERWISE)),
-        Mode::BestEffort => RetryStateSetting::BestEffort(genesys::read(reader, OTHERWISE)),
-        Mode::Off => RetryStateSetting::Off,
+    match reader.choice("RETRY_STATE", RetryStateMode::Required, &modes) {
+        RetryStateMode::Required => RetryStateSetting::Required(genesys::read(reader, OTHERWISE)),
+        RetryStateMode::BestEffort => {
+            RetryStateSetting::BestEffort(genesys::read(reader, OTHERWISE))
+        }
+        RetryStateMode::Off => RetryStateSetting::Off,
     }
 }
 

@@ -4,7 +4,7 @@ use aws_sdk_sqs::primitives::Blob;
 use aws_sdk_sqs::types::MessageAttributeValue;
 use genesys_replay::destination::Arn;
 use genesys_replay::failure::{Certainty, FailureCode};
-use genesys_replay::message::AttributeValue;
+use genesys_replay::message::TypedValue;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId};
 
 use super::aws::{RegionalClients, delivery_error};
@@ -37,8 +37,8 @@ pub(super) async fn send(
     for (name, attribute) in delivery.attributes {
         let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
         let value = match &attribute.value {
-            AttributeValue::Text(text) => value.string_value(text),
-            AttributeValue::Binary(bytes) => value.binary_value(Blob::new(bytes.clone())),
+            TypedValue::Text(text) => value.string_value(text),
+            TypedValue::Binary(bytes) => value.binary_value(Blob::new(bytes.clone())),
         };
         let value = value.build().map_err(|error| {
             let reason = format!("the message attribute {name} cannot be sent: {error}");

@@ -41,7 +41,11 @@ impl Metrics {
     }
 
     /// Writes documents, one line each. An error of `out` is ignored: stdout is then closed.
-    pub fn write<'b>(&self, stamp: &Stamp<'b>, documents: impl IntoIterator<Item = Document<'b>>) {
+    pub fn write<'b>(
+        &self,
+        stamp: &Stamp<'b>,
+        documents: impl IntoIterator<Item = EmfDocument<'b>>,
+    ) {
         let mut lines = String::new();
         for document in documents {
             lines.push_str(&document.json(stamp, self.level).to_string());
@@ -85,7 +89,7 @@ pub struct Stamp<'b> {
 
 /// One document: metrics with the same dimensions.
 #[derive(Clone, Debug)]
-pub struct Document<'b> {
+pub struct EmfDocument<'b> {
     /// The member `message`, which identifies the document among log lines.
     pub message: &'static str,
     /// The names and values of the dimensions.
@@ -94,7 +98,7 @@ pub struct Document<'b> {
     pub metrics: Vec<Metric>,
 }
 
-impl Document<'_> {
+impl EmfDocument<'_> {
     fn json(self, stamp: &Stamp<'_>, level: LogLevel) -> Value {
         let names: Vec<_> = self.dimensions.iter().map(|(name, _)| *name).collect();
         let definitions: Vec<_> = self

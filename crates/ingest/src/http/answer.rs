@@ -6,7 +6,7 @@ use genesys_replay::failure::RefusalCode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Accepted, AuthenticationError, Refusal};
+use crate::{AcceptedRequest, AuthenticationError, Refusal};
 
 /// An error body in the format of RFC 9457.
 #[derive(Debug, Serialize)]
@@ -27,7 +27,7 @@ pub(super) async fn healthy() -> Response {
 /// Returns the answer to a request. `closes_connection` is true if the connection cannot take another request.
 pub(super) fn response(
     tells_attempt: bool,
-    result: &Result<Accepted, Refusal>,
+    result: &Result<AcceptedRequest, Refusal>,
     closes_connection: bool,
 ) -> Response {
     let mut response = match result {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_replay::clock::millis;
 use tracing::Level;
 
-use crate::{Accepted, Refusal, RequestSummary};
+use crate::{AcceptedRequest, Refusal, RequestSummary};
 
 /// An answered request.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub struct Handled<'r> {
     /// The number of body bytes that were read.
     pub body_bytes: usize,
     /// The accepted message, or the refusal.
-    pub result: &'r Result<Accepted, Refusal>,
+    pub result: &'r Result<AcceptedRequest, Refusal>,
     /// The time that the request took.
     pub duration: Duration,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::CounterSnapshot;
 use genesys_replay_telemetry::metrics::{
-    Document, FUNCTION, MAX_VALUES, Metric, Metrics, Stamp, count, genesys,
+    EmfDocument, FUNCTION, MAX_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
 use serde_json::json;
 
@@ -86,11 +86,14 @@ impl IngestMetrics {
             request_id: None,
             xray_trace_id: None,
         };
-        let documents = tally.documents(usage).into_iter().map(|metrics| Document {
-            message: "request metrics",
-            dimensions: vec![(FUNCTION, self.function.as_str())],
-            metrics,
-        });
+        let documents = tally
+            .documents(usage)
+            .into_iter()
+            .map(|metrics| EmfDocument {
+                message: "request metrics",
+                dimensions: vec![(FUNCTION, self.function.as_str())],
+                metrics,
+            });
         self.metrics.write(&stamp, documents);
     }
 
@@ -107,7 +110,7 @@ impl Tally {
         let latency = |values: &[u64]| ("RequestLatency", "Milliseconds", json!(values));
         let mut whole = vec![
             count("Requests", self.latencies.len()),
-            count("Accepted", self.accepted),
+            count("AcceptedRequest", self.accepted),
             count("Refused", self.refused),
             count("Unauthenticated", self.unauthenticated),
             count("Unavailable", self.unavailable),

@@ -7,7 +7,7 @@ use genesys_replay::clock::{Timestamp, millis};
 use genesys_replay::meter::CounterSnapshot;
 use genesys_replay::replay::{Counts, RecordReport};
 use genesys_replay_telemetry::metrics::{
-    Document, FUNCTION, MAX_VALUES, Metric, Metrics, Stamp, count, genesys,
+    EmfDocument, FUNCTION, MAX_VALUES, Metric, Metrics, Stamp, count, genesys,
 };
 use serde_json::json;
 
@@ -48,7 +48,7 @@ impl BatchFigures<'_> {
     }
 }
 
-fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<Document<'b>> {
+fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<EmfDocument<'b>> {
     // Records that were not attempted took no time, and would distort the latencies.
     let attempted = batch
         .handled
@@ -56,7 +56,7 @@ fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<Document<'b>> {
         .filter(|it| it.result.outcome.was_attempted());
     let latencies: Vec<u64> = attempted.map(|it| millis(it.duration)).collect();
     let mut latencies = latencies.chunks(MAX_VALUES);
-    let document = |message, dimensions, metrics| Document {
+    let document = |message, dimensions, metrics| EmfDocument {
         message,
         dimensions,
         metrics,
