@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::circuit_breaker::Permit;
-use super::decision::{Decision, Facts, Handling, Rules};
+use super::decision::{Decision, Handling, MessageFacts, Rules};
 use super::invocation::InvocationContext;
 use super::task::RecordTask;
 use super::{Outcome, Ports, RecordResult, Replay};
@@ -214,8 +214,8 @@ impl<P: Ports> Replay<P> {
         self.policy.rules(self.archive.is_some())
     }
 
-    fn facts<'t>(&self, task: &'t RecordTask<'_>) -> Facts<'t> {
-        Facts {
+    fn facts<'t>(&self, task: &'t RecordTask<'_>) -> MessageFacts<'t> {
+        MessageFacts {
             message: task.message,
             dead_letter: task.dead_letter,
             destination: &task.destination,

@@ -11,7 +11,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::message::Message;
 
 /// The delivery of an interrupted record.
-enum Delivery {
+enum InterruptedDelivery {
     /// The target has not accepted the event in this receive, or the acceptance is recorded.
     NotOpen,
     /// The target may have accepted the event.
@@ -33,13 +33,13 @@ impl<P: Ports> Replay<P> {
         let (end, code) = (self.cleanup_deadline(ctx), cause.code());
         // If a release times out, the event stays held until the lease ends.
         let delivery = match phase {
-            Phase::Unclaimed | Phase::Checkpointed => Delivery::NotOpen,
+            Phase::Unclaimed | Phase::Checkpointed => InterruptedDelivery::NotOpen,
             Phase::Claimed { lease, lost_answer } => {
                 let _ = timeout_at(end, self.release(task, &lease, code)).await;
                 if lost_answer {
-                    Delivery::Possible
+                    InterruptedDelivery::Possible
                 } else {
-                    Delivery::NotOpen
+                    InterruptedDelivery::NotOpen
                 }
             }
             Phase::Delivering(mut lease) => {
@@ -49,26 +49,26 @@ impl<P: Ports> Replay<P> {
                     lease.answers.unanswered = lease.answers.unanswered.saturating_add(1);
                 }
                 let _ = timeout_at(end, self.release(task, &lease, code)).await;
-                Delivery::Possible
+                InterruptedDelivery::Possible
             }
             Phase::Delivered(lease) => {
                 match timeout_at(end, self.ledger.checkpoint(&lease)).await {
-                    Ok(Ok(_)) => Delivery::NotOpen,
-                    Ok(Err(LedgerError::LeaseLost)) => Delivery::Possible,
+                    Ok(Ok(_)) => InterruptedDelivery::NotOpen,
+                    Ok(Err(LedgerError::LeaseLost)) => InterruptedDelivery::Possible,
                     Ok(Err(LedgerError::Unavailable(_) | LedgerError::Unreadable(_))) | Err(_) => {
-                        Delivery::Unrecorded
+                        InterruptedDelivery::Unrecorded
                     }
                 }
             }
         };
         match delivery {
             // Returning the message would deliver the event again.
-            Delivery::Unrecorded => RecordResult {
+            InterruptedDelivery::Unrecorded => RecordResult {
                 warning_code: Some(FailureCode::LedgerUnavailable),
                 ..RecordResult::from(Outcome::Replayed).with_reason(cause.reason())
             },
-            Delivery::NotOpen | Delivery::Possible => RecordResult {
-                possible_duplicate: matches!(delivery, Delivery::Possible),
+            InterruptedDelivery::NotOpen | InterruptedDelivery::Possible => RecordResult {
+                possible_duplicate: matches!(delivery, InterruptedDelivery::Possible),
                 ..self.interrupted(task.message, cause)
             },
         }

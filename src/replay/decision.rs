@@ -25,7 +25,7 @@ pub struct Rules {
 
 /// The facts about a dead letter that decide its treatment.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
+pub struct MessageFacts<'a> {
     /// The message of the dead letter.
     pub message: &'a Message,
     /// The dead letter.
@@ -36,7 +36,7 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
-impl Facts<'_> {
+impl MessageFacts<'_> {
     /// Returns true if an operator sent the message.
     fn is_operator_replay(&self) -> bool {
         self.message.replay_plan().is_some()
@@ -117,14 +117,14 @@ impl Claimed for Claimable {
 
 impl Rules {
     /// Returns the failure code of a dead letter that is archived without a claim.
-    pub(super) fn archived_unclaimed(&self, facts: &Facts<'_>) -> Option<FailureCode> {
+    pub(super) fn archived_unclaimed(&self, facts: &MessageFacts<'_>) -> Option<FailureCode> {
         let is_malformed = facts.dead_letter.failure.category().is_malformed();
         let is_wanted = self.replay_malformed || facts.is_operator_replay();
         (is_malformed && !is_wanted).then_some(FailureCode::PayloadMalformed)
     }
 
     /// Returns the terms of the event's claim.
-    pub(super) fn claim_terms(&self, facts: &Facts<'_>) -> ClaimTerms {
+    pub(super) fn claim_terms(&self, facts: &MessageFacts<'_>) -> ClaimTerms {
         let is_operator_replay = facts.is_operator_replay();
         ClaimTerms {
             now: facts.now,
@@ -139,7 +139,11 @@ impl Rules {
     }
 
     /// Decides the treatment of an event after the answer to its claim.
-    pub(super) fn decide<L: Claimed>(&self, facts: &Facts<'_>, claim: Claim<L>) -> Decision<L> {
+    pub(super) fn decide<L: Claimed>(
+        &self,
+        facts: &MessageFacts<'_>,
+        claim: Claim<L>,
+    ) -> Decision<L> {
         match claim {
             Claim::Acquired(lease) => {
                 let handling = self.handling(facts, &lease);
@@ -167,7 +171,7 @@ impl Rules {
         }
     }
 
-    fn handling(&self, facts: &Facts<'_>, claimed: &impl Claimed) -> Handling {
+    fn handling(&self, facts: &MessageFacts<'_>, claimed: &impl Claimed) -> Handling {
         if facts.dead_letter.own_echo {
             Handling::ArchiveOwnEcho
         } else if claimed.is_delivered() {
@@ -185,7 +189,7 @@ impl Rules {
         round > self.max_rounds
     }
 
-    fn is_stale(&self, facts: &Facts<'_>) -> bool {
+    fn is_stale(&self, facts: &MessageFacts<'_>) -> bool {
         match (self.stale_after, facts.dead_letter.time) {
             (Some(limit), Some(time)) => time.plus(limit) < facts.now,
             (None, _) | (_, None) => false,
@@ -194,7 +198,7 @@ impl Rules {
 
     /// Predicts the function's next step with a dead letter; `item` is the event's ledger item, if there is one.
     #[must_use]
-    pub fn predict(&self, facts: &Facts<'_>, item: Option<&ItemState>) -> Prediction {
+    pub fn predict(&self, facts: &MessageFacts<'_>, item: Option<&ItemState>) -> Prediction {
         if let Some(code) = self.archived_unclaimed(facts) {
             return Prediction::archive(code);
         }

@@ -3,6 +3,7 @@
 mod cycles;
 mod documents;
 mod features;
+mod names;
 mod pipeline;
 mod sources;
 

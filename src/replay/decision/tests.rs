@@ -47,7 +47,7 @@ fn predict(
     };
     let arn = dead_letter.failure.target_arn.as_deref();
     let destination = ReplayTarget::Original(AllowedTargets::Any).destination(arn, &[]);
-    let facts = Facts {
+    let facts = MessageFacts {
         message,
         dead_letter: &dead_letter,
         destination: &destination,
