@@ -50,7 +50,7 @@ impl EventKey {
         let Destination::Lambda(arn) = destination else {
             return None;
         };
-        let is_unqualified = arn.resource().matches(':').count() == 1;
+        let is_unqualified = arn.function() == Some(arn.as_str());
         is_unqualified.then(|| Self(format!("{self}{LATEST}")))
     }
 

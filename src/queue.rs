@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::aws::AwsError;
+use crate::destination::Arn;
 use crate::message::MessageId;
 
 /// The maximum number of messages in one call to SQS.
@@ -175,10 +176,7 @@ impl Redrive {
     /// Returns the parking queue's name.
     #[must_use]
     pub fn parking_name(&self) -> &str {
-        self.parking_arn
-            .rsplit(':')
-            .next()
-            .unwrap_or(&self.parking_arn)
+        Arn::resource_of(&self.parking_arn)
     }
 }
 

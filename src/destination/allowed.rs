@@ -29,22 +29,12 @@ impl AllowedTargets {
         let Self::Only(patterns) = self else {
             return true;
         };
-        let unqualified = unqualified_function(arn);
+        let parsed = Arn::parse(arn);
+        let function = parsed.as_ref().and_then(Arn::function);
         patterns.iter().any(|pattern| {
-            pattern.matches(arn) || unqualified.is_some_and(|function| pattern.matches(function))
+            pattern.matches(arn) || function.is_some_and(|function| pattern.matches(function))
         })
     }
-}
-
-/// Returns the function of an ARN that ends in a version or an alias; `None` for every other ARN.
-fn unqualified_function(arn: &str) -> Option<&str> {
-    let parsed = Arn::parse(arn)?;
-    let (name, _) = parsed
-        .resource()
-        .strip_prefix("function:")?
-        .split_once(':')?;
-    let is_function = parsed.service() == "lambda" && !name.is_empty();
-    is_function.then(|| arn.rsplit_once(':').map(|(function, _)| function))?
 }
 
 impl fmt::Display for AllowedTargets {

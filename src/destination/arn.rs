@@ -62,6 +62,26 @@ impl Arn {
         self.text.get(self.starts[3]..).unwrap_or_default()
     }
 
+    /// Returns the ARN of the Lambda function without version or alias; `None` for every other ARN.
+    #[must_use]
+    pub fn function(&self) -> Option<&str> {
+        let resource = self.resource().strip_prefix("function:")?;
+        let name = resource.split(':').next().filter(|name| !name.is_empty())?;
+        let qualifier = resource.len() - name.len();
+        let is_lambda = self.service() == "lambda";
+        self.text
+            .get(..self.text.len() - qualifier)
+            .filter(|_| is_lambda)
+    }
+
+    /// Returns the resource of an ARN: for a queue, its name. A text that is not an ARN is returned whole.
+    #[must_use]
+    pub fn resource_of(text: &str) -> &str {
+        Self::parse(text)
+            .and_then(|arn| text.get(arn.starts[3]..))
+            .unwrap_or(text)
+    }
+
     /// Returns true if the ARN names a FIFO queue or topic, which keep an order.
     #[must_use]
     pub fn is_fifo(&self) -> bool {
@@ -94,6 +114,29 @@ mod tests {
                 "function:crm:$LATEST"
             ))
         );
+    }
+
+    #[test]
+    fn function_is_named_without_its_qualifier() {
+        const CRM: &str = "arn:aws:lambda:eu-west-1:271828182845:function:crm";
+        let live = format!("{CRM}:live");
+        for (text, expected) in [
+            (CRM, Some(CRM)),
+            (&live, Some(CRM)),
+            ("arn:aws:lambda:eu-west-1:271828182845:function:", None),
+            ("arn:aws:lambda:eu-west-1:271828182845:layer:crm:1", None),
+            ("arn:aws:sqs:eu-west-1:271828182845:function:crm", None),
+        ] {
+            let arn = Arn::parse(text);
+            assert_eq!(arn.as_ref().and_then(Arn::function), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn resource_of_a_queue_is_its_name() {
+        let queue = "arn:aws:sqs:eu-west-1:271828182845:crm.fifo";
+        assert_eq!(Arn::resource_of(queue), "crm.fifo");
+        assert_eq!(Arn::resource_of("crm"), "crm");
     }
 
     #[test]

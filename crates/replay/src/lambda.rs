@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent, SqsMessage, SqsMessageAttribute};
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::Arn;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE, TypedAttribute, TypedValue};
 use genesys_replay::replay::{Counts, Invocation, Ports, RecordReport, Replay, log};
 use genesys_replay_telemetry as telemetry;
@@ -79,15 +80,14 @@ pub async fn handle<P: Ports>(
     .await
 }
 
-/// Returns a function's ARN without version or alias.
-fn unqualified(arn: &str) -> String {
-    arn.split(':').take(7).collect::<Vec<_>>().join(":")
-}
-
 fn invocation(context: &Context) -> Invocation {
     Invocation {
         request_id: context.request_id.clone(),
-        function_arn: unqualified(&context.invoked_function_arn),
+        function_arn: Arn::parse(&context.invoked_function_arn)
+            .as_ref()
+            .and_then(Arn::function)
+            .unwrap_or_default()
+            .to_owned(),
         deadline: Timestamp::from_millis(context.deadline),
     }
 }
