@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_dropped_before_the_effect_has_not_acted_and_who_is_dropped_after_it_has() {
+    fn fault_hook_stops_the_effect_only_when_dropped_before_it() {
         for (before, acts) in [(true, 0), (false, 1)] {
             let acted = Mutex::new(0);
             let waits = Waits { before };

@@ -337,7 +337,7 @@ mod tests {
     const ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
     #[test]
-    fn a_message_group_is_handed_out_in_order_and_waits_for_what_is_in_flight() {
+    fn fifo_group_is_received_in_order_and_blocked_while_in_flight() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
@@ -369,7 +369,7 @@ mod tests {
 
     // The real queue's time cannot be moved; the suite holds what can be seen without that.
     #[test]
-    fn a_message_is_received_again_when_its_visibility_timeout_has_ended() {
+    fn message_is_received_again_after_its_visibility_timeout() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_visible_again_cannot_be_postponed() {
+    fn message_visibility_cannot_change_when_it_is_visible_again() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);

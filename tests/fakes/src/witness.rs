@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_taken_over_only_when_its_worker_is_gone_or_has_given_it_back() {
+    fn claim_of_a_running_lease_is_a_violation_unless_released() {
         let (by, from) = (SECOND, FIRST);
         for (now, violation) in [
             (1_000, Violation::TakenUnderLease { by, from }),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn wild_clocks_explain_that_somebody_is_overtaken_and_not_that_a_running_lease_is_ignored() {
+    fn clock_skew_allows_lease_takeover_only_after_expiry() {
         let (by, from) = (SECOND, FIRST);
         let mut witness = held(Clocks::Wild);
         let taken = Violation::TakenUnderLease { by, from };
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn who_delivers_holds_the_event_counts_on_and_does_not_know_of_an_earlier_delivery() {
+    fn delivery_needs_a_claim_a_new_attempt_and_no_checkpoint() {
         let mut witness = held(Clocks::Near);
         let by = SECOND;
         let not_held = Violation::NotHeld { by };
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_acceptance_needs_an_excuse_of_its_own() {
+    fn duplicate_acceptance_is_a_violation_without_an_excuse() {
         let mut witness = held(Clocks::Near);
         let twice = Err(Violation::AcceptedTwice { by: FIRST });
         assert_eq!(witness.accepted(FIRST), Ok(()));

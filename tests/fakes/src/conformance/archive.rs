@@ -38,13 +38,13 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        a_dead_letter_is_kept_whole_where_the_answer_says,
-        a_second_write_of_the_same_event_changes_nothing,
-        two_events_that_would_share_a_key_are_both_kept,
-        two_bodies_of_one_event_are_both_kept_and_each_once,
-        the_same_event_is_kept_once_for_each_reason,
-        what_was_not_stored_is_no_success,
-        a_write_whose_answer_was_lost_can_be_repeated,
+        archived_dead_letter_is_whole_at_the_returned_address,
+        archived_object_is_unchanged_by_a_second_write,
+        events_of_two_targets_are_archived_under_different_keys,
+        archived_bodies_of_one_event_are_each_stored_once,
+        archived_event_is_stored_once_per_failure_code,
+        put_fails_when_nothing_was_stored,
+        put_is_idempotent_after_a_lost_response,
     )
 }
 
@@ -107,7 +107,7 @@ impl<'w, W: World> Letter<'w, W> {
 
 const REFUSED: FailureCode = FailureCode::TargetRefused;
 
-async fn two_bodies_of_one_event_are_both_kept_and_each_once(
+async fn archived_bodies_of_one_event_are_each_stored_once(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -125,7 +125,7 @@ async fn two_bodies_of_one_event_are_both_kept_and_each_once(
     same("the second again", &addresses.get(3), &addresses.get(1))
 }
 
-async fn a_dead_letter_is_kept_whole_where_the_answer_says(
+async fn archived_dead_letter_is_whole_at_the_returned_address(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -145,7 +145,7 @@ async fn a_dead_letter_is_kept_whole_where_the_answer_says(
     )
 }
 
-async fn a_second_write_of_the_same_event_changes_nothing(
+async fn archived_object_is_unchanged_by_a_second_write(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -157,7 +157,7 @@ async fn a_second_write_of_the_same_event_changes_nothing(
     same("the objects", &letter.objects().await?, &objects)
 }
 
-async fn two_events_that_would_share_a_key_are_both_kept(
+async fn events_of_two_targets_are_archived_under_different_keys(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -173,7 +173,10 @@ async fn two_events_that_would_share_a_key_are_both_kept(
     first.count(2).await
 }
 
-async fn the_same_event_is_kept_once_for_each_reason(world: &impl World, name: &str) -> Result<()> {
+async fn archived_event_is_stored_once_per_failure_code(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let letter = Letter::new(world, name, "crm")?;
     let refused = letter.put(REFUSED, NOW).await?;
     let exhausted = letter.put(FailureCode::Exhausted, NOW).await?;
@@ -181,17 +184,14 @@ async fn the_same_event_is_kept_once_for_each_reason(world: &impl World, name: &
     letter.count(2).await
 }
 
-async fn what_was_not_stored_is_no_success(world: &impl World, name: &str) -> Result<()> {
+async fn put_fails_when_nothing_was_stored(world: &impl World, name: &str) -> Result<()> {
     let letter = Letter::new(world, name, "crm")?;
     world.next_call(Mishap::Down);
     holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
     letter.count(0).await
 }
 
-async fn a_write_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn put_is_idempotent_after_a_lost_response(world: &impl World, name: &str) -> Result<()> {
     let letter = Letter::new(world, name, "crm")?;
     world.next_call(Mishap::AnswerLost);
     holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;

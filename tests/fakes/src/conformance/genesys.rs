@@ -38,13 +38,13 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        the_mark_goes_to_the_events_participant_else_the_customer_else_the_first,
-        what_is_not_known_is_told_apart_from_what_failed,
-        marks_are_written_over_one_another_in_order,
-        a_mark_can_be_repeated,
-        what_is_not_there_cannot_be_marked,
-        a_call_that_did_not_act_has_changed_nothing,
-        a_mark_whose_answer_was_lost_can_be_repeated,
+        mark_goes_to_the_participant_else_customer_else_first,
+        fetch_of_a_missing_interaction_is_not_found,
+        marks_are_overwritten_in_order,
+        mark_is_idempotent,
+        mark_of_a_missing_interaction_is_not_found,
+        failed_call_changes_nothing,
+        mark_is_idempotent_after_a_lost_response,
     )
 }
 
@@ -86,7 +86,7 @@ async fn with_customer(world: &impl World, name: &str) -> Result<Interaction> {
     Ok(world.genesys().fetch(&wanted(name, None)?).await?)
 }
 
-async fn the_mark_goes_to_the_events_participant_else_the_customer_else_the_first(
+async fn mark_goes_to_the_participant_else_customer_else_first(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -110,16 +110,13 @@ async fn the_mark_goes_to_the_events_participant_else_the_customer_else_the_firs
     no_marks(world, name)
 }
 
-async fn what_is_not_known_is_told_apart_from_what_failed(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn fetch_of_a_missing_interaction_is_not_found(world: &impl World, name: &str) -> Result<()> {
     world.forget(name);
     let answer = world.genesys().fetch(&wanted(name, None)?).await;
     same("the fetch", &answer, &Err(GenesysError::NotFound))
 }
 
-async fn marks_are_written_over_one_another_in_order(world: &impl World, name: &str) -> Result<()> {
+async fn marks_are_overwritten_in_order(world: &impl World, name: &str) -> Result<()> {
     let interaction = with_customer(world, name).await?;
     for (attempt, status) in [
         (1, RetryStatus::Retrying),
@@ -142,7 +139,7 @@ async fn marks_are_written_over_one_another_in_order(world: &impl World, name: &
     same("marks", &world.marks(&id(name)?), &marks.to_vec())
 }
 
-async fn a_mark_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
+async fn mark_is_idempotent(world: &impl World, name: &str) -> Result<()> {
     let interaction = with_customer(world, name).await?;
     world.genesys().mark(&interaction, RETRYING).await?;
     world.genesys().mark(&interaction, RETRYING).await?;
@@ -155,7 +152,7 @@ fn last_is_retrying(world: &impl World, name: &str) -> Result<()> {
     same("the last mark", &last, &Some(retrying))
 }
 
-async fn what_is_not_there_cannot_be_marked(world: &impl World, name: &str) -> Result<()> {
+async fn mark_of_a_missing_interaction_is_not_found(world: &impl World, name: &str) -> Result<()> {
     with_customer(world, name).await?;
     let unknown = format!("{name}-unknown");
     world.forget(&unknown);
@@ -171,7 +168,7 @@ async fn what_is_not_there_cannot_be_marked(world: &impl World, name: &str) -> R
     no_marks(world, name)
 }
 
-async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &str) -> Result<()> {
+async fn failed_call_changes_nothing(world: &impl World, name: &str) -> Result<()> {
     let interaction = with_customer(world, name).await?;
     world.next_call(Call::Fetch, Mishap::Down);
     let fetched = world.genesys().fetch(&wanted(name, None)?).await.map(drop);
@@ -182,10 +179,7 @@ async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &
     no_marks(world, name)
 }
 
-async fn a_mark_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn mark_is_idempotent_after_a_lost_response(world: &impl World, name: &str) -> Result<()> {
     let interaction = with_customer(world, name).await?;
     world.next_call(Call::Mark, Mishap::AnswerLost);
     let marked = world.genesys().mark(&interaction, RETRYING).await;

@@ -18,18 +18,16 @@ use genesys_replay::ledger::{
 use self::event::{
     ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
 };
-use self::item::{
-    a_claim_that_is_refused_changes_nothing, an_item_shows_what_has_become_of_the_event,
-};
+use self::item::{item_shows_the_state_of_the_event, refused_claim_changes_nothing};
 use self::rounds::{
-    a_dead_worker_may_have_delivered, a_delivery_leads_to_its_event_once_it_is_indexed,
-    a_failure_record_claims_what_is_not_delivered,
-    a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
-    a_failure_record_of_a_finished_event_is_done,
-    a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
-    a_new_round_needs_the_delivery_that_was_read, a_new_round_waits_for_its_time,
-    a_receipt_is_kept_and_shown, an_event_is_looked_up_without_a_claim,
-    an_operator_replay_begins_again_at_round_one, uncertain_attempts_are_remembered,
+    expired_lease_marks_the_event_as_maybe_delivered,
+    failure_record_claim_returns_the_delivery_unchanged,
+    failure_record_claims_an_undelivered_event, failure_record_of_a_settled_event_is_a_duplicate,
+    indexed_delivery_id_finds_its_event, look_up_needs_no_claim,
+    operator_replay_begins_at_round_one, receipt_is_stored_and_returned,
+    round_begins_for_one_of_two_and_is_idempotent,
+    round_begins_only_for_the_delivery_that_was_read, round_is_claimed_only_after_its_delay,
+    uncertain_attempts_are_stored,
 };
 use super::{Mishap, Result, holds, same, suite};
 
@@ -57,37 +55,37 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        a_new_event_is_claimed_by_one_of_many,
-        a_lease_that_ended_is_taken_over_by_one_of_many,
-        a_claim_repeated_by_its_owner_is_the_same_claim,
-        a_lease_is_over_once_its_end_has_passed,
-        who_was_taken_over_is_fenced_out,
-        an_event_that_was_never_claimed_cannot_be_written,
-        a_deferred_event_is_claimed_at_once_and_attempts_count_on,
-        a_delivered_event_is_claimed_for_its_bookkeeping_only,
-        an_event_deferred_after_delivery_stays_delivered,
-        a_finished_event_is_finished_for_everybody_and_for_good,
-        only_what_was_given_up_is_reopened_and_only_for_who_may,
-        a_reopened_event_can_be_completed,
-        every_write_can_be_repeated,
-        a_count_that_comes_late_does_not_take_attempts_back,
-        a_settlement_repeated_after_a_takeover_does_not_count,
-        a_call_that_did_not_act_has_changed_nothing,
-        a_call_whose_answer_was_lost_can_be_repeated,
-        an_item_shows_what_has_become_of_the_event,
-        a_claim_that_is_refused_changes_nothing,
-        a_receipt_is_kept_and_shown,
-        a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
-        a_failure_record_claims_what_is_not_delivered,
-        a_failure_record_of_a_finished_event_is_done,
-        a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
-        a_new_round_needs_the_delivery_that_was_read,
-        a_new_round_waits_for_its_time,
-        an_operator_replay_begins_again_at_round_one,
-        a_delivery_leads_to_its_event_once_it_is_indexed,
-        an_event_is_looked_up_without_a_claim,
-        uncertain_attempts_are_remembered,
-        a_dead_worker_may_have_delivered,
+        claim_of_a_new_event_succeeds_for_one_of_many,
+        claim_of_an_expired_lease_succeeds_for_one_of_many,
+        claim_is_idempotent_for_its_owner,
+        lease_ends_after_its_last_millisecond,
+        lease_holder_is_fenced_after_a_takeover,
+        write_is_refused_without_a_claim,
+        claim_of_a_deferred_event_continues_its_attempts,
+        claim_of_a_delivered_event_has_its_checkpoint,
+        checkpoint_is_kept_when_deferred_after_delivery,
+        claim_of_a_settled_event_is_refused_for_every_worker,
+        claim_reopens_rejected_events_only_when_allowed,
+        reopened_event_can_be_completed,
+        write_is_idempotent,
+        late_attempt_count_does_not_decrease_attempts,
+        settlement_is_refused_after_a_takeover,
+        failed_call_changes_nothing,
+        call_is_idempotent_after_a_lost_response,
+        item_shows_the_state_of_the_event,
+        refused_claim_changes_nothing,
+        receipt_is_stored_and_returned,
+        failure_record_claim_returns_the_delivery_unchanged,
+        failure_record_claims_an_undelivered_event,
+        failure_record_of_a_settled_event_is_a_duplicate,
+        round_begins_for_one_of_two_and_is_idempotent,
+        round_begins_only_for_the_delivery_that_was_read,
+        round_is_claimed_only_after_its_delay,
+        operator_replay_begins_at_round_one,
+        indexed_delivery_id_finds_its_event,
+        look_up_needs_no_claim,
+        uncertain_attempts_are_stored,
+        expired_lease_marks_the_event_as_maybe_delivered,
     )
 }
 
@@ -114,11 +112,14 @@ async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32
     same("the winners", &winners, &vec![(attempt, NOW)])
 }
 
-async fn a_new_event_is_claimed_by_one_of_many(world: &impl World, name: &str) -> Result<()> {
+async fn claim_of_a_new_event_succeeds_for_one_of_many(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     one_of_many(&Event::new(world, name)?, NOW, 1).await
 }
 
-async fn a_lease_that_ended_is_taken_over_by_one_of_many(
+async fn claim_of_an_expired_lease_succeeds_for_one_of_many(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -127,16 +128,13 @@ async fn a_lease_that_ended_is_taken_over_by_one_of_many(
     one_of_many(&event, NOW.plus(LEASE * 2), 2).await
 }
 
-async fn a_claim_repeated_by_its_owner_is_the_same_claim(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn claim_is_idempotent_for_its_owner(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let first = event.claim("worker", NOW).await?;
     same("again", &event.claim("worker", NOW).await?, &first)
 }
 
-async fn a_lease_is_over_once_its_end_has_passed(world: &impl World, name: &str) -> Result<()> {
+async fn lease_ends_after_its_last_millisecond(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     event.lease("first", NOW).await?;
     let end = NOW.plus(LEASE);
@@ -150,7 +148,7 @@ async fn a_lease_is_over_once_its_end_has_passed(world: &impl World, name: &str)
     same("later", &event.claim("third", after).await?, &held)
 }
 
-async fn who_was_taken_over_is_fenced_out(world: &impl World, name: &str) -> Result<()> {
+async fn lease_holder_is_fenced_after_a_takeover(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let stale = event.lease("first", NOW).await?;
     let later = NOW.plus(LEASE * 2);
@@ -163,10 +161,7 @@ async fn who_was_taken_over_is_fenced_out(world: &impl World, name: &str) -> Res
     event.fences_out(&stale).await
 }
 
-async fn an_event_that_was_never_claimed_cannot_be_written(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn write_is_refused_without_a_claim(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let lease = Lease {
         key: event.key.clone(),
@@ -185,7 +180,7 @@ async fn an_event_that_was_never_claimed_cannot_be_written(
     holds("there is no item", event.item().await?.is_empty())
 }
 
-async fn a_deferred_event_is_claimed_at_once_and_attempts_count_on(
+async fn claim_of_a_deferred_event_continues_its_attempts(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -198,7 +193,7 @@ async fn a_deferred_event_is_claimed_at_once_and_attempts_count_on(
     same("the attempt", &(next.attempt, next.delivered), &(3, None))
 }
 
-async fn a_delivered_event_is_claimed_for_its_bookkeeping_only(
+async fn claim_of_a_delivered_event_has_its_checkpoint(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -226,7 +221,7 @@ async fn a_delivered_event_is_claimed_for_its_bookkeeping_only(
     same("attempts shown", &attempts, &Some("2"))
 }
 
-async fn an_event_deferred_after_delivery_stays_delivered(
+async fn checkpoint_is_kept_when_deferred_after_delivery(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -248,7 +243,7 @@ async fn an_event_deferred_after_delivery_stays_delivered(
     same("delivered", &lease.delivered, &Some(1))
 }
 
-async fn a_finished_event_is_finished_for_everybody_and_for_good(
+async fn claim_of_a_settled_event_is_refused_for_every_worker(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -275,7 +270,7 @@ async fn a_finished_event_is_finished_for_everybody_and_for_good(
     Ok(())
 }
 
-async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
+async fn claim_reopens_rejected_events_only_when_allowed(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -299,7 +294,7 @@ async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
     Ok(())
 }
 
-async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Result<()> {
+async fn reopened_event_can_be_completed(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     event.settled(ARCHIVED).await?;
     let again = event
@@ -320,7 +315,7 @@ async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Re
     same("the old failure code", &code, &None)
 }
 
-async fn a_count_that_comes_late_does_not_take_attempts_back(
+async fn late_attempt_count_does_not_decrease_attempts(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -336,7 +331,7 @@ async fn a_count_that_comes_late_does_not_take_attempts_back(
     same("the next attempt", &next.attempt, &4)
 }
 
-async fn every_write_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
+async fn write_is_idempotent(world: &impl World, name: &str) -> Result<()> {
     for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
         let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
         let ledger = event.ledger();
@@ -360,10 +355,7 @@ async fn every_write_can_be_repeated(world: &impl World, name: &str) -> Result<(
     Ok(())
 }
 
-async fn a_settlement_repeated_after_a_takeover_does_not_count(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn settlement_is_refused_after_a_takeover(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let lease = event.lease("first", NOW).await?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
@@ -372,7 +364,7 @@ async fn a_settlement_repeated_after_a_takeover_does_not_count(
     Ok(event.ledger().settle(&other, COMPLETED, NOW).await?)
 }
 
-async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &str) -> Result<()> {
+async fn failed_call_changes_nothing(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let ledger = event.ledger();
     let down = || world.next_call(Mishap::Down);
@@ -395,10 +387,7 @@ async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &
     Ok(ledger.settle(&lease, COMPLETED, NOW).await?)
 }
 
-async fn a_call_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn call_is_idempotent_after_a_lost_response(world: &impl World, name: &str) -> Result<()> {
     for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
         let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
         let ledger = event.ledger();

@@ -47,15 +47,15 @@ pub struct Stored {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        a_message_is_stored_as_it_is,
-        equal_messages_are_told_apart_unless_the_queue_knows_repetitions,
-        a_message_may_be_as_long_as_the_limit_and_no_longer,
-        a_put_that_did_not_act_stores_nothing,
-        a_put_whose_answer_was_lost_has_stored_the_message,
-        many_messages_are_answered_each_in_its_place,
-        many_messages_may_be_longer_together_than_one_may_be,
-        no_message_is_no_call,
-        many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together,
+        message_is_stored_unchanged,
+        duplicate_message_is_stored_once_on_a_fifo_queue_only,
+        message_is_refused_when_longer_than_the_limit,
+        failed_send_stores_nothing,
+        send_with_a_lost_response_stores_the_message,
+        batch_results_are_in_the_order_of_its_messages,
+        batch_may_be_longer_than_the_limit_of_one_message,
+        empty_batch_makes_no_call,
+        failed_batch_fails_every_message,
     )
 }
 
@@ -86,7 +86,7 @@ async fn of(world: &impl World, name: &str) -> Result<Vec<Stored>> {
         .collect())
 }
 
-async fn a_message_is_stored_as_it_is(world: &impl World, name: &str) -> Result<()> {
+async fn message_is_stored_unchanged(world: &impl World, name: &str) -> Result<()> {
     let sent = message(name, name);
     let id = world.sender().send(&sent).await?;
     let attributes = [("Origin", name), ("RetryCount", "4294967295")];
@@ -101,7 +101,7 @@ async fn a_message_is_stored_as_it_is(world: &impl World, name: &str) -> Result<
     same("messages", &of(world, name).await?, &vec![asked])
 }
 
-async fn equal_messages_are_told_apart_unless_the_queue_knows_repetitions(
+async fn duplicate_message_is_stored_once_on_a_fifo_queue_only(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -117,7 +117,7 @@ async fn equal_messages_are_told_apart_unless_the_queue_knows_repetitions(
     }
 }
 
-async fn a_message_may_be_as_long_as_the_limit_and_no_longer(
+async fn message_is_refused_when_longer_than_the_limit(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -136,7 +136,7 @@ async fn a_message_may_be_as_long_as_the_limit_and_no_longer(
     same("messages", &of(world, name).await?.len(), &1)
 }
 
-async fn a_put_that_did_not_act_stores_nothing(world: &impl World, name: &str) -> Result<()> {
+async fn failed_send_stores_nothing(world: &impl World, name: &str) -> Result<()> {
     world.next_call(Mishap::Down);
     let failed = world.sender().send(&message(name, name)).await;
     holds(
@@ -146,7 +146,7 @@ async fn a_put_that_did_not_act_stores_nothing(world: &impl World, name: &str) -
     same("messages", &of(world, name).await?.len(), &0)
 }
 
-async fn a_put_whose_answer_was_lost_has_stored_the_message(
+async fn send_with_a_lost_response_stores_the_message(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -168,7 +168,7 @@ async fn a_put_whose_answer_was_lost_has_stored_the_message(
     )
 }
 
-async fn many_messages_are_answered_each_in_its_place(
+async fn batch_results_are_in_the_order_of_its_messages(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -195,7 +195,7 @@ async fn many_messages_are_answered_each_in_its_place(
     Ok(())
 }
 
-async fn many_messages_may_be_longer_together_than_one_may_be(
+async fn batch_may_be_longer_than_the_limit_of_one_message(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -214,7 +214,7 @@ async fn many_messages_may_be_longer_together_than_one_may_be(
     same("messages", &of(world, name).await?.len(), &3)
 }
 
-async fn no_message_is_no_call(world: &impl World, name: &str) -> Result<()> {
+async fn empty_batch_makes_no_call(world: &impl World, name: &str) -> Result<()> {
     world.next_call(Mishap::Down);
     let none = world.sender().send_all(&[]).await?;
     same("answers", &none.len(), &0)?;
@@ -223,10 +223,7 @@ async fn no_message_is_no_call(world: &impl World, name: &str) -> Result<()> {
     holds("it befalls the next", failed.is_err())
 }
 
-async fn many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn failed_batch_fails_every_message(world: &impl World, name: &str) -> Result<()> {
     for (mishap, stored) in [(Mishap::Down, 0), (Mishap::AnswerLost, 2)] {
         world.next_call(mishap);
         let sent = [1, 2].map(|number| one_of(name, number));

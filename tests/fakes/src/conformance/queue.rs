@@ -53,18 +53,18 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        a_received_message_is_hidden_until_its_time,
-        a_message_stays_away_for_as_long_as_it_says,
-        repeating_a_postponement_starts_the_wait_anew,
-        a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt,
-        the_longest_wait_is_the_queues_own,
-        each_message_is_postponed_for_itself,
-        nothing_to_postpone_is_no_call,
-        a_deleted_message_neither_comes_back_nor_can_be_postponed,
-        a_message_received_too_often_is_parked_as_it_is,
-        a_postponement_that_did_not_act_is_told_of_every_message,
-        a_postponement_whose_answer_was_lost_can_be_repeated,
-        the_limits_of_a_queue_are_read,
+        received_message_is_hidden_for_the_visibility_timeout,
+        visibility_change_hides_messages_for_its_duration,
+        repeated_visibility_change_restarts_the_timeout,
+        visibility_change_to_zero_makes_the_message_visible,
+        visibility_change_is_limited_by_the_queue,
+        visibility_change_succeeds_or_fails_per_message,
+        empty_visibility_change_makes_no_call,
+        deleted_message_does_not_return_and_cannot_be_changed,
+        message_is_parked_unchanged_after_max_receives,
+        failed_visibility_change_names_every_message,
+        visibility_change_is_idempotent_after_a_lost_response,
+        limits_of_a_queue_are_read,
     )
 }
 
@@ -138,7 +138,10 @@ async fn failed(world: &impl World, changes: &[VisibilityChange<'_>]) -> Vec<Mes
 
 const A_WHILE: Duration = Duration::from_secs(3_600);
 
-async fn a_received_message_is_hidden_until_its_time(world: &impl World, name: &str) -> Result<()> {
+async fn received_message_is_hidden_for_the_visibility_timeout(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let line = Line::of(world, name, 1).await?;
     let counts: Vec<u32> = line.received.iter().map(|it| it.receive_count).collect();
     same("the receive count", &counts, &vec![1])?;
@@ -146,7 +149,10 @@ async fn a_received_message_is_hidden_until_its_time(world: &impl World, name: &
     line.stays_away(VISIBILITY).await
 }
 
-async fn a_message_stays_away_for_as_long_as_it_says(world: &impl World, name: &str) -> Result<()> {
+async fn visibility_change_hides_messages_for_its_duration(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let line = Line::of(world, name, 2).await?;
     same(
         "failures",
@@ -156,7 +162,7 @@ async fn a_message_stays_away_for_as_long_as_it_says(world: &impl World, name: &
     line.stays_away(A_WHILE).await
 }
 
-async fn repeating_a_postponement_starts_the_wait_anew(
+async fn repeated_visibility_change_restarts_the_timeout(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -172,7 +178,7 @@ async fn repeating_a_postponement_starts_the_wait_anew(
     Ok(())
 }
 
-async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
+async fn visibility_change_to_zero_makes_the_message_visible(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -194,14 +200,17 @@ async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
     )
 }
 
-async fn the_longest_wait_is_the_queues_own(world: &impl World, name: &str) -> Result<()> {
+async fn visibility_change_is_limited_by_the_queue(world: &impl World, name: &str) -> Result<()> {
     let line = Line::of(world, name, 1).await?;
     let failures = line.change_visibility(LONGEST * 3).await;
     same("failures", &failures, &Vec::new())?;
     line.stays_away(LONGEST).await
 }
 
-async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) -> Result<()> {
+async fn visibility_change_succeeds_or_fails_per_message(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let here = Line::of(world, name, 12).await?;
     let there = Line::of(world, name, 1).await?;
     let stranger = |id: &str| {
@@ -232,7 +241,7 @@ async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) ->
     there.stays_away(A_WHILE * 2).await
 }
 
-async fn nothing_to_postpone_is_no_call(world: &impl World, name: &str) -> Result<()> {
+async fn empty_visibility_change_makes_no_call(world: &impl World, name: &str) -> Result<()> {
     let line = Line::of(world, name, 1).await?;
     world.next_call(Mishap::Down);
     same("failures", &failed(world, &[]).await, &Vec::new())?;
@@ -244,7 +253,7 @@ async fn nothing_to_postpone_is_no_call(world: &impl World, name: &str) -> Resul
     )
 }
 
-async fn a_deleted_message_neither_comes_back_nor_can_be_postponed(
+async fn deleted_message_does_not_return_and_cannot_be_changed(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -263,7 +272,7 @@ async fn a_deleted_message_neither_comes_back_nor_can_be_postponed(
     )
 }
 
-async fn a_message_received_too_often_is_parked_as_it_is(
+async fn message_is_parked_unchanged_after_max_receives(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -290,7 +299,7 @@ async fn a_message_received_too_often_is_parked_as_it_is(
     same("the parked", &parked, &vec![(first, name)])
 }
 
-async fn a_postponement_that_did_not_act_is_told_of_every_message(
+async fn failed_visibility_change_names_every_message(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -304,7 +313,7 @@ async fn a_postponement_that_did_not_act_is_told_of_every_message(
     line.stays_away(VISIBILITY).await
 }
 
-async fn a_postponement_whose_answer_was_lost_can_be_repeated(
+async fn visibility_change_is_idempotent_after_a_lost_response(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -324,7 +333,7 @@ async fn a_postponement_whose_answer_was_lost_can_be_repeated(
     line.stays_away(A_WHILE).await
 }
 
-async fn the_limits_of_a_queue_are_read(world: &impl World, _: &str) -> Result<()> {
+async fn limits_of_a_queue_are_read(world: &impl World, _: &str) -> Result<()> {
     let parking = world.create(None).await?;
     let arn = world.create(Some((&parking, 7))).await?;
     let four_days = Duration::from_secs(4 * 24 * 3_600);

@@ -30,13 +30,13 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        the_text_is_read_as_it_is_now,
-        what_is_no_text_is_refused,
-        what_is_not_there_is_refused_by_name,
+        secret_is_read_in_its_current_version,
+        binary_secret_is_refused,
+        missing_secret_is_refused_by_its_error_code,
     )
 }
 
-async fn the_text_is_read_as_it_is_now(world: &impl World, name: &str) -> Result<()> {
+async fn secret_is_read_in_its_current_version(world: &impl World, name: &str) -> Result<()> {
     for text in [name, " é\n", "{\"a\":1}"] {
         world.put(text).await?;
         same("text", &world.secret().read().await?, &text.to_owned())?;
@@ -44,7 +44,7 @@ async fn the_text_is_read_as_it_is_now(world: &impl World, name: &str) -> Result
     Ok(())
 }
 
-async fn what_is_no_text_is_refused(world: &impl World, _: &str) -> Result<()> {
+async fn binary_secret_is_refused(world: &impl World, _: &str) -> Result<()> {
     world.put_binary().await?;
     same(
         "refusal",
@@ -53,7 +53,7 @@ async fn what_is_no_text_is_refused(world: &impl World, _: &str) -> Result<()> {
     )
 }
 
-async fn what_is_not_there_is_refused_by_name(world: &impl World, _: &str) -> Result<()> {
+async fn missing_secret_is_refused_by_its_error_code(world: &impl World, _: &str) -> Result<()> {
     world.remove().await?;
     let refused = world.secret().read().await;
     holds(

@@ -26,9 +26,9 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        a_subscription_stands_as_it_was_put,
-        a_change_is_seen_at_once,
-        a_question_that_fails_can_be_asked_again,
+        subscription_has_the_stored_status,
+        subscription_change_is_visible_at_once,
+        subscription_lookup_can_be_repeated_after_a_failure,
     )
 }
 
@@ -37,7 +37,7 @@ fn id(name: &str) -> Result<InteractionId> {
     Ok(InteractionId::new(name).ok_or("no id")?)
 }
 
-async fn a_subscription_stands_as_it_was_put(world: &impl World, name: &str) -> Result<()> {
+async fn subscription_has_the_stored_status(world: &impl World, name: &str) -> Result<()> {
     let id = id(name)?;
     for standing in [Standing::Active, Standing::Inactive, Standing::Unknown] {
         world.put(id.as_str(), standing);
@@ -47,7 +47,7 @@ async fn a_subscription_stands_as_it_was_put(world: &impl World, name: &str) -> 
     Ok(())
 }
 
-async fn a_change_is_seen_at_once(world: &impl World, name: &str) -> Result<()> {
+async fn subscription_change_is_visible_at_once(world: &impl World, name: &str) -> Result<()> {
     let id = id(name)?;
     for standing in [Standing::Inactive, Standing::Active, Standing::Inactive] {
         world.put(id.as_str(), standing);
@@ -57,7 +57,10 @@ async fn a_change_is_seen_at_once(world: &impl World, name: &str) -> Result<()> 
     Ok(())
 }
 
-async fn a_question_that_fails_can_be_asked_again(world: &impl World, name: &str) -> Result<()> {
+async fn subscription_lookup_can_be_repeated_after_a_failure(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let id = id(name)?;
     world.put(id.as_str(), Standing::Active);
     for mishap in [Mishap::Down, Mishap::AnswerLost] {

@@ -74,13 +74,13 @@ pub trait World {
 /// Names each case that failed.
 pub async fn conforms(world: &impl World) -> Result<()> {
     suite!(world;
-        what_is_accepted_arrives_whole_and_once,
-        the_same_event_may_come_again_under_the_same_key,
-        equal_events_under_two_keys_are_two,
-        a_delivery_that_did_not_act_may_be_tried_again,
-        a_delivery_whose_answer_was_lost_may_have_acted,
-        what_goes_nowhere_is_accepted_without_a_call,
-        where_nothing_can_be_delivered_nothing_is_sent,
+        accepted_event_arrives_whole_and_once,
+        repeated_event_arrives_again_under_the_same_key,
+        equal_events_under_two_keys_both_arrive,
+        failed_delivery_can_be_retried,
+        delivery_with_a_lost_response_may_have_acted,
+        delivery_to_no_target_is_accepted_without_a_call,
+        delivery_to_an_unusable_target_is_refused_without_a_call,
     )
 }
 
@@ -158,13 +158,13 @@ async fn arrived(
     same("arrived", &seen, &asked)
 }
 
-async fn what_is_accepted_arrives_whole_and_once(world: &impl World, name: &str) -> Result<()> {
+async fn accepted_event_arrives_whole_and_once(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name, world.destination().await?)?;
     event.deliver(7).await?;
     event.arrived(&[7]).await
 }
 
-async fn the_same_event_may_come_again_under_the_same_key(
+async fn repeated_event_arrives_again_under_the_same_key(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -174,7 +174,7 @@ async fn the_same_event_may_come_again_under_the_same_key(
     event.arrived_again().await
 }
 
-async fn equal_events_under_two_keys_are_two(world: &impl World, name: &str) -> Result<()> {
+async fn equal_events_under_two_keys_both_arrive(world: &impl World, name: &str) -> Result<()> {
     let destination = world.destination().await?;
     let first = Event::new(world, name, destination.clone())?;
     let second = Event::new(world, &format!("{name}-again"), destination.clone())?;
@@ -184,10 +184,7 @@ async fn equal_events_under_two_keys_are_two(world: &impl World, name: &str) -> 
     arrived(world, &destination, both).await
 }
 
-async fn a_delivery_that_did_not_act_may_be_tried_again(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+async fn failed_delivery_can_be_retried(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name, world.destination().await?)?;
     world.next_call(Mishap::Down);
     let error = event.refused(1).await?;
@@ -200,7 +197,7 @@ async fn a_delivery_that_did_not_act_may_be_tried_again(
     event.arrived(&[2]).await
 }
 
-async fn a_delivery_whose_answer_was_lost_may_have_acted(
+async fn delivery_with_a_lost_response_may_have_acted(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -216,7 +213,7 @@ async fn a_delivery_whose_answer_was_lost_may_have_acted(
     event.arrived_again().await
 }
 
-async fn what_goes_nowhere_is_accepted_without_a_call(
+async fn delivery_to_no_target_is_accepted_without_a_call(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -226,7 +223,7 @@ async fn what_goes_nowhere_is_accepted_without_a_call(
     same("calls", &world.calls(), &calls)
 }
 
-async fn where_nothing_can_be_delivered_nothing_is_sent(
+async fn delivery_to_an_unusable_target_is_refused_without_a_call(
     world: &impl World,
     name: &str,
 ) -> Result<()> {

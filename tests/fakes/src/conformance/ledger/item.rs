@@ -8,7 +8,7 @@ use super::super::{Result, same};
 use super::event::{COMPLETED, DEFERRED, Event, LEASE, NOW};
 use super::{REMEMBER, World};
 
-pub(super) async fn an_item_shows_what_has_become_of_the_event(
+pub(super) async fn item_shows_the_state_of_the_event(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -85,10 +85,7 @@ fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-pub(super) async fn a_claim_that_is_refused_changes_nothing(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+pub(super) async fn refused_claim_changes_nothing(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let lease = event.lease("first", NOW).await?;
     let item = event.item().await?;

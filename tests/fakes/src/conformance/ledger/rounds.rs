@@ -47,7 +47,7 @@ async fn attribute(event: &Event<'_, impl World>, name: &str) -> Result<Option<S
     Ok(event.item().await?.get(name).cloned())
 }
 
-pub(super) async fn a_receipt_is_kept_and_shown(world: &impl World, name: &str) -> Result<()> {
+pub(super) async fn receipt_is_stored_and_returned(world: &impl World, name: &str) -> Result<()> {
     let at = receipt(None).at.as_millis().to_string();
     for id in [Some("r-1"), None] {
         let event = Event::new(world, &format!("{name}, {id:?}"))?;
@@ -73,7 +73,7 @@ pub(super) async fn a_receipt_is_kept_and_shown(world: &impl World, name: &str) 
     same("the id", &shown.as_deref(), &Some("r-1"))
 }
 
-pub(super) async fn a_failure_record_is_answered_with_the_delivery_and_changes_nothing(
+pub(super) async fn failure_record_claim_returns_the_delivery_unchanged(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -101,7 +101,7 @@ pub(super) async fn a_failure_record_is_answered_with_the_delivery_and_changes_n
     Ok(())
 }
 
-pub(super) async fn a_failure_record_claims_what_is_not_delivered(
+pub(super) async fn failure_record_claims_an_undelivered_event(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -116,7 +116,7 @@ pub(super) async fn a_failure_record_claims_what_is_not_delivered(
     same("abandoned", &lease.attempt, &3)
 }
 
-pub(super) async fn a_failure_record_of_a_finished_event_is_done(
+pub(super) async fn failure_record_of_a_settled_event_is_a_duplicate(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -130,7 +130,7 @@ pub(super) async fn a_failure_record_of_a_finished_event_is_done(
     Ok(())
 }
 
-pub(super) async fn a_new_round_is_begun_by_one_of_two_and_can_be_repeated(
+pub(super) async fn round_begins_for_one_of_two_and_is_idempotent(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -172,7 +172,7 @@ pub(super) async fn a_new_round_is_begun_by_one_of_two_and_can_be_repeated(
     Ok(())
 }
 
-pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
+pub(super) async fn round_begins_only_for_the_delivery_that_was_read(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -209,7 +209,10 @@ pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
     same("the second one", &answer, &Claim::Delivered(second))
 }
 
-pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &str) -> Result<()> {
+pub(super) async fn round_is_claimed_only_after_its_delay(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let until = NOW.plus(LEASE * 3);
     for ignores_delay in [false, true] {
         let event = Event::new(world, &format!("{name}, {ignores_delay}"))?;
@@ -254,10 +257,7 @@ const DOUBTS: AnswerCounts = AnswerCounts {
     unanswered: 1,
 };
 
-pub(super) async fn uncertain_attempts_are_remembered(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+pub(super) async fn uncertain_attempts_are_stored(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let lease = event.lease("first", NOW).await?;
     let known = (lease.maybe_delivered, lease.answers, lease.processed);
@@ -289,7 +289,10 @@ pub(super) async fn uncertain_attempts_are_remembered(
     same("a new round", &lease.maybe_delivered, &false)
 }
 
-pub(super) async fn a_dead_worker_may_have_delivered(world: &impl World, name: &str) -> Result<()> {
+pub(super) async fn expired_lease_marks_the_event_as_maybe_delivered(
+    world: &impl World,
+    name: &str,
+) -> Result<()> {
     let event = Event::new(world, name)?;
     let later = |times| NOW.plus(LEASE * times);
     event.lease("first", NOW).await?;
@@ -302,7 +305,7 @@ pub(super) async fn a_dead_worker_may_have_delivered(world: &impl World, name: &
     same("counted", &shown.as_deref(), &Some("true"))
 }
 
-pub(super) async fn an_operator_replay_begins_again_at_round_one(
+pub(super) async fn operator_replay_begins_at_round_one(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -346,7 +349,7 @@ pub(super) async fn an_operator_replay_begins_again_at_round_one(
     Ok(())
 }
 
-pub(super) async fn a_delivery_leads_to_its_event_once_it_is_indexed(
+pub(super) async fn indexed_delivery_id_finds_its_event(
     world: &impl World,
     name: &str,
 ) -> Result<()> {
@@ -362,10 +365,7 @@ pub(super) async fn a_delivery_leads_to_its_event_once_it_is_indexed(
     holds("no item of the event", event.item().await?.is_empty())
 }
 
-pub(super) async fn an_event_is_looked_up_without_a_claim(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
+pub(super) async fn look_up_needs_no_claim(world: &impl World, name: &str) -> Result<()> {
     let event = Event::new(world, name)?;
     let other = EventKey::stored(&format!("{name}|nowhere"));
     same("nothing", &event.ledger().look_up(&other).await?, &None)?;
