@@ -19,7 +19,7 @@ fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)
 }
 
 #[tokio::test]
-async fn what_is_signed_with_the_secret_is_taken() -> TestResult {
+async fn request_is_accepted_when_signed_with_the_secret() -> TestResult {
     let door = IngestHarness::signed().await?;
     let letter = wrapper("s-1", 0, r#"{"é":1}"#);
     for (path, body, age) in [(PATHS[0], letter.as_str(), -60), (PATHS[1], "{}", 60)] {
@@ -33,7 +33,7 @@ async fn what_is_signed_with_the_secret_is_taken() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_not_signed_so_is_not_taken() -> TestResult {
+async fn request_is_rejected_when_its_signature_is_wrong() -> TestResult {
     let door = IngestHarness::signed().await?;
     let body = wrapper("s-1", 0, "[1]");
     let other = "whsec_c29tZWJvZHktZWxzZXMtc2VjcmV0LWtleQ==";
@@ -93,7 +93,7 @@ async fn what_is_not_signed_so_is_not_taken() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_no_text_can_be_signed_too() -> TestResult {
+async fn binary_body_is_accepted_when_signed() -> TestResult {
     let door = IngestHarness::signed().await?;
     let key = STANDARD.decode(SECRET.trim_start_matches("whsec_"))?;
     let (body, at) = ([0xff, 0xfe], now());
@@ -116,7 +116,7 @@ async fn what_is_no_text_can_be_signed_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
+async fn unsigned_genesys_headers_are_ignored_when_senders_sign() -> TestResult {
     let door = IngestHarness::signed().await?;
     let body = r#"{"campaignId":"c-1"}"#;
     for other in ["other-1", "other-2"] {
@@ -140,7 +140,7 @@ async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_copy_sent_to_the_other_path_is_no_second_event() -> TestResult {
+async fn duplicate_request_to_the_other_path_is_rejected() -> TestResult {
     let door = IngestHarness::signed().await?;
     let letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
     let webhook = r#"{"campaignId":"c-1"}"#;
@@ -160,7 +160,7 @@ async fn a_copy_sent_to_the_other_path_is_no_second_event() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
+async fn signature_window_ends_after_300_seconds() -> TestResult {
     const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
     let check = |at: u64| -> Result<Result<(), AuthenticationError>, Box<dyn std::error::Error>> {
         let mut headers = HeaderMap::new();
@@ -181,7 +181,7 @@ async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
 }
 
 #[tokio::test]
-async fn whom_iam_should_vouch_for_does_not_come_in_beside_it() -> TestResult {
+async fn signed_request_is_rejected_when_iam_authenticates() -> TestResult {
     let door = IngestHarness::with(Authentication::Iam, |ingest| ingest).await?;
     let body = wrapper("s-1", 0, "[1]");
     let headers = signature(SECRET, "msg-1", 0, &body)?;

@@ -68,7 +68,7 @@ fn chunk() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
+async fn body_is_accepted_up_to_the_limit() -> TestResult {
     let door = IngestHarness::taking(2_000, Authentication::None, |ingest| ingest).await?;
     let body = |length: usize| {
         let around = wrapper("s-1", 0, "\"\"").len();
@@ -86,7 +86,7 @@ async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestResult {
+async fn body_is_refused_by_its_content_length_before_it_is_sent() -> TestResult {
     let door = IngestHarness::open().await?;
     let head = format!("Content-Length: {}\r\nExpect: 100-continue", MIB + 1);
     let stream = begun(&door, &head, b"").await?;
@@ -100,7 +100,7 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestRes
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() -> TestResult {
+async fn oversized_body_gets_a_413_when_sent_completely() -> TestResult {
     let door = IngestHarness::open().await?;
     for headers in [
         format!("Content-Length: {}", 2 * MIB),
@@ -122,7 +122,7 @@ async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_without_an_end_is_cut_off() -> TestResult {
+async fn endless_body_is_cut_off() -> TestResult {
     let door = IngestHarness::open().await?;
     let mut stream = begun_in_memory(&door, "Transfer-Encoding: chunked", b"").await?;
     let chunk = chunk();
@@ -136,7 +136,7 @@ async fn a_body_without_an_end_is_cut_off() -> TestResult {
 }
 
 #[tokio::test]
-async fn half_a_body_is_not_queued() -> TestResult {
+async fn incomplete_body_is_not_queued() -> TestResult {
     let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len() + 1);
@@ -151,7 +151,7 @@ async fn half_a_body_is_not_queued() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
+async fn body_deadline_cuts_off_an_incomplete_body() -> TestResult {
     let door = IngestHarness::open().await?;
     let before = Instant::now();
     let stream = begun_in_memory(&door, "Content-Length: 100", b"{").await?;
@@ -164,7 +164,7 @@ async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
+async fn head_deadline_cuts_off_an_incomplete_head() -> TestResult {
     let door = IngestHarness::open().await?;
     let mut stream = door.connect();
     stream
@@ -178,8 +178,7 @@ async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_others() -> TestResult
-{
+async fn stalled_large_bodies_block_only_other_large_bodies() -> TestResult {
     let door = IngestHarness::open().await?;
     let head = format!("Content-Length: {MIB}");
     let beginning = vec![b'x'; 40 * 1024];
@@ -218,7 +217,7 @@ async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_oth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> TestResult {
+async fn early_refusal_is_readable_and_closes_the_connection() -> TestResult {
     let door = IngestHarness::signed().await?;
     let mut stream = begun_in_memory(&door, "Content-Length: 1000000", b"").await?;
     stream.write_all(&vec![b'x'; 1_000_000]).await?;
@@ -229,7 +228,7 @@ async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> T
 }
 
 #[tokio::test]
-async fn who_says_that_nothing_more_will_come_still_gets_the_answer() -> TestResult {
+async fn half_closed_connection_still_gets_its_response() -> TestResult {
     let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len());
@@ -264,7 +263,7 @@ impl Faults<PutError> for Gate {
 }
 
 #[tokio::test]
-async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
+async fn queued_send_completes_when_the_sender_disconnects() -> TestResult {
     let gate = Arc::new(Gate::default());
     let faults = gate.clone();
     let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
@@ -289,7 +288,7 @@ async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_never_reads_an_answer_is_cut_off() -> TestResult {
+async fn sender_is_cut_off_when_it_reads_no_response() -> TestResult {
     let door = IngestHarness::open().await?;
     let mut stream = door.connect();
     let requests = b"GET /health HTTP/1.1\r\nHost: ingest\r\n\r\n".repeat(1_000);

@@ -58,7 +58,7 @@ const UNKNOWN: Option<RefusalCode> = Some(RefusalCode::NotAuthenticated);
 const UNCHECKED: Option<RefusalCode> = Some(RefusalCode::SecretUnavailable);
 
 #[test]
-fn one_or_two_secrets_are_read_and_nothing_else() {
+fn key_ring_accepts_one_or_two_secrets_and_nothing_else() {
     for (text, expected) in [
         (SECRET.to_owned(), None),
         (format!("{SECRET} {NEW}"), None),
@@ -95,7 +95,7 @@ fn one_or_two_secrets_are_read_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn while_the_secret_changes_both_are_valid() -> TestResult {
+async fn old_and_new_secret_are_both_valid_during_rotation() -> TestResult {
     let world = World::of(&format!("{NEW} {SECRET}"));
     for secret in [SECRET, NEW] {
         assert_eq!(world.refusal(secret).await?, None);
@@ -108,8 +108,7 @@ async fn while_the_secret_changes_both_are_valid() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_new_secret_is_valid_at_its_first_use_and_an_old_one_no_longer_than_five_minutes()
--> TestResult {
+async fn rotated_secret_is_valid_at_once_and_the_old_one_for_300_s() -> TestResult {
     let world = World::of(SECRET);
     assert_eq!(world.refusal(SECRET).await?, None);
     world.secret.put(Ok(NEW));
@@ -127,7 +126,7 @@ async fn a_new_secret_is_valid_at_its_first_use_and_an_old_one_no_longer_than_fi
 }
 
 #[tokio::test]
-async fn signatures_that_do_not_match_do_not_make_it_read_the_secret_all_the_time() -> TestResult {
+async fn secret_reads_are_limited_when_signatures_do_not_match() -> TestResult {
     let world = World::of(SECRET);
     for _ in 0..50 {
         assert_eq!(world.refusal(NEW).await?, UNKNOWN);
@@ -142,7 +141,7 @@ async fn signatures_that_do_not_match_do_not_make_it_read_the_secret_all_the_tim
 }
 
 #[tokio::test]
-async fn known_secrets_outlive_an_outage_of_secrets_manager_for_an_hour() -> TestResult {
+async fn cached_secret_stays_valid_for_1_h_of_secrets_manager_outage() -> TestResult {
     for code in [
         None,
         Some("ThrottlingException"),
@@ -166,7 +165,7 @@ async fn known_secrets_outlive_an_outage_of_secrets_manager_for_an_hour() -> Tes
 }
 
 #[tokio::test]
-async fn a_secret_that_was_taken_away_is_valid_no_longer() -> TestResult {
+async fn removed_secret_is_invalid_after_the_next_read() -> TestResult {
     for gone in [
         Err(SecretError::Refused("ResourceNotFoundException".to_owned())),
         Err(SecretError::Refused("AccessDeniedException".to_owned())),
@@ -194,7 +193,7 @@ async fn a_secret_that_was_taken_away_is_valid_no_longer() -> TestResult {
 }
 
 #[tokio::test]
-async fn without_secrets_nobody_can_tell_and_it_is_tried_again() -> TestResult {
+async fn unreadable_secret_is_unavailable_and_read_again_later() -> TestResult {
     for outage in [
         Err(SecretError::Unreachable),
         Err(SecretError::Binary),
@@ -214,7 +213,7 @@ async fn without_secrets_nobody_can_tell_and_it_is_tried_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn all_who_come_at_once_share_one_reading() -> TestResult {
+async fn concurrent_requests_share_one_read_of_the_secret() -> TestResult {
     let world = World::of(SECRET);
     let headers = headers(SECRET)?;
     let all = (0..20).map(|_| world.keys.verify(&headers, BODY.as_bytes()));

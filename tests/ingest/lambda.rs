@@ -57,7 +57,7 @@ fn answered(invocation: Invocation) -> Result<(u64, Value), Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn a_function_url_takes_what_a_server_takes() -> TestResult {
+async fn function_url_accepts_the_same_requests_as_the_server() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;
@@ -112,7 +112,7 @@ async fn a_function_url_takes_what_a_server_takes() -> TestResult {
 }
 
 #[tokio::test]
-async fn with_iam_only_what_iam_has_authorized_is_taken() -> TestResult {
+async fn request_is_accepted_only_when_iam_has_authorized_it() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;

@@ -61,7 +61,7 @@ async fn curl(
 }
 
 #[tokio::test]
-async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> TestResult {
+async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;
@@ -193,7 +193,7 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str
 }
 
 #[tokio::test]
-async fn what_is_on_the_queue_is_known_to_a_fifo_queue_too() -> TestResult {
+async fn fifo_queue_drops_a_duplicate_webhook() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(true).await?;
     let server = Server::start(&settings(&world, &arn).await?, &world.aws).await?;
@@ -209,7 +209,7 @@ async fn what_is_on_the_queue_is_known_to_a_fifo_queue_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn with_the_secret_kept_elsewhere_a_new_one_needs_no_restart() -> TestResult {
+async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let secrets = aws_sdk_secretsmanager::Client::new(&world.aws.config());
@@ -292,7 +292,7 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
 }
 
 #[tokio::test]
-async fn no_authentication_is_warned_of() -> TestResult {
+async fn startup_warns_when_requests_are_not_authenticated() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;
@@ -311,7 +311,7 @@ async fn no_authentication_is_warned_of() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_rate_limit_of_genesys_cloud_is_passed_on_and_kept() -> TestResult {
+async fn rate_limit_of_genesys_cloud_is_forwarded_and_respected() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;
@@ -341,7 +341,7 @@ async fn the_rate_limit_of_genesys_cloud_is_passed_on_and_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn who_goes_away_in_the_middle_has_a_line_in_the_log_too() -> TestResult {
+async fn incomplete_request_is_logged_when_the_sender_disconnects() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;
@@ -367,7 +367,7 @@ async fn who_goes_away_in_the_middle_has_a_line_in_the_log_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_genesys_cloud_does_not_take_for_an_id_is_no_subscription() -> TestResult {
+async fn subscription_is_unknown_when_genesys_cloud_refuses_its_id() -> TestResult {
     let world = World::start().await?;
     let arn = world.aws.create_queue(false).await?;
     let mut settings = settings(&world, &arn).await?;

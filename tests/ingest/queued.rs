@@ -30,7 +30,7 @@ fn record((id, message): &(MessageId, NewMessage)) -> Record {
 }
 
 #[tokio::test]
-async fn a_message_says_where_when_and_how_often() -> TestResult {
+async fn queued_message_has_origin_time_and_retry_count() -> TestResult {
     let door = IngestHarness::signed().await?;
     let body = wrapper("s-1", 7, r#"{"interactionId":"c-1"}"#);
     let headers = signature(SECRET, "msg-7", 0, &body)?;
@@ -63,7 +63,7 @@ async fn a_message_says_where_when_and_how_often() -> TestResult {
 }
 
 #[tokio::test]
-async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
+async fn webhook_id_of_genesys_has_priority_on_the_webhook_path() -> TestResult {
     let door = IngestHarness::open().await?;
     let genesys = [
         ("x-genesys-webhook-id", "w-1"),
@@ -116,7 +116,7 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> TestResult {
+async fn fifo_group_is_the_interaction_and_deduplication_the_event() -> TestResult {
     let door = IngestHarness::with(Authentication::None, |ingest| {
         genesys_replay_ingest::Ingest {
             sender: genesys_fakes::MemorySender::fifo(),
@@ -154,7 +154,7 @@ async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> T
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_sent() -> TestResult {
+async fn duplicate_dead_letter_is_delivered_once_with_next_attempt() -> TestResult {
     let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let event = r#"{"interactionId":"c-1", "spaced" : true}"#;
@@ -192,7 +192,7 @@ async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_se
 }
 
 #[tokio::test]
-async fn a_message_that_sqs_got_twice_is_one_event() -> TestResult {
+async fn duplicate_message_is_one_event() -> TestResult {
     let door = IngestHarness::open().await?;
     let world = World::start().await?;
     for (path, body) in [
@@ -213,7 +213,7 @@ async fn a_message_that_sqs_got_twice_is_one_event() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_webhook_is_delivered_as_it_came_whatever_it_lacks_and_once_for_each_id() -> TestResult {
+async fn webhook_is_delivered_unchanged_once_per_id() -> TestResult {
     let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let body = r#"{"status" : "TEST_EVENT"}"#;
@@ -237,7 +237,7 @@ async fn a_webhook_is_delivered_as_it_came_whatever_it_lacks_and_once_for_each_i
 }
 
 #[tokio::test]
-async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
+async fn malformed_webhook_is_archived_unchanged() -> TestResult {
     let door = IngestHarness::open().await?;
     let mut world = World::start().await?;
     let bucket = world.aws.create_bucket().await?;
@@ -310,7 +310,7 @@ async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_webhook_is_no_way_round_what_is_asked_of_dead_letters() -> TestResult {
+async fn webhook_path_does_not_bypass_dead_letter_checks() -> TestResult {
     let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let wrapped = wrapper("s-off", 3, r#"{"interactionId":"c-1"}"#);
@@ -339,7 +339,7 @@ async fn a_webhook_is_no_way_round_what_is_asked_of_dead_letters() -> TestResult
 }
 
 #[tokio::test]
-async fn what_was_checked_of_a_dead_letter_is_what_is_delivered() -> TestResult {
+async fn delivered_event_is_the_checked_event_of_the_dead_letter() -> TestResult {
     let door = IngestHarness::open().await?;
     let world = World::start().await?;
     let event = r#"{"id":"mine"}"#;
@@ -365,7 +365,7 @@ async fn what_was_checked_of_a_dead_letter_is_what_is_delivered() -> TestResult 
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_a_key_still_tells_a_repetition() -> TestResult {
+async fn duplicate_is_detected_when_its_id_cannot_be_a_key() -> TestResult {
     let door = IngestHarness::open().await?;
     let world = World::start().await?;
     for id in ["a|b c", "a|b c", "a|b d"] {

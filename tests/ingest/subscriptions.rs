@@ -47,7 +47,7 @@ fn id(text: &str) -> Result<InteractionId, Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn an_active_subscription_is_believed_for_a_minute() -> TestResult {
+async fn active_subscription_is_cached_for_60_seconds() -> TestResult {
     let world = World::new(None);
     let s = id("s-1")?;
     for _ in 0..10 {
@@ -68,7 +68,7 @@ async fn an_active_subscription_is_believed_for_a_minute() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_that_was_turned_on_is_active_at_once() -> TestResult {
+async fn inactive_subscription_is_not_cached() -> TestResult {
     let world = World::new(None);
     let s = id("s-1")?;
     for standing in [Standing::Unknown, Standing::Inactive, Standing::Active] {
@@ -114,7 +114,7 @@ impl Faults<GenesysError> for Gate {
 }
 
 #[tokio::test]
-async fn all_who_ask_at_once_share_one_answer_even_a_failure() -> TestResult {
+async fn concurrent_lookups_share_one_response_or_failure() -> TestResult {
     for fails in [false, true] {
         let gate = Gate::closed(fails);
         let world = World::new(Some(gate.clone()));
@@ -142,7 +142,7 @@ async fn all_who_ask_at_once_share_one_answer_even_a_failure() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_question_that_nobody_waits_for_any_more_is_asked_anew() -> TestResult {
+async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
     let gate = Gate::closed(false);
     let world = World::new(Some(gate.clone()));
     let s = id("s-1")?;
@@ -167,7 +167,7 @@ impl Faults<GenesysError> for Silence {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_takes_too_long_is_given_up() -> TestResult {
+async fn lookup_deadline_is_3_seconds() -> TestResult {
     let world = World::new(Some(Arc::new(Silence)));
     let before = tokio::time::Instant::now();
     let answer = world.check.standing(&id("s-1")?).await;

@@ -44,7 +44,7 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn an_accepted_dead_letter_is_answered_with_its_next_attempt_and_its_message() -> TestResult {
+async fn accepted_dead_letter_response_has_attempt_and_message_id() -> TestResult {
     let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 2, r#"{"interactionId":"c-1"}"#);
     let answer = door.post("/dead-letter", &body).await?;
@@ -61,7 +61,7 @@ async fn an_accepted_dead_letter_is_answered_with_its_next_attempt_and_its_messa
 }
 
 #[tokio::test]
-async fn the_greatest_retry_count_has_a_next_attempt_too() -> TestResult {
+async fn next_attempt_does_not_overflow_at_the_largest_retry_count() -> TestResult {
     let door = IngestHarness::open().await?;
     let body = wrapper("s-1", u32::MAX, "[1]");
     let answer = door.post("/dead-letter", &body).await?;
@@ -70,7 +70,7 @@ async fn the_greatest_retry_count_has_a_next_attempt_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_accepted_webhook_is_answered_with_nothing_but_that() -> TestResult {
+async fn accepted_webhook_response_has_only_a_status() -> TestResult {
     let door = IngestHarness::open().await?;
     for body in [r#"{"campaignId":"c"}"#, "not json", "[]", "\u{ffff}"] {
         let answer = door.post(PATHS[1], body).await?;
@@ -84,7 +84,7 @@ async fn an_accepted_webhook_is_answered_with_nothing_but_that() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_health_check_needs_nobody() -> TestResult {
+async fn health_check_needs_no_authentication() -> TestResult {
     let door = IngestHarness::signed().await?;
     let answer = Answer::of(reqwest::get(door.url("/health")).await?).await?;
     assert_eq!(
@@ -95,7 +95,7 @@ async fn a_health_check_needs_nobody() -> TestResult {
 }
 
 #[tokio::test]
-async fn other_methods_and_paths_are_refused() -> TestResult {
+async fn unknown_methods_and_paths_are_refused() -> TestResult {
     let door = IngestHarness::open().await?;
     let client = reqwest::Client::new();
     let ask = async |method: Method, path: &str| {
@@ -134,7 +134,7 @@ async fn other_methods_and_paths_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> TestResult {
+async fn dead_letter_is_refused_when_its_content_type_is_not_json() -> TestResult {
     let door = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     for headers in [
@@ -166,7 +166,7 @@ async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> T
 }
 
 #[tokio::test]
-async fn a_malformed_wrapper_is_refused_by_the_name_of_its_member() -> TestResult {
+async fn malformed_wrapper_response_names_the_member() -> TestResult {
     let door = IngestHarness::open().await?;
     for (body, status, code, says) in [
         ("", 400, "INGEST_BODY_MALFORMED", "line 1"),
@@ -236,7 +236,7 @@ async fn a_malformed_wrapper_is_refused_by_the_name_of_its_member() -> TestResul
 }
 
 #[tokio::test]
-async fn an_unknown_or_inactive_subscription_is_refused() -> TestResult {
+async fn subscription_is_refused_when_unknown_or_inactive() -> TestResult {
     let door = IngestHarness::open().await?;
     door.subscriptions.put("off", Standing::Inactive);
     door.subscriptions.put("gone", Standing::Unknown);
@@ -272,7 +272,7 @@ fn refused_by_genesys(
 }
 
 #[tokio::test]
-async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestResult {
+async fn retry_after_is_sent_when_genesys_cloud_fails() -> TestResult {
     type Fails = fn() -> GenesysError;
     const CALL: Call = Call::Subscription;
     let cases: [(Fails, &str); 4] = [
@@ -322,7 +322,7 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
 }
 
 #[tokio::test]
-async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
+async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
     let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
@@ -342,7 +342,7 @@ async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_event_that_no_message_can_hold_is_refused_for_good() -> TestResult {
+async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestResult {
     let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
@@ -370,7 +370,7 @@ impl Faults<PutError> for Panics {
 }
 
 #[tokio::test]
-async fn a_fault_in_the_program_costs_one_request() -> TestResult {
+async fn panic_fails_its_own_request_only() -> TestResult {
     let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
