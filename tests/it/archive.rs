@@ -19,7 +19,7 @@ fn only(objects: Vec<(String, Value)>) -> Result<(String, Value), String> {
 }
 
 #[tokio::test]
-async fn what_the_target_refuses_is_archived_whole_and_acknowledged() -> TestResult {
+async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     world
         .genesys
@@ -81,7 +81,7 @@ async fn what_the_target_refuses_is_archived_whole_and_acknowledged() -> TestRes
 }
 
 #[tokio::test]
-async fn an_exhausted_event_is_archived() -> TestResult {
+async fn exhausted_event_is_archived() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     world
         .genesys
@@ -99,7 +99,7 @@ async fn an_exhausted_event_is_archived() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_no_event_and_what_was_malformed_is_archived_without_a_call() -> TestResult {
+async fn malformed_messages_are_archived_without_a_call() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     let records = [
         Record::new("m-1", "<html>"),
@@ -129,7 +129,7 @@ async fn what_is_no_event_and_what_was_malformed_is_archived_without_a_call() ->
 }
 
 #[tokio::test]
-async fn a_second_write_changes_nothing() -> TestResult {
+async fn archived_object_is_unchanged_by_a_second_write() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     let record = Record::new("m-1", "<html>");
     world.deliver(std::slice::from_ref(&record)).await?;
@@ -140,7 +140,7 @@ async fn a_second_write_changes_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn two_events_that_would_share_a_key_are_both_kept() -> TestResult {
+async fn events_of_two_targets_are_archived_under_different_keys() -> TestResult {
     let (mut world, bucket) = world_with_archive().await?;
     // Malformed: their time is that of the message, which is the same.
     for target in ["crm", "billing"] {
@@ -164,7 +164,7 @@ async fn two_events_that_would_share_a_key_are_both_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn while_the_archive_is_down_the_message_is_kept() -> TestResult {
+async fn message_returns_to_the_queue_when_the_archive_is_down() -> TestResult {
     let mut world = World::start().await?;
     world.set("ARCHIVE_BUCKET", "no-such-bucket");
     world
@@ -178,7 +178,7 @@ async fn while_the_archive_is_down_the_message_is_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operator_may_send_an_archived_event_again() -> TestResult {
+async fn archived_event_is_delivered_on_operator_replay() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     world
         .genesys
@@ -213,7 +213,7 @@ async fn an_operator_may_send_an_archived_event_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn once_there_is_an_archive_what_was_given_up_gets_there() -> TestResult {
+async fn rejected_event_is_archived_when_an_archive_is_configured() -> TestResult {
     let mut world = World::start().await?;
     world
         .genesys
@@ -228,7 +228,7 @@ async fn once_there_is_an_archive_what_was_given_up_gets_there() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_echo_of_our_own_marks_ends_without_another() -> TestResult {
+async fn own_echo_is_archived_without_a_mark_or_delivery() -> TestResult {
     let echo = |message_id: &str, event_id: &str| {
         let body = format!(
             r#"{{"id":"{event_id}","detail-type":"v2.detail.events.conversation.{{id}}.attributes","source":"aws.partner/genesys.com/x",
@@ -262,7 +262,7 @@ async fn an_echo_of_our_own_marks_ends_without_another() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_record_that_was_archived_takes_its_twin_along() -> TestResult {
+async fn duplicate_of_an_archived_message_is_acknowledged() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     world
         .genesys
@@ -278,7 +278,7 @@ async fn a_record_that_was_archived_takes_its_twin_along() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_operators_message_is_not_taken_for_the_twin_of_another() -> TestResult {
+async fn operator_replay_is_not_a_duplicate_of_a_dead_letter() -> TestResult {
     let (world, _) = world_with_archive().await?;
     world
         .genesys
@@ -297,7 +297,7 @@ async fn an_operators_message_is_not_taken_for_the_twin_of_another() -> TestResu
 }
 
 #[tokio::test]
-async fn a_malformed_twin_does_not_take_the_other_along() -> TestResult {
+async fn malformed_duplicate_is_archived_and_the_other_is_delivered() -> TestResult {
     let (world, bucket) = world_with_archive().await?;
     let batch = [
         Record::dead_letter("m-1", "e-1", "c-1").with("ERROR_CODE", "INVALID_PARAMETER"),

@@ -15,7 +15,7 @@ use serde_json::json;
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
 #[tokio::test]
-async fn a_queue_gets_the_raw_body() -> TestResult {
+async fn queue_target_gets_the_raw_body() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
     world.set("REPLAY_TARGET", &queue);
@@ -39,7 +39,7 @@ async fn a_queue_gets_the_raw_body() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
+async fn fifo_queue_target_gets_the_interaction_as_group() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(true).await?;
     world.set("REPLAY_TARGET", &queue);
@@ -64,7 +64,7 @@ async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_topic_gets_it() -> TestResult {
+async fn topic_target_gets_the_raw_body() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
     let topic = world.aws.create_topic(&queue, false).await?;
@@ -81,7 +81,7 @@ async fn a_topic_gets_it() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_original_target_is_called_where_it_is_allowed() -> TestResult {
+async fn original_target_is_called_only_when_allowed() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
     let other = world.aws.create_queue(false).await?;
@@ -113,7 +113,7 @@ async fn the_original_target_is_called_where_it_is_allowed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_kind_of_target_that_cannot_be_called_is_told() -> TestResult {
+async fn unsupported_target_is_deferred_as_target_unsupported() -> TestResult {
     let mut world = World::start().await?;
     world.set("REPLAY_TARGET", "original");
     let kinesis = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
@@ -130,7 +130,7 @@ async fn a_kind_of_target_that_cannot_be_called_is_told() -> TestResult {
 }
 
 #[tokio::test]
-async fn queue_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
+async fn missing_queue_target_is_a_configuration_error() -> TestResult {
     let mut world = World::start().await?;
     let queue = world.aws.create_queue(false).await?;
     let gone = format!("{queue}-gone");
@@ -174,7 +174,7 @@ async fn deliver(
 }
 
 #[tokio::test]
-async fn a_function_is_invoked_asynchronously_with_the_raw_body() -> TestResult {
+async fn function_target_is_invoked_asynchronously_with_the_raw_body() -> TestResult {
     let (world, mut server) = (World::start().await?, Server::new_async().await);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let invocation = server
@@ -194,7 +194,7 @@ async fn a_function_is_invoked_asynchronously_with_the_raw_body() -> TestResult 
 }
 
 #[tokio::test]
-async fn what_a_service_answers_decides_what_follows() -> TestResult {
+async fn service_error_determines_failure_code_and_retries() -> TestResult {
     for (status, kind, code, calls) in [
         (429, "TooManyRequestsException", "TARGET_RATE_LIMITED", 3),
         (403, "AccessDeniedException", "TARGET_CREDENTIALS", 1),
@@ -230,7 +230,7 @@ async fn what_a_service_answers_decides_what_follows() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
+async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
     let (world, mut server) = (World::start().await?, Server::new_async().await);
     server
         .mock("POST", Matcher::Any)
@@ -272,7 +272,7 @@ async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
+async fn function_target_in_the_local_aws_gets_the_event() -> TestResult {
     let mut world = World::start().await?;
     let function = world
         .aws
@@ -294,7 +294,7 @@ async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_state_machine_is_started_under_the_events_name() -> TestResult {
+async fn state_machine_execution_is_named_after_the_event() -> TestResult {
     let (world, mut server) = (World::start().await?, Server::new_async().await);
     let start = server
         .mock("POST", "/")
@@ -341,7 +341,7 @@ async fn deliver_again(
 }
 
 #[tokio::test]
-async fn execution_of_the_same_name_is_compared_by_its_input() -> TestResult {
+async fn state_machine_duplicate_is_detected_by_its_input() -> TestResult {
     let event = Record::dead_letter("m-1", "e-1", "c-1");
     let event = event.0["body"].as_str().ok_or("no body")?;
     let execution = |input: Option<&str>| {
@@ -368,7 +368,7 @@ async fn execution_of_the_same_name_is_compared_by_its_input() -> TestResult {
 }
 
 #[tokio::test]
-async fn bus_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
+async fn missing_bus_target_is_a_configuration_error() -> TestResult {
     let mut world = World::start().await?;
     let gone = "arn:aws:events:us-east-1:000000000000:event-bus/gone";
     world.set("REPLAY_TARGET", gone);
@@ -391,7 +391,7 @@ async fn described(server: &mut Server, status: usize, body: &str) -> mockito::M
 }
 
 #[tokio::test]
-async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
+async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
     for (status, body, code, puts) in [
         (
@@ -428,7 +428,7 @@ async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -> TestResult {
+async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
     for (answer, code) in [
         (

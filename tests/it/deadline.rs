@@ -55,7 +55,7 @@ async fn deadline_starts_no_delivery_without_time_to_record_it() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_does_not_start_records_within_the_margin_of_a_slow_ledger() -> TestResult {
+async fn deadline_starts_no_record_within_the_slow_ledgers_margin() -> TestResult {
     let function = Function::new()?.ledger(SLOW_LEDGER);
     let known = function.handle(ms(6_000)).await?;
     assert_eq!(known.outcome, Outcome::Replayed);
@@ -78,7 +78,7 @@ async fn deadline_lets_a_checkpoint_under_way_finish() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_with_a_hanging_checkpoint_acknowledges_and_counts_it() -> TestResult {
+async fn deadline_acknowledges_and_counts_a_hanging_checkpoint() -> TestResult {
     let function = Function::new()?.ledger(&[("checkpoint", ms(60_000))]);
     let handled = function.batch(1, ms(4_000)).await?;
     let counts = Counts::of(&handled);
@@ -114,7 +114,7 @@ async fn deadline_releases_a_delivery_that_it_cut_off() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_after_acceptance_holds_the_event_and_keeps_the_checkpoint() -> TestResult {
+async fn deadline_after_acceptance_holds_the_event_and_its_checkpoint() -> TestResult {
     // The last status cannot be written in time. The event is delivered: only the bookkeeping is left.
     let function = Function::new()?
         .genesys(&[("mark", ms(1_000))])
@@ -150,7 +150,7 @@ async fn lease_outlives_the_deadline_by_five_seconds() -> TestResult {
 }
 
 #[tokio::test]
-async fn deadline_on_real_parts_leaves_every_event_in_one_known_place() -> TestResult {
+async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResult {
     let world = World::start().await?;
     let fault = Fault::on("POST", "/targets/").delay(Duration::from_millis(1_500));
     world.genesys.fault(fault);

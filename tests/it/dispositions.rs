@@ -26,7 +26,7 @@ async fn archived(world: &World) -> Result<usize, Box<dyn std::error::Error>> {
 }
 
 #[tokio::test]
-async fn wrong_address_of_a_target_archives_nothing_and_opens_the_circuit() -> TestResult {
+async fn circuit_opens_and_nothing_is_archived_when_url_is_wrong() -> TestResult {
     for status in [
         301, 302, 307, 308, 401, 403, 404, 405, 407, 410, 421, 426, 501, 505,
     ] {
@@ -50,7 +50,7 @@ async fn wrong_address_of_a_target_archives_nothing_and_opens_the_circuit() -> T
 }
 
 #[tokio::test]
-async fn third_configuration_answer_rejects_an_event_if_the_target_accepts_others() -> TestResult {
+async fn event_is_rejected_at_its_third_configuration_error() -> TestResult {
     let world = world().await?;
     let function = world.function()?;
     world.genesys.fault(
@@ -110,7 +110,7 @@ async fn conflict_without_a_lost_answer_is_a_refusal() -> TestResult {
 }
 
 #[tokio::test]
-async fn conflict_of_two_marks_is_tried_again() -> TestResult {
+async fn mark_is_retried_after_a_conflict() -> TestResult {
     for status in [409, 412, 423] {
         let world = world().await?;
         let conflict = Fault::on("PATCH", "/attributes").status(status).times(1);
@@ -123,7 +123,7 @@ async fn conflict_of_two_marks_is_tried_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn interactions_that_the_client_may_not_access_do_not_open_the_circuit() -> TestResult {
+async fn circuit_stays_closed_when_access_to_interactions_is_denied() -> TestResult {
     let mut world = world().await?;
     world.set("MAX_CONCURRENCY", "1");
     let denied = json!({ "code": "missing.any.division.permissions", "status": 403 });
@@ -144,7 +144,7 @@ async fn interactions_that_the_client_may_not_access_do_not_open_the_circuit() -
 }
 
 #[tokio::test]
-async fn only_genesys_own_404_says_that_an_interaction_does_not_exist() -> TestResult {
+async fn interaction_is_not_missing_when_a_proxy_responds_404() -> TestResult {
     let world = world().await?;
     let proxy = Fault::on("GET", "/conversations/")
         .status(404)
@@ -156,7 +156,7 @@ async fn only_genesys_own_404_says_that_an_interaction_does_not_exist() -> TestR
 }
 
 #[tokio::test]
-async fn events_whose_mark_would_make_another_are_delivered_without_a_genesys_call() -> TestResult {
+async fn attribute_events_are_delivered_without_a_genesys_call() -> TestResult {
     let attributes = r#"{"ANI":"+490000000","segment":"b2b","system.retryAttempt":"1","system.retryStatus":"retrying"}"#;
     let plain = r#"{"ANI":"+490000000"}"#;
     let end = "v2.detail.events.conversation.c-1.customer.end";
@@ -187,7 +187,7 @@ async fn events_whose_mark_would_make_another_are_delivered_without_a_genesys_ca
 }
 
 #[tokio::test]
-async fn slow_target_is_asked_once_in_a_receive() -> TestResult {
+async fn slow_target_is_called_once_per_receive() -> TestResult {
     let mut world = world().await?;
     world.set("TARGET_TIMEOUT_SECONDS", "1");
     // The answer never comes.

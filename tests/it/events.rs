@@ -45,7 +45,7 @@ fn letter(message: &Message) -> Result<DeadLetter<'_>, String> {
 }
 
 #[test]
-fn every_sample_is_opened_as_what_it_is() -> TestResult {
+fn sample_events_are_parsed_as_documented() -> TestResult {
     for (name, has_event_id, has_interaction, category) in [
         (
             "eventbridge-rule-dlq.json",
@@ -110,7 +110,7 @@ fn every_sample_is_opened_as_what_it_is() -> TestResult {
 }
 
 #[test]
-fn a_rules_dead_letter_carries_what_is_known_of_its_failure() -> TestResult {
+fn dead_letter_of_a_rule_has_its_failure_attributes() -> TestResult {
     let messages = messages("eventbridge-rule-dlq.json")?;
     let letter = letter(messages.first().ok_or("empty")?)?;
     assert_eq!(
@@ -146,7 +146,7 @@ fn four_attributes_are_enough() -> TestResult {
 }
 
 #[test]
-fn a_queues_conversation_is_not_the_queue() -> TestResult {
+fn interaction_of_a_queue_event_is_the_conversation() -> TestResult {
     let messages = messages("queue-conversation.json")?;
     let message = messages.first().ok_or("empty")?;
     let interaction = letter(message)?.interaction.ok_or("no interaction")?;
@@ -156,7 +156,7 @@ fn a_queues_conversation_is_not_the_queue() -> TestResult {
 }
 
 #[test]
-fn any_json_value_and_none_is_taken_where_eventbridge_says_it_is_a_dead_letter() -> TestResult {
+fn dead_letter_of_a_rule_may_have_any_body() -> TestResult {
     for body in [
         "\"text\"",
         "[1,2]",
@@ -179,7 +179,7 @@ fn any_json_value_and_none_is_taken_where_eventbridge_says_it_is_a_dead_letter()
 }
 
 #[test]
-fn without_attributes_a_body_must_have_a_known_shape() -> TestResult {
+fn body_must_have_a_known_shape_without_attributes() -> TestResult {
     for (body, why) in [
         ("", UnreplayableReason::Empty),
         ("  ", UnreplayableReason::Empty),
@@ -209,7 +209,7 @@ fn without_attributes_a_body_must_have_a_known_shape() -> TestResult {
 }
 
 #[test]
-fn an_event_id_that_cannot_be_a_key_is_not_used() -> TestResult {
+fn event_id_is_ignored_when_it_cannot_be_a_key() -> TestResult {
     let long = "x".repeat(300);
     for id in ["", "with space", "new\\nline", "é", &long] {
         let body = format!(r#"{{"id":"{id}","detail-type":"t","source":"s","detail":{{}}}}"#);
@@ -219,7 +219,7 @@ fn an_event_id_that_cannot_be_a_key_is_not_used() -> TestResult {
 }
 
 #[test]
-fn what_is_delivered_is_the_raw_inner_event() -> TestResult {
+fn payload_is_the_raw_inner_event() -> TestResult {
     for (name, pointer, category) in [
         // Its message is the function's own text.
         (
@@ -259,7 +259,7 @@ fn what_is_delivered_is_the_raw_inner_event() -> TestResult {
 }
 
 #[test]
-fn spacing_and_unknown_members_of_an_inner_event_are_kept() -> TestResult {
+fn payload_keeps_spacing_and_unknown_members() -> TestResult {
     let inner = "{ \"id\" : \"e-1\",\n\"replay-name\":1e2, \"x\":{} }";
     let body = format!(r#"{{"eventType":"dead-letter","originalEvent":{inner}}}"#);
     assert_eq!(letter(&message(&body, &[])?)?.payload, inner);
@@ -267,7 +267,7 @@ fn spacing_and_unknown_members_of_an_inner_event_are_kept() -> TestResult {
 }
 
 #[test]
-fn a_destination_record_names_the_function_that_failed() -> TestResult {
+fn failure_record_names_the_failed_function() -> TestResult {
     let messages = messages("lambda-destination.json")?;
     let letter = letter(messages.first().ok_or("empty")?)?;
     let target = letter.failure.target_arn.ok_or("no target")?;
@@ -279,7 +279,7 @@ fn a_destination_record_names_the_function_that_failed() -> TestResult {
 }
 
 #[test]
-fn a_functions_own_dead_letter_is_the_event_itself() -> TestResult {
+fn dead_letter_of_a_function_is_the_event_itself() -> TestResult {
     let messages = messages("lambda-function-dlq.json")?;
     let message = messages.first().ok_or("empty")?;
     let letter = letter(message)?;
@@ -306,7 +306,7 @@ fn a_functions_own_dead_letter_is_the_event_itself() -> TestResult {
 }
 
 #[test]
-fn a_notification_is_unwrapped_up_to_three_times() -> TestResult {
+fn sns_notification_is_unwrapped_up_to_three_times() -> TestResult {
     let messages = messages("sns-notification.json")?;
     let message_once = messages.first().ok_or("empty")?;
     let once = letter(message_once)?;
@@ -350,7 +350,7 @@ fn a_notification_is_unwrapped_up_to_three_times() -> TestResult {
 }
 
 #[test]
-fn what_stands_around_a_notification_says_nothing_of_the_event_in_it() -> TestResult {
+fn sns_envelope_fields_are_not_used_as_evidence() -> TestResult {
     let event = r#"{"id":"e","detail-type":"t","source":"s","detail":{}}"#;
     let around = serde_json::json!({"Type":"Notification","TopicArn":"arn","Message":event});
     let message = message(&around.to_string(), &[("ERROR_CODE", "TIMEOUT")])?;
@@ -362,7 +362,7 @@ fn what_stands_around_a_notification_says_nothing_of_the_event_in_it() -> TestRe
 }
 
 #[test]
-fn a_webhook_has_the_id_it_came_with_or_one_made_of_its_call() -> TestResult {
+fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
     let messages = messages("outbound-webhook.json")?;
     let webhook = messages.first().ok_or("empty")?;
     let made = letter(webhook)?;
@@ -395,7 +395,7 @@ fn a_webhook_has_the_id_it_came_with_or_one_made_of_its_call() -> TestResult {
 }
 
 #[test]
-fn a_schedules_dead_letter_is_known_by_its_execution() -> TestResult {
+fn dead_letter_of_a_schedule_has_its_execution_as_event_id() -> TestResult {
     let messages = messages("scheduler-dlq.json")?;
     let message = messages.first().ok_or("empty")?;
     let letter = letter(message)?;
@@ -406,7 +406,7 @@ fn a_schedules_dead_letter_is_known_by_its_execution() -> TestResult {
 }
 
 #[test]
-fn what_tells_of_events_without_holding_them_is_no_payload() -> TestResult {
+fn message_without_an_event_is_unreplayable() -> TestResult {
     for (name, expected) in [
         ("event-bus-kms-dlq.json", UnreplayableReason::Encrypted),
         (
@@ -447,7 +447,7 @@ fn what_tells_of_events_without_holding_them_is_no_payload() -> TestResult {
 }
 
 #[test]
-fn an_error_code_alone_does_not_hide_an_event() -> TestResult {
+fn event_is_parsed_when_only_an_error_code_is_set() -> TestResult {
     let whole = r#"{"id":"e","detail-type":"t","source":"s","detail":{}}"#;
     let whole = message(whole, &[("ERROR_CODE", "TIMEOUT")])?;
     let event = letter(&whole)?;
@@ -466,7 +466,7 @@ fn an_error_code_alone_does_not_hide_an_event() -> TestResult {
 }
 
 #[test]
-fn an_echo_of_our_own_marks_is_told_from_other_attributes() -> TestResult {
+fn own_echo_is_detected_only_without_other_attributes() -> TestResult {
     let messages = messages("own-echo.json")?;
     let message = messages.first().ok_or("empty")?;
     assert!(letter(message)?.own_echo);

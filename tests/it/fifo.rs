@@ -27,7 +27,7 @@ fn delivered(world: &World) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_messages_of_a_group_are_delivered_in_order() -> TestResult {
+async fn fifo_group_is_delivered_in_order() -> TestResult {
     let world = World::start().await?;
     let records: Vec<_> = (1..=6).map(|number| record(number, "a")).collect();
     assert!(world.deliver(&records).await?.is_empty());
@@ -39,7 +39,7 @@ async fn the_messages_of_a_group_are_delivered_in_order() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_group_stops_at_its_first_failure_and_other_groups_go_on() -> TestResult {
+async fn fifo_group_stops_at_its_first_failure_and_others_continue() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -64,7 +64,7 @@ async fn a_group_stops_at_its_first_failure_and_other_groups_go_on() -> TestResu
 }
 
 #[tokio::test]
-async fn what_is_no_event_stops_its_group_too_without_an_archive() -> TestResult {
+async fn fifo_group_stops_at_malformed_message_without_an_archive() -> TestResult {
     let world = World::start().await?;
     let bad = Record::new("m-1", "<html>")
         .in_queue(QUEUE, "receipt")
@@ -80,7 +80,7 @@ async fn what_is_no_event_stops_its_group_too_without_an_archive() -> TestResult
 }
 
 #[tokio::test]
-async fn the_same_event_twice_in_a_group_is_delivered_once() -> TestResult {
+async fn fifo_group_delivers_a_duplicate_event_once() -> TestResult {
     let world = World::start().await?;
     let twin = Record::dead_letter("m-2", "e-1", "c-1")
         .in_queue(QUEUE, "receipt")

@@ -22,13 +22,13 @@ const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 
 #[tokio::test]
-async fn a_ledger_that_is_not_there_or_not_a_ledger_is_unavailable() -> TestResult {
+async fn ledger_is_unavailable_when_its_table_is_missing_or_wrong() -> TestResult {
     unavailable_without_a_table(&LocalAws::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
-async fn the_same_is_so_in_amazons_dynamodb_local() -> TestResult {
+async fn ledger_is_unavailable_without_a_table_in_dynamodb_local() -> TestResult {
     unavailable_without_a_table(&LocalAws::dynamodb_local().await?).await
 }
 

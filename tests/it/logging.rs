@@ -10,7 +10,7 @@ use genesys_test_support::{
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> TestResult {
+async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResult {
     let mut world = World::start().await?;
     world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
@@ -145,7 +145,7 @@ fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResult {
+async fn log_has_no_payload_of_any_sample_event() -> TestResult {
     let mut world = World::start().await?;
     world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
     let bucket = world.aws.create_bucket().await?;
@@ -216,7 +216,7 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
 }
 
 #[tokio::test]
-async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
+async fn log_has_the_metrics_of_each_batch() -> TestResult {
     let world = World::start().await?;
     let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
     for records in [
@@ -275,7 +275,7 @@ async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestResult {
+async fn log_has_no_text_of_upstream_responses() -> TestResult {
     const CONFIDENTIAL: &str = "tel:+4915112345";
     let quoting = format!(r#"{{"message":"{CONFIDENTIAL}","error_description":"{CONFIDENTIAL}"}}"#);
     for (method, path, status) in [
@@ -309,7 +309,7 @@ async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestRes
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_repeated_has_a_line_of_its_own() -> TestResult {
+async fn log_has_a_line_per_retried_attempt() -> TestResult {
     let world = World::start().await?;
     let fault = Fault::on("POST", "/targets/").status(503).times(1);
     world.genesys.fault(fault);
@@ -334,7 +334,7 @@ async fn an_attempt_that_is_repeated_has_a_line_of_its_own() -> TestResult {
 }
 
 #[tokio::test]
-async fn metrics_and_errors_are_printed_whatever_is_left_out() -> TestResult {
+async fn log_has_metrics_and_errors_at_every_level() -> TestResult {
     for level in ["WARN", "ERROR"] {
         let mut world = World::start().await?;
         world.set("AWS_LAMBDA_LOG_LEVEL", level);

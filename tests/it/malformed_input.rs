@@ -125,7 +125,7 @@ async fn body_of_one_mebibyte_is_replayed_whole() -> TestResult {
 }
 
 #[tokio::test]
-async fn no_upstream_is_called_when_the_ledger_is_down() -> TestResult {
+async fn ledger_outage_prevents_every_upstream_call() -> TestResult {
     let world = World::start().await?;
     let (_socket, closed) = closed_port()?;
     let settings = world.settings();
@@ -142,7 +142,7 @@ async fn no_upstream_is_called_when_the_ledger_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn event_is_kept_whatever_genesys_answers() -> TestResult {
+async fn event_is_not_lost_on_any_genesys_response() -> TestResult {
     let world = World::start().await?;
     for (number, fault) in [
         Fault::on("GET", "/conversations/")
@@ -177,7 +177,7 @@ async fn event_is_kept_whatever_genesys_answers() -> TestResult {
 }
 
 #[tokio::test]
-async fn event_is_kept_whatever_the_target_answers() -> TestResult {
+async fn event_is_not_lost_on_any_target_response() -> TestResult {
     let world = World::start().await?;
     for (number, fault) in [
         Fault::on("POST", "/targets/").status(500).body("<html>"),

@@ -77,7 +77,7 @@ async fn event_without_interaction_is_replayed_when_genesys_is_down() -> TestRes
 }
 
 #[tokio::test]
-async fn every_event_is_kept_when_the_ledger_is_slow_or_broken() -> TestResult {
+async fn events_return_to_the_queue_when_the_ledger_is_broken() -> TestResult {
     let world = World::start().await?;
     for (fault, most_calls) in [
         (Fault::on("POST", "/").hang(), 60),

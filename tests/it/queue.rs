@@ -73,7 +73,7 @@ async fn visibility_timeout_of_a_record_that_was_not_started_is_short() -> TestR
 }
 
 #[tokio::test]
-async fn visibility_timeout_that_cannot_be_set_returns_the_message_all_the_same() -> TestResult {
+async fn message_returns_when_its_visibility_timeout_cannot_be_set() -> TestResult {
     let world = World::start().await?;
     world.genesys.fault(
         Fault::on("POST", "/targets/")

@@ -7,7 +7,7 @@ use genesys_test_support::world::{invoke, invoke_within};
 use genesys_test_support::{Record, TestResult, World, event};
 
 #[tokio::test]
-async fn a_dead_letter_is_fetched_marked_delivered_and_completed() -> TestResult {
+async fn dead_letter_is_fetched_marked_delivered_and_completed() -> TestResult {
     let world = World::start().await?;
     let record = Record::dead_letter("m-1", "e-1", "conversation-1").with("RETRY_ATTEMPTS", "185");
     let body = record.0["body"].as_str().unwrap_or_default().to_owned();
@@ -68,7 +68,7 @@ async fn a_dead_letter_is_fetched_marked_delivered_and_completed() -> TestResult
 }
 
 #[tokio::test]
-async fn the_same_event_in_another_message_is_not_delivered_again() -> TestResult {
+async fn duplicate_in_another_message_is_not_delivered() -> TestResult {
     let world = World::start().await?;
     world
         .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
@@ -86,7 +86,7 @@ async fn the_same_event_in_another_message_is_not_delivered_again() -> TestResul
 }
 
 #[tokio::test]
-async fn the_same_event_twice_in_a_batch_is_delivered_once() -> TestResult {
+async fn duplicate_in_one_batch_is_delivered_once() -> TestResult {
     let world = World::start().await?;
     let twins = [
         Record::dead_letter("m-1", "e-1", "c-1"),
@@ -98,7 +98,7 @@ async fn the_same_event_twice_in_a_batch_is_delivered_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn twins_share_the_fate_of_the_first() -> TestResult {
+async fn duplicate_in_one_batch_has_the_outcome_of_the_first() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -113,7 +113,7 @@ async fn twins_share_the_fate_of_the_first() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_same_event_for_two_targets_is_two_events() -> TestResult {
+async fn event_is_delivered_to_each_of_two_targets() -> TestResult {
     let mut world = World::start().await?;
     world
         .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
@@ -129,7 +129,7 @@ async fn the_same_event_for_two_targets_is_two_events() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_attempt_that_fails_in_passing_is_repeated_here() -> TestResult {
+async fn transient_failure_is_retried_in_the_same_invocation() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -169,7 +169,7 @@ async fn an_attempt_that_fails_in_passing_is_repeated_here() -> TestResult {
 }
 
 #[tokio::test]
-async fn attempts_count_on_over_deliveries() -> TestResult {
+async fn attempts_are_counted_over_all_deliveries() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -196,7 +196,7 @@ async fn attempts_count_on_over_deliveries() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_long_wait_is_not_spent_in_the_function() -> TestResult {
+async fn long_retry_after_defers_the_message() -> TestResult {
     let world = World::start().await?;
     world.genesys.fault(
         Fault::on("POST", "/targets/")
@@ -219,7 +219,7 @@ async fn a_long_wait_is_not_spent_in_the_function() -> TestResult {
 }
 
 #[tokio::test]
-async fn at_the_last_receive_the_event_is_given_up_as_exhausted() -> TestResult {
+async fn event_is_rejected_as_exhausted_at_the_last_receive() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -240,8 +240,7 @@ async fn at_the_last_receive_the_event_is_given_up_as_exhausted() -> TestResult 
 }
 
 #[tokio::test]
-async fn what_the_target_refuses_for_good_is_marked_and_returned_without_further_calls()
--> TestResult {
+async fn refused_event_is_marked_and_returned_without_more_calls() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -258,7 +257,7 @@ async fn what_the_target_refuses_for_good_is_marked_and_returned_without_further
 }
 
 #[tokio::test]
-async fn an_interaction_that_does_not_exist_is_permanent() -> TestResult {
+async fn missing_interaction_is_a_permanent_failure() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -281,8 +280,7 @@ async fn an_interaction_that_does_not_exist_is_permanent() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_target_that_refuses_our_credentials_is_given_up_only_when_receives_run_out() -> TestResult
-{
+async fn refused_credentials_reject_the_event_at_the_last_receive() -> TestResult {
     let world = World::start().await?;
     world
         .genesys
@@ -310,7 +308,7 @@ async fn a_target_that_refuses_our_credentials_is_given_up_only_when_receives_ru
 }
 
 #[tokio::test]
-async fn what_was_malformed_is_not_delivered_again_unless_told() -> TestResult {
+async fn malformed_event_is_delivered_only_with_replay_malformed() -> TestResult {
     let mut world = World::start().await?;
     let record = Record::new("m-1", "<html>")
         .with("ERROR_CODE", "INVALID_JSON")
@@ -332,7 +330,7 @@ async fn what_was_malformed_is_not_delivered_again_unless_told() -> TestResult {
 }
 
 #[tokio::test]
-async fn near_the_deadline_nothing_starts() -> TestResult {
+async fn deadline_starts_no_record_when_near() -> TestResult {
     let world = World::start().await?;
     let records: Vec<_> = (1..=5)
         .map(|number| Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1"))
@@ -353,7 +351,7 @@ async fn near_the_deadline_nothing_starts() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_function_serves_many_batches() -> TestResult {
+async fn function_shares_one_token_between_batches() -> TestResult {
     let world = World::start().await?;
     let function = world.function()?;
     for number in 1..=3 {

@@ -78,7 +78,7 @@ async fn handle(
 }
 
 #[tokio::test(start_paused = true)]
-async fn visibility_timeout_ends_before_the_last_receive() -> TestResult {
+async fn visibility_timeout_ends_before_the_end_of_retention() -> TestResult {
     for (left, expected) in [
         (96 * HOUR_MS, 6 * HOUR),
         (8 * HOUR_MS, 6 * HOUR),
@@ -97,7 +97,7 @@ async fn visibility_timeout_ends_before_the_last_receive() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_is_archived_at_its_last_receive_whatever_the_cause() -> TestResult {
+async fn message_is_archived_at_last_receive_for_any_cause() -> TestResult {
     for left in [2 * HOUR_MS, 1] {
         let function = function()?;
         let result = handle(&function, left).await?.result;
@@ -125,8 +125,7 @@ impl Faults<DeliveryError> for Panics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_whose_record_was_cut_off_or_panicked_is_archived_at_its_last_receive() -> TestResult
-{
+async fn message_is_archived_at_last_receive_when_cut_off_or_panicked() -> TestResult {
     for (cause, function) in [
         ("OUT_OF_TIME", function()?.target(HOUR)),
         ("INTERNAL", function()?.target_with(Arc::new(Panics))),
@@ -142,7 +141,7 @@ async fn message_whose_record_was_cut_off_or_panicked_is_archived_at_its_last_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_behind_one_that_returns_is_archived_at_its_last_receive() -> TestResult {
+async fn message_is_archived_at_last_receive_in_a_stopped_fifo_group() -> TestResult {
     const FIFO: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq.fifo";
     let function = function()?;
     function.0.queue.create(FIFO, None);
@@ -165,7 +164,7 @@ async fn message_behind_one_that_returns_is_archived_at_its_last_receive() -> Te
 }
 
 #[tokio::test(start_paused = true)]
-async fn own_echo_and_malformed_event_get_no_mark_at_their_last_receive() -> TestResult {
+async fn own_echo_and_malformed_event_get_no_mark_at_last_receive() -> TestResult {
     let echo = r#"{"conversationId":"c-1","attributes":{"system.retryAttempt":"1","system.retryStatus":"retrying"}}"#;
     let echo = format!(
         r#"{{"id":"e-0","detail-type":"v2.detail.events.conversation.{{id}}.attributes","source":"aws.partner/genesys.com/x",
@@ -215,7 +214,7 @@ impl Faults<ArchiveError> for FailsOnce {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_whose_event_was_not_found_is_archived_at_its_last_receive() -> TestResult {
+async fn message_is_archived_at_last_receive_when_lookup_fails() -> TestResult {
     let mut function = function()?;
     function.0.ledger = function.0.ledger.with_faults(Arc::new(Unreachable));
     let body = genesys_test_support::on_failure_body("r-1", function.0.clock.now(), r#"{"a":1}"#);
@@ -240,7 +239,7 @@ impl Faults<LedgerError> for Unreachable {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_held_by_another_worker_is_archived_at_its_last_receive() -> TestResult {
+async fn message_is_archived_at_last_receive_when_lease_is_held() -> TestResult {
     let function = InMemoryFunction::new()?.target(HOUR);
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
@@ -255,7 +254,7 @@ async fn message_held_by_another_worker_is_archived_at_its_last_receive() -> Tes
 }
 
 #[tokio::test(start_paused = true)]
-async fn delivered_event_is_completed_and_not_archived_at_its_last_receive() -> TestResult {
+async fn delivered_event_is_not_archived_at_its_last_receive() -> TestResult {
     let function = InMemoryFunction::new()?
         .genesys(&[("mark", ms(1_000))])
         .target(ms(1_500));
@@ -289,7 +288,7 @@ async fn message_without_an_archive_is_counted_as_expiring() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_older_than_its_retention_is_not_believed() -> TestResult {
+async fn message_age_is_ignored_when_older_than_the_retention() -> TestResult {
     // SQS would have deleted it: the time is of a saved event or a test.
     let function = function()?;
     let handled = handle(&function, -HOUR_MS).await?;

@@ -4,7 +4,7 @@ use genesys_stand_in::Fault;
 use genesys_test_support::{Record, TestResult, World};
 
 #[tokio::test]
-async fn wrong_credentials_never_give_an_event_up() -> TestResult {
+async fn wrong_credentials_never_reject_an_event() -> TestResult {
     let mut world = World::start().await?;
     world.set("GENESYS_CLIENT_SECRET", "wrong");
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
@@ -15,7 +15,7 @@ async fn wrong_credentials_never_give_an_event_up() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_was_delivered_but_not_marked_is_only_marked_the_next_time() -> TestResult {
+async fn delivered_event_is_only_marked_on_the_next_delivery() -> TestResult {
     let world = World::start().await?;
     world.genesys.fault(
         Fault::on("PATCH", "/attributes")
@@ -53,7 +53,7 @@ async fn what_was_delivered_but_not_marked_is_only_marked_the_next_time() -> Tes
 }
 
 #[tokio::test]
-async fn what_was_delivered_is_completed_at_the_last_receive_though_not_marked() -> TestResult {
+async fn delivered_event_is_completed_unmarked_at_the_last_receive() -> TestResult {
     let world = World::start().await?;
     world.genesys.fault(
         Fault::on("PATCH", "/attributes")
@@ -73,7 +73,7 @@ async fn what_was_delivered_is_completed_at_the_last_receive_though_not_marked()
 }
 
 #[tokio::test]
-async fn an_event_without_interaction_needs_no_genesys_call() -> TestResult {
+async fn event_without_an_interaction_needs_no_genesys_call() -> TestResult {
     let world = World::start().await?;
     let body = r#"{"id":"a-1","detail-type":"v2.audits.entitytype.{id}","source":"aws.partner/genesys.com/x",
         "detail":{"topicName":"v2.audits.entitytype.Queue.entityid.5","eventBody":{"id":"5","conversationId":"not-one"}}}"#;
@@ -84,7 +84,7 @@ async fn an_event_without_interaction_needs_no_genesys_call() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_tutorials_api_is_spoken_where_an_organisation_is_set() -> TestResult {
+async fn legacy_sample_api_is_used_when_an_organisation_is_set() -> TestResult {
     let mut world = World::start().await?;
     world.set("GENESYS_ORG_ID", "acme");
     let record = Record::new("m-1", r#"{"interactionId":"i-1"}"#);
@@ -114,7 +114,7 @@ async fn the_tutorials_api_is_spoken_where_an_organisation_is_set() -> TestResul
 }
 
 #[tokio::test]
-async fn with_target_none_the_interaction_is_marked_and_nothing_is_sent() -> TestResult {
+async fn target_none_marks_the_interaction_without_a_delivery() -> TestResult {
     let mut world = World::start().await?;
     world.set("REPLAY_TARGET", "none");
     assert!(
@@ -131,7 +131,7 @@ async fn with_target_none_the_interaction_is_marked_and_nothing_is_sent() -> Tes
 }
 
 #[tokio::test]
-async fn without_retry_state_genesys_is_not_called() -> TestResult {
+async fn retry_state_off_makes_no_genesys_call() -> TestResult {
     let mut world = World::start().await?;
     world.set("RETRY_STATE", "off");
     world.set("GENESYS_CLIENT_SECRET", "");
@@ -147,7 +147,7 @@ async fn without_retry_state_genesys_is_not_called() -> TestResult {
 }
 
 #[tokio::test]
-async fn with_best_effort_no_failed_genesys_call_stops_a_replay() -> TestResult {
+async fn best_effort_replays_when_genesys_calls_fail() -> TestResult {
     let mut world = World::start().await?;
     world.set("RETRY_STATE", "best-effort");
     for (event_id, fault) in [

@@ -43,7 +43,7 @@ fn letter() -> Record {
 }
 
 #[tokio::test]
-async fn event_is_retried_for_its_time_and_not_for_a_number_of_receives() -> TestResult {
+async fn event_is_retried_for_a_time_and_not_a_number_of_receives() -> TestResult {
     // An outage, and a configuration mistake.
     for status in [503, 404] {
         let world = world(status).await?;
@@ -94,8 +94,7 @@ async fn last_attempt_comes_three_receives_before_the_queue_parks() -> TestResul
 }
 
 #[tokio::test]
-async fn interaction_that_the_client_may_not_access_rejects_its_event_after_the_time() -> TestResult
-{
+async fn event_is_rejected_after_the_time_when_access_is_denied() -> TestResult {
     let world = world(200).await?;
     let denied = r#"{"code":"missing.any.division.permissions","status":403}"#;
     world
@@ -144,7 +143,7 @@ async fn stale_event_is_archived_without_a_call() -> TestResult {
 }
 
 #[tokio::test]
-async fn stale_event_without_an_attempt_gets_no_mark_and_a_young_one_is_delivered() -> TestResult {
+async fn stale_event_without_an_attempt_gets_no_mark() -> TestResult {
     let mut world = world(200).await?;
     world.genesys.clear_faults();
     world.set("STALE_AFTER_SECONDS", "3600");

@@ -164,7 +164,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
 }
 
 #[tokio::test]
-async fn failure_record_that_was_delivered_itself_finishes_its_bookkeeping() -> TestResult {
+async fn failure_record_completes_its_own_settlement() -> TestResult {
     let rounds = Rounds::start().await?;
     rounds.world.genesys.fault(
         Fault::on("PATCH", "/attributes")
@@ -190,7 +190,7 @@ async fn failure_record_that_was_delivered_itself_finishes_its_bookkeeping() -> 
 }
 
 #[tokio::test]
-async fn failure_record_that_was_delivered_itself_is_no_report_on_that_delivery() -> TestResult {
+async fn failure_record_does_not_report_on_its_own_delivery() -> TestResult {
     // No id of an HTTP target is known, and the record is as young as its delivery.
     let mut world = World::start().await?;
     let bucket = world.aws.create_bucket().await?;
@@ -215,7 +215,7 @@ async fn failure_record_that_was_delivered_itself_is_no_report_on_that_delivery(
 }
 
 #[tokio::test]
-async fn failure_record_without_a_known_id_is_judged_by_its_time() -> TestResult {
+async fn failure_record_without_a_known_id_is_compared_by_time() -> TestResult {
     let rounds = Rounds::start().await?;
     rounds.accepts_as(None);
     let before = now();
@@ -253,7 +253,7 @@ async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestRes
 }
 
 #[tokio::test]
-async fn dead_letter_and_failure_record_of_one_event_are_one_in_either_order() -> TestResult {
+async fn dead_letter_and_failure_record_are_duplicates_in_any_order() -> TestResult {
     for first_is_record in [true, false] {
         let rounds = Rounds::start().await?;
         let (letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
@@ -272,7 +272,7 @@ async fn dead_letter_and_failure_record_of_one_event_are_one_in_either_order() -
 }
 
 #[tokio::test]
-async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResult {
+async fn failure_records_of_one_batch_are_not_duplicates() -> TestResult {
     let rounds = Rounds::start().await?;
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     let records = [
@@ -291,7 +291,7 @@ async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResul
 }
 
 #[tokio::test]
-async fn failure_record_while_only_the_bookkeeping_is_open_begins_a_new_round() -> TestResult {
+async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
     let rounds = Rounds::start().await?;
     rounds.world.genesys.fault(
         Fault::on("PATCH", "/attributes")
@@ -319,7 +319,7 @@ async fn failure_record_while_only_the_bookkeeping_is_open_begins_a_new_round() 
 }
 
 #[tokio::test]
-async fn event_is_archived_after_its_last_round_and_an_operator_begins_again() -> TestResult {
+async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestResult {
     let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     let record = on_failure("m-2", "r-1", now());

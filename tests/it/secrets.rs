@@ -41,7 +41,7 @@ fn batch(number: u32) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn the_secret_is_read_at_start_up() -> TestResult {
+async fn secret_is_read_at_startup() -> TestResult {
     let (world, secrets) = world("read-at-start-up", Some(RIGHT)).await?;
     let function = world.function()?;
     app::prepare(&function).await;
@@ -54,7 +54,7 @@ async fn the_secret_is_read_at_start_up() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
+async fn rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
     let (world, secrets) = world("rotated", Some(WRONG)).await?;
     let function = world.function()?;
     app::prepare(&function).await;
@@ -66,7 +66,7 @@ async fn a_rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
 }
 
 #[tokio::test]
-async fn those_who_wait_share_the_rotated_secret_too() -> TestResult {
+async fn rotated_secret_is_read_once_for_concurrent_records() -> TestResult {
     let (world, secrets) = world("rotated-for-all", Some(WRONG)).await?;
     let function = world.function()?;
     app::prepare(&function).await;
@@ -84,7 +84,7 @@ async fn those_who_wait_share_the_rotated_secret_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_secret_that_has_not_changed_is_not_tried_twice() -> TestResult {
+async fn unchanged_secret_is_not_tried_twice() -> TestResult {
     let (world, secrets) = world("unchanged", Some(WRONG)).await?;
     let function = world.function()?;
     app::prepare(&function).await;
@@ -99,7 +99,7 @@ async fn a_secret_that_has_not_changed_is_not_tried_twice() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_token_refused_for_another_reason_does_not_cost_a_second_request() -> TestResult {
+async fn token_refusal_with_403_makes_no_second_request() -> TestResult {
     let (world, secrets) = world("forbidden", Some(WRONG)).await?;
     let function = world.function()?;
     app::prepare(&function).await;
@@ -113,7 +113,7 @@ async fn a_token_refused_for_another_reason_does_not_cost_a_second_request() -> 
 }
 
 #[tokio::test]
-async fn without_a_usable_secret_nothing_is_given_up_and_nothing_is_asked() -> TestResult {
+async fn unusable_secret_rejects_no_event_and_makes_no_call() -> TestResult {
     for (name, secret) in [
         ("missing", None),
         ("no-json", Some("demo-secret")),
@@ -147,7 +147,7 @@ async fn without_a_usable_secret_nothing_is_given_up_and_nothing_is_asked() -> T
 }
 
 #[tokio::test]
-async fn with_best_effort_a_missing_secret_stops_no_replay() -> TestResult {
+async fn best_effort_replays_when_the_secret_is_missing() -> TestResult {
     let (mut world, _) = world("missing-but-best-effort", None).await?;
     world.set("RETRY_STATE", "best-effort");
     let function = world.function()?;

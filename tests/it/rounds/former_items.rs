@@ -68,7 +68,7 @@ impl Faults<LedgerError> for FailsOnce {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_under_the_former_key_is_found_although_the_first_look_up_failed() -> TestResult {
+async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResult {
     let mut function = InMemoryFunction::new()?;
     function.0.destination = ReplayTarget::Fixed(Destination::of_arn(FUNCTION));
     let key = EventKey::stored(&format!("e-0|{FUNCTION}:$LATEST"));

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Rounds;
 
 #[tokio::test]
-async fn message_that_sqs_moved_goes_back_whole_and_reports_on_its_delivery() -> TestResult {
+async fn redriven_message_is_delivered_whole_and_begins_a_round() -> TestResult {
     let rounds = Rounds::start().await?;
     let target = rounds.world.aws.create_queue(false).await?;
     let body = r#"{"order": 7, "of": "somebody else's shape"}"#;
