@@ -143,7 +143,7 @@ fn prove(name: &str, scenario: Scenario, sights: &[Sight]) -> TestResult {
 }
 
 #[test]
-fn a_death_and_a_lost_answer_do_no_harm() -> TestResult {
+fn invariants_hold_with_one_crash_and_one_lost_response() -> TestResult {
     let sights = [
         Sight::Archived,
         Sight::Parked,
@@ -162,7 +162,7 @@ fn a_death_and_a_lost_answer_do_no_harm() -> TestResult {
 
 // Only the third attempt can be told from the second by a count that was repeated and acts late.
 #[test]
-fn a_late_count_does_no_harm() -> TestResult {
+fn invariants_hold_with_a_stale_receive_count() -> TestResult {
     let scenario = Scenario {
         tries: 3,
         most_receives: 2,
@@ -176,7 +176,7 @@ fn a_late_count_does_no_harm() -> TestResult {
 }
 
 #[test]
-fn two_deaths_do_no_harm() -> TestResult {
+fn invariants_hold_with_two_crashes() -> TestResult {
     let scenario = Scenario {
         deaths: 2,
         losses: if is_deep() { 2 } else { 0 },
@@ -186,7 +186,7 @@ fn two_deaths_do_no_harm() -> TestResult {
 }
 
 #[test]
-fn two_workers_with_the_same_message_do_no_harm() -> TestResult {
+fn invariants_hold_with_one_message_at_two_workers() -> TestResult {
     let early = Scenario {
         early: if is_deep() { 2 } else { 1 },
         most_receives: 3,
@@ -206,7 +206,7 @@ fn two_workers_with_the_same_message_do_no_harm() -> TestResult {
 }
 
 #[test]
-fn targets_that_fail_later_do_no_harm() -> TestResult {
+fn invariants_hold_when_targets_fail_after_acceptance() -> TestResult {
     let another_round = Scenario::failing_later(2);
     let last_round = Scenario::failing_later(1);
     let (deaths, losses) = (0, 1);
@@ -238,12 +238,12 @@ fn targets_that_fail_later_do_no_harm() -> TestResult {
 }
 
 #[test]
-fn two_messages_of_one_event_do_no_harm() -> TestResult {
+fn invariants_hold_with_duplicate_messages_of_one_event() -> TestResult {
     prove("two messages", two_messages(), &[Sight::Repeated])
 }
 
 #[test]
-fn a_message_that_an_operator_sent_again_does_no_harm() -> TestResult {
+fn invariants_hold_with_an_operator_replay() -> TestResult {
     let scenario = Scenario {
         messages: Messages::SecondSentAgain,
         ..two_messages()
@@ -267,7 +267,7 @@ fn two_messages() -> Scenario {
 }
 
 #[test]
-fn without_an_archive_what_is_given_up_is_parked() -> TestResult {
+fn rejected_event_is_parked_without_an_archive() -> TestResult {
     let scenario = Scenario {
         archive: false,
         ..Scenario::ordinary()
@@ -276,7 +276,7 @@ fn without_an_archive_what_is_given_up_is_parked() -> TestResult {
 }
 
 #[test]
-fn no_message_outlives_the_memory_of_its_event() -> TestResult {
+fn ledger_item_outlives_the_retention_of_its_message() -> TestResult {
     let scenario = Scenario {
         days: true,
         losses: u8::from(is_deep()),
@@ -286,7 +286,7 @@ fn no_message_outlives_the_memory_of_its_event() -> TestResult {
 }
 
 #[test]
-fn a_worker_that_is_overtaken_does_no_harm() -> TestResult {
+fn invariants_hold_when_a_lease_is_taken_over() -> TestResult {
     let wild = Scenario {
         clocks: Clocks::Wild,
         deaths: u8::from(is_deep()),
@@ -311,7 +311,7 @@ fn a_worker_that_is_overtaken_does_no_harm() -> TestResult {
 
 #[test]
 #[expect(clippy::print_stdout, reason = "how each is caught, for --nocapture")]
-fn every_deliberate_mistake_is_caught() -> TestResult {
+fn injected_bugs_are_all_caught() -> TestResult {
     for flaw in Flaw::ALL {
         let clocks = match flaw {
             // Only the conditions on its writes keep a worker from harm that was overtaken.

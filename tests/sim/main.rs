@@ -39,7 +39,7 @@ fn seeds(slice: Range<u64>) -> Result<Range<u64>, Box<dyn std::error::Error>> {
 fn told(seed: u64) -> Result<Told, String> {
     tell(seed, None).map_err(|story| {
         let next = seed + 1;
-        println!("{story}\nagain: SEEDS={seed}..{next} cargo test --test sim no_story");
+        println!("{story}\nagain: SEEDS={seed}..{next} cargo test --test sim simulation_loses");
         let violation = story.lines().next().unwrap_or_default().trim();
         format!("seed {seed}: {violation}")
     })
@@ -50,7 +50,7 @@ fn told(seed: u64) -> Result<Told, String> {
     clippy::print_stdout,
     reason = "what the stories were made of, for --nocapture"
 )]
-fn no_story_loses_an_event_or_delivers_one_twice_on_purpose() -> TestResult {
+fn simulation_loses_no_event_and_delivers_none_twice() -> TestResult {
     let seeds = seeds(0..300)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let mut sum = Told::default();
@@ -74,7 +74,7 @@ fn no_story_loses_an_event_or_delivers_one_twice_on_purpose() -> TestResult {
 }
 
 #[test]
-fn a_seed_tells_the_same_story_again() {
+fn simulation_is_deterministic_for_a_seed() {
     for seed in 0..40 {
         assert_eq!(tell(seed, None), tell(seed, None), "seed {seed}");
     }
@@ -85,7 +85,7 @@ fn a_seed_tells_the_same_story_again() {
     clippy::print_stdout,
     reason = "which seed caught what, for --nocapture"
 )]
-fn every_deliberate_bug_is_caught() -> TestResult {
+fn simulation_catches_every_injected_bug() -> TestResult {
     for bug in Bug::all() {
         let mark = bug.gives_itself_away_by();
         let caught = seeds(0..500)?.find_map(|seed| {
