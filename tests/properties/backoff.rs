@@ -26,7 +26,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn a_wait_lies_between_half_and_full_of_the_doubled_base(
+    fn backoff_delay_is_between_half_and_full_of_the_doubled_base(
         backoff in backoffs(),
         attempt in attempts(),
         unit in any::<f64>(),
@@ -39,13 +39,13 @@ proptest! {
     }
 
     #[test]
-    fn chance_reaches_half_and_full(backoff in backoffs(), attempt in attempts()) {
+    fn backoff_jitter_reaches_half_and_full(backoff in backoffs(), attempt in attempts()) {
         let half = backoff.delay(attempt, 0.0, None);
         prop_assert_eq!(half * 2, backoff.delay(attempt, 1.0, None));
     }
 
     #[test]
-    fn a_later_attempt_never_waits_less(
+    fn backoff_delay_does_not_shrink_with_attempts(
         backoff in backoffs(),
         attempt in attempts(),
         later in 1_u32..100,
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_doubles_until_the_maximum(
+    fn backoff_delay_doubles_until_the_maximum(
         backoff in backoffs(),
         attempt in 1_u32..20,
         unit in prop_oneof![Just(0.0), Just(1.0)],
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_upstream_asks_for_is_the_least_and_changes_nothing_else(
+    fn backoff_delay_is_at_least_the_retry_after(
         backoff in backoffs(),
         attempt in attempts(),
         unit in 0.0..=1.0_f64,

@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn a_code_that_says_enough_decides_whatever_the_message_says(
+    fn known_error_code_determines_the_category(
         (code, expected) in select(CODES),
         message in messages(),
     ) {
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn a_code_that_nobody_knows_leaves_it_to_the_message(
+    fn unknown_error_code_leaves_the_category_to_the_message(
         code in prop_oneof!["[A-Z_]{0,24}", odd_text()],
         message in messages(),
     ) {
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn a_status_counts_wherever_it_stands_as_a_word(
+    fn status_code_is_found_anywhere_as_a_word(
         status in statuses(),
         (before, after) in (words(), words()),
         (open, close) in select(&[
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn digits_inside_ids_and_longer_numbers_are_no_status(
+    fn status_code_is_not_found_inside_ids_and_longer_numbers(
         ids in prop::collection::vec((digits_that_are_no_status(), select(NEUTRAL)), 1..4),
         code in prop::option::of(Just("ERROR_FROM_TARGET")),
     ) {
@@ -175,7 +175,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_target_answered_is_no_evidence(
+    fn category_ignores_the_response_of_the_target(
         said in messages(),
         word in select(&["payload:", "Payload:", "with PAYLOAD:"][..]),
         answered in messages(),
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn the_body_of_an_event_is_no_evidence(
+    fn category_ignores_the_body_of_the_event(
         told in messages(),
         code in prop_oneof![
             select(CODES).prop_map(|(code, _)| code.to_owned()),

@@ -59,7 +59,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn two_events_or_two_targets_never_share_a_key(
+    fn event_keys_differ_for_different_events_or_targets(
         parts in parts(),
         (one, other) in (1_usize..6, 1_usize..6),
     ) {
@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn an_event_with_an_id_keeps_its_key_whatever_message_brings_it(
+    fn event_key_with_an_id_is_the_same_in_every_message(
         letter in nearly_a_sample(),
         (first, again) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
         receives in 1_u32..100,
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn what_has_no_id_is_told_apart_by_its_message(
+    fn event_key_without_an_id_depends_on_the_message(
         (one, other) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
         arn in arns(),
     ) {
@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn another_target_is_another_key(
+    fn event_key_depends_on_the_target(
         event in "[!-{}~]{1,256}",
         (one, other) in (arns(), arns()),
     ) {
@@ -114,7 +114,7 @@ proptest! {
     }
 
     #[test]
-    fn a_key_fits_the_ledger_and_a_header(event in odd_text(), arn in arns()) {
+    fn event_key_fits_the_ledger_and_a_header(event in odd_text(), arn in arns()) {
         let destination = original(&arn);
         let key = EventKey::new(EventId::new(event).as_ref(), &id("m-1")?, &destination);
         prop_assert!(key.as_str().len() <= 256 + 1 + MAX_TARGET_BYTES);
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn an_object_key_is_safe_whatever_it_is_made_of(
+    fn object_key_is_safe_for_any_event(
         event_id in prop_oneof![odd_text(), "\\PC{0,400}"],
         event_type in prop::option::of(prop_oneof![odd_text(), "[./]{0,9}", "\\PC{0,400}"]),
         code in select(FailureCode::ALL),

@@ -61,14 +61,14 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn what_is_delivered_stands_in_the_body_byte_for_byte(letter in letters()) {
+    fn payload_is_a_part_of_the_body_byte_for_byte(letter in letters()) {
         if let Some(payload) = payload(&letter)? {
             prop_assert!(stands_in(&payload, &letter.body), "{}", payload);
         }
     }
 
     #[test]
-    fn the_dead_letter_of_a_rule_is_delivered_as_it_stands(
+    fn payload_of_a_rules_dead_letter_is_the_body(
         letter in letters(),
         origin in select(&["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"][..]),
     ) {
@@ -82,7 +82,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wrapped_event_keeps_its_spelling(
+    fn payload_of_a_wrapped_event_is_unchanged(
         event in json_text(),
         before in "[ \n]{0,2}",
         after in "[ \n]{0,2}",
@@ -99,7 +99,7 @@ proptest! {
     }
 
     #[test]
-    fn a_notification_is_opened_as_what_it_carries(sample in sample(), levels in 1_usize..=3) {
+    fn sns_notification_is_parsed_as_its_inner_message(sample in sample(), levels in 1_usize..=3) {
         let bare = letter(sample.body);
         let around = (0..levels).fold(bare.clone(), |inner, _| {
             letter(json!({"Type": "Notification", "TopicArn": "t", "Message": inner.body}).to_string())
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn the_ids_that_are_taken_fit_where_they_are_used(letter in letters()) {
+    fn parsed_ids_fit_keys_and_urls(letter in letters()) {
         if let Some(opened) = opened(&letter)? {
             if let Some(id) = opened.event_id {
                 prop_assert_eq!(EventId::new(id.as_str()), Some(id));
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn members_that_nobody_knows_change_nothing(
+    fn unknown_members_do_not_change_the_dead_letter(
         sample in sample(),
         name in "x-[a-z]{1,8}",
         value in json_text(),
@@ -155,7 +155,7 @@ proptest! {
     #![proptest_config(Config { cases: 12, ..crate::config() })]
 
     #[test]
-    fn nesting_of_any_depth_is_survived(
+    fn parser_survives_nesting_of_any_depth(
         depth in 1_usize..60_000,
         (open, close) in select(&[("[", "]"), ("{\"detail\":", "}"), ("[{\"detail\":", "}]")][..]),
         closed in any::<bool>(),

@@ -265,7 +265,7 @@ fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
 }
 
 #[test]
-fn the_samples_are_read() {
+fn samples_are_read() {
     let samples = samples();
     assert!(samples.len() >= 20, "{}", samples.len());
     let with_attributes = |letter: &&Letter| letter.attributes.contains_key("TARGET_ARN");

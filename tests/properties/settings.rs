@@ -128,7 +128,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn whatever_is_refused_is_named(environment in environments()) {
+    fn settings_problem_begins_with_its_variable(environment in environments()) {
         let Err(error) = read(&environment) else {
             return Ok(());
         };
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_is_sent_to_a_variable_that_is_not_set(environment in environments()) {
+    fn settings_problem_names_a_set_variable(environment in environments()) {
         for problem in read(&environment).err().into_iter().flat_map(|error| error.problems) {
             let about = VARIABLES.iter().any(|name| {
                 environment.get(name).is_some_and(|value| !value.trim().is_empty())
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_holds_together(environment in environments()) {
+    fn accepted_settings_are_consistent(environment in environments()) {
         let Ok(settings) = read(&environment) else {
             return Ok(());
         };
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn a_number_is_taken_within_its_bounds_and_refused_outside(
+    fn number_setting_is_refused_outside_its_bounds(
         (name, least, most) in select(NUMBERS),
         offset in prop_oneof![-3_i64..=3, any::<i32>().prop_map(i64::from), any::<i64>()],
         from_most in any::<bool>(),
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn space_around_values_does_not_matter(
+    fn settings_ignore_space_around_values(
         environment in environments(),
         before in "[ \t\r\n]{0,3}",
         after in "[ \t\r\n]{0,3}",
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_read_cannot_change_anything(environment in environments(), other in odd_text()) {
+    fn settings_ignore_unknown_variables(environment in environments(), other in odd_text()) {
         let with_others = |name: &str| {
             let known = VARIABLES.contains(&name);
             if known { environment.get(name).cloned() } else { Some(other.clone()) }
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_is_never_shown(
+    fn secret_is_never_shown(
         environment in environments(),
         secret in secrets(),
         also in select(VARIABLES),

@@ -78,7 +78,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn either_of_two_secrets_vouches_and_no_other(
+    fn signature_is_valid_with_either_of_two_secrets_only(
         (old, new, other) in (secret(), secret(), secret()),
         id in "[!-~]{1,40}",
         body in odd_text(),
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_changed_breaks_the_signature(
+    fn signature_is_invalid_after_any_change(
         secret in secret(),
         id in "[a-z0-9-]{1,40}",
         body in ".{1,200}",
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn one_good_signature_among_others_is_enough(
+    fn signature_is_valid_when_one_of_several_is(
         secret in secret(),
         others in prop::collection::vec("v[0-9],[A-Za-z0-9+/]{0,50}={0,2}", 0..4),
     ) {
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn the_window_is_five_minutes_either_way(now in 0_u64..=253_402_300_799, at in any::<u64>(), near in 0_u64..=600) {
+    fn signature_window_is_300_seconds_in_both_directions(now in 0_u64..=253_402_300_799, at in any::<u64>(), near in 0_u64..=600) {
         let clock = Timestamp::from_millis(now * 1_000);
         for at in [at, (now + near).saturating_sub(300)] {
             let mut headers = HeaderMap::new();
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn headers_of_any_kind_are_judged_and_never_taken_for_a_signature(
+    fn signature_check_survives_arbitrary_headers(
         values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 3),
         body in prop::collection::vec(any::<u8>(), 0..40),
         secret in secret(),
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_ring_or_not_and_is_never_shown(text in odd_text()) {
+    fn key_ring_error_never_shows_its_text(text in odd_text()) {
         let shown = match KeyRing::parse(&text) {
             Ok(ring) => format!("{ring:?}"),
             Err(fault) => fault.to_string(),
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn what_ingest_takes_for_a_dead_letter_is_one_to_the_replay_function(
+    fn accepted_wrapper_is_parsed_as_a_dead_letter(
         members in prop::collection::btree_map("[a-z]{1,4}|retryCount|failureReason|timestamp", json_text(), 0..4),
         event in json_text(),
         retries in any::<u32>(),
