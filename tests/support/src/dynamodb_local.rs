@@ -44,7 +44,7 @@ pub(super) async fn start() -> Result<Process, Box<dyn Error>> {
 
 #[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
-async fn it_is_for_this_machine_alone() -> super::TestResult {
+async fn dynamodb_local_listens_on_loopback_only() -> super::TestResult {
     let running = start().await?;
     let port = running.endpoint().rsplit(':').next().map(str::parse::<u16>);
     let port = port.ok_or("no port")??;

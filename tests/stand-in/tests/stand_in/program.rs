@@ -28,7 +28,7 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn it_says_where_it_listens_and_serves_there() -> Result {
+async fn program_prints_its_address_and_serves_it() -> Result {
     let flags = [
         "--client-id",
         "me",
@@ -59,7 +59,7 @@ async fn it_says_where_it_listens_and_serves_there() -> Result {
 }
 
 #[test]
-fn wrong_flags_are_refused_with_the_usage() -> Result {
+fn program_refuses_wrong_flags_with_the_usage() -> Result {
     for flags in [["--port", "x"].as_slice(), &["--prot", "1"], &["--port"]] {
         let output = program(flags).output()?;
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

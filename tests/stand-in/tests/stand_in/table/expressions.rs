@@ -82,7 +82,7 @@ async fn condition_fails_when_an_attribute_is_missing() -> Result {
 }
 
 #[tokio::test]
-async fn not_binds_before_and_and_before_or() -> Result {
+async fn condition_precedence_is_not_and_or() -> Result {
     assert_all(&[
         ("#status = :open OR count = :ten AND count = :nine", true),
         ("(#status = :open OR count = :ten) AND count = :nine", false),
