@@ -43,7 +43,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading() -> TestResult {
+fn links_lead_to_existing_files_and_headings() -> TestResult {
     let mut followed = 0;
     for document in documents()? {
         let text = std::fs::read_to_string(&document)?;

@@ -102,7 +102,7 @@ fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
 }
 
 #[test]
-fn no_file_is_longer_than_five_hundred_lines() -> TestResult {
+fn source_files_have_at_most_500_lines() -> TestResult {
     for source in sources()?
         .into_iter()
         .chain(sources_below("tests")?)

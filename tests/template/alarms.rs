@@ -62,7 +62,7 @@ fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, Strin
 }
 
 #[test]
-fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
+fn alarms_watch_one_existing_metric_each() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
     let mut watched = BTreeSet::new();
@@ -106,7 +106,7 @@ fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
 }
 
 #[test]
-fn what_aws_refuses_is_noticed_at_the_door_that_there_is() -> TestResult {
+fn alarm_on_refusals_by_aws_follows_the_ingest_endpoint() -> TestResult {
     let template = Template::read()?;
     for (endpoint, namespace) in [
         ("function-url", "AWS/Lambda"),
@@ -120,7 +120,7 @@ fn what_aws_refuses_is_noticed_at_the_door_that_there_is() -> TestResult {
 }
 
 #[test]
-fn every_alarm_says_what_it_means_and_where_to_read_on() -> TestResult {
+fn alarms_have_a_meaning_and_a_link() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         let text = description(&template, alarm)?;
@@ -135,7 +135,7 @@ fn every_alarm_says_what_it_means_and_where_to_read_on() -> TestResult {
 }
 
 #[test]
-fn every_alarm_has_its_section_in_the_page_for_operators() -> TestResult {
+fn alarms_have_a_section_in_operations_md() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"))?;
     let headings: BTreeSet<_> = page
@@ -150,7 +150,7 @@ fn every_alarm_has_its_section_in_the_page_for_operators() -> TestResult {
 }
 
 #[test]
-fn every_alarm_tells_when_it_begins_and_when_it_ends() -> TestResult {
+fn alarms_notify_at_begin_and_end() -> TestResult {
     let template = Template::read()?;
     let topic =
         json!({ "Fn::If": ["CreatesTopic", { "Ref": "AlarmTopic" }, { "Ref": "AlarmTopicArn" }] });
@@ -183,7 +183,7 @@ fn every_alarm_tells_when_it_begins_and_when_it_ends() -> TestResult {
 }
 
 #[test]
-fn silence_is_no_alarm_and_ends_none_that_a_person_has_to_end() -> TestResult {
+fn alarms_treat_missing_data_as_not_breaching() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         let missing = template.property(alarm, "TreatMissingData");
@@ -199,7 +199,7 @@ fn silence_is_no_alarm_and_ends_none_that_a_person_has_to_end() -> TestResult {
 }
 
 #[test]
-fn the_numbers_are_within_what_cloudwatch_accepts() -> TestResult {
+fn alarms_are_within_the_limits_of_cloudwatch() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         assert_eq!(template.number(alarm, "Period")? % 60, 0, "{alarm}");
@@ -215,7 +215,7 @@ fn the_numbers_are_within_what_cloudwatch_accepts() -> TestResult {
 }
 
 #[test]
-fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
+fn alarm_thresholds_are_their_parameters() -> TestResult {
     let template = Template::read()?;
     let compared = |alarm| {
         let operator = template.property(alarm, "ComparisonOperator").clone();
@@ -245,7 +245,7 @@ fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
 }
 
 #[test]
-fn a_dead_letter_that_is_merely_tried_again_wakes_nobody() -> TestResult {
+fn alarms_ignore_a_dead_letter_that_is_retried() -> TestResult {
     let template = Template::read()?;
     let number = |parameter, attribute| {
         let value: &Value = template.parameter(parameter, attribute);
@@ -266,7 +266,7 @@ fn a_dead_letter_that_is_merely_tried_again_wakes_nobody() -> TestResult {
 }
 
 #[test]
-fn one_failed_invocation_wakes_nobody_and_a_broken_function_somebody() -> TestResult {
+fn alarm_on_errors_ignores_one_failed_invocation() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.needed("FunctionErrorsAlarm")?, 2);
     let hour = template.looks_back("FunctionErrorsAlarm")?;
@@ -280,7 +280,7 @@ fn one_failed_invocation_wakes_nobody_and_a_broken_function_somebody() -> TestRe
 }
 
 #[test]
-fn an_alarm_lasts_from_one_attempt_to_the_next() -> TestResult {
+fn alarms_last_from_one_attempt_to_the_next() -> TestResult {
     let template = Template::read()?;
     let longest = template.parameter("BackoffMaxSeconds", "Default").as_u64();
     let longest = longest.ok_or("no longest backoff")?;
@@ -296,7 +296,7 @@ fn an_alarm_lasts_from_one_attempt_to_the_next() -> TestResult {
 }
 
 #[test]
-fn a_request_that_is_merely_sent_again_wakes_nobody() -> TestResult {
+fn alarms_ignore_a_request_that_is_retried() -> TestResult {
     let template = Template::read()?;
     for alarm in ["IngestErrorsAlarm", "IngestUnavailableAlarm"] {
         assert_eq!(template.needed(alarm)?, 2, "{alarm}");

@@ -132,7 +132,7 @@ fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> 
 }
 
 #[test]
-fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
+fn dashboard_graphs_show_existing_metrics() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
     for board in [REPLAY, INGEST, INGEST_BEHIND_API] {
@@ -164,7 +164,7 @@ fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
 }
 
 #[test]
-fn everything_that_the_code_counts_is_shown() -> TestResult {
+fn dashboard_shows_every_metric_of_the_code() -> TestResult {
     let template = Template::read()?;
     let mut own = 0;
     for board in [REPLAY, INGEST] {
@@ -197,7 +197,7 @@ fn everything_that_the_code_counts_is_shown() -> TestResult {
 }
 
 #[test]
-fn what_aws_refuses_is_shown_beside_what_the_function_refuses() -> TestResult {
+fn dashboard_shows_refusals_by_aws_beside_our_own() -> TestResult {
     let template = Template::read()?;
     for (board, of_aws) in [(INGEST, "Url4xxCount"), (INGEST_BEHIND_API, "4xx")] {
         let widgets = widgets(&template, &board)?;
@@ -216,7 +216,7 @@ fn what_aws_refuses_is_shown_beside_what_the_function_refuses() -> TestResult {
 }
 
 #[test]
-fn the_times_of_records_and_requests_are_told_by_their_spread() -> TestResult {
+fn dashboard_shows_latency_percentiles() -> TestResult {
     let template = Template::read()?;
     for (board, name, expected) in [
         (REPLAY, "RecordLatency", ["p50", "p95", "Maximum"]),
@@ -233,7 +233,7 @@ fn the_times_of_records_and_requests_are_told_by_their_spread() -> TestResult {
 }
 
 #[test]
-fn both_queues_are_shown_also_one_that_the_stack_does_not_own() -> TestResult {
+fn dashboard_shows_both_queues_and_an_existing_one() -> TestResult {
     let template = Template::read()?;
     let names = &template.property("Dashboard", "DashboardBody")["Fn::Sub"][1];
     assert_eq!(names["DeadLetters"], queue_name());
@@ -261,7 +261,7 @@ fn both_queues_are_shown_also_one_that_the_stack_does_not_own() -> TestResult {
 }
 
 #[test]
-fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
+fn dashboard_shows_every_alarm_with_its_section() -> TestResult {
     let template = Template::read()?;
     let condition = |resource: &str| template.at(&format!("Resources/{resource}/Condition"));
     for board in [REPLAY, INGEST] {
@@ -292,7 +292,7 @@ fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
 }
 
 #[test]
-fn the_log_is_shown_by_the_saved_queries() -> TestResult {
+fn dashboard_shows_the_log_by_the_saved_queries() -> TestResult {
     let template = Template::read()?;
     for board in [REPLAY, INGEST] {
         let widgets = widgets(&template, &board)?;
@@ -314,7 +314,7 @@ fn the_log_is_shown_by_the_saved_queries() -> TestResult {
 }
 
 #[test]
-fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
+fn dashboard_widgets_do_not_overlap_and_have_a_region() -> TestResult {
     let template = Template::read()?;
     let mut titles = BTreeSet::new();
     for board in [REPLAY, INGEST] {
@@ -341,7 +341,7 @@ fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
 }
 
 #[test]
-fn a_dashboard_is_found_by_the_stack_and_stands_beside_those_of_other_regions() -> TestResult {
+fn dashboard_name_has_the_stack_and_the_region() -> TestResult {
     let template = Template::read()?;
     for (board, name, output) in [
         (REPLAY, "${AWS::StackName}-${AWS::Region}", "DashboardName"),

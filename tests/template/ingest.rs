@@ -35,7 +35,7 @@ fn of_ingest(name: &str) -> bool {
 }
 
 #[test]
-fn nothing_of_it_exists_unless_it_is_asked_for() -> TestResult {
+fn ingest_resources_exist_only_when_enabled() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.parameter("IngestEndpoint", "Default"), "none");
     let resources = template.at("Resources").as_object().ok_or("no resources")?;
@@ -55,7 +55,7 @@ fn nothing_of_it_exists_unless_it_is_asked_for() -> TestResult {
 }
 
 #[test]
-fn it_has_one_door_and_that_is_open_only_where_the_function_checks() -> TestResult {
+fn ingest_has_one_endpoint_public_only_when_function_checks() -> TestResult {
     let template = Template::read()?;
     let open_url = URL.iter().chain(&OPEN).copied().collect();
     for (endpoint, auth, expected) in [
@@ -85,7 +85,7 @@ fn it_has_one_door_and_that_is_open_only_where_the_function_checks() -> TestResu
 }
 
 #[test]
-fn only_the_doors_may_invoke_it() -> TestResult {
+fn ingest_is_invoked_only_by_its_endpoints() -> TestResult {
     let template = Template::read()?;
     let properties = |name: &str| template.at(&format!("Resources/{name}/Properties")).clone();
     let function = json!({ "Ref": INGEST });
@@ -130,7 +130,7 @@ fn only_the_doors_may_invoke_it() -> TestResult {
 }
 
 #[test]
-fn secrets_are_readable_where_they_are_read() -> TestResult {
+fn ingest_role_reads_secrets_only_when_they_are_used() -> TestResult {
     let template = Template::read()?;
     let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:any-AbCdEf";
     let (ingest, genesys) = (("IngestSecretArn", arn), ("GenesysSecretArn", arn));
@@ -162,7 +162,7 @@ fn secrets_are_readable_where_they_are_read() -> TestResult {
 }
 
 #[test]
-fn a_flood_is_bounded_at_either_door() -> TestResult {
+fn ingest_endpoints_limit_rate_and_concurrency() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.property(INGEST, "ReservedConcurrentExecutions"),
@@ -196,7 +196,7 @@ fn a_flood_is_bounded_at_either_door() -> TestResult {
 }
 
 #[test]
-fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
+fn ingest_endpoints_forward_every_path() -> TestResult {
     let template = Template::read()?;
     let api = json!({ "Ref": "IngestApi" });
     assert_eq!(template.of_type("AWS::ApiGatewayV2::Route").len(), 1);
@@ -231,7 +231,7 @@ fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
 }
 
 #[test]
-fn its_url_is_told_without_a_slash_at_its_end() -> TestResult {
+fn ingest_url_output_has_no_trailing_slash() -> TestResult {
     let template = Template::read()?;
     let of_url = "IngestFunctionUrl.FunctionUrl";
     let part = |at| -> Value {
@@ -249,7 +249,7 @@ fn its_url_is_told_without_a_slash_at_its_end() -> TestResult {
 }
 
 #[test]
-fn a_body_fits_into_a_message() -> TestResult {
+fn ingest_body_limit_fits_into_a_message() -> TestResult {
     let template = Template::read()?;
     // SQS's limit.
     assert_eq!(

@@ -56,7 +56,7 @@ fn texts(member: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn no_permission_is_given_by_wildcard() -> TestResult {
+fn permissions_have_no_wildcard() -> TestResult {
     let template = Template::read()?;
     let mut everything = Vec::new();
     for (resource, statement) in all_statements(&template) {
@@ -85,7 +85,7 @@ fn no_permission_is_given_by_wildcard() -> TestResult {
 }
 
 #[test]
-fn every_wildcard_has_its_reason_beside_it() -> TestResult {
+fn wildcards_have_a_reason_in_a_comment() -> TestResult {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let is_wildcard = |line: &str| {
@@ -113,7 +113,7 @@ fn every_wildcard_has_its_reason_beside_it() -> TestResult {
 }
 
 #[test]
-fn plain_http_is_refused_by_everything_that_has_a_policy() -> TestResult {
+fn policies_refuse_plain_http() -> TestResult {
     let template = Template::read()?;
     for (resource, policy, about) in GUARDED {
         let target = template.property(policy, about);
@@ -159,7 +159,7 @@ fn plain_http_is_refused_by_everything_that_has_a_policy() -> TestResult {
 }
 
 #[test]
-fn only_alarms_of_this_stack_may_notify() -> TestResult {
+fn topic_policy_allows_only_alarms_of_this_stack() -> TestResult {
     let template = Template::read()?;
     let alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-*";
     let allowed: Vec<_> = statements(&template, "AlarmTopicPolicy")
@@ -215,7 +215,7 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
 }
 
 #[test]
-fn the_page_on_security_names_every_statement_of_the_roles() -> TestResult {
+fn security_md_names_every_statement_of_the_roles() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/SECURITY.md"))?;
     for (role, heading) in [

@@ -33,7 +33,7 @@ fn refusing<'t>(
 }
 
 #[test]
-fn credentials_come_from_a_secret_or_from_two_parameters_and_never_from_both() -> TestResult {
+fn credentials_are_a_secret_or_two_parameters() -> TestResult {
     let template = Template::read()?;
     let (id, secret) = (("GenesysClientId", "id"), ("GenesysClientSecret", "hush"));
     let none = ("GenesysSecretArn", "");
@@ -60,7 +60,7 @@ fn credentials_come_from_a_secret_or_from_two_parameters_and_never_from_both() -
 }
 
 #[test]
-fn genesys_cloud_is_named_in_one_of_three_ways() -> TestResult {
+fn genesys_cloud_needs_a_region_an_organisation_or_urls() -> TestResult {
     let template = Template::read()?;
     let none = ("GenesysRegion", "");
     let api = ("GenesysApiBaseUrl", "https://api.example");
@@ -84,7 +84,7 @@ fn genesys_cloud_is_named_in_one_of_three_ways() -> TestResult {
 }
 
 #[test]
-fn targets_that_dead_letters_name_have_to_be_allowed() -> TestResult {
+fn original_targets_have_to_be_allowed() -> TestResult {
     let template = Template::read()?;
     let none = ("AllowedTargets", "");
     assert_eq!(refusing(&template, &[none])?, ["TargetsAreAllowed"]);
@@ -137,7 +137,7 @@ fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
 }
 
 #[test]
-fn what_comes_over_http_needs_a_target_since_it_names_none() -> TestResult {
+fn ingested_events_need_a_configured_target() -> TestResult {
     let template = Template::read()?;
     let refused = ["IngestedEventsHaveATarget"];
     for (target, expected) in [
@@ -156,7 +156,7 @@ fn what_comes_over_http_needs_a_target_since_it_names_none() -> TestResult {
 }
 
 #[test]
-fn looking_subscriptions_up_needs_genesys_cloud_also_where_nothing_is_marked() -> TestResult {
+fn subscription_check_needs_genesys_cloud_without_retry_state() -> TestResult {
     let template = Template::read()?;
     let off = ("RetryState", "off");
     let nowhere = ("GenesysRegion", "");

@@ -53,7 +53,7 @@ fn ingest_settings(variables: &BTreeMap<&str, String>) -> Result<IngestSettings,
 }
 
 #[test]
-fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
+fn replay_variables_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let read: BTreeSet<_> = VARIABLES.iter().copied().collect();
     let variables = template.variables(REPLAY);
@@ -74,7 +74,7 @@ fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
 }
 
 #[test]
-fn the_variables_of_ingest_are_those_it_reads_as_a_lambda_function() -> TestResult {
+fn ingest_variables_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     // Where to listen: as a Lambda function it asks the platform for requests, which says so itself.
     let not_ours = [
@@ -102,7 +102,7 @@ fn the_variables_of_ingest_are_those_it_reads_as_a_lambda_function() -> TestResu
 }
 
 #[test]
-fn both_functions_are_told_the_same_of_genesys_cloud() -> TestResult {
+fn shared_variables_are_equal_in_both_functions() -> TestResult {
     let template = Template::read()?;
     let replay = template.variables(REPLAY);
     let shared = template
@@ -118,7 +118,7 @@ fn both_functions_are_told_the_same_of_genesys_cloud() -> TestResult {
 }
 
 #[test]
-fn the_code_accepts_every_value_that_a_parameter_offers() -> TestResult {
+fn parameter_values_are_accepted_by_the_code() -> TestResult {
     accepts_what_is_offered(REPLAY, VARIABLES.len(), |variables| {
         settings(variables).err()
     })?;
@@ -152,7 +152,7 @@ fn accepts_what_is_offered(
 }
 
 #[test]
-fn the_defaults_are_those_of_the_code() -> TestResult {
+fn replay_defaults_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let defaults = template
         .parameters_by_variable(REPLAY)
@@ -167,7 +167,7 @@ fn the_defaults_are_those_of_the_code() -> TestResult {
 }
 
 #[test]
-fn the_defaults_of_ingest_are_those_of_the_code() -> TestResult {
+fn ingest_defaults_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let defaults = template
         .parameters_by_variable(INGEST)
