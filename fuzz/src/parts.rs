@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_read_as_it_would_be_by_eye() {
+    fn input_is_read_as_header_lines_and_a_body() {
         let mut parts = Parts::read(b"A: 1\nB: two\n lines\nC\n\n{}\n\n");
         assert_eq!(parts.take("B").as_deref(), Some("two\nlines"));
         assert_eq!(parts.take_as::<u8>("A"), Some(1));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_without_an_empty_line_has_no_rest() {
+    fn input_without_an_empty_line_has_no_body() {
         let parts = Parts::read(b"A: 1");
         assert_eq!((parts.lines.len(), parts.rest), (1, &b""[..]));
         assert!(Parts::read(b"").lines.is_empty());

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_answer_is_read_with_its_body_and_no_more() -> anyhow::Result<()> {
+    async fn response_is_read_with_its_body_only() -> anyhow::Result<()> {
         let wire = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
         let answer = read(&mut wire.as_slice()).await?;
         assert_eq!((answer.status, answer.body.as_slice()), (503, &b"{}"[..]));
@@ -125,8 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_goes_on_unless_the_server_ends_it_or_has_not_read_all()
-    -> anyhow::Result<()> {
+    async fn connection_is_reused_unless_closed_or_partly_read() -> anyhow::Result<()> {
         let small: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
         // More than the sockets' buffers hold.
         let large = vec![b' '; 64 << 20];
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_an_answer_is_none() {
+    async fn incomplete_response_is_an_error() {
         for wire in [
             "",
             "HTTP/1.1 200 OK\r\nContent-Le",

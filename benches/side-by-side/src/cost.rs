@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_begun_millisecond_is_billed_whole() {
+    fn partial_millisecond_is_billed_whole() {
         let mut bill = Bill::default();
         bill.add(Duration::from_micros(100_001));
         bill.add(Duration::from_millis(3));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_letters_at_a_second_for_ten_cost_a_third_of_a_dollar() {
+    fn cost_of_a_million_dead_letters_is_requests_and_gb_seconds() {
         let mut bill = Bill {
             letters: 10,
             ..Bill::default()

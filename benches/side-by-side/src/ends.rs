@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_list_of_failures_or_an_error_sends_messages_back() {
+    fn messages_return_only_by_batch_item_failures_or_an_error() {
         let messages = Source::default().batch(2);
         let all = ids(&messages.iter().collect::<Vec<_>>());
         let listed = format!(
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_ends_in_one_place() {
+    fn event_outcomes_are_counted_once_each() {
         let messages = Source::default().batch(6);
         let event = |index: usize| &messages[index].event;
         let mut seen = Seen::default();

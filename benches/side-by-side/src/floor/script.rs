@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn script_is_read_as_it_was_written() {
         let mut script = Vec::new();
         write_count(&mut script, 2);
         write(&mut script, &[(Host::Upstream, b"a".to_vec())]);

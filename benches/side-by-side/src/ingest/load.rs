@@ -195,7 +195,7 @@ mod tests {
     };
 
     #[test]
-    fn requests_are_due_at_fixed_times_whatever_became_of_those_before() {
+    fn requests_are_due_at_fixed_times() {
         let due = |index| Pace::Rate(2_000).due(index);
         assert_eq!(due(0), Some(Duration::ZERO));
         assert_eq!(due(1), Some(Duration::from_micros(500)));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_request_is_sent_once_also_when_connections_end() -> anyhow::Result<()> {
+    async fn requests_are_sent_once_when_connections_close() -> anyhow::Result<()> {
         let server = server(|number| number % 5 == 0).await?;
         let address = server.address.to_string();
         let requests = Caller::new()?.ordinary(100)?;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_answered_is_wrong() -> anyhow::Result<()> {
+    async fn request_without_a_response_is_wrong() -> anyhow::Result<()> {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = silent.local_addr()?.to_string();
         let requests = Caller::new()?.ordinary(2)?;
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_body_goes_out_while_the_answer_is_waited_for() -> anyhow::Result<()> {
+    async fn large_body_is_sent_while_waiting_for_the_response() -> anyhow::Result<()> {
         let server = server(|_| false).await?;
         let address = server.address.to_string();
         let filler = crate::ingest::request::filler(3_000_000);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_sent_once_it_is_over() -> anyhow::Result<()> {
+    async fn load_sends_nothing_after_its_end() -> anyhow::Result<()> {
         let server = server(|_| false).await?;
         let address = server.address.to_string();
         let requests = Caller::new()?.ordinary(10)?;

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_are_judged_by_their_highest_round() {
+    fn memory_halves_are_compared_by_their_highest_round() {
         let round = |peak| Round {
             tally: Tally::default(),
             elapsed: Duration::ZERO,

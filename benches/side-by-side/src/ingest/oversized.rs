@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent_before_the_refusal_is_counted() -> anyhow::Result<()> {
+    async fn bytes_before_the_refusal_are_counted() -> anyhow::Result<()> {
         for kind in [Kind::Announced, Kind::Endless] {
             let head = b"POST / HTTP/1.1\r\n\r\n";
             let (answer, sent) = send(&server(head.len()).await?, head, kind).await;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_takes_all_of_it_is_wrong() -> anyhow::Result<()> {
+    async fn server_that_reads_the_whole_body_is_wrong() -> anyhow::Result<()> {
         let server = Server::start(|_| async { Response::new(Full::default()) }).await?;
         let address = server.address.to_string();
         let head = Caller::new()?.head(Some(ANNOUNCED))?;

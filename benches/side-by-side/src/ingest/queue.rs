@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_is_answered_with_its_digest_and_counted_by_it() -> anyhow::Result<()> {
+    async fn message_is_counted_by_the_digest_of_its_response() -> anyhow::Result<()> {
         let queue = Queue::start(Duration::ZERO).await?;
         let origin = json!({"DataType": "String", "StringValue": "ingest/webhook"});
         let message = json!({
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_message_for_this_queue_is_refused() -> anyhow::Result<()> {
+    async fn queue_refuses_other_operations_and_queues() -> anyhow::Result<()> {
         let queue = Queue::start(Duration::ZERO).await?;
         let elsewhere = format!("{}/1/other", queue.endpoint());
         for (target, body) in [

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_is_signed_and_says_its_length() -> anyhow::Result<()> {
+    fn requests_are_signed_and_have_a_content_length() -> anyhow::Result<()> {
         let mut caller = Caller::new()?;
         let filler = filler(10_000);
         let mut requests = caller.ordinary(2)?;
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_json_objects_of_the_size_that_was_asked_for() -> anyhow::Result<()> {
+    fn bodies_are_json_objects_of_the_requested_size() -> anyhow::Result<()> {
         let mut caller = Caller::new()?;
         for request in caller.ordinary(4)? {
             let (_, body) = read(&request)?;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn no_body_comes_twice() -> anyhow::Result<()> {
+    fn bodies_are_unique() -> anyhow::Result<()> {
         let mut caller = Caller::new()?;
         let filler = filler(1_000);
         let mut requests = caller.ordinary(50)?;

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_stands_in_the_line_that_says_it_listens() {
+    fn address_is_read_from_the_listening_log_line() {
         let line = r#"{"level":"INFO","message":"listening","address":"127.0.0.1:43210"}"#;
         let text = format!("warning: no JSON\n{{\"message\":\"starting\"}}\n{line}\n{{\"mess");
         assert_eq!(address(&text).as_deref(), Some("127.0.0.1:43210"));

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_caller_drips_until_it_is_cut_off_and_reads_why() -> anyhow::Result<()> {
+    async fn slow_caller_reads_the_status_when_cut_off() -> anyhow::Result<()> {
         let address = server(8, b"HTTP/1.1 408 Request Timeout\r\n\r\n").await?;
         let patience = Duration::from_secs(30);
         let cut_off = drip(&address, b"1234", b"56", TICK, TICK, patience).await;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_caller_that_is_not_cut_off_gives_up() -> anyhow::Result<()> {
+    async fn slow_caller_stops_at_its_deadline_when_not_cut_off() -> anyhow::Result<()> {
         let address = server(1_000_000, b"").await?;
         let cut_off = drip(&address, b"", b"1", TICK, TICK, 20 * TICK).await;
         let not = CutOff {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_counted_by_their_status() {
+    fn responses_are_counted_by_status() {
         let cut_off = |status| CutOff {
             after: Some(BYTE),
             status,

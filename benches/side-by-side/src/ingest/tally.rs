@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_documented_is_right() -> anyhow::Result<()> {
+    async fn only_documented_responses_are_right() -> anyhow::Result<()> {
         let requests = Caller::new()?.ordinary(2)?;
         let (letter, webhook) = (&requests[0], &requests[1]);
         let id = message_id(&letter.digest);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_has_each_accepted_request_once_and_nothing_else() -> anyhow::Result<()> {
+    fn tally_counts_lost_doubled_and_unknown_messages() -> anyhow::Result<()> {
         let requests = Caller::new()?.ordinary(6)?;
         let [right, twice, elsewhere, busy, also_busy, broken] = &requests[..] else {
             anyhow::bail!("six were asked for");
