@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::TestResult;
@@ -248,7 +248,7 @@ struct Gate {
 }
 
 impl Faults<PutError> for Gate {
-    fn before(&self, _: &'static str) -> Passage<'_, PutError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
         Box::pin(async {
             self.came.notify_one();
             self.open.notified().await;
@@ -256,7 +256,7 @@ impl Faults<PutError> for Gate {
         })
     }
 
-    fn after(&self, _: &'static str) -> Passage<'_, PutError> {
+    fn after(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
         self.through.notify_one();
         Box::pin(std::future::ready(Ok(())))
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use genesys_fakes::{Faults, ManualClock, MemorySubscriptions, Passage};
+use genesys_fakes::{FaultHookFuture, Faults, ManualClock, MemorySubscriptions};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
@@ -102,7 +102,7 @@ impl Gate {
 }
 
 impl Faults<GenesysError> for Gate {
-    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, GenesysError> {
         self.came.fetch_add(1, Ordering::SeqCst);
         Box::pin(async {
             if let Ok(permit) = self.open.acquire().await {
@@ -161,7 +161,7 @@ async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
 struct Silence;
 
 impl Faults<GenesysError> for Silence {
-    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, GenesysError> {
         Box::pin(pending())
     }
 }

@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, InMemory, MemorySubscriptions, Passage};
+use genesys_fakes::{FaultHookFuture, Faults, InMemory, MemorySubscriptions};
 use genesys_replay::clock::SystemClock;
 use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
 use genesys_replay::queue::PutError;
@@ -253,7 +253,7 @@ async fn subscription_is_refused_when_unknown_or_inactive() -> TestResult {
 struct Failing<E>(fn() -> E);
 
 impl<E: Send + 'static> Faults<E> for Failing<E> {
-    fn before(&self, _: &'static str) -> Passage<'_, E> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, E> {
         Box::pin(ready(Err((self.0)())))
     }
 }
@@ -362,7 +362,7 @@ async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestRes
 struct Panics(std::sync::atomic::AtomicBool);
 
 impl Faults<PutError> for Panics {
-    fn before(&self, _: &'static str) -> Passage<'_, PutError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
         use std::sync::atomic::Ordering::SeqCst;
         assert!(self.0.swap(true, SeqCst), "a fault in the program");
         Box::pin(ready(Ok(())))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::backoff::Backoff;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::replay::{Limits, Policy, RecordReport};
@@ -20,7 +20,7 @@ struct Unavailable {
 }
 
 impl Faults<DeliveryError> for Unavailable {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             self.calls.fetch_add(1, Ordering::Relaxed);
             // A call over a wire lets other records go on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::target::DeliveryError;
 use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
@@ -17,7 +17,7 @@ struct InFlight {
 }
 
 impl Faults<DeliveryError> for InFlight {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
             self.peak.fetch_max(now, Ordering::Relaxed);

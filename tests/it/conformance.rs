@@ -114,19 +114,19 @@ async fn target_on_an_event_bus_keeps_the_contract() -> TestResult {
 #[tokio::test]
 async fn genesys_in_memory_keeps_the_contract_in_both_api_forms() -> TestResult {
     for form in [ApiForm::Conversations, ApiForm::Interactions] {
-        genesys::conforms(&fakes::Genesys::speaking(form)).await?;
+        genesys::conforms(&fakes::Genesys::with_form(form)).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn genesys_client_keeps_the_contract_with_conversations() -> TestResult {
-    genesys::conforms(&real::Genesys::speaking(ApiForm::Conversations).await?).await
+    genesys::conforms(&real::Genesys::with_form(ApiForm::Conversations).await?).await
 }
 
 #[tokio::test]
 async fn genesys_client_keeps_the_contract_with_interactions() -> TestResult {
-    genesys::conforms(&real::Genesys::speaking(ApiForm::Interactions).await?).await
+    genesys::conforms(&real::Genesys::with_form(ApiForm::Interactions).await?).await
 }
 
 #[tokio::test]
@@ -139,12 +139,12 @@ async fn message_sender_in_memory_keeps_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn message_sender_in_sqs_keeps_the_contract() -> TestResult {
-    message_sender::conforms(&ingest::InletInSqs::start(false).await?).await
+    message_sender::conforms(&ingest::SenderInSqs::start(false).await?).await
 }
 
 #[tokio::test]
 async fn message_sender_in_a_fifo_queue_keeps_the_contract() -> TestResult {
-    message_sender::conforms(&ingest::InletInSqs::start(true).await?).await
+    message_sender::conforms(&ingest::SenderInSqs::start(true).await?).await
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn subscriptions_in_genesys_keep_the_contract_in_both_api_forms() -> TestR
         SubscriptionForm::EventStreams,
         SubscriptionForm::Integration,
     ] {
-        let world = ingest::SubscriptionsOfGenesys::asked_as(form).await?;
+        let world = ingest::SubscriptionsOfGenesys::with_form(form).await?;
         subscriptions::conforms(&world).await?;
     }
     Ok(())

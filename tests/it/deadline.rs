@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::Status;
 use genesys_replay::replay::{Counts, Outcome};
@@ -182,7 +182,7 @@ async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResul
 struct LosesAnswer(AtomicBool);
 
 impl Faults<DeliveryError> for LosesAnswer {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         let is_first = !self.0.swap(true, Ordering::Relaxed);
         Box::pin(async move {
             if !is_first {

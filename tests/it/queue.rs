@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::message::Message;
 use genesys_replay::target::DeliveryError;
@@ -18,7 +18,7 @@ const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 struct RateLimited;
 
 impl Faults<DeliveryError> for RateLimited {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             Err(DeliveryError {
                 code: FailureCode::TargetRateLimited,

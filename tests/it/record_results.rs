@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use genesys_fakes::{
-    Faults, InMemory, Item, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
-    Passage, Status,
+    FaultHookFuture, Faults, InMemory, Item, MemoryArchive, MemoryGenesys, MemoryLedger,
+    MemoryQueues, MemoryTarget, Status,
 };
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, SystemRandom};
@@ -63,7 +63,7 @@ impl<E: Send + 'static> Mishap<E> {
 }
 
 impl<E: Send + 'static> Faults<E> for Mishap<E> {
-    fn before(&self, call: &'static str) -> Passage<'_, E> {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         Box::pin(async move {
             if !self.calls.contains(&call) {
                 return Ok(());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
@@ -29,7 +29,7 @@ const RETENTION: Duration = Duration::from_secs(4 * 24 * 3_600);
 struct Unavailable;
 
 impl Faults<DeliveryError> for Unavailable {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             Err(DeliveryError {
                 code: FailureCode::TargetUnavailable,
@@ -119,7 +119,7 @@ struct Panics;
 
 impl Faults<DeliveryError> for Panics {
     #[expect(clippy::panic, reason = "the subject of the test")]
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async { panic!("as the test wants") })
     }
 }
@@ -201,7 +201,7 @@ async fn own_echo_and_malformed_event_get_no_mark_at_last_receive() -> TestResul
 struct FailsOnce(AtomicBool);
 
 impl Faults<ArchiveError> for FailsOnce {
-    fn before(&self, _: &'static str) -> Passage<'_, ArchiveError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, ArchiveError> {
         let is_first = !self.0.swap(true, Ordering::Relaxed);
         Box::pin(async move {
             if is_first {
@@ -233,7 +233,7 @@ async fn message_is_archived_at_last_receive_when_lookup_fails() -> TestResult {
 struct Unreachable;
 
 impl Faults<LedgerError> for Unreachable {
-    fn before(&self, _: &'static str) -> Passage<'_, LedgerError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, LedgerError> {
         Box::pin(async { Err(LedgerError::Unavailable("no route".into())) })
     }
 }

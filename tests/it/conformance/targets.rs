@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use genesys_fakes::conformance::target::{Arrival, World as TargetWorld};
-use genesys_fakes::conformance::{Mishap, Result};
+use genesys_fakes::conformance::target::{Arrival, TargetSuite};
+use genesys_fakes::conformance::{CallFault, Result};
 use genesys_replay::destination::Destination;
 use genesys_replay::target::Delivery;
 use genesys_replay_aws::queue_urls::QueueUrls;
@@ -19,7 +19,7 @@ use genesys_test_support::{LocalAws, World, eventually};
 use serde_json::Value;
 use url::Url;
 
-use super::real::{Spoiler, spoil};
+use super::real::{FaultInterceptor, inject};
 
 /// HTTP endpoints.
 pub(super) struct Http {
@@ -39,7 +39,7 @@ impl Http {
     }
 }
 
-impl TargetWorld for Http {
+impl TargetSuite for Http {
     type Target = Targets;
 
     fn target(&self) -> &Targets {
@@ -56,8 +56,8 @@ impl TargetWorld for Http {
         false
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        spoil(&self.world.genesys, "POST", "/targets/", mishap);
+    fn next_call(&self, fault: CallFault) {
+        inject(&self.world.genesys, "POST", "/targets/", fault);
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
@@ -103,7 +103,7 @@ pub(super) struct Aws {
     service: Service,
     world: World,
     port: Targets,
-    spoiler: Spoiler,
+    interceptor: FaultInterceptor,
     /// Where it is seen what has arrived at a destination, by the destination.
     windows: Mutex<BTreeMap<String, String>>,
 }
@@ -114,18 +114,21 @@ impl Aws {
         world
             .genesys
             .fault(Fault::on("POST", "/out-of-service").status(503));
-        let spoiler = Spoiler::with_down(format!("{}/out-of-service", world.genesys.url()));
+        let interceptor = FaultInterceptor::with_unavailable_url(format!(
+            "{}/out-of-service",
+            world.genesys.url()
+        ));
         // As the wiring has it: one delivery is one try.
         let aws = world.aws.config().into_builder();
         let aws = aws.retry_config(RetryConfig::disabled()).build();
         let mut port = world.function()?.target;
-        let in_clients = spoiler.clone();
+        let in_clients = interceptor.clone();
         port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)));
         Ok(Self {
             service,
             world,
             port,
-            spoiler,
+            interceptor,
             windows: Mutex::default(),
         })
     }
@@ -171,7 +174,7 @@ impl Aws {
     }
 }
 
-impl TargetWorld for Aws {
+impl TargetSuite for Aws {
     type Target = Targets;
 
     fn target(&self) -> &Targets {
@@ -217,8 +220,8 @@ impl TargetWorld for Aws {
         }
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
@@ -253,7 +256,7 @@ impl TargetWorld for Aws {
     }
 
     fn calls(&self) -> usize {
-        self.spoiler.calls()
+        self.interceptor.calls()
     }
 }
 
@@ -271,25 +274,25 @@ fn as_json(text: &str) -> String {
     serde_json::from_str(text).map_or_else(|_| text.to_owned(), |value: Value| value.to_string())
 }
 
-macro_rules! spoiled {
-    ($sdk:ident, $aws:expr, $spoiler:expr) => {
+macro_rules! with_interceptor {
+    ($sdk:ident, $aws:expr, $interceptor:expr) => {
         $sdk::Client::from_conf(
             $sdk::config::Builder::from($aws)
-                .interceptor($spoiler.clone())
+                .interceptor($interceptor.clone())
                 .build(),
         )
     };
 }
 
-fn clients(aws: &SdkConfig, spoiler: &Spoiler) -> RegionalClients {
-    let sqs = spoiled!(aws_sdk_sqs, aws, spoiler);
+fn clients(aws: &SdkConfig, interceptor: &FaultInterceptor) -> RegionalClients {
+    let sqs = with_interceptor!(aws_sdk_sqs, aws, interceptor);
     RegionalClients {
-        lambda: spoiled!(aws_sdk_lambda, aws, spoiler),
+        lambda: with_interceptor!(aws_sdk_lambda, aws, interceptor),
         queue_urls: QueueUrls::new(sqs.clone()),
         sqs,
-        sns: spoiled!(aws_sdk_sns, aws, spoiler),
-        step_functions: spoiled!(aws_sdk_sfn, aws, spoiler),
-        event_bridge: spoiled!(aws_sdk_eventbridge, aws, spoiler),
+        sns: with_interceptor!(aws_sdk_sns, aws, interceptor),
+        step_functions: with_interceptor!(aws_sdk_sfn, aws, interceptor),
+        event_bridge: with_interceptor!(aws_sdk_eventbridge, aws, interceptor),
         buses: KnownBuses::default(),
     }
 }

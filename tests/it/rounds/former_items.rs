@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::FailureCode;
@@ -56,7 +56,7 @@ async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResu
 struct FailsOnce(AtomicBool);
 
 impl Faults<LedgerError> for FailsOnce {
-    fn before(&self, call: &'static str) -> Passage<'_, LedgerError> {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, LedgerError> {
         let fails = call == "look_up" && !self.0.swap(true, Ordering::Relaxed);
         let answer = if fails {
             Err(LedgerError::Unavailable("no route".into()))

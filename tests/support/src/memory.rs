@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, InMemory, MemoryGenesys, Passage};
+use genesys_fakes::{FaultHookFuture, Faults, InMemory, MemoryGenesys};
 use genesys_replay::clock::{Clock, SystemRandom};
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -20,7 +20,7 @@ use super::{VirtualClock, conversation_event};
 pub struct Latency(pub Vec<(&'static str, Duration)>);
 
 impl<E: Send + 'static> Faults<E> for Latency {
-    fn before(&self, call: &'static str) -> Passage<'_, E> {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         let latencies = self.0.iter();
         let total = latencies
             .filter(|(name, _)| *name == call)

@@ -13,31 +13,31 @@ use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
 use serde_json::Value;
 
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_250);
 
-/// An archive and what is in it.
-pub trait World {
+/// An archive under test and its objects.
+pub trait ArchiveSuite {
     /// The implementation.
     type Archive: Archive;
 
     /// The archive.
     fn archive(&self) -> &Self::Archive;
 
-    /// Lets something befall the next call.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call.
+    fn next_call(&self, fault: CallFault);
 
-    /// Every object by its key.
+    /// Returns every object by its key.
     fn objects(&self) -> impl Future<Output = Result<BTreeMap<String, Value>>>;
 }
 
-/// Whether an archive keeps the contract.
+/// Checks that an archive keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
+pub async fn conforms(suite: &impl ArchiveSuite) -> Result<()> {
+    suite!(suite;
         archived_dead_letter_is_whole_at_the_returned_address,
         archived_object_is_unchanged_by_a_second_write,
         events_of_two_targets_are_archived_under_different_keys,
@@ -50,20 +50,20 @@ pub async fn conforms(world: &impl World) -> Result<()> {
 
 /// A dead letter of one event, at one target.
 struct Letter<'w, W> {
-    world: &'w W,
+    suite: &'w W,
     name: String,
     message: Message,
     key: EventKey,
     original: OriginalFailure,
 }
 
-impl<'w, W: World> Letter<'w, W> {
-    fn new(world: &'w W, name: &str, target: &str) -> Result<Self> {
+impl<'w, W: ArchiveSuite> Letter<'w, W> {
+    fn new(suite: &'w W, name: &str, target: &str) -> Result<Self> {
         let id = MessageId::new("m-1").ok_or("message id")?;
         let event_id = EventId::new(name).ok_or("event id")?;
         let destination = Destination::Unsupported(target.to_owned());
         Ok(Self {
-            world,
+            suite,
             name: name.to_owned(),
             key: EventKey::new(Some(&event_id), &id, &destination),
             message: Message::new(id, "{ \"text\" : \"Zoë\" }\n".to_owned()),
@@ -89,12 +89,12 @@ impl<'w, W: World> Letter<'w, W> {
     }
 
     async fn put(&self, code: FailureCode, now: Timestamp) -> Result<String> {
-        Ok(self.world.archive().put(&self.entry(code, now)).await?)
+        Ok(self.suite.archive().put(&self.entry(code, now)).await?)
     }
 
-    /// The objects of this case.
+    /// Returns the objects of this case.
     async fn objects(&self) -> Result<BTreeMap<String, Value>> {
-        let objects = self.world.objects().await?.into_iter();
+        let objects = self.suite.objects().await?.into_iter();
         Ok(objects
             .filter(|(_, object)| object["event_id"] == self.name.as_str())
             .collect())
@@ -108,13 +108,13 @@ impl<'w, W: World> Letter<'w, W> {
 const REFUSED: FailureCode = FailureCode::TargetRefused;
 
 async fn archived_bodies_of_one_event_are_each_stored_once(
-    world: &impl World,
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let first = Letter::new(world, name, "crm")?;
-    let mut second = Letter::new(world, name, "crm")?;
+    let first = Letter::new(suite, name, "crm")?;
+    let mut second = Letter::new(suite, name, "crm")?;
     "another body".clone_into(&mut second.message.body);
-    // Each twice: a worker that dies before it acknowledges finds its own object.
+    // Each twice: after a crash before the acknowledgement, the next worker writes the same object.
     let mut addresses = Vec::new();
     for letter in [&first, &second, &first, &second] {
         addresses.push(letter.put(REFUSED, NOW).await?);
@@ -126,10 +126,10 @@ async fn archived_bodies_of_one_event_are_each_stored_once(
 }
 
 async fn archived_dead_letter_is_whole_at_the_returned_address(
-    world: &impl World,
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
+    let letter = Letter::new(suite, name, "crm")?;
     let address = letter.put(REFUSED, NOW).await?;
     let objects = letter.objects().await?;
     let found = objects.iter().find(|(key, _)| address.ends_with(*key));
@@ -146,10 +146,10 @@ async fn archived_dead_letter_is_whole_at_the_returned_address(
 }
 
 async fn archived_object_is_unchanged_by_a_second_write(
-    world: &impl World,
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
+    let letter = Letter::new(suite, name, "crm")?;
     let address = letter.put(REFUSED, NOW).await?;
     let objects = letter.objects().await?;
     let later = NOW.plus(Duration::from_secs(60));
@@ -158,42 +158,45 @@ async fn archived_object_is_unchanged_by_a_second_write(
 }
 
 async fn events_of_two_targets_are_archived_under_different_keys(
-    world: &impl World,
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let first = Letter::new(world, name, "crm")?;
-    let second = Letter::new(world, name, "billing")?;
+    let first = Letter::new(suite, name, "crm")?;
+    let second = Letter::new(suite, name, "billing")?;
     let at = first.put(REFUSED, NOW).await?;
     let elsewhere = second.put(REFUSED, NOW).await?;
     holds("two addresses", at != elsewhere)?;
     first.count(2).await?;
-    // Again, in the other order.
+    // Repeated in the other order.
     same("the second", &second.put(REFUSED, NOW).await?, &elsewhere)?;
     same("the first", &first.put(REFUSED, NOW).await?, &at)?;
     first.count(2).await
 }
 
 async fn archived_event_is_stored_once_per_failure_code(
-    world: &impl World,
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
+    let letter = Letter::new(suite, name, "crm")?;
     let refused = letter.put(REFUSED, NOW).await?;
     let exhausted = letter.put(FailureCode::Exhausted, NOW).await?;
     holds("two addresses", refused != exhausted)?;
     letter.count(2).await
 }
 
-async fn put_fails_when_nothing_was_stored(world: &impl World, name: &str) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    world.next_call(Mishap::Down);
+async fn put_fails_when_nothing_was_stored(suite: &impl ArchiveSuite, name: &str) -> Result<()> {
+    let letter = Letter::new(suite, name, "crm")?;
+    suite.next_call(CallFault::NoEffect);
     holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
     letter.count(0).await
 }
 
-async fn put_is_idempotent_after_a_lost_response(world: &impl World, name: &str) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    world.next_call(Mishap::AnswerLost);
+async fn put_is_idempotent_after_a_lost_response(
+    suite: &impl ArchiveSuite,
+    name: &str,
+) -> Result<()> {
+    let letter = Letter::new(suite, name, "crm")?;
+    suite.next_call(CallFault::ResponseLost);
     holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
     letter.count(1).await?;
     letter

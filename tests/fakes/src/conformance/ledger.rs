@@ -29,32 +29,32 @@ use self::rounds::{
     round_begins_only_for_the_delivery_that_was_read, round_is_claimed_only_after_its_delay,
     uncertain_attempts_are_stored,
 };
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
-/// How long the ledger under test says that it remembers a finished event.
+/// The configured retention of the ledger under test.
 pub const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 
-/// A ledger and what it shows to people.
-pub trait World {
+/// A ledger under test and its items.
+pub trait LedgerSuite {
     /// The implementation.
     type Ledger: Ledger;
 
     /// The ledger.
     fn ledger(&self) -> &Self::Ledger;
 
-    /// Lets something befall the next call.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call.
+    fn next_call(&self, fault: CallFault);
 
-    /// An event's attributes as text; empty when there is no item.
+    /// Returns the attributes of an event's item as text. Empty: there is no item.
     fn item(&self, key: &EventKey) -> impl Future<Output = Result<BTreeMap<String, String>>>;
 }
 
-/// Whether a ledger keeps the contract.
+/// Checks that a ledger keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
+pub async fn conforms(suite: &impl LedgerSuite) -> Result<()> {
+    suite!(suite;
         claim_of_a_new_event_succeeds_for_one_of_many,
         claim_of_an_expired_lease_succeeds_for_one_of_many,
         claim_is_idempotent_for_its_owner,
@@ -89,8 +89,12 @@ pub async fn conforms(world: &impl World) -> Result<()> {
     )
 }
 
-/// Of many who ask at once, one is given the event, as this attempt.
-async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32) -> Result<()> {
+/// Checks that one of many concurrent claims succeeds, with this attempt number.
+async fn one_of_many(
+    event: &Event<'_, impl LedgerSuite>,
+    now: Timestamp,
+    attempt: u32,
+) -> Result<()> {
     let owners: Vec<String> = (0..10)
         .map(|number| format!("{attempt}-{number}"))
         .collect();
@@ -113,29 +117,29 @@ async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32
 }
 
 async fn claim_of_a_new_event_succeeds_for_one_of_many(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    one_of_many(&Event::new(world, name)?, NOW, 1).await
+    one_of_many(&Event::new(suite, name)?, NOW, 1).await
 }
 
 async fn claim_of_an_expired_lease_succeeds_for_one_of_many(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     event.lease("first", NOW).await?;
     one_of_many(&event, NOW.plus(LEASE * 2), 2).await
 }
 
-async fn claim_is_idempotent_for_its_owner(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn claim_is_idempotent_for_its_owner(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let first = event.claim("worker", NOW).await?;
     same("again", &event.claim("worker", NOW).await?, &first)
 }
 
-async fn lease_ends_after_its_last_millisecond(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn lease_ends_after_its_last_millisecond(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     event.lease("first", NOW).await?;
     let end = NOW.plus(LEASE);
     let claim = event.claim("second", end).await?;
@@ -148,8 +152,11 @@ async fn lease_ends_after_its_last_millisecond(world: &impl World, name: &str) -
     same("later", &event.claim("third", after).await?, &held)
 }
 
-async fn lease_holder_is_fenced_after_a_takeover(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn lease_holder_is_fenced_after_a_takeover(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let stale = event.lease("first", NOW).await?;
     let later = NOW.plus(LEASE * 2);
     let fresh = event.lease("second", later).await?;
@@ -161,8 +168,8 @@ async fn lease_holder_is_fenced_after_a_takeover(world: &impl World, name: &str)
     event.fences_out(&stale).await
 }
 
-async fn write_is_refused_without_a_claim(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn write_is_refused_without_a_claim(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let lease = Lease {
         key: event.key.clone(),
         owner: "nobody".to_owned(),
@@ -181,10 +188,10 @@ async fn write_is_refused_without_a_claim(world: &impl World, name: &str) -> Res
 }
 
 async fn claim_of_a_deferred_event_continues_its_attempts(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let lease = event.ledger().next_attempt(&lease).await?;
     same("the attempt", &lease.attempt, &2)?;
@@ -194,15 +201,15 @@ async fn claim_of_a_deferred_event_continues_its_attempts(
 }
 
 async fn claim_of_a_delivered_event_has_its_checkpoint(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let lease = event.ledger().next_attempt(&lease).await?;
     let lease = event.ledger().checkpoint(&lease).await?;
     same("at the checkpoint", &lease.delivered, &Some(2))?;
-    // Its worker died, and two others before one could finish.
+    // Its worker crashed, and two others before one settled the event.
     let mut now = NOW;
     for owner in ["second", "third"] {
         now = now.plus(LEASE * 2);
@@ -222,18 +229,18 @@ async fn claim_of_a_delivered_event_has_its_checkpoint(
 }
 
 async fn checkpoint_is_kept_when_deferred_after_delivery(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let delivered = event.ledger().checkpoint(&lease).await?;
     event.ledger().settle(&delivered, DEFERRED, NOW).await?;
     let lease = event.lease("second", NOW).await?;
     same("delivered", &lease.delivered, &Some(1))?;
 
-    // The checkpoint did not arrive: the settlement carries it.
-    let event = Event::new(world, &format!("{name}, by its settlement"))?;
+    // The checkpoint was lost: the settlement contains it.
+    let event = Event::new(suite, &format!("{name}, by its settlement"))?;
     let lease = Lease {
         delivered: Some(1),
         ..event.lease("first", NOW).await?
@@ -244,7 +251,7 @@ async fn checkpoint_is_kept_when_deferred_after_delivery(
 }
 
 async fn claim_of_a_settled_event_is_refused_for_every_worker(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     let given_up = Claim::PreviouslyRejected(FailureCode::TargetRefused);
@@ -257,9 +264,9 @@ async fn claim_of_a_settled_event_is_refused_for_every_worker(
         (ARCHIVED, Claim::AlreadyDone),
         (FAILED, given_up),
     ] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         event.settled(settlement).await?;
-        // No sweep of expired items is relied on, nor feared.
+        // The result does not depend on the deletion of expired items.
         for now in [NOW, NOW.plus(LEASE * 2), NOW.plus(REMEMBER * 2)] {
             for owner in ["first", "second"] {
                 let what = format!("{settlement:?} for the {owner} at {now}");
@@ -271,7 +278,7 @@ async fn claim_of_a_settled_event_is_refused_for_every_worker(
 }
 
 async fn claim_reopens_rejected_events_only_when_allowed(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     for (settlement, reopen, taken) in [
@@ -283,7 +290,7 @@ async fn claim_reopens_rejected_events_only_when_allowed(
         (COMPLETED, ReopenPolicy::FailedAndArchived, false),
     ] {
         let what = format!("{name}, {settlement:?} with {reopen:?}");
-        let event = Event::new(world, &what)?;
+        let event = Event::new(suite, &what)?;
         event.settled(settlement).await?;
         let claim = event.ask("second", NOW, reopen).await?;
         if let Claim::Acquired(lease) = &claim {
@@ -294,8 +301,8 @@ async fn claim_reopens_rejected_events_only_when_allowed(
     Ok(())
 }
 
-async fn reopened_event_can_be_completed(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn reopened_event_can_be_completed(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     event.settled(ARCHIVED).await?;
     let again = event
         .ask("second", NOW, ReopenPolicy::FailedAndArchived)
@@ -316,24 +323,24 @@ async fn reopened_event_can_be_completed(world: &impl World, name: &str) -> Resu
 }
 
 async fn late_attempt_count_does_not_decrease_attempts(
-    world: &impl World,
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let ledger = event.ledger();
     let first = event.lease("worker", NOW).await?;
     let second = ledger.next_attempt(&first).await?;
     ledger.next_attempt(&second).await?;
     lost("the first count", &ledger.next_attempt(&first).await)?;
-    // A worker that does not know how far it has counted gives the event back all the same.
+    // A worker with an old attempt count can still release the event.
     ledger.settle(&first, DEFERRED, NOW).await?;
     let next = event.lease("next", NOW).await?;
     same("the next attempt", &next.attempt, &4)
 }
 
-async fn write_is_idempotent(world: &impl World, name: &str) -> Result<()> {
+async fn write_is_idempotent(suite: &impl LedgerSuite, name: &str) -> Result<()> {
     for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let ledger = event.ledger();
         let lease = event.lease("worker", NOW).await?;
 
@@ -355,8 +362,11 @@ async fn write_is_idempotent(world: &impl World, name: &str) -> Result<()> {
     Ok(())
 }
 
-async fn settlement_is_refused_after_a_takeover(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn settlement_is_refused_after_a_takeover(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
     let other = event.lease("second", NOW).await?;
@@ -364,10 +374,10 @@ async fn settlement_is_refused_after_a_takeover(world: &impl World, name: &str) 
     Ok(event.ledger().settle(&other, COMPLETED, NOW).await?)
 }
 
-async fn failed_call_changes_nothing(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn failed_call_changes_nothing(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let ledger = event.ledger();
-    let down = || world.next_call(Mishap::Down);
+    let down = || suite.next_call(CallFault::NoEffect);
     down();
     unavailable(
         "claim",
@@ -387,11 +397,14 @@ async fn failed_call_changes_nothing(world: &impl World, name: &str) -> Result<(
     Ok(ledger.settle(&lease, COMPLETED, NOW).await?)
 }
 
-async fn call_is_idempotent_after_a_lost_response(world: &impl World, name: &str) -> Result<()> {
+async fn call_is_idempotent_after_a_lost_response(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
     for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let ledger = event.ledger();
-        let lose = || world.next_call(Mishap::AnswerLost);
+        let lose = || suite.next_call(CallFault::ResponseLost);
         lose();
         unavailable(
             "claim",
