@@ -86,8 +86,8 @@ pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> anyhow::Resul
             reader.read_buf(&mut read).await? > 0,
             "the connection was closed"
         );
-        if let Some(ends) = read.windows(4).position(|end| end == b"\r\n\r\n") {
-            break ends + 4;
+        if let Some(outcomes) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+            break outcomes + 4;
         }
     };
     let body = read.split_off(head_ends);

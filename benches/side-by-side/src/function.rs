@@ -8,9 +8,9 @@ use hyper::body::Bytes;
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
-use crate::contender::Contender;
+use crate::candidate::Candidate;
 use crate::process::{NOBODY, Process};
-use crate::runtime_api::{Answered, RuntimeApi, TIMEOUT};
+use crate::runtime_api::{RuntimeApi, TIMEOUT, TimedResponse};
 
 /// A running function; dropping it kills its process.
 pub(crate) struct Function {
@@ -21,7 +21,7 @@ pub(crate) struct Function {
 impl Function {
     /// Starts a function with these variables beside Lambda's own; its output goes to `log`.
     pub(crate) async fn start(
-        contender: &Contender,
+        candidate: &Candidate,
         variables: &[(String, String)],
         log: &Path,
     ) -> anyhow::Result<Self> {
@@ -29,12 +29,12 @@ impl Function {
         let variables = lambda_variables(&api)
             .into_iter()
             .chain(variables.iter().cloned());
-        let Contender {
+        let Candidate {
             command, directory, ..
-        } = contender;
+        } = candidate;
         let process = Process::start(command, directory, variables, log);
         Ok(Self {
-            process: process.with_context(|| contender.name)?,
+            process: process.with_context(|| candidate.name)?,
             api,
         })
     }
@@ -43,7 +43,7 @@ impl Function {
     ///
     /// # Errors
     /// The process ended before, or did not answer in the time it has.
-    pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<Answered> {
+    pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<TimedResponse> {
         tokio::select! {
             answered = self.api.invoke(payload) => answered.context("the Runtime API is gone"),
             ended = self.process.ended() => bail!("the process ended: {}", ended?),

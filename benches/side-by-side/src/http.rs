@@ -16,7 +16,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 /// A request with its body read.
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
@@ -36,7 +36,7 @@ impl Server {
     /// There is no port to listen on.
     pub(crate) async fn start<A, F>(answer: A) -> io::Result<Self>
     where
-        A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
+        A: Fn(ReceivedRequest) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -71,7 +71,7 @@ impl Drop for Server {
 
 async fn respond<F>(
     request: Request<Incoming>,
-    answer: impl Fn(Asked) -> F,
+    answer: impl Fn(ReceivedRequest) -> F,
 ) -> Result<Response<Full<Bytes>>, Infallible>
 where
     F: Future<Output = Response<Full<Bytes>>>,
@@ -82,7 +82,7 @@ where
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes);
-    Ok(answer(Asked {
+    Ok(answer(ReceivedRequest {
         method: head.method,
         uri: head.uri,
         headers: head.headers,

@@ -20,8 +20,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::contender::ingest_binary;
-use crate::reach::Aim;
+use crate::candidate::ingest_binary;
+use crate::goals::Goal;
 use crate::{logs, machine, note, say};
 use load::{Pace, Plan};
 use queue::Queue;
@@ -78,7 +78,7 @@ impl Bench {
 /// What was found, beside the tables.
 #[derive(Default)]
 struct Findings {
-    aims: Vec<Aim>,
+    goals: Vec<Goal>,
     faults: Vec<String>,
 }
 
@@ -142,10 +142,10 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
         };
         measured.with_context(|| format!("{part:?}, see {}", bench.logs.display()))?;
     }
-    if !findings.aims.is_empty() {
+    if !findings.goals.is_empty() {
         say(&format!(
             "\n### Aims\n\n{}",
-            crate::report::aims(&findings.aims)
+            crate::report::goals(&findings.goals)
         ))?;
     }
     ensure!(
@@ -165,7 +165,7 @@ async fn pace(
     let plan = Plan {
         pace: Pace::Rate(rate),
         connections: 128,
-        patience: Duration::from_secs(10),
+        time_limit: Duration::from_secs(10),
     };
     let seconds = extent.seconds;
     let name = format!(
@@ -180,7 +180,7 @@ async fn pace(
         crate::format::millis(measured.ready)
     ))?;
     findings.tally(Part::Pace, &measured.tally);
-    findings.aims.extend(report::pace_aims(&measured));
+    findings.goals.extend(report::pace_aims(&measured));
     Ok(())
 }
 
@@ -190,7 +190,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
         let plan = Plan {
             pace: Pace::AtOnce,
             connections,
-            patience: Duration::from_secs(10),
+            time_limit: Duration::from_secs(10),
         };
         // One after another takes the queue's latency for each.
         let count = extent.ceiling.min(connections * extent.ceiling / 20);
@@ -207,7 +207,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
 
 async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = memory::run(bench, extent.rounds).await?;
-    let held = |bytes| crate::reach::in_megabytes(crate::format::megabytes(bytes));
+    let held = |bytes| crate::goals::in_megabytes(crate::format::megabytes(bytes));
     say(&format!(
         "\n### {} callers with a body of {} bytes each, at once\n\n{}\n\nHeld before: {}; after all and two seconds of rest: {}.",
         memory::CALLERS,
@@ -219,7 +219,7 @@ async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyh
     for round in &measured.rounds {
         findings.tally(Part::Memory, &round.tally);
     }
-    findings.aims.extend(report::memory_aims(&measured));
+    findings.goals.extend(report::memory_aims(&measured));
     Ok(())
 }
 
@@ -235,7 +235,7 @@ async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
         let fault = format!("slow: {wrong} answered with something else than 408 or 503");
         findings.faults.push(fault);
     }
-    findings.aims.extend(report::slow_aims(&measured));
+    findings.goals.extend(report::slow_aims(&measured));
     Ok(())
 }
 
@@ -251,6 +251,6 @@ async fn oversized(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()>
             .faults
             .extend(wrong.map(|wrong| format!("oversized: {wrong}")));
     }
-    findings.aims.extend(report::oversized_aims(&measured));
+    findings.goals.extend(report::oversized_aims(&measured));
     Ok(())
 }

@@ -4,25 +4,25 @@
 //! Runtime API, and call a stand-in Genesys Cloud, target, table and queue in this process, each with a set latency. The tables go to
 //! stdout, what is going on to stderr. `docs/PERFORMANCE.md` holds a run and explains it.
 
+mod candidate;
 mod connection;
-mod contender;
 mod cost;
-mod ends;
+mod cpu_share;
 mod events;
+mod faulty_queue;
 mod floor;
 mod format;
 mod function;
+mod goals;
 mod http;
 mod ingest;
 mod machine;
 mod measure;
+mod outcomes;
 mod process;
-mod reach;
 mod report;
 mod runtime_api;
-mod share;
 mod stats;
-mod trouble;
 mod upstreams;
 
 use std::io::{self, Write};
@@ -34,11 +34,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::contender::{Contender, Who};
+use crate::candidate::{Candidate, Implementation};
+use crate::cpu_share::CpuShare;
 use crate::events::Source;
+use crate::goals::Goal;
 use crate::measure::{Bench, Case, Measured, Plan};
-use crate::reach::Aim;
-use crate::share::Share;
 use crate::upstreams::{Latency, Upstreams};
 
 /// Measures the function side by side with what it replaces.
@@ -48,8 +48,8 @@ struct Options {
     #[command(subcommand)]
     instead: Option<Instead>,
     /// Who is measured.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Who::value_variants().to_vec())]
-    who: Vec<Who>,
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Implementation::value_variants().to_vec())]
+    who: Vec<Implementation>,
     /// Batch sizes.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_000])]
     records: Vec<usize>,
@@ -116,10 +116,10 @@ async fn measured(options: &Options) -> anyhow::Result<()> {
 async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     let logs = logs(root)?;
     let program = std::env::current_exe()?;
-    let contenders: Vec<Contender> = options
+    let candidates: Vec<Candidate> = options
         .who
         .iter()
-        .map(|who| Contender::new(*who, root, &program))
+        .map(|who| Candidate::new(*who, root, &program))
         .collect();
     let upstreams = Upstreams::start().await?;
     let mut bench = Bench {
@@ -135,21 +135,21 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     }
     let mut measured = Vec::new();
     for case in cases(options) {
-        measured.extend(measure(&mut bench, &contenders, case, options).await?);
+        measured.extend(measure(&mut bench, &candidates, case, options).await?);
     }
-    let mut aims = reach::aims(&measured, root);
+    let mut goals = goals::goals(&measured, root);
     if !options.speed_only {
-        aims.extend(scaling(&mut bench, &contenders, options).await?);
-        trouble(&mut bench, &contenders).await?;
-        cost(&mut bench, &contenders).await?;
+        goals.extend(scaling(&mut bench, &candidates, options).await?);
+        faulty_queue(&mut bench, &candidates).await?;
+        cost(&mut bench, &candidates).await?;
     }
     say("\n### Aims\n")?;
-    say(&report::aims(&aims))
+    say(&report::goals(&goals))
 }
 
 /// An empty folder for what the functions print.
 fn logs(root: &Path) -> anyhow::Result<PathBuf> {
-    let logs = contender::target(root).join("bench-logs");
+    let logs = candidate::target(root).join("bench-logs");
     // There is none before the first run.
     std::fs::remove_dir_all(&logs).ok();
     std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
@@ -180,17 +180,17 @@ fn latency(upstream_ms: u64) -> Latency {
 
 async fn measure(
     bench: &mut Bench<'_>,
-    contenders: &[Contender],
+    candidates: &[Candidate],
     case: Case,
     options: &Options,
 ) -> anyhow::Result<Vec<Measured>> {
     let heading = report::heading(case);
     note(&heading);
-    let measured = bench.case(contenders, case, options.plan()).await?;
+    let measured = bench.case(candidates, case, options.plan()).await?;
     say(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
     let wrong = measured
         .iter()
-        .find(|it| it.who == Who::Replay && it.ends.has_fault());
+        .find(|it| it.implementation == Implementation::Replay && it.outcomes.has_fault());
     anyhow::ensure!(
         wrong.is_none(),
         "genesys-replay is fast and wrong: {wrong:?}"
@@ -203,7 +203,7 @@ const THOROUGH: Plan = Plan {
     warm_up: Duration::from_millis(1_500),
     rounds: 5,
     turn: Duration::from_millis(1_500),
-    patience: Duration::from_secs(30),
+    time_limit: Duration::from_secs(30),
 };
 
 const QUICK: Plan = Plan {
@@ -211,16 +211,18 @@ const QUICK: Plan = Plan {
     warm_up: Duration::from_millis(300),
     rounds: 3,
     turn: Duration::from_millis(500),
-    patience: Duration::from_secs(5),
+    time_limit: Duration::from_secs(5),
 };
 
 /// Lambda's largest batch has 10,000 records.
 async fn scaling(
     bench: &mut Bench<'_>,
-    contenders: &[Contender],
+    candidates: &[Candidate],
     options: &Options,
-) -> anyhow::Result<Option<Aim>> {
-    let ours = contenders.iter().find(|it| it.who == Who::Replay);
+) -> anyhow::Result<Option<Goal>> {
+    let ours = candidates
+        .iter()
+        .find(|it| it.implementation == Implementation::Replay);
     let Some(ours) = ours else { return Ok(None) };
     note("from 10 to 10,000 records");
     let cases = [10, 100, 1_000, 10_000].map(|records| Case {
@@ -238,45 +240,45 @@ async fn scaling(
         ours.name,
         report::scaling(&measured)
     ))?;
-    Ok(reach::linear(&measured))
+    Ok(goals::linear(&measured))
 }
 
-async fn trouble(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
+async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
     note("a queue with trouble in it");
-    let mut ends = Vec::new();
-    for contender in contenders
+    let mut outcomes = Vec::new();
+    for candidate in candidates
         .iter()
-        .filter(|contender| contender.who != Who::Floor)
+        .filter(|candidate| candidate.implementation != Implementation::Floor)
     {
-        ends.push((contender, trouble::run(bench, contender).await?));
+        outcomes.push((candidate, faulty_queue::run(bench, candidate).await?));
     }
     say(&format!(
         "\n### A queue with trouble in it\n\n{}; right would be {} delivered once and {} kept.\n\n{}",
-        trouble::DESCRIPTION,
-        trouble::RIGHT.delivered,
-        trouble::RIGHT.kept,
-        report::trouble(&ends)
+        faulty_queue::DESCRIPTION,
+        faulty_queue::EXPECTED.delivered,
+        faulty_queue::EXPECTED.kept,
+        report::faulty_queue(&outcomes)
     ))?;
-    let ours = ends
+    let ours = outcomes
         .iter()
-        .find(|(contender, _)| contender.who == Who::Replay);
-    let is_right = ours.is_none_or(|(_, ends)| *ends == trouble::RIGHT);
+        .find(|(candidate, _)| candidate.implementation == Implementation::Replay);
+    let is_right = ours.is_none_or(|(_, outcomes)| *outcomes == faulty_queue::EXPECTED);
     anyhow::ensure!(is_right, "genesys-replay is fast and wrong: {ours:?}");
     Ok(())
 }
 
 /// The bill of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
-async fn cost(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
+async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
     note("the bill");
-    let share = Share::of(cost::MEGABYTES);
+    let share = CpuShare::of(cost::MEGABYTES);
     let mut costs = Vec::new();
-    for contender in contenders
+    for candidate in candidates
         .iter()
-        .filter(|contender| contender.who != Who::Floor)
+        .filter(|candidate| candidate.implementation != Implementation::Floor)
     {
         costs.push((
-            contender,
-            cost::run(bench, contender, latency(20), share.as_ref()).await?,
+            candidate,
+            cost::run(bench, candidate, latency(20), share.as_ref()).await?,
         ));
     }
     let processor = match &share {

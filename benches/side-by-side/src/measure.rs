@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::contender::{Contender, Who};
-use crate::ends::{Ends, ends, sent_back};
+use crate::candidate::{Candidate, Implementation};
 use crate::events::Source;
 use crate::function::Function;
+use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
 use crate::stats::Sample;
 use crate::upstreams::{Calls, Latency, Upstreams};
 
@@ -34,13 +34,13 @@ pub(crate) struct Plan {
     /// How long a turn is; it has at least one batch.
     pub(crate) turn: Duration,
     /// Who needs longer than this for the first batch has no warm ones.
-    pub(crate) patience: Duration,
+    pub(crate) time_limit: Duration,
 }
 
 /// What came out for one contender.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    pub(crate) who: Who,
+    pub(crate) implementation: Implementation,
     pub(crate) name: &'static str,
     pub(crate) case: Case,
     /// From the start of the process to the answer to its first batch.
@@ -58,7 +58,7 @@ pub(crate) struct Measured {
     /// Calls of the warm batches.
     pub(crate) calls: Calls,
     /// How the events of all batches ended.
-    pub(crate) ends: Ends,
+    pub(crate) outcomes: EventOutcomes,
 }
 
 impl Measured {
@@ -83,7 +83,7 @@ pub(crate) struct Bench<'b> {
 
 struct Running {
     function: Function,
-    contender: Contender,
+    candidate: Candidate,
     measured: Measured,
 }
 
@@ -101,11 +101,11 @@ impl Bench<'_> {
     /// A process does not start, or ends.
     pub(crate) async fn case(
         &mut self,
-        contenders: &[Contender],
+        candidates: &[Candidate],
         case: Case,
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.side_by_side(contenders.iter().map(|contender| (contender, case)), plan)
+        self.side_by_side(candidates.iter().map(|candidate| (candidate, case)), plan)
             .await
     }
 
@@ -115,30 +115,30 @@ impl Bench<'_> {
     /// A process does not start, or ends.
     pub(crate) async fn cases(
         &mut self,
-        contender: &Contender,
+        candidate: &Candidate,
         cases: &[Case],
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.side_by_side(cases.iter().map(|case| (contender, *case)), plan)
+        self.side_by_side(cases.iter().map(|case| (candidate, *case)), plan)
             .await
     }
 
     async fn side_by_side(
         &mut self,
-        all: impl Iterator<Item = (&Contender, Case)>,
+        all: impl Iterator<Item = (&Candidate, Case)>,
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
         let mut running = Vec::new();
-        for (contender, case) in all {
+        for (candidate, case) in all {
             self.upstreams.set_latency(case.latency);
-            let started = self.cold_starts(contender, case, plan).await;
-            running.push(started.with_context(|| self.hint(contender))?);
+            let started = self.cold_starts(candidate, case, plan).await;
+            running.push(started.with_context(|| self.hint(candidate))?);
         }
-        let is_patient = |running: &Running| {
+        let is_in_time = |running: &Running| {
             let first = running.measured.cold.median();
-            first.is_some_and(|first| first <= plan.patience)
+            first.is_some_and(|first| first <= plan.time_limit)
         };
-        for one in running.iter_mut().filter(|one| is_patient(one)) {
+        for one in running.iter_mut().filter(|one| is_in_time(one)) {
             let until = Instant::now() + plan.warm_up;
             loop {
                 self.batch(one).await?;
@@ -148,7 +148,7 @@ impl Bench<'_> {
             }
         }
         for _ in 0..plan.rounds {
-            for one in running.iter_mut().filter(|one| is_patient(one)) {
+            for one in running.iter_mut().filter(|one| is_in_time(one)) {
                 self.turn(one, plan.turn).await?;
             }
         }
@@ -164,42 +164,42 @@ impl Bench<'_> {
     /// Starts a contender's process for a case.
     pub(crate) async fn start(
         &self,
-        contender: &Contender,
+        candidate: &Candidate,
         max_concurrency: usize,
     ) -> anyhow::Result<Function> {
         let variables = self.upstreams.variables(max_concurrency);
-        Function::start(contender, &variables, &self.log(contender)).await
+        Function::start(candidate, &variables, &self.log(candidate)).await
     }
 
     /// What a function prints.
-    fn log(&self, contender: &Contender) -> std::path::PathBuf {
+    fn log(&self, candidate: &Candidate) -> std::path::PathBuf {
         self.logs
-            .join(format!("{:?}.log", contender.who).to_lowercase())
+            .join(format!("{:?}.log", candidate.implementation).to_lowercase())
     }
 
     /// Where to look when a contender fails.
-    pub(crate) fn hint(&self, contender: &Contender) -> String {
-        format!("{}: see {}", contender.name, self.log(contender).display())
+    pub(crate) fn hint(&self, candidate: &Candidate) -> String {
+        format!("{}: see {}", candidate.name, self.log(candidate).display())
     }
 
     /// The first batch of several processes; the last of them stays.
     async fn cold_starts(
         &mut self,
-        contender: &Contender,
+        candidate: &Candidate,
         case: Case,
         plan: Plan,
     ) -> anyhow::Result<Running> {
         let mut cold = Sample::default();
-        let mut ends = Ends::default();
+        let mut outcomes = EventOutcomes::default();
         loop {
-            let function = self.start(contender, case.max_concurrency).await?;
+            let function = self.start(candidate, case.max_concurrency).await?;
             let started = function.started();
             let mut running = Running {
                 function,
-                contender: contender.clone(),
+                candidate: candidate.clone(),
                 measured: Measured {
-                    who: contender.who,
-                    name: contender.name,
+                    implementation: candidate.implementation,
+                    name: candidate.name,
                     case,
                     cold: Sample::default(),
                     warm: Sample::default(),
@@ -208,15 +208,15 @@ impl Bench<'_> {
                     processor_turns: Sample::default(),
                     peak_memory: 0,
                     calls: Calls::default(),
-                    ends: Ends::default(),
+                    outcomes: EventOutcomes::default(),
                 },
             };
             let first = self.batch(&mut running).await?;
             cold.push(first.ended - started);
-            ends.add(running.measured.ends);
-            if cold.len() >= plan.cold_starts || cold.total() > plan.patience / 3 {
+            outcomes.add(running.measured.outcomes);
+            if cold.len() >= plan.cold_starts || cold.total() > plan.time_limit / 3 {
                 running.measured.cold = cold;
-                running.measured.ends = ends;
+                running.measured.outcomes = outcomes;
                 return Ok(running);
             }
             running.function.stop().await?;
@@ -253,13 +253,13 @@ impl Bench<'_> {
     async fn batch(&mut self, running: &mut Running) -> anyhow::Result<Batch> {
         let measured = &mut running.measured;
         let messages = self.source.batch(measured.case.records);
-        let payload = running.contender.payload(&messages, self.upstreams);
+        let payload = running.candidate.payload(&messages, self.upstreams);
         let answered = running.function.invoke(payload).await;
-        let answered = answered.with_context(|| self.hint(&running.contender))?;
+        let answered = answered.with_context(|| self.hint(&running.candidate))?;
         let seen = self.upstreams.take_seen();
         self.upstreams.table.clear();
-        let back = sent_back(&messages, &answered.answer);
-        measured.ends.add(ends(&messages, &back, &seen));
+        let back = returned_messages(&messages, &answered.answer);
+        measured.outcomes.add(outcomes(&messages, &back, &seen));
         Ok(Batch {
             took: answered.took(),
             ended: answered.ended,

@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
-use crate::http::{Asked, Server};
+use crate::http::{ReceivedRequest, Server};
 
 /// What a function may take for one batch: Lambda's own limit, since a record at a time takes long.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
@@ -23,14 +23,14 @@ const PREFIX: &str = "/2018-06-01/runtime/";
 
 /// One invocation, from the moment the function had it to the moment its answer was here.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct TimedResponse {
     /// `Err` when the function reported an error instead of an answer.
     pub(crate) answer: Result<Bytes, Bytes>,
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
 }
 
-impl Answered {
+impl TimedResponse {
     pub(crate) fn took(&self) -> Duration {
         self.ended - self.started
     }
@@ -44,7 +44,7 @@ pub(crate) struct RuntimeApi {
 
 struct Pending {
     payload: Bytes,
-    answered: oneshot::Sender<Answered>,
+    answered: oneshot::Sender<TimedResponse>,
 }
 
 struct Shared {
@@ -55,7 +55,7 @@ struct Shared {
 #[derive(Default)]
 struct Running {
     count: u64,
-    started: HashMap<String, (Instant, oneshot::Sender<Answered>)>,
+    started: HashMap<String, (Instant, oneshot::Sender<TimedResponse>)>,
 }
 
 impl RuntimeApi {
@@ -81,14 +81,14 @@ impl RuntimeApi {
     /// Hands out an event as soon as the function asks for one, and waits for its answer.
     ///
     /// `None` when the server is gone.
-    pub(crate) async fn invoke(&self, payload: Bytes) -> Option<Answered> {
+    pub(crate) async fn invoke(&self, payload: Bytes) -> Option<TimedResponse> {
         let (answered, answer) = oneshot::channel();
         self.events.send(Pending { payload, answered }).ok()?;
         answer.await.ok()
     }
 }
 
-async fn answer(asked: Asked, shared: Arc<Shared>) -> Response<Full<Bytes>> {
+async fn answer(asked: ReceivedRequest, shared: Arc<Shared>) -> Response<Full<Bytes>> {
     let ended = Instant::now();
     let path = asked.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let parts: Vec<&str> = path.split('/').collect();
@@ -107,7 +107,7 @@ async fn answer(asked: Asked, shared: Arc<Shared>) -> Response<Full<Bytes>> {
                 .unwrap_or_else(PoisonError::into_inner);
             match running.started.remove(*id) {
                 Some((started, answered)) => {
-                    let done = Answered {
+                    let done = TimedResponse {
                         answer,
                         started,
                         ended,

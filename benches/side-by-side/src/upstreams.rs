@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::events::Message;
-use crate::http::{Asked, Server};
+use crate::http::{ReceivedRequest, Server};
 
 const TABLE: &str = "GenesysRetryIdempotency";
 /// Who may log in at Genesys Cloud, and its secret.
@@ -181,15 +181,15 @@ impl Seen {
 /// The dead-letter queue, as far as functions call it: how long messages stay away.
 struct Queue {
     server: Server,
-    postponed: Arc<Mutex<Postponed>>,
+    postponed: Arc<Mutex<VisibilityTimeouts>>,
 }
 
 /// How long each message stays away, by receipt handle.
-type Postponed = HashMap<String, Duration>;
+type VisibilityTimeouts = HashMap<String, Duration>;
 
 impl Queue {
     async fn start() -> std::io::Result<Self> {
-        let postponed = Arc::<Mutex<Postponed>>::default();
+        let postponed = Arc::<Mutex<VisibilityTimeouts>>::default();
         let noted = Arc::clone(&postponed);
         let server = Server::start(move |asked| {
             let answer = change_visibility(&asked, &noted);
@@ -199,7 +199,7 @@ impl Queue {
         Ok(Self { server, postponed })
     }
 
-    fn take(&self) -> Postponed {
+    fn take(&self) -> VisibilityTimeouts {
         std::mem::take(
             &mut self
                 .postponed
@@ -210,7 +210,7 @@ impl Queue {
 }
 
 /// `ChangeMessageVisibilityBatch` that always succeeds.
-fn change_visibility(asked: &Asked, postponed: &Mutex<Postponed>) -> Bytes {
+fn change_visibility(asked: &ReceivedRequest, postponed: &Mutex<VisibilityTimeouts>) -> Bytes {
     let request: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let entries = request["Entries"].as_array().cloned().unwrap_or_default();
     let mut postponed = postponed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,7 +43,7 @@ pub(crate) struct Plan {
     pub(crate) pace: Pace,
     pub(crate) connections: usize,
     /// How long to wait for an answer.
-    pub(crate) patience: Duration,
+    pub(crate) time_limit: Duration,
 }
 
 /// What came of the requests that were sent.
@@ -166,10 +166,10 @@ impl<'r> Load<'_, 'r> {
             }
             Ok(answer)
         };
-        let patience = self.plan.patience;
-        match timeout(patience, exchanging).await {
+        let time_limit = self.plan.time_limit;
+        match timeout(time_limit, exchanging).await {
             Ok(answer) => answer,
-            Err(_) => Err(anyhow!("no answer after {} s", patience.as_secs())),
+            Err(_) => Err(anyhow!("no answer after {} s", time_limit.as_secs())),
         }
     }
 }
@@ -191,7 +191,7 @@ mod tests {
     const PLAN: Plan = Plan {
         pace: Pace::AtOnce,
         connections: 4,
-        patience: Duration::from_secs(30),
+        time_limit: Duration::from_secs(30),
     };
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
         let address = silent.local_addr()?.to_string();
         let requests = Caller::new()?.ordinary(2)?;
         let plan = Plan {
-            patience: Duration::from_millis(10),
+            time_limit: Duration::from_millis(10),
             ..PLAN
         };
         let loaded = run(&address, &requests, plan, &Cell::new(false)).await?;

@@ -71,7 +71,7 @@ pub(crate) async fn run(bench: &Bench, rounds: usize) -> anyhow::Result<Memory> 
     let plan = Plan {
         pace: Pace::AtOnce,
         connections: CALLERS,
-        patience: Duration::from_secs(120),
+        time_limit: Duration::from_secs(120),
     };
     let mut done = Vec::new();
     for _ in 0..rounds {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::request::{Digest, Route, digest};
-use crate::http::{Asked, Server};
+use crate::http::{ReceivedRequest, Server};
 
 const PATH: &str = "/271828182845/dead-letters";
 
@@ -98,7 +98,7 @@ struct SendMessage<'r> {
     message_attributes: HashMap<String, Value>,
 }
 
-fn send_message(asked: &Asked, sent: &Mutex<Sent>) -> Response<Full<Bytes>> {
+fn send_message(asked: &ReceivedRequest, sent: &Mutex<Sent>) -> Response<Full<Bytes>> {
     let target = asked.headers.get("x-amz-target");
     if target.is_none_or(|target| target != "AmazonSQS.SendMessage") {
         return refuse("UnsupportedOperation");

@@ -5,7 +5,7 @@ use super::oversized::{Oversized, Refused, TRIES};
 use super::slow::{self, Ended, Slow};
 use super::speed::Speed;
 use crate::format::{megabytes, millis};
-use crate::reach::{Aim, in_megabytes, in_millis};
+use crate::goals::{Goal, in_megabytes, in_millis};
 use crate::report::{NONE, shown, table};
 use crate::stats::Sample;
 
@@ -180,18 +180,18 @@ fn bytes(count: usize) -> u64 {
 }
 
 /// Whether it keeps pace.
-pub(crate) fn pace_aims(pace: &Speed) -> Vec<Aim> {
-    let mut aims = vec![all_of(
+pub(crate) fn pace_aims(pace: &Speed) -> Vec<Goal> {
+    let mut goals = vec![all_of(
         "accepted at the pace",
         pace.tally.accepted,
         pace.due,
     )];
-    aims.extend(p99("p99 at the pace", &pace.took));
-    aims
+    goals.extend(p99("p99 at the pace", &pace.took));
+    goals
 }
 
 /// Whether it holds its memory.
-pub(crate) fn memory_aims(memory: &Memory) -> Vec<Aim> {
+pub(crate) fn memory_aims(memory: &Memory) -> Vec<Goal> {
     let (first, second) = memory.halves();
     let growth = megabytes(second) / megabytes(first);
     let peak = megabytes(memory.peak());
@@ -204,8 +204,8 @@ pub(crate) fn memory_aims(memory: &Memory) -> Vec<Aim> {
             accepting,
             memory.rounds.len(),
         ),
-        Aim::at_most("peak memory with large bodies", 96.0, peak, in_megabytes),
-        Aim::at_most(
+        Goal::at_most("peak memory with large bodies", 96.0, peak, in_megabytes),
+        Goal::at_most(
             "peak of the second half of the rounds beside the first",
             1.1,
             growth,
@@ -215,11 +215,11 @@ pub(crate) fn memory_aims(memory: &Memory) -> Vec<Aim> {
 }
 
 /// Whether slow callers are cut off, and nobody else.
-pub(crate) fn slow_aims(slow: &Slow) -> Vec<Aim> {
+pub(crate) fn slow_aims(slow: &Slow) -> Vec<Goal> {
     let Slow { heads, bodies, .. } = slow;
     let callers = heads.callers + bodies.callers;
     let cut_off = heads.after.len() + bodies.after.len();
-    let mut aims = vec![
+    let mut goals = vec![
         all_of("slow callers cut off within a minute", cut_off, callers),
         all_of(
             "slow bodies answered 408, or 503 for want of room",
@@ -227,26 +227,27 @@ pub(crate) fn slow_aims(slow: &Slow) -> Vec<Aim> {
             bodies.callers,
         ),
     ];
-    aims.extend(p99("p99 beside slow callers", &slow.took));
-    aims
+    goals.extend(p99("p99 beside slow callers", &slow.took));
+    goals
 }
 
 /// Whether bodies that are too long are refused soon.
-pub(crate) fn oversized_aims(oversized: &Oversized) -> Vec<Aim> {
+pub(crate) fn oversized_aims(oversized: &Oversized) -> Vec<Goal> {
     let limits = [
         ("2 MiB announced, sent before the 413", 0.1),
         ("chunks without an end, sent before the 413", 1.2),
     ];
-    let aims = kinds(oversized).into_iter().zip(limits);
-    aims.map(|((_, refused), (what, limit))| {
-        let sent = megabytes(bytes(refused.most_sent));
-        Aim::at_most(what, limit, sent, |value| format!("{value:.2} MB"))
-    })
-    .collect()
+    let goals = kinds(oversized).into_iter().zip(limits);
+    goals
+        .map(|((_, refused), (what, limit))| {
+            let sent = megabytes(bytes(refused.most_sent));
+            Goal::at_most(what, limit, sent, |value| format!("{value:.2} MB"))
+        })
+        .collect()
 }
 
-fn all_of(what: &'static str, count: usize, of: usize) -> Aim {
-    Aim {
+fn all_of(what: &'static str, count: usize, of: usize) -> Goal {
+    Goal {
         what,
         limit: format!("{of} of {of}"),
         measured: format!("{count} of {of}"),
@@ -254,7 +255,7 @@ fn all_of(what: &'static str, count: usize, of: usize) -> Aim {
     }
 }
 
-fn p99(what: &'static str, took: &Sample) -> Option<Aim> {
+fn p99(what: &'static str, took: &Sample) -> Option<Goal> {
     let p99 = took.percentile(99)?;
-    Some(Aim::at_most(what, SLOWEST_MS, millis(p99), in_millis))
+    Some(Goal::at_most(what, SLOWEST_MS, millis(p99), in_millis))
 }

@@ -95,7 +95,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
     let plan = Plan {
         pace: Pace::Rate(RATE),
         connections: 16,
-        patience: Duration::from_secs(30),
+        time_limit: Duration::from_secs(30),
     };
     let is_over = Cell::new(false);
     let slow = async {
@@ -142,7 +142,7 @@ async fn drip(
     slowly: &[u8],
     each: Duration,
     first: Duration,
-    patience: Duration,
+    time_limit: Duration,
 ) -> CutOff {
     sleep(first).await;
     let connected = Instant::now();
@@ -153,7 +153,7 @@ async fn drip(
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tokio::select! {
                 () = until_closed(&mut stream, at_once, slowly, ticks, &mut answer) => Some(connected.elapsed()),
-                () = sleep_until(connected + patience) => None,
+                () = sleep_until(connected + time_limit) => None,
             }
         }
         // Refused at once is cut off, too.
@@ -217,12 +217,12 @@ mod tests {
     #[tokio::test]
     async fn slow_caller_reads_the_status_when_cut_off() -> anyhow::Result<()> {
         let address = server(8, b"HTTP/1.1 408 Request Timeout\r\n\r\n").await?;
-        let patience = Duration::from_secs(30);
-        let cut_off = drip(&address, b"1234", b"56", TICK, TICK, patience).await;
+        let time_limit = Duration::from_secs(30);
+        let cut_off = drip(&address, b"1234", b"56", TICK, TICK, time_limit).await;
         assert!(cut_off.after.is_some_and(|after| after >= TICK));
         assert_eq!(cut_off.status, Some(408));
         let address = server(2, b"").await?;
-        let cut_off = drip(&address, b"", b"12", TICK, TICK, patience).await;
+        let cut_off = drip(&address, b"", b"12", TICK, TICK, time_limit).await;
         assert!(cut_off.after.is_some() && cut_off.status.is_none());
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::upstreams::Upstreams;
 
 /// Who is measured: the function, what it replaces, and what nothing can avoid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Who {
+pub(crate) enum Implementation {
     /// Bare sockets that make the round trips of the function and nothing else.
     Floor,
     /// This product.
@@ -26,46 +26,46 @@ pub(crate) enum Who {
 
 /// One of them, and how to start it.
 #[derive(Clone, Debug)]
-pub(crate) struct Contender {
-    pub(crate) who: Who,
+pub(crate) struct Candidate {
+    pub(crate) implementation: Implementation,
     pub(crate) name: &'static str,
     pub(crate) command: Vec<String>,
     pub(crate) directory: PathBuf,
 }
 
-impl Contender {
-    /// How `who` is started from the project's folder `root`, with `bench` as this program.
-    pub(crate) fn new(who: Who, root: &Path, bench: &Path) -> Self {
+impl Candidate {
+    /// How `implementation` is started from the project's folder `root`, with `bench` as this program.
+    pub(crate) fn new(implementation: Implementation, root: &Path, bench: &Path) -> Self {
         let baselines = root.join("benches/baselines");
         let installed = root.join(".venv/bench");
         let python = || {
             let python = installed.join("python/bin/python");
             command(&python, &["-m", "awslambdaric", "handler.lambda_handler"])
         };
-        let (name, command, directory) = match who {
-            Who::Floor => ("floor", command(bench, &["floor"]), root.to_owned()),
-            Who::Replay => {
+        let (name, command, directory) = match implementation {
+            Implementation::Floor => ("floor", command(bench, &["floor"]), root.to_owned()),
+            Implementation::Replay => {
                 let binary = replay_binary(root);
                 ("genesys-replay", command(&binary, &[]), root.to_owned())
             }
-            Who::Typescript => (
+            Implementation::Typescript => (
                 "Powertools TypeScript",
                 command(&installed.join("node/bin/node"), &["runtime.mjs"]),
                 installed.join("powertools_typescript"),
             ),
-            Who::Python => (
+            Implementation::Python => (
                 "Powertools Python",
                 python(),
                 baselines.join("powertools_python"),
             ),
-            Who::Tutorial => (
+            Implementation::Tutorial => (
                 "tutorial 004, Python",
                 python(),
                 baselines.join("tutorial_python"),
             ),
         };
         Self {
-            who,
+            implementation,
             name,
             command,
             directory,
@@ -74,11 +74,12 @@ impl Contender {
 
     /// The event of a batch: for the floor the requests themselves.
     pub(crate) fn payload(&self, messages: &[Message], upstreams: &Upstreams) -> Bytes {
-        match self.who {
-            Who::Floor => floor::payload(messages, upstreams),
-            Who::Replay | Who::Typescript | Who::Python | Who::Tutorial => {
-                events::sqs_event(messages)
-            }
+        match self.implementation {
+            Implementation::Floor => floor::payload(messages, upstreams),
+            Implementation::Replay
+            | Implementation::Typescript
+            | Implementation::Python
+            | Implementation::Tutorial => events::sqs_event(messages),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::upstreams::Seen;
 
 /// How events ended, each counted once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ends {
+pub(crate) struct EventOutcomes {
     /// Delivered once, and everybody says so.
     pub(crate) delivered: u64,
     /// Delivered more than once.
@@ -23,7 +23,7 @@ pub(crate) struct Ends {
     pub(crate) kept: u64,
 }
 
-impl Ends {
+impl EventOutcomes {
     /// Whether an event ended where none may.
     pub(crate) fn has_fault(&self) -> bool {
         self.lost + self.doubled + self.wrongly_failed > 0
@@ -41,7 +41,7 @@ impl Ends {
 /// The messages that a function's answer sends back; all of them when the invocation failed.
 ///
 /// As Lambda does it: what is no list of failures means that there are none, and all messages are deleted.
-pub(crate) fn sent_back<'m>(
+pub(crate) fn returned_messages<'m>(
     messages: &'m [Message],
     answer: &Result<Bytes, Bytes>,
 ) -> Vec<&'m Message> {
@@ -73,7 +73,7 @@ pub(crate) fn sent_back<'m>(
 /// Counts how the events of messages ended that are all settled, but for those still in the queue.
 ///
 /// `accepted` and `marks` are all that the target and Genesys Cloud have seen.
-pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> Ends {
+pub(crate) fn outcomes(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> EventOutcomes {
     let in_queue: BTreeSet<_> = in_queue
         .iter()
         .map(|message| message.event.id.as_str())
@@ -82,7 +82,7 @@ pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> 
         .iter()
         .map(|message| (&message.event.id, &message.event))
         .collect();
-    let mut ends = Ends::default();
+    let mut outcomes = EventOutcomes::default();
     for (id, event) in events {
         let is_kept = in_queue.contains(id.as_str());
         let mark = event
@@ -91,15 +91,15 @@ pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> 
             .and_then(|id| seen.marks.get(id));
         let says_failed = mark.is_some_and(|mark| !mark.contains("replay_successful"));
         let count = match seen.accepted.get(&event.body).copied().unwrap_or_default() {
-            0 if is_kept => &mut ends.kept,
-            0 => &mut ends.lost,
-            1 if is_kept || says_failed => &mut ends.wrongly_failed,
-            1 => &mut ends.delivered,
-            _ => &mut ends.doubled,
+            0 if is_kept => &mut outcomes.kept,
+            0 => &mut outcomes.lost,
+            1 if is_kept || says_failed => &mut outcomes.wrongly_failed,
+            1 => &mut outcomes.delivered,
+            _ => &mut outcomes.doubled,
         };
         *count += 1;
     }
-    ends
+    outcomes
 }
 
 #[cfg(test)]
@@ -120,12 +120,12 @@ mod tests {
             all[1]
         );
         assert_eq!(
-            ids(&sent_back(&messages, &Ok(listed.into()))),
+            ids(&returned_messages(&messages, &Ok(listed.into()))),
             [all[1].clone()]
         );
         let tutorial = Bytes::from_static(br#"{"statusCode":200,"body":"{\"failed\":2}"}"#);
-        assert_eq!(sent_back(&messages, &Ok(tutorial)).len(), 0);
-        assert_eq!(ids(&sent_back(&messages, &Err(Bytes::new()))), all);
+        assert_eq!(returned_messages(&messages, &Ok(tutorial)).len(), 0);
+        assert_eq!(ids(&returned_messages(&messages, &Err(Bytes::new()))), all);
     }
 
     #[test]
@@ -148,8 +148,8 @@ mod tests {
         }
         let in_queue = [&messages[4], &messages[5]];
         assert_eq!(
-            ends(&messages, &in_queue, &seen),
-            Ends {
+            outcomes(&messages, &in_queue, &seen),
+            EventOutcomes {
                 delivered: 1,
                 doubled: 1,
                 lost: 1,

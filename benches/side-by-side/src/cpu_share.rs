@@ -14,13 +14,13 @@ const PERIOD: f64 = 20_000.0;
 
 /// A control group whose processes together get part of one processor; dropping it removes it.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct CpuShare {
     group: PathBuf,
     /// The part, between 0 and 1.
     pub(crate) part: f64,
 }
 
-impl Share {
+impl CpuShare {
     /// The share of a function with this much memory; `None` where this process may not make control groups.
     pub(crate) fn of(megabytes: f64) -> Option<Self> {
         let part = megabytes / MEGABYTES_OF_A_PROCESSOR;
@@ -55,7 +55,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for CpuShare {
     fn drop(&mut self) {
         // A group that stays costs nothing, and says by its name whose it was.
         fs::remove_dir(&self.group).ok();
