@@ -1,4 +1,4 @@
-//! The event that Lambda hands over, taken through the whole function.
+//! The event of Lambda through the whole function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use serde_json::Value;
 
 use crate::{NOW, can_be_called};
 
-/// Genesys Cloud knows every interaction but those that begin so.
+/// The prefix of interactions that Genesys Cloud does not have.
 const FORGOTTEN: &str = "gone";
 
-/// The JSON of an SQS event. The function runs twice on it, over fakes in which nothing goes wrong.
+/// Checks the JSON of an SQS event. The function runs twice on it, over fakes without faults.
 ///
 /// # Panics
-/// When the answer names what is not in the batch, a message that does not come back is neither
+/// The response names a message that is not in the batch, an acknowledged message is neither
 /// delivered nor archived, or an event is delivered twice.
 pub fn sqs_event(input: &[u8]) {
     let Ok(event) = serde_json::from_slice::<SqsEvent>(input) else {
-        // Nobody is called then; Lambda gives the whole batch back.
+        // The function makes no call then; Lambda returns the whole batch to the queue.
         return;
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -42,7 +42,7 @@ pub fn sqs_event(input: &[u8]) {
     }
 }
 
-/// No chance at all.
+/// Random numbers that are always zero.
 struct Never;
 
 impl Random for Never {
@@ -77,7 +77,7 @@ impl World {
         }
     }
 
-    /// One invocation; the ids that come back.
+    /// Runs one invocation. Returns the ids of the returned messages.
     async fn invoke(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
         let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
         let mut context = Context::default();
@@ -88,7 +88,7 @@ impl World {
         Ok(failures.map(|failure| failure.item_identifier).collect())
     }
 
-    /// The bodies that were archived.
+    /// Returns the archived bodies.
     fn archived(&self) -> BTreeSet<String> {
         let documents = self.archive.documents().into_values();
         documents
@@ -114,11 +114,11 @@ async fn run(event: SqsEvent) {
         return;
     };
     assert!(answer.is_ok(), "every record has an id: {answer:?}");
-    // Nothing goes wrong here: whatever comes back was given back by a fault in the program.
+    // The fakes have no faults: a returned message is a bug of the program.
     assert_eq!(answer.unwrap_or_default(), [""; 0]);
     let accepted = world.target.accepted();
     let ids: BTreeSet<_> = records.iter().map(|record| &record.message.id).collect();
-    // SQS gives no id twice.
+    // Message ids of SQS are unique.
     if ids.len() == records.len() {
         nothing_is_lost(&records, &world);
     }
@@ -129,19 +129,19 @@ async fn run(event: SqsEvent) {
     assert_eq!(world.target.accepted(), accepted, "nor ever again");
 }
 
-/// A record as this target understands it, in its own way.
+/// A record as this fuzz target parses it, independently of the program.
 struct Record {
     message: Message,
     key: EventKey,
-    /// What is to be delivered.
+    /// The expected payload.
     payload: Option<String>,
-    /// Whether nothing speaks against delivering it.
+    /// The record has to be delivered.
     is_deliverable: bool,
     interaction: Option<String>,
 }
 
 impl Record {
-    /// `None` when it has no id.
+    /// Parses a record. `None`: it has no id.
     fn read(record: &SqsMessage) -> Option<Self> {
         let id = MessageId::new(record.message_id.clone()?)?;
         let mut message = Message::new(id, record.body.clone().unwrap_or_default());
@@ -194,13 +194,13 @@ impl Record {
     }
 }
 
-/// Whether Genesys Cloud knows an interaction.
+/// Returns whether Genesys Cloud has an interaction.
 fn is_known(id: &str) -> bool {
     !id.starts_with(FORGOTTEN)
 }
 
-/// Every event has one place at least: the target, or the archive if something speaks against
-/// delivering it. Of several messages of one event one is enough.
+/// Checks that every event is at the target, or in the archive if it cannot be delivered. One of several
+/// duplicates is enough.
 fn nothing_is_lost(records: &[Record], world: &World) {
     let archived = world.archived();
     let accepted = world.target.accepted();

@@ -1,4 +1,4 @@
-//! What Genesys Cloud and its token endpoint answer.
+//! The responses of Genesys Cloud and its token endpoint.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,20 +17,20 @@ use serde_json::value::RawValue;
 use crate::NOW;
 use crate::parts::Parts;
 
-/// The longest error that anybody would read, in bytes.
+/// The maximum length of an error message, in bytes.
 const LONGEST_ERROR: usize = 256;
 
-/// How long a call waits for its turn by default.
+/// The default maximum delay of the rate limiter.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 type Members<'b> = BTreeMap<String, &'b RawValue>;
 
-/// Line `call`: `conversation`, `interaction` or `mark`; line `status`; line `participant`: the
-/// one that the event names; other lines: headers; the rest: the body.
+/// Checks a response. Line `call`: `conversation`, `interaction` or `mark`; line `status`; line
+/// `participant`: the one of the event; other lines: headers; the rest: the body.
 ///
 /// # Panics
-/// When an event is given up for less than a clear refusal, a wait has no bound, an error quotes
-/// what it should not, or a mark goes to somebody who is not in the conversation.
+/// An event is rejected without a clear refusal, a delay exceeds the maximum, an error quotes the body,
+/// or a mark goes to a participant that is not in the conversation.
 pub fn genesys_answer(input: &[u8]) {
     let mut parts = Parts::read(input);
     let (call, form) = match parts.take("call").as_deref() {
@@ -59,7 +59,7 @@ pub fn genesys_answer(input: &[u8]) {
         }
         Err(error) => {
             failure_is_told(call, status, &error);
-            // What is given up is given up because it was refused, not because of nonsense.
+            // Only a refusal rejects an event, and not an invalid response.
             if error.disposition() == Disposition::Permanent {
                 assert!((400..=499).contains(&status), "{status}");
                 assert!(![401, 403, 408, 425, 429].contains(&status), "{status}");
@@ -68,11 +68,10 @@ pub fn genesys_answer(input: &[u8]) {
     }
 }
 
-/// Line `status`; other lines: headers; the rest: the body.
+/// Checks a token response. Line `status`; other lines: headers; the rest: the body.
 ///
 /// # Panics
-/// When an event would be given up for the want of a token, a token could not be sent, or an error
-/// quotes what it should not.
+/// A missing token would reject an event, a token cannot be a header, or an error quotes the body.
 pub fn token_answer(input: &[u8]) {
     let call = Call::Token;
     let Some((status, answer)) = answer(Parts::read(input), call) else {
@@ -84,7 +83,7 @@ pub fn token_answer(input: &[u8]) {
             assert!((200..=299).contains(&status), "{status}");
             match Grant::read(&body) {
                 Ok(grant) => token_is_the_answers(&grant, &body),
-                // It says nothing of what stands there instead, which may be a token.
+                // The error does not quote the invalid value, which may be a token.
                 Err(error) => assert_eq!(error, unreadable_body(call)),
             }
         }
@@ -95,7 +94,7 @@ pub fn token_answer(input: &[u8]) {
     }
 }
 
-/// The answer with this status, these headers and this body; `None` for what is no HTTP.
+/// Returns the response with this status, these headers and this body. `None`: it is not valid HTTP.
 fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, ApiResponse)> {
     let status = parts.take_as("status").unwrap_or(200);
     let mut response = http::Response::builder().status(status);
@@ -105,7 +104,7 @@ fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, ApiResponse)> {
     }
     let response = response.body(parts.rest.to_vec()).ok()?;
     let answer = ApiResponse::read(response.into(), call, NOW).now_or_never();
-    // It is whole, and shorter than what is read.
+    // The body is complete and shorter than the limit.
     assert!(matches!(answer, Some(Ok(_))), "an answer is read");
     Some((status, answer?.ok()?))
 }
@@ -131,7 +130,7 @@ fn nobody_waits_for_ever(answer: &ApiResponse) {
     assert_eq!(pace.reserve(afterwards, MAX_WAIT), Ok(Duration::ZERO));
 }
 
-/// An error is one line that anybody may read: the body is not in it, but for a code.
+/// Checks that an error is one line without the body, except for its code.
 fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
     let shown = error.to_string();
     assert!(shown.len() <= LONGEST_ERROR, "{} bytes", shown.len());
@@ -157,7 +156,7 @@ fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
     }
 }
 
-/// No event has to wait because a text that nobody reads is garbled.
+/// Removes invalid UTF-8 from texts that the client ignores.
 fn tolerated(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
@@ -186,7 +185,7 @@ fn interaction_is_the_answers(found: &Interaction, body: &[u8], wanted: &Interac
     }
 }
 
-/// The id of a participant; serde takes a list for one, too, and that does no harm.
+/// The id of a participant. Serde also accepts a list, which is harmless.
 fn id_of(participant: &RawValue) -> Option<String> {
     let text = participant.get();
     let id = match serde_json::from_str::<Members<'_>>(text) {

@@ -1,4 +1,4 @@
-//! A message of the queue, and all that is made of it before anybody is called.
+//! A message of the queue, and all values that are derived from it without a call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use serde_json::value::RawValue;
 use crate::parts::Parts;
 use crate::{NOW, can_be_called};
 
-/// The queue that messages come from.
+/// The queue of the messages.
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
-/// The attributes that say that a rule or a schedule sent the body to a target as it stands.
+/// The attributes of dead letters from a rule or a schedule, whose body is the payload.
 const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
 
-/// Lines: message attributes; the rest: the body.
+/// Checks a message. Lines: message attributes; the rest: the body.
 ///
 /// # Panics
-/// When something of the body is lost, evidence is taken from the event itself, or an id, key or
-/// document does not fit where it is used.
+/// A part of the body is lost, the category depends on the event itself, or an id, key or document is
+/// invalid at its use.
 pub fn open_record(input: &[u8]) {
     let parts = Parts::read(input);
     let Some(id) = MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0") else {
@@ -62,7 +62,7 @@ pub fn open_record(input: &[u8]) {
     }
 }
 
-/// Whether a rule or a schedule says that the body is what a target should have got.
+/// Returns whether the attributes are those of a rule or a schedule.
 fn is_from_rule(message: &Message) -> bool {
     let mut origins = ORIGINS.iter().filter_map(|name| message.attribute(name));
     origins.any(|value| !value.is_empty())
@@ -89,19 +89,19 @@ fn no_event_is_overlooked(message: &Message, why: UnreplayableReason) {
     }
 }
 
-/// Where a piece of a text stands in it, in bytes; `None` when it is no piece of it.
+/// Returns the byte offset of a slice in its text. `None`: it is not a slice of the text.
 fn position(piece: &str, text: &str) -> Option<usize> {
     let at = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     (text.get(at..at + piece.len())? == piece).then_some(at)
 }
 
-/// The text that a notification carries.
+/// Returns the inner text of an SNS notification.
 fn carried(body: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
     serde_json::from_str(members.get("Message")?.get()).ok()
 }
 
-/// The message that a notification carries, as if it had come by itself.
+/// Returns the inner message of an SNS notification.
 fn inner(message: &Message) -> Message {
     let text = carried(&message.body);
     assert!(text.is_some(), "a payload that stands nowhere");
@@ -132,7 +132,7 @@ fn payload_is_the_bodys(message: &Message, letter: &DeadLetter<'_>) {
 fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
     let told = &letter.failure;
     let Cow::Borrowed(payload) = letter.payload else {
-        // The attributes are about the notification, not about what it carries.
+        // The attributes are about the notification, not about its inner message.
         let inner = inner(message);
         match parse(&inner) {
             ParsedMessage::DeadLetter(bare) => {
@@ -176,7 +176,7 @@ fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
     );
 }
 
-/// The `errorMessage` that stands beside a hand-written body's `detail`; a whole event has none.
+/// Returns the `errorMessage` beside `detail`. A whole event has none.
 fn beside_an_interaction(body: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
     let whole = ["detail-type", "source", "detail"]
@@ -222,7 +222,7 @@ fn key(message: &Message, letter: &DeadLetter<'_>, destination: &Destination) ->
         .as_ref()
         .map_or(message.id.as_str(), EventId::as_str);
     assert_eq!(text, format!("{id}|{}", destination.key_part()));
-    // What cannot be called keeps the name that the dead letter gave it, whatever stands in that.
+    // An unsupported target keeps the name of the dead letter.
     assert!(
         !can_be_called(destination) || text.bytes().all(|byte| byte.is_ascii_graphic()),
         "a header: {text:?}"
@@ -279,7 +279,7 @@ fn archived(
 }
 
 fn object_key_is_safe(key: &str, code: FailureCode) {
-    // Around it: a prefix of at most 256 bytes and a dash with 16 digits.
+    // The key also has a prefix of at most 256 bytes and a dash with 16 digits.
     assert!(256 + 17 + key.len() <= 1_024, "{key}");
     let parts: Vec<_> = key.split('/').collect();
     assert_eq!(parts.len(), 3, "{key}");

@@ -1,4 +1,4 @@
-//! A request from anybody, taken through the router of ingest.
+//! A request from any client through the router of ingest.
 
 use std::sync::Arc;
 
@@ -26,17 +26,17 @@ use tower::ServiceExt;
 use crate::NOW;
 use crate::parts::Parts;
 
-/// Nobody signs with it.
+/// A secret without valid signatures.
 const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktZnV6emluZy1zZWNyZXQ=";
 
 const DEAD_LETTER: &str = "/dead-letter";
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
 
-/// Lines: `:method` and `:path`, then headers; the rest: the body.
+/// Checks a request. Lines: `:method` and `:path`, then headers; the rest: the body.
 ///
 /// # Panics
-/// When an answer is not one of those that are documented, something is accepted that is not on the
-/// queue as it came, or refused and yet there, or the replay function cannot use what is there.
+/// A response is not documented, an accepted body is not on the queue unchanged, a refused one is on the
+/// queue, or the replay function cannot parse the message.
 pub fn ingest_request(input: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -47,7 +47,7 @@ pub fn ingest_request(input: &[u8]) {
     }
 }
 
-/// Always the same chance.
+/// Random numbers that are always the same.
 struct Half;
 
 impl Random for Half {
@@ -71,7 +71,7 @@ fn door(authentication: Authentication<genesys_fakes::MemorySecret>) -> (Router,
     (router(Arc::new(edge)), sender)
 }
 
-/// What was asked, and what was answered.
+/// A request and its response.
 struct Asked {
     method: Method,
     path: String,
@@ -106,7 +106,7 @@ async fn run(input: &[u8]) {
     }
 }
 
-/// `None` when it cannot be written as a request.
+/// Returns the request. `None`: it is not valid HTTP.
 async fn ask(router: Router, input: &[u8]) -> Option<Asked> {
     let mut parts = Parts::read(input);
     let method = Method::from_bytes(parts.take(":method")?.as_bytes()).ok()?;
@@ -138,7 +138,7 @@ async fn ask(router: Router, input: &[u8]) -> Option<Asked> {
 
 fn is_documented(asked: &Asked) {
     if asked.method == Method::HEAD {
-        // No body, whatever the answer.
+        // A response to HEAD has no body.
         return;
     }
     let Asked { status, answer, .. } = asked;
@@ -162,7 +162,7 @@ fn is_documented(asked: &Asked) {
     );
 }
 
-/// The text of a message attribute.
+/// Returns the text of a message attribute.
 fn attribute(message: &NewMessage, name: &str) -> Option<String> {
     let mut attributes = message.attributes.iter();
     attributes.find_map(|(it, value)| (*it == name).then(|| value.parts().1))
@@ -191,7 +191,7 @@ fn is_as_it_came(asked: &Asked, message: &NewMessage) {
     }
 }
 
-/// The replay function makes of it what ingest has told the sender.
+/// Checks that the replay function parses the message as ingest has reported it to the sender.
 fn is_understood(asked: &Asked, message: &NewMessage) {
     let Some(id) = MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0") else {
         return;

@@ -1,5 +1,4 @@
-//! Every input that is kept, held to what the fuzzer holds it to. What the fuzzer finds is put
-//! beside them and fails here first.
+//! Runs every stored input through its fuzz target. New findings of the fuzzer are stored there, too.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What a million dead messages cost.
+//! The cost of a million dead letters.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use crate::measure::Bench;
 use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
 use crate::upstreams::{Latency, Seen};
 
-/// US dollars for a GB-second on arm64 and for a request, as listed for the first tier in us-east-1.
+/// US dollars per GB-second on arm64 and per request, first tier in us-east-1.
 const GB_SECOND: f64 = 0.000_013_333_4;
 const REQUEST: f64 = 0.000_000_20;
 /// The template's `MemorySize`.
 pub(crate) const MEGABYTES: f64 = 256.0;
 
-/// What invocations cost.
+/// The estimated cost of invocations.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CostEstimate {
-    /// Begun milliseconds, as Lambda counts them.
+    /// The billed duration, each invocation rounded up to milliseconds.
     pub(crate) billed: Duration,
     pub(crate) invocations: u32,
-    /// Dead messages that were handled for it.
+    /// The handled dead letters.
     pub(crate) dead_letters: u32,
 }
 
@@ -38,7 +38,7 @@ impl CostEstimate {
         self.invocations += 1;
     }
 
-    /// Dollars for a million dead messages.
+    /// Returns US dollars per million dead letters.
     pub(crate) fn dollars_per_million(&self) -> f64 {
         let dollars = self.billed.as_secs_f64() * MEGABYTES / 1_024.0 * GB_SECOND
             + f64::from(self.invocations) * REQUEST;
@@ -46,35 +46,34 @@ impl CostEstimate {
     }
 }
 
-/// Records in a batch, of which one is limited.
+/// Records in a batch. One of them is rate-limited in a limited batch.
 const RECORDS: usize = 10;
-/// Batches that are not billed, the first among them: those are no example.
+/// Batches before the billed ones, because the first batches are slower.
 const WARM_UP: u32 = 30;
-/// Batches with which nothing is wrong.
+/// Batches without a fault.
 const PLAIN_BATCHES: u32 = 30;
-/// Batches with a limited event.
+/// Batches with a rate-limited event.
 const LIMITED_BATCHES: u32 = 2;
-/// What Genesys Cloud says when its limit is reached, and how long it means it.
+/// The retry-after of Genesys Cloud, and the duration of its rate limit.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What a contender's batches cost.
+/// The cost of a candidate's batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// Nothing goes wrong.
+    /// Without a fault.
     pub(crate) plain: CostEstimate,
-    /// One event in ten is rate-limited.
+    /// With one event in ten rate-limited.
     pub(crate) limited: CostEstimate,
-    /// How the events of the limited batches ended.
+    /// The outcomes of the events in the limited batches.
     pub(crate) outcomes: EventOutcomes,
 }
 
-/// Runs batches, first such with which nothing is wrong, then such in which the marks of one event in ten are answered with 429 for
-/// 30 s after the batch began.
+/// Runs batches without a fault, then batches in which the marks of one event in ten get a 429 in the first 30 s.
 ///
-/// What comes back is received again when its visibility timeout has ended, as the function set it or else after 30 s.
+/// A returned message is received again after its visibility timeout: the one that the function set, else 30 s.
 ///
 /// # Errors
-/// The process does not start, or ends.
+/// The process does not start, or it ends.
 pub(crate) async fn run(
     bench: &mut Bench<'_>,
     candidate: &Candidate,
@@ -96,7 +95,7 @@ pub(crate) async fn run(
         if number == 0
             && let Some(share) = share
         {
-            // Lambda lends a starting function a whole processor.
+            // Lambda gives a starting function a whole processor.
             share.take_in(process.pid())?;
         }
         if number >= WARM_UP {

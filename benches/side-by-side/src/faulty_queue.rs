@@ -1,4 +1,4 @@
-//! A queue with trouble in it: what every contender makes of it, delivery by delivery.
+//! A queue with faulty events and upstreams, received again until it is empty or all messages are parked.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::measure::Bench;
 use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
 use crate::upstreams::{Latency, Seen};
 
-/// SQS would park a message after so many receives here.
+/// The receive count after which SQS parks a message.
 const RECEIVES: u32 = 5;
 
-/// What the queue holds, for people.
+/// The description of the queue in the report.
 pub(crate) const DESCRIPTION: &str = "\
 ten ordinary events · one that EventBridge sent twice, as two messages of one batch · one that was redriven, as a second message \
 after the first was finished · two whose target answers 503 the first time · two where Genesys Cloud answers 500 to the first mark · \
 one audit, which belongs to no conversation · one that the target refuses for good (400) · one that is no JSON; \
 each message is received up to five times";
 
-/// What must come out: seventeen events can be delivered, two cannot and have to stay where somebody finds them.
+/// The correct outcomes: seventeen events can be delivered, two cannot and must stay in the queue.
 pub(crate) const EXPECTED: EventOutcomes = EventOutcomes {
     delivered: 17,
     doubled: 0,
@@ -30,10 +30,10 @@ pub(crate) const EXPECTED: EventOutcomes = EventOutcomes {
     kept: 2,
 };
 
-/// Sends the queue through a contender until it is empty or all that is left is parked.
+/// Runs a candidate on the queue until it is empty or all messages are parked.
 ///
 /// # Errors
-/// The process does not start, or ends.
+/// The process does not start, or it ends.
 pub(crate) async fn run(
     bench: &mut Bench<'_>,
     candidate: &Candidate,

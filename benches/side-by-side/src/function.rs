@@ -1,4 +1,4 @@
-//! A Lambda function's process under a Runtime API: started and invoked.
+//! The process of a Lambda function under a Runtime API.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use crate::candidate::Candidate;
 use crate::process::{NOBODY, Process};
 use crate::runtime_api::{RuntimeApi, TIMEOUT, TimedResponse};
 
-/// A running function; dropping it kills its process.
+/// A running function. Dropping it kills its process.
 pub(crate) struct Function {
     process: Process,
     api: RuntimeApi,
 }
 
 impl Function {
-    /// Starts a function with these variables beside Lambda's own; its output goes to `log`.
+    /// Starts a function with these variables and those of Lambda. Its output goes to `log`.
     pub(crate) async fn start(
         candidate: &Candidate,
         variables: &[(String, String)],
@@ -39,10 +39,10 @@ impl Function {
         })
     }
 
-    /// Hands the function an event and waits for the answer.
+    /// Invokes the function with an event and waits for the response.
     ///
     /// # Errors
-    /// The process ended before, or did not answer in the time it has.
+    /// The process ended, or it did not respond in time.
     pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<TimedResponse> {
         tokio::select! {
             answered = self.api.invoke(payload) => answered.context("the Runtime API is gone"),
@@ -51,17 +51,17 @@ impl Function {
         }
     }
 
-    /// When its process was started.
+    /// Returns the start of its process.
     pub(crate) fn started(&self) -> Instant {
         self.process.started
     }
 
-    /// Processor time of all its threads so far.
+    /// Returns the processor time of all its threads.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
         self.process.processor_time()
     }
 
-    /// The most memory it ever held, in bytes.
+    /// Returns its peak memory, in bytes.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
         self.process.peak_memory()
     }
@@ -70,13 +70,13 @@ impl Function {
         self.process.pid()
     }
 
-    /// Ends the process and waits until it is gone.
+    /// Ends the process and waits for its exit.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.process.stop().await
     }
 }
 
-/// What Lambda sets itself, as far as runtimes read it.
+/// Returns the variables that Lambda sets and runtimes read.
 fn lambda_variables(api: &RuntimeApi) -> Vec<(String, String)> {
     let address = api.address().to_string();
     let own = [

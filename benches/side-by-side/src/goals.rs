@@ -1,4 +1,4 @@
-//! What the function is meant to reach, and whether it did.
+//! The performance goals of the function.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::format::{megabytes, millis};
 use crate::machine;
 use crate::measure::Measured;
 
-/// One of the aims.
+/// A goal and its measured value.
 #[derive(Debug)]
 pub(crate) struct Goal {
     pub(crate) what: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Goal {
 }
 
 impl Goal {
-    /// One whose figure must not be larger than its limit.
+    /// Returns a goal with an upper limit.
     pub(crate) fn at_most(
         what: &'static str,
         limit: f64,
@@ -34,11 +34,11 @@ impl Goal {
     }
 }
 
-/// All aims whose cases were measured.
+/// Returns the goals of all measured cases.
 pub(crate) fn goals(measured: &[Measured], root: &Path) -> Vec<Goal> {
     let mut goals = latencies(measured);
     goals.extend(resources(measured));
-    // Who measures the others only need not have built it.
+    // A run of the other implementations only needs no binary.
     if let Ok((size, zipped)) = machine::sizes(&replay_binary(root)) {
         let what = "binary, zipped";
         goals.push(Goal::at_most("binary", 16.0, megabytes(size), in_megabytes));
@@ -122,7 +122,7 @@ fn resources(measured: &[Measured]) -> Vec<Goal> {
     goals
 }
 
-/// Whether a record costs the same in small and in large batches; of each the turn that was disturbed least.
+/// Returns the goal that a record costs the same in small and large batches. It takes the least disturbed turn of each.
 pub(crate) fn linear(scaling: &[Measured]) -> Option<Goal> {
     let per_record = scaling.iter().map(|it| it.processor_turns.shortest());
     let per_record: Vec<f64> = per_record.flatten().map(millis).collect();

@@ -23,17 +23,17 @@ pub(crate) struct ReceivedRequest {
     pub(crate) body: Bytes,
 }
 
-/// A running server; dropping it closes its port and its connections.
+/// A running server. Dropping it closes its port and its connections.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     running: AbortHandle,
 }
 
 impl Server {
-    /// Serves on the current runtime.
+    /// Starts a server on the current runtime.
     ///
     /// # Errors
-    /// There is no port to listen on.
+    /// No port is free.
     pub(crate) async fn start<A, F>(answer: A) -> io::Result<Self>
     where
         A: Fn(ReceivedRequest) -> F + Clone + Send + Sync + 'static,
@@ -45,7 +45,7 @@ impl Server {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
-                    // Mostly too many open files, and soon fewer.
+                    // The usual reason is too many open files, which is temporary.
                     sleep(Duration::from_millis(10)).await;
                     continue;
                 };
@@ -77,7 +77,7 @@ where
     F: Future<Output = Response<Full<Bytes>>>,
 {
     let (head, body) = request.into_parts();
-    // A body that breaks off comes from a client that is gone: nobody reads the answer.
+    // An incomplete body comes from a closed connection: no client reads the response.
     let body = body
         .collect()
         .await

@@ -1,7 +1,7 @@
-//! `genesys-bench ingest`: the program `ingest` under load, with large bodies, and with callers that do not keep to the rules.
+//! `genesys-bench ingest`: the program `ingest` under load, with large bodies, slow callers and oversized bodies.
 //!
 //! The release binary runs as a plain server and sends to a stand-in queue in this process, which also sends the requests. Every
-//! request that was accepted is looked up in the queue: a fast server that loses events is none.
+//! accepted request must be in the queue, because a fast server that loses events is useless.
 
 mod load;
 mod memory;
@@ -28,54 +28,54 @@ use queue::Queue;
 use server::Ingest;
 use tally::Tally;
 
-/// What is measured of the program `ingest`.
+/// A measurement of the program `ingest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Requests at fixed times, and how long each takes from its time on.
+    /// Latency of requests at fixed times.
     Pace,
-    /// How many requests a second at most.
+    /// Maximum requests per second.
     Ceiling,
-    /// Memory with many bodies of nearly the largest size at once.
+    /// Memory with many concurrent bodies near the maximum size.
     Memory,
-    /// Callers that send a byte a second, and how ordinary requests fare beside them.
+    /// Callers that send one byte per second, with ordinary requests beside them.
     Slow,
-    /// Bodies that are too long.
+    /// Oversized bodies.
     Oversized,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What is measured.
+    /// Parts to measure.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().to_vec())]
     parts: Vec<Part>,
-    /// Requests a second of the part `pace`.
+    /// Requests per second of the part `pace`.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// What the queue takes to answer, in milliseconds.
+    /// Latency of the queue, in milliseconds.
     #[arg(long, default_value_t = 3)]
     queue_ms: u64,
-    /// Whether all parts are short: for trying out, not for figures.
+    /// Short parts, for trials and not for figures.
     #[arg(long)]
     quick: bool,
 }
 
-/// What the parts need.
+/// The shared state of the parts.
 pub(crate) struct Bench {
     binary: PathBuf,
     queue: Queue,
-    /// Where the server's output goes.
+    /// The folder of the server's output.
     logs: PathBuf,
 }
 
 impl Bench {
-    /// A fresh server; its output goes to a file of this name.
+    /// Starts a new server. Its output goes to a file with this name.
     async fn start(&self, name: &str) -> anyhow::Result<Ingest> {
         let log = self.logs.join(format!("ingest-{name}.log"));
         Ingest::start(&self.binary, &self.queue, log).await
     }
 }
 
-/// What was found, beside the tables.
+/// The goals and faults.
 #[derive(Default)]
 struct Findings {
     goals: Vec<Goal>,
@@ -90,7 +90,7 @@ impl Findings {
     }
 }
 
-/// How long and how much.
+/// The sizes and durations.
 struct Extent {
     seconds: u32,
     ceiling: usize,
@@ -109,10 +109,10 @@ const QUICK: Extent = Extent {
     rounds: 2,
 };
 
-/// Measures and prints what was asked for.
+/// Runs and prints the selected parts.
 ///
 /// # Errors
-/// The server does not start or end as it should; or, after all tables: an event was lost or doubled, or a request answered wrongly.
+/// The server does not start or end correctly, or, after all tables, an event was lost or doubled or a response was wrong.
 pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
     let binary = ingest_binary(root);
     ensure!(
@@ -192,7 +192,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
             connections,
             time_limit: Duration::from_secs(10),
         };
-        // One after another takes the queue's latency for each.
+        // Sequential requests would take the queue's latency each.
         let count = extent.ceiling.min(connections * extent.ceiling / 20);
         let name = format!("{connections} in flight");
         let measured = speed::run(bench, name, count, plan).await?;

@@ -1,8 +1,7 @@
-//! `genesys-bench`: the function side by side with what it replaces, and with the round trips that nothing can avoid.
+//! `genesys-bench`: compares the function with its alternatives and with the unavoidable round trips.
 //!
-//! Everything is real but the other side of the wire: the release binary and the baselines run as processes of their own under a
-//! Runtime API, and call a stand-in Genesys Cloud, target, table and queue in this process, each with a set latency. The tables go to
-//! stdout, what is going on to stderr. `docs/PERFORMANCE.md` holds a run and explains it.
+//! The release binary and the baselines run as processes under a Runtime API. They call a stand-in Genesys Cloud, target, table and
+//! queue in this process, each with a set latency. The tables go to stdout, the progress to stderr. `docs/PERFORMANCE.md` explains a run.
 
 mod candidate;
 mod connection;
@@ -41,33 +40,33 @@ use crate::goals::Goal;
 use crate::measure::{Bench, Case, Measured, Plan};
 use crate::upstreams::{Latency, Upstreams};
 
-/// Measures the function side by side with what it replaces.
+/// Compares the function with its alternatives.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Options {
     #[command(subcommand)]
     instead: Option<Instead>,
-    /// Who is measured.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Implementation::value_variants().to_vec())]
-    who: Vec<Implementation>,
+    /// Implementations to measure.
+    #[arg(long = "who", value_enum, value_delimiter = ',', default_values_t = Implementation::value_variants().to_vec())]
+    implementations: Vec<Implementation>,
     /// Batch sizes.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_000])]
     records: Vec<usize>,
-    /// What Genesys Cloud and the target take to answer, in milliseconds.
+    /// Latency of Genesys Cloud and the target, in milliseconds.
     #[arg(long, value_delimiter = ',', default_values_t = [0, 20])]
     upstream_ms: Vec<u64>,
-    /// Whether warm-up and turns are short: for trying out, not for figures.
+    /// Short warm-up and turns, for trials and not for figures.
     #[arg(long)]
     quick: bool,
-    /// Leave out the batches of 10,000, the queue with trouble in it, and the cost.
+    /// Leave out the batches of 10,000, the faulty queue, and the cost.
     #[arg(long)]
     speed_only: bool,
 }
 
-/// What else can be measured.
+/// The other benchmarks.
 #[derive(Debug, Subcommand)]
 enum Instead {
-    /// Measures the program that takes events from callers: pace, ceiling, memory, and what it does with callers that do harm.
+    /// Measures the program ingest: pace, ceiling, memory, slow callers and oversized bodies.
     Ingest(ingest::Options),
 }
 
@@ -78,7 +77,7 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    // One thread: the other core is for what is measured.
+    // One thread, because the other core is for the measured process.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -94,7 +93,7 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-/// Ends with Ctrl-C or a SIGTERM, so that what was started is ended, too.
+/// Returns on Ctrl-C or SIGTERM, so that the started processes end, too.
 async fn told_to_end() -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -117,7 +116,7 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     let logs = logs(root)?;
     let program = std::env::current_exe()?;
     let candidates: Vec<Candidate> = options
-        .who
+        .implementations
         .iter()
         .map(|who| Candidate::new(*who, root, &program))
         .collect();
@@ -147,10 +146,10 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     say(&report::goals(&goals))
 }
 
-/// An empty folder for what the functions print.
+/// Creates an empty folder for the output of the functions.
 fn logs(root: &Path) -> anyhow::Result<PathBuf> {
     let logs = candidate::target(root).join("bench-logs");
-    // There is none before the first run.
+    // The folder does not exist before the first run.
     std::fs::remove_dir_all(&logs).ok();
     std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     Ok(logs)
@@ -170,7 +169,7 @@ fn cases(options: &Options) -> Vec<Case> {
     cases
 }
 
-/// The table is in the same building, the others are not.
+/// Returns the latencies of a case. The table is in the same data centre, the others are not.
 fn latency(upstream_ms: u64) -> Latency {
     Latency {
         upstream: Duration::from_millis(upstream_ms),
@@ -214,7 +213,7 @@ const QUICK: Plan = Plan {
     time_limit: Duration::from_secs(5),
 };
 
-/// Lambda's largest batch has 10,000 records.
+/// Measures batches from 10 to 10,000 records, the largest batch of Lambda.
 async fn scaling(
     bench: &mut Bench<'_>,
     candidates: &[Candidate],
@@ -267,7 +266,7 @@ async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow
     Ok(())
 }
 
-/// The bill of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
+/// Estimates the cost of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
 async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
     note("the bill");
     let share = CpuShare::of(cost::MEGABYTES);
@@ -292,14 +291,14 @@ async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result
     ))
 }
 
-/// Results, as they come: a run takes minutes.
+/// Prints a result at once, because a run takes minutes.
 fn say(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     Ok(stdout.flush()?)
 }
 
-/// For the person who waits.
+/// Prints the progress.
 fn note(text: &str) {
     writeln!(io::stderr(), "bench: {text} ...").ok();
 }

@@ -1,4 +1,4 @@
-//! One case: every contender with the same batches and upstreams, in turns.
+//! One case: all candidates with the same batches and upstreams, in turns.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,52 +12,52 @@ use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
 use crate::stats::Sample;
 use crate::upstreams::{Calls, Latency, Upstreams};
 
-/// What is measured.
+/// The parameters of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
     /// Records in a batch.
     pub(crate) records: usize,
     pub(crate) latency: Latency,
-    /// How many records the function and the floor have in flight.
+    /// The concurrency of the function and the floor, in records.
     pub(crate) max_concurrency: usize,
 }
 
-/// How long to measure.
+/// The durations of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Fresh processes, the first batch of each is measured.
+    /// The number of new processes whose first batch is measured.
     pub(crate) cold_starts: usize,
-    /// Unmeasured batches before the warm ones: at least one, and for this long.
+    /// The duration of the batches before the measured ones, at least one batch.
     pub(crate) warm_up: Duration,
-    /// The contenders take turns so many times.
+    /// The number of turns of each candidate.
     pub(crate) rounds: u32,
-    /// How long a turn is; it has at least one batch.
+    /// The duration of a turn, at least one batch.
     pub(crate) turn: Duration,
-    /// Who needs longer than this for the first batch has no warm ones.
+    /// A candidate whose first batch takes longer has no warm batches.
     pub(crate) time_limit: Duration,
 }
 
-/// What came out for one contender.
+/// The results of one candidate.
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) implementation: Implementation,
     pub(crate) name: &'static str,
     pub(crate) case: Case,
-    /// From the start of the process to the answer to its first batch.
+    /// From the start of the process to the response to its first batch.
     pub(crate) cold: Sample,
-    /// Warm batches, each from event to answer.
+    /// Warm batches, each from event to response.
     pub(crate) warm: Sample,
-    /// The median of each turn: their spread tells how steady the machine was.
+    /// The median of each turn. The spread shows the noise of the machine.
     pub(crate) turns: Sample,
     /// Processor time of the warm batches.
     pub(crate) processor: Duration,
-    /// Processor time of a record, in each turn.
+    /// Processor time per record in each turn.
     pub(crate) processor_turns: Sample,
-    /// Most memory the process ever held, in bytes.
+    /// Peak memory of the process, in bytes.
     pub(crate) peak_memory: u64,
     /// Calls of the warm batches.
     pub(crate) calls: Calls,
-    /// How the events of all batches ended.
+    /// The outcomes of all events.
     pub(crate) outcomes: EventOutcomes,
 }
 
@@ -66,18 +66,18 @@ impl Measured {
         u64::try_from(self.warm.len() * self.case.records).unwrap_or(u64::MAX)
     }
 
-    /// Processor time of one record of a warm batch.
+    /// Returns the processor time per record of the warm batches.
     pub(crate) fn processor_per_record(&self) -> Option<Duration> {
         let records = u32::try_from(self.records()).ok()?;
         self.processor.checked_div(records)
     }
 }
 
-/// What the runs need.
+/// The shared state of all measurements.
 pub(crate) struct Bench<'b> {
     pub(crate) upstreams: &'b Upstreams,
     pub(crate) source: Source,
-    /// Where the functions' output goes.
+    /// The folder for the output of the functions.
     pub(crate) logs: &'b Path,
 }
 
@@ -87,7 +87,7 @@ struct Running {
     measured: Measured,
 }
 
-/// One batch, measured.
+/// A measured batch.
 struct Batch {
     took: Duration,
     ended: Instant,
@@ -98,7 +98,7 @@ impl Bench<'_> {
     /// Measures one case.
     ///
     /// # Errors
-    /// A process does not start, or ends.
+    /// A process does not start, or it ends.
     pub(crate) async fn case(
         &mut self,
         candidates: &[Candidate],
@@ -109,10 +109,10 @@ impl Bench<'_> {
             .await
     }
 
-    /// Measures one contender in several cases of the same latency, in turns: the machine's speed changes with time.
+    /// Measures one candidate in several cases of the same latency, in turns, because the machine's speed changes over time.
     ///
     /// # Errors
-    /// A process does not start, or ends.
+    /// A process does not start, or it ends.
     pub(crate) async fn cases(
         &mut self,
         candidate: &Candidate,
@@ -161,7 +161,7 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    /// Starts a contender's process for a case.
+    /// Starts a candidate's process.
     pub(crate) async fn start(
         &self,
         candidate: &Candidate,
@@ -171,18 +171,18 @@ impl Bench<'_> {
         Function::start(candidate, &variables, &self.log(candidate)).await
     }
 
-    /// What a function prints.
+    /// Returns the path of a candidate's output.
     fn log(&self, candidate: &Candidate) -> std::path::PathBuf {
         self.logs
             .join(format!("{:?}.log", candidate.implementation).to_lowercase())
     }
 
-    /// Where to look when a contender fails.
+    /// Returns the error context of a candidate with the path of its output.
     pub(crate) fn hint(&self, candidate: &Candidate) -> String {
         format!("{}: see {}", candidate.name, self.log(candidate).display())
     }
 
-    /// The first batch of several processes; the last of them stays.
+    /// Measures the first batch of several processes. Returns the last process.
     async fn cold_starts(
         &mut self,
         candidate: &Candidate,
@@ -223,7 +223,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Measured batches, one after another.
+    /// Runs measured batches sequentially.
     async fn turn(&mut self, running: &mut Running, length: Duration) -> anyhow::Result<()> {
         let mut turn = Sample::default();
         let mut processor = Duration::ZERO;
@@ -249,7 +249,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// One batch, with what became of its events written down.
+    /// Runs one batch and counts the outcomes of its events.
     async fn batch(&mut self, running: &mut Running) -> anyhow::Result<Batch> {
         let measured = &mut running.measured;
         let messages = self.source.batch(measured.case.records);

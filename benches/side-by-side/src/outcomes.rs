@@ -1,4 +1,4 @@
-//! Where each event ended: the reason why a fast function may be a wrong one.
+//! The outcome of each event, because a fast function may be wrong.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,23 +8,23 @@ use serde::Deserialize;
 use crate::events::Message;
 use crate::upstreams::Seen;
 
-/// How events ended, each counted once.
+/// The outcomes of events. Each event counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventOutcomes {
-    /// Delivered once, and everybody says so.
+    /// Delivered once, acknowledged and marked as successful.
     pub(crate) delivered: u64,
     /// Delivered more than once.
     pub(crate) doubled: u64,
     /// Neither delivered nor kept.
     pub(crate) lost: u64,
-    /// Delivered, and yet sent back or marked as failed.
+    /// Delivered, and returned to the queue or marked as failed.
     pub(crate) wrongly_failed: u64,
     /// Not delivered and still in the queue.
     pub(crate) kept: u64,
 }
 
 impl EventOutcomes {
-    /// Whether an event ended where none may.
+    /// Returns whether any outcome is wrong.
     pub(crate) fn has_fault(&self) -> bool {
         self.lost + self.doubled + self.wrongly_failed > 0
     }
@@ -38,9 +38,9 @@ impl EventOutcomes {
     }
 }
 
-/// The messages that a function's answer sends back; all of them when the invocation failed.
+/// Returns the messages that return to the queue. All return when the invocation failed.
 ///
-/// As Lambda does it: what is no list of failures means that there are none, and all messages are deleted.
+/// As in Lambda: a response without a list of failures acknowledges all messages.
 pub(crate) fn returned_messages<'m>(
     messages: &'m [Message],
     answer: &Result<Bytes, Bytes>,
@@ -70,9 +70,7 @@ pub(crate) fn returned_messages<'m>(
         .collect()
 }
 
-/// Counts how the events of messages ended that are all settled, but for those still in the queue.
-///
-/// `accepted` and `marks` are all that the target and Genesys Cloud have seen.
+/// Counts the outcomes of the events of `messages`. `in_queue` are the messages that are still queued, `seen` are all calls.
 pub(crate) fn outcomes(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> EventOutcomes {
     let in_queue: BTreeSet<_> = in_queue
         .iter()

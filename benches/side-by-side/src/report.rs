@@ -34,7 +34,7 @@ impl Measured {
     }
 }
 
-/// A heading for a case.
+/// Returns the heading of a case.
 pub(crate) fn heading(case: Case) -> String {
     let Case {
         records,
@@ -48,7 +48,7 @@ pub(crate) fn heading(case: Case) -> String {
     )
 }
 
-/// All contenders of one case.
+/// Returns the table of all candidates in one case.
 pub(crate) fn case(measured: &[Measured]) -> String {
     let floor = measured
         .iter()
@@ -80,7 +80,7 @@ pub(crate) fn case(measured: &[Measured]) -> String {
             times.map_or(NONE.to_owned(), |(it, floor)| {
                 format!("{:.2}", it.as_secs_f64() / floor.as_secs_f64())
             }),
-            // The floor's own use of the processor and of memory says nothing about the function.
+            // The floor's own use of processor and memory is not a result about the function.
             it.processor_per_record()
                 .filter(|_| !is_floor)
                 .map_or(NONE.to_owned(), |time| format!("{:.2}", millis(time))),
@@ -102,7 +102,7 @@ pub(crate) fn case(measured: &[Measured]) -> String {
     table.to_string()
 }
 
-/// One contender in several cases.
+/// Returns the table of one candidate in several cases.
 pub(crate) fn scaling(measured: &[Measured]) -> String {
     let mut table = table(&[
         "records",
@@ -154,7 +154,7 @@ pub(crate) fn faulty_queue(outcomes: &[(&Candidate, EventOutcomes)]) -> String {
     table.to_string()
 }
 
-/// Dollars for a million, without trouble and with one event in ten rate-limited.
+/// Returns the table of dollars per million, without a fault and with one event in ten rate-limited.
 pub(crate) fn cost(costs: &[(&Candidate, Costs)]) -> String {
     let mut table = table(&[
         "",
@@ -226,7 +226,7 @@ fn spread(median: Option<Duration>, from: Option<Duration>, to: Option<Duration>
     format!("{} ({})", shown(median), range(from, to))
 }
 
-/// Three significant digits are more than such figures hold.
+/// Formats a figure with at most three significant digits.
 fn decimal(value: f64) -> String {
     if value < 100.0 {
         format!("{value:.1}")

@@ -1,4 +1,4 @@
-//! Lambda's Runtime API for one process: hands out events and takes their answers.
+//! Lambda's Runtime API for one process: it sends events and receives their responses.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,18 +13,18 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use crate::http::{ReceivedRequest, Server};
 
-/// What a function may take for one batch: Lambda's own limit, since a record at a time takes long.
+/// The maximum duration of a batch: Lambda's own limit, because sequential records take long.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Who asks here is this function.
+/// The ARN of the function.
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:271828182845:function:replay";
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// One invocation, from the moment the function had it to the moment its answer was here.
+/// An invocation, from the delivery of its event to its response.
 #[derive(Debug)]
 pub(crate) struct TimedResponse {
-    /// `Err` when the function reported an error instead of an answer.
+    /// The response. `Err`: the function reported an error.
     pub(crate) answer: Result<Bytes, Bytes>,
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
@@ -62,7 +62,7 @@ impl RuntimeApi {
     /// Listens on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// There is none.
+    /// No port is free.
     pub(crate) async fn start() -> io::Result<Self> {
         let (events, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -73,14 +73,14 @@ impl RuntimeApi {
         Ok(Self { events, server })
     }
 
-    /// What the variable `AWS_LAMBDA_RUNTIME_API` has to say.
+    /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    /// Hands out an event as soon as the function asks for one, and waits for its answer.
+    /// Sends an event when the function polls for one, and waits for the response.
     ///
-    /// `None` when the server is gone.
+    /// `None`: the server has ended.
     pub(crate) async fn invoke(&self, payload: Bytes) -> Option<TimedResponse> {
         let (answered, answer) = oneshot::channel();
         self.events.send(Pending { payload, answered }).ok()?;
@@ -112,14 +112,14 @@ async fn answer(asked: ReceivedRequest, shared: Arc<Shared>) -> Response<Full<By
                         started,
                         ended,
                     };
-                    // Nobody waits any more when the harness is about to end.
+                    // The receiver is dropped when the harness ends.
                     answered.send(done).ok();
                     plain(StatusCode::ACCEPTED)
                 }
                 None => plain(StatusCode::BAD_REQUEST),
             }
         }
-        // The process ends after this one, and its log says why.
+        // The process ends after this error, and its log has the reason.
         (&Method::POST, ["init", "error"]) => plain(StatusCode::ACCEPTED),
         _ => plain(StatusCode::NOT_FOUND),
     }

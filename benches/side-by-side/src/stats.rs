@@ -1,4 +1,4 @@
-//! Medians and what surrounds them.
+//! Medians and percentiles.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Sample {
         self.percentile(50)
     }
 
-    /// The smallest measured duration that `percent` of all do not exceed.
+    /// Returns the smallest measured duration that `percent` of all do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied()

@@ -1,4 +1,4 @@
-//! The program as `make bench` runs it, with the one contender that needs nothing built or installed.
+//! The program as `make bench` runs it, with the floor, which needs no other build or installation.
 
 use std::process::Command;
 

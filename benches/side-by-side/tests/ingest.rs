@@ -1,4 +1,4 @@
-//! The program as `make bench-ingest` runs it, without the server that it measures.
+//! The program as `make bench-ingest` runs it, without the measured server.
 
 use std::io;
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 fn bench(arguments: &[&str]) -> io::Result<Output> {
     Command::new(env!("CARGO_BIN_EXE_genesys-bench"))
         .args(arguments)
-        // Nothing is built there.
+        // An empty target folder.
         .env("CARGO_TARGET_DIR", "/nonexistent")
         .output()
 }

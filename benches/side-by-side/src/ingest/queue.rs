@@ -1,4 +1,4 @@
-//! The queue that the server under test fills: `SendMessage`, and what was sent.
+//! The queue of the server under test: serves `SendMessage` and counts the messages.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,20 +19,20 @@ use crate::http::{ReceivedRequest, Server};
 
 const PATH: &str = "/271828182845/dead-letters";
 
-/// How often each body was sent, by route; `None` for an origin that no route has.
+/// The number of messages by body and route. `None`: unknown origin.
 pub(crate) type Sent = HashMap<(Digest, Option<Route>), u32>;
 
-/// The stand-in queue; dropping it closes its port.
+/// The stand-in queue. Dropping it closes its port.
 pub(crate) struct Queue {
     server: Server,
     sent: Arc<Mutex<Sent>>,
 }
 
 impl Queue {
-    /// Answers each `SendMessage` after `latency`.
+    /// Starts a queue that responds to each `SendMessage` after `latency`.
     ///
     /// # Errors
-    /// There is no port to listen on.
+    /// No port is free.
     pub(crate) async fn start(latency: Duration) -> io::Result<Self> {
         let sent = Arc::<Mutex<Sent>>::default();
         let noted = Arc::clone(&sent);
@@ -49,23 +49,23 @@ impl Queue {
         Ok(Self { server, sent })
     }
 
-    /// Where the server under test finds it.
+    /// Returns the endpoint URL of SQS for the server under test.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.server.address)
     }
 
-    /// The queue's own URL.
+    /// Returns the queue URL.
     pub(crate) fn url(&self) -> String {
         self.endpoint() + PATH
     }
 
-    /// What was sent since the last time, which is forgotten.
+    /// Returns and clears the messages since the last call.
     pub(crate) fn take(&self) -> Sent {
         std::mem::take(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The id of the message with this body.
+/// Returns the id of the message with this body.
 pub(crate) fn message_id(digest: &Digest) -> String {
     let hex = hex(digest);
     let parts = [
@@ -163,7 +163,7 @@ mod tests {
         for _ in 0..2 {
             let (answer, body) = ask(&queue, "SendMessage", &message).await?;
             assert_eq!(answer.status, 200);
-            // Of `md5sum`.
+            // Computed with `md5sum`.
             assert_eq!(body["MD5OfMessageBody"], "92eff9dda44cb8003ee13990782580ff");
             assert_eq!(body["MessageId"], "92eff9dd-a44c-b800-3ee1-3990782580ff");
         }

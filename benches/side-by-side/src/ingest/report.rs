@@ -1,4 +1,4 @@
-//! The tables, in Markdown, and what the server is meant to reach.
+//! The tables, in Markdown, and the goals of the server.
 
 use super::memory::Memory;
 use super::oversized::{Oversized, Refused, TRIES};
@@ -9,10 +9,10 @@ use crate::goals::{Goal, in_megabytes, in_millis};
 use crate::report::{NONE, shown, table};
 use crate::stats::Sample;
 
-/// What 99 of 100 ordinary requests may take.
+/// The maximum latency of 99 % of the ordinary requests.
 const SLOWEST_MS: f64 = 25.0;
 
-/// The server at a pace and at most.
+/// Returns the table of the server at a rate and at its maximum.
 pub(crate) fn speed(measured: &[Speed]) -> String {
     let mut table = table(&[
         "",
@@ -61,7 +61,7 @@ pub(crate) fn speed(measured: &[Speed]) -> String {
     table.to_string()
 }
 
-/// The rounds with large bodies.
+/// Returns the table of the rounds with large bodies.
 pub(crate) fn memory(memory: &Memory) -> String {
     let mut table = table(&[
         "round",
@@ -95,7 +95,7 @@ pub(crate) fn memory(memory: &Memory) -> String {
     table.to_string()
 }
 
-/// Slow callers, and ordinary requests beside them.
+/// Returns the table of slow callers and the ordinary requests beside them.
 pub(crate) fn slow(slow: &Slow) -> String {
     let mut callers = table(&["", "callers", "cut off", "after s", "answered"]);
     for (what, ended) in [
@@ -149,7 +149,7 @@ fn answers(ended: &Ended) -> String {
     each.join(", ")
 }
 
-/// Bodies that are too long.
+/// Oversized bodies.
 pub(crate) fn oversized(oversized: &Oversized) -> String {
     let mut table = table(&[
         "",
@@ -179,7 +179,7 @@ fn bytes(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Whether it keeps pace.
+/// Returns the goal of the latency at a rate.
 pub(crate) fn pace_aims(pace: &Speed) -> Vec<Goal> {
     let mut goals = vec![all_of(
         "accepted at the pace",
@@ -190,7 +190,7 @@ pub(crate) fn pace_aims(pace: &Speed) -> Vec<Goal> {
     goals
 }
 
-/// Whether it holds its memory.
+/// Returns the goals of the memory.
 pub(crate) fn memory_aims(memory: &Memory) -> Vec<Goal> {
     let (first, second) = memory.halves();
     let growth = megabytes(second) / megabytes(first);
@@ -198,7 +198,7 @@ pub(crate) fn memory_aims(memory: &Memory) -> Vec<Goal> {
     let rounds = memory.rounds.iter();
     let accepting = rounds.filter(|round| round.tally.accepted > 0).count();
     vec![
-        // Who refuses everything needs no memory.
+        // A server that refuses everything needs no memory.
         all_of(
             "rounds in which large bodies were accepted",
             accepting,
@@ -214,7 +214,7 @@ pub(crate) fn memory_aims(memory: &Memory) -> Vec<Goal> {
     ]
 }
 
-/// Whether slow callers are cut off, and nobody else.
+/// Returns the goals that only slow callers are cut off.
 pub(crate) fn slow_aims(slow: &Slow) -> Vec<Goal> {
     let Slow { heads, bodies, .. } = slow;
     let callers = heads.callers + bodies.callers;
@@ -231,7 +231,7 @@ pub(crate) fn slow_aims(slow: &Slow) -> Vec<Goal> {
     goals
 }
 
-/// Whether bodies that are too long are refused soon.
+/// Returns the goals that oversized bodies are refused early.
 pub(crate) fn oversized_aims(oversized: &Oversized) -> Vec<Goal> {
     let limits = [
         ("2 MiB announced, sent before the 413", 0.1),

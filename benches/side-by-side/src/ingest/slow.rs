@@ -16,34 +16,34 @@ use super::request::Caller;
 use super::tally::Tally;
 use crate::stats::Sample;
 
-/// Callers that do not come to the end of their headers.
+/// The number of callers with endless headers.
 pub(crate) const HEADS: usize = 200;
-/// Callers that do not come to the end of their body.
+/// The number of callers with endless bodies.
 pub(crate) const BODIES: usize = 50;
-/// Ordinary requests a second meanwhile.
+/// Concurrent ordinary requests per second.
 pub(crate) const RATE: u32 = 200;
-/// How long the server has to end all of them.
+/// The maximum time until the server has cut off all slow callers.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const BYTE: Duration = Duration::from_secs(1);
 
-/// What came out.
+/// The results.
 #[derive(Debug)]
 pub(crate) struct Slow {
     pub(crate) heads: Ended,
     pub(crate) bodies: Ended,
-    /// What became of the ordinary requests.
+    /// The outcomes of the ordinary requests.
     pub(crate) tally: Tally,
     pub(crate) took: Sample,
 }
 
-/// How the server ended slow callers of one kind.
+/// The cut-offs of slow callers of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) callers: usize,
-    /// How long each had been connected that was cut off.
+    /// The connection times of the callers that were cut off.
     pub(crate) after: Sample,
-    /// How many got an answer, by its status.
+    /// The number of responses by status.
     pub(crate) answers: BTreeMap<u16, usize>,
 }
 
@@ -60,27 +60,27 @@ impl Ended {
         }
     }
 
-    /// How many were told why: too slow, or no room while others are.
+    /// The number of documented responses: too slow, or no capacity.
     pub(crate) fn told(&self) -> usize {
         let told = [408, 503].map(|status| self.answers.get(&status).copied().unwrap_or_default());
         told.into_iter().sum()
     }
 
-    /// How many got an answer that is another.
+    /// The number of other responses.
     pub(crate) fn wrong(&self) -> usize {
         self.answers.values().sum::<usize>() - self.told()
     }
 }
 
-/// How one slow caller fared.
+/// The cut-off of one slow caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CutOff {
-    /// `None` if it was not cut off in time.
+    /// The time of the cut-off. `None`: it was not cut off in time.
     after: Option<Duration>,
     status: Option<u16>,
 }
 
-/// All slow callers at once, and ordinary requests until the last of them is cut off.
+/// Runs all slow callers concurrently, with ordinary requests until the last one is cut off.
 ///
 /// # Errors
 /// The server does not start, or does not end.
@@ -102,7 +102,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
         let heads = (0..HEADS)
             .map(|number| drip(address, b"", head, BYTE, stagger(number, HEADS), PATIENCE));
         let bodies = (0..BODIES).map(|number| {
-            // The beginning of a JSON object, and a string in it that does not end.
+            // The beginning of a JSON object with an endless string.
             drip(
                 address,
                 head,
@@ -129,13 +129,13 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
     Ok(slow)
 }
 
-/// Bytes of many callers do not come at once.
+/// The offset between callers, so that their bytes do not arrive at the same time.
 fn stagger(number: usize, of: usize) -> Duration {
     let part = u32::try_from(number).unwrap_or_default();
     BYTE * part / u32::try_from(of).unwrap_or(1).max(1)
 }
 
-/// Connects, sends `at_once`, then the bytes of `slowly` one at a time and what comes last again and again.
+/// Connects, sends `at_once`, then the bytes of `slowly` one at a time, and repeats the last one.
 async fn drip(
     address: &str,
     at_once: &[u8],
@@ -156,7 +156,7 @@ async fn drip(
                 () = sleep_until(connected + time_limit) => None,
             }
         }
-        // Refused at once is cut off, too.
+        // An immediate refusal is a cut-off, too.
         Err(_) => Some(connected.elapsed()),
     };
     let status = std::str::from_utf8(&answer).ok();
@@ -186,7 +186,7 @@ async fn until_closed(
                 }
             }
             _ = ticks.tick() => {
-                // Whether it breaks is seen by reading, which may find an answer first.
+                // A read detects the end of the connection. It may return a response first.
                 stream.write_all(&slowly[next..=next]).await.ok();
                 next = (next + 1).min(last);
             }
@@ -202,7 +202,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
-    /// A server that reads so many bytes of one caller, answers and hangs up.
+    /// Starts a server that reads this many bytes of one caller, responds and closes the connection.
     async fn server(bytes: usize, answer: &'static [u8]) -> std::io::Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
