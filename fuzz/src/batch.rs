@@ -43,22 +43,22 @@ pub fn sqs_event(input: &[u8]) {
 }
 
 /// Random numbers that are always zero.
-struct Never;
+struct ZeroRandom;
 
-impl Random for Never {
+impl Random for ZeroRandom {
     fn unit(&self) -> f64 {
         0.0
     }
 }
 
-struct World {
+struct BatchHarness {
     genesys: MemoryGenesys,
     target: MemoryTarget,
     archive: MemoryArchive,
     function: Replay<InMemory>,
 }
 
-impl World {
+impl BatchHarness {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let destination = ReplayTarget::Original(AllowedTargets::Any);
@@ -66,7 +66,7 @@ impl World {
         let function = Replay {
             retry_state: RetryState::Required(genesys.clone()),
             archive: Some(archive.clone()),
-            ..InMemory::function(clock, Arc::new(Never), destination)
+            ..InMemory::function(clock, Arc::new(ZeroRandom), destination)
         };
         let target = function.target.clone();
         Self {
@@ -102,31 +102,31 @@ impl World {
 }
 
 async fn run(event: SqsEvent) {
-    let world = World::new();
+    let harness = BatchHarness::new();
     let records: Option<Vec<Record>> = event.records.iter().map(Record::read).collect();
     for record in records.iter().flatten() {
-        record.make_known_to(&world.genesys);
+        record.add_interaction_to(&harness.genesys);
     }
-    let answer = world.invoke(&event).await;
+    let answer = harness.invoke(&event).await;
     let Some(records) = records else {
         assert!(answer.is_err(), "a record without an id");
-        assert!(world.target.accepted().is_empty() && world.archived().is_empty());
+        assert!(harness.target.accepted().is_empty() && harness.archived().is_empty());
         return;
     };
     assert!(answer.is_ok(), "every record has an id: {answer:?}");
     // The fakes have no faults: a returned message is a bug of the program.
     assert_eq!(answer.unwrap_or_default(), [""; 0]);
-    let accepted = world.target.accepted();
+    let accepted = harness.target.accepted();
     let ids: BTreeSet<_> = records.iter().map(|record| &record.message.id).collect();
     // Message ids of SQS are unique.
     if ids.len() == records.len() {
-        nothing_is_lost(&records, &world);
+        no_event_is_lost(&records, &harness);
     }
     let keys: BTreeSet<_> = accepted.iter().map(|delivery| &delivery.key).collect();
     assert_eq!(keys.len(), accepted.len(), "no event is delivered twice");
-    let again = world.invoke(&event).await;
+    let again = harness.invoke(&event).await;
     assert_eq!(again.unwrap_or_default(), [""; 0]);
-    assert_eq!(world.target.accepted(), accepted, "nor ever again");
+    assert_eq!(harness.target.accepted(), accepted, "nor ever again");
 }
 
 /// A record as this fuzz target parses it, independently of the program.
@@ -152,20 +152,20 @@ impl Record {
             .filter_map(|(name, attribute)| Some((name.clone(), attribute.string_value.clone()?)))
             .collect::<BTreeMap<_, _>>();
         let (key, payload, is_deliverable, interaction) = match parse(&message) {
-            ParsedMessage::DeadLetter(letter) => {
+            ParsedMessage::DeadLetter(dead_letter) => {
                 let own = message.queue_arn.as_deref().filter(|arn| !arn.is_empty());
                 let own: Vec<_> = own.into_iter().collect();
                 let destination = ReplayTarget::Original(AllowedTargets::Any)
-                    .destination(letter.failure.target_arn.as_deref(), &own);
-                let interaction = letter.interaction.map(|it| it.id.to_string());
+                    .destination(dead_letter.failure.target_arn.as_deref(), &own);
+                let interaction = dead_letter.interaction.map(|it| it.id.to_string());
                 let is_meant = message.replay_plan().is_some();
                 let is_deliverable = can_be_called(&destination)
-                    && !letter.own_echo
-                    && (is_meant || !letter.failure.category().is_malformed())
-                    && interaction.as_deref().is_none_or(is_known);
+                    && !dead_letter.own_echo
+                    && (is_meant || !dead_letter.failure.category().is_malformed())
+                    && interaction.as_deref().is_none_or(has_interaction);
                 (
-                    EventKey::new(letter.event_id.as_ref(), &message.id, &destination),
-                    Some(letter.payload.into_owned()),
+                    EventKey::new(dead_letter.event_id.as_ref(), &message.id, &destination),
+                    Some(dead_letter.payload.into_owned()),
                     is_deliverable,
                     interaction,
                 )
@@ -186,8 +186,8 @@ impl Record {
         })
     }
 
-    fn make_known_to(&self, genesys: &MemoryGenesys) {
-        let known = self.interaction.as_deref().filter(|id| is_known(id));
+    fn add_interaction_to(&self, genesys: &MemoryGenesys) {
+        let known = self.interaction.as_deref().filter(|id| has_interaction(id));
         if let Some(id) = known {
             genesys.put_participants(id, &[("p-1", "agent"), ("p-2", "customer")]);
         }
@@ -195,15 +195,15 @@ impl Record {
 }
 
 /// Returns whether Genesys Cloud has an interaction.
-fn is_known(id: &str) -> bool {
+fn has_interaction(id: &str) -> bool {
     !id.starts_with(FORGOTTEN)
 }
 
 /// Checks that every event is at the target, or in the archive if it cannot be delivered. One of several
 /// duplicates is enough.
-fn nothing_is_lost(records: &[Record], world: &World) {
-    let archived = world.archived();
-    let accepted = world.target.accepted();
+fn no_event_is_lost(records: &[Record], harness: &BatchHarness) {
+    let archived = harness.archived();
+    let accepted = harness.target.accepted();
     let is_delivered = |record: &Record| {
         accepted.iter().any(|delivery| {
             delivery.key == record.key.as_str()

@@ -46,19 +46,19 @@ pub fn genesys_answer(input: &[u8]) {
     let Some((status, answer)) = answer(parts, call) else {
         return;
     };
-    nobody_waits_for_ever(&answer);
+    delay_is_bounded(&answer);
     match answer.into_success_body() {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             if call == Call::Fetch {
                 match genesys_replay_genesys::interaction(form, &body, &wanted) {
-                    Ok(found) => interaction_is_the_answers(&found, &body, &wanted),
+                    Ok(found) => interaction_is_from_the_response(&found, &body, &wanted),
                     Err(error) => assert_eq!(error, unreadable_body(call)),
                 }
             }
         }
         Err(error) => {
-            failure_is_told(call, status, &error);
+            error_is_one_line(call, status, &error);
             // Only a refusal rejects an event, and not an invalid response.
             if error.disposition() == Disposition::Permanent {
                 assert!((400..=499).contains(&status), "{status}");
@@ -77,18 +77,18 @@ pub fn token_answer(input: &[u8]) {
     let Some((status, answer)) = answer(Parts::read(input), call) else {
         return;
     };
-    nobody_waits_for_ever(&answer);
+    delay_is_bounded(&answer);
     match answer.into_success_body() {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             match Grant::read(&body) {
-                Ok(grant) => token_is_the_answers(&grant, &body),
+                Ok(grant) => token_is_from_the_response(&grant, &body),
                 // The error does not quote the invalid value, which may be a token.
                 Err(error) => assert_eq!(error, unreadable_body(call)),
             }
         }
         Err(error) => {
-            failure_is_told(call, status, &error);
+            error_is_one_line(call, status, &error);
             assert_ne!(error.disposition(), Disposition::Permanent, "{error}");
         }
     }
@@ -117,7 +117,7 @@ const fn unreadable_body(call: Call) -> GenesysError {
     }
 }
 
-fn nobody_waits_for_ever(answer: &ApiResponse) {
+fn delay_is_bounded(answer: &ApiResponse) {
     let pace = RateLimiter::default();
     for _ in 0..3 {
         pace.observe(answer.reading(), answer.throttled_for(), NOW);
@@ -131,7 +131,7 @@ fn nobody_waits_for_ever(answer: &ApiResponse) {
 }
 
 /// Checks that an error is one line without the body, except for its code.
-fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
+fn error_is_one_line(call: Call, status: u16, error: &GenesysError) {
     let shown = error.to_string();
     assert!(shown.len() <= LONGEST_ERROR, "{} bytes", shown.len());
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
@@ -157,12 +157,12 @@ fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
 }
 
 /// Removes invalid UTF-8 from texts that the client ignores.
-fn tolerated(body: &[u8]) -> Cow<'_, str> {
+fn lossy_text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
 
-fn interaction_is_the_answers(found: &Interaction, body: &[u8], wanted: &InteractionRef) {
-    let body = tolerated(body);
+fn interaction_is_from_the_response(found: &Interaction, body: &[u8], wanted: &InteractionRef) {
+    let body = lossy_text(body);
     let members: Option<Members<'_>> = serde_json::from_str(&body).ok();
     assert!(members.is_some(), "an interaction is an object");
     let Interaction::Conversation { id, participant } = found else {
@@ -198,9 +198,9 @@ fn id_of(participant: &RawValue) -> Option<String> {
     serde_json::from_str(id?.get()).ok()
 }
 
-fn token_is_the_answers(grant: &Grant, body: &[u8]) {
+fn token_is_from_the_response(grant: &Grant, body: &[u8]) {
     let token = grant.secret.expose_secret();
-    let body = tolerated(body);
+    let body = lossy_text(body);
     let members: Option<Members<'_>> = serde_json::from_str(&body).ok();
     let granted: Option<String> =
         members.and_then(|members| serde_json::from_str(members.get("access_token")?.get()).ok());

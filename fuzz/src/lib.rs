@@ -5,19 +5,19 @@
 //! fuzzer expects.
 
 mod batch;
+mod dead_letter;
 mod genesys;
-mod letter;
 mod operator;
 mod parts;
 mod request;
-mod wait;
+mod retry_after;
 
 pub use batch::sqs_event;
+pub use dead_letter::open_record;
 pub use genesys::{genesys_answer, token_answer};
-pub use letter::open_record;
 pub use operator::operator_file;
 pub use request::ingest_request;
-pub use wait::retry_after;
+pub use retry_after::retry_after;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;

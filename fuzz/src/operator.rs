@@ -50,7 +50,7 @@ fn archived(input: &[u8]) {
     {
         received.id = id;
     }
-    let known = |letter: &Letter<'_>| letter.event().and_then(|it| it.event_id.clone());
+    let known = |dead_letter: &Letter<'_>| dead_letter.event().and_then(|it| it.event_id.clone());
     if let Some(id) = known(&Letter::of(&message, &target)) {
         assert_eq!(known(&Letter::of(&received, &target)), Some(id));
     }
