@@ -17,13 +17,13 @@ const NEW: &str = "whsec_YS1uZXdlci1zZWNyZXQtYW4tZXZlbi1sb25nZXItb25l";
 const BODY: &str = "{}";
 
 /// Keys kept elsewhere, and the clock by which they grow old.
-struct World {
+struct KeysHarness {
     secret: MemorySecret,
     clock: Arc<ManualClock>,
     keys: Keys<MemorySecret>,
 }
 
-impl World {
+impl KeysHarness {
     fn of(text: &str) -> Self {
         let secret = MemorySecret::of(text);
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
@@ -96,12 +96,12 @@ fn key_ring_accepts_one_or_two_secrets_and_nothing_else() {
 
 #[tokio::test]
 async fn old_and_new_secret_are_both_valid_during_rotation() -> TestResult {
-    let world = World::of(&format!("{NEW} {SECRET}"));
+    let harness = KeysHarness::of(&format!("{NEW} {SECRET}"));
     for secret in [SECRET, NEW] {
-        assert_eq!(world.refusal(secret).await?, None);
+        assert_eq!(harness.refusal(secret).await?, None);
     }
     assert_eq!(
-        world.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?,
+        harness.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?,
         UNKNOWN
     );
     Ok(())
@@ -109,34 +109,34 @@ async fn old_and_new_secret_are_both_valid_during_rotation() -> TestResult {
 
 #[tokio::test]
 async fn rotated_secret_is_valid_at_once_and_the_old_one_for_300_s() -> TestResult {
-    let world = World::of(SECRET);
-    assert_eq!(world.refusal(SECRET).await?, None);
-    world.secret.put(Ok(NEW));
-    assert_eq!(world.refusal(NEW).await?, None);
-    assert_eq!(world.refusal(SECRET).await?, UNKNOWN);
+    let harness = KeysHarness::of(SECRET);
+    assert_eq!(harness.refusal(SECRET).await?, None);
+    harness.secret.put(Ok(NEW));
+    assert_eq!(harness.refusal(NEW).await?, None);
+    assert_eq!(harness.refusal(SECRET).await?, UNKNOWN);
 
-    let world = World::of(SECRET);
-    assert_eq!(world.refusal(SECRET).await?, None);
-    world.secret.put(Ok(NEW));
-    world.pass(299);
-    assert_eq!(world.refusal(SECRET).await?, None);
-    world.pass(1);
-    assert_eq!(world.refusal(SECRET).await?, UNKNOWN);
+    let harness = KeysHarness::of(SECRET);
+    assert_eq!(harness.refusal(SECRET).await?, None);
+    harness.secret.put(Ok(NEW));
+    harness.pass(299);
+    assert_eq!(harness.refusal(SECRET).await?, None);
+    harness.pass(1);
+    assert_eq!(harness.refusal(SECRET).await?, UNKNOWN);
     Ok(())
 }
 
 #[tokio::test]
 async fn secret_reads_are_limited_when_signatures_do_not_match() -> TestResult {
-    let world = World::of(SECRET);
+    let harness = KeysHarness::of(SECRET);
     for _ in 0..50 {
-        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
     }
-    assert_eq!(world.secret.reads(), 2);
-    world.pass(10);
+    assert_eq!(harness.secret.reads(), 2);
+    harness.pass(10);
     for _ in 0..50 {
-        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
     }
-    assert_eq!(world.secret.reads(), 3);
+    assert_eq!(harness.secret.reads(), 3);
     Ok(())
 }
 
@@ -147,19 +147,19 @@ async fn cached_secret_stays_valid_for_1_h_of_secrets_manager_outage() -> TestRe
         Some("ThrottlingException"),
         Some("InternalServiceError"),
     ] {
-        let world = World::of(SECRET);
-        assert_eq!(world.refusal(SECRET).await?, None);
+        let harness = KeysHarness::of(SECRET);
+        assert_eq!(harness.refusal(SECRET).await?, None);
         let outage = code.map_or(SecretError::Unreachable, |code| {
             SecretError::Refused(code.to_owned())
         });
-        world.secret.put(Err(outage));
-        world.pass(3_599);
+        harness.secret.put(Err(outage));
+        harness.pass(3_599);
         for _ in 0..50 {
-            assert_eq!(world.refusal(SECRET).await?, None);
+            assert_eq!(harness.refusal(SECRET).await?, None);
         }
-        assert_eq!(world.secret.reads(), 2, "it is left alone for a while");
-        world.pass(1);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        assert_eq!(harness.secret.reads(), 2, "it is left alone for a while");
+        harness.pass(1);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
     }
     Ok(())
 }
@@ -172,22 +172,22 @@ async fn removed_secret_is_invalid_after_the_next_read() -> TestResult {
         Err(SecretError::Binary),
         Ok("rubbish"),
     ] {
-        let world = World::of(SECRET);
-        assert_eq!(world.refusal(SECRET).await?, None);
-        world.secret.put(gone.clone());
-        world.pass(300);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        let harness = KeysHarness::of(SECRET);
+        assert_eq!(harness.refusal(SECRET).await?, None);
+        harness.secret.put(gone.clone());
+        harness.pass(300);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
         // Nor if Secrets Manager is down afterwards.
-        world.secret.put(Err(SecretError::Unreachable));
-        world.pass(10);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        harness.secret.put(Err(SecretError::Unreachable));
+        harness.pass(10);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
 
-        let world = World::of(SECRET);
-        assert_eq!(world.refusal(SECRET).await?, None);
-        world.secret.put(gone);
+        let harness = KeysHarness::of(SECRET);
+        assert_eq!(harness.refusal(SECRET).await?, None);
+        harness.secret.put(gone);
         // Somebody's wrong signature is enough to find out.
-        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
     }
     Ok(())
 }
@@ -199,26 +199,26 @@ async fn unreadable_secret_is_unavailable_and_read_again_later() -> TestResult {
         Err(SecretError::Binary),
         Ok("not a secret"),
     ] {
-        let world = World::of("");
-        world.secret.put(outage);
+        let harness = KeysHarness::of("");
+        harness.secret.put(outage);
         for _ in 0..50 {
-            assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+            assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
         }
-        assert_eq!(world.secret.reads(), 1);
-        world.secret.put(Ok(SECRET));
-        world.pass(10);
-        assert_eq!(world.refusal(SECRET).await?, None);
+        assert_eq!(harness.secret.reads(), 1);
+        harness.secret.put(Ok(SECRET));
+        harness.pass(10);
+        assert_eq!(harness.refusal(SECRET).await?, None);
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn concurrent_requests_share_one_read_of_the_secret() -> TestResult {
-    let world = World::of(SECRET);
+    let harness = KeysHarness::of(SECRET);
     let headers = headers(SECRET)?;
-    let all = (0..20).map(|_| world.keys.verify(&headers, BODY.as_bytes()));
+    let all = (0..20).map(|_| harness.keys.verify(&headers, BODY.as_bytes()));
     let verified = futures_util::future::join_all(all).await;
     assert!(verified.iter().all(Result::is_ok));
-    assert_eq!(world.secret.reads(), 1);
+    assert_eq!(harness.secret.reads(), 1);
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use genesys_replay::digest;
 use genesys_stand_in::Fault;
 use genesys_test_support::ingest_harness::{Answer, SECRET, signature, wrapper};
-use genesys_test_support::{HIDDEN_SECONDS, TestResult, World, are_documented, eventually};
+use genesys_test_support::{HIDDEN_SECONDS, ReplayHarness, TestResult, are_documented, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,12 +17,12 @@ use crate::support::server::Server;
 
 /// Settings of a server that writes to this queue, asks the stand-in and knows [`SECRET`].
 pub(super) async fn settings(
-    world: &World,
+    harness: &ReplayHarness,
     queue_arn: &str,
 ) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
-    let url = world.genesys.url();
+    let url = harness.genesys.url();
     let settings = [
-        ("REPLAY_QUEUE_URL", world.aws.queue_url(queue_arn).await?),
+        ("REPLAY_QUEUE_URL", harness.aws.queue_url(queue_arn).await?),
         ("INGEST_SECRET", SECRET.to_owned()),
         ("GENESYS_API_BASE_URL", url.clone()),
         ("GENESYS_LOGIN_BASE_URL", url),
@@ -62,12 +62,12 @@ async fn curl(
 
 #[tokio::test]
 async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), "TRACE".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
-    world.genesys.put_subscription("s-off", "INACTIVE");
+    let server = Server::start(&settings, &harness.aws).await?;
+    harness.genesys.put_subscription("s-off", "INACTIVE");
 
     let event = r#"{"interactionId":"c-1","ani":"tel:+4930123456"}"#;
     let letter = wrapper("s-1", 2, event);
@@ -100,7 +100,7 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
         ("401", &json!("INGEST_NOT_AUTHENTICATED"))
     );
 
-    let mut bodies: Vec<_> = world
+    let mut bodies: Vec<_> = harness
         .aws
         .receive(&arn, HIDDEN_SECONDS)
         .await?
@@ -194,9 +194,9 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str
 
 #[tokio::test]
 async fn fifo_queue_drops_a_duplicate_webhook() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(true).await?;
-    let server = Server::start(&settings(&world, &arn).await?, &world.aws).await?;
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(true).await?;
+    let server = Server::start(&settings(&harness, &arn).await?, &harness.aws).await?;
     let webhook = r#"{"campaignId":"c-1"}"#;
     for id in ["w-1", "w-1", "w-2"] {
         let headers = signature(SECRET, id, 0, webhook)?;
@@ -204,26 +204,26 @@ async fn fifo_queue_drops_a_duplicate_webhook() -> TestResult {
         let answer = curl(&url, &headers, webhook.as_bytes()).await?;
         assert_eq!(answer, ("200".to_owned(), json!({ "status": "accepted" })));
     }
-    assert_eq!(world.aws.receive(&arn, HIDDEN_SECONDS).await?.len(), 2);
+    assert_eq!(harness.aws.receive(&arn, HIDDEN_SECONDS).await?.len(), 2);
     Ok(())
 }
 
 #[tokio::test]
 async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let secrets = aws_sdk_secretsmanager::Client::new(&world.aws.config());
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let secrets = aws_sdk_secretsmanager::Client::new(&harness.aws.config());
     let name = "ingest-secret";
     let create = secrets
         .create_secret()
         .name(name)
         .secret_string("not a secret");
     create.send().await?;
-    let mut settings = settings(&world, &arn).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_SECRET".to_owned(), String::new());
     settings.insert("INGEST_SECRET_ID".to_owned(), name.to_owned());
     settings.insert("SUBSCRIPTION_CHECK".to_owned(), "off".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let body = wrapper("s-1", 0, "[1]");
     let url = server.url("/dead-letter");
     let headers = signature(SECRET, "msg-1", 0, &body)?;
@@ -242,7 +242,7 @@ async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
         put.secret_string(text).send()
     };
     put(SECRET).await?;
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let url = server.url("/dead-letter");
     // A read that failed or took too long is repeated after 10 s.
     let is_accepted = async |secret: &str, id: &str| {
@@ -262,7 +262,7 @@ async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
 
 #[tokio::test]
 async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let settings = [
         (
             "REPLAY_QUEUE_URL",
@@ -274,7 +274,7 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
         ("GENESYS_CLIENT_ID", "demo-client"),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let started = Server::start(&settings.into(), &world.aws).await;
+    let started = Server::start(&settings.into(), &harness.aws).await;
     let printed = started.err().ok_or("it has started")?.to_string();
     assert_eq!(printed.lines().count(), 1, "one message: {printed}");
     for name in [
@@ -293,11 +293,11 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
 
 #[tokio::test]
 async fn startup_warns_when_requests_are_not_authenticated() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let (_, printed) = server.end().await?;
     let lines = printed.lines()?;
     are_documented(&lines)?;
@@ -312,17 +312,17 @@ async fn startup_warns_when_requests_are_not_authenticated() -> TestResult {
 
 #[tokio::test]
 async fn rate_limit_of_genesys_cloud_is_forwarded_and_respected() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let path = "/api/v2/integrations/";
     let limit = Fault::on("GET", path)
         .status(429)
         .header("Retry-After", "42")
         .times(1);
-    world.genesys.fault(limit);
+    harness.genesys.fault(limit);
     let client = reqwest::Client::new();
     for id in ["s-1", "s-2", "s-3"] {
         let request = client
@@ -334,19 +334,19 @@ async fn rate_limit_of_genesys_cloud_is_forwarded_and_respected() -> TestResult 
         let wait: u64 = answer.header("retry-after").unwrap_or_default().parse()?;
         assert!((1..=42).contains(&wait), "{wait}");
     }
-    let asked = world.genesys.calls_to("GET", path).len();
+    let asked = harness.genesys.calls_to("GET", path).len();
     assert_eq!(asked, 1, "until then nobody is asked");
-    assert!(world.aws.receive(&arn, 0).await?.is_empty());
+    assert!(harness.aws.receive(&arn, 0).await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn incomplete_request_is_logged_when_the_sender_disconnects() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let address = server.url("").trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(address).await?;
     let head = "POST /dead-letter HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
@@ -368,14 +368,14 @@ async fn incomplete_request_is_logged_when_the_sender_disconnects() -> TestResul
 
 #[tokio::test]
 async fn subscription_is_unknown_when_genesys_cloud_refuses_its_id() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     for (genesys, status) in [(400, 403), (403, 503)] {
         let answers = Fault::on("GET", "/api/v2/integrations/").status(genesys);
-        world.genesys.fault(answers.times(1));
+        harness.genesys.fault(answers.times(1));
         let request = reqwest::Client::new()
             .post(server.url("/dead-letter"))
             .header("content-type", "application/json")

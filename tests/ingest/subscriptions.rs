@@ -15,13 +15,13 @@ use genesys_replay_ingest::SubscriptionCheck;
 use genesys_test_support::TestResult;
 use tokio::sync::Semaphore;
 
-struct World {
+struct SubscriptionCheckHarness {
     subscriptions: MemorySubscriptions,
     clock: Arc<ManualClock>,
     check: SubscriptionCheck<MemorySubscriptions>,
 }
 
-impl World {
+impl SubscriptionCheckHarness {
     fn new(faults: Option<Arc<dyn Faults<GenesysError>>>) -> Self {
         let subscriptions = MemorySubscriptions::default();
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
@@ -48,32 +48,32 @@ fn id(text: &str) -> Result<InteractionId, Box<dyn Error>> {
 
 #[tokio::test]
 async fn active_subscription_is_cached_for_60_seconds() -> TestResult {
-    let world = World::new(None);
+    let harness = SubscriptionCheckHarness::new(None);
     let s = id("s-1")?;
     for _ in 0..10 {
-        assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+        assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
     }
-    assert_eq!(world.asked(), 1);
-    world.subscriptions.put("s-1", Standing::Inactive);
-    world.clock.pass(Duration::from_secs(59));
-    assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
-    world.clock.pass(Duration::from_secs(1));
-    assert_eq!(world.check.standing(&s).await, Ok(Standing::Inactive));
+    assert_eq!(harness.asked(), 1);
+    harness.subscriptions.put("s-1", Standing::Inactive);
+    harness.clock.pass(Duration::from_secs(59));
+    assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
+    harness.clock.pass(Duration::from_secs(1));
+    assert_eq!(harness.check.standing(&s).await, Ok(Standing::Inactive));
     assert_eq!(
-        world.check.standing(&id("s-2")?).await,
+        harness.check.standing(&id("s-2")?).await,
         Ok(Standing::Active)
     );
-    assert_eq!(world.subscriptions.asked(), ["s-1", "s-1", "s-2"]);
+    assert_eq!(harness.subscriptions.asked(), ["s-1", "s-1", "s-2"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn inactive_subscription_is_not_cached() -> TestResult {
-    let world = World::new(None);
+    let harness = SubscriptionCheckHarness::new(None);
     let s = id("s-1")?;
     for standing in [Standing::Unknown, Standing::Inactive, Standing::Active] {
-        world.subscriptions.put("s-1", standing);
-        assert_eq!(world.check.standing(&s).await, Ok(standing));
+        harness.subscriptions.put("s-1", standing);
+        assert_eq!(harness.check.standing(&s).await, Ok(standing));
     }
     Ok(())
 }
@@ -117,16 +117,17 @@ impl Faults<GenesysError> for Gate {
 async fn concurrent_lookups_share_one_response_or_failure() -> TestResult {
     for fails in [false, true] {
         let gate = Gate::closed(fails);
-        let world = World::new(Some(gate.clone()));
+        let harness = SubscriptionCheckHarness::new(Some(gate.clone()));
         let (s, other) = (id("s-1")?, id("s-2")?);
         let expected = if fails {
             Err(DOWN)
         } else {
             Ok(Standing::Active)
         };
-        let all = (0..20).map(|_| world.check.standing(&s));
+        let all = (0..20).map(|_| harness.check.standing(&s));
         let open = async { gate.open.add_permits(2) };
-        let (answers, second, ()) = tokio::join!(join_all(all), world.check.standing(&other), open);
+        let (answers, second, ()) =
+            tokio::join!(join_all(all), harness.check.standing(&other), open);
         assert!(
             answers.iter().all(|answer| *answer == expected),
             "{answers:?}"
@@ -144,15 +145,15 @@ async fn concurrent_lookups_share_one_response_or_failure() -> TestResult {
 #[tokio::test]
 async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
     let gate = Gate::closed(false);
-    let world = World::new(Some(gate.clone()));
+    let harness = SubscriptionCheckHarness::new(Some(gate.clone()));
     let s = id("s-1")?;
     tokio::select! {
         biased;
-        _ = world.check.standing(&s) => return Err("nobody has opened".into()),
+        _ = harness.check.standing(&s) => return Err("nobody has opened".into()),
         () = std::future::ready(()) => {}
     }
     gate.open.add_permits(1);
-    assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+    assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
     assert_eq!(gate.came.load(Ordering::SeqCst), 2);
     Ok(())
 }
@@ -168,9 +169,9 @@ impl Faults<GenesysError> for Silence {
 
 #[tokio::test(start_paused = true)]
 async fn lookup_deadline_is_3_seconds() -> TestResult {
-    let world = World::new(Some(Arc::new(Silence)));
+    let harness = SubscriptionCheckHarness::new(Some(Arc::new(Silence)));
     let before = tokio::time::Instant::now();
-    let answer = world.check.standing(&id("s-1")?).await;
+    let answer = harness.check.standing(&id("s-1")?).await;
     let late = GenesysError::Unavailable {
         call: Call::Subscription,
         problem: UnavailableCause::Timeout,

@@ -45,10 +45,10 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
 
 #[tokio::test]
 async fn accepted_dead_letter_response_has_attempt_and_message_id() -> TestResult {
-    let door = IngestHarness::open().await?;
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", 2, r#"{"interactionId":"c-1"}"#);
-    let answer = door.post("/dead-letter", &body).await?;
-    let queued = door.queued();
+    let answer = ingest.post("/dead-letter", &body).await?;
+    let queued = ingest.queued();
     assert_eq!(queued.len(), 1);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -62,31 +62,31 @@ async fn accepted_dead_letter_response_has_attempt_and_message_id() -> TestResul
 
 #[tokio::test]
 async fn next_attempt_does_not_overflow_at_the_largest_retry_count() -> TestResult {
-    let door = IngestHarness::open().await?;
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", u32::MAX, "[1]");
-    let answer = door.post("/dead-letter", &body).await?;
+    let answer = ingest.post("/dead-letter", &body).await?;
     assert_eq!(answer.json()["attempt"], 4_294_967_296_u64);
     Ok(())
 }
 
 #[tokio::test]
 async fn accepted_webhook_response_has_only_a_status() -> TestResult {
-    let door = IngestHarness::open().await?;
+    let ingest = IngestHarness::open().await?;
     for body in [r#"{"campaignId":"c"}"#, "not json", "[]", "\u{ffff}"] {
-        let answer = door.post(PATHS[1], body).await?;
+        let answer = ingest.post(PATHS[1], body).await?;
         assert_eq!(
             (answer.status, answer.text.as_str()),
             (200, r#"{"status":"accepted"}"#)
         );
     }
-    assert_eq!(door.queued().len(), 4);
+    assert_eq!(ingest.queued().len(), 4);
     Ok(())
 }
 
 #[tokio::test]
 async fn health_check_needs_no_authentication() -> TestResult {
-    let door = IngestHarness::signed().await?;
-    let answer = Answer::of(reqwest::get(door.url("/health")).await?).await?;
+    let ingest = IngestHarness::signed().await?;
+    let answer = Answer::of(reqwest::get(ingest.url("/health")).await?).await?;
     assert_eq!(
         (answer.status, answer.json()),
         (200, json!({ "status": "ok" }))
@@ -96,11 +96,11 @@ async fn health_check_needs_no_authentication() -> TestResult {
 
 #[tokio::test]
 async fn unknown_methods_and_paths_are_refused() -> TestResult {
-    let door = IngestHarness::open().await?;
+    let ingest = IngestHarness::open().await?;
     let client = reqwest::Client::new();
     let ask = async |method: Method, path: &str| {
         let body = wrapper("s-1", 0, "[1]");
-        let request = client.request(method, door.url(path)).body(body);
+        let request = client.request(method, ingest.url(path)).body(body);
         Answer::of(request.send().await?).await
     };
     for path in PATHS {
@@ -129,13 +129,13 @@ async fn unknown_methods_and_paths_are_refused() -> TestResult {
     ] {
         is_problem(&ask(Method::POST, path).await?, 404, "INGEST_NOT_FOUND");
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn dead_letter_is_refused_when_its_content_type_is_not_json() -> TestResult {
-    let door = IngestHarness::open().await?;
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     for headers in [
         &[][..],
@@ -148,16 +148,16 @@ async fn dead_letter_is_refused_when_its_content_type_is_not_json() -> TestResul
             ("content-encoding", "gzip"),
         ],
     ] {
-        let answer = door.post_with(PATHS[0], headers, body.clone()).await?;
+        let answer = ingest.post_with(PATHS[0], headers, body.clone()).await?;
         is_problem(&answer, 415, "INGEST_MEDIA_TYPE");
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     for kind in [
         "application/json; charset=utf-8",
         "Application/JSON",
         "application/cloudevents+json",
     ] {
-        let answer = door
+        let answer = ingest
             .post_with(PATHS[0], &[("content-type", kind)], body.clone())
             .await?;
         assert_eq!(answer.status, 200, "{kind}");
@@ -167,7 +167,7 @@ async fn dead_letter_is_refused_when_its_content_type_is_not_json() -> TestResul
 
 #[tokio::test]
 async fn malformed_wrapper_response_names_the_member() -> TestResult {
-    let door = IngestHarness::open().await?;
+    let ingest = IngestHarness::open().await?;
     for (body, status, code, says) in [
         ("", 400, "INGEST_BODY_MALFORMED", "line 1"),
         ("not json", 400, "INGEST_BODY_MALFORMED", "line 1"),
@@ -216,20 +216,20 @@ async fn malformed_wrapper_response_names_the_member() -> TestResult {
             "originalEvent",
         ),
     ] {
-        let answer = door.post(PATHS[0], body).await?;
+        let answer = ingest.post(PATHS[0], body).await?;
         is_problem(&answer, status, code);
         let detail = answer.json()["detail"].to_string();
         assert!(detail.contains(says), "{says} in {detail}");
         assert!(!detail.contains("private"), "{detail}");
     }
     let json = [("content-type", "application/json")];
-    let not_text = door.post_with(PATHS[0], &json, vec![b'{', 0xff]).await?;
+    let not_text = ingest.post_with(PATHS[0], &json, vec![b'{', 0xff]).await?;
     is_problem(&not_text, 400, "INGEST_BODY_MALFORMED");
-    let empty = door.post(PATHS[1], "").await?;
+    let empty = ingest.post(PATHS[1], "").await?;
     is_problem(&empty, 422, "INGEST_EVENT_EMPTY");
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     assert!(
-        door.subscriptions.asked().is_empty(),
+        ingest.subscriptions.asked().is_empty(),
         "nobody is asked about what is refused anyway"
     );
     Ok(())
@@ -237,15 +237,15 @@ async fn malformed_wrapper_response_names_the_member() -> TestResult {
 
 #[tokio::test]
 async fn subscription_is_refused_when_unknown_or_inactive() -> TestResult {
-    let door = IngestHarness::open().await?;
-    door.subscriptions.put("off", Standing::Inactive);
-    door.subscriptions.put("gone", Standing::Unknown);
+    let ingest = IngestHarness::open().await?;
+    ingest.subscriptions.put("off", Standing::Inactive);
+    ingest.subscriptions.put("gone", Standing::Unknown);
     for (id, says) in [("off", "not active"), ("gone", "unknown")] {
-        let answer = door.post(PATHS[0], &wrapper(id, 0, "[1]")).await?;
+        let answer = ingest.post(PATHS[0], &wrapper(id, 0, "[1]")).await?;
         is_problem(&answer, 403, "INGEST_SUBSCRIPTION_REFUSED");
         assert!(answer.text.contains(says), "{}", answer.text);
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
@@ -308,22 +308,22 @@ async fn retry_after_is_sent_when_genesys_cloud_fails() -> TestResult {
         ),
     ];
     for (error, retry_after) in cases {
-        let door = IngestHarness::with(Authentication::None, refused_by_genesys(error)).await?;
-        let answer = door.post(PATHS[0], &wrapper("s-1", 0, "[1]")).await?;
+        let ingest = IngestHarness::with(Authentication::None, refused_by_genesys(error)).await?;
+        let answer = ingest.post(PATHS[0], &wrapper("s-1", 0, "[1]")).await?;
         is_problem(&answer, 503, "INGEST_GENESYS_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), Some(retry_after));
         for internal in ["credentials", "401", "503 ", "rate limit"] {
             let detail = answer.json()["detail"].to_string();
             assert!(!detail.contains(internal), "{internal} in {detail}");
         }
-        assert!(door.queued().is_empty());
+        assert!(ingest.queued().is_empty());
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::Unavailable {
@@ -333,7 +333,7 @@ async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
     })
     .await?;
     for (path, body) in PATHS.into_iter().zip([&wrapper("s-1", 0, "[1]"), "{}"]) {
-        let answer = door.post(path, body).await?;
+        let answer = ingest.post(path, body).await?;
         is_problem(&answer, 503, "INGEST_QUEUE_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert!(!answer.text.contains("AccessDenied"), "{}", answer.text);
@@ -343,7 +343,7 @@ async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
 
 #[tokio::test]
 async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
@@ -351,7 +351,7 @@ async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestRes
     })
     .await?;
     for (path, body) in PATHS.into_iter().zip([&wrapper("s-1", 0, "[1]"), "{}"]) {
-        let answer = door.post(path, body).await?;
+        let answer = ingest.post(path, body).await?;
         is_problem(&answer, 413, "INGEST_BODY_TOO_LARGE");
         assert_eq!(answer.header("retry-after"), None);
     }
@@ -371,7 +371,7 @@ impl Faults<PutError> for Panics {
 
 #[tokio::test]
 async fn panic_fails_its_own_request_only() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Panics(std::sync::atomic::AtomicBool::new(false)))),
@@ -379,11 +379,11 @@ async fn panic_fails_its_own_request_only() -> TestResult {
     })
     .await?;
     let body = wrapper("s-1", 0, "[1]");
-    let first = door.post(PATHS[0], &body).await?;
+    let first = ingest.post(PATHS[0], &body).await?;
     is_problem(&first, 500, "INGEST_INTERNAL");
     assert_eq!(first.header("retry-after"), Some("5"));
-    let second = door.post(PATHS[0], &body).await?;
+    let second = ingest.post(PATHS[0], &body).await?;
     assert_eq!(second.status, 200);
-    assert_eq!(door.queued().len(), 1);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }

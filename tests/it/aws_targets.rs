@@ -7,8 +7,10 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
 use genesys_replay_lambda::app;
 use genesys_replay_settings::Settings;
-use genesys_test_support::world::invoke;
-use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
+use genesys_test_support::replay_harness::invoke;
+use genesys_test_support::{
+    HIDDEN_SECONDS, Record, ReplayHarness, TestResult, aws_at, event, eventually,
+};
 use mockito::{Matcher, Server};
 use serde_json::json;
 
@@ -16,13 +18,13 @@ const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
 #[tokio::test]
 async fn queue_target_gets_the_raw_body() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    world.set("REPLAY_TARGET", &queue);
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    harness.set("REPLAY_TARGET", &queue);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].as_str().map(str::to_owned);
-    assert!(world.deliver(&[record]).await?.is_empty());
-    let messages = world.aws.receive(&queue, 0).await?;
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    let messages = harness.aws.receive(&queue, 0).await?;
     assert_eq!(
         messages
             .iter()
@@ -30,7 +32,7 @@ async fn queue_target_gets_the_raw_body() -> TestResult {
             .collect::<Vec<_>>(),
         [body]
     );
-    let status = world
+    let status = harness
         .aws
         .attribute(&format!("e-1|{queue}"), "Status")
         .await?;
@@ -40,16 +42,16 @@ async fn queue_target_gets_the_raw_body() -> TestResult {
 
 #[tokio::test]
 async fn fifo_queue_target_gets_the_interaction_as_group() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(true).await?;
-    world.set("REPLAY_TARGET", &queue);
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(true).await?;
+    harness.set("REPLAY_TARGET", &queue);
     assert!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?
             .is_empty()
     );
-    let messages = world.aws.receive(&queue, HIDDEN_SECONDS).await?;
+    let messages = harness.aws.receive(&queue, HIDDEN_SECONDS).await?;
     let message = messages.first().ok_or("nothing arrived")?;
     let attribute = |name| {
         message
@@ -65,14 +67,14 @@ async fn fifo_queue_target_gets_the_interaction_as_group() -> TestResult {
 
 #[tokio::test]
 async fn topic_target_gets_the_raw_body() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    let topic = world.aws.create_topic(&queue, false).await?;
-    world.set("REPLAY_TARGET", &topic);
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    let topic = harness.aws.create_topic(&queue, false).await?;
+    harness.set("REPLAY_TARGET", &topic);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].as_str().map(str::to_owned);
-    assert!(world.deliver(&[record]).await?.is_empty());
-    let messages = world.aws.receive(&queue, 0).await?;
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    let messages = harness.aws.receive(&queue, 0).await?;
     assert_eq!(
         messages.first().and_then(|message| message.body.clone()),
         body
@@ -82,20 +84,20 @@ async fn topic_target_gets_the_raw_body() -> TestResult {
 
 #[tokio::test]
 async fn original_target_is_called_only_when_allowed() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    let other = world.aws.create_queue(false).await?;
-    world.set("REPLAY_TARGET", "original");
-    world.set("ALLOWED_TARGETS", &queue);
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    let other = harness.aws.create_queue(false).await?;
+    harness.set("REPLAY_TARGET", "original");
+    harness.set("ALLOWED_TARGETS", &queue);
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &queue),
         Record::dead_letter("m-2", "e-2", "c-1").with("TARGET_ARN", &other),
         Record::dead_letter("m-3", "e-3", "c-1")
             .with("TARGET_ARN", "arn:aws:kinesis:eu-central-1:1:stream/x"),
     ];
-    assert_eq!(world.deliver(&records).await?, ["m-2", "m-3"]);
-    assert_eq!(world.aws.receive(&queue, 0).await?.len(), 1);
-    assert!(world.aws.receive(&other, 0).await?.is_empty());
+    assert_eq!(harness.deliver(&records).await?, ["m-2", "m-3"]);
+    assert_eq!(harness.aws.receive(&queue, 0).await?.len(), 1);
+    assert!(harness.aws.receive(&other, 0).await?.is_empty());
     for (key, code) in [
         (format!("e-2|{other}"), "TARGET_NOT_ALLOWED"),
         (
@@ -104,7 +106,7 @@ async fn original_target_is_called_only_when_allowed() -> TestResult {
         ),
     ] {
         assert_eq!(
-            world.aws.attribute(&key, "FailureCode").await?.as_deref(),
+            harness.aws.attribute(&key, "FailureCode").await?.as_deref(),
             Some(code),
             "{key}"
         );
@@ -114,16 +116,16 @@ async fn original_target_is_called_only_when_allowed() -> TestResult {
 
 #[tokio::test]
 async fn unsupported_target_is_deferred_as_target_unsupported() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("REPLAY_TARGET", "original");
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("REPLAY_TARGET", "original");
     let kinesis = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", kinesis),
         Record::new("m-2", r#"{"interactionId":"c-1"}"#),
     ];
-    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2"]);
+    assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2"]);
     for key in [format!("e-1|{kinesis}"), "m-2|unknown".to_owned()] {
-        let code = world.aws.attribute(&key, "FailureCode").await?;
+        let code = harness.aws.attribute(&key, "FailureCode").await?;
         assert_eq!(code.as_deref(), Some("TARGET_UNSUPPORTED"), "{key}");
     }
     Ok(())
@@ -131,17 +133,17 @@ async fn unsupported_target_is_deferred_as_target_unsupported() -> TestResult {
 
 #[tokio::test]
 async fn missing_queue_target_is_a_configuration_error() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
     let gone = format!("{queue}-gone");
-    world.set("REPLAY_TARGET", &gone);
+    harness.set("REPLAY_TARGET", &gone);
     assert_eq!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?,
         ["m-1"]
     );
-    let code = world
+    let code = harness
         .aws
         .attribute(&format!("e-1|{gone}"), "FailureCode")
         .await?;
@@ -151,11 +153,11 @@ async fn missing_queue_target_is_a_configuration_error() -> TestResult {
 
 /// One delivery to `target`, whose service is mockito: the failure code in the ledger, if any.
 async fn deliver(
-    world: &World,
+    harness: &ReplayHarness,
     server: &Server,
     target: &str,
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let mut settings = world.settings().clone();
+    let mut settings = harness.settings().clone();
     settings.insert("REPLAY_TARGET".to_owned(), target.to_owned());
     let settings = || Settings::from_lookup(|name| settings.get(name).cloned());
     let aws = aws_at(&server.url())
@@ -163,11 +165,11 @@ async fn deliver(
         .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
         .build();
     let with_target = app::build(settings()?, &aws)?;
-    let mut function = app::build(settings()?, &world.aws.config())?;
+    let mut function = app::build(settings()?, &harness.aws.config())?;
     function.target = with_target.target;
     let dead_letter = event(&[Record::dead_letter("m-1", "e-1", "c-1")]);
     Box::pin(invoke(&function, dead_letter)).await??;
-    world
+    harness
         .aws
         .attribute(&format!("e-1|{target}"), "FailureCode")
         .await
@@ -175,7 +177,7 @@ async fn deliver(
 
 #[tokio::test]
 async fn function_target_is_invoked_asynchronously_with_the_raw_body() -> TestResult {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let invocation = server
         .mock(
@@ -188,7 +190,7 @@ async fn function_target_is_invoked_asynchronously_with_the_raw_body() -> TestRe
         .expect(1)
         .create_async()
         .await;
-    assert_eq!(deliver(&world, &server, LAMBDA).await?, None);
+    assert_eq!(deliver(&harness, &server, LAMBDA).await?, None);
     invocation.assert_async().await;
     Ok(())
 }
@@ -212,7 +214,7 @@ async fn service_error_determines_failure_code_and_retries() -> TestResult {
         (500, "ServiceException", "TARGET_UNAVAILABLE", 3),
         (502, "EC2UnexpectedException", "TARGET_UNAVAILABLE", 3),
     ] {
-        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
         let service = server
             .mock("POST", Matcher::Any)
             .with_status(status)
@@ -222,7 +224,7 @@ async fn service_error_determines_failure_code_and_retries() -> TestResult {
             .expect(calls)
             .create_async()
             .await;
-        let seen = deliver(&world, &server, LAMBDA).await?;
+        let seen = deliver(&harness, &server, LAMBDA).await?;
         assert_eq!(seen.as_deref(), Some(code), "{status} {kind}");
         service.assert_async().await;
     }
@@ -231,7 +233,7 @@ async fn service_error_determines_failure_code_and_retries() -> TestResult {
 
 #[tokio::test]
 async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     server
         .mock("POST", Matcher::Any)
         .with_status(400)
@@ -239,7 +241,7 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
         .with_body(r#"{"message":"Unrecognized token 'tel:+4930123456'"}"#)
         .create_async()
         .await;
-    let mut settings = world.settings().clone();
+    let mut settings = harness.settings().clone();
     settings.insert("REPLAY_TARGET".to_owned(), LAMBDA.to_owned());
     let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
     let function = app::build(settings, &aws_at(&server.url()))?;
@@ -273,18 +275,18 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
 
 #[tokio::test]
 async fn function_target_in_the_local_aws_gets_the_event() -> TestResult {
-    let mut world = World::start().await?;
-    let function = world
+    let mut harness = ReplayHarness::start().await?;
+    let function = harness
         .aws
-        .create_function(&format!("{}/targets/lambda", world.genesys.url()))
+        .create_function(&format!("{}/targets/lambda", harness.genesys.url()))
         .await?;
-    world.set("REPLAY_TARGET", "original");
+    harness.set("REPLAY_TARGET", "original");
     let record = Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &function);
     let body = record.0["body"].as_str().unwrap_or_default().to_owned();
-    assert!(world.deliver(&[record]).await?.is_empty());
+    assert!(harness.deliver(&[record]).await?.is_empty());
     // The invocation is asynchronous: accepted is not yet arrived.
     let arrived = eventually("the function has called", async || {
-        let calls = world.genesys.calls_to("POST", "/targets/lambda");
+        let calls = harness.genesys.calls_to("POST", "/targets/lambda");
         Ok(calls.into_iter().next())
     })
     .await?;
@@ -295,7 +297,7 @@ async fn function_target_in_the_local_aws_gets_the_event() -> TestResult {
 
 #[tokio::test]
 async fn state_machine_execution_is_named_after_the_event() -> TestResult {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     let start = server
         .mock("POST", "/")
         .match_header("x-amz-target", "AWSStepFunctions.StartExecution")
@@ -305,7 +307,7 @@ async fn state_machine_execution_is_named_after_the_event() -> TestResult {
         .create_async()
         .await;
     let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
-    assert_eq!(deliver(&world, &server, target).await?, None);
+    assert_eq!(deliver(&harness, &server, target).await?, None);
     start.assert_async().await;
     Ok(())
 }
@@ -314,7 +316,7 @@ async fn state_machine_execution_is_named_after_the_event() -> TestResult {
 async fn deliver_again(
     described: (usize, &str, serde_json::Value),
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     server
         .mock("POST", "/")
         .match_header("x-amz-target", "AWSStepFunctions.StartExecution")
@@ -337,7 +339,7 @@ async fn deliver_again(
         .create_async()
         .await;
     let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
-    deliver(&world, &server, target).await
+    deliver(&harness, &server, target).await
 }
 
 #[tokio::test]
@@ -369,12 +371,12 @@ async fn state_machine_duplicate_is_detected_by_its_input() -> TestResult {
 
 #[tokio::test]
 async fn missing_bus_target_is_a_configuration_error() -> TestResult {
-    let mut world = World::start().await?;
+    let mut harness = ReplayHarness::start().await?;
     let gone = "arn:aws:events:us-east-1:000000000000:event-bus/gone";
-    world.set("REPLAY_TARGET", gone);
+    harness.set("REPLAY_TARGET", gone);
     let letter = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(world.deliver(&[letter]).await?, ["m-1"]);
-    assert_eq!(world.state("e-1").await?, "DEFERRED TARGET_MISCONFIGURED");
+    assert_eq!(harness.deliver(&[letter]).await?, ["m-1"]);
+    assert_eq!(harness.state("e-1").await?, "DEFERRED TARGET_MISCONFIGURED");
     Ok(())
 }
 
@@ -408,7 +410,7 @@ async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult 
         ),
         (400, r#"{"__type":"AccessDeniedException"}"#, None, 1),
     ] {
-        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
         let _described = described(&mut server, status, body).await;
         let put = server
             .mock("POST", "/")
@@ -418,7 +420,7 @@ async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult 
             .create_async()
             .await;
         assert_eq!(
-            deliver(&world, &server, target).await?.as_deref(),
+            deliver(&harness, &server, target).await?.as_deref(),
             code,
             "{body}"
         );
@@ -444,7 +446,7 @@ async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResul
             Some("TARGET_REFUSED"),
         ),
     ] {
-        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
         let _described = described(&mut server, 200, &format!(r#"{{"Arn":"{target}"}}"#)).await;
         let put = server
             .mock("POST", "/")
@@ -462,7 +464,7 @@ async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResul
             .create_async()
             .await;
         assert_eq!(
-            deliver(&world, &server, target).await?.as_deref(),
+            deliver(&harness, &server, target).await?.as_deref(),
             code,
             "{answer}"
         );

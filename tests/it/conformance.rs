@@ -158,8 +158,8 @@ async fn subscriptions_in_genesys_keep_the_contract_in_both_api_forms() -> TestR
         SubscriptionForm::EventStreams,
         SubscriptionForm::Integration,
     ] {
-        let world = ingest::SubscriptionsOfGenesys::with_form(form).await?;
-        subscriptions::conforms(&world).await?;
+        let harness = ingest::SubscriptionsOfGenesys::with_form(form).await?;
+        subscriptions::conforms(&harness).await?;
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use std::error::Error;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
 use genesys_stand_in::Fault;
-use genesys_test_support::{Function, Invocation, Record, TestResult, World, event, eventually};
+use genesys_test_support::{
+    Function, Invocation, Record, ReplayHarness, TestResult, event, eventually,
+};
 use serde_json::Value;
 
 /// Events in a batch.
@@ -29,7 +31,7 @@ struct Known {
 
 /// The events of a world, redelivered until they are acknowledged.
 struct Batch<'w> {
-    world: &'w World,
+    harness: &'w ReplayHarness,
     receives: u32,
     open: Vec<usize>,
 }
@@ -59,29 +61,29 @@ impl Batch<'_> {
     /// Lets the program make so many calls, and kills it at the next one. That call is not answered: the
     /// program cannot finish, however slow the machine is to kill it. `acts`: it is carried out.
     async fn killed_at_call(&mut self, calls: u32, acts: bool) -> TestResult {
-        let genesys = &self.world.genesys;
+        let genesys = &self.harness.genesys;
         genesys.fault(Fault::default().times(calls));
         let last = Fault::default().hang();
         genesys.fault(if acts { last.act() } else { last });
         let before = genesys.calls().len();
         let function =
-            Function::start(crate::REPLAY, self.world.settings(), &self.world.aws).await?;
+            Function::start(crate::REPLAY, self.harness.settings(), &self.harness.aws).await?;
         function.send(event(&self.records()))?;
         let expected = before + usize::try_from(calls)? + 1;
         eventually(&format!("{calls} calls and one more"), async || {
-            let calls = self.world.genesys.calls().len();
+            let calls = self.harness.genesys.calls().len();
             Ok((calls >= expected).then_some(()))
         })
         .await?;
         function.end().await?;
-        self.world.genesys.clear_faults();
+        self.harness.genesys.clear_faults();
         Ok(())
     }
 
     /// Lets the program work until it answers.
     async fn finished(&mut self) -> TestResult {
         let mut function =
-            Function::start(crate::REPLAY, self.world.settings(), &self.world.aws).await?;
+            Function::start(crate::REPLAY, self.harness.settings(), &self.harness.aws).await?;
         let Invocation::Response(answer) = function.invoke(event(&self.records())).await? else {
             return Err("the batch failed".into());
         };
@@ -92,13 +94,13 @@ impl Batch<'_> {
     /// What target and ledger know of each event, acknowledged or not.
     async fn known(&self) -> Result<BTreeMap<usize, Known>, Box<dyn Error>> {
         let mut known = BTreeMap::new();
-        let calls = self.world.genesys.calls_to("POST", "/targets/");
+        let calls = self.harness.genesys.calls_to("POST", "/targets/");
         for number in 0..EVENTS {
-            let key = self.world.key(&format!("e-{number}"));
-            let name = self.world.idempotency_key(&format!("e-{number}"));
+            let key = self.harness.key(&format!("e-{number}"));
+            let name = self.harness.idempotency_key(&format!("e-{number}"));
             let of_it =
                 |call: &&genesys_stand_in::Call| call.headers.get("idempotency-key") == Some(&name);
-            let attribute = |name| self.world.aws.attribute(&key, name);
+            let attribute = |name| self.harness.aws.attribute(&key, name);
             let attempts = attribute("Attempts").await?;
             let about = Known {
                 accepted: calls.iter().filter(of_it).filter(|call| call.acted).count(),
@@ -112,13 +114,13 @@ impl Batch<'_> {
 }
 
 /// Lets the leases of a dead worker end at once instead of waiting for them.
-async fn end_leases(world: &World) -> TestResult {
+async fn end_leases(harness: &ReplayHarness) -> TestResult {
     for number in 0..EVENTS {
-        let key = AttributeValue::S(world.key(&format!("e-{number}")));
+        let key = AttributeValue::S(harness.key(&format!("e-{number}")));
         let past = AttributeValue::N("1".to_owned());
-        let update = world.aws.dynamodb().update_item();
+        let update = harness.aws.dynamodb().update_item();
         let ended = update
-            .table_name(&world.aws.table)
+            .table_name(&harness.aws.table)
             .key("EventId", key)
             .condition_expression("attribute_exists(LeaseUntil)")
             .update_expression("SET LeaseUntil = :past")
@@ -137,12 +139,12 @@ async fn end_leases(world: &World) -> TestResult {
 }
 
 async fn survives_being_killed(seed: u64) -> TestResult {
-    let mut world = World::start().await?;
-    world.set("MAX_RECEIVES", "100");
-    world.set("MAX_CONCURRENCY", "3");
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("MAX_RECEIVES", "100");
+    harness.set("MAX_CONCURRENCY", "3");
     let mut chance = Rng::with_seed(seed);
     let mut batch = Batch {
-        world: &world,
+        harness: &harness,
         receives: 0,
         open: (0..EVENTS).collect(),
     };
@@ -158,7 +160,7 @@ async fn survives_being_killed(seed: u64) -> TestResult {
         batch.killed_at_call(calls, chance.bool()).await?;
         let after = batch.known().await?;
         compare(seed, &before, &after)?;
-        end_leases(&world).await?;
+        end_leases(&harness).await?;
         before = after;
     }
     batch.finished().await?;
@@ -175,8 +177,8 @@ async fn survives_being_killed(seed: u64) -> TestResult {
             known.accepted >= 1 && known.recorded,
             "seed {seed}: {id} {known:?}"
         );
-        assert_eq!(world.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
-        let marks = world
+        assert_eq!(harness.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
+        let marks = harness
             .genesys
             .calls_to("PATCH", &format!("/conversations/c-{number}/"));
         let last = marks

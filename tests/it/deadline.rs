@@ -12,8 +12,8 @@ use genesys_replay::replay::{Counts, Outcome};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction as Function, ms};
-use genesys_test_support::world::invoke_within;
-use genesys_test_support::{Record, TestResult, World, event};
+use genesys_test_support::replay_harness::invoke_within;
+use genesys_test_support::{Record, ReplayHarness, TestResult, event};
 use tokio::time::sleep;
 
 const SLOW_LEDGER: &[(&str, Duration)] = &[
@@ -151,20 +151,20 @@ async fn lease_outlives_the_deadline_by_five_seconds() -> TestResult {
 
 #[tokio::test]
 async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let fault = Fault::on("POST", "/targets/").delay(Duration::from_millis(1_500));
-    world.genesys.fault(fault);
+    harness.genesys.fault(fault);
     let records: Vec<_> = (0..60)
         .map(|number| Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1"))
         .collect();
-    let function = world.function()?;
+    let function = harness.function()?;
     let answer = invoke_within(&function, event(&records), Duration::from_secs(5)).await??;
-    let calls = world.genesys.calls_to("POST", "/targets/");
+    let calls = harness.genesys.calls_to("POST", "/targets/");
     for number in 0..60 {
         // A slow machine decides how many of each there are, and not which there may be. The last
         // resort: delivered and acknowledged, because the ledger did not answer in time.
         let returned = answer.contains(&format!("m-{number}"));
-        let state = world.state(&format!("e-{number}")).await?;
+        let state = harness.state(&format!("e-{number}")).await?;
         let body = format!("\"e-{number}\"");
         let accepted = calls
             .iter()

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use genesys_replay::failure::FailureCode;
 use genesys_stand_in::Fault;
 use genesys_test_support::{
-    Function, Invocation, Record, TestResult, World, are_documented, event, root,
+    Function, Invocation, Record, ReplayHarness, TestResult, are_documented, event, root,
 };
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").received(3),
         Record::new("m-2", "tel:+4930123456 is not json"),
@@ -69,7 +69,7 @@ async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResu
         ("receive_count", json!(3)),
         (
             "target",
-            json!(format!("{}/targets/crm", world.genesys.url())),
+            json!(format!("{}/targets/crm", harness.genesys.url())),
         ),
         ("level", json!("INFO")),
     ] {
@@ -146,11 +146,11 @@ fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
 
 #[tokio::test]
 async fn log_has_no_payload_of_any_sample_event() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let mut forbidden: BTreeSet<String> = ["demo-secret", "stand-in-token", "Basic ", "Bearer "]
         .map(str::to_owned)
         .into();
@@ -188,7 +188,7 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
         .iter()
         .filter_map(|line| line["archived_as"].as_str().map(str::to_owned))
         .collect();
-    let there = world.aws.objects(&bucket).await?.into_iter();
+    let there = harness.aws.objects(&bucket).await?.into_iter();
     let there: BTreeSet<_> = there
         .map(|(key, _)| format!("s3://{bucket}/{key}"))
         .collect();
@@ -217,8 +217,8 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
 
 #[tokio::test]
 async fn log_has_the_metrics_of_each_batch() -> TestResult {
-    let world = World::start().await?;
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let harness = ReplayHarness::start().await?;
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     for records in [
         vec![
             Record::dead_letter("m-1", "e-1", "c-1"),
@@ -289,11 +289,11 @@ async fn log_has_no_text_of_upstream_responses() -> TestResult {
         ("PATCH", "/api/v2/", 429),
         ("PATCH", "/api/v2/", 500),
     ] {
-        let mut world = World::start().await?;
-        world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+        let mut harness = ReplayHarness::start().await?;
+        harness.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
         let fault = Fault::on(method, path).status(status).body(&quoting);
-        world.genesys.fault(fault);
-        let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+        harness.genesys.fault(fault);
+        let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
         let record = Record::dead_letter("m-1", "e-1", "c-1");
         let record = record.with("ERROR_MESSAGE", &format!("400 with payload: {quoting}"));
         function.invoke(event(&[record])).await?;
@@ -310,10 +310,10 @@ async fn log_has_no_text_of_upstream_responses() -> TestResult {
 
 #[tokio::test]
 async fn log_has_a_line_per_retried_attempt() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let fault = Fault::on("POST", "/targets/").status(503).times(1);
-    world.genesys.fault(fault);
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    harness.genesys.fault(fault);
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let records = [Record::dead_letter("m-1", "e-1", "c-1")];
     function.invoke(event(&records)).await?;
     let lines = function.end().await?.lines()?;
@@ -336,9 +336,9 @@ async fn log_has_a_line_per_retried_attempt() -> TestResult {
 #[tokio::test]
 async fn log_has_metrics_and_errors_at_every_level() -> TestResult {
     for level in ["WARN", "ERROR"] {
-        let mut world = World::start().await?;
-        world.set("AWS_LAMBDA_LOG_LEVEL", level);
-        let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+        let mut harness = ReplayHarness::start().await?;
+        harness.set("AWS_LAMBDA_LOG_LEVEL", level);
+        let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
         function.invoke(event(&[])).await?;
         let mut nameless = Record::dead_letter("x", "e-1", "c-1");
         nameless.0["messageId"] = json!(null);

@@ -10,7 +10,7 @@ use genesys_replay::message::Message;
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 
@@ -74,18 +74,18 @@ async fn visibility_timeout_of_a_record_that_was_not_started_is_short() -> TestR
 
 #[tokio::test]
 async fn message_returns_when_its_visibility_timeout_cannot_be_set() -> TestResult {
-    let world = World::start().await?;
-    world.genesys.fault(
+    let harness = ReplayHarness::start().await?;
+    harness.genesys.fault(
         Fault::on("POST", "/targets/")
             .status(429)
             .header("Retry-After", "300"),
     );
-    let queue = world.aws.create_queue(false).await?;
+    let queue = harness.aws.create_queue(false).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").in_queue("not an arn", "receipt"),
         Record::dead_letter("m-2", "e-2", "c-1").in_queue(&format!("{queue}-gone"), "receipt"),
         Record::dead_letter("m-3", "e-3", "c-1").in_queue(&queue, "no such receipt"),
     ];
-    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2", "m-3"]);
+    assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2", "m-3"]);
     Ok(())
 }

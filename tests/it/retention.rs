@@ -15,7 +15,7 @@ use genesys_replay::replay::{Counts, Outcome, RecordReport};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
-use genesys_test_support::{Record, TestResult, World, conversation_event};
+use genesys_test_support::{Record, ReplayHarness, TestResult, conversation_event};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -298,23 +298,23 @@ async fn message_age_is_ignored_when_older_than_the_retention() -> TestResult {
 
 #[tokio::test]
 async fn retention_is_read_from_the_queue() -> TestResult {
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    let queue = world.aws.create_queue(false).await?;
-    let sqs = aws_sdk_sqs::Client::new(&world.aws.config());
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    let queue = harness.aws.create_queue(false).await?;
+    let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
     sqs.set_queue_attributes()
-        .queue_url(world.aws.queue_url(&queue).await?)
+        .queue_url(harness.aws.queue_url(&queue).await?)
         .attributes(
             aws_sdk_sqs::types::QueueAttributeName::MessageRetentionPeriod,
             "86400",
         )
         .send()
         .await?;
-    world
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(503));
-    let function = world.function()?;
+    let function = harness.function()?;
     let sent = |ago: Duration| {
         let at = SystemClock.now().as_millis() - u64::try_from(ago.as_millis()).unwrap_or(0);
         json!(at.to_string())
@@ -323,12 +323,14 @@ async fn retention_is_read_from_the_queue() -> TestResult {
     for (id, age, archived) in [("e-1", 23 * HOUR, true), ("e-2", HOUR, false)] {
         let mut record = Record::dead_letter(id, id, "c-1").in_queue(&queue, "receipt");
         record.0["attributes"]["SentTimestamp"] = sent(age);
-        let back =
-            genesys_test_support::world::invoke(&function, genesys_test_support::event(&[record]));
+        let back = genesys_test_support::replay_harness::invoke(
+            &function,
+            genesys_test_support::event(&[record]),
+        );
         assert_eq!(back.await??.is_empty(), archived, "{id}");
     }
-    assert_eq!(world.state("e-1").await?, "ARCHIVED EXHAUSTED");
-    let objects = world.aws.objects(&bucket).await?;
+    assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
+    let objects = harness.aws.objects(&bucket).await?;
     assert_eq!(objects.len(), 1);
     let reason = objects[0].1["failure_reason"].as_str().unwrap_or_default();
     assert!(reason.contains("the queue deletes the message"), "{reason}");

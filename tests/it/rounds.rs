@@ -10,14 +10,14 @@ use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay_lambda::app::ReplayFunction;
 use genesys_stand_in::{Fault, StandIn};
 use genesys_test_support::{
-    FUNCTION, Record, TestResult, World, conversation_event, event, on_failure_body,
+    FUNCTION, Record, ReplayHarness, TestResult, conversation_event, event, on_failure_body,
 };
 use serde_json::Value;
 
 /// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
 /// test chooses.
 struct Rounds {
-    world: World,
+    harness: ReplayHarness,
     lambda: StandIn,
     function: ReplayFunction,
 }
@@ -27,16 +27,16 @@ impl Rounds {
         Self::with(|_| ()).await
     }
 
-    async fn with(change: impl FnOnce(&mut World)) -> Result<Self, Box<dyn Error>> {
-        let mut world = World::start().await?;
-        let bucket = world.aws.create_bucket().await?;
-        world.set("ARCHIVE_BUCKET", &bucket);
-        world.set("REPLAY_TARGET", "original");
-        change(&mut world);
+    async fn with(change: impl FnOnce(&mut ReplayHarness)) -> Result<Self, Box<dyn Error>> {
+        let mut harness = ReplayHarness::start().await?;
+        let bucket = harness.aws.create_bucket().await?;
+        harness.set("ARCHIVE_BUCKET", &bucket);
+        harness.set("REPLAY_TARGET", "original");
+        change(&mut harness);
         let lambda = StandIn::builder().start().await?;
-        let function = function(&world, &lambda)?;
+        let function = function(&harness, &lambda)?;
         let rounds = Self {
-            world,
+            harness,
             lambda,
             function,
         };
@@ -61,13 +61,14 @@ impl Rounds {
     /// Hands over one record; true if it is acknowledged.
     async fn handle(&self, record: &Record) -> Result<bool, Box<dyn Error>> {
         let records = std::slice::from_ref(record);
-        let back = genesys_test_support::world::invoke(&self.function, event(records)).await??;
+        let back =
+            genesys_test_support::replay_harness::invoke(&self.function, event(records)).await??;
         Ok(back.is_empty())
     }
 
     async fn attribute(&self, name: &str) -> Result<Option<String>, Box<dyn Error>> {
         let key = format!("e-1|{FUNCTION}");
-        self.world.aws.attribute(&key, name).await
+        self.harness.aws.attribute(&key, name).await
     }
 
     async fn state(&self) -> Result<String, Box<dyn Error>> {
@@ -79,17 +80,17 @@ impl Rounds {
     }
 
     async fn archived(&self) -> Result<Vec<(String, Value)>, Box<dyn Error>> {
-        let bucket = self.world.settings().get("ARCHIVE_BUCKET");
-        self.world.aws.objects(bucket.ok_or("no bucket")?).await
+        let bucket = self.harness.settings().get("ARCHIVE_BUCKET");
+        self.harness.aws.objects(bucket.ok_or("no bucket")?).await
     }
 }
 
 /// A function with the real adapters, whose Lambda is the stand-in.
-fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
+fn function(harness: &ReplayHarness, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
     use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
-    let mut function = world.function()?;
+    let mut function = harness.function()?;
     let (aws, lambda) = (
-        world.aws.config(),
+        harness.aws.config(),
         genesys_test_support::aws_at(&lambda.url()),
     );
     function.target.aws = AwsTargets::new(Box::new(move |_| RegionalClients {
@@ -143,7 +144,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
     assert_eq!(rounds.deliveries(), 2);
     assert_eq!(
-        rounds.world.marks().last().map(String::as_str),
+        rounds.harness.marks().last().map(String::as_str),
         Some("2 replay_successful")
     );
 
@@ -166,7 +167,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
 #[tokio::test]
 async fn failure_record_completes_its_own_settlement() -> TestResult {
     let rounds = Rounds::start().await?;
-    rounds.world.genesys.fault(
+    rounds.harness.genesys.fault(
         Fault::on("PATCH", "/attributes")
             .body_contains("replay_successful")
             .status(500),
@@ -178,12 +179,12 @@ async fn failure_record_completes_its_own_settlement() -> TestResult {
         rounds.state().await?,
         "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN"
     );
-    rounds.world.genesys.clear_faults();
+    rounds.harness.genesys.clear_faults();
     assert!(rounds.handle(&record).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
     assert_eq!(rounds.deliveries(), 1);
     assert_eq!(
-        rounds.world.marks().last().map(String::as_str),
+        rounds.harness.marks().last().map(String::as_str),
         Some("1 replay_successful")
     );
     Ok(())
@@ -192,23 +193,23 @@ async fn failure_record_completes_its_own_settlement() -> TestResult {
 #[tokio::test]
 async fn failure_record_does_not_report_on_its_own_delivery() -> TestResult {
     // No id of an HTTP target is known, and the record is as young as its delivery.
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
     let record = on_failure("m-1", "r-0", now());
     assert!(
-        world
+        harness
             .deliver(std::slice::from_ref(&record))
             .await?
             .is_empty()
     );
-    assert!(world.deliver(&[record]).await?.is_empty());
-    assert_eq!(world.deliveries(), 1);
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    assert_eq!(harness.deliveries(), 1);
     // Another message does report on it.
     let later = on_failure("m-2", "r-1", now());
-    assert_eq!(world.deliver(&[later]).await?, ["m-2"]);
+    assert_eq!(harness.deliver(&[later]).await?, ["m-2"]);
     assert_eq!(
-        world.state("e-1").await?,
+        harness.state("e-1").await?,
         "DEFERRED FAILED_AFTER_ACCEPTANCE"
     );
     Ok(())
@@ -235,7 +236,7 @@ async fn failure_record_without_a_known_id_is_compared_by_time() -> TestResult {
 
 #[tokio::test]
 async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestResult {
-    let rounds = Rounds::with(|world| world.set("REPLAY_TARGET", FUNCTION)).await?;
+    let rounds = Rounds::with(|harness| harness.set("REPLAY_TARGET", FUNCTION)).await?;
     let own_queue = |message: &str, request: &str| {
         Record::new(message, &conversation_event("e-1", "c-1"))
             .with("RequestID", request)
@@ -280,7 +281,8 @@ async fn failure_records_of_one_batch_are_not_duplicates() -> TestResult {
         on_failure("m-3", "r-1", now()),
         on_failure("m-4", "r-1", now()),
     ];
-    let back = genesys_test_support::world::invoke(&rounds.function, event(&records)).await??;
+    let back =
+        genesys_test_support::replay_harness::invoke(&rounds.function, event(&records)).await??;
     assert_eq!(back, ["m-3", "m-4"], "the older one is a duplicate");
     assert_eq!(
         rounds.state().await?,
@@ -293,7 +295,7 @@ async fn failure_records_of_one_batch_are_not_duplicates() -> TestResult {
 #[tokio::test]
 async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
     let rounds = Rounds::start().await?;
-    rounds.world.genesys.fault(
+    rounds.harness.genesys.fault(
         Fault::on("PATCH", "/attributes")
             .body_contains("replay_successful")
             .status(500),
@@ -309,7 +311,7 @@ async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
         "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
     );
     // The first message returns: nothing says any more that the event was delivered.
-    rounds.world.genesys.clear_faults();
+    rounds.harness.genesys.clear_faults();
     rounds.accepts_as(Some("r-2"));
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
@@ -320,7 +322,7 @@ async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
 
 #[tokio::test]
 async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestResult {
-    let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
+    let rounds = Rounds::with(|harness| harness.set("MAX_ROUNDS", "2")).await?;
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     let record = on_failure("m-2", "r-1", now());
     assert!(!rounds.handle(&record).await?);
@@ -336,7 +338,7 @@ async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestR
     assert_eq!(archived[0].1["failure_code"], "FAILED_AFTER_ACCEPTANCE");
     assert!(archived[0].0.contains("/FAILED_AFTER_ACCEPTANCE/"));
     assert_eq!(
-        rounds.world.marks().last().map(String::as_str),
+        rounds.harness.marks().last().map(String::as_str),
         Some("3 replay_failed")
     );
     // A record for an archived event is a duplicate.
@@ -361,7 +363,7 @@ async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestR
 
 #[tokio::test]
 async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
-    let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
+    let rounds = Rounds::with(|harness| harness.set("MAX_ROUNDS", "2")).await?;
     let payload = r#"{"interactionId":"c-1"}"#;
     let record = |message: &str, id: &str| on_failure_of(message, id, now(), payload);
     assert!(rounds.handle(&record("m-1", "r-0")).await?);
@@ -375,10 +377,10 @@ async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
     assert_eq!(rounds.archived().await?.len(), 1);
     // One event, known by the message that brought it first.
     let key = format!("m-1|{FUNCTION}");
-    let status = rounds.world.aws.attribute(&key, "Status").await?;
+    let status = rounds.harness.aws.attribute(&key, "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));
     let index = rounds
-        .world
+        .harness
         .aws
         .attribute("delivery|r-1", "EventKey")
         .await?;

@@ -10,7 +10,7 @@ use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::letter::Letter;
 use genesys_test_support::{
-    HIDDEN_SECONDS, Record, TestResult, World, conversation_event, eventually,
+    HIDDEN_SECONDS, Record, ReplayHarness, TestResult, conversation_event, eventually,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -21,13 +21,13 @@ const SECRET: &str = "demo-secret";
 
 /// A world with a queue of its own, and the program's view of it.
 struct Office {
-    world: World,
+    world: ReplayHarness,
     queue: String,
 }
 
 impl Office {
     async fn open() -> Result<Self, Box<dyn Error>> {
-        let world = World::start().await?;
+        let world = ReplayHarness::start().await?;
         let queue = world.aws.create_queue(false).await?;
         Ok(Self { world, queue })
     }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use genesys_stand_in::Fault;
-use genesys_test_support::{Record, TestResult, event, world::invoke};
+use genesys_test_support::{Record, TestResult, event, replay_harness::invoke};
 use serde_json::{Value, json};
 
 use crate::support::harness::OperatorHarness;

@@ -4,22 +4,22 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_stand_in::Fault;
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 use serde_json::{Value, json};
 
 use super::items::{item, write};
 use crate::support::program::{Ran, run};
 
 /// A world whose function archives, the queue beside it, and what it is told by.
-async fn world() -> Result<(World, String, String), Box<dyn Error>> {
-    let mut world = World::start().await?;
+async fn world() -> Result<(ReplayHarness, String, String), Box<dyn Error>> {
+    let mut world = ReplayHarness::start().await?;
     let bucket = world.aws.create_bucket().await?;
     world.set("ARCHIVE_BUCKET", &bucket);
     let queue = world.aws.create_queue(false).await?;
     Ok((world, bucket, queue))
 }
 
-async fn reconcile(world: &World, queue: &str) -> Result<Ran, Box<dyn Error>> {
+async fn reconcile(world: &ReplayHarness, queue: &str) -> Result<Ran, Box<dyn Error>> {
     let endpoint = world.aws.endpoint();
     let arguments = [
         "reconcile",
@@ -127,7 +127,7 @@ async fn reconcile_names_open_events_missing_from_the_queue() -> TestResult {
 }
 
 /// Has the function archive an event that the target refuses, which leaves an item and an object.
-async fn refused(world: &World) -> TestResult {
+async fn refused(world: &ReplayHarness) -> TestResult {
     world
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));

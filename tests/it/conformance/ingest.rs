@@ -14,7 +14,7 @@ use genesys_replay::secret::SecretError;
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::GenesysSubscriptions;
-use genesys_test_support::{HIDDEN_SECONDS, LocalAws, World};
+use genesys_test_support::{HIDDEN_SECONDS, LocalAws, ReplayHarness};
 
 use super::fakes::{NextCall, fault_text};
 use super::real::{FaultInterceptor, inject};
@@ -187,20 +187,20 @@ impl subscriptions::SubscriptionsSuite for SubscriptionsInMemory {
 }
 
 pub(super) struct SubscriptionsOfGenesys {
-    world: World,
+    harness: ReplayHarness,
     port: GenesysSubscriptions,
 }
 
 impl SubscriptionsOfGenesys {
     pub(super) async fn with_form(form: SubscriptionForm) -> Result<Self> {
-        let world = World::start().await?;
+        let harness = ReplayHarness::start().await?;
         let (RetryState::Required(client) | RetryState::BestEffort(client)) =
-            world.function()?.retry_state
+            harness.function()?.retry_state
         else {
             return Err("no client".into());
         };
         let port = GenesysSubscriptions::new(client, form);
-        Ok(Self { world, port })
+        Ok(Self { harness, port })
     }
 }
 
@@ -212,7 +212,7 @@ impl subscriptions::SubscriptionsSuite for SubscriptionsOfGenesys {
     }
 
     fn put(&self, id: &str, standing: Standing) {
-        let genesys = &self.world.genesys;
+        let genesys = &self.harness.genesys;
         match standing {
             Standing::Active => genesys.put_subscription(id, "ACTIVE"),
             Standing::Inactive => genesys.put_subscription(id, "INACTIVE"),
@@ -221,7 +221,7 @@ impl subscriptions::SubscriptionsSuite for SubscriptionsOfGenesys {
     }
 
     fn next_call(&self, fault: CallFault) {
-        inject(&self.world.genesys, "GET", "/api/v2/", fault);
+        inject(&self.harness.genesys, "GET", "/api/v2/", fault);
     }
 }
 

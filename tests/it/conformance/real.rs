@@ -25,8 +25,8 @@ use genesys_replay_genesys::GenesysClient;
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
 use genesys_replay_storage::s3::S3Archive;
 use genesys_stand_in::{Fault, StandIn, Table};
-use genesys_test_support::world::mark;
-use genesys_test_support::{LocalAws, World, aws_at};
+use genesys_test_support::replay_harness::mark;
+use genesys_test_support::{LocalAws, ReplayHarness, aws_at};
 use serde_json::Value;
 
 /// An interceptor of an AWS client that injects a fault into its next call.
@@ -336,21 +336,21 @@ pub(super) fn inject(stand_in: &StandIn, method: &str, path: &str, fault: CallFa
 }
 
 pub(super) struct Genesys {
-    world: World,
+    harness: ReplayHarness,
     form: ApiForm,
     port: GenesysClient,
 }
 
 impl Genesys {
     pub(super) async fn with_form(form: ApiForm) -> Result<Self> {
-        let mut world = World::start().await?;
-        world.set("GENESYS_API", form.as_str());
-        let client = match world.function()?.retry_state {
+        let mut harness = ReplayHarness::start().await?;
+        harness.set("GENESYS_API", form.as_str());
+        let client = match harness.function()?.retry_state {
             RetryState::Required(client) | RetryState::BestEffort(client) => client,
             RetryState::Off => return Err("no client".into()),
         };
         Ok(Self {
-            world,
+            harness,
             form,
             port: client,
         })
@@ -375,24 +375,28 @@ impl genesys::GenesysSuite for Genesys {
             Call::Mark => ("PATCH", "/api/v2/"),
             Call::Analytics | Call::Reinject => ("POST", "/api/v2/analytics/"),
         };
-        inject(&self.world.genesys, method, path, fault);
+        inject(&self.harness.genesys, method, path, fault);
     }
 
     /// The stand-in knows every interaction; the tutorials' have no participants that count.
     fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
-        let stand_in = &self.world.genesys;
+        let stand_in = &self.harness.genesys;
         stand_in.put_participants(interaction, participants);
     }
 
     fn forget(&self, interaction: &str) {
         for method in ["GET", "PATCH"] {
             let unknown = Fault::on(method, interaction).status(404);
-            self.world.genesys.fault(unknown);
+            self.harness.genesys.fault(unknown);
         }
     }
 
     fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
-        let calls = self.world.genesys.calls_to("PATCH", "/api/v2/").into_iter();
+        let calls = self
+            .harness
+            .genesys
+            .calls_to("PATCH", "/api/v2/")
+            .into_iter();
         calls
             .filter(|call| call.acted)
             .filter_map(|call| Some((marked(&call.path)?, mark(&call.body)?)))

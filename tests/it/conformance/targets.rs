@@ -15,7 +15,7 @@ use genesys_replay_aws::queue_urls::QueueUrls;
 use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
 use genesys_replay_targets::{KnownBuses, Targets};
 use genesys_stand_in::Fault;
-use genesys_test_support::{LocalAws, World, eventually};
+use genesys_test_support::{LocalAws, ReplayHarness, eventually};
 use serde_json::Value;
 use url::Url;
 
@@ -23,17 +23,17 @@ use super::real::{FaultInterceptor, inject};
 
 /// HTTP endpoints.
 pub(super) struct Http {
-    world: World,
+    harness: ReplayHarness,
     port: Targets,
     created: AtomicU32,
 }
 
 impl Http {
     pub(super) async fn start() -> Result<Self> {
-        let world = World::start().await?;
+        let harness = ReplayHarness::start().await?;
         Ok(Self {
-            port: world.function()?.target,
-            world,
+            port: harness.function()?.target,
+            harness,
             created: AtomicU32::new(0),
         })
     }
@@ -48,7 +48,7 @@ impl TargetSuite for Http {
 
     async fn destination(&self) -> Result<Destination> {
         let number = self.created.fetch_add(1, Ordering::Relaxed);
-        let url = format!("{}/targets/crm-{number}", self.world.genesys.url());
+        let url = format!("{}/targets/crm-{number}", self.harness.genesys.url());
         Ok(Destination::Http(Url::parse(&url)?))
     }
 
@@ -57,7 +57,7 @@ impl TargetSuite for Http {
     }
 
     fn next_call(&self, fault: CallFault) {
-        inject(&self.world.genesys, "POST", "/targets/", fault);
+        inject(&self.harness.genesys, "POST", "/targets/", fault);
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
@@ -68,7 +68,11 @@ impl TargetSuite for Http {
     }
 
     async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
-        let calls = self.world.genesys.calls_to("POST", "/targets/").into_iter();
+        let calls = self
+            .harness
+            .genesys
+            .calls_to("POST", "/targets/")
+            .into_iter();
         let here = calls.filter(|call| call.acted && destination.key_part().ends_with(&call.path));
         let arrivals = here.map(|call| Arrival {
             key: call.headers.get("idempotency-key").cloned(),
@@ -82,7 +86,7 @@ impl TargetSuite for Http {
     }
 
     fn calls(&self) -> usize {
-        self.world.deliveries()
+        self.harness.deliveries()
     }
 }
 
@@ -101,7 +105,7 @@ pub(super) enum Service {
 /// Targets of one service.
 pub(super) struct Aws {
     service: Service,
-    world: World,
+    harness: ReplayHarness,
     port: Targets,
     interceptor: FaultInterceptor,
     /// Where it is seen what has arrived at a destination, by the destination.
@@ -110,23 +114,23 @@ pub(super) struct Aws {
 
 impl Aws {
     pub(super) async fn start(service: Service) -> Result<Self> {
-        let world = World::start().await?;
-        world
+        let harness = ReplayHarness::start().await?;
+        harness
             .genesys
             .fault(Fault::on("POST", "/out-of-service").status(503));
         let interceptor = FaultInterceptor::with_unavailable_url(format!(
             "{}/out-of-service",
-            world.genesys.url()
+            harness.genesys.url()
         ));
         // As the wiring has it: one delivery is one try.
-        let aws = world.aws.config().into_builder();
+        let aws = harness.aws.config().into_builder();
         let aws = aws.retry_config(RetryConfig::disabled()).build();
-        let mut port = world.function()?.target;
+        let mut port = harness.function()?.target;
         let in_clients = interceptor.clone();
         port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)));
         Ok(Self {
             service,
-            world,
+            harness,
             port,
             interceptor,
             windows: Mutex::default(),
@@ -147,12 +151,12 @@ impl Aws {
                 .await
             }
             Service::Function => {
-                let calls = self.world.genesys.calls_to("POST", window).into_iter();
+                let calls = self.harness.genesys.calls_to("POST", window).into_iter();
                 let here = calls.filter(|call| call.path == window);
                 Ok(here.map(|call| payload(as_json(&call.body))).collect())
             }
             Service::StateMachine => {
-                let executions = self.world.aws.executions(window).await?.into_iter();
+                let executions = self.harness.aws.executions(window).await?.into_iter();
                 let arrivals = executions.map(|(name, input)| Arrival {
                     // The hash of the key ends the name.
                     key: name.rsplit('-').next().map(str::to_owned),
@@ -164,7 +168,7 @@ impl Aws {
     }
 
     async fn messages(&self, queue: &str, event: impl Fn(&str) -> String) -> Result<Vec<Arrival>> {
-        let messages = self.world.aws.receive(queue, 0).await?.into_iter();
+        let messages = self.harness.aws.receive(queue, 0).await?.into_iter();
         let id = MessageSystemAttributeName::MessageDeduplicationId;
         let arrivals = messages.map(|message| Arrival {
             key: message.attributes().and_then(|all| all.get(&id)).cloned(),
@@ -182,7 +186,7 @@ impl TargetSuite for Aws {
     }
 
     async fn destination(&self) -> Result<Destination> {
-        let aws = &self.world.aws;
+        let aws = &self.harness.aws;
         let (arn, window) = match self.service {
             Service::Queue | Service::FifoQueue => {
                 let fifo = self.service == Service::FifoQueue;
@@ -200,7 +204,7 @@ impl TargetSuite for Aws {
             }
             Service::Function => {
                 let path = format!("/targets/{}", LocalAws::name("function"));
-                let url = format!("{}{path}", self.world.genesys.url());
+                let url = format!("{}{path}", self.harness.genesys.url());
                 (aws.create_function(&url).await?, path)
             }
             Service::StateMachine => {

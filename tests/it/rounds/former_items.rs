@@ -26,8 +26,8 @@ async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResu
         let rounds = Rounds::start().await?;
         let seen = Timestamp::from_millis(now().as_millis() - 60_000);
         let text = |value: &str| AttributeValue::S(value.to_owned());
-        let put = rounds.world.aws.dynamodb().put_item();
-        put.table_name(&rounds.world.aws.table)
+        let put = rounds.harness.aws.dynamodb().put_item();
+        put.table_name(&rounds.harness.aws.table)
             .item("EventId", text(&format!("e-1|{FUNCTION}{suffix}")))
             .item("Status", text("COMPLETED"))
             .item("Step", text("REPLAYED"))

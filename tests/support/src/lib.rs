@@ -18,8 +18,8 @@ pub mod memory;
 mod page;
 mod process;
 mod record;
+pub mod replay_harness;
 mod runtime_api;
-pub mod world;
 
 use std::error::Error;
 use std::path::Path;
@@ -32,8 +32,8 @@ pub use documented::are_documented;
 pub use failure_record::{FUNCTION, on_failure_body};
 pub use page::Page;
 pub use record::{Record, conversation_event, event, sample};
+pub use replay_harness::ReplayHarness;
 pub use runtime_api::{Function, Invocation, Printed, command, read, terminate};
-pub use world::World;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {

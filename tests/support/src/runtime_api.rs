@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use super::world::AMPLE_TIME;
+use super::replay_harness::AMPLE_TIME;
 use super::{LocalAws, TestResult};
 
 /// By which it is invoked, with an alias.

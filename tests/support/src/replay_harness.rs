@@ -29,40 +29,40 @@ use super::{LocalAws, Record, event};
 pub type Answer = Result<Vec<String>, BatchError>;
 
 /// Everything around one function.
-pub struct World {
+pub struct ReplayHarness {
     pub aws: LocalAws,
     pub genesys: StandIn,
     settings: BTreeMap<String, String>,
 }
 
-impl World {
+impl ReplayHarness {
     /// A world whose function waits nowhere and delivers to the stand-in's target.
     pub async fn start() -> Result<Self, Box<dyn Error>> {
-        Self::around(StandIn::builder()).await
+        Self::with_genesys(StandIn::builder()).await
     }
 
     /// The same around another Genesys Cloud.
-    pub async fn around(genesys: genesys_stand_in::Builder) -> Result<Self, Box<dyn Error>> {
+    pub async fn with_genesys(genesys: genesys_stand_in::Builder) -> Result<Self, Box<dyn Error>> {
         let aws = LocalAws::start().await?;
         let genesys = genesys.start().await?;
-        let mut world = Self {
+        let mut harness = Self {
             aws,
             genesys,
             settings: BTreeMap::new(),
         };
-        let url = world.genesys.url();
+        let url = harness.genesys.url();
         for (name, value) in [
             ("GENESYS_API_BASE_URL", url.as_str()),
             ("GENESYS_LOGIN_BASE_URL", &url),
             ("GENESYS_CLIENT_ID", "demo-client"),
             ("GENESYS_CLIENT_SECRET", "demo-secret"),
             ("REPLAY_TARGET", &format!("{url}/targets/crm")),
-            ("IDEMPOTENCY_TABLE_NAME", &world.aws.table.clone()),
+            ("IDEMPOTENCY_TABLE_NAME", &harness.aws.table.clone()),
             ("BACKOFF_BASE_SECONDS", "0"),
         ] {
-            world.set(name, value);
+            harness.set(name, value);
         }
-        Ok(world)
+        Ok(harness)
     }
 
     /// Changes a setting; an empty value takes it back.
