@@ -1,4 +1,4 @@
-//! Who may send.
+//! The authentication of senders.
 
 use axum::http::HeaderMap;
 use base64::Engine;
@@ -21,8 +21,8 @@ fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)
 #[tokio::test]
 async fn request_is_accepted_when_signed_with_the_secret() -> TestResult {
     let ingest = IngestHarness::signed().await?;
-    let letter = wrapper("s-1", 0, r#"{"é":1}"#);
-    for (path, body, age) in [(PATHS[0], letter.as_str(), -60), (PATHS[1], "{}", 60)] {
+    let dead_letter = wrapper("s-1", 0, r#"{"é":1}"#);
+    for (path, body, age) in [(PATHS[0], dead_letter.as_str(), -60), (PATHS[1], "{}", 60)] {
         let headers = signature(SECRET, "msg-1", age, body)?;
         let headers = borrowed(&headers);
         let answer = ingest.post_with(path, &headers, body.to_owned()).await?;
@@ -144,10 +144,10 @@ async fn unsigned_genesys_headers_are_ignored_when_senders_sign() -> TestResult 
 #[tokio::test]
 async fn duplicate_request_to_the_other_path_is_rejected() -> TestResult {
     let ingest = IngestHarness::signed().await?;
-    let letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
+    let dead_letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
     let webhook = r#"{"campaignId":"c-1"}"#;
     for (path, other, body) in [
-        (PATHS[0], PATHS[1], letter.as_str()),
+        (PATHS[0], PATHS[1], dead_letter.as_str()),
         (PATHS[1], PATHS[0], webhook),
     ] {
         let headers = signature(SECRET, "msg-1", 0, body)?;

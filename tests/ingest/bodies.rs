@@ -1,7 +1,6 @@
-//! Bodies that are too long, too slow, too many, or not whole.
+//! Bodies that are too long, too slow, too many, or incomplete.
 //!
-//! Where time matters it stands still while anything happens, and passes at once when nothing does; such connections
-//! go through memory, where nothing can be on its way meanwhile.
+//! Tests about time use paused tokio time and in-memory connections, which have no data in transit.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 const MIB: usize = 1024 * 1024;
 
-/// A connection through the network with the head of a request sent, and as much of its body.
+/// Opens a TCP connection and sends the head and the beginning of a body.
 async fn begun(
     ingest: &IngestHarness,
     head: &str,
@@ -29,7 +28,7 @@ async fn begun(
     begin(stream, head, body).await
 }
 
-/// The same through memory.
+/// Opens an in-memory connection and sends the head and the beginning of a body.
 async fn begun_in_memory(
     ingest: &IngestHarness,
     head: &str,
@@ -51,29 +50,30 @@ async fn begin<S: AsyncWrite + Unpin>(
     Ok(stream)
 }
 
-/// What comes until the connection is closed.
+/// Reads until the connection is closed.
 async fn rest(mut stream: impl AsyncRead + Unpin) -> String {
     let mut answer = Vec::new();
-    // Closed without a word is an answer, too.
+    // A closed connection without a response is a result, too.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// What comes first.
+/// Reads the first bytes of the response.
 async fn answer(mut stream: impl AsyncRead + Unpin) -> Result<String, Box<dyn Error>> {
     let mut answer = vec![0; 4096];
     let length = stream.read(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
 
-/// 32 KiB of a body whose length nobody says.
+/// Returns a chunk of 32 KiB.
 fn chunk() -> Vec<u8> {
     [b"8000\r\n".to_vec(), vec![b'x'; 0x8000], b"\r\n".to_vec()].concat()
 }
 
 #[tokio::test]
 async fn body_is_accepted_up_to_the_limit() -> TestResult {
-    let ingest = IngestHarness::taking(2_000, Authentication::None, |ingest| ingest).await?;
+    let ingest =
+        IngestHarness::with_max_body_bytes(2_000, Authentication::None, |ingest| ingest).await?;
     let body = |length: usize| {
         let around = wrapper("s-1", 0, "\"\"").len();
         wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(length - around)))
@@ -148,7 +148,7 @@ async fn incomplete_body_is_not_queued() -> TestResult {
     stream.shutdown().await?;
     let answer = rest(stream).await;
     assert!(!answer.contains("200 OK"), "{answer}");
-    // The next one is served, and comes after whatever became of the half.
+    // The next request is handled after the incomplete one.
     assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
     assert_eq!(ingest.queued().len(), 1);
     Ok(())
@@ -190,7 +190,7 @@ async fn stalled_large_bodies_block_only_other_large_bodies() -> TestResult {
     for _ in 0..8 {
         stopped.push(begun_in_memory(&ingest, &head, &beginning).await?);
     }
-    // These only promise one.
+    // These send a head without a body.
     for _ in 0..8 {
         stopped.push(begun_in_memory(&ingest, &head, b"x").await?);
     }
@@ -243,7 +243,7 @@ async fn half_closed_connection_still_gets_its_response() -> TestResult {
     Ok(())
 }
 
-/// Holds a call until it may go on, and says when it has come and when it is through.
+/// A hook that blocks a call, and notifies at its begin and its end.
 #[derive(Default)]
 struct Gate {
     came: Notify,
@@ -279,13 +279,13 @@ async fn queued_send_completes_when_the_sender_disconnects() -> TestResult {
     let head = format!("Content-Length: {}", body.len());
     let stream = begun(&ingest, &head, body.as_bytes()).await?;
     gate.came.notified().await;
-    // With an error, not with a word of farewell.
+    // Closed with a reset.
     stream.set_zero_linger()?;
     drop(stream);
-    // The server has seen it once it answers somebody else.
+    // The server has noticed the close when it responds to another request.
     reqwest::get(ingest.url("/health")).await?;
     gate.open.notify_one();
-    // Seconds for milliseconds: what was dropped would be waited for in vain.
+    // A long timeout: a dropped send would never arrive.
     timeout(Duration::from_secs(60), gate.through.notified()).await?;
     assert_eq!(ingest.queued().len(), 1);
     Ok(())

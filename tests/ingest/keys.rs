@@ -1,4 +1,4 @@
-//! The secrets that signatures are checked with: two at once, and kept elsewhere.
+//! The secrets of signatures: rotation and the cache of Secrets Manager.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use genesys_test_support::ingest_harness::{SECRET, signature};
 const NEW: &str = "whsec_YS1uZXdlci1zZWNyZXQtYW4tZXZlbi1sb25nZXItb25l";
 const BODY: &str = "{}";
 
-/// Keys kept elsewhere, and the clock by which they grow old.
+/// Keys from a secret in memory, with a manual clock.
 struct KeysHarness {
     secret: MemorySecret,
     clock: Arc<ManualClock>,
@@ -39,7 +39,7 @@ impl KeysHarness {
         self.clock.pass(Duration::from_secs(seconds));
     }
 
-    /// What is said of a request that is signed with this secret; `None` when it is taken.
+    /// Returns the error of a request that is signed with this secret. `None`: it is accepted.
     async fn refusal(&self, secret: &str) -> Result<Option<RefusalCode>, Box<dyn Error>> {
         let verified = self.keys.verify(&headers(secret)?, BODY.as_bytes()).await;
         Ok(verified.err().map(|error| Refusal::from(error).code()))
@@ -64,7 +64,7 @@ fn key_ring_accepts_one_or_two_secrets_and_nothing_else() {
         (format!("{SECRET} {NEW}"), None),
         (format!("\n{SECRET},\r\n{NEW},"), None),
         ("c2l4dGVlbiBieXRlcyBvaw==".to_owned(), None),
-        // A word of fifteen letters.
+        // 15 bytes.
         (
             "ZmlmdGVlbiBsZXR0ZXJz".to_owned(),
             Some(KeyRingFault::NotBase64(1)),
@@ -177,7 +177,7 @@ async fn removed_secret_is_invalid_after_the_next_read() -> TestResult {
         harness.secret.put(gone.clone());
         harness.pass(300);
         assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
-        // Nor if Secrets Manager is down afterwards.
+        // Also when Secrets Manager is down afterwards.
         harness.secret.put(Err(SecretError::Unreachable));
         harness.pass(10);
         assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
@@ -185,7 +185,7 @@ async fn removed_secret_is_invalid_after_the_next_read() -> TestResult {
         let harness = KeysHarness::of(SECRET);
         assert_eq!(harness.refusal(SECRET).await?, None);
         harness.secret.put(gone);
-        // Somebody's wrong signature is enough to find out.
+        // A wrong signature of any sender causes a new read.
         assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
         assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
     }

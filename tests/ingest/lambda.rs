@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::program::settings;
 
-/// A request as payload format 2.0 has it.
+/// Returns a request in payload format 2.0.
 fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
     let headers: serde_json::Map<String, Value> = headers
         .iter()
@@ -45,7 +45,7 @@ fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
     })
 }
 
-/// The status and the body of an answer.
+/// Returns the status and the body of a response.
 fn answered(invocation: Invocation) -> Result<(u64, Value), Box<dyn Error>> {
     let Invocation::Response(response) = invocation else {
         return Err(format!("{invocation:?}").into());
@@ -124,7 +124,7 @@ async fn request_is_accepted_only_when_iam_has_authorized_it() -> TestResult {
         settings.insert(name.to_owned(), value.to_owned());
     }
     let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
-    // What the signature scheme does not cover may come this way.
+    // IAM also authenticates requests that the signature scheme does not support.
     let mut event = request("/webhooks/genesys-outbound", &[], b"\xff\xfe");
     let answer = answered(function.invoke(event.clone()).await?)?;
     assert_eq!(answer.0, 401, "{}", answer.1);

@@ -80,7 +80,7 @@ fn metrics_are_written_per_request_in_lambda_else_per_document() -> Result<(), i
     let (together, page) = metrics(Pace::Together);
     let due = requests(&together, &[200; 100]);
     assert_eq!(due.iter().position(|due| *due), Some(99));
-    // More may have come before somebody writes.
+    // More requests may come before the metrics are written.
     requests(&together, &[200; 30]);
     together.flush(AT, CounterSnapshot::default());
     let lines = page.lines()?;

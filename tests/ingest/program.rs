@@ -1,4 +1,4 @@
-//! The real program as a server, with curl in front and the local AWS behind.
+//! The real program as a server, with curl as the client and the local AWS.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,7 +15,7 @@ use tokio::process::Command;
 
 use crate::support::server::Server;
 
-/// Settings of a server that writes to this queue, asks the stand-in and knows [`SECRET`].
+/// Returns the settings of a server with this queue, the stand-in and [`SECRET`].
 pub(super) async fn settings(
     harness: &ReplayHarness,
     queue_arn: &str,
@@ -34,7 +34,7 @@ pub(super) async fn settings(
         .into())
 }
 
-/// What curl prints of an answer: its status and its body.
+/// Sends a request with curl. Returns the status and the body of the response.
 async fn curl(
     url: &str,
     headers: &[(&'static str, String)],
@@ -70,13 +70,13 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
     harness.genesys.put_subscription("s-off", "INACTIVE");
 
     let event = r#"{"interactionId":"c-1","ani":"tel:+4930123456"}"#;
-    let letter = wrapper("s-1", 2, event);
+    let dead_letter = wrapper("s-1", 2, event);
     let webhook = r#"{"campaignId":"c-1","phone":"tel:+4930654321"}"#;
     let large = wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(1_000_000)));
     let to_dead_letter = server.url("/dead-letter");
     let to_webhook = server.url("/webhooks/genesys-outbound");
     for (url, id, body, status) in [
-        (&to_dead_letter, "msg-1", letter.as_str(), "200"),
+        (&to_dead_letter, "msg-1", dead_letter.as_str(), "200"),
         (&to_webhook, "msg-2", webhook, "200"),
         (&to_webhook, "msg-3", "tel:+4930999999 is not json", "200"),
         (&to_dead_letter, "msg-4", &large, "200"),
@@ -94,7 +94,7 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
         assert_eq!(answer.0, status, "{id}: {}", answer.1);
     }
     let unsigned = [("content-type", "application/json".to_owned())];
-    let answer = curl(&to_dead_letter, &unsigned, letter.as_bytes()).await?;
+    let answer = curl(&to_dead_letter, &unsigned, dead_letter.as_bytes()).await?;
     assert_eq!(
         (answer.0.as_str(), &answer.1["code"]),
         ("401", &json!("INGEST_NOT_AUTHENTICATED"))
@@ -109,7 +109,7 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
         .collect();
     bodies.sort_by_key(String::len);
     let mut expected = vec![
-        letter.clone(),
+        dead_letter.clone(),
         webhook.to_owned(),
         "tel:+4930999999 is not json".to_owned(),
         large,
@@ -136,10 +136,10 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
         );
     }
     let event_id = format!("msg-1-{}", digest::short(event));
-    says_what_became_of_each(&printed.lines()?, letter.len(), &event_id)
+    says_what_became_of_each(&printed.lines()?, dead_letter.len(), &event_id)
 }
 
-/// The lines of the requests above, and their metrics.
+/// Checks the log lines and the metrics of the requests.
 fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
     are_documented(lines)?;
     let handled: Vec<_> = lines
@@ -172,7 +172,7 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str
         .iter()
         .filter(|line| line.get("_aws").is_some())
         .collect();
-    // One document where the machine is fast enough; else one for every ten seconds.
+    // One document on a fast machine, otherwise one per ten seconds.
     let sum = |metric: &str| -> u64 {
         let values = metrics.iter().filter_map(|it| it[metric].as_u64());
         values.sum()
@@ -187,7 +187,7 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str
     ] {
         assert_eq!(sum(metric), value, "{metric}");
     }
-    // One token, and one look at each subscription.
+    // One token, and one lookup per subscription.
     assert_eq!(sum("GenesysCalls"), 3);
     Ok(())
 }
@@ -244,7 +244,7 @@ async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
     put(SECRET).await?;
     let server = Server::start(&settings, &harness.aws).await?;
     let url = server.url("/dead-letter");
-    // A read that failed or took too long is repeated after 10 s.
+    // A failed or slow read is repeated after 10 s.
     let is_accepted = async |secret: &str, id: &str| {
         eventually("the secret is read", async || {
             let headers = signature(secret, id, 0, &body)?;
@@ -351,7 +351,7 @@ async fn incomplete_request_is_logged_when_the_sender_disconnects() -> TestResul
     let mut stream = TcpStream::connect(address).await?;
     let head = "POST /dead-letter HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
-    // Asked for its body, it is being handled.
+    // A request with a response 100 is being handled.
     stream.read_exact(&mut [0; 25]).await?;
     stream.set_zero_linger()?;
     drop(stream);

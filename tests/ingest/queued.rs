@@ -1,4 +1,4 @@
-//! What is put on the queue, and what the replay function makes of it.
+//! The messages of ingest on the queue, and their replay by the function.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn attributes(message: &NewMessage) -> BTreeMap<&str, String> {
         .collect()
 }
 
-/// The message as SQS hands it to the replay function.
+/// Returns the record of a queued message.
 fn record((id, message): &(MessageId, NewMessage)) -> Record {
     attributes(message).iter().fold(
         Record::new(id.as_str(), &message.body),
@@ -136,7 +136,7 @@ async fn fifo_group_is_the_interaction_and_deduplication_the_event() -> TestResu
         let body = wrapper("s-1", retries, &event(id));
         assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
     }
-    // Without an id of its own, each is an event.
+    // Without an id, each request is another event.
     for _ in 0..2 {
         let body = wrapper("s-1", 0, r#"{"a":1}"#);
         assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
@@ -325,10 +325,11 @@ async fn webhook_path_does_not_bypass_dead_letter_checks() -> TestResult {
         assert_eq!(refused.status, 400);
         assert!(refused.text.contains("/dead-letter"), "{}", refused.text);
     }
-    // What looks like an envelope of any other kind is a webhook here.
-    let letter = r#"{"id":"e-1","detail-type":"t","source":"s","detail":{"interactionId":"c-1"}}"#;
+    // On this path, a body in the format of another envelope is a webhook.
+    let dead_letter =
+        r#"{"id":"e-1","detail-type":"t","source":"s","detail":{"interactionId":"c-1"}}"#;
     let record = r#"{"busArn":"b","failedMessages":[]}"#;
-    for body in [letter, record] {
+    for body in [dead_letter, record] {
         assert_eq!(ingest.post(WEBHOOK, body).await?.status, 200);
     }
     for message in &ingest.queued() {
@@ -339,7 +340,7 @@ async fn webhook_path_does_not_bypass_dead_letter_checks() -> TestResult {
     }
     let deliveries = harness.genesys.calls_to("POST", "/targets/");
     let bodies: Vec<_> = deliveries.iter().map(|call| call.body.as_str()).collect();
-    assert_eq!(bodies, [letter, record], "as they stand");
+    assert_eq!(bodies, [dead_letter, record], "as they stand");
     assert!(harness.marks().is_empty(), "no interaction is marked");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How often Genesys Cloud is asked about a subscription.
+//! The cache of subscription lookups.
 
 use std::error::Error;
 use std::future::pending;
@@ -78,7 +78,7 @@ async fn inactive_subscription_is_not_cached() -> TestResult {
     Ok(())
 }
 
-/// Lets calls wait until there are permits, then fails them or lets them pass.
+/// A hook that blocks calls until there are permits, then fails them or lets them continue.
 struct Gate {
     open: Semaphore,
     fails: bool,
@@ -158,7 +158,7 @@ async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
     Ok(())
 }
 
-/// Never answers.
+/// A hook that never returns.
 struct Silence;
 
 impl Faults<GenesysError> for Silence {

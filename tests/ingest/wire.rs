@@ -1,4 +1,4 @@
-//! Every answer that a sender can get, over the wire.
+//! Every response of ingest, over the wire.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 
-/// What every refusal looks like.
+/// Checks the format of a refusal.
 fn is_problem(answer: &Answer, status: u16, code: &str) {
     let problem = answer.json();
     assert_eq!(answer.status, status, "{}", answer.text);
@@ -249,7 +249,7 @@ async fn subscription_is_refused_when_unknown_or_inactive() -> TestResult {
     Ok(())
 }
 
-/// Fails every call with the same error.
+/// A hook that fails every call with the same error.
 struct Failing<E>(fn() -> E);
 
 impl<E: Send + 'static> Faults<E> for Failing<E> {
@@ -358,7 +358,7 @@ async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestRes
     Ok(())
 }
 
-/// Breaks down at the first call only.
+/// A hook that panics at the first call only.
 struct Panics(std::sync::atomic::AtomicBool);
 
 impl Faults<PutError> for Panics {

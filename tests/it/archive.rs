@@ -1,4 +1,4 @@
-//! What must not be replayed, in a bucket of the local AWS.
+//! The archive in a bucket of the local AWS.
 
 use genesys_stand_in::Fault;
 use genesys_test_support::{Record, ReplayHarness, TestResult};
@@ -142,7 +142,7 @@ async fn archived_object_is_unchanged_by_a_second_write() -> TestResult {
 #[tokio::test]
 async fn events_of_two_targets_are_archived_under_different_keys() -> TestResult {
     let (mut harness, bucket) = harness_with_archive().await?;
-    // Malformed: their time is that of the message, which is the same.
+    // Malformed events have the time of their message, which is the same here.
     for target in ["crm", "billing"] {
         let url = format!("{}/targets/{target}", harness.genesys.url());
         harness.set("REPLAY_TARGET", &url);
@@ -270,11 +270,11 @@ async fn duplicate_of_an_archived_message_is_acknowledged() -> TestResult {
     harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
-    let twins = [
+    let duplicates = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::dead_letter("m-2", "e-1", "c-1"),
     ];
-    assert!(harness.deliver(&twins).await?.is_empty());
+    assert!(harness.deliver(&duplicates).await?.is_empty());
     assert_eq!(harness.aws.objects(&bucket).await?.len(), 1);
     assert_eq!(harness.deliveries(), 1);
     Ok(())

@@ -1,4 +1,4 @@
-//! Targets by ARN: the local AWS where it can say what arrived, mockito for the rest.
+//! Targets by ARN: the local AWS where it shows the delivered events, mockito for the others.
 
 use std::collections::BTreeMap;
 
@@ -151,7 +151,7 @@ async fn missing_queue_target_is_a_configuration_error() -> TestResult {
     Ok(())
 }
 
-/// One delivery to `target`, whose service is mockito: the failure code in the ledger, if any.
+/// Delivers to `target`, whose service is mockito. Returns the failure code in the ledger.
 async fn deliver(
     harness: &ReplayHarness,
     server: &Server,
@@ -220,7 +220,7 @@ async fn service_error_determines_failure_code_and_retries() -> TestResult {
             .with_status(status)
             .with_header("x-amzn-errortype", kind)
             .with_body("{}")
-            // Our attempts; the SDK makes none of its own.
+            // Only our attempts: the SDK makes no retries.
             .expect(calls)
             .create_async()
             .await;
@@ -284,7 +284,7 @@ async fn function_target_in_the_local_aws_gets_the_event() -> TestResult {
     let record = Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &function);
     let body = record.0["body"].as_str().unwrap_or_default().to_owned();
     assert!(harness.deliver(&[record]).await?.is_empty());
-    // The invocation is asynchronous: accepted is not yet arrived.
+    // The invocation is asynchronous: an accepted event arrives later.
     let arrived = eventually("the function has called", async || {
         let calls = harness.genesys.calls_to("POST", "/targets/lambda");
         Ok(calls.into_iter().next())
@@ -312,7 +312,7 @@ async fn state_machine_execution_is_named_after_the_event() -> TestResult {
     Ok(())
 }
 
-/// A Step Functions that knows an execution of the event's name; `described` is its answer to a closer look.
+/// Mocks a Step Functions with an execution of the event's name. `described` is the response to `DescribeExecution`.
 async fn deliver_again(
     described: (usize, &str, serde_json::Value),
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
@@ -355,7 +355,7 @@ async fn state_machine_duplicate_is_detected_by_its_input() -> TestResult {
         ((200, "", execution(Some(event))), None),
         ((200, "", execution(None)), None),
         ((200, "", execution(Some("{}"))), Some("TARGET_REFUSED")),
-        // A role that may not look trusts the name.
+        // Without the permission to describe executions, the name is enough.
         ((400, "AccessDeniedException", json!({})), None),
         (
             (500, "InternalFailure", json!({})),
@@ -374,13 +374,13 @@ async fn missing_bus_target_is_a_configuration_error() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     let gone = "arn:aws:events:us-east-1:000000000000:event-bus/gone";
     harness.set("REPLAY_TARGET", gone);
-    let letter = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(harness.deliver(&[letter]).await?, ["m-1"]);
+    let dead_letter = Record::dead_letter("m-1", "e-1", "c-1");
+    assert_eq!(harness.deliver(&[dead_letter]).await?, ["m-1"]);
     assert_eq!(harness.state("e-1").await?, "DEFERRED TARGET_MISCONFIGURED");
     Ok(())
 }
 
-/// Answers each look at a bus.
+/// Mocks the response to `DescribeEventBus`.
 async fn described(server: &mut Server, status: usize, body: &str) -> mockito::Mock {
     server
         .mock("POST", "/")

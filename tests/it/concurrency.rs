@@ -1,4 +1,4 @@
-//! The number of records of a batch that are in flight at once, over the fakes in paused time.
+//! The concurrency of the records of a batch, over the fakes in paused time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
 use tokio::time::sleep;
 
-/// Counts the calls that are under way.
+/// Counts the calls in flight.
 #[derive(Default)]
 struct InFlight {
     now: AtomicUsize,

@@ -1,7 +1,7 @@
-//! Every port's contract, held by the in-memory fake and by the real adapter alike.
+//! The contract of every port, checked on the in-memory fake and on the real adapter.
 //!
-//! A suite is one test for each implementation; a failing one names its cases. Behaviour that both
-//! must share belongs in `tests/fakes/src/conformance/`, what only the wire shows stays here beside it.
+//! A suite is one test per implementation. A failure names its cases. Shared behaviour belongs in
+//! `tests/fakes/src/conformance/`, behaviour of the wire only in the other files of this folder.
 
 mod fakes;
 mod ingest;

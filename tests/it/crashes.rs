@@ -1,5 +1,5 @@
-//! The real program, killed with SIGKILL in the middle of its work, and what the next one makes of
-//! what it left: nothing lost, and nothing delivered again that the ledger knows as delivered.
+//! The real program, killed with SIGKILL at any call: the next process loses no event, and does not deliver
+//! events with a checkpoint again.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -15,21 +15,21 @@ use serde_json::Value;
 /// Events in a batch.
 const EVENTS: usize = 8;
 
-/// How often the program is killed before it is left alone.
+/// The number of kills before the last run.
 const KILLS: u32 = 4;
 
-/// What is known of an event between two lives of the program.
+/// The state of an event between two runs of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Known {
-    /// How often the target accepted it.
+    /// The number of acceptances.
     accepted: usize,
-    /// Whether the ledger says so.
+    /// The ledger has a checkpoint.
     recorded: bool,
-    /// The attempts that the ledger counts.
+    /// The attempts in the ledger.
     attempts: u32,
 }
 
-/// The events of a world, redelivered until they are acknowledged.
+/// The events of a harness, redelivered until they are acknowledged.
 struct Batch<'w> {
     harness: &'w ReplayHarness,
     receives: u32,
@@ -46,7 +46,7 @@ impl Batch<'_> {
         self.open.iter().map(record).collect()
     }
 
-    /// Takes out what an answer acknowledges.
+    /// Removes the acknowledged messages.
     fn acknowledge(&mut self, answer: &Value) {
         let failures = answer["batchItemFailures"].as_array();
         let back: Vec<_> = failures
@@ -58,8 +58,8 @@ impl Batch<'_> {
             .retain(|number| back.contains(&format!("m-{number}").as_str()));
     }
 
-    /// Lets the program make so many calls, and kills it at the next one. That call is not answered: the
-    /// program cannot finish, however slow the machine is to kill it. `acts`: it is carried out.
+    /// Kills the program at the call after this many. That call gets no response, so that the program cannot
+    /// finish before the kill. `acts`: the call has its effect.
     async fn killed_at_call(&mut self, calls: u32, acts: bool) -> TestResult {
         let genesys = &self.harness.genesys;
         genesys.fault(Fault::default().times(calls));
@@ -80,7 +80,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Lets the program work until it answers.
+    /// Runs the program until it responds.
     async fn finished(&mut self) -> TestResult {
         let mut function =
             Function::start(crate::REPLAY, self.harness.settings(), &self.harness.aws).await?;
@@ -91,7 +91,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// What target and ledger know of each event, acknowledged or not.
+    /// Returns the state of each event in target and ledger.
     async fn known(&self) -> Result<BTreeMap<usize, Known>, Box<dyn Error>> {
         let mut known = BTreeMap::new();
         let calls = self.harness.genesys.calls_to("POST", "/targets/");
@@ -113,7 +113,7 @@ impl Batch<'_> {
     }
 }
 
-/// Lets the leases of a dead worker end at once instead of waiting for them.
+/// Ends the leases of a killed worker, instead of a long wait.
 async fn end_leases(harness: &ReplayHarness) -> TestResult {
     for number in 0..EVENTS {
         let key = AttributeValue::S(harness.key(&format!("e-{number}")));
@@ -127,7 +127,7 @@ async fn end_leases(harness: &ReplayHarness) -> TestResult {
             .expression_attribute_values(":past", past)
             .send()
             .await;
-        // Events that were not claimed yet have no lease.
+        // Unclaimed events have no lease.
         if let Err(error) = ended {
             let error = error.into_service_error();
             if !error.is_conditional_check_failed_exception() {
@@ -150,8 +150,7 @@ async fn survives_being_killed(seed: u64) -> TestResult {
     };
     let mut before = batch.known().await?;
     for _ in 0..KILLS {
-        // A token, then GET, PATCH, POST, PATCH for each event that is not delivered yet: the program needs
-        // more calls than it gets.
+        // A token, then GET, PATCH, POST, PATCH per undelivered event: the program needs more calls than it gets.
         let undelivered = before.values().filter(|known| !known.recorded).count();
         if undelivered == 0 {
             break;
@@ -189,7 +188,7 @@ async fn survives_being_killed(seed: u64) -> TestResult {
     Ok(())
 }
 
-/// What may change from one life of the program to the next.
+/// Checks the changes of an event between two runs of the program.
 fn compare(
     seed: u64,
     before: &BTreeMap<usize, Known>,
@@ -200,8 +199,7 @@ fn compare(
         let story = format!("seed {seed}: e-{number}: {then:?}, then {now:?}");
         assert!(now.recorded || !then.recorded, "forgotten: {story}");
         if then.recorded {
-            // Its attempts may go back: a claim for the bookkeeping is counted like any other, and
-            // taken back in the end.
+            // The attempts may decrease: a claim of a delivered event counts as an attempt until its settlement.
             assert_eq!(now.accepted, then.accepted, "delivered again: {story}");
         } else {
             assert!(

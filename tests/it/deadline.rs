@@ -1,5 +1,5 @@
-//! The end of an invocation: the time that is left for the ledger and for the answer.
-//! In paused time over the fakes, because a real clock would make the machine's speed part of the test.
+//! The deadline of an invocation: the time for the ledger and for the response. Over the fakes in paused
+//! time, because with a real clock the tests would depend on the machine's speed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,7 +66,7 @@ async fn deadline_starts_no_record_within_the_slow_ledgers_margin() -> TestResul
 
 #[tokio::test(start_paused = true)]
 async fn deadline_lets_a_checkpoint_under_way_finish() -> TestResult {
-    // Too slow for what the claim showed: it ends after the cut-off, and before the answer.
+    // Slower than the measured latency of the claim: it ends after the cut-off and before the response.
     let function = Function::new()?
         .ledger(&[("claim", ms(10)), ("checkpoint", ms(450))])
         .target(ms(3_400));
@@ -92,7 +92,7 @@ async fn deadline_returns_unstarted_records_and_accounts_for_all() -> TestResult
     let function = Function::new()?.target(ms(1_500));
     let handled = function.batch(60, ms(5_000)).await?;
     let counts = Counts::of(&handled);
-    // Ten at a time: three rounds are accepted within 4.5 s, and there is no time for a fourth.
+    // With a concurrency of ten, three rounds are accepted within 4.5 s, and a fourth does not fit.
     assert_eq!((counts.replayed, counts.not_attempted), (30, 30));
     for (number, handled) in handled.iter().enumerate() {
         let replayed = handled.result.outcome == Outcome::Replayed;
@@ -115,7 +115,7 @@ async fn deadline_releases_a_delivery_that_it_cut_off() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn deadline_after_acceptance_holds_the_event_and_its_checkpoint() -> TestResult {
-    // The last status cannot be written in time. The event is delivered: only the bookkeeping is left.
+    // The final mark fails at the deadline. The event is delivered: only its settlement is open.
     let function = Function::new()?
         .genesys(&[("mark", ms(1_000))])
         .target(ms(1_500));
@@ -161,8 +161,8 @@ async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResul
     let answer = invoke_within(&function, event(&records), Duration::from_secs(5)).await??;
     let calls = harness.genesys.calls_to("POST", "/targets/");
     for number in 0..60 {
-        // A slow machine decides how many of each there are, and not which there may be. The last
-        // resort: delivered and acknowledged, because the ledger did not answer in time.
+        // The numbers depend on the machine's speed, the possible states do not. IN_PROGRESS with an acknowledgement:
+        // delivered, and the ledger did not respond in time.
         let returned = answer.contains(&format!("m-{number}"));
         let state = harness.state(&format!("e-{number}")).await?;
         let body = format!("\"e-{number}\"");
@@ -177,7 +177,7 @@ async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResul
     Ok(())
 }
 
-/// A target whose first answer is lost.
+/// A target whose first response is lost.
 #[derive(Default)]
 struct LosesAnswer(AtomicBool);
 

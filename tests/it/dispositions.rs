@@ -1,10 +1,10 @@
-//! Configuration mistakes, conflicts, lost answers, and events whose marks would make others, on real parts.
+//! Configuration errors, conflicts, lost responses, and events of our own marks, on real adapters.
 
 use genesys_stand_in::Fault;
 use genesys_test_support::{Record, ReplayHarness, TestResult};
 use serde_json::json;
 
-fn letters(numbers: std::ops::Range<u32>) -> Vec<Record> {
+fn dead_letters(numbers: std::ops::Range<u32>) -> Vec<Record> {
     numbers
         .map(|number| {
             let (message, event) = (format!("m-{number}"), format!("e-{number}"));
@@ -38,7 +38,7 @@ async fn circuit_opens_and_nothing_is_archived_when_url_is_wrong() -> TestResult
         harness
             .genesys
             .fault(Fault::on("POST", "/targets/").status(status));
-        let back = harness.deliver(&letters(0..10)).await?;
+        let back = harness.deliver(&dead_letters(0..10)).await?;
         assert_eq!(back.len(), 10, "{status}");
         assert_eq!(archived(&harness).await?, 0, "{status}");
         assert_eq!(harness.deliveries(), 5, "{status}: the circuit opens");
@@ -62,7 +62,7 @@ async fn event_is_rejected_at_its_third_configuration_error() -> TestResult {
             .status(404),
     );
     let handle = async |numbers| {
-        let event = genesys_test_support::event(&letters(numbers));
+        let event = genesys_test_support::event(&dead_letters(numbers));
         genesys_test_support::replay_harness::invoke(&function, event).await
     };
     for others in [1, 2] {
@@ -88,14 +88,14 @@ async fn conflict_after_a_lost_answer_rejects_nothing() -> TestResult {
         .status(409)
         .body(r#"{"code":"idempotency_in_progress"}"#);
     harness.genesys.fault(conflict.times(8));
-    let letter = letters(0..1);
-    assert_eq!(harness.deliver(&letter).await?, ["m-0"]);
+    let dead_letter = dead_letters(0..1);
+    assert_eq!(harness.deliver(&dead_letter).await?, ["m-0"]);
     assert_eq!(harness.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
     let kept = harness.aws.item(&harness.key("e-0")).await?;
     let is_noted = kept.iter().any(|(name, _)| name == "MaybeDelivered");
     assert!(is_noted, "{kept:?}");
-    // It is remembered by another receive.
-    assert_eq!(harness.deliver(&letter).await?, ["m-0"]);
+    // Another receive reads it from the ledger.
+    assert_eq!(harness.deliver(&dead_letter).await?, ["m-0"]);
     assert_eq!(harness.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
     assert_eq!(archived(&harness).await?, 0);
     Ok(())
@@ -107,7 +107,7 @@ async fn conflict_without_a_lost_answer_is_a_refusal() -> TestResult {
     harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(409));
-    assert!(harness.deliver(&letters(0..1)).await?.is_empty());
+    assert!(harness.deliver(&dead_letters(0..1)).await?.is_empty());
     assert_eq!(harness.state("e-0").await?, "ARCHIVED TARGET_REFUSED");
     Ok(())
 }
@@ -119,7 +119,7 @@ async fn mark_is_retried_after_a_conflict() -> TestResult {
         let conflict = Fault::on("PATCH", "/attributes").status(status).times(1);
         harness.genesys.fault(conflict);
         assert!(
-            harness.deliver(&letters(0..1)).await?.is_empty(),
+            harness.deliver(&dead_letters(0..1)).await?.is_empty(),
             "{status}"
         );
         assert_eq!(harness.state("e-0").await?, "COMPLETED");
@@ -141,7 +141,7 @@ async fn circuit_stays_closed_when_access_to_interactions_is_denied() -> TestRes
     let denied = (0..5).map(|number| {
         Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "denied")
     });
-    let records: Vec<_> = denied.chain(letters(5..11)).collect();
+    let records: Vec<_> = denied.chain(dead_letters(5..11)).collect();
     let back = harness.deliver(&records).await?;
     assert_eq!(back, ["m-0", "m-1", "m-2", "m-3", "m-4"]);
     assert_eq!(harness.state("e-0").await?, "DEFERRED GENESYS_CREDENTIALS");
@@ -156,7 +156,7 @@ async fn interaction_is_not_missing_when_a_proxy_responds_404() -> TestResult {
         .status(404)
         .body("<html>");
     harness.genesys.fault(proxy);
-    assert_eq!(harness.deliver(&letters(0..1)).await?, ["m-0"]);
+    assert_eq!(harness.deliver(&dead_letters(0..1)).await?, ["m-0"]);
     assert_eq!(harness.state("e-0").await?, "DEFERRED GENESYS_CREDENTIALS");
     Ok(())
 }
@@ -196,10 +196,10 @@ async fn attribute_events_are_delivered_without_a_genesys_call() -> TestResult {
 async fn slow_target_is_called_once_per_receive() -> TestResult {
     let mut harness = harness().await?;
     harness.set("TARGET_TIMEOUT_SECONDS", "1");
-    // The answer never comes.
+    // The target never responds.
     let slow = Fault::on("POST", "/targets/").delay(std::time::Duration::from_secs(3_600));
     harness.genesys.fault(slow);
-    assert_eq!(harness.deliver(&letters(0..1)).await?, ["m-0"]);
+    assert_eq!(harness.deliver(&dead_letters(0..1)).await?, ["m-0"]);
     assert_eq!(harness.deliveries(), 1);
     assert_eq!(harness.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
     let counted = harness
@@ -231,7 +231,7 @@ async fn evidence_is_never_a_text_of_the_targets_code() -> TestResult {
 async fn events_that_were_never_attempted_go_first() -> TestResult {
     let mut harness = harness().await?;
     harness.set("MAX_CONCURRENCY", "1");
-    let mut batch = letters(0..3);
+    let mut batch = dead_letters(0..3);
     batch[0] = batch[0].clone().received(5);
     batch[1] = batch[1].clone().received(2);
     assert!(harness.deliver(&batch).await?.is_empty());

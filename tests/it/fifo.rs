@@ -1,4 +1,4 @@
-//! FIFO queues: the order of each group is kept.
+//! FIFO queues: the order of each group.
 
 use genesys_stand_in::Fault;
 use genesys_test_support::{Record, ReplayHarness, TestResult};
@@ -12,7 +12,7 @@ fn record(number: u32, group: &str) -> Record {
         .in_group(group)
 }
 
-/// The conversations whose events reached the target, in order.
+/// Returns the conversations of the delivered events in order.
 fn delivered(harness: &ReplayHarness) -> Vec<String> {
     harness
         .genesys
@@ -82,10 +82,15 @@ async fn fifo_group_stops_at_malformed_message_without_an_archive() -> TestResul
 #[tokio::test]
 async fn fifo_group_delivers_a_duplicate_event_once() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    let twin = Record::dead_letter("m-2", "e-1", "c-1")
+    let duplicate = Record::dead_letter("m-2", "e-1", "c-1")
         .in_queue(QUEUE, "receipt")
         .in_group("a");
-    assert!(harness.deliver(&[record(1, "a"), twin]).await?.is_empty());
+    assert!(
+        harness
+            .deliver(&[record(1, "a"), duplicate])
+            .await?
+            .is_empty()
+    );
     assert_eq!(harness.deliveries(), 1);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! How tokens are asked for, shared, renewed and counted, against mockito.
+//! Token requests, and the sharing, renewal and counting of tokens, against mockito.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What goes over the wire to Genesys Cloud and how its answers are understood, against mockito.
+//! The requests to Genesys Cloud and the interpretation of its responses, against mockito.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +137,7 @@ async fn mark_of_an_interaction_is_nested_with_a_numeric_attempt() -> TestResult
     Ok(())
 }
 
-/// What a GET of the conversation makes of each answer, all with `Retry-After: 42`.
+/// Checks the result of a GET of the conversation for each response, all with `Retry-After: 42`.
 async fn assert_understood(answers: Vec<(usize, &str, GenesysError)>) -> TestResult {
     for (status, body, expected) in answers {
         let mut server = Server::new_async().await;
@@ -213,7 +213,7 @@ async fn rate_limiter_makes_no_call_with_a_long_delay() -> TestResult {
     let Err(GenesysError::LocallyRateLimited { after, .. }) = answer else {
         return Err(format!("{answer:?}").into());
     };
-    // Longer than the 2 s that a call waits for its turn; how much longer depends on the machine.
+    // Longer than the 2 s of the rate limiter's maximum delay. The rest depends on the machine.
     assert!(
         after > Duration::from_secs(2) && after <= Duration::from_secs(3_600),
         "{after:?}"

@@ -1,4 +1,4 @@
-//! Keys: no value that two different events share may merge them.
+//! Event keys: different events with shared values have different keys.
 
 use genesys_test_support::ingest_harness::{IngestHarness, SECRET, signature};
 use genesys_test_support::{Record, ReplayHarness, TestResult};
@@ -12,7 +12,7 @@ fn webhook(call: u32) -> String {
     )
 }
 
-/// Replays what ingest has put on the queue, a batch for each message.
+/// Replays the messages of ingest, one batch per message.
 async fn replay(ingest: &IngestHarness, harness: &ReplayHarness) -> TestResult {
     for (id, message) in ingest.queued() {
         let mut record = Record::new(id.as_str(), &message.body);
@@ -28,7 +28,7 @@ async fn replay(ingest: &IngestHarness, harness: &ReplayHarness) -> TestResult {
 async fn webhooks_with_a_shared_webhook_id_are_each_delivered_once() -> TestResult {
     for header in ["x-genesys-webhook-id", "webhook-id"] {
         let (ingest, harness) = (IngestHarness::open().await?, ReplayHarness::start().await?);
-        // Five events, and the first one once more, as a sender repeats it.
+        // Five events, and a duplicate of the first one.
         for call in [0, 1, 2, 3, 4, 0] {
             let headers = [(header, "the-configured-webhook")];
             let answer = ingest.post_with(WEBHOOK, &headers, webhook(call)).await?;
@@ -79,7 +79,7 @@ async fn webhook_without_an_id_is_a_duplicate_by_its_body() -> TestResult {
 #[tokio::test]
 async fn webhook_id_with_a_dot_is_refused() -> TestResult {
     let ingest = IngestHarness::signed().await?;
-    // Signed are `x.<now>` and `{}`; sent is the id `x` with the body `<now>.{}`, or the other way round.
+    // The signature is of `x.<now>` and `{}`. The request has the id `x` and the body `<now>.{}`, or vice versa.
     for id in ["x.1785000000", "a.b", "."] {
         let headers = signature(SECRET, id, 0, "{}")?;
         let headers: Vec<(&str, &str)> = headers
@@ -104,10 +104,10 @@ async fn targets_over_the_length_limit_do_not_share_a_key() -> TestResult {
     harness.set("REPLAY_TARGET", "original");
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
-    for (message, letter) in [("m-1", "x"), ("m-2", "y"), ("m-3", "y")] {
+    for (message, dead_letter) in [("m-1", "x"), ("m-2", "y"), ("m-3", "y")] {
         let arn = format!(
             "arn:aws:sqs:eu-central-1:271828182845:{}",
-            letter.repeat(1_100)
+            dead_letter.repeat(1_100)
         );
         let record = Record::dead_letter(message, "e-1", "c-1").with("TARGET_ARN", &arn);
         assert!(harness.deliver(&[record]).await?.is_empty(), "{message}");
@@ -136,8 +136,8 @@ async fn archive_keeps_every_body_of_one_event() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
-    // Malformed dead letters are not claimed. One event id, one target, one SentTimestamp, two bodies; and the
-    // first one again, whose worker died before it was acknowledged.
+    // Malformed dead letters are not claimed. One event id, one target, one SentTimestamp, two bodies, and the
+    // first one again, because its worker crashed before the acknowledgement.
     for (message, ani) in [("m-1", "1"), ("m-2", "2"), ("m-1", "1")] {
         let record = Record::dead_letter(message, "e-1", "c-1").with("ERROR_CODE", "INVALID_JSON");
         let body = record.0["body"].as_str().unwrap_or_default();

@@ -71,7 +71,7 @@ async fn record_without_id_fails_the_invocation_with_a_reason() -> TestResult {
         "{error}"
     );
     assert!(harness.genesys.calls().is_empty());
-    // The next batch is served.
+    // The next batch is handled.
     let answer = function
         .invoke(event(&[Record::dead_letter("m-1", "e-1", "c-1")]))
         .await?;

@@ -1,4 +1,4 @@
-//! What only the table shows of the ledger; its contract is in `conformance.rs`.
+//! The ledger's behaviour in its table. Its contract is in `conformance.rs`.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
     Ok(())
 }
 
-/// Items that this version cannot read, by the attribute that is odd.
+/// Items that this version cannot read, by the invalid attribute.
 fn unreadable_items() -> Vec<(&'static str, Vec<(&'static str, AttributeValue)>)> {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let number = |value: &str| AttributeValue::N(value.to_owned());

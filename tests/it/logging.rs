@@ -1,4 +1,4 @@
-//! What the real program says of its work, and what it keeps to itself.
+//! The log lines of the real program, and the texts that they must not contain.
 
 use std::collections::BTreeSet;
 
@@ -108,7 +108,7 @@ async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResu
     Ok(())
 }
 
-/// What a log line may say of a body: ids, types and addresses, by the members that hold them.
+/// The members of a body that a log line may contain: ids, types and addresses.
 const MAY_BE_LOGGED: &[&str] = &[
     "id",
     "detail-type",
@@ -119,7 +119,7 @@ const MAY_BE_LOGGED: &[&str] = &[
     "targetArn",
 ];
 
-/// The texts of a body, and of the JSON texts inside it, that no log line may hold.
+/// Returns the texts of a body, and of the JSON texts inside it, that no log line may contain.
 fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -134,7 +134,7 @@ fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
         }
         Value::String(text) => match serde_json::from_str::<Value>(text) {
             Ok(inner @ (Value::Object(_) | Value::Array(_))) => confidential(name, &inner, found),
-            // Shorter texts are words that stand everywhere.
+            // Shorter texts are common words.
             Ok(_) | Err(_) if text.len() >= 8 && !MAY_BE_LOGGED.contains(&name) => {
                 found.insert(text.clone());
             }
@@ -197,7 +197,7 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
     assert!(forbidden.len() > 50, "{forbidden:?}");
     for text in forbidden {
         for line in &lines {
-            // Where an event goes and what it is about may be said, whoever else says it.
+            // A line may contain the target and the ids of an event.
             let said = ["target", "topic", "event_id", "interaction_id"]
                 .iter()
                 .any(|field| {
@@ -246,7 +246,7 @@ async fn log_has_the_metrics_of_each_batch() -> TestResult {
         ("Duplicates", [1, 0]),
         ("Returned", [1, 0]),
         ("Unaccounted", [0, 0]),
-        // A token, then GET and two PATCHes for each replay.
+        // A token, then GET and two PATCHes per replay.
         ("GenesysCalls", [4, 3]),
         ("TokenFetches", [1, 0]),
         ("GenesysThrottled", [0, 0]),

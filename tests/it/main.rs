@@ -1,5 +1,5 @@
-//! The function on real parts: a local AWS for the table, mockito and the stand-in for the wires,
-//! the real binary for the edge.
+//! The function on real adapters: a local AWS, mockito and the stand-in, and the real binary under a Runtime
+//! API.
 
 mod archive;
 mod aws_targets;

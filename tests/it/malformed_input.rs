@@ -1,4 +1,4 @@
-//! Bad input, and upstreams that are down, slow or talking nonsense: nothing is lost.
+//! Malformed input, and upstreams that are down, slow or return invalid responses: no event is lost.
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Accepted;
@@ -226,7 +226,7 @@ async fn idempotency_key_is_the_same_after_a_lost_answer() -> TestResult {
     Ok(())
 }
 
-/// A target with a fault in it.
+/// A target that panics.
 struct Panics;
 
 impl Target for Panics {
@@ -250,7 +250,7 @@ async fn panic_fails_its_own_record_only() -> TestResult {
         Record::dead_letter("m-3", "e-3", "c-1"),
     ];
     assert_eq!(invoke(&function, event(&records)).await??, ["m-2"]);
-    // The function lives on.
+    // The function continues.
     assert!(
         invoke(
             &function,
@@ -262,7 +262,7 @@ async fn panic_fails_its_own_record_only() -> TestResult {
     Ok(())
 }
 
-/// A ledger that fails once an event is claimed.
+/// A ledger that fails after the claim of an event.
 struct FailsAfterClaim<L> {
     inner: L,
     also_settle: bool,

@@ -1,4 +1,4 @@
-//! Upstreams that stay down, expired deadlines, and the shutdown of the process.
+//! Upstreams that are down, and the shutdown of the process.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn circuit_of_one_target_does_not_stop_another() -> TestResult {
     harness.set("MAX_CONCURRENCY", "1");
     let gone = "arn:aws:sqs:eu-west-9:271828182845:gone";
     let alive = harness.aws.create_queue(false).await?;
-    // Lambda does not answer for it: the function's own list of targets is not enough to fail it.
+    // The local Lambda does not respond for this target.
     let mut batch: Vec<_> = records(20)
         .into_iter()
         .map(|record| record.with("TARGET_ARN", gone))
@@ -49,7 +49,7 @@ async fn wrong_credentials_reject_no_event_of_a_queue() -> TestResult {
         .collect();
     assert_eq!(harness.deliver(&batch).await?.len(), 50);
     let tokens = harness.genesys.calls_to("POST", "/oauth/token").len();
-    // Five failures open the breaker; nine more records may be on their way by then.
+    // Five failures open the circuit. Nine more records may be in flight then.
     assert!(tokens < 15, "{tokens} token requests");
     assert!(
         harness.aws.objects(&bucket).await?.is_empty(),
@@ -130,7 +130,7 @@ async fn shutdown_releases_records_in_flight_on_sigterm() -> TestResult {
         .map(|line| line["failure_code"].clone())
         .collect();
     assert_eq!(codes, ["OUT_OF_TIME"]);
-    // Released where the ledger answers within 75 ms, else held until the lease ends.
+    // Released if the ledger responds within 75 ms, otherwise held until the lease ends.
     let status = harness.aws.attribute(&harness.key("e-0"), "Status").await?;
     let status = status.unwrap_or_default();
     assert!(["DEFERRED", "IN_PROGRESS"].contains(&&*status), "{status}");

@@ -1,4 +1,4 @@
-//! Outcomes add up to the batch, and say what may have happened twice.
+//! The counts of outcomes and of possible duplicates in a batch.
 
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::FailureCode;
@@ -8,7 +8,7 @@ use genesys_stand_in::{Fault, StandIn};
 use genesys_test_support::replay_harness::AMPLE_TIME;
 use genesys_test_support::{Record, ReplayHarness, TestResult};
 
-/// The batch's own account of it, which the answer to Lambda is made of.
+/// Returns the reports of a batch, from which the response to Lambda is made.
 async fn handle(
     harness: &ReplayHarness,
     records: &[Record],
@@ -148,7 +148,7 @@ async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestRe
         return Err(format!("{handled:?}").into());
     };
     assert_eq!(code, FailureCode::HeldElsewhere);
-    // Its exact value is the subject of a test in paused time: deadline.rs.
+    // A test in paused time checks the exact value: deadline.rs.
     assert!(after > AMPLE_TIME / 2 && after <= AMPLE_TIME, "{after:?}");
     assert!(harness.genesys.calls().is_empty());
     Ok(())
@@ -172,7 +172,7 @@ async fn rate_limiter_slows_a_batch_down_before_genesys_refuses() -> TestResult 
         "{refused} calls over the limit: no more than were in flight at once"
     );
     let counts = Counts::of(&handled);
-    // Three calls for each replay. A slow machine may reach a second window of the limit.
+    // Three calls per replay. A slow machine may reach a second window of the rate limit.
     let granted = harness.genesys.calls().len() - refused;
     assert!(counts.replayed >= 1, "{counts:?}");
     assert!(
@@ -208,7 +208,7 @@ async fn skipped_mark_is_logged_and_counted() -> TestResult {
         assert!(result.reason.is_some(), "{result:?}");
         assert_eq!(Counts::of(&handled).needs_operator, needs_operator);
     }
-    // What is missed on the way is no matter once the last mark is written.
+    // A skipped mark does not matter when the final mark is written.
     harness.genesys.clear_faults();
     harness.genesys.fault(
         Fault::on("PATCH", "/conversations/")

@@ -1,4 +1,4 @@
-//! The visibility timeouts that the function sets, over the fakes in paused time; the port's contract is in
+//! The visibility timeouts that the function sets, over the fakes in paused time. The port's contract is in
 //! `conformance.rs`.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use genesys_test_support::{Record, ReplayHarness, TestResult};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 
-/// A target that asks for 300 s.
+/// A target with `Retry-After: 300`.
 struct RateLimited;
 
 impl Faults<DeliveryError> for RateLimited {
@@ -34,7 +34,7 @@ impl Faults<DeliveryError> for RateLimited {
     }
 }
 
-/// Puts dead letters on the function's queue and receives them as Lambda does, for 30 s.
+/// Sends dead letters to the function's queue and receives them with a visibility timeout of 30 s, as Lambda does.
 fn received(function: &InMemoryFunction, count: usize) -> Result<Vec<Message>, &'static str> {
     let queues = &function.0.queue;
     queues.create(QUEUE, None);

@@ -1,4 +1,4 @@
-//! One dead letter's life, on the local AWS and the stand-in.
+//! The replay of a dead letter, on the local AWS and the stand-in.
 
 use std::time::Duration;
 
@@ -88,11 +88,11 @@ async fn duplicate_in_another_message_is_not_delivered() -> TestResult {
 #[tokio::test]
 async fn duplicate_in_one_batch_is_delivered_once() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    let twins = [
+    let duplicates = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::dead_letter("m-2", "e-1", "c-1"),
     ];
-    assert!(harness.deliver(&twins).await?.is_empty());
+    assert!(harness.deliver(&duplicates).await?.is_empty());
     assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
@@ -103,11 +103,11 @@ async fn duplicate_in_one_batch_has_the_outcome_of_the_first() -> TestResult {
     harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
-    let twins = [
+    let duplicates = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::dead_letter("m-2", "e-1", "c-1"),
     ];
-    assert_eq!(harness.deliver(&twins).await?, ["m-1", "m-2"]);
+    assert_eq!(harness.deliver(&duplicates).await?, ["m-1", "m-2"]);
     assert_eq!(harness.deliveries(), 1);
     Ok(())
 }

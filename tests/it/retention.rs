@@ -1,4 +1,4 @@
-//! The end of retention: a message that SQS is about to delete, over the fakes in paused time, and on real parts.
+//! The end of retention, over the fakes in paused time and on real adapters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const HOUR_MS: i64 = 3_600_000;
 const RETENTION: Duration = Duration::from_secs(4 * 24 * 3_600);
 
-/// A target that asks for six hours.
+/// A target with `Retry-After` of six hours.
 struct Unavailable;
 
 impl Faults<DeliveryError> for Unavailable {
@@ -45,7 +45,7 @@ impl Faults<DeliveryError> for Unavailable {
     }
 }
 
-/// A function whose target is down, and whose queue keeps messages for four days.
+/// Returns a function whose target is down and whose queue has a retention of four days.
 fn function() -> Result<InMemoryFunction, url::ParseError> {
     let function = InMemoryFunction::new()?.target_with(Arc::new(Unavailable));
     function.0.queue.create(QUEUE, None);
@@ -53,7 +53,7 @@ fn function() -> Result<InMemoryFunction, url::ParseError> {
     Ok(function)
 }
 
-/// A message that expires in so many milliseconds, or has expired.
+/// Returns a message whose retention ends in this many milliseconds, or has ended.
 fn expiring(
     function: &InMemoryFunction,
     mut message: Message,
@@ -67,7 +67,7 @@ fn expiring(
     Ok(message)
 }
 
-/// Handles such a message.
+/// Handles an expiring message.
 async fn handle(
     function: &InMemoryFunction,
     left: i64,
@@ -114,7 +114,7 @@ async fn message_is_archived_at_last_receive_for_any_cause() -> TestResult {
     Ok(())
 }
 
-/// A target whose adapter has a fault.
+/// A target whose adapter panics.
 struct Panics;
 
 impl Faults<DeliveryError> for Panics {
@@ -179,15 +179,15 @@ async fn own_echo_and_malformed_event_get_no_mark_at_last_receive() -> TestResul
         ),
     ] {
         let mut function = function()?;
-        let mut letter = message(0)?;
-        body.clone_into(&mut letter.body);
+        let mut dead_letter = message(0)?;
+        body.clone_into(&mut dead_letter.body);
         let code = ("ERROR_CODE".to_owned(), error_code.to_owned());
-        letter.attributes.extend([code]);
-        let letter = expiring(&function, letter, HOUR_MS)?;
+        dead_letter.attributes.extend([code]);
+        let dead_letter = expiring(&function, dead_letter, HOUR_MS)?;
         // The archive fails once.
         let fails_once = Arc::new(FailsOnce::default());
         function.0.archive = function.0.archive.map(|it| it.with_faults(fails_once));
-        let handled = function.messages(&[letter], ms(30_000)).await;
+        let handled = function.messages(&[dead_letter], ms(30_000)).await;
         let result = &handled.first().ok_or("no outcome")?.result;
         assert_eq!(result.outcome, Outcome::Archived { code: expected });
         let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
@@ -196,7 +196,7 @@ async fn own_echo_and_malformed_event_get_no_mark_at_last_receive() -> TestResul
     Ok(())
 }
 
-/// An archive that cannot be reached once.
+/// An archive that fails once.
 #[derive(Default)]
 struct FailsOnce(AtomicBool);
 
@@ -229,7 +229,7 @@ async fn message_is_archived_at_last_receive_when_lookup_fails() -> TestResult {
     Ok(())
 }
 
-/// A ledger that cannot be reached.
+/// A ledger that is down.
 struct Unreachable;
 
 impl Faults<LedgerError> for Unreachable {
@@ -243,7 +243,7 @@ async fn message_is_archived_at_last_receive_when_lease_is_held() -> TestResult 
     let function = InMemoryFunction::new()?.target(HOUR);
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
-    // Its worker dies with the lease.
+    // Its worker crashes with the lease.
     let dies = tokio::time::timeout(ms(1_000), function.handle(ms(60_000)));
     assert!(dies.await.is_err());
     let result = handle(&function, HOUR_MS).await?.result;
@@ -260,13 +260,13 @@ async fn delivered_event_is_not_archived_at_its_last_receive() -> TestResult {
         .target(ms(1_500));
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
-    // Delivered, and out of time before the last mark.
+    // Delivered, with the deadline before the final mark.
     let result = function.handle(ms(3_500)).await?;
     assert_eq!(result.code(), Some(FailureCode::OutOfTime));
     sleep(Duration::from_secs(60)).await;
     let function = function.genesys(&[("fetch", ms(60_000))]);
     let result = handle(&function, HOUR_MS).await?.result;
-    // Whatever is in the way of the mark: the message returns while there is time, and is never archived.
+    // If the mark fails, the message returns until the end of retention and is never archived.
     assert!(
         !matches!(result.outcome, Outcome::Archived { .. }),
         "{result:?}"
@@ -289,7 +289,7 @@ async fn message_without_an_archive_is_counted_as_expiring() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn message_age_is_ignored_when_older_than_the_retention() -> TestResult {
-    // SQS would have deleted it: the time is of a saved event or a test.
+    // SQS would have deleted the message: the time is of a stored event or a test.
     let function = function()?;
     let handled = handle(&function, -HOUR_MS).await?;
     assert_eq!(handled.result.outcome.retry_delay(), Some(6 * HOUR));
@@ -319,7 +319,7 @@ async fn retention_is_read_from_the_queue() -> TestResult {
         let at = SystemClock.now().as_millis() - u64::try_from(ago.as_millis()).unwrap_or(0);
         json!(at.to_string())
     };
-    // 23 of 24 hours old, and an hour old.
+    // One is 23 of 24 hours old, one is an hour old.
     for (id, age, archived) in [("e-1", 23 * HOUR, true), ("e-2", HOUR, false)] {
         let mut record = Record::dead_letter(id, id, "c-1").in_queue(&queue, "receipt");
         record.0["attributes"]["SentTimestamp"] = sent(age);

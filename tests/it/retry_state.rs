@@ -1,4 +1,4 @@
-//! What is written on the interaction, and what follows when it cannot be.
+//! The marks on interactions, and failures of marks.
 
 use genesys_stand_in::Fault;
 use genesys_test_support::{Record, ReplayHarness, TestResult};

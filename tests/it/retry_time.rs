@@ -1,4 +1,4 @@
-//! The time of the retries, and the age of events, on real parts.
+//! The time of the retries, and the age of events, on real adapters.
 
 use std::error::Error;
 
@@ -38,19 +38,19 @@ async fn retried_since(harness: &ReplayHarness, event_id: &str, since: Timestamp
     Ok(())
 }
 
-fn letter() -> Record {
+fn dead_letter() -> Record {
     Record::dead_letter("m-1", "e-1", "c-1")
 }
 
 #[tokio::test]
 async fn event_is_retried_for_a_time_and_not_a_number_of_receives() -> TestResult {
-    // An outage, and a configuration mistake.
+    // An outage, and a configuration error.
     for status in [503, 404] {
         let harness = harness(status).await?;
-        assert_eq!(harness.deliver(&[letter()]).await?, ["m-1"]);
+        assert_eq!(harness.deliver(&[dead_letter()]).await?, ["m-1"]);
         for (hours, receives, is_last) in [(1, 150, false), (71, 199, false), (73, 3, true)] {
             retried_since(&harness, "e-1", ago(hours * HOUR_MS)).await?;
-            let back = harness.deliver(&[letter().received(receives)]).await?;
+            let back = harness.deliver(&[dead_letter().received(receives)]).await?;
             assert_eq!(back.is_empty(), is_last, "{status}, {hours} h");
         }
         assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
@@ -64,9 +64,14 @@ async fn event_is_retried_for_a_time_and_not_a_number_of_receives() -> TestResul
 async fn retry_time_is_a_setting() -> TestResult {
     let mut harness = harness(503).await?;
     harness.set("RETRY_FOR_HOURS", "1");
-    assert_eq!(harness.deliver(&[letter()]).await?, ["m-1"]);
+    assert_eq!(harness.deliver(&[dead_letter()]).await?, ["m-1"]);
     retried_since(&harness, "e-1", ago(HOUR_MS + 1_000)).await?;
-    assert!(harness.deliver(&[letter().received(2)]).await?.is_empty());
+    assert!(
+        harness
+            .deliver(&[dead_letter().received(2)])
+            .await?
+            .is_empty()
+    );
     assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
     Ok(())
 }
@@ -86,12 +91,17 @@ async fn last_attempt_comes_three_receives_before_the_queue_parks() -> TestResul
         )
         .send()
         .await?;
-    let letter = letter().in_queue(&queue, "receipt");
+    let dead_letter = dead_letter().in_queue(&queue, "receipt");
     assert_eq!(
-        harness.deliver(&[letter.clone().received(3)]).await?,
+        harness.deliver(&[dead_letter.clone().received(3)]).await?,
         ["m-1"]
     );
-    assert!(harness.deliver(&[letter.received(4)]).await?.is_empty());
+    assert!(
+        harness
+            .deliver(&[dead_letter.received(4)])
+            .await?
+            .is_empty()
+    );
     assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
     Ok(())
 }
@@ -103,17 +113,22 @@ async fn event_is_rejected_after_the_time_when_access_is_denied() -> TestResult 
     harness
         .genesys
         .fault(Fault::on("GET", "/conversations/").status(403).body(denied));
-    assert_eq!(harness.deliver(&[letter()]).await?, ["m-1"]);
+    assert_eq!(harness.deliver(&[dead_letter()]).await?, ["m-1"]);
     retried_since(&harness, "e-1", ago(73 * HOUR_MS)).await?;
-    assert!(harness.deliver(&[letter().received(2)]).await?.is_empty());
+    assert!(
+        harness
+            .deliver(&[dead_letter().received(2)])
+            .await?
+            .is_empty()
+    );
     assert_eq!(harness.state("e-1").await?, "ARCHIVED GENESYS_CREDENTIALS");
     assert_eq!(harness.deliveries(), 0);
     Ok(())
 }
 
-/// A dead letter of an event that happened so many seconds ago.
+/// Returns a dead letter of an event of this age in seconds.
 fn aged(seconds: u64) -> Record {
-    let mut record = letter();
+    let mut record = dead_letter();
     let body = record.0["body"].as_str().unwrap_or_default();
     let mut event: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
     event["time"] = ago(seconds * 1_000).to_string().into();
@@ -131,13 +146,13 @@ async fn stale_event_is_archived_without_a_call() -> TestResult {
     );
     harness.set("STALE_AFTER_SECONDS", "3600");
     harness.genesys.clear_calls();
-    // An attempt was made: its interaction shows the end.
+    // After an attempt, the interaction gets the final mark.
     assert!(harness.deliver(&[aged(3_700)]).await?.is_empty());
     assert_eq!(harness.state("e-1").await?, "ARCHIVED STALE");
     assert_eq!(harness.deliveries(), 0);
     assert_eq!(harness.marks(), ["4 exhausted_retries"]);
 
-    // An operator wants it all the same.
+    // An operator replay delivers it.
     harness.genesys.clear_faults();
     let again = aged(3_700).with("ReplayPlan", "plan-1");
     assert!(harness.deliver(&[again]).await?.is_empty());
@@ -166,8 +181,8 @@ async fn former_name_of_the_setting_for_malformed_events_works() -> TestResult {
     for name in ["REPLAY_MALFORMED", "REPLAY_PERMANENT"] {
         let mut harness = ReplayHarness::start().await?;
         harness.set(name, "true");
-        let letter = letter().with("ERROR_CODE", "INVALID_JSON");
-        assert!(harness.deliver(&[letter]).await?.is_empty(), "{name}");
+        let dead_letter = dead_letter().with("ERROR_CODE", "INVALID_JSON");
+        assert!(harness.deliver(&[dead_letter]).await?.is_empty(), "{name}");
         assert_eq!(harness.deliveries(), 1, "{name}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Failure after acceptance: targets that accept an event and report later that they failed.
+//! Failure after acceptance: targets that accept an event and report a failure later.
 
 mod former_items;
 mod redriven;
@@ -14,8 +14,8 @@ use genesys_test_support::{
 };
 use serde_json::Value;
 
-/// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
-/// test chooses.
+/// A harness with the local AWS, except for Lambda: the stand-in accepts every invocation with an id of the
+/// test.
 struct Rounds {
     harness: ReplayHarness,
     lambda: StandIn,
@@ -58,7 +58,7 @@ impl Rounds {
         self.lambda.calls_to("POST", "/invocations").len()
     }
 
-    /// Hands over one record; true if it is acknowledged.
+    /// Handles one record. Returns true if it is acknowledged.
     async fn handle(&self, record: &Record) -> Result<bool, Box<dyn Error>> {
         let records = std::slice::from_ref(record);
         let back =
@@ -85,7 +85,7 @@ impl Rounds {
     }
 }
 
-/// A function with the real adapters, whose Lambda is the stand-in.
+/// Returns a function with the real adapters and the stand-in as Lambda.
 fn function(harness: &ReplayHarness, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
     use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
     let mut function = harness.function()?;
@@ -100,12 +100,12 @@ fn function(harness: &ReplayHarness, lambda: &StandIn) -> Result<ReplayFunction,
     Ok(function)
 }
 
-/// The dead letter of a rule for the function.
+/// Returns the dead letter of a rule for the function.
 fn dead_letter(message: &str) -> Record {
     Record::dead_letter(message, "e-1", "c-1").with("TARGET_ARN", FUNCTION)
 }
 
-/// An on-failure record of the function about an invocation.
+/// Returns an on-failure record of the function about an invocation.
 fn on_failure(message: &str, request_id: &str, at: Timestamp) -> Record {
     on_failure_of(message, request_id, at, &conversation_event("e-1", "c-1"))
 }
@@ -121,7 +121,7 @@ fn now() -> Timestamp {
 #[tokio::test]
 async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     let rounds = Rounds::start().await?;
-    // EventBridge's own invocation failed: the first record is no report on a delivery of ours.
+    // EventBridge's own invocation failed: the first record does not report on our delivery.
     assert!(rounds.handle(&on_failure("m-1", "r-0", now())).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
     assert_eq!(
@@ -130,7 +130,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     );
     assert!(rounds.attribute("DeliveredAt").await?.is_some());
 
-    // The delivery fails, however fast; the round's delivery waits.
+    // The delivery fails at once. The delivery of the new round is delayed.
     let record = on_failure("m-2", "r-1", now());
     assert!(!rounds.handle(&record).await?);
     let deferred = "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE";
@@ -148,14 +148,14 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
         Some("2 replay_successful")
     );
 
-    // A copy of the record, and an older one: neither is about the delivery that counts now.
+    // A duplicate of the record, and an older one: neither reports on the current delivery.
     for (message, id) in [("m-3", "r-1"), ("m-4", "r-0")] {
         assert!(rounds.handle(&on_failure(message, id, now())).await?);
     }
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
     assert_eq!(rounds.deliveries(), 2);
 
-    // And the second delivery fails, too.
+    // The second delivery fails, too.
     assert!(!rounds.handle(&on_failure("m-5", "r-2", now())).await?);
     assert_eq!(
         rounds.state().await?,
@@ -172,7 +172,7 @@ async fn failure_record_completes_its_own_settlement() -> TestResult {
             .body_contains("replay_successful")
             .status(500),
     );
-    // EventBridge's own invocation failed; ours is accepted, and the mark of success is not.
+    // EventBridge's own invocation failed. Ours is accepted, and the mark of success fails.
     let record = on_failure("m-1", "r-0", now());
     assert!(!rounds.handle(&record).await?);
     assert_eq!(
@@ -192,7 +192,7 @@ async fn failure_record_completes_its_own_settlement() -> TestResult {
 
 #[tokio::test]
 async fn failure_record_does_not_report_on_its_own_delivery() -> TestResult {
-    // No id of an HTTP target is known, and the record is as young as its delivery.
+    // An HTTP target returns no id, and the record is as old as its delivery.
     let mut harness = ReplayHarness::start().await?;
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
@@ -205,7 +205,7 @@ async fn failure_record_does_not_report_on_its_own_delivery() -> TestResult {
     );
     assert!(harness.deliver(&[record]).await?.is_empty());
     assert_eq!(harness.deliveries(), 1);
-    // Another message does report on it.
+    // Another message reports on the delivery.
     let later = on_failure("m-2", "r-1", now());
     assert_eq!(harness.deliver(&[later]).await?, ["m-2"]);
     assert_eq!(
@@ -222,7 +222,7 @@ async fn failure_record_without_a_known_id_is_compared_by_time() -> TestResult {
     let before = now();
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     assert_eq!(rounds.attribute("DeliveryId").await?, None);
-    // Ten seconds before the delivery, and in the moment of it.
+    // Ten seconds before the delivery, and at its time.
     let old = Timestamp::from_millis(before.as_millis() - 10_000);
     assert!(rounds.handle(&on_failure("m-2", "r-0", old)).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
@@ -257,11 +257,11 @@ async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestRes
 async fn dead_letter_and_failure_record_are_duplicates_in_any_order() -> TestResult {
     for first_is_record in [true, false] {
         let rounds = Rounds::start().await?;
-        let (letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
+        let (dead_letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
         let order = if first_is_record {
-            [&record, &letter]
+            [&record, &dead_letter]
         } else {
-            [&letter, &record]
+            [&dead_letter, &record]
         };
         for message in order {
             assert!(rounds.handle(message).await?);
@@ -310,7 +310,7 @@ async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
         rounds.state().await?,
         "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
     );
-    // The first message returns: nothing says any more that the event was delivered.
+    // The first message returns: the ledger has no delivery of the event any more.
     rounds.harness.genesys.clear_faults();
     rounds.accepts_as(Some("r-2"));
     assert!(rounds.handle(&dead_letter("m-1")).await?);
@@ -375,7 +375,7 @@ async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
     assert!(rounds.handle(&record("m-3", "r-2")).await?);
     assert_eq!(rounds.deliveries(), 2);
     assert_eq!(rounds.archived().await?.len(), 1);
-    // One event, known by the message that brought it first.
+    // One event, with the key of its first message.
     let key = format!("m-1|{FUNCTION}");
     let status = rounds.harness.aws.attribute(&key, "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));
@@ -415,7 +415,7 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
             .first()
             .and_then(|it| it.result.outcome.retry_delay());
         assert_eq!(after, Some(Duration::from_secs(delay)), "{handled:?}");
-        // Another message of the event does not shorten it.
+        // Another message of the event does not shorten the delay.
         tokio::time::sleep(Duration::from_secs(delay - 100)).await;
         let body = conversation_event("e-1", "c-1");
         let id = MessageId::new("m-of-a-rule").ok_or("id")?;

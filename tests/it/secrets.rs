@@ -1,4 +1,4 @@
-//! Credentials in Secrets Manager: read at start-up, and again when Genesys Cloud refuses them.
+//! Credentials in Secrets Manager: read at startup, and again when Genesys Cloud refuses them.
 
 use std::error::Error;
 
@@ -11,7 +11,7 @@ use genesys_test_support::{Record, ReplayHarness, TestResult, event};
 const RIGHT: &str = r#"{"client_id":"demo-client","client_secret":"demo-secret"}"#;
 const WRONG: &str = r#"{"client_id":"demo-client","client_secret":"an-older-one"}"#;
 
-/// A world whose credentials are in this secret.
+/// Returns a harness whose credentials are in this secret.
 async fn harness(
     name: &str,
     secret: Option<&str>,
@@ -48,7 +48,7 @@ async fn secret_is_read_at_startup() -> TestResult {
     let (harness, secrets) = harness("read-at-start-up", Some(RIGHT)).await?;
     let function = harness.function()?;
     app::prepare(&function).await;
-    // From now on only what was read is known.
+    // From now on, only the cached secret exists.
     let delete = secrets.delete_secret().secret_id("read-at-start-up");
     delete.force_delete_without_recovery(true).send().await?;
     assert!(invoke(&function, batch(1)).await??.is_empty());
@@ -98,7 +98,7 @@ async fn unchanged_secret_is_not_tried_twice() -> TestResult {
     assert_eq!(invoke(&function, batch(1)).await??, ["1"]);
     assert_eq!(token_requests(&harness), 1);
     assert_eq!(harness.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS");
-    // Repaired later, nobody has to deploy.
+    // A repaired secret needs no deployment.
     put(&secrets, "unchanged", RIGHT).await?;
     assert!(invoke(&function, batch(1)).await??.is_empty());
     assert_eq!(harness.deliveries(), 1);

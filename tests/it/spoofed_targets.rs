@@ -1,4 +1,4 @@
-//! Dead letters that somebody made up: what they name is data, never an order.
+//! Forged dead letters: their content never determines the target.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use genesys_test_support::{Function, Record, ReplayHarness, TestResult, event};
 const ALLOWED: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync,\
     arn:aws:sqs:eu-central-1:271828182845:crm-*";
 
-/// A world whose events go where they failed, if that is allowed.
+/// Returns a harness whose events go to their original target if it is allowed.
 async fn harness() -> Result<ReplayHarness, Box<dyn std::error::Error>> {
     let mut harness = ReplayHarness::start().await?;
     harness.set("REPLAY_TARGET", "original");
@@ -25,17 +25,17 @@ async fn target_is_never_called_when_not_in_the_list() -> TestResult {
         "arn:aws:lambda:eu-central-1:666666666666:function:crm-sync",
         "arn:aws:lambda:us-east-1:271828182845:function:crm-sync",
         "arn:aws:sns:eu-central-1:271828182845:crm-events",
-        // Nearly the allowed one.
+        // Similar to the allowed one.
         "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync-evil",
         "arn:aws:lambda:eu-central-1:271828182845:function:CRM-SYNC",
         " arn:aws:lambda:eu-central-1:271828182845:function:crm-sync",
         "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync\n",
         "x-arn:aws:sqs:eu-central-1:271828182845:crm-events",
-        // No ARN at all.
+        // Not an ARN.
         "https://attacker.example/collect",
         "http://169.254.169.254/latest/meta-data/",
         "*",
-        // Where it came from.
+        // The source queue.
         own_queue,
     ];
     let records: Vec<_> = forged
@@ -93,7 +93,7 @@ async fn payload_cannot_choose_the_target_or_an_api_path() -> TestResult {
     let forged = paths.iter().enumerate();
     let forged: Vec<_> = forged.map(|(number, id)| record(number, id)).collect();
     assert!(harness.deliver(&forged).await?.is_empty());
-    // What is no id is looked up nowhere; the event itself goes where the setting says.
+    // An invalid id is not looked up. The event is delivered to the configured target.
     let paths_called: BTreeSet<_> = harness
         .genesys
         .calls()

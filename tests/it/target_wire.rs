@@ -1,4 +1,4 @@
-//! What goes over the wire to an HTTP target, against mockito and bare sockets.
+//! The requests to an HTTP target, against mockito and bare sockets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

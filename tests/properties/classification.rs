@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use crate::samples::{Letter, json_text, odd_text};
+use crate::samples::{SampleMessage, json_text, odd_text};
 
 const CODES: &[(&str, Category)] = &[
     ("THROTTLING", Category::RateLimitExceeded),
@@ -84,7 +84,7 @@ fn digits_that_are_no_status() -> impl Strategy<Value = String> {
         ("10\\.0\\.0\\.", status()).prop_map(|(host, s)| host + &s),
         ("(10\\.0\\.0\\.7|https://crm\\.example):", status()).prop_map(|(host, s)| host + &s),
         "(crm\\.example|localhost|\\[::1\\]):443",
-        ("[a-z_/-]", status()).prop_map(|(letter, s)| letter + &s),
+        ("[a-z_/-]", status()).prop_map(|(dead_letter, s)| dead_letter + &s),
         (status(), " (ms|seconds|bytes|attempts)").prop_map(|(s, unit)| s + &unit),
         ("(line|port|after) ", status()).prop_map(|(what, s)| what + &s),
         ("arn:aws:lambda:eu-west-1:271828182845:function:", status()).prop_map(|(arn, s)| arn + &s),
@@ -119,9 +119,9 @@ fn opened(body: String, attributes: &[(&str, &str)]) -> Result<Option<Category>,
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let message = Letter { body, attributes }.message("m-1")?;
+    let message = SampleMessage { body, attributes }.message("m-1")?;
     Ok(match parse(&message) {
-        ParsedMessage::DeadLetter(letter) => Some(letter.failure.category()),
+        ParsedMessage::DeadLetter(dead_letter) => Some(dead_letter.failure.category()),
         ParsedMessage::Unreplayable(_) => None,
     })
 }
@@ -209,10 +209,10 @@ proptest! {
         .replace("\"more\":\"more\"", &format!("\"more\":{more}"));
         let around = [("ERROR_CODE", &*code), ("ERROR_MESSAGE", &*told)];
         let expected = {
-            let letter = Letter { body: String::new(), attributes: BTreeMap::from(
+            let dead_letter = SampleMessage { body: String::new(), attributes: BTreeMap::from(
                 around.map(|(name, value)| (name.to_owned(), value.to_owned()))
             )};
-            original_failure(&letter.message("m-1")?).category()
+            original_failure(&dead_letter.message("m-1")?).category()
         };
         let target = ("TARGET_ARN", "arn:aws:sqs:eu-west-1:271828182845:q");
         prop_assert_eq!(opened(event.clone(), &around)?, Some(expected), "a plain event");

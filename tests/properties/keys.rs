@@ -47,8 +47,8 @@ fn arns() -> impl Strategy<Value = String> {
 /// The key of the event in a message; `None` when it has none of its own.
 fn key_of(message: &Message, destination: &Destination) -> Option<EventKey> {
     match parse(message) {
-        ParsedMessage::DeadLetter(letter) => {
-            let event_id = letter.event_id.as_ref()?;
+        ParsedMessage::DeadLetter(dead_letter) => {
+            let event_id = dead_letter.event_id.as_ref()?;
             Some(EventKey::new(Some(event_id), &message.id, destination))
         }
         ParsedMessage::Unreplayable(_) => None,
@@ -79,14 +79,14 @@ proptest! {
 
     #[test]
     fn event_key_with_an_id_is_the_same_in_every_message(
-        letter in nearly_a_sample(),
+        dead_letter in nearly_a_sample(),
         (first, again) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
         receives in 1_u32..100,
         arn in arns(),
     ) {
         let destination = original(&arn);
-        let first = letter.message(&first)?;
-        let mut again = letter.message(&again)?;
+        let first = dead_letter.message(&first)?;
+        let mut again = dead_letter.message(&again)?;
         again.receive_count = receives;
         prop_assert_eq!(key_of(&first, &destination), key_of(&again, &destination));
     }

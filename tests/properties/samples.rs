@@ -54,12 +54,12 @@ const ODD: &[&str] = &[
 
 /// What a message is made of; unlike [`Message`], it shows its body when a property fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct SampleMessage {
     pub(crate) body: String,
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-impl Letter {
+impl SampleMessage {
     /// The message as the queue would hand it over.
     pub(crate) fn message(&self, id: &str) -> Result<Message, TestCaseError> {
         let id = MessageId::new(id).ok_or_else(|| TestCaseError::fail("an empty message id"))?;
@@ -70,7 +70,7 @@ impl Letter {
 }
 
 /// The records of all samples.
-pub(crate) fn samples() -> Vec<Letter> {
+pub(crate) fn samples() -> Vec<SampleMessage> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .into_iter()
@@ -84,7 +84,7 @@ pub(crate) fn samples() -> Vec<Letter> {
         .filter_map(|path| std::fs::read_to_string(path).ok())
         .filter_map(|text| serde_json::from_str::<Value>(&text).ok())
         .flat_map(|batch| batch["Records"].as_array().cloned().unwrap_or_default())
-        .map(|record| Letter {
+        .map(|record| SampleMessage {
             body: record["body"].as_str().unwrap_or_default().to_owned(),
             attributes: record["messageAttributes"]
                 .as_object()
@@ -99,14 +99,14 @@ pub(crate) fn samples() -> Vec<Letter> {
 }
 
 /// A sample as it stands.
-pub(crate) fn sample() -> impl Strategy<Value = Letter> {
+pub(crate) fn sample() -> impl Strategy<Value = SampleMessage> {
     select(samples())
 }
 
 /// A sample with up to four changes.
-pub(crate) fn nearly_a_sample() -> impl Strategy<Value = Letter> {
+pub(crate) fn nearly_a_sample() -> impl Strategy<Value = SampleMessage> {
     (sample(), prop::collection::vec(changes(), 0..5))
-        .prop_map(|(letter, changes)| changes.into_iter().fold(letter, changed))
+        .prop_map(|(dead_letter, changes)| changes.into_iter().fold(dead_letter, changed))
 }
 
 /// Texts that are odd, and any others.
@@ -193,8 +193,8 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(mut letter: Letter, change: Change) -> Letter {
-    let body = &mut letter.body;
+fn changed(mut dead_letter: SampleMessage, change: Change) -> SampleMessage {
+    let body = &mut dead_letter.body;
     match change {
         Change::Cut(at) => body.truncate(boundary(body, at)),
         Change::Insert(at, text) => body.insert_str(boundary(body, at), &text),
@@ -205,9 +205,9 @@ fn changed(mut letter: Letter, change: Change) -> Letter {
             *body = with_value(body, at, HERE.into()).replace(&format!("\"{HERE}\""), &deep);
         }
         Change::Attribute(name, text) => {
-            letter.attributes.insert(name.to_owned(), text);
+            dead_letter.attributes.insert(name.to_owned(), text);
         }
-        Change::NoAttributes => letter.attributes.clear(),
+        Change::NoAttributes => dead_letter.attributes.clear(),
         Change::Notification => {
             *body = json!({"Type": "Notification", "TopicArn": "arn", "Message": body}).to_string();
         }
@@ -219,7 +219,7 @@ fn changed(mut letter: Letter, change: Change) -> Letter {
                 format!(r#"{{"requestContext":{{"functionArn":"arn"}},"requestPayload":{body}}}"#);
         }
     }
-    letter
+    dead_letter
 }
 
 fn boundary(text: &str, at: Index) -> usize {
@@ -268,6 +268,7 @@ fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
 fn samples_are_read() {
     let samples = samples();
     assert!(samples.len() >= 20, "{}", samples.len());
-    let with_attributes = |letter: &&Letter| letter.attributes.contains_key("TARGET_ARN");
+    let with_attributes =
+        |dead_letter: &&SampleMessage| dead_letter.attributes.contains_key("TARGET_ARN");
     assert!(samples.iter().filter(with_attributes).count() >= 5);
 }

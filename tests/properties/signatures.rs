@@ -68,10 +68,10 @@ impl Signed {
 
 /// The same text with another character in one place.
 fn changed(text: &str, at: Index) -> String {
-    let mut letters: Vec<char> = text.chars().collect();
-    let at = at.index(letters.len());
-    letters[at] = if letters[at] == 'x' { 'y' } else { 'x' };
-    letters.into_iter().collect()
+    let mut dead_letters: Vec<char> = text.chars().collect();
+    let at = at.index(dead_letters.len());
+    dead_letters[at] = if dead_letters[at] == 'x' { 'y' } else { 'x' };
+    dead_letters.into_iter().collect()
 }
 
 proptest! {
@@ -192,10 +192,10 @@ proptest! {
         prop_assert_eq!(wrapper.retry_count, retries);
         let id = MessageId::new("m-1").ok_or_else(|| TestCaseError::fail("no id"))?;
         let message = Message::new(id, body.clone());
-        let ParsedMessage::DeadLetter(letter) = parse(&message) else {
+        let ParsedMessage::DeadLetter(dead_letter) = parse(&message) else {
             return Err(TestCaseError::fail(format!("not opened: {body}")));
         };
-        prop_assert_eq!(&*letter.payload, event.trim());
-        prop_assert_eq!(letter.failure.retry_attempts, retries);
+        prop_assert_eq!(&*dead_letter.payload, event.trim());
+        prop_assert_eq!(dead_letter.failure.retry_attempts, retries);
     }
 }

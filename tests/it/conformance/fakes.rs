@@ -1,4 +1,4 @@
-//! The fakes as worlds of the suites.
+//! The suites on the fakes.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -69,7 +69,7 @@ impl Ledger {
         Self::of(Rules::new(ledger::REMEMBER))
     }
 
-    /// With a mistake in it.
+    /// Returns a ledger with a flaw.
     pub(super) fn flawed(flaw: Flaw) -> Self {
         Self::of(Rules::new(ledger::REMEMBER).flawed(flaw))
     }
@@ -300,7 +300,7 @@ impl genesys::GenesysSuite for Genesys {
         self.port.put_participants(interaction, participants);
     }
 
-    /// There is none that was not made.
+    /// Does nothing, because an interaction must be created before it exists.
     fn forget(&self, _: &str) {}
 
     fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {

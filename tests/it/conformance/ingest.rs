@@ -1,4 +1,4 @@
-//! What ingest works with, as worlds of the suites: fakes and real adapters side by side.
+//! The suites on the ports of ingest, fakes and real adapters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -117,7 +117,7 @@ impl message_sender::MessageSenderSuite for SenderInSqs {
         self.interceptor.set(fault);
     }
 
-    /// Everything that was sent, seen again each time.
+    /// Returns every message that was sent.
     async fn stored(&self) -> Result<Vec<Stored>> {
         let mut all = Vec::new();
         let mut handles = Vec::new();

@@ -1,4 +1,4 @@
-//! The real adapters as worlds of the suites: the local AWS, and the stand-in for Genesys Cloud.
+//! The suites on the real adapters: the local AWS, and the stand-in for Genesys Cloud.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ pub(super) struct FaultInterceptor {
     next: Arc<Mutex<Option<CallFault>>>,
     loses_response: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
-    /// The URL that answers a call without an effect. `None`: the call is not sent.
+    /// The URL to which a call without an effect is sent. `None`: the call is not sent.
     unavailable_url: Option<String>,
 }
 
@@ -109,7 +109,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger in the table of this AWS.
+    /// Returns a ledger in the table of this AWS.
     pub(super) fn of(aws: LocalAws) -> Self {
         let (port, interceptor) = ledger_in(&aws.config(), aws.table.clone());
         Self {
@@ -146,7 +146,7 @@ impl ledger::LedgerSuite for Ledger {
     }
 }
 
-/// The ledger in the table that the benchmark uses.
+/// The ledger in the table of the benchmark.
 pub(super) struct LedgerInStandIn {
     table: Table,
     port: DynamoDbLedger,
@@ -378,7 +378,7 @@ impl genesys::GenesysSuite for Genesys {
         inject(&self.harness.genesys, method, path, fault);
     }
 
-    /// The stand-in knows every interaction; the tutorials' have no participants that count.
+    /// Creates participants. Interactions of the legacy sample API exist without participants.
     fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
         let stand_in = &self.harness.genesys;
         stand_in.put_participants(interaction, participants);
@@ -409,7 +409,7 @@ impl genesys::GenesysSuite for Genesys {
     }
 }
 
-/// Where a PATCH of this path writes.
+/// Returns the location of the mark of a PATCH with this path.
 fn marked(path: &str) -> Option<Interaction> {
     let segments: Vec<_> = path.split('/').collect();
     match segments.as_slice() {

@@ -1,4 +1,4 @@
-//! The targets as worlds of their suite: the stand-in for HTTP, the local AWS for what has an ARN.
+//! The suite on the targets: the stand-in for HTTP, the local AWS for targets with an ARN.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -90,7 +90,7 @@ impl TargetSuite for Http {
     }
 }
 
-/// The services of AWS that take events.
+/// The AWS services that are targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Queue,
@@ -108,7 +108,7 @@ pub(super) struct Aws {
     harness: ReplayHarness,
     port: Targets,
     interceptor: FaultInterceptor,
-    /// Where it is seen what has arrived at a destination, by the destination.
+    /// The queue or URL that shows the delivered events, by destination.
     windows: Mutex<BTreeMap<String, String>>,
 }
 
@@ -122,7 +122,7 @@ impl Aws {
             "{}/out-of-service",
             harness.genesys.url()
         ));
-        // As the wiring has it: one delivery is one try.
+        // As in the program: one delivery is one attempt.
         let aws = harness.aws.config().into_builder();
         let aws = aws.retry_config(RetryConfig::disabled()).build();
         let mut port = harness.function()?.target;
@@ -137,7 +137,7 @@ impl Aws {
         })
     }
 
-    /// What a destination shows now.
+    /// Returns the delivered events of a destination.
     async fn seen(&self, window: &str) -> Result<Vec<Arrival>> {
         match self.service {
             Service::Queue | Service::FifoQueue | Service::Topic | Service::FifoTopic => {
@@ -158,7 +158,7 @@ impl Aws {
             Service::StateMachine => {
                 let executions = self.harness.aws.executions(window).await?.into_iter();
                 let arrivals = executions.map(|(name, input)| Arrival {
-                    // The hash of the key ends the name.
+                    // The name ends with the hash of the key.
                     key: name.rsplit('-').next().map(str::to_owned),
                     ..payload(input)
                 });
@@ -241,7 +241,7 @@ impl TargetSuite for Aws {
                 key: Some(digest.chars().take(32).collect()),
                 ..raw
             },
-            // They read the event and write it anew.
+            // These services re-serialize the event.
             Service::Function | Service::EventBus => payload(as_json(delivery.payload)),
         }
     }
@@ -264,7 +264,7 @@ impl TargetSuite for Aws {
     }
 }
 
-/// An arrival of which nothing but the event is to be seen.
+/// Returns an arrival with the event only.
 fn payload(payload: String) -> Arrival {
     Arrival {
         payload,
@@ -273,7 +273,7 @@ fn payload(payload: String) -> Arrival {
     }
 }
 
-/// A JSON text in one form, however it was written.
+/// Returns a normalized JSON text.
 fn as_json(text: &str) -> String {
     serde_json::from_str(text).map_or_else(|_| text.to_owned(), |value: Value| value.to_string())
 }

@@ -21,7 +21,7 @@ use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
 #[tokio::test]
 async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {
     use aws_sdk_dynamodb::types::AttributeValue;
-    // With and without the qualifier that is none of its own.
+    // With and without the qualifier `$LATEST`.
     for suffix in ["", ":$LATEST"] {
         let rounds = Rounds::start().await?;
         let seen = Timestamp::from_millis(now().as_millis() - 60_000);
@@ -51,7 +51,7 @@ async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResu
     Ok(())
 }
 
-/// A ledger whose first look-up fails.
+/// A ledger whose first lookup fails.
 #[derive(Default)]
 struct FailsOnce(AtomicBool);
 

@@ -1,4 +1,4 @@
-//! Messages that SQS moved away from a target queue.
+//! Messages that SQS redrove from a target queue.
 
 use genesys_test_support::{
     Function, HIDDEN_SECONDS, Invocation, Record, ReplayHarness, TestResult, conversation_event,
@@ -43,7 +43,7 @@ async fn redriven_message_is_delivered_whole_and_begins_a_round() -> TestResult 
         ]
     );
 
-    // Its consumer fails: SQS moves it once more, and its id stays.
+    // Its consumer fails: SQS redrives it again with the same id.
     let id = sent.message_id().ok_or("no id")?;
     assert!(!rounds.handle(&moved(id)).await?, "a new round");
     let key = format!("m-1|{target}");
@@ -76,9 +76,9 @@ async fn round_is_not_swallowed_by_a_fifo_queue() -> TestResult {
     harness.set("REPLAY_TARGET", &target);
     harness.set("ARCHIVE_BUCKET", "");
     let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
-    let letter = Record::dead_letter("m-1", "e-1", "c-1");
+    let dead_letter = Record::dead_letter("m-1", "e-1", "c-1");
     let is_acknowledged = |answer: &Invocation| matches!(answer, Invocation::Response(answer) if answer["batchItemFailures"] == json!([]));
-    let answer = function.invoke(event(&[letter])).await?;
+    let answer = function.invoke(event(&[dead_letter])).await?;
     assert!(is_acknowledged(&answer), "{answer:?}");
     let first = harness.aws.receive(&target, HIDDEN_SECONDS).await?;
     let first = first.first().ok_or("nothing arrived")?;
@@ -89,7 +89,7 @@ async fn round_is_not_swallowed_by_a_fifo_queue() -> TestResult {
     moved.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
     let answer = function.invoke(event(std::slice::from_ref(&moved))).await?;
     assert!(!is_acknowledged(&answer), "a new round: {answer:?}");
-    // The consumer has parked its message: the group is free.
+    // The consumer's message was redriven: its group is unblocked.
     let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
     let delete = sqs
         .delete_message()

@@ -49,7 +49,7 @@ pub async fn conforms(suite: &impl ArchiveSuite) -> Result<()> {
 }
 
 /// A dead letter of one event, at one target.
-struct Letter<'w, W> {
+struct DeadLetterCase<'w, W> {
     suite: &'w W,
     name: String,
     message: Message,
@@ -57,7 +57,7 @@ struct Letter<'w, W> {
     original: OriginalFailure,
 }
 
-impl<'w, W: ArchiveSuite> Letter<'w, W> {
+impl<'w, W: ArchiveSuite> DeadLetterCase<'w, W> {
     fn new(suite: &'w W, name: &str, target: &str) -> Result<Self> {
         let id = MessageId::new("m-1").ok_or("message id")?;
         let event_id = EventId::new(name).ok_or("event id")?;
@@ -111,13 +111,13 @@ async fn archived_bodies_of_one_event_are_each_stored_once(
     suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let first = Letter::new(suite, name, "crm")?;
-    let mut second = Letter::new(suite, name, "crm")?;
+    let first = DeadLetterCase::new(suite, name, "crm")?;
+    let mut second = DeadLetterCase::new(suite, name, "crm")?;
     "another body".clone_into(&mut second.message.body);
     // Each twice: after a crash before the acknowledgement, the next worker writes the same object.
     let mut addresses = Vec::new();
-    for letter in [&first, &second, &first, &second] {
-        addresses.push(letter.put(REFUSED, NOW).await?);
+    for case in [&first, &second, &first, &second] {
+        addresses.push(case.put(REFUSED, NOW).await?);
     }
     first.count(2).await?;
     holds("apart", addresses.first() != addresses.get(1))?;
@@ -129,19 +129,19 @@ async fn archived_dead_letter_is_whole_at_the_returned_address(
     suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(suite, name, "crm")?;
-    let address = letter.put(REFUSED, NOW).await?;
-    let objects = letter.objects().await?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    let address = case.put(REFUSED, NOW).await?;
+    let objects = case.objects().await?;
     let found = objects.iter().find(|(key, _)| address.ends_with(*key));
     let (key, object) = found.ok_or(format!("nothing at {address}"))?;
-    let entry = letter.entry(REFUSED, NOW);
+    let entry = case.entry(REFUSED, NOW);
     holds("the key", key.ends_with(&entry.object_key()))?;
     let document: Value = serde_json::from_str(&entry.document())?;
     same("the document", object, &document)?;
     same(
         "the body",
         &object["body"],
-        &letter.message.body.as_str().into(),
+        &case.message.body.as_str().into(),
     )
 }
 
@@ -149,20 +149,20 @@ async fn archived_object_is_unchanged_by_a_second_write(
     suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(suite, name, "crm")?;
-    let address = letter.put(REFUSED, NOW).await?;
-    let objects = letter.objects().await?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    let address = case.put(REFUSED, NOW).await?;
+    let objects = case.objects().await?;
     let later = NOW.plus(Duration::from_secs(60));
-    same("the address", &letter.put(REFUSED, later).await?, &address)?;
-    same("the objects", &letter.objects().await?, &objects)
+    same("the address", &case.put(REFUSED, later).await?, &address)?;
+    same("the objects", &case.objects().await?, &objects)
 }
 
 async fn events_of_two_targets_are_archived_under_different_keys(
     suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let first = Letter::new(suite, name, "crm")?;
-    let second = Letter::new(suite, name, "billing")?;
+    let first = DeadLetterCase::new(suite, name, "crm")?;
+    let second = DeadLetterCase::new(suite, name, "billing")?;
     let at = first.put(REFUSED, NOW).await?;
     let elsewhere = second.put(REFUSED, NOW).await?;
     holds("two addresses", at != elsewhere)?;
@@ -177,30 +177,28 @@ async fn archived_event_is_stored_once_per_failure_code(
     suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(suite, name, "crm")?;
-    let refused = letter.put(REFUSED, NOW).await?;
-    let exhausted = letter.put(FailureCode::Exhausted, NOW).await?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    let refused = case.put(REFUSED, NOW).await?;
+    let exhausted = case.put(FailureCode::Exhausted, NOW).await?;
     holds("two addresses", refused != exhausted)?;
-    letter.count(2).await
+    case.count(2).await
 }
 
 async fn put_fails_when_nothing_was_stored(suite: &impl ArchiveSuite, name: &str) -> Result<()> {
-    let letter = Letter::new(suite, name, "crm")?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
     suite.next_call(CallFault::NoEffect);
-    holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
-    letter.count(0).await
+    holds("it failed", case.put(REFUSED, NOW).await.is_err())?;
+    case.count(0).await
 }
 
 async fn put_is_idempotent_after_a_lost_response(
     suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(suite, name, "crm")?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
     suite.next_call(CallFault::ResponseLost);
-    holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
-    letter.count(1).await?;
-    letter
-        .put(REFUSED, NOW.plus(Duration::from_secs(1)))
-        .await?;
-    letter.count(1).await
+    holds("it failed", case.put(REFUSED, NOW).await.is_err())?;
+    case.count(1).await?;
+    case.put(REFUSED, NOW.plus(Duration::from_secs(1))).await?;
+    case.count(1).await
 }
