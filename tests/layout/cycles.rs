@@ -1,6 +1,6 @@
-//! No module depends on itself through others.
+//! Modules have no dependency cycles.
 //!
-//! A module that takes a name from its parent, or a parent that takes one from its child, is idiomatic and not counted.
+//! Dependencies between a module and its parent are idiomatic and not counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::sources::{Source, sources};
 /// A path of names, such as `["replay", "batch"]`.
 type Module = Vec<String>;
 
-/// The modules that each module takes names from.
+/// The dependencies of each module.
 type Arrows = BTreeMap<Module, BTreeSet<Module>>;
 
-/// The module of a file; the crate root is the empty path.
+/// Returns the module of a file. The crate root is the empty path.
 fn module(source: &Source) -> Option<Module> {
     let path = source.path.strip_prefix(&source.folder).ok()?;
     let path = path.with_extension("");
@@ -24,7 +24,7 @@ fn module(source: &Source) -> Option<Module> {
     Some(if is_root { Module::new() } else { names })
 }
 
-/// The paths in the `use` declarations of a text, without braces: `use a::{b, c::d};` is `a::b` and `a::c::d`.
+/// Returns the paths in `use` declarations without braces: `use a::{b, c::d};` is `a::b` and `a::c::d`.
 fn used(text: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -42,7 +42,7 @@ fn used(text: &str) -> Vec<Vec<&str>> {
     found
 }
 
-/// The paths that stand in the code, such as `crate::replay::log`; those in comments are not counted.
+/// Returns the paths in the code, such as `crate::replay::log`, except those in comments.
 fn named(text: &str) -> Vec<Vec<&str>> {
     let code = text
         .lines()
@@ -92,13 +92,13 @@ fn flatten<'t>(tree: &'t str, prefix: &[&'t str], found: &mut Vec<Vec<&'t str>>)
     }
 }
 
-/// The module that a path leads to, as far as it is one of `modules`.
+/// Returns the module of a path among `modules`.
 fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<Module> {
     let mut base = match *path.first()? {
         "crate" => Module::new(),
         "self" | "super" => here.clone(),
         name => {
-            // A child, named without `self::`.
+            // A child without `self::`.
             let mut child = here.clone();
             child.push(name.to_owned());
             return modules.contains(&child).then_some(child);
@@ -119,7 +119,7 @@ fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<
     Some(base)
 }
 
-/// The modules behind the names that each module takes from others and hands on with `pub use`.
+/// Returns the modules of the names that each module exports with `pub use`.
 type Exports = BTreeMap<(Module, String), Module>;
 
 fn exports(sources: &[&Source], modules: &BTreeSet<Module>) -> Exports {
@@ -167,7 +167,7 @@ fn arrows(sources: &[&Source]) -> Arrows {
     arrows
 }
 
-/// A module that can reach itself, with the way.
+/// Returns a dependency cycle.
 fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
     fn walk<'a>(
         arrows: &'a Arrows,

@@ -1,4 +1,4 @@
-//! The shape of the sources, as far as Cargo cannot enforce it. The arrows between crates are in their `Cargo.toml`.
+//! Rules of the sources that Cargo cannot enforce. The dependencies between crates are in their `Cargo.toml`.
 
 mod cycles;
 mod documents;

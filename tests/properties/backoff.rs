@@ -1,11 +1,11 @@
-//! How long a retry waits.
+//! The delay of a retry.
 
 use std::time::Duration;
 
 use genesys_replay::backoff::Backoff;
 use proptest::prelude::*;
 
-/// Any backoff that the settings let through.
+/// Returns every backoff that the settings accept.
 fn backoffs() -> impl Strategy<Value = Backoff> {
     (0_u64..=900, 1_u64..=43_200)
         .prop_filter("the base is not above the maximum", |(base, max)| {
@@ -17,7 +17,7 @@ fn backoffs() -> impl Strategy<Value = Backoff> {
         })
 }
 
-/// Attempts as they come, and those whose power of two fits no number.
+/// Returns usual attempt numbers, and those whose power of two overflows.
 fn attempts() -> impl Strategy<Value = u32> {
     prop_oneof![3 => 0_u32..40, 1 => any::<u32>(), 1 => Just(u32::MAX)]
 }
@@ -31,7 +31,7 @@ proptest! {
         attempt in attempts(),
         unit in any::<f64>(),
     ) {
-        // In whole numbers that cannot overflow: 900 seconds, doubled 32 times.
+        // In integers that cannot overflow: 900 seconds, doubled 32 times.
         let doubled = u128::from(backoff.base.as_secs()) << attempt.saturating_sub(1).min(32);
         let full = doubled.min(backoff.max.as_secs().into()) * 1_000_000_000;
         let wait = backoff.delay(attempt, unit, None).as_nanos();

@@ -1,4 +1,4 @@
-//! Why the first delivery failed: from what the dead letter says of it, never from the event.
+//! The category of the first failure: it depends on the dead letter's failure, never on its event.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ const CODES: &[(&str, Category)] = &[
     ("INVALID_PARAMETER", Category::PayloadMalformed),
 ];
 
-/// Words that say nothing about a failure.
+/// Words without a meaning for the category.
 const NEUTRAL: &[&str] = &[
     "the",
     "delivery",
@@ -35,7 +35,7 @@ const NEUTRAL: &[&str] = &[
     "status",
 ];
 
-/// Messages that would decide by themselves, and any others.
+/// Returns messages that determine the category, and arbitrary ones.
 fn messages() -> impl Strategy<Value = String> {
     let telling = select(
         &[
@@ -60,7 +60,7 @@ fn words() -> impl Strategy<Value = String> {
     prop::collection::vec(select(NEUTRAL), 0..4).prop_map(|words| words.join(" "))
 }
 
-/// An error status.
+/// Returns an error status.
 fn statuses() -> impl Strategy<Value = u16> {
     prop_oneof![
         select(
@@ -72,7 +72,7 @@ fn statuses() -> impl Strategy<Value = u16> {
     ]
 }
 
-/// What contains three digits that look like a status and are none.
+/// Returns texts with three digits that are not a status.
 fn digits_that_are_no_status() -> impl Strategy<Value = String> {
     let status = || statuses().prop_map(|status| status.to_string());
     prop_oneof![
@@ -102,7 +102,7 @@ fn category(code: Option<&str>, message: &str) -> Category {
     .category()
 }
 
-/// The table of the design.
+/// Returns the category of a status, as in the design.
 fn of_status(status: u16) -> Category {
     match status {
         429 => Category::RateLimitExceeded,
@@ -169,7 +169,7 @@ proptest! {
         let message: Vec<_> = ids.iter().map(|(id, word)| format!("{word} {id}")).collect();
         let message = message.join(" of ");
         prop_assert_eq!(category(code, &message), Category::Unknown, "{}", message);
-        // Nor do they keep the words from deciding.
+        // The words of the message still determine the category.
         let refused = format!("connection refused: {message}");
         prop_assert_eq!(category(code, &refused), Category::EndpointUnreachable, "{}", refused);
     }
@@ -223,7 +223,7 @@ proptest! {
         let told_json = Value::from(&*told);
         let wrapper = format!(r#"{{"eventType":"dead-letter","failureReason":{told_json},"originalEvent":{event}}}"#);
         prop_assert_eq!(opened(wrapper, &[])?, Some(category(None, &told)), "inside a wrapper");
-        // Its message is a text of the function's own code.
+        // The error message is the function's own text.
         let record = format!(r#"{{"requestContext":{{"functionArn":"f"}},"requestPayload":{event},"responsePayload":{{"errorMessage":{told_json}}}}}"#);
         prop_assert_eq!(opened(record, &[])?, Some(Category::Unknown), "inside a failure record");
     }

@@ -1,4 +1,4 @@
-//! The names under which events are remembered and kept.
+//! Event keys and object keys.
 
 use genesys_replay::archive::Entry;
 use genesys_replay::clock::Timestamp;
@@ -12,20 +12,19 @@ use proptest::sample::select;
 
 use crate::samples::{nearly_a_sample, odd_text};
 
-/// The longest prefix that the settings let through, and what the archive may append to a key
-/// that is taken: a dash and 16 hexadecimal digits.
+/// The maximum length of the prefix, and of the suffix of a key that exists: a dash and 16 hexadecimal digits.
 const AROUND: usize = 256 + 17;
 
 fn id(text: &str) -> Result<MessageId, TestCaseError> {
     MessageId::new(text).ok_or_else(|| TestCaseError::fail("an empty message id"))
 }
 
-/// Where a dead letter that names `arn` goes.
+/// Returns the destination of a dead letter with the target `arn`.
 fn original(arn: &str) -> Destination {
     ReplayTarget::Original(AllowedTargets::Any).destination(Some(arn), &[])
 }
 
-/// Parts that may be joined to ids and to ARNs alike.
+/// Returns parts that can be joined to ids and to ARNs.
 fn parts() -> impl Strategy<Value = Vec<String>> {
     let part = prop_oneof![
         "[a-c]{1,2}",
@@ -44,7 +43,7 @@ fn arns() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The key of the event in a message; `None` when it has none of its own.
+/// Returns the event key of a message. `None`: the event has no id.
 fn key_of(message: &Message, destination: &Destination) -> Option<EventKey> {
     match parse(message) {
         ParsedMessage::DeadLetter(dead_letter) => {
@@ -63,7 +62,7 @@ proptest! {
         parts in parts(),
         (one, other) in (1_usize..6, 1_usize..6),
     ) {
-        // The same text cut at two places: what a separator inside an id or ARN could confuse.
+        // The same text split at two positions, because a separator inside an id or ARN could cause a collision.
         let pair = |at: usize, message: &str| {
             let (front, back) = parts.split_at(at.min(parts.len() - 1));
             let event = EventId::new(front.join("|"));

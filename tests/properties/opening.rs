@@ -1,4 +1,4 @@
-//! What a message turns out to be: never a panic, and nothing lost.
+//! The parsing of messages: no panic, and no lost payload.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::samples::{SampleMessage, json_text, nearly_a_sample, odd_text, sample};
 
-/// Samples that are off by a little, and bodies and attributes of any kind.
+/// Returns changed samples, and arbitrary bodies and attributes.
 fn dead_letters() -> impl Strategy<Value = SampleMessage> {
     let attributes = prop::collection::btree_map("[A-Za-z_]{1,12}", odd_text(), 0..4);
     let noise = prop_oneof![odd_text(), json_text()];
@@ -31,13 +31,13 @@ fn dead_letter(body: String) -> SampleMessage {
     }
 }
 
-/// The text that a notification carries.
+/// Returns the inner text of an SNS notification.
 fn carried(notification: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(notification).ok()?;
     serde_json::from_str(members.get("Message")?.get()).ok()
 }
 
-/// Whether a payload stands in a body, or in what the body carries as a notification.
+/// Returns whether a payload is a part of a body, or of its inner SNS notifications.
 fn stands_in(payload: &str, body: &str) -> bool {
     body.contains(payload) || carried(body).is_some_and(|inner| stands_in(payload, &inner))
 }
@@ -79,7 +79,7 @@ proptest! {
         dead_letter.attributes.insert(origin.to_owned(), "arn:aws:x".to_owned());
         match parse(&dead_letter.message("m-1")?) {
             ParsedMessage::DeadLetter(opened) => prop_assert_eq!(&*opened.payload, &*dead_letter.body),
-            // The one record that has attributes and no event.
+            // The only record with attributes and without an event.
             ParsedMessage::Unreplayable(why) => prop_assert_eq!(why, UnreplayableReason::CustomBusRecord),
         }
     }
@@ -107,7 +107,7 @@ proptest! {
         let around = (0..levels).fold(bare.clone(), |inner, _| {
             dead_letter(json!({"Type": "Notification", "TopicArn": "t", "Message": inner.body}).to_string())
         });
-        // A sample that is a notification itself is then one level too deep.
+        // A sample that is a notification itself is one level too deep then.
         let is_notification = carried(&bare.body).is_some();
         prop_assert_eq!(
             opened(&around)?,
@@ -154,7 +154,7 @@ proptest! {
 }
 
 proptest! {
-    // Each case is a megabyte or two.
+    // Each case has one or two megabytes.
     #![proptest_config(Config { cases: 12, ..crate::config() })]
 
     #[test]

@@ -1,4 +1,4 @@
-//! The `Retry-After` header, which anybody may fill with anything.
+//! The `Retry-After` header with arbitrary values.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,25 +6,25 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::retry_after::{MAX_RETRY_AFTER, parse};
 use proptest::prelude::*;
 
-/// The last moment of a year that an HTTP date can tell, in seconds.
+/// The last second of the maximum year of an HTTP date.
 const END_OF_DATES: u64 = 253_402_300_799;
 
 fn date(seconds: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// Moments between 1970 and 2100, in milliseconds.
+/// Returns times between 1970 and 2100, in milliseconds.
 fn moments() -> impl Strategy<Value = Timestamp> {
     (0_u64..4_102_444_800_000).prop_map(Timestamp::from_millis)
 }
 
-/// Waits around the bounds: none, some, the longest, more than anybody means.
+/// Returns delays around the bounds: zero, some, the maximum, more than the maximum.
 fn waits() -> impl Strategy<Value = u64> {
     let longest = MAX_RETRY_AFTER.as_secs();
     prop_oneof![0..longest, longest - 2..longest + 3, Just(longest * 1_000),]
 }
 
-/// Dates with a few characters changed, numbers of every length and sign, and noise.
+/// Returns dates with changed characters, numbers of every length and sign, and noise.
 fn texts() -> impl Strategy<Value = String> {
     let nearly_a_date = (0..=END_OF_DATES, any::<prop::sample::Index>(), "\\PC{0,2}").prop_map(
         |(seconds, at, other)| {

@@ -1,4 +1,4 @@
-//! The settings: whatever the environment holds, it is taken as it stands or refused by name.
+//! The settings: each variable is accepted or refused by its name.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::samples::odd_text;
 
 type Environment = BTreeMap<&'static str, String>;
 
-/// The settings that are whole numbers, and their bounds.
+/// The integer settings and their bounds.
 const NUMBERS: &[(&str, i64, i64)] = &[
     ("BACKOFF_BASE_SECONDS", 0, 900),
     ("BACKOFF_MAX_SECONDS", 1, 43_200),
@@ -23,7 +23,7 @@ const NUMBERS: &[(&str, i64, i64)] = &[
     ("MAX_WAIT_SECONDS", 0, 900),
 ];
 
-/// What settings are usually set to, right and nearly right, whichever variable it is meant for.
+/// Usual values of settings, valid and nearly valid, for any variable.
 const USUAL: &[&str] = &[
     "true",
     "false",
@@ -69,7 +69,7 @@ fn values() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Each of these alone is enough to know whom to mark, or that nobody is.
+/// Variables that are each enough to configure the marks, or to turn them off.
 const COMPLETE: &[&[(&str, &str)]] = &[
     &[
         ("GENESYS_REGION", "eu-central-1"),
@@ -89,7 +89,7 @@ const COMPLETE: &[&[(&str, &str)]] = &[
     &[("RETRY_STATE", "off")],
 ];
 
-/// Complete settings in which a few variables are changed.
+/// Returns complete settings with a few changed variables.
 fn environments() -> impl Strategy<Value = Environment> {
     let change = (select(VARIABLES), prop::option::weighted(0.8, values()));
     let changes = prop::collection::vec(change, 0..8);
@@ -108,12 +108,12 @@ fn environments() -> impl Strategy<Value = Environment> {
     })
 }
 
-/// A text that stands nowhere by chance.
+/// Returns a text that is unique.
 fn secrets() -> impl Strategy<Value = String> {
     "[A-Za-z0-9]{8}-s3cr3t-[A-Za-z0-9]{8}"
 }
 
-/// The settings without what their `Debug` rightly hides.
+/// Returns the settings without the parts that their `Debug` hides.
 fn shown(result: &Result<Settings, SettingsError>) -> (String, Option<String>) {
     let secret = result.as_ref().ok().and_then(|settings| {
         match &settings.retry_state.genesys()?.credentials {
@@ -186,7 +186,7 @@ proptest! {
     ) {
         let number = if from_most { most } else { least }.saturating_add(offset);
         let mut environment = Environment::from([("RETRY_STATE", "off".to_owned())]);
-        // Each is compared with the other.
+        // The value is compared with the other bound.
         environment.insert("BACKOFF_BASE_SECONDS", "0".to_owned());
         environment.insert("BACKOFF_MAX_SECONDS", "43200".to_owned());
         environment.insert(name, number.to_string());
@@ -254,13 +254,13 @@ proptest! {
             let shown = format!("{settings:?} {settings:#?}");
             prop_assert!(!shown.contains(&secret), "{}", shown);
         }
-        // Nor where somebody has put it into the wrong variable, and it is refused.
+        // A secret in a wrong variable is refused and not shown.
         environment.insert(also, format!("{}{secret}{}", around.0, around.1));
         if let Err(error) = read(&environment) {
             let shown = format!("{error} {error:?}");
             prop_assert!(!shown.contains(&secret), "{}", shown);
         }
-        // Nor as a part of the target's URL that may be secret.
+        // The secret part of the target's URL is not shown.
         environment.insert("REPLAY_TARGET", format!("https://crm.example/?token={secret}"));
         environment.remove(also);
         if let Ok(settings) = read(&environment) {

@@ -1,4 +1,4 @@
-//! Who has signed, and what a wrapper is to ingest and to the replay function.
+//! Signatures, and the parsing of dead letters by ingest and by the replay function.
 
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
@@ -17,7 +17,7 @@ fn secret() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 24..=64)
 }
 
-/// A request that somebody has signed just now.
+/// A request with a new signature.
 #[derive(Clone, Debug)]
 struct Signed {
     id: String,
@@ -40,7 +40,7 @@ impl Signed {
         })
     }
 
-    /// What a ring of these secrets says of it.
+    /// Verifies the request with a key ring of these secrets.
     fn verified_by(
         &self,
         secrets: &[&[u8]],
@@ -66,7 +66,7 @@ impl Signed {
     }
 }
 
-/// The same text with another character in one place.
+/// Returns the text with another character at one position.
 fn changed(text: &str, at: Index) -> String {
     let mut dead_letters: Vec<char> = text.chars().collect();
     let at = at.index(dead_letters.len());
@@ -156,7 +156,7 @@ proptest! {
                 headers.insert(name, value);
             }
         }
-        // Any of them may be refused before; what is not, is by the signature.
+        // The headers or the signature are refused.
         let _ = check_headers(&headers, Timestamp::from_millis(1_785_000_000_000));
         let ring = KeyRing::parse(&STANDARD.encode(&secret))
             .map_err(|fault| TestCaseError::fail(fault.to_string()))?;

@@ -1,4 +1,4 @@
-//! The alarms: what they watch, when they ring, whom they tell.
+//! The alarms: metrics, thresholds and notifications.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
-/// What somebody is told of, and the metric by which it is noticed; one for each kind of endpoint.
+/// The alarms and their metrics, for each kind of endpoint.
 const WATCHED: [(&str, &str); 17] = [
     ("ArchivedAlarm", "GivenUp"),
     ("ExpiringAlarm", "Expiring"),
@@ -40,12 +40,12 @@ impl Template {
             .ok_or_else(|| format!("{alarm}: {property} is {value}"))
     }
 
-    /// How far an alarm looks back, in seconds.
+    /// Returns the evaluation range of an alarm, in seconds.
     fn looks_back(&self, alarm: &str) -> Result<u64, String> {
         Ok(self.number(alarm, "Period")? * self.number(alarm, "EvaluationPeriods")?)
     }
 
-    /// How many periods have to be bad.
+    /// Returns the number of breaching periods of an alarm.
     fn needed(&self, alarm: &str) -> Result<u64, String> {
         if self.property(alarm, "DatapointsToAlarm").is_null() {
             return self.number(alarm, "EvaluationPeriods");
@@ -54,7 +54,7 @@ impl Template {
     }
 }
 
-/// The text of an alarm, a template of it or not.
+/// Returns the description of an alarm.
 fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, String> {
     let text = template.property(alarm, "AlarmDescription");
     let text = text.as_str().or_else(|| text["Fn::Sub"].as_str());
@@ -79,8 +79,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
                 .collect();
             let metric = Metric::new(text("Namespace")?, text("MetricName")?, &names);
             let unit = known.get(&metric).ok_or(format!("{alarm}: {metric:?}"))?;
-            // A count is added up. Of a state that is measured again and again, the worst moment
-            // counts.
+            // The statistic of a count is the sum. The statistic of a repeatedly measured state is its worst value.
             let statistic = if unit == "Count" { "Sum" } else { "Maximum" };
             assert_eq!(text("Statistic")?, statistic, "{alarm}");
 
@@ -92,7 +91,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
                 _ => json!({ "Ref": if of_ingest { INGEST } else { REPLAY } }),
             };
             assert_eq!(dimensions[0]["Value"], value, "{alarm}");
-            // Not metric math: the section of an alarm explains one metric.
+            // No metric math, because the section of an alarm explains one metric.
             assert!(properties["Metrics"].is_null(), "{alarm}");
             watched.insert((alarm, metric.name));
         }
@@ -128,7 +127,7 @@ fn alarms_have_a_meaning_and_a_link() -> TestResult {
         let meaning = text.strip_suffix(&anchor).ok_or(text)?;
         assert!(meaning.trim().ends_with(['.', '?']), "{text}");
         assert!(meaning.len() > 80, "{text}");
-        // CloudWatch's limit; names that are put in need some room.
+        // CloudWatch's limit, with space for inserted names.
         assert!(text.len() < 900, "{alarm}");
     }
     Ok(())
@@ -187,7 +186,7 @@ fn alarms_treat_missing_data_as_not_breaching() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         let missing = template.property(alarm, "TreatMissingData");
-        // A queue that nobody touches is not measured, whatever is in it.
+        // An inactive queue has no data points, also when it has messages.
         let expected = if alarm == "ParkingQueueAlarm" {
             "ignore"
         } else {
@@ -236,7 +235,7 @@ fn alarm_thresholds_are_their_parameters() -> TestResult {
                 json!("GreaterThanOrEqualToThreshold"),
                 parameter("IngestRefusedAlarmCount"),
             ),
-            // Of everything else, one is too many.
+            // The threshold of all others is zero.
             _ => (json!("GreaterThanThreshold"), json!(0)),
         };
         assert_eq!(compared(alarm), expected, "{alarm}");
@@ -251,16 +250,16 @@ fn alarms_ignore_a_dead_letter_that_is_retried() -> TestResult {
         let value: &Value = template.parameter(parameter, attribute);
         value.as_u64().ok_or(format!("{parameter}: {value}"))
     };
-    // SQS leaves out of the age what was received three times: two waits lie before that, a third
-    // and the longest invocation are to spare.
+    // The age in SQS excludes messages after three receives: two delays come before that. A third delay and the
+    // longest invocation are the margin.
     let base = number("BackoffBaseSeconds", "Default")?;
     let waits = base + 2 * base + 4 * base + 900;
     assert!(number("OldestMessageAlarmSeconds", "Default")? > waits);
-    // And it comes while something can be done about it.
+    // The alarm comes long before the end of retention.
     let kept = template.number("DeadLetterQueue", "MessageRetentionPeriod")?;
     assert!(2 * number("OldestMessageAlarmSeconds", "MaxValue")? <= kept);
     assert!(template.needed("OldestMessageAlarm")? >= 2);
-    // One archived event is everyday.
+    // One archived event is normal.
     assert!(number("ArchivedAlarmCount", "Default")? > 1);
     Ok(())
 }
@@ -271,7 +270,7 @@ fn alarm_on_errors_ignores_one_failed_invocation() -> TestResult {
     assert_eq!(template.needed("FunctionErrorsAlarm")?, 2);
     let hour = template.looks_back("FunctionErrorsAlarm")?;
     for timeout in [30, 60, 120, 300] {
-        // When the one message of a batch that failed comes back, and fails again.
+        // The time until the message of a failed batch returns and fails again.
         let path = format!("Mappings/VisibilityTimeout/{timeout}/Seconds");
         let back = template.at(&path).as_u64().ok_or(path)?;
         assert!(back + template.number("FunctionErrorsAlarm", "Period")? < hour);
@@ -289,7 +288,7 @@ fn alarms_last_from_one_attempt_to_the_next() -> TestResult {
         let rest = template.looks_back(alarm)? - template.number(alarm, "Period")?;
         assert!(rest > longest, "{alarm}");
     }
-    // A single refusal is the rate limit at work.
+    // A single 429 is normal.
     assert!(template.needed("GenesysThrottledAlarm")? > 2);
     assert!(template.looks_back("GenesysThrottledAlarm")? > longest);
     Ok(())
@@ -301,7 +300,7 @@ fn alarms_ignore_a_request_that_is_retried() -> TestResult {
     for alarm in ["IngestErrorsAlarm", "IngestUnavailableAlarm"] {
         assert_eq!(template.needed(alarm)?, 2, "{alarm}");
     }
-    // The limit is there to be reached, and what tries the door, or scans, is gone within minutes.
+    // A reached rate limit is normal, and scans of the endpoint end within minutes.
     for alarm in [
         "IngestThrottledAlarm",
         "IngestUnauthenticatedAlarm",
@@ -310,7 +309,7 @@ fn alarms_ignore_a_request_that_is_retried() -> TestResult {
     ] {
         assert_eq!(template.needed(alarm)?, 3, "{alarm}");
     }
-    // A sender that comes again only now and then: at once, after minutes, after half an hour.
+    // Some senders retry rarely: at once, after minutes, after half an hour.
     assert!(template.looks_back("IngestUnauthenticatedAlarm")? >= 3_600);
     let everyday = template.parameter("IngestRefusedAlarmCount", "Default");
     assert!(everyday.as_u64() > Some(1), "{everyday}");

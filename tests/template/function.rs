@@ -1,4 +1,4 @@
-//! The functions: what they are and what they may do.
+//! The functions and their permissions.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use crate::TestResult;
 use crate::document::{INGEST, REPLAY, Template, bucket, queue};
 use crate::permissions::statements;
 
-/// Each function with its program, role and log group.
+/// The functions with their program, role and log group.
 const FUNCTIONS: [(&str, &str, &str, &str); 2] = [
     (REPLAY, "replay", "ReplayRole", "ReplayLogGroup"),
     (INGEST, "ingest", "IngestRole", "IngestLogGroup"),
 ];
 
-/// What a role allows: under which condition, the actions, and on what.
+/// Returns the permissions of a role: condition, actions and resources.
 fn permissions(template: &Template, role: &str) -> Vec<Value> {
     let statements = statements(template, role).into_iter();
     statements
@@ -30,7 +30,7 @@ fn permissions(template: &Template, role: &str) -> Vec<Value> {
 fn functions_have_their_own_role_without_additions() -> TestResult {
     let template = Template::read()?;
     for (function, _, role, _) in FUNCTIONS {
-        // With policies or without a role, SAM adds managed policies that reach everything.
+        // With `Policies` or without a role, SAM adds managed policies for all resources.
         assert_eq!(
             template.property(function, "Role"),
             &json!({ "Fn::GetAtt": format!("{role}.Arn") })

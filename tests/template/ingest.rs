@@ -1,4 +1,4 @@
-//! Ingest over HTTP: there when it is asked for, and open to whom it says.
+//! The endpoints of ingest and their authentication.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ const API: [&str; 5] = [
     "IngestApiStage",
 ];
 
-/// The doors among the resources that these parameters make exist.
+/// Returns the endpoints among the resources of these parameters.
 fn doors<'t>(template: &'t Template, given: &Given) -> Result<BTreeSet<&'t str>, String> {
     let existing = template.existing("Resources", given)?;
     let doors = existing.into_iter().filter(|(_, resource)| {
@@ -29,7 +29,7 @@ fn doors<'t>(template: &'t Template, given: &Given) -> Result<BTreeSet<&'t str>,
     Ok(doors.map(|(name, _)| name).collect())
 }
 
-/// What is there only for ingest goes by its name.
+/// Returns whether a resource exists for ingest only, by its name.
 fn of_ingest(name: &str) -> bool {
     name.starts_with("Ingest")
 }
@@ -44,7 +44,7 @@ fn ingest_resources_exist_only_when_enabled() -> TestResult {
     for section in ["Resources", "Outputs"] {
         for (name, entry) in template.existing(section, &Given::new(&[]))? {
             assert!(!of_ingest(name), "{name}");
-            // And nothing that does exist needs it.
+            // No existing resource references it.
             let text = entry.to_string();
             let needed = own.iter().find(|own| text.contains(own.as_str()));
             assert_eq!(needed, None, "{name}");
@@ -107,7 +107,7 @@ fn ingest_is_invoked_only_by_its_endpoints() -> TestResult {
             "SourceArn": { "Fn::Sub": this_api },
         })
     );
-    // Both, since October 2025; the second not for Lambda's own API.
+    // Both are needed since October 2025. The second is not for Lambda's own API.
     assert_eq!(
         properties("IngestUrlPermission"),
         json!({
@@ -182,7 +182,7 @@ fn ingest_endpoints_limit_rate_and_concurrency() -> TestResult {
         number.ok_or_else(|| format!("{parameter}: {value}"))
     };
     let at_once = number("IngestConcurrency")?;
-    // What the API lets through, Lambda takes: ten a second for each, and no more at once.
+    // Lambda can handle the rate limit of the API: ten requests per second and instance.
     assert!(number("IngestRateLimit")? <= 10 * at_once);
     assert!(number("IngestBurstLimit")? <= at_once);
     assert_eq!(
@@ -205,7 +205,7 @@ fn ingest_endpoints_forward_every_path() -> TestResult {
         template.property("IngestApiRoute", "Target"),
         &json!({ "Fn::Sub": "integrations/${IngestApiIntegration}" })
     );
-    // Without a name that would stand before the paths.
+    // Without a stage name, which would be a prefix of the paths.
     assert_eq!(template.property("IngestApiStage", "StageName"), "$default");
     assert_eq!(template.property("IngestApiStage", "AutoDeploy"), true);
     for (property, expected) in [
@@ -214,7 +214,7 @@ fn ingest_endpoints_forward_every_path() -> TestResult {
             "IntegrationUri",
             json!({ "Fn::GetAtt": "IngestFunction.Arn" }),
         ),
-        // The one that a function URL has too.
+        // The format of a function URL.
         ("PayloadFormatVersion", json!("2.0")),
     ] {
         let actual = template.property("IngestApiIntegration", property);

@@ -9,7 +9,7 @@ use crate::{TestResult, code};
 
 const KIND: &str = "AWS::Logs::QueryDefinition";
 
-/// What every line has: from the invocation's span, from the subscriber, from `CloudWatch` Logs.
+/// The fields of every line: from the invocation's span, the subscriber and `CloudWatch` Logs.
 const OF_EVERY_LINE: [&str; 7] = [
     "@message",
     "@timestamp",

@@ -24,7 +24,7 @@ fn visibility_timeout_is_six_times_the_function_timeout() -> TestResult {
             .at(&format!("Mappings/VisibilityTimeout/{timeout}/Seconds"))
             .as_u64();
         let timeout: u64 = timeout.parse()?;
-        // A batching window would come on top, and there is none.
+        // There is no batching window, which would have to be added.
         assert!(
             visibility >= Some(6 * timeout),
             "{visibility:?} for {timeout}"
@@ -55,7 +55,7 @@ fn max_receives_is_three_below_the_redrive_policy() -> TestResult {
             .as_u64();
         let receives: u64 = receives.parse()?;
         assert_eq!(parked_after, Some(receives + 3));
-        // AWS's advice for queues that Lambda reads: fewer park messages for mere throttling.
+        // AWS's advice for event sources of Lambda: a lower number parks messages that were only throttled.
         assert!(parked_after >= Some(5));
     }
     Ok(())
@@ -169,7 +169,7 @@ fn queue_policy_allows_only_event_bridge_rules_of_this_account() -> TestResult {
             } },
         })
     );
-    // Nobody else may: what is left are denials.
+    // All other statements are denials.
     for queue in ["DeadLetterQueuePolicy", "ParkingQueuePolicy"] {
         for (_, statement) in statements(&template, queue) {
             let allows = statement["Effect"] == "Allow";

@@ -1,10 +1,10 @@
-//! Settings that are refused before anything is deployed.
+//! Rules that refuse parameters before the deployment.
 
 use crate::TestResult;
 use crate::conditions::Given;
 use crate::document::Template;
 
-/// What has to be given with the defaults.
+/// The required parameters.
 const MINIMUM: [(&str, &str); 3] = [
     ("GenesysRegion", "eu-central-1"),
     ("AllowedTargets", "arn:aws:lambda:*:*:function:crm-*"),
@@ -12,7 +12,7 @@ const MINIMUM: [(&str, &str); 3] = [
 ];
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:genesys-AbCdEf";
 
-/// The rules that refuse the defaults with [`MINIMUM`] and these parameters.
+/// Returns the rules that refuse the defaults with [`MINIMUM`] and these parameters.
 fn refusing<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
@@ -93,7 +93,7 @@ fn original_targets_have_to_be_allowed() -> TestResult {
     Ok(())
 }
 
-/// What has to be given beside [`MINIMUM`] with ingest.
+/// The required parameters of ingest, in addition to [`MINIMUM`].
 const INGEST: [(&str, &str); 3] = [
     ("IngestEndpoint", "function-url"),
     ("IngestSecretArn", INGEST_SECRET),
@@ -101,7 +101,7 @@ const INGEST: [(&str, &str); 3] = [
 ];
 const INGEST_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ingest-AbCdEf";
 
-/// The rules that refuse [`MINIMUM`] and [`INGEST`] with these parameters.
+/// Returns the rules that refuse [`MINIMUM`] and [`INGEST`] with these parameters.
 fn refusing_ingest<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
@@ -126,7 +126,7 @@ fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
         (vec![text], vec!["IngestSecretIsInOnePlace"]),
         (vec![none, ("IngestAuth", "iam")], vec![]),
         (vec![none, ("IngestAuth", "none")], vec![]),
-        // Turned off, with what was set for it.
+        // Ingest is turned off, with its parameters still set.
         (vec![none, ("IngestEndpoint", "none")], vec![]),
         (vec![("IngestEndpoint", "none")], vec![]),
     ] {
@@ -183,7 +183,7 @@ fn subscription_check_needs_genesys_cloud_without_retry_state() -> TestResult {
             vec![off, nowhere, nobody, ("IngestEndpoint", "none")],
             vec![],
         ),
-        // Marks need it all the same.
+        // Marks need Genesys Cloud, too.
         (
             vec![nowhere, nobody, ("IngestSubscriptionCheck", "off")],
             both,

@@ -1,4 +1,4 @@
-//! What is sent back, and how it can break off half-way.
+//! Responses, complete or truncated.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
-/// An answer before it is decided how much of it the client gets.
+/// A response before a fault may truncate it.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -41,7 +41,7 @@ impl Answer {
         self.with_header(CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header; a value no header can hold is left out.
+    /// Sets a header. An invalid value is left out.
     pub(crate) fn with_header(
         mut self,
         name: HeaderName,
@@ -53,7 +53,7 @@ impl Answer {
         self
     }
 
-    /// The response as a healthy server sends it.
+    /// Returns the complete response.
     pub(crate) fn whole(self) -> Response<AnswerBody> {
         self.respond(|body| AnswerBody {
             data: Some(body).filter(|body| !body.is_empty()),
@@ -61,9 +61,9 @@ impl Answer {
         })
     }
 
-    /// The same response, promising the whole body and breaking off after half of it.
+    /// Returns the response with the full content length and half of the body.
     pub(crate) fn truncated(mut self) -> Response<AnswerBody> {
-        // Even an empty body has to promise something it does not keep.
+        // A truncated empty body needs a content length, too.
         let promised = self.body.len().max(2);
         self.headers.insert(CONTENT_LENGTH, promised.into());
         self.respond(|body| AnswerBody {
@@ -86,13 +86,13 @@ pub(crate) struct AnswerBody {
     cut: Cut,
 }
 
-/// How a body goes on after its data.
+/// The end of a body after its data.
 enum Cut {
-    /// It is complete.
+    /// The body is complete.
     No,
-    /// Let hyper send what it has so far, then fail.
+    /// Lets hyper send the data, then fails.
     Flush,
-    /// Fail now.
+    /// Fails at once.
     Abort,
 }
 
@@ -110,7 +110,7 @@ impl Body for AnswerBody {
         match self.cut {
             Cut::No => Poll::Ready(None),
             Cut::Flush => {
-                // hyper writes to the socket only when the body has to wait.
+                // hyper flushes the data only when the body is pending.
                 self.cut = Cut::Abort;
                 context.waker().wake_by_ref();
                 Poll::Pending

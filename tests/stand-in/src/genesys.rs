@@ -1,4 +1,4 @@
-//! The part of Genesys Cloud's API the replayer calls.
+//! The part of Genesys Cloud's API that the function calls.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ const ALLOWED: HeaderName = HeaderName::from_static("inin-ratelimit-allowed");
 const RESET: HeaderName = HeaderName::from_static("inin-ratelimit-reset");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("inin-correlation-id");
 
-/// What the API knows.
+/// The state of the API.
 pub(crate) struct Genesys {
     pub(crate) tokens: Tokens,
     pub(crate) conversations: Conversations,
@@ -35,7 +35,7 @@ struct ParticipantAttributes {
 }
 
 impl Genesys {
-    /// Carries out request number `seq`.
+    /// Handles request number `seq`.
     pub(crate) fn answer(&mut self, request: &Received, seq: u64) -> Answer {
         let token = request.credentials("Bearer");
         let (answer, allowance) = match self.tokens.admit(token) {
@@ -46,7 +46,7 @@ impl Genesys {
         dress(answer, allowance, seq)
     }
 
-    /// Answers with an error nobody caused, for a fault; `retry_after` is what its header of that name says.
+    /// Returns the error of a fault. `retry_after` is the value of its header.
     pub(crate) fn fault(
         &self,
         request: &Received,
@@ -150,7 +150,7 @@ fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
 }
 
-/// Adds the headers every answer of the API has.
+/// Adds the headers of every response of the API.
 fn dress(answer: Answer, allowance: Allowance, seq: u64) -> Answer {
     answer
         .with_header(COUNT, allowance.count)

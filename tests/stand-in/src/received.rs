@@ -1,4 +1,4 @@
-//! A request as it arrived, and whose it is.
+//! A received request and its service.
 
 use hyper::body::Bytes;
 use hyper::header::AUTHORIZATION;
@@ -33,7 +33,7 @@ impl Received {
         }
     }
 
-    /// The credentials after `scheme` in the authorization header.
+    /// Returns the credentials after `scheme` in the authorization header.
     pub(crate) fn credentials(&self, scheme: &str) -> Option<&str> {
         let (given, credentials) = self
             .headers
@@ -47,7 +47,7 @@ impl Received {
     }
 }
 
-/// Which service a request is meant for.
+/// The service of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Genesys Cloud's login host.
@@ -56,6 +56,6 @@ pub(crate) enum Role {
     Genesys,
     /// A delivery target.
     Target,
-    /// None of them: answered with 404.
+    /// Another path, with the response 404.
     Nobody,
 }

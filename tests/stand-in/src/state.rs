@@ -1,4 +1,4 @@
-//! Everything the stand-in remembers, behind one lock.
+//! The state of the stand-in behind one lock.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::genesys::Genesys;
 use crate::oauth::{self, Client};
 use crate::received::{Received, Role};
 
-/// The state, shared by all connections; the lock is never held while waiting.
+/// The state, shared by all connections. The lock is never held across an await.
 pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub(crate) latency: Latency,
 }
 
-/// How long the services take to answer when nothing is wrong.
+/// The latencies of the services without faults.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Latency {
@@ -52,7 +52,7 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
-/// What is known about a request when it arrives.
+/// A request at its arrival.
 pub(crate) struct Arrival {
     pub(crate) seq: u64,
     pub(crate) fault: Option<Fault>,
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// Carries the request out.
+    /// Applies the effect of the request and returns its response.
     pub(crate) fn act(&mut self, request: &Received, seq: u64) -> Answer {
         let answer = match request.role() {
             Role::Login => self.client.answer(request, &mut self.genesys.tokens),
@@ -88,7 +88,7 @@ impl State {
         answer
     }
 
-    /// The answer a fault asks for instead of the normal one.
+    /// Returns the response of a fault.
     pub(crate) fn fault(
         &self,
         request: &Received,

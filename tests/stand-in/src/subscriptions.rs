@@ -1,4 +1,4 @@
-//! Event subscriptions, as the two parts of the API show them: those of event streams, and integrations.
+//! Event subscriptions in both forms of the API: event streams and integrations.
 
 use std::collections::HashMap;
 
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 const ACTIVE: &str = "ACTIVE";
 
-/// What is known of subscriptions by id; one that nobody described exists and is active.
+/// Subscriptions by id. A subscription without a stored status is active.
 #[derive(Default)]
 pub(crate) struct Subscriptions(HashMap<String, Known>);
 
 enum Known {
-    /// It has this status.
+    /// A subscription with this status.
     Status(String),
-    /// There is none with this id.
+    /// A subscription that does not exist.
     Absent,
 }
 
@@ -26,13 +26,13 @@ impl Subscriptions {
         self.0.insert(id, Known::Absent);
     }
 
-    /// The answer to `GET /api/v2/eventstreams/subscriptions/{id}`; `None` if there is no such subscription.
+    /// Returns the response to `GET /api/v2/eventstreams/subscriptions/{id}`. `None`: it does not exist.
     pub(crate) fn subscription(&self, id: &str) -> Option<Value> {
         let status = self.status(id)?;
         Some(json!({"id": id, "name": name(id), "status": status}))
     }
 
-    /// The answer to `GET /api/v2/integrations/{id}`; `None` if there is no such integration.
+    /// Returns the response to `GET /api/v2/integrations/{id}`. `None`: it does not exist.
     pub(crate) fn integration(&self, id: &str) -> Option<Value> {
         let status = self.status(id)?;
         let is_wanted = !matches!(status, "INACTIVE" | "DEACTIVATING");

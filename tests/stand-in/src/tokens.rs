@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Genesys counts requests per token and minute.
+/// The window of the rate limit: Genesys Cloud counts requests per token and minute.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// The tokens issued and not revoked.
+/// The valid tokens.
 pub(crate) struct Tokens {
     issued: u64,
     life: Duration,
@@ -22,7 +22,7 @@ struct Token {
     count: u32,
 }
 
-/// What the rate limit headers say.
+/// The values of the rate limit headers.
 #[derive(Clone, Copy)]
 pub(crate) struct Allowance {
     pub(crate) count: u32,
@@ -30,7 +30,7 @@ pub(crate) struct Allowance {
     pub(crate) reset_s: u64,
 }
 
-/// Whether a request may go on.
+/// The result of the token check of a request.
 pub(crate) enum Admission {
     Unauthorized,
     Granted(Allowance),
@@ -68,7 +68,7 @@ impl Tokens {
         self.live.clear();
     }
 
-    /// Counts one request against the token's limit.
+    /// Counts a request against the token's rate limit.
     pub(crate) fn admit(&mut self, token: Option<&str>) -> Admission {
         let now = Instant::now();
         let allowed = self.allowed;
@@ -89,7 +89,7 @@ impl Tokens {
         Admission::Granted(token.allowance(now, allowed))
     }
 
-    /// The token's allowance as it stands; a full one for a token that is not live.
+    /// Returns the token's rate limit values. Unused for an invalid token.
     pub(crate) fn allowance(&self, token: Option<&str>) -> Allowance {
         let now = Instant::now();
         let unused = Allowance {
@@ -110,7 +110,7 @@ impl Token {
         Allowance {
             count: self.count,
             allowed,
-            // A started second is a whole one: waiting that long is always enough.
+            // Rounded up, so that the delay is always long enough.
             reset_s: left.as_secs() + u64::from(left.subsec_nanos() > 0),
         }
     }

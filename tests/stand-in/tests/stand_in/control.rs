@@ -1,4 +1,4 @@
-//! The control API, as the demo and the benchmark use it.
+//! The control API of the demo and the benchmark.
 
 use std::time::Duration;
 

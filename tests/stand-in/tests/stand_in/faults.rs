@@ -1,4 +1,4 @@
-//! Every way a rule can make the stand-in misbehave.
+//! Every kind of fault.
 
 use std::time::Duration;
 
@@ -140,7 +140,7 @@ async fn hanging_fault_never_responds() -> Result {
         Ok(calls.iter().any(|call| call.acted).then_some(()))
     })
     .await?;
-    // Another whole exchange gives an answer time to come.
+    // A second request gives a wrong response time to arrive.
     client.get("/api/v2/conversations/abc").await?;
 
     assert!(!request.is_finished());
@@ -195,7 +195,7 @@ async fn truncated_fault_sends_less_than_its_content_length() -> Result {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\n{"), "{answer}");
 
-    // The answer to this one is empty anyway.
+    // The normal response of this request is empty.
     assert!(client.patch(ATTRIBUTES, PATCH).await.is_err());
     assert_eq!(
         stand_in.attributes("abc", "abc-agent")["replay"],
@@ -253,7 +253,7 @@ async fn request_aborted_during_its_delay_has_an_effect_when_acting() -> Result 
         .await?;
         request.abort();
     }
-    // The stand-in notices the closed connections before it answers on another one.
+    // The stand-in detects the closed connections before it responds on another one.
     client.get("/_stand-in/health").await?;
     pause();
     advance(delay).await;

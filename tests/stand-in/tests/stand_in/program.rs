@@ -1,4 +1,4 @@
-//! The program, as scripts start it.
+//! The program as scripts start it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Result};
 
-/// A child process that does not outlive the test.
+/// A child process that ends with the test.
 struct Running(Child);
 
 impl Drop for Running {

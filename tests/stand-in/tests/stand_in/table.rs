@@ -1,4 +1,4 @@
-//! The table, as an SDK sees it.
+//! The table over the wire.
 
 mod expressions;
 mod ledger;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::client::Result;
 
-/// A table with partition key `id`, and a client that speaks to it.
+/// A table with partition key `id`, and its client.
 struct Wire {
     table: Table,
     http: reqwest::Client,
@@ -26,13 +26,13 @@ impl Wire {
             table: Table::start("id").await?,
             http: reqwest::Client::builder()
                 .no_proxy()
-                // In paused time an idle connection would be closed at once.
+                // In paused time, an idle connection would be closed at once.
                 .pool_idle_timeout(None)
                 .build()?,
         })
     }
 
-    /// Sends any body for any target.
+    /// Sends a request with this target and body.
     async fn send(&self, target: &str, body: String) -> Result<(StatusCode, Value)> {
         let request = self.http.post(self.table.url()).body(body);
         let request = request.header("X-Amz-Target", target);
@@ -48,14 +48,14 @@ impl Wire {
         self.send(&target, request.to_string()).await
     }
 
-    /// Makes a call that succeeds.
+    /// Sends a request that has to succeed.
     async fn ok(&self, operation: &str, request: Value) -> Result<Value> {
         let (status, answer) = self.call(operation, &request).await?;
         assert_eq!(status, StatusCode::OK, "{answer}");
         Ok(answer)
     }
 
-    /// Makes a call that is refused; answers with the error's name and the whole error.
+    /// Sends a request that has to be refused. Returns the error's name and the whole error.
     async fn refused(&self, operation: &str, request: Value) -> Result<(String, Value)> {
         let (status, answer) = self.call(operation, &request).await?;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
@@ -70,7 +70,7 @@ fn name(error: &Value) -> Result<String> {
     Ok(kind.ok_or("no __type")?.1.to_owned())
 }
 
-/// A request that puts `{id: "a", n: 1}`.
+/// Returns a request that puts `{id: "a", n: 1}`.
 fn put_a() -> Value {
     json!({"TableName": "T", "Item": {"id": {"S": "a"}, "n": {"N": "1"}}})
 }
@@ -79,7 +79,7 @@ fn key_a() -> Value {
     json!({"TableName": "T", "Key": {"id": {"S": "a"}}})
 }
 
-/// A request that sets `n` of `a` to 2.
+/// Returns a request that sets `n` of `a` to 2.
 fn update_a(return_values: &str) -> Value {
     json!({
         "TableName": "T", "Key": {"id": {"S": "a"}}, "ReturnValues": return_values,

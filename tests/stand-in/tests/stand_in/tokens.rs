@@ -1,4 +1,4 @@
-//! Logging in, and what a token is good for.
+//! Token requests, and the use of tokens.
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
-//! The replayer's own ledger.
+//! The requests of our ledger.
 
 use serde_json::{Value, json};
 
 use super::Wire;
 use crate::client::Result;
 
-/// The claim `crates/storage/src/dynamodb.rs` makes, for event `a`.
+/// Returns a claim of event `a` as in `crates/storage/src/dynamodb.rs`.
 fn claim(owner: &str, now: u64) -> Value {
     json!({
         "TableName": "T",
@@ -27,7 +27,7 @@ fn claim(owner: &str, now: u64) -> Value {
     })
 }
 
-/// The end it puts to a claim.
+/// Returns a settlement of the claim.
 fn settle(owner: &str, status: &str, code: Option<&str>) -> Value {
     let mut request = json!({
         "TableName": "T",

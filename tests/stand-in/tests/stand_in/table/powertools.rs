@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Wire;
 use crate::client::Result;
 
-/// `_put_record` at a second, valid for an hour, with ten seconds for the function.
+/// Returns `_put_record` at this second, valid for an hour, with ten seconds for the function.
 fn put_record(now: u64) -> Value {
     json!({
         "TableName": "T",
@@ -26,7 +26,7 @@ fn put_record(now: u64) -> Value {
     })
 }
 
-/// `_update_record` at the end of the function.
+/// Returns `_update_record` at the end of the function.
 fn update_record(now: u64) -> Value {
     json!({
         "TableName": "T",
