@@ -104,7 +104,10 @@ async fn run(input: &[u8]) {
     let (signed_router, sender) = ingest_router(Authentication::Signature(keys));
     if let Some(exchange) = send(signed_router, input).await {
         is_documented(&exchange);
-        assert!(sender.messages().is_empty(), "nobody signs with the secret");
+        assert!(
+            sender.messages().is_empty(),
+            "no request has a valid signature"
+        );
     }
 }
 

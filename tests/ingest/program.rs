@@ -335,7 +335,7 @@ async fn rate_limit_of_genesys_cloud_is_forwarded_and_respected() -> TestResult 
         assert!((1..=42).contains(&wait), "{wait}");
     }
     let asked = harness.genesys.calls_to("GET", path).len();
-    assert_eq!(asked, 1, "until then nobody is asked");
+    assert_eq!(asked, 1, "no lookup before the end of the retry-after");
     assert!(harness.aws.receive(&arn, 0).await?.is_empty());
     Ok(())
 }

@@ -149,7 +149,7 @@ async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
     let s = id("s-1")?;
     tokio::select! {
         biased;
-        _ = harness.check.standing(&s) => return Err("nobody has opened".into()),
+        _ = harness.check.standing(&s) => return Err("the gate is closed".into()),
         () = std::future::ready(()) => {}
     }
     gate.open.add_permits(1);
@@ -159,9 +159,9 @@ async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
 }
 
 /// A hook that never returns.
-struct Silence;
+struct NeverReturns;
 
-impl Faults<GenesysError> for Silence {
+impl Faults<GenesysError> for NeverReturns {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, GenesysError> {
         Box::pin(pending())
     }
@@ -169,7 +169,7 @@ impl Faults<GenesysError> for Silence {
 
 #[tokio::test(start_paused = true)]
 async fn lookup_deadline_is_3_seconds() -> TestResult {
-    let harness = SubscriptionCheckHarness::new(Some(Arc::new(Silence)));
+    let harness = SubscriptionCheckHarness::new(Some(Arc::new(NeverReturns)));
     let before = tokio::time::Instant::now();
     let answer = harness.check.standing(&id("s-1")?).await;
     let late = GenesysError::Unavailable {

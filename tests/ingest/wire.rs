@@ -230,7 +230,7 @@ async fn malformed_wrapper_response_names_the_member() -> TestResult {
     assert!(ingest.queued().is_empty());
     assert!(
         ingest.subscriptions.asked().is_empty(),
-        "nobody is asked about what is refused anyway"
+        "a refused request makes no lookup"
     );
     Ok(())
 }

@@ -20,7 +20,7 @@ const KILLS: u32 = 4;
 
 /// The state of an event between two runs of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Known {
+struct EventState {
     /// The number of acceptances.
     accepted: usize,
     /// The ledger has a checkpoint.
@@ -92,8 +92,8 @@ impl Batch<'_> {
     }
 
     /// Returns the state of each event in target and ledger.
-    async fn known(&self) -> Result<BTreeMap<usize, Known>, Box<dyn Error>> {
-        let mut known = BTreeMap::new();
+    async fn state(&self) -> Result<BTreeMap<usize, EventState>, Box<dyn Error>> {
+        let mut state = BTreeMap::new();
         let calls = self.harness.genesys.calls_to("POST", "/targets/");
         for number in 0..EVENTS {
             let key = self.harness.key(&format!("e-{number}"));
@@ -102,14 +102,14 @@ impl Batch<'_> {
                 |call: &&genesys_stand_in::Call| call.headers.get("idempotency-key") == Some(&name);
             let attribute = |name| self.harness.aws.attribute(&key, name);
             let attempts = attribute("Attempts").await?;
-            let about = Known {
+            let about = EventState {
                 accepted: calls.iter().filter(of_it).filter(|call| call.acted).count(),
                 recorded: attribute("Step").await?.as_deref() == Some("REPLAYED"),
                 attempts: attempts.unwrap_or_default().parse().unwrap_or_default(),
             };
-            known.insert(number, about);
+            state.insert(number, about);
         }
-        Ok(known)
+        Ok(state)
     }
 }
 
@@ -148,33 +148,33 @@ async fn survives_being_killed(seed: u64) -> TestResult {
         receives: 0,
         open: (0..EVENTS).collect(),
     };
-    let mut before = batch.known().await?;
+    let mut before = batch.state().await?;
     for _ in 0..KILLS {
         // A token, then GET, PATCH, POST, PATCH per undelivered event: the program needs more calls than it gets.
-        let undelivered = before.values().filter(|known| !known.recorded).count();
+        let undelivered = before.values().filter(|state| !state.recorded).count();
         if undelivered == 0 {
             break;
         }
         let calls = chance.u32(0..4 * u32::try_from(undelivered)?);
         batch.killed_at_call(calls, chance.bool()).await?;
-        let after = batch.known().await?;
+        let after = batch.state().await?;
         compare(seed, &before, &after)?;
         end_leases(&harness).await?;
         before = after;
     }
     batch.finished().await?;
-    let after = batch.known().await?;
+    let after = batch.state().await?;
     compare(seed, &before, &after)?;
     assert!(
         batch.open.is_empty(),
         "seed {seed}: {:?} are open",
         batch.open
     );
-    for (number, known) in after {
+    for (number, state) in after {
         let id = format!("e-{number}");
         assert!(
-            known.accepted >= 1 && known.recorded,
-            "seed {seed}: {id} {known:?}"
+            state.accepted >= 1 && state.recorded,
+            "seed {seed}: {id} {state:?}"
         );
         assert_eq!(harness.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
         let marks = harness
@@ -191,24 +191,24 @@ async fn survives_being_killed(seed: u64) -> TestResult {
 /// Checks the changes of an event between two runs of the program.
 fn compare(
     seed: u64,
-    before: &BTreeMap<usize, Known>,
-    after: &BTreeMap<usize, Known>,
+    before: &BTreeMap<usize, EventState>,
+    after: &BTreeMap<usize, EventState>,
 ) -> TestResult {
     for (number, then) in before {
         let now = after.get(number).ok_or("an event is gone")?;
-        let story = format!("seed {seed}: e-{number}: {then:?}, then {now:?}");
-        assert!(now.recorded || !then.recorded, "forgotten: {story}");
+        let change = format!("seed {seed}: e-{number}: {then:?}, then {now:?}");
+        assert!(now.recorded || !then.recorded, "forgotten: {change}");
         if then.recorded {
             // The attempts may decrease: a claim of a delivered event counts as an attempt until its settlement.
-            assert_eq!(now.accepted, then.accepted, "delivered again: {story}");
+            assert_eq!(now.accepted, then.accepted, "delivered again: {change}");
         } else {
             assert!(
                 now.recorded || now.attempts >= then.attempts,
-                "attempts go back: {story}"
+                "attempts go back: {change}"
             );
             assert!(
                 now.accepted <= then.accepted + 1,
-                "delivered twice at once: {story}"
+                "delivered twice at once: {change}"
             );
         }
     }

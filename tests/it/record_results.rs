@@ -83,7 +83,7 @@ impl<E: Send + 'static> Faults<E> for CallFailure<E> {
 const ALWAYS: RangeInclusive<u32> = 1..=u32::MAX;
 
 fn outage() -> LedgerError {
-    LedgerError::Unavailable("told to fail".into())
+    LedgerError::Unavailable("injected failure".into())
 }
 
 fn genesys_down() -> GenesysError {

@@ -12,7 +12,7 @@ use crate::sources::{Source, sources};
 type Module = Vec<String>;
 
 /// The dependencies of each module.
-type Arrows = BTreeMap<Module, BTreeSet<Module>>;
+type Dependencies = BTreeMap<Module, BTreeSet<Module>>;
 
 /// Returns the module of a file. The crate root is the empty path.
 fn module(source: &Source) -> Option<Module> {
@@ -140,10 +140,10 @@ fn exports(sources: &[&Source], modules: &BTreeSet<Module>) -> Exports {
     exports
 }
 
-fn arrows(sources: &[&Source]) -> Arrows {
+fn dependencies(sources: &[&Source]) -> Dependencies {
     let modules: BTreeSet<Module> = sources.iter().filter_map(|source| module(source)).collect();
     let exports = exports(sources, &modules);
-    let mut arrows = Arrows::new();
+    let mut dependencies = Dependencies::new();
     for source in sources {
         let Some(here) = module(source) else { continue };
         let mut targets = BTreeSet::new();
@@ -162,22 +162,22 @@ fn arrows(sources: &[&Source]) -> Arrows {
             targets.insert(export.unwrap_or(&target).clone());
         }
         targets.retain(|target| !target.starts_with(&here) && !here.starts_with(target));
-        arrows.entry(here).or_default().extend(targets);
+        dependencies.entry(here).or_default().extend(targets);
     }
-    arrows
+    dependencies
 }
 
 /// Returns a dependency cycle.
-fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
+fn cycle(dependencies: &Dependencies) -> Option<Vec<&Module>> {
     fn walk<'a>(
-        arrows: &'a Arrows,
+        dependencies: &'a Dependencies,
         way: &mut Vec<&'a Module>,
         done: &mut BTreeSet<&'a Module>,
     ) -> bool {
         let Some(here) = way.last().copied() else {
             return false;
         };
-        for next in arrows.get(here).into_iter().flatten() {
+        for next in dependencies.get(here).into_iter().flatten() {
             if let Some(start) = way.iter().position(|module| *module == next) {
                 way.drain(..start);
                 return true;
@@ -186,7 +186,7 @@ fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
                 continue;
             }
             way.push(next);
-            if walk(arrows, way, done) {
+            if walk(dependencies, way, done) {
                 return true;
             }
             way.pop();
@@ -195,9 +195,9 @@ fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
         false
     }
     let mut done = BTreeSet::new();
-    for start in arrows.keys() {
+    for start in dependencies.keys() {
         let mut way = vec![start];
-        if !done.contains(start) && walk(arrows, &mut way, &mut done) {
+        if !done.contains(start) && walk(dependencies, &mut way, &mut done) {
             return Some(way);
         }
     }
@@ -212,8 +212,8 @@ fn modules_form_no_cycle() -> TestResult {
         crates.entry(&source.folder).or_default().push(source);
     }
     for (folder, sources) in crates {
-        let arrows = arrows(&sources);
-        let cycle = cycle(&arrows).map(|way| {
+        let dependencies = dependencies(&sources);
+        let cycle = cycle(&dependencies).map(|way| {
             way.iter()
                 .map(|module| module.join("::"))
                 .collect::<Vec<_>>()
@@ -235,8 +235,8 @@ fn cycle_is_found_through_a_name_that_the_parent_hands_on() {
         source("a.rs", "use super::C;\n"),
         source("b.rs", "fn b() {\n    super::a::f()\n}\n"),
     ];
-    let arrows = arrows(&sources.iter().collect::<Vec<_>>());
-    assert!(cycle(&arrows).is_some());
+    let dependencies = dependencies(&sources.iter().collect::<Vec<_>>());
+    assert!(cycle(&dependencies).is_some());
 }
 
 #[test]
@@ -255,8 +255,8 @@ fn cycle_is_found_across_files() {
         source("e.rs", "// crate::d::g is not used\n"),
         source("c/inner.rs", "use super::Parent;\nuse crate::{a::A, d};\n"),
     ];
-    let arrows = arrows(&sources.iter().collect::<Vec<_>>());
-    let way = cycle(&arrows).map(|way| {
+    let dependencies = dependencies(&sources.iter().collect::<Vec<_>>());
+    let way = cycle(&dependencies).map(|way| {
         way.iter()
             .map(|module| module.join("::"))
             .collect::<Vec<_>>()

@@ -337,7 +337,7 @@ fn injected_bugs_are_all_caught() -> TestResult {
             Flaw::NoLease
             | Flaw::NoCheckpoint
             | Flaw::AttemptsStartOver
-            | Flaw::ForgetsTooSoon
+            | Flaw::ExpiresTooSoon
             | Flaw::RoundsNotCounted => Clocks::Bounded,
         };
         let scenario = if flaw == Flaw::RoundsNotCounted {

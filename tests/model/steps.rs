@@ -73,7 +73,7 @@ pub(crate) enum NextAction {
     Reject,
 }
 
-/// Whether the receipt is valid. After another receive of the message it may be invalid.
+/// The validity of a receipt. After another receive of the message it may be invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReceiptValid {
     Yes,

@@ -6,7 +6,7 @@
 mod backoff;
 mod classification;
 mod keys;
-mod opening;
+mod parsing;
 mod retry_after;
 mod samples;
 mod settings;

@@ -77,7 +77,7 @@ impl Bug {
                 Flaw::NoLease => "whose lease runs",
                 Flaw::NoCheckpoint => "gets it accepted again",
                 Flaw::RoundsNotCounted => "the run does not end",
-                Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => "as attempt 1, after",
+                Flaw::AttemptsStartOver | Flaw::ExpiresTooSoon => "as attempt 1, after",
             },
         }
     }

@@ -18,7 +18,7 @@ pub(crate) enum FailureReport {
     Never,
     /// A function's on-failure destination.
     OnFailure,
-    /// A function's own dead-letter queue.
+    /// The dead-letter queue of a function.
     OwnQueue,
     /// SQS moves the message from the target queue.
     Redrive,

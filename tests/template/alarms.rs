@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::TestResult;
 use crate::code::{self, Metric};
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 
 const KIND: &str = "AWS::CloudWatch::Alarm";
@@ -67,7 +67,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
     let known = code::metrics()?;
     let mut watched = BTreeSet::new();
     for endpoint in ["function-url", "http-api"] {
-        let given = Given::new(&[("IngestEndpoint", endpoint)]);
+        let given = Parameters::new(&[("IngestEndpoint", endpoint)]);
         for alarm in template.of_type(KIND) {
             let of_alarm = template.at(&format!("Resources/{alarm}/Properties"));
             let properties = template.chosen(of_alarm, &given)?;
@@ -111,7 +111,7 @@ fn alarm_on_refusals_by_aws_follows_the_ingest_endpoint() -> TestResult {
         ("function-url", "AWS/Lambda"),
         ("http-api", "AWS/ApiGateway"),
     ] {
-        let given = Given::new(&[("IngestEndpoint", endpoint)]);
+        let given = Parameters::new(&[("IngestEndpoint", endpoint)]);
         let watched = template.property("IngestRefusedByAwsAlarm", "Namespace");
         assert_eq!(template.chosen(watched, &given)?, namespace, "{endpoint}");
     }

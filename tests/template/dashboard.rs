@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::TestResult;
 use crate::code::{self, CATEGORIES, Metric, Units};
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::{Template, plain, queue_name};
 
 /// The width of a dashboard, in `CloudWatch`'s units.
@@ -55,7 +55,7 @@ const INGEST_BEHIND_API: Board = Board {
 fn widgets(template: &Template, board: &Board) -> Result<Vec<Value>, Box<dyn Error>> {
     let body = &template.property(board.resource, "DashboardBody")["Fn::Sub"];
     let text = body[0].as_str().ok_or("the dashboard has no body")?;
-    let given = Given::new(&[("IngestEndpoint", board.endpoint)]);
+    let given = Parameters::new(&[("IngestEndpoint", board.endpoint)]);
     let names = template.chosen(&body[1], &given)?;
     let body = names
         .as_object()

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::TestResult;
 use crate::document::Template;
 
-/// What is created that can hold data, and the property that says how it is encrypted.
+/// Resources with data, and the property of their encryption.
 const ENCRYPTED: [(&str, &str); 11] = [
     ("ArchiveBucket", "BucketEncryption"),
     ("AlarmTopic", "KmsMasterKeyId"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::TestResult;
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::{INGEST, Template};
 
 const URL: [&str; 1] = ["IngestFunctionUrl"];
@@ -19,14 +19,14 @@ const API: [&str; 5] = [
 ];
 
 /// Returns the endpoints among the resources of these parameters.
-fn doors<'t>(template: &'t Template, given: &Given) -> Result<BTreeSet<&'t str>, String> {
+fn endpoints<'t>(template: &'t Template, given: &Parameters) -> Result<BTreeSet<&'t str>, String> {
     let existing = template.existing("Resources", given)?;
-    let doors = existing.into_iter().filter(|(_, resource)| {
+    let endpoints = existing.into_iter().filter(|(_, resource)| {
         let kind = resource["Type"].as_str().unwrap_or_default();
         kind.starts_with("AWS::ApiGatewayV2::")
             || ["AWS::Lambda::Url", "AWS::Lambda::Permission"].contains(&kind)
     });
-    Ok(doors.map(|(name, _)| name).collect())
+    Ok(endpoints.map(|(name, _)| name).collect())
 }
 
 /// Returns whether a resource exists for ingest only, by its name.
@@ -42,7 +42,7 @@ fn ingest_resources_exist_only_when_enabled() -> TestResult {
     let own: Vec<_> = resources.keys().filter(|name| of_ingest(name)).collect();
     assert!(own.len() > 10, "{own:?}");
     for section in ["Resources", "Outputs"] {
-        for (name, entry) in template.existing(section, &Given::new(&[]))? {
+        for (name, entry) in template.existing(section, &Parameters::new(&[]))? {
             assert!(!of_ingest(name), "{name}");
             // No existing resource references it.
             let text = entry.to_string();
@@ -50,7 +50,7 @@ fn ingest_resources_exist_only_when_enabled() -> TestResult {
             assert_eq!(needed, None, "{name}");
         }
     }
-    assert!(doors(&template, &Given::new(&[]))?.is_empty());
+    assert!(endpoints(&template, &Parameters::new(&[]))?.is_empty());
     Ok(())
 }
 
@@ -67,9 +67,9 @@ fn ingest_has_one_endpoint_public_only_when_function_checks() -> TestResult {
         ("http-api", "iam", &BTreeSet::from(API)),
         ("none", "none", &BTreeSet::new()),
     ] {
-        let given = Given::new(&[("IngestEndpoint", endpoint), ("IngestAuth", auth)]);
-        let doors = doors(&template, &given)?;
-        assert_eq!(&doors, expected, "{endpoint} {auth}");
+        let given = Parameters::new(&[("IngestEndpoint", endpoint), ("IngestAuth", auth)]);
+        let endpoints = endpoints(&template, &given)?;
+        assert_eq!(&endpoints, expected, "{endpoint} {auth}");
     }
     let iam_or_none = |iam: &str| json!({ "Fn::If": ["IngestAsksIam", iam, "NONE"] });
     assert_eq!(
@@ -155,7 +155,10 @@ fn ingest_role_reads_secrets_only_when_they_are_used() -> TestResult {
             false,
         ),
     ] {
-        let holds = template.holds(&json!({ "Condition": condition }), &Given::new(&parameters))?;
+        let holds = template.holds(
+            &json!({ "Condition": condition }),
+            &Parameters::new(&parameters),
+        )?;
         assert_eq!(holds, expected, "{condition} {parameters:?}");
     }
     Ok(())
@@ -170,10 +173,10 @@ fn ingest_endpoints_limit_rate_and_concurrency() -> TestResult {
     );
     let reserves = json!({ "Condition": "ReservesForIngest" });
     for (given, expected) in [("10", true), ("0", true), ("none", false)] {
-        let given = Given::new(&[("IngestConcurrency", given)]);
+        let given = Parameters::new(&[("IngestConcurrency", given)]);
         assert_eq!(template.holds(&reserves, &given)?, expected);
     }
-    assert!(template.holds(&reserves, &Given::new(&[]))?);
+    assert!(template.holds(&reserves, &Parameters::new(&[]))?);
     let number = |parameter| {
         let value = template.parameter(parameter, "Default");
         let number = value

@@ -1,7 +1,7 @@
 //! Rules that refuse parameters before the deployment.
 
 use crate::TestResult;
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::Template;
 
 /// The required parameters.
@@ -17,7 +17,7 @@ fn refusing<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
 ) -> Result<Vec<&'t str>, Box<dyn std::error::Error>> {
-    let given = Given::new(MINIMUM.iter().chain(given));
+    let given = Parameters::new(MINIMUM.iter().chain(given));
     let mut refusing = Vec::new();
     for (name, rule) in template.at("Rules").as_object().into_iter().flatten() {
         if !template.holds(&rule["RuleCondition"], &given)? {

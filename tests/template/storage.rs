@@ -1,4 +1,4 @@
-//! What holds events: the ledger, the queues, the archive.
+//! The storage of events: the ledger, the queues, the archive.
 
 use serde_json::json;
 

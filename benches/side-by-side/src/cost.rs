@@ -12,7 +12,7 @@ use crate::events::Message;
 use crate::function::Function;
 use crate::measure::Bench;
 use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
-use crate::upstreams::{Latency, Seen};
+use crate::upstreams::{Latency, RecordedCalls};
 
 /// US dollars per GB-second on arm64 and per request, first tier in us-east-1.
 const GB_SECOND: f64 = 0.000_013_333_4;
@@ -122,7 +122,7 @@ async fn rate_limited(
     for _ in 0..LIMITED_BATCHES {
         let messages = bench.source.batch(RECORDS);
         estimate.dead_letters += u32::try_from(messages.len())?;
-        let mut seen = Seen::default();
+        let mut seen = RecordedCalls::default();
         let limited = messages
             .first()
             .and_then(|message| message.event.conversation.as_deref());

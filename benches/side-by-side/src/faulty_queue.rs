@@ -9,7 +9,7 @@ use crate::candidate::Candidate;
 use crate::events::{Event, Message};
 use crate::measure::Bench;
 use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
-use crate::upstreams::{Latency, Seen};
+use crate::upstreams::{Latency, RecordedCalls};
 
 /// The receive count after which SQS parks a message.
 const RECEIVES: u32 = 5;
@@ -83,7 +83,7 @@ pub(crate) async fn run(
     put(broken, bench);
 
     let mut process = bench.start(candidate, 10).await?;
-    let mut seen = Seen::default();
+    let mut seen = RecordedCalls::default();
     let mut waiting = messages.clone();
     let mut parked: Vec<Message> = Vec::new();
     let again = bench.source.message(redriven);

@@ -22,7 +22,7 @@ use clap::{Args, ValueEnum};
 
 use crate::candidate::ingest_binary;
 use crate::goals::Goal;
-use crate::{logs, machine, note, say};
+use crate::{logs, machine, print_progress, print_result};
 use load::{Pace, Plan};
 use queue::Queue;
 use server::Ingest;
@@ -126,13 +126,13 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
         logs: logs(root)?,
     };
     for line in machine::description() {
-        say(&format!("- {line}"))?;
+        print_result(&format!("- {line}"))?;
     }
-    say(&format!("- queue: answers after {} ms", options.queue_ms))?;
+    print_result(&format!("- queue: answers after {} ms", options.queue_ms))?;
     let extent = if options.quick { QUICK } else { THOROUGH };
     let mut findings = Findings::default();
     for part in &options.parts {
-        note(&format!("{part:?}").to_lowercase());
+        print_progress(&format!("{part:?}").to_lowercase());
         let measured = match part {
             Part::Pace => pace(&bench, options.rate, &extent, &mut findings).await,
             Part::Ceiling => ceiling(&bench, &extent, &mut findings).await,
@@ -143,7 +143,7 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
         measured.with_context(|| format!("{part:?}, see {}", bench.logs.display()))?;
     }
     if !findings.goals.is_empty() {
-        say(&format!(
+        print_result(&format!(
             "\n### Aims\n\n{}",
             crate::report::goals(&findings.goals)
         ))?;
@@ -174,7 +174,7 @@ async fn pace(
     );
     let count = usize::try_from(rate * seconds)?;
     let measured = speed::run(bench, "ingest".to_owned(), count, plan).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### {name}\n\n{}\n\nIt listened {:.0} ms after its start.",
         report::speed(std::slice::from_ref(&measured)),
         crate::format::millis(measured.ready)
@@ -199,7 +199,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
         findings.tally(Part::Ceiling, &measured.tally);
         all.push(measured);
     }
-    say(&format!(
+    print_result(&format!(
         "\n### As many as it takes\n\n{}",
         report::speed(&all)
     ))
@@ -208,7 +208,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
 async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = memory::run(bench, extent.rounds).await?;
     let held = |bytes| crate::goals::in_megabytes(crate::format::megabytes(bytes));
-    say(&format!(
+    print_result(&format!(
         "\n### {} callers with a body of {} bytes each, at once\n\n{}\n\nHeld before: {}; after all and two seconds of rest: {}.",
         memory::CALLERS,
         memory::BODY_BYTES,
@@ -225,7 +225,7 @@ async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyh
 
 async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = slow::run(bench).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### Slow callers\n\n{}",
         report::slow(&measured)
     ))?;
@@ -241,7 +241,7 @@ async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
 
 async fn oversized(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = oversized::run(bench).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### Bodies that are too long\n\n{}",
         report::oversized(&measured)
     ))?;

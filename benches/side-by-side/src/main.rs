@@ -45,7 +45,7 @@ use crate::upstreams::{Latency, Upstreams};
 #[command(args_conflicts_with_subcommands = true)]
 struct Options {
     #[command(subcommand)]
-    instead: Option<Instead>,
+    other: Option<OtherBenchmark>,
     /// Implementations to measure.
     #[arg(long = "who", value_enum, value_delimiter = ',', default_values_t = Implementation::value_variants().to_vec())]
     implementations: Vec<Implementation>,
@@ -65,7 +65,7 @@ struct Options {
 
 /// The other benchmarks.
 #[derive(Debug, Subcommand)]
-enum Instead {
+enum OtherBenchmark {
     /// Measures the program ingest: pace, ceiling, memory, slow callers and oversized bodies.
     Ingest(ingest::Options),
 }
@@ -88,16 +88,16 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         tokio::select! {
             done = measured(&options) => done,
-            told = told_to_end() => told.and_then(|()| anyhow::bail!("told to end")),
+            signal = shutdown_signal() => signal.and_then(|()| anyhow::bail!("shutdown")),
         }
     })
 }
 
 /// Returns on Ctrl-C or SIGTERM, so that the started processes end, too.
-async fn told_to_end() -> anyhow::Result<()> {
+async fn shutdown_signal() -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
-        told = ctrl_c() => Ok(told?),
+        signal = ctrl_c() => Ok(signal?),
         _ = terminated.recv() => Ok(()),
     }
 }
@@ -106,8 +106,8 @@ async fn measured(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
-    match &options.instead {
-        Some(Instead::Ingest(options)) => ingest::run(options, &root).await,
+    match &options.other {
+        Some(OtherBenchmark::Ingest(options)) => ingest::run(options, &root).await,
         None => bench(options, &root).await,
     }
 }
@@ -130,7 +130,7 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
         .into_iter()
         .chain(machine::others(root))
     {
-        say(&line)?;
+        print_result(&line)?;
     }
     let mut measured = Vec::new();
     for case in cases(options) {
@@ -142,8 +142,8 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
         faulty_queue(&mut bench, &candidates).await?;
         cost(&mut bench, &candidates).await?;
     }
-    say("\n### Aims\n")?;
-    say(&report::goals(&goals))
+    print_result("\n### Aims\n")?;
+    print_result(&report::goals(&goals))
 }
 
 /// Creates an empty folder for the output of the functions.
@@ -184,9 +184,9 @@ async fn measure(
     options: &Options,
 ) -> anyhow::Result<Vec<Measured>> {
     let heading = report::heading(case);
-    note(&heading);
+    print_progress(&heading);
     let measured = bench.case(candidates, case, options.plan()).await?;
-    say(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
+    print_result(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
     let wrong = measured
         .iter()
         .find(|it| it.implementation == Implementation::Replay && it.outcomes.has_fault());
@@ -223,7 +223,7 @@ async fn scaling(
         .iter()
         .find(|it| it.implementation == Implementation::Replay);
     let Some(ours) = ours else { return Ok(None) };
-    note("from 10 to 10,000 records");
+    print_progress("from 10 to 10,000 records");
     let cases = [10, 100, 1_000, 10_000].map(|records| Case {
         records,
         latency: latency(0),
@@ -234,7 +234,7 @@ async fn scaling(
         ..options.plan()
     };
     let measured = bench.cases(ours, &cases, plan).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### {} from 10 to 10,000 records, upstreams and table 0 ms, 10 in flight\n\n{}",
         ours.name,
         report::scaling(&measured)
@@ -243,7 +243,7 @@ async fn scaling(
 }
 
 async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
-    note("a queue with trouble in it");
+    print_progress("a queue with trouble in it");
     let mut outcomes = Vec::new();
     for candidate in candidates
         .iter()
@@ -251,7 +251,7 @@ async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow
     {
         outcomes.push((candidate, faulty_queue::run(bench, candidate).await?));
     }
-    say(&format!(
+    print_result(&format!(
         "\n### A queue with trouble in it\n\n{}; right would be {} delivered once and {} kept.\n\n{}",
         faulty_queue::DESCRIPTION,
         faulty_queue::EXPECTED.delivered,
@@ -268,7 +268,7 @@ async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow
 
 /// Estimates the cost of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
 async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
-    note("the bill");
+    print_progress("the bill");
     let share = CpuShare::of(cost::MEGABYTES);
     let mut costs = Vec::new();
     for candidate in candidates
@@ -284,7 +284,7 @@ async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result
         Some(share) => format!("{:.1} % of a processor", share.part * 100.0),
         None => "a whole processor, since this user may not make control groups".to_owned(),
     };
-    say(&format!(
+    print_result(&format!(
         "\n### A million dead letters at {} MB on arm64, batches of 10 at 20 ms, with {processor}\n\n{}",
         cost::MEGABYTES,
         report::cost(&costs)
@@ -292,13 +292,13 @@ async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result
 }
 
 /// Prints a result at once, because a run takes minutes.
-fn say(text: &str) -> anyhow::Result<()> {
+fn print_result(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     Ok(stdout.flush()?)
 }
 
 /// Prints the progress.
-fn note(text: &str) {
+fn print_progress(text: &str) {
     writeln!(io::stderr(), "bench: {text} ...").ok();
 }

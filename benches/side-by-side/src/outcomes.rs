@@ -6,7 +6,7 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 
 use crate::events::Message;
-use crate::upstreams::Seen;
+use crate::upstreams::RecordedCalls;
 
 /// The outcomes of events. Each event counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,11 @@ pub(crate) fn returned_messages<'m>(
 }
 
 /// Counts the outcomes of the events of `messages`. `in_queue` are the messages that are still queued, `seen` are all calls.
-pub(crate) fn outcomes(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> EventOutcomes {
+pub(crate) fn outcomes(
+    messages: &[Message],
+    in_queue: &[&Message],
+    seen: &RecordedCalls,
+) -> EventOutcomes {
     let in_queue: BTreeSet<_> = in_queue
         .iter()
         .map(|message| message.event.id.as_str())
@@ -130,7 +134,7 @@ mod tests {
     fn event_outcomes_are_counted_once_each() {
         let messages = Source::default().batch(6);
         let event = |index: usize| &messages[index].event;
-        let mut seen = Seen::default();
+        let mut seen = RecordedCalls::default();
         for (index, times) in [(0, 1), (1, 2), (3, 1), (4, 1)] {
             seen.accepted.insert(event(index).body.clone(), times);
         }

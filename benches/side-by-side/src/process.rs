@@ -16,8 +16,8 @@ pub(crate) const NOBODY: [(&str, &str); 5] = [
     ("AWS_REGION", "eu-central-1"),
     ("AWS_DEFAULT_REGION", "eu-central-1"),
     ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-    ("AWS_SECRET_ACCESS_KEY", "a-key-of-nobody"),
-    ("AWS_SESSION_TOKEN", "a-session-of-nobody"),
+    ("AWS_SECRET_ACCESS_KEY", "an-invalid-key"),
+    ("AWS_SESSION_TOKEN", "an-invalid-session"),
 ];
 
 /// A running process. Dropping it kills it.

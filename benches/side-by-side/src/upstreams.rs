@@ -56,7 +56,7 @@ impl Calls {
 
 /// The recorded calls since the last [`Upstreams::take_seen`].
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedCalls {
     pub(crate) calls: Calls,
     /// The number of acceptances by body.
     pub(crate) accepted: HashMap<String, u32>,
@@ -127,10 +127,10 @@ impl Upstreams {
     }
 
     /// Returns and clears the recorded calls.
-    pub(crate) fn take_seen(&self) -> Seen {
-        let mut seen = Seen::default();
+    pub(crate) fn take_seen(&self) -> RecordedCalls {
+        let mut seen = RecordedCalls::default();
         for call in self.genesys.calls() {
-            seen.note(call);
+            seen.record(call);
         }
         seen.calls.table = self.table.calls().values().sum();
         seen.postponed = self.queue.take();
@@ -140,7 +140,7 @@ impl Upstreams {
     }
 }
 
-impl Seen {
+impl RecordedCalls {
     /// Adds later calls.
     pub(crate) fn extend(&mut self, later: Self) {
         self.calls.add(later.calls);
@@ -156,7 +156,7 @@ impl Seen {
         self.postponed.get(&message.receipt_handle()).copied()
     }
 
-    fn note(&mut self, call: Call) {
+    fn record(&mut self, call: Call) {
         match (call.method.as_str(), call.path.as_str()) {
             // Once per process, and not per record.
             ("POST", "/oauth/token") => {}

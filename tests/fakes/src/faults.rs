@@ -59,8 +59,8 @@ mod tests {
     }
 
     impl PendingHook {
-        fn pass(waits: bool) -> FaultHookFuture<'static, ()> {
-            if waits {
+        fn pass(visibility_timeouts: bool) -> FaultHookFuture<'static, ()> {
+            if visibility_timeouts {
                 Box::pin(pending())
             } else {
                 Box::pin(ready(Ok(())))

@@ -269,7 +269,7 @@ impl MemoryQueues {
 
     /// Returns the remaining visibility timeout of each message. Zero: the message is visible.
     #[must_use]
-    pub fn waits(&self, arn: &str) -> Vec<Duration> {
+    pub fn visibility_timeouts(&self, arn: &str) -> Vec<Duration> {
         let now = self.clock.now();
         let state = lock(&self.state);
         let messages = state.queues.get(arn).map(|contents| &contents.messages);
@@ -277,7 +277,7 @@ impl MemoryQueues {
         messages.map(|it| it.visible_at.since(now)).collect()
     }
 
-    fn put_off(&self, change: &VisibilityChange<'_>) -> Result<(), &'static str> {
+    fn set_visibility(&self, change: &VisibilityChange<'_>) -> Result<(), &'static str> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
         let contents = state.queues.get_mut(change.queue_arn);
@@ -305,8 +305,12 @@ impl Queue for MemoryQueues {
             reason: reason.to_owned(),
         };
         let answer = pass(&*self.faults, "change_visibility", || {
-            let put_off = |it| self.put_off(it).err().map(|reason| failed(it, reason));
-            Ok(changes.iter().filter_map(put_off).collect())
+            let set_visibility = |it| {
+                self.set_visibility(it)
+                    .err()
+                    .map(|reason| failed(it, reason))
+            };
+            Ok(changes.iter().filter_map(set_visibility).collect())
         });
         answer.await.unwrap_or_else(|reason| {
             let all = changes.iter();
@@ -402,9 +406,9 @@ mod tests {
                 after: Duration::from_secs(60),
             };
             clock.pass(Duration::from_secs(29));
-            assert_eq!(queues.put_off(&change), Ok(()));
+            assert_eq!(queues.set_visibility(&change), Ok(()));
             clock.pass(Duration::from_secs(60));
-            assert!(queues.put_off(&change).is_err());
+            assert!(queues.set_visibility(&change).is_err());
         }
     }
 }

@@ -29,7 +29,7 @@ pub struct Witness {
     /// The number of the latest attempt.
     attempt: u32,
     accepted: u32,
-    /// Whether the ledger may lack the latest acceptance for a known reason.
+    /// True if the ledger may lack the latest acceptance for a known reason.
     duplicate_allowed: bool,
 }
 

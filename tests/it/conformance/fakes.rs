@@ -186,8 +186,8 @@ impl queue::QueueSuite for Queues {
             .ok_or_else(|| "no such receipt".into())
     }
 
-    async fn waits(&self, arn: &str) -> Result<Vec<Duration>> {
-        Ok(self.port.waits(arn))
+    async fn visibility_timeouts(&self, arn: &str) -> Result<Vec<Duration>> {
+        Ok(self.port.visibility_timeouts(arn))
     }
 }
 
@@ -231,7 +231,7 @@ impl target::TargetSuite for Target {
         Ok(Destination::Http(Url::parse(&url)?))
     }
 
-    fn knows_repetitions(&self) -> bool {
+    fn drops_duplicates(&self) -> bool {
         false
     }
 

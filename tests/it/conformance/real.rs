@@ -318,9 +318,9 @@ impl queue::QueueSuite for Queues {
         Ok(())
     }
 
-    async fn waits(&self, arn: &str) -> Result<Vec<Duration>> {
-        let waits = self.aws.waits(arn).await?.into_iter();
-        Ok(waits
+    async fn visibility_timeouts(&self, arn: &str) -> Result<Vec<Duration>> {
+        let visibility_timeouts = self.aws.visibility_timeouts(arn).await?.into_iter();
+        Ok(visibility_timeouts
             .map(|wait| Duration::from_secs(wait.try_into().unwrap_or_default()))
             .collect())
     }

@@ -52,7 +52,7 @@ impl TargetSuite for Http {
         Ok(Destination::Http(Url::parse(&url)?))
     }
 
-    fn knows_repetitions(&self) -> bool {
+    fn drops_duplicates(&self) -> bool {
         false
     }
 
@@ -217,7 +217,7 @@ impl TargetSuite for Aws {
         Ok(Destination::of_arn(&arn))
     }
 
-    fn knows_repetitions(&self) -> bool {
+    fn drops_duplicates(&self) -> bool {
         match self.service {
             Service::FifoQueue | Service::FifoTopic | Service::StateMachine => true,
             Service::Queue | Service::Topic | Service::Function | Service::EventBus => false,

@@ -57,7 +57,7 @@ impl Answer {
     pub(crate) fn whole(self) -> Response<AnswerBody> {
         self.respond(|body| AnswerBody {
             data: Some(body).filter(|body| !body.is_empty()),
-            cut: Cut::No,
+            truncation: Truncation::No,
         })
     }
 
@@ -68,7 +68,7 @@ impl Answer {
         self.headers.insert(CONTENT_LENGTH, promised.into());
         self.respond(|body| AnswerBody {
             data: Some(body.slice(..body.len() / 2)).filter(|half| !half.is_empty()),
-            cut: Cut::Flush,
+            truncation: Truncation::Flush,
         })
     }
 
@@ -83,11 +83,11 @@ impl Answer {
 /// A response body that may fail after its data.
 pub(crate) struct AnswerBody {
     data: Option<Bytes>,
-    cut: Cut,
+    truncation: Truncation,
 }
 
 /// The end of a body after its data.
-enum Cut {
+enum Truncation {
     /// The body is complete.
     No,
     /// Lets hyper send the data, then fails.
@@ -107,26 +107,28 @@ impl Body for AnswerBody {
         if let Some(data) = self.data.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        match self.cut {
-            Cut::No => Poll::Ready(None),
-            Cut::Flush => {
+        match self.truncation {
+            Truncation::No => Poll::Ready(None),
+            Truncation::Flush => {
                 // hyper flushes the data only when the body is pending.
-                self.cut = Cut::Abort;
+                self.truncation = Truncation::Abort;
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Cut::Abort => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
+            Truncation::Abort => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && matches!(self.cut, Cut::No)
+        self.data.is_none() && matches!(self.truncation, Truncation::No)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.cut {
-            Cut::No => SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64)),
-            Cut::Flush | Cut::Abort => SizeHint::default(),
+        match self.truncation {
+            Truncation::No => {
+                SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+            }
+            Truncation::Flush | Truncation::Abort => SizeHint::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::received::{Received, Role};
+use crate::received::{Received, Service};
 
 /// A received request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ fn readable_value(name: &HeaderName, value: &str) -> String {
 
 fn readable_body(request: &Received) -> String {
     let body = String::from_utf8_lossy(&request.body);
-    if request.role() != Role::Login {
+    if request.service() != Service::Login {
         return body.into_owned();
     }
     let pairs = body.split('&').map(|pair| match pair.split_once('=') {

@@ -14,7 +14,7 @@ use crate::conversations::{Conversations, UnknownParticipant};
 use crate::interactions::Interactions;
 use crate::received::Received;
 use crate::subscriptions::Subscriptions;
-use crate::tokens::{Admission, Allowance, Tokens};
+use crate::tokens::{Admission, RateLimitStatus, Tokens};
 
 const COUNT: HeaderName = HeaderName::from_static("inin-ratelimit-count");
 const ALLOWED: HeaderName = HeaderName::from_static("inin-ratelimit-allowed");
@@ -38,12 +38,18 @@ impl Genesys {
     /// Handles request number `seq`.
     pub(crate) fn answer(&mut self, request: &Received, seq: u64) -> Answer {
         let token = request.credentials("Bearer");
-        let (answer, allowance) = match self.tokens.admit(token) {
-            Admission::Unauthorized => (unauthorized(token, seq), self.tokens.allowance(token)),
-            Admission::OverLimit(allowance) => (over_limit(allowance.reset_s, seq), allowance),
-            Admission::Granted(allowance) => (self.route(request, seq), allowance),
+        let (answer, rate_limit_status) = match self.tokens.admit(token) {
+            Admission::Unauthorized => (
+                unauthorized(token, seq),
+                self.tokens.rate_limit_status(token),
+            ),
+            Admission::OverLimit(rate_limit_status) => (
+                over_limit(rate_limit_status.reset_s, seq),
+                rate_limit_status,
+            ),
+            Admission::Granted(rate_limit_status) => (self.route(request, seq), rate_limit_status),
         };
-        dress(answer, allowance, seq)
+        dress(answer, rate_limit_status, seq)
     }
 
     /// Returns the error of a fault. `retry_after` is the value of its header.
@@ -54,14 +60,14 @@ impl Genesys {
         status: StatusCode,
         retry_after: Option<&str>,
     ) -> Answer {
-        let allowance = self.tokens.allowance(request.credentials("Bearer"));
+        let rate_limit_status = self.tokens.rate_limit_status(request.credentials("Bearer"));
         let answer = if status == StatusCode::TOO_MANY_REQUESTS {
             let seconds = retry_after.and_then(|seconds| seconds.parse().ok());
-            too_many_requests(seconds.unwrap_or(allowance.reset_s), seq)
+            too_many_requests(seconds.unwrap_or(rate_limit_status.reset_s), seq)
         } else {
-            error(status, "The stand-in was told to fail.", seq)
+            error(status, "The stand-in has a fault for this request.", seq)
         };
-        dress(answer, allowance, seq)
+        dress(answer, rate_limit_status, seq)
     }
 
     fn route(&mut self, request: &Received, seq: u64) -> Answer {
@@ -151,11 +157,11 @@ fn decoded(segment: &str) -> Cow<'_, str> {
 }
 
 /// Adds the headers of every response of the API.
-fn dress(answer: Answer, allowance: Allowance, seq: u64) -> Answer {
+fn dress(answer: Answer, rate_limit_status: RateLimitStatus, seq: u64) -> Answer {
     answer
-        .with_header(COUNT, allowance.count)
-        .with_header(ALLOWED, allowance.allowed)
-        .with_header(RESET, allowance.reset_s)
+        .with_header(COUNT, rate_limit_status.count)
+        .with_header(ALLOWED, rate_limit_status.allowed)
+        .with_header(RESET, rate_limit_status.reset_s)
         .with_header(CORRELATION_ID, context_id(seq))
 }
 

@@ -20,16 +20,16 @@ impl Received {
             .map_or_else(|| self.uri.path(), |target| target.as_str())
     }
 
-    pub(crate) fn role(&self) -> Role {
+    pub(crate) fn service(&self) -> Service {
         let path = self.uri.path();
         if path == "/oauth/token" {
-            Role::Login
+            Service::Login
         } else if path.starts_with("/api/") {
-            Role::Genesys
+            Service::Genesys
         } else if path.starts_with("/targets/") {
-            Role::Target
+            Service::Target
         } else {
-            Role::Nobody
+            Service::Nobody
         }
     }
 
@@ -49,7 +49,7 @@ impl Received {
 
 /// The service of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum Service {
     /// Genesys Cloud's login host.
     Login,
     /// Genesys Cloud's API host.

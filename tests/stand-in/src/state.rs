@@ -13,7 +13,7 @@ use crate::calls::Calls;
 use crate::fault::{Fault, Faults};
 use crate::genesys::Genesys;
 use crate::oauth::{self, Client};
-use crate::received::{Received, Role};
+use crate::received::{Received, Service};
 
 /// The state, shared by all connections. The lock is never held across an await.
 pub(crate) struct Shared(Mutex<State>);
@@ -61,11 +61,11 @@ pub(crate) struct Arrival {
 
 impl State {
     pub(crate) fn arrive(&mut self, request: &Received) -> Arrival {
-        let latency = match request.role() {
-            Role::Login => self.latency.token,
-            Role::Genesys => self.latency.genesys,
-            Role::Target => self.latency.target,
-            Role::Nobody => Duration::ZERO,
+        let latency = match request.service() {
+            Service::Login => self.latency.token,
+            Service::Genesys => self.latency.genesys,
+            Service::Target => self.latency.target,
+            Service::Nobody => Duration::ZERO,
         };
         Arrival {
             seq: self.calls.arrived(request),
@@ -76,11 +76,13 @@ impl State {
 
     /// Applies the effect of the request and returns its response.
     pub(crate) fn act(&mut self, request: &Received, seq: u64) -> Answer {
-        let answer = match request.role() {
-            Role::Login => self.client.answer(request, &mut self.genesys.tokens),
-            Role::Genesys => self.genesys.answer(request, seq),
-            Role::Target => Answer::json(StatusCode::OK, &json!({})),
-            Role::Nobody => Answer::text(StatusCode::NOT_FOUND, "the stand-in serves nothing here"),
+        let answer = match request.service() {
+            Service::Login => self.client.answer(request, &mut self.genesys.tokens),
+            Service::Genesys => self.genesys.answer(request, seq),
+            Service::Target => Answer::json(StatusCode::OK, &json!({})),
+            Service::Nobody => {
+                Answer::text(StatusCode::NOT_FOUND, "the stand-in serves nothing here")
+            }
         };
         if answer.status.is_success() {
             self.calls.acted(seq);
@@ -98,15 +100,17 @@ impl State {
     ) -> Answer {
         let mut headers = fault.headers.iter();
         let retry_after = headers.find(|(name, _)| RETRY_AFTER == name.as_str());
-        let mut answer = match request.role() {
-            Role::Login => {
-                oauth::error(status, login_error(status), "the stand-in was told to fail")
-            }
-            Role::Genesys => {
+        let mut answer = match request.service() {
+            Service::Login => oauth::error(
+                status,
+                login_error(status),
+                "the stand-in has a fault for this request",
+            ),
+            Service::Genesys => {
                 let retry_after = retry_after.map(|(_, value)| value.as_str());
                 self.genesys.fault(request, seq, status, retry_after)
             }
-            Role::Target | Role::Nobody => {
+            Service::Target | Service::Nobody => {
                 Answer::text(status, status.canonical_reason().unwrap_or_default())
             }
         };

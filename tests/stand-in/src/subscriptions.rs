@@ -8,9 +8,9 @@ const ACTIVE: &str = "ACTIVE";
 
 /// Subscriptions by id. A subscription without a stored status is active.
 #[derive(Default)]
-pub(crate) struct Subscriptions(HashMap<String, Known>);
+pub(crate) struct Subscriptions(HashMap<String, StoredSubscription>);
 
-enum Known {
+enum StoredSubscription {
     /// A subscription with this status.
     Status(String),
     /// A subscription that does not exist.
@@ -19,11 +19,11 @@ enum Known {
 
 impl Subscriptions {
     pub(crate) fn put(&mut self, id: String, status: String) {
-        self.0.insert(id, Known::Status(status));
+        self.0.insert(id, StoredSubscription::Status(status));
     }
 
     pub(crate) fn remove(&mut self, id: String) {
-        self.0.insert(id, Known::Absent);
+        self.0.insert(id, StoredSubscription::Absent);
     }
 
     /// Returns the response to `GET /api/v2/eventstreams/subscriptions/{id}`. `None`: it does not exist.
@@ -60,8 +60,8 @@ impl Subscriptions {
     fn status(&self, id: &str) -> Option<&str> {
         match self.0.get(id) {
             None => Some(ACTIVE),
-            Some(Known::Status(status)) => Some(status),
-            Some(Known::Absent) => None,
+            Some(StoredSubscription::Status(status)) => Some(status),
+            Some(StoredSubscription::Absent) => None,
         }
     }
 }

@@ -24,7 +24,7 @@ struct Token {
 
 /// The values of the rate limit headers.
 #[derive(Clone, Copy)]
-pub(crate) struct Allowance {
+pub(crate) struct RateLimitStatus {
     pub(crate) count: u32,
     pub(crate) allowed: u32,
     pub(crate) reset_s: u64,
@@ -33,8 +33,8 @@ pub(crate) struct Allowance {
 /// The result of the token check of a request.
 pub(crate) enum Admission {
     Unauthorized,
-    Granted(Allowance),
-    OverLimit(Allowance),
+    Granted(RateLimitStatus),
+    OverLimit(RateLimitStatus),
 }
 
 impl Tokens {
@@ -83,16 +83,16 @@ impl Tokens {
             token.count = 0;
         }
         if token.count >= allowed {
-            return Admission::OverLimit(token.allowance(now, allowed));
+            return Admission::OverLimit(token.rate_limit_status(now, allowed));
         }
         token.count += 1;
-        Admission::Granted(token.allowance(now, allowed))
+        Admission::Granted(token.rate_limit_status(now, allowed))
     }
 
     /// Returns the token's rate limit values. Unused for an invalid token.
-    pub(crate) fn allowance(&self, token: Option<&str>) -> Allowance {
+    pub(crate) fn rate_limit_status(&self, token: Option<&str>) -> RateLimitStatus {
         let now = Instant::now();
-        let unused = Allowance {
+        let unused = RateLimitStatus {
             count: 0,
             allowed: self.allowed,
             reset_s: WINDOW.as_secs(),
@@ -100,14 +100,14 @@ impl Tokens {
         token
             .and_then(|token| self.live.get(token))
             .filter(|token| now < token.window_ends)
-            .map_or(unused, |token| token.allowance(now, self.allowed))
+            .map_or(unused, |token| token.rate_limit_status(now, self.allowed))
     }
 }
 
 impl Token {
-    fn allowance(&self, now: Instant, allowed: u32) -> Allowance {
+    fn rate_limit_status(&self, now: Instant, allowed: u32) -> RateLimitStatus {
         let left = self.window_ends - now;
-        Allowance {
+        RateLimitStatus {
             count: self.count,
             allowed,
             // Rounded up, so that the delay is always long enough.

@@ -217,7 +217,7 @@ impl LocalAws {
     }
 
     /// Returns the remaining visibility timeout of each message, in seconds. Negative: the message is visible.
-    pub async fn waits(&self, queue_arn: &str) -> Result<Vec<i64>, Box<dyn Error>> {
+    pub async fn visibility_timeouts(&self, queue_arn: &str) -> Result<Vec<i64>, Box<dyn Error>> {
         let url = format!(
             "{}/_ministack/sqs/messages?QueueUrl={}",
             self.endpoint(),
@@ -226,12 +226,12 @@ impl LocalAws {
         let answer = reqwest::get(url).await?.bytes().await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let now = i64::try_from(now)?;
-        let mut waits = Vec::new();
+        let mut visibility_timeouts = Vec::new();
         let mut values = vec![serde_json::from_slice::<Value>(&answer)?];
         while let Some(value) = values.pop() {
             match value {
                 Value::Object(members) => {
-                    waits.extend(
+                    visibility_timeouts.extend(
                         members
                             .get("VisibleAt")
                             .and_then(Value::as_i64)
@@ -243,7 +243,7 @@ impl LocalAws {
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
             }
         }
-        Ok(waits)
+        Ok(visibility_timeouts)
     }
 
     /// Creates a bucket and returns its name.

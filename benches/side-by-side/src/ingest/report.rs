@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::oversized::{Oversized, Refused, TRIES};
-use super::slow::{self, Ended, Slow};
+use super::slow::{self, CutOffs, Slow};
 use super::speed::Speed;
 use crate::format::{megabytes, millis};
 use crate::goals::{Goal, in_megabytes, in_millis};
@@ -138,7 +138,7 @@ fn seconds(sample: &Sample) -> String {
     }
 }
 
-fn answers(ended: &Ended) -> String {
+fn answers(ended: &CutOffs) -> String {
     let each = ended.answers.iter();
     let each: Vec<_> = each
         .map(|(status, count)| format!("{count} × {status}"))
@@ -223,7 +223,7 @@ pub(crate) fn slow_aims(slow: &Slow) -> Vec<Goal> {
         all_of("slow callers cut off within a minute", cut_off, callers),
         all_of(
             "slow bodies answered 408, or 503 for want of room",
-            bodies.told(),
+            bodies.signal(),
             bodies.callers,
         ),
     ];

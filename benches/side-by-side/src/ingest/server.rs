@@ -68,11 +68,8 @@ impl Ingest {
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         kill(self.process.pid(), Signal::SIGTERM)?;
         let ended = timeout(PATIENCE, self.process.ended()).await;
-        let status = ended.context("ingest does not end when it is told to")??;
-        ensure!(
-            status.success(),
-            "ingest was told to end, and did so with {status}"
-        );
+        let status = ended.context("ingest does not end after SIGTERM")??;
+        ensure!(status.success(), "ingest ended after SIGTERM with {status}");
         Ok(())
     }
 }

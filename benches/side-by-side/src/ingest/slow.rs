@@ -30,8 +30,8 @@ const BYTE: Duration = Duration::from_secs(1);
 /// The results.
 #[derive(Debug)]
 pub(crate) struct Slow {
-    pub(crate) heads: Ended,
-    pub(crate) bodies: Ended,
+    pub(crate) heads: CutOffs,
+    pub(crate) bodies: CutOffs,
     /// The outcomes of the ordinary requests.
     pub(crate) tally: Tally,
     pub(crate) took: Sample,
@@ -39,7 +39,7 @@ pub(crate) struct Slow {
 
 /// The cut-offs of slow callers of one kind.
 #[derive(Debug, Default)]
-pub(crate) struct Ended {
+pub(crate) struct CutOffs {
     pub(crate) callers: usize,
     /// The connection times of the callers that were cut off.
     pub(crate) after: Sample,
@@ -47,7 +47,7 @@ pub(crate) struct Ended {
     pub(crate) answers: BTreeMap<u16, usize>,
 }
 
-impl Ended {
+impl CutOffs {
     fn of(cut_off: &[CutOff]) -> Self {
         let mut answers = BTreeMap::new();
         for status in cut_off.iter().filter_map(|it| it.status) {
@@ -61,14 +61,15 @@ impl Ended {
     }
 
     /// The number of documented responses: too slow, or no capacity.
-    pub(crate) fn told(&self) -> usize {
-        let told = [408, 503].map(|status| self.answers.get(&status).copied().unwrap_or_default());
-        told.into_iter().sum()
+    pub(crate) fn signal(&self) -> usize {
+        let signal =
+            [408, 503].map(|status| self.answers.get(&status).copied().unwrap_or_default());
+        signal.into_iter().sum()
     }
 
     /// The number of other responses.
     pub(crate) fn wrong(&self) -> usize {
-        self.answers.values().sum::<usize>() - self.told()
+        self.answers.values().sum::<usize>() - self.signal()
     }
 }
 
@@ -114,7 +115,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
         });
         let (heads, bodies) = tokio::join!(join_all(heads), join_all(bodies));
         is_over.set(true);
-        (Ended::of(&heads), Ended::of(&bodies))
+        (CutOffs::of(&heads), CutOffs::of(&bodies))
     };
     let (loaded, (heads, bodies)) =
         tokio::join!(load::run(address, &requests, plan, &is_over), slow);
@@ -245,8 +246,8 @@ mod tests {
             after: Some(BYTE),
             status,
         };
-        let ended = Ended::of(&[Some(408), Some(503), Some(400), None].map(cut_off));
-        assert_eq!((ended.callers, ended.told(), ended.wrong()), (4, 2, 1));
+        let ended = CutOffs::of(&[Some(408), Some(503), Some(400), None].map(cut_off));
+        assert_eq!((ended.callers, ended.signal(), ended.wrong()), (4, 2, 1));
         assert_eq!(ended.after.len(), 4);
     }
 }

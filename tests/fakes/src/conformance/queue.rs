@@ -12,7 +12,7 @@ use crate::{Draft, Received};
 
 /// The maximum visibility timeout: SQS counts 12 hours from the receive, and the longest invocation may
 /// have passed since.
-const LONGEST: Duration = Duration::from_secs(42_300);
+const MAX_VISIBILITY: Duration = Duration::from_secs(42_300);
 
 /// The visibility timeout of every receive, longer than every case on a slow machine.
 pub const VISIBILITY: Duration = Duration::from_secs(1_200);
@@ -44,7 +44,7 @@ pub trait QueueSuite {
     fn delete(&self, arn: &str, receipt_handle: &str) -> impl Future<Output = Result<()>>;
 
     /// Returns the remaining visibility timeout of each message.
-    fn waits(&self, arn: &str) -> impl Future<Output = Result<Vec<Duration>>>;
+    fn visibility_timeouts(&self, arn: &str) -> impl Future<Output = Result<Vec<Duration>>>;
 }
 
 /// Checks that queues keep the contract.
@@ -69,13 +69,13 @@ pub async fn conforms(suite: &impl QueueSuite) -> Result<()> {
 }
 
 /// A queue whose messages were received.
-struct Line<'w, W> {
+struct ReceivedMessages<'w, W> {
     suite: &'w W,
     arn: String,
     received: Vec<Received>,
 }
 
-impl<'w, W: QueueSuite> Line<'w, W> {
+impl<'w, W: QueueSuite> ReceivedMessages<'w, W> {
     async fn of(suite: &'w W, name: &str, count: usize) -> Result<Self> {
         let arn = suite.create(None).await?;
         for number in 0..count {
@@ -104,13 +104,13 @@ impl<'w, W: QueueSuite> Line<'w, W> {
         failed(self.suite, &self.all(after)).await
     }
 
-    async fn stays_away(&self, expected: Duration) -> Result<()> {
-        let waits = self.suite.waits(&self.arn).await?;
-        same("messages", &waits.len(), &self.received.len())?;
+    async fn has_visibility_timeout(&self, expected: Duration) -> Result<()> {
+        let visibility_timeouts = self.suite.visibility_timeouts(&self.arn).await?;
+        same("messages", &visibility_timeouts.len(), &self.received.len())?;
         let near = |wait: &Duration| *wait <= expected && *wait + SLACK >= expected;
         holds(
-            &format!("{waits:?} instead of {expected:?}"),
-            waits.iter().all(near),
+            &format!("{visibility_timeouts:?} instead of {expected:?}"),
+            visibility_timeouts.iter().all(near),
         )
     }
 
@@ -136,44 +136,51 @@ async fn failed(suite: &impl QueueSuite, changes: &[VisibilityChange<'_>]) -> Ve
     errors.into_iter().map(|error| error.message_id).collect()
 }
 
-const A_WHILE: Duration = Duration::from_secs(3_600);
+const ONE_HOUR: Duration = Duration::from_secs(3_600);
 
 async fn received_message_is_hidden_for_the_visibility_timeout(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 1).await?;
-    let counts: Vec<u32> = line.received.iter().map(|it| it.receive_count).collect();
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    let counts: Vec<u32> = messages
+        .received
+        .iter()
+        .map(|it| it.receive_count)
+        .collect();
     same("the receive count", &counts, &vec![1])?;
-    holds("nothing else", suite.receive(&line.arn).await?.is_empty())?;
-    line.stays_away(VISIBILITY).await
+    holds(
+        "nothing else",
+        suite.receive(&messages.arn).await?.is_empty(),
+    )?;
+    messages.has_visibility_timeout(VISIBILITY).await
 }
 
 async fn visibility_change_hides_messages_for_its_duration(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 2).await?;
+    let messages = ReceivedMessages::of(suite, name, 2).await?;
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
+        &messages.change_visibility(ONE_HOUR).await,
         &Vec::new(),
     )?;
-    line.stays_away(A_WHILE).await
+    messages.has_visibility_timeout(ONE_HOUR).await
 }
 
 async fn repeated_visibility_change_restarts_the_timeout(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 1).await?;
-    for after in [A_WHILE, A_WHILE * 2, A_WHILE] {
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    for after in [ONE_HOUR, ONE_HOUR * 2, ONE_HOUR] {
         same(
             "failures",
-            &line.change_visibility(after).await,
+            &messages.change_visibility(after).await,
             &Vec::new(),
         )?;
-        line.stays_away(after).await?;
+        messages.has_visibility_timeout(after).await?;
     }
     Ok(())
 }
@@ -182,14 +189,14 @@ async fn visibility_change_to_zero_makes_the_message_visible(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 1).await?;
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
     same(
         "failures",
-        &line.change_visibility(Duration::ZERO).await,
+        &messages.change_visibility(Duration::ZERO).await,
         &Vec::new(),
     )?;
-    let again = suite.receive(&line.arn).await?;
-    let [first, second] = [line.received.first(), again.first()];
+    let again = suite.receive(&messages.arn).await?;
+    let [first, second] = [messages.received.first(), again.first()];
     let (first, second) = first.zip(second).ok_or("it did not come back")?;
     same("the id", &second.message_id, &first.message_id)?;
     same("the body", &second.draft, &first.draft)?;
@@ -204,18 +211,18 @@ async fn visibility_change_is_limited_by_the_queue(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 1).await?;
-    let failures = line.change_visibility(LONGEST * 3).await;
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    let failures = messages.change_visibility(MAX_VISIBILITY * 3).await;
     same("failures", &failures, &Vec::new())?;
-    line.stays_away(LONGEST).await
+    messages.has_visibility_timeout(MAX_VISIBILITY).await
 }
 
 async fn visibility_change_succeeds_or_fails_per_message(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let here = Line::of(suite, name, 12).await?;
-    let there = Line::of(suite, name, 1).await?;
+    let here = ReceivedMessages::of(suite, name, 12).await?;
+    let there = ReceivedMessages::of(suite, name, 1).await?;
     let stranger = |id: &str| {
         Ok::<_, &str>(Received {
             message_id: MessageId::new(id).ok_or("message id")?,
@@ -231,28 +238,28 @@ async fn visibility_change_succeeds_or_fails_per_message(
         stranger("3-odd")?,
     );
     let gone = format!("{}-gone", here.arn);
-    let mut all = here.all(A_WHILE);
-    all.insert(3, change(&here.arn, &wrong, A_WHILE));
-    all.insert(5, change(&gone, &lost, A_WHILE));
-    all.insert(7, change("not an arn", &odd, A_WHILE));
-    all.extend(there.all(A_WHILE * 2));
+    let mut all = here.all(ONE_HOUR);
+    all.insert(3, change(&here.arn, &wrong, ONE_HOUR));
+    all.insert(5, change(&gone, &lost, ONE_HOUR));
+    all.insert(7, change("not an arn", &odd, ONE_HOUR));
+    all.extend(there.all(ONE_HOUR * 2));
     let mut failures = failed(suite, &all).await;
     failures.sort();
     let strangers = [wrong, lost, odd].map(|it| it.message_id);
     same("failures", &failures, &strangers.to_vec())?;
-    here.stays_away(A_WHILE).await?;
-    there.stays_away(A_WHILE * 2).await
+    here.has_visibility_timeout(ONE_HOUR).await?;
+    there.has_visibility_timeout(ONE_HOUR * 2).await
 }
 
 async fn empty_visibility_change_makes_no_call(suite: &impl QueueSuite, name: &str) -> Result<()> {
-    let line = Line::of(suite, name, 1).await?;
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
     suite.next_call(CallFault::NoEffect);
     same("failures", &failed(suite, &[]).await, &Vec::new())?;
     // The fault is still pending: no call has used it.
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
-        &line.ids(),
+        &messages.change_visibility(ONE_HOUR).await,
+        &messages.ids(),
     )
 }
 
@@ -260,18 +267,18 @@ async fn deleted_message_does_not_return_and_cannot_be_changed(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 1).await?;
-    for message in &line.received {
-        suite.delete(&line.arn, &message.receipt_handle).await?;
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    for message in &messages.received {
+        suite.delete(&messages.arn, &message.receipt_handle).await?;
     }
     same(
         "failures",
-        &line.change_visibility(Duration::ZERO).await,
-        &line.ids(),
+        &messages.change_visibility(Duration::ZERO).await,
+        &messages.ids(),
     )?;
     holds(
         "nothing is left",
-        suite.receive(&line.arn).await?.is_empty(),
+        suite.receive(&messages.arn).await?.is_empty(),
     )
 }
 
@@ -306,34 +313,34 @@ async fn failed_visibility_change_names_every_message(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 2).await?;
+    let messages = ReceivedMessages::of(suite, name, 2).await?;
     suite.next_call(CallFault::NoEffect);
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
-        &line.ids(),
+        &messages.change_visibility(ONE_HOUR).await,
+        &messages.ids(),
     )?;
-    line.stays_away(VISIBILITY).await
+    messages.has_visibility_timeout(VISIBILITY).await
 }
 
 async fn visibility_change_is_idempotent_after_a_lost_response(
     suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(suite, name, 2).await?;
+    let messages = ReceivedMessages::of(suite, name, 2).await?;
     suite.next_call(CallFault::ResponseLost);
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
-        &line.ids(),
+        &messages.change_visibility(ONE_HOUR).await,
+        &messages.ids(),
     )?;
-    line.stays_away(A_WHILE).await?;
+    messages.has_visibility_timeout(ONE_HOUR).await?;
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
+        &messages.change_visibility(ONE_HOUR).await,
         &Vec::new(),
     )?;
-    line.stays_away(A_WHILE).await
+    messages.has_visibility_timeout(ONE_HOUR).await
 }
 
 async fn limits_of_a_queue_are_read(suite: &impl QueueSuite, _: &str) -> Result<()> {

@@ -49,7 +49,7 @@ pub trait TargetSuite {
     fn destination(&self) -> impl Future<Output = Result<Destination>>;
 
     /// Returns whether the destination drops duplicates.
-    fn knows_repetitions(&self) -> bool;
+    fn drops_duplicates(&self) -> bool;
 
     /// Injects a fault into the next call.
     fn next_call(&self, fault: CallFault);
@@ -139,7 +139,7 @@ impl<'w, W: TargetSuite> Event<'w, W> {
 
     /// Checks that both attempts arrived, or only the first if the destination drops duplicates.
     async fn arrived_again(&self) -> Result<()> {
-        let attempts = if self.suite.knows_repetitions() { 1 } else { 2 };
+        let attempts = if self.suite.drops_duplicates() { 1 } else { 2 };
         self.arrived(&[1, 2][..attempts]).await
     }
 }

@@ -29,7 +29,7 @@ pub struct Item {
     pub round: u32,
     /// The begin of the retries.
     pub retry_since: Timestamp,
-    /// Whether an attempt may have been accepted.
+    /// True if an attempt may have been accepted.
     pub maybe_delivered: bool,
     /// The counts of responses that the event may have caused.
     pub answers: AnswerCounts,
@@ -193,7 +193,7 @@ pub enum Flaw {
     /// Each claim counts its attempts from 1.
     AttemptsStartOver,
     /// An item expires before its message.
-    ForgetsTooSoon,
+    ExpiresTooSoon,
     /// A new round has the number of the former one.
     RoundsNotCounted,
 }
@@ -206,7 +206,7 @@ impl Flaw {
         Self::NoLease,
         Self::NoCheckpoint,
         Self::AttemptsStartOver,
-        Self::ForgetsTooSoon,
+        Self::ExpiresTooSoon,
         Self::RoundsNotCounted,
     ];
 }
@@ -242,7 +242,7 @@ impl Rules {
     }
 
     fn expires_at(self, now: Timestamp) -> u64 {
-        let remember = if self.has(Flaw::ForgetsTooSoon) {
+        let remember = if self.has(Flaw::ExpiresTooSoon) {
             Duration::from_secs(24 * 3_600)
         } else {
             self.remember

@@ -57,8 +57,8 @@ async fn visibility_timeout_follows_the_retry_after_of_the_target() -> TestResul
     let function = InMemoryFunction::new()?.target_with(Arc::new(RateLimited));
     let messages = received(&function, 10)?;
     assert_eq!(function.messages(&messages, ms(30_000)).await.len(), 10);
-    let waits = function.0.queue.waits(QUEUE);
-    assert_eq!(waits, [Duration::from_secs(300); 10]);
+    let visibility_timeouts = function.0.queue.visibility_timeouts(QUEUE);
+    assert_eq!(visibility_timeouts, [Duration::from_secs(300); 10]);
     Ok(())
 }
 
@@ -67,8 +67,8 @@ async fn visibility_timeout_of_a_record_that_was_not_started_is_short() -> TestR
     let function = InMemoryFunction::new()?;
     let messages = received(&function, 1)?;
     function.messages(&messages, ms(900)).await;
-    let waits = function.0.queue.waits(QUEUE);
-    assert_eq!(waits, [Duration::from_secs(5)]);
+    let visibility_timeouts = function.0.queue.visibility_timeouts(QUEUE);
+    assert_eq!(visibility_timeouts, [Duration::from_secs(5)]);
     Ok(())
 }
 
