@@ -136,11 +136,11 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
         );
     }
     let event_id = format!("msg-1-{}", digest::short(event));
-    says_what_became_of_each(&printed.lines()?, dead_letter.len(), &event_id)
+    log_has_the_outcome_of_each(&printed.lines()?, dead_letter.len(), &event_id)
 }
 
 /// Checks the log lines and the metrics of the requests.
-fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
+fn log_has_the_outcome_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
     are_documented(lines)?;
     let handled: Vec<_> = lines
         .iter()

@@ -37,7 +37,7 @@ fn messages(name: &str) -> Result<Vec<Message>, Box<dyn std::error::Error>> {
         .collect()
 }
 
-fn dead_letter(message: &Message) -> Result<DeadLetter<'_>, String> {
+fn parsed(message: &Message) -> Result<DeadLetter<'_>, String> {
     match parse(message) {
         ParsedMessage::DeadLetter(dead_letter) => Ok(*dead_letter),
         ParsedMessage::Unreplayable(why) => Err(why.to_string()),
@@ -93,7 +93,7 @@ fn sample_events_are_parsed_as_documented() -> TestResult {
         ),
     ] {
         for message in messages(name)? {
-            let dead_letter = dead_letter(&message).map_err(|error| format!("{name}: {error}"))?;
+            let dead_letter = parsed(&message).map_err(|error| format!("{name}: {error}"))?;
             assert_eq!(dead_letter.payload, message.body, "{name}");
             assert_eq!(dead_letter.event_id.is_some(), has_event_id, "{name}");
             assert_eq!(dead_letter.interaction.is_some(), has_interaction, "{name}");
@@ -112,7 +112,7 @@ fn sample_events_are_parsed_as_documented() -> TestResult {
 #[test]
 fn dead_letter_of_a_rule_has_its_failure_attributes() -> TestResult {
     let messages = messages("eventbridge-rule-dlq.json")?;
-    let dead_letter = dead_letter(messages.first().ok_or("empty")?)?;
+    let dead_letter = parsed(messages.first().ok_or("empty")?)?;
     assert_eq!(
         dead_letter.event_type.as_deref(),
         Some("v2.detail.events.conversation.{id}.customer.end")
@@ -144,7 +144,7 @@ fn four_attributes_are_enough() -> TestResult {
     let messages = messages("eventbridge-rule-dlq-no-retries.json")?;
     let message = messages.first().ok_or("empty")?;
     assert_eq!(message.attributes.len(), 4);
-    assert_eq!(dead_letter(message)?.failure.retry_attempts, 0);
+    assert_eq!(parsed(message)?.failure.retry_attempts, 0);
     Ok(())
 }
 
@@ -152,7 +152,7 @@ fn four_attributes_are_enough() -> TestResult {
 fn interaction_of_a_queue_event_is_the_conversation() -> TestResult {
     let messages = messages("queue-conversation.json")?;
     let message = messages.first().ok_or("empty")?;
-    let interaction = dead_letter(message)?.interaction.ok_or("no interaction")?;
+    let interaction = parsed(message)?.interaction.ok_or("no interaction")?;
     let event: serde_json::Value = serde_json::from_str(&message.body)?;
     assert_eq!(event["detail"]["eventBody"]["id"], interaction.id.as_str());
     Ok(())
@@ -171,7 +171,7 @@ fn dead_letter_of_a_rule_may_have_any_body() -> TestResult {
         "{\"id\":\"not the event's\"}",
     ] {
         let message = message(body, &[("RULE_ARN", "arn"), ("ERROR_CODE", "TIMEOUT")])?;
-        let dead_letter = dead_letter(&message)?;
+        let dead_letter = parsed(&message)?;
         assert_eq!(dead_letter.payload, body);
         assert_eq!(
             dead_letter.event_id, None,
@@ -216,7 +216,7 @@ fn event_id_is_ignored_when_it_cannot_be_a_key() -> TestResult {
     let long = "x".repeat(300);
     for id in ["", "with space", "new\\nline", "é", &long] {
         let body = format!(r#"{{"id":"{id}","detail-type":"t","source":"s","detail":{{}}}}"#);
-        assert_eq!(dead_letter(&message(&body, &[])?)?.event_id, None, "{id}");
+        assert_eq!(parsed(&message(&body, &[])?)?.event_id, None, "{id}");
     }
     Ok(())
 }
@@ -238,7 +238,7 @@ fn payload_is_the_raw_inner_event() -> TestResult {
     ] {
         let messages = messages(name)?;
         let message = messages.first().ok_or("empty")?;
-        let dead_letter = dead_letter(message)?;
+        let dead_letter = parsed(message)?;
         let outer: serde_json::Value = serde_json::from_str(&message.body)?;
         let inner = outer.pointer(pointer).ok_or("no inner event")?;
         assert_eq!(
@@ -268,14 +268,14 @@ fn payload_is_the_raw_inner_event() -> TestResult {
 fn payload_keeps_spacing_and_unknown_members() -> TestResult {
     let inner = "{ \"id\" : \"e-1\",\n\"replay-name\":1e2, \"x\":{} }";
     let body = format!(r#"{{"eventType":"dead-letter","originalEvent":{inner}}}"#);
-    assert_eq!(dead_letter(&message(&body, &[])?)?.payload, inner);
+    assert_eq!(parsed(&message(&body, &[])?)?.payload, inner);
     Ok(())
 }
 
 #[test]
 fn failure_record_names_the_failed_function() -> TestResult {
     let messages = messages("lambda-destination.json")?;
-    let dead_letter = dead_letter(messages.first().ok_or("empty")?)?;
+    let dead_letter = parsed(messages.first().ok_or("empty")?)?;
     let target = dead_letter.failure.target_arn.ok_or("no target")?;
     assert!(
         target.ends_with(":function:crm-conversation-sync:$LATEST"),
@@ -288,7 +288,7 @@ fn failure_record_names_the_failed_function() -> TestResult {
 fn dead_letter_of_a_function_is_the_event_itself() -> TestResult {
     let messages = messages("lambda-function-dlq.json")?;
     let message = messages.first().ok_or("empty")?;
-    let dead_letter = dead_letter(message)?;
+    let dead_letter = parsed(message)?;
     assert_eq!(dead_letter.payload, message.body);
     assert_eq!(dead_letter.failure.error_code.as_deref(), Some("200"));
     // The error message is the function's own text.
@@ -303,7 +303,7 @@ fn dead_letter_of_a_function_is_the_event_itself() -> TestResult {
     ] {
         let attributes = [("RequestID", "r-1"), (name, value)];
         let message = self::message("any text", &attributes)?;
-        let category = self::dead_letter(&message)?.failure.category();
+        let category = self::parsed(&message)?.failure.category();
         assert_eq!(category, expected, "{name} is enough");
     }
     let neither = self::message("any text", &[("RequestID", "r-1")])?;
@@ -318,7 +318,7 @@ fn dead_letter_of_a_function_is_the_event_itself() -> TestResult {
 fn sns_notification_is_unwrapped_up_to_three_times() -> TestResult {
     let messages = messages("sns-notification.json")?;
     let message_once = messages.first().ok_or("empty")?;
-    let once = dead_letter(message_once)?;
+    let once = parsed(message_once)?;
     assert!(once.payload.contains("Zoë Öztürk"));
     let wrap = |inner: &str| {
         serde_json::json!({"Type":"Notification","TopicArn":"arn:aws:sns:x","Message":inner})
@@ -363,9 +363,9 @@ fn sns_envelope_fields_are_not_used_as_evidence() -> TestResult {
     let event = r#"{"id":"e","detail-type":"t","source":"s","detail":{}}"#;
     let around = serde_json::json!({"Type":"Notification","TopicArn":"arn","Message":event});
     let message = message(&around.to_string(), &[("ERROR_CODE", "TIMEOUT")])?;
-    assert_eq!(dead_letter(&message)?.failure, OriginalFailure::default());
+    assert_eq!(parsed(&message)?.failure, OriginalFailure::default());
     let empty = self::message(event, &[("ERROR_CODE", "")])?;
-    assert_eq!(dead_letter(&empty)?.failure, OriginalFailure::default());
+    assert_eq!(parsed(&empty)?.failure, OriginalFailure::default());
     assert_eq!(original_failure(&empty), OriginalFailure::default());
     Ok(())
 }
@@ -374,7 +374,7 @@ fn sns_envelope_fields_are_not_used_as_evidence() -> TestResult {
 fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
     let messages = messages("outbound-webhook.json")?;
     let webhook = messages.first().ok_or("empty")?;
-    let made = dead_letter(webhook)?;
+    let made = parsed(webhook)?;
     let id = |dead_letter: DeadLetter<'_>| dead_letter.event_id.map(|id| id.as_str().to_owned());
     assert_eq!(made.failure.retry_attempts, 1);
     assert_eq!(made.interaction, None);
@@ -387,15 +387,11 @@ fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
         .attributes
         .insert("WebhookId".to_owned(), "webhook-7".to_owned());
     let with_body = format!("webhook-7-{}", digest::short(&webhook.body));
-    assert_eq!(id(dead_letter(&named)?), Some(with_body));
+    assert_eq!(id(parsed(&named)?), Some(with_body));
     for whose in ["campaignId", "contactId"] {
         let body = format!(r#"{{"{whose}":"x","callId":"c","status":"s","timestamp":"t"}}"#);
         let webhook = message(&body, &[])?;
-        assert_eq!(
-            id(dead_letter(&webhook)?).as_deref(),
-            Some("c/s/t"),
-            "{whose}"
-        );
+        assert_eq!(id(parsed(&webhook)?).as_deref(), Some("c/s/t"), "{whose}");
     }
     let of_nobody = message(r#"{"callId":"c","status":"s","timestamp":"t"}"#, &[])?;
     assert!(matches!(parse(&of_nobody), ParsedMessage::Unreplayable(_)));
@@ -411,7 +407,7 @@ fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
 fn dead_letter_of_a_schedule_has_its_execution_as_event_id() -> TestResult {
     let messages = messages("scheduler-dlq.json")?;
     let message = messages.first().ok_or("empty")?;
-    let dead_letter = dead_letter(message)?;
+    let dead_letter = parsed(message)?;
     let execution = message.attributes.get("EXECUTION_ID").map(String::as_str);
     assert_eq!(
         dead_letter.event_id.as_ref().map(EventId::as_str),
@@ -466,16 +462,16 @@ fn message_without_an_event_is_unreplayable() -> TestResult {
 fn event_is_parsed_when_only_an_error_code_is_set() -> TestResult {
     let whole = r#"{"id":"e","detail-type":"t","source":"s","detail":{}}"#;
     let whole = message(whole, &[("ERROR_CODE", "TIMEOUT")])?;
-    let event = dead_letter(&whole)?;
+    let event = parsed(&whole)?;
     assert_eq!(event.event_id.as_ref().map(EventId::as_str), Some("e"));
     assert_eq!(event.failure.category(), Category::EndpointUnreachable);
     let pointer = message(r#"{"interactionId":"i-1"}"#, &[("ERROR_CODE", "TIMEOUT")])?;
     assert_eq!(
-        dead_letter(&pointer)?.failure.category(),
+        parsed(&pointer)?.failure.category(),
         Category::EndpointUnreachable
     );
     let text = message("any text", &[("ERROR_CODE", "TIMEOUT")])?;
-    let text = dead_letter(&text)?;
+    let text = parsed(&text)?;
     assert_eq!(text.payload, "any text", "delivered as it stands");
     assert_eq!(text.failure.category(), Category::EndpointUnreachable);
     Ok(())
@@ -485,18 +481,18 @@ fn event_is_parsed_when_only_an_error_code_is_set() -> TestResult {
 fn own_echo_is_detected_only_without_other_attributes() -> TestResult {
     let messages = messages("own-echo.json")?;
     let message = messages.first().ok_or("empty")?;
-    assert!(dead_letter(message)?.own_echo);
+    assert!(parsed(message)?.own_echo);
     let with_another = message.body.replace(
         r#""system.retryAttempt":"1""#,
         r#""system.retryAttempt":"1","outcome":"sold""#,
     );
-    assert!(!dead_letter(&self::message(&with_another, &[])?)?.own_echo);
+    assert!(!parsed(&self::message(&with_another, &[])?)?.own_echo);
     let of_another_topic = message.body.replace(".attributes", ".customer.end");
-    assert!(!dead_letter(&self::message(&of_another_topic, &[])?)?.own_echo);
+    assert!(!parsed(&self::message(&of_another_topic, &[])?)?.own_echo);
     let of_nothing = message.body.replace(
         r#"{"system.retryAttempt":"1","system.retryStatus":"retrying"}"#,
         "{}",
     );
-    assert!(!dead_letter(&self::message(&of_nothing, &[])?)?.own_echo);
+    assert!(!parsed(&self::message(&of_nothing, &[])?)?.own_echo);
     Ok(())
 }

@@ -19,7 +19,7 @@ fn moments() -> impl Strategy<Value = Timestamp> {
 }
 
 /// Returns delays around the bounds: zero, some, the maximum, more than the maximum.
-fn waits() -> impl Strategy<Value = u64> {
+fn delays() -> impl Strategy<Value = u64> {
     let longest = MAX_RETRY_AFTER.as_secs();
     prop_oneof![0..longest, longest - 2..longest + 3, Just(longest * 1_000),]
 }
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn retry_after_seconds_and_dates_agree(now in moments(), wait in waits()) {
+    fn retry_after_seconds_and_dates_agree(now in moments(), wait in delays()) {
         let date = date(now.as_secs() + wait);
         let past_the_second = Duration::from_millis(now.as_millis() % 1_000);
         let by_date = Duration::from_secs(wait).saturating_sub(past_the_second).min(MAX_RETRY_AFTER);

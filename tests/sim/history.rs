@@ -96,7 +96,7 @@ impl History {
         }
     }
 
-    fn known<T>(&self, key: &str, read: impl FnOnce(&Witness) -> T) -> Option<T> {
+    fn read_witness<T>(&self, key: &str, read: impl FnOnce(&Witness) -> T) -> Option<T> {
         self.state().events.get(key).map(read)
     }
 
@@ -137,7 +137,7 @@ impl History {
 
     /// Returns whether another worker certainly holds the lease.
     pub(crate) fn is_held_by_another(&self, key: &str, worker_id: WorkerId) -> bool {
-        self.known(key, |it| it.is_held_by_another(worker_id))
+        self.read_witness(key, |it| it.is_held_by_another(worker_id))
             .unwrap_or(false)
     }
 
@@ -187,12 +187,12 @@ impl History {
     }
 
     pub(crate) fn accepted_times(&self, key: &str) -> u32 {
-        self.known(key, Witness::accepted_times).unwrap_or(0)
+        self.read_witness(key, Witness::accepted_times).unwrap_or(0)
     }
 
     /// Returns whether a lease was taken over from a running worker, whose effects may come at any time.
     pub(crate) fn lease_was_taken_over(&self, key: &str) -> bool {
-        self.known(key, Witness::lease_was_taken_over)
+        self.read_witness(key, Witness::lease_was_taken_over)
             .unwrap_or(false)
     }
 

@@ -329,7 +329,7 @@ impl WatchedTarget {
     }
 
     /// Returns the id of an earlier delivery with this name, if the target drops duplicates.
-    fn known(&self, name: &str) -> Option<DeliveryId> {
+    fn earlier_delivery_id(&self, name: &str) -> Option<DeliveryId> {
         let accepted = self.inner.accepted();
         let known = accepted.iter().find(|it| it.name == name);
         known
@@ -430,7 +430,7 @@ impl Target for WatchedTarget {
             },
             ..sent
         };
-        let answer = match self.known(sent.name) {
+        let answer = match self.earlier_delivery_id(sent.name) {
             Some(known) => Ok(Some(known)),
             None => self.inner.deliver(&sent).await,
         };

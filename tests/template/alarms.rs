@@ -41,7 +41,7 @@ impl Template {
     }
 
     /// Returns the evaluation range of an alarm, in seconds.
-    fn looks_back(&self, alarm: &str) -> Result<u64, String> {
+    fn evaluation_seconds(&self, alarm: &str) -> Result<u64, String> {
         Ok(self.number(alarm, "Period")? * self.number(alarm, "EvaluationPeriods")?)
     }
 
@@ -202,7 +202,7 @@ fn alarms_are_within_the_limits_of_cloudwatch() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         assert_eq!(template.number(alarm, "Period")? % 60, 0, "{alarm}");
-        assert!(template.looks_back(alarm)? <= 24 * 3_600, "{alarm}");
+        assert!(template.evaluation_seconds(alarm)? <= 24 * 3_600, "{alarm}");
         let needed = template.needed(alarm)?;
         assert!(needed >= 1, "{alarm}");
         assert!(
@@ -268,7 +268,7 @@ fn alarms_ignore_a_dead_letter_that_is_retried() -> TestResult {
 fn alarm_on_errors_ignores_one_failed_invocation() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.needed("FunctionErrorsAlarm")?, 2);
-    let hour = template.looks_back("FunctionErrorsAlarm")?;
+    let hour = template.evaluation_seconds("FunctionErrorsAlarm")?;
     for timeout in [30, 60, 120, 300] {
         // The time until the message of a failed batch returns and fails again.
         let path = format!("Mappings/VisibilityTimeout/{timeout}/Seconds");
@@ -285,12 +285,12 @@ fn alarms_last_from_one_attempt_to_the_next() -> TestResult {
     let longest = longest.ok_or("no longest backoff")?;
     for alarm in ["OperatorAlarm", "TokenThrottledAlarm"] {
         assert_eq!(template.needed(alarm)?, 1, "{alarm}");
-        let rest = template.looks_back(alarm)? - template.number(alarm, "Period")?;
+        let rest = template.evaluation_seconds(alarm)? - template.number(alarm, "Period")?;
         assert!(rest > longest, "{alarm}");
     }
     // A single 429 is normal.
     assert!(template.needed("GenesysThrottledAlarm")? > 2);
-    assert!(template.looks_back("GenesysThrottledAlarm")? > longest);
+    assert!(template.evaluation_seconds("GenesysThrottledAlarm")? > longest);
     Ok(())
 }
 
@@ -310,7 +310,7 @@ fn alarms_ignore_a_request_that_is_retried() -> TestResult {
         assert_eq!(template.needed(alarm)?, 3, "{alarm}");
     }
     // Some senders retry rarely: at once, after minutes, after half an hour.
-    assert!(template.looks_back("IngestUnauthenticatedAlarm")? >= 3_600);
+    assert!(template.evaluation_seconds("IngestUnauthenticatedAlarm")? >= 3_600);
     let everyday = template.parameter("IngestRefusedAlarmCount", "Default");
     assert!(everyday.as_u64() > Some(1), "{everyday}");
     Ok(())

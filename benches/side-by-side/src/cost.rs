@@ -151,7 +151,7 @@ async fn rate_limited(
                 .collect();
             let away = back
                 .iter()
-                .map(|message| seen.away(message).unwrap_or(RETRY_AFTER))
+                .map(|message| seen.visibility_timeout(message).unwrap_or(RETRY_AFTER))
                 .max();
             if let Some(away) = away {
                 sleep_until(Instant::now() + away).await;

@@ -16,12 +16,12 @@ pub(crate) fn description() -> [String; 2] {
             "machine: {} × {}, Linux {}",
             cores(),
             processor(),
-            said("uname", &["-r"])
+            output_of("uname", &["-r"])
         ),
         format!(
             "genesys-replay: {}, {}",
-            said("git", &["describe", "--always", "--dirty"]),
-            said("rustc", &["--version"])
+            output_of("git", &["describe", "--always", "--dirty"]),
+            output_of("rustc", &["--version"])
         ),
     ]
 }
@@ -34,12 +34,12 @@ pub(crate) fn others(root: &Path) -> [String; 2] {
     [
         format!(
             "Powertools TypeScript: Node {}, {}",
-            said(&node, &["--version"]),
+            output_of(&node, &["--version"]),
             packages(root)
         ),
         format!(
             "Powertools Python and tutorial: {}, {}",
-            said(&python, &["--version"]),
+            output_of(&python, &["--version"]),
             requirements(root)
         ),
     ]
@@ -60,7 +60,7 @@ fn processor() -> String {
     )
 }
 
-fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
+fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(
         |_| "unknown".to_owned(),

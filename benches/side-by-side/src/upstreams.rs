@@ -152,7 +152,7 @@ impl RecordedCalls {
     }
 
     /// Returns the visibility timeout that the function set for this message.
-    pub(crate) fn away(&self, message: &Message) -> Option<Duration> {
+    pub(crate) fn visibility_timeout(&self, message: &Message) -> Option<Duration> {
         self.postponed.get(&message.receipt_handle()).copied()
     }
 

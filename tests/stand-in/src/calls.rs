@@ -46,7 +46,7 @@ impl Calls {
         }
     }
 
-    pub(crate) fn kept(&self) -> &[Call] {
+    pub(crate) fn recorded(&self) -> &[Call] {
         &self.kept
     }
 

@@ -16,7 +16,7 @@ use crate::state::{Latency, Shared};
 pub(crate) fn answer(request: &Received, path: &str, shared: &Shared) -> Answer {
     match (request.method.as_str(), path) {
         ("GET", "health") => done(),
-        ("GET", "calls") => Answer::json(StatusCode::OK, shared.lock().calls.kept()),
+        ("GET", "calls") => Answer::json(StatusCode::OK, shared.lock().calls.recorded()),
         ("DELETE", "calls") => {
             shared.lock().calls.clear();
             done()

@@ -52,14 +52,14 @@ impl StandIn {
     /// All requests since the last clearing, in order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.lock().calls.kept().to_vec()
+        self.shared.lock().calls.recorded().to_vec()
     }
 
     /// Returns the requests with this method whose path and query contain `path_contains`, in order of arrival.
     #[must_use]
     pub fn calls_to(&self, method: &str, path_contains: &str) -> Vec<Call> {
         let state = self.shared.lock();
-        let calls = state.calls.kept().iter();
+        let calls = state.calls.recorded().iter();
         calls
             .filter(|call| call.method == method && call.path.contains(path_contains))
             .cloned()

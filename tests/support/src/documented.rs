@@ -9,14 +9,14 @@ use crate::{TestResult, root};
 /// Checks that every message, field and metric is documented.
 pub fn are_documented(lines: &[Value]) -> TestResult {
     let manual = std::fs::read_to_string(root().join("docs/LOGGING.md"))?;
-    for name in said(lines) {
+    for name in documented_names(lines) {
         assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
     }
     Ok(())
 }
 
 /// Returns the messages and the field names of log lines.
-fn said(lines: &[Value]) -> BTreeSet<String> {
+fn documented_names(lines: &[Value]) -> BTreeSet<String> {
     let mut said = BTreeSet::new();
     for line in lines {
         said.extend(line["message"].as_str().map(str::to_owned));

@@ -247,15 +247,15 @@ pub(super) async fn round_is_claimed_only_after_its_delay(
 }
 
 /// Claims an event with an uncertain delivery and counted responses.
-async fn doubtful(event: &Event<'_, impl LedgerSuite>, owner: &str) -> Result<Lease> {
+async fn uncertain(event: &Event<'_, impl LedgerSuite>, owner: &str) -> Result<Lease> {
     Ok(Lease {
         maybe_delivered: true,
-        answers: DOUBTS,
+        answers: UNCERTAIN_ANSWERS,
         ..event.lease(owner, NOW).await?
     })
 }
 
-const DOUBTS: AnswerCounts = AnswerCounts {
+const UNCERTAIN_ANSWERS: AnswerCounts = AnswerCounts {
     configuration: 2,
     unanswered: 1,
 };
@@ -269,11 +269,11 @@ pub(super) async fn uncertain_attempts_are_stored(
     let known = (lease.maybe_delivered, lease.answers, lease.processed);
     same("new", &known, &(false, AnswerCounts::default(), None))?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
-    let lease = doubtful(&event, "second").await?;
+    let lease = uncertain(&event, "second").await?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
     let lease = event.lease("third", NOW).await?;
     let known = (lease.maybe_delivered, lease.answers, lease.processed);
-    same("released", &known, &(true, DOUBTS, Some(NOW)))?;
+    same("released", &known, &(true, UNCERTAIN_ANSWERS, Some(NOW)))?;
 
     // An operator replay resets the counts, and the delivery may still have been accepted.
     event.ledger().settle(&lease, ARCHIVED, NOW).await?;
@@ -305,7 +305,7 @@ pub(super) async fn expired_lease_marks_the_event_as_maybe_delivered(
     let lease = event.lease("second", later(2)).await?;
     same("abandoned", &lease.maybe_delivered, &true)?;
     let event = Event::new(suite, &format!("{name}, between two attempts"))?;
-    let lease = doubtful(&event, "first").await?;
+    let lease = uncertain(&event, "first").await?;
     event.ledger().next_attempt(&lease).await?;
     let shown = attribute(&event, "MaybeDelivered").await?;
     same("counted", &shown.as_deref(), &Some("true"))
