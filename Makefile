@@ -90,8 +90,8 @@ else
 endif
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
 
-sim: ## Tell more stories of the simulation: make sim SEEDS=0..10000
-	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --test sim -- --nocapture no_story
+sim: ## Run more seeds of the simulation: make sim SEEDS=0..10000
+	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --test sim -- --nocapture simulation_loses
 
 # The quick suites first, the slow one for what they let through: an exit status of 2 or 3 says that there is some. The timeout is
 # for a machine under load.

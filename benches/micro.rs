@@ -1,6 +1,6 @@
-//! The parts of a record that no network waits for: `cargo bench --bench micro`.
+//! The parts of a record without network calls: `cargo bench --bench micro`.
 //!
-//! `make bench` measures the whole function; this says where its own time goes, and how many allocations it takes.
+//! `make bench` measures the whole function. This benchmark shows the time and the allocations of its parts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn conversation(number: usize) -> String {
     format!("{number:08x}-0c96-4929-9a1c-210feb673958")
 }
 
-/// An event as a rule's dead-letter queue holds it.
+/// Returns an event as in the dead-letter queue of a rule.
 fn dead_letter(number: usize) -> Value {
     let conversation = conversation(number);
     let body = json!({
@@ -68,7 +68,7 @@ fn batch(records: usize) -> String {
     json!({ "Records": records }).to_string()
 }
 
-/// Lambda's JSON becomes records.
+/// Parses the JSON of Lambda into messages.
 #[divan::bench(args = [1, 10, 1_000])]
 fn read_batch(bencher: Bencher<'_, '_>, records: usize) {
     let batch = batch(records);
@@ -77,7 +77,7 @@ fn read_batch(bencher: Bencher<'_, '_>, records: usize) {
         .bench(|| serde_json::from_str::<aws_lambda_events::sqs::SqsEvent>(black_box(&batch)).ok());
 }
 
-/// A message becomes a dead letter: what it is, whom it belongs to, why it failed.
+/// Parses a message into a dead letter: its shape, its interaction, its failure.
 #[divan::bench]
 fn open_record(bencher: Bencher<'_, '_>) {
     let letter = dead_letter(1);
@@ -98,8 +98,7 @@ fn open_record(bencher: Bencher<'_, '_>) {
     }
 }
 
-/// A whole batch with everything it calls in memory: what the function itself adds to its calls, and whether that grows
-/// with the batch.
+/// Handles a whole batch over in-memory ports: the function's own time, which must not grow faster than the batch.
 #[divan::bench(args = [1, 10, 100, 1_000, 10_000], sample_count = 20)]
 fn handle_batch(bencher: Bencher<'_, '_>, records: usize) {
     let batch = batch(records);
@@ -125,7 +124,7 @@ fn event(batch: &str) -> LambdaEvent<aws_lambda_events::sqs::SqsEvent> {
     LambdaEvent::new(serde_json::from_str(batch).unwrap_or_default(), context)
 }
 
-/// One that knows as many conversations as there are records.
+/// Returns a Genesys Cloud with one conversation per record.
 fn function(records: usize) -> Option<(Replay<InMemory>, Metrics)> {
     let target = "https://crm.example.com/events".parse().ok()?;
     let destination = ReplayTarget::Fixed(Destination::Http(target));

@@ -1,4 +1,4 @@
-//! The event that Lambda hands over, taken through the whole function.
+//! The event of Lambda through the whole function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,17 +20,17 @@ use serde_json::Value;
 
 use crate::{NOW, can_be_called};
 
-/// Genesys Cloud knows every interaction but those that begin so.
+/// The prefix of interactions that Genesys Cloud does not have.
 const FORGOTTEN: &str = "gone";
 
-/// The JSON of an SQS event. The function runs twice on it, over fakes in which nothing goes wrong.
+/// Checks the JSON of an SQS event. The function runs twice on it, over fakes without faults.
 ///
 /// # Panics
-/// When the answer names what is not in the batch, a message that does not come back is neither
+/// The response names a message that is not in the batch, an acknowledged message is neither
 /// delivered nor archived, or an event is delivered twice.
 pub fn sqs_event(input: &[u8]) {
     let Ok(event) = serde_json::from_slice::<SqsEvent>(input) else {
-        // Nobody is called then; Lambda gives the whole batch back.
+        // The function makes no call then; Lambda returns the whole batch to the queue.
         return;
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -42,23 +42,23 @@ pub fn sqs_event(input: &[u8]) {
     }
 }
 
-/// No chance at all.
-struct Never;
+/// Random numbers that are always zero.
+struct ZeroRandom;
 
-impl Random for Never {
+impl Random for ZeroRandom {
     fn unit(&self) -> f64 {
         0.0
     }
 }
 
-struct World {
+struct BatchHarness {
     genesys: MemoryGenesys,
     target: MemoryTarget,
     archive: MemoryArchive,
     function: Replay<InMemory>,
 }
 
-impl World {
+impl BatchHarness {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(NOW));
         let destination = ReplayTarget::Original(AllowedTargets::Any);
@@ -66,7 +66,7 @@ impl World {
         let function = Replay {
             retry_state: RetryState::Required(genesys.clone()),
             archive: Some(archive.clone()),
-            ..InMemory::function(clock, Arc::new(Never), destination)
+            ..InMemory::function(clock, Arc::new(ZeroRandom), destination)
         };
         let target = function.target.clone();
         Self {
@@ -77,7 +77,7 @@ impl World {
         }
     }
 
-    /// One invocation; the ids that come back.
+    /// Runs one invocation. Returns the ids of the returned messages.
     async fn invoke(&self, event: &SqsEvent) -> Result<Vec<String>, BatchError> {
         let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
         let mut context = Context::default();
@@ -88,7 +88,7 @@ impl World {
         Ok(failures.map(|failure| failure.item_identifier).collect())
     }
 
-    /// The bodies that were archived.
+    /// Returns the archived bodies.
     fn archived(&self) -> BTreeSet<String> {
         let documents = self.archive.documents().into_values();
         documents
@@ -102,46 +102,46 @@ impl World {
 }
 
 async fn run(event: SqsEvent) {
-    let world = World::new();
+    let harness = BatchHarness::new();
     let records: Option<Vec<Record>> = event.records.iter().map(Record::read).collect();
     for record in records.iter().flatten() {
-        record.make_known_to(&world.genesys);
+        record.add_interaction_to(&harness.genesys);
     }
-    let answer = world.invoke(&event).await;
+    let answer = harness.invoke(&event).await;
     let Some(records) = records else {
         assert!(answer.is_err(), "a record without an id");
-        assert!(world.target.accepted().is_empty() && world.archived().is_empty());
+        assert!(harness.target.accepted().is_empty() && harness.archived().is_empty());
         return;
     };
     assert!(answer.is_ok(), "every record has an id: {answer:?}");
-    // Nothing goes wrong here: whatever comes back was given back by a fault in the program.
+    // The fakes have no faults: a returned message is a bug of the program.
     assert_eq!(answer.unwrap_or_default(), [""; 0]);
-    let accepted = world.target.accepted();
+    let accepted = harness.target.accepted();
     let ids: BTreeSet<_> = records.iter().map(|record| &record.message.id).collect();
-    // SQS gives no id twice.
+    // Message ids of SQS are unique.
     if ids.len() == records.len() {
-        nothing_is_lost(&records, &world);
+        no_event_is_lost(&records, &harness);
     }
     let keys: BTreeSet<_> = accepted.iter().map(|delivery| &delivery.key).collect();
     assert_eq!(keys.len(), accepted.len(), "no event is delivered twice");
-    let again = world.invoke(&event).await;
+    let again = harness.invoke(&event).await;
     assert_eq!(again.unwrap_or_default(), [""; 0]);
-    assert_eq!(world.target.accepted(), accepted, "nor ever again");
+    assert_eq!(harness.target.accepted(), accepted, "nor ever again");
 }
 
-/// A record as this target understands it, in its own way.
+/// A record as this fuzz target parses it, independently of the program.
 struct Record {
     message: Message,
     key: EventKey,
-    /// What is to be delivered.
+    /// The expected payload.
     payload: Option<String>,
-    /// Whether nothing speaks against delivering it.
+    /// The record has to be delivered.
     is_deliverable: bool,
     interaction: Option<String>,
 }
 
 impl Record {
-    /// `None` when it has no id.
+    /// Parses a record. `None`: it has no id.
     fn read(record: &SqsMessage) -> Option<Self> {
         let id = MessageId::new(record.message_id.clone()?)?;
         let mut message = Message::new(id, record.body.clone().unwrap_or_default());
@@ -152,20 +152,20 @@ impl Record {
             .filter_map(|(name, attribute)| Some((name.clone(), attribute.string_value.clone()?)))
             .collect::<BTreeMap<_, _>>();
         let (key, payload, is_deliverable, interaction) = match parse(&message) {
-            ParsedMessage::DeadLetter(letter) => {
+            ParsedMessage::DeadLetter(dead_letter) => {
                 let own = message.queue_arn.as_deref().filter(|arn| !arn.is_empty());
                 let own: Vec<_> = own.into_iter().collect();
                 let destination = ReplayTarget::Original(AllowedTargets::Any)
-                    .destination(letter.failure.target_arn.as_deref(), &own);
-                let interaction = letter.interaction.map(|it| it.id.to_string());
+                    .destination(dead_letter.failure.target_arn.as_deref(), &own);
+                let interaction = dead_letter.interaction.map(|it| it.id.to_string());
                 let is_meant = message.replay_plan().is_some();
                 let is_deliverable = can_be_called(&destination)
-                    && !letter.own_echo
-                    && (is_meant || !letter.failure.category().is_malformed())
-                    && interaction.as_deref().is_none_or(is_known);
+                    && !dead_letter.own_echo
+                    && (is_meant || !dead_letter.failure.category().is_malformed())
+                    && interaction.as_deref().is_none_or(has_interaction);
                 (
-                    EventKey::new(letter.event_id.as_ref(), &message.id, &destination),
-                    Some(letter.payload.into_owned()),
+                    EventKey::new(dead_letter.event_id.as_ref(), &message.id, &destination),
+                    Some(dead_letter.payload.into_owned()),
                     is_deliverable,
                     interaction,
                 )
@@ -186,24 +186,24 @@ impl Record {
         })
     }
 
-    fn make_known_to(&self, genesys: &MemoryGenesys) {
-        let known = self.interaction.as_deref().filter(|id| is_known(id));
+    fn add_interaction_to(&self, genesys: &MemoryGenesys) {
+        let known = self.interaction.as_deref().filter(|id| has_interaction(id));
         if let Some(id) = known {
             genesys.put_participants(id, &[("p-1", "agent"), ("p-2", "customer")]);
         }
     }
 }
 
-/// Whether Genesys Cloud knows an interaction.
-fn is_known(id: &str) -> bool {
+/// Returns whether Genesys Cloud has an interaction.
+fn has_interaction(id: &str) -> bool {
     !id.starts_with(FORGOTTEN)
 }
 
-/// Every event has one place at least: the target, or the archive if something speaks against
-/// delivering it. Of several messages of one event one is enough.
-fn nothing_is_lost(records: &[Record], world: &World) {
-    let archived = world.archived();
-    let accepted = world.target.accepted();
+/// Checks that every event is at the target, or in the archive if it cannot be delivered. One of several
+/// duplicates is enough.
+fn no_event_is_lost(records: &[Record], harness: &BatchHarness) {
+    let archived = harness.archived();
+    let accepted = harness.target.accepted();
     let is_delivered = |record: &Record| {
         accepted.iter().any(|delivery| {
             delivery.key == record.key.as_str()

@@ -1,4 +1,4 @@
-//! What Genesys Cloud and its token endpoint answer.
+//! The responses of Genesys Cloud and its token endpoint.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,20 +17,20 @@ use serde_json::value::RawValue;
 use crate::NOW;
 use crate::parts::Parts;
 
-/// The longest error that anybody would read, in bytes.
+/// The maximum length of an error message, in bytes.
 const LONGEST_ERROR: usize = 256;
 
-/// How long a call waits for its turn by default.
+/// The default maximum delay of the rate limiter.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 
 type Members<'b> = BTreeMap<String, &'b RawValue>;
 
-/// Line `call`: `conversation`, `interaction` or `mark`; line `status`; line `participant`: the
-/// one that the event names; other lines: headers; the rest: the body.
+/// Checks a response. Line `call`: `conversation`, `interaction` or `mark`; line `status`; line
+/// `participant`: the one of the event; other lines: headers; the rest: the body.
 ///
 /// # Panics
-/// When an event is given up for less than a clear refusal, a wait has no bound, an error quotes
-/// what it should not, or a mark goes to somebody who is not in the conversation.
+/// An event is rejected without a clear refusal, a delay exceeds the maximum, an error quotes the body,
+/// or a mark goes to a participant that is not in the conversation.
 pub fn genesys_answer(input: &[u8]) {
     let mut parts = Parts::read(input);
     let (call, form) = match parts.take("call").as_deref() {
@@ -46,20 +46,20 @@ pub fn genesys_answer(input: &[u8]) {
     let Some((status, answer)) = answer(parts, call) else {
         return;
     };
-    nobody_waits_for_ever(&answer);
+    delay_is_bounded(&answer);
     match answer.into_success_body() {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             if call == Call::Fetch {
                 match genesys_replay_genesys::interaction(form, &body, &wanted) {
-                    Ok(found) => interaction_is_the_answers(&found, &body, &wanted),
+                    Ok(found) => interaction_is_from_the_response(&found, &body, &wanted),
                     Err(error) => assert_eq!(error, unreadable_body(call)),
                 }
             }
         }
         Err(error) => {
-            failure_is_told(call, status, &error);
-            // What is given up is given up because it was refused, not because of nonsense.
+            error_is_one_line(call, status, &error);
+            // Only a refusal rejects an event, and not an invalid response.
             if error.disposition() == Disposition::Permanent {
                 assert!((400..=499).contains(&status), "{status}");
                 assert!(![401, 403, 408, 425, 429].contains(&status), "{status}");
@@ -68,34 +68,33 @@ pub fn genesys_answer(input: &[u8]) {
     }
 }
 
-/// Line `status`; other lines: headers; the rest: the body.
+/// Checks a token response. Line `status`; other lines: headers; the rest: the body.
 ///
 /// # Panics
-/// When an event would be given up for the want of a token, a token could not be sent, or an error
-/// quotes what it should not.
+/// A missing token would reject an event, a token cannot be a header, or an error quotes the body.
 pub fn token_answer(input: &[u8]) {
     let call = Call::Token;
     let Some((status, answer)) = answer(Parts::read(input), call) else {
         return;
     };
-    nobody_waits_for_ever(&answer);
+    delay_is_bounded(&answer);
     match answer.into_success_body() {
         Ok(body) => {
             assert!((200..=299).contains(&status), "{status}");
             match Grant::read(&body) {
-                Ok(grant) => token_is_the_answers(&grant, &body),
-                // It says nothing of what stands there instead, which may be a token.
+                Ok(grant) => token_is_from_the_response(&grant, &body),
+                // The error does not quote the invalid value, which may be a token.
                 Err(error) => assert_eq!(error, unreadable_body(call)),
             }
         }
         Err(error) => {
-            failure_is_told(call, status, &error);
+            error_is_one_line(call, status, &error);
             assert_ne!(error.disposition(), Disposition::Permanent, "{error}");
         }
     }
 }
 
-/// The answer with this status, these headers and this body; `None` for what is no HTTP.
+/// Returns the response with this status, these headers and this body. `None`: it is not valid HTTP.
 fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, ApiResponse)> {
     let status = parts.take_as("status").unwrap_or(200);
     let mut response = http::Response::builder().status(status);
@@ -105,7 +104,7 @@ fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, ApiResponse)> {
     }
     let response = response.body(parts.rest.to_vec()).ok()?;
     let answer = ApiResponse::read(response.into(), call, NOW).now_or_never();
-    // It is whole, and shorter than what is read.
+    // The body is complete and shorter than the limit.
     assert!(matches!(answer, Some(Ok(_))), "an answer is read");
     Some((status, answer?.ok()?))
 }
@@ -118,7 +117,7 @@ const fn unreadable_body(call: Call) -> GenesysError {
     }
 }
 
-fn nobody_waits_for_ever(answer: &ApiResponse) {
+fn delay_is_bounded(answer: &ApiResponse) {
     let pace = RateLimiter::default();
     for _ in 0..3 {
         pace.observe(answer.reading(), answer.throttled_for(), NOW);
@@ -131,8 +130,8 @@ fn nobody_waits_for_ever(answer: &ApiResponse) {
     assert_eq!(pace.reserve(afterwards, MAX_WAIT), Ok(Duration::ZERO));
 }
 
-/// An error is one line that anybody may read: the body is not in it, but for a code.
-fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
+/// Checks that an error is one line without the body, except for its code.
+fn error_is_one_line(call: Call, status: u16, error: &GenesysError) {
     let shown = error.to_string();
     assert!(shown.len() <= LONGEST_ERROR, "{} bytes", shown.len());
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
@@ -157,13 +156,13 @@ fn failure_is_told(call: Call, status: u16, error: &GenesysError) {
     }
 }
 
-/// No event has to wait because a text that nobody reads is garbled.
-fn tolerated(body: &[u8]) -> Cow<'_, str> {
+/// Removes invalid UTF-8 from texts that the client ignores.
+fn lossy_text(body: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(body)
 }
 
-fn interaction_is_the_answers(found: &Interaction, body: &[u8], wanted: &InteractionRef) {
-    let body = tolerated(body);
+fn interaction_is_from_the_response(found: &Interaction, body: &[u8], wanted: &InteractionRef) {
+    let body = lossy_text(body);
     let members: Option<Members<'_>> = serde_json::from_str(&body).ok();
     assert!(members.is_some(), "an interaction is an object");
     let Interaction::Conversation { id, participant } = found else {
@@ -186,7 +185,7 @@ fn interaction_is_the_answers(found: &Interaction, body: &[u8], wanted: &Interac
     }
 }
 
-/// The id of a participant; serde takes a list for one, too, and that does no harm.
+/// The id of a participant. Serde also accepts a list, which is harmless.
 fn id_of(participant: &RawValue) -> Option<String> {
     let text = participant.get();
     let id = match serde_json::from_str::<Members<'_>>(text) {
@@ -199,9 +198,9 @@ fn id_of(participant: &RawValue) -> Option<String> {
     serde_json::from_str(id?.get()).ok()
 }
 
-fn token_is_the_answers(grant: &Grant, body: &[u8]) {
+fn token_is_from_the_response(grant: &Grant, body: &[u8]) {
     let token = grant.secret.expose_secret();
-    let body = tolerated(body);
+    let body = lossy_text(body);
     let members: Option<Members<'_>> = serde_json::from_str(&body).ok();
     let granted: Option<String> =
         members.and_then(|members| serde_json::from_str(members.get("access_token")?.get()).ok());

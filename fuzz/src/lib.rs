@@ -1,29 +1,28 @@
-//! What must hold for every input that comes from outside.
+//! The invariants of every input from outside.
 //!
-//! One function for each place where such input is read. `cargo fuzz` calls them with inputs that
-//! it makes up (`make fuzz`), `tests/seeds.rs` with those that are kept in `seeds/`, on every test
-//! run and without the fuzzer. Each panics when something does not hold: that is what a fuzzer
-//! understands.
+//! One function per parser. `cargo fuzz` calls them with generated inputs (`make fuzz`), `tests/seeds.rs`
+//! calls them with the inputs in `seeds/` on every test run. Each panics when an invariant is broken, as a
+//! fuzzer expects.
 
 mod batch;
+mod dead_letter;
 mod genesys;
-mod letter;
 mod operator;
 mod parts;
 mod request;
-mod wait;
+mod retry_after;
 
 pub use batch::sqs_event;
+pub use dead_letter::open_record;
 pub use genesys::{genesys_answer, token_answer};
-pub use letter::open_record;
 pub use operator::operator_file;
 pub use request::ingest_request;
-pub use wait::retry_after;
+pub use retry_after::retry_after;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;
 
-/// A fuzz target: its name, and what has to hold for an input.
+/// A fuzz target: its name and the check of an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every fuzz target.
@@ -40,7 +39,7 @@ pub const TARGETS: &[Target] = &[
 /// 2026-07-25T17:20:00Z
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 
-/// Whether a delivery to it calls anybody.
+/// Returns whether a delivery to this destination makes a call.
 const fn can_be_called(destination: &Destination) -> bool {
     match destination {
         Destination::Http(_)

@@ -1,4 +1,4 @@
-//! Files and objects that the operator's command reads: plans, audits, patches, objects of the archive.
+//! Files and objects that the operator's command reads: plans, audits, patches, archived objects.
 
 use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
@@ -6,10 +6,10 @@ use genesys_replay_cli::operator::apply::{History, marked};
 use genesys_replay_cli::operator::letter::Letter;
 use genesys_replay_cli::operator::plan::{Editing, Plan};
 
-/// Whatever stands in a file: it is read or refused, and what was read means the same when it is written again.
+/// Checks that a file is refused, or that it is the same after it is parsed and written again.
 ///
 /// # Panics
-/// When something does not hold.
+/// The parsed content differs.
 pub fn operator_file(input: &[u8]) {
     if let Ok(plan) = Plan::read(input) {
         let written = plan.write().unwrap_or_default();
@@ -17,7 +17,7 @@ pub fn operator_file(input: &[u8]) {
         assert_eq!(Plan::of(plan.content.clone()).hash, plan.hash);
     }
     let text = String::from_utf8_lossy(input);
-    // What a crash has torn off the last line changes nothing that stands before it.
+    // A last line that a crash has cut off does not change the lines before it.
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
     if let (Ok(all), Ok(before)) = (
         History::read(&text),
@@ -30,7 +30,7 @@ pub fn operator_file(input: &[u8]) {
     patched(&text);
 }
 
-/// An object of the archive is the same event when it is sent again.
+/// Checks that an archived object is the same event after a replay.
 fn archived(input: &[u8]) {
     let Some(message) = Document::read(input).ok().and_then(|it| it.message()) else {
         return;
@@ -43,20 +43,20 @@ fn archived(input: &[u8]) {
         assert_eq!(before.category, after.category);
         assert_eq!(before.destination, after.destination);
     }
-    // In the queue it has another id.
+    // In the queue, the message has another id.
     let mut received = sent;
     if let Some(id) =
         genesys_replay::message::MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0")
     {
         received.id = id;
     }
-    let known = |letter: &Letter<'_>| letter.event().and_then(|it| it.event_id.clone());
+    let known = |dead_letter: &Letter<'_>| dead_letter.event().and_then(|it| it.event_id.clone());
     if let Some(id) = known(&Letter::of(&message, &target)) {
         assert_eq!(known(&Letter::of(&received, &target)), Some(id));
     }
 }
 
-/// The first line is a patch, the rest a body: what is changed is JSON, and another one.
+/// Checks a patch. The first line is the patch, the rest the body. The result is JSON and differs from the body.
 fn patched(text: &str) {
     let Some((patch, body)) = text.split_once('\n') else {
         return;

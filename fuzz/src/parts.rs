@@ -1,11 +1,11 @@
-//! Inputs that have parts, written as a mail is: lines `name: value`, an empty line, and the rest.
+//! Inputs in the format of a mail: lines `name: value`, an empty line, and the rest.
 //!
-//! Text, so that inputs can be read and written by hand, and so that a fuzzer that moves bytes
-//! about still makes something of it. A line that begins with a space goes on from the one before.
+//! The format is text, so that people can read and write inputs, and a fuzzer that moves bytes still
+//! makes valid ones. A line that begins with a space continues the line before.
 
 use std::str::FromStr;
 
-/// What stands in such an input; everything is one.
+/// The parts of an input. Every byte sequence is a valid input.
 pub(crate) struct Parts<'i> {
     pub(crate) lines: Vec<(String, String)>,
     pub(crate) rest: &'i [u8],
@@ -34,18 +34,18 @@ impl<'i> Parts<'i> {
         Self { lines, rest }
     }
 
-    /// The rest as text, as which everything that passes a queue is handed over.
+    /// Returns the rest as text, because queues transport text only.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(self.rest).into_owned()
     }
 
-    /// Takes the first value with this name out of the lines.
+    /// Removes and returns the first value with this name.
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.lines.iter().position(|(it, _)| it == name)?;
         Some(self.lines.remove(at).1)
     }
 
-    /// The same, read as something else than text.
+    /// Removes, parses and returns the first value with this name.
     pub(crate) fn take_as<T: FromStr>(&mut self, name: &str) -> Option<T> {
         self.take(name)?.parse().ok()
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_read_as_it_would_be_by_eye() {
+    fn input_is_read_as_header_lines_and_a_body() {
         let mut parts = Parts::read(b"A: 1\nB: two\n lines\nC\n\n{}\n\n");
         assert_eq!(parts.take("B").as_deref(), Some("two\nlines"));
         assert_eq!(parts.take_as::<u8>("A"), Some(1));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_without_an_empty_line_has_no_rest() {
+    fn input_without_an_empty_line_has_no_body() {
         let parts = Parts::read(b"A: 1");
         assert_eq!((parts.lines.len(), parts.rest), (1, &b""[..]));
         assert!(Parts::read(b"").lines.is_empty());

@@ -1,4 +1,4 @@
-//! A request from anybody, taken through the router of ingest.
+//! A request from any client through the router of ingest.
 
 use std::sync::Arc;
 
@@ -26,17 +26,17 @@ use tower::ServiceExt;
 use crate::NOW;
 use crate::parts::Parts;
 
-/// Nobody signs with it.
+/// A secret without valid signatures.
 const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktZnV6emluZy1zZWNyZXQ=";
 
 const DEAD_LETTER: &str = "/dead-letter";
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
 
-/// Lines: `:method` and `:path`, then headers; the rest: the body.
+/// Checks a request. Lines: `:method` and `:path`, then headers; the rest: the body.
 ///
 /// # Panics
-/// When an answer is not one of those that are documented, something is accepted that is not on the
-/// queue as it came, or refused and yet there, or the replay function cannot use what is there.
+/// A response is not documented, an accepted body is not on the queue unchanged, a refused one is on the
+/// queue, or the replay function cannot parse the message.
 pub fn ingest_request(input: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -47,32 +47,34 @@ pub fn ingest_request(input: &[u8]) {
     }
 }
 
-/// Always the same chance.
-struct Half;
+/// Random numbers that are always the same.
+struct ConstantRandom;
 
-impl Random for Half {
+impl Random for ConstantRandom {
     fn unit(&self) -> f64 {
         0.5
     }
 }
 
-fn door(authentication: Authentication<genesys_fakes::MemorySecret>) -> (Router, MemorySender) {
+fn ingest_router(
+    authentication: Authentication<genesys_fakes::MemorySecret>,
+) -> (Router, MemorySender) {
     let clock = Arc::new(ManualClock::at(NOW));
-    let ingest = InMemory::ingest(clock, Arc::new(Half), authentication);
+    let ingest = InMemory::ingest(clock, Arc::new(ConstantRandom), authentication);
     let sender = ingest.sender.clone();
     let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
     let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
-    let edge = IngestService::new(
+    let service = IngestService::new(
         ingest,
         MAX_MESSAGE_BYTES,
         metrics,
         Arc::new(UpstreamCounters::default()),
     );
-    (router(Arc::new(edge)), sender)
+    (router(Arc::new(service)), sender)
 }
 
-/// What was asked, and what was answered.
-struct Asked {
+/// A request and its response.
+struct Exchange {
     method: Method,
     path: String,
     body: Vec<u8>,
@@ -82,32 +84,35 @@ struct Asked {
 }
 
 async fn run(input: &[u8]) {
-    let (open_door, sender) = door(Authentication::None);
-    if let Some(asked) = ask(open_door, input).await {
+    let (open_router, sender) = ingest_router(Authentication::None);
+    if let Some(exchange) = send(open_router, input).await {
         let queued: Vec<NewMessage> = sender.messages().into_iter().map(|(_, it)| it).collect();
-        is_documented(&asked);
-        let is_taken = asked.method == Method::POST
-            && [DEAD_LETTER, WEBHOOK].contains(&asked.path.as_str())
-            && asked.status == StatusCode::OK;
+        is_documented(&exchange);
+        let is_taken = exchange.method == Method::POST
+            && [DEAD_LETTER, WEBHOOK].contains(&exchange.path.as_str())
+            && exchange.status == StatusCode::OK;
         assert_eq!(queued.len(), usize::from(is_taken), "accepted is queued");
         if let Some(message) = queued.first() {
-            is_as_it_came(&asked, message);
-            is_understood(&asked, message);
+            body_is_unchanged(&exchange, message);
+            is_parsed_by_the_replay_function(&exchange, message);
         }
     }
     let Ok(ring) = KeyRing::parse(SECRET) else {
         return;
     };
     let keys = Keys::new(KeySource::Settings(ring), Arc::new(ManualClock::at(NOW)));
-    let (signed_door, sender) = door(Authentication::Signature(keys));
-    if let Some(asked) = ask(signed_door, input).await {
-        is_documented(&asked);
-        assert!(sender.messages().is_empty(), "nobody signs with the secret");
+    let (signed_router, sender) = ingest_router(Authentication::Signature(keys));
+    if let Some(exchange) = send(signed_router, input).await {
+        is_documented(&exchange);
+        assert!(
+            sender.messages().is_empty(),
+            "no request has a valid signature"
+        );
     }
 }
 
-/// `None` when it cannot be written as a request.
-async fn ask(router: Router, input: &[u8]) -> Option<Asked> {
+/// Returns the request. `None`: it is not valid HTTP.
+async fn send(router: Router, input: &[u8]) -> Option<Exchange> {
     let mut parts = Parts::read(input);
     let method = Method::from_bytes(parts.take(":method")?.as_bytes()).ok()?;
     let uri: Uri = parts.take(":path")?.parse().ok()?;
@@ -126,7 +131,7 @@ async fn ask(router: Router, input: &[u8]) -> Option<Asked> {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.to_owned();
     let answer = response.into_body().collect().await.ok()?.to_bytes();
-    Some(Asked {
+    Some(Exchange {
         method,
         path,
         body: parts.rest.to_vec(),
@@ -136,14 +141,14 @@ async fn ask(router: Router, input: &[u8]) -> Option<Asked> {
     })
 }
 
-fn is_documented(asked: &Asked) {
-    if asked.method == Method::HEAD {
-        // No body, whatever the answer.
+fn is_documented(exchange: &Exchange) {
+    if exchange.method == Method::HEAD {
+        // A response to HEAD has no body.
         return;
     }
-    let Asked { status, answer, .. } = asked;
+    let Exchange { status, answer, .. } = exchange;
     if *status == StatusCode::OK {
-        assert_eq!(asked.kind, "application/json");
+        assert_eq!(exchange.kind, "application/json");
         assert!(
             ["accepted", "ok"]
                 .map(Value::from)
@@ -151,7 +156,7 @@ fn is_documented(asked: &Asked) {
         );
         return;
     }
-    assert_eq!(asked.kind, "application/problem+json", "{status}");
+    assert_eq!(exchange.kind, "application/problem+json", "{status}");
     assert_eq!(answer["status"], status.as_u16());
     let code = answer["code"].as_str().and_then(RefusalCode::parse);
     assert!(code.is_some(), "{answer}");
@@ -162,18 +167,18 @@ fn is_documented(asked: &Asked) {
     );
 }
 
-/// The text of a message attribute.
+/// Returns the text of a message attribute.
 fn attribute(message: &NewMessage, name: &str) -> Option<String> {
     let mut attributes = message.attributes.iter();
     attributes.find_map(|(it, value)| (*it == name).then(|| value.parts().1))
 }
 
-fn is_as_it_came(asked: &Asked, message: &NewMessage) {
+fn body_is_unchanged(exchange: &Exchange, message: &NewMessage) {
     let body = match attribute(message, "BodyEncoding").as_deref() {
         Some("base64") => STANDARD.decode(&message.body).unwrap_or_default(),
         Some(_) | None => message.body.clone().into_bytes(),
     };
-    assert_eq!(body, asked.body, "as it came");
+    assert_eq!(body, exchange.body, "as it came");
     assert!(!message.body.is_empty() && takes(&message.body));
     assert!(message.attributes.len() <= 10, "the most that SQS takes");
     for (name, value) in &message.attributes {
@@ -191,8 +196,8 @@ fn is_as_it_came(asked: &Asked, message: &NewMessage) {
     }
 }
 
-/// The replay function makes of it what ingest has told the sender.
-fn is_understood(asked: &Asked, message: &NewMessage) {
+/// Checks that the replay function parses the message as ingest has reported it to the sender.
+fn is_parsed_by_the_replay_function(exchange: &Exchange, message: &NewMessage) {
     let Some(id) = MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0") else {
         return;
     };
@@ -204,20 +209,24 @@ fn is_understood(asked: &Asked, message: &NewMessage) {
         .collect();
     let malformed = attribute(message, "Malformed");
     match parse(&received) {
-        ParsedMessage::DeadLetter(letter) => {
+        ParsedMessage::DeadLetter(dead_letter) => {
             assert_eq!(malformed, None, "what is malformed is not delivered");
-            if asked.path == WEBHOOK {
-                assert_eq!(letter.payload.as_bytes(), asked.body, "as it stands");
-                assert_eq!(letter.interaction, None);
+            if exchange.path == WEBHOOK {
+                assert_eq!(
+                    dead_letter.payload.as_bytes(),
+                    exchange.body,
+                    "as it stands"
+                );
+                assert_eq!(dead_letter.interaction, None);
             }
-            assert!(letter.event_id.is_some(), "a repetition is known");
-            if asked.path == DEAD_LETTER {
-                let attempt = u64::from(letter.failure.retry_attempts) + 1;
-                assert_eq!(asked.answer["attempt"], attempt);
+            assert!(dead_letter.event_id.is_some(), "a repetition is known");
+            if exchange.path == DEAD_LETTER {
+                let attempt = u64::from(dead_letter.failure.retry_attempts) + 1;
+                assert_eq!(exchange.answer["attempt"], attempt);
             }
         }
         ParsedMessage::Unreplayable(UnreplayableReason::Webhook(why)) => {
-            assert_eq!(asked.path, WEBHOOK);
+            assert_eq!(exchange.path, WEBHOOK);
             assert_eq!(malformed.as_deref(), Some(why.as_str()));
         }
         ParsedMessage::Unreplayable(why) => assert_eq!(None, Some(why), "it was accepted"),

@@ -1,5 +1,4 @@
-//! Every input that is kept, held to what the fuzzer holds it to. What the fuzzer finds is put
-//! beside them and fails here first.
+//! Runs every stored input through its fuzz target. New findings of the fuzzer are stored there, too.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
 }
 
 #[test]
-fn every_input_that_is_kept_holds() -> Result<(), Box<dyn Error>> {
+fn stored_inputs_pass_their_targets() -> Result<(), Box<dyn Error>> {
     let mut failed = Vec::new();
     for (name, check) in TARGETS {
         let inputs = files(&root().join(name))?;
@@ -40,8 +39,7 @@ fn every_input_that_is_kept_holds() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
-fn every_target_has_its_program_and_its_inputs_and_nothing_is_left_over()
--> Result<(), Box<dyn Error>> {
+fn targets_have_one_program_and_one_input_folder_each() -> Result<(), Box<dyn Error>> {
     let names: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
     let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz_targets");
     for folder in [root(), programs] {
@@ -55,7 +53,7 @@ fn every_target_has_its_program_and_its_inputs_and_nothing_is_left_over()
 }
 
 #[test]
-fn the_inputs_stay_small_enough_for_a_repository() -> Result<(), Box<dyn Error>> {
+fn stored_inputs_are_small() -> Result<(), Box<dyn Error>> {
     let mut bytes = 0;
     for (name, _) in TARGETS {
         for path in files(&root().join(name))? {
@@ -69,7 +67,7 @@ fn the_inputs_stay_small_enough_for_a_repository() -> Result<(), Box<dyn Error>>
 }
 
 #[test]
-fn the_plans_audits_and_letters_among_the_inputs_are_what_they_say() -> Result<(), Box<dyn Error>> {
+fn stored_plans_audits_and_objects_are_valid() -> Result<(), Box<dyn Error>> {
     let seed = |name: &str| std::fs::read(root().join("operator_file").join(name));
     for name in ["plan.json", "plan-edited.json", "plan-superseded.json"] {
         assert!(Plan::read(&seed(name)?).is_ok(), "{name}");

@@ -1,4 +1,4 @@
-//! Who may send.
+//! The authentication of senders.
 
 use axum::http::HeaderMap;
 use base64::Engine;
@@ -19,22 +19,22 @@ fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)
 }
 
 #[tokio::test]
-async fn what_is_signed_with_the_secret_is_taken() -> TestResult {
-    let door = IngestHarness::signed().await?;
-    let letter = wrapper("s-1", 0, r#"{"é":1}"#);
-    for (path, body, age) in [(PATHS[0], letter.as_str(), -60), (PATHS[1], "{}", 60)] {
+async fn request_is_accepted_when_signed_with_the_secret() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
+    let dead_letter = wrapper("s-1", 0, r#"{"é":1}"#);
+    for (path, body, age) in [(PATHS[0], dead_letter.as_str(), -60), (PATHS[1], "{}", 60)] {
         let headers = signature(SECRET, "msg-1", age, body)?;
         let headers = borrowed(&headers);
-        let answer = door.post_with(path, &headers, body.to_owned()).await?;
+        let answer = ingest.post_with(path, &headers, body.to_owned()).await?;
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
-    assert_eq!(door.queued().len(), 2);
+    assert_eq!(ingest.queued().len(), 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_not_signed_so_is_not_taken() -> TestResult {
-    let door = IngestHarness::signed().await?;
+async fn request_is_rejected_when_its_signature_is_wrong() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
     let body = wrapper("s-1", 0, "[1]");
     let other = "whsec_c29tZWJvZHktZWxzZXMtc2VjcmV0LWtleQ==";
     let good = || signature(SECRET, "msg-1", 0, &body);
@@ -78,7 +78,7 @@ async fn what_is_not_signed_so_is_not_taken() -> TestResult {
     ];
     for (headers, says) in cases {
         for path in PATHS {
-            let answer = door
+            let answer = ingest
                 .post_with(path, &borrowed(&headers), body.clone())
                 .await?;
             assert_eq!(answer.status, 401, "{headers:?}");
@@ -87,14 +87,14 @@ async fn what_is_not_signed_so_is_not_taken() -> TestResult {
             assert!(answer.text.contains(says), "{says} in {}", answer.text);
         }
     }
-    assert!(door.queued().is_empty());
-    assert!(door.subscriptions.asked().is_empty());
+    assert!(ingest.queued().is_empty());
+    assert!(ingest.subscriptions.asked().is_empty());
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_no_text_can_be_signed_too() -> TestResult {
-    let door = IngestHarness::signed().await?;
+async fn binary_body_is_accepted_when_signed() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
     let key = STANDARD.decode(SECRET.trim_start_matches("whsec_"))?;
     let (body, at) = ([0xff, 0xfe], now());
     let signed = [format!("msg-1.{at}.").as_bytes(), &body].concat();
@@ -106,27 +106,29 @@ async fn what_is_no_text_can_be_signed_too() -> TestResult {
         ("webhook-timestamp", &at),
         ("webhook-signature", &signature),
     ];
-    let post = async |body: Vec<u8>| door.post_with(PATHS[1], &headers, body).await;
+    let post = async |body: Vec<u8>| ingest.post_with(PATHS[1], &headers, body).await;
     assert_eq!(post(vec![0xff, 0xfd]).await?.status, 401);
     assert_eq!(post(body.to_vec()).await?.status, 200);
-    let not_ours = door.post_with(PATHS[0], &headers, body.to_vec()).await?;
+    let not_ours = ingest.post_with(PATHS[0], &headers, body.to_vec()).await?;
     assert_eq!(not_ours.status, 400, "a dead letter has to be text");
-    assert_eq!(door.queued().len(), 1);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
-    let door = IngestHarness::signed().await?;
+async fn unsigned_genesys_headers_are_ignored_when_senders_sign() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
     let body = r#"{"campaignId":"c-1"}"#;
     for other in ["other-1", "other-2"] {
         let mut headers = signature(SECRET, "msg-1", 0, body)?;
         headers.push(("x-genesys-webhook-id", other.to_owned()));
         headers.push(("x-genesys-webhook-timestamp", "2001-01-01".to_owned()));
-        let answer = door.post_with(PATHS[1], &borrowed(&headers), body).await?;
+        let answer = ingest
+            .post_with(PATHS[1], &borrowed(&headers), body)
+            .await?;
         assert_eq!(answer.status, 200);
     }
-    for (_, message) in door.queued() {
+    for (_, message) in ingest.queued() {
         let said: Vec<_> = message
             .attributes
             .iter()
@@ -140,27 +142,27 @@ async fn where_senders_sign_nothing_else_is_believed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_copy_sent_to_the_other_path_is_no_second_event() -> TestResult {
-    let door = IngestHarness::signed().await?;
-    let letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
+async fn duplicate_request_to_the_other_path_is_rejected() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
+    let dead_letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
     let webhook = r#"{"campaignId":"c-1"}"#;
     for (path, other, body) in [
-        (PATHS[0], PATHS[1], letter.as_str()),
+        (PATHS[0], PATHS[1], dead_letter.as_str()),
         (PATHS[1], PATHS[0], webhook),
     ] {
         let headers = signature(SECRET, "msg-1", 0, body)?;
         let headers = borrowed(&headers);
-        let first = door.post_with(path, &headers, body.to_owned()).await?;
+        let first = ingest.post_with(path, &headers, body.to_owned()).await?;
         assert_eq!(first.status, 200);
-        let copy = door.post_with(other, &headers, body.to_owned()).await?;
+        let copy = ingest.post_with(other, &headers, body.to_owned()).await?;
         assert_eq!(copy.status, 400, "{}", copy.text);
     }
-    assert_eq!(door.queued().len(), 2);
+    assert_eq!(ingest.queued().len(), 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
+async fn signature_window_ends_after_300_seconds() -> TestResult {
     const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
     let check = |at: u64| -> Result<Result<(), AuthenticationError>, Box<dyn std::error::Error>> {
         let mut headers = HeaderMap::new();
@@ -181,17 +183,17 @@ async fn the_window_ends_after_five_minutes_to_the_second() -> TestResult {
 }
 
 #[tokio::test]
-async fn whom_iam_should_vouch_for_does_not_come_in_beside_it() -> TestResult {
-    let door = IngestHarness::with(Authentication::Iam, |ingest| ingest).await?;
+async fn signed_request_is_rejected_when_iam_authenticates() -> TestResult {
+    let ingest = IngestHarness::with(Authentication::Iam, |ingest| ingest).await?;
     let body = wrapper("s-1", 0, "[1]");
     let headers = signature(SECRET, "msg-1", 0, &body)?;
     for path in PATHS {
-        let answer = door
+        let answer = ingest
             .post_with(path, &borrowed(&headers), body.clone())
             .await?;
         assert_eq!(answer.status, 401);
         assert!(answer.text.contains("IAM"), "{}", answer.text);
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }

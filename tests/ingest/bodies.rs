@@ -1,13 +1,12 @@
-//! Bodies that are too long, too slow, too many, or not whole.
+//! Bodies that are too long, too slow, too many, or incomplete.
 //!
-//! Where time matters it stands still while anything happens, and passes at once when nothing does; such connections
-//! go through memory, where nothing can be on its way meanwhile.
+//! Tests about time use paused tokio time and in-memory connections, which have no data in transit.
 
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::queue::PutError;
 use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::TestResult;
@@ -19,19 +18,23 @@ use tokio::time::{Instant, timeout};
 
 const MIB: usize = 1024 * 1024;
 
-/// A connection through the network with the head of a request sent, and as much of its body.
-async fn begun(door: &IngestHarness, head: &str, body: &[u8]) -> Result<TcpStream, Box<dyn Error>> {
-    let stream = TcpStream::connect(door.address).await?;
+/// Opens a TCP connection and sends the head and the beginning of a body.
+async fn begun(
+    ingest: &IngestHarness,
+    head: &str,
+    body: &[u8],
+) -> Result<TcpStream, Box<dyn Error>> {
+    let stream = TcpStream::connect(ingest.address).await?;
     begin(stream, head, body).await
 }
 
-/// The same through memory.
+/// Opens an in-memory connection and sends the head and the beginning of a body.
 async fn begun_in_memory(
-    door: &IngestHarness,
+    ingest: &IngestHarness,
     head: &str,
     body: &[u8],
 ) -> Result<DuplexStream, Box<dyn Error>> {
-    begin(door.connect(), head, body).await
+    begin(ingest.connect(), head, body).await
 }
 
 async fn begin<S: AsyncWrite + Unpin>(
@@ -47,49 +50,50 @@ async fn begin<S: AsyncWrite + Unpin>(
     Ok(stream)
 }
 
-/// What comes until the connection is closed.
+/// Reads until the connection is closed.
 async fn rest(mut stream: impl AsyncRead + Unpin) -> String {
     let mut answer = Vec::new();
-    // Closed without a word is an answer, too.
+    // A closed connection without a response is a result, too.
     let _ = stream.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// What comes first.
+/// Reads the first bytes of the response.
 async fn answer(mut stream: impl AsyncRead + Unpin) -> Result<String, Box<dyn Error>> {
     let mut answer = vec![0; 4096];
     let length = stream.read(&mut answer).await?;
     Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
 }
 
-/// 32 KiB of a body whose length nobody says.
+/// Returns a chunk of 32 KiB.
 fn chunk() -> Vec<u8> {
     [b"8000\r\n".to_vec(), vec![b'x'; 0x8000], b"\r\n".to_vec()].concat()
 }
 
 #[tokio::test]
-async fn a_body_may_be_as_long_as_the_limit_and_no_longer() -> TestResult {
-    let door = IngestHarness::taking(2_000, Authentication::None, |ingest| ingest).await?;
+async fn body_is_accepted_up_to_the_limit() -> TestResult {
+    let ingest =
+        IngestHarness::with_max_body_bytes(2_000, Authentication::None, |ingest| ingest).await?;
     let body = |length: usize| {
         let around = wrapper("s-1", 0, "\"\"").len();
         wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(length - around)))
     };
-    assert_eq!(door.post("/dead-letter", &body(2_000)).await?.status, 200);
+    assert_eq!(ingest.post("/dead-letter", &body(2_000)).await?.status, 200);
     for path in ["/dead-letter", "/webhooks/genesys-outbound"] {
-        let refused = door.post(path, &body(2_001)).await?;
+        let refused = ingest.post(path, &body(2_001)).await?;
         assert_eq!(refused.status, 413, "{}", refused.text);
         assert_eq!(refused.json()["code"], "INGEST_BODY_TOO_LARGE");
         assert!(refused.text.contains("2000 bytes"), "{}", refused.text);
     }
-    assert_eq!(door.queued().len(), 1);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn body_is_refused_by_its_content_length_before_it_is_sent() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let head = format!("Content-Length: {}\r\nExpect: 100-continue", MIB + 1);
-    let stream = begun(&door, &head, b"").await?;
+    let stream = begun(&ingest, &head, b"").await?;
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     assert!(
@@ -100,13 +104,13 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_comes() -> TestRes
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn oversized_body_gets_a_413_when_sent_completely() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     for headers in [
         format!("Content-Length: {}", 2 * MIB),
         "Transfer-Encoding: chunked".to_owned(),
     ] {
-        let mut stream = begun_in_memory(&door, &headers, b"").await?;
+        let mut stream = begun_in_memory(&ingest, &headers, b"").await?;
         let plain = vec![b'x'; 2 * MIB];
         let body = if headers.starts_with("Transfer") {
             [chunk().repeat(40), b"0\r\n\r\n".to_vec()].concat()
@@ -117,56 +121,56 @@ async fn a_sender_that_sends_all_of_a_body_that_is_too_long_still_reads_why() ->
         let answer = rest(stream).await;
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_without_an_end_is_cut_off() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let mut stream = begun_in_memory(&door, "Transfer-Encoding: chunked", b"").await?;
+async fn endless_body_is_cut_off() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let mut stream = begun_in_memory(&ingest, "Transfer-Encoding: chunked", b"").await?;
     let chunk = chunk();
     let mut sent = 0;
     while sent < 64 * MIB && stream.write_all(&chunk).await.is_ok() {
         sent += 0x8000;
     }
     assert!(sent < 64 * MIB, "{sent} bytes were taken");
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
 #[tokio::test]
-async fn half_a_body_is_not_queued() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn incomplete_body_is_not_queued() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len() + 1);
-    let mut stream = begun(&door, &head, body.as_bytes()).await?;
+    let mut stream = begun(&ingest, &head, body.as_bytes()).await?;
     stream.shutdown().await?;
     let answer = rest(stream).await;
     assert!(!answer.contains("200 OK"), "{answer}");
-    // The next one is served, and comes after whatever became of the half.
-    assert_eq!(door.post("/dead-letter", &body).await?.status, 200);
-    assert_eq!(door.queued().len(), 1);
+    // The next request is handled after the incomplete one.
+    assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_cut_off() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn body_deadline_cuts_off_an_incomplete_body() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let before = Instant::now();
-    let stream = begun_in_memory(&door, "Content-Length: 100", b"{").await?;
+    let stream = begun_in_memory(&ingest, "Content-Length: 100", b"{").await?;
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("INGEST_BODY_INCOMPLETE"), "{answer}");
     assert_eq!(before.elapsed().as_secs(), 10);
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let mut stream = door.connect();
+async fn head_deadline_cuts_off_an_incomplete_head() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let mut stream = ingest.connect();
     stream
         .write_all(b"POST /dead-letter HTTP/1.1\r\nX: ")
         .await?;
@@ -178,29 +182,28 @@ async fn a_head_that_does_not_end_is_cut_off() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_others() -> TestResult
-{
-    let door = IngestHarness::open().await?;
+async fn stalled_large_bodies_block_only_other_large_bodies() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let head = format!("Content-Length: {MIB}");
     let beginning = vec![b'x'; 40 * 1024];
     let mut stopped = Vec::new();
     for _ in 0..8 {
-        stopped.push(begun_in_memory(&door, &head, &beginning).await?);
+        stopped.push(begun_in_memory(&ingest, &head, &beginning).await?);
     }
-    // These only promise one.
+    // These send a head without a body.
     for _ in 0..8 {
-        stopped.push(begun_in_memory(&door, &head, b"x").await?);
+        stopped.push(begun_in_memory(&ingest, &head, b"x").await?);
     }
     let small = wrapper("s-1", 0, "[1]");
     let measured = format!("Content-Length: {}", small.len());
-    let mut measured = begun_in_memory(&door, &measured, small.as_bytes()).await?;
+    let mut measured = begun_in_memory(&ingest, &measured, small.as_bytes()).await?;
     assert!(answer(&mut measured).await?.starts_with("HTTP/1.1 200 "));
     let chunked = format!("{:x}\r\n{small}\r\n0\r\n\r\n", small.len());
     let mut unmeasured =
-        begun_in_memory(&door, "Transfer-Encoding: chunked", chunked.as_bytes()).await?;
+        begun_in_memory(&ingest, "Transfer-Encoding: chunked", chunked.as_bytes()).await?;
     assert!(answer(&mut unmeasured).await?.starts_with("HTTP/1.1 200 "));
 
-    let mut large = begun_in_memory(&door, &head, &beginning).await?;
+    let mut large = begun_in_memory(&ingest, &head, &beginning).await?;
     let refused = answer(&mut large).await?;
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("INGEST_BUSY"), "{refused}");
@@ -211,16 +214,16 @@ async fn who_stops_in_the_middle_of_a_large_body_keeps_large_ones_out_and_no_oth
     let event = format!("\"{}\"", "x".repeat(MIB / 2));
     let large = wrapper("s-1", 0, &event);
     let head = format!("Content-Length: {}", large.len());
-    let mut large = begun_in_memory(&door, &head, large.as_bytes()).await?;
+    let mut large = begun_in_memory(&ingest, &head, large.as_bytes()).await?;
     let answered = answer(&mut large).await?;
     assert!(answered.starts_with("HTTP/1.1 200 "), "there is room again");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> TestResult {
-    let door = IngestHarness::signed().await?;
-    let mut stream = begun_in_memory(&door, "Content-Length: 1000000", b"").await?;
+async fn early_refusal_is_readable_and_closes_the_connection() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
+    let mut stream = begun_in_memory(&ingest, "Content-Length: 1000000", b"").await?;
     stream.write_all(&vec![b'x'; 1_000_000]).await?;
     let refused = rest(stream).await.to_lowercase();
     assert!(refused.starts_with("http/1.1 401 "), "{refused}");
@@ -229,18 +232,18 @@ async fn a_refusal_that_needs_no_body_ends_the_connection_and_can_be_read() -> T
 }
 
 #[tokio::test]
-async fn who_says_that_nothing_more_will_come_still_gets_the_answer() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn half_closed_connection_still_gets_its_response() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len());
-    let mut stream = begun(&door, &head, body.as_bytes()).await?;
+    let mut stream = begun(&ingest, &head, body.as_bytes()).await?;
     stream.shutdown().await?;
     assert!(rest(stream).await.starts_with("HTTP/1.1 200 "));
-    assert_eq!(door.queued().len(), 1);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }
 
-/// Holds a call until it may go on, and says when it has come and when it is through.
+/// A hook that blocks a call, and notifies at its begin and its end.
 #[derive(Default)]
 struct Gate {
     came: Notify,
@@ -249,7 +252,7 @@ struct Gate {
 }
 
 impl Faults<PutError> for Gate {
-    fn before(&self, _: &'static str) -> Passage<'_, PutError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
         Box::pin(async {
             self.came.notify_one();
             self.open.notified().await;
@@ -257,41 +260,41 @@ impl Faults<PutError> for Gate {
         })
     }
 
-    fn after(&self, _: &'static str) -> Passage<'_, PutError> {
+    fn after(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
         self.through.notify_one();
         Box::pin(std::future::ready(Ok(())))
     }
 }
 
 #[tokio::test]
-async fn what_was_begun_is_ended_when_its_sender_hangs_up() -> TestResult {
+async fn queued_send_completes_when_the_sender_disconnects() -> TestResult {
     let gate = Arc::new(Gate::default());
     let faults = gate.clone();
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest.sender.with_faults(faults),
         ..ingest
     })
     .await?;
     let body = wrapper("s-1", 0, "[1]");
     let head = format!("Content-Length: {}", body.len());
-    let stream = begun(&door, &head, body.as_bytes()).await?;
+    let stream = begun(&ingest, &head, body.as_bytes()).await?;
     gate.came.notified().await;
-    // With an error, not with a word of farewell.
+    // Closed with a reset.
     stream.set_zero_linger()?;
     drop(stream);
-    // The server has seen it once it answers somebody else.
-    reqwest::get(door.url("/health")).await?;
+    // The server has noticed the close when it responds to another request.
+    reqwest::get(ingest.url("/health")).await?;
     gate.open.notify_one();
-    // Seconds for milliseconds: what was dropped would be waited for in vain.
+    // A long timeout: a dropped send would never arrive.
     timeout(Duration::from_secs(60), gate.through.notified()).await?;
-    assert_eq!(door.queued().len(), 1);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_never_reads_an_answer_is_cut_off() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let mut stream = door.connect();
+async fn sender_is_cut_off_when_it_reads_no_response() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let mut stream = ingest.connect();
     let requests = b"GET /health HTTP/1.1\r\nHost: ingest\r\n\r\n".repeat(1_000);
     let mut sent = 0;
     while sent < 512 * MIB && stream.write_all(&requests).await.is_ok() {

@@ -1,4 +1,4 @@
-//! The secrets that signatures are checked with: two at once, and kept elsewhere.
+//! The secrets of signatures: rotation and the cache of Secrets Manager.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use genesys_test_support::ingest_harness::{SECRET, signature};
 const NEW: &str = "whsec_YS1uZXdlci1zZWNyZXQtYW4tZXZlbi1sb25nZXItb25l";
 const BODY: &str = "{}";
 
-/// Keys kept elsewhere, and the clock by which they grow old.
-struct World {
+/// Keys from a secret in memory, with a manual clock.
+struct KeysHarness {
     secret: MemorySecret,
     clock: Arc<ManualClock>,
     keys: Keys<MemorySecret>,
 }
 
-impl World {
+impl KeysHarness {
     fn of(text: &str) -> Self {
         let secret = MemorySecret::of(text);
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
@@ -39,7 +39,7 @@ impl World {
         self.clock.pass(Duration::from_secs(seconds));
     }
 
-    /// What is said of a request that is signed with this secret; `None` when it is taken.
+    /// Returns the error of a request that is signed with this secret. `None`: it is accepted.
     async fn refusal(&self, secret: &str) -> Result<Option<RefusalCode>, Box<dyn Error>> {
         let verified = self.keys.verify(&headers(secret)?, BODY.as_bytes()).await;
         Ok(verified.err().map(|error| Refusal::from(error).code()))
@@ -58,13 +58,13 @@ const UNKNOWN: Option<RefusalCode> = Some(RefusalCode::NotAuthenticated);
 const UNCHECKED: Option<RefusalCode> = Some(RefusalCode::SecretUnavailable);
 
 #[test]
-fn one_or_two_secrets_are_read_and_nothing_else() {
+fn key_ring_accepts_one_or_two_secrets_and_nothing_else() {
     for (text, expected) in [
         (SECRET.to_owned(), None),
         (format!("{SECRET} {NEW}"), None),
         (format!("\n{SECRET},\r\n{NEW},"), None),
         ("c2l4dGVlbiBieXRlcyBvaw==".to_owned(), None),
-        // A word of fifteen letters.
+        // 15 bytes.
         (
             "ZmlmdGVlbiBsZXR0ZXJz".to_owned(),
             Some(KeyRingFault::NotBase64(1)),
@@ -95,131 +95,130 @@ fn one_or_two_secrets_are_read_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn while_the_secret_changes_both_are_valid() -> TestResult {
-    let world = World::of(&format!("{NEW} {SECRET}"));
+async fn old_and_new_secret_are_both_valid_during_rotation() -> TestResult {
+    let harness = KeysHarness::of(&format!("{NEW} {SECRET}"));
     for secret in [SECRET, NEW] {
-        assert_eq!(world.refusal(secret).await?, None);
+        assert_eq!(harness.refusal(secret).await?, None);
     }
     assert_eq!(
-        world.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?,
+        harness.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?,
         UNKNOWN
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_new_secret_is_valid_at_its_first_use_and_an_old_one_no_longer_than_five_minutes()
--> TestResult {
-    let world = World::of(SECRET);
-    assert_eq!(world.refusal(SECRET).await?, None);
-    world.secret.put(Ok(NEW));
-    assert_eq!(world.refusal(NEW).await?, None);
-    assert_eq!(world.refusal(SECRET).await?, UNKNOWN);
+async fn rotated_secret_is_valid_at_once_and_the_old_one_for_300_s() -> TestResult {
+    let harness = KeysHarness::of(SECRET);
+    assert_eq!(harness.refusal(SECRET).await?, None);
+    harness.secret.put(Ok(NEW));
+    assert_eq!(harness.refusal(NEW).await?, None);
+    assert_eq!(harness.refusal(SECRET).await?, UNKNOWN);
 
-    let world = World::of(SECRET);
-    assert_eq!(world.refusal(SECRET).await?, None);
-    world.secret.put(Ok(NEW));
-    world.pass(299);
-    assert_eq!(world.refusal(SECRET).await?, None);
-    world.pass(1);
-    assert_eq!(world.refusal(SECRET).await?, UNKNOWN);
+    let harness = KeysHarness::of(SECRET);
+    assert_eq!(harness.refusal(SECRET).await?, None);
+    harness.secret.put(Ok(NEW));
+    harness.pass(299);
+    assert_eq!(harness.refusal(SECRET).await?, None);
+    harness.pass(1);
+    assert_eq!(harness.refusal(SECRET).await?, UNKNOWN);
     Ok(())
 }
 
 #[tokio::test]
-async fn signatures_that_do_not_match_do_not_make_it_read_the_secret_all_the_time() -> TestResult {
-    let world = World::of(SECRET);
+async fn secret_reads_are_limited_when_signatures_do_not_match() -> TestResult {
+    let harness = KeysHarness::of(SECRET);
     for _ in 0..50 {
-        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
     }
-    assert_eq!(world.secret.reads(), 2);
-    world.pass(10);
+    assert_eq!(harness.secret.reads(), 2);
+    harness.pass(10);
     for _ in 0..50 {
-        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
     }
-    assert_eq!(world.secret.reads(), 3);
+    assert_eq!(harness.secret.reads(), 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn known_secrets_outlive_an_outage_of_secrets_manager_for_an_hour() -> TestResult {
+async fn cached_secret_stays_valid_for_1_h_of_secrets_manager_outage() -> TestResult {
     for code in [
         None,
         Some("ThrottlingException"),
         Some("InternalServiceError"),
     ] {
-        let world = World::of(SECRET);
-        assert_eq!(world.refusal(SECRET).await?, None);
+        let harness = KeysHarness::of(SECRET);
+        assert_eq!(harness.refusal(SECRET).await?, None);
         let outage = code.map_or(SecretError::Unreachable, |code| {
             SecretError::Refused(code.to_owned())
         });
-        world.secret.put(Err(outage));
-        world.pass(3_599);
+        harness.secret.put(Err(outage));
+        harness.pass(3_599);
         for _ in 0..50 {
-            assert_eq!(world.refusal(SECRET).await?, None);
+            assert_eq!(harness.refusal(SECRET).await?, None);
         }
-        assert_eq!(world.secret.reads(), 2, "it is left alone for a while");
-        world.pass(1);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        assert_eq!(harness.secret.reads(), 2, "it is left alone for a while");
+        harness.pass(1);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_secret_that_was_taken_away_is_valid_no_longer() -> TestResult {
+async fn removed_secret_is_invalid_after_the_next_read() -> TestResult {
     for gone in [
         Err(SecretError::Refused("ResourceNotFoundException".to_owned())),
         Err(SecretError::Refused("AccessDeniedException".to_owned())),
         Err(SecretError::Binary),
         Ok("rubbish"),
     ] {
-        let world = World::of(SECRET);
-        assert_eq!(world.refusal(SECRET).await?, None);
-        world.secret.put(gone.clone());
-        world.pass(300);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
-        // Nor if Secrets Manager is down afterwards.
-        world.secret.put(Err(SecretError::Unreachable));
-        world.pass(10);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        let harness = KeysHarness::of(SECRET);
+        assert_eq!(harness.refusal(SECRET).await?, None);
+        harness.secret.put(gone.clone());
+        harness.pass(300);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
+        // Also when Secrets Manager is down afterwards.
+        harness.secret.put(Err(SecretError::Unreachable));
+        harness.pass(10);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
 
-        let world = World::of(SECRET);
-        assert_eq!(world.refusal(SECRET).await?, None);
-        world.secret.put(gone);
-        // Somebody's wrong signature is enough to find out.
-        assert_eq!(world.refusal(NEW).await?, UNKNOWN);
-        assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+        let harness = KeysHarness::of(SECRET);
+        assert_eq!(harness.refusal(SECRET).await?, None);
+        harness.secret.put(gone);
+        // A wrong signature of any sender causes a new read.
+        assert_eq!(harness.refusal(NEW).await?, UNKNOWN);
+        assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn without_secrets_nobody_can_tell_and_it_is_tried_again() -> TestResult {
+async fn unreadable_secret_is_unavailable_and_read_again_later() -> TestResult {
     for outage in [
         Err(SecretError::Unreachable),
         Err(SecretError::Binary),
         Ok("not a secret"),
     ] {
-        let world = World::of("");
-        world.secret.put(outage);
+        let harness = KeysHarness::of("");
+        harness.secret.put(outage);
         for _ in 0..50 {
-            assert_eq!(world.refusal(SECRET).await?, UNCHECKED);
+            assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
         }
-        assert_eq!(world.secret.reads(), 1);
-        world.secret.put(Ok(SECRET));
-        world.pass(10);
-        assert_eq!(world.refusal(SECRET).await?, None);
+        assert_eq!(harness.secret.reads(), 1);
+        harness.secret.put(Ok(SECRET));
+        harness.pass(10);
+        assert_eq!(harness.refusal(SECRET).await?, None);
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn all_who_come_at_once_share_one_reading() -> TestResult {
-    let world = World::of(SECRET);
+async fn concurrent_requests_share_one_read_of_the_secret() -> TestResult {
+    let harness = KeysHarness::of(SECRET);
     let headers = headers(SECRET)?;
-    let all = (0..20).map(|_| world.keys.verify(&headers, BODY.as_bytes()));
+    let all = (0..20).map(|_| harness.keys.verify(&headers, BODY.as_bytes()));
     let verified = futures_util::future::join_all(all).await;
     assert!(verified.iter().all(Result::is_ok));
-    assert_eq!(world.secret.reads(), 1);
+    assert_eq!(harness.secret.reads(), 1);
     Ok(())
 }

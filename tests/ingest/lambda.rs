@@ -5,12 +5,12 @@ use std::error::Error;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_test_support::ingest_harness::{SECRET, signature, wrapper};
-use genesys_test_support::{Function, HIDDEN_SECONDS, Invocation, TestResult, World};
+use genesys_test_support::{Function, HIDDEN_SECONDS, Invocation, ReplayHarness, TestResult};
 use serde_json::{Value, json};
 
 use super::program::settings;
 
-/// A request as payload format 2.0 has it.
+/// Returns a request in payload format 2.0.
 fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
     let headers: serde_json::Map<String, Value> = headers
         .iter()
@@ -45,7 +45,7 @@ fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
     })
 }
 
-/// The status and the body of an answer.
+/// Returns the status and the body of a response.
 fn answered(invocation: Invocation) -> Result<(u64, Value), Box<dyn Error>> {
     let Invocation::Response(response) = invocation else {
         return Err(format!("{invocation:?}").into());
@@ -57,12 +57,12 @@ fn answered(invocation: Invocation) -> Result<(u64, Value), Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn a_function_url_takes_what_a_server_takes() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn function_url_accepts_the_same_requests_as_the_server() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("SUBSCRIPTION_CHECK".to_owned(), "eventstreams".to_owned());
-    let mut function = Function::start(crate::INGEST, &settings, &world.aws).await?;
+    let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
     let body = wrapper("s-1", 2, r#"{"é":1}"#);
     let headers = signature(SECRET, "msg-1", 0, &body)?;
     let answer = answered(
@@ -70,7 +70,7 @@ async fn a_function_url_takes_what_a_server_takes() -> TestResult {
             .invoke(request("/dead-letter", &headers, body.as_bytes()))
             .await?,
     )?;
-    let queued = world.aws.receive(&arn, HIDDEN_SECONDS).await?;
+    let queued = harness.aws.receive(&arn, HIDDEN_SECONDS).await?;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].body.as_deref(), Some(body.as_str()));
     let expected = json!({ "status": "accepted", "attempt": 3, "messageId": queued[0].message_id });
@@ -87,7 +87,7 @@ async fn a_function_url_takes_what_a_server_takes() -> TestResult {
         (answer.0, &answer.1["code"]),
         (404, &json!("INGEST_NOT_FOUND"))
     );
-    let asked = world
+    let asked = harness
         .genesys
         .calls_to("GET", "/api/v2/eventstreams/subscriptions/s-1");
     assert_eq!(asked.len(), 1);
@@ -112,10 +112,10 @@ async fn a_function_url_takes_what_a_server_takes() -> TestResult {
 }
 
 #[tokio::test]
-async fn with_iam_only_what_iam_has_authorized_is_taken() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn request_is_accepted_only_when_iam_has_authorized_it() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     for (name, value) in [
         ("INGEST_AUTH", "iam"),
         ("INGEST_SECRET", ""),
@@ -123,8 +123,8 @@ async fn with_iam_only_what_iam_has_authorized_is_taken() -> TestResult {
     ] {
         settings.insert(name.to_owned(), value.to_owned());
     }
-    let mut function = Function::start(crate::INGEST, &settings, &world.aws).await?;
-    // What the signature scheme does not cover may come this way.
+    let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
+    // IAM also authenticates requests that the signature scheme does not support.
     let mut event = request("/webhooks/genesys-outbound", &[], b"\xff\xfe");
     let answer = answered(function.invoke(event.clone()).await?)?;
     assert_eq!(answer.0, 401, "{}", answer.1);
@@ -137,7 +137,7 @@ async fn with_iam_only_what_iam_has_authorized_is_taken() -> TestResult {
     }});
     let answer = answered(function.invoke(event).await?)?;
     assert_eq!(answer, (200, json!({ "status": "accepted" })));
-    let queued = world.aws.receive(&arn, HIDDEN_SECONDS).await?;
+    let queued = harness.aws.receive(&arn, HIDDEN_SECONDS).await?;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].body.as_deref(), Some("//4="));
     Ok(())

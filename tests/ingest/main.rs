@@ -1,4 +1,4 @@
-//! Ingest: what is taken over HTTP, from whom, and what is on the queue afterwards.
+//! Ingest: its HTTP requests, its authentication, and its messages on the queue.
 
 mod authentication;
 mod bodies;

@@ -35,7 +35,7 @@ fn metrics(kept: Pace) -> (IngestMetrics, Page) {
 const AT: Timestamp = Timestamp::from_millis(1_785_000_000_123);
 
 #[test]
-fn requests_are_counted_by_what_their_senders_were_told() -> Result<(), io::Error> {
+fn request_metrics_count_by_response_status() -> Result<(), io::Error> {
     let (metrics, page) = metrics(Pace::Together);
     let due = requests(&metrics, &[200, 200, 401, 400, 404, 422, 500, 503]);
     assert_eq!(due, [false; 8]);
@@ -74,14 +74,13 @@ fn requests_are_counted_by_what_their_senders_were_told() -> Result<(), io::Erro
 }
 
 #[test]
-fn a_function_writes_each_request_and_a_server_what_fits_into_a_document() -> Result<(), io::Error>
-{
+fn metrics_are_written_per_request_in_lambda_else_per_document() -> Result<(), io::Error> {
     let (each, _) = metrics(Pace::EachRequest);
     assert_eq!(requests(&each, &[200, 401]), [true; 2]);
     let (together, page) = metrics(Pace::Together);
     let due = requests(&together, &[200; 100]);
     assert_eq!(due.iter().position(|due| *due), Some(99));
-    // More may have come before somebody writes.
+    // More requests may come before the metrics are written.
     requests(&together, &[200; 30]);
     together.flush(AT, CounterSnapshot::default());
     let lines = page.lines()?;

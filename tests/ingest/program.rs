@@ -1,4 +1,4 @@
-//! The real program as a server, with curl in front and the local AWS behind.
+//! The real program as a server, with curl as the client and the local AWS.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::io::Write;
 use genesys_replay::digest;
 use genesys_stand_in::Fault;
 use genesys_test_support::ingest_harness::{Answer, SECRET, signature, wrapper};
-use genesys_test_support::{HIDDEN_SECONDS, TestResult, World, are_documented, eventually};
+use genesys_test_support::{HIDDEN_SECONDS, ReplayHarness, TestResult, are_documented, eventually};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -15,14 +15,14 @@ use tokio::process::Command;
 
 use crate::support::server::Server;
 
-/// Settings of a server that writes to this queue, asks the stand-in and knows [`SECRET`].
+/// Returns the settings of a server with this queue, the stand-in and [`SECRET`].
 pub(super) async fn settings(
-    world: &World,
+    harness: &ReplayHarness,
     queue_arn: &str,
 ) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
-    let url = world.genesys.url();
+    let url = harness.genesys.url();
     let settings = [
-        ("REPLAY_QUEUE_URL", world.aws.queue_url(queue_arn).await?),
+        ("REPLAY_QUEUE_URL", harness.aws.queue_url(queue_arn).await?),
         ("INGEST_SECRET", SECRET.to_owned()),
         ("GENESYS_API_BASE_URL", url.clone()),
         ("GENESYS_LOGIN_BASE_URL", url),
@@ -34,7 +34,7 @@ pub(super) async fn settings(
         .into())
 }
 
-/// What curl prints of an answer: its status and its body.
+/// Sends a request with curl. Returns the status and the body of the response.
 async fn curl(
     url: &str,
     headers: &[(&'static str, String)],
@@ -61,22 +61,22 @@ async fn curl(
 }
 
 #[tokio::test]
-async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), "TRACE".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
-    world.genesys.put_subscription("s-off", "INACTIVE");
+    let server = Server::start(&settings, &harness.aws).await?;
+    harness.genesys.put_subscription("s-off", "INACTIVE");
 
     let event = r#"{"interactionId":"c-1","ani":"tel:+4930123456"}"#;
-    let letter = wrapper("s-1", 2, event);
+    let dead_letter = wrapper("s-1", 2, event);
     let webhook = r#"{"campaignId":"c-1","phone":"tel:+4930654321"}"#;
     let large = wrapper("s-1", 0, &format!("\"{}\"", "x".repeat(1_000_000)));
     let to_dead_letter = server.url("/dead-letter");
     let to_webhook = server.url("/webhooks/genesys-outbound");
     for (url, id, body, status) in [
-        (&to_dead_letter, "msg-1", letter.as_str(), "200"),
+        (&to_dead_letter, "msg-1", dead_letter.as_str(), "200"),
         (&to_webhook, "msg-2", webhook, "200"),
         (&to_webhook, "msg-3", "tel:+4930999999 is not json", "200"),
         (&to_dead_letter, "msg-4", &large, "200"),
@@ -94,13 +94,13 @@ async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> T
         assert_eq!(answer.0, status, "{id}: {}", answer.1);
     }
     let unsigned = [("content-type", "application/json".to_owned())];
-    let answer = curl(&to_dead_letter, &unsigned, letter.as_bytes()).await?;
+    let answer = curl(&to_dead_letter, &unsigned, dead_letter.as_bytes()).await?;
     assert_eq!(
         (answer.0.as_str(), &answer.1["code"]),
         ("401", &json!("INGEST_NOT_AUTHENTICATED"))
     );
 
-    let mut bodies: Vec<_> = world
+    let mut bodies: Vec<_> = harness
         .aws
         .receive(&arn, HIDDEN_SECONDS)
         .await?
@@ -109,7 +109,7 @@ async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> T
         .collect();
     bodies.sort_by_key(String::len);
     let mut expected = vec![
-        letter.clone(),
+        dead_letter.clone(),
         webhook.to_owned(),
         "tel:+4930999999 is not json".to_owned(),
         large,
@@ -136,11 +136,11 @@ async fn curl_brings_events_to_the_queue_and_the_log_says_so_without_them() -> T
         );
     }
     let event_id = format!("msg-1-{}", digest::short(event));
-    says_what_became_of_each(&printed.lines()?, letter.len(), &event_id)
+    log_has_the_outcome_of_each(&printed.lines()?, dead_letter.len(), &event_id)
 }
 
-/// The lines of the requests above, and their metrics.
-fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
+/// Checks the log lines and the metrics of the requests.
+fn log_has_the_outcome_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
     are_documented(lines)?;
     let handled: Vec<_> = lines
         .iter()
@@ -172,7 +172,7 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str
         .iter()
         .filter(|line| line.get("_aws").is_some())
         .collect();
-    // One document where the machine is fast enough; else one for every ten seconds.
+    // One document on a fast machine, otherwise one per ten seconds.
     let sum = |metric: &str| -> u64 {
         let values = metrics.iter().filter_map(|it| it[metric].as_u64());
         values.sum()
@@ -187,16 +187,16 @@ fn says_what_became_of_each(lines: &[Value], letter_bytes: usize, event_id: &str
     ] {
         assert_eq!(sum(metric), value, "{metric}");
     }
-    // One token, and one look at each subscription.
+    // One token, and one lookup per subscription.
     assert_eq!(sum("GenesysCalls"), 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_on_the_queue_is_known_to_a_fifo_queue_too() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(true).await?;
-    let server = Server::start(&settings(&world, &arn).await?, &world.aws).await?;
+async fn fifo_queue_drops_a_duplicate_webhook() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(true).await?;
+    let server = Server::start(&settings(&harness, &arn).await?, &harness.aws).await?;
     let webhook = r#"{"campaignId":"c-1"}"#;
     for id in ["w-1", "w-1", "w-2"] {
         let headers = signature(SECRET, id, 0, webhook)?;
@@ -204,26 +204,26 @@ async fn what_is_on_the_queue_is_known_to_a_fifo_queue_too() -> TestResult {
         let answer = curl(&url, &headers, webhook.as_bytes()).await?;
         assert_eq!(answer, ("200".to_owned(), json!({ "status": "accepted" })));
     }
-    assert_eq!(world.aws.receive(&arn, HIDDEN_SECONDS).await?.len(), 2);
+    assert_eq!(harness.aws.receive(&arn, HIDDEN_SECONDS).await?.len(), 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn with_the_secret_kept_elsewhere_a_new_one_needs_no_restart() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let secrets = aws_sdk_secretsmanager::Client::new(&world.aws.config());
+async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let secrets = aws_sdk_secretsmanager::Client::new(&harness.aws.config());
     let name = "ingest-secret";
     let create = secrets
         .create_secret()
         .name(name)
         .secret_string("not a secret");
     create.send().await?;
-    let mut settings = settings(&world, &arn).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_SECRET".to_owned(), String::new());
     settings.insert("INGEST_SECRET_ID".to_owned(), name.to_owned());
     settings.insert("SUBSCRIPTION_CHECK".to_owned(), "off".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let body = wrapper("s-1", 0, "[1]");
     let url = server.url("/dead-letter");
     let headers = signature(SECRET, "msg-1", 0, &body)?;
@@ -242,9 +242,9 @@ async fn with_the_secret_kept_elsewhere_a_new_one_needs_no_restart() -> TestResu
         put.secret_string(text).send()
     };
     put(SECRET).await?;
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let url = server.url("/dead-letter");
-    // A read that failed or took too long is repeated after 10 s.
+    // A failed or slow read is repeated after 10 s.
     let is_accepted = async |secret: &str, id: &str| {
         eventually("the secret is read", async || {
             let headers = signature(secret, id, 0, &body)?;
@@ -262,7 +262,7 @@ async fn with_the_secret_kept_elsewhere_a_new_one_needs_no_restart() -> TestResu
 
 #[tokio::test]
 async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let settings = [
         (
             "REPLAY_QUEUE_URL",
@@ -274,7 +274,7 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
         ("GENESYS_CLIENT_ID", "demo-client"),
     ];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let started = Server::start(&settings.into(), &world.aws).await;
+    let started = Server::start(&settings.into(), &harness.aws).await;
     let printed = started.err().ok_or("it has started")?.to_string();
     assert_eq!(printed.lines().count(), 1, "one message: {printed}");
     for name in [
@@ -292,12 +292,12 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
 }
 
 #[tokio::test]
-async fn no_authentication_is_warned_of() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn startup_warns_when_requests_are_not_authenticated() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let (_, printed) = server.end().await?;
     let lines = printed.lines()?;
     are_documented(&lines)?;
@@ -311,18 +311,18 @@ async fn no_authentication_is_warned_of() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_rate_limit_of_genesys_cloud_is_passed_on_and_kept() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn rate_limit_of_genesys_cloud_is_forwarded_and_respected() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let path = "/api/v2/integrations/";
     let limit = Fault::on("GET", path)
         .status(429)
         .header("Retry-After", "42")
         .times(1);
-    world.genesys.fault(limit);
+    harness.genesys.fault(limit);
     let client = reqwest::Client::new();
     for id in ["s-1", "s-2", "s-3"] {
         let request = client
@@ -334,24 +334,24 @@ async fn the_rate_limit_of_genesys_cloud_is_passed_on_and_kept() -> TestResult {
         let wait: u64 = answer.header("retry-after").unwrap_or_default().parse()?;
         assert!((1..=42).contains(&wait), "{wait}");
     }
-    let asked = world.genesys.calls_to("GET", path).len();
-    assert_eq!(asked, 1, "until then nobody is asked");
-    assert!(world.aws.receive(&arn, 0).await?.is_empty());
+    let asked = harness.genesys.calls_to("GET", path).len();
+    assert_eq!(asked, 1, "no lookup before the end of the retry-after");
+    assert!(harness.aws.receive(&arn, 0).await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
-async fn who_goes_away_in_the_middle_has_a_line_in_the_log_too() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn incomplete_request_is_logged_when_the_sender_disconnects() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     let address = server.url("").trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(address).await?;
     let head = "POST /dead-letter HTTP/1.1\r\nHost: i\r\nContent-Type: application/json\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n";
     stream.write_all(head.as_bytes()).await?;
-    // Asked for its body, it is being handled.
+    // A request with a response 100 is being handled.
     stream.read_exact(&mut [0; 25]).await?;
     stream.set_zero_linger()?;
     drop(stream);
@@ -367,15 +367,15 @@ async fn who_goes_away_in_the_middle_has_a_line_in_the_log_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_genesys_cloud_does_not_take_for_an_id_is_no_subscription() -> TestResult {
-    let world = World::start().await?;
-    let arn = world.aws.create_queue(false).await?;
-    let mut settings = settings(&world, &arn).await?;
+async fn subscription_is_unknown_when_genesys_cloud_refuses_its_id() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
-    let server = Server::start(&settings, &world.aws).await?;
+    let server = Server::start(&settings, &harness.aws).await?;
     for (genesys, status) in [(400, 403), (403, 503)] {
         let answers = Fault::on("GET", "/api/v2/integrations/").status(genesys);
-        world.genesys.fault(answers.times(1));
+        harness.genesys.fault(answers.times(1));
         let request = reqwest::Client::new()
             .post(server.url("/dead-letter"))
             .header("content-type", "application/json")

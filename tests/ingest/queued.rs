@@ -1,4 +1,4 @@
-//! What is put on the queue, and what the replay function makes of it.
+//! The messages of ingest on the queue, and their replay by the function.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use genesys_replay::message::MessageId;
 use genesys_replay::queue::NewMessage;
 use genesys_replay_ingest::Authentication;
 use genesys_test_support::ingest_harness::{IngestHarness, SECRET, now, signature, wrapper};
-use genesys_test_support::world::mark;
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::replay_harness::mark;
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 use serde_json::json;
 
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
@@ -21,7 +21,7 @@ fn attributes(message: &NewMessage) -> BTreeMap<&str, String> {
         .collect()
 }
 
-/// The message as SQS hands it to the replay function.
+/// Returns the record of a queued message.
 fn record((id, message): &(MessageId, NewMessage)) -> Record {
     attributes(message).iter().fold(
         Record::new(id.as_str(), &message.body),
@@ -30,19 +30,19 @@ fn record((id, message): &(MessageId, NewMessage)) -> Record {
 }
 
 #[tokio::test]
-async fn a_message_says_where_when_and_how_often() -> TestResult {
-    let door = IngestHarness::signed().await?;
+async fn queued_message_has_origin_time_and_retry_count() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
     let body = wrapper("s-1", 7, r#"{"interactionId":"c-1"}"#);
     let headers = signature(SECRET, "msg-7", 0, &body)?;
     let headers: Vec<_> = headers
         .iter()
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
-    let answer = door
+    let answer = ingest
         .post_with("/dead-letter", &headers, body.clone())
         .await?;
     assert_eq!(answer.status, 200);
-    let queued = door.queued();
+    let queued = ingest.queued();
     let mut said = attributes(&queued[0].1);
     let received = said.remove("ReceivedAt").ok_or("no ReceivedAt")?;
     let received = Timestamp::parse(&received).ok_or("no time")?;
@@ -63,8 +63,8 @@ async fn a_message_says_where_when_and_how_often() -> TestResult {
 }
 
 #[tokio::test]
-async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn webhook_id_of_genesys_has_priority_on_the_webhook_path() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let genesys = [
         ("x-genesys-webhook-id", "w-1"),
         ("x-genesys-webhook-timestamp", "2024-05-15T10:30:00.000Z"),
@@ -77,7 +77,7 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
     ];
     let body = r#"{"campaignId":"c","contactId":"x"}"#;
     for headers in [&genesys[..], &both, &both[2..], &[]] {
-        assert_eq!(door.post_with(WEBHOOK, headers, body).await?.status, 200);
+        assert_eq!(ingest.post_with(WEBHOOK, headers, body).await?.status, 200);
     }
     let all = [
         ("content-type", "application/json"),
@@ -88,10 +88,13 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
     ];
     let wrapped = wrapper("s-1", 0, "[1]");
     assert_eq!(
-        door.post_with("/dead-letter", &all, wrapped).await?.status,
+        ingest
+            .post_with("/dead-letter", &all, wrapped)
+            .await?
+            .status,
         200
     );
-    let said: Vec<_> = door
+    let said: Vec<_> = ingest
         .queued()
         .iter()
         .map(|(_, message)| {
@@ -116,8 +119,8 @@ async fn on_the_path_of_webhooks_genesys_own_id_counts() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| {
+async fn fifo_group_is_the_interaction_and_deduplication_the_event() -> TestResult {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| {
         genesys_replay_ingest::Ingest {
             sender: genesys_fakes::MemorySender::fifo(),
             ..ingest
@@ -131,14 +134,14 @@ async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> T
     };
     for (id, retries) in [("e-1", 0), ("e-2", 0), ("e-1", 1)] {
         let body = wrapper("s-1", retries, &event(id));
-        assert_eq!(door.post("/dead-letter", &body).await?.status, 200);
+        assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
     }
-    // Without an id of its own, each is an event.
+    // Without an id, each request is another event.
     for _ in 0..2 {
         let body = wrapper("s-1", 0, r#"{"a":1}"#);
-        assert_eq!(door.post("/dead-letter", &body).await?.status, 200);
+        assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
     }
-    let queued = door.queued();
+    let queued = ingest.queued();
     let orders: Vec<_> = queued
         .iter()
         .map(|(_, message)| (message.group.as_str(), message.deduplication.as_str()))
@@ -154,9 +157,9 @@ async fn a_fifo_queue_keeps_an_interactions_order_and_takes_an_event_once() -> T
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_sent() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let world = World::start().await?;
+async fn duplicate_dead_letter_is_delivered_once_with_next_attempt() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let harness = ReplayHarness::start().await?;
     let event = r#"{"interactionId":"c-1", "spaced" : true}"#;
     for retries in [4, 5] {
         let headers = [
@@ -165,17 +168,20 @@ async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_se
         ];
         let body = wrapper("s-1", retries, event);
         assert_eq!(
-            door.post_with("/dead-letter", &headers, body).await?.status,
+            ingest
+                .post_with("/dead-letter", &headers, body)
+                .await?
+                .status,
             200
         );
     }
-    for message in &door.queued() {
+    for message in &ingest.queued() {
         assert_eq!(
-            world.deliver(&[record(message)]).await?,
+            harness.deliver(&[record(message)]).await?,
             Vec::<String>::new()
         );
     }
-    let deliveries = world.genesys.calls_to("POST", "/targets/");
+    let deliveries = harness.genesys.calls_to("POST", "/targets/");
     assert_eq!(deliveries.len(), 1, "the second is known");
     assert_eq!(deliveries[0].body, event, "byte for byte");
     let counted = deliveries[0].headers.get("x-attempt-count");
@@ -184,64 +190,64 @@ async fn a_dead_letter_is_delivered_with_its_next_attempt_however_often_it_is_se
         Some("5"),
         "four before, and ours"
     );
-    let marks = world.genesys.calls_to("PATCH", "/api/v2/");
+    let marks = harness.genesys.calls_to("PATCH", "/api/v2/");
     assert!(marks.iter().all(|call| mark(&call.body).is_some()) && marks.len() == 2);
     let id = format!("msg-1-{}", digest::short(event));
-    assert_eq!(world.state(&id).await?, "COMPLETED");
+    assert_eq!(harness.state(&id).await?, "COMPLETED");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_message_that_sqs_got_twice_is_one_event() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let world = World::start().await?;
+async fn duplicate_message_is_one_event() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let harness = ReplayHarness::start().await?;
     for (path, body) in [
         ("/dead-letter", wrapper("s-1", 0, r#"{"a":1}"#)),
         (WEBHOOK, r#"{"test":true}"#.to_owned()),
     ] {
-        assert_eq!(door.post(path, &body).await?.status, 200);
+        assert_eq!(ingest.post(path, &body).await?.status, 200);
     }
-    for (number, message) in door.queued().into_iter().enumerate() {
+    for (number, message) in ingest.queued().into_iter().enumerate() {
         for copy in ["a", "b"] {
             let id = MessageId::new(format!("copy-{copy}-{number}")).ok_or("no id")?;
             let record = record(&(id, message.1.clone()));
-            assert_eq!(world.deliver(&[record]).await?, Vec::<String>::new());
+            assert_eq!(harness.deliver(&[record]).await?, Vec::<String>::new());
         }
     }
-    assert_eq!(world.deliveries(), 2);
+    assert_eq!(harness.deliveries(), 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_webhook_is_delivered_as_it_came_whatever_it_lacks_and_once_for_each_id() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let world = World::start().await?;
+async fn webhook_is_delivered_unchanged_once_per_id() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let harness = ReplayHarness::start().await?;
     let body = r#"{"status" : "TEST_EVENT"}"#;
     for id in ["w-1", "w-1", "w-2"] {
         let headers = [("x-genesys-webhook-id", id)];
-        assert_eq!(door.post_with(WEBHOOK, &headers, body).await?.status, 200);
+        assert_eq!(ingest.post_with(WEBHOOK, &headers, body).await?.status, 200);
     }
-    for message in &door.queued() {
+    for message in &ingest.queued() {
         assert_eq!(
-            world.deliver(&[record(message)]).await?,
+            harness.deliver(&[record(message)]).await?,
             Vec::<String>::new()
         );
     }
-    let deliveries = world.genesys.calls_to("POST", "/targets/");
+    let deliveries = harness.genesys.calls_to("POST", "/targets/");
     assert_eq!(deliveries.len(), 2);
     assert!(deliveries.iter().all(|call| call.body == body));
-    assert!(world.marks().is_empty(), "a webhook has no interaction");
+    assert!(harness.marks().is_empty(), "a webhook has no interaction");
     let id = format!("w-1-{}", digest::short(body));
-    assert_eq!(world.state(&id).await?, "COMPLETED");
+    assert_eq!(harness.state(&id).await?, "COMPLETED");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
+async fn malformed_webhook_is_archived_unchanged() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
     let not_queueable = "{\"text\":\"\u{ffff}\"}";
     for body in [
         &b"campaign=1&status=DONE"[..],
@@ -249,13 +255,13 @@ async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
         b"\xff\x00\xfe",
         not_queueable.as_bytes(),
     ] {
-        let answer = door.post_with(WEBHOOK, &[], body.to_vec()).await?;
+        let answer = ingest.post_with(WEBHOOK, &[], body.to_vec()).await?;
         assert_eq!(answer.status, 200);
     }
-    let records: Vec<_> = door.queued().iter().map(record).collect();
-    assert_eq!(world.deliver(&records).await?, Vec::<String>::new());
-    assert_eq!(world.deliveries(), 0);
-    let mut kept: Vec<_> = world
+    let records: Vec<_> = ingest.queued().iter().map(record).collect();
+    assert_eq!(harness.deliver(&records).await?, Vec::<String>::new());
+    assert_eq!(harness.deliveries(), 0);
+    let mut kept: Vec<_> = harness
         .aws
         .objects(&bucket)
         .await?
@@ -310,38 +316,39 @@ async fn a_malformed_webhook_is_archived_as_it_came() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_webhook_is_no_way_round_what_is_asked_of_dead_letters() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let world = World::start().await?;
+async fn webhook_path_does_not_bypass_dead_letter_checks() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let harness = ReplayHarness::start().await?;
     let wrapped = wrapper("s-off", 3, r#"{"interactionId":"c-1"}"#);
     for body in [wrapped.as_str(), r#"{"eventType":"dead-letter"}"#] {
-        let refused = door.post(WEBHOOK, body).await?;
+        let refused = ingest.post(WEBHOOK, body).await?;
         assert_eq!(refused.status, 400);
         assert!(refused.text.contains("/dead-letter"), "{}", refused.text);
     }
-    // What looks like an envelope of any other kind is a webhook here.
-    let letter = r#"{"id":"e-1","detail-type":"t","source":"s","detail":{"interactionId":"c-1"}}"#;
+    // On this path, a body in the format of another envelope is a webhook.
+    let dead_letter =
+        r#"{"id":"e-1","detail-type":"t","source":"s","detail":{"interactionId":"c-1"}}"#;
     let record = r#"{"busArn":"b","failedMessages":[]}"#;
-    for body in [letter, record] {
-        assert_eq!(door.post(WEBHOOK, body).await?.status, 200);
+    for body in [dead_letter, record] {
+        assert_eq!(ingest.post(WEBHOOK, body).await?.status, 200);
     }
-    for message in &door.queued() {
+    for message in &ingest.queued() {
         assert_eq!(
-            world.deliver(&[self::record(message)]).await?,
+            harness.deliver(&[self::record(message)]).await?,
             Vec::<String>::new()
         );
     }
-    let deliveries = world.genesys.calls_to("POST", "/targets/");
+    let deliveries = harness.genesys.calls_to("POST", "/targets/");
     let bodies: Vec<_> = deliveries.iter().map(|call| call.body.as_str()).collect();
-    assert_eq!(bodies, [letter, record], "as they stand");
-    assert!(world.marks().is_empty(), "no interaction is marked");
+    assert_eq!(bodies, [dead_letter, record], "as they stand");
+    assert!(harness.marks().is_empty(), "no interaction is marked");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_was_checked_of_a_dead_letter_is_what_is_delivered() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let world = World::start().await?;
+async fn delivered_event_is_the_checked_event_of_the_dead_letter() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let harness = ReplayHarness::start().await?;
     let event = r#"{"id":"mine"}"#;
     for members in [
         r#""requestContext":{"functionArn":"arn:aws:lambda:r:1:function:other"},"requestPayload":{"not":"mine"}"#,
@@ -350,34 +357,34 @@ async fn what_was_checked_of_a_dead_letter_is_what_is_delivered() -> TestResult 
         r#""detail-type":"t","source":"s","detail":{},"id":"e-9""#,
     ] {
         let body = wrapper("s-1", 0, event).replacen('{', &format!("{{{members},"), 1);
-        assert_eq!(door.post("/dead-letter", &body).await?.status, 200);
+        assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
     }
-    for message in &door.queued() {
+    for message in &ingest.queued() {
         assert_eq!(
-            world.deliver(&[record(message)]).await?,
+            harness.deliver(&[record(message)]).await?,
             Vec::<String>::new()
         );
     }
-    let deliveries = world.genesys.calls_to("POST", "/targets/");
+    let deliveries = harness.genesys.calls_to("POST", "/targets/");
     assert_eq!(deliveries.len(), 4);
     assert!(deliveries.iter().all(|call| call.body == event));
     Ok(())
 }
 
 #[tokio::test]
-async fn an_id_that_cannot_be_a_key_still_tells_a_repetition() -> TestResult {
-    let door = IngestHarness::open().await?;
-    let world = World::start().await?;
+async fn duplicate_is_detected_when_its_id_cannot_be_a_key() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    let harness = ReplayHarness::start().await?;
     for id in ["a|b c", "a|b c", "a|b d"] {
         let headers = [("x-genesys-webhook-id", id)];
-        assert_eq!(door.post_with(WEBHOOK, &headers, "{}").await?.status, 200);
+        assert_eq!(ingest.post_with(WEBHOOK, &headers, "{}").await?.status, 200);
     }
-    for message in &door.queued() {
+    for message in &ingest.queued() {
         assert_eq!(
-            world.deliver(&[record(message)]).await?,
+            harness.deliver(&[record(message)]).await?,
             Vec::<String>::new()
         );
     }
-    assert_eq!(world.deliveries(), 2);
+    assert_eq!(harness.deliveries(), 2);
     Ok(())
 }

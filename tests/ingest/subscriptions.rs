@@ -1,4 +1,4 @@
-//! How often Genesys Cloud is asked about a subscription.
+//! The cache of subscription lookups.
 
 use std::error::Error;
 use std::future::pending;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use genesys_fakes::{Faults, ManualClock, MemorySubscriptions, Passage};
+use genesys_fakes::{FaultHookFuture, Faults, ManualClock, MemorySubscriptions};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
@@ -15,13 +15,13 @@ use genesys_replay_ingest::SubscriptionCheck;
 use genesys_test_support::TestResult;
 use tokio::sync::Semaphore;
 
-struct World {
+struct SubscriptionCheckHarness {
     subscriptions: MemorySubscriptions,
     clock: Arc<ManualClock>,
     check: SubscriptionCheck<MemorySubscriptions>,
 }
 
-impl World {
+impl SubscriptionCheckHarness {
     fn new(faults: Option<Arc<dyn Faults<GenesysError>>>) -> Self {
         let subscriptions = MemorySubscriptions::default();
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
@@ -47,38 +47,38 @@ fn id(text: &str) -> Result<InteractionId, Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn an_active_subscription_is_believed_for_a_minute() -> TestResult {
-    let world = World::new(None);
+async fn active_subscription_is_cached_for_60_seconds() -> TestResult {
+    let harness = SubscriptionCheckHarness::new(None);
     let s = id("s-1")?;
     for _ in 0..10 {
-        assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+        assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
     }
-    assert_eq!(world.asked(), 1);
-    world.subscriptions.put("s-1", Standing::Inactive);
-    world.clock.pass(Duration::from_secs(59));
-    assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
-    world.clock.pass(Duration::from_secs(1));
-    assert_eq!(world.check.standing(&s).await, Ok(Standing::Inactive));
+    assert_eq!(harness.asked(), 1);
+    harness.subscriptions.put("s-1", Standing::Inactive);
+    harness.clock.pass(Duration::from_secs(59));
+    assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
+    harness.clock.pass(Duration::from_secs(1));
+    assert_eq!(harness.check.standing(&s).await, Ok(Standing::Inactive));
     assert_eq!(
-        world.check.standing(&id("s-2")?).await,
+        harness.check.standing(&id("s-2")?).await,
         Ok(Standing::Active)
     );
-    assert_eq!(world.subscriptions.asked(), ["s-1", "s-1", "s-2"]);
+    assert_eq!(harness.subscriptions.asked(), ["s-1", "s-1", "s-2"]);
     Ok(())
 }
 
 #[tokio::test]
-async fn one_that_was_turned_on_is_active_at_once() -> TestResult {
-    let world = World::new(None);
+async fn inactive_subscription_is_not_cached() -> TestResult {
+    let harness = SubscriptionCheckHarness::new(None);
     let s = id("s-1")?;
     for standing in [Standing::Unknown, Standing::Inactive, Standing::Active] {
-        world.subscriptions.put("s-1", standing);
-        assert_eq!(world.check.standing(&s).await, Ok(standing));
+        harness.subscriptions.put("s-1", standing);
+        assert_eq!(harness.check.standing(&s).await, Ok(standing));
     }
     Ok(())
 }
 
-/// Lets calls wait until there are permits, then fails them or lets them pass.
+/// A hook that blocks calls until there are permits, then fails them or lets them continue.
 struct Gate {
     open: Semaphore,
     fails: bool,
@@ -102,7 +102,7 @@ impl Gate {
 }
 
 impl Faults<GenesysError> for Gate {
-    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, GenesysError> {
         self.came.fetch_add(1, Ordering::SeqCst);
         Box::pin(async {
             if let Ok(permit) = self.open.acquire().await {
@@ -114,19 +114,20 @@ impl Faults<GenesysError> for Gate {
 }
 
 #[tokio::test]
-async fn all_who_ask_at_once_share_one_answer_even_a_failure() -> TestResult {
+async fn concurrent_lookups_share_one_response_or_failure() -> TestResult {
     for fails in [false, true] {
         let gate = Gate::closed(fails);
-        let world = World::new(Some(gate.clone()));
+        let harness = SubscriptionCheckHarness::new(Some(gate.clone()));
         let (s, other) = (id("s-1")?, id("s-2")?);
         let expected = if fails {
             Err(DOWN)
         } else {
             Ok(Standing::Active)
         };
-        let all = (0..20).map(|_| world.check.standing(&s));
+        let all = (0..20).map(|_| harness.check.standing(&s));
         let open = async { gate.open.add_permits(2) };
-        let (answers, second, ()) = tokio::join!(join_all(all), world.check.standing(&other), open);
+        let (answers, second, ()) =
+            tokio::join!(join_all(all), harness.check.standing(&other), open);
         assert!(
             answers.iter().all(|answer| *answer == expected),
             "{answers:?}"
@@ -142,35 +143,35 @@ async fn all_who_ask_at_once_share_one_answer_even_a_failure() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_question_that_nobody_waits_for_any_more_is_asked_anew() -> TestResult {
+async fn cancelled_lookup_is_repeated_by_the_next_caller() -> TestResult {
     let gate = Gate::closed(false);
-    let world = World::new(Some(gate.clone()));
+    let harness = SubscriptionCheckHarness::new(Some(gate.clone()));
     let s = id("s-1")?;
     tokio::select! {
         biased;
-        _ = world.check.standing(&s) => return Err("nobody has opened".into()),
+        _ = harness.check.standing(&s) => return Err("the gate is closed".into()),
         () = std::future::ready(()) => {}
     }
     gate.open.add_permits(1);
-    assert_eq!(world.check.standing(&s).await, Ok(Standing::Active));
+    assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
     assert_eq!(gate.came.load(Ordering::SeqCst), 2);
     Ok(())
 }
 
-/// Never answers.
-struct Silence;
+/// A hook that never returns.
+struct NeverReturns;
 
-impl Faults<GenesysError> for Silence {
-    fn before(&self, _: &'static str) -> Passage<'_, GenesysError> {
+impl Faults<GenesysError> for NeverReturns {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, GenesysError> {
         Box::pin(pending())
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_that_takes_too_long_is_given_up() -> TestResult {
-    let world = World::new(Some(Arc::new(Silence)));
+async fn lookup_deadline_is_3_seconds() -> TestResult {
+    let harness = SubscriptionCheckHarness::new(Some(Arc::new(NeverReturns)));
     let before = tokio::time::Instant::now();
-    let answer = world.check.standing(&id("s-1")?).await;
+    let answer = harness.check.standing(&id("s-1")?).await;
     let late = GenesysError::Unavailable {
         call: Call::Subscription,
         problem: UnavailableCause::Timeout,

@@ -1,3 +1,3 @@
-//! Parts of these tests.
+//! Shared parts of these tests.
 
 pub(crate) mod server;

@@ -1,10 +1,10 @@
-//! Every answer that a sender can get, over the wire.
+//! Every response of ingest, over the wire.
 
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, InMemory, MemorySubscriptions, Passage};
+use genesys_fakes::{FaultHookFuture, Faults, InMemory, MemorySubscriptions};
 use genesys_replay::clock::SystemClock;
 use genesys_replay::genesys::{Call, GenesysError, Standing, UnavailableCause};
 use genesys_replay::queue::PutError;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 
-/// What every refusal looks like.
+/// Checks the format of a refusal.
 fn is_problem(answer: &Answer, status: u16, code: &str) {
     let problem = answer.json();
     assert_eq!(answer.status, status, "{}", answer.text);
@@ -44,11 +44,11 @@ fn is_problem(answer: &Answer, status: u16, code: &str) {
 }
 
 #[tokio::test]
-async fn an_accepted_dead_letter_is_answered_with_its_next_attempt_and_its_message() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn accepted_dead_letter_response_has_attempt_and_message_id() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", 2, r#"{"interactionId":"c-1"}"#);
-    let answer = door.post("/dead-letter", &body).await?;
-    let queued = door.queued();
+    let answer = ingest.post("/dead-letter", &body).await?;
+    let queued = ingest.queued();
     assert_eq!(queued.len(), 1);
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -61,32 +61,32 @@ async fn an_accepted_dead_letter_is_answered_with_its_next_attempt_and_its_messa
 }
 
 #[tokio::test]
-async fn the_greatest_retry_count_has_a_next_attempt_too() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn next_attempt_does_not_overflow_at_the_largest_retry_count() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", u32::MAX, "[1]");
-    let answer = door.post("/dead-letter", &body).await?;
+    let answer = ingest.post("/dead-letter", &body).await?;
     assert_eq!(answer.json()["attempt"], 4_294_967_296_u64);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_accepted_webhook_is_answered_with_nothing_but_that() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn accepted_webhook_response_has_only_a_status() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     for body in [r#"{"campaignId":"c"}"#, "not json", "[]", "\u{ffff}"] {
-        let answer = door.post(PATHS[1], body).await?;
+        let answer = ingest.post(PATHS[1], body).await?;
         assert_eq!(
             (answer.status, answer.text.as_str()),
             (200, r#"{"status":"accepted"}"#)
         );
     }
-    assert_eq!(door.queued().len(), 4);
+    assert_eq!(ingest.queued().len(), 4);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_health_check_needs_nobody() -> TestResult {
-    let door = IngestHarness::signed().await?;
-    let answer = Answer::of(reqwest::get(door.url("/health")).await?).await?;
+async fn health_check_needs_no_authentication() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
+    let answer = Answer::of(reqwest::get(ingest.url("/health")).await?).await?;
     assert_eq!(
         (answer.status, answer.json()),
         (200, json!({ "status": "ok" }))
@@ -95,12 +95,12 @@ async fn a_health_check_needs_nobody() -> TestResult {
 }
 
 #[tokio::test]
-async fn other_methods_and_paths_are_refused() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn unknown_methods_and_paths_are_refused() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let client = reqwest::Client::new();
     let ask = async |method: Method, path: &str| {
         let body = wrapper("s-1", 0, "[1]");
-        let request = client.request(method, door.url(path)).body(body);
+        let request = client.request(method, ingest.url(path)).body(body);
         Answer::of(request.send().await?).await
     };
     for path in PATHS {
@@ -129,13 +129,13 @@ async fn other_methods_and_paths_are_refused() -> TestResult {
     ] {
         is_problem(&ask(Method::POST, path).await?, 404, "INGEST_NOT_FOUND");
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn dead_letter_is_refused_when_its_content_type_is_not_json() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     let body = wrapper("s-1", 0, "[1]");
     for headers in [
         &[][..],
@@ -148,16 +148,16 @@ async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> T
             ("content-encoding", "gzip"),
         ],
     ] {
-        let answer = door.post_with(PATHS[0], headers, body.clone()).await?;
+        let answer = ingest.post_with(PATHS[0], headers, body.clone()).await?;
         is_problem(&answer, 415, "INGEST_MEDIA_TYPE");
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     for kind in [
         "application/json; charset=utf-8",
         "Application/JSON",
         "application/cloudevents+json",
     ] {
-        let answer = door
+        let answer = ingest
             .post_with(PATHS[0], &[("content-type", kind)], body.clone())
             .await?;
         assert_eq!(answer.status, 200, "{kind}");
@@ -166,8 +166,8 @@ async fn a_dead_letter_that_does_not_say_that_it_is_plain_json_is_refused() -> T
 }
 
 #[tokio::test]
-async fn a_malformed_wrapper_is_refused_by_the_name_of_its_member() -> TestResult {
-    let door = IngestHarness::open().await?;
+async fn malformed_wrapper_response_names_the_member() -> TestResult {
+    let ingest = IngestHarness::open().await?;
     for (body, status, code, says) in [
         ("", 400, "INGEST_BODY_MALFORMED", "line 1"),
         ("not json", 400, "INGEST_BODY_MALFORMED", "line 1"),
@@ -216,44 +216,44 @@ async fn a_malformed_wrapper_is_refused_by_the_name_of_its_member() -> TestResul
             "originalEvent",
         ),
     ] {
-        let answer = door.post(PATHS[0], body).await?;
+        let answer = ingest.post(PATHS[0], body).await?;
         is_problem(&answer, status, code);
         let detail = answer.json()["detail"].to_string();
         assert!(detail.contains(says), "{says} in {detail}");
         assert!(!detail.contains("private"), "{detail}");
     }
     let json = [("content-type", "application/json")];
-    let not_text = door.post_with(PATHS[0], &json, vec![b'{', 0xff]).await?;
+    let not_text = ingest.post_with(PATHS[0], &json, vec![b'{', 0xff]).await?;
     is_problem(&not_text, 400, "INGEST_BODY_MALFORMED");
-    let empty = door.post(PATHS[1], "").await?;
+    let empty = ingest.post(PATHS[1], "").await?;
     is_problem(&empty, 422, "INGEST_EVENT_EMPTY");
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     assert!(
-        door.subscriptions.asked().is_empty(),
-        "nobody is asked about what is refused anyway"
+        ingest.subscriptions.asked().is_empty(),
+        "a refused request makes no lookup"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn an_unknown_or_inactive_subscription_is_refused() -> TestResult {
-    let door = IngestHarness::open().await?;
-    door.subscriptions.put("off", Standing::Inactive);
-    door.subscriptions.put("gone", Standing::Unknown);
+async fn subscription_is_refused_when_unknown_or_inactive() -> TestResult {
+    let ingest = IngestHarness::open().await?;
+    ingest.subscriptions.put("off", Standing::Inactive);
+    ingest.subscriptions.put("gone", Standing::Unknown);
     for (id, says) in [("off", "not active"), ("gone", "unknown")] {
-        let answer = door.post(PATHS[0], &wrapper(id, 0, "[1]")).await?;
+        let answer = ingest.post(PATHS[0], &wrapper(id, 0, "[1]")).await?;
         is_problem(&answer, 403, "INGEST_SUBSCRIPTION_REFUSED");
         assert!(answer.text.contains(says), "{}", answer.text);
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
-/// Fails every call with the same error.
+/// A hook that fails every call with the same error.
 struct Failing<E>(fn() -> E);
 
 impl<E: Send + 'static> Faults<E> for Failing<E> {
-    fn before(&self, _: &'static str) -> Passage<'_, E> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, E> {
         Box::pin(ready(Err((self.0)())))
     }
 }
@@ -272,7 +272,7 @@ fn refused_by_genesys(
 }
 
 #[tokio::test]
-async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestResult {
+async fn retry_after_is_sent_when_genesys_cloud_fails() -> TestResult {
     type Fails = fn() -> GenesysError;
     const CALL: Call = Call::Subscription;
     let cases: [(Fails, &str); 4] = [
@@ -308,22 +308,22 @@ async fn a_sender_is_told_to_come_again_when_genesys_cloud_cannot_say() -> TestR
         ),
     ];
     for (error, retry_after) in cases {
-        let door = IngestHarness::with(Authentication::None, refused_by_genesys(error)).await?;
-        let answer = door.post(PATHS[0], &wrapper("s-1", 0, "[1]")).await?;
+        let ingest = IngestHarness::with(Authentication::None, refused_by_genesys(error)).await?;
+        let answer = ingest.post(PATHS[0], &wrapper("s-1", 0, "[1]")).await?;
         is_problem(&answer, 503, "INGEST_GENESYS_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), Some(retry_after));
         for internal in ["credentials", "401", "503 ", "rate limit"] {
             let detail = answer.json()["detail"].to_string();
             assert!(!detail.contains(internal), "{internal} in {detail}");
         }
-        assert!(door.queued().is_empty());
+        assert!(ingest.queued().is_empty());
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::Unavailable {
@@ -333,7 +333,7 @@ async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
     })
     .await?;
     for (path, body) in PATHS.into_iter().zip([&wrapper("s-1", 0, "[1]"), "{}"]) {
-        let answer = door.post(path, body).await?;
+        let answer = ingest.post(path, body).await?;
         is_problem(&answer, 503, "INGEST_QUEUE_UNAVAILABLE");
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert!(!answer.text.contains("AccessDenied"), "{}", answer.text);
@@ -342,8 +342,8 @@ async fn a_sender_is_told_to_come_again_when_the_queue_is_down() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_event_that_no_message_can_hold_is_refused_for_good() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestResult {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
@@ -351,18 +351,18 @@ async fn an_event_that_no_message_can_hold_is_refused_for_good() -> TestResult {
     })
     .await?;
     for (path, body) in PATHS.into_iter().zip([&wrapper("s-1", 0, "[1]"), "{}"]) {
-        let answer = door.post(path, body).await?;
+        let answer = ingest.post(path, body).await?;
         is_problem(&answer, 413, "INGEST_BODY_TOO_LARGE");
         assert_eq!(answer.header("retry-after"), None);
     }
     Ok(())
 }
 
-/// Breaks down at the first call only.
+/// A hook that panics at the first call only.
 struct Panics(std::sync::atomic::AtomicBool);
 
 impl Faults<PutError> for Panics {
-    fn before(&self, _: &'static str) -> Passage<'_, PutError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, PutError> {
         use std::sync::atomic::Ordering::SeqCst;
         assert!(self.0.swap(true, SeqCst), "a fault in the program");
         Box::pin(ready(Ok(())))
@@ -370,8 +370,8 @@ impl Faults<PutError> for Panics {
 }
 
 #[tokio::test]
-async fn a_fault_in_the_program_costs_one_request() -> TestResult {
-    let door = IngestHarness::with(Authentication::None, |ingest| Ingest {
+async fn panic_fails_its_own_request_only() -> TestResult {
+    let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
         sender: ingest
             .sender
             .with_faults(Arc::new(Panics(std::sync::atomic::AtomicBool::new(false)))),
@@ -379,11 +379,11 @@ async fn a_fault_in_the_program_costs_one_request() -> TestResult {
     })
     .await?;
     let body = wrapper("s-1", 0, "[1]");
-    let first = door.post(PATHS[0], &body).await?;
+    let first = ingest.post(PATHS[0], &body).await?;
     is_problem(&first, 500, "INGEST_INTERNAL");
     assert_eq!(first.header("retry-after"), Some("5"));
-    let second = door.post(PATHS[0], &body).await?;
+    let second = ingest.post(PATHS[0], &body).await?;
     assert_eq!(second.status, 200);
-    assert_eq!(door.queued().len(), 1);
+    assert_eq!(ingest.queued().len(), 1);
     Ok(())
 }

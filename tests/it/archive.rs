@@ -1,14 +1,14 @@
-//! What must not be replayed, in a bucket of the local AWS.
+//! The archive in a bucket of the local AWS.
 
 use genesys_stand_in::Fault;
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 use serde_json::Value;
 
-async fn world_with_archive() -> Result<(World, String), Box<dyn std::error::Error>> {
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    Ok((world, bucket))
+async fn harness_with_archive() -> Result<(ReplayHarness, String), Box<dyn std::error::Error>> {
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    Ok((harness, bucket))
 }
 
 fn only(objects: Vec<(String, Value)>) -> Result<(String, Value), String> {
@@ -19,22 +19,22 @@ fn only(objects: Vec<(String, Value)>) -> Result<(String, Value), String> {
 }
 
 #[tokio::test]
-async fn what_the_target_refuses_is_archived_whole_and_acknowledged() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
-    world
+async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].clone();
 
     assert!(
-        world
+        harness
             .deliver(std::slice::from_ref(&record))
             .await?
             .is_empty()
     );
 
-    let (key, object) = only(world.aws.objects(&bucket).await?)?;
+    let (key, object) = only(harness.aws.objects(&bucket).await?)?;
     let folder = "dlq/archives/v2.detail.events.conversation._id_.customer.end/TARGET_REFUSED/e-1-";
     assert!(key.starts_with(folder) && key.ends_with("Z.json"), "{key}");
     assert_eq!(object["body"], body, "verbatim");
@@ -67,52 +67,52 @@ async fn what_the_target_refuses_is_archived_whole_and_acknowledged() -> TestRes
     );
     assert_eq!(object["attributes"]["ERROR_CODE"], "TIMEOUT");
     assert!(object["first_seen_at"].is_string() && object["archived_at"].is_string());
-    assert_eq!(world.marks(), ["1 retrying", "1 replay_failed"]);
-    let status = world.aws.attribute(&world.key("e-1"), "Status").await?;
+    assert_eq!(harness.marks(), ["1 retrying", "1 replay_failed"]);
+    let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));
 
-    world.genesys.clear_calls();
-    assert!(world.deliver(&[record.received(2)]).await?.is_empty());
+    harness.genesys.clear_calls();
+    assert!(harness.deliver(&[record.received(2)]).await?.is_empty());
     assert!(
-        world.genesys.calls().is_empty(),
+        harness.genesys.calls().is_empty(),
         "an archived event is finished"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn an_exhausted_event_is_archived() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
-    world
+async fn exhausted_event_is_archived() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(503));
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(200);
-    assert!(world.deliver(&[record]).await?.is_empty());
-    let (_, object) = only(world.aws.objects(&bucket).await?)?;
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    let (_, object) = only(harness.aws.objects(&bucket).await?)?;
     assert_eq!(object["failure_code"], "EXHAUSTED");
     assert_eq!(object["attempts"], 3);
     assert_eq!(
-        world.marks().last().map(String::as_str),
+        harness.marks().last().map(String::as_str),
         Some("3 exhausted_retries")
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn what_is_no_event_and_what_was_malformed_is_archived_without_a_call() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
+async fn malformed_messages_are_archived_without_a_call() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
     let records = [
         Record::new("m-1", "<html>"),
         Record::new("m-2", "").with("ERROR_CODE", "INVALID_JSON"),
         Record::new("m-3", r#"{"eventType":"dead-letter"}"#),
     ];
-    assert!(world.deliver(&records).await?.is_empty());
+    assert!(harness.deliver(&records).await?.is_empty());
     assert!(
-        world.deliver(&records).await?.is_empty(),
+        harness.deliver(&records).await?.is_empty(),
         "again, with the same end"
     );
-    assert!(world.genesys.calls().is_empty());
-    let objects = world.aws.objects(&bucket).await?;
+    assert!(harness.genesys.calls().is_empty());
+    let objects = harness.aws.objects(&bucket).await?;
     let found: Vec<_> = objects
         .iter()
         .map(|(_, object)| (object["event_id"].as_str(), object["failure_code"].as_str()))
@@ -129,28 +129,28 @@ async fn what_is_no_event_and_what_was_malformed_is_archived_without_a_call() ->
 }
 
 #[tokio::test]
-async fn a_second_write_changes_nothing() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
+async fn archived_object_is_unchanged_by_a_second_write() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
     let record = Record::new("m-1", "<html>");
-    world.deliver(std::slice::from_ref(&record)).await?;
-    let first = only(world.aws.objects(&bucket).await?)?;
-    world.deliver(&[record.received(2)]).await?;
-    assert_eq!(only(world.aws.objects(&bucket).await?)?, first);
+    harness.deliver(std::slice::from_ref(&record)).await?;
+    let first = only(harness.aws.objects(&bucket).await?)?;
+    harness.deliver(&[record.received(2)]).await?;
+    assert_eq!(only(harness.aws.objects(&bucket).await?)?, first);
     Ok(())
 }
 
 #[tokio::test]
-async fn two_events_that_would_share_a_key_are_both_kept() -> TestResult {
-    let (mut world, bucket) = world_with_archive().await?;
-    // Malformed: their time is that of the message, which is the same.
+async fn events_of_two_targets_are_archived_under_different_keys() -> TestResult {
+    let (mut harness, bucket) = harness_with_archive().await?;
+    // Malformed events have the time of their message, which is the same here.
     for target in ["crm", "billing"] {
-        let url = format!("{}/targets/{target}", world.genesys.url());
-        world.set("REPLAY_TARGET", &url);
+        let url = format!("{}/targets/{target}", harness.genesys.url());
+        harness.set("REPLAY_TARGET", &url);
         let record =
             Record::dead_letter("m-1", "e-1", "c-1").with("ERROR_CODE", "INVALID_PARAMETER");
-        world.deliver(&[record]).await?;
+        harness.deliver(&[record]).await?;
     }
-    let objects = world.aws.objects(&bucket).await?;
+    let objects = harness.aws.objects(&bucket).await?;
     let targets: Vec<_> = objects
         .iter()
         .filter_map(|(_, object)| object["target"].as_str())
@@ -164,48 +164,48 @@ async fn two_events_that_would_share_a_key_are_both_kept() -> TestResult {
 }
 
 #[tokio::test]
-async fn while_the_archive_is_down_the_message_is_kept() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("ARCHIVE_BUCKET", "no-such-bucket");
-    world
+async fn message_returns_to_the_queue_when_the_archive_is_down() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("ARCHIVE_BUCKET", "no-such-bucket");
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
     let records = [record, Record::new("m-2", "<html>").received(12)];
-    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2"]);
-    assert_eq!(world.state("e-1").await?, "DEFERRED ARCHIVE_UNAVAILABLE");
+    assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2"]);
+    assert_eq!(harness.state("e-1").await?, "DEFERRED ARCHIVE_UNAVAILABLE");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_operator_may_send_an_archived_event_again() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
-    world
+async fn archived_event_is_delivered_on_operator_replay() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422).times(1));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
-    world.deliver(std::slice::from_ref(&record)).await?;
-    assert_eq!(world.deliveries(), 1);
+    harness.deliver(std::slice::from_ref(&record)).await?;
+    assert_eq!(harness.deliveries(), 1);
 
     let again = Record::dead_letter("m-2", "e-1", "c-1").with("ReplayPlan", "plan-7");
-    assert!(world.deliver(&[again]).await?.is_empty());
-    assert_eq!(world.deliveries(), 2);
+    assert!(harness.deliver(&[again]).await?.is_empty());
+    assert_eq!(harness.deliveries(), 2);
     assert_eq!(
-        world.marks().last().map(String::as_str),
+        harness.marks().last().map(String::as_str),
         Some("2 replay_successful")
     );
-    let status = world.aws.attribute(&world.key("e-1"), "Status").await?;
+    let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
     assert_eq!(
-        world.aws.objects(&bucket).await?.len(),
+        harness.aws.objects(&bucket).await?.len(),
         1,
         "the archive keeps what it has"
     );
 
     let twice = Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-8");
-    assert!(world.deliver(&[twice]).await?.is_empty());
+    assert!(harness.deliver(&[twice]).await?.is_empty());
     assert_eq!(
-        world.deliveries(),
+        harness.deliveries(),
         2,
         "a completed event is never delivered again"
     );
@@ -213,22 +213,25 @@ async fn an_operator_may_send_an_archived_event_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn once_there_is_an_archive_what_was_given_up_gets_there() -> TestResult {
-    let mut world = World::start().await?;
-    world
+async fn rejected_event_is_archived_when_an_archive_is_configured() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(world.deliver(std::slice::from_ref(&record)).await?, ["m-1"]);
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    assert!(world.deliver(&[record.received(2)]).await?.is_empty());
-    assert_eq!(world.aws.objects(&bucket).await?.len(), 1);
+    assert_eq!(
+        harness.deliver(std::slice::from_ref(&record)).await?,
+        ["m-1"]
+    );
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    assert!(harness.deliver(&[record.received(2)]).await?.is_empty());
+    assert_eq!(harness.aws.objects(&bucket).await?.len(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_echo_of_our_own_marks_ends_without_another() -> TestResult {
+async fn own_echo_is_archived_without_a_mark_or_delivery() -> TestResult {
     let echo = |message_id: &str, event_id: &str| {
         let body = format!(
             r#"{{"id":"{event_id}","detail-type":"v2.detail.events.conversation.{{id}}.attributes","source":"aws.partner/genesys.com/x",
@@ -236,75 +239,75 @@ async fn an_echo_of_our_own_marks_ends_without_another() -> TestResult {
         );
         Record::new(message_id, &body)
     };
-    let (mut world, bucket) = world_with_archive().await?;
-    assert!(world.deliver(&[echo("m-1", "e-1")]).await?.is_empty());
-    let (_, object) = only(world.aws.objects(&bucket).await?)?;
+    let (mut harness, bucket) = harness_with_archive().await?;
+    assert!(harness.deliver(&[echo("m-1", "e-1")]).await?.is_empty());
+    let (_, object) = only(harness.aws.objects(&bucket).await?)?;
     assert_eq!(object["failure_code"], "OWN_ECHO");
 
-    world.set("ARCHIVE_BUCKET", "");
-    assert!(world.deliver(&[echo("m-2", "e-2")]).await?.is_empty());
+    harness.set("ARCHIVE_BUCKET", "");
+    assert!(harness.deliver(&[echo("m-2", "e-2")]).await?.is_empty());
     for event_id in ["e-1", "e-2"] {
-        let key = world.key(event_id);
+        let key = harness.key(event_id);
         assert_eq!(
-            world.aws.attribute(&key, "Status").await?.as_deref(),
+            harness.aws.attribute(&key, "Status").await?.as_deref(),
             Some("ARCHIVED")
         );
         assert_eq!(
-            world.aws.attribute(&key, "FailureCode").await?.as_deref(),
+            harness.aws.attribute(&key, "FailureCode").await?.as_deref(),
             Some("OWN_ECHO")
         );
     }
     assert!(
-        world.genesys.calls().is_empty(),
+        harness.genesys.calls().is_empty(),
         "neither mark nor delivery"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn a_record_that_was_archived_takes_its_twin_along() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
-    world
+async fn duplicate_of_an_archived_message_is_acknowledged() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
-    let twins = [
+    let duplicates = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::dead_letter("m-2", "e-1", "c-1"),
     ];
-    assert!(world.deliver(&twins).await?.is_empty());
-    assert_eq!(world.aws.objects(&bucket).await?.len(), 1);
-    assert_eq!(world.deliveries(), 1);
+    assert!(harness.deliver(&duplicates).await?.is_empty());
+    assert_eq!(harness.aws.objects(&bucket).await?.len(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn an_operators_message_is_not_taken_for_the_twin_of_another() -> TestResult {
-    let (world, _) = world_with_archive().await?;
-    world
+async fn operator_replay_is_not_a_duplicate_of_a_dead_letter() -> TestResult {
+    let (harness, _) = harness_with_archive().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422).times(1));
-    world
+    harness
         .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
         .await?;
     let batch = [
         Record::dead_letter("m-2", "e-1", "c-1"),
         Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-7"),
     ];
-    assert!(world.deliver(&batch).await?.is_empty());
-    assert_eq!(world.deliveries(), 2, "sent again on purpose");
-    assert_eq!(world.state("e-1").await?, "COMPLETED");
+    assert!(harness.deliver(&batch).await?.is_empty());
+    assert_eq!(harness.deliveries(), 2, "sent again on purpose");
+    assert_eq!(harness.state("e-1").await?, "COMPLETED");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_malformed_twin_does_not_take_the_other_along() -> TestResult {
-    let (world, bucket) = world_with_archive().await?;
+async fn malformed_duplicate_is_archived_and_the_other_is_delivered() -> TestResult {
+    let (harness, bucket) = harness_with_archive().await?;
     let batch = [
         Record::dead_letter("m-1", "e-1", "c-1").with("ERROR_CODE", "INVALID_PARAMETER"),
         Record::dead_letter("m-2", "e-1", "c-1"),
     ];
-    assert!(world.deliver(&batch).await?.is_empty());
-    assert_eq!(world.deliveries(), 1);
-    assert_eq!(world.aws.objects(&bucket).await?.len(), 1);
+    assert!(harness.deliver(&batch).await?.is_empty());
+    assert_eq!(harness.deliveries(), 1);
+    assert_eq!(harness.aws.objects(&bucket).await?.len(), 1);
     Ok(())
 }

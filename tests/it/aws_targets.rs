@@ -1,4 +1,4 @@
-//! Targets by ARN: the local AWS where it can say what arrived, mockito for the rest.
+//! Targets by ARN: the local AWS where it shows the delivered events, mockito for the others.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,24 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Name;
 use genesys_replay_lambda::app;
 use genesys_replay_settings::Settings;
-use genesys_test_support::world::invoke;
-use genesys_test_support::{HIDDEN_SECONDS, Record, TestResult, World, aws_at, event, eventually};
+use genesys_test_support::replay_harness::invoke;
+use genesys_test_support::{
+    HIDDEN_SECONDS, Record, ReplayHarness, TestResult, aws_at, event, eventually,
+};
 use mockito::{Matcher, Server};
 use serde_json::json;
 
 const LAMBDA: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
 #[tokio::test]
-async fn a_queue_gets_the_raw_body() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    world.set("REPLAY_TARGET", &queue);
+async fn queue_target_gets_the_raw_body() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    harness.set("REPLAY_TARGET", &queue);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].as_str().map(str::to_owned);
-    assert!(world.deliver(&[record]).await?.is_empty());
-    let messages = world.aws.receive(&queue, 0).await?;
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    let messages = harness.aws.receive(&queue, 0).await?;
     assert_eq!(
         messages
             .iter()
@@ -30,7 +32,7 @@ async fn a_queue_gets_the_raw_body() -> TestResult {
             .collect::<Vec<_>>(),
         [body]
     );
-    let status = world
+    let status = harness
         .aws
         .attribute(&format!("e-1|{queue}"), "Status")
         .await?;
@@ -39,17 +41,17 @@ async fn a_queue_gets_the_raw_body() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(true).await?;
-    world.set("REPLAY_TARGET", &queue);
+async fn fifo_queue_target_gets_the_interaction_as_group() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(true).await?;
+    harness.set("REPLAY_TARGET", &queue);
     assert!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?
             .is_empty()
     );
-    let messages = world.aws.receive(&queue, HIDDEN_SECONDS).await?;
+    let messages = harness.aws.receive(&queue, HIDDEN_SECONDS).await?;
     let message = messages.first().ok_or("nothing arrived")?;
     let attribute = |name| {
         message
@@ -64,15 +66,15 @@ async fn a_fifo_queue_gets_it_in_the_order_of_its_interaction() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_topic_gets_it() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    let topic = world.aws.create_topic(&queue, false).await?;
-    world.set("REPLAY_TARGET", &topic);
+async fn topic_target_gets_the_raw_body() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    let topic = harness.aws.create_topic(&queue, false).await?;
+    harness.set("REPLAY_TARGET", &topic);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].as_str().map(str::to_owned);
-    assert!(world.deliver(&[record]).await?.is_empty());
-    let messages = world.aws.receive(&queue, 0).await?;
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    let messages = harness.aws.receive(&queue, 0).await?;
     assert_eq!(
         messages.first().and_then(|message| message.body.clone()),
         body
@@ -81,21 +83,21 @@ async fn a_topic_gets_it() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_original_target_is_called_where_it_is_allowed() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    let other = world.aws.create_queue(false).await?;
-    world.set("REPLAY_TARGET", "original");
-    world.set("ALLOWED_TARGETS", &queue);
+async fn original_target_is_called_only_when_allowed() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    let other = harness.aws.create_queue(false).await?;
+    harness.set("REPLAY_TARGET", "original");
+    harness.set("ALLOWED_TARGETS", &queue);
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &queue),
         Record::dead_letter("m-2", "e-2", "c-1").with("TARGET_ARN", &other),
         Record::dead_letter("m-3", "e-3", "c-1")
             .with("TARGET_ARN", "arn:aws:kinesis:eu-central-1:1:stream/x"),
     ];
-    assert_eq!(world.deliver(&records).await?, ["m-2", "m-3"]);
-    assert_eq!(world.aws.receive(&queue, 0).await?.len(), 1);
-    assert!(world.aws.receive(&other, 0).await?.is_empty());
+    assert_eq!(harness.deliver(&records).await?, ["m-2", "m-3"]);
+    assert_eq!(harness.aws.receive(&queue, 0).await?.len(), 1);
+    assert!(harness.aws.receive(&other, 0).await?.is_empty());
     for (key, code) in [
         (format!("e-2|{other}"), "TARGET_NOT_ALLOWED"),
         (
@@ -104,7 +106,7 @@ async fn the_original_target_is_called_where_it_is_allowed() -> TestResult {
         ),
     ] {
         assert_eq!(
-            world.aws.attribute(&key, "FailureCode").await?.as_deref(),
+            harness.aws.attribute(&key, "FailureCode").await?.as_deref(),
             Some(code),
             "{key}"
         );
@@ -113,35 +115,35 @@ async fn the_original_target_is_called_where_it_is_allowed() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_kind_of_target_that_cannot_be_called_is_told() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("REPLAY_TARGET", "original");
+async fn unsupported_target_is_deferred_as_target_unsupported() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("REPLAY_TARGET", "original");
     let kinesis = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", kinesis),
         Record::new("m-2", r#"{"interactionId":"c-1"}"#),
     ];
-    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2"]);
+    assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2"]);
     for key in [format!("e-1|{kinesis}"), "m-2|unknown".to_owned()] {
-        let code = world.aws.attribute(&key, "FailureCode").await?;
+        let code = harness.aws.attribute(&key, "FailureCode").await?;
         assert_eq!(code.as_deref(), Some("TARGET_UNSUPPORTED"), "{key}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn queue_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
+async fn missing_queue_target_is_a_configuration_error() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
     let gone = format!("{queue}-gone");
-    world.set("REPLAY_TARGET", &gone);
+    harness.set("REPLAY_TARGET", &gone);
     assert_eq!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?,
         ["m-1"]
     );
-    let code = world
+    let code = harness
         .aws
         .attribute(&format!("e-1|{gone}"), "FailureCode")
         .await?;
@@ -149,13 +151,13 @@ async fn queue_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
     Ok(())
 }
 
-/// One delivery to `target`, whose service is mockito: the failure code in the ledger, if any.
+/// Delivers to `target`, whose service is mockito. Returns the failure code in the ledger.
 async fn deliver(
-    world: &World,
+    harness: &ReplayHarness,
     server: &Server,
     target: &str,
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let mut settings = world.settings().clone();
+    let mut settings = harness.settings().clone();
     settings.insert("REPLAY_TARGET".to_owned(), target.to_owned());
     let settings = || Settings::from_lookup(|name| settings.get(name).cloned());
     let aws = aws_at(&server.url())
@@ -163,19 +165,19 @@ async fn deliver(
         .credentials_provider(SharedCredentialsProvider::new(Credentials::for_tests()))
         .build();
     let with_target = app::build(settings()?, &aws)?;
-    let mut function = app::build(settings()?, &world.aws.config())?;
+    let mut function = app::build(settings()?, &harness.aws.config())?;
     function.target = with_target.target;
     let dead_letter = event(&[Record::dead_letter("m-1", "e-1", "c-1")]);
     Box::pin(invoke(&function, dead_letter)).await??;
-    world
+    harness
         .aws
         .attribute(&format!("e-1|{target}"), "FailureCode")
         .await
 }
 
 #[tokio::test]
-async fn a_function_is_invoked_asynchronously_with_the_raw_body() -> TestResult {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+async fn function_target_is_invoked_asynchronously_with_the_raw_body() -> TestResult {
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let invocation = server
         .mock(
@@ -188,13 +190,13 @@ async fn a_function_is_invoked_asynchronously_with_the_raw_body() -> TestResult 
         .expect(1)
         .create_async()
         .await;
-    assert_eq!(deliver(&world, &server, LAMBDA).await?, None);
+    assert_eq!(deliver(&harness, &server, LAMBDA).await?, None);
     invocation.assert_async().await;
     Ok(())
 }
 
 #[tokio::test]
-async fn what_a_service_answers_decides_what_follows() -> TestResult {
+async fn service_error_determines_failure_code_and_retries() -> TestResult {
     for (status, kind, code, calls) in [
         (429, "TooManyRequestsException", "TARGET_RATE_LIMITED", 3),
         (403, "AccessDeniedException", "TARGET_CREDENTIALS", 1),
@@ -212,17 +214,17 @@ async fn what_a_service_answers_decides_what_follows() -> TestResult {
         (500, "ServiceException", "TARGET_UNAVAILABLE", 3),
         (502, "EC2UnexpectedException", "TARGET_UNAVAILABLE", 3),
     ] {
-        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
         let service = server
             .mock("POST", Matcher::Any)
             .with_status(status)
             .with_header("x-amzn-errortype", kind)
             .with_body("{}")
-            // Our attempts; the SDK makes none of its own.
+            // Only our attempts: the SDK makes no retries.
             .expect(calls)
             .create_async()
             .await;
-        let seen = deliver(&world, &server, LAMBDA).await?;
+        let seen = deliver(&harness, &server, LAMBDA).await?;
         assert_eq!(seen.as_deref(), Some(code), "{status} {kind}");
         service.assert_async().await;
     }
@@ -230,8 +232,8 @@ async fn what_a_service_answers_decides_what_follows() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     server
         .mock("POST", Matcher::Any)
         .with_status(400)
@@ -239,7 +241,7 @@ async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
         .with_body(r#"{"message":"Unrecognized token 'tel:+4930123456'"}"#)
         .create_async()
         .await;
-    let mut settings = world.settings().clone();
+    let mut settings = harness.settings().clone();
     settings.insert("REPLAY_TARGET".to_owned(), LAMBDA.to_owned());
     let settings = Settings::from_lookup(|name| settings.get(name).cloned())?;
     let function = app::build(settings, &aws_at(&server.url()))?;
@@ -272,19 +274,19 @@ async fn what_a_service_quotes_of_the_payload_is_not_told() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
-    let mut world = World::start().await?;
-    let function = world
+async fn function_target_in_the_local_aws_gets_the_event() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    let function = harness
         .aws
-        .create_function(&format!("{}/targets/lambda", world.genesys.url()))
+        .create_function(&format!("{}/targets/lambda", harness.genesys.url()))
         .await?;
-    world.set("REPLAY_TARGET", "original");
+    harness.set("REPLAY_TARGET", "original");
     let record = Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &function);
     let body = record.0["body"].as_str().unwrap_or_default().to_owned();
-    assert!(world.deliver(&[record]).await?.is_empty());
-    // The invocation is asynchronous: accepted is not yet arrived.
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    // The invocation is asynchronous: an accepted event arrives later.
     let arrived = eventually("the function has called", async || {
-        let calls = world.genesys.calls_to("POST", "/targets/lambda");
+        let calls = harness.genesys.calls_to("POST", "/targets/lambda");
         Ok(calls.into_iter().next())
     })
     .await?;
@@ -294,8 +296,8 @@ async fn a_function_of_the_local_aws_gets_the_event() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_state_machine_is_started_under_the_events_name() -> TestResult {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+async fn state_machine_execution_is_named_after_the_event() -> TestResult {
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     let start = server
         .mock("POST", "/")
         .match_header("x-amz-target", "AWSStepFunctions.StartExecution")
@@ -305,16 +307,16 @@ async fn a_state_machine_is_started_under_the_events_name() -> TestResult {
         .create_async()
         .await;
     let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
-    assert_eq!(deliver(&world, &server, target).await?, None);
+    assert_eq!(deliver(&harness, &server, target).await?, None);
     start.assert_async().await;
     Ok(())
 }
 
-/// A Step Functions that knows an execution of the event's name; `described` is its answer to a closer look.
+/// Mocks a Step Functions with an execution of the event's name. `described` is the response to `DescribeExecution`.
 async fn deliver_again(
     described: (usize, &str, serde_json::Value),
 ) -> Result<Option<String>, Box<dyn std::error::Error>> {
-    let (world, mut server) = (World::start().await?, Server::new_async().await);
+    let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     server
         .mock("POST", "/")
         .match_header("x-amz-target", "AWSStepFunctions.StartExecution")
@@ -337,11 +339,11 @@ async fn deliver_again(
         .create_async()
         .await;
     let target = "arn:aws:states:eu-central-1:271828182845:stateMachine:flow";
-    deliver(&world, &server, target).await
+    deliver(&harness, &server, target).await
 }
 
 #[tokio::test]
-async fn execution_of_the_same_name_is_compared_by_its_input() -> TestResult {
+async fn state_machine_duplicate_is_detected_by_its_input() -> TestResult {
     let event = Record::dead_letter("m-1", "e-1", "c-1");
     let event = event.0["body"].as_str().ok_or("no body")?;
     let execution = |input: Option<&str>| {
@@ -353,7 +355,7 @@ async fn execution_of_the_same_name_is_compared_by_its_input() -> TestResult {
         ((200, "", execution(Some(event))), None),
         ((200, "", execution(None)), None),
         ((200, "", execution(Some("{}"))), Some("TARGET_REFUSED")),
-        // A role that may not look trusts the name.
+        // Without the permission to describe executions, the name is enough.
         ((400, "AccessDeniedException", json!({})), None),
         (
             (500, "InternalFailure", json!({})),
@@ -368,17 +370,17 @@ async fn execution_of_the_same_name_is_compared_by_its_input() -> TestResult {
 }
 
 #[tokio::test]
-async fn bus_that_does_not_exist_is_a_configuration_mistake() -> TestResult {
-    let mut world = World::start().await?;
+async fn missing_bus_target_is_a_configuration_error() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
     let gone = "arn:aws:events:us-east-1:000000000000:event-bus/gone";
-    world.set("REPLAY_TARGET", gone);
-    let letter = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(world.deliver(&[letter]).await?, ["m-1"]);
-    assert_eq!(world.state("e-1").await?, "DEFERRED TARGET_MISCONFIGURED");
+    harness.set("REPLAY_TARGET", gone);
+    let dead_letter = Record::dead_letter("m-1", "e-1", "c-1");
+    assert_eq!(harness.deliver(&[dead_letter]).await?, ["m-1"]);
+    assert_eq!(harness.state("e-1").await?, "DEFERRED TARGET_MISCONFIGURED");
     Ok(())
 }
 
-/// Answers each look at a bus.
+/// Mocks the response to `DescribeEventBus`.
 async fn described(server: &mut Server, status: usize, body: &str) -> mockito::Mock {
     server
         .mock("POST", "/")
@@ -391,7 +393,7 @@ async fn described(server: &mut Server, status: usize, body: &str) -> mockito::M
 }
 
 #[tokio::test]
-async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
+async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
     for (status, body, code, puts) in [
         (
@@ -408,7 +410,7 @@ async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
         ),
         (400, r#"{"__type":"AccessDeniedException"}"#, None, 1),
     ] {
-        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
         let _described = described(&mut server, status, body).await;
         let put = server
             .mock("POST", "/")
@@ -418,7 +420,7 @@ async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
             .create_async()
             .await;
         assert_eq!(
-            deliver(&world, &server, target).await?.as_deref(),
+            deliver(&harness, &server, target).await?.as_deref(),
             code,
             "{body}"
         );
@@ -428,7 +430,7 @@ async fn bus_gets_no_event_when_its_existence_is_unknown() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -> TestResult {
+async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
     for (answer, code) in [
         (
@@ -444,7 +446,7 @@ async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -
             Some("TARGET_REFUSED"),
         ),
     ] {
-        let (world, mut server) = (World::start().await?, Server::new_async().await);
+        let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
         let _described = described(&mut server, 200, &format!(r#"{{"Arn":"{target}"}}"#)).await;
         let put = server
             .mock("POST", "/")
@@ -462,7 +464,7 @@ async fn a_bus_gets_the_event_inside_one_of_our_own_and_its_entries_are_read() -
             .create_async()
             .await;
         assert_eq!(
-            deliver(&world, &server, target).await?.as_deref(),
+            deliver(&harness, &server, target).await?.as_deref(),
             code,
             "{answer}"
         );

@@ -52,7 +52,7 @@ fn printed(records: usize, handled: &[RecordReport], level: LogLevel) -> io::Res
 }
 
 #[test]
-fn the_documents_of_a_batch_are_what_cloudwatch_reads() -> io::Result<()> {
+fn batch_metrics_have_the_format_of_cloudwatch() -> io::Result<()> {
     let batch: Vec<_> = handled(3, Outcome::Replayed)
         .into_iter()
         .chain(handled(4, Outcome::Duplicate))
@@ -116,7 +116,7 @@ fn the_documents_of_a_batch_are_what_cloudwatch_reads() -> io::Result<()> {
 }
 
 #[test]
-fn the_level_is_one_that_lambda_lets_through() -> io::Result<()> {
+fn metrics_level_is_the_configured_log_level() -> io::Result<()> {
     for level in LogLevel::ALL {
         let documents = printed(0, &[], level)?;
         assert_eq!(documents[0]["level"], level.as_str());
@@ -125,7 +125,7 @@ fn the_level_is_one_that_lambda_lets_through() -> io::Result<()> {
 }
 
 #[test]
-fn no_document_has_more_values_than_cloudwatch_takes() -> io::Result<()> {
+fn metrics_document_has_at_most_100_values() -> io::Result<()> {
     let batch: Vec<_> = (0..250)
         .filter_map(|number| handled(number, Outcome::Replayed))
         .collect();

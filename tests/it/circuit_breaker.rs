@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::backoff::Backoff;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::replay::{Limits, Policy, RecordReport};
@@ -13,17 +13,17 @@ use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
 use tokio::time::sleep;
 
-/// A target that answers 503 until it is repaired.
+/// A target that responds with 503 until it is repaired.
 #[derive(Default)]
 struct Unavailable {
     calls: AtomicUsize,
 }
 
 impl Faults<DeliveryError> for Unavailable {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             self.calls.fetch_add(1, Ordering::Relaxed);
-            // A call over a wire lets other records go on.
+            // As a call over the wire, it lets other records continue.
             sleep(ms(20)).await;
             Err(DeliveryError {
                 code: FailureCode::TargetUnavailable,
@@ -67,7 +67,7 @@ async fn circuit_opens_after_repeated_target_failures() -> TestResult {
     let function = function(&target)?;
     let first = function.batch(100, ms(30_000)).await?;
     let calls = target.calls.load(Ordering::Relaxed);
-    // Five failures open it; nine more records may be in flight by then.
+    // Five failures open the circuit. Nine more records may be in flight then.
     assert!((5..=14).contains(&calls), "{calls} calls");
     assert_eq!(count(&first, FailureCode::TargetUnavailable), calls);
     assert_eq!(count(&first, FailureCode::BreakerOpen), 100 - calls);

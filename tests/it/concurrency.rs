@@ -1,15 +1,15 @@
-//! The number of records of a batch that are in flight at once, over the fakes in paused time.
+//! The concurrency of the records of a batch, over the fakes in paused time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::target::DeliveryError;
 use genesys_test_support::TestResult;
 use genesys_test_support::memory::{InMemoryFunction, ms};
 use tokio::time::sleep;
 
-/// Counts the calls that are under way.
+/// Counts the calls in flight.
 #[derive(Default)]
 struct InFlight {
     now: AtomicUsize,
@@ -17,7 +17,7 @@ struct InFlight {
 }
 
 impl Faults<DeliveryError> for InFlight {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
             self.peak.fetch_max(now, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! Every port's contract, held by the in-memory fake and by the real adapter alike.
+//! The contract of every port, checked on the in-memory fake and on the real adapter.
 //!
-//! A suite is one test for each implementation; a failing one names its cases. Behaviour that both
-//! must share belongs in `tests/fakes/src/conformance/`, what only the wire shows stays here beside it.
+//! A suite is one test per implementation. A failure names its cases. Shared behaviour belongs in
+//! `tests/fakes/src/conformance/`, behaviour of the wire only in the other files of this folder.
 
 mod fakes;
 mod ingest;
@@ -18,12 +18,12 @@ use genesys_test_support::{LocalAws, TestResult};
 use self::targets::Service;
 
 #[tokio::test]
-async fn the_ledger_in_memory_keeps_the_contract() -> TestResult {
+async fn ledger_in_memory_keeps_the_contract() -> TestResult {
     ledger::conforms(&fakes::Ledger::new()).await
 }
 
 #[tokio::test]
-async fn no_ledger_with_a_mistake_in_it_passes() {
+async fn ledger_with_an_injected_flaw_fails_the_contract() {
     for flaw in Flaw::ALL {
         let suite = ledger::conforms(&fakes::Ledger::flawed(flaw)).await;
         assert!(suite.is_err(), "{flaw:?} passes");
@@ -31,106 +31,106 @@ async fn no_ledger_with_a_mistake_in_it_passes() {
 }
 
 #[tokio::test]
-async fn the_ledger_in_dynamodb_keeps_the_contract() -> TestResult {
+async fn ledger_in_dynamodb_keeps_the_contract() -> TestResult {
     ledger::conforms(&real::Ledger::of(LocalAws::start().await?)).await
 }
 
 #[tokio::test]
-async fn the_ledger_in_the_benchmarks_table_keeps_the_contract() -> TestResult {
+async fn ledger_in_the_benchmark_table_keeps_the_contract() -> TestResult {
     ledger::conforms(&real::LedgerInStandIn::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
-async fn the_ledger_in_amazons_dynamodb_local_keeps_the_contract() -> TestResult {
+async fn ledger_in_dynamodb_local_keeps_the_contract() -> TestResult {
     ledger::conforms(&real::Ledger::of(LocalAws::dynamodb_local().await?)).await
 }
 
 #[tokio::test]
-async fn the_archive_in_memory_keeps_the_contract() -> TestResult {
+async fn archive_in_memory_keeps_the_contract() -> TestResult {
     archive::conforms(&fakes::Archive::new()).await
 }
 
 #[tokio::test]
-async fn the_archive_in_s3_keeps_the_contract() -> TestResult {
+async fn archive_in_s3_keeps_the_contract() -> TestResult {
     archive::conforms(&real::Archive::start().await?).await
 }
 
 #[tokio::test]
-async fn the_queues_in_memory_keep_the_contract() -> TestResult {
+async fn queues_in_memory_keep_the_contract() -> TestResult {
     queue::conforms(&fakes::Queues::new()).await
 }
 
 #[tokio::test]
-async fn the_queues_of_sqs_keep_the_contract() -> TestResult {
+async fn queues_in_sqs_keep_the_contract() -> TestResult {
     queue::conforms(&real::Queues::start().await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_memory_keeps_the_contract() -> TestResult {
+async fn target_in_memory_keeps_the_contract() -> TestResult {
     target::conforms(&fakes::Target::new()).await
 }
 
 #[tokio::test]
-async fn the_target_over_http_keeps_the_contract() -> TestResult {
+async fn target_over_http_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Http::start().await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_sqs_keeps_the_contract() -> TestResult {
+async fn target_in_sqs_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::Queue).await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_a_fifo_queue_keeps_the_contract() -> TestResult {
+async fn target_in_a_fifo_queue_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::FifoQueue).await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_sns_keeps_the_contract() -> TestResult {
+async fn target_in_sns_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::Topic).await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_a_fifo_topic_keeps_the_contract() -> TestResult {
+async fn target_in_a_fifo_topic_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::FifoTopic).await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_lambda_keeps_the_contract() -> TestResult {
+async fn target_in_lambda_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::Function).await?).await
 }
 
 #[tokio::test]
-async fn the_target_in_step_functions_keeps_the_contract() -> TestResult {
+async fn target_in_step_functions_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::StateMachine).await?).await
 }
 
 #[tokio::test]
-async fn the_target_on_an_event_bus_keeps_the_contract() -> TestResult {
+async fn target_on_an_event_bus_keeps_the_contract() -> TestResult {
     target::conforms(&targets::Aws::start(Service::EventBus).await?).await
 }
 
 #[tokio::test]
-async fn the_genesys_cloud_in_memory_keeps_the_contract_in_both_forms() -> TestResult {
+async fn genesys_in_memory_keeps_the_contract_in_both_api_forms() -> TestResult {
     for form in [ApiForm::Conversations, ApiForm::Interactions] {
-        genesys::conforms(&fakes::Genesys::speaking(form)).await?;
+        genesys::conforms(&fakes::Genesys::with_form(form)).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_client_of_genesys_cloud_keeps_the_contract_with_conversations() -> TestResult {
-    genesys::conforms(&real::Genesys::speaking(ApiForm::Conversations).await?).await
+async fn genesys_client_keeps_the_contract_with_conversations() -> TestResult {
+    genesys::conforms(&real::Genesys::with_form(ApiForm::Conversations).await?).await
 }
 
 #[tokio::test]
-async fn the_client_of_genesys_cloud_keeps_the_contract_with_interactions() -> TestResult {
-    genesys::conforms(&real::Genesys::speaking(ApiForm::Interactions).await?).await
+async fn genesys_client_keeps_the_contract_with_interactions() -> TestResult {
+    genesys::conforms(&real::Genesys::with_form(ApiForm::Interactions).await?).await
 }
 
 #[tokio::test]
-async fn the_inlet_in_memory_keeps_the_contract() -> TestResult {
+async fn message_sender_in_memory_keeps_the_contract() -> TestResult {
     for is_fifo in [false, true] {
         message_sender::conforms(&ingest::SenderInMemory::new(is_fifo)).await?;
     }
@@ -138,38 +138,38 @@ async fn the_inlet_in_memory_keeps_the_contract() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_inlet_in_sqs_keeps_the_contract() -> TestResult {
-    message_sender::conforms(&ingest::InletInSqs::start(false).await?).await
+async fn message_sender_in_sqs_keeps_the_contract() -> TestResult {
+    message_sender::conforms(&ingest::SenderInSqs::start(false).await?).await
 }
 
 #[tokio::test]
-async fn the_inlet_in_a_fifo_queue_keeps_the_contract() -> TestResult {
-    message_sender::conforms(&ingest::InletInSqs::start(true).await?).await
+async fn message_sender_in_a_fifo_queue_keeps_the_contract() -> TestResult {
+    message_sender::conforms(&ingest::SenderInSqs::start(true).await?).await
 }
 
 #[tokio::test]
-async fn the_subscriptions_in_memory_keep_the_contract() -> TestResult {
+async fn subscriptions_in_memory_keep_the_contract() -> TestResult {
     subscriptions::conforms(&ingest::SubscriptionsInMemory::new()).await
 }
 
 #[tokio::test]
-async fn the_subscriptions_of_genesys_cloud_keep_the_contract_in_both_forms() -> TestResult {
+async fn subscriptions_in_genesys_keep_the_contract_in_both_api_forms() -> TestResult {
     for form in [
         SubscriptionForm::EventStreams,
         SubscriptionForm::Integration,
     ] {
-        let world = ingest::SubscriptionsOfGenesys::asked_as(form).await?;
-        subscriptions::conforms(&world).await?;
+        let harness = ingest::SubscriptionsOfGenesys::with_form(form).await?;
+        subscriptions::conforms(&harness).await?;
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_secret_in_memory_keeps_the_contract() -> TestResult {
+async fn secret_in_memory_keeps_the_contract() -> TestResult {
     secret::conforms(&ingest::SecretInMemory::new()).await
 }
 
 #[tokio::test]
-async fn the_secret_in_secrets_manager_keeps_the_contract() -> TestResult {
+async fn secret_in_secrets_manager_keeps_the_contract() -> TestResult {
     secret::conforms(&ingest::SecretInSecretsManager::start().await?).await
 }

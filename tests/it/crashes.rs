@@ -1,5 +1,5 @@
-//! The real program, killed with SIGKILL in the middle of its work, and what the next one makes of
-//! what it left: nothing lost, and nothing delivered again that the ledger knows as delivered.
+//! The real program, killed with SIGKILL at any call: the next process loses no event, and does not deliver
+//! events with a checkpoint again.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -7,29 +7,31 @@ use std::error::Error;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
 use genesys_stand_in::Fault;
-use genesys_test_support::{Function, Invocation, Record, TestResult, World, event, eventually};
+use genesys_test_support::{
+    Function, Invocation, Record, ReplayHarness, TestResult, event, eventually,
+};
 use serde_json::Value;
 
 /// Events in a batch.
 const EVENTS: usize = 8;
 
-/// How often the program is killed before it is left alone.
+/// The number of kills before the last run.
 const KILLS: u32 = 4;
 
-/// What is known of an event between two lives of the program.
+/// The state of an event between two runs of the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Known {
-    /// How often the target accepted it.
+struct EventState {
+    /// The number of acceptances.
     accepted: usize,
-    /// Whether the ledger says so.
+    /// The ledger has a checkpoint.
     recorded: bool,
-    /// The attempts that the ledger counts.
+    /// The attempts in the ledger.
     attempts: u32,
 }
 
-/// The events of a world, redelivered until they are acknowledged.
+/// The events of a harness, redelivered until they are acknowledged.
 struct Batch<'w> {
-    world: &'w World,
+    harness: &'w ReplayHarness,
     receives: u32,
     open: Vec<usize>,
 }
@@ -44,7 +46,7 @@ impl Batch<'_> {
         self.open.iter().map(record).collect()
     }
 
-    /// Takes out what an answer acknowledges.
+    /// Removes the acknowledged messages.
     fn acknowledge(&mut self, answer: &Value) {
         let failures = answer["batchItemFailures"].as_array();
         let back: Vec<_> = failures
@@ -56,32 +58,32 @@ impl Batch<'_> {
             .retain(|number| back.contains(&format!("m-{number}").as_str()));
     }
 
-    /// Lets the program make so many calls, and kills it at the next one. That call is not answered: the
-    /// program cannot finish, however slow the machine is to kill it. `acts`: it is carried out.
+    /// Kills the program at the call after this many. That call gets no response, so that the program cannot
+    /// finish before the kill. `acts`: the call has its effect.
     async fn killed_at_call(&mut self, calls: u32, acts: bool) -> TestResult {
-        let genesys = &self.world.genesys;
+        let genesys = &self.harness.genesys;
         genesys.fault(Fault::default().times(calls));
         let last = Fault::default().hang();
         genesys.fault(if acts { last.act() } else { last });
         let before = genesys.calls().len();
         let function =
-            Function::start(crate::REPLAY, self.world.settings(), &self.world.aws).await?;
+            Function::start(crate::REPLAY, self.harness.settings(), &self.harness.aws).await?;
         function.send(event(&self.records()))?;
         let expected = before + usize::try_from(calls)? + 1;
         eventually(&format!("{calls} calls and one more"), async || {
-            let calls = self.world.genesys.calls().len();
+            let calls = self.harness.genesys.calls().len();
             Ok((calls >= expected).then_some(()))
         })
         .await?;
         function.end().await?;
-        self.world.genesys.clear_faults();
+        self.harness.genesys.clear_faults();
         Ok(())
     }
 
-    /// Lets the program work until it answers.
+    /// Runs the program until it responds.
     async fn finished(&mut self) -> TestResult {
         let mut function =
-            Function::start(crate::REPLAY, self.world.settings(), &self.world.aws).await?;
+            Function::start(crate::REPLAY, self.harness.settings(), &self.harness.aws).await?;
         let Invocation::Response(answer) = function.invoke(event(&self.records())).await? else {
             return Err("the batch failed".into());
         };
@@ -89,43 +91,43 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// What target and ledger know of each event, acknowledged or not.
-    async fn known(&self) -> Result<BTreeMap<usize, Known>, Box<dyn Error>> {
-        let mut known = BTreeMap::new();
-        let calls = self.world.genesys.calls_to("POST", "/targets/");
+    /// Returns the state of each event in target and ledger.
+    async fn state(&self) -> Result<BTreeMap<usize, EventState>, Box<dyn Error>> {
+        let mut state = BTreeMap::new();
+        let calls = self.harness.genesys.calls_to("POST", "/targets/");
         for number in 0..EVENTS {
-            let key = self.world.key(&format!("e-{number}"));
-            let name = self.world.idempotency_key(&format!("e-{number}"));
+            let key = self.harness.key(&format!("e-{number}"));
+            let name = self.harness.idempotency_key(&format!("e-{number}"));
             let of_it =
                 |call: &&genesys_stand_in::Call| call.headers.get("idempotency-key") == Some(&name);
-            let attribute = |name| self.world.aws.attribute(&key, name);
+            let attribute = |name| self.harness.aws.attribute(&key, name);
             let attempts = attribute("Attempts").await?;
-            let about = Known {
+            let about = EventState {
                 accepted: calls.iter().filter(of_it).filter(|call| call.acted).count(),
                 recorded: attribute("Step").await?.as_deref() == Some("REPLAYED"),
                 attempts: attempts.unwrap_or_default().parse().unwrap_or_default(),
             };
-            known.insert(number, about);
+            state.insert(number, about);
         }
-        Ok(known)
+        Ok(state)
     }
 }
 
-/// Lets the leases of a dead worker end at once instead of waiting for them.
-async fn end_leases(world: &World) -> TestResult {
+/// Ends the leases of a killed worker, instead of a long wait.
+async fn end_leases(harness: &ReplayHarness) -> TestResult {
     for number in 0..EVENTS {
-        let key = AttributeValue::S(world.key(&format!("e-{number}")));
+        let key = AttributeValue::S(harness.key(&format!("e-{number}")));
         let past = AttributeValue::N("1".to_owned());
-        let update = world.aws.dynamodb().update_item();
+        let update = harness.aws.dynamodb().update_item();
         let ended = update
-            .table_name(&world.aws.table)
+            .table_name(&harness.aws.table)
             .key("EventId", key)
             .condition_expression("attribute_exists(LeaseUntil)")
             .update_expression("SET LeaseUntil = :past")
             .expression_attribute_values(":past", past)
             .send()
             .await;
-        // Events that were not claimed yet have no lease.
+        // Unclaimed events have no lease.
         if let Err(error) = ended {
             let error = error.into_service_error();
             if !error.is_conditional_check_failed_exception() {
@@ -137,46 +139,45 @@ async fn end_leases(world: &World) -> TestResult {
 }
 
 async fn survives_being_killed(seed: u64) -> TestResult {
-    let mut world = World::start().await?;
-    world.set("MAX_RECEIVES", "100");
-    world.set("MAX_CONCURRENCY", "3");
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("MAX_RECEIVES", "100");
+    harness.set("MAX_CONCURRENCY", "3");
     let mut chance = Rng::with_seed(seed);
     let mut batch = Batch {
-        world: &world,
+        harness: &harness,
         receives: 0,
         open: (0..EVENTS).collect(),
     };
-    let mut before = batch.known().await?;
+    let mut before = batch.state().await?;
     for _ in 0..KILLS {
-        // A token, then GET, PATCH, POST, PATCH for each event that is not delivered yet: the program needs
-        // more calls than it gets.
-        let undelivered = before.values().filter(|known| !known.recorded).count();
+        // A token, then GET, PATCH, POST, PATCH per undelivered event: the program needs more calls than it gets.
+        let undelivered = before.values().filter(|state| !state.recorded).count();
         if undelivered == 0 {
             break;
         }
         let calls = chance.u32(0..4 * u32::try_from(undelivered)?);
         batch.killed_at_call(calls, chance.bool()).await?;
-        let after = batch.known().await?;
+        let after = batch.state().await?;
         compare(seed, &before, &after)?;
-        end_leases(&world).await?;
+        end_leases(&harness).await?;
         before = after;
     }
     batch.finished().await?;
-    let after = batch.known().await?;
+    let after = batch.state().await?;
     compare(seed, &before, &after)?;
     assert!(
         batch.open.is_empty(),
         "seed {seed}: {:?} are open",
         batch.open
     );
-    for (number, known) in after {
+    for (number, state) in after {
         let id = format!("e-{number}");
         assert!(
-            known.accepted >= 1 && known.recorded,
-            "seed {seed}: {id} {known:?}"
+            state.accepted >= 1 && state.recorded,
+            "seed {seed}: {id} {state:?}"
         );
-        assert_eq!(world.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
-        let marks = world
+        assert_eq!(harness.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
+        let marks = harness
             .genesys
             .calls_to("PATCH", &format!("/conversations/c-{number}/"));
         let last = marks
@@ -187,28 +188,27 @@ async fn survives_being_killed(seed: u64) -> TestResult {
     Ok(())
 }
 
-/// What may change from one life of the program to the next.
+/// Checks the changes of an event between two runs of the program.
 fn compare(
     seed: u64,
-    before: &BTreeMap<usize, Known>,
-    after: &BTreeMap<usize, Known>,
+    before: &BTreeMap<usize, EventState>,
+    after: &BTreeMap<usize, EventState>,
 ) -> TestResult {
     for (number, then) in before {
         let now = after.get(number).ok_or("an event is gone")?;
-        let story = format!("seed {seed}: e-{number}: {then:?}, then {now:?}");
-        assert!(now.recorded || !then.recorded, "forgotten: {story}");
+        let change = format!("seed {seed}: e-{number}: {then:?}, then {now:?}");
+        assert!(now.recorded || !then.recorded, "forgotten: {change}");
         if then.recorded {
-            // Its attempts may go back: a claim for the bookkeeping is counted like any other, and
-            // taken back in the end.
-            assert_eq!(now.accepted, then.accepted, "delivered again: {story}");
+            // The attempts may decrease: a claim of a delivered event counts as an attempt until its settlement.
+            assert_eq!(now.accepted, then.accepted, "delivered again: {change}");
         } else {
             assert!(
                 now.recorded || now.attempts >= then.attempts,
-                "attempts go back: {story}"
+                "attempts go back: {change}"
             );
             assert!(
                 now.accepted <= then.accepted + 1,
-                "delivered twice at once: {story}"
+                "delivered twice at once: {change}"
             );
         }
     }

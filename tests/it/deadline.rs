@@ -1,19 +1,19 @@
-//! The end of an invocation: the time that is left for the ledger and for the answer.
-//! In paused time over the fakes, because a real clock would make the machine's speed part of the test.
+//! The deadline of an invocation: the time for the ledger and for the response. Over the fakes in paused
+//! time, because with a real clock the tests would depend on the machine's speed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::Status;
 use genesys_replay::replay::{Counts, Outcome};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction as Function, ms};
-use genesys_test_support::world::invoke_within;
-use genesys_test_support::{Record, TestResult, World, event};
+use genesys_test_support::replay_harness::invoke_within;
+use genesys_test_support::{Record, ReplayHarness, TestResult, event};
 use tokio::time::sleep;
 
 const SLOW_LEDGER: &[(&str, Duration)] = &[
@@ -55,7 +55,7 @@ async fn deadline_starts_no_delivery_without_time_to_record_it() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_does_not_start_records_within_the_margin_of_a_slow_ledger() -> TestResult {
+async fn deadline_starts_no_record_within_the_slow_ledgers_margin() -> TestResult {
     let function = Function::new()?.ledger(SLOW_LEDGER);
     let known = function.handle(ms(6_000)).await?;
     assert_eq!(known.outcome, Outcome::Replayed);
@@ -66,7 +66,7 @@ async fn deadline_does_not_start_records_within_the_margin_of_a_slow_ledger() ->
 
 #[tokio::test(start_paused = true)]
 async fn deadline_lets_a_checkpoint_under_way_finish() -> TestResult {
-    // Too slow for what the claim showed: it ends after the cut-off, and before the answer.
+    // Slower than the measured latency of the claim: it ends after the cut-off and before the response.
     let function = Function::new()?
         .ledger(&[("claim", ms(10)), ("checkpoint", ms(450))])
         .target(ms(3_400));
@@ -78,7 +78,7 @@ async fn deadline_lets_a_checkpoint_under_way_finish() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_with_a_hanging_checkpoint_acknowledges_and_counts_it() -> TestResult {
+async fn deadline_acknowledges_and_counts_a_hanging_checkpoint() -> TestResult {
     let function = Function::new()?.ledger(&[("checkpoint", ms(60_000))]);
     let handled = function.batch(1, ms(4_000)).await?;
     let counts = Counts::of(&handled);
@@ -92,7 +92,7 @@ async fn deadline_returns_unstarted_records_and_accounts_for_all() -> TestResult
     let function = Function::new()?.target(ms(1_500));
     let handled = function.batch(60, ms(5_000)).await?;
     let counts = Counts::of(&handled);
-    // Ten at a time: three rounds are accepted within 4.5 s, and there is no time for a fourth.
+    // With a concurrency of ten, three rounds are accepted within 4.5 s, and a fourth does not fit.
     assert_eq!((counts.replayed, counts.not_attempted), (30, 30));
     for (number, handled) in handled.iter().enumerate() {
         let replayed = handled.result.outcome == Outcome::Replayed;
@@ -114,8 +114,8 @@ async fn deadline_releases_a_delivery_that_it_cut_off() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deadline_after_acceptance_holds_the_event_and_keeps_the_checkpoint() -> TestResult {
-    // The last status cannot be written in time. The event is delivered: only the bookkeeping is left.
+async fn deadline_after_acceptance_holds_the_event_and_its_checkpoint() -> TestResult {
+    // The final mark fails at the deadline. The event is delivered: only its settlement is open.
     let function = Function::new()?
         .genesys(&[("mark", ms(1_000))])
         .target(ms(1_500));
@@ -150,21 +150,21 @@ async fn lease_outlives_the_deadline_by_five_seconds() -> TestResult {
 }
 
 #[tokio::test]
-async fn deadline_on_real_parts_leaves_every_event_in_one_known_place() -> TestResult {
-    let world = World::start().await?;
+async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResult {
+    let harness = ReplayHarness::start().await?;
     let fault = Fault::on("POST", "/targets/").delay(Duration::from_millis(1_500));
-    world.genesys.fault(fault);
+    harness.genesys.fault(fault);
     let records: Vec<_> = (0..60)
         .map(|number| Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1"))
         .collect();
-    let function = world.function()?;
+    let function = harness.function()?;
     let answer = invoke_within(&function, event(&records), Duration::from_secs(5)).await??;
-    let calls = world.genesys.calls_to("POST", "/targets/");
+    let calls = harness.genesys.calls_to("POST", "/targets/");
     for number in 0..60 {
-        // A slow machine decides how many of each there are, and not which there may be. The last
-        // resort: delivered and acknowledged, because the ledger did not answer in time.
+        // The numbers depend on the machine's speed, the possible states do not. IN_PROGRESS with an acknowledgement:
+        // delivered, and the ledger did not respond in time.
         let returned = answer.contains(&format!("m-{number}"));
-        let state = world.state(&format!("e-{number}")).await?;
+        let state = harness.state(&format!("e-{number}")).await?;
         let body = format!("\"e-{number}\"");
         let accepted = calls
             .iter()
@@ -177,12 +177,12 @@ async fn deadline_on_real_parts_leaves_every_event_in_one_known_place() -> TestR
     Ok(())
 }
 
-/// A target whose first answer is lost.
+/// A target whose first response is lost.
 #[derive(Default)]
 struct LosesAnswer(AtomicBool);
 
 impl Faults<DeliveryError> for LosesAnswer {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         let is_first = !self.0.swap(true, Ordering::Relaxed);
         Box::pin(async move {
             if !is_first {

@@ -1,4 +1,4 @@
-//! How tokens are asked for, shared, renewed and counted, against mockito.
+//! Token requests, and the sharing, renewal and counting of tokens, against mockito.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::genesys_wire::{
 };
 
 #[tokio::test]
-async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestResult {
+async fn token_is_fetched_with_basic_auth_and_used_for_every_call() -> TestResult {
     let mut server = Server::new_async().await;
     let token = server
         .mock("POST", "/oauth/token")
@@ -44,7 +44,7 @@ async fn a_token_is_asked_for_with_basic_auth_and_used_for_every_call() -> TestR
 }
 
 #[tokio::test]
-async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> TestResult {
+async fn counters_include_every_request_and_every_throttling() -> TestResult {
     let mut server = Server::new_async().await;
     let interaction = interaction()?;
     let meter = Arc::new(UpstreamCounters::default());
@@ -98,7 +98,7 @@ async fn every_request_is_counted_and_so_is_every_refusal_for_the_rate() -> Test
 }
 
 #[tokio::test]
-async fn those_who_wait_for_a_token_share_its_refusal() -> TestResult {
+async fn concurrent_calls_share_a_refused_token_request() -> TestResult {
     let mut server = Server::new_async().await;
     let token = server
         .mock("POST", "/oauth/token")
@@ -125,7 +125,7 @@ async fn those_who_wait_for_a_token_share_its_refusal() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_token_about_to_expire_is_renewed_before_it_is_used() -> TestResult {
+async fn token_is_renewed_before_use_when_about_to_expire() -> TestResult {
     let mut server = Server::new_async().await;
     let token = server
         .mock("POST", "/oauth/token")
@@ -146,7 +146,7 @@ async fn a_token_about_to_expire_is_renewed_before_it_is_used() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once() -> TestResult {
+async fn token_is_renewed_once_when_refused() -> TestResult {
     let mut server = Server::new_async().await;
     let token = server
         .mock("POST", "/oauth/token")

@@ -1,4 +1,4 @@
-//! What goes over the wire to Genesys Cloud and how its answers are understood, against mockito.
+//! The requests to Genesys Cloud and the interpretation of its responses, against mockito.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,7 +92,7 @@ pub(crate) async fn tokens(server: &mut ServerGuard) -> Mock {
 }
 
 #[tokio::test]
-async fn a_conversations_mark_is_a_flat_map_of_strings_and_its_answer_is_empty() -> TestResult {
+async fn mark_of_a_conversation_is_a_flat_map_of_strings() -> TestResult {
     let mut server = Server::new_async().await;
     tokens(&mut server).await;
     let patch = server
@@ -113,7 +113,7 @@ async fn a_conversations_mark_is_a_flat_map_of_strings_and_its_answer_is_empty()
 }
 
 #[tokio::test]
-async fn an_interactions_mark_is_nested_and_its_attempt_a_number() -> TestResult {
+async fn mark_of_an_interaction_is_nested_with_a_numeric_attempt() -> TestResult {
     let mut server = Server::new_async().await;
     tokens(&mut server).await;
     let get = server
@@ -137,7 +137,7 @@ async fn an_interactions_mark_is_nested_and_its_attempt_a_number() -> TestResult
     Ok(())
 }
 
-/// What a GET of the conversation makes of each answer, all with `Retry-After: 42`.
+/// Checks the result of a GET of the conversation for each response, all with `Retry-After: 42`.
 async fn assert_understood(answers: Vec<(usize, &str, GenesysError)>) -> TestResult {
     for (status, body, expected) in answers {
         let mut server = Server::new_async().await;
@@ -160,7 +160,7 @@ async fn assert_understood(answers: Vec<(usize, &str, GenesysError)>) -> TestRes
 }
 
 #[tokio::test]
-async fn after_a_429_the_next_call_waits_without_being_made() -> TestResult {
+async fn rate_limiter_makes_no_call_after_a_429() -> TestResult {
     let mut server = Server::new_async().await;
     tokens(&mut server).await;
     let get = server
@@ -194,7 +194,7 @@ async fn after_a_429_the_next_call_waits_without_being_made() -> TestResult {
 }
 
 #[tokio::test]
-async fn near_the_limit_calls_that_would_wait_long_are_not_made() -> TestResult {
+async fn rate_limiter_makes_no_call_with_a_long_delay() -> TestResult {
     let mut server = Server::new_async().await;
     tokens(&mut server).await;
     let get = server
@@ -213,7 +213,7 @@ async fn near_the_limit_calls_that_would_wait_long_are_not_made() -> TestResult 
     let Err(GenesysError::LocallyRateLimited { after, .. }) = answer else {
         return Err(format!("{answer:?}").into());
     };
-    // Longer than the 2 s that a call waits for its turn; how much longer depends on the machine.
+    // Longer than the 2 s of the rate limiter's maximum delay. The rest depends on the machine.
     assert!(
         after > Duration::from_secs(2) && after <= Duration::from_secs(3_600),
         "{after:?}"
@@ -223,7 +223,7 @@ async fn near_the_limit_calls_that_would_wait_long_are_not_made() -> TestResult 
 }
 
 #[tokio::test]
-async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
+async fn response_status_determines_the_error() -> TestResult {
     let (call, after) = (Call::Fetch, Some(Duration::from_secs(42)));
     let down = |status| GenesysError::Unavailable {
         call,
@@ -293,7 +293,7 @@ async fn the_status_of_an_answer_decides_what_it_means() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_success_that_makes_no_sense_is_an_outage() -> TestResult {
+async fn unreadable_success_response_is_an_outage() -> TestResult {
     let unreadable = GenesysError::Unavailable {
         call: Call::Fetch,
         problem: UnavailableCause::Unreadable,
@@ -309,7 +309,7 @@ async fn a_success_that_makes_no_sense_is_an_outage() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_token_endpoints_own_rate_limit_is_told_from_wrong_credentials() -> TestResult {
+async fn token_rate_limit_differs_from_wrong_credentials() -> TestResult {
     let (call, after) = (Call::Token, Some(Duration::from_secs(42)));
     let credentials = |status, code: Option<&str>| GenesysError::Credentials {
         call,
@@ -383,7 +383,7 @@ async fn the_token_endpoints_own_rate_limit_is_told_from_wrong_credentials() -> 
 }
 
 #[tokio::test]
-async fn an_endless_answer_does_not_fill_the_memory() -> TestResult {
+async fn response_over_the_size_limit_is_unreadable() -> TestResult {
     let mut server = Server::new_async().await;
     tokens(&mut server).await;
     server

@@ -1,12 +1,12 @@
 //! The real program between the Runtime API and the local AWS.
 
-use genesys_test_support::{Function, Invocation, Record, TestResult, World, event};
+use genesys_test_support::{Function, Invocation, Record, ReplayHarness, TestResult, event};
 use serde_json::json;
 
 #[tokio::test]
 async fn response_names_exactly_the_messages_that_return() -> TestResult {
-    let world = World::start().await?;
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let harness = ReplayHarness::start().await?;
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1"),
         Record::new("m-2", "not json"),
@@ -25,17 +25,17 @@ async fn response_names_exactly_the_messages_that_return() -> TestResult {
         matches!(&answer, Invocation::Response(response) if *response == expected),
         "{answer:?}"
     );
-    assert_eq!(world.deliveries(), 2);
+    assert_eq!(harness.deliveries(), 2);
     Ok(())
 }
 
 #[tokio::test]
 async fn start_up_stops_and_names_all_wrong_settings() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("MAX_ATTEMPTS", "lots");
-    world.set("REPLAY_TARGET", "nowhere");
-    world.set("GENESYS_CLIENT_ID", "");
-    let function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("MAX_ATTEMPTS", "lots");
+    harness.set("REPLAY_TARGET", "nowhere");
+    harness.set("GENESYS_CLIENT_ID", "");
+    let function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let (success, printed) = function.ended().await?;
     assert!(!success);
     for name in ["MAX_ATTEMPTS", "REPLAY_TARGET", "GENESYS_CLIENT_ID"] {
@@ -56,8 +56,8 @@ async fn start_up_stops_and_names_all_wrong_settings() -> TestResult {
 
 #[tokio::test]
 async fn record_without_id_fails_the_invocation_with_a_reason() -> TestResult {
-    let world = World::start().await?;
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let harness = ReplayHarness::start().await?;
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let mut nameless = Record::dead_letter("x", "e-1", "c-1");
     nameless.0["messageId"] = json!(null);
     let answer = function.invoke(event(&[nameless])).await?;
@@ -70,8 +70,8 @@ async fn record_without_id_fails_the_invocation_with_a_reason() -> TestResult {
             .is_some_and(|text| text.contains("no messageId")),
         "{error}"
     );
-    assert!(world.genesys.calls().is_empty());
-    // The next batch is served.
+    assert!(harness.genesys.calls().is_empty());
+    // The next batch is handled.
     let answer = function
         .invoke(event(&[Record::dead_letter("m-1", "e-1", "c-1")]))
         .await?;

@@ -1,4 +1,4 @@
-//! What only the table shows of the ledger; its contract is in `conformance.rs`.
+//! The ledger's behaviour in its table. Its contract is in `conformance.rs`.
 
 use std::time::Duration;
 
@@ -13,22 +13,22 @@ use genesys_replay::ledger::{
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Invocation, Outcome};
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
-use genesys_test_support::world::AMPLE_TIME;
+use genesys_test_support::replay_harness::AMPLE_TIME;
 use genesys_test_support::{
-    LocalAws, Record, TestResult, World, aws_at, closed_port, conversation_event,
+    LocalAws, Record, ReplayHarness, TestResult, aws_at, closed_port, conversation_event,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 
 #[tokio::test]
-async fn a_ledger_that_is_not_there_or_not_a_ledger_is_unavailable() -> TestResult {
+async fn ledger_is_unavailable_when_its_table_is_missing_or_wrong() -> TestResult {
     unavailable_without_a_table(&LocalAws::start().await?).await
 }
 
 #[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
-async fn the_same_is_so_in_amazons_dynamodb_local() -> TestResult {
+async fn ledger_is_unavailable_without_a_table_in_dynamodb_local() -> TestResult {
     unavailable_without_a_table(&LocalAws::dynamodb_local().await?).await
 }
 
@@ -65,7 +65,7 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
     Ok(())
 }
 
-/// Items that this version cannot read, by the attribute that is odd.
+/// Items that this version cannot read, by the invalid attribute.
 fn unreadable_items() -> Vec<(&'static str, Vec<(&'static str, AttributeValue)>)> {
     let text = |value: &str| AttributeValue::S(value.to_owned());
     let number = |value: &str| AttributeValue::N(value.to_owned());
@@ -89,15 +89,15 @@ fn unreadable_items() -> Vec<(&'static str, Vec<(&'static str, AttributeValue)>)
 }
 
 async fn put(
-    world: &World,
+    harness: &ReplayHarness,
     event_id: &str,
     members: &[(&str, AttributeValue)],
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let dynamodb = world.aws.dynamodb();
+    let dynamodb = harness.aws.dynamodb();
     let mut put = dynamodb
         .put_item()
-        .table_name(&world.aws.table)
-        .item("EventId", AttributeValue::S(world.key(event_id)));
+        .table_name(&harness.aws.table)
+        .item("EventId", AttributeValue::S(harness.key(event_id)));
     for (name, value) in members {
         put = put.item(*name, value.clone());
     }
@@ -107,13 +107,13 @@ async fn put(
 
 #[tokio::test]
 async fn ledger_item_that_cannot_be_read_defers_its_own_message_only() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("MAX_CONCURRENCY", "1");
-    world.set("BACKOFF_BASE_SECONDS", "2");
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("MAX_CONCURRENCY", "1");
+    harness.set("BACKOFF_BASE_SECONDS", "2");
     let mut messages = Vec::new();
     let odd = unreadable_items();
     for (number, (_, members)) in odd.iter().enumerate() {
-        put(&world, &format!("odd-{number}"), members).await?;
+        put(&harness, &format!("odd-{number}"), members).await?;
         messages.push(message(&format!("m-{number}"), &format!("odd-{number}"))?);
     }
     messages.push(message("good", "good")?);
@@ -122,7 +122,7 @@ async fn ledger_item_that_cannot_be_read_defers_its_own_message_only() -> TestRe
         function_arn: String::new(),
         deadline: SystemClock.now().plus(AMPLE_TIME),
     };
-    let mut handled = world.function()?.batch(&messages, &invocation).await;
+    let mut handled = harness.function()?.batch(&messages, &invocation).await;
     let good = handled.pop().ok_or("no outcome")?;
     assert_eq!(
         good.result.outcome,
@@ -138,24 +138,24 @@ async fn ledger_item_that_cannot_be_read_defers_its_own_message_only() -> TestRe
         let reason = handled.result.reason.clone().unwrap_or_default();
         assert!(reason.contains(attribute), "{attribute}: {reason}");
     }
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn ledger_item_that_was_discarded_is_final() -> TestResult {
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
     let discarded = [("Status", AttributeValue::S("DISCARDED".to_owned()))];
-    put(&world, "e-1", &discarded).await?;
+    put(&harness, "e-1", &discarded).await?;
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let planned = Record::dead_letter("m-2", "e-1", "c-1").with("ReplayPlan", "plan-1");
     for record in [record, planned] {
-        assert!(world.deliver(&[record]).await?.is_empty(), "acknowledged");
+        assert!(harness.deliver(&[record]).await?.is_empty(), "acknowledged");
     }
-    assert_eq!(world.deliveries(), 0);
-    assert_eq!(world.state("e-1").await?, "DISCARDED");
+    assert_eq!(harness.deliveries(), 0);
+    assert_eq!(harness.state("e-1").await?, "DISCARDED");
     Ok(())
 }
 

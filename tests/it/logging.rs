@@ -1,19 +1,19 @@
-//! What the real program says of its work, and what it keeps to itself.
+//! The log lines of the real program, and the texts that they must not contain.
 
 use std::collections::BTreeSet;
 
 use genesys_replay::failure::FailureCode;
 use genesys_stand_in::Fault;
 use genesys_test_support::{
-    Function, Invocation, Record, TestResult, World, are_documented, event, root,
+    Function, Invocation, Record, ReplayHarness, TestResult, are_documented, event, root,
 };
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").received(3),
         Record::new("m-2", "tel:+4930123456 is not json"),
@@ -69,7 +69,7 @@ async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> Test
         ("receive_count", json!(3)),
         (
             "target",
-            json!(format!("{}/targets/crm", world.genesys.url())),
+            json!(format!("{}/targets/crm", harness.genesys.url())),
         ),
         ("level", json!("INFO")),
     ] {
@@ -108,7 +108,7 @@ async fn it_logs_one_json_line_a_record_and_neither_payload_nor_secret() -> Test
     Ok(())
 }
 
-/// What a log line may say of a body: ids, types and addresses, by the members that hold them.
+/// The members of a body that a log line may contain: ids, types and addresses.
 const MAY_BE_LOGGED: &[&str] = &[
     "id",
     "detail-type",
@@ -119,7 +119,7 @@ const MAY_BE_LOGGED: &[&str] = &[
     "targetArn",
 ];
 
-/// The texts of a body, and of the JSON texts inside it, that no log line may hold.
+/// Returns the texts of a body, and of the JSON texts inside it, that no log line may contain.
 fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -134,7 +134,7 @@ fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
         }
         Value::String(text) => match serde_json::from_str::<Value>(text) {
             Ok(inner @ (Value::Object(_) | Value::Array(_))) => confidential(name, &inner, found),
-            // Shorter texts are words that stand everywhere.
+            // Shorter texts are common words.
             Ok(_) | Err(_) if text.len() >= 8 && !MAY_BE_LOGGED.contains(&name) => {
                 found.insert(text.clone());
             }
@@ -145,12 +145,12 @@ fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+async fn log_has_no_payload_of_any_sample_event() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let mut forbidden: BTreeSet<String> = ["demo-secret", "stand-in-token", "Basic ", "Bearer "]
         .map(str::to_owned)
         .into();
@@ -188,7 +188,7 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
         .iter()
         .filter_map(|line| line["archived_as"].as_str().map(str::to_owned))
         .collect();
-    let there = world.aws.objects(&bucket).await?.into_iter();
+    let there = harness.aws.objects(&bucket).await?.into_iter();
     let there: BTreeSet<_> = there
         .map(|(key, _)| format!("s3://{bucket}/{key}"))
         .collect();
@@ -197,7 +197,7 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
     assert!(forbidden.len() > 50, "{forbidden:?}");
     for text in forbidden {
         for line in &lines {
-            // Where an event goes and what it is about may be said, whoever else says it.
+            // A line may contain the target and the ids of an event.
             let said = ["target", "topic", "event_id", "interaction_id"]
                 .iter()
                 .any(|field| {
@@ -216,9 +216,9 @@ async fn no_sample_event_leaves_a_trace_of_its_payload_in_the_log() -> TestResul
 }
 
 #[tokio::test]
-async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
-    let world = World::start().await?;
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+async fn log_has_the_metrics_of_each_batch() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     for records in [
         vec![
             Record::dead_letter("m-1", "e-1", "c-1"),
@@ -246,7 +246,7 @@ async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
         ("Duplicates", [1, 0]),
         ("Returned", [1, 0]),
         ("Unaccounted", [0, 0]),
-        // A token, then GET and two PATCHes for each replay.
+        // A token, then GET and two PATCHes per replay.
         ("GenesysCalls", [4, 3]),
         ("TokenFetches", [1, 0]),
         ("GenesysThrottled", [0, 0]),
@@ -275,7 +275,7 @@ async fn each_batch_leaves_its_metrics_between_the_log_lines() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestResult {
+async fn log_has_no_text_of_upstream_responses() -> TestResult {
     const CONFIDENTIAL: &str = "tel:+4915112345";
     let quoting = format!(r#"{{"message":"{CONFIDENTIAL}","error_description":"{CONFIDENTIAL}"}}"#);
     for (method, path, status) in [
@@ -289,11 +289,11 @@ async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestRes
         ("PATCH", "/api/v2/", 429),
         ("PATCH", "/api/v2/", 500),
     ] {
-        let mut world = World::start().await?;
-        world.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
+        let mut harness = ReplayHarness::start().await?;
+        harness.set("AWS_LAMBDA_LOG_LEVEL", "TRACE");
         let fault = Fault::on(method, path).status(status).body(&quoting);
-        world.genesys.fault(fault);
-        let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+        harness.genesys.fault(fault);
+        let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
         let record = Record::dead_letter("m-1", "e-1", "c-1");
         let record = record.with("ERROR_MESSAGE", &format!("400 with payload: {quoting}"));
         function.invoke(event(&[record])).await?;
@@ -309,11 +309,11 @@ async fn what_upstreams_answer_and_first_errors_quote_is_not_logged() -> TestRes
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_repeated_has_a_line_of_its_own() -> TestResult {
-    let world = World::start().await?;
+async fn log_has_a_line_per_retried_attempt() -> TestResult {
+    let harness = ReplayHarness::start().await?;
     let fault = Fault::on("POST", "/targets/").status(503).times(1);
-    world.genesys.fault(fault);
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    harness.genesys.fault(fault);
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let records = [Record::dead_letter("m-1", "e-1", "c-1")];
     function.invoke(event(&records)).await?;
     let lines = function.end().await?.lines()?;
@@ -334,11 +334,11 @@ async fn an_attempt_that_is_repeated_has_a_line_of_its_own() -> TestResult {
 }
 
 #[tokio::test]
-async fn metrics_and_errors_are_printed_whatever_is_left_out() -> TestResult {
+async fn log_has_metrics_and_errors_at_every_level() -> TestResult {
     for level in ["WARN", "ERROR"] {
-        let mut world = World::start().await?;
-        world.set("AWS_LAMBDA_LOG_LEVEL", level);
-        let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+        let mut harness = ReplayHarness::start().await?;
+        harness.set("AWS_LAMBDA_LOG_LEVEL", level);
+        let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
         function.invoke(event(&[])).await?;
         let mut nameless = Record::dead_letter("x", "e-1", "c-1");
         nameless.0["messageId"] = json!(null);

@@ -1,5 +1,5 @@
-//! The function on real parts: a local AWS for the table, mockito and the stand-in for the wires,
-//! the real binary for the edge.
+//! The function on real adapters: a local AWS, mockito and the stand-in, and the real binary under a Runtime
+//! API.
 
 mod archive;
 mod aws_targets;
@@ -8,20 +8,20 @@ mod circuit_breaker;
 mod concurrency;
 mod conformance;
 mod crashes;
+mod dead_letter;
 mod deadline;
 mod dispositions;
-mod events;
+mod event_keys;
 mod fifo;
 mod genesys_tokens;
 mod genesys_wire;
-mod keys;
+mod http_targets;
 mod lambda_response;
 mod ledger;
 mod logging;
 mod malformed_input;
 mod outages;
 mod outcome_counts;
-mod queue;
 mod record_results;
 mod replay;
 mod retention;
@@ -30,7 +30,7 @@ mod retry_time;
 mod rounds;
 mod secrets;
 mod spoofed_targets;
-mod target_wire;
+mod visibility_timeout;
 
 /// The replay function's program.
 const REPLAY: &str = env!("CARGO_BIN_EXE_replay");

@@ -1,4 +1,4 @@
-//! Bad input, and upstreams that are down, slow or talking nonsense: nothing is lost.
+//! Malformed input, and upstreams that are down, slow or return invalid responses: no event is lost.
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::Accepted;
@@ -7,13 +7,13 @@ use genesys_replay::ledger::{
 };
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 use genesys_stand_in::Fault;
-use genesys_test_support::world::{invoke, with_parts};
-use genesys_test_support::{Record, TestResult, World, aws_at, closed_port, event, sample};
+use genesys_test_support::replay_harness::{invoke, with_parts};
+use genesys_test_support::{Record, ReplayHarness, TestResult, aws_at, closed_port, event, sample};
 use serde_json::json;
 
 #[tokio::test]
 async fn bad_records_return_and_good_ones_are_replayed() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let records = [
         Record::new("not-json", "<html>"),
         Record::new("empty", ""),
@@ -21,16 +21,16 @@ async fn bad_records_return_and_good_ones_are_replayed() -> TestResult {
         Record::dead_letter("good", "e-1", "c-1"),
     ];
     assert_eq!(
-        world.deliver(&records).await?,
+        harness.deliver(&records).await?,
         ["not-json", "empty", "no-event"]
     );
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn mixed_sample_batch_loses_no_message() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let batch = serde_json::to_value(sample("mixed-batch.json")?)?;
     let ids: Vec<_> = batch["Records"]
         .as_array()
@@ -38,7 +38,7 @@ async fn mixed_sample_batch_loses_no_message() -> TestResult {
         .flatten()
         .filter_map(|record| record["messageId"].as_str().map(str::to_owned))
         .collect();
-    let back = invoke(&world.function()?, batch).await??;
+    let back = invoke(&harness.function()?, batch).await??;
     assert!(back.iter().all(|id| ids.contains(id)));
     assert!(
         !back.is_empty() && back.len() < ids.len(),
@@ -49,19 +49,19 @@ async fn mixed_sample_batch_loses_no_message() -> TestResult {
 
 #[tokio::test]
 async fn empty_batch_has_an_empty_response() -> TestResult {
-    let world = World::start().await?;
-    assert!(world.deliver(&[]).await?.is_empty());
+    let harness = ReplayHarness::start().await?;
+    assert!(harness.deliver(&[]).await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn record_without_id_stops_the_batch_untouched() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     for id in [json!(null), json!("")] {
         let mut nameless = Record::dead_letter("x", "e-2", "c-2");
         nameless.0["messageId"] = id;
         let records = [Record::dead_letter("m-1", "e-1", "c-1"), nameless];
-        let error = invoke(&world.function()?, event(&records))
+        let error = invoke(&harness.function()?, event(&records))
             .await?
             .err()
             .ok_or("answered")?;
@@ -77,34 +77,34 @@ async fn record_without_id_stops_the_batch_untouched() -> TestResult {
         .and_then(|record| record.remove("messageId"))
         .ok_or("no id")?;
     assert!(
-        invoke(&world.function()?, event(&[nameless]))
+        invoke(&harness.function()?, event(&[nameless]))
             .await?
             .is_err()
     );
-    assert!(world.genesys.calls().is_empty());
-    assert!(world.aws.item(&world.key("e-1")).await?.is_empty());
+    assert!(harness.genesys.calls().is_empty());
+    assert!(harness.aws.item(&harness.key("e-1")).await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn response_names_a_message_once_when_it_came_twice() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let record = Record::new("m-1", "not json");
-    assert_eq!(world.deliver(&[record.clone(), record]).await?, ["m-1"]);
+    assert_eq!(harness.deliver(&[record.clone(), record]).await?, ["m-1"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn record_with_only_an_id_returns_to_the_queue() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let bare = json!({ "Records": [{ "messageId": "m-1", "unknown": { "field": [1] } }] });
-    assert_eq!(invoke(&world.function()?, bare).await??, ["m-1"]);
+    assert_eq!(invoke(&harness.function()?, bare).await??, ["m-1"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn body_of_one_mebibyte_is_replayed_whole() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let small = Record::dead_letter("m-1", "e-1", "c-1");
     let body = small.0["body"].as_str().unwrap_or_default();
     let filler = "x".repeat(1024 * 1024 - body.len() - r#","x":"""#.len());
@@ -114,21 +114,21 @@ async fn body_of_one_mebibyte_is_replayed_whole() -> TestResult {
     );
     assert_eq!(body.len(), 1024 * 1024);
     assert!(
-        world
+        harness
             .deliver(&[Record::new("m-1", &body)])
             .await?
             .is_empty()
     );
-    let sent = world.genesys.calls_to("POST", "/targets/");
+    let sent = harness.genesys.calls_to("POST", "/targets/");
     assert!(sent.first().is_some_and(|call| call.body == body));
     Ok(())
 }
 
 #[tokio::test]
-async fn no_upstream_is_called_when_the_ledger_is_down() -> TestResult {
-    let world = World::start().await?;
+async fn ledger_outage_prevents_every_upstream_call() -> TestResult {
+    let harness = ReplayHarness::start().await?;
     let (_socket, closed) = closed_port()?;
-    let settings = world.settings();
+    let settings = harness.settings();
     let settings =
         genesys_replay_settings::Settings::from_lookup(|name| settings.get(name).cloned())?;
     let function = genesys_replay_lambda::app::build(settings, &aws_at(&closed))?;
@@ -137,13 +137,13 @@ async fn no_upstream_is_called_when_the_ledger_is_down() -> TestResult {
         Record::dead_letter("m-2", "e-2", "c-1"),
     ];
     assert_eq!(invoke(&function, event(&records)).await??, ["m-1", "m-2"]);
-    assert!(world.genesys.calls().is_empty());
+    assert!(harness.genesys.calls().is_empty());
     Ok(())
 }
 
 #[tokio::test]
-async fn event_is_kept_whatever_genesys_answers() -> TestResult {
-    let world = World::start().await?;
+async fn event_is_not_lost_on_any_genesys_response() -> TestResult {
+    let harness = ReplayHarness::start().await?;
     for (number, fault) in [
         Fault::on("GET", "/conversations/")
             .status(200)
@@ -163,22 +163,25 @@ async fn event_is_kept_whatever_genesys_answers() -> TestResult {
     .into_iter()
     .enumerate()
     {
-        world.genesys.revoke_tokens();
-        world.genesys.fault(fault.clone());
+        harness.genesys.revoke_tokens();
+        harness.genesys.fault(fault.clone());
         let (message_id, event_id) = (format!("m-{number}"), format!("e-{number}"));
         let record = Record::dead_letter(&message_id, &event_id, "c-1");
-        assert_eq!(world.deliver(&[record]).await?, [message_id], "{fault:?}");
-        assert_eq!(world.deliveries(), 0, "{fault:?}");
-        let status = world.aws.attribute(&world.key(&event_id), "Status").await?;
+        assert_eq!(harness.deliver(&[record]).await?, [message_id], "{fault:?}");
+        assert_eq!(harness.deliveries(), 0, "{fault:?}");
+        let status = harness
+            .aws
+            .attribute(&harness.key(&event_id), "Status")
+            .await?;
         assert_eq!(status.as_deref(), Some("DEFERRED"), "{fault:?}");
-        world.genesys.clear_faults();
+        harness.genesys.clear_faults();
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn event_is_kept_whatever_the_target_answers() -> TestResult {
-    let world = World::start().await?;
+async fn event_is_not_lost_on_any_target_response() -> TestResult {
+    let harness = ReplayHarness::start().await?;
     for (number, fault) in [
         Fault::on("POST", "/targets/").status(500).body("<html>"),
         Fault::on("POST", "/targets/").close(),
@@ -191,39 +194,39 @@ async fn event_is_kept_whatever_the_target_answers() -> TestResult {
     .into_iter()
     .enumerate()
     {
-        world.genesys.fault(fault.clone());
+        harness.genesys.fault(fault.clone());
         let (message_id, event_id) = (format!("m-{number}"), format!("e-{number}"));
         let record = Record::dead_letter(&message_id, &event_id, "c-1");
-        assert_eq!(world.deliver(&[record]).await?, [message_id], "{fault:?}");
-        world.genesys.clear_faults();
+        assert_eq!(harness.deliver(&[record]).await?, [message_id], "{fault:?}");
+        harness.genesys.clear_faults();
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn idempotency_key_is_the_same_after_a_lost_answer() -> TestResult {
-    let world = World::start().await?;
-    world
+    let harness = ReplayHarness::start().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").close().act().times(1));
     assert!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?
             .is_empty()
     );
-    let keys: Vec<_> = world
+    let keys: Vec<_> = harness
         .genesys
         .calls_to("POST", "/targets/")
         .iter()
         .filter_map(|call| call.headers.get("idempotency-key").cloned())
         .collect();
-    let key = world.idempotency_key("e-1");
+    let key = harness.idempotency_key("e-1");
     assert_eq!(keys, [key.clone(), key]);
     Ok(())
 }
 
-/// A target with a fault in it.
+/// A target that panics.
 struct Panics;
 
 impl Target for Panics {
@@ -238,8 +241,8 @@ impl Target for Panics {
 
 #[tokio::test]
 async fn panic_fails_its_own_record_only() -> TestResult {
-    let world = World::start().await?;
-    let function = world.function()?;
+    let harness = ReplayHarness::start().await?;
+    let function = harness.function()?;
     let function = with_parts(function, |ledger| ledger, |_| Panics);
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1"),
@@ -247,7 +250,7 @@ async fn panic_fails_its_own_record_only() -> TestResult {
         Record::dead_letter("m-3", "e-3", "c-1"),
     ];
     assert_eq!(invoke(&function, event(&records)).await??, ["m-2"]);
-    // The function lives on.
+    // The function continues.
     assert!(
         invoke(
             &function,
@@ -259,7 +262,7 @@ async fn panic_fails_its_own_record_only() -> TestResult {
     Ok(())
 }
 
-/// A ledger that fails once an event is claimed.
+/// A ledger that fails after the claim of an event.
 struct FailsAfterClaim<L> {
     inner: L,
     also_settle: bool,
@@ -312,8 +315,8 @@ impl<L: Ledger> Ledger for FailsAfterClaim<L> {
 #[tokio::test]
 async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
     for also_settle in [false, true] {
-        let world = World::start().await?;
-        let function = world.function()?;
+        let harness = ReplayHarness::start().await?;
+        let function = harness.function()?;
         let function = with_parts(
             function,
             |inner| FailsAfterClaim { inner, also_settle },
@@ -324,8 +327,8 @@ async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
             invoke(&function, event(&records)).await??.is_empty(),
             "it would be delivered twice"
         );
-        assert_eq!(world.deliveries(), 1);
-        let status = world.aws.attribute(&world.key("e-1"), "Status").await?;
+        assert_eq!(harness.deliveries(), 1);
+        let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
         let expected = if also_settle {
             "IN_PROGRESS"
         } else {
@@ -338,11 +341,11 @@ async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
 
 #[tokio::test]
 async fn attempt_is_not_made_when_it_cannot_be_counted() -> TestResult {
-    let world = World::start().await?;
-    world
+    let harness = ReplayHarness::start().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(503).times(1));
-    let function = world.function()?;
+    let function = harness.function()?;
     let function = with_parts(
         function,
         |inner| FailsAfterClaim {
@@ -353,31 +356,31 @@ async fn attempt_is_not_made_when_it_cannot_be_counted() -> TestResult {
     );
     let records = [Record::dead_letter("m-1", "e-1", "c-1")];
     assert_eq!(invoke(&function, event(&records)).await??, ["m-1"]);
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn malformed_event_is_delivered_on_operator_replay() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let record = Record::dead_letter("m-1", "e-1", "c-1")
         .with("ERROR_CODE", "INVALID_PARAMETER")
         .with("ReplayPlan", "repaired");
-    assert!(world.deliver(&[record]).await?.is_empty());
-    assert_eq!(world.deliveries(), 1);
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn own_queue_is_not_a_target() -> TestResult {
-    let mut world = World::start().await?;
-    let queue = world.aws.create_queue(false).await?;
-    world.set("REPLAY_TARGET", &queue);
+    let mut harness = ReplayHarness::start().await?;
+    let queue = harness.aws.create_queue(false).await?;
+    harness.set("REPLAY_TARGET", &queue);
     let record = Record::dead_letter("m-1", "e-1", "c-1").in_queue(&queue, "receipt");
-    assert_eq!(world.deliver(&[record]).await?, ["m-1"]);
-    assert!(world.aws.receive(&queue, 0).await?.is_empty());
+    assert_eq!(harness.deliver(&[record]).await?, ["m-1"]);
+    assert!(harness.aws.receive(&queue, 0).await?.is_empty());
     let key = format!("e-1|{queue}");
-    let code = world.aws.attribute(&key, "FailureCode").await?;
+    let code = harness.aws.attribute(&key, "FailureCode").await?;
     assert_eq!(code.as_deref(), Some("TARGET_NOT_ALLOWED"));
     Ok(())
 }

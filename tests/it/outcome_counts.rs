@@ -1,16 +1,16 @@
-//! Outcomes add up to the batch, and say what may have happened twice.
+//! The counts of outcomes and of possible duplicates in a batch.
 
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::FailureCode;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Invocation, Outcome, RecordReport};
 use genesys_stand_in::{Fault, StandIn};
-use genesys_test_support::world::AMPLE_TIME;
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::replay_harness::AMPLE_TIME;
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 
-/// The batch's own account of it, which the answer to Lambda is made of.
+/// Returns the reports of a batch, from which the response to Lambda is made.
 async fn handle(
-    world: &World,
+    harness: &ReplayHarness,
     records: &[Record],
 ) -> Result<Vec<RecordReport>, Box<dyn std::error::Error>> {
     let mut messages = Vec::new();
@@ -24,7 +24,7 @@ async fn handle(
         request_id: "request".to_owned(),
         deadline: SystemClock.now().plus(AMPLE_TIME),
     };
-    Ok(world.function()?.batch(&messages, &invocation).await)
+    Ok(harness.function()?.batch(&messages, &invocation).await)
 }
 
 fn event(id: &str, conversation: &str) -> Record {
@@ -36,18 +36,18 @@ fn event(id: &str, conversation: &str) -> Record {
 
 #[tokio::test]
 async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.deliver(&[event("done", "c-1")]).await?;
-    world.genesys.fault(
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.deliver(&[event("done", "c-1")]).await?;
+    harness.genesys.fault(
         Fault::on("GET", "/conversations/slow")
             .status(429)
             .header("Retry-After", "60"),
     );
-    world
+    harness
         .genesys
         .fault(Fault::on("GET", "/conversations/gone").status(404));
-    world.set("MAX_CONCURRENCY", "1");
+    harness.set("MAX_CONCURRENCY", "1");
     let batch = [
         event("good", "c-1"),
         event("done", "c-1"),
@@ -58,8 +58,8 @@ async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
         event("after", "c-1"),
     ];
     for (archive, given_up) in [("", "returned"), (bucket.as_str(), "archived")] {
-        world.set("ARCHIVE_BUCKET", archive);
-        let handled = handle(&world, &batch).await?;
+        harness.set("ARCHIVE_BUCKET", archive);
+        let handled = handle(&harness, &batch).await?;
         let outcomes: Vec<_> = handled
             .iter()
             .map(|it| it.result.outcome.as_str())
@@ -93,21 +93,21 @@ async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
 
 #[tokio::test]
 async fn possible_duplicate_is_counted_when_an_answer_is_lost() -> TestResult {
-    let world = World::start().await?;
-    world
+    let harness = ReplayHarness::start().await?;
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").close().act().times(1));
-    let handled = handle(&world, &[event("e-1", "c-1")]).await?;
+    let handled = handle(&harness, &[event("e-1", "c-1")]).await?;
     assert_eq!(
         handled.first().map(|it| it.result.outcome),
         Some(Outcome::Replayed)
     );
     assert_eq!(Counts::of(&handled).possible_duplicates, 1);
 
-    world
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(503).times(1));
-    let handled = handle(&world, &[event("e-2", "c-1")]).await?;
+    let handled = handle(&harness, &[event("e-2", "c-1")]).await?;
     assert_eq!(
         Counts::of(&handled).possible_duplicates,
         0,
@@ -119,8 +119,8 @@ async fn possible_duplicate_is_counted_when_an_answer_is_lost() -> TestResult {
 #[tokio::test]
 async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestResult {
     use genesys_replay::ledger::{ClaimMetadata, ClaimRequest, EventKey, Ledger, ReopenPolicy};
-    let world = World::start().await?;
-    let function = world.function()?;
+    let harness = ReplayHarness::start().await?;
+    let function = harness.function()?;
     let message_id = MessageId::new("elsewhere").ok_or("id")?;
     let destination = function.destination.destination(None, &[]);
     let event_id = genesys_replay::dead_letter::EventId::new("e-1");
@@ -142,26 +142,26 @@ async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestRe
         },
     };
     function.ledger.claim(&request).await?;
-    let handled = handle(&world, &[event("e-1", "c-1")]).await?;
+    let handled = handle(&harness, &[event("e-1", "c-1")]).await?;
     let Some(Outcome::Deferred { after, code }) = handled.first().map(|it| it.result.outcome)
     else {
         return Err(format!("{handled:?}").into());
     };
     assert_eq!(code, FailureCode::HeldElsewhere);
-    // Its exact value is the subject of a test in paused time: deadline.rs.
+    // A test in paused time checks the exact value: deadline.rs.
     assert!(after > AMPLE_TIME / 2 && after <= AMPLE_TIME, "{after:?}");
-    assert!(world.genesys.calls().is_empty());
+    assert!(harness.genesys.calls().is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn rate_limiter_slows_a_batch_down_before_genesys_refuses() -> TestResult {
-    let world = World::around(StandIn::builder().rate_limit(30)).await?;
+    let harness = ReplayHarness::with_genesys(StandIn::builder().rate_limit(30)).await?;
     let batch: Vec<_> = (0..30)
         .map(|number| event(&format!("e-{number}"), "c-1"))
         .collect();
-    let handled = handle(&world, &batch).await?;
-    let refused = world
+    let handled = handle(&harness, &batch).await?;
+    let refused = harness
         .genesys
         .calls()
         .iter()
@@ -172,8 +172,8 @@ async fn rate_limiter_slows_a_batch_down_before_genesys_refuses() -> TestResult 
         "{refused} calls over the limit: no more than were in flight at once"
     );
     let counts = Counts::of(&handled);
-    // Three calls for each replay. A slow machine may reach a second window of the limit.
-    let granted = world.genesys.calls().len() - refused;
+    // Three calls per replay. A slow machine may reach a second window of the rate limit.
+    let granted = harness.genesys.calls().len() - refused;
     assert!(counts.replayed >= 1, "{counts:?}");
     assert!(
         3 * counts.replayed <= granted,
@@ -186,8 +186,8 @@ async fn rate_limiter_slows_a_batch_down_before_genesys_refuses() -> TestResult 
 
 #[tokio::test]
 async fn skipped_mark_is_logged_and_counted() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("RETRY_STATE", "best-effort");
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("RETRY_STATE", "best-effort");
     for (fault, needs_operator) in [
         (Fault::on("POST", "/oauth/token").status(400), 1),
         (Fault::on("GET", "/conversations/").status(404), 0),
@@ -198,24 +198,24 @@ async fn skipped_mark_is_logged_and_counted() -> TestResult {
             1,
         ),
     ] {
-        world.genesys.clear_faults();
-        world.genesys.fault(fault);
-        let id = format!("e-{}", world.deliveries());
-        let handled = handle(&world, &[event(&id, "c-1")]).await?;
+        harness.genesys.clear_faults();
+        harness.genesys.fault(fault);
+        let id = format!("e-{}", harness.deliveries());
+        let handled = handle(&harness, &[event(&id, "c-1")]).await?;
         let result = &handled.first().ok_or("no outcome")?.result;
         assert_eq!(result.outcome, Outcome::Replayed);
         assert_eq!(result.code(), Some(FailureCode::RetryStateNotWritten));
         assert!(result.reason.is_some(), "{result:?}");
         assert_eq!(Counts::of(&handled).needs_operator, needs_operator);
     }
-    // What is missed on the way is no matter once the last mark is written.
-    world.genesys.clear_faults();
-    world.genesys.fault(
+    // A skipped mark does not matter when the final mark is written.
+    harness.genesys.clear_faults();
+    harness.genesys.fault(
         Fault::on("PATCH", "/conversations/")
             .body_contains("retrying")
             .status(500),
     );
-    let handled = handle(&world, &[event("e-last", "c-1")]).await?;
+    let handled = handle(&harness, &[event("e-last", "c-1")]).await?;
     let result = &handled.first().ok_or("no outcome")?.result;
     assert_eq!((result.outcome, result.code()), (Outcome::Replayed, None));
     Ok(())

@@ -1,5 +1,5 @@
-//! What is said of each record that did not go smoothly: log lines, counts and metrics are made of it.
-//! Over the fakes and in virtual time, since it is about what the use case makes of an answer.
+//! The results of records with faults, from which log lines, counts and metrics are made. Over the fakes in
+//! paused time, because the subject is the use case.
 
 use std::future::pending;
 use std::ops::RangeInclusive;
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use genesys_fakes::{
-    Faults, InMemory, Item, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues, MemoryTarget,
-    Passage, Status,
+    FaultHookFuture, Faults, InMemory, Item, MemoryArchive, MemoryGenesys, MemoryLedger,
+    MemoryQueues, MemoryTarget, Status,
 };
 use genesys_replay::backoff::Backoff;
 use genesys_replay::clock::{Clock, SystemRandom};
@@ -32,17 +32,17 @@ use url::Url;
 const MAX_ATTEMPTS: u32 = 3;
 const LAST_RECEIVE: u32 = 10;
 
-/// What goes wrong with the calls of these names.
-struct Mishap<E> {
+/// A fault of the calls with these names.
+struct CallFailure<E> {
     calls: &'static [&'static str],
-    /// Which of them, counted from 1.
+    /// The numbers of the failing calls, from 1.
     which: RangeInclusive<u32>,
     seen: AtomicU32,
-    /// In place of the call; without an error it hangs.
+    /// The error of the call. `None`: the call hangs.
     error: Option<fn() -> E>,
 }
 
-impl<E: Send + 'static> Mishap<E> {
+impl<E: Send + 'static> CallFailure<E> {
     fn new(
         calls: &'static [&'static str],
         which: RangeInclusive<u32>,
@@ -56,20 +56,20 @@ impl<E: Send + 'static> Mishap<E> {
         })
     }
 
-    /// How many calls there were, well or not.
+    /// The number of calls.
     fn seen(&self) -> u32 {
         self.seen.load(Ordering::Relaxed)
     }
 }
 
-impl<E: Send + 'static> Faults<E> for Mishap<E> {
-    fn before(&self, call: &'static str) -> Passage<'_, E> {
+impl<E: Send + 'static> Faults<E> for CallFailure<E> {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         Box::pin(async move {
             if !self.calls.contains(&call) {
                 return Ok(());
             }
             let count = self.seen.fetch_add(1, Ordering::Relaxed) + 1;
-            // A call over a wire lets other records go on.
+            // As a call over the wire, it lets other records continue.
             tokio::task::yield_now().await;
             match self.error {
                 _ if !self.which.contains(&count) => Ok(()),
@@ -83,7 +83,7 @@ impl<E: Send + 'static> Faults<E> for Mishap<E> {
 const ALWAYS: RangeInclusive<u32> = 1..=u32::MAX;
 
 fn outage() -> LedgerError {
-    LedgerError::Unavailable("told to fail".into())
+    LedgerError::Unavailable("injected failure".into())
 }
 
 fn genesys_down() -> GenesysError {
@@ -119,16 +119,16 @@ fn refused_for_good() -> DeliveryError {
     }
 }
 
-/// A function with which everything goes well unless a test puts a mishap in.
-struct Scene(Replay<InMemory>);
+/// A function without faults, into which a test injects some.
+struct FunctionUnderTest(Replay<InMemory>);
 
-fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
+fn function_under_test() -> Result<FunctionUnderTest, Box<dyn std::error::Error>> {
     let clock: Arc<dyn Clock> = Arc::new(VirtualClock::start());
     let meter = Arc::new(UpstreamCounters::default());
     let genesys = MemoryGenesys::default();
     genesys.put_participants("c-1", &[("p-1", "customer")]);
     let url = Url::parse("https://crm.example/events")?;
-    Ok(Scene(Replay {
+    Ok(FunctionUnderTest(Replay {
         ledger: MemoryLedger::new(Duration::from_secs(1_000_000)),
         retry_state: RetryState::Required(genesys),
         target: MemoryTarget::default(),
@@ -159,23 +159,23 @@ fn scene() -> Result<Scene, Box<dyn std::error::Error>> {
     }))
 }
 
-impl Scene {
-    fn ledger(mut self, mishap: Arc<Mishap<LedgerError>>) -> Self {
-        self.0.ledger = self.0.ledger.with_faults(mishap);
+impl FunctionUnderTest {
+    fn ledger(mut self, failure: Arc<CallFailure<LedgerError>>) -> Self {
+        self.0.ledger = self.0.ledger.with_faults(failure);
         self
     }
 
-    fn target(mut self, mishap: Arc<Mishap<DeliveryError>>) -> Self {
-        self.0.target = self.0.target.with_faults(mishap);
+    fn target(mut self, failure: Arc<CallFailure<DeliveryError>>) -> Self {
+        self.0.target = self.0.target.with_faults(failure);
         self
     }
 
-    fn genesys(mut self, mishap: Arc<Mishap<GenesysError>>, is_required: bool) -> Self {
+    fn genesys(mut self, failure: Arc<CallFailure<GenesysError>>, is_required: bool) -> Self {
         let faulty = self
             .0
             .retry_state
             .genesys()
-            .map(|it| it.with_faults(mishap));
+            .map(|it| it.with_faults(failure));
         self.0.retry_state = match faulty {
             Some(genesys) if is_required => RetryState::Required(genesys),
             Some(genesys) => RetryState::BestEffort(genesys),
@@ -194,7 +194,7 @@ impl Scene {
         self.0.batch(messages, &invocation).await
     }
 
-    /// What became of one message, received so often.
+    /// Returns the result of one message with this receive count.
     async fn one(&self, receive_count: u32) -> Result<RecordResult, &'static str> {
         let mut message = message("m-1", "e-1")?;
         message.receive_count = receive_count;
@@ -220,8 +220,9 @@ fn message(id: &str, event_id: &str) -> Result<Message, &'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn result_has_attempt_and_disposition_when_an_attempt_fails() -> TestResult {
-    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(refused)));
-    let result = scene.one(1).await?;
+    let function_under_test =
+        function_under_test()?.target(CallFailure::new(&["deliver"], ALWAYS, Some(refused)));
+    let result = function_under_test.one(1).await?;
     assert!(matches!(result.outcome, Outcome::Deferred { .. }));
     assert_eq!(result.code(), Some(FailureCode::TargetUnavailable));
     assert_eq!(result.attempt, Some(MAX_ATTEMPTS));
@@ -239,11 +240,16 @@ async fn result_is_a_possible_duplicate_when_an_answer_is_lost() -> TestResult {
         (MAX_ATTEMPTS, false, "deferred"),
         (1, true, "deferred"),
     ] {
-        let mut scene = scene()?.target(Mishap::new(&["deliver"], 1..=times, Some(lost)));
+        let mut function_under_test =
+            function_under_test()?.target(CallFailure::new(&["deliver"], 1..=times, Some(lost)));
         if next_attempt_fails {
-            scene = scene.ledger(Mishap::new(&["next_attempt"], ALWAYS, Some(outage)));
+            function_under_test = function_under_test.ledger(CallFailure::new(
+                &["next_attempt"],
+                ALWAYS,
+                Some(outage),
+            ));
         }
-        let result = scene.one(1).await?;
+        let result = function_under_test.one(1).await?;
         assert_eq!(result.outcome.as_str(), outcome);
         assert!(result.possible_duplicate, "{result:?}");
     }
@@ -252,23 +258,26 @@ async fn result_is_a_possible_duplicate_when_an_answer_is_lost() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn possible_duplicate_counts_once_for_duplicate_messages() -> TestResult {
-    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, Some(lost)));
-    let twins = [message("m-1", "e-1")?, message("m-2", "e-1")?];
-    let counts = Counts::of(&scene.batch(&twins).await);
+    let function_under_test =
+        function_under_test()?.target(CallFailure::new(&["deliver"], ALWAYS, Some(lost)));
+    let duplicates = [message("m-1", "e-1")?, message("m-2", "e-1")?];
+    let counts = Counts::of(&function_under_test.batch(&duplicates).await);
     assert_eq!((counts.deferred, counts.possible_duplicates), (2, 1));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn result_shows_a_possible_delivery_when_cut_off() -> TestResult {
-    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
-    let sending = scene.one(1).await?;
+    let function_under_test =
+        function_under_test()?.target(CallFailure::new(&["deliver"], ALWAYS, None));
+    let sending = function_under_test.one(1).await?;
     assert!(matches!(sending.outcome, Outcome::Deferred { .. }));
     assert_eq!(sending.code(), Some(FailureCode::OutOfTime));
     assert!(sending.possible_duplicate);
 
-    let scene = self::scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, None));
-    let accepted = scene.one(1).await?;
+    let function_under_test =
+        self::function_under_test()?.ledger(CallFailure::new(&["checkpoint"], ALWAYS, None));
+    let accepted = function_under_test.one(1).await?;
     assert_eq!(accepted.outcome, Outcome::Replayed);
     assert_eq!(accepted.code(), Some(FailureCode::LedgerUnavailable));
     Ok(())
@@ -277,8 +286,9 @@ async fn result_shows_a_possible_delivery_when_cut_off() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn lost_lease_after_delivery_is_a_possible_duplicate() -> TestResult {
     let lost = || LedgerError::LeaseLost;
-    let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(lost)));
-    let result = scene.one(1).await?;
+    let function_under_test =
+        function_under_test()?.ledger(CallFailure::new(&["checkpoint"], ALWAYS, Some(lost)));
+    let result = function_under_test.one(1).await?;
     assert_eq!(result.code(), Some(FailureCode::HeldElsewhere));
     assert!(result.possible_duplicate);
     Ok(())
@@ -287,10 +297,10 @@ async fn lost_lease_after_delivery_is_a_possible_duplicate() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn delivered_event_without_mark_has_a_warning_code() -> TestResult {
     for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "replayed")] {
-        // The first mark is written, the closing one is not.
-        let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
-        let scene = scene()?.genesys(Arc::clone(&marks), true);
-        let result = scene.one(receive_count).await?;
+        // The first mark is written, the final one is not.
+        let marks = CallFailure::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
+        let function_under_test = function_under_test()?.genesys(Arc::clone(&marks), true);
+        let result = function_under_test.one(receive_count).await?;
         assert_eq!(result.outcome.as_str(), outcome);
         assert_eq!(result.code(), Some(FailureCode::RetryStateNotWritten));
         assert_eq!(result.attempt, Some(1));
@@ -311,13 +321,16 @@ async fn delivered_event_without_mark_has_a_warning_code() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn rejected_event_waits_for_its_mark_until_the_last_receive() -> TestResult {
     for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "archived")] {
-        let marks = Mishap::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
-        let scene = scene()?.genesys(marks, true).target(Mishap::new(
-            &["deliver"],
-            ALWAYS,
-            Some(refused_for_good),
-        ));
-        let result = scene.one(receive_count).await?;
+        let marks = CallFailure::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
+        let function_under_test =
+            function_under_test()?
+                .genesys(marks, true)
+                .target(CallFailure::new(
+                    &["deliver"],
+                    ALWAYS,
+                    Some(refused_for_good),
+                ));
+        let result = function_under_test.one(receive_count).await?;
         assert_eq!(result.outcome.as_str(), outcome);
     }
     Ok(())
@@ -325,16 +338,16 @@ async fn rejected_event_waits_for_its_mark_until_the_last_receive() -> TestResul
 
 #[tokio::test(start_paused = true)]
 async fn delivered_event_without_settlement_has_a_warning_code() -> TestResult {
-    let settle = || Mishap::new(&["settle"], ALWAYS, Some(outage));
-    let scene = scene()?.ledger(settle());
-    let known = scene.one(1).await?;
+    let settle = || CallFailure::new(&["settle"], ALWAYS, Some(outage));
+    let function_under_test = function_under_test()?.ledger(settle());
+    let known = function_under_test.one(1).await?;
     assert!(matches!(known.outcome, Outcome::Deferred { .. }));
     assert_eq!(known.code(), Some(FailureCode::LedgerUnavailable));
     assert_eq!(known.attempt, Some(1));
 
-    let neither = Mishap::new(&["checkpoint", "settle"], ALWAYS, Some(outage));
-    let scene = self::scene()?.ledger(neither);
-    let unknown = scene.one(1).await?;
+    let neither = CallFailure::new(&["checkpoint", "settle"], ALWAYS, Some(outage));
+    let function_under_test = self::function_under_test()?.ledger(neither);
+    let unknown = function_under_test.one(1).await?;
     assert_eq!(unknown.outcome, Outcome::Replayed);
     assert_eq!(unknown.code(), Some(FailureCode::LedgerUnavailable));
     assert!(unknown.reason.is_some(), "{unknown:?}");
@@ -343,9 +356,10 @@ async fn delivered_event_without_settlement_has_a_warning_code() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn settlement_replaces_a_failed_checkpoint() -> TestResult {
-    let scene = scene()?.ledger(Mishap::new(&["checkpoint"], ALWAYS, Some(outage)));
-    assert_eq!(scene.one(1).await?.outcome, Outcome::Replayed);
-    let item = scene.item().ok_or("no item")?;
+    let function_under_test =
+        function_under_test()?.ledger(CallFailure::new(&["checkpoint"], ALWAYS, Some(outage)));
+    assert_eq!(function_under_test.one(1).await?.outcome, Outcome::Replayed);
+    let item = function_under_test.item().ok_or("no item")?;
     assert_eq!((item.status, item.delivered), (Status::Completed, Some(1)));
     Ok(())
 }
@@ -353,20 +367,20 @@ async fn settlement_replaces_a_failed_checkpoint() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn best_effort_skips_the_mark_when_the_circuit_is_open() -> TestResult {
     for calls in [&["fetch"][..], &["mark"]] {
-        let mishap = Mishap::new(calls, ALWAYS, Some(genesys_down));
-        let scene = scene()?.genesys(Arc::clone(&mishap), false);
+        let failure = CallFailure::new(calls, ALWAYS, Some(genesys_down));
+        let function_under_test = function_under_test()?.genesys(Arc::clone(&failure), false);
         let mut before = 0;
         for batch in ["first", "second"] {
             let events: Vec<_> = (0..8)
                 .map(|number| message(&format!("m-{number}"), &format!("{batch}-{number}")))
                 .collect::<Result<_, _>>()?;
-            for handled in scene.batch(&events).await {
+            for handled in function_under_test.batch(&events).await {
                 let result = handled.result;
                 assert_eq!(result.outcome, Outcome::Replayed);
                 assert_eq!(result.code(), Some(FailureCode::RetryStateNotWritten));
             }
-            // What was under way when the fifth failed; two calls for each would be 16.
-            let seen = mishap.seen();
+            // The calls in flight at the fifth failure. Two calls per record would be 16.
+            let seen = failure.seen();
             assert!(
                 seen < 16 && (batch == "first" || seen == before),
                 "{seen} calls"
@@ -379,8 +393,12 @@ async fn best_effort_skips_the_mark_when_the_circuit_is_open() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn deferral_grows_with_receives_when_the_ledger_is_down() -> TestResult {
-    let scene = scene()?.ledger(Mishap::new(&["claim"], ALWAYS, Some(outage)));
-    let (first, fifth) = (scene.one(1).await?, scene.one(5).await?);
+    let function_under_test =
+        function_under_test()?.ledger(CallFailure::new(&["claim"], ALWAYS, Some(outage)));
+    let (first, fifth) = (
+        function_under_test.one(1).await?,
+        function_under_test.one(5).await?,
+    );
     assert_eq!(first.code(), Some(FailureCode::LedgerUnavailable));
     let wait = first.outcome.retry_delay();
     assert!(wait >= Some(Duration::from_millis(50)), "{wait:?}");
@@ -390,38 +408,42 @@ async fn deferral_grows_with_receives_when_the_ledger_is_down() -> TestResult {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_starts_no_record_and_drains_soon() -> TestResult {
-    let scene = scene()?.target(Mishap::new(&["deliver"], ALWAYS, None));
+    let function_under_test =
+        function_under_test()?.target(CallFailure::new(&["deliver"], ALWAYS, None));
     let started = Instant::now();
     let shutdown_signal = async {
         sleep(Duration::from_secs(1)).await;
-        scene.0.shutdown.trigger();
-        scene.0.shutdown.drained().await;
+        function_under_test.0.shutdown.trigger();
+        function_under_test.0.shutdown.drained().await;
     };
-    let both = async { tokio::join!(scene.one(1), shutdown_signal) };
+    let both = async { tokio::join!(function_under_test.one(1), shutdown_signal) };
     let (in_flight, ()) = timeout(Duration::from_secs(60), both).await?;
     let in_flight = in_flight?;
     assert_eq!(in_flight.code(), Some(FailureCode::OutOfTime));
     assert!(in_flight.possible_duplicate);
-    let item = scene.item().ok_or("no item")?;
+    let item = function_under_test.item().ok_or("no item")?;
     assert!(item.maybe_delivered);
-    // The target had not all of its time.
+    // The deadline was before the target's timeout.
     assert_eq!(item.answers.unanswered, 0);
     assert!(started.elapsed() < Duration::from_secs(2));
-    assert_eq!(scene.one(1).await?.outcome.as_str(), "not_attempted");
+    assert_eq!(
+        function_under_test.one(1).await?.outcome.as_str(),
+        "not_attempted"
+    );
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn circuit_opens_for_genesys_with_target_none() -> TestResult {
-    let mishap = Mishap::new(&["fetch", "mark"], ALWAYS, Some(genesys_down));
-    let mut scene = scene()?.genesys(Arc::clone(&mishap), true);
-    scene.0.destination = ReplayTarget::Fixed(Destination::None);
-    scene.0.max_concurrency = 1;
+    let failure = CallFailure::new(&["fetch", "mark"], ALWAYS, Some(genesys_down));
+    let mut function_under_test = function_under_test()?.genesys(Arc::clone(&failure), true);
+    function_under_test.0.destination = ReplayTarget::Fixed(Destination::None);
+    function_under_test.0.max_concurrency = 1;
     let mut codes = Vec::new();
     for number in 0..8 {
         let message = message("m-1", &format!("e-{number}"))?;
         codes.extend(
-            scene
+            function_under_test
                 .batch(&[message])
                 .await
                 .iter()
@@ -433,6 +455,6 @@ async fn circuit_opens_for_genesys_with_target_none() -> TestResult {
         Some(&Some(FailureCode::BreakerOpen)),
         "{codes:?}"
     );
-    assert_eq!(mishap.seen(), 5);
+    assert_eq!(failure.seen(), 5);
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! The end of retention: a message that SQS is about to delete, over the fakes in paused time, and on real parts.
+//! The end of retention, over the fakes in paused time and on real adapters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
@@ -15,7 +15,7 @@ use genesys_replay::replay::{Counts, Outcome, RecordReport};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
-use genesys_test_support::{Record, TestResult, World, conversation_event};
+use genesys_test_support::{Record, ReplayHarness, TestResult, conversation_event};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -25,11 +25,11 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const HOUR_MS: i64 = 3_600_000;
 const RETENTION: Duration = Duration::from_secs(4 * 24 * 3_600);
 
-/// A target that asks for six hours.
+/// A target with `Retry-After` of six hours.
 struct Unavailable;
 
 impl Faults<DeliveryError> for Unavailable {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             Err(DeliveryError {
                 code: FailureCode::TargetUnavailable,
@@ -45,7 +45,7 @@ impl Faults<DeliveryError> for Unavailable {
     }
 }
 
-/// A function whose target is down, and whose queue keeps messages for four days.
+/// Returns a function whose target is down and whose queue has a retention of four days.
 fn function() -> Result<InMemoryFunction, url::ParseError> {
     let function = InMemoryFunction::new()?.target_with(Arc::new(Unavailable));
     function.0.queue.create(QUEUE, None);
@@ -53,7 +53,7 @@ fn function() -> Result<InMemoryFunction, url::ParseError> {
     Ok(function)
 }
 
-/// A message that expires in so many milliseconds, or has expired.
+/// Returns a message whose retention ends in this many milliseconds, or has ended.
 fn expiring(
     function: &InMemoryFunction,
     mut message: Message,
@@ -67,7 +67,7 @@ fn expiring(
     Ok(message)
 }
 
-/// Handles such a message.
+/// Handles an expiring message.
 async fn handle(
     function: &InMemoryFunction,
     left: i64,
@@ -78,7 +78,7 @@ async fn handle(
 }
 
 #[tokio::test(start_paused = true)]
-async fn visibility_timeout_ends_before_the_last_receive() -> TestResult {
+async fn visibility_timeout_ends_before_the_end_of_retention() -> TestResult {
     for (left, expected) in [
         (96 * HOUR_MS, 6 * HOUR),
         (8 * HOUR_MS, 6 * HOUR),
@@ -97,7 +97,7 @@ async fn visibility_timeout_ends_before_the_last_receive() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_is_archived_at_its_last_receive_whatever_the_cause() -> TestResult {
+async fn message_is_archived_at_last_receive_for_any_cause() -> TestResult {
     for left in [2 * HOUR_MS, 1] {
         let function = function()?;
         let result = handle(&function, left).await?.result;
@@ -114,19 +114,18 @@ async fn message_is_archived_at_its_last_receive_whatever_the_cause() -> TestRes
     Ok(())
 }
 
-/// A target whose adapter has a fault.
+/// A target whose adapter panics.
 struct Panics;
 
 impl Faults<DeliveryError> for Panics {
     #[expect(clippy::panic, reason = "the subject of the test")]
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async { panic!("as the test wants") })
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_whose_record_was_cut_off_or_panicked_is_archived_at_its_last_receive() -> TestResult
-{
+async fn message_is_archived_at_last_receive_when_cut_off_or_panicked() -> TestResult {
     for (cause, function) in [
         ("OUT_OF_TIME", function()?.target(HOUR)),
         ("INTERNAL", function()?.target_with(Arc::new(Panics))),
@@ -142,7 +141,7 @@ async fn message_whose_record_was_cut_off_or_panicked_is_archived_at_its_last_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_behind_one_that_returns_is_archived_at_its_last_receive() -> TestResult {
+async fn message_is_archived_at_last_receive_in_a_stopped_fifo_group() -> TestResult {
     const FIFO: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq.fifo";
     let function = function()?;
     function.0.queue.create(FIFO, None);
@@ -165,7 +164,7 @@ async fn message_behind_one_that_returns_is_archived_at_its_last_receive() -> Te
 }
 
 #[tokio::test(start_paused = true)]
-async fn own_echo_and_malformed_event_get_no_mark_at_their_last_receive() -> TestResult {
+async fn own_echo_and_malformed_event_get_no_mark_at_last_receive() -> TestResult {
     let echo = r#"{"conversationId":"c-1","attributes":{"system.retryAttempt":"1","system.retryStatus":"retrying"}}"#;
     let echo = format!(
         r#"{{"id":"e-0","detail-type":"v2.detail.events.conversation.{{id}}.attributes","source":"aws.partner/genesys.com/x",
@@ -180,15 +179,15 @@ async fn own_echo_and_malformed_event_get_no_mark_at_their_last_receive() -> Tes
         ),
     ] {
         let mut function = function()?;
-        let mut letter = message(0)?;
-        body.clone_into(&mut letter.body);
+        let mut dead_letter = message(0)?;
+        body.clone_into(&mut dead_letter.body);
         let code = ("ERROR_CODE".to_owned(), error_code.to_owned());
-        letter.attributes.extend([code]);
-        let letter = expiring(&function, letter, HOUR_MS)?;
+        dead_letter.attributes.extend([code]);
+        let dead_letter = expiring(&function, dead_letter, HOUR_MS)?;
         // The archive fails once.
         let fails_once = Arc::new(FailsOnce::default());
         function.0.archive = function.0.archive.map(|it| it.with_faults(fails_once));
-        let handled = function.messages(&[letter], ms(30_000)).await;
+        let handled = function.messages(&[dead_letter], ms(30_000)).await;
         let result = &handled.first().ok_or("no outcome")?.result;
         assert_eq!(result.outcome, Outcome::Archived { code: expected });
         let genesys = function.0.retry_state.genesys().ok_or("no Genesys")?;
@@ -197,12 +196,12 @@ async fn own_echo_and_malformed_event_get_no_mark_at_their_last_receive() -> Tes
     Ok(())
 }
 
-/// An archive that cannot be reached once.
+/// An archive that fails once.
 #[derive(Default)]
 struct FailsOnce(AtomicBool);
 
 impl Faults<ArchiveError> for FailsOnce {
-    fn before(&self, _: &'static str) -> Passage<'_, ArchiveError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, ArchiveError> {
         let is_first = !self.0.swap(true, Ordering::Relaxed);
         Box::pin(async move {
             if is_first {
@@ -215,7 +214,7 @@ impl Faults<ArchiveError> for FailsOnce {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_whose_event_was_not_found_is_archived_at_its_last_receive() -> TestResult {
+async fn message_is_archived_at_last_receive_when_lookup_fails() -> TestResult {
     let mut function = function()?;
     function.0.ledger = function.0.ledger.with_faults(Arc::new(Unreachable));
     let body = genesys_test_support::on_failure_body("r-1", function.0.clock.now(), r#"{"a":1}"#);
@@ -230,21 +229,21 @@ async fn message_whose_event_was_not_found_is_archived_at_its_last_receive() -> 
     Ok(())
 }
 
-/// A ledger that cannot be reached.
+/// A ledger that is down.
 struct Unreachable;
 
 impl Faults<LedgerError> for Unreachable {
-    fn before(&self, _: &'static str) -> Passage<'_, LedgerError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, LedgerError> {
         Box::pin(async { Err(LedgerError::Unavailable("no route".into())) })
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_held_by_another_worker_is_archived_at_its_last_receive() -> TestResult {
+async fn message_is_archived_at_last_receive_when_lease_is_held() -> TestResult {
     let function = InMemoryFunction::new()?.target(HOUR);
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
-    // Its worker dies with the lease.
+    // Its worker crashes with the lease.
     let dies = tokio::time::timeout(ms(1_000), function.handle(ms(60_000)));
     assert!(dies.await.is_err());
     let result = handle(&function, HOUR_MS).await?.result;
@@ -255,19 +254,19 @@ async fn message_held_by_another_worker_is_archived_at_its_last_receive() -> Tes
 }
 
 #[tokio::test(start_paused = true)]
-async fn delivered_event_is_completed_and_not_archived_at_its_last_receive() -> TestResult {
+async fn delivered_event_is_not_archived_at_its_last_receive() -> TestResult {
     let function = InMemoryFunction::new()?
         .genesys(&[("mark", ms(1_000))])
         .target(ms(1_500));
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
-    // Delivered, and out of time before the last mark.
+    // Delivered, with the deadline before the final mark.
     let result = function.handle(ms(3_500)).await?;
     assert_eq!(result.code(), Some(FailureCode::OutOfTime));
     sleep(Duration::from_secs(60)).await;
     let function = function.genesys(&[("fetch", ms(60_000))]);
     let result = handle(&function, HOUR_MS).await?.result;
-    // Whatever is in the way of the mark: the message returns while there is time, and is never archived.
+    // If the mark fails, the message returns until the end of retention and is never archived.
     assert!(
         !matches!(result.outcome, Outcome::Archived { .. }),
         "{result:?}"
@@ -289,8 +288,8 @@ async fn message_without_an_archive_is_counted_as_expiring() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn message_older_than_its_retention_is_not_believed() -> TestResult {
-    // SQS would have deleted it: the time is of a saved event or a test.
+async fn message_age_is_ignored_when_older_than_the_retention() -> TestResult {
+    // SQS would have deleted the message: the time is of a stored event or a test.
     let function = function()?;
     let handled = handle(&function, -HOUR_MS).await?;
     assert_eq!(handled.result.outcome.retry_delay(), Some(6 * HOUR));
@@ -299,37 +298,39 @@ async fn message_older_than_its_retention_is_not_believed() -> TestResult {
 
 #[tokio::test]
 async fn retention_is_read_from_the_queue() -> TestResult {
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    let queue = world.aws.create_queue(false).await?;
-    let sqs = aws_sdk_sqs::Client::new(&world.aws.config());
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    let queue = harness.aws.create_queue(false).await?;
+    let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
     sqs.set_queue_attributes()
-        .queue_url(world.aws.queue_url(&queue).await?)
+        .queue_url(harness.aws.queue_url(&queue).await?)
         .attributes(
             aws_sdk_sqs::types::QueueAttributeName::MessageRetentionPeriod,
             "86400",
         )
         .send()
         .await?;
-    world
+    harness
         .genesys
         .fault(Fault::on("POST", "/targets/").status(503));
-    let function = world.function()?;
+    let function = harness.function()?;
     let sent = |ago: Duration| {
         let at = SystemClock.now().as_millis() - u64::try_from(ago.as_millis()).unwrap_or(0);
         json!(at.to_string())
     };
-    // 23 of 24 hours old, and an hour old.
+    // One is 23 of 24 hours old, one is an hour old.
     for (id, age, archived) in [("e-1", 23 * HOUR, true), ("e-2", HOUR, false)] {
         let mut record = Record::dead_letter(id, id, "c-1").in_queue(&queue, "receipt");
         record.0["attributes"]["SentTimestamp"] = sent(age);
-        let back =
-            genesys_test_support::world::invoke(&function, genesys_test_support::event(&[record]));
+        let back = genesys_test_support::replay_harness::invoke(
+            &function,
+            genesys_test_support::event(&[record]),
+        );
         assert_eq!(back.await??.is_empty(), archived, "{id}");
     }
-    assert_eq!(world.state("e-1").await?, "ARCHIVED EXHAUSTED");
-    let objects = world.aws.objects(&bucket).await?;
+    assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
+    let objects = harness.aws.objects(&bucket).await?;
     assert_eq!(objects.len(), 1);
     let reason = objects[0].1["failure_reason"].as_str().unwrap_or_default();
     assert!(reason.contains("the queue deletes the message"), "{reason}");

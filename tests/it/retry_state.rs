@@ -1,110 +1,118 @@
-//! What is written on the interaction, and what follows when it cannot be.
+//! The marks on interactions, and failures of marks.
 
 use genesys_stand_in::Fault;
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 
 #[tokio::test]
-async fn wrong_credentials_never_give_an_event_up() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("GENESYS_CLIENT_SECRET", "wrong");
+async fn wrong_credentials_never_reject_an_event() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("GENESYS_CLIENT_SECRET", "wrong");
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
-    assert_eq!(world.deliver(&[record]).await?, ["m-1"]);
-    assert_eq!(world.deliveries(), 0);
-    assert_eq!(world.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS");
+    assert_eq!(harness.deliver(&[record]).await?, ["m-1"]);
+    assert_eq!(harness.deliveries(), 0);
+    assert_eq!(harness.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS");
     Ok(())
 }
 
 #[tokio::test]
-async fn what_was_delivered_but_not_marked_is_only_marked_the_next_time() -> TestResult {
-    let world = World::start().await?;
-    world.genesys.fault(
+async fn delivered_event_is_only_marked_on_the_next_delivery() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    harness.genesys.fault(
         Fault::on("PATCH", "/attributes")
             .body_contains("replay_successful")
             .status(500)
             .times(3),
     );
     let record = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(world.deliver(std::slice::from_ref(&record)).await?, ["m-1"]);
-    let key = world.key("e-1");
     assert_eq!(
-        world.aws.attribute(&key, "Step").await?.as_deref(),
+        harness.deliver(std::slice::from_ref(&record)).await?,
+        ["m-1"]
+    );
+    let key = harness.key("e-1");
+    assert_eq!(
+        harness.aws.attribute(&key, "Step").await?.as_deref(),
         Some("REPLAYED")
     );
-    let code = world.aws.attribute(&key, "FailureCode").await?;
+    let code = harness.aws.attribute(&key, "FailureCode").await?;
     assert_eq!(code.as_deref(), Some("RETRY_STATE_NOT_WRITTEN"));
 
-    world.genesys.clear_calls();
-    assert!(world.deliver(&[record.received(2)]).await?.is_empty());
-    assert_eq!(world.deliveries(), 0, "delivered once is delivered");
+    harness.genesys.clear_calls();
+    assert!(harness.deliver(&[record.received(2)]).await?.is_empty());
+    assert_eq!(harness.deliveries(), 0, "delivered once is delivered");
     assert_eq!(
-        world.marks(),
+        harness.marks(),
         ["1 replay_successful"],
         "with the attempt that was accepted"
     );
     assert_eq!(
-        world.aws.attribute(&key, "Status").await?.as_deref(),
+        harness.aws.attribute(&key, "Status").await?.as_deref(),
         Some("COMPLETED")
     );
     assert_eq!(
-        world.aws.attribute(&key, "Attempts").await?.as_deref(),
+        harness.aws.attribute(&key, "Attempts").await?.as_deref(),
         Some("1")
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn what_was_delivered_is_completed_at_the_last_receive_though_not_marked() -> TestResult {
-    let world = World::start().await?;
-    world.genesys.fault(
+async fn delivered_event_is_completed_unmarked_at_the_last_receive() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    harness.genesys.fault(
         Fault::on("PATCH", "/attributes")
             .body_contains("replay_successful")
             .status(500),
     );
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(200);
     assert!(
-        world.deliver(&[record]).await?.is_empty(),
+        harness.deliver(&[record]).await?.is_empty(),
         "it was delivered: nothing may come back"
     );
     assert_eq!(
-        world.state("e-1").await?,
+        harness.state("e-1").await?,
         "COMPLETED RETRY_STATE_NOT_WRITTEN"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn an_event_without_interaction_needs_no_genesys_call() -> TestResult {
-    let world = World::start().await?;
+async fn event_without_an_interaction_needs_no_genesys_call() -> TestResult {
+    let harness = ReplayHarness::start().await?;
     let body = r#"{"id":"a-1","detail-type":"v2.audits.entitytype.{id}","source":"aws.partner/genesys.com/x",
         "detail":{"topicName":"v2.audits.entitytype.Queue.entityid.5","eventBody":{"id":"5","conversationId":"not-one"}}}"#;
-    assert!(world.deliver(&[Record::new("m-1", body)]).await?.is_empty());
-    assert_eq!(world.genesys.calls().len(), world.deliveries());
-    assert_eq!(world.deliveries(), 1);
+    assert!(
+        harness
+            .deliver(&[Record::new("m-1", body)])
+            .await?
+            .is_empty()
+    );
+    assert_eq!(harness.genesys.calls().len(), harness.deliveries());
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn the_tutorials_api_is_spoken_where_an_organisation_is_set() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("GENESYS_ORG_ID", "acme");
+async fn legacy_sample_api_is_used_when_an_organisation_is_set() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("GENESYS_ORG_ID", "acme");
     let record = Record::new("m-1", r#"{"interactionId":"i-1"}"#);
-    assert!(world.deliver(&[record]).await?.is_empty());
+    assert!(harness.deliver(&[record]).await?.is_empty());
     assert_eq!(
-        world
+        harness
             .genesys
             .calls_to("GET", "/api/v2/interactions/i-1")
             .len(),
         1
     );
     assert_eq!(
-        world
+        harness
             .genesys
             .calls_to("PATCH", "/api/v2/interactions/i-1")
             .len(),
         2
     );
-    assert_eq!(world.marks(), ["1 retrying", "1 replay_successful"]);
-    let status = world.aws.attribute(&world.key("m-1"), "Status").await?;
+    assert_eq!(harness.marks(), ["1 retrying", "1 replay_successful"]);
+    let status = harness.aws.attribute(&harness.key("m-1"), "Status").await?;
     assert_eq!(
         status.as_deref(),
         Some("COMPLETED"),
@@ -114,42 +122,42 @@ async fn the_tutorials_api_is_spoken_where_an_organisation_is_set() -> TestResul
 }
 
 #[tokio::test]
-async fn with_target_none_the_interaction_is_marked_and_nothing_is_sent() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("REPLAY_TARGET", "none");
+async fn target_none_marks_the_interaction_without_a_delivery() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("REPLAY_TARGET", "none");
     assert!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?
             .is_empty()
     );
-    assert_eq!(world.deliveries(), 0);
-    assert_eq!(world.marks(), ["1 retrying", "1 replay_successful"]);
-    let status = world.aws.attribute("e-1|none", "Status").await?;
+    assert_eq!(harness.deliveries(), 0);
+    assert_eq!(harness.marks(), ["1 retrying", "1 replay_successful"]);
+    let status = harness.aws.attribute("e-1|none", "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
     Ok(())
 }
 
 #[tokio::test]
-async fn without_retry_state_genesys_is_not_called() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("RETRY_STATE", "off");
-    world.set("GENESYS_CLIENT_SECRET", "");
+async fn retry_state_off_makes_no_genesys_call() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("RETRY_STATE", "off");
+    harness.set("GENESYS_CLIENT_SECRET", "");
     assert!(
-        world
+        harness
             .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
             .await?
             .is_empty()
     );
-    assert_eq!(world.genesys.calls().len(), 1);
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.genesys.calls().len(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn with_best_effort_no_failed_genesys_call_stops_a_replay() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("RETRY_STATE", "best-effort");
+async fn best_effort_replays_when_genesys_calls_fail() -> TestResult {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("RETRY_STATE", "best-effort");
     for (event_id, fault) in [
         (
             "e-1",
@@ -161,16 +169,16 @@ async fn with_best_effort_no_failed_genesys_call_stops_a_replay() -> TestResult 
         ),
         ("e-3", Fault::on("PATCH", "/conversations/").status(500)),
     ] {
-        world.genesys.fault(fault);
+        harness.genesys.fault(fault);
         assert!(
-            world
+            harness
                 .deliver(&[Record::dead_letter(event_id, event_id, "c-1")])
                 .await?
                 .is_empty(),
             "{event_id}"
         );
-        world.genesys.clear_faults();
+        harness.genesys.clear_faults();
     }
-    assert_eq!(world.deliveries(), 3);
+    assert_eq!(harness.deliveries(), 3);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Failure after acceptance: targets that accept an event and report later that they failed.
+//! Failure after acceptance: targets that accept an event and report a failure later.
 
 mod former_items;
 mod redriven;
@@ -10,14 +10,14 @@ use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 use genesys_replay_lambda::app::ReplayFunction;
 use genesys_stand_in::{Fault, StandIn};
 use genesys_test_support::{
-    FUNCTION, Record, TestResult, World, conversation_event, event, on_failure_body,
+    FUNCTION, Record, ReplayHarness, TestResult, conversation_event, event, on_failure_body,
 };
 use serde_json::Value;
 
-/// A world whose AWS is the local one, except Lambda: the stand-in accepts every invocation under an id that a
-/// test chooses.
+/// A harness with the local AWS, except for Lambda: the stand-in accepts every invocation with an id of the
+/// test.
 struct Rounds {
-    world: World,
+    harness: ReplayHarness,
     lambda: StandIn,
     function: ReplayFunction,
 }
@@ -27,16 +27,16 @@ impl Rounds {
         Self::with(|_| ()).await
     }
 
-    async fn with(change: impl FnOnce(&mut World)) -> Result<Self, Box<dyn Error>> {
-        let mut world = World::start().await?;
-        let bucket = world.aws.create_bucket().await?;
-        world.set("ARCHIVE_BUCKET", &bucket);
-        world.set("REPLAY_TARGET", "original");
-        change(&mut world);
+    async fn with(change: impl FnOnce(&mut ReplayHarness)) -> Result<Self, Box<dyn Error>> {
+        let mut harness = ReplayHarness::start().await?;
+        let bucket = harness.aws.create_bucket().await?;
+        harness.set("ARCHIVE_BUCKET", &bucket);
+        harness.set("REPLAY_TARGET", "original");
+        change(&mut harness);
         let lambda = StandIn::builder().start().await?;
-        let function = function(&world, &lambda)?;
+        let function = function(&harness, &lambda)?;
         let rounds = Self {
-            world,
+            harness,
             lambda,
             function,
         };
@@ -58,16 +58,17 @@ impl Rounds {
         self.lambda.calls_to("POST", "/invocations").len()
     }
 
-    /// Hands over one record; true if it is acknowledged.
+    /// Handles one record. Returns true if it is acknowledged.
     async fn handle(&self, record: &Record) -> Result<bool, Box<dyn Error>> {
         let records = std::slice::from_ref(record);
-        let back = genesys_test_support::world::invoke(&self.function, event(records)).await??;
+        let back =
+            genesys_test_support::replay_harness::invoke(&self.function, event(records)).await??;
         Ok(back.is_empty())
     }
 
     async fn attribute(&self, name: &str) -> Result<Option<String>, Box<dyn Error>> {
         let key = format!("e-1|{FUNCTION}");
-        self.world.aws.attribute(&key, name).await
+        self.harness.aws.attribute(&key, name).await
     }
 
     async fn state(&self) -> Result<String, Box<dyn Error>> {
@@ -79,17 +80,17 @@ impl Rounds {
     }
 
     async fn archived(&self) -> Result<Vec<(String, Value)>, Box<dyn Error>> {
-        let bucket = self.world.settings().get("ARCHIVE_BUCKET");
-        self.world.aws.objects(bucket.ok_or("no bucket")?).await
+        let bucket = self.harness.settings().get("ARCHIVE_BUCKET");
+        self.harness.aws.objects(bucket.ok_or("no bucket")?).await
     }
 }
 
-/// A function with the real adapters, whose Lambda is the stand-in.
-fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
+/// Returns a function with the real adapters and the stand-in as Lambda.
+fn function(harness: &ReplayHarness, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
     use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
-    let mut function = world.function()?;
+    let mut function = harness.function()?;
     let (aws, lambda) = (
-        world.aws.config(),
+        harness.aws.config(),
         genesys_test_support::aws_at(&lambda.url()),
     );
     function.target.aws = AwsTargets::new(Box::new(move |_| RegionalClients {
@@ -99,12 +100,12 @@ fn function(world: &World, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn E
     Ok(function)
 }
 
-/// The dead letter of a rule for the function.
+/// Returns the dead letter of a rule for the function.
 fn dead_letter(message: &str) -> Record {
     Record::dead_letter(message, "e-1", "c-1").with("TARGET_ARN", FUNCTION)
 }
 
-/// An on-failure record of the function about an invocation.
+/// Returns an on-failure record of the function about an invocation.
 fn on_failure(message: &str, request_id: &str, at: Timestamp) -> Record {
     on_failure_of(message, request_id, at, &conversation_event("e-1", "c-1"))
 }
@@ -120,7 +121,7 @@ fn now() -> Timestamp {
 #[tokio::test]
 async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     let rounds = Rounds::start().await?;
-    // EventBridge's own invocation failed: the first record is no report on a delivery of ours.
+    // EventBridge's own invocation failed: the first record does not report on our delivery.
     assert!(rounds.handle(&on_failure("m-1", "r-0", now())).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
     assert_eq!(
@@ -129,7 +130,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     );
     assert!(rounds.attribute("DeliveredAt").await?.is_some());
 
-    // The delivery fails, however fast; the round's delivery waits.
+    // The delivery fails at once. The delivery of the new round is delayed.
     let record = on_failure("m-2", "r-1", now());
     assert!(!rounds.handle(&record).await?);
     let deferred = "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE";
@@ -143,18 +144,18 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
     assert_eq!(rounds.deliveries(), 2);
     assert_eq!(
-        rounds.world.marks().last().map(String::as_str),
+        rounds.harness.marks().last().map(String::as_str),
         Some("2 replay_successful")
     );
 
-    // A copy of the record, and an older one: neither is about the delivery that counts now.
+    // A duplicate of the record, and an older one: neither reports on the current delivery.
     for (message, id) in [("m-3", "r-1"), ("m-4", "r-0")] {
         assert!(rounds.handle(&on_failure(message, id, now())).await?);
     }
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
     assert_eq!(rounds.deliveries(), 2);
 
-    // And the second delivery fails, too.
+    // The second delivery fails, too.
     assert!(!rounds.handle(&on_failure("m-5", "r-2", now())).await?);
     assert_eq!(
         rounds.state().await?,
@@ -164,64 +165,64 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
 }
 
 #[tokio::test]
-async fn failure_record_that_was_delivered_itself_finishes_its_bookkeeping() -> TestResult {
+async fn failure_record_completes_its_own_settlement() -> TestResult {
     let rounds = Rounds::start().await?;
-    rounds.world.genesys.fault(
+    rounds.harness.genesys.fault(
         Fault::on("PATCH", "/attributes")
             .body_contains("replay_successful")
             .status(500),
     );
-    // EventBridge's own invocation failed; ours is accepted, and the mark of success is not.
+    // EventBridge's own invocation failed. Ours is accepted, and the mark of success fails.
     let record = on_failure("m-1", "r-0", now());
     assert!(!rounds.handle(&record).await?);
     assert_eq!(
         rounds.state().await?,
         "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN"
     );
-    rounds.world.genesys.clear_faults();
+    rounds.harness.genesys.clear_faults();
     assert!(rounds.handle(&record).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
     assert_eq!(rounds.deliveries(), 1);
     assert_eq!(
-        rounds.world.marks().last().map(String::as_str),
+        rounds.harness.marks().last().map(String::as_str),
         Some("1 replay_successful")
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn failure_record_that_was_delivered_itself_is_no_report_on_that_delivery() -> TestResult {
-    // No id of an HTTP target is known, and the record is as young as its delivery.
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
+async fn failure_record_does_not_report_on_its_own_delivery() -> TestResult {
+    // An HTTP target returns no id, and the record is as old as its delivery.
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
     let record = on_failure("m-1", "r-0", now());
     assert!(
-        world
+        harness
             .deliver(std::slice::from_ref(&record))
             .await?
             .is_empty()
     );
-    assert!(world.deliver(&[record]).await?.is_empty());
-    assert_eq!(world.deliveries(), 1);
-    // Another message does report on it.
+    assert!(harness.deliver(&[record]).await?.is_empty());
+    assert_eq!(harness.deliveries(), 1);
+    // Another message reports on the delivery.
     let later = on_failure("m-2", "r-1", now());
-    assert_eq!(world.deliver(&[later]).await?, ["m-2"]);
+    assert_eq!(harness.deliver(&[later]).await?, ["m-2"]);
     assert_eq!(
-        world.state("e-1").await?,
+        harness.state("e-1").await?,
         "DEFERRED FAILED_AFTER_ACCEPTANCE"
     );
     Ok(())
 }
 
 #[tokio::test]
-async fn failure_record_without_a_known_id_is_judged_by_its_time() -> TestResult {
+async fn failure_record_without_a_known_id_is_compared_by_time() -> TestResult {
     let rounds = Rounds::start().await?;
     rounds.accepts_as(None);
     let before = now();
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     assert_eq!(rounds.attribute("DeliveryId").await?, None);
-    // Ten seconds before the delivery, and in the moment of it.
+    // Ten seconds before the delivery, and at its time.
     let old = Timestamp::from_millis(before.as_millis() - 10_000);
     assert!(rounds.handle(&on_failure("m-2", "r-0", old)).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
@@ -235,7 +236,7 @@ async fn failure_record_without_a_known_id_is_judged_by_its_time() -> TestResult
 
 #[tokio::test]
 async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestResult {
-    let rounds = Rounds::with(|world| world.set("REPLAY_TARGET", FUNCTION)).await?;
+    let rounds = Rounds::with(|harness| harness.set("REPLAY_TARGET", FUNCTION)).await?;
     let own_queue = |message: &str, request: &str| {
         Record::new(message, &conversation_event("e-1", "c-1"))
             .with("RequestID", request)
@@ -253,14 +254,14 @@ async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestRes
 }
 
 #[tokio::test]
-async fn dead_letter_and_failure_record_of_one_event_are_one_in_either_order() -> TestResult {
+async fn dead_letter_and_failure_record_are_duplicates_in_any_order() -> TestResult {
     for first_is_record in [true, false] {
         let rounds = Rounds::start().await?;
-        let (letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
+        let (dead_letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
         let order = if first_is_record {
-            [&record, &letter]
+            [&record, &dead_letter]
         } else {
-            [&letter, &record]
+            [&dead_letter, &record]
         };
         for message in order {
             assert!(rounds.handle(message).await?);
@@ -272,7 +273,7 @@ async fn dead_letter_and_failure_record_of_one_event_are_one_in_either_order() -
 }
 
 #[tokio::test]
-async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResult {
+async fn failure_records_of_one_batch_are_not_duplicates() -> TestResult {
     let rounds = Rounds::start().await?;
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     let records = [
@@ -280,7 +281,8 @@ async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResul
         on_failure("m-3", "r-1", now()),
         on_failure("m-4", "r-1", now()),
     ];
-    let back = genesys_test_support::world::invoke(&rounds.function, event(&records)).await??;
+    let back =
+        genesys_test_support::replay_harness::invoke(&rounds.function, event(&records)).await??;
     assert_eq!(back, ["m-3", "m-4"], "the older one is a duplicate");
     assert_eq!(
         rounds.state().await?,
@@ -291,9 +293,9 @@ async fn failure_records_of_one_batch_are_no_copies_of_each_other() -> TestResul
 }
 
 #[tokio::test]
-async fn failure_record_while_only_the_bookkeeping_is_open_begins_a_new_round() -> TestResult {
+async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
     let rounds = Rounds::start().await?;
-    rounds.world.genesys.fault(
+    rounds.harness.genesys.fault(
         Fault::on("PATCH", "/attributes")
             .body_contains("replay_successful")
             .status(500),
@@ -308,8 +310,8 @@ async fn failure_record_while_only_the_bookkeeping_is_open_begins_a_new_round() 
         rounds.state().await?,
         "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
     );
-    // The first message returns: nothing says any more that the event was delivered.
-    rounds.world.genesys.clear_faults();
+    // The first message returns: the ledger has no delivery of the event any more.
+    rounds.harness.genesys.clear_faults();
     rounds.accepts_as(Some("r-2"));
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
@@ -319,8 +321,8 @@ async fn failure_record_while_only_the_bookkeeping_is_open_begins_a_new_round() 
 }
 
 #[tokio::test]
-async fn event_is_archived_after_its_last_round_and_an_operator_begins_again() -> TestResult {
-    let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
+async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestResult {
+    let rounds = Rounds::with(|harness| harness.set("MAX_ROUNDS", "2")).await?;
     assert!(rounds.handle(&dead_letter("m-1")).await?);
     let record = on_failure("m-2", "r-1", now());
     assert!(!rounds.handle(&record).await?);
@@ -336,7 +338,7 @@ async fn event_is_archived_after_its_last_round_and_an_operator_begins_again() -
     assert_eq!(archived[0].1["failure_code"], "FAILED_AFTER_ACCEPTANCE");
     assert!(archived[0].0.contains("/FAILED_AFTER_ACCEPTANCE/"));
     assert_eq!(
-        rounds.world.marks().last().map(String::as_str),
+        rounds.harness.marks().last().map(String::as_str),
         Some("3 replay_failed")
     );
     // A record for an archived event is a duplicate.
@@ -361,7 +363,7 @@ async fn event_is_archived_after_its_last_round_and_an_operator_begins_again() -
 
 #[tokio::test]
 async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
-    let rounds = Rounds::with(|world| world.set("MAX_ROUNDS", "2")).await?;
+    let rounds = Rounds::with(|harness| harness.set("MAX_ROUNDS", "2")).await?;
     let payload = r#"{"interactionId":"c-1"}"#;
     let record = |message: &str, id: &str| on_failure_of(message, id, now(), payload);
     assert!(rounds.handle(&record("m-1", "r-0")).await?);
@@ -373,12 +375,12 @@ async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
     assert!(rounds.handle(&record("m-3", "r-2")).await?);
     assert_eq!(rounds.deliveries(), 2);
     assert_eq!(rounds.archived().await?.len(), 1);
-    // One event, known by the message that brought it first.
+    // One event, with the key of its first message.
     let key = format!("m-1|{FUNCTION}");
-    let status = rounds.world.aws.attribute(&key, "Status").await?;
+    let status = rounds.harness.aws.attribute(&key, "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));
     let index = rounds
-        .world
+        .harness
         .aws
         .attribute("delivery|r-1", "EventKey")
         .await?;
@@ -413,7 +415,7 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
             .first()
             .and_then(|it| it.result.outcome.retry_delay());
         assert_eq!(after, Some(Duration::from_secs(delay)), "{handled:?}");
-        // Another message of the event does not shorten it.
+        // Another message of the event does not shorten the delay.
         tokio::time::sleep(Duration::from_secs(delay - 100)).await;
         let body = conversation_event("e-1", "c-1");
         let id = MessageId::new("m-of-a-rule").ok_or("id")?;

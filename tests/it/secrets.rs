@@ -1,28 +1,31 @@
-//! Credentials in Secrets Manager: read at start-up, and again when Genesys Cloud refuses them.
+//! Credentials in Secrets Manager: read at startup, and again when Genesys Cloud refuses them.
 
 use std::error::Error;
 
 use aws_sdk_secretsmanager::Client;
 use genesys_replay_lambda::app;
 use genesys_stand_in::Fault;
-use genesys_test_support::world::invoke;
-use genesys_test_support::{Record, TestResult, World, event};
+use genesys_test_support::replay_harness::invoke;
+use genesys_test_support::{Record, ReplayHarness, TestResult, event};
 
 const RIGHT: &str = r#"{"client_id":"demo-client","client_secret":"demo-secret"}"#;
 const WRONG: &str = r#"{"client_id":"demo-client","client_secret":"an-older-one"}"#;
 
-/// A world whose credentials are in this secret.
-async fn world(name: &str, secret: Option<&str>) -> Result<(World, Client), Box<dyn Error>> {
-    let mut world = World::start().await?;
-    world.set("GENESYS_CLIENT_ID", "");
-    world.set("GENESYS_CLIENT_SECRET", "");
-    world.set("GENESYS_SECRET_ID", name);
-    let secrets = Client::new(&world.aws.config());
+/// Returns a harness whose credentials are in this secret.
+async fn harness(
+    name: &str,
+    secret: Option<&str>,
+) -> Result<(ReplayHarness, Client), Box<dyn Error>> {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("GENESYS_CLIENT_ID", "");
+    harness.set("GENESYS_CLIENT_SECRET", "");
+    harness.set("GENESYS_SECRET_ID", name);
+    let secrets = Client::new(&harness.aws.config());
     if let Some(text) = secret {
         let create = secrets.create_secret().name(name).secret_string(text);
         create.send().await?;
     }
-    Ok((world, secrets))
+    Ok((harness, secrets))
 }
 
 async fn put(secrets: &Client, name: &str, text: &str) -> TestResult {
@@ -31,8 +34,8 @@ async fn put(secrets: &Client, name: &str, text: &str) -> TestResult {
     Ok(())
 }
 
-fn token_requests(world: &World) -> usize {
-    world.genesys.calls_to("POST", "/oauth/token").len()
+fn token_requests(harness: &ReplayHarness) -> usize {
+    harness.genesys.calls_to("POST", "/oauth/token").len()
 }
 
 fn batch(number: u32) -> serde_json::Value {
@@ -41,34 +44,38 @@ fn batch(number: u32) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn the_secret_is_read_at_start_up() -> TestResult {
-    let (world, secrets) = world("read-at-start-up", Some(RIGHT)).await?;
-    let function = world.function()?;
+async fn secret_is_read_at_startup() -> TestResult {
+    let (harness, secrets) = harness("read-at-start-up", Some(RIGHT)).await?;
+    let function = harness.function()?;
     app::prepare(&function).await;
-    // From now on only what was read is known.
+    // From now on, only the cached secret exists.
     let delete = secrets.delete_secret().secret_id("read-at-start-up");
     delete.force_delete_without_recovery(true).send().await?;
     assert!(invoke(&function, batch(1)).await??.is_empty());
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
-    let (world, secrets) = world("rotated", Some(WRONG)).await?;
-    let function = world.function()?;
+async fn rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
+    let (harness, secrets) = harness("rotated", Some(WRONG)).await?;
+    let function = harness.function()?;
     app::prepare(&function).await;
     put(&secrets, "rotated", RIGHT).await?;
     assert!(invoke(&function, batch(1)).await??.is_empty());
-    assert_eq!(world.deliveries(), 1);
-    assert_eq!(token_requests(&world), 2, "with the old secret and the new");
+    assert_eq!(harness.deliveries(), 1);
+    assert_eq!(
+        token_requests(&harness),
+        2,
+        "with the old secret and the new"
+    );
     Ok(())
 }
 
 #[tokio::test]
-async fn those_who_wait_share_the_rotated_secret_too() -> TestResult {
-    let (world, secrets) = world("rotated-for-all", Some(WRONG)).await?;
-    let function = world.function()?;
+async fn rotated_secret_is_read_once_for_concurrent_records() -> TestResult {
+    let (harness, secrets) = harness("rotated-for-all", Some(WRONG)).await?;
+    let function = harness.function()?;
     app::prepare(&function).await;
     put(&secrets, "rotated-for-all", RIGHT).await?;
     let records: Vec<_> = (0..10)
@@ -78,49 +85,49 @@ async fn those_who_wait_share_the_rotated_secret_too() -> TestResult {
         })
         .collect();
     assert!(invoke(&function, event(&records)).await??.is_empty());
-    assert_eq!(world.deliveries(), 10);
-    assert_eq!(token_requests(&world), 2, "for all of them");
+    assert_eq!(harness.deliveries(), 10);
+    assert_eq!(token_requests(&harness), 2, "for all of them");
     Ok(())
 }
 
 #[tokio::test]
-async fn a_secret_that_has_not_changed_is_not_tried_twice() -> TestResult {
-    let (world, secrets) = world("unchanged", Some(WRONG)).await?;
-    let function = world.function()?;
+async fn unchanged_secret_is_not_tried_twice() -> TestResult {
+    let (harness, secrets) = harness("unchanged", Some(WRONG)).await?;
+    let function = harness.function()?;
     app::prepare(&function).await;
     assert_eq!(invoke(&function, batch(1)).await??, ["1"]);
-    assert_eq!(token_requests(&world), 1);
-    assert_eq!(world.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS");
-    // Repaired later, nobody has to deploy.
+    assert_eq!(token_requests(&harness), 1);
+    assert_eq!(harness.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS");
+    // A repaired secret needs no deployment.
     put(&secrets, "unchanged", RIGHT).await?;
     assert!(invoke(&function, batch(1)).await??.is_empty());
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_token_refused_for_another_reason_does_not_cost_a_second_request() -> TestResult {
-    let (world, secrets) = world("forbidden", Some(WRONG)).await?;
-    let function = world.function()?;
+async fn token_refusal_with_403_makes_no_second_request() -> TestResult {
+    let (harness, secrets) = harness("forbidden", Some(WRONG)).await?;
+    let function = harness.function()?;
     app::prepare(&function).await;
     put(&secrets, "forbidden", RIGHT).await?;
-    world
+    harness
         .genesys
         .fault(Fault::on("POST", "/oauth/token").status(403));
     assert_eq!(invoke(&function, batch(1)).await??, ["1"]);
-    assert_eq!(token_requests(&world), 1);
+    assert_eq!(token_requests(&harness), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn without_a_usable_secret_nothing_is_given_up_and_nothing_is_asked() -> TestResult {
+async fn unusable_secret_rejects_no_event_and_makes_no_call() -> TestResult {
     for (name, secret) in [
         ("missing", None),
         ("no-json", Some("demo-secret")),
         ("incomplete", Some(r#"{"client_id":"demo-client"}"#)),
     ] {
-        let (world, secrets) = world(name, secret).await?;
-        let function = world.function()?;
+        let (harness, secrets) = harness(name, secret).await?;
+        let function = harness.function()?;
         app::prepare(&function).await;
         let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
         assert_eq!(
@@ -128,9 +135,9 @@ async fn without_a_usable_secret_nothing_is_given_up_and_nothing_is_asked() -> T
             ["m-1"],
             "{name}"
         );
-        assert!(world.genesys.calls().is_empty(), "{name}");
+        assert!(harness.genesys.calls().is_empty(), "{name}");
         assert_eq!(
-            world.state("e-1").await?,
+            harness.state("e-1").await?,
             "DEFERRED GENESYS_CREDENTIALS",
             "{name}"
         );
@@ -147,12 +154,12 @@ async fn without_a_usable_secret_nothing_is_given_up_and_nothing_is_asked() -> T
 }
 
 #[tokio::test]
-async fn with_best_effort_a_missing_secret_stops_no_replay() -> TestResult {
-    let (mut world, _) = world("missing-but-best-effort", None).await?;
-    world.set("RETRY_STATE", "best-effort");
-    let function = world.function()?;
+async fn best_effort_replays_when_the_secret_is_missing() -> TestResult {
+    let (mut harness, _) = harness("missing-but-best-effort", None).await?;
+    harness.set("RETRY_STATE", "best-effort");
+    let function = harness.function()?;
     app::prepare(&function).await;
     assert!(invoke(&function, batch(1)).await??.is_empty());
-    assert_eq!(world.deliveries(), 1);
+    assert_eq!(harness.deliveries(), 1);
     Ok(())
 }

@@ -1,23 +1,23 @@
-//! Dead letters that somebody made up: what they name is data, never an order.
+//! Forged dead letters: their content never determines the target.
 
 use std::collections::BTreeSet;
 
-use genesys_test_support::{Function, Record, TestResult, World, event};
+use genesys_test_support::{Function, Record, ReplayHarness, TestResult, event};
 
 const ALLOWED: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync,\
     arn:aws:sqs:eu-central-1:271828182845:crm-*";
 
-/// A world whose events go where they failed, if that is allowed.
-async fn world() -> Result<World, Box<dyn std::error::Error>> {
-    let mut world = World::start().await?;
-    world.set("REPLAY_TARGET", "original");
-    world.set("ALLOWED_TARGETS", ALLOWED);
-    Ok(world)
+/// Returns a harness whose events go to their original target if it is allowed.
+async fn harness() -> Result<ReplayHarness, Box<dyn std::error::Error>> {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("REPLAY_TARGET", "original");
+    harness.set("ALLOWED_TARGETS", ALLOWED);
+    Ok(harness)
 }
 
 #[tokio::test]
 async fn target_is_never_called_when_not_in_the_list() -> TestResult {
-    let world = world().await?;
+    let harness = harness().await?;
     let own_queue = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
     let forged = [
         // Another function, another account, another region, another service.
@@ -25,17 +25,17 @@ async fn target_is_never_called_when_not_in_the_list() -> TestResult {
         "arn:aws:lambda:eu-central-1:666666666666:function:crm-sync",
         "arn:aws:lambda:us-east-1:271828182845:function:crm-sync",
         "arn:aws:sns:eu-central-1:271828182845:crm-events",
-        // Nearly the allowed one.
+        // Similar to the allowed one.
         "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync-evil",
         "arn:aws:lambda:eu-central-1:271828182845:function:CRM-SYNC",
         " arn:aws:lambda:eu-central-1:271828182845:function:crm-sync",
         "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync\n",
         "x-arn:aws:sqs:eu-central-1:271828182845:crm-events",
-        // No ARN at all.
+        // Not an ARN.
         "https://attacker.example/collect",
         "http://169.254.169.254/latest/meta-data/",
         "*",
-        // Where it came from.
+        // The source queue.
         own_queue,
     ];
     let records: Vec<_> = forged
@@ -46,17 +46,17 @@ async fn target_is_never_called_when_not_in_the_list() -> TestResult {
             Record::dead_letter(&message, &event, "c-1").with("TARGET_ARN", target)
         })
         .collect();
-    assert_eq!(world.deliver(&records).await?.len(), forged.len());
+    assert_eq!(harness.deliver(&records).await?.len(), forged.len());
     for (number, target) in forged.iter().enumerate() {
         let key = format!("e-{number}|{target}");
-        let code = world.aws.attribute(&key, "FailureCode").await?;
+        let code = harness.aws.attribute(&key, "FailureCode").await?;
         let refused = ["TARGET_NOT_ALLOWED", "TARGET_UNSUPPORTED"];
         assert!(
             code.as_deref().is_some_and(|code| refused.contains(&code)),
             "{target:?}: {code:?}"
         );
     }
-    let reached = world.genesys.calls();
+    let reached = harness.genesys.calls();
     let delivered = reached
         .iter()
         .filter(|call| call.method == "POST" && call.path != "/oauth/token");
@@ -66,7 +66,7 @@ async fn target_is_never_called_when_not_in_the_list() -> TestResult {
 
 #[tokio::test]
 async fn payload_cannot_choose_the_target_or_an_api_path() -> TestResult {
-    let world = World::start().await?;
+    let harness = ReplayHarness::start().await?;
     let paths = [
         "../../users/me",
         "c-1/participants/x",
@@ -92,30 +92,30 @@ async fn payload_cannot_choose_the_target_or_an_api_path() -> TestResult {
     };
     let forged = paths.iter().enumerate();
     let forged: Vec<_> = forged.map(|(number, id)| record(number, id)).collect();
-    assert!(world.deliver(&forged).await?.is_empty());
-    // What is no id is looked up nowhere; the event itself goes where the setting says.
-    let paths_called: BTreeSet<_> = world
+    assert!(harness.deliver(&forged).await?.is_empty());
+    // An invalid id is not looked up. The event is delivered to the configured target.
+    let paths_called: BTreeSet<_> = harness
         .genesys
         .calls()
         .into_iter()
         .map(|call| call.path)
         .collect();
     assert_eq!(paths_called, BTreeSet::from(["/targets/crm".to_owned()]));
-    assert_eq!(world.deliveries(), paths.len());
+    assert_eq!(harness.deliveries(), paths.len());
 
     let harmless = record(9, "c-1:2_3.4");
-    assert!(world.deliver(&[harmless]).await?.is_empty());
-    assert_eq!(world.deliveries(), paths.len() + 1);
-    let called = world.genesys.calls_to("GET", "/api/v2/conversations/c-1");
+    assert!(harness.deliver(&[harmless]).await?.is_empty());
+    assert_eq!(harness.deliveries(), paths.len() + 1);
+    let called = harness.genesys.calls_to("GET", "/api/v2/conversations/c-1");
     assert_eq!(called.len(), 1);
     Ok(())
 }
 
 #[tokio::test]
 async fn function_does_not_invoke_itself() -> TestResult {
-    let mut world = world().await?;
-    world.set("ALLOWED_TARGETS", "*");
-    let mut function = Function::start(crate::REPLAY, world.settings(), &world.aws).await?;
+    let mut harness = harness().await?;
+    harness.set("ALLOWED_TARGETS", "*");
+    let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     let itself = "arn:aws:lambda:eu-central-1:271828182845:function:replay";
     for (number, qualifier) in ["", ":live", ":$LATEST"].iter().enumerate() {
         let target = format!("{itself}{qualifier}");
@@ -123,7 +123,7 @@ async fn function_does_not_invoke_itself() -> TestResult {
         let record = Record::dead_letter(&message, &name, "c-1").with("TARGET_ARN", &target);
         function.invoke(event(&[record])).await?;
         let key = format!("{name}|{}", target.trim_end_matches(":$LATEST"));
-        let code = world.aws.attribute(&key, "FailureCode").await?;
+        let code = harness.aws.attribute(&key, "FailureCode").await?;
         assert_eq!(code.as_deref(), Some("TARGET_NOT_ALLOWED"), "{target}");
     }
     Ok(())

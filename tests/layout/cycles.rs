@@ -1,6 +1,6 @@
-//! No module depends on itself through others.
+//! Modules have no dependency cycles.
 //!
-//! A module that takes a name from its parent, or a parent that takes one from its child, is idiomatic and not counted.
+//! Dependencies between a module and its parent are idiomatic and not counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::sources::{Source, sources};
 /// A path of names, such as `["replay", "batch"]`.
 type Module = Vec<String>;
 
-/// The modules that each module takes names from.
-type Arrows = BTreeMap<Module, BTreeSet<Module>>;
+/// The dependencies of each module.
+type Dependencies = BTreeMap<Module, BTreeSet<Module>>;
 
-/// The module of a file; the crate root is the empty path.
+/// Returns the module of a file. The crate root is the empty path.
 fn module(source: &Source) -> Option<Module> {
     let path = source.path.strip_prefix(&source.folder).ok()?;
     let path = path.with_extension("");
@@ -24,7 +24,7 @@ fn module(source: &Source) -> Option<Module> {
     Some(if is_root { Module::new() } else { names })
 }
 
-/// The paths in the `use` declarations of a text, without braces: `use a::{b, c::d};` is `a::b` and `a::c::d`.
+/// Returns the paths in `use` declarations without braces: `use a::{b, c::d};` is `a::b` and `a::c::d`.
 fn used(text: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -42,7 +42,7 @@ fn used(text: &str) -> Vec<Vec<&str>> {
     found
 }
 
-/// The paths that stand in the code, such as `crate::replay::log`; those in comments are not counted.
+/// Returns the paths in the code, such as `crate::replay::log`, except those in comments.
 fn named(text: &str) -> Vec<Vec<&str>> {
     let code = text
         .lines()
@@ -92,13 +92,13 @@ fn flatten<'t>(tree: &'t str, prefix: &[&'t str], found: &mut Vec<Vec<&'t str>>)
     }
 }
 
-/// The module that a path leads to, as far as it is one of `modules`.
+/// Returns the module of a path among `modules`.
 fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<Module> {
     let mut base = match *path.first()? {
         "crate" => Module::new(),
         "self" | "super" => here.clone(),
         name => {
-            // A child, named without `self::`.
+            // A child without `self::`.
             let mut child = here.clone();
             child.push(name.to_owned());
             return modules.contains(&child).then_some(child);
@@ -119,7 +119,7 @@ fn resolved(path: &[&str], here: &Module, modules: &BTreeSet<Module>) -> Option<
     Some(base)
 }
 
-/// The modules behind the names that each module takes from others and hands on with `pub use`.
+/// Returns the modules of the names that each module exports with `pub use`.
 type Exports = BTreeMap<(Module, String), Module>;
 
 fn exports(sources: &[&Source], modules: &BTreeSet<Module>) -> Exports {
@@ -140,10 +140,10 @@ fn exports(sources: &[&Source], modules: &BTreeSet<Module>) -> Exports {
     exports
 }
 
-fn arrows(sources: &[&Source]) -> Arrows {
+fn dependencies(sources: &[&Source]) -> Dependencies {
     let modules: BTreeSet<Module> = sources.iter().filter_map(|source| module(source)).collect();
     let exports = exports(sources, &modules);
-    let mut arrows = Arrows::new();
+    let mut dependencies = Dependencies::new();
     for source in sources {
         let Some(here) = module(source) else { continue };
         let mut targets = BTreeSet::new();
@@ -162,22 +162,22 @@ fn arrows(sources: &[&Source]) -> Arrows {
             targets.insert(export.unwrap_or(&target).clone());
         }
         targets.retain(|target| !target.starts_with(&here) && !here.starts_with(target));
-        arrows.entry(here).or_default().extend(targets);
+        dependencies.entry(here).or_default().extend(targets);
     }
-    arrows
+    dependencies
 }
 
-/// A module that can reach itself, with the way.
-fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
+/// Returns a dependency cycle.
+fn cycle(dependencies: &Dependencies) -> Option<Vec<&Module>> {
     fn walk<'a>(
-        arrows: &'a Arrows,
+        dependencies: &'a Dependencies,
         way: &mut Vec<&'a Module>,
         done: &mut BTreeSet<&'a Module>,
     ) -> bool {
         let Some(here) = way.last().copied() else {
             return false;
         };
-        for next in arrows.get(here).into_iter().flatten() {
+        for next in dependencies.get(here).into_iter().flatten() {
             if let Some(start) = way.iter().position(|module| *module == next) {
                 way.drain(..start);
                 return true;
@@ -186,7 +186,7 @@ fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
                 continue;
             }
             way.push(next);
-            if walk(arrows, way, done) {
+            if walk(dependencies, way, done) {
                 return true;
             }
             way.pop();
@@ -195,9 +195,9 @@ fn cycle(arrows: &Arrows) -> Option<Vec<&Module>> {
         false
     }
     let mut done = BTreeSet::new();
-    for start in arrows.keys() {
+    for start in dependencies.keys() {
         let mut way = vec![start];
-        if !done.contains(start) && walk(arrows, &mut way, &mut done) {
+        if !done.contains(start) && walk(dependencies, &mut way, &mut done) {
             return Some(way);
         }
     }
@@ -212,8 +212,8 @@ fn modules_form_no_cycle() -> TestResult {
         crates.entry(&source.folder).or_default().push(source);
     }
     for (folder, sources) in crates {
-        let arrows = arrows(&sources);
-        let cycle = cycle(&arrows).map(|way| {
+        let dependencies = dependencies(&sources);
+        let cycle = cycle(&dependencies).map(|way| {
             way.iter()
                 .map(|module| module.join("::"))
                 .collect::<Vec<_>>()
@@ -235,8 +235,8 @@ fn cycle_is_found_through_a_name_that_the_parent_hands_on() {
         source("a.rs", "use super::C;\n"),
         source("b.rs", "fn b() {\n    super::a::f()\n}\n"),
     ];
-    let arrows = arrows(&sources.iter().collect::<Vec<_>>());
-    assert!(cycle(&arrows).is_some());
+    let dependencies = dependencies(&sources.iter().collect::<Vec<_>>());
+    assert!(cycle(&dependencies).is_some());
 }
 
 #[test]
@@ -255,8 +255,8 @@ fn cycle_is_found_across_files() {
         source("e.rs", "// crate::d::g is not used\n"),
         source("c/inner.rs", "use super::Parent;\nuse crate::{a::A, d};\n"),
     ];
-    let arrows = arrows(&sources.iter().collect::<Vec<_>>());
-    let way = cycle(&arrows).map(|way| {
+    let dependencies = dependencies(&sources.iter().collect::<Vec<_>>());
+    let way = cycle(&dependencies).map(|way| {
         way.iter()
             .map(|module| module.join("::"))
             .collect::<Vec<_>>()

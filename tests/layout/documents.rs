@@ -1,4 +1,4 @@
-//! The documents: every link leads somewhere.
+//! The links of the documents.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -20,7 +20,7 @@ fn documents() -> Result<Vec<PathBuf>, Box<dyn Error>> {
     Ok(found)
 }
 
-/// The anchors of a document's headings, as GitHub makes them.
+/// Returns the anchors of a document's headings, in the format of GitHub.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings
@@ -43,7 +43,7 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading() -> TestResult {
+fn links_lead_to_existing_files_and_headings() -> TestResult {
     let mut followed = 0;
     for document in documents()? {
         let text = std::fs::read_to_string(&document)?;

@@ -1,4 +1,4 @@
-//! The shape of the sources, as far as Cargo cannot enforce it. The arrows between crates are in their `Cargo.toml`.
+//! Rules of the sources that Cargo cannot enforce. The dependencies between crates are in their `Cargo.toml`.
 
 mod cycles;
 mod documents;
@@ -104,7 +104,7 @@ fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
 }
 
 #[test]
-fn no_file_is_longer_than_five_hundred_lines() -> TestResult {
+fn source_files_have_at_most_500_lines() -> TestResult {
     for source in sources()?
         .into_iter()
         .chain(sources_below("tests")?)

@@ -1,66 +1,76 @@
-//! Every state that can be reached, each once, nearest first: so the way to a mistake is a shortest one.
+//! Explores every reachable state once, breadth first, so that a counterexample is a shortest path.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
 use std::rc::Rc;
 
-/// Something that goes from state to state in steps of which several may be possible.
+/// A system of states and steps.
 pub(crate) trait Model {
     type State: Eq + Hash;
     type Step: Copy;
-    type Wrong: fmt::Display;
+    type InvariantError: fmt::Display;
 
     fn start(&self) -> Self::State;
 
-    /// Every step that is possible in a state; in none at its end.
+    /// Returns every possible step of a state. Empty: the state is an end.
     fn steps(&self, state: &Self::State) -> Vec<Self::Step>;
 
-    /// The state after a step; `Err` is what must not have happened on the way.
-    fn take(&self, state: &Self::State, step: Self::Step) -> Result<Self::State, Self::Wrong>;
+    /// Returns the state after a step.
+    ///
+    /// # Errors
+    /// The step breaks an invariant.
+    fn take(
+        &self,
+        state: &Self::State,
+        step: Self::Step,
+    ) -> Result<Self::State, Self::InvariantError>;
 
-    /// Whether a state without steps is a good end.
-    fn check_end(&self, state: &Self::State) -> Result<(), Self::Wrong>;
+    /// Checks the invariants of an end.
+    fn check_end(&self, state: &Self::State) -> Result<(), Self::InvariantError>;
 
-    /// A step in words.
-    fn tell(&self, before: &Self::State, step: Self::Step) -> String;
+    /// Returns a step as text.
+    fn describe(&self, before: &Self::State, step: Self::Step) -> String;
 }
 
-/// Everything that a model can do.
-pub(crate) struct Explored<M: Model> {
+/// The explored states of a model.
+pub(crate) struct Exploration<M: Model> {
     nodes: Vec<Node<M>>,
     pub(crate) steps: usize,
     pub(crate) ends: usize,
     pub(crate) depth: usize,
-    /// Whether every path comes to an end: no state can be reached from itself.
+    /// Every path has an end: no state is reachable from itself.
     pub(crate) terminates: bool,
 }
 
 struct Node<M: Model> {
     state: Rc<M::State>,
-    /// Where it was reached from first, and how.
+    /// The predecessor on a shortest path, and the step.
     from: Option<(usize, M::Step)>,
     depth: usize,
 }
 
-/// How to come to a mistake.
+/// A shortest path to a broken invariant.
 pub(crate) struct Counterexample<W> {
-    pub(crate) wrong: W,
-    pub(crate) story: Vec<String>,
+    pub(crate) error: W,
+    pub(crate) trace: Vec<String>,
 }
 
 impl<W: fmt::Display> fmt::Display for Counterexample<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, line) in (1..).zip(&self.story) {
+        for (number, line) in (1..).zip(&self.trace) {
             writeln!(f, "  {number:>2}. {line}")?;
         }
-        write!(f, "   => {}", self.wrong)
+        write!(f, "   => {}", self.error)
     }
 }
 
-impl<M: Model> Explored<M> {
-    /// Looks at everything; `Err` is the nearest thing that must not happen.
-    pub(crate) fn of(model: &M) -> Result<Self, Counterexample<M::Wrong>> {
+impl<M: Model> Exploration<M> {
+    /// Explores a model.
+    ///
+    /// # Errors
+    /// The nearest broken invariant.
+    pub(crate) fn of(model: &M) -> Result<Self, Counterexample<M::InvariantError>> {
         let start = Rc::new(model.start());
         let mut known = HashMap::from([(Rc::clone(&start), 0)]);
         let mut it = Self {
@@ -82,18 +92,18 @@ impl<M: Model> Explored<M> {
             let steps = model.steps(&state);
             if steps.is_empty() {
                 it.ends += 1;
-                if let Err(wrong) = model.check_end(&state) {
-                    let story = it.way(model, next);
-                    return Err(Counterexample { wrong, story });
+                if let Err(error) = model.check_end(&state) {
+                    let trace = it.path(model, next);
+                    return Err(Counterexample { error, trace });
                 }
             }
             for step in steps {
                 let after = match model.take(&state, step) {
                     Ok(after) => Rc::new(after),
-                    Err(wrong) => {
-                        let mut story = it.way(model, next);
-                        story.push(model.tell(&state, step));
-                        return Err(Counterexample { wrong, story });
+                    Err(error) => {
+                        let mut trace = it.path(model, next);
+                        trace.push(model.describe(&state, step));
+                        return Err(Counterexample { error, trace });
                     }
                 };
                 let to = *known.entry(after).or_insert_with_key(|state| {
@@ -109,7 +119,7 @@ impl<M: Model> Explored<M> {
             next += 1;
         }
         it.steps = edges.len();
-        it.terminates = has_no_circle(it.nodes.len(), &edges);
+        it.terminates = is_acyclic(it.nodes.len(), &edges);
         Ok(it)
     }
 
@@ -117,30 +127,30 @@ impl<M: Model> Explored<M> {
         self.nodes.len()
     }
 
-    /// The shortest way to a state like this.
-    pub(crate) fn way_to(
+    /// Returns the shortest path to a wanted state.
+    pub(crate) fn path_to(
         &self,
         model: &M,
         wanted: impl Fn(&M::State) -> bool,
     ) -> Option<Vec<String>> {
         let index = self.nodes.iter().position(|node| wanted(&node.state))?;
-        Some(self.way(model, index))
+        Some(self.path(model, index))
     }
 
-    fn way(&self, model: &M, to: usize) -> Vec<String> {
-        let mut story = Vec::new();
+    fn path(&self, model: &M, to: usize) -> Vec<String> {
+        let mut trace = Vec::new();
         let mut here = self.nodes.get(to);
         while let Some((from, step)) = here.and_then(|node| node.from) {
             here = self.nodes.get(from);
-            story.extend(here.map(|node| model.tell(&node.state, step)));
+            trace.extend(here.map(|node| model.describe(&node.state, step)));
         }
-        story.reverse();
-        story
+        trace.reverse();
+        trace
     }
 }
 
-/// Takes away what nothing leads to, again and again: what then remains lies on circles or behind them.
-fn has_no_circle(nodes: usize, edges: &[(usize, usize)]) -> bool {
+/// Removes nodes without predecessors repeatedly. The remaining nodes are on cycles or behind them.
+fn is_acyclic(nodes: usize, edges: &[(usize, usize)]) -> bool {
     let mut leading_here = vec![0_u32; nodes];
     let mut first_edge = vec![edges.len(); nodes + 1];
     for (index, (from, to)) in edges.iter().enumerate().rev() {

@@ -1,7 +1,7 @@
-//! The event's item, in the few numbers that matter, and changed by the rules of the fake ledger, which
-//! the conformance suite holds equal to the real one.
+//! The event's item as a few numbers. The rules of the fake ledger change it; the conformance suite checks
+//! that the real ledger has the same rules.
 
-use genesys_fakes::{Item, LeaseLost, Life, Rules, Status};
+use genesys_fakes::{Item, LeaseLost, Rules, Status, WorkerId};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::Destination;
@@ -11,26 +11,25 @@ use genesys_replay::ledger::{
 };
 use genesys_replay::message::MessageId;
 
-/// Why an event is given back or given up does not matter here.
+/// The failure code of every settlement, because the model does not depend on it.
 const CODE: FailureCode = FailureCode::Exhausted;
 
-/// What of an item decides what can be done to it. Two items that differ only in what people read are
-/// the same.
+/// The attributes of an item that determine the possible changes. The others are for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Kept {
+pub(crate) struct ItemState {
     pub(crate) status: Status,
-    pub(crate) owner: Life,
+    pub(crate) owner: WorkerId,
     pub(crate) lease_until: Timestamp,
     pub(crate) attempts: u32,
     pub(crate) delivered: Option<u32>,
-    /// The acceptance that the item has, counted from 1.
+    /// The number of the acceptance, from 1.
     pub(crate) receipt: Option<u32>,
     pub(crate) round: u32,
     /// In seconds since the Unix epoch.
     pub(crate) expires_at: u64,
 }
 
-impl Kept {
+impl ItemState {
     fn of(item: &Item) -> Self {
         Self {
             status: item.status,
@@ -45,17 +44,17 @@ impl Kept {
     }
 }
 
-/// A lease, without what is the same in all of them.
+/// The parts of a lease that differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Held {
+pub(crate) struct HeldLease {
     pub(crate) attempt: u32,
     pub(crate) delivered: Option<u32>,
-    /// The acceptance that the holder knows of.
+    /// The number of the acceptance in the lease, from 1.
     pub(crate) receipt: Option<u32>,
     pub(crate) round: u32,
 }
 
-/// The delivery id of an acceptance is its number.
+/// Returns a receipt whose delivery id is the number of the acceptance.
 fn receipt(acceptance: u32) -> Receipt {
     Receipt {
         delivery_id: Some(acceptance.to_string()),
@@ -67,7 +66,7 @@ fn acceptance(receipt: &Receipt) -> Option<u32> {
     receipt.delivery_id.as_ref()?.parse().ok()
 }
 
-/// What a worker asks of the ledger once it holds the event.
+/// A write of the lease holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Change {
     NextAttempt,
@@ -78,25 +77,25 @@ pub(crate) enum Change {
     Release,
 }
 
-/// The answer to a claim.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Claimed {
-    Ours(Held),
-    /// It was delivered as this acceptance in this round; only a failure record is told.
+    Ours(HeldLease),
+    /// The acceptance and the round of the delivery. Only for a failure record.
     Delivered(Option<u32>, u32),
     Done,
-    GivenUp,
-    Held,
+    PreviouslyRejected,
+    HeldByAnother,
 }
 
-/// The kind of message that a claim is for.
+/// The kind of the message of a claim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asks {
     pub(crate) reopen: ReopenPolicy,
     pub(crate) is_failure_record: bool,
 }
 
-/// The ledger's rules, and an item to put numbers into.
+/// The rules of the ledger, and a template of an item.
 pub(crate) struct Ledger {
     rules: Rules,
     key: EventKey,
@@ -105,7 +104,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// `None` if the event of the model has no proper name.
+    /// Returns a ledger. `None`: the event key of the model is invalid.
     pub(crate) fn new(rules: Rules) -> Option<Self> {
         let message = MessageId::new("m")?;
         let id: Option<&EventId> = None;
@@ -122,28 +121,28 @@ impl Ledger {
         })
     }
 
-    fn item(&self, kept: Kept) -> Item {
+    fn item(&self, item_state: ItemState) -> Item {
         let mut item = self.blank.clone();
-        item.status = kept.status;
-        item.owner = kept.owner.to_string();
-        item.lease_until = kept.lease_until;
-        item.attempts = kept.attempts;
-        item.delivered = kept.delivered;
-        item.receipt = kept.receipt.map(receipt);
-        item.round = kept.round;
-        item.expires_at = kept.expires_at;
+        item.status = item_state.status;
+        item.owner = item_state.owner.to_string();
+        item.lease_until = item_state.lease_until;
+        item.attempts = item_state.attempts;
+        item.delivered = item_state.delivered;
+        item.receipt = item_state.receipt.map(receipt);
+        item.round = item_state.round;
+        item.expires_at = item_state.expires_at;
         item
     }
 
     pub(crate) fn claim(
         &self,
-        before: Option<Kept>,
-        by: Life,
+        before: Option<ItemState>,
+        by: WorkerId,
         now: Timestamp,
         lease_until: Timestamp,
         asks: Asks,
-    ) -> (Claimed, Option<Kept>) {
-        let before = before.map(|kept| self.item(kept));
+    ) -> (Claimed, Option<ItemState>) {
+        let before = before.map(|item_state| self.item(item_state));
         let request = ClaimRequest {
             reopen: asks.reopen,
             is_failure_record: asks.is_failure_record,
@@ -151,7 +150,7 @@ impl Ledger {
         };
         let (claim, after) = self.rules.claim(before.as_ref(), &request);
         let claimed = match claim {
-            Claim::Acquired(lease) => Claimed::Ours(Held {
+            Claim::Acquired(lease) => Claimed::Ours(HeldLease {
                 attempt: lease.attempt,
                 delivered: lease.delivered,
                 receipt: lease.receipt.as_ref().and_then(acceptance),
@@ -162,43 +161,43 @@ impl Ledger {
                 accepted.round,
             ),
             Claim::AlreadyDone => Claimed::Done,
-            Claim::PreviouslyRejected(_) => Claimed::GivenUp,
-            Claim::HeldUntil(_) | Claim::Delayed { .. } => Claimed::Held,
+            Claim::PreviouslyRejected(_) => Claimed::PreviouslyRejected,
+            Claim::HeldUntil(_) | Claim::Delayed { .. } => Claimed::HeldByAnother,
         };
         let after = after.or(before);
-        (claimed, after.as_ref().map(Kept::of))
+        (claimed, after.as_ref().map(ItemState::of))
     }
 
-    /// Begins a new round of the acceptance that the worker was told of.
+    /// Begins a new round after the acceptance in `held`.
     pub(crate) fn begin_round(
         &self,
-        kept: &mut Kept,
-        by: Life,
-        held: Held,
+        item_state: &mut ItemState,
+        by: WorkerId,
+        held: HeldLease,
         now: Timestamp,
     ) -> Result<(), LeaseLost> {
-        let mut item = self.item(*kept);
+        let mut item = self.item(*item_state);
         let request = request(&self.key, &self.message, by, now, now);
         let accepted = Accepted {
             receipt: held.receipt.map(receipt),
             round: held.round,
             ..item.accepted()
         };
-        // The delay is the conformance suite's.
+        // The conformance suite checks the delay.
         let begun = self.rules.begin_round(&mut item, &request, &accepted, now);
-        *kept = Kept::of(&item);
+        *item_state = ItemState::of(&item);
         begun
     }
 
     pub(crate) fn change(
         &self,
-        kept: &mut Kept,
+        item_state: &mut ItemState,
         change: Change,
-        by: Life,
-        held: Held,
+        by: WorkerId,
+        held: HeldLease,
         now: Timestamp,
     ) -> Result<(), LeaseLost> {
-        let mut item = self.item(*kept);
+        let mut item = self.item(*item_state);
         let lease = Lease {
             key: self.key.clone(),
             owner: by.to_string(),
@@ -221,7 +220,7 @@ impl Ledger {
             Change::Failed => settle(&mut item, Settlement::Failed(CODE)),
             Change::Release => settle(&mut item, Settlement::Deferred(CODE)),
         };
-        *kept = Kept::of(&item);
+        *item_state = ItemState::of(&item);
         done
     }
 }
@@ -229,7 +228,7 @@ impl Ledger {
 fn request<'a>(
     key: &'a EventKey,
     message: &'a MessageId,
-    by: Life,
+    by: WorkerId,
     now: Timestamp,
     lease_until: Timestamp,
 ) -> ClaimRequest<'a> {

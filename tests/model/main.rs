@@ -1,91 +1,92 @@
-//! The life of a claim, exhaustively: one event, two workers at a time, leases that end, answers that get
-//! lost, calls that act late, and a death at any moment. Within its bounds a scenario does everything that
-//! can be done, and no state on the way may be wrong.
+//! An exhaustive model of a claim: one event, two workers at a time, leases that end, lost responses, late
+//! calls, and a crash at any moment. A scenario explores every possible step within its bounds and checks
+//! the invariants of every state.
 //!
-//! What is shared with the code: the ledger's item changes by the `Rules` of the fake ledger, which the
-//! conformance suite holds equal to `DynamoDB`'s, and the `Witness` is the simulation's too. What a worker does
-//! between its calls is written down once more, in `worker.rs`; there the code has to be read beside it.
+//! Shared with the code: the `Rules` of the fake ledger change the item, and the conformance suite checks
+//! that `DynamoDB` has the same rules. The `Witness` is the one of the simulation. `worker.rs` repeats the
+//! steps of a worker between its calls: compare it with the code.
 //!
-//! Left out: what happens inside one batch (two messages of an event follow each other there), circuit breakers, and
-//! marks, except that one may fail.
+//! Not in the model: the order inside one batch, circuit breakers, and marks, except that one may fail.
 //!
-//! The search is our own (`explore.rs`): `stateright` 0.31 would bring fifteen crates, a web server among them
-//! and no way to leave it out, and its `eventually` overlooks paths that meet; here every path is shown to
-//! end, and every end is looked at.
+//! The search is our own (`explore.rs`), because `stateright` 0.31 needs fifteen crates, among them a web
+//! server, and its `eventually` misses paths that join. This search shows that every path has an end and
+//! checks every end.
 //!
-//! `MODEL=deep cargo test --test model -- --nocapture` goes further than the slice of `make test`.
+//! `MODEL=deep cargo test --test model -- --nocapture` has wider bounds than `make test`.
 
 mod explore;
 mod item;
+mod labels;
 mod scenario;
+mod state;
 mod steps;
-mod words;
 mod worker;
-mod world;
 
 use std::time::Instant;
 
 use genesys_fakes::{Clocks, Flaw, Status};
 
-use explore::{Counterexample, Explored};
-use item::{Change, Kept, Ledger};
-use scenario::{Messages, Mistake, Scenario};
-use steps::ClaimLife;
-use world::{Call, Place, World, Wrong};
+use explore::{Counterexample, Exploration};
+use item::{Change, ItemState, Ledger};
+use scenario::{Messages, Scenario, WorkerBug};
+use state::{Call, InvariantError, ModelState, Place};
+use steps::ClaimModel;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-/// Something that a scenario must contain, or it proves nothing.
+/// A situation that a scenario must reach. Otherwise the scenario proves nothing.
 #[derive(Clone, Copy, Debug)]
-enum Sight {
+enum Situation {
     Archived,
     Parked,
-    /// The target accepts it a second time.
+    /// The target accepts a duplicate.
     Repeated,
-    /// A redelivery finds that only the bookkeeping is left.
-    OnlyBookkeeping,
-    /// Acknowledged as delivered, with an item that says less.
-    LetGo,
-    /// Archived by a worker that died of it, delivered by the next.
+    /// A redelivery only settles a delivered event.
+    OnlySettlement,
+    /// Acknowledged as delivered, without a settlement.
+    AcknowledgeUnrecorded,
+    /// Archived by a worker that crashed then, delivered by the next one.
     DeliveredAndArchived,
     /// Delivered in a second round.
     SecondRound,
-    /// Archived after its only round has failed later.
+    /// Archived after a late failure of its only round.
     LastRound,
-    /// A record of an earlier delivery is acknowledged.
+    /// A failure record of an earlier delivery is acknowledged.
     EarlierRecord,
-    /// Two workers are about to deliver.
+    /// Two workers deliver at the same time.
     Overtaken,
 }
 
-impl Sight {
-    fn is_in(self, world: &World) -> bool {
-        let mut workers = world.workers.iter();
+impl Situation {
+    fn is_in(self, state: &ModelState) -> bool {
+        let mut workers = state.workers.iter();
         match self {
-            Self::Archived => world.has(Status::Archived),
-            Self::Parked => world.is_parked(),
-            Self::Repeated => world.witness.accepted_times() > 1,
-            Self::OnlyBookkeeping => workers.any(|worker| {
+            Self::Archived => state.has(Status::Archived),
+            Self::Parked => state.is_parked(),
+            Self::Repeated => state.witness.accepted_times() > 1,
+            Self::OnlySettlement => workers.any(|worker| {
                 worker.call == Call::Change(Change::Complete)
                     && worker
                         .held
                         .delivered
                         .is_some_and(|it| it < worker.held.attempt)
             }),
-            Self::LetGo => world.let_go && world.has(Status::InProgress),
-            Self::DeliveredAndArchived => world.has(Status::Completed) && world.is_archived,
+            Self::AcknowledgeUnrecorded => {
+                state.acknowledged_unrecorded && state.has(Status::InProgress)
+            }
+            Self::DeliveredAndArchived => state.has(Status::Completed) && state.is_archived,
             Self::SecondRound => {
-                let second = |item: Kept| item.status == Status::Completed && item.round == 2;
-                world.item.is_some_and(second)
+                let second = |item: ItemState| item.status == Status::Completed && item.round == 2;
+                state.item.is_some_and(second)
             }
             Self::LastRound => {
-                let last = |item: Kept| item.status == Status::Archived && item.round > 1;
-                world.item.is_some_and(last)
+                let last = |item: ItemState| item.status == Status::Archived && item.round > 1;
+                state.item.is_some_and(last)
             }
             Self::EarlierRecord => {
-                let last = world.witness.accepted_times();
-                let mut messages = world.messages.iter();
-                world.has(Status::Completed)
+                let last = state.witness.accepted_times();
+                let mut messages = state.messages.iter();
+                state.has(Status::Completed)
                     && messages.any(|message| {
                         message.report.is_some_and(|it| it < last)
                             && message.place == Place::Acknowledged
@@ -105,22 +106,25 @@ fn is_deep() -> bool {
     std::env::var("MODEL").is_ok_and(|it| it == "deep")
 }
 
-fn explored(
+fn explore(
     scenario: Scenario,
-) -> Result<Result<Explored<ClaimLife>, Counterexample<Wrong>>, Box<dyn std::error::Error>> {
-    Ok(Explored::of(&model(scenario)?))
+) -> Result<
+    Result<Exploration<ClaimModel>, Counterexample<InvariantError>>,
+    Box<dyn std::error::Error>,
+> {
+    Ok(Exploration::of(&model(scenario)?))
 }
 
-fn model(scenario: Scenario) -> Result<ClaimLife, Box<dyn std::error::Error>> {
+fn model(scenario: Scenario) -> Result<ClaimModel, Box<dyn std::error::Error>> {
     let ledger = Ledger::new(scenario.rules).ok_or("no ledger to start from")?;
-    Ok(ClaimLife { scenario, ledger })
+    Ok(ClaimModel { scenario, ledger })
 }
 
-/// Goes through everything that a scenario can do.
-#[expect(clippy::print_stdout, reason = "how much was seen, for --nocapture")]
-fn prove(name: &str, scenario: Scenario, sights: &[Sight]) -> TestResult {
+/// Explores a scenario and checks that it reaches the situations.
+#[expect(clippy::print_stdout, reason = "the figures, for --nocapture")]
+fn check_scenario(name: &str, scenario: Scenario, situations: &[Situation]) -> TestResult {
     let begun = Instant::now();
-    let all = explored(scenario)?.map_err(|found| format!("{name}:\n{found}"))?;
+    let all = explore(scenario)?.map_err(|found| format!("{name}:\n{found}"))?;
     println!(
         "{name}: {} states, {} steps, {} ends, depth {}, {:.1} s",
         all.states(),
@@ -129,13 +133,13 @@ fn prove(name: &str, scenario: Scenario, sights: &[Sight]) -> TestResult {
         all.depth,
         begun.elapsed().as_secs_f32()
     );
-    assert!(all.terminates, "{name}: it may go on for ever");
+    assert!(all.terminates, "{name}: some path has no end");
     let model = model(scenario)?;
-    for sight in sights {
-        let way = all.way_to(&model, |world| sight.is_in(world));
-        let way = way.ok_or_else(|| format!("{name}: {sight:?} never happens"))?;
-        println!("{name}: {sight:?} after {} steps", way.len());
-        for line in way {
+    for situation in situations {
+        let path = all.path_to(&model, |state| situation.is_in(state));
+        let path = path.ok_or_else(|| format!("{name}: {situation:?} never happens"))?;
+        println!("{name}: {situation:?} after {} steps", path.len());
+        for line in path {
             println!("  {line}");
         }
     }
@@ -143,216 +147,230 @@ fn prove(name: &str, scenario: Scenario, sights: &[Sight]) -> TestResult {
 }
 
 #[test]
-fn a_death_and_a_lost_answer_do_no_harm() -> TestResult {
-    let sights = [
-        Sight::Archived,
-        Sight::Parked,
-        Sight::Repeated,
-        Sight::OnlyBookkeeping,
-        Sight::LetGo,
-        Sight::DeliveredAndArchived,
+fn invariants_hold_with_one_crash_and_one_lost_response() -> TestResult {
+    let situations = [
+        Situation::Archived,
+        Situation::Parked,
+        Situation::Repeated,
+        Situation::OnlySettlement,
+        Situation::AcknowledgeUnrecorded,
+        Situation::DeliveredAndArchived,
     ];
     let scenario = Scenario {
-        tries: if is_deep() { 3 } else { 2 },
-        early: u8::from(is_deep()),
-        ..Scenario::ordinary()
+        max_attempts: if is_deep() { 3 } else { 2 },
+        early_redeliveries: u8::from(is_deep()),
+        ..Scenario::base()
     };
-    prove("one death, one lost answer", scenario, &sights)
+    check_scenario("one death, one lost answer", scenario, &situations)
 }
 
-// Only the third attempt can be told from the second by a count that was repeated and acts late.
+// Three attempts are needed: a late repeated count of the second attempt changes the third one only.
 #[test]
-fn a_late_count_does_no_harm() -> TestResult {
+fn invariants_hold_with_a_stale_receive_count() -> TestResult {
     let scenario = Scenario {
-        tries: 3,
-        most_receives: 2,
-        ..Scenario::ordinary()
+        max_attempts: 3,
+        max_receives: 2,
+        ..Scenario::base()
     };
-    prove(
+    check_scenario(
         "three tries, one death, one lost answer",
         scenario,
-        &[Sight::Repeated],
+        &[Situation::Repeated],
     )
 }
 
 #[test]
-fn two_deaths_do_no_harm() -> TestResult {
+fn invariants_hold_with_two_crashes() -> TestResult {
     let scenario = Scenario {
-        deaths: 2,
-        losses: if is_deep() { 2 } else { 0 },
-        ..Scenario::ordinary()
+        crashes: 2,
+        lost_responses: if is_deep() { 2 } else { 0 },
+        ..Scenario::base()
     };
-    prove("two deaths", scenario, &[Sight::Repeated])
+    check_scenario("two deaths", scenario, &[Situation::Repeated])
 }
 
 #[test]
-fn two_workers_with_the_same_message_do_no_harm() -> TestResult {
-    let early = Scenario {
-        early: if is_deep() { 2 } else { 1 },
-        most_receives: 3,
-        ..Scenario::ordinary()
+fn invariants_hold_with_one_message_at_two_workers() -> TestResult {
+    let early_redeliveries = Scenario {
+        early_redeliveries: if is_deep() { 2 } else { 1 },
+        max_receives: 3,
+        ..Scenario::base()
     };
-    let (deaths, losses) = (0, 0);
-    prove(
+    let (crashes, lost_responses) = (0, 0);
+    check_scenario(
         "handed out twice, one death",
-        Scenario { losses, ..early },
-        &[Sight::OnlyBookkeeping],
+        Scenario {
+            lost_responses,
+            ..early_redeliveries
+        },
+        &[Situation::OnlySettlement],
     )?;
-    prove(
+    check_scenario(
         "handed out twice, one lost answer",
-        Scenario { deaths, ..early },
-        &[Sight::OnlyBookkeeping],
+        Scenario {
+            crashes,
+            ..early_redeliveries
+        },
+        &[Situation::OnlySettlement],
     )
 }
 
 #[test]
-fn targets_that_fail_later_do_no_harm() -> TestResult {
+fn invariants_hold_when_targets_fail_after_acceptance() -> TestResult {
     let another_round = Scenario::failing_later(2);
     let last_round = Scenario::failing_later(1);
-    let (deaths, losses) = (0, 1);
+    let (crashes, lost_responses) = (0, 1);
     for (name, bounds) in [
         ("one death", another_round),
         (
             "one lost answer",
             Scenario {
-                deaths,
-                losses,
+                crashes,
+                lost_responses,
                 ..another_round
             },
         ),
     ] {
         let name = format!("a later failure, {name}");
-        prove(&name, bounds, &[Sight::SecondRound])?;
+        check_scenario(&name, bounds, &[Situation::SecondRound])?;
     }
-    prove("a last round, one death", last_round, &[Sight::LastRound])?;
+    check_scenario(
+        "a last round, one death",
+        last_round,
+        &[Situation::LastRound],
+    )?;
     let twice = Scenario {
-        deaths,
-        failures: 2,
+        crashes,
+        late_failures: 2,
         ..another_round
     };
-    prove(
+    check_scenario(
         "two later failures",
         twice,
-        &[Sight::LastRound, Sight::EarlierRecord],
+        &[Situation::LastRound, Situation::EarlierRecord],
     )
 }
 
 #[test]
-fn two_messages_of_one_event_do_no_harm() -> TestResult {
-    prove("two messages", two_messages(), &[Sight::Repeated])
+fn invariants_hold_with_duplicate_messages_of_one_event() -> TestResult {
+    check_scenario("two messages", two_messages(), &[Situation::Repeated])
 }
 
 #[test]
-fn a_message_that_an_operator_sent_again_does_no_harm() -> TestResult {
+fn invariants_hold_with_an_operator_replay() -> TestResult {
     let scenario = Scenario {
         messages: Messages::SecondSentAgain,
         ..two_messages()
     };
-    prove(
+    check_scenario(
         "sent again by an operator",
         scenario,
-        &[Sight::DeliveredAndArchived],
+        &[Situation::DeliveredAndArchived],
     )
 }
 
 fn two_messages() -> Scenario {
     Scenario {
         messages: Messages::Two,
-        losses: u8::from(is_deep()),
-        tries: 1,
+        lost_responses: u8::from(is_deep()),
+        max_attempts: 1,
         last_receive: 1,
-        most_receives: 2,
-        ..Scenario::ordinary()
+        max_receives: 2,
+        ..Scenario::base()
     }
 }
 
 #[test]
-fn without_an_archive_what_is_given_up_is_parked() -> TestResult {
+fn rejected_event_is_parked_without_an_archive() -> TestResult {
     let scenario = Scenario {
         archive: false,
-        ..Scenario::ordinary()
+        ..Scenario::base()
     };
-    prove("no archive", scenario, &[Sight::Parked])
+    check_scenario("no archive", scenario, &[Situation::Parked])
 }
 
 #[test]
-fn no_message_outlives_the_memory_of_its_event() -> TestResult {
+fn ledger_item_outlives_the_retention_of_its_message() -> TestResult {
     let scenario = Scenario {
-        days: true,
-        losses: u8::from(is_deep()),
-        ..Scenario::ordinary()
+        days_may_pass: true,
+        lost_responses: u8::from(is_deep()),
+        ..Scenario::base()
     };
-    prove("thirteen days", scenario, &[Sight::OnlyBookkeeping])
+    check_scenario("thirteen days", scenario, &[Situation::OnlySettlement])
 }
 
 #[test]
-fn a_worker_that_is_overtaken_does_no_harm() -> TestResult {
-    let wild = Scenario {
-        clocks: Clocks::Wild,
-        deaths: u8::from(is_deep()),
-        losses: 0,
-        early: 1,
-        ..Scenario::ordinary()
+fn invariants_hold_when_a_lease_is_taken_over() -> TestResult {
+    let unbounded = Scenario {
+        clocks: Clocks::Unbounded,
+        crashes: u8::from(is_deep()),
+        lost_responses: 0,
+        early_redeliveries: 1,
+        ..Scenario::base()
     };
-    let losses = 1;
-    let (deaths, early) = (0, u8::from(is_deep()));
-    prove("wild clocks", wild, &[Sight::Overtaken, Sight::Repeated])?;
-    prove(
-        "wild clocks, one lost answer",
+    let lost_responses = 1;
+    let (crashes, early_redeliveries) = (0, u8::from(is_deep()));
+    check_scenario(
+        "unbounded clocks",
+        unbounded,
+        &[Situation::Overtaken, Situation::Repeated],
+    )?;
+    check_scenario(
+        "unbounded clocks, one lost answer",
         Scenario {
-            deaths,
-            losses,
-            early,
-            ..wild
+            crashes,
+            lost_responses,
+            early_redeliveries,
+            ..unbounded
         },
-        &[Sight::Repeated],
+        &[Situation::Repeated],
     )
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how each is caught, for --nocapture")]
-fn every_deliberate_mistake_is_caught() -> TestResult {
+#[expect(clippy::print_stdout, reason = "the counterexamples, for --nocapture")]
+fn injected_bugs_are_all_caught() -> TestResult {
     for flaw in Flaw::ALL {
         let clocks = match flaw {
-            // Only the conditions on its writes keep a worker from harm that was overtaken.
-            Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Clocks::Wild,
+            // Only the conditions on its writes stop a former holder.
+            Flaw::NoFencing | Flaw::ReleaseWithoutOwner => Clocks::Unbounded,
             Flaw::NoLease
             | Flaw::NoCheckpoint
             | Flaw::AttemptsStartOver
-            | Flaw::ForgetsTooSoon
-            | Flaw::RoundsNotCounted => Clocks::Near,
+            | Flaw::ExpiresTooSoon
+            | Flaw::RoundsNotCounted => Clocks::Bounded,
         };
         let scenario = if flaw == Flaw::RoundsNotCounted {
             Scenario::failing_later(1)
         } else {
-            Scenario::telling(clocks)
+            Scenario::minimal(clocks)
         };
-        let found = explored(scenario.flawed(flaw))?
+        let found = explore(scenario.flawed(flaw))?
             .err()
             .ok_or_else(|| format!("{flaw:?} is not caught"))?;
-        println!("{flaw:?}, {} steps:\n{found}", found.story.len());
+        println!("{flaw:?}, {} steps:\n{found}", found.trace.len());
     }
-    for mistake in Mistake::ALL {
-        let base = match mistake {
-            Mistake::IgnoresLaterFailures | Mistake::ComparesNoDeliveries => {
+    for worker_bug in WorkerBug::ALL {
+        let base = match worker_bug {
+            WorkerBug::IgnoresLaterFailures | WorkerBug::ComparesNoDeliveries => {
                 Scenario::failing_later(2)
             }
-            Mistake::AcknowledgesFirst
-            | Mistake::ArchivesLast
-            | Mistake::GoesOnWithoutClaim
-            | Mistake::CountsNoRetry
-            | Mistake::LeaseEndsEarly
-            | Mistake::GivesBackAccepted => Scenario::telling(Clocks::Near),
+            WorkerBug::AcknowledgesFirst
+            | WorkerBug::ArchivesLast
+            | WorkerBug::ContinuesWithoutClaim
+            | WorkerBug::CountsNoRetry
+            | WorkerBug::LeaseEndsEarly
+            | WorkerBug::ReleasesAccepted => Scenario::minimal(Clocks::Bounded),
         };
         let scenario = Scenario {
-            mistake: Some(mistake),
-            losses: u8::from(mistake == Mistake::GoesOnWithoutClaim),
+            worker_bug: Some(worker_bug),
+            lost_responses: u8::from(worker_bug == WorkerBug::ContinuesWithoutClaim),
             ..base
         };
-        let found = explored(scenario)?
+        let found = explore(scenario)?
             .err()
-            .ok_or_else(|| format!("{mistake:?} is not caught"))?;
-        println!("{mistake:?}, {} steps:\n{found}", found.story.len());
+            .ok_or_else(|| format!("{worker_bug:?} is not caught"))?;
+        println!("{worker_bug:?}, {} steps:\n{found}", found.trace.len());
     }
     Ok(())
 }

@@ -1,47 +1,46 @@
-//! What a model is made of: how many of everything, and which mistake, if one is wanted.
+//! The bounds of a model, and the injected bug.
 
 use std::time::Duration;
 
 use genesys_fakes::{Clocks, Flaw, Rules};
 
-/// As the template has it.
+/// The value of the template.
 const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 
-/// The bounds of a model. Within them it does everything that can be done.
+/// The bounds of a model, within which it explores every step.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
     pub(crate) clocks: Clocks,
     pub(crate) messages: Messages,
-    /// Whether there is an archive.
     pub(crate) archive: bool,
-    /// Whether the messages may once wait for thirteen days.
-    pub(crate) days: bool,
-    /// How often a worker dies or is cut off, at any moment.
-    pub(crate) deaths: u8,
-    /// How often a call gets no answer, whether it acts or not.
-    pub(crate) losses: u8,
-    /// How often the queue hands a message out again while it should stay away.
-    pub(crate) early: u8,
-    /// How many failure records of accepted deliveries come, of any of them.
-    pub(crate) failures: u8,
-    /// Accepted deliveries of which each may fail later.
+    /// The messages may wait for thirteen days, once.
+    pub(crate) days_may_pass: bool,
+    /// The maximum number of crashes and cut-offs.
+    pub(crate) crashes: u8,
+    /// The maximum number of calls without a response.
+    pub(crate) lost_responses: u8,
+    /// The maximum number of redeliveries before the visibility timeout.
+    pub(crate) early_redeliveries: u8,
+    /// The maximum number of failure records.
+    pub(crate) late_failures: u8,
+    /// The setting `MAX_ROUNDS`.
     pub(crate) max_rounds: u32,
-    /// Attempts within one delivery.
-    pub(crate) tries: u8,
-    /// A failed attempt at this receive is the last one.
+    /// The maximum number of attempts in one delivery.
+    pub(crate) max_attempts: u8,
+    /// A failed attempt at this receive count is the last one.
     pub(crate) last_receive: u8,
-    /// What comes back after so many receives is parked.
-    pub(crate) most_receives: u8,
+    /// A message that returns with this receive count is parked.
+    pub(crate) max_receives: u8,
     pub(crate) rules: Rules,
-    pub(crate) mistake: Option<Mistake>,
+    pub(crate) worker_bug: Option<WorkerBug>,
 }
 
-/// What carries the event.
+/// The messages of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Messages {
     One,
     Two,
-    /// Two, of which an operator has sent the second.
+    /// Two, the second of them an operator replay.
     SecondSentAgain,
 }
 
@@ -53,88 +52,88 @@ impl Messages {
         }
     }
 
-    /// Whether an operator has sent this one.
+    /// Returns whether this message is an operator replay.
     pub(crate) fn is_sent_again(self, index: usize) -> bool {
         self == Self::SecondSentAgain && index == 1
     }
 }
 
-/// A deliberate mistake in what a worker does, to see that the model finds it.
+/// An injected bug of a worker, to check that the model finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mistake {
+pub(crate) enum WorkerBug {
     /// Messages are deleted before they are handled.
     AcknowledgesFirst,
-    /// What is given up is acknowledged before it is archived.
+    /// A rejected message is acknowledged before it is archived.
     ArchivesLast,
-    /// The ledger is down: go on all the same.
-    GoesOnWithoutClaim,
-    /// Another attempt begins without the ledger.
+    /// The worker continues without a claim when the ledger is down.
+    ContinuesWithoutClaim,
+    /// The next attempt begins without a write to the ledger.
     CountsNoRetry,
     /// A lease ends before its invocation.
     LeaseEndsEarly,
-    /// What is cut off is given back, even when the target has accepted it.
-    GivesBackAccepted,
-    /// A failure record of a delivered event is a duplicate.
+    /// A worker that is cut off releases the event, also after the acceptance.
+    ReleasesAccepted,
+    /// A failure record of a delivered event counts as a duplicate.
     IgnoresLaterFailures,
-    /// Every failure record is about the delivery that the item has.
+    /// Every failure record counts as a report on the latest delivery.
     ComparesNoDeliveries,
 }
 
-impl Mistake {
+impl WorkerBug {
     pub(crate) const ALL: [Self; 8] = [
         Self::AcknowledgesFirst,
         Self::ArchivesLast,
-        Self::GoesOnWithoutClaim,
+        Self::ContinuesWithoutClaim,
         Self::CountsNoRetry,
         Self::LeaseEndsEarly,
-        Self::GivesBackAccepted,
+        Self::ReleasesAccepted,
         Self::IgnoresLaterFailures,
         Self::ComparesNoDeliveries,
     ];
 }
 
 impl Scenario {
-    /// One message, clocks that can be trusted, one death and one lost answer.
-    pub(crate) const fn ordinary() -> Self {
+    /// Returns the bounds of one message, bounded clocks, one crash and one lost response.
+    pub(crate) const fn base() -> Self {
         Self {
-            clocks: Clocks::Near,
+            clocks: Clocks::Bounded,
             messages: Messages::One,
             archive: true,
-            days: false,
-            deaths: 1,
-            losses: 1,
-            early: 0,
-            failures: 0,
+            days_may_pass: false,
+            crashes: 1,
+            lost_responses: 1,
+            early_redeliveries: 0,
+            late_failures: 0,
             max_rounds: 2,
-            tries: 2,
+            max_attempts: 2,
             last_receive: 2,
-            most_receives: 4,
+            max_receives: 4,
             rules: Rules::new(REMEMBER),
-            mistake: None,
+            worker_bug: None,
         }
     }
 
-    /// Enough for every mistake to show, and no more: so that the way to it is easy to read.
-    pub(crate) const fn telling(clocks: Clocks) -> Self {
+    /// Returns the smallest bounds that show every bug, so that the counterexamples are short.
+    pub(crate) const fn minimal(clocks: Clocks) -> Self {
         Self {
             clocks,
-            days: true,
-            losses: 0,
-            early: 1,
-            ..Self::ordinary()
+            days_may_pass: true,
+            lost_responses: 0,
+            early_redeliveries: 1,
+            ..Self::base()
         }
     }
 
-    /// A target that accepts and fails later, once, with so many rounds and one death.
+    /// Returns the bounds of one late failure and one crash.
     pub(crate) const fn failing_later(max_rounds: u32) -> Self {
         Self {
-            losses: 0,
-            failures: 1,
+            lost_responses: 0,
+            late_failures: 1,
             max_rounds,
-            tries: 1,
+            max_attempts: 1,
             last_receive: 2,
-            most_receives: 3,
-            ..Self::ordinary()
+            max_receives: 3,
+            ..Self::base()
         }
     }
 
@@ -143,7 +142,7 @@ impl Scenario {
         Self { rules, ..self }
     }
 
-    pub(crate) fn errs(&self, mistake: Mistake) -> bool {
-        self.mistake == Some(mistake)
+    pub(crate) fn has_bug(&self, worker_bug: WorkerBug) -> bool {
+        self.worker_bug == Some(worker_bug)
     }
 }

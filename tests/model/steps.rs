@@ -1,250 +1,258 @@
-//! What can happen in a world, and what follows from it: the queue, the end of a lease, the end of a
-//! worker, a call that acts late. `worker.rs` has what a worker does by itself.
+//! The possible steps of a state: the queue, the end of a lease, the end of a worker, a late call.
+//! `worker.rs` has the calls of a worker.
 
 use std::time::Duration;
 
-use genesys_fakes::{Clocks, Life, Status};
+use genesys_fakes::{Clocks, Status, WorkerId};
 use genesys_replay::clock::Timestamp;
 
 use crate::explore::Model;
-use crate::item::{Held, Ledger};
-use crate::scenario::{Mistake, Scenario};
-use crate::words;
+use crate::item::{HeldLease, Ledger};
+use crate::labels;
+use crate::scenario::{Scenario, WorkerBug};
+use crate::state::{Answer, Call, InvariantError, Message, ModelState, PendingCall, Place, Worker};
 use crate::worker::begin;
-use crate::world::{Answer, Call, Message, Place, Sent, Worker, World, Wrong};
 
-/// Nearly as long as SQS keeps a message.
-const LONG: Duration = Duration::from_secs(13 * 24 * 3_600);
+/// One day less than the maximum retention of SQS.
+const THIRTEEN_DAYS: Duration = Duration::from_secs(13 * 24 * 3_600);
 
-/// Workers at the same time.
-const AT_ONCE: usize = 2;
+const MAX_WORKERS: usize = 2;
 
-/// The life of one event, within the bounds of a scenario.
-pub(crate) struct ClaimLife {
+/// The model of one event within the bounds of a scenario.
+pub(crate) struct ClaimModel {
     pub(crate) scenario: Scenario,
     pub(crate) ledger: Ledger,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A worker starts with this message.
+    /// A worker receives this message.
     Receive(usize),
-    /// The queue moves it away instead.
+    /// The queue parks this message.
     Park(usize),
-    /// The queue hands it out again though it should stay away.
-    HandOut(usize),
-    /// A worker's next call.
-    Call(Life, Fate),
-    /// The invocation's answer reaches the queue.
-    Answer(Life, Deletes),
-    /// The process is killed.
-    Die(Life, Acts),
-    /// The deadline or a panic: the worker has a last word.
-    CutOff(Life, Acts),
-    /// An accepted delivery has failed: a record of it comes.
+    /// The message is visible before its visibility timeout.
+    RedeliverEarly(usize),
+    /// The next call of a worker.
+    Call(WorkerId, CallOutcome),
+    /// The queue receives the response of an invocation.
+    Answer(WorkerId, ReceiptValid),
+    /// The worker is killed.
+    Crash(WorkerId, Effect),
+    /// A deadline or a panic aborts the worker, which cleans up.
+    CutOff(WorkerId, Effect),
+    /// An accepted delivery fails, and its failure record arrives.
     FailLater(u32),
-    /// What nobody waits for any more.
+    /// The late call has its effect.
     ActLate,
     LeaseEnds,
     DaysPass,
 }
 
-/// What becomes of a call.
+/// The outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Answered,
-    /// It does not act, and says so.
-    Refused(Then),
-    Unanswered(Acts, Then),
+pub(crate) enum CallOutcome {
+    Succeeded,
+    /// The call has no effect and returns an error.
+    Refused(NextAction),
+    NoResponse(Effect, NextAction),
 }
 
-/// Whether a call acts whose answer nobody gets.
+/// The effect of a call without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acts {
+pub(crate) enum Effect {
     Never,
     Now,
     Later,
 }
 
-/// What a worker makes of a failure.
+/// The next action of a worker after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    Again,
+pub(crate) enum NextAction {
+    Retry,
     Defer,
-    GiveUp,
+    Reject,
 }
 
-/// Whether the queue heeds an answer; it need not when it has handed the message out again.
+/// The validity of a receipt. After another receive of the message it may be invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deletes {
+pub(crate) enum ReceiptValid {
     Yes,
     No,
 }
 
-impl Model for ClaimLife {
-    type State = World;
+impl Model for ClaimModel {
+    type State = ModelState;
     type Step = Step;
-    type Wrong = Wrong;
+    type InvariantError = InvariantError;
 
-    fn start(&self) -> World {
-        World::of(&self.scenario)
+    fn start(&self) -> ModelState {
+        ModelState::of(&self.scenario)
     }
 
-    fn steps(&self, world: &World) -> Vec<Step> {
+    fn steps(&self, state: &ModelState) -> Vec<Step> {
         let mut steps = Vec::new();
-        for index in 0..world.messages.len() {
-            self.message_steps(world, index, &mut steps);
+        for index in 0..state.messages.len() {
+            self.message_steps(state, index, &mut steps);
         }
-        for worker in &world.workers {
-            self.worker_steps(world, worker, &mut steps);
+        for worker in &state.workers {
+            self.worker_steps(state, worker, &mut steps);
         }
-        steps.extend(world.late.map(|_| Step::ActLate));
-        if world.left.failures > 0 {
-            steps.extend((1..=world.witness.accepted_times()).map(Step::FailLater));
+        steps.extend(state.late_call.map(|_| Step::ActLate));
+        if state.remaining.late_failures > 0 {
+            steps.extend((1..=state.witness.accepted_times()).map(Step::FailLater));
         }
-        if let Some((holder, until)) = world.lease()
-            && self.may_end(world, holder, until)
+        if let Some((holder, until)) = state.lease()
+            && self.may_end(state, holder, until)
         {
             steps.push(Step::LeaseEnds);
         }
-        if world.left.days && world.workers.is_empty() && world.late.is_none() {
+        if state.remaining.days_may_pass && state.workers.is_empty() && state.late_call.is_none() {
             steps.push(Step::DaysPass);
         }
         steps
     }
 
-    fn take(&self, before: &World, step: Step) -> Result<World, Wrong> {
-        let mut world = before.clone();
+    fn take(&self, before: &ModelState, step: Step) -> Result<ModelState, InvariantError> {
+        let mut state = before.clone();
         match step {
-            Step::Receive(index) => self.receive(&mut world, index),
-            Step::Park(index) => world.messages[index].place = Place::Parked,
-            Step::HandOut(index) => {
-                world.left.early -= 1;
-                world.messages[index].place = Place::Waiting;
+            Step::Receive(index) => self.receive(&mut state, index),
+            Step::Park(index) => state.messages[index].place = Place::Parked,
+            Step::RedeliverEarly(index) => {
+                state.remaining.early_redeliveries -= 1;
+                state.messages[index].place = Place::Waiting;
             }
-            Step::Call(life, fate) => self.call(&mut world, life, fate)?,
-            Step::Answer(life, deletes) => Self::answer(&mut world, life, deletes)?,
-            Step::Die(life, acts) => self.die(&mut world, life, acts)?,
-            Step::CutOff(life, acts) => self.cut_off(&mut world, life, acts)?,
-            Step::ActLate => self.act_late(&mut world)?,
+            Step::Call(worker_id, outcome) => self.call(&mut state, worker_id, outcome)?,
+            Step::Answer(worker_id, receipt_valid) => {
+                Self::answer(&mut state, worker_id, receipt_valid)?;
+            }
+            Step::Crash(worker_id, effect) => self.crash(&mut state, worker_id, effect)?,
+            Step::CutOff(worker_id, effect) => self.cut_off(&mut state, worker_id, effect)?,
+            Step::ActLate => self.act_late(&mut state)?,
             Step::FailLater(acceptance) => {
-                world.left.failures -= 1;
-                world.messages.push(Message::waiting(Some(acceptance)));
-                if acceptance == world.witness.accepted_times() {
-                    // Whoever delivers it again, it is right to.
-                    world.witness.excuse();
+                state.remaining.late_failures -= 1;
+                state.messages.push(Message::waiting(Some(acceptance)));
+                if acceptance == state.witness.accepted_times() {
+                    // The next delivery is correct.
+                    state.witness.allow_duplicate();
                 }
             }
             Step::LeaseEnds => {
-                if let Some((_, until)) = world.lease() {
-                    world.now = until.plus(Duration::from_millis(1));
+                if let Some((_, until)) = state.lease() {
+                    state.now = until.plus(Duration::from_millis(1));
                 }
             }
             Step::DaysPass => {
-                world.left.days = false;
-                world.now = world.now.plus(LONG);
-                world.item = world
+                state.remaining.days_may_pass = false;
+                state.now = state.now.plus(THIRTEEN_DAYS);
+                state.item = state
                     .item
-                    .filter(|item| item.expires_at > world.now.as_secs());
+                    .filter(|item| item.expires_at > state.now.as_secs());
             }
         }
-        world.check(before)?;
-        world.forget_what_does_not_matter(self.scenario.clocks);
-        Ok(world)
+        state.check(before)?;
+        state.normalize(self.scenario.clocks);
+        Ok(state)
     }
 
-    fn check_end(&self, world: &World) -> Result<(), Wrong> {
-        world.check_end(&self.scenario)
+    fn check_end(&self, state: &ModelState) -> Result<(), InvariantError> {
+        state.check_end(&self.scenario)
     }
 
-    fn tell(&self, before: &World, step: Step) -> String {
-        words::tell(before, step, self.take(before, step).ok().as_ref())
+    fn describe(&self, before: &ModelState, step: Step) -> String {
+        labels::step_label(before, step, self.take(before, step).ok().as_ref())
     }
 }
 
-impl ClaimLife {
-    /// Whether a lease may end now. With clocks that can be trusted nobody outlasts a lease that it has
-    /// asked for.
-    fn may_end(&self, world: &World, holder: Life, until: Timestamp) -> bool {
-        let outlasts = |life| world.is_at_work(life);
-        let claims = |call| matches!(call, Call::Claim | Call::ClaimForBookkeeping);
-        let asks = |late: Sent| claims(late.call) && outlasts(late.life);
-        self.scenario.clocks == Clocks::Wild
-            || self.scenario.errs(Mistake::LeaseEndsEarly)
-            // Never, by the right rules: the holder has only just begun.
-            || until == world.now
-            || !outlasts(holder) && !world.late.is_some_and(asks)
+impl ClaimModel {
+    /// Returns whether a lease may end now. With bounded clocks, a lease outlives its worker.
+    fn may_end(&self, state: &ModelState, holder: WorkerId, until: Timestamp) -> bool {
+        let outlasts = |worker_id| state.is_at_work(worker_id);
+        let claims = |call| matches!(call, Call::Claim | Call::ClaimForSettlement);
+        let asks = |late_call: PendingCall| claims(late_call.call) && outlasts(late_call.worker_id);
+        self.scenario.clocks == Clocks::Unbounded
+            || self.scenario.has_bug(WorkerBug::LeaseEndsEarly)
+            // Impossible with the correct rules: the lease has just begun.
+            || until == state.now
+            || !outlasts(holder) && !state.late_call.is_some_and(asks)
     }
 
-    fn message_steps(&self, world: &World, index: usize, steps: &mut Vec<Step>) {
-        let message = world.messages[index];
+    fn message_steps(&self, state: &ModelState, index: usize, steps: &mut Vec<Step>) {
+        let message = state.messages[index];
         let is_visible = match message.place {
             Place::Waiting => true,
-            Place::Away => world.lease().is_none(),
+            Place::Hidden => state.lease().is_none(),
             Place::Received | Place::Acknowledged | Place::Parked => return,
         };
-        if !is_visible && world.left.early > 0 {
-            steps.push(Step::HandOut(index));
-        } else if is_visible && message.receives >= self.scenario.most_receives {
+        if !is_visible && state.remaining.early_redeliveries > 0 {
+            steps.push(Step::RedeliverEarly(index));
+        } else if is_visible && message.receives >= self.scenario.max_receives {
             steps.push(Step::Park(index));
-        } else if is_visible && world.workers.len() < AT_ONCE {
+        } else if is_visible && state.workers.len() < MAX_WORKERS {
             steps.push(Step::Receive(index));
         }
     }
 
-    fn worker_steps(&self, world: &World, worker: &Worker, steps: &mut Vec<Step>) {
-        let life = worker.life;
-        let message = world.messages[worker.message];
-        if world.left.early > 0 && message.receiver == life && message.place == Place::Received {
-            steps.push(Step::HandOut(worker.message));
+    fn worker_steps(&self, state: &ModelState, worker: &Worker, steps: &mut Vec<Step>) {
+        let worker_id = worker.id;
+        let message = state.messages[worker.message];
+        if state.remaining.early_redeliveries > 0
+            && message.receiver == worker_id
+            && message.place == Place::Received
+        {
+            steps.push(Step::RedeliverEarly(worker.message));
         }
-        let may_end = world.left.deaths > 0;
+        let may_end = state.remaining.crashes > 0;
         if let Call::Answer(answer) = worker.call {
-            steps.push(Step::Answer(life, Deletes::Yes));
-            let deletes = matches!(answer, Answer::Acknowledge | Answer::LetGo);
-            if message.receiver != life && deletes {
-                steps.push(Step::Answer(life, Deletes::No));
+            steps.push(Step::Answer(worker_id, ReceiptValid::Yes));
+            let receipt_valid =
+                matches!(answer, Answer::Acknowledge | Answer::AcknowledgeUnrecorded);
+            if message.receiver != worker_id && receipt_valid {
+                steps.push(Step::Answer(worker_id, ReceiptValid::No));
             }
             if may_end {
-                steps.push(Step::Die(life, Acts::Never));
+                steps.push(Step::Crash(worker_id, Effect::Never));
             }
             return;
         }
-        let fates = self.fates(world, worker);
-        steps.extend(fates.into_iter().map(|fate| Step::Call(life, fate)));
+        let outcomes = self.outcomes(state, worker);
+        steps.extend(
+            outcomes
+                .into_iter()
+                .map(|outcome| Step::Call(worker_id, outcome)),
+        );
         if !may_end {
             return;
         }
-        let mut acts = vec![Acts::Never];
-        if world.late.is_none() {
-            acts.push(Acts::Later);
+        let mut effect = vec![Effect::Never];
+        if state.late_call.is_none() {
+            effect.push(Effect::Later);
         }
-        steps.extend(acts.iter().map(|acts| Step::Die(life, *acts)));
+        steps.extend(effect.iter().map(|effect| Step::Crash(worker_id, *effect)));
         if !worker.is_cut_off {
-            acts.push(Acts::Now);
-            steps.extend(acts.iter().map(|acts| Step::CutOff(life, *acts)));
+            effect.push(Effect::Now);
+            steps.extend(effect.iter().map(|effect| Step::CutOff(worker_id, *effect)));
         }
     }
 
-    fn receive(&self, world: &mut World, index: usize) {
-        let life = 1 + world
+    fn receive(&self, state: &mut ModelState, index: usize) {
+        let worker_id = 1 + state
             .messages
             .iter()
-            .map(|message| Life::from(message.receives))
-            .sum::<Life>();
-        let message = &mut world.messages[index];
+            .map(|message| WorkerId::from(message.receives))
+            .sum::<WorkerId>();
+        let message = &mut state.messages[index];
         message.receives += 1;
-        message.receiver = life;
-        message.place = if self.scenario.errs(Mistake::AcknowledgesFirst) {
+        message.receiver = worker_id;
+        message.place = if self.scenario.has_bug(WorkerBug::AcknowledgesFirst) {
             Place::Acknowledged
         } else {
             Place::Received
         };
-        world.workers.push(Worker {
-            life,
+        state.workers.push(Worker {
+            id: worker_id,
             message: index,
-            held: Held::default(),
-            tries: 0,
+            held: HeldLease::default(),
+            attempts_this_delivery: 0,
             recorded: false,
             is_cut_off: false,
             call: Call::Claim,
@@ -252,101 +260,116 @@ impl ClaimLife {
         });
     }
 
-    fn answer(world: &mut World, life: Life, deletes: Deletes) -> Result<(), Wrong> {
-        let Some(worker) = world.end(life) else {
+    fn answer(
+        state: &mut ModelState,
+        worker_id: WorkerId,
+        receipt_valid: ReceiptValid,
+    ) -> Result<(), InvariantError> {
+        let Some(worker) = state.end(worker_id) else {
             return Ok(());
         };
         let Call::Answer(answer) = worker.call else {
             return Ok(());
         };
-        let item = world.item;
-        // Or another message sees to it: the record of a later failure.
+        let item = state.item;
+        // A failure record of the event counts as well.
         let is_open = |(index, it): (usize, &Message)| {
             index != worker.message && it.report.is_some() && it.place != Place::Acknowledged
         };
-        let is_reported = world.messages.iter().enumerate().any(is_open);
-        let knows = world.has(Status::Completed) || world.is_archived || is_reported;
-        let is_delivered = world.is_delivered();
-        let message = &mut world.messages[worker.message];
+        let is_reported = state.messages.iter().enumerate().any(is_open);
+        let knows = state.has(Status::Completed) || state.is_archived || is_reported;
+        let is_delivered = state.is_delivered();
+        let message = &mut state.messages[worker.message];
         let back = match answer {
-            Answer::Acknowledge if !knows => return Err(Wrong::AcknowledgedUnfinished),
+            Answer::Acknowledge if !knows => return Err(InvariantError::AcknowledgedUnfinished),
             Answer::Acknowledge
                 if message.report.is_some()
                     && item.is_some_and(|item| {
                         item.status == Status::Completed && item.receipt == message.report
                     }) =>
             {
-                return Err(Wrong::FailureIgnored);
+                return Err(InvariantError::FailureIgnored);
             }
-            Answer::LetGo if !is_delivered => return Err(Wrong::AcknowledgedNowhere),
-            Answer::Acknowledge | Answer::LetGo => {
-                if deletes == Deletes::Yes && message.place != Place::Parked {
+            Answer::AcknowledgeUnrecorded if !is_delivered => {
+                return Err(InvariantError::AcknowledgedWithoutLocation);
+            }
+            Answer::Acknowledge | Answer::AcknowledgeUnrecorded => {
+                if receipt_valid == ReceiptValid::Yes && message.place != Place::Parked {
                     message.place = Place::Acknowledged;
                 }
-                world.let_go |= answer == Answer::LetGo;
+                state.acknowledged_unrecorded |= answer == Answer::AcknowledgeUnrecorded;
                 return Ok(());
             }
-            Answer::Back => Place::Waiting,
-            Answer::BackLater => Place::Away,
+            Answer::Return => Place::Waiting,
+            Answer::ReturnAfterLease => Place::Hidden,
         };
-        if message.receiver == life && message.place == Place::Received {
+        if message.receiver == worker_id && message.place == Place::Received {
             message.place = back;
         }
         Ok(())
     }
 
-    fn die(&self, world: &mut World, life: Life, acts: Acts) -> Result<(), Wrong> {
-        world.left.deaths -= 1;
-        let Some(worker) = world.worker(life) else {
-            return Ok(());
-        };
-        self.leave(world, &worker, acts)?;
-        if worker.is_unrecorded() && !world.is_recorded() {
-            world.witness.excuse();
-        }
-        world.end(life);
-        let message = &mut world.messages[worker.message];
-        if message.receiver == life && message.place == Place::Received {
-            message.place = Place::Away;
-        }
-        Ok(())
-    }
-
-    fn act_late(&self, world: &mut World) -> Result<(), Wrong> {
-        let Some(late) = world.late.take() else {
-            return Ok(());
-        };
-        if late.call == Call::Deliver {
-            // Why it comes a second time, if it does; whoever sent it has told nobody.
-            world.witness.excuse();
-        }
-        self.act_unheard(world, &late)?;
-        world.witness.ended(late.holder);
-        Ok(())
-    }
-
-    fn act_unheard(&self, world: &mut World, sent: &Sent) -> Result<(), Wrong> {
-        self.act(world, sent)?;
-        if sent.call == Call::Deliver {
-            world.witness.excuse();
-        }
-        Ok(())
-    }
-
-    /// A call whose answer nobody waits for.
-    pub(crate) fn leave(
+    fn crash(
         &self,
-        world: &mut World,
+        state: &mut ModelState,
+        worker_id: WorkerId,
+        effect: Effect,
+    ) -> Result<(), InvariantError> {
+        state.remaining.crashes -= 1;
+        let Some(worker) = state.worker(worker_id) else {
+            return Ok(());
+        };
+        self.abandon(state, &worker, effect)?;
+        if worker.is_unrecorded() && !state.is_recorded() {
+            state.witness.allow_duplicate();
+        }
+        state.end(worker_id);
+        let message = &mut state.messages[worker.message];
+        if message.receiver == worker_id && message.place == Place::Received {
+            message.place = Place::Hidden;
+        }
+        Ok(())
+    }
+
+    fn act_late(&self, state: &mut ModelState) -> Result<(), InvariantError> {
+        let Some(late_call) = state.late_call.take() else {
+            return Ok(());
+        };
+        if late_call.call == Call::Deliver {
+            // A duplicate is possible, because the sender has not recorded the delivery.
+            state.witness.allow_duplicate();
+        }
+        self.act_without_response(state, &late_call)?;
+        state.witness.ended(late_call.holder);
+        Ok(())
+    }
+
+    fn act_without_response(
+        &self,
+        state: &mut ModelState,
+        pending: &PendingCall,
+    ) -> Result<(), InvariantError> {
+        self.act(state, pending)?;
+        if pending.call == Call::Deliver {
+            state.witness.allow_duplicate();
+        }
+        Ok(())
+    }
+
+    /// Starts a call without waiting for its response.
+    pub(crate) fn abandon(
+        &self,
+        state: &mut ModelState,
         worker: &Worker,
-        acts: Acts,
-    ) -> Result<(), Wrong> {
-        begin(world, worker)?;
-        let sent = Sent::now(world, worker);
-        match acts {
-            Acts::Never => Ok(()),
-            Acts::Now => self.act_unheard(world, &sent),
-            Acts::Later => {
-                world.late = Some(sent.late());
+        effect: Effect,
+    ) -> Result<(), InvariantError> {
+        begin(state, worker)?;
+        let pending = PendingCall::now(state, worker);
+        match effect {
+            Effect::Never => Ok(()),
+            Effect::Now => self.act_without_response(state, &pending),
+            Effect::Later => {
+                state.late_call = Some(pending.late_call());
                 Ok(())
             }
         }

@@ -1,32 +1,32 @@
-//! What a worker does from its claim on, call by call, as `src/replay/{record,finishing,giving_up,batch}.rs`
-//! do it. A call acts at once or later or never; what a worker does between two calls concerns nobody.
+//! The calls of a worker from its claim on, as in `src/replay/`. A call has its effect at once, later or
+//! never. The steps between two calls have no effect on others.
 
-use genesys_fakes::{LeaseLost, Life};
+use genesys_fakes::{LeaseLost, WorkerId};
 use genesys_replay::ledger::ReopenPolicy;
 
 use crate::item::{Asks, Change, Claimed};
-use crate::scenario::Mistake;
-use crate::steps::{Acts, ClaimLife, Fate, Then};
-use crate::world::{Answer, Call, LEASE, Sent, Worker, World, Wrong};
+use crate::scenario::WorkerBug;
+use crate::state::{Answer, Call, InvariantError, LEASE, ModelState, PendingCall, Worker};
+use crate::steps::{CallOutcome, ClaimModel, Effect, NextAction};
 
-/// What a call answers.
+/// The result of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reply {
     Done,
-    /// The target has accepted it, for the n-th time.
+    /// The number of the acceptance, from 1.
     Accepted(u32),
     Claimed(Claimed),
     LeaseLost,
 }
 
 impl Worker {
-    /// Whether the target has accepted and, as far as the worker knows, the ledger does not know.
+    /// Returns whether the target has accepted the event and the worker has no confirmed checkpoint.
     pub(crate) fn is_unrecorded(&self) -> bool {
         match self.call {
             Call::Change(Change::Checkpoint) => true,
             Call::Change(Change::Complete) => !self.recorded,
             Call::Claim
-            | Call::ClaimForBookkeeping
+            | Call::ClaimForSettlement
             | Call::BeginRound
             | Call::Deliver
             | Call::Archive
@@ -38,22 +38,22 @@ impl Worker {
     }
 }
 
-/// A call goes out: the witness looks at what is about to happen.
-pub(crate) fn begin(world: &mut World, worker: &Worker) -> Result<(), Wrong> {
-    let life = worker.life;
+/// Reports a call to the witness before its effect.
+pub(crate) fn begin(state: &mut ModelState, worker: &Worker) -> Result<(), InvariantError> {
+    let worker_id = worker.id;
     match worker.call {
         Call::Deliver => {
-            let recorded = world.is_recorded();
-            world
+            let recorded = state.is_recorded();
+            state
                 .witness
-                .delivering(life, worker.held.attempt, recorded)?;
+                .delivering(worker_id, worker.held.attempt, recorded)?;
         }
         Call::Change(Change::Complete | Change::Archived | Change::Failed | Change::Release) => {
-            world.witness.gives_back(life);
+            state.witness.released(worker_id);
         }
         Call::Change(Change::NextAttempt | Change::Checkpoint)
         | Call::Claim
-        | Call::ClaimForBookkeeping
+        | Call::ClaimForSettlement
         | Call::BeginRound
         | Call::Archive
         | Call::Answer(_) => {}
@@ -61,138 +61,154 @@ pub(crate) fn begin(world: &mut World, worker: &Worker) -> Result<(), Wrong> {
     Ok(())
 }
 
-impl ClaimLife {
-    /// What may become of a worker's next call.
-    pub(crate) fn fates(&self, world: &World, worker: &Worker) -> Vec<Fate> {
-        let is_last = world.messages[worker.message].receives >= self.scenario.last_receive;
-        let exhausted = if is_last { Then::GiveUp } else { Then::Defer };
-        let may_try = worker.tries < self.scenario.tries;
-        let again = may_try.then_some(Then::Again);
-        let mut fates = vec![Fate::Answered];
+impl ClaimModel {
+    /// Returns the possible outcomes of a worker's next call.
+    pub(crate) fn outcomes(&self, state: &ModelState, worker: &Worker) -> Vec<CallOutcome> {
+        let is_last = state.messages[worker.message].receives >= self.scenario.last_receive;
+        let exhausted = if is_last {
+            NextAction::Reject
+        } else {
+            NextAction::Defer
+        };
+        let may_try = worker.attempts_this_delivery < self.scenario.max_attempts;
+        let again = may_try.then_some(NextAction::Retry);
+        let mut outcomes = vec![CallOutcome::Succeeded];
         match worker.call {
-            // A refusal by the target or, before it, of the mark.
+            // The target refuses the delivery, or the mark before it fails.
             Call::Deliver => {
-                fates.extend(again.map(Fate::Refused));
-                fates.extend([Then::Defer, Then::GiveUp].map(Fate::Refused));
+                outcomes.extend(again.map(CallOutcome::Refused));
+                outcomes.extend([NextAction::Defer, NextAction::Reject].map(CallOutcome::Refused));
             }
-            // The mark before it cannot be written.
-            Call::Archive if !worker.is_repeated => fates.push(Fate::Refused(Then::Defer)),
+            // The mark before the call fails.
+            Call::Archive if !worker.is_repeated => {
+                outcomes.push(CallOutcome::Refused(NextAction::Defer));
+            }
             Call::Change(Change::Complete)
                 if worker.recorded && !is_last && !worker.is_repeated =>
             {
-                fates.push(Fate::Refused(Then::Defer));
+                outcomes.push(CallOutcome::Refused(NextAction::Defer));
             }
             Call::Claim
-            | Call::ClaimForBookkeeping
+            | Call::ClaimForSettlement
             | Call::BeginRound
             | Call::Archive
             | Call::Answer(_)
             | Call::Change(_) => {}
         }
-        if world.left.losses == 0 {
-            return fates;
+        if state.remaining.lost_responses == 0 {
+            return outcomes;
         }
-        let thens: &[Then] = match worker.call {
-            Call::Deliver if may_try => &[Then::Again, exhausted],
+        let next_actions: &[NextAction] = match worker.call {
+            Call::Deliver if may_try => &[NextAction::Retry, exhausted],
             Call::Deliver => &[exhausted],
-            // The SDK asks again by itself.
+            // The SDK retries the call.
             Call::Claim
-            | Call::ClaimForBookkeeping
+            | Call::ClaimForSettlement
             | Call::BeginRound
             | Call::Archive
-            | Call::Change(_) => &[Then::Again, Then::Defer],
+            | Call::Change(_) => &[NextAction::Retry, NextAction::Defer],
             Call::Answer(_) => &[],
         };
-        for then in thens {
-            fates.push(Fate::Unanswered(Acts::Never, *then));
-            fates.push(Fate::Unanswered(Acts::Now, *then));
-            if world.late.is_none() {
-                fates.push(Fate::Unanswered(Acts::Later, *then));
+        for next_action in next_actions {
+            outcomes.push(CallOutcome::NoResponse(Effect::Never, *next_action));
+            outcomes.push(CallOutcome::NoResponse(Effect::Now, *next_action));
+            if state.late_call.is_none() {
+                outcomes.push(CallOutcome::NoResponse(Effect::Later, *next_action));
             }
         }
-        fates
+        outcomes
     }
 
-    pub(crate) fn call(&self, world: &mut World, life: Life, fate: Fate) -> Result<(), Wrong> {
-        let Some(mut worker) = world.worker(life) else {
+    pub(crate) fn call(
+        &self,
+        state: &mut ModelState,
+        worker_id: WorkerId,
+        outcome: CallOutcome,
+    ) -> Result<(), InvariantError> {
+        let Some(mut worker) = state.worker(worker_id) else {
             return Ok(());
         };
-        match fate {
-            Fate::Answered => {
-                begin(world, &worker)?;
-                let reply = self.act(world, &Sent::now(world, &worker))?;
-                let report = world.messages[worker.message].report;
-                self.go_on(&mut worker, report, reply);
+        match outcome {
+            CallOutcome::Succeeded => {
+                begin(state, &worker)?;
+                let reply = self.act(state, &PendingCall::now(state, &worker))?;
+                let report = state.messages[worker.message].report;
+                self.continue_after(&mut worker, report, reply);
             }
-            Fate::Refused(then) => {
+            CallOutcome::Refused(next_action) => {
                 if worker.call == Call::Deliver {
-                    begin(world, &worker)?;
+                    begin(state, &worker)?;
                 }
-                self.fail(&mut worker, then);
+                self.fail(&mut worker, next_action);
             }
-            Fate::Unanswered(acts, then) => {
-                world.left.losses -= 1;
-                self.leave(world, &worker, acts)?;
-                match (worker.call, then) {
-                    (Call::Deliver, _) => self.fail(&mut worker, then),
-                    (call, Then::Again) => {
+            CallOutcome::NoResponse(effect, next_action) => {
+                state.remaining.lost_responses -= 1;
+                self.abandon(state, &worker, effect)?;
+                match (worker.call, next_action) {
+                    (Call::Deliver, _) => self.fail(&mut worker, next_action),
+                    (call, NextAction::Retry) => {
                         let marks = matches!(call, Call::Archive | Call::Change(Change::Complete));
                         worker.is_repeated = marks;
                     }
-                    (_, Then::Defer | Then::GiveUp) => {
-                        if worker.call == Call::Change(Change::Checkpoint) && !world.is_recorded() {
-                            world.witness.excuse();
+                    (_, NextAction::Defer | NextAction::Reject) => {
+                        if worker.call == Call::Change(Change::Checkpoint) && !state.is_recorded() {
+                            state.witness.allow_duplicate();
                         }
-                        self.do_without(&mut worker);
+                        self.continue_without_response(&mut worker);
                     }
                 }
             }
         }
-        worker.is_repeated &= Some(worker.call) == world.worker(life).map(|it| it.call);
-        world.put(worker);
+        worker.is_repeated &= Some(worker.call) == state.worker(worker_id).map(|it| it.call);
+        state.put(worker);
         Ok(())
     }
 
-    /// What a call does to the world.
-    pub(crate) fn act(&self, world: &mut World, sent: &Sent) -> Result<Reply, Wrong> {
-        let life = sent.life;
-        match sent.call {
-            Call::Claim | Call::ClaimForBookkeeping => {
-                let lease_until = sent.at.plus(LEASE);
-                let report = world.messages[sent.message].report;
+    /// Applies the effect of a call.
+    pub(crate) fn act(
+        &self,
+        state: &mut ModelState,
+        pending: &PendingCall,
+    ) -> Result<Reply, InvariantError> {
+        let worker_id = pending.worker_id;
+        match pending.call {
+            Call::Claim | Call::ClaimForSettlement => {
+                let lease_until = pending.at.plus(LEASE);
+                let report = state.messages[pending.message].report;
                 let asks = Asks {
-                    reopen: self.reopen(sent.message),
-                    is_failure_record: report.is_some() && sent.call == Call::Claim,
+                    reopen: self.reopen(pending.message),
+                    is_failure_record: report.is_some() && pending.call == Call::Claim,
                 };
                 let (claimed, item) =
                     self.ledger
-                        .claim(world.item, life, sent.at, lease_until, asks);
-                let granted = item != world.item;
-                world.item = item;
+                        .claim(state.item, worker_id, pending.at, lease_until, asks);
+                let claim_succeeded = item != state.item;
+                state.item = item;
                 if let (Claimed::Ours(_), Some(item)) = (claimed, item)
-                    && (granted || sent.holder == life)
+                    && (claim_succeeded || pending.holder == worker_id)
                 {
                     let until = item.lease_until;
-                    world.witness.claimed(sent.holder, sent.at, until)?;
+                    state.witness.claimed(pending.holder, pending.at, until)?;
                 }
                 Ok(Reply::Claimed(claimed))
             }
             Call::Deliver => {
-                // One that acts late belongs to an earlier round.
-                if sent.holder == life && world.rounds >= self.scenario.max_rounds {
-                    return Err(Wrong::TooManyRounds);
+                // A late call belongs to an earlier round.
+                if pending.holder == worker_id && state.rounds >= self.scenario.max_rounds {
+                    return Err(InvariantError::TooManyRounds);
                 }
-                world.witness.accepted(life)?;
-                Ok(Reply::Accepted(world.witness.accepted_times()))
+                state.witness.accepted(worker_id)?;
+                Ok(Reply::Accepted(state.witness.accepted_times()))
             }
-            Call::BeginRound => self.begin_round(world, sent),
+            Call::BeginRound => self.begin_round(state, pending),
             Call::Archive => {
-                world.is_archived = true;
+                state.is_archived = true;
                 Ok(Reply::Done)
             }
             Call::Change(change) => {
-                let done = world.item.as_mut().map_or(Err(LeaseLost), |item| {
-                    self.ledger.change(item, change, life, sent.held, sent.at)
+                let done = state.item.as_mut().map_or(Err(LeaseLost), |item| {
+                    self.ledger
+                        .change(item, change, worker_id, pending.held, pending.at)
                 });
                 Ok(done.map_or(Reply::LeaseLost, |()| Reply::Done))
             }
@@ -200,18 +216,24 @@ impl ClaimLife {
         }
     }
 
-    fn begin_round(&self, world: &mut World, sent: &Sent) -> Result<Reply, Wrong> {
-        let Some(item) = &mut world.item else {
+    fn begin_round(
+        &self,
+        state: &mut ModelState,
+        pending: &PendingCall,
+    ) -> Result<Reply, InvariantError> {
+        let Some(item) = &mut state.item else {
             return Ok(Reply::LeaseLost);
         };
         let before = *item;
-        let begun = self.ledger.begin_round(item, sent.life, sent.held, sent.at);
+        let begun = self
+            .ledger
+            .begin_round(item, pending.worker_id, pending.held, pending.at);
         if *item != before {
-            let mut records = world.messages.iter().filter_map(|it| it.report);
+            let mut records = state.messages.iter().filter_map(|it| it.report);
             if !records.any(|failed| before.receipt == Some(failed)) {
-                return Err(Wrong::RoundWithoutFailure);
+                return Err(InvariantError::RoundWithoutFailure);
             }
-            world.rounds += 1;
+            state.rounds += 1;
         }
         Ok(begun.map_or(Reply::LeaseLost, |()| Reply::Done))
     }
@@ -225,18 +247,18 @@ impl ClaimLife {
         }
     }
 
-    /// The call was answered.
-    fn go_on(&self, worker: &mut Worker, report: Option<u32>, reply: Reply) {
+    /// Continues after the result of a call.
+    fn continue_after(&self, worker: &mut Worker, report: Option<u32>, reply: Reply) {
         let is_lost = matches!(reply, Reply::LeaseLost);
         worker.call = match worker.call {
-            claim @ (Call::Claim | Call::ClaimForBookkeeping) => match reply {
+            claim @ (Call::Claim | Call::ClaimForSettlement) => match reply {
                 Reply::Claimed(Claimed::Ours(held)) => {
                     worker.held = held;
                     worker.recorded = held.delivered.is_some();
-                    worker.tries = u8::from(!worker.recorded);
+                    worker.attempts_this_delivery = u8::from(!worker.recorded);
                     if worker.recorded {
                         Call::Change(Change::Complete)
-                    } else if claim == Call::ClaimForBookkeeping {
+                    } else if claim == Call::ClaimForSettlement {
                         Call::Change(Change::Release)
                     } else if held.round > self.scenario.max_rounds {
                         Call::Archive
@@ -247,23 +269,24 @@ impl ClaimLife {
                 Reply::Claimed(Claimed::Delivered(receipt, round)) => {
                     worker.held.receipt = receipt;
                     worker.held.round = round;
-                    if self.scenario.errs(Mistake::IgnoresLaterFailures) {
+                    if self.scenario.has_bug(WorkerBug::IgnoresLaterFailures) {
                         Call::Answer(Answer::Acknowledge)
-                    } else if receipt == report || self.scenario.errs(Mistake::ComparesNoDeliveries)
+                    } else if receipt == report
+                        || self.scenario.has_bug(WorkerBug::ComparesNoDeliveries)
                     {
                         Call::BeginRound
                     } else {
-                        Call::ClaimForBookkeeping
+                        Call::ClaimForSettlement
                     }
                 }
                 Reply::Claimed(Claimed::Done) => Call::Answer(Answer::Acknowledge),
-                Reply::Claimed(Claimed::Held) => Call::Answer(Answer::BackLater),
-                Reply::Claimed(Claimed::GivenUp)
+                Reply::Claimed(Claimed::HeldByAnother) => Call::Answer(Answer::ReturnAfterLease),
+                Reply::Claimed(Claimed::PreviouslyRejected)
                 | Reply::Done
                 | Reply::Accepted(_)
-                | Reply::LeaseLost => Call::Answer(Answer::Back),
+                | Reply::LeaseLost => Call::Answer(Answer::Return),
             },
-            // Taken up once more, only to be rejected.
+            // Claimed again, to be rejected.
             Call::BeginRound if !is_lost && worker.held.round >= self.scenario.max_rounds => {
                 Call::Claim
             }
@@ -276,14 +299,14 @@ impl ClaimLife {
             Call::Archive => Call::Change(Change::Archived),
             Call::Change(Change::NextAttempt) if !is_lost => {
                 worker.held.attempt += 1;
-                worker.tries += 1;
+                worker.attempts_this_delivery += 1;
                 Call::Deliver
             }
             Call::Change(Change::Checkpoint) if !is_lost => {
                 worker.held.delivered = Some(worker.held.attempt);
                 worker.recorded = true;
                 if worker.is_cut_off {
-                    Call::Answer(Answer::Back)
+                    Call::Answer(Answer::Return)
                 } else {
                     Call::Change(Change::Complete)
                 }
@@ -291,75 +314,86 @@ impl ClaimLife {
             Call::Change(Change::Complete | Change::Archived) if !is_lost => {
                 Call::Answer(Answer::Acknowledge)
             }
-            Call::Change(Change::Complete) if !worker.recorded => Call::Answer(Answer::LetGo),
-            Call::BeginRound | Call::Change(_) => Call::Answer(Answer::Back),
+            Call::Change(Change::Complete) if !worker.recorded => {
+                Call::Answer(Answer::AcknowledgeUnrecorded)
+            }
+            Call::BeginRound | Call::Change(_) => Call::Answer(Answer::Return),
             answer @ Call::Answer(_) => answer,
         };
     }
 
-    /// The ledger or the archive cannot be reached.
-    fn do_without(&self, worker: &mut Worker) {
+    /// Continues without the ledger or the archive.
+    fn continue_without_response(&self, worker: &mut Worker) {
         worker.call = match worker.call {
-            Call::Claim if self.scenario.errs(Mistake::GoesOnWithoutClaim) => {
+            Call::Claim if self.scenario.has_bug(WorkerBug::ContinuesWithoutClaim) => {
                 worker.held.attempt = 1;
-                worker.tries = 1;
+                worker.attempts_this_delivery = 1;
                 Call::Deliver
             }
-            Call::Change(Change::Checkpoint) if worker.is_cut_off => Call::Answer(Answer::LetGo),
+            Call::Change(Change::Checkpoint) if worker.is_cut_off => {
+                Call::Answer(Answer::AcknowledgeUnrecorded)
+            }
             Call::Change(Change::Checkpoint) => {
                 worker.held.delivered = Some(worker.held.attempt);
                 Call::Change(Change::Complete)
             }
-            Call::Change(Change::Complete) if !worker.recorded => Call::Answer(Answer::LetGo),
+            Call::Change(Change::Complete) if !worker.recorded => {
+                Call::Answer(Answer::AcknowledgeUnrecorded)
+            }
             Call::Archive => Call::Change(Change::Release),
             Call::Claim
-            | Call::ClaimForBookkeeping
+            | Call::ClaimForSettlement
             | Call::BeginRound
             | Call::Deliver
-            | Call::Change(_) => Call::Answer(Answer::Back),
+            | Call::Change(_) => Call::Answer(Answer::Return),
             answer @ Call::Answer(_) => answer,
         };
     }
 
-    /// An attempt failed, or a mark was not written.
-    fn fail(&self, worker: &mut Worker, then: Then) {
-        worker.call = match then {
-            Then::Again if self.scenario.errs(Mistake::CountsNoRetry) => {
-                worker.tries += 1;
+    /// Continues after a failed attempt or mark.
+    fn fail(&self, worker: &mut Worker, next_action: NextAction) {
+        worker.call = match next_action {
+            NextAction::Retry if self.scenario.has_bug(WorkerBug::CountsNoRetry) => {
+                worker.attempts_this_delivery += 1;
                 Call::Deliver
             }
-            Then::Again => Call::Change(Change::NextAttempt),
-            Then::Defer => Call::Change(Change::Release),
-            Then::GiveUp if self.scenario.errs(Mistake::ArchivesLast) => {
+            NextAction::Retry => Call::Change(Change::NextAttempt),
+            NextAction::Defer => Call::Change(Change::Release),
+            NextAction::Reject if self.scenario.has_bug(WorkerBug::ArchivesLast) => {
                 Call::Answer(Answer::Acknowledge)
             }
-            Then::GiveUp if self.scenario.archive => Call::Archive,
-            Then::GiveUp => Call::Change(Change::Failed),
+            NextAction::Reject if self.scenario.archive => Call::Archive,
+            NextAction::Reject => Call::Change(Change::Failed),
         };
     }
 
-    /// The worker's last word before the deadline, or after a panic.
-    pub(crate) fn cut_off(&self, world: &mut World, life: Life, acts: Acts) -> Result<(), Wrong> {
-        world.left.deaths -= 1;
-        let Some(mut worker) = world.worker(life) else {
+    /// Aborts a worker before the deadline or after a panic, and lets it clean up.
+    pub(crate) fn cut_off(
+        &self,
+        state: &mut ModelState,
+        worker_id: WorkerId,
+        effect: Effect,
+    ) -> Result<(), InvariantError> {
+        state.remaining.crashes -= 1;
+        let Some(mut worker) = state.worker(worker_id) else {
             return Ok(());
         };
-        self.leave(world, &worker, acts)?;
+        self.abandon(state, &worker, effect)?;
         worker.is_cut_off = true;
         let is_begun = matches!(
             worker.call,
-            Call::Claim | Call::ClaimForBookkeeping | Call::BeginRound
+            Call::Claim | Call::ClaimForSettlement | Call::BeginRound
         );
         worker.call = if is_begun || worker.recorded {
-            Call::Answer(Answer::Back)
-        } else if worker.is_unrecorded() && !self.scenario.errs(Mistake::GivesBackAccepted) {
+            Call::Answer(Answer::Return)
+        } else if worker.is_unrecorded() && !self.scenario.has_bug(WorkerBug::ReleasesAccepted) {
             worker.held.delivered = None;
             Call::Change(Change::Checkpoint)
         } else {
             Call::Change(Change::Release)
         };
         worker.is_repeated = false;
-        world.put(worker);
+        state.put(worker);
         Ok(())
     }
 }

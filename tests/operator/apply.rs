@@ -34,7 +34,7 @@ fn repaired(desk: &OperatorHarness) {
 }
 
 #[tokio::test]
-async fn a_plan_is_delivered_once_in_growing_waves_and_written_down() -> TestResult {
+async fn apply_delivers_a_plan_once_in_growing_waves_with_an_audit() -> TestResult {
     let ids = ["e-1", "e-2", "e-3", "e-4", "e-5"];
     let desk = with_archived(&ids).await?;
     plan(&desk, &[]).await?;
@@ -66,7 +66,7 @@ async fn a_plan_is_delivered_once_in_growing_waves_and_written_down() -> TestRes
 }
 
 #[tokio::test]
-async fn without_yes_it_says_what_would_happen_and_does_nothing() -> TestResult {
+async fn apply_without_yes_shows_the_plan_and_sends_nothing() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     let ended = desk.run(&["apply", "plan.json"]).await?;
@@ -82,7 +82,7 @@ async fn without_yes_it_says_what_would_happen_and_does_nothing() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_failing_canary_stops_the_rest_and_a_resume_goes_on_after_the_repair() -> TestResult {
+async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
     let ids = ["e-1", "e-2", "e-3", "e-4"];
     let desk = with_archived(&ids).await?;
     plan(&desk, &[]).await?;
@@ -119,8 +119,7 @@ async fn a_failing_canary_stops_the_rest_and_a_resume_goes_on_after_the_repair()
 }
 
 #[tokio::test]
-async fn a_deferred_dead_letter_counts_as_failed_for_now_and_is_followed_to_its_end() -> TestResult
-{
+async fn apply_counts_a_deferral_as_failed_and_resume_follows_it() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     desk.world
@@ -141,7 +140,7 @@ async fn a_deferred_dead_letter_counts_as_failed_for_now_and_is_followed_to_its_
 }
 
 #[tokio::test]
-async fn what_the_function_does_not_take_up_is_stuck_and_says_so() -> TestResult {
+async fn apply_reports_stuck_when_the_function_does_not_consume() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     let stuck = desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
@@ -156,7 +155,7 @@ async fn what_the_function_does_not_take_up_is_stuck_and_says_so() -> TestResult
 }
 
 #[tokio::test]
-async fn a_plan_whose_events_have_moved_on_is_refused_before_anything_is_sent() -> TestResult {
+async fn apply_refuses_a_drifted_plan_before_sending() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     let sent = Record::dead_letter("m-3", "e-2", "c-e-2").with("ReplayPlan", "another");
@@ -181,7 +180,7 @@ async fn a_plan_whose_events_have_moved_on_is_refused_before_anything_is_sent() 
 }
 
 #[tokio::test]
-async fn an_event_without_an_id_of_its_own_is_the_same_event_when_it_is_sent_again() -> TestResult {
+async fn apply_keeps_the_event_key_of_an_event_without_an_id() -> TestResult {
     let desk = OperatorHarness::open().await?;
     let body = r#"{"order": 7, "id": "not an event's"}"#;
     let transformed = Record::new("m-1", body)
@@ -216,7 +215,7 @@ async fn an_event_without_an_id_of_its_own_is_the_same_event_when_it_is_sent_aga
 }
 
 #[tokio::test]
-async fn attributes_and_body_are_those_of_the_first_message() -> TestResult {
+async fn apply_sends_attributes_and_body_of_the_first_message() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     let archived = desk.world.aws.objects(&desk.bucket).await?.remove(0).1;
     let plan = plan(&desk, &[]).await?;
@@ -241,7 +240,7 @@ async fn attributes_and_body_are_those_of_the_first_message() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_is_gone_or_another_one_is_not_sent() -> TestResult {
+async fn apply_does_not_send_missing_or_changed_dead_letters() -> TestResult {
     let desk = with_archived(&["e-1", "e-2", "e-3"]).await?;
     plan(&desk, &[]).await?;
     let objects = desk.world.aws.objects(&desk.bucket).await?;
@@ -277,7 +276,7 @@ async fn a_dead_letter_that_is_gone_or_another_one_is_not_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn straight_to_the_target_needs_no_queue_and_leaves_the_same_traces() -> TestResult {
+async fn apply_to_target_needs_no_queue_and_updates_the_ledger() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     repaired(&desk);
@@ -329,7 +328,7 @@ async fn drain(desk: &OperatorHarness, function: &ReplayFunction) -> TestResult 
 }
 
 #[tokio::test]
-async fn stopped_or_killed_in_the_middle_it_goes_on_and_delivers_each_once() -> TestResult {
+async fn apply_resumes_after_a_kill_and_delivers_each_event_once() -> TestResult {
     let ids: Vec<String> = (0..12).map(|number| format!("e-{number}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let desk = with_archived(&ids).await?;
@@ -367,7 +366,7 @@ async fn stopped_or_killed_in_the_middle_it_goes_on_and_delivers_each_once() -> 
 }
 
 #[tokio::test]
-async fn credentials_that_have_expired_are_named_and_nothing_is_sent() -> TestResult {
+async fn apply_reports_expired_credentials_and_sends_nothing() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let mut aws = mockito::Server::new_async().await;
@@ -407,7 +406,7 @@ async fn credentials_that_have_expired_are_named_and_nothing_is_sent() -> TestRe
 }
 
 #[tokio::test]
-async fn straight_to_the_target_what_could_not_be_tried_is_tried_again_by_a_resume() -> TestResult {
+async fn apply_to_target_resumes_attempts_that_were_not_made() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     repaired(&desk);
@@ -434,7 +433,7 @@ async fn straight_to_the_target_what_could_not_be_tried_is_tried_again_by_a_resu
 }
 
 #[tokio::test]
-async fn what_would_go_elsewhere_than_planned_is_refused() -> TestResult {
+async fn apply_refuses_a_changed_queue_or_target() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let other = desk.world.aws.create_queue(false).await?;
@@ -458,7 +457,7 @@ async fn what_would_go_elsewhere_than_planned_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_resume_goes_on_in_the_same_direction_and_says_how() -> TestResult {
+async fn apply_resume_requires_the_direction_it_began_with() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     desk.world
@@ -486,7 +485,7 @@ async fn a_resume_goes_on_in_the_same_direction_and_says_how() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_apply_that_has_written_nothing_yet_keeps_its_audit() -> TestResult {
+async fn apply_does_not_replace_an_audit_that_is_in_use() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let another = std::fs::File::create(desk.file("plan.audit.jsonl"))?;

@@ -18,7 +18,7 @@ use self::parts::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn no_more_are_sent_in_a_second_than_the_rate_allows() -> TestResult {
+async fn apply_rate_limits_messages_per_second() -> TestResult {
     for (rate, canary) in [(0.5, 1), (4.0, 30), (25.0, 100)] {
         let ledger = Delivered::default();
         let sender = sends(&ledger, usize::MAX);
@@ -50,8 +50,7 @@ async fn no_more_are_sent_in_a_second_than_the_rate_allows() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_credentials_expire_the_audit_says_where_it_stood_and_a_resume_sends_the_rest()
--> TestResult {
+async fn apply_resumes_from_the_audit_after_expired_credentials() -> TestResult {
     let plan = plan(30);
     let ledger = Delivered::default();
     let mut journal = Lines::default();
@@ -89,8 +88,7 @@ async fn when_credentials_expire_the_audit_says_where_it_stood_and_a_resume_send
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_sent_and_not_seen_leaving_the_parking_queue_leaves_it_with_the_next_run()
--> TestResult {
+async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResult {
     let plan = plan(3);
     let ledger = Delivered::default();
     let mut journal = Lines::default();
@@ -138,7 +136,7 @@ async fn what_was_sent_and_not_seen_leaving_the_parking_queue_leaves_it_with_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_sent_that_cannot_be_written_down_first() -> TestResult {
+async fn apply_sends_nothing_when_the_audit_cannot_be_written() -> TestResult {
     // The lines before the first call: begun, wave, sending.
     for lines in 0..3 {
         let ledger = Delivered::default();
@@ -166,7 +164,7 @@ async fn nothing_is_sent_that_cannot_be_written_down_first() -> TestResult {
 }
 
 #[tokio::test]
-async fn each_entry_that_the_queue_refuses_is_named_and_the_others_are_sent() -> TestResult {
+async fn queue_sender_names_refused_entries_and_sends_the_others() -> TestResult {
     let sender = MemorySender::default();
     let queue = ToQueue {
         sender: sender.clone(),
@@ -203,7 +201,7 @@ async fn each_entry_that_the_queue_refuses_is_named_and_the_others_are_sent() ->
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wave_is_judged_by_its_own_dead_letters() -> TestResult {
+async fn wave_failure_rate_counts_only_its_own_dead_letters() -> TestResult {
     // One of each four is deferred: less than half.
     let ledger = Delivered(Arc::default(), &["e-1|none", "e-5|none", "e-9|none"]);
     let options = Options {
@@ -224,7 +222,7 @@ async fn a_wave_is_judged_by_its_own_dead_letters() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resume_does_not_stop_for_what_failed_before_it() -> TestResult {
+async fn resume_ignores_earlier_failures_in_its_failure_rate() -> TestResult {
     let ledger = Delivered(Arc::default(), &["e-0|none"]);
     let mut journal = Lines::default();
     let none = History::default();
@@ -241,7 +239,7 @@ async fn a_resume_does_not_stop_for_what_failed_before_it() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_sent_is_tried_again_by_a_resume() -> TestResult {
+async fn resume_sends_doubtful_messages_again() -> TestResult {
     let ledger = Delivered::default();
     let mut journal = Lines::default();
     let (plan, none) = (plan(2), History::default());

@@ -83,7 +83,7 @@ async fn column(browser: &Browser, index: usize) -> Result<Value, Box<dyn Error>
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn it_asks_nothing_of_the_network_and_its_console_stays_empty() -> TestResult {
+async fn page_makes_no_network_request_and_no_console_message() -> TestResult {
     let browser = Browser::showing(&page(&["one", "two"], 30).render()).await?;
     assert_eq!(shown(&browser).await?, (30, "30 of 30".to_owned()));
     assert_eq!(browser.log("browser").await?, Vec::<String>::new());
@@ -109,7 +109,7 @@ async fn it_asks_nothing_of_the_network_and_its_console_stays_empty() -> TestRes
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn hostile_texts_are_shown_and_run_nothing() -> TestResult {
+async fn page_shows_hostile_texts_without_running_them() -> TestResult {
     let mut page = page(&[HOSTILE, "{{data}}"], 4);
     if let Some(table) = &mut page.table {
         table.columns[1] = HOSTILE.to_owned();
@@ -153,7 +153,7 @@ async fn hostile_texts_are_shown_and_run_nothing() -> TestResult {
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn a_script_from_elsewhere_would_not_run() -> TestResult {
+async fn page_blocks_injected_scripts() -> TestResult {
     let rendered = page(&["one"], 1).render();
     let broken = rendered.replace("</body>", "<script>window.hacked = 1</script></body>");
     let browser = Browser::showing(&broken).await?;
@@ -168,7 +168,7 @@ async fn a_script_from_elsewhere_would_not_run() -> TestResult {
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn search_filters_says_how_many_and_is_kept_in_the_address() -> TestResult {
+async fn search_filters_rows_shows_the_count_and_updates_the_url() -> TestResult {
     let browser = Browser::showing(&page(&["alpha", "beta"], 10).render()).await?;
     browser.keys("#search", "BETA 2026").await?;
     assert_eq!(shown(&browser).await?, (5, "5 of 10".to_owned()));
@@ -185,7 +185,7 @@ async fn search_filters_says_how_many_and_is_kept_in_the_address() -> TestResult
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn columns_are_sorted_by_click_and_by_keyboard_numbers_by_value() -> TestResult {
+async fn columns_sort_by_click_and_keyboard_and_numbers_by_value() -> TestResult {
     let browser = Browser::showing(&page(&["a"], 12).render()).await?;
     let up: Vec<String> = (0..12).map(|it| it.to_string()).collect();
     let down: Vec<&String> = up.iter().rev().collect();
@@ -204,7 +204,7 @@ async fn columns_are_sorted_by_click_and_by_keyboard_numbers_by_value() -> TestR
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn light_and_dark_differ_and_both_can_be_read() -> TestResult {
+async fn light_and_dark_themes_differ_and_are_readable() -> TestResult {
     let browser = Browser::showing(&page(&["a"], 3).render()).await?;
     let mut seen = Vec::new();
     for scheme in ["light", "dark"] {
@@ -243,7 +243,7 @@ return Math.min(...[...document.querySelectorAll('h1, h2, p, dt, dd, td, th butt
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn a_phone_need_not_be_scrolled_sideways() -> TestResult {
+async fn page_fits_a_phone_without_horizontal_scroll() -> TestResult {
     let long = "x".repeat(600);
     let arn =
         "arn:aws:lambda:eu-central-1:271828182845:function:a-function-with-a-rather-long-name";
@@ -264,7 +264,7 @@ async fn a_phone_need_not_be_scrolled_sideways() -> TestResult {
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn five_thousand_rows_load_and_can_be_searched() -> TestResult {
+async fn page_loads_and_searches_5000_rows() -> TestResult {
     let browser = Browser::showing(&page(&["alpha", "beta"], 5_000).render()).await?;
     assert_eq!(shown(&browser).await?, (5_000, "5,000 of 5,000".to_owned()));
     browser.keys("#search", "alpha").await?;
@@ -274,7 +274,7 @@ async fn five_thousand_rows_load_and_can_be_searched() -> TestResult {
 
 #[tokio::test]
 #[ignore = "make test BROWSER=1 runs it: it needs Chromium and its driver"]
-async fn payloads_are_there_only_when_given_and_closed_at_first() -> TestResult {
+async fn payloads_are_shown_only_when_given_and_closed_at_first() -> TestResult {
     let mut page = page(&["a"], 2);
     let count = "return document.querySelectorAll('.rows details').length";
     let browser = Browser::showing(&page.render()).await?;

@@ -70,7 +70,7 @@ echo '{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"hush","SessionToken":
 }
 
 #[tokio::test]
-async fn credentials_are_asked_for_when_sso_session_is_over() -> TestResult {
+async fn credentials_error_suggests_sso_login_when_session_expired() -> TestResult {
     let aws = LocalAws::start().await?;
     let folder = tempfile::tempdir()?;
     install(&folder, "echo 'the SSO session has expired' >&2; exit 255")?;

@@ -38,7 +38,7 @@ fn is_well_said(ran: &Ran) -> TestResult {
 }
 
 #[tokio::test]
-async fn a_good_deployment_is_well() -> TestResult {
+async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
     let mut deployed = Deployed::good().await?;
     let ran = deployed.examine(&["--output", "json"]).await?;
     is_well_said(&ran)?;
@@ -163,7 +163,7 @@ async fn is_found(fault: Fault) -> TestResult {
 }
 
 #[tokio::test]
-async fn each_fault_of_the_queues_is_found() -> TestResult {
+async fn doctor_finds_each_fault_of_the_queues() -> TestResult {
     are_found(vec![
         fault(
             "warning",
@@ -202,7 +202,7 @@ async fn each_fault_of_the_queues_is_found() -> TestResult {
 }
 
 #[tokio::test]
-async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
+async fn doctor_finds_each_fault_of_the_function() -> TestResult {
     are_found(vec![
         fault(
             "error",
@@ -255,7 +255,7 @@ async fn each_fault_of_the_function_and_what_it_needs_is_found() -> TestResult {
 }
 
 #[tokio::test]
-async fn each_fault_of_the_target_is_found() -> TestResult {
+async fn doctor_finds_each_fault_of_the_target() -> TestResult {
     are_found(vec![
         fault(
             "error",
@@ -315,7 +315,7 @@ async fn each_fault_of_the_target_is_found() -> TestResult {
 }
 
 #[tokio::test]
-async fn each_fault_of_genesys_cloud_is_found() -> TestResult {
+async fn doctor_finds_each_fault_of_genesys_cloud() -> TestResult {
     are_found(vec![
         fault(
             "error",
@@ -342,7 +342,7 @@ async fn each_fault_of_genesys_cloud_is_found() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_the_tutorials_have_left_is_named() -> TestResult {
+async fn doctor_finds_settings_of_the_legacy_sample_api() -> TestResult {
     are_found(vec![
         fault(
             "warning",
@@ -374,7 +374,7 @@ async fn what_the_tutorials_have_left_is_named() -> TestResult {
 }
 
 #[tokio::test]
-async fn expired_credentials_end_it_with_what_to_do() -> TestResult {
+async fn doctor_stops_with_a_hint_when_credentials_expired() -> TestResult {
     let mut aws = mockito::Server::new_async().await;
     let expired = r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"The security token included in the request is expired"}"#;
     aws.mock("POST", mockito::Matcher::Any)
@@ -413,7 +413,7 @@ async fn expired_credentials_end_it_with_what_to_do() -> TestResult {
 }
 
 #[tokio::test]
-async fn one_thing_that_cannot_be_asked_does_not_end_the_others() -> TestResult {
+async fn doctor_continues_when_one_check_fails() -> TestResult {
     let mut deployed = Deployed::good().await?;
     let ran = deployed
         .examine(&["--output", "json", "--queue", "no-such-queue"])
@@ -456,8 +456,7 @@ async fn one_thing_that_cannot_be_asked_does_not_end_the_others() -> TestResult 
 }
 
 #[tokio::test]
-async fn without_any_settings_it_says_what_is_missing_and_asks_for_nothing_of_genesys_cloud()
--> TestResult {
+async fn doctor_without_settings_reports_missing_and_skips_genesys() -> TestResult {
     let aws = genesys_test_support::LocalAws::start().await?;
     let endpoint = aws.endpoint();
     let arguments = ["doctor", "--endpoint-url", &endpoint, "--output", "json"];

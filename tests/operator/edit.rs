@@ -10,7 +10,7 @@ const PATCH: &str =
     r#"[{"op":"replace","path":"/detail/eventBody/participantId","value":"caller-2"}]"#;
 
 #[tokio::test]
-async fn an_edit_shows_the_difference_supersedes_the_plan_and_is_what_is_sent() -> TestResult {
+async fn edit_shows_a_diff_and_supersedes_the_plan() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     let before = plan(&desk, &[]).await?;
     std::fs::write(desk.file("patch.json"), PATCH)?;
@@ -62,7 +62,7 @@ async fn an_edit_shows_the_difference_supersedes_the_plan_and_is_what_is_sent() 
 }
 
 #[tokio::test]
-async fn an_edit_that_does_not_fit_changes_no_plan() -> TestResult {
+async fn edit_changes_no_plan_when_the_patch_does_not_fit() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let before = desk.read("plan.json")?;
@@ -97,7 +97,7 @@ async fn an_edit_that_does_not_fit_changes_no_plan() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_body_may_be_edited_twice() -> TestResult {
+async fn edit_can_change_a_body_twice() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     std::fs::write(desk.file("patch.json"), PATCH)?;

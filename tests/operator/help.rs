@@ -24,7 +24,7 @@ async fn commands() -> Result<Vec<String>, Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn every_command_has_examples_and_a_manual_page() -> TestResult {
+async fn commands_have_examples_and_a_manual_page() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = folder.path().to_str().ok_or("no path")?;
     let ran = run(&[], &["man", "--dir", path]).await?;
@@ -52,7 +52,7 @@ async fn every_command_has_examples_and_a_manual_page() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_manual_of_the_whole_names_the_commands_and_the_exit_codes() -> TestResult {
+async fn manual_page_names_the_commands_and_exit_codes() -> TestResult {
     let page = run(&[], &["man"]).await?.stdout;
     for command in commands().await? {
         let named = format!("genesys\\-replay\\-{}(1)", command.replace('-', "\\-"));
@@ -63,7 +63,7 @@ async fn the_manual_of_the_whole_names_the_commands_and_the_exit_codes() -> Test
 }
 
 #[tokio::test]
-async fn every_shell_has_its_completions() -> TestResult {
+async fn completions_exist_for_every_shell() -> TestResult {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(&[], &["completions", shell]).await?;
         assert_eq!(ran.code, Some(0), "{shell}: {}", ran.stderr);
@@ -78,7 +78,7 @@ async fn every_shell_has_its_completions() -> TestResult {
 }
 
 #[tokio::test]
-async fn every_code_is_explained_in_either_form_and_in_any_case() -> TestResult {
+async fn explain_prints_every_code_in_both_formats_and_any_case() -> TestResult {
     let failures = FailureCode::ALL.iter().map(|it| (it.as_str(), it.page()));
     let refusals = RefusalCode::ALL.iter().map(|it| (it.as_str(), it.page()));
     let list = run(&[], &["explain"]).await?.stdout;
@@ -107,7 +107,7 @@ async fn every_code_is_explained_in_either_form_and_in_any_case() -> TestResult 
 }
 
 #[tokio::test]
-async fn an_unknown_code_is_refused_with_advice() -> TestResult {
+async fn explain_refuses_an_unknown_code_with_a_hint() -> TestResult {
     for output in ["text", "json"] {
         let ran = run(&[], &["explain", "NO_SUCH_CODE", "--output", output]).await?;
         assert_eq!(

@@ -10,7 +10,7 @@ use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::letter::Letter;
 use genesys_test_support::{
-    HIDDEN_SECONDS, Record, TestResult, World, conversation_event, eventually,
+    HIDDEN_SECONDS, Record, ReplayHarness, TestResult, conversation_event, eventually,
 };
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
@@ -21,13 +21,13 @@ const SECRET: &str = "demo-secret";
 
 /// A world with a queue of its own, and the program's view of it.
 struct Office {
-    world: World,
+    world: ReplayHarness,
     queue: String,
 }
 
 impl Office {
     async fn open() -> Result<Self, Box<dyn Error>> {
-        let world = World::start().await?;
+        let world = ReplayHarness::start().await?;
         let queue = world.aws.create_queue(false).await?;
         Ok(Self { world, queue })
     }
@@ -111,7 +111,7 @@ fn payload(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_yes_it_only_says_what_it_would_queue() -> TestResult {
+async fn import_without_yes_queues_nothing() -> TestResult {
     let office = Office::open().await?;
     let lines = [
         failed("e-1", &json!({ "failure_code": "THROTTLING" })),
@@ -157,7 +157,7 @@ async fn without_yes_it_only_says_what_it_would_queue() -> TestResult {
 }
 
 #[tokio::test]
-async fn imported_twice_an_event_is_delivered_once_as_it_stands() -> TestResult {
+async fn import_of_a_duplicate_event_is_delivered_once() -> TestResult {
     let office = Office::open().await?;
     let with_own_id = conversation_event("own-1", "c-9");
     let lines = [
@@ -201,7 +201,7 @@ async fn imported_twice_an_event_is_delivered_once_as_it_stands() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_category_is_what_the_function_says_of_the_queued_message() -> TestResult {
+async fn import_category_equals_the_category_of_the_function() -> TestResult {
     let office = Office::open().await?;
     let failures = [
         (
@@ -256,7 +256,7 @@ async fn a_category_is_what_the_function_says_of_the_queued_message() -> TestRes
 }
 
 #[tokio::test]
-async fn a_target_and_a_fifo_queue_get_what_they_need() -> TestResult {
+async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
     let mut office = Office::open().await?;
     office.queue = office.world.aws.create_queue(true).await?;
     office.world.set("REPLAY_TARGET", "original");
@@ -305,7 +305,7 @@ fn page(ids: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn stdin_is_a_file_too() -> TestResult {
+async fn import_reads_stdin() -> TestResult {
     let office = Office::open().await?;
     let endpoint = office.world.aws.endpoint();
     let onto = onto(&endpoint, &office.queue);
@@ -322,7 +322,7 @@ async fn stdin_is_a_file_too() -> TestResult {
 }
 
 #[tokio::test]
-async fn interrupted_it_says_how_many_are_queued() -> TestResult {
+async fn import_reports_the_queued_count_when_interrupted() -> TestResult {
     let office = Office::open().await?;
     let endpoint = office.world.aws.endpoint();
     let onto = onto(&endpoint, &office.queue);
@@ -360,7 +360,7 @@ async fn interrupted_it_says_how_many_are_queued() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_it_cannot_begin_with_is_refused_with_a_remedy() -> TestResult {
+async fn import_refuses_unusable_arguments_with_a_hint() -> TestResult {
     let office = Office::open().await?;
     let secret = file("[{\"id\":1,")?;
     for (arguments, code, said) in [
@@ -393,7 +393,7 @@ async fn what_it_cannot_begin_with_is_refused_with_a_remedy() -> TestResult {
 }
 
 #[tokio::test]
-async fn expired_credentials_end_it_before_anything_is_queued() -> TestResult {
+async fn import_queues_nothing_when_credentials_expired() -> TestResult {
     let mut aws = mockito::Server::new_async().await;
     aws.mock("POST", mockito::Matcher::Any)
         .with_status(400)

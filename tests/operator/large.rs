@@ -63,7 +63,7 @@ impl LedgerReader for Empty {
 }
 
 #[tokio::test]
-async fn a_plan_of_many_pages_has_them_all_and_none_of_their_bodies() -> TestResult {
+async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
     let target = ReplayTarget::Original(AllowedTargets::Any);
     let selection = Selection::default();
     let now = ManualClock::at(Timestamp::from_millis(1_785_000_000_000)).now();

@@ -43,7 +43,7 @@ const DELIVERED: Timestamp = Timestamp::from_millis(1_785_100_000_000);
 const FROM_PARKING: [&str; 2] = ["--from", "parking"];
 
 #[tokio::test]
-async fn a_plan_of_the_parking_queue_takes_nothing_from_it() -> TestResult {
+async fn plan_from_parking_removes_no_message() -> TestResult {
     let (desk, parking) = with_parked(&["e-1", "e-2", "e-3"]).await?;
     let plan = plan(
         &desk,
@@ -63,7 +63,7 @@ async fn a_plan_of_the_parking_queue_takes_nothing_from_it() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_is_sent_leaves_the_parking_queue_and_the_rest_stays_visible() -> TestResult {
+async fn apply_removes_sent_messages_from_parking_only() -> TestResult {
     let ids: Vec<String> = (0..25).map(|number| format!("e-{number}")).collect();
     let all: Vec<&str> = ids.iter().map(String::as_str).collect();
     let (desk, parking) = with_parked(&all).await?;
@@ -93,7 +93,7 @@ async fn what_is_sent_leaves_the_parking_queue_and_the_rest_stays_visible() -> T
 }
 
 #[tokio::test]
-async fn what_is_not_in_the_parking_queue_any_more_is_not_sent() -> TestResult {
+async fn apply_does_not_send_messages_missing_from_parking() -> TestResult {
     let (desk, parking) = with_parked(&["e-1", "e-2"]).await?;
     plan(&desk, &FROM_PARKING).await?;
     let elsewhere = desk.world.aws.receive(&parking, HIDDEN_SECONDS).await?;
@@ -107,7 +107,7 @@ async fn what_is_not_in_the_parking_queue_any_more_is_not_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn without_a_parking_queue_there_is_nothing_to_plan() -> TestResult {
+async fn plan_from_parking_is_refused_without_a_parking_queue() -> TestResult {
     let desk = OperatorHarness::open().await?;
     let refused = desk
         .run(&["plan", "--reason", "x", "--from", "parking"])
@@ -121,7 +121,7 @@ async fn without_a_parking_queue_there_is_nothing_to_plan() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_was_parked_while_it_was_deferred_is_sent_for_nothing_else_brings_it() -> TestResult {
+async fn plan_from_parking_includes_deferred_events() -> TestResult {
     let (desk, _) = with_parked(&["e-1"]).await?;
     desk.world.genesys.fault(
         genesys_stand_in::Fault::on("POST", "/targets/")
@@ -143,8 +143,7 @@ async fn what_was_parked_while_it_was_deferred_is_sent_for_nothing_else_brings_i
 }
 
 #[tokio::test]
-async fn failure_record_of_a_delivered_event_is_planned_and_one_of_an_earlier_delivery_is_not()
--> TestResult {
+async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     let mut desk = OperatorHarness::open().await?;
     desk.world.set("REPLAY_TARGET", "original");
     // The function of this test does not exist.
@@ -258,7 +257,7 @@ fn planned(count: usize) -> Vec<Item> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_received_long_ago_is_received_anew_before_it_is_sent() -> TestResult {
+async fn parking_source_receives_again_after_the_visibility_timeout() -> TestResult {
     let mut letters = ParkingLetters::new(LazyQueue::new(10, parked));
     let items = planned(10);
     let mut todo: VecDeque<usize> = (0..10).collect();

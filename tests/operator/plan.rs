@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use genesys_stand_in::Fault;
-use genesys_test_support::{Record, TestResult, event, world::invoke};
+use genesys_test_support::{Record, TestResult, event, replay_harness::invoke};
 use serde_json::{Value, json};
 
 use crate::support::harness::OperatorHarness;
@@ -75,7 +75,7 @@ fn left_out(plan: &Value) -> Vec<(String, u64)> {
 }
 
 #[tokio::test]
-async fn a_plan_freezes_what_is_in_the_archive_and_says_what_is_expected() -> TestResult {
+async fn plan_lists_archived_events_with_their_predicted_action() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     let plan = plan(&desk, &[]).await?;
     assert_eq!(ids(&plan), ["e-1", "e-2"]);
@@ -96,7 +96,7 @@ async fn a_plan_freezes_what_is_in_the_archive_and_says_what_is_expected() -> Te
 }
 
 #[tokio::test]
-async fn every_filter_selects() -> TestResult {
+async fn plan_selects_by_every_filter() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     let topic = "v2.detail.events.conversation.{id}.customer.end";
     std::fs::write(desk.file("ids.txt"), "# two\ne-1\n\ne-9\n")?;
@@ -135,7 +135,7 @@ async fn every_filter_selects() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_ledgers_own_code_and_time_count_when_it_is_asked() -> TestResult {
+async fn plan_from_ledger_filters_by_code_and_time_of_the_ledger() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     for (arguments, selected) in [
         (["--from", "ledger", "--code", "TARGET_REFUSED"], 2),
@@ -160,7 +160,7 @@ async fn the_ledgers_own_code_and_time_count_when_it_is_asked() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_must_not_or_cannot_be_sent_is_left_out_and_named() -> TestResult {
+async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     // Delivered in the meantime, by another plan.
     let sent = Record::dead_letter("m-3", "e-2", "c-e-2").with("ReplayPlan", "another");
@@ -197,7 +197,7 @@ async fn what_must_not_or_cannot_be_sent_is_left_out_and_named() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_open_event_is_left_to_the_queue_unless_it_is_asked_for() -> TestResult {
+async fn plan_includes_unfinished_events_only_with_open() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     // Sent again, and deferred: its message is on the queue.
     desk.world
@@ -211,7 +211,7 @@ async fn an_open_event_is_left_to_the_queue_unless_it_is_asked_for() -> TestResu
 }
 
 #[tokio::test]
-async fn an_event_that_was_archived_twice_is_one_event() -> TestResult {
+async fn plan_lists_an_event_once_when_archived_twice() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
     desk.world
         .genesys
@@ -236,7 +236,7 @@ async fn an_event_that_was_archived_twice_is_one_event() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_plan_is_never_overwritten() -> TestResult {
+async fn plan_file_is_never_overwritten() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let before = desk.read("plan.json")?;
@@ -251,7 +251,7 @@ async fn a_plan_is_never_overwritten() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_plan_or_was_changed_is_refused_and_named() -> TestResult {
+async fn plan_file_is_refused_when_changed_or_not_a_plan() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let good = desk.read("plan.json")?;
@@ -301,7 +301,7 @@ async fn a_file_that_is_no_plan_or_was_changed_is_refused_and_named() -> TestRes
 }
 
 #[tokio::test]
-async fn what_comes_from_outside_cannot_drive_the_terminal() -> TestResult {
+async fn plan_output_has_no_control_characters_of_events() -> TestResult {
     let desk = OperatorHarness::open().await?;
     let body = r#"{"id":"e-1","detail-type":"t\u001b[2J\u0007","source":"s","detail":{}}"#;
     let record = Record::new("m-1", body).with("ERROR_CODE", "TIMEOUT");
@@ -329,7 +329,7 @@ async fn archived_as(desk: &OperatorHarness, key: &str, members: &[(&str, Value)
 }
 
 #[tokio::test]
-async fn what_the_ledger_may_have_forgotten_is_not_sent_unless_it_is_asked_for() -> TestResult {
+async fn plan_includes_expired_events_only_with_forgotten() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     let body = genesys_test_support::conversation_event("e-old", "c-1");
     let long_ago = [
@@ -349,8 +349,7 @@ async fn what_the_ledger_may_have_forgotten_is_not_sent_unless_it_is_asked_for()
 }
 
 #[tokio::test]
-async fn objects_that_are_too_long_or_have_keys_that_no_ledger_takes_do_not_stop_the_others()
--> TestResult {
+async fn plan_skips_oversized_objects_and_invalid_keys() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     archived_as(
         &desk,
@@ -379,7 +378,7 @@ async fn objects_that_are_too_long_or_have_keys_that_no_ledger_takes_do_not_stop
 }
 
 #[tokio::test]
-async fn an_event_whose_target_is_our_own_queue_is_not_sent() -> TestResult {
+async fn plan_leaves_out_events_that_target_our_own_queue() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
     desk.world.set("REPLAY_TARGET", "");
     let queue = desk.queue.clone();
@@ -399,7 +398,7 @@ async fn an_event_whose_target_is_our_own_queue_is_not_sent() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_empty_list_of_ids_is_not_every_dead_letter() -> TestResult {
+async fn plan_refuses_an_empty_list_of_ids() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     std::fs::write(desk.file("none.txt"), "\n# nothing\n")?;
     let refused = desk

@@ -4,22 +4,22 @@ use std::error::Error;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use genesys_stand_in::Fault;
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 use serde_json::{Value, json};
 
 use super::items::{item, write};
 use crate::support::program::{Ran, run};
 
 /// A world whose function archives, the queue beside it, and what it is told by.
-async fn world() -> Result<(World, String, String), Box<dyn Error>> {
-    let mut world = World::start().await?;
+async fn world() -> Result<(ReplayHarness, String, String), Box<dyn Error>> {
+    let mut world = ReplayHarness::start().await?;
     let bucket = world.aws.create_bucket().await?;
     world.set("ARCHIVE_BUCKET", &bucket);
     let queue = world.aws.create_queue(false).await?;
     Ok((world, bucket, queue))
 }
 
-async fn reconcile(world: &World, queue: &str) -> Result<Ran, Box<dyn Error>> {
+async fn reconcile(world: &ReplayHarness, queue: &str) -> Result<Ran, Box<dyn Error>> {
     let endpoint = world.aws.endpoint();
     let arguments = [
         "reconcile",
@@ -46,7 +46,7 @@ fn malformed(message: &str, event: &str) -> Record {
 }
 
 #[tokio::test]
-async fn what_the_function_did_adds_up() -> TestResult {
+async fn reconcile_is_consistent_after_the_function_ran() -> TestResult {
     let (world, _, queue) = world().await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "conversation-1"),
@@ -78,7 +78,7 @@ async fn what_the_function_did_adds_up() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_archived_event_without_its_object_is_named() -> TestResult {
+async fn reconcile_names_archived_events_without_an_object() -> TestResult {
     let (world, _, queue) = world().await?;
     let key = world.key("e-1");
     let archived = [("Status", "ARCHIVED"), ("FailureCode", "TARGET_REFUSED")];
@@ -100,7 +100,7 @@ async fn an_archived_event_without_its_object_is_named() -> TestResult {
 }
 
 #[tokio::test]
-async fn open_events_that_no_queue_holds_are_named() -> TestResult {
+async fn reconcile_names_open_events_missing_from_the_queue() -> TestResult {
     let (world, _, queue) = world().await?;
     let items = vec![
         item("a|crm", &[("Status", "FAILED")])?,
@@ -127,7 +127,7 @@ async fn open_events_that_no_queue_holds_are_named() -> TestResult {
 }
 
 /// Has the function archive an event that the target refuses, which leaves an item and an object.
-async fn refused(world: &World) -> TestResult {
+async fn refused(world: &ReplayHarness) -> TestResult {
     world
         .genesys
         .fault(Fault::on("POST", "/targets/").status(422));
@@ -138,7 +138,7 @@ async fn refused(world: &World) -> TestResult {
 }
 
 #[tokio::test]
-async fn an_archived_event_that_was_delivered_later_is_named_and_not_wrong() -> TestResult {
+async fn reconcile_accepts_archived_events_that_were_delivered_later() -> TestResult {
     let (world, _, queue) = world().await?;
     refused(&world).await?;
     let sum = reconcile(&world, &queue).await?.json()?;
@@ -161,7 +161,7 @@ async fn an_archived_event_that_was_delivered_later_is_named_and_not_wrong() -> 
 }
 
 #[tokio::test]
-async fn an_object_whose_item_is_gone_too_early_is_wrong() -> TestResult {
+async fn reconcile_reports_objects_without_a_ledger_item() -> TestResult {
     let (world, _, queue) = world().await?;
     refused(&world).await?;
     let key = AttributeValue::S(world.key("e-1"));
@@ -180,7 +180,7 @@ async fn an_object_whose_item_is_gone_too_early_is_wrong() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_event_that_goes_elsewhere_now_is_matched_by_its_id() -> TestResult {
+async fn reconcile_matches_by_event_id_when_the_target_changed() -> TestResult {
     let (mut world, _, queue) = world().await?;
     refused(&world).await?;
     world.set("REPLAY_TARGET", "https://elsewhere.example/");
@@ -196,7 +196,7 @@ async fn an_event_that_goes_elsewhere_now_is_matched_by_its_id() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_token_that_was_changed_loses_no_event_and_counts_none_twice() -> TestResult {
+async fn reconcile_counts_each_event_once_when_the_token_changed() -> TestResult {
     let (mut world, _, queue) = world().await?;
     let crm = world.settings()["REPLAY_TARGET"].clone();
     world.set("REPLAY_TARGET", &format!("{crm}?token=first"));
@@ -237,8 +237,7 @@ async fn a_token_that_was_changed_loses_no_event_and_counts_none_twice() -> Test
 }
 
 #[tokio::test]
-async fn an_event_that_was_archived_without_an_item_and_delivered_later_counts_once() -> TestResult
-{
+async fn reconcile_counts_an_archived_then_delivered_event_once() -> TestResult {
     let (world, _, queue) = world().await?;
     world.deliver(&[malformed("m-1", "e-1")]).await?;
     let repaired = Record::dead_letter("m-2", "e-1", "conversation-1");
@@ -257,7 +256,7 @@ async fn an_event_that_was_archived_without_an_item_and_delivered_later_counts_o
 }
 
 #[tokio::test]
-async fn an_object_is_not_taken_for_that_of_another_target() -> TestResult {
+async fn reconcile_does_not_match_objects_of_another_target() -> TestResult {
     let (mut world, _, queue) = world().await?;
     refused(&world).await?;
     let elsewhere = "https://elsewhere.invalid/events";
@@ -278,7 +277,7 @@ async fn an_object_is_not_taken_for_that_of_another_target() -> TestResult {
 }
 
 #[tokio::test]
-async fn foreign_objects_are_named_and_stop_nothing() -> TestResult {
+async fn reconcile_names_foreign_objects_and_continues() -> TestResult {
     let (world, bucket, queue) = world().await?;
     for (key, content) in [
         ("dlq/archives/notes.txt", &b"hello"[..]),

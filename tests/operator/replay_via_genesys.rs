@@ -66,7 +66,7 @@ fn counts(said: &Value) -> [Value; 4] {
 }
 
 #[tokio::test]
-async fn each_id_is_asked_for_once_a_hundred_a_request() -> TestResult {
+async fn replay_requests_each_id_once_in_requests_of_100() -> TestResult {
     let mut genesys = genesys().await;
     let all = ids(0..230);
     let mut requests = Vec::new();
@@ -103,7 +103,7 @@ async fn each_id_is_asked_for_once_a_hundred_a_request() -> TestResult {
 }
 
 #[tokio::test]
-async fn without_yes_nothing_is_asked_for() -> TestResult {
+async fn replay_without_yes_makes_no_request() -> TestResult {
     let mut genesys = genesys().await;
     let none = genesys
         .mock("POST", Matcher::Any)
@@ -122,7 +122,7 @@ async fn without_yes_nothing_is_asked_for() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_request_that_comes_too_soon_waits_and_one_that_is_refused_is_named() -> TestResult {
+async fn replay_waits_for_the_rate_limit_and_names_refused_requests() -> TestResult {
     let mut genesys = genesys().await;
     let all = ids(0..250);
     let [first, second, third] = [&all[..100], &all[100..200], &all[200..]];
@@ -165,7 +165,7 @@ async fn a_request_that_comes_too_soon_waits_and_one_that_is_refused_is_named() 
 }
 
 #[tokio::test]
-async fn what_concerns_every_request_ends_it_and_says_where_it_stood() -> TestResult {
+async fn replay_stops_and_reports_progress_on_a_general_error() -> TestResult {
     let all = ids(0..150);
     for (status, code, said) in [
         (404, 3, "only exists in the tutorials' API"),
@@ -198,7 +198,7 @@ async fn what_concerns_every_request_ends_it_and_says_where_it_stood() -> TestRe
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_refused() -> TestResult {
+async fn replay_refuses_invalid_ids() -> TestResult {
     let genesys = genesys().await;
     for (option, wrong, says) in [
         ("--ids", "no/such/file.txt", "cannot be read"),

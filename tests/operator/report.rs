@@ -20,7 +20,7 @@ async fn report(aws: &LocalAws) -> Result<Value, Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn an_empty_table_is_no_error_and_has_the_members_of_the_tutorials_report() -> TestResult {
+async fn report_of_an_empty_table_has_all_members() -> TestResult {
     let aws = LocalAws::start().await?;
     let report = report(&aws).await?;
     assert_eq!(report["total_tracked"], json!(0));
@@ -93,7 +93,7 @@ async fn report_counts_exactly_over_pages_and_segments() -> TestResult {
 }
 
 #[tokio::test]
-async fn what_a_person_should_look_at_is_named_and_is_the_exit_code() -> TestResult {
+async fn report_names_findings_and_exits_with_1() -> TestResult {
     for (members, named) in [
         (vec![("Status", "FAILED"), SEEN], "1 FAILED"),
         (
@@ -113,7 +113,7 @@ async fn what_a_person_should_look_at_is_named_and_is_the_exit_code() -> TestRes
 }
 
 #[tokio::test]
-async fn the_oldest_open_event_is_named_and_older_ones_are_left_out_on_demand() -> TestResult {
+async fn report_names_the_oldest_open_event_and_filters_by_age() -> TestResult {
     let aws = LocalAws::start().await?;
     let items = vec![
         item(
@@ -172,7 +172,7 @@ async fn the_oldest_open_event_is_named_and_older_ones_are_left_out_on_demand() 
 }
 
 #[tokio::test]
-async fn the_page_is_written_whole() -> TestResult {
+async fn report_writes_a_complete_html_page() -> TestResult {
     let aws = LocalAws::start().await?;
     write(&aws, vec![item("a|crm", &[("Status", "COMPLETED"), SEEN])?]).await?;
     let folder = tempfile::tempdir()?;

@@ -1,11 +1,11 @@
-//! How long a retry waits.
+//! The delay of a retry.
 
 use std::time::Duration;
 
 use genesys_replay::backoff::Backoff;
 use proptest::prelude::*;
 
-/// Any backoff that the settings let through.
+/// Returns every backoff that the settings accept.
 fn backoffs() -> impl Strategy<Value = Backoff> {
     (0_u64..=900, 1_u64..=43_200)
         .prop_filter("the base is not above the maximum", |(base, max)| {
@@ -17,7 +17,7 @@ fn backoffs() -> impl Strategy<Value = Backoff> {
         })
 }
 
-/// Attempts as they come, and those whose power of two fits no number.
+/// Returns usual attempt numbers, and those whose power of two overflows.
 fn attempts() -> impl Strategy<Value = u32> {
     prop_oneof![3 => 0_u32..40, 1 => any::<u32>(), 1 => Just(u32::MAX)]
 }
@@ -26,12 +26,12 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn a_wait_lies_between_half_and_full_of_the_doubled_base(
+    fn backoff_delay_is_between_half_and_full_of_the_doubled_base(
         backoff in backoffs(),
         attempt in attempts(),
         unit in any::<f64>(),
     ) {
-        // In whole numbers that cannot overflow: 900 seconds, doubled 32 times.
+        // In integers that cannot overflow: 900 seconds, doubled 32 times.
         let doubled = u128::from(backoff.base.as_secs()) << attempt.saturating_sub(1).min(32);
         let full = doubled.min(backoff.max.as_secs().into()) * 1_000_000_000;
         let wait = backoff.delay(attempt, unit, None).as_nanos();
@@ -39,13 +39,13 @@ proptest! {
     }
 
     #[test]
-    fn chance_reaches_half_and_full(backoff in backoffs(), attempt in attempts()) {
+    fn backoff_jitter_reaches_half_and_full(backoff in backoffs(), attempt in attempts()) {
         let half = backoff.delay(attempt, 0.0, None);
         prop_assert_eq!(half * 2, backoff.delay(attempt, 1.0, None));
     }
 
     #[test]
-    fn a_later_attempt_never_waits_less(
+    fn backoff_delay_does_not_shrink_with_attempts(
         backoff in backoffs(),
         attempt in attempts(),
         later in 1_u32..100,
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_doubles_until_the_maximum(
+    fn backoff_delay_doubles_until_the_maximum(
         backoff in backoffs(),
         attempt in 1_u32..20,
         unit in prop_oneof![Just(0.0), Just(1.0)],
@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_upstream_asks_for_is_the_least_and_changes_nothing_else(
+    fn backoff_delay_is_at_least_the_retry_after(
         backoff in backoffs(),
         attempt in attempts(),
         unit in 0.0..=1.0_f64,

@@ -1,4 +1,4 @@
-//! Why the first delivery failed: from what the dead letter says of it, never from the event.
+//! The category of the first failure: it depends on the dead letter's failure, never on its event.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use crate::samples::{Letter, json_text, odd_text};
+use crate::samples::{SampleMessage, json_text, odd_text};
 
 const CODES: &[(&str, Category)] = &[
     ("THROTTLING", Category::RateLimitExceeded),
@@ -24,7 +24,7 @@ const CODES: &[(&str, Category)] = &[
     ("INVALID_PARAMETER", Category::PayloadMalformed),
 ];
 
-/// Words that say nothing about a failure.
+/// Words without a meaning for the category.
 const NEUTRAL: &[&str] = &[
     "the",
     "delivery",
@@ -35,7 +35,7 @@ const NEUTRAL: &[&str] = &[
     "status",
 ];
 
-/// Messages that would decide by themselves, and any others.
+/// Returns messages that determine the category, and arbitrary ones.
 fn messages() -> impl Strategy<Value = String> {
     let telling = select(
         &[
@@ -60,7 +60,7 @@ fn words() -> impl Strategy<Value = String> {
     prop::collection::vec(select(NEUTRAL), 0..4).prop_map(|words| words.join(" "))
 }
 
-/// An error status.
+/// Returns an error status.
 fn statuses() -> impl Strategy<Value = u16> {
     prop_oneof![
         select(
@@ -72,7 +72,7 @@ fn statuses() -> impl Strategy<Value = u16> {
     ]
 }
 
-/// What contains three digits that look like a status and are none.
+/// Returns texts with three digits that are not a status.
 fn digits_that_are_no_status() -> impl Strategy<Value = String> {
     let status = || statuses().prop_map(|status| status.to_string());
     prop_oneof![
@@ -84,7 +84,7 @@ fn digits_that_are_no_status() -> impl Strategy<Value = String> {
         ("10\\.0\\.0\\.", status()).prop_map(|(host, s)| host + &s),
         ("(10\\.0\\.0\\.7|https://crm\\.example):", status()).prop_map(|(host, s)| host + &s),
         "(crm\\.example|localhost|\\[::1\\]):443",
-        ("[a-z_/-]", status()).prop_map(|(letter, s)| letter + &s),
+        ("[a-z_/-]", status()).prop_map(|(dead_letter, s)| dead_letter + &s),
         (status(), " (ms|seconds|bytes|attempts)").prop_map(|(s, unit)| s + &unit),
         ("(line|port|after) ", status()).prop_map(|(what, s)| what + &s),
         ("arn:aws:lambda:eu-west-1:271828182845:function:", status()).prop_map(|(arn, s)| arn + &s),
@@ -102,7 +102,7 @@ fn category(code: Option<&str>, message: &str) -> Category {
     .category()
 }
 
-/// The table of the design.
+/// Returns the category of a status, as in the design.
 fn of_status(status: u16) -> Category {
     match status {
         429 => Category::RateLimitExceeded,
@@ -119,9 +119,9 @@ fn opened(body: String, attributes: &[(&str, &str)]) -> Result<Option<Category>,
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let message = Letter { body, attributes }.message("m-1")?;
+    let message = SampleMessage { body, attributes }.message("m-1")?;
     Ok(match parse(&message) {
-        ParsedMessage::DeadLetter(letter) => Some(letter.failure.category()),
+        ParsedMessage::DeadLetter(dead_letter) => Some(dead_letter.failure.category()),
         ParsedMessage::Unreplayable(_) => None,
     })
 }
@@ -130,7 +130,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn a_code_that_says_enough_decides_whatever_the_message_says(
+    fn known_error_code_determines_the_category(
         (code, expected) in select(CODES),
         message in messages(),
     ) {
@@ -138,7 +138,7 @@ proptest! {
     }
 
     #[test]
-    fn a_code_that_nobody_knows_leaves_it_to_the_message(
+    fn unknown_error_code_leaves_the_category_to_the_message(
         code in prop_oneof!["[A-Z_]{0,24}", odd_text()],
         message in messages(),
     ) {
@@ -148,7 +148,7 @@ proptest! {
     }
 
     #[test]
-    fn a_status_counts_wherever_it_stands_as_a_word(
+    fn status_code_is_found_anywhere_as_a_word(
         status in statuses(),
         (before, after) in (words(), words()),
         (open, close) in select(&[
@@ -162,20 +162,20 @@ proptest! {
     }
 
     #[test]
-    fn digits_inside_ids_and_longer_numbers_are_no_status(
+    fn status_code_is_not_found_inside_ids_and_longer_numbers(
         ids in prop::collection::vec((digits_that_are_no_status(), select(NEUTRAL)), 1..4),
         code in prop::option::of(Just("ERROR_FROM_TARGET")),
     ) {
         let message: Vec<_> = ids.iter().map(|(id, word)| format!("{word} {id}")).collect();
         let message = message.join(" of ");
         prop_assert_eq!(category(code, &message), Category::Unknown, "{}", message);
-        // Nor do they keep the words from deciding.
+        // The words of the message still determine the category.
         let refused = format!("connection refused: {message}");
         prop_assert_eq!(category(code, &refused), Category::EndpointUnreachable, "{}", refused);
     }
 
     #[test]
-    fn what_the_target_answered_is_no_evidence(
+    fn category_ignores_the_response_of_the_target(
         said in messages(),
         word in select(&["payload:", "Payload:", "with PAYLOAD:"][..]),
         answered in messages(),
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn the_body_of_an_event_is_no_evidence(
+    fn category_ignores_the_body_of_the_event(
         told in messages(),
         code in prop_oneof![
             select(CODES).prop_map(|(code, _)| code.to_owned()),
@@ -209,10 +209,10 @@ proptest! {
         .replace("\"more\":\"more\"", &format!("\"more\":{more}"));
         let around = [("ERROR_CODE", &*code), ("ERROR_MESSAGE", &*told)];
         let expected = {
-            let letter = Letter { body: String::new(), attributes: BTreeMap::from(
+            let dead_letter = SampleMessage { body: String::new(), attributes: BTreeMap::from(
                 around.map(|(name, value)| (name.to_owned(), value.to_owned()))
             )};
-            original_failure(&letter.message("m-1")?).category()
+            original_failure(&dead_letter.message("m-1")?).category()
         };
         let target = ("TARGET_ARN", "arn:aws:sqs:eu-west-1:271828182845:q");
         prop_assert_eq!(opened(event.clone(), &around)?, Some(expected), "a plain event");
@@ -223,7 +223,7 @@ proptest! {
         let told_json = Value::from(&*told);
         let wrapper = format!(r#"{{"eventType":"dead-letter","failureReason":{told_json},"originalEvent":{event}}}"#);
         prop_assert_eq!(opened(wrapper, &[])?, Some(category(None, &told)), "inside a wrapper");
-        // Its message is a text of the function's own code.
+        // The error message is the function's own text.
         let record = format!(r#"{{"requestContext":{{"functionArn":"f"}},"requestPayload":{event},"responsePayload":{{"errorMessage":{told_json}}}}}"#);
         prop_assert_eq!(opened(record, &[])?, Some(Category::Unknown), "inside a failure record");
     }

@@ -1,4 +1,4 @@
-//! The names under which events are remembered and kept.
+//! Event keys and object keys.
 
 use genesys_replay::archive::Entry;
 use genesys_replay::clock::Timestamp;
@@ -12,20 +12,19 @@ use proptest::sample::select;
 
 use crate::samples::{nearly_a_sample, odd_text};
 
-/// The longest prefix that the settings let through, and what the archive may append to a key
-/// that is taken: a dash and 16 hexadecimal digits.
+/// The maximum length of the prefix, and of the suffix of a key that exists: a dash and 16 hexadecimal digits.
 const AROUND: usize = 256 + 17;
 
 fn id(text: &str) -> Result<MessageId, TestCaseError> {
     MessageId::new(text).ok_or_else(|| TestCaseError::fail("an empty message id"))
 }
 
-/// Where a dead letter that names `arn` goes.
+/// Returns the destination of a dead letter with the target `arn`.
 fn original(arn: &str) -> Destination {
     ReplayTarget::Original(AllowedTargets::Any).destination(Some(arn), &[])
 }
 
-/// Parts that may be joined to ids and to ARNs alike.
+/// Returns parts that can be joined to ids and to ARNs.
 fn parts() -> impl Strategy<Value = Vec<String>> {
     let part = prop_oneof![
         "[a-c]{1,2}",
@@ -44,11 +43,11 @@ fn arns() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The key of the event in a message; `None` when it has none of its own.
+/// Returns the event key of a message. `None`: the event has no id.
 fn key_of(message: &Message, destination: &Destination) -> Option<EventKey> {
     match parse(message) {
-        ParsedMessage::DeadLetter(letter) => {
-            let event_id = letter.event_id.as_ref()?;
+        ParsedMessage::DeadLetter(dead_letter) => {
+            let event_id = dead_letter.event_id.as_ref()?;
             Some(EventKey::new(Some(event_id), &message.id, destination))
         }
         ParsedMessage::Unreplayable(_) => None,
@@ -59,11 +58,11 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn two_events_or_two_targets_never_share_a_key(
+    fn event_keys_differ_for_different_events_or_targets(
         parts in parts(),
         (one, other) in (1_usize..6, 1_usize..6),
     ) {
-        // The same text cut at two places: what a separator inside an id or ARN could confuse.
+        // The same text split at two positions, because a separator inside an id or ARN could cause a collision.
         let pair = |at: usize, message: &str| {
             let (front, back) = parts.split_at(at.min(parts.len() - 1));
             let event = EventId::new(front.join("|"));
@@ -78,21 +77,21 @@ proptest! {
     }
 
     #[test]
-    fn an_event_with_an_id_keeps_its_key_whatever_message_brings_it(
-        letter in nearly_a_sample(),
+    fn event_key_with_an_id_is_the_same_in_every_message(
+        dead_letter in nearly_a_sample(),
         (first, again) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
         receives in 1_u32..100,
         arn in arns(),
     ) {
         let destination = original(&arn);
-        let first = letter.message(&first)?;
-        let mut again = letter.message(&again)?;
+        let first = dead_letter.message(&first)?;
+        let mut again = dead_letter.message(&again)?;
         again.receive_count = receives;
         prop_assert_eq!(key_of(&first, &destination), key_of(&again, &destination));
     }
 
     #[test]
-    fn what_has_no_id_is_told_apart_by_its_message(
+    fn event_key_without_an_id_depends_on_the_message(
         (one, other) in ("[a-z0-9-]{1,36}", "[a-z0-9-]{1,36}"),
         arn in arns(),
     ) {
@@ -102,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn another_target_is_another_key(
+    fn event_key_depends_on_the_target(
         event in "[!-{}~]{1,256}",
         (one, other) in (arns(), arns()),
     ) {
@@ -114,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn a_key_fits_the_ledger_and_a_header(event in odd_text(), arn in arns()) {
+    fn event_key_fits_the_ledger_and_a_header(event in odd_text(), arn in arns()) {
         let destination = original(&arn);
         let key = EventKey::new(EventId::new(event).as_ref(), &id("m-1")?, &destination);
         prop_assert!(key.as_str().len() <= 256 + 1 + MAX_TARGET_BYTES);
@@ -131,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn an_object_key_is_safe_whatever_it_is_made_of(
+    fn object_key_is_safe_for_any_event(
         event_id in prop_oneof![odd_text(), "\\PC{0,400}"],
         event_type in prop::option::of(prop_oneof![odd_text(), "[./]{0,9}", "\\PC{0,400}"]),
         code in select(FailureCode::ALL),

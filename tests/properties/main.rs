@@ -1,13 +1,13 @@
-//! What holds for every input, not only for the examples that somebody thought of.
+//! Properties of every input, in addition to examples.
 //!
-//! The seed is fixed: a failure comes back with the next run, its smallest input printed. To look
-//! further: `PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000 cargo test --test properties`.
+//! The seed is fixed, so that a failure is reproducible. Its smallest input is printed. For other inputs:
+//! `PROPTEST_RNG_SEED=7 PROPTEST_CASES=5000 cargo test --test properties`.
 
 mod backoff;
 mod claims;
 mod classification;
 mod keys;
-mod opening;
+mod parsing;
 mod retry_after;
 mod samples;
 mod settings;
@@ -15,11 +15,11 @@ mod signatures;
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// The same run everywhere; the environment may ask for another one.
+/// Returns a configuration with a fixed seed, unless the environment has another one.
 fn config() -> Config {
     Config {
         rng_seed: RngSeed::Fixed(20_260_725),
-        // The seed says it all; no file is left in the tree.
+        // No regression files, because the seed is enough.
         failure_persistence: None,
         ..Config::default()
     }

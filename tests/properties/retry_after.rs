@@ -1,4 +1,4 @@
-//! The `Retry-After` header, which anybody may fill with anything.
+//! The `Retry-After` header with arbitrary values.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -6,25 +6,25 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::retry_after::{MAX_RETRY_AFTER, parse};
 use proptest::prelude::*;
 
-/// The last moment of a year that an HTTP date can tell, in seconds.
+/// The last second of the maximum year of an HTTP date.
 const END_OF_DATES: u64 = 253_402_300_799;
 
 fn date(seconds: u64) -> String {
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// Moments between 1970 and 2100, in milliseconds.
+/// Returns times between 1970 and 2100, in milliseconds.
 fn moments() -> impl Strategy<Value = Timestamp> {
     (0_u64..4_102_444_800_000).prop_map(Timestamp::from_millis)
 }
 
-/// Waits around the bounds: none, some, the longest, more than anybody means.
-fn waits() -> impl Strategy<Value = u64> {
+/// Returns delays around the bounds: zero, some, the maximum, more than the maximum.
+fn delays() -> impl Strategy<Value = u64> {
     let longest = MAX_RETRY_AFTER.as_secs();
     prop_oneof![0..longest, longest - 2..longest + 3, Just(longest * 1_000),]
 }
 
-/// Dates with a few characters changed, numbers of every length and sign, and noise.
+/// Returns dates with changed characters, numbers of every length and sign, and noise.
 fn texts() -> impl Strategy<Value = String> {
     let nearly_a_date = (0..=END_OF_DATES, any::<prop::sample::Index>(), "\\PC{0,2}").prop_map(
         |(seconds, at, other)| {
@@ -47,7 +47,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn no_text_at_no_time_asks_for_more_than_the_longest_wait(
+    fn retry_after_is_at_most_the_maximum(
         text in texts(),
         now in prop_oneof![moments(), any::<u64>().prop_map(Timestamp::from_millis)],
     ) {
@@ -56,7 +56,7 @@ proptest! {
     }
 
     #[test]
-    fn seconds_and_dates_agree(now in moments(), wait in waits()) {
+    fn retry_after_seconds_and_dates_agree(now in moments(), wait in delays()) {
         let date = date(now.as_secs() + wait);
         let past_the_second = Duration::from_millis(now.as_millis() % 1_000);
         let by_date = Duration::from_secs(wait).saturating_sub(past_the_second).min(MAX_RETRY_AFTER);
@@ -66,13 +66,13 @@ proptest! {
     }
 
     #[test]
-    fn a_date_in_the_past_asks_for_no_wait(now in moments(), ago in 0_u64..1_000_000) {
+    fn retry_after_in_the_past_is_zero(now in moments(), ago in 0_u64..1_000_000) {
         let date = date(now.as_secs().saturating_sub(ago));
         prop_assert_eq!(parse(&date, now), Some(Duration::ZERO), "{}", date);
     }
 
     #[test]
-    fn a_number_of_any_length_is_a_wait(digits in "[0-9]{1,40}", now in moments()) {
+    fn retry_after_accepts_numbers_of_any_length(digits in "[0-9]{1,40}", now in moments()) {
         let seconds = digits.parse::<u128>().unwrap_or(u128::MAX);
         let expected = seconds.min(MAX_RETRY_AFTER.as_secs().into());
         let wait = parse(&digits, now).map(|wait| wait.as_millis());
@@ -80,14 +80,14 @@ proptest! {
     }
 
     #[test]
-    fn only_digits_are_a_number(digits in "[0-9]{1,10}", sign in "[-+_]", unit in "[.a-z]{1,3}") {
+    fn retry_after_number_has_only_digits(digits in "[0-9]{1,10}", sign in "[-+_]", unit in "[.a-z]{1,3}") {
         let now = Timestamp::from_millis(0);
         prop_assert_eq!(parse(&format!("{sign}{digits}"), now), None);
         prop_assert_eq!(parse(&format!("{digits}{unit}"), now), None);
     }
 
     #[test]
-    fn space_around_it_does_not_matter(
+    fn retry_after_ignores_surrounding_space(
         text in texts(),
         now in moments(),
         before in "[ \t]{0,3}",

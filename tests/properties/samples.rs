@@ -1,4 +1,4 @@
-//! Messages that are nearly what they should be: the samples of `events/`, changed here and there.
+//! Messages that are nearly valid: the samples of `events/` with random changes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use serde_json::{Value, json};
 
-/// Every attribute that is read, and one that is not.
+/// Every attribute that the parser reads, and one that it ignores.
 const ATTRIBUTES: &[&str] = &[
     "RULE_ARN",
     "TARGET_ARN",
@@ -29,7 +29,7 @@ const ATTRIBUTES: &[&str] = &[
     "Colour",
 ];
 
-/// Texts that stand where another shape, type or length is expected.
+/// Values of an unexpected shape, type or length.
 const ODD: &[&str] = &[
     "",
     "null",
@@ -52,15 +52,15 @@ const ODD: &[&str] = &[
     "arn:aws:sqs:eu-west-1:271828182845:queue",
 ];
 
-/// What a message is made of; unlike [`Message`], it shows its body when a property fails.
+/// A message whose `Debug` shows its body when a property fails, unlike [`Message`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
+pub(crate) struct SampleMessage {
     pub(crate) body: String,
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
-impl Letter {
-    /// The message as the queue would hand it over.
+impl SampleMessage {
+    /// Returns the message of the queue.
     pub(crate) fn message(&self, id: &str) -> Result<Message, TestCaseError> {
         let id = MessageId::new(id).ok_or_else(|| TestCaseError::fail("an empty message id"))?;
         let mut message = Message::new(id, self.body.clone());
@@ -69,22 +69,22 @@ impl Letter {
     }
 }
 
-/// The records of all samples.
-pub(crate) fn samples() -> Vec<Letter> {
+/// Returns the records of all samples.
+pub(crate) fn samples() -> Vec<SampleMessage> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("events");
     let mut paths: Vec<_> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
-    // A seed means the same records on every file system.
+    // Sorted, so that a seed has the same records on every file system.
     paths.sort();
     paths
         .iter()
         .filter_map(|path| std::fs::read_to_string(path).ok())
         .filter_map(|text| serde_json::from_str::<Value>(&text).ok())
         .flat_map(|batch| batch["Records"].as_array().cloned().unwrap_or_default())
-        .map(|record| Letter {
+        .map(|record| SampleMessage {
             body: record["body"].as_str().unwrap_or_default().to_owned(),
             attributes: record["messageAttributes"]
                 .as_object()
@@ -98,23 +98,23 @@ pub(crate) fn samples() -> Vec<Letter> {
         .collect()
 }
 
-/// A sample as it stands.
-pub(crate) fn sample() -> impl Strategy<Value = Letter> {
+/// Returns an unchanged sample.
+pub(crate) fn sample() -> impl Strategy<Value = SampleMessage> {
     select(samples())
 }
 
-/// A sample with up to four changes.
-pub(crate) fn nearly_a_sample() -> impl Strategy<Value = Letter> {
+/// Returns a sample with up to four changes.
+pub(crate) fn nearly_a_sample() -> impl Strategy<Value = SampleMessage> {
     (sample(), prop::collection::vec(changes(), 0..5))
-        .prop_map(|(letter, changes)| changes.into_iter().fold(letter, changed))
+        .prop_map(|(dead_letter, changes)| changes.into_iter().fold(dead_letter, changed))
 }
 
-/// Texts that are odd, and any others.
+/// Returns unusual and arbitrary texts.
 pub(crate) fn odd_text() -> impl Strategy<Value = String> {
     prop_oneof![select(ODD).prop_map(str::to_owned), any::<String>()]
 }
 
-/// A JSON text, with space and numbers that a reader would not write the same way.
+/// Returns JSON text with spaces and numbers that change in a re-serialization.
 pub(crate) fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         select(
@@ -160,15 +160,15 @@ pub(crate) fn json_text() -> impl Strategy<Value = String> {
 enum Change {
     /// The body ends early.
     Cut(Index),
-    /// Something stands in the body that does not belong there.
+    /// The body has additional text.
     Insert(Index, String),
     /// A member has another value.
     Value(Index, Value),
-    /// A member is nested so deep that recursion would not come back.
+    /// A member is nested so deep that a recursion would overflow the stack.
     Deep(Index, usize),
     Attribute(&'static str, String),
     NoAttributes,
-    /// Another envelope is around it.
+    /// The body is in another envelope.
     Notification,
     Wrapper,
     DestinationRecord,
@@ -193,8 +193,8 @@ fn changes() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn changed(mut letter: Letter, change: Change) -> Letter {
-    let body = &mut letter.body;
+fn changed(mut dead_letter: SampleMessage, change: Change) -> SampleMessage {
+    let body = &mut dead_letter.body;
     match change {
         Change::Cut(at) => body.truncate(boundary(body, at)),
         Change::Insert(at, text) => body.insert_str(boundary(body, at), &text),
@@ -205,9 +205,9 @@ fn changed(mut letter: Letter, change: Change) -> Letter {
             *body = with_value(body, at, HERE.into()).replace(&format!("\"{HERE}\""), &deep);
         }
         Change::Attribute(name, text) => {
-            letter.attributes.insert(name.to_owned(), text);
+            dead_letter.attributes.insert(name.to_owned(), text);
         }
-        Change::NoAttributes => letter.attributes.clear(),
+        Change::NoAttributes => dead_letter.attributes.clear(),
         Change::Notification => {
             *body = json!({"Type": "Notification", "TopicArn": "arn", "Message": body}).to_string();
         }
@@ -219,7 +219,7 @@ fn changed(mut letter: Letter, change: Change) -> Letter {
                 format!(r#"{{"requestContext":{{"functionArn":"arn"}},"requestPayload":{body}}}"#);
         }
     }
-    letter
+    dead_letter
 }
 
 fn boundary(text: &str, at: Index) -> usize {
@@ -230,7 +230,7 @@ fn boundary(text: &str, at: Index) -> usize {
     at
 }
 
-/// The JSON with the value at some place replaced; what is no JSON stays.
+/// Replaces the value at a position of the JSON. Invalid JSON stays unchanged.
 fn with_value(text: &str, at: Index, new: Value) -> String {
     let Ok(mut value) = serde_json::from_str::<Value>(text) else {
         return text.to_owned();
@@ -251,7 +251,7 @@ fn count(value: &Value) -> usize {
     1 + inner
 }
 
-/// The value that comes after `left` others, from the outside in.
+/// Returns the value after `left` others, from the outside in.
 fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
     if *left == 0 {
         return Some(value);
@@ -265,9 +265,10 @@ fn nth<'v>(value: &'v mut Value, left: &mut usize) -> Option<&'v mut Value> {
 }
 
 #[test]
-fn the_samples_are_read() {
+fn samples_are_read() {
     let samples = samples();
     assert!(samples.len() >= 20, "{}", samples.len());
-    let with_attributes = |letter: &&Letter| letter.attributes.contains_key("TARGET_ARN");
+    let with_attributes =
+        |dead_letter: &&SampleMessage| dead_letter.attributes.contains_key("TARGET_ARN");
     assert!(samples.iter().filter(with_attributes).count() >= 5);
 }

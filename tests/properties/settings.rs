@@ -1,4 +1,4 @@
-//! The settings: whatever the environment holds, it is taken as it stands or refused by name.
+//! The settings: each variable is accepted or refused by its name.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::samples::odd_text;
 
 type Environment = BTreeMap<&'static str, String>;
 
-/// The settings that are whole numbers, and their bounds.
+/// The integer settings and their bounds.
 const NUMBERS: &[(&str, i64, i64)] = &[
     ("BACKOFF_BASE_SECONDS", 0, 900),
     ("BACKOFF_MAX_SECONDS", 1, 43_200),
@@ -23,7 +23,7 @@ const NUMBERS: &[(&str, i64, i64)] = &[
     ("MAX_WAIT_SECONDS", 0, 900),
 ];
 
-/// What settings are usually set to, right and nearly right, whichever variable it is meant for.
+/// Usual values of settings, valid and nearly valid, for any variable.
 const USUAL: &[&str] = &[
     "true",
     "false",
@@ -69,7 +69,7 @@ fn values() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Each of these alone is enough to know whom to mark, or that nobody is.
+/// Variables that are each enough to configure the marks, or to turn them off.
 const COMPLETE: &[&[(&str, &str)]] = &[
     &[
         ("GENESYS_REGION", "eu-central-1"),
@@ -89,7 +89,7 @@ const COMPLETE: &[&[(&str, &str)]] = &[
     &[("RETRY_STATE", "off")],
 ];
 
-/// Complete settings in which a few variables are changed.
+/// Returns complete settings with a few changed variables.
 fn environments() -> impl Strategy<Value = Environment> {
     let change = (select(VARIABLES), prop::option::weighted(0.8, values()));
     let changes = prop::collection::vec(change, 0..8);
@@ -108,12 +108,12 @@ fn environments() -> impl Strategy<Value = Environment> {
     })
 }
 
-/// A text that stands nowhere by chance.
+/// Returns a text that is unique.
 fn secrets() -> impl Strategy<Value = String> {
     "[A-Za-z0-9]{8}-s3cr3t-[A-Za-z0-9]{8}"
 }
 
-/// The settings without what their `Debug` rightly hides.
+/// Returns the settings without the parts that their `Debug` hides.
 fn shown(result: &Result<Settings, SettingsError>) -> (String, Option<String>) {
     let secret = result.as_ref().ok().and_then(|settings| {
         match &settings.retry_state.genesys()?.credentials {
@@ -128,7 +128,7 @@ proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn whatever_is_refused_is_named(environment in environments()) {
+    fn settings_problem_begins_with_its_variable(environment in environments()) {
         let Err(error) = read(&environment) else {
             return Ok(());
         };
@@ -142,7 +142,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_is_sent_to_a_variable_that_is_not_set(environment in environments()) {
+    fn settings_problem_names_a_set_variable(environment in environments()) {
         for problem in read(&environment).err().into_iter().flat_map(|error| error.problems) {
             let about = VARIABLES.iter().any(|name| {
                 environment.get(name).is_some_and(|value| !value.trim().is_empty())
@@ -153,7 +153,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_holds_together(environment in environments()) {
+    fn accepted_settings_are_consistent(environment in environments()) {
         let Ok(settings) = read(&environment) else {
             return Ok(());
         };
@@ -179,14 +179,14 @@ proptest! {
     }
 
     #[test]
-    fn a_number_is_taken_within_its_bounds_and_refused_outside(
+    fn number_setting_is_refused_outside_its_bounds(
         (name, least, most) in select(NUMBERS),
         offset in prop_oneof![-3_i64..=3, any::<i32>().prop_map(i64::from), any::<i64>()],
         from_most in any::<bool>(),
     ) {
         let number = if from_most { most } else { least }.saturating_add(offset);
         let mut environment = Environment::from([("RETRY_STATE", "off".to_owned())]);
-        // Each is compared with the other.
+        // The value is compared with the other bound.
         environment.insert("BACKOFF_BASE_SECONDS", "0".to_owned());
         environment.insert("BACKOFF_MAX_SECONDS", "43200".to_owned());
         environment.insert(name, number.to_string());
@@ -214,7 +214,7 @@ proptest! {
     }
 
     #[test]
-    fn space_around_values_does_not_matter(
+    fn settings_ignore_space_around_values(
         environment in environments(),
         before in "[ \t\r\n]{0,3}",
         after in "[ \t\r\n]{0,3}",
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_read_cannot_change_anything(environment in environments(), other in odd_text()) {
+    fn settings_ignore_unknown_variables(environment in environments(), other in odd_text()) {
         let with_others = |name: &str| {
             let known = VARIABLES.contains(&name);
             if known { environment.get(name).cloned() } else { Some(other.clone()) }
@@ -239,7 +239,7 @@ proptest! {
     }
 
     #[test]
-    fn a_secret_is_never_shown(
+    fn secret_is_never_shown(
         environment in environments(),
         secret in secrets(),
         also in select(VARIABLES),
@@ -254,13 +254,13 @@ proptest! {
             let shown = format!("{settings:?} {settings:#?}");
             prop_assert!(!shown.contains(&secret), "{}", shown);
         }
-        // Nor where somebody has put it into the wrong variable, and it is refused.
+        // A secret in a wrong variable is refused and not shown.
         environment.insert(also, format!("{}{secret}{}", around.0, around.1));
         if let Err(error) = read(&environment) {
             let shown = format!("{error} {error:?}");
             prop_assert!(!shown.contains(&secret), "{}", shown);
         }
-        // Nor as a part of the target's URL that may be secret.
+        // The secret part of the target's URL is not shown.
         environment.insert("REPLAY_TARGET", format!("https://crm.example/?token={secret}"));
         environment.remove(also);
         if let Ok(settings) = read(&environment) {

@@ -1,4 +1,4 @@
-//! Who has signed, and what a wrapper is to ingest and to the replay function.
+//! Signatures, and the parsing of dead letters by ingest and by the replay function.
 
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
@@ -17,7 +17,7 @@ fn secret() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 24..=64)
 }
 
-/// A request that somebody has signed just now.
+/// A request with a new signature.
 #[derive(Clone, Debug)]
 struct Signed {
     id: String,
@@ -40,7 +40,7 @@ impl Signed {
         })
     }
 
-    /// What a ring of these secrets says of it.
+    /// Verifies the request with a key ring of these secrets.
     fn verified_by(
         &self,
         secrets: &[&[u8]],
@@ -66,19 +66,19 @@ impl Signed {
     }
 }
 
-/// The same text with another character in one place.
+/// Returns the text with another character at one position.
 fn changed(text: &str, at: Index) -> String {
-    let mut letters: Vec<char> = text.chars().collect();
-    let at = at.index(letters.len());
-    letters[at] = if letters[at] == 'x' { 'y' } else { 'x' };
-    letters.into_iter().collect()
+    let mut dead_letters: Vec<char> = text.chars().collect();
+    let at = at.index(dead_letters.len());
+    dead_letters[at] = if dead_letters[at] == 'x' { 'y' } else { 'x' };
+    dead_letters.into_iter().collect()
 }
 
 proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn either_of_two_secrets_vouches_and_no_other(
+    fn signature_is_valid_with_either_of_two_secrets_only(
         (old, new, other) in (secret(), secret(), secret()),
         id in "[!-~]{1,40}",
         body in odd_text(),
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_changed_breaks_the_signature(
+    fn signature_is_invalid_after_any_change(
         secret in secret(),
         id in "[a-z0-9-]{1,40}",
         body in ".{1,200}",
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn one_good_signature_among_others_is_enough(
+    fn signature_is_valid_when_one_of_several_is(
         secret in secret(),
         others in prop::collection::vec("v[0-9],[A-Za-z0-9+/]{0,50}={0,2}", 0..4),
     ) {
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn the_window_is_five_minutes_either_way(now in 0_u64..=253_402_300_799, at in any::<u64>(), near in 0_u64..=600) {
+    fn signature_window_is_300_seconds_in_both_directions(now in 0_u64..=253_402_300_799, at in any::<u64>(), near in 0_u64..=600) {
         let clock = Timestamp::from_millis(now * 1_000);
         for at in [at, (now + near).saturating_sub(300)] {
             let mut headers = HeaderMap::new();
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn headers_of_any_kind_are_judged_and_never_taken_for_a_signature(
+    fn signature_check_survives_arbitrary_headers(
         values in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 3),
         body in prop::collection::vec(any::<u8>(), 0..40),
         secret in secret(),
@@ -156,7 +156,7 @@ proptest! {
                 headers.insert(name, value);
             }
         }
-        // Any of them may be refused before; what is not, is by the signature.
+        // The headers or the signature are refused.
         let _ = check_headers(&headers, Timestamp::from_millis(1_785_000_000_000));
         let ring = KeyRing::parse(&STANDARD.encode(&secret))
             .map_err(|fault| TestCaseError::fail(fault.to_string()))?;
@@ -164,7 +164,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_ring_or_not_and_is_never_shown(text in odd_text()) {
+    fn key_ring_error_never_shows_its_text(text in odd_text()) {
         let shown = match KeyRing::parse(&text) {
             Ok(ring) => format!("{ring:?}"),
             Err(fault) => fault.to_string(),
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn what_ingest_takes_for_a_dead_letter_is_one_to_the_replay_function(
+    fn accepted_wrapper_is_parsed_as_a_dead_letter(
         members in prop::collection::btree_map("[a-z]{1,4}|retryCount|failureReason|timestamp", json_text(), 0..4),
         event in json_text(),
         retries in any::<u32>(),
@@ -192,10 +192,10 @@ proptest! {
         prop_assert_eq!(wrapper.retry_count, retries);
         let id = MessageId::new("m-1").ok_or_else(|| TestCaseError::fail("no id"))?;
         let message = Message::new(id, body.clone());
-        let ParsedMessage::DeadLetter(letter) = parse(&message) else {
+        let ParsedMessage::DeadLetter(dead_letter) = parse(&message) else {
             return Err(TestCaseError::fail(format!("not opened: {body}")));
         };
-        prop_assert_eq!(&*letter.payload, event.trim());
-        prop_assert_eq!(letter.failure.retry_attempts, retries);
+        prop_assert_eq!(&*dead_letter.payload, event.trim());
+        prop_assert_eq!(dead_letter.failure.retry_attempts, retries);
     }
 }

@@ -1,83 +1,83 @@
-//! Mistakes that somebody could make, to see that the checker finds them.
+//! Injected bugs, to check that the simulation finds them.
 
 use genesys_fakes::Flaw;
 
-/// A deliberate mistake.
+/// An injected bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
     /// Messages are deleted before they are handled.
     AcknowledgeFirst,
-    /// What failed is acknowledged with the rest.
+    /// Failed messages are acknowledged.
     LostFailures,
     /// A record has no outcome.
-    ForgottenRecord,
-    /// The ledger is down: go on all the same.
+    MissingOutcome,
+    /// The worker continues without a claim when the ledger is down.
     FailOpen,
-    /// The event is known by the id of its message.
+    /// The event key contains the message id.
     KeyIsMessageId,
-    /// A repetition cannot be told from the first delivery.
+    /// Every attempt has another idempotency key.
     FreshKeyEachTime,
-    /// An archive that does not answer is taken for one that has stored.
+    /// A failed write to the archive counts as stored.
     ArchiveNotAwaited,
-    /// What was archived is given back instead of being settled.
-    ArchivedIsGivenBack,
+    /// An archived event is deferred and not settled.
+    ArchivedIsDeferred,
     /// The mark of success is not written.
     SuccessNotMarked,
-    /// The mark of an event that is given up is not written.
+    /// The mark of a rejected event is not written.
     FailureNotMarked,
-    /// Messages of a group are handled side by side.
-    GroupsIgnored,
-    /// What an operator sends again is taken for a redelivery.
-    PlanIgnored,
+    /// Messages of a FIFO group are handled concurrently.
+    FifoGroupsIgnored,
+    /// An operator replay counts as a redelivery.
+    ReplayPlanIgnored,
     /// A failure record of a delivered event is acknowledged as a duplicate.
     LaterFailureIsDuplicate,
-    /// A target that fails at once counts as one that failed before it was asked.
+    /// A failure right after the acceptance counts as a failure of an earlier delivery.
     FastFailureIsOlder,
-    /// The event of a delivery is not found by the delivery's id.
+    /// The delivery id does not find its event.
     DeliveriesNotIndexed,
-    /// Every round has the name of the first one.
-    RoundSwallowed,
-    /// Events without an id share one.
+    /// Every round has the delivery name of the first one.
+    RoundsShareOneName,
+    /// Events without an id share one key.
     SharedKey,
-    /// A queue is taken for one that keeps its messages for 14 days.
+    /// The retention of every queue counts as 14 days.
     RetentionIgnored,
-    /// A wrong address of the target is a refusal of the event.
+    /// A wrong target URL rejects the event.
     ConfigurationArchives,
-    /// A refusal about one interaction counts for the circuit.
+    /// A refusal of one interaction opens the circuit.
     ObjectOpensCircuit,
-    /// The ledger makes one.
+    /// A flaw of the ledger.
     Ledger(Flaw),
 }
 
 impl Bug {
-    /// What has to be said of it, whatever else it brings about.
-    pub(crate) const fn gives_itself_away_by(self) -> &'static str {
+    /// Returns a part of the violation that this bug has to cause.
+    pub(crate) const fn expected_violation(self) -> &'static str {
         match self {
             Self::AcknowledgeFirst | Self::RetentionIgnored => "lost",
-            Self::LostFailures => "is nowhere",
-            Self::ForgottenRecord => "have no outcome",
+            Self::LostFailures => "has no location",
+            Self::MissingOutcome => "have no outcome",
             Self::FailOpen => "does not hold it",
             Self::KeyIsMessageId => "gets it accepted again",
             Self::FreshKeyEachTime => "under different keys",
-            Self::ArchiveNotAwaited => "acknowledged as archived and is nowhere",
-            Self::ArchivedIsGivenBack => "archived and settled, and delivered all the same",
-            Self::SuccessNotMarked => "completed, and its interaction says",
-            Self::FailureNotMarked => "archived, and its interaction says",
-            Self::GroupsIgnored => "which its group still waits for",
-            Self::PlanIgnored => "and nobody took it up",
+            Self::ArchiveNotAwaited => "acknowledged as archived and has no location",
+            Self::ArchivedIsDeferred => "delivered after it was archived and settled",
+            Self::SuccessNotMarked => "completed, and the last mark is",
+            Self::FailureNotMarked => "archived, and the last mark is",
+            Self::FifoGroupsIgnored => "which is before it in its FIFO group",
+            Self::ReplayPlanIgnored => "and it had no new attempt",
             Self::LaterFailureIsDuplicate | Self::FastFailureIsOlder | Self::SharedKey => {
-                "acknowledged as duplicate and is nowhere"
+                "acknowledged as duplicate and has no location"
             }
-            Self::DeliveriesNotIndexed => "it does not end",
-            Self::RoundSwallowed => "acknowledged as replayed and is nowhere",
-            Self::ConfigurationArchives => "given up for a wrong address",
-            Self::ObjectOpensCircuit => "held back because of another interaction",
+            Self::DeliveriesNotIndexed => "the run does not end",
+            Self::RoundsShareOneName => "acknowledged as replayed and has no location",
+            Self::ConfigurationArchives => "rejected for a wrong URL",
+            Self::ObjectOpensCircuit => "deferred because of another interaction",
             Self::Ledger(flaw) => match flaw {
                 Flaw::NoFencing | Flaw::ReleaseWithoutOwner => "though another holds it",
                 Flaw::NoLease => "whose lease runs",
                 Flaw::NoCheckpoint => "gets it accepted again",
-                Flaw::RoundsNotCounted => "it does not end",
-                Flaw::AttemptsStartOver | Flaw::ForgetsTooSoon => "as attempt 1, after",
+                Flaw::RoundsNotCounted => "the run does not end",
+                Flaw::AttemptsStartOver | Flaw::ExpiresTooSoon => "as attempt 1, after",
             },
         }
     }
@@ -86,20 +86,20 @@ impl Bug {
         let own = [
             Self::AcknowledgeFirst,
             Self::LostFailures,
-            Self::ForgottenRecord,
+            Self::MissingOutcome,
             Self::FailOpen,
             Self::KeyIsMessageId,
             Self::FreshKeyEachTime,
             Self::ArchiveNotAwaited,
-            Self::ArchivedIsGivenBack,
+            Self::ArchivedIsDeferred,
             Self::SuccessNotMarked,
             Self::FailureNotMarked,
-            Self::GroupsIgnored,
-            Self::PlanIgnored,
+            Self::FifoGroupsIgnored,
+            Self::ReplayPlanIgnored,
             Self::LaterFailureIsDuplicate,
             Self::FastFailureIsOlder,
             Self::DeliveriesNotIndexed,
-            Self::RoundSwallowed,
+            Self::RoundsShareOneName,
             Self::SharedKey,
             Self::RetentionIgnored,
             Self::ConfigurationArchives,

@@ -1,33 +1,33 @@
-//! What has happened in a story, in the order in which it happened.
+//! The log of a run and the checks of its invariants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug, Display};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use genesys_fakes::{Clocks, Life, Violation, Witness};
+use genesys_fakes::{Clocks, Violation, Witness, WorkerId};
 use genesys_replay::clock::Timestamp;
 use tokio::time::Instant;
 
-/// The book in which a story is written down while it happens.
+/// Records every step of a run and checks the invariants of each event.
 pub(crate) struct History {
     started: Instant,
     clocks: Clocks,
-    book: Mutex<Book>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Book {
+struct State {
     lines: Vec<Line>,
     violation: Option<Line>,
     events: BTreeMap<String, Witness>,
-    /// Whose archiving was not seen to the end, so that the event may be taken up again.
+    /// Events whose archiving or settlement failed, so that they may be delivered again.
     unsettled: BTreeSet<String>,
-    /// Where a call to Genesys Cloud failed, by conversation.
+    /// Conversations with a failed call to Genesys Cloud.
     unmarked: BTreeSet<String>,
     after_archiving: u64,
 }
 
-/// One line: when, about which event if about one, and what.
+/// A line of the log.
 #[derive(Clone)]
 struct Line {
     seconds: f64,
@@ -50,12 +50,12 @@ impl History {
         Self {
             started,
             clocks,
-            book: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self, about: Option<&str>, text: String) -> Line {
@@ -66,41 +66,41 @@ impl History {
         }
     }
 
-    /// Something that concerns all events.
-    pub(crate) fn write(&self, text: String) {
+    /// Logs a line about all events.
+    pub(crate) fn log(&self, text: String) {
         let line = self.line(None, text);
-        self.book().lines.push(line);
+        self.state().lines.push(line);
     }
 
-    /// Something that concerns one.
-    pub(crate) fn write_of(&self, key: &str, text: String) {
+    /// Logs a line about one event.
+    pub(crate) fn log_event(&self, key: &str, text: String) {
         let line = self.line(Some(key), text);
-        self.book().lines.push(line);
+        self.state().lines.push(line);
     }
 
-    /// Something that must never happen; the first is the one that is told.
-    pub(crate) fn violated(&self, about: Option<&str>, what: &impl Display) {
+    /// Records a violation. The first one is reported.
+    pub(crate) fn violation_found(&self, about: Option<&str>, what: &impl Display) {
         let line = self.line(about, format!("VIOLATION: {what}"));
-        let mut book = self.book();
-        book.lines.push(line.clone());
-        book.violation.get_or_insert(line);
+        let mut state = self.state();
+        state.lines.push(line.clone());
+        state.violation.get_or_insert(line);
     }
 
-    fn witness(&self, key: &str, sees: impl FnOnce(&mut Witness) -> Result<(), Violation>) {
-        let mut book = self.book();
-        let events = book.events.entry(key.to_owned());
-        let result = sees(events.or_insert_with(|| Witness::of(self.clocks)));
-        drop(book);
+    fn witness(&self, key: &str, observe: impl FnOnce(&mut Witness) -> Result<(), Violation>) {
+        let mut state = self.state();
+        let events = state.events.entry(key.to_owned());
+        let result = observe(events.or_insert_with(|| Witness::of(self.clocks)));
+        drop(state);
         if let Err(violation) = result {
-            self.violated(Some(key), &violation);
+            self.violation_found(Some(key), &violation);
         }
     }
 
-    fn known<T>(&self, key: &str, tell: impl FnOnce(&Witness) -> T) -> Option<T> {
-        self.book().events.get(key).map(tell)
+    fn read_witness<T>(&self, key: &str, read: impl FnOnce(&Witness) -> T) -> Option<T> {
+        self.state().events.get(key).map(read)
     }
 
-    /// A worker whose clock shows `now` asks for an event.
+    /// Records a claim request of a worker whose clock shows `now`.
     pub(crate) fn claiming(&self, key: &str, now: Timestamp) {
         self.witness(key, |it| {
             it.claiming(now);
@@ -108,133 +108,142 @@ impl History {
         });
     }
 
-    /// An event belongs to a worker now, as its clock and its request have it.
-    pub(crate) fn claimed(&self, key: &str, life: Life, now: Timestamp, lease_until: Timestamp) {
-        self.write_of(key, format!("life {life} has it"));
-        self.witness(key, |it| it.claimed(life, now, lease_until));
+    /// Records a successful claim, with the worker's clock and lease.
+    pub(crate) fn claimed(
+        &self,
+        key: &str,
+        worker_id: WorkerId,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) {
+        self.log_event(key, format!("worker {worker_id} acquires the lease"));
+        self.witness(key, |it| it.claimed(worker_id, now, lease_until));
     }
 
-    /// The same, but somebody else has it by the time the answer comes.
-    pub(crate) fn claimed_and_lost(&self, key: &str, life: Life) {
-        self.write_of(key, format!("life {life} had it"));
-        self.witness(key, |it| it.claimed_and_lost(life));
+    /// Records a successful claim whose lease was taken over before the response.
+    pub(crate) fn claimed_and_lost(&self, key: &str, worker_id: WorkerId) {
+        self.log_event(
+            key,
+            format!("worker {worker_id} acquired a lease that was taken over"),
+        );
+        self.witness(key, |it| it.claimed_and_lost(worker_id));
     }
 
-    /// The ledger tells a worker that it does not hold an event.
-    pub(crate) fn refused(&self, key: &str, life: Life) {
-        self.write_of(key, format!("life {life} has lost it"));
-        self.witness(key, |it| it.refused(life));
+    /// Records that the ledger refused a write without the lease.
+    pub(crate) fn refused(&self, key: &str, worker_id: WorkerId) {
+        self.log_event(key, format!("worker {worker_id} has lost the lease"));
+        self.witness(key, |it| it.refused(worker_id));
     }
 
-    /// Whether somebody else than this worker holds an event for certain.
-    pub(crate) fn is_held_without(&self, key: &str, life: Life) -> bool {
-        self.known(key, |it| it.is_held_without(life))
+    /// Returns whether another worker certainly holds the lease.
+    pub(crate) fn is_held_by_another(&self, key: &str, worker_id: WorkerId) -> bool {
+        self.read_witness(key, |it| it.is_held_by_another(worker_id))
             .unwrap_or(false)
     }
 
-    /// The ledger has taken a write of somebody who did not hold the event.
-    pub(crate) fn wrote_late(&self, key: &str, life: Life) {
-        self.violated(Some(key), &Violation::LateWriteTaken { by: life });
+    /// Records that the ledger accepted a write without the lease.
+    pub(crate) fn late_write_accepted(&self, key: &str, worker_id: WorkerId) {
+        self.violation_found(Some(key), &Violation::LateWriteAccepted { by: worker_id });
     }
 
-    /// A worker asks the ledger to end its work.
-    pub(crate) fn gives_back(&self, key: &str, life: Life, how: &impl Debug) {
-        self.write_of(key, format!("life {life} settles it as {how:?}"));
+    /// Records that a worker settles or releases an event.
+    pub(crate) fn released(&self, key: &str, worker_id: WorkerId, how: &impl Debug) {
+        self.log_event(key, format!("worker {worker_id} settles it as {how:?}"));
         self.witness(key, |it| {
-            it.gives_back(life);
+            it.released(worker_id);
             Ok(())
         });
     }
 
-    /// A delivery begins; `recorded` says whether the ledger knows that it was delivered before.
-    pub(crate) fn delivering(&self, key: &str, life: Life, attempt: u32, recorded: bool) {
-        self.write_of(key, format!("life {life} delivers it, attempt {attempt}"));
-        self.witness(key, |it| it.delivering(life, attempt, recorded));
+    /// Records the begin of a delivery. `recorded`: the ledger has the checkpoint of an earlier one.
+    pub(crate) fn delivering(&self, key: &str, worker_id: WorkerId, attempt: u32, recorded: bool) {
+        self.log_event(
+            key,
+            format!("worker {worker_id} delivers it, attempt {attempt}"),
+        );
+        self.witness(key, |it| it.delivering(worker_id, attempt, recorded));
     }
 
-    /// The target has accepted.
-    pub(crate) fn accepted(&self, key: &str, life: Life) {
-        self.write_of(key, format!("the target accepts it of life {life}"));
-        self.witness(key, |it| it.accepted(life));
+    /// Records an acceptance of the target.
+    pub(crate) fn accepted(&self, key: &str, worker_id: WorkerId) {
+        self.log_event(key, format!("the target accepts it of worker {worker_id}"));
+        self.witness(key, |it| it.accepted(worker_id));
     }
 
-    /// An answer was lost, its worker died, or the ledger could not be told: the event may be
-    /// delivered once more.
-    pub(crate) fn excuse(&self, key: &str, why: &str) {
-        self.write_of(key, why.to_owned());
+    /// Allows one more delivery, because a response or a checkpoint was lost.
+    pub(crate) fn allow_duplicate(&self, key: &str, why: &str) {
+        self.log_event(key, why.to_owned());
         self.witness(key, |it| {
-            it.excuse();
+            it.allow_duplicate();
             Ok(())
         });
     }
 
-    /// A worker is no more, or its invocation is over.
-    pub(crate) fn ended(&self, life: Life, how: &str) {
-        self.write(format!("life {life} {how}"));
-        let mut book = self.book();
-        book.events.values_mut().for_each(|it| it.ended(life));
+    /// Records the end of a worker or of its invocation.
+    pub(crate) fn ended(&self, worker_id: WorkerId, how: &str) {
+        self.log(format!("worker {worker_id} {how}"));
+        let mut state = self.state();
+        state.events.values_mut().for_each(|it| it.ended(worker_id));
     }
 
     pub(crate) fn accepted_times(&self, key: &str) -> u32 {
-        self.known(key, Witness::accepted_times).unwrap_or(0)
+        self.read_witness(key, Witness::accepted_times).unwrap_or(0)
     }
 
-    /// Whether somebody worked on it whose lease had ended: what he did comes at any time.
-    pub(crate) fn was_disturbed(&self, key: &str) -> bool {
-        self.known(key, Witness::was_disturbed).unwrap_or(false)
+    /// Returns whether a lease was taken over from a running worker, whose effects may come at any time.
+    pub(crate) fn lease_was_taken_over(&self, key: &str) -> bool {
+        self.read_witness(key, Witness::lease_was_taken_over)
+            .unwrap_or(false)
     }
 
-    /// An event was archived or settled as such, and nobody has heard of it.
-    pub(crate) fn not_settled(&self, key: &str) {
-        self.book().unsettled.insert(key.to_owned());
+    /// Records that an archiving or its settlement failed.
+    pub(crate) fn settlement_failed(&self, key: &str) {
+        self.state().unsettled.insert(key.to_owned());
     }
 
-    /// The target has accepted what is in the archive, though nobody has sent it again.
+    /// Records an acceptance of an archived event without an operator replay.
     pub(crate) fn accepted_after_archiving(&self, key: &str) {
-        self.book().after_archiving += 1;
-        // Who was overtaken may deliver at any time.
-        if self.was_disturbed(key) || self.book().unsettled.contains(key) {
-            self.write_of(key, "it is in the archive as well".to_owned());
+        self.state().after_archiving += 1;
+        // The former holder may deliver at any time.
+        if self.lease_was_taken_over(key) || self.state().unsettled.contains(key) {
+            self.log_event(key, "it is in the archive, too".to_owned());
         } else {
-            self.violated(
-                Some(key),
-                &"archived and settled, and delivered all the same",
-            );
+            self.violation_found(Some(key), &"delivered after it was archived and settled");
         }
     }
 
-    /// A call about a conversation has failed.
-    pub(crate) fn not_marked(&self, conversation: &str) {
-        self.book().unmarked.insert(conversation.to_owned());
+    /// Records a failed call about a conversation.
+    pub(crate) fn mark_failed(&self, conversation: &str) {
+        self.state().unmarked.insert(conversation.to_owned());
     }
 
-    /// Whether all calls about a conversation came through.
+    /// Returns whether all calls about a conversation succeeded.
     pub(crate) fn is_marked(&self, conversation: &str) -> bool {
-        !self.book().unmarked.contains(conversation)
+        !self.state().unmarked.contains(conversation)
     }
 
     pub(crate) fn after_archiving(&self) -> u64 {
-        self.book().after_archiving
+        self.state().after_archiving
     }
 
-    /// How many acceptances were repetitions.
+    /// Returns the number of duplicate acceptances.
     pub(crate) fn repeated(&self) -> u64 {
-        let book = self.book();
-        let times = book.events.values().map(Witness::accepted_times);
+        let state = self.state();
+        let times = state.events.values().map(Witness::accepted_times);
         times.map(|times| u64::from(times.saturating_sub(1))).sum()
     }
 
-    /// The first violation, with the story of what it is about.
+    /// Returns the first violation with the log of its event.
     pub(crate) fn result(&self) -> Result<(), String> {
-        let book = self.book();
-        let Some(violation) = &book.violation else {
+        let state = self.state();
+        let Some(violation) = &state.violation else {
             return Ok(());
         };
         let concerns = |line: &&Line| {
             violation.about.is_none() || line.about.is_none() || line.about == violation.about
         };
-        let told = book.lines.iter().filter(concerns).map(Line::to_string);
-        let told: Vec<String> = told.collect();
-        Err(format!("{violation}\n{}", told.join("\n")))
+        let lines = state.lines.iter().filter(concerns).map(Line::to_string);
+        let lines: Vec<String> = lines.collect();
+        Err(format!("{violation}\n{}", lines.join("\n")))
     }
 }

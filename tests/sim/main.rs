@@ -1,31 +1,31 @@
-//! The real use case over the fakes, in virtual time: several workers, faults at every call, workers
-//! that die at any await point, messages that come twice or out of order, clocks that differ. Each seed
-//! is one story; what it must not contain is checked while it happens and at its end.
+//! The real use case over the fakes, in virtual time: several workers, faults at every call, crashes at any
+//! await point, duplicate and reordered messages, clock skew. Each seed is one deterministic run, whose
+//! invariants are checked at every step and at its end.
 //!
-//! `SEEDS=1000..2000 cargo test --test sim` tells others than the slice of `make test`.
+//! `SEEDS=1000..2000 cargo test --test sim` runs other seeds than `make test`.
 
 mod bugs;
-mod chance;
+mod config;
+mod events;
+mod faults;
+mod genesys_port;
 mod history;
-mod late;
-mod letters;
-mod marks;
-mod places;
-mod scene;
-mod story;
-mod trouble;
-mod watched;
+mod lasting_fault;
+mod late_failures;
+mod locations;
+mod ports;
+mod simulation;
 mod worker;
 
 use std::num::NonZero;
 use std::ops::Range;
 
 use bugs::Bug;
-use story::{Told, tell};
+use simulation::{RunStats, run_seed};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-/// The seeds to run: from the environment, else the slice that every test run takes.
+/// Returns the seeds of the variable `SEEDS`, else the default range.
 fn seeds(slice: Range<u64>) -> Result<Range<u64>, Box<dyn std::error::Error>> {
     let Ok(text) = std::env::var("SEEDS") else {
         return Ok(slice);
@@ -34,13 +34,13 @@ fn seeds(slice: Range<u64>) -> Result<Range<u64>, Box<dyn std::error::Error>> {
     Ok(from.parse()?..to.parse()?)
 }
 
-/// Tells one story; a bad one is printed with all that happened in it.
+/// Runs one seed. Prints the log of a run with a violation.
 #[expect(clippy::print_stdout, reason = "a test's output")]
-fn told(seed: u64) -> Result<Told, String> {
-    tell(seed, None).map_err(|story| {
+fn run_or_print(seed: u64) -> Result<RunStats, String> {
+    run_seed(seed, None).map_err(|log| {
         let next = seed + 1;
-        println!("{story}\nagain: SEEDS={seed}..{next} cargo test --test sim no_story");
-        let violation = story.lines().next().unwrap_or_default().trim();
+        println!("{log}\nagain: SEEDS={seed}..{next} cargo test --test sim simulation_loses");
+        let violation = log.lines().next().unwrap_or_default().trim();
         format!("seed {seed}: {violation}")
     })
 }
@@ -48,50 +48,50 @@ fn told(seed: u64) -> Result<Told, String> {
 #[test]
 #[expect(
     clippy::print_stdout,
-    reason = "what the stories were made of, for --nocapture"
+    reason = "the statistics of the runs, for --nocapture"
 )]
-fn no_story_loses_an_event_or_delivers_one_twice_on_purpose() -> TestResult {
+fn simulation_loses_no_event_and_delivers_none_twice() -> TestResult {
     let seeds = seeds(0..300)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let mut sum = Told::default();
+    let mut sum = RunStats::default();
     std::thread::scope(|scope| {
         let parts = (0..cores).map(|part| {
             let seeds = seeds.clone().skip(part).step_by(cores);
-            scope.spawn(|| seeds.map(told).sum::<Result<Told, String>>())
+            scope.spawn(|| seeds.map(run_or_print).sum::<Result<RunStats, String>>())
         });
-        // All of them begin before the first is waited for.
+        // All threads begin before the first is joined.
         let parts: Vec<_> = parts.collect();
         for part in parts {
-            sum += part.join().map_err(|_| "a story panicked")??;
+            sum += part.join().map_err(|_| "a run panicked")??;
         }
         TestResult::Ok(())
     })?;
     println!("seeds {seeds:?}: {sum:?}");
-    // A few may well be quiet.
+    // A few seeds may lack some of the situations.
     let few = seeds.end - seeds.start < 100;
     assert!(few || sum.is_eventful(), "{sum:?}");
     Ok(())
 }
 
 #[test]
-fn a_seed_tells_the_same_story_again() {
+fn simulation_is_deterministic_for_a_seed() {
     for seed in 0..40 {
-        assert_eq!(tell(seed, None), tell(seed, None), "seed {seed}");
+        assert_eq!(run_seed(seed, None), run_seed(seed, None), "seed {seed}");
     }
 }
 
 #[test]
 #[expect(
     clippy::print_stdout,
-    reason = "which seed caught what, for --nocapture"
+    reason = "the seed that caught each bug, for --nocapture"
 )]
-fn every_deliberate_bug_is_caught() -> TestResult {
+fn simulation_catches_every_injected_bug() -> TestResult {
     for bug in Bug::all() {
-        let mark = bug.gives_itself_away_by();
+        let expected = bug.expected_violation();
         let caught = seeds(0..500)?.find_map(|seed| {
-            let story = tell(seed, Some(bug)).err()?;
-            let violation = story.lines().next()?.trim().to_owned();
-            violation.contains(mark).then_some((seed, violation))
+            let log = run_seed(seed, Some(bug)).err()?;
+            let violation = log.lines().next()?.trim().to_owned();
+            violation.contains(expected).then_some((seed, violation))
         });
         let (seed, violation) = caught.ok_or_else(|| format!("{bug:?} is not caught"))?;
         println!("{bug:?}: seed {seed}: {violation}");

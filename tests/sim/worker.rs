@@ -1,5 +1,5 @@
-//! A worker: what Lambda does around the function, with invocations that are killed, told to stop, or
-//! whose answer is lost.
+//! A worker: Lambda's part around the function, with invocations that are killed, get a shutdown, or lose
+//! their response.
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
@@ -23,67 +23,75 @@ use genesys_replay::replay::{
 use tokio::time::Instant;
 
 use crate::bugs::Bug;
-use crate::chance::SkewedClock;
-use crate::marks::WatchedGenesys;
-use crate::scene::{Marking, Order};
-use crate::story::World;
-use crate::trouble::Trouble;
-use crate::watched::{
-    AtWork, Simulated, WatchedArchive, WatchedLedger, WatchedQueue, WatchedTarget,
+use crate::config::{QueueKind, RetryStateMode};
+use crate::faults::SkewedClock;
+use crate::genesys_port::WatchedGenesys;
+use crate::lasting_fault::LastingFault;
+use crate::ports::{
+    CurrentInvocation, Simulated, WatchedArchive, WatchedLedger, WatchedQueue, WatchedTarget,
 };
+use crate::simulation::Simulation;
 
-/// As the template has them.
+/// The values of the template.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(60);
-const VISIBILITY: Duration = Duration::from_secs(360);
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(360);
 
-/// Long after everything must have ended.
-const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// The maximum duration of a run, far beyond the time that one needs.
+const MAX_RUN_TIME: Duration = Duration::from_secs(24 * 3_600);
 
-/// One of those who drain the queue.
+/// A worker that drains the queue.
 pub(crate) struct Worker<'w> {
-    world: &'w World,
+    simulation: &'w Simulation,
     clock: Arc<dyn Clock>,
-    at_work: AtWork,
+    current_invocation: CurrentInvocation,
 }
 
 impl<'w> Worker<'w> {
-    pub(crate) fn new(world: &'w World) -> Self {
-        let ahead = world.scene.skew(&world.chance);
+    pub(crate) fn new(simulation: &'w Simulation) -> Self {
+        let ahead = simulation.config.skew(&simulation.rng);
         Self {
-            world,
-            clock: Arc::new(SkewedClock::wrong(world.started, ahead)),
-            at_work: AtWork::default(),
+            simulation,
+            clock: Arc::new(SkewedClock::wrong(simulation.started, ahead)),
+            current_invocation: CurrentInvocation::default(),
         }
     }
 
-    /// Polls the queue until it is empty; dies now and then and is born again.
+    /// Polls the queue until it is empty, with a new execution environment after each crash.
     pub(crate) async fn run(self) {
-        let World { chance, places, .. } = self.world;
+        let Simulation { rng, locations, .. } = self.simulation;
         let begun = Instant::now();
         let mut replay = self.function();
         loop {
-            places.records_arrive();
-            let is_empty = places.queues.inside(places.queue).is_empty();
-            if is_empty && !places.late.are_on_their_way() {
+            locations.send_due_failure_records();
+            let is_empty = locations.queues.inside(locations.queue).is_empty();
+            if is_empty && !locations.late.is_any_pending() {
                 return;
             }
-            if begun.elapsed() > PATIENCE {
-                self.world.history.violated(None, &"it does not end");
+            if begun.elapsed() > MAX_RUN_TIME {
+                self.simulation
+                    .history
+                    .violation_found(None, &"the run does not end");
                 return;
             }
-            if self.world.scene.order == Order::Any {
-                places
+            if self.simulation.config.queue_kind == QueueKind::Standard {
+                locations
                     .queues
-                    .shuffle(places.queue, |below| chance.draw(|rng| rng.usize(0..below)));
+                    .shuffle(locations.queue, |below| rng.draw(|rng| rng.usize(0..below)));
             }
-            tokio::time::sleep(Duration::from_millis(1) + chance.millis(self.world.scene.pace_ms))
-                .await;
-            let most = chance.draw(|rng| rng.usize(1..=10));
-            let received = places.queues.receive(places.queue, most, self.visibility());
+            tokio::time::sleep(
+                Duration::from_millis(1) + rng.millis(self.simulation.config.max_poll_delay_ms),
+            )
+            .await;
+            let most = rng.draw(|rng| rng.usize(1..=10));
+            let received = locations
+                .queues
+                .receive(locations.queue, most, self.visibility());
             if received.is_empty() {
-                // Rounds take hours: a healed world need not be looked at twice a second.
-                if self.world.misfortune.is_over() || self.world.scene.trouble != Trouble::None {
-                    tokio::time::sleep(chance.millis(20_000)).await;
+                // Rounds take hours: without faults, a poll every 20 seconds is enough.
+                if self.simulation.faults.has_ended()
+                    || self.simulation.config.lasting_fault != LastingFault::None
+                {
+                    tokio::time::sleep(rng.millis(20_000)).await;
                 }
             } else if !self.invocation(&replay, &received).await {
                 replay = self.function();
@@ -91,52 +99,55 @@ impl<'w> Worker<'w> {
         }
     }
 
-    /// Whether a misfortune happens that comes once in so many times, until the world has healed.
-    fn unlucky(&self, one_in: u32) -> bool {
-        !self.world.misfortune.is_over() && self.world.chance.happens(one_in)
+    /// Returns true once in `count` times, until the faults end.
+    fn fault_happens(&self, count: u32) -> bool {
+        !self.simulation.faults.has_ended() && self.simulation.rng.one_in(count)
     }
 
-    /// How long received messages stay away: now and then SQS hands a message out once more while
-    /// somebody still works on it.
+    /// Returns the visibility timeout of a receive. Sometimes it ends while a worker still has the message.
     fn visibility(&self) -> Duration {
-        if self.unlucky(self.world.scene.early_in) {
-            self.world.chance.millis(self.world.scene.pace_ms)
+        if self.fault_happens(self.simulation.config.early_redelivery_one_in) {
+            self.simulation
+                .rng
+                .millis(self.simulation.config.max_poll_delay_ms)
         } else {
-            VISIBILITY
+            VISIBILITY_TIMEOUT
         }
     }
 
-    /// One invocation; false when the execution environment is no more.
+    /// Runs one invocation. Returns false if the execution environment has ended.
     async fn invocation(&self, replay: &Replay<Simulated>, received: &[Received]) -> bool {
-        let World {
-            chance,
+        let Simulation {
+            rng,
             history,
-            places,
+            locations,
             ..
-        } = self.world;
-        let life = self.world.invocations.fetch_add(1, Ordering::Relaxed) + 1;
-        self.at_work.begin(life);
+        } = self.simulation;
+        let worker_id = self.simulation.invocations.fetch_add(1, Ordering::Relaxed) + 1;
+        self.current_invocation.begin(worker_id);
         let messages: Vec<Message> = received.iter().map(|one| self.message(one)).collect();
         let ids: Vec<&str> = messages.iter().map(|it| it.id.as_str()).collect();
-        history.write(format!("life {life} begins with {}", ids.join(", ")));
-        if self.world.bug == Some(Bug::AcknowledgeFirst) {
+        history.log(format!("worker {worker_id} begins with {}", ids.join(", ")));
+        if self.simulation.bug == Some(Bug::AcknowledgeFirst) {
             for one in received {
-                let _ = places.queues.delete(places.queue, &one.receipt_handle);
+                let _ = locations
+                    .queues
+                    .delete(locations.queue, &one.receipt_handle);
             }
         }
         let invocation = Invocation {
-            request_id: format!("request-{life}"),
+            request_id: format!("request-{worker_id}"),
             function_arn: String::new(),
             deadline: self.clock.now().plus(FUNCTION_TIMEOUT),
         };
-        let polls = if self.unlucky(2) {
-            chance.draw(|rng| rng.u32(1..80))
+        let polls = if self.fault_happens(2) {
+            rng.draw(|rng| rng.u32(1..80))
         } else {
             u32::MAX
         };
         let stops_after = self
-            .unlucky(self.world.scene.stops_in)
-            .then(|| chance.millis(2_000));
+            .fault_happens(self.simulation.config.shutdown_one_in)
+            .then(|| rng.millis(2_000));
         let stops = pin!(async {
             match stops_after {
                 Some(after) => tokio::time::sleep(after).await,
@@ -145,8 +156,8 @@ impl<'w> Worker<'w> {
             replay.shutdown.trigger();
             pending::<()>().await;
         });
-        let batch = Mortal {
-            // Dropped where it dies, and not at the end of this function.
+        let batch = KilledAfterPolls {
+            // Dropped at its crash, and not at the end of this function.
             inner: Box::pin(replay.batch(&messages, &invocation)),
             polls,
         };
@@ -155,174 +166,186 @@ impl<'w> Worker<'w> {
             Ok(Either::Right(_)) | Err(_) => None,
         };
         let Some(mut handled) = handled else {
-            history.ended(life, "is killed");
-            self.world.kills.fetch_add(1, Ordering::Relaxed);
+            history.ended(worker_id, "is killed");
+            self.simulation.kills.fetch_add(1, Ordering::Relaxed);
             return false;
         };
-        if self.world.bug == Some(Bug::ForgottenRecord) {
+        if self.simulation.bug == Some(Bug::MissingOutcome) {
             handled.pop();
         }
-        history.ended(life, "ends");
+        history.ended(worker_id, "ends");
         self.acknowledge(received, &handled);
         stops_after.is_none()
     }
 
     fn message(&self, received: &Received) -> Message {
-        let bug = self.world.bug;
+        let bug = self.simulation.bug;
         let draft = received.draft.clone();
         let mut message = Message::new(received.message_id.clone(), draft.body);
         message.receipt_handle = Some(received.receipt_handle.clone());
-        message.queue_arn = Some(self.world.places.queue.to_owned());
+        message.queue_arn = Some(self.simulation.locations.queue.to_owned());
         message.receive_count = received.receive_count;
         message.sent_at = Some(received.sent_at);
         message.group = draft.group;
         message.attributes = draft.attributes;
-        if bug == Some(Bug::GroupsIgnored) && message.group.is_some() {
+        if bug == Some(Bug::FifoGroupsIgnored) && message.group.is_some() {
             message.group = Some(message.id.to_string());
         }
         if bug == Some(Bug::SharedKey) {
             let shared = ("ReplayEventId".to_owned(), "shared".to_owned());
             message.attributes.extend([shared]);
         }
-        if bug == Some(Bug::PlanIgnored) {
+        if bug == Some(Bug::ReplayPlanIgnored) {
             message.attributes.remove("ReplayPlan");
         }
         message
     }
 
-    /// What Lambda does with the answer, which it may lose.
+    /// Deletes the acknowledged messages, as Lambda does. The response may be lost.
     fn acknowledge(&self, received: &[Received], handled: &[RecordReport]) {
-        let World {
+        let Simulation {
             history,
-            places,
+            locations,
             bug,
             ..
-        } = self.world;
+        } = self.simulation;
         let unaccounted = Counts::of(handled).unaccounted(received.len());
         if unaccounted > 0 {
             let what = format!("{unaccounted} of {} have no outcome", received.len());
-            history.violated(None, &what);
+            history.violation_found(None, &what);
         }
-        let lost = self.unlucky(20);
+        let lost = self.fault_happens(20);
         for (one, handled) in received.iter().zip(handled) {
             let outcome = handled.result.outcome;
             let code = handled.result.code();
-            history.write(format!(
+            history.log(format!(
                 "{} is {} {code:?}",
                 one.message_id,
                 outcome.as_str()
             ));
-            if let Some(what) = self.world.scene.trouble.violation(&handled.result) {
-                history.violated(None, &format!("{} is {what}", one.message_id));
+            if let Some(what) = self
+                .simulation
+                .config
+                .lasting_fault
+                .violation(&handled.result)
+            {
+                history.violation_found(None, &format!("{} is {what}", one.message_id));
             }
             if code == Some(FailureCode::Internal) {
                 let what = format!("a panic over {}", one.message_id);
-                history.violated(None, &what);
+                history.violation_found(None, &what);
             }
             if one.message_id != handled.message_id {
-                let what = format!("the outcome of {} is another's", one.message_id);
-                history.violated(None, &what);
+                let what = format!(
+                    "the outcome of {} belongs to another message",
+                    one.message_id
+                );
+                history.violation_found(None, &what);
             }
             if outcome.returns_to_queue() && *bug != Some(Bug::LostFailures) || lost {
                 continue;
             }
-            places.check_acknowledged(&one.message_id, outcome);
-            // An old receipt deletes nothing: somebody else has the message by now.
-            let _ = places.queues.delete(places.queue, &one.receipt_handle);
+            locations.check_acknowledged(&one.message_id, outcome);
+            // An old receipt deletes nothing: another worker has the message.
+            let _ = locations
+                .queues
+                .delete(locations.queue, &one.receipt_handle);
         }
     }
 
-    /// A new execution environment.
+    /// Returns a new execution environment.
     fn function(&self) -> Replay<Simulated> {
-        let World {
-            chance,
-            scene,
-            misfortune,
+        let Simulation {
+            rng,
+            config,
+            faults,
             history,
-            places,
+            locations,
             bug,
             ..
-        } = self.world;
+        } = self.simulation;
         let meter = Arc::new(UpstreamCounters::default());
         let genesys = WatchedGenesys {
-            inner: self.world.genesys.with_faults(misfortune.clone()),
+            inner: self.simulation.genesys.with_faults(faults.clone()),
             history: Arc::clone(history),
-            misfortune: Arc::clone(misfortune),
-            denied: scene
-                .letters
+            faults: Arc::clone(faults),
+            denied: config
+                .events
                 .iter()
-                .map(|letter| letter.conversation())
-                .filter(|conversation| scene.is_denied(conversation))
+                .map(|event| event.conversation())
+                .filter(|conversation| config.is_denied(conversation))
                 .collect(),
             bug: *bug,
         };
         Replay {
             ledger: WatchedLedger {
-                inner: places.ledger.with_faults(misfortune.clone()),
+                inner: locations.ledger.with_faults(faults.clone()),
                 history: Arc::clone(history),
-                at_work: self.at_work.clone(),
+                current_invocation: self.current_invocation.clone(),
                 bug: *bug,
             },
-            retry_state: match scene.marking {
-                Marking::Required => RetryState::Required(genesys),
-                Marking::BestEffort => RetryState::BestEffort(genesys),
-                Marking::Off => RetryState::Off,
+            retry_state: match config.retry_state_mode {
+                RetryStateMode::Required => RetryState::Required(genesys),
+                RetryStateMode::BestEffort => RetryState::BestEffort(genesys),
+                RetryStateMode::Off => RetryState::Off,
             },
             target: WatchedTarget {
-                inner: self.world.target.with_faults(misfortune.clone()),
-                late: scene.late,
-                chance: chance.clone(),
-                misfortune: Arc::clone(misfortune),
-                clock: Arc::new(SkewedClock::right(self.world.started)),
-                places: Arc::clone(places),
-                at_work: self.at_work.clone(),
+                inner: self.simulation.target.with_faults(faults.clone()),
+                late: config.late,
+                rng: rng.clone(),
+                faults: Arc::clone(faults),
+                clock: Arc::new(SkewedClock::right(self.simulation.started)),
+                locations: Arc::clone(locations),
+                current_invocation: self.current_invocation.clone(),
                 bug: *bug,
             },
-            archive: scene.has_archive.then(|| WatchedArchive {
-                inner: places.archive.with_faults(misfortune.clone()),
+            archive: config.has_archive.then(|| WatchedArchive {
+                inner: locations.archive.with_faults(faults.clone()),
                 history: Arc::clone(history),
                 bug: *bug,
             }),
             queue: WatchedQueue {
-                inner: places.queues.with_faults(misfortune.clone()),
+                inner: locations.queues.with_faults(faults.clone()),
                 bug: *bug,
             },
-            destination: ReplayTarget::Fixed(places.destination.clone()),
+            destination: ReplayTarget::Fixed(locations.destination.clone()),
             policy: Policy::new(Limits {
                 max_attempts: 3,
                 retry_for: Duration::from_secs(72 * 3_600),
-                max_receives: scene.max_receives(),
+                max_receives: config.max_receives(),
                 stale_after: None,
                 backoff: Backoff {
                     base: Duration::from_secs(2),
-                    max: Duration::from_secs(match scene.trouble {
-                        Trouble::None => 900,
-                        Trouble::Outage | Trouble::WrongAddress | Trouble::Division => 3_600,
+                    max: Duration::from_secs(match config.lasting_fault {
+                        LastingFault::None => 900,
+                        LastingFault::Outage
+                        | LastingFault::WrongUrl
+                        | LastingFault::AccessDenied => 3_600,
                     }),
                 },
                 max_wait: Duration::from_secs(2),
                 replay_malformed: false,
-                max_rounds: scene.late.max_rounds(),
+                max_rounds: config.late.max_rounds(),
             }),
             circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),
             ledger_latency: LedgerLatency::default(),
             known_limits: KnownLimits::default(),
             shutdown: Shutdown::default(),
             meter,
-            max_concurrency: chance.draw(|rng| rng.usize(1..=4)),
+            max_concurrency: rng.draw(|rng| rng.usize(1..=4)),
             clock: Arc::clone(&self.clock),
-            random: Arc::new(chance.clone()),
+            random: Arc::new(rng.clone()),
         }
     }
 }
 
-/// A future that dies at an await point: it is polled so often and then never again.
-struct Mortal<F> {
+/// A future that is cancelled at an await point, after this number of polls.
+struct KilledAfterPolls<F> {
     inner: F,
     polls: u32,
 }
 
-impl<F: Future + Unpin> Future for Mortal<F> {
+impl<F: Future + Unpin> Future for KilledAfterPolls<F> {
     type Output = Option<F::Output>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

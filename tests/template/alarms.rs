@@ -1,4 +1,4 @@
-//! The alarms: what they watch, when they ring, whom they tell.
+//! The alarms: metrics, thresholds and notifications.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::TestResult;
 use crate::code::{self, Metric};
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::{INGEST, REPLAY, Template, parking_queue_name, queue_name};
 
 const KIND: &str = "AWS::CloudWatch::Alarm";
 
-/// What somebody is told of, and the metric by which it is noticed; one for each kind of endpoint.
+/// The alarms and their metrics, for each kind of endpoint.
 const WATCHED: [(&str, &str); 17] = [
     ("ArchivedAlarm", "GivenUp"),
     ("ExpiringAlarm", "Expiring"),
@@ -40,12 +40,12 @@ impl Template {
             .ok_or_else(|| format!("{alarm}: {property} is {value}"))
     }
 
-    /// How far an alarm looks back, in seconds.
-    fn looks_back(&self, alarm: &str) -> Result<u64, String> {
+    /// Returns the evaluation range of an alarm, in seconds.
+    fn evaluation_seconds(&self, alarm: &str) -> Result<u64, String> {
         Ok(self.number(alarm, "Period")? * self.number(alarm, "EvaluationPeriods")?)
     }
 
-    /// How many periods have to be bad.
+    /// Returns the number of breaching periods of an alarm.
     fn needed(&self, alarm: &str) -> Result<u64, String> {
         if self.property(alarm, "DatapointsToAlarm").is_null() {
             return self.number(alarm, "EvaluationPeriods");
@@ -54,7 +54,7 @@ impl Template {
     }
 }
 
-/// The text of an alarm, a template of it or not.
+/// Returns the description of an alarm.
 fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, String> {
     let text = template.property(alarm, "AlarmDescription");
     let text = text.as_str().or_else(|| text["Fn::Sub"].as_str());
@@ -62,12 +62,12 @@ fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, Strin
 }
 
 #[test]
-fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
+fn alarms_watch_one_existing_metric_each() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
     let mut watched = BTreeSet::new();
     for endpoint in ["function-url", "http-api"] {
-        let given = Given::new(&[("IngestEndpoint", endpoint)]);
+        let given = Parameters::new(&[("IngestEndpoint", endpoint)]);
         for alarm in template.of_type(KIND) {
             let of_alarm = template.at(&format!("Resources/{alarm}/Properties"));
             let properties = template.chosen(of_alarm, &given)?;
@@ -79,8 +79,7 @@ fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
                 .collect();
             let metric = Metric::new(text("Namespace")?, text("MetricName")?, &names);
             let unit = known.get(&metric).ok_or(format!("{alarm}: {metric:?}"))?;
-            // A count is added up. Of a state that is measured again and again, the worst moment
-            // counts.
+            // The statistic of a count is the sum. The statistic of a repeatedly measured state is its worst value.
             let statistic = if unit == "Count" { "Sum" } else { "Maximum" };
             assert_eq!(text("Statistic")?, statistic, "{alarm}");
 
@@ -92,7 +91,7 @@ fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
                 _ => json!({ "Ref": if of_ingest { INGEST } else { REPLAY } }),
             };
             assert_eq!(dimensions[0]["Value"], value, "{alarm}");
-            // Not metric math: the section of an alarm explains one metric.
+            // No metric math, because the section of an alarm explains one metric.
             assert!(properties["Metrics"].is_null(), "{alarm}");
             watched.insert((alarm, metric.name));
         }
@@ -106,13 +105,13 @@ fn every_alarm_watches_one_metric_that_somebody_writes() -> TestResult {
 }
 
 #[test]
-fn what_aws_refuses_is_noticed_at_the_door_that_there_is() -> TestResult {
+fn alarm_on_refusals_by_aws_follows_the_ingest_endpoint() -> TestResult {
     let template = Template::read()?;
     for (endpoint, namespace) in [
         ("function-url", "AWS/Lambda"),
         ("http-api", "AWS/ApiGateway"),
     ] {
-        let given = Given::new(&[("IngestEndpoint", endpoint)]);
+        let given = Parameters::new(&[("IngestEndpoint", endpoint)]);
         let watched = template.property("IngestRefusedByAwsAlarm", "Namespace");
         assert_eq!(template.chosen(watched, &given)?, namespace, "{endpoint}");
     }
@@ -120,7 +119,7 @@ fn what_aws_refuses_is_noticed_at_the_door_that_there_is() -> TestResult {
 }
 
 #[test]
-fn every_alarm_says_what_it_means_and_where_to_read_on() -> TestResult {
+fn alarms_have_a_meaning_and_a_link() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         let text = description(&template, alarm)?;
@@ -128,14 +127,14 @@ fn every_alarm_says_what_it_means_and_where_to_read_on() -> TestResult {
         let meaning = text.strip_suffix(&anchor).ok_or(text)?;
         assert!(meaning.trim().ends_with(['.', '?']), "{text}");
         assert!(meaning.len() > 80, "{text}");
-        // CloudWatch's limit; names that are put in need some room.
+        // CloudWatch's limit, with space for inserted names.
         assert!(text.len() < 900, "{alarm}");
     }
     Ok(())
 }
 
 #[test]
-fn every_alarm_has_its_section_in_the_page_for_operators() -> TestResult {
+fn alarms_have_a_section_in_operations_md() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"))?;
     let headings: BTreeSet<_> = page
@@ -150,7 +149,7 @@ fn every_alarm_has_its_section_in_the_page_for_operators() -> TestResult {
 }
 
 #[test]
-fn every_alarm_tells_when_it_begins_and_when_it_ends() -> TestResult {
+fn alarms_notify_at_begin_and_end() -> TestResult {
     let template = Template::read()?;
     let topic =
         json!({ "Fn::If": ["CreatesTopic", { "Ref": "AlarmTopic" }, { "Ref": "AlarmTopicArn" }] });
@@ -183,11 +182,11 @@ fn every_alarm_tells_when_it_begins_and_when_it_ends() -> TestResult {
 }
 
 #[test]
-fn silence_is_no_alarm_and_ends_none_that_a_person_has_to_end() -> TestResult {
+fn alarms_treat_missing_data_as_not_breaching() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         let missing = template.property(alarm, "TreatMissingData");
-        // A queue that nobody touches is not measured, whatever is in it.
+        // An inactive queue has no data points, also when it has messages.
         let expected = if alarm == "ParkingQueueAlarm" {
             "ignore"
         } else {
@@ -199,11 +198,11 @@ fn silence_is_no_alarm_and_ends_none_that_a_person_has_to_end() -> TestResult {
 }
 
 #[test]
-fn the_numbers_are_within_what_cloudwatch_accepts() -> TestResult {
+fn alarms_are_within_the_limits_of_cloudwatch() -> TestResult {
     let template = Template::read()?;
     for alarm in template.of_type(KIND) {
         assert_eq!(template.number(alarm, "Period")? % 60, 0, "{alarm}");
-        assert!(template.looks_back(alarm)? <= 24 * 3_600, "{alarm}");
+        assert!(template.evaluation_seconds(alarm)? <= 24 * 3_600, "{alarm}");
         let needed = template.needed(alarm)?;
         assert!(needed >= 1, "{alarm}");
         assert!(
@@ -215,7 +214,7 @@ fn the_numbers_are_within_what_cloudwatch_accepts() -> TestResult {
 }
 
 #[test]
-fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
+fn alarm_thresholds_are_their_parameters() -> TestResult {
     let template = Template::read()?;
     let compared = |alarm| {
         let operator = template.property(alarm, "ComparisonOperator").clone();
@@ -236,7 +235,7 @@ fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
                 json!("GreaterThanOrEqualToThreshold"),
                 parameter("IngestRefusedAlarmCount"),
             ),
-            // Of everything else, one is too many.
+            // The threshold of all others is zero.
             _ => (json!("GreaterThanThreshold"), json!(0)),
         };
         assert_eq!(compared(alarm), expected, "{alarm}");
@@ -245,33 +244,33 @@ fn what_may_be_chosen_is_what_the_alarm_compares_with() -> TestResult {
 }
 
 #[test]
-fn a_dead_letter_that_is_merely_tried_again_wakes_nobody() -> TestResult {
+fn alarms_ignore_a_dead_letter_that_is_retried() -> TestResult {
     let template = Template::read()?;
     let number = |parameter, attribute| {
         let value: &Value = template.parameter(parameter, attribute);
         value.as_u64().ok_or(format!("{parameter}: {value}"))
     };
-    // SQS leaves out of the age what was received three times: two waits lie before that, a third
-    // and the longest invocation are to spare.
+    // The age in SQS excludes messages after three receives: two delays come before that. A third delay and the
+    // longest invocation are the margin.
     let base = number("BackoffBaseSeconds", "Default")?;
     let waits = base + 2 * base + 4 * base + 900;
     assert!(number("OldestMessageAlarmSeconds", "Default")? > waits);
-    // And it comes while something can be done about it.
+    // The alarm comes long before the end of retention.
     let kept = template.number("DeadLetterQueue", "MessageRetentionPeriod")?;
     assert!(2 * number("OldestMessageAlarmSeconds", "MaxValue")? <= kept);
     assert!(template.needed("OldestMessageAlarm")? >= 2);
-    // One archived event is everyday.
+    // One archived event is normal.
     assert!(number("ArchivedAlarmCount", "Default")? > 1);
     Ok(())
 }
 
 #[test]
-fn one_failed_invocation_wakes_nobody_and_a_broken_function_somebody() -> TestResult {
+fn alarm_on_errors_ignores_one_failed_invocation() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.needed("FunctionErrorsAlarm")?, 2);
-    let hour = template.looks_back("FunctionErrorsAlarm")?;
+    let hour = template.evaluation_seconds("FunctionErrorsAlarm")?;
     for timeout in [30, 60, 120, 300] {
-        // When the one message of a batch that failed comes back, and fails again.
+        // The time until the message of a failed batch returns and fails again.
         let path = format!("Mappings/VisibilityTimeout/{timeout}/Seconds");
         let back = template.at(&path).as_u64().ok_or(path)?;
         assert!(back + template.number("FunctionErrorsAlarm", "Period")? < hour);
@@ -280,28 +279,28 @@ fn one_failed_invocation_wakes_nobody_and_a_broken_function_somebody() -> TestRe
 }
 
 #[test]
-fn an_alarm_lasts_from_one_attempt_to_the_next() -> TestResult {
+fn alarms_last_from_one_attempt_to_the_next() -> TestResult {
     let template = Template::read()?;
     let longest = template.parameter("BackoffMaxSeconds", "Default").as_u64();
     let longest = longest.ok_or("no longest backoff")?;
     for alarm in ["OperatorAlarm", "TokenThrottledAlarm"] {
         assert_eq!(template.needed(alarm)?, 1, "{alarm}");
-        let rest = template.looks_back(alarm)? - template.number(alarm, "Period")?;
+        let rest = template.evaluation_seconds(alarm)? - template.number(alarm, "Period")?;
         assert!(rest > longest, "{alarm}");
     }
-    // A single refusal is the rate limit at work.
+    // A single 429 is normal.
     assert!(template.needed("GenesysThrottledAlarm")? > 2);
-    assert!(template.looks_back("GenesysThrottledAlarm")? > longest);
+    assert!(template.evaluation_seconds("GenesysThrottledAlarm")? > longest);
     Ok(())
 }
 
 #[test]
-fn a_request_that_is_merely_sent_again_wakes_nobody() -> TestResult {
+fn alarms_ignore_a_request_that_is_retried() -> TestResult {
     let template = Template::read()?;
     for alarm in ["IngestErrorsAlarm", "IngestUnavailableAlarm"] {
         assert_eq!(template.needed(alarm)?, 2, "{alarm}");
     }
-    // The limit is there to be reached, and what tries the door, or scans, is gone within minutes.
+    // A reached rate limit is normal, and scans of the endpoint end within minutes.
     for alarm in [
         "IngestThrottledAlarm",
         "IngestUnauthenticatedAlarm",
@@ -310,8 +309,8 @@ fn a_request_that_is_merely_sent_again_wakes_nobody() -> TestResult {
     ] {
         assert_eq!(template.needed(alarm)?, 3, "{alarm}");
     }
-    // A sender that comes again only now and then: at once, after minutes, after half an hour.
-    assert!(template.looks_back("IngestUnauthenticatedAlarm")? >= 3_600);
+    // Some senders retry rarely: at once, after minutes, after half an hour.
+    assert!(template.evaluation_seconds("IngestUnauthenticatedAlarm")? >= 3_600);
     let everyday = template.parameter("IngestRefusedAlarmCount", "Default");
     assert!(everyday.as_u64() > Some(1), "{everyday}");
     Ok(())

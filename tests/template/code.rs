@@ -1,4 +1,4 @@
-//! What the code writes: its metrics and the fields of its log lines, taken from the code itself.
+//! The metrics and the log fields of the code, read from the code itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -21,7 +21,7 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// Every category of first failures, and what stands for none.
+/// Every failure category, and the value without one.
 pub(crate) const CATEGORIES: [&str; 7] = [
     Category::RateLimitExceeded.as_str(),
     Category::AuthenticationRejected.as_str(),
@@ -32,7 +32,7 @@ pub(crate) const CATEGORIES: [&str; 7] = [
     "NONE",
 ];
 
-/// Says no more than the list above, and does not compile any more when it lacks one.
+/// Makes the compiler check that the list above is complete.
 const _: fn(Category) = |category| match category {
     Category::RateLimitExceeded
     | Category::AuthenticationRejected
@@ -42,7 +42,7 @@ const _: fn(Category) = |category| match category {
     | Category::Unknown => (),
 };
 
-/// A metric as a graph or an alarm names it: namespace, name, and its dimensions' names.
+/// A metric of a graph or an alarm: namespace, name, and the names of its dimensions.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Metric {
     pub(crate) namespace: String,
@@ -63,8 +63,7 @@ impl Metric {
 /// Metrics with their units.
 pub(crate) type Units = BTreeMap<Metric, String>;
 
-/// Every metric that can be looked at: those of the code with their units, and those of AWS that
-/// are of use here.
+/// Returns the metrics of the code and the used ones of AWS, with their units.
 pub(crate) fn metrics() -> Result<Units, Box<dyn Error>> {
     let mut known = emitted()?;
     known.extend(emitted_by_ingest()?);
@@ -89,7 +88,7 @@ pub(crate) fn metrics() -> Result<Units, Box<dyn Error>> {
     Ok(known)
 }
 
-/// The ingest program's own metrics, read from the document that it writes for a request.
+/// Returns the metrics of ingest, read from the document of a request.
 pub(crate) fn emitted_by_ingest() -> Result<Units, Box<dyn Error>> {
     let page = Page::default();
     let metrics = Metrics::new(LogLevel::Info, Box::new(page.clone()));
@@ -106,7 +105,7 @@ pub(crate) fn emitted_by_ingest() -> Result<Units, Box<dyn Error>> {
     defined(&page)
 }
 
-/// The replay program's own metrics, read from the documents that it writes for a batch.
+/// Returns the metrics of the replay function, read from the documents of a batch.
 pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
     let page = Page::default();
     let handled = [handled()?];
@@ -132,7 +131,7 @@ pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
     }
 }
 
-/// The metrics that documents define.
+/// Returns the metrics in documents.
 fn defined(page: &Page) -> Result<Units, Box<dyn Error>> {
     let mut found = BTreeMap::new();
     for line in page.text().lines() {
@@ -154,7 +153,7 @@ fn defined(page: &Page) -> Result<Units, Box<dyn Error>> {
     Ok(found)
 }
 
-/// The fields of each log line that queries may ask for, by the line's message.
+/// Returns the fields of log lines by their message.
 pub(crate) fn log_fields() -> Result<BTreeMap<String, BTreeSet<&'static str>>, Box<dyn Error>> {
     let seen = Lines::default();
     let subscriber = tracing_subscriber::registry().with(seen.clone());
@@ -185,7 +184,7 @@ fn handled() -> Result<RecordReport, Box<dyn Error>> {
     })
 }
 
-/// Keeps the names of every line's fields: also of those without a value, which are not printed.
+/// A layer that records the field names of every line, also of fields without a value.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<BTreeMap<String, BTreeSet<&'static str>>>>);
 

@@ -1,4 +1,4 @@
-//! What a set of parameters makes of the template: which conditions and rules are true, what exists.
+//! Evaluates the conditions, the rules and the existing resources for a set of parameters.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::document::{Template, plain};
 
-/// Parameters with the values that somebody gave them; all others have their defaults.
-pub(crate) struct Given(BTreeMap<String, String>);
+/// Parameters with given values. All others have their defaults.
+pub(crate) struct Parameters(BTreeMap<String, String>);
 
-impl Given {
+impl Parameters {
     pub(crate) fn new<'p>(parameters: impl IntoIterator<Item = &'p (&'p str, &'p str)>) -> Self {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self(parameters.into_iter().map(owned).collect())
@@ -17,8 +17,8 @@ impl Given {
 }
 
 impl Template {
-    /// Whether a condition, or an expression of a rule, is true.
-    pub(crate) fn holds(&self, condition: &Value, given: &Given) -> Result<bool, String> {
+    /// Returns whether a condition, or an expression of a rule, is true.
+    pub(crate) fn holds(&self, condition: &Value, given: &Parameters) -> Result<bool, String> {
         let (function, operands) = condition
             .as_object()
             .and_then(|members| members.iter().next())
@@ -42,7 +42,7 @@ impl Template {
         }
     }
 
-    fn value(&self, operand: &Value, given: &Given) -> String {
+    fn value(&self, operand: &Value, given: &Parameters) -> String {
         let Some(name) = operand["Ref"].as_str() else {
             return plain(operand);
         };
@@ -51,7 +51,7 @@ impl Template {
     }
 
     /// A value in which every choice (`Fn::If`) is made.
-    pub(crate) fn chosen(&self, value: &Value, given: &Given) -> Result<Value, String> {
+    pub(crate) fn chosen(&self, value: &Value, given: &Parameters) -> Result<Value, String> {
         if let Some([condition, when_true, when_false]) =
             value["Fn::If"].as_array().map(Vec::as_slice)
         {
@@ -82,7 +82,7 @@ impl Template {
     pub(crate) fn existing(
         &self,
         section: &str,
-        given: &Given,
+        given: &Parameters,
     ) -> Result<BTreeMap<&str, &Value>, String> {
         let mut existing = BTreeMap::new();
         for (name, entry) in self.at(section).as_object().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! The dashboards: what they show is there, and what is there is shown.
+//! The dashboards: they show existing metrics only, and all of them.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 
 use crate::TestResult;
 use crate::code::{self, CATEGORIES, Metric, Units};
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::{Template, plain, queue_name};
 
 /// The width of a dashboard, in `CloudWatch`'s units.
 const COLUMNS: u64 = 24;
 
-/// A dashboard, and what it is about.
+/// A dashboard and its function.
 struct Board {
     resource: &'static str,
-    /// The dimension's value of the function's metrics.
+    /// The value of the dimension of the function's metrics.
     function: &'static str,
-    /// The `IngestEndpoint` with which it is looked at.
+    /// The `IngestEndpoint` of the test.
     endpoint: &'static str,
     log_group: &'static str,
     queries: &'static [&'static str],
@@ -50,12 +50,12 @@ const INGEST_BEHIND_API: Board = Board {
     ..INGEST
 };
 
-/// The widgets. A `${name}` is replaced where its text is part of the JSON: by a parameter's default where a
-/// number has to be, by the part of a row for the endpoint, by a text that needs no stack. All others stay.
+/// Returns the widgets. A `${name}` inside the JSON is replaced by a parameter's default, by the endpoint's part of a
+/// row, or by a text that does not depend on a stack. All others stay.
 fn widgets(template: &Template, board: &Board) -> Result<Vec<Value>, Box<dyn Error>> {
     let body = &template.property(board.resource, "DashboardBody")["Fn::Sub"];
     let text = body[0].as_str().ok_or("the dashboard has no body")?;
-    let given = Given::new(&[("IngestEndpoint", board.endpoint)]);
+    let given = Parameters::new(&[("IngestEndpoint", board.endpoint)]);
     let names = template.chosen(&body[1], &given)?;
     let body = names
         .as_object()
@@ -81,7 +81,7 @@ fn of_type<'w>(widgets: &'w [Value], kind: &str) -> Vec<&'w Value> {
     of_type.map(|widget| &widget["properties"]).collect()
 }
 
-/// One row of a graph.
+/// A row of a graph.
 struct Row {
     metric: Metric,
     values: Vec<String>,
@@ -107,7 +107,7 @@ fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> 
                 .flatten()
                 .filter_map(Value::as_str)
                 .collect();
-            // CloudWatch's abbreviation: all words of the row before, but for the last ones.
+            // CloudWatch's abbreviation: the words of the row before, except the last ones.
             if words.first() == Some(&"...") {
                 let same = previous.len().checked_sub(words.len() - 1);
                 let same = previous.get(..same.ok_or("a row is too long")?);
@@ -132,7 +132,7 @@ fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> 
 }
 
 #[test]
-fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
+fn dashboard_graphs_show_existing_metrics() -> TestResult {
     let template = Template::read()?;
     let known = code::metrics()?;
     for board in [REPLAY, INGEST, INGEST_BEHIND_API] {
@@ -140,8 +140,7 @@ fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
             let metric = &row.metric;
             let unit = known.get(metric).ok_or(format!("{metric:?}"))?;
             let statistic = row.statistic.as_str();
-            // A count is added up; of a state the worst moment counts; of times their spread is
-            // told.
+            // The statistic of a count is the sum, of a state its worst value, of times their percentiles.
             let fits = match unit.as_str() {
                 "Count" => statistic == "Sum",
                 "Milliseconds" => ["p50", "p95", "p99", "Maximum"].contains(&statistic),
@@ -164,7 +163,7 @@ fn every_graph_shows_a_metric_that_somebody_writes() -> TestResult {
 }
 
 #[test]
-fn everything_that_the_code_counts_is_shown() -> TestResult {
+fn dashboard_shows_every_metric_of_the_code() -> TestResult {
     let template = Template::read()?;
     let mut own = 0;
     for board in [REPLAY, INGEST] {
@@ -197,7 +196,7 @@ fn everything_that_the_code_counts_is_shown() -> TestResult {
 }
 
 #[test]
-fn what_aws_refuses_is_shown_beside_what_the_function_refuses() -> TestResult {
+fn dashboard_shows_refusals_by_aws_beside_our_own() -> TestResult {
     let template = Template::read()?;
     for (board, of_aws) in [(INGEST, "Url4xxCount"), (INGEST_BEHIND_API, "4xx")] {
         let widgets = widgets(&template, &board)?;
@@ -208,7 +207,7 @@ fn what_aws_refuses_is_shown_beside_what_the_function_refuses() -> TestResult {
                 rows.filter_map(|row| row[1].as_str()).collect()
             })
             .collect();
-        // The first without the two after it; of what was sent, the last reached the function.
+        // The first excludes the two after it. The last is the number of requests that reached the function.
         let together = vec![of_aws, "Refused", "Unauthenticated", "Requests"];
         assert!(names.contains(&together), "{names:?}");
     }
@@ -216,7 +215,7 @@ fn what_aws_refuses_is_shown_beside_what_the_function_refuses() -> TestResult {
 }
 
 #[test]
-fn the_times_of_records_and_requests_are_told_by_their_spread() -> TestResult {
+fn dashboard_shows_latency_percentiles() -> TestResult {
     let template = Template::read()?;
     for (board, name, expected) in [
         (REPLAY, "RecordLatency", ["p50", "p95", "Maximum"]),
@@ -233,7 +232,7 @@ fn the_times_of_records_and_requests_are_told_by_their_spread() -> TestResult {
 }
 
 #[test]
-fn both_queues_are_shown_also_one_that_the_stack_does_not_own() -> TestResult {
+fn dashboard_shows_both_queues_and_an_existing_one() -> TestResult {
     let template = Template::read()?;
     let names = &template.property("Dashboard", "DashboardBody")["Fn::Sub"][1];
     assert_eq!(names["DeadLetters"], queue_name());
@@ -261,7 +260,7 @@ fn both_queues_are_shown_also_one_that_the_stack_does_not_own() -> TestResult {
 }
 
 #[test]
-fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
+fn dashboard_shows_every_alarm_with_its_section() -> TestResult {
     let template = Template::read()?;
     let condition = |resource: &str| template.at(&format!("Resources/{resource}/Condition"));
     for board in [REPLAY, INGEST] {
@@ -274,7 +273,7 @@ fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
         };
         let text = text["markdown"].as_str().ok_or("no text")?;
         assert!(text.contains("docs/OPERATIONS.md"));
-        // Those that exist when it does.
+        // The alarms that exist with this dashboard.
         let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
         let alarms: Vec<_> = alarms
             .filter(|alarm| condition(alarm) == condition(board.resource))
@@ -292,7 +291,7 @@ fn every_alarm_is_shown_with_the_section_that_explains_it() -> TestResult {
 }
 
 #[test]
-fn the_log_is_shown_by_the_saved_queries() -> TestResult {
+fn dashboard_shows_the_log_by_the_saved_queries() -> TestResult {
     let template = Template::read()?;
     for board in [REPLAY, INGEST] {
         let widgets = widgets(&template, &board)?;
@@ -314,7 +313,7 @@ fn the_log_is_shown_by_the_saved_queries() -> TestResult {
 }
 
 #[test]
-fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
+fn dashboard_widgets_do_not_overlap_and_have_a_region() -> TestResult {
     let template = Template::read()?;
     let mut titles = BTreeSet::new();
     for board in [REPLAY, INGEST] {
@@ -332,7 +331,7 @@ fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
             if widget["type"] == "metric" || widget["type"] == "log" {
                 assert_eq!(properties["region"], "${AWS::Region}", "{widget}");
             }
-            // A runbook names a widget by its title.
+            // A runbook refers to a widget by its title.
             let title = &properties["title"];
             assert!(title.is_null() || titles.insert(plain(title)), "{title}");
         }
@@ -341,7 +340,7 @@ fn widgets_have_a_place_of_their_own_and_a_region() -> TestResult {
 }
 
 #[test]
-fn a_dashboard_is_found_by_the_stack_and_stands_beside_those_of_other_regions() -> TestResult {
+fn dashboard_name_has_the_stack_and_the_region() -> TestResult {
     let template = Template::read()?;
     for (board, name, output) in [
         (REPLAY, "${AWS::StackName}-${AWS::Region}", "DashboardName"),
@@ -355,7 +354,7 @@ fn a_dashboard_is_found_by_the_stack_and_stands_beside_those_of_other_regions() 
             template.property(board.resource, "DashboardName"),
             &json!({ "Fn::Sub": name })
         );
-        // Not a reference, which cfn-lint would not find in the included file.
+        // No reference, because cfn-lint does not find it in the included file.
         assert_eq!(
             template.at(&format!("Outputs/{output}/Value")),
             template.property(board.resource, "DashboardName")

@@ -1,4 +1,4 @@
-//! The template as a document that questions can be put to.
+//! The template as a document with queries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-/// The function that drains the queue.
+/// The replay function.
 pub(crate) const REPLAY: &str = "ReplayFunction";
-/// The function that puts on it what comes over HTTP.
+/// The ingest function.
 pub(crate) const INGEST: &str = "IngestFunction";
 
-/// The file that is deployed.
+/// The deployed file.
 pub(crate) const TEMPLATE: &str = "template.yaml";
-/// The sections into which the template includes a file.
+/// The sections with an included file.
 const INCLUDING: [&str; 2] = ["Mappings", "Resources"];
 
 /// Set by Lambda itself, from the function's `LoggingConfig`.
 const LOG_LEVEL: &str = "AWS_LAMBDA_LOG_LEVEL";
 
-/// The template with the files that it includes, its tags (`!Ref x`) written out as in JSON (`{"Ref": "x"}`).
+/// The template with its included files, and tags (`!Ref x`) as in JSON (`{"Ref": "x"}`).
 pub(crate) struct Template(Value);
 
 impl Template {
@@ -37,7 +37,7 @@ impl Template {
         Ok(Self(template))
     }
 
-    /// A value that does not depend on a deployed stack: a literal, or `Fn::FindInMap`, `Fn::Join` and
+    /// Evaluates a value that does not depend on a deployed stack: a literal, or `Fn::FindInMap`, `Fn::Join` and
     /// `Fn::Split` of literals.
     pub(crate) fn computed(&self, value: &Value) -> Option<Value> {
         let Some(members) = value.as_object() else {
@@ -65,7 +65,7 @@ impl Template {
         }
     }
 
-    /// What stands at a path such as `Resources/LedgerTable/Type`; null where nothing does.
+    /// Returns the value at a path such as `Resources/LedgerTable/Type`. Null: there is none.
     pub(crate) fn at(&self, path: &str) -> &Value {
         path.split('/').fold(&self.0, |value, name| &value[name])
     }
@@ -74,7 +74,7 @@ impl Template {
         self.at(&format!("Resources/{resource}/Properties/{path}"))
     }
 
-    /// The names of the resources of a type, by the alphabet.
+    /// Returns the names of the resources of a type, in alphabetical order.
     pub(crate) fn of_type(&self, kind: &str) -> Vec<&str> {
         let resources = self.at("Resources").as_object().into_iter().flatten();
         resources
@@ -91,7 +91,7 @@ impl Template {
         self.at(&format!("Parameters/{name}/{attribute}"))
     }
 
-    /// The values that a parameter itself names: default, allowed, least and greatest.
+    /// Returns the values in a parameter: default, allowed, minimum and maximum.
     pub(crate) fn offered(&self, parameter: &str) -> BTreeSet<String> {
         let allowed = self.parameter(parameter, "AllowedValues").as_array();
         ["Default", "MinValue", "MaxValue"]
@@ -103,7 +103,7 @@ impl Template {
             .collect()
     }
 
-    /// A function's variables with what each is set to; the log level too.
+    /// Returns a function's variables with their values, and the log level.
     pub(crate) fn variables(&self, function: &str) -> BTreeMap<&str, &Value> {
         let variables = self.property(function, "Environment/Variables").as_object();
         let level = self.property(function, "LoggingConfig/ApplicationLogLevel");
@@ -114,7 +114,7 @@ impl Template {
         named.chain([(LOG_LEVEL, level)]).collect()
     }
 
-    /// The variables that are set to a parameter as it stands, with its name.
+    /// Returns the variables whose value is a parameter, with its name.
     pub(crate) fn parameters_by_variable(&self, function: &str) -> BTreeMap<&str, &str> {
         self.variables(function)
             .into_iter()
@@ -124,12 +124,12 @@ impl Template {
     }
 }
 
-/// The queue that is drained.
+/// Returns the ARN of the dead-letter queue.
 pub(crate) fn queue() -> Value {
     json!({ "Fn::If": ["CreatesQueue", { "Fn::GetAtt": "DeadLetterQueue.Arn" }, { "Ref": "DeadLetterQueueArn" }] })
 }
 
-/// The URL of the queue that is drained.
+/// Returns the URL of the dead-letter queue.
 pub(crate) fn queue_url() -> Value {
     let part =
         |at| json!({ "Fn::Select": [at, { "Fn::Split": [":", { "Ref": "DeadLetterQueueArn" }] }] });
@@ -138,31 +138,31 @@ pub(crate) fn queue_url() -> Value {
     json!({ "Fn::If": ["CreatesQueue", { "Ref": "DeadLetterQueue" }, of_an_existing] })
 }
 
-/// The name of the queue that is drained.
+/// Returns the name of the dead-letter queue.
 pub(crate) fn queue_name() -> Value {
     let of_an_existing =
         json!({ "Fn::Select": [5, { "Fn::Split": [":", { "Ref": "DeadLetterQueueArn" }] }] });
     json!({ "Fn::If": ["CreatesQueue", { "Fn::GetAtt": "DeadLetterQueue.QueueName" }, of_an_existing] })
 }
 
-/// The name of the queue in which messages end that were received too often.
+/// Returns the name of the parking queue.
 pub(crate) fn parking_queue_name() -> Value {
     json!({ "Fn::GetAtt": "ParkingQueue.QueueName" })
 }
 
-/// The bucket that is archived to.
+/// Returns the archive bucket.
 pub(crate) fn bucket() -> Value {
     json!({ "Fn::If": ["CreatesBucket", { "Ref": "ArchiveBucket" }, { "Ref": "ArchiveBucketName" }] })
 }
 
-/// A parameter's value as `CloudFormation` hands it on: text, whatever its type.
+/// Returns a parameter's value as text, as `CloudFormation` passes it.
 pub(crate) fn plain(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// The text of a file of the repository.
+/// Returns the text of a file of the repository.
 pub(crate) fn text_of(path: &str) -> std::io::Result<String> {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path))
 }
@@ -171,7 +171,7 @@ fn parsed(path: &str) -> Result<Value, Box<dyn Error>> {
     written_out(serde_yaml_ng::from_str(&text_of(path)?)?)
 }
 
-/// Puts the members of the included file in the place of `Fn::Transform`, as `CloudFormation` does.
+/// Replaces `Fn::Transform` with the members of the included file, as `CloudFormation` does.
 fn include(section: &mut Value) -> Result<(), Box<dyn Error>> {
     let members = section.as_object_mut().ok_or("a section is missing")?;
     let transform = members.remove("Fn::Transform").unwrap_or_default();
@@ -204,7 +204,7 @@ fn add_common(own: &mut Value, common: &Value) {
     }
 }
 
-/// Turns YAML into JSON and tags into members. `Fn::GetAtt` becomes its short form, `A.B`.
+/// Converts YAML into JSON and tags into members. `Fn::GetAtt` has its short form, `A.B`.
 fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
     use serde_yaml_ng::Value as Yaml;
     Ok(match yaml {

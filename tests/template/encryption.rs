@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::TestResult;
 use crate::document::Template;
 
-/// What is created that can hold data, and the property that says how it is encrypted.
+/// Resources with data, and the property of their encryption.
 const ENCRYPTED: [(&str, &str); 11] = [
     ("ArchiveBucket", "BucketEncryption"),
     ("AlarmTopic", "KmsMasterKeyId"),
@@ -54,7 +54,7 @@ fn encryption(template: &Template, with_key: bool) -> Vec<Value> {
 }
 
 #[test]
-fn with_a_key_everything_that_holds_data_is_encrypted_with_it() -> TestResult {
+fn resources_are_encrypted_with_the_given_key() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.at("Conditions/EncryptsWithKey"),
@@ -86,7 +86,7 @@ fn with_a_key_everything_that_holds_data_is_encrypted_with_it() -> TestResult {
 }
 
 #[test]
-fn without_a_key_events_are_encrypted_with_those_of_aws() -> TestResult {
+fn resources_are_encrypted_with_aws_keys_by_default() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.parameter("EncryptionKeyArn", "Default"), "");
     let bucket = json!({ "ServerSideEncryptionConfiguration": [{
@@ -113,7 +113,7 @@ fn without_a_key_events_are_encrypted_with_those_of_aws() -> TestResult {
 }
 
 #[test]
-fn nothing_that_holds_data_is_left_out() -> TestResult {
+fn encryption_covers_every_resource_with_data() -> TestResult {
     let template = Template::read()?;
     for kind in [
         "AWS::DynamoDB::Table",
@@ -138,7 +138,7 @@ fn nothing_that_holds_data_is_left_out() -> TestResult {
 }
 
 #[test]
-fn whoever_gives_a_key_is_told_what_its_policy_must_allow() -> TestResult {
+fn key_parameter_describes_its_required_policy() -> TestResult {
     let template = Template::read()?;
     let description = template.parameter("EncryptionKeyArn", "Description");
     let description = description.as_str().ok_or("no description")?;

@@ -1,9 +1,9 @@
-//! The files that make up the template: their size, and what may be in an included one.
+//! The files of the template: their size, and the format of an included one.
 
 use crate::TestResult;
 use crate::document::{TEMPLATE, text_of};
 
-/// `CloudFormation`'s limit for a template that comes with the request instead of from S3.
+/// `CloudFormation`'s limit for a template in the request instead of in S3.
 const MAX_INLINE_TEMPLATE_BYTES: usize = 51_200;
 
 const INCLUDED: [&str; 2] = ["monitoring/queries.yaml", "monitoring/resources.yaml"];
@@ -21,7 +21,7 @@ fn included_file_has_no_short_form_of_a_function() -> TestResult {
     for path in INCLUDED {
         let included = format!("Name: AWS::Include, Parameters: {{ Location: {path} }}");
         assert!(template.contains(&included), "{path}");
-        // AWS::Include refuses the file otherwise: it reads YAML without tags.
+        // AWS::Include accepts YAML without tags only.
         for line in text_of(path)?.lines().map(str::trim) {
             let tag = line.contains(": !") || line.contains("- !") || line.contains("[!");
             assert!(line.starts_with('#') || !tag, "{path}: {line}");

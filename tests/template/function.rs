@@ -1,4 +1,4 @@
-//! The functions: what they are and what they may do.
+//! The functions and their permissions.
 
 use serde_json::{Value, json};
 
@@ -6,13 +6,13 @@ use crate::TestResult;
 use crate::document::{INGEST, REPLAY, Template, bucket, queue};
 use crate::permissions::statements;
 
-/// Each function with its program, role and log group.
+/// The functions with their program, role and log group.
 const FUNCTIONS: [(&str, &str, &str, &str); 2] = [
     (REPLAY, "replay", "ReplayRole", "ReplayLogGroup"),
     (INGEST, "ingest", "IngestRole", "IngestLogGroup"),
 ];
 
-/// What a role allows: under which condition, the actions, and on what.
+/// Returns the permissions of a role: condition, actions and resources.
 fn permissions(template: &Template, role: &str) -> Vec<Value> {
     let statements = statements(template, role).into_iter();
     statements
@@ -27,10 +27,10 @@ fn permissions(template: &Template, role: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_function_has_a_role_of_its_own_and_nothing_is_added_to_it() -> TestResult {
+fn functions_have_their_own_role_without_additions() -> TestResult {
     let template = Template::read()?;
     for (function, _, role, _) in FUNCTIONS {
-        // With policies or without a role, SAM adds managed policies that reach everything.
+        // With `Policies` or without a role, SAM adds managed policies for all resources.
         assert_eq!(
             template.property(function, "Role"),
             &json!({ "Fn::GetAtt": format!("{role}.Arn") })
@@ -42,7 +42,7 @@ fn a_function_has_a_role_of_its_own_and_nothing_is_added_to_it() -> TestResult {
 }
 
 #[test]
-fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
+fn replay_role_has_only_the_required_permissions() -> TestResult {
     let template = Template::read()?;
     let consume = [
         "sqs:ReceiveMessage",
@@ -110,7 +110,7 @@ fn the_function_may_do_what_it_does_and_no_more() -> TestResult {
 }
 
 #[test]
-fn ingest_may_send_to_the_queue_and_read_its_secrets() -> TestResult {
+fn ingest_role_has_only_the_required_permissions() -> TestResult {
     let template = Template::read()?;
     let read = ["secretsmanager:GetSecretValue"];
     let keys = ["kms:Decrypt", "kms:GenerateDataKey"];
@@ -134,7 +134,7 @@ fn ingest_may_send_to_the_queue_and_read_its_secrets() -> TestResult {
 }
 
 #[test]
-fn a_function_is_its_program_with_structured_logs_that_end() -> TestResult {
+fn functions_have_a_program_and_log_retention() -> TestResult {
     let template = Template::read()?;
     for (function, program, _, log_group) in FUNCTIONS {
         assert_eq!(
@@ -172,7 +172,7 @@ fn a_function_is_its_program_with_structured_logs_that_end() -> TestResult {
 }
 
 #[test]
-fn every_invocation_can_be_traced() -> TestResult {
+fn functions_have_active_tracing() -> TestResult {
     let template = Template::read()?;
     for (function, ..) in FUNCTIONS {
         assert_eq!(template.property(function, "Tracing"), "Active");

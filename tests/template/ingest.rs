@@ -1,11 +1,11 @@
-//! Ingest over HTTP: there when it is asked for, and open to whom it says.
+//! The endpoints of ingest and their authentication.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
 use crate::TestResult;
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::{INGEST, Template};
 
 const URL: [&str; 1] = ["IngestFunctionUrl"];
@@ -18,44 +18,44 @@ const API: [&str; 5] = [
     "IngestApiStage",
 ];
 
-/// The doors among the resources that these parameters make exist.
-fn doors<'t>(template: &'t Template, given: &Given) -> Result<BTreeSet<&'t str>, String> {
+/// Returns the endpoints among the resources of these parameters.
+fn endpoints<'t>(template: &'t Template, given: &Parameters) -> Result<BTreeSet<&'t str>, String> {
     let existing = template.existing("Resources", given)?;
-    let doors = existing.into_iter().filter(|(_, resource)| {
+    let endpoints = existing.into_iter().filter(|(_, resource)| {
         let kind = resource["Type"].as_str().unwrap_or_default();
         kind.starts_with("AWS::ApiGatewayV2::")
             || ["AWS::Lambda::Url", "AWS::Lambda::Permission"].contains(&kind)
     });
-    Ok(doors.map(|(name, _)| name).collect())
+    Ok(endpoints.map(|(name, _)| name).collect())
 }
 
-/// What is there only for ingest goes by its name.
+/// Returns whether a resource exists for ingest only, by its name.
 fn of_ingest(name: &str) -> bool {
     name.starts_with("Ingest")
 }
 
 #[test]
-fn nothing_of_it_exists_unless_it_is_asked_for() -> TestResult {
+fn ingest_resources_exist_only_when_enabled() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.parameter("IngestEndpoint", "Default"), "none");
     let resources = template.at("Resources").as_object().ok_or("no resources")?;
     let own: Vec<_> = resources.keys().filter(|name| of_ingest(name)).collect();
     assert!(own.len() > 10, "{own:?}");
     for section in ["Resources", "Outputs"] {
-        for (name, entry) in template.existing(section, &Given::new(&[]))? {
+        for (name, entry) in template.existing(section, &Parameters::new(&[]))? {
             assert!(!of_ingest(name), "{name}");
-            // And nothing that does exist needs it.
+            // No existing resource references it.
             let text = entry.to_string();
             let needed = own.iter().find(|own| text.contains(own.as_str()));
             assert_eq!(needed, None, "{name}");
         }
     }
-    assert!(doors(&template, &Given::new(&[]))?.is_empty());
+    assert!(endpoints(&template, &Parameters::new(&[]))?.is_empty());
     Ok(())
 }
 
 #[test]
-fn it_has_one_door_and_that_is_open_only_where_the_function_checks() -> TestResult {
+fn ingest_has_one_endpoint_public_only_when_function_checks() -> TestResult {
     let template = Template::read()?;
     let open_url = URL.iter().chain(&OPEN).copied().collect();
     for (endpoint, auth, expected) in [
@@ -67,9 +67,9 @@ fn it_has_one_door_and_that_is_open_only_where_the_function_checks() -> TestResu
         ("http-api", "iam", &BTreeSet::from(API)),
         ("none", "none", &BTreeSet::new()),
     ] {
-        let given = Given::new(&[("IngestEndpoint", endpoint), ("IngestAuth", auth)]);
-        let doors = doors(&template, &given)?;
-        assert_eq!(&doors, expected, "{endpoint} {auth}");
+        let given = Parameters::new(&[("IngestEndpoint", endpoint), ("IngestAuth", auth)]);
+        let endpoints = endpoints(&template, &given)?;
+        assert_eq!(&endpoints, expected, "{endpoint} {auth}");
     }
     let iam_or_none = |iam: &str| json!({ "Fn::If": ["IngestAsksIam", iam, "NONE"] });
     assert_eq!(
@@ -85,7 +85,7 @@ fn it_has_one_door_and_that_is_open_only_where_the_function_checks() -> TestResu
 }
 
 #[test]
-fn only_the_doors_may_invoke_it() -> TestResult {
+fn ingest_is_invoked_only_by_its_endpoints() -> TestResult {
     let template = Template::read()?;
     let properties = |name: &str| template.at(&format!("Resources/{name}/Properties")).clone();
     let function = json!({ "Ref": INGEST });
@@ -107,7 +107,7 @@ fn only_the_doors_may_invoke_it() -> TestResult {
             "SourceArn": { "Fn::Sub": this_api },
         })
     );
-    // Both, since October 2025; the second not for Lambda's own API.
+    // Both are needed since October 2025. The second is not for Lambda's own API.
     assert_eq!(
         properties("IngestUrlPermission"),
         json!({
@@ -130,7 +130,7 @@ fn only_the_doors_may_invoke_it() -> TestResult {
 }
 
 #[test]
-fn secrets_are_readable_where_they_are_read() -> TestResult {
+fn ingest_role_reads_secrets_only_when_they_are_used() -> TestResult {
     let template = Template::read()?;
     let arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:any-AbCdEf";
     let (ingest, genesys) = (("IngestSecretArn", arn), ("GenesysSecretArn", arn));
@@ -155,14 +155,17 @@ fn secrets_are_readable_where_they_are_read() -> TestResult {
             false,
         ),
     ] {
-        let holds = template.holds(&json!({ "Condition": condition }), &Given::new(&parameters))?;
+        let holds = template.holds(
+            &json!({ "Condition": condition }),
+            &Parameters::new(&parameters),
+        )?;
         assert_eq!(holds, expected, "{condition} {parameters:?}");
     }
     Ok(())
 }
 
 #[test]
-fn a_flood_is_bounded_at_either_door() -> TestResult {
+fn ingest_endpoints_limit_rate_and_concurrency() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.property(INGEST, "ReservedConcurrentExecutions"),
@@ -170,10 +173,10 @@ fn a_flood_is_bounded_at_either_door() -> TestResult {
     );
     let reserves = json!({ "Condition": "ReservesForIngest" });
     for (given, expected) in [("10", true), ("0", true), ("none", false)] {
-        let given = Given::new(&[("IngestConcurrency", given)]);
+        let given = Parameters::new(&[("IngestConcurrency", given)]);
         assert_eq!(template.holds(&reserves, &given)?, expected);
     }
-    assert!(template.holds(&reserves, &Given::new(&[]))?);
+    assert!(template.holds(&reserves, &Parameters::new(&[]))?);
     let number = |parameter| {
         let value = template.parameter(parameter, "Default");
         let number = value
@@ -182,7 +185,7 @@ fn a_flood_is_bounded_at_either_door() -> TestResult {
         number.ok_or_else(|| format!("{parameter}: {value}"))
     };
     let at_once = number("IngestConcurrency")?;
-    // What the API lets through, Lambda takes: ten a second for each, and no more at once.
+    // Lambda can handle the rate limit of the API: ten requests per second and instance.
     assert!(number("IngestRateLimit")? <= 10 * at_once);
     assert!(number("IngestBurstLimit")? <= at_once);
     assert_eq!(
@@ -196,7 +199,7 @@ fn a_flood_is_bounded_at_either_door() -> TestResult {
 }
 
 #[test]
-fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
+fn ingest_endpoints_forward_every_path() -> TestResult {
     let template = Template::read()?;
     let api = json!({ "Ref": "IngestApi" });
     assert_eq!(template.of_type("AWS::ApiGatewayV2::Route").len(), 1);
@@ -205,7 +208,7 @@ fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
         template.property("IngestApiRoute", "Target"),
         &json!({ "Fn::Sub": "integrations/${IngestApiIntegration}" })
     );
-    // Without a name that would stand before the paths.
+    // Without a stage name, which would be a prefix of the paths.
     assert_eq!(template.property("IngestApiStage", "StageName"), "$default");
     assert_eq!(template.property("IngestApiStage", "AutoDeploy"), true);
     for (property, expected) in [
@@ -214,7 +217,7 @@ fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
             "IntegrationUri",
             json!({ "Fn::GetAtt": "IngestFunction.Arn" }),
         ),
-        // The one that a function URL has too.
+        // The format of a function URL.
         ("PayloadFormatVersion", json!("2.0")),
     ] {
         let actual = template.property("IngestApiIntegration", property);
@@ -231,7 +234,7 @@ fn the_program_itself_answers_every_path_at_either_door() -> TestResult {
 }
 
 #[test]
-fn its_url_is_told_without_a_slash_at_its_end() -> TestResult {
+fn ingest_url_output_has_no_trailing_slash() -> TestResult {
     let template = Template::read()?;
     let of_url = "IngestFunctionUrl.FunctionUrl";
     let part = |at| -> Value {
@@ -249,7 +252,7 @@ fn its_url_is_told_without_a_slash_at_its_end() -> TestResult {
 }
 
 #[test]
-fn a_body_fits_into_a_message() -> TestResult {
+fn ingest_body_limit_fits_into_a_message() -> TestResult {
     let template = Template::read()?;
     // SQS's limit.
     assert_eq!(

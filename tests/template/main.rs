@@ -1,4 +1,4 @@
-//! Holds `template.yaml` and the files that it includes to the rules it explains and to what the code reads and writes.
+//! Checks `template.yaml` and its included files against their rules and against the code.
 
 mod alarms;
 mod code;

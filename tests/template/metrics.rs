@@ -1,8 +1,8 @@
-//! The metrics that the code writes: `CloudWatch` drops a document that breaks a limit, without an error.
+//! The metrics of the code, because `CloudWatch` drops documents over its limits without an error.
 
 use crate::{TestResult, code};
 
-/// The units of `CloudWatch` that are of use here.
+/// The used units of `CloudWatch`.
 const UNITS: [&str; 6] = [
     "Bytes",
     "Count",

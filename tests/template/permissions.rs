@@ -1,4 +1,4 @@
-//! Who may do what: nothing by wildcard, nothing over plain http.
+//! Permissions: no wildcards, no plain http.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::TestResult;
 use crate::document::Template;
 
-/// What has a policy of its own, the policy's resource, and what the policy is about.
+/// Resources with their own policy, the policy's resource, and its subject.
 const GUARDED: [(&str, &str, &str); 4] = [
     ("DeadLetterQueue", "DeadLetterQueuePolicy", "Queues"),
     ("ParkingQueue", "ParkingQueuePolicy", "Queues"),
@@ -15,7 +15,7 @@ const GUARDED: [(&str, &str, &str); 4] = [
     ("AlarmTopic", "AlarmTopicPolicy", "Topics"),
 ];
 
-/// Every statement of a resource's policies, with the condition under which it is there, or null.
+/// Returns every statement of a resource's policies, with its condition or null.
 pub(crate) fn statements<'t>(
     template: &'t Template,
     resource: &str,
@@ -38,7 +38,7 @@ pub(crate) fn statements<'t>(
         .collect()
 }
 
-/// Every statement of the template, with its resource.
+/// Returns every statement of the template with its resource.
 fn all_statements(template: &Template) -> Vec<(&str, &Value)> {
     let resources = template.at("Resources").as_object().into_iter().flatten();
     resources
@@ -49,14 +49,14 @@ fn all_statements(template: &Template) -> Vec<(&str, &Value)> {
         .collect()
 }
 
-/// A member that may be one text or a list of them.
+/// Returns the texts of a member that is one text or a list.
 fn texts(member: &Value) -> Vec<&str> {
     let listed = member.as_array().into_iter().flatten();
     listed.chain([member]).filter_map(Value::as_str).collect()
 }
 
 #[test]
-fn no_permission_is_given_by_wildcard() -> TestResult {
+fn permissions_have_no_wildcard() -> TestResult {
     let template = Template::read()?;
     let mut everything = Vec::new();
     for (resource, statement) in all_statements(&template) {
@@ -85,7 +85,7 @@ fn no_permission_is_given_by_wildcard() -> TestResult {
 }
 
 #[test]
-fn every_wildcard_has_its_reason_beside_it() -> TestResult {
+fn wildcards_have_a_reason_in_a_comment() -> TestResult {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let is_wildcard = |line: &str| {
@@ -113,13 +113,13 @@ fn every_wildcard_has_its_reason_beside_it() -> TestResult {
 }
 
 #[test]
-fn plain_http_is_refused_by_everything_that_has_a_policy() -> TestResult {
+fn policies_refuse_plain_http() -> TestResult {
     let template = Template::read()?;
     for (resource, policy, about) in GUARDED {
         let target = template.property(policy, about);
         let target = target.get(0).unwrap_or(target);
         assert_eq!(target, &json!({ "Ref": resource }), "{policy}");
-        // With the resource, or not at all.
+        // The policy exists with its resource only.
         assert_eq!(
             template.at(&format!("Resources/{policy}/Condition")),
             template.at(&format!("Resources/{resource}/Condition")),
@@ -151,7 +151,7 @@ fn plain_http_is_refused_by_everything_that_has_a_policy() -> TestResult {
             })
         );
     }
-    // And nothing is created that needs such a policy and has none.
+    // Every resource that needs such a policy has one.
     let created = ["AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::SNS::Topic"]
         .map(|kind| template.of_type(kind).len());
     assert_eq!(created.iter().sum::<usize>(), GUARDED.len());
@@ -159,7 +159,7 @@ fn plain_http_is_refused_by_everything_that_has_a_policy() -> TestResult {
 }
 
 #[test]
-fn only_alarms_of_this_stack_may_notify() -> TestResult {
+fn topic_policy_allows_only_alarms_of_this_stack() -> TestResult {
     let template = Template::read()?;
     let alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:${AWS::StackName}-*";
     let allowed: Vec<_> = statements(&template, "AlarmTopicPolicy")
@@ -181,7 +181,7 @@ fn only_alarms_of_this_stack_may_notify() -> TestResult {
             },
         })]
     );
-    // The policy goes by names that CloudFormation gives: they begin with the stack's.
+    // The policy matches names from CloudFormation, which begin with the stack's name.
     for alarm in template.of_type("AWS::CloudWatch::Alarm") {
         assert!(template.property(alarm, "AlarmName").is_null(), "{alarm}");
     }
@@ -200,7 +200,7 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
     ] {
         let pattern = template.parameter(parameter, "AllowedPattern");
         let pattern = pattern.as_str().ok_or(parameter)?;
-        // The resource's name is a class of characters, and a wildcard in none of them.
+        // The resource's name is a class of characters without a wildcard.
         let (_, name) = pattern.rsplit_once(":[^:]+:[0-9]{12}:").ok_or(pattern)?;
         assert!(
             name.ends_with(")?$") && !name.contains("[^") && !name.contains(".*"),
@@ -215,7 +215,7 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
 }
 
 #[test]
-fn the_page_on_security_names_every_statement_of_the_roles() -> TestResult {
+fn security_md_names_every_statement_of_the_roles() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/SECURITY.md"))?;
     for (role, heading) in [
@@ -225,7 +225,7 @@ fn the_page_on_security_names_every_statement_of_the_roles() -> TestResult {
         let (_, section) = page.split_once(heading).ok_or(heading)?;
         let section = section.split("\n#").next().ok_or(heading)?;
         let rows = section.lines().filter(|line| line.starts_with("| "));
-        // After the row that says what the columns are.
+        // After the header row.
         let named: BTreeSet<_> = rows
             .skip(1)
             .filter_map(|line| line.split(' ').nth(1))

@@ -9,7 +9,7 @@ use crate::{TestResult, code};
 
 const KIND: &str = "AWS::Logs::QueryDefinition";
 
-/// What every line has: from the invocation's span, from the subscriber, from `CloudWatch` Logs.
+/// The fields of every line: from the invocation's span, the subscriber and `CloudWatch` Logs.
 const OF_EVERY_LINE: [&str; 7] = [
     "@message",
     "@timestamp",
@@ -65,7 +65,7 @@ fn taken_apart(query: &str) -> (String, Vec<&str>) {
 }
 
 #[test]
-fn queries_ask_for_fields_that_the_code_writes() -> TestResult {
+fn queries_use_fields_that_the_code_writes() -> TestResult {
     let template = Template::read()?;
     let lines = code::log_fields()?;
     let written: BTreeSet<_> = lines
@@ -102,7 +102,7 @@ fn queries_ask_for_fields_that_the_code_writes() -> TestResult {
 }
 
 #[test]
-fn queries_look_for_lines_that_the_code_writes() -> TestResult {
+fn queries_filter_messages_that_the_code_writes() -> TestResult {
     let template = Template::read()?;
     let lines = code::log_fields()?;
     for name in [
@@ -209,7 +209,7 @@ fn query_sorts_by_a_result_when_it_aggregates() -> TestResult {
 }
 
 #[test]
-fn the_history_of_an_event_is_found_by_its_id_and_told_in_order() -> TestResult {
+fn history_query_filters_by_event_id_in_time_order() -> TestResult {
     let template = Template::read()?;
     let query = template.query("EventHistoryQuery")?;
     assert!(query.contains("\n| filter event_id = \"EVENT_ID\"\n"));
@@ -218,7 +218,7 @@ fn the_history_of_an_event_is_found_by_its_id_and_told_in_order() -> TestResult 
 }
 
 #[test]
-fn failures_are_counted_by_code_with_what_to_do() -> TestResult {
+fn failures_query_counts_by_code_with_an_action() -> TestResult {
     let template = Template::read()?;
     let query = template.query("FailuresQuery")?;
     for part in [
@@ -233,7 +233,7 @@ fn failures_are_counted_by_code_with_what_to_do() -> TestResult {
 }
 
 #[test]
-fn refusals_are_counted_by_problem_and_path_with_what_to_do() -> TestResult {
+fn refusals_query_counts_by_problem_and_path_with_an_action() -> TestResult {
     let template = Template::read()?;
     let query = template.query("IngestRefusalsQuery")?;
     for part in [
@@ -249,7 +249,7 @@ fn refusals_are_counted_by_problem_and_path_with_what_to_do() -> TestResult {
 }
 
 #[test]
-fn the_page_for_operators_shows_the_queries_as_they_are() -> TestResult {
+fn operations_md_shows_the_queries() -> TestResult {
     let template = Template::read()?;
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OPERATIONS.md"))?;
     for query in template.of_type(KIND) {

@@ -9,7 +9,7 @@ use crate::permissions::statements;
 const FOURTEEN_DAYS: u64 = 14 * 24 * 3_600;
 
 #[test]
-fn a_message_stays_invisible_for_six_times_what_the_function_may_take() -> TestResult {
+fn visibility_timeout_is_six_times_the_function_timeout() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.property("ReplayFunction", "Timeout"),
@@ -24,7 +24,7 @@ fn a_message_stays_invisible_for_six_times_what_the_function_may_take() -> TestR
             .at(&format!("Mappings/VisibilityTimeout/{timeout}/Seconds"))
             .as_u64();
         let timeout: u64 = timeout.parse()?;
-        // A batching window would come on top, and there is none.
+        // There is no batching window, which would have to be added.
         assert!(
             visibility >= Some(6 * timeout),
             "{visibility:?} for {timeout}"
@@ -36,7 +36,7 @@ fn a_message_stays_invisible_for_six_times_what_the_function_may_take() -> TestR
 }
 
 #[test]
-fn the_function_gives_up_three_receives_before_sqs_parks() -> TestResult {
+fn max_receives_is_three_below_the_redrive_policy() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.property("ReplayFunction", "Environment/Variables/MAX_RECEIVES"),
@@ -55,14 +55,14 @@ fn the_function_gives_up_three_receives_before_sqs_parks() -> TestResult {
             .as_u64();
         let receives: u64 = receives.parse()?;
         assert_eq!(parked_after, Some(receives + 3));
-        // AWS's advice for queues that Lambda reads: fewer park messages for mere throttling.
+        // AWS's advice for event sources of Lambda: a lower number parks messages that were only throttled.
         assert!(parked_after >= Some(5));
     }
     Ok(())
 }
 
 #[test]
-fn a_parked_message_outlives_its_time_in_the_queue_before() -> TestResult {
+fn retention_of_the_parking_queue_is_longer() -> TestResult {
     let template = Template::read()?;
     let source = template
         .property("DeadLetterQueue", "MessageRetentionPeriod")
@@ -76,7 +76,7 @@ fn a_parked_message_outlives_its_time_in_the_queue_before() -> TestResult {
 }
 
 #[test]
-fn a_partial_answer_is_understood_and_nothing_is_filtered_away() -> TestResult {
+fn event_source_accepts_partial_failures_without_a_filter() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.property("ReplayFunction", "Events/DeadLetters/Type"),
@@ -91,7 +91,7 @@ fn a_partial_answer_is_understood_and_nothing_is_filtered_away() -> TestResult {
 }
 
 #[test]
-fn the_event_source_is_within_what_lambda_and_fifo_queues_accept() -> TestResult {
+fn event_source_is_within_the_limits_of_lambda_and_fifo_queues() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.event_source("BatchSize"),
@@ -134,7 +134,7 @@ fn the_event_source_is_within_what_lambda_and_fifo_queues_accept() -> TestResult
 }
 
 #[test]
-fn the_queue_is_an_existing_one_or_created_here() -> TestResult {
+fn queue_is_existing_or_created() -> TestResult {
     let template = Template::read()?;
     assert_eq!(template.event_source("Queue"), &queue());
     assert_eq!(template.at("Outputs/DeadLetterQueueArn/Value"), &queue());
@@ -153,7 +153,7 @@ fn the_queue_is_an_existing_one_or_created_here() -> TestResult {
 }
 
 #[test]
-fn only_event_bridge_rules_of_this_account_may_send_to_the_queue() -> TestResult {
+fn queue_policy_allows_only_event_bridge_rules_of_this_account() -> TestResult {
     let template = Template::read()?;
     let rules = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/*";
     assert_eq!(
@@ -169,7 +169,7 @@ fn only_event_bridge_rules_of_this_account_may_send_to_the_queue() -> TestResult
             } },
         })
     );
-    // Nobody else may: what is left are denials.
+    // All other statements are denials.
     for queue in ["DeadLetterQueuePolicy", "ParkingQueuePolicy"] {
         for (_, statement) in statements(&template, queue) {
             let allows = statement["Effect"] == "Allow";

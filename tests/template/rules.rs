@@ -1,10 +1,10 @@
-//! Settings that are refused before anything is deployed.
+//! Rules that refuse parameters before the deployment.
 
 use crate::TestResult;
-use crate::conditions::Given;
+use crate::conditions::Parameters;
 use crate::document::Template;
 
-/// What has to be given with the defaults.
+/// The required parameters.
 const MINIMUM: [(&str, &str); 3] = [
     ("GenesysRegion", "eu-central-1"),
     ("AllowedTargets", "arn:aws:lambda:*:*:function:crm-*"),
@@ -12,12 +12,12 @@ const MINIMUM: [(&str, &str); 3] = [
 ];
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:genesys-AbCdEf";
 
-/// The rules that refuse the defaults with [`MINIMUM`] and these parameters.
+/// Returns the rules that refuse the defaults with [`MINIMUM`] and these parameters.
 fn refusing<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
 ) -> Result<Vec<&'t str>, Box<dyn std::error::Error>> {
-    let given = Given::new(MINIMUM.iter().chain(given));
+    let given = Parameters::new(MINIMUM.iter().chain(given));
     let mut refusing = Vec::new();
     for (name, rule) in template.at("Rules").as_object().into_iter().flatten() {
         if !template.holds(&rule["RuleCondition"], &given)? {
@@ -33,7 +33,7 @@ fn refusing<'t>(
 }
 
 #[test]
-fn credentials_come_from_a_secret_or_from_two_parameters_and_never_from_both() -> TestResult {
+fn credentials_are_a_secret_or_two_parameters() -> TestResult {
     let template = Template::read()?;
     let (id, secret) = (("GenesysClientId", "id"), ("GenesysClientSecret", "hush"));
     let none = ("GenesysSecretArn", "");
@@ -60,7 +60,7 @@ fn credentials_come_from_a_secret_or_from_two_parameters_and_never_from_both() -
 }
 
 #[test]
-fn genesys_cloud_is_named_in_one_of_three_ways() -> TestResult {
+fn genesys_cloud_needs_a_region_an_organisation_or_urls() -> TestResult {
     let template = Template::read()?;
     let none = ("GenesysRegion", "");
     let api = ("GenesysApiBaseUrl", "https://api.example");
@@ -84,7 +84,7 @@ fn genesys_cloud_is_named_in_one_of_three_ways() -> TestResult {
 }
 
 #[test]
-fn targets_that_dead_letters_name_have_to_be_allowed() -> TestResult {
+fn original_targets_have_to_be_allowed() -> TestResult {
     let template = Template::read()?;
     let none = ("AllowedTargets", "");
     assert_eq!(refusing(&template, &[none])?, ["TargetsAreAllowed"]);
@@ -93,7 +93,7 @@ fn targets_that_dead_letters_name_have_to_be_allowed() -> TestResult {
     Ok(())
 }
 
-/// What has to be given beside [`MINIMUM`] with ingest.
+/// The required parameters of ingest, in addition to [`MINIMUM`].
 const INGEST: [(&str, &str); 3] = [
     ("IngestEndpoint", "function-url"),
     ("IngestSecretArn", INGEST_SECRET),
@@ -101,7 +101,7 @@ const INGEST: [(&str, &str); 3] = [
 ];
 const INGEST_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ingest-AbCdEf";
 
-/// The rules that refuse [`MINIMUM`] and [`INGEST`] with these parameters.
+/// Returns the rules that refuse [`MINIMUM`] and [`INGEST`] with these parameters.
 fn refusing_ingest<'t>(
     template: &'t Template,
     given: &[(&str, &str)],
@@ -126,7 +126,7 @@ fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
         (vec![text], vec!["IngestSecretIsInOnePlace"]),
         (vec![none, ("IngestAuth", "iam")], vec![]),
         (vec![none, ("IngestAuth", "none")], vec![]),
-        // Turned off, with what was set for it.
+        // Ingest is turned off, with its parameters still set.
         (vec![none, ("IngestEndpoint", "none")], vec![]),
         (vec![("IngestEndpoint", "none")], vec![]),
     ] {
@@ -137,7 +137,7 @@ fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
 }
 
 #[test]
-fn what_comes_over_http_needs_a_target_since_it_names_none() -> TestResult {
+fn ingested_events_need_a_configured_target() -> TestResult {
     let template = Template::read()?;
     let refused = ["IngestedEventsHaveATarget"];
     for (target, expected) in [
@@ -156,7 +156,7 @@ fn what_comes_over_http_needs_a_target_since_it_names_none() -> TestResult {
 }
 
 #[test]
-fn looking_subscriptions_up_needs_genesys_cloud_also_where_nothing_is_marked() -> TestResult {
+fn subscription_check_needs_genesys_cloud_without_retry_state() -> TestResult {
     let template = Template::read()?;
     let off = ("RetryState", "off");
     let nowhere = ("GenesysRegion", "");
@@ -183,7 +183,7 @@ fn looking_subscriptions_up_needs_genesys_cloud_also_where_nothing_is_marked() -
             vec![off, nowhere, nobody, ("IngestEndpoint", "none")],
             vec![],
         ),
-        // Marks need it all the same.
+        // Marks need Genesys Cloud, too.
         (
             vec![nowhere, nobody, ("IngestSubscriptionCheck", "off")],
             both,

@@ -1,4 +1,4 @@
-//! The functions' variables, against the module that reads them.
+//! The functions' variables, compared with the module that reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::TestResult;
 use crate::document::{INGEST, REPLAY, Template, plain, queue_url};
 
-/// Settings without which others are not accepted or not looked at.
+/// Settings that others depend on.
 const MINIMUM: [(&str, &str); 4] = [
     ("ARCHIVE_BUCKET", "bucket"),
     ("GENESYS_REGION", "eu-central-1"),
@@ -17,7 +17,7 @@ const MINIMUM: [(&str, &str); 4] = [
     ("GENESYS_CLIENT_SECRET", "secret"),
 ];
 
-/// Reads settings from these variables and whatever of [`MINIMUM`] they leave empty.
+/// Reads settings from these variables, and from [`MINIMUM`] for missing ones.
 fn settings(variables: &BTreeMap<&str, String>) -> Result<Settings, SettingsError> {
     let minimum = BTreeMap::from(MINIMUM);
     Settings::from_lookup(|name| {
@@ -29,7 +29,7 @@ fn settings(variables: &BTreeMap<&str, String>) -> Result<Settings, SettingsErro
     })
 }
 
-/// The same for ingest as a Lambda function.
+/// Reads the settings of ingest as a Lambda function.
 fn ingest_settings(variables: &BTreeMap<&str, String>) -> Result<IngestSettings, SettingsError> {
     let mut minimum = BTreeMap::from(MINIMUM);
     minimum.extend([
@@ -53,7 +53,7 @@ fn ingest_settings(variables: &BTreeMap<&str, String>) -> Result<IngestSettings,
 }
 
 #[test]
-fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
+fn replay_variables_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let read: BTreeSet<_> = VARIABLES.iter().copied().collect();
     let variables = template.variables(REPLAY);
@@ -64,7 +64,7 @@ fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
         .keys()
         .filter(|name| !by_parameter.contains_key(**name))
         .collect();
-    // The stack's own resources; another test says how the bucket is chosen.
+    // The stack's own resources. Another test checks the bucket.
     assert_eq!(otherwise, [&"ARCHIVE_BUCKET", &"IDEMPOTENCY_TABLE_NAME"]);
     assert_eq!(
         variables.get("IDEMPOTENCY_TABLE_NAME"),
@@ -74,9 +74,9 @@ fn the_variables_are_those_the_code_reads_and_each_can_be_set() -> TestResult {
 }
 
 #[test]
-fn the_variables_of_ingest_are_those_it_reads_as_a_lambda_function() -> TestResult {
+fn ingest_variables_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
-    // Where to listen: as a Lambda function it asks the platform for requests, which says so itself.
+    // The listen address. In Lambda, the platform sets these variables.
     let not_ours = [
         "AWS_LAMBDA_FUNCTION_NAME",
         "AWS_LAMBDA_RUNTIME_API",
@@ -93,7 +93,7 @@ fn the_variables_of_ingest_are_those_it_reads_as_a_lambda_function() -> TestResu
         .filter(|(name, _)| !by_parameter.contains_key(**name))
         .collect();
     assert_eq!(otherwise, [(&"REPLAY_QUEUE_URL", &&queue_url())]);
-    // Where somebody outside of the stack finds the same queue.
+    // The output with the same queue.
     assert_eq!(
         template.at("Outputs/DeadLetterQueueUrl/Value"),
         &queue_url()
@@ -102,7 +102,7 @@ fn the_variables_of_ingest_are_those_it_reads_as_a_lambda_function() -> TestResu
 }
 
 #[test]
-fn both_functions_are_told_the_same_of_genesys_cloud() -> TestResult {
+fn shared_variables_are_equal_in_both_functions() -> TestResult {
     let template = Template::read()?;
     let replay = template.variables(REPLAY);
     let shared = template
@@ -118,11 +118,11 @@ fn both_functions_are_told_the_same_of_genesys_cloud() -> TestResult {
 }
 
 #[test]
-fn the_code_accepts_every_value_that_a_parameter_offers() -> TestResult {
+fn parameter_values_are_accepted_by_the_code() -> TestResult {
     accepts_what_is_offered(REPLAY, VARIABLES.len(), |variables| {
         settings(variables).err()
     })?;
-    // Fewer: those that the platform sets have no parameter.
+    // Without the variables of the platform, which have no parameter.
     accepts_what_is_offered(INGEST, INGEST_VARIABLES.len() - 3, |variables| {
         ingest_settings(variables).err()
     })
@@ -139,7 +139,7 @@ fn accepts_what_is_offered(
         for value in template.offered(parameter) {
             let refused = refused(&BTreeMap::from([(variable, value.clone())]));
             let problems = refused.map(|error| error.problems).unwrap_or_default();
-            // Problems of other variables: this one alone does not always fit their defaults.
+            // Problems of other variables are ignored: a value does not always fit their defaults.
             let own = problems
                 .iter()
                 .any(|problem| problem.starts_with(&format!("{variable} ")));
@@ -152,7 +152,7 @@ fn accepts_what_is_offered(
 }
 
 #[test]
-fn the_defaults_are_those_of_the_code() -> TestResult {
+fn replay_defaults_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let defaults = template
         .parameters_by_variable(REPLAY)
@@ -167,7 +167,7 @@ fn the_defaults_are_those_of_the_code() -> TestResult {
 }
 
 #[test]
-fn the_defaults_of_ingest_are_those_of_the_code() -> TestResult {
+fn ingest_defaults_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     let defaults = template
         .parameters_by_variable(INGEST)

@@ -1,4 +1,4 @@
-//! What holds events: the ledger, the queues, the archive.
+//! The storage of events: the ledger, the queues, the archive.
 
 use serde_json::json;
 
@@ -6,7 +6,7 @@ use crate::TestResult;
 use crate::document::{REPLAY, Template, bucket};
 
 #[test]
-fn the_ledger_is_paid_by_use_restorable_and_forgets() -> TestResult {
+fn ledger_table_is_on_demand_with_recovery_and_expiry() -> TestResult {
     let template = Template::read()?;
     for (path, expected) in [
         ("BillingMode", json!("PAY_PER_REQUEST")),
@@ -33,7 +33,7 @@ fn the_ledger_is_paid_by_use_restorable_and_forgets() -> TestResult {
 }
 
 #[test]
-fn what_holds_events_outlives_the_stack_with_its_policies() -> TestResult {
+fn event_storage_is_retained_when_the_stack_is_deleted() -> TestResult {
     let template = Template::read()?;
     for resource in [
         "LedgerTable",
@@ -67,7 +67,7 @@ fn what_holds_events_outlives_the_stack_with_its_policies() -> TestResult {
 }
 
 #[test]
-fn nobody_outside_the_account_sees_the_archive() -> TestResult {
+fn archive_bucket_is_not_public() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.property("ArchiveBucket", "PublicAccessBlockConfiguration"),
@@ -86,7 +86,7 @@ fn nobody_outside_the_account_sees_the_archive() -> TestResult {
 }
 
 #[test]
-fn the_archive_is_created_an_existing_bucket_or_none() -> TestResult {
+fn archive_bucket_is_created_existing_or_absent() -> TestResult {
     let template = Template::read()?;
     assert_eq!(
         template.variables(REPLAY).get("ARCHIVE_BUCKET"),

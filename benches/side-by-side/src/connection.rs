@@ -1,17 +1,17 @@
-//! HTTP/1.1 over a bare socket: what asks this way takes next to nothing of the processor itself.
+//! HTTP/1.1 over a bare socket, so that the client takes almost no processor time.
 
 use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A connection that is kept.
+/// A persistent connection.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// Whether the last request was answered before it was sent as a whole.
+    /// The last response came before the end of its request.
     is_cut_short: bool,
 }
 
-/// What was answered.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -31,7 +31,7 @@ impl Connection {
     /// Connects to `host:port`.
     ///
     /// # Errors
-    /// Nobody listens there.
+    /// The connection is refused.
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -41,10 +41,10 @@ impl Connection {
         })
     }
 
-    /// Sends a request, in parts, and reads its answer, which may come before the request has been taken as a whole.
+    /// Sends a request in parts and reads its response, which may come before the end of the request.
     ///
     /// # Errors
-    /// The connection broke before the answer was there, or the answer is none.
+    /// The connection closed before the response, or the response is invalid.
     pub(crate) async fn exchange(&mut self, request: &[&[u8]]) -> anyhow::Result<Answer> {
         let (mut reader, mut writer) = self.stream.split();
         let writing = async {
@@ -57,7 +57,7 @@ impl Connection {
         tokio::pin!(reading);
         tokio::select! {
             biased;
-            // Who refuses a request may stop reading it: why is in the answer.
+            // A server that refuses a request may stop reading it. The reason is in the response.
             _ = writing => {}
             answer = &mut reading => {
                 self.is_cut_short = true;
@@ -67,7 +67,7 @@ impl Connection {
         reading.await
     }
 
-    /// Whether another request can follow this answer.
+    /// Returns whether another request can use the connection.
     pub(crate) fn can_go_on(&self, answer: &Answer) -> bool {
         let connection = answer.header("connection");
         let is_last = connection.is_some_and(|value| value.eq_ignore_ascii_case("close"));
@@ -75,10 +75,10 @@ impl Connection {
     }
 }
 
-/// Reads one answer.
+/// Reads one response.
 ///
 /// # Errors
-/// It does not come whole, or has no stated length.
+/// The response is incomplete or has no content length.
 pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<Answer> {
     let mut read = Vec::with_capacity(4096);
     let head_ends = loop {
@@ -86,8 +86,8 @@ pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> anyhow::Resul
             reader.read_buf(&mut read).await? > 0,
             "the connection was closed"
         );
-        if let Some(ends) = read.windows(4).position(|end| end == b"\r\n\r\n") {
-            break ends + 4;
+        if let Some(outcomes) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+            break outcomes + 4;
         }
     };
     let body = read.split_off(head_ends);
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_answer_is_read_with_its_body_and_no_more() -> anyhow::Result<()> {
+    async fn response_is_read_with_its_body_only() -> anyhow::Result<()> {
         let wire = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}";
         let answer = read(&mut wire.as_slice()).await?;
         assert_eq!((answer.status, answer.body.as_slice()), (503, &b"{}"[..]));
@@ -125,10 +125,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_goes_on_unless_the_server_ends_it_or_has_not_read_all()
-    -> anyhow::Result<()> {
+    async fn connection_is_reused_unless_closed_or_partly_read() -> anyhow::Result<()> {
         let small: &[u8] = b"POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n";
-        // More than the sockets' buffers hold.
+        // Larger than the buffers of the sockets.
         let large = vec![b' '; 64 << 20];
         for (answer, request, goes_on) in [
             (&b"HTTP/1.1 200 OK\r\n\r\n"[..], small, true),
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn half_an_answer_is_none() {
+    async fn incomplete_response_is_an_error() {
         for wire in [
             "",
             "HTTP/1.1 200 OK\r\nContent-Le",

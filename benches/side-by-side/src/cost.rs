@@ -1,4 +1,4 @@
-//! What a million dead letters cost.
+//! The cost of a million dead letters.
 
 use std::time::Duration;
 
@@ -6,31 +6,31 @@ use anyhow::Context;
 use genesys_stand_in::Fault;
 use tokio::time::{Instant, sleep_until};
 
-use crate::contender::Contender;
-use crate::ends::{Ends, ends, sent_back};
+use crate::candidate::Candidate;
+use crate::cpu_share::CpuShare;
 use crate::events::Message;
 use crate::function::Function;
 use crate::measure::Bench;
-use crate::share::Share;
-use crate::upstreams::{Latency, Seen};
+use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
+use crate::upstreams::{Latency, RecordedCalls};
 
-/// US dollars for a GB-second on arm64 and for a request, as listed for the first tier in us-east-1.
+/// US dollars per GB-second on arm64 and per request, first tier in us-east-1.
 const GB_SECOND: f64 = 0.000_013_333_4;
 const REQUEST: f64 = 0.000_000_20;
 /// The template's `MemorySize`.
 pub(crate) const MEGABYTES: f64 = 256.0;
 
-/// What invocations cost.
+/// The estimated cost of invocations.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Bill {
-    /// Begun milliseconds, as Lambda counts them.
+pub(crate) struct CostEstimate {
+    /// The billed duration, each invocation rounded up to milliseconds.
     pub(crate) billed: Duration,
     pub(crate) invocations: u32,
-    /// Dead letters that were handled for it.
-    pub(crate) letters: u32,
+    /// The handled dead letters.
+    pub(crate) dead_letters: u32,
 }
 
-impl Bill {
+impl CostEstimate {
     /// Adds an invocation.
     pub(crate) fn add(&mut self, took: Duration) {
         let millis = took.as_nanos().div_ceil(1_000_000);
@@ -38,93 +38,92 @@ impl Bill {
         self.invocations += 1;
     }
 
-    /// Dollars for a million dead letters.
+    /// Returns US dollars per million dead letters.
     pub(crate) fn dollars_per_million(&self) -> f64 {
         let dollars = self.billed.as_secs_f64() * MEGABYTES / 1_024.0 * GB_SECOND
             + f64::from(self.invocations) * REQUEST;
-        dollars / f64::from(self.letters.max(1)) * 1e6
+        dollars / f64::from(self.dead_letters.max(1)) * 1e6
     }
 }
 
-/// Records in a batch, of which one is limited.
+/// Records in a batch. One of them is rate-limited in a limited batch.
 const RECORDS: usize = 10;
-/// Batches that are not billed, the first among them: those are no example.
+/// Batches before the billed ones, because the first batches are slower.
 const WARM_UP: u32 = 30;
-/// Batches with which nothing is wrong.
+/// Batches without a fault.
 const PLAIN_BATCHES: u32 = 30;
-/// Batches with a limited event.
+/// Batches with a rate-limited event.
 const LIMITED_BATCHES: u32 = 2;
-/// What Genesys Cloud says when its limit is reached, and how long it means it.
+/// The retry-after of Genesys Cloud, and the duration of its rate limit.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
-/// What a contender's batches cost.
+/// The cost of a candidate's batches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Costs {
-    /// Nothing goes wrong.
-    pub(crate) plain: Bill,
-    /// One event in ten is rate-limited.
-    pub(crate) limited: Bill,
-    /// How the events of the limited batches ended.
-    pub(crate) ends: Ends,
+    /// Without a fault.
+    pub(crate) plain: CostEstimate,
+    /// With one event in ten rate-limited.
+    pub(crate) limited: CostEstimate,
+    /// The outcomes of the events in the limited batches.
+    pub(crate) outcomes: EventOutcomes,
 }
 
-/// Runs batches, first such with which nothing is wrong, then such in which the marks of one event in ten are answered with 429 for
-/// 30 s after the batch began.
+/// Runs batches without a fault, then batches in which the marks of one event in ten get a 429 in the first 30 s.
 ///
-/// What comes back is received again when its visibility timeout has ended, as the function set it or else after 30 s.
+/// A returned message is received again after its visibility timeout: the one that the function set, else 30 s.
 ///
 /// # Errors
-/// The process does not start, or ends.
+/// The process does not start, or it ends.
 pub(crate) async fn run(
     bench: &mut Bench<'_>,
-    contender: &Contender,
+    candidate: &Candidate,
     latency: Latency,
-    share: Option<&Share>,
+    share: Option<&CpuShare>,
 ) -> anyhow::Result<Costs> {
     bench.upstreams.set_latency(latency);
-    let mut process = bench.start(contender, RECORDS).await?;
-    let mut plain = Bill::default();
+    let mut process = bench.start(candidate, RECORDS).await?;
+    let mut plain = CostEstimate::default();
     for number in 0..WARM_UP + PLAIN_BATCHES {
-        let letters = bench.source.batch(RECORDS);
-        let payload = contender.payload(&letters, bench.upstreams);
+        let messages = bench.source.batch(RECORDS);
+        let payload = candidate.payload(&messages, bench.upstreams);
         let answered = process
             .invoke(payload)
             .await
-            .with_context(|| bench.hint(contender))?;
+            .with_context(|| bench.hint(candidate))?;
         bench.upstreams.take_seen();
         bench.upstreams.table.clear();
         if number == 0
             && let Some(share) = share
         {
-            // Lambda lends a starting function a whole processor.
+            // Lambda gives a starting function a whole processor.
             share.take_in(process.pid())?;
         }
         if number >= WARM_UP {
             plain.add(answered.took());
-            plain.letters += u32::try_from(letters.len())?;
+            plain.dead_letters += u32::try_from(messages.len())?;
         }
     }
-    let (limited, ends) = rate_limited(bench, contender, &mut process).await?;
+    let (limited, outcomes) = rate_limited(bench, candidate, &mut process).await?;
     process.stop().await?;
     Ok(Costs {
         plain,
         limited,
-        ends,
+        outcomes,
     })
 }
 
 async fn rate_limited(
     bench: &mut Bench<'_>,
-    contender: &Contender,
+    candidate: &Candidate,
     process: &mut Function,
-) -> anyhow::Result<(Bill, Ends)> {
-    let mut bill = Bill::default();
-    let mut total = Ends::default();
+) -> anyhow::Result<(CostEstimate, EventOutcomes)> {
+    let mut estimate = CostEstimate::default();
+    let mut total = EventOutcomes::default();
     for _ in 0..LIMITED_BATCHES {
-        let letters = bench.source.batch(RECORDS);
-        bill.letters += u32::try_from(letters.len())?;
-        let mut seen = Seen::default();
-        let limited = letters
+        let messages = bench.source.batch(RECORDS);
+        estimate.dead_letters += u32::try_from(messages.len())?;
+        let mut seen = RecordedCalls::default();
+        let limited = messages
             .first()
             .and_then(|message| message.event.conversation.as_deref());
         let rule = Fault::on("PATCH", limited.unwrap_or_default())
@@ -132,9 +131,9 @@ async fn rate_limited(
             .header("Retry-After", &RETRY_AFTER.as_secs().to_string());
         bench.upstreams.genesys.fault(rule);
         let lifted = Instant::now() + RETRY_AFTER;
-        let mut waiting = letters.clone();
+        let mut waiting = messages.clone();
         while !waiting.is_empty() {
-            let payload = contender.payload(&waiting, bench.upstreams);
+            let payload = candidate.payload(&waiting, bench.upstreams);
             let mut invocation = std::pin::pin!(process.invoke(payload));
             let answered = loop {
                 tokio::select! {
@@ -143,16 +142,16 @@ async fn rate_limited(
                     () = sleep_until(lifted), if Instant::now() < lifted => bench.upstreams.genesys.clear_faults(),
                 }
             };
-            let answered = answered.with_context(|| bench.hint(contender))?;
-            bill.add(answered.took());
+            let answered = answered.with_context(|| bench.hint(candidate))?;
+            estimate.add(answered.took());
             seen.extend(bench.upstreams.take_seen());
-            let back: Vec<Message> = sent_back(&waiting, &answered.answer)
+            let back: Vec<Message> = returned_messages(&waiting, &answered.answer)
                 .into_iter()
                 .cloned()
                 .collect();
             let away = back
                 .iter()
-                .map(|message| seen.away(message).unwrap_or(RETRY_AFTER))
+                .map(|message| seen.visibility_timeout(message).unwrap_or(RETRY_AFTER))
                 .max();
             if let Some(away) = away {
                 sleep_until(Instant::now() + away).await;
@@ -168,9 +167,9 @@ async fn rate_limited(
         }
         bench.upstreams.genesys.clear_faults();
         bench.upstreams.table.clear();
-        total.add(ends(&letters, &[], &seen));
+        total.add(outcomes(&messages, &[], &seen));
     }
-    Ok((bill, total))
+    Ok((estimate, total))
 }
 
 #[cfg(test)]
@@ -178,25 +177,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_begun_millisecond_is_billed_whole() {
-        let mut bill = Bill::default();
-        bill.add(Duration::from_micros(100_001));
-        bill.add(Duration::from_millis(3));
+    fn partial_millisecond_is_billed_whole() {
+        let mut estimate = CostEstimate::default();
+        estimate.add(Duration::from_micros(100_001));
+        estimate.add(Duration::from_millis(3));
         assert_eq!(
-            (bill.billed, bill.invocations),
+            (estimate.billed, estimate.invocations),
             (Duration::from_millis(104), 2)
         );
     }
 
     #[test]
-    fn a_million_letters_at_a_second_for_ten_cost_a_third_of_a_dollar() {
-        let mut bill = Bill {
-            letters: 10,
-            ..Bill::default()
+    fn cost_of_a_million_dead_letters_is_requests_and_gb_seconds() {
+        let mut estimate = CostEstimate {
+            dead_letters: 10,
+            ..CostEstimate::default()
         };
-        bill.add(Duration::from_secs(1));
+        estimate.add(Duration::from_secs(1));
         // 100,000 invocations: 25,000 GB-seconds and 2 cents for the requests.
         let expected = 25_000.0 * GB_SECOND + 0.02;
-        assert!((bill.dollars_per_million() - expected).abs() < 1e-9);
+        assert!((estimate.dollars_per_million() - expected).abs() < 1e-9);
     }
 }

@@ -1,4 +1,4 @@
-//! Dead letters as `EventBridge` leaves them in the queue, each with ids of its own.
+//! Dead letters as `EventBridge` sends them to the queue, each with unique ids.
 
 use hyper::body::Bytes;
 use serde_json::{Value, json};
@@ -7,13 +7,13 @@ const QUEUE_ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:genesys-events-de
 const SOURCE: &str = "aws.partner/genesys.com/cloud/8d1f0c52-6f0e-4b7a-9a6e-2f54c1f7b3d9/crm";
 const CUSTOMER_END: &str = "v2.detail.events.conversation.{id}.customer.end";
 
-/// An event that was not delivered.
+/// An undelivered event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) id: String,
-    /// The conversation it belongs to; an audit belongs to none.
+    /// The conversation. `None` for an audit.
     pub(crate) conversation: Option<String>,
-    /// What stands in the queue and has to arrive at the target.
+    /// The body of the message, which has to arrive at the target.
     pub(crate) body: String,
     error_code: &'static str,
 }
@@ -27,13 +27,13 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// What this receive of it goes by.
+    /// The receipt handle.
     pub(crate) fn receipt_handle(&self) -> String {
         format!("AQEB{}=={}", self.id, self.receives)
     }
 }
 
-/// Makes events and messages; no id comes twice.
+/// Makes events and messages with unique ids.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
     ids: u64,
@@ -45,7 +45,7 @@ impl Source {
         format!("{:08x}-4b1d-4c0f-8a5e-{:012x}", self.ids, self.ids)
     }
 
-    /// The end of a customer's call.
+    /// Returns the event of the end of a customer's call.
     pub(crate) fn conversation_event(&mut self) -> Event {
         let (id, conversation) = (self.id(), self.id());
         let detail = json!({
@@ -73,7 +73,7 @@ impl Source {
         }
     }
 
-    /// An audit: there is no conversation to mark.
+    /// Returns an audit, which has no conversation to mark.
     pub(crate) fn audit_event(&mut self) -> Event {
         let id = self.id();
         let detail = json!({
@@ -95,7 +95,7 @@ impl Source {
         }
     }
 
-    /// An input that a rule made of an event and that turned out to be no JSON.
+    /// Returns an input that a rule transformed to invalid JSON.
     pub(crate) fn broken_input(&mut self) -> Event {
         let id = self.id();
         Event {
@@ -106,7 +106,7 @@ impl Source {
         }
     }
 
-    /// Puts an event into the queue.
+    /// Returns a message with an event.
     pub(crate) fn message(&mut self, event: Event) -> Message {
         Message {
             id: self.id(),
@@ -115,7 +115,7 @@ impl Source {
         }
     }
 
-    /// So many ordinary events, each in a message of its own.
+    /// Returns ordinary events, each in its own message.
     pub(crate) fn batch(&mut self, records: usize) -> Vec<Message> {
         (0..records)
             .map(|_| {
@@ -126,12 +126,12 @@ impl Source {
     }
 }
 
-/// The customer of a conversation, as the stand-in calls the one of a conversation that nobody described.
+/// Returns the default customer of a conversation in the stand-in.
 pub(crate) fn participant(conversation: &str) -> String {
     format!("{conversation}-customer")
 }
 
-/// The event that Lambda makes of messages.
+/// Returns the SQS event of Lambda with these messages.
 pub(crate) fn sqs_event(messages: &[Message]) -> Bytes {
     let records: Vec<Value> = messages.iter().map(record).collect();
     json!({ "Records": records }).to_string().into()

@@ -1,8 +1,8 @@
-//! The floor: the round trips that a record cannot avoid, over bare sockets, and nothing else.
+//! The floor: the unavoidable round trips of a record over bare sockets.
 //!
-//! The harness writes the requests of a batch down; the floor's process asks the Runtime API for them as any function asks for its
-//! event, sends them one after another for each record, as many records side by side as the function would, and answers. No TLS, no
-//! JSON, no signature, no log: what a function takes beyond this is its own.
+//! The harness serializes the requests of a batch. The floor's process receives them from the Runtime API as its event, sends them
+//! sequentially per record, with the concurrency of the function, and responds. It has no TLS, JSON, signatures or logs, so the
+//! difference to a function is the function's own time.
 
 mod client;
 mod script;

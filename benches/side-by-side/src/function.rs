@@ -1,4 +1,4 @@
-//! A Lambda function's process under a Runtime API: started and invoked.
+//! The process of a Lambda function under a Runtime API.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,20 +8,20 @@ use hyper::body::Bytes;
 use nix::unistd::Pid;
 use tokio::time::sleep;
 
-use crate::contender::Contender;
+use crate::candidate::Candidate;
 use crate::process::{NOBODY, Process};
-use crate::runtime_api::{Answered, RuntimeApi, TIMEOUT};
+use crate::runtime_api::{RuntimeApi, TIMEOUT, TimedResponse};
 
-/// A running function; dropping it kills its process.
+/// A running function. Dropping it kills its process.
 pub(crate) struct Function {
     process: Process,
     api: RuntimeApi,
 }
 
 impl Function {
-    /// Starts a function with these variables beside Lambda's own; its output goes to `log`.
+    /// Starts a function with these variables and those of Lambda. Its output goes to `log`.
     pub(crate) async fn start(
-        contender: &Contender,
+        candidate: &Candidate,
         variables: &[(String, String)],
         log: &Path,
     ) -> anyhow::Result<Self> {
@@ -29,21 +29,21 @@ impl Function {
         let variables = lambda_variables(&api)
             .into_iter()
             .chain(variables.iter().cloned());
-        let Contender {
+        let Candidate {
             command, directory, ..
-        } = contender;
+        } = candidate;
         let process = Process::start(command, directory, variables, log);
         Ok(Self {
-            process: process.with_context(|| contender.name)?,
+            process: process.with_context(|| candidate.name)?,
             api,
         })
     }
 
-    /// Hands the function an event and waits for the answer.
+    /// Invokes the function with an event and waits for the response.
     ///
     /// # Errors
-    /// The process ended before, or did not answer in the time it has.
-    pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<Answered> {
+    /// The process ended, or it did not respond in time.
+    pub(crate) async fn invoke(&mut self, payload: Bytes) -> anyhow::Result<TimedResponse> {
         tokio::select! {
             answered = self.api.invoke(payload) => answered.context("the Runtime API is gone"),
             ended = self.process.ended() => bail!("the process ended: {}", ended?),
@@ -51,17 +51,17 @@ impl Function {
         }
     }
 
-    /// When its process was started.
+    /// Returns the start of its process.
     pub(crate) fn started(&self) -> Instant {
         self.process.started
     }
 
-    /// Processor time of all its threads so far.
+    /// Returns the processor time of all its threads.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
         self.process.processor_time()
     }
 
-    /// The most memory it ever held, in bytes.
+    /// Returns its peak memory, in bytes.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
         self.process.peak_memory()
     }
@@ -70,13 +70,13 @@ impl Function {
         self.process.pid()
     }
 
-    /// Ends the process and waits until it is gone.
+    /// Ends the process and waits for its exit.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.process.stop().await
     }
 }
 
-/// What Lambda sets itself, as far as runtimes read it.
+/// Returns the variables that Lambda sets and runtimes read.
 fn lambda_variables(api: &RuntimeApi) -> Vec<(String, String)> {
     let address = api.address().to_string();
     let own = [

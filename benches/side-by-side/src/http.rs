@@ -16,27 +16,27 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 
 /// A request with its body read.
-pub(crate) struct Asked {
+pub(crate) struct ReceivedRequest {
     pub(crate) method: Method,
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-/// A running server; dropping it closes its port and its connections.
+/// A running server. Dropping it closes its port and its connections.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     running: AbortHandle,
 }
 
 impl Server {
-    /// Serves on the current runtime.
+    /// Starts a server on the current runtime.
     ///
     /// # Errors
-    /// There is no port to listen on.
+    /// No port is free.
     pub(crate) async fn start<A, F>(answer: A) -> io::Result<Self>
     where
-        A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
+        A: Fn(ReceivedRequest) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Full<Bytes>>> + Send + 'static,
     {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -45,7 +45,7 @@ impl Server {
             let mut connections = JoinSet::new();
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
-                    // Mostly too many open files, and soon fewer.
+                    // The usual reason is too many open files, which is temporary.
                     sleep(Duration::from_millis(10)).await;
                     continue;
                 };
@@ -71,18 +71,18 @@ impl Drop for Server {
 
 async fn respond<F>(
     request: Request<Incoming>,
-    answer: impl Fn(Asked) -> F,
+    answer: impl Fn(ReceivedRequest) -> F,
 ) -> Result<Response<Full<Bytes>>, Infallible>
 where
     F: Future<Output = Response<Full<Bytes>>>,
 {
     let (head, body) = request.into_parts();
-    // A body that breaks off comes from a client that is gone: nobody reads the answer.
+    // An incomplete body comes from a closed connection: no client reads the response.
     let body = body
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes);
-    Ok(answer(Asked {
+    Ok(answer(ReceivedRequest {
         method: head.method,
         uri: head.uri,
         headers: head.headers,

@@ -1,7 +1,7 @@
-//! `genesys-bench ingest`: the program `ingest` under load, with large bodies, and with callers that do not keep to the rules.
+//! `genesys-bench ingest`: the program `ingest` under load, with large bodies, slow callers and oversized bodies.
 //!
 //! The release binary runs as a plain server and sends to a stand-in queue in this process, which also sends the requests. Every
-//! request that was accepted is looked up in the queue: a fast server that loses events is none.
+//! accepted request must be in the queue, because a fast server that loses events is useless.
 
 mod load;
 mod memory;
@@ -20,65 +20,65 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::contender::ingest_binary;
-use crate::reach::Aim;
-use crate::{logs, machine, note, say};
+use crate::candidate::ingest_binary;
+use crate::goals::Goal;
+use crate::{logs, machine, print_progress, print_result};
 use load::{Pace, Plan};
 use queue::Queue;
 use server::Ingest;
 use tally::Tally;
 
-/// What is measured of the program `ingest`.
+/// A measurement of the program `ingest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
-    /// Requests at fixed times, and how long each takes from its time on.
+    /// Latency of requests at fixed times.
     Pace,
-    /// How many requests a second at most.
+    /// Maximum requests per second.
     Ceiling,
-    /// Memory with many bodies of nearly the largest size at once.
+    /// Memory with many concurrent bodies near the maximum size.
     Memory,
-    /// Callers that send a byte a second, and how ordinary requests fare beside them.
+    /// Callers that send one byte per second, with ordinary requests beside them.
     Slow,
-    /// Bodies that are too long.
+    /// Oversized bodies.
     Oversized,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// What is measured.
+    /// Parts to measure.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Part::value_variants().to_vec())]
     parts: Vec<Part>,
-    /// Requests a second of the part `pace`.
+    /// Requests per second of the part `pace`.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
-    /// What the queue takes to answer, in milliseconds.
+    /// Latency of the queue, in milliseconds.
     #[arg(long, default_value_t = 3)]
     queue_ms: u64,
-    /// Whether all parts are short: for trying out, not for figures.
+    /// Short parts, for trials and not for figures.
     #[arg(long)]
     quick: bool,
 }
 
-/// What the parts need.
+/// The shared state of the parts.
 pub(crate) struct Bench {
     binary: PathBuf,
     queue: Queue,
-    /// Where the server's output goes.
+    /// The folder of the server's output.
     logs: PathBuf,
 }
 
 impl Bench {
-    /// A fresh server; its output goes to a file of this name.
+    /// Starts a new server. Its output goes to a file with this name.
     async fn start(&self, name: &str) -> anyhow::Result<Ingest> {
         let log = self.logs.join(format!("ingest-{name}.log"));
         Ingest::start(&self.binary, &self.queue, log).await
     }
 }
 
-/// What was found, beside the tables.
+/// The goals and faults.
 #[derive(Default)]
 struct Findings {
-    aims: Vec<Aim>,
+    goals: Vec<Goal>,
     faults: Vec<String>,
 }
 
@@ -90,7 +90,7 @@ impl Findings {
     }
 }
 
-/// How long and how much.
+/// The sizes and durations.
 struct Extent {
     seconds: u32,
     ceiling: usize,
@@ -109,10 +109,10 @@ const QUICK: Extent = Extent {
     rounds: 2,
 };
 
-/// Measures and prints what was asked for.
+/// Runs and prints the selected parts.
 ///
 /// # Errors
-/// The server does not start or end as it should; or, after all tables: an event was lost or doubled, or a request answered wrongly.
+/// The server does not start or end correctly, or, after all tables, an event was lost or doubled or a response was wrong.
 pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
     let binary = ingest_binary(root);
     ensure!(
@@ -126,13 +126,13 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
         logs: logs(root)?,
     };
     for line in machine::description() {
-        say(&format!("- {line}"))?;
+        print_result(&format!("- {line}"))?;
     }
-    say(&format!("- queue: answers after {} ms", options.queue_ms))?;
+    print_result(&format!("- queue: answers after {} ms", options.queue_ms))?;
     let extent = if options.quick { QUICK } else { THOROUGH };
     let mut findings = Findings::default();
     for part in &options.parts {
-        note(&format!("{part:?}").to_lowercase());
+        print_progress(&format!("{part:?}").to_lowercase());
         let measured = match part {
             Part::Pace => pace(&bench, options.rate, &extent, &mut findings).await,
             Part::Ceiling => ceiling(&bench, &extent, &mut findings).await,
@@ -142,10 +142,10 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
         };
         measured.with_context(|| format!("{part:?}, see {}", bench.logs.display()))?;
     }
-    if !findings.aims.is_empty() {
-        say(&format!(
+    if !findings.goals.is_empty() {
+        print_result(&format!(
             "\n### Aims\n\n{}",
-            crate::report::aims(&findings.aims)
+            crate::report::goals(&findings.goals)
         ))?;
     }
     ensure!(
@@ -165,7 +165,7 @@ async fn pace(
     let plan = Plan {
         pace: Pace::Rate(rate),
         connections: 128,
-        patience: Duration::from_secs(10),
+        time_limit: Duration::from_secs(10),
     };
     let seconds = extent.seconds;
     let name = format!(
@@ -174,13 +174,13 @@ async fn pace(
     );
     let count = usize::try_from(rate * seconds)?;
     let measured = speed::run(bench, "ingest".to_owned(), count, plan).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### {name}\n\n{}\n\nIt listened {:.0} ms after its start.",
         report::speed(std::slice::from_ref(&measured)),
         crate::format::millis(measured.ready)
     ))?;
     findings.tally(Part::Pace, &measured.tally);
-    findings.aims.extend(report::pace_aims(&measured));
+    findings.goals.extend(report::pace_aims(&measured));
     Ok(())
 }
 
@@ -190,16 +190,16 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
         let plan = Plan {
             pace: Pace::AtOnce,
             connections,
-            patience: Duration::from_secs(10),
+            time_limit: Duration::from_secs(10),
         };
-        // One after another takes the queue's latency for each.
+        // Sequential requests would take the queue's latency each.
         let count = extent.ceiling.min(connections * extent.ceiling / 20);
         let name = format!("{connections} in flight");
         let measured = speed::run(bench, name, count, plan).await?;
         findings.tally(Part::Ceiling, &measured.tally);
         all.push(measured);
     }
-    say(&format!(
+    print_result(&format!(
         "\n### As many as it takes\n\n{}",
         report::speed(&all)
     ))
@@ -207,8 +207,8 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
 
 async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = memory::run(bench, extent.rounds).await?;
-    let held = |bytes| crate::reach::in_megabytes(crate::format::megabytes(bytes));
-    say(&format!(
+    let held = |bytes| crate::goals::in_megabytes(crate::format::megabytes(bytes));
+    print_result(&format!(
         "\n### {} callers with a body of {} bytes each, at once\n\n{}\n\nHeld before: {}; after all and two seconds of rest: {}.",
         memory::CALLERS,
         memory::BODY_BYTES,
@@ -219,13 +219,13 @@ async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyh
     for round in &measured.rounds {
         findings.tally(Part::Memory, &round.tally);
     }
-    findings.aims.extend(report::memory_aims(&measured));
+    findings.goals.extend(report::memory_aims(&measured));
     Ok(())
 }
 
 async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = slow::run(bench).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### Slow callers\n\n{}",
         report::slow(&measured)
     ))?;
@@ -235,13 +235,13 @@ async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
         let fault = format!("slow: {wrong} answered with something else than 408 or 503");
         findings.faults.push(fault);
     }
-    findings.aims.extend(report::slow_aims(&measured));
+    findings.goals.extend(report::slow_aims(&measured));
     Ok(())
 }
 
 async fn oversized(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = oversized::run(bench).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### Bodies that are too long\n\n{}",
         report::oversized(&measured)
     ))?;
@@ -251,6 +251,6 @@ async fn oversized(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()>
             .faults
             .extend(wrong.map(|wrong| format!("oversized: {wrong}")));
     }
-    findings.aims.extend(report::oversized_aims(&measured));
+    findings.goals.extend(report::oversized_aims(&measured));
     Ok(())
 }

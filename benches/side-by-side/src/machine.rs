@@ -1,4 +1,4 @@
-//! Where and with what was measured.
+//! The machine and the versions of a measurement.
 
 use std::fs;
 use std::io::Write;
@@ -9,24 +9,24 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use serde_json::Value;
 
-/// The machine and the product, one line each, for people.
+/// Returns the machine and the product, one line each.
 pub(crate) fn description() -> [String; 2] {
     [
         format!(
             "machine: {} × {}, Linux {}",
             cores(),
             processor(),
-            said("uname", &["-r"])
+            output_of("uname", &["-r"])
         ),
         format!(
             "genesys-replay: {}, {}",
-            said("git", &["describe", "--always", "--dirty"]),
-            said("rustc", &["--version"])
+            output_of("git", &["describe", "--always", "--dirty"]),
+            output_of("rustc", &["--version"])
         ),
     ]
 }
 
-/// What the others are made of.
+/// Returns the versions of the other implementations.
 pub(crate) fn others(root: &Path) -> [String; 2] {
     let installed = root.join(".venv/bench");
     let python = installed.join("python/bin/python");
@@ -34,12 +34,12 @@ pub(crate) fn others(root: &Path) -> [String; 2] {
     [
         format!(
             "Powertools TypeScript: Node {}, {}",
-            said(&node, &["--version"]),
+            output_of(&node, &["--version"]),
             packages(root)
         ),
         format!(
             "Powertools Python and tutorial: {}, {}",
-            said(&python, &["--version"]),
+            output_of(&python, &["--version"]),
             requirements(root)
         ),
     ]
@@ -60,7 +60,7 @@ fn processor() -> String {
     )
 }
 
-fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
+fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output.map_or_else(
         |_| "unknown".to_owned(),
@@ -68,7 +68,7 @@ fn said(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String {
     )
 }
 
-/// The pinned Python packages.
+/// Returns the pinned Python packages.
 fn requirements(root: &Path) -> String {
     let pinned =
         fs::read_to_string(root.join("benches/baselines/requirements.txt")).unwrap_or_default();
@@ -81,7 +81,7 @@ fn requirements(root: &Path) -> String {
         .join(", ")
 }
 
-/// The npm packages that are bundled.
+/// Returns the bundled npm packages.
 fn packages(root: &Path) -> String {
     let package = root.join("benches/baselines/powertools_typescript/package.json");
     let package = fs::read(package).unwrap_or_default();
@@ -96,10 +96,10 @@ fn packages(root: &Path) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
-/// How large the function is, in bytes: as it runs, and deflated as it is uploaded.
+/// Returns the size of the binary and its deflated size, in bytes.
 ///
 /// # Errors
-/// It was not built.
+/// The binary does not exist.
 pub(crate) fn sizes(binary: &Path) -> anyhow::Result<(u64, u64)> {
     let content = fs::read(binary)?;
     let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());

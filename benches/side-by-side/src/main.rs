@@ -1,28 +1,27 @@
-//! `genesys-bench`: the function side by side with what it replaces, and with the round trips that nothing can avoid.
+//! `genesys-bench`: compares the function with its alternatives and with the unavoidable round trips.
 //!
-//! Everything is real but the other side of the wire: the release binary and the baselines run as processes of their own under a
-//! Runtime API, and call a stand-in Genesys Cloud, target, table and queue in this process, each with a set latency. The tables go to
-//! stdout, what is going on to stderr. `docs/PERFORMANCE.md` holds a run and explains it.
+//! The release binary and the baselines run as processes under a Runtime API. They call a stand-in Genesys Cloud, target, table and
+//! queue in this process, each with a set latency. The tables go to stdout, the progress to stderr. `docs/PERFORMANCE.md` explains a run.
 
+mod candidate;
 mod connection;
-mod contender;
 mod cost;
-mod ends;
+mod cpu_share;
 mod events;
+mod faulty_queue;
 mod floor;
 mod format;
 mod function;
+mod goals;
 mod http;
 mod ingest;
 mod machine;
 mod measure;
+mod outcomes;
 mod process;
-mod reach;
 mod report;
 mod runtime_api;
-mod share;
 mod stats;
-mod trouble;
 mod upstreams;
 
 use std::io::{self, Write};
@@ -34,40 +33,40 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::ctrl_c;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::contender::{Contender, Who};
+use crate::candidate::{Candidate, Implementation};
+use crate::cpu_share::CpuShare;
 use crate::events::Source;
+use crate::goals::Goal;
 use crate::measure::{Bench, Case, Measured, Plan};
-use crate::reach::Aim;
-use crate::share::Share;
 use crate::upstreams::{Latency, Upstreams};
 
-/// Measures the function side by side with what it replaces.
+/// Compares the function with its alternatives.
 #[derive(Debug, Parser)]
 #[command(args_conflicts_with_subcommands = true)]
 struct Options {
     #[command(subcommand)]
-    instead: Option<Instead>,
-    /// Who is measured.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Who::value_variants().to_vec())]
-    who: Vec<Who>,
+    other: Option<OtherBenchmark>,
+    /// Implementations to measure.
+    #[arg(long = "who", value_enum, value_delimiter = ',', default_values_t = Implementation::value_variants().to_vec())]
+    implementations: Vec<Implementation>,
     /// Batch sizes.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1_000])]
     records: Vec<usize>,
-    /// What Genesys Cloud and the target take to answer, in milliseconds.
+    /// Latency of Genesys Cloud and the target, in milliseconds.
     #[arg(long, value_delimiter = ',', default_values_t = [0, 20])]
     upstream_ms: Vec<u64>,
-    /// Whether warm-up and turns are short: for trying out, not for figures.
+    /// Short warm-up and turns, for trials and not for figures.
     #[arg(long)]
     quick: bool,
-    /// Leave out the batches of 10,000, the queue with trouble in it, and the cost.
+    /// Leave out the batches of 10,000, the faulty queue, and the cost.
     #[arg(long)]
     speed_only: bool,
 }
 
-/// What else can be measured.
+/// The other benchmarks.
 #[derive(Debug, Subcommand)]
-enum Instead {
-    /// Measures the program that takes events from callers: pace, ceiling, memory, and what it does with callers that do harm.
+enum OtherBenchmark {
+    /// Measures the program ingest: pace, ceiling, memory, slow callers and oversized bodies.
     Ingest(ingest::Options),
 }
 
@@ -78,7 +77,7 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    // One thread: the other core is for what is measured.
+    // One thread, because the other core is for the measured process.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -89,16 +88,16 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         tokio::select! {
             done = measured(&options) => done,
-            told = told_to_end() => told.and_then(|()| anyhow::bail!("told to end")),
+            signal = shutdown_signal() => signal.and_then(|()| anyhow::bail!("shutdown")),
         }
     })
 }
 
-/// Ends with Ctrl-C or a SIGTERM, so that what was started is ended, too.
-async fn told_to_end() -> anyhow::Result<()> {
+/// Returns on Ctrl-C or SIGTERM, so that the started processes end, too.
+async fn shutdown_signal() -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
-        told = ctrl_c() => Ok(told?),
+        signal = ctrl_c() => Ok(signal?),
         _ = terminated.recv() => Ok(()),
     }
 }
@@ -107,8 +106,8 @@ async fn measured(options: &Options) -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .canonicalize()?;
-    match &options.instead {
-        Some(Instead::Ingest(options)) => ingest::run(options, &root).await,
+    match &options.other {
+        Some(OtherBenchmark::Ingest(options)) => ingest::run(options, &root).await,
         None => bench(options, &root).await,
     }
 }
@@ -116,10 +115,10 @@ async fn measured(options: &Options) -> anyhow::Result<()> {
 async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     let logs = logs(root)?;
     let program = std::env::current_exe()?;
-    let contenders: Vec<Contender> = options
-        .who
+    let candidates: Vec<Candidate> = options
+        .implementations
         .iter()
-        .map(|who| Contender::new(*who, root, &program))
+        .map(|who| Candidate::new(*who, root, &program))
         .collect();
     let upstreams = Upstreams::start().await?;
     let mut bench = Bench {
@@ -131,26 +130,26 @@ async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
         .into_iter()
         .chain(machine::others(root))
     {
-        say(&line)?;
+        print_result(&line)?;
     }
     let mut measured = Vec::new();
     for case in cases(options) {
-        measured.extend(measure(&mut bench, &contenders, case, options).await?);
+        measured.extend(measure(&mut bench, &candidates, case, options).await?);
     }
-    let mut aims = reach::aims(&measured, root);
+    let mut goals = goals::goals(&measured, root);
     if !options.speed_only {
-        aims.extend(scaling(&mut bench, &contenders, options).await?);
-        trouble(&mut bench, &contenders).await?;
-        cost(&mut bench, &contenders).await?;
+        goals.extend(scaling(&mut bench, &candidates, options).await?);
+        faulty_queue(&mut bench, &candidates).await?;
+        cost(&mut bench, &candidates).await?;
     }
-    say("\n### Aims\n")?;
-    say(&report::aims(&aims))
+    print_result("\n### Aims\n")?;
+    print_result(&report::goals(&goals))
 }
 
-/// An empty folder for what the functions print.
+/// Creates an empty folder for the output of the functions.
 fn logs(root: &Path) -> anyhow::Result<PathBuf> {
-    let logs = contender::target(root).join("bench-logs");
-    // There is none before the first run.
+    let logs = candidate::target(root).join("bench-logs");
+    // The folder does not exist before the first run.
     std::fs::remove_dir_all(&logs).ok();
     std::fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     Ok(logs)
@@ -170,7 +169,7 @@ fn cases(options: &Options) -> Vec<Case> {
     cases
 }
 
-/// The table is in the same building, the others are not.
+/// Returns the latencies of a case. The table is in the same data centre, the others are not.
 fn latency(upstream_ms: u64) -> Latency {
     Latency {
         upstream: Duration::from_millis(upstream_ms),
@@ -180,17 +179,17 @@ fn latency(upstream_ms: u64) -> Latency {
 
 async fn measure(
     bench: &mut Bench<'_>,
-    contenders: &[Contender],
+    candidates: &[Candidate],
     case: Case,
     options: &Options,
 ) -> anyhow::Result<Vec<Measured>> {
     let heading = report::heading(case);
-    note(&heading);
-    let measured = bench.case(contenders, case, options.plan()).await?;
-    say(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
+    print_progress(&heading);
+    let measured = bench.case(candidates, case, options.plan()).await?;
+    print_result(&format!("\n### {heading}\n\n{}", report::case(&measured)))?;
     let wrong = measured
         .iter()
-        .find(|it| it.who == Who::Replay && it.ends.has_fault());
+        .find(|it| it.implementation == Implementation::Replay && it.outcomes.has_fault());
     anyhow::ensure!(
         wrong.is_none(),
         "genesys-replay is fast and wrong: {wrong:?}"
@@ -203,7 +202,7 @@ const THOROUGH: Plan = Plan {
     warm_up: Duration::from_millis(1_500),
     rounds: 5,
     turn: Duration::from_millis(1_500),
-    patience: Duration::from_secs(30),
+    time_limit: Duration::from_secs(30),
 };
 
 const QUICK: Plan = Plan {
@@ -211,18 +210,20 @@ const QUICK: Plan = Plan {
     warm_up: Duration::from_millis(300),
     rounds: 3,
     turn: Duration::from_millis(500),
-    patience: Duration::from_secs(5),
+    time_limit: Duration::from_secs(5),
 };
 
-/// Lambda's largest batch has 10,000 records.
+/// Measures batches from 10 to 10,000 records, the largest batch of Lambda.
 async fn scaling(
     bench: &mut Bench<'_>,
-    contenders: &[Contender],
+    candidates: &[Candidate],
     options: &Options,
-) -> anyhow::Result<Option<Aim>> {
-    let ours = contenders.iter().find(|it| it.who == Who::Replay);
+) -> anyhow::Result<Option<Goal>> {
+    let ours = candidates
+        .iter()
+        .find(|it| it.implementation == Implementation::Replay);
     let Some(ours) = ours else { return Ok(None) };
-    note("from 10 to 10,000 records");
+    print_progress("from 10 to 10,000 records");
     let cases = [10, 100, 1_000, 10_000].map(|records| Case {
         records,
         latency: latency(0),
@@ -233,71 +234,71 @@ async fn scaling(
         ..options.plan()
     };
     let measured = bench.cases(ours, &cases, plan).await?;
-    say(&format!(
+    print_result(&format!(
         "\n### {} from 10 to 10,000 records, upstreams and table 0 ms, 10 in flight\n\n{}",
         ours.name,
         report::scaling(&measured)
     ))?;
-    Ok(reach::linear(&measured))
+    Ok(goals::linear(&measured))
 }
 
-async fn trouble(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
-    note("a queue with trouble in it");
-    let mut ends = Vec::new();
-    for contender in contenders
+async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
+    print_progress("a queue with trouble in it");
+    let mut outcomes = Vec::new();
+    for candidate in candidates
         .iter()
-        .filter(|contender| contender.who != Who::Floor)
+        .filter(|candidate| candidate.implementation != Implementation::Floor)
     {
-        ends.push((contender, trouble::run(bench, contender).await?));
+        outcomes.push((candidate, faulty_queue::run(bench, candidate).await?));
     }
-    say(&format!(
+    print_result(&format!(
         "\n### A queue with trouble in it\n\n{}; right would be {} delivered once and {} kept.\n\n{}",
-        trouble::DESCRIPTION,
-        trouble::RIGHT.delivered,
-        trouble::RIGHT.kept,
-        report::trouble(&ends)
+        faulty_queue::DESCRIPTION,
+        faulty_queue::EXPECTED.delivered,
+        faulty_queue::EXPECTED.kept,
+        report::faulty_queue(&outcomes)
     ))?;
-    let ours = ends
+    let ours = outcomes
         .iter()
-        .find(|(contender, _)| contender.who == Who::Replay);
-    let is_right = ours.is_none_or(|(_, ends)| *ends == trouble::RIGHT);
+        .find(|(candidate, _)| candidate.implementation == Implementation::Replay);
+    let is_right = ours.is_none_or(|(_, outcomes)| *outcomes == faulty_queue::EXPECTED);
     anyhow::ensure!(is_right, "genesys-replay is fast and wrong: {ours:?}");
     Ok(())
 }
 
-/// The bill of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
-async fn cost(bench: &mut Bench<'_>, contenders: &[Contender]) -> anyhow::Result<()> {
-    note("the bill");
-    let share = Share::of(cost::MEGABYTES);
+/// Estimates the cost of warm batches of 10 at 20 ms, and of batches with one rate-limited event.
+async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
+    print_progress("the bill");
+    let share = CpuShare::of(cost::MEGABYTES);
     let mut costs = Vec::new();
-    for contender in contenders
+    for candidate in candidates
         .iter()
-        .filter(|contender| contender.who != Who::Floor)
+        .filter(|candidate| candidate.implementation != Implementation::Floor)
     {
         costs.push((
-            contender,
-            cost::run(bench, contender, latency(20), share.as_ref()).await?,
+            candidate,
+            cost::run(bench, candidate, latency(20), share.as_ref()).await?,
         ));
     }
     let processor = match &share {
         Some(share) => format!("{:.1} % of a processor", share.part * 100.0),
         None => "a whole processor, since this user may not make control groups".to_owned(),
     };
-    say(&format!(
+    print_result(&format!(
         "\n### A million dead letters at {} MB on arm64, batches of 10 at 20 ms, with {processor}\n\n{}",
         cost::MEGABYTES,
         report::cost(&costs)
     ))
 }
 
-/// Results, as they come: a run takes minutes.
-fn say(text: &str) -> anyhow::Result<()> {
+/// Prints a result at once, because a run takes minutes.
+fn print_result(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
     Ok(stdout.flush()?)
 }
 
-/// For the person who waits.
-fn note(text: &str) {
+/// Prints the progress.
+fn print_progress(text: &str) {
     writeln!(io::stderr(), "bench: {text} ...").ok();
 }

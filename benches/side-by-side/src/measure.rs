@@ -1,64 +1,64 @@
-//! One case: every contender with the same batches and upstreams, in turns.
+//! One case: all candidates with the same batches and upstreams, in turns.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use crate::contender::{Contender, Who};
-use crate::ends::{Ends, ends, sent_back};
+use crate::candidate::{Candidate, Implementation};
 use crate::events::Source;
 use crate::function::Function;
+use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
 use crate::stats::Sample;
 use crate::upstreams::{Calls, Latency, Upstreams};
 
-/// What is measured.
+/// The parameters of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Case {
     /// Records in a batch.
     pub(crate) records: usize,
     pub(crate) latency: Latency,
-    /// How many records the function and the floor have in flight.
+    /// The concurrency of the function and the floor, in records.
     pub(crate) max_concurrency: usize,
 }
 
-/// How long to measure.
+/// The durations of a measurement.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Fresh processes, the first batch of each is measured.
+    /// The number of new processes whose first batch is measured.
     pub(crate) cold_starts: usize,
-    /// Unmeasured batches before the warm ones: at least one, and for this long.
+    /// The duration of the batches before the measured ones, at least one batch.
     pub(crate) warm_up: Duration,
-    /// The contenders take turns so many times.
+    /// The number of turns of each candidate.
     pub(crate) rounds: u32,
-    /// How long a turn is; it has at least one batch.
+    /// The duration of a turn, at least one batch.
     pub(crate) turn: Duration,
-    /// Who needs longer than this for the first batch has no warm ones.
-    pub(crate) patience: Duration,
+    /// A candidate whose first batch takes longer has no warm batches.
+    pub(crate) time_limit: Duration,
 }
 
-/// What came out for one contender.
+/// The results of one candidate.
 #[derive(Debug)]
 pub(crate) struct Measured {
-    pub(crate) who: Who,
+    pub(crate) implementation: Implementation,
     pub(crate) name: &'static str,
     pub(crate) case: Case,
-    /// From the start of the process to the answer to its first batch.
+    /// From the start of the process to the response to its first batch.
     pub(crate) cold: Sample,
-    /// Warm batches, each from event to answer.
+    /// Warm batches, each from event to response.
     pub(crate) warm: Sample,
-    /// The median of each turn: their spread tells how steady the machine was.
+    /// The median of each turn. The spread shows the noise of the machine.
     pub(crate) turns: Sample,
     /// Processor time of the warm batches.
     pub(crate) processor: Duration,
-    /// Processor time of a record, in each turn.
+    /// Processor time per record in each turn.
     pub(crate) processor_turns: Sample,
-    /// Most memory the process ever held, in bytes.
+    /// Peak memory of the process, in bytes.
     pub(crate) peak_memory: u64,
     /// Calls of the warm batches.
     pub(crate) calls: Calls,
-    /// How the events of all batches ended.
-    pub(crate) ends: Ends,
+    /// The outcomes of all events.
+    pub(crate) outcomes: EventOutcomes,
 }
 
 impl Measured {
@@ -66,28 +66,28 @@ impl Measured {
         u64::try_from(self.warm.len() * self.case.records).unwrap_or(u64::MAX)
     }
 
-    /// Processor time of one record of a warm batch.
+    /// Returns the processor time per record of the warm batches.
     pub(crate) fn processor_per_record(&self) -> Option<Duration> {
         let records = u32::try_from(self.records()).ok()?;
         self.processor.checked_div(records)
     }
 }
 
-/// What the runs need.
+/// The shared state of all measurements.
 pub(crate) struct Bench<'b> {
     pub(crate) upstreams: &'b Upstreams,
     pub(crate) source: Source,
-    /// Where the functions' output goes.
+    /// The folder for the output of the functions.
     pub(crate) logs: &'b Path,
 }
 
 struct Running {
     function: Function,
-    contender: Contender,
+    candidate: Candidate,
     measured: Measured,
 }
 
-/// One batch, measured.
+/// A measured batch.
 struct Batch {
     took: Duration,
     ended: Instant,
@@ -98,47 +98,47 @@ impl Bench<'_> {
     /// Measures one case.
     ///
     /// # Errors
-    /// A process does not start, or ends.
+    /// A process does not start, or it ends.
     pub(crate) async fn case(
         &mut self,
-        contenders: &[Contender],
+        candidates: &[Candidate],
         case: Case,
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.side_by_side(contenders.iter().map(|contender| (contender, case)), plan)
+        self.side_by_side(candidates.iter().map(|candidate| (candidate, case)), plan)
             .await
     }
 
-    /// Measures one contender in several cases of the same latency, in turns: the machine's speed changes with time.
+    /// Measures one candidate in several cases of the same latency, in turns, because the machine's speed changes over time.
     ///
     /// # Errors
-    /// A process does not start, or ends.
+    /// A process does not start, or it ends.
     pub(crate) async fn cases(
         &mut self,
-        contender: &Contender,
+        candidate: &Candidate,
         cases: &[Case],
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.side_by_side(cases.iter().map(|case| (contender, *case)), plan)
+        self.side_by_side(cases.iter().map(|case| (candidate, *case)), plan)
             .await
     }
 
     async fn side_by_side(
         &mut self,
-        all: impl Iterator<Item = (&Contender, Case)>,
+        all: impl Iterator<Item = (&Candidate, Case)>,
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
         let mut running = Vec::new();
-        for (contender, case) in all {
+        for (candidate, case) in all {
             self.upstreams.set_latency(case.latency);
-            let started = self.cold_starts(contender, case, plan).await;
-            running.push(started.with_context(|| self.hint(contender))?);
+            let started = self.cold_starts(candidate, case, plan).await;
+            running.push(started.with_context(|| self.hint(candidate))?);
         }
-        let is_patient = |running: &Running| {
+        let is_in_time = |running: &Running| {
             let first = running.measured.cold.median();
-            first.is_some_and(|first| first <= plan.patience)
+            first.is_some_and(|first| first <= plan.time_limit)
         };
-        for one in running.iter_mut().filter(|one| is_patient(one)) {
+        for one in running.iter_mut().filter(|one| is_in_time(one)) {
             let until = Instant::now() + plan.warm_up;
             loop {
                 self.batch(one).await?;
@@ -148,7 +148,7 @@ impl Bench<'_> {
             }
         }
         for _ in 0..plan.rounds {
-            for one in running.iter_mut().filter(|one| is_patient(one)) {
+            for one in running.iter_mut().filter(|one| is_in_time(one)) {
                 self.turn(one, plan.turn).await?;
             }
         }
@@ -161,45 +161,45 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    /// Starts a contender's process for a case.
+    /// Starts a candidate's process.
     pub(crate) async fn start(
         &self,
-        contender: &Contender,
+        candidate: &Candidate,
         max_concurrency: usize,
     ) -> anyhow::Result<Function> {
         let variables = self.upstreams.variables(max_concurrency);
-        Function::start(contender, &variables, &self.log(contender)).await
+        Function::start(candidate, &variables, &self.log(candidate)).await
     }
 
-    /// What a function prints.
-    fn log(&self, contender: &Contender) -> std::path::PathBuf {
+    /// Returns the path of a candidate's output.
+    fn log(&self, candidate: &Candidate) -> std::path::PathBuf {
         self.logs
-            .join(format!("{:?}.log", contender.who).to_lowercase())
+            .join(format!("{:?}.log", candidate.implementation).to_lowercase())
     }
 
-    /// Where to look when a contender fails.
-    pub(crate) fn hint(&self, contender: &Contender) -> String {
-        format!("{}: see {}", contender.name, self.log(contender).display())
+    /// Returns the error context of a candidate with the path of its output.
+    pub(crate) fn hint(&self, candidate: &Candidate) -> String {
+        format!("{}: see {}", candidate.name, self.log(candidate).display())
     }
 
-    /// The first batch of several processes; the last of them stays.
+    /// Measures the first batch of several processes. Returns the last process.
     async fn cold_starts(
         &mut self,
-        contender: &Contender,
+        candidate: &Candidate,
         case: Case,
         plan: Plan,
     ) -> anyhow::Result<Running> {
         let mut cold = Sample::default();
-        let mut ends = Ends::default();
+        let mut outcomes = EventOutcomes::default();
         loop {
-            let function = self.start(contender, case.max_concurrency).await?;
+            let function = self.start(candidate, case.max_concurrency).await?;
             let started = function.started();
             let mut running = Running {
                 function,
-                contender: contender.clone(),
+                candidate: candidate.clone(),
                 measured: Measured {
-                    who: contender.who,
-                    name: contender.name,
+                    implementation: candidate.implementation,
+                    name: candidate.name,
                     case,
                     cold: Sample::default(),
                     warm: Sample::default(),
@@ -208,22 +208,22 @@ impl Bench<'_> {
                     processor_turns: Sample::default(),
                     peak_memory: 0,
                     calls: Calls::default(),
-                    ends: Ends::default(),
+                    outcomes: EventOutcomes::default(),
                 },
             };
             let first = self.batch(&mut running).await?;
             cold.push(first.ended - started);
-            ends.add(running.measured.ends);
-            if cold.len() >= plan.cold_starts || cold.total() > plan.patience / 3 {
+            outcomes.add(running.measured.outcomes);
+            if cold.len() >= plan.cold_starts || cold.total() > plan.time_limit / 3 {
                 running.measured.cold = cold;
-                running.measured.ends = ends;
+                running.measured.outcomes = outcomes;
                 return Ok(running);
             }
             running.function.stop().await?;
         }
     }
 
-    /// Measured batches, one after another.
+    /// Runs measured batches sequentially.
     async fn turn(&mut self, running: &mut Running, length: Duration) -> anyhow::Result<()> {
         let mut turn = Sample::default();
         let mut processor = Duration::ZERO;
@@ -249,17 +249,17 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// One batch, with what became of its events written down.
+    /// Runs one batch and counts the outcomes of its events.
     async fn batch(&mut self, running: &mut Running) -> anyhow::Result<Batch> {
         let measured = &mut running.measured;
         let messages = self.source.batch(measured.case.records);
-        let payload = running.contender.payload(&messages, self.upstreams);
+        let payload = running.candidate.payload(&messages, self.upstreams);
         let answered = running.function.invoke(payload).await;
-        let answered = answered.with_context(|| self.hint(&running.contender))?;
+        let answered = answered.with_context(|| self.hint(&running.candidate))?;
         let seen = self.upstreams.take_seen();
         self.upstreams.table.clear();
-        let back = sent_back(&messages, &answered.answer);
-        measured.ends.add(ends(&messages, &back, &seen));
+        let back = returned_messages(&messages, &answered.answer);
+        measured.outcomes.add(outcomes(&messages, &back, &seen));
         Ok(Batch {
             took: answered.took(),
             ended: answered.ended,

@@ -1,4 +1,4 @@
-//! A process that is measured: started, and its use of processor and memory.
+//! A measured process and its use of processor and memory.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,28 +11,28 @@ use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-/// A region, and credentials that are good for nothing.
+/// A region and invalid credentials.
 pub(crate) const NOBODY: [(&str, &str); 5] = [
     ("AWS_REGION", "eu-central-1"),
     ("AWS_DEFAULT_REGION", "eu-central-1"),
     ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-    ("AWS_SECRET_ACCESS_KEY", "a-key-of-nobody"),
-    ("AWS_SESSION_TOKEN", "a-session-of-nobody"),
+    ("AWS_SECRET_ACCESS_KEY", "an-invalid-key"),
+    ("AWS_SESSION_TOKEN", "an-invalid-session"),
 ];
 
-/// A running process; dropping it kills it.
+/// A running process. Dropping it kills it.
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
-    /// When it was started.
+    /// Returns the time of its start.
     pub(crate) started: Instant,
 }
 
 impl Process {
-    /// Starts `command` in `directory` with these variables and no others but `PATH`; its output goes to `log`.
+    /// Starts `command` in `directory` with these variables and `PATH` only. Its output goes to `log`.
     ///
     /// # Errors
-    /// There is no such program, or `log` cannot be written.
+    /// The program does not exist, or `log` cannot be written.
     pub(crate) fn start(
         command: &[String],
         directory: &Path,
@@ -46,7 +46,7 @@ impl Process {
         command
             .args(arguments)
             .current_dir(directory)
-            // Nothing of the caller's: a proxy or an AWS profile would be measured too.
+            // No variable of the caller, because a proxy or an AWS profile would be measured, too.
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(variables)
@@ -66,27 +66,27 @@ impl Process {
         })
     }
 
-    /// Waits until it ends by itself.
+    /// Waits for its end.
     pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
         self.child.wait().await
     }
 
-    /// Processor time of all its threads so far.
+    /// Returns the processor time of all its threads.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
         Ok(clock_gettime(clock_getcpuclockid(self.pid)?)?.into())
     }
 
-    /// The most memory it ever held, or held since [`Self::forget_peak`], in bytes.
+    /// Returns the peak memory since its start or since [`Self::forget_peak`], in bytes.
     pub(crate) fn peak_memory(&self) -> anyhow::Result<u64> {
         self.memory("VmHWM:")
     }
 
-    /// The memory it holds now, in bytes.
+    /// Returns its memory, in bytes.
     pub(crate) fn memory_now(&self) -> anyhow::Result<u64> {
         self.memory("VmRSS:")
     }
 
-    /// Makes what it holds now its peak.
+    /// Resets the peak to its current memory.
     pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
         let path = format!("/proc/{}/clear_refs", self.pid);
         fs::write(&path, "5").with_context(|| path)
@@ -104,7 +104,7 @@ impl Process {
         self.pid
     }
 
-    /// Ends the process and waits until it is gone.
+    /// Ends the process and waits for its exit.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         Ok(self.child.kill().await?)
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::contender::{Contender, Who};
-use crate::cost::{Bill, Costs};
-use crate::ends::Ends;
+use crate::candidate::{Candidate, Implementation};
+use crate::cost::{CostEstimate, Costs};
 use crate::format::{megabytes, millis};
+use crate::goals::Goal;
 use crate::measure::{Case, Measured};
-use crate::reach::Aim;
+use crate::outcomes::EventOutcomes;
 
 pub(crate) const NONE: &str = "–";
 
@@ -34,7 +34,7 @@ impl Measured {
     }
 }
 
-/// A heading for a case.
+/// Returns the heading of a case.
 pub(crate) fn heading(case: Case) -> String {
     let Case {
         records,
@@ -48,9 +48,11 @@ pub(crate) fn heading(case: Case) -> String {
     )
 }
 
-/// All contenders of one case.
+/// Returns the table of all candidates in one case.
 pub(crate) fn case(measured: &[Measured]) -> String {
-    let floor = measured.iter().find(|it| it.who == Who::Floor);
+    let floor = measured
+        .iter()
+        .find(|it| it.implementation == Implementation::Floor);
     let floor = floor.and_then(|it| it.warm.median());
     let mut table = table(&[
         "",
@@ -68,7 +70,7 @@ pub(crate) fn case(measured: &[Measured]) -> String {
     ]);
     for it in measured {
         let times = it.warm.median().zip(floor);
-        let is_floor = it.who == Who::Floor;
+        let is_floor = it.implementation == Implementation::Floor;
         table.add_row([
             it.name.to_owned(),
             spread(it.cold.median(), it.cold.shortest(), it.cold.longest()),
@@ -78,7 +80,7 @@ pub(crate) fn case(measured: &[Measured]) -> String {
             times.map_or(NONE.to_owned(), |(it, floor)| {
                 format!("{:.2}", it.as_secs_f64() / floor.as_secs_f64())
             }),
-            // The floor's own use of the processor and of memory says nothing about the function.
+            // The floor's own use of processor and memory is not a result about the function.
             it.processor_per_record()
                 .filter(|_| !is_floor)
                 .map_or(NONE.to_owned(), |time| format!("{:.2}", millis(time))),
@@ -92,15 +94,15 @@ pub(crate) fn case(measured: &[Measured]) -> String {
             } else {
                 it.calls_per_record()
             },
-            it.ends.lost.to_string(),
-            it.ends.doubled.to_string(),
-            it.ends.wrongly_failed.to_string(),
+            it.outcomes.lost.to_string(),
+            it.outcomes.doubled.to_string(),
+            it.outcomes.wrongly_failed.to_string(),
         ]);
     }
     table.to_string()
 }
 
-/// One contender in several cases.
+/// Returns the table of one candidate in several cases.
 pub(crate) fn scaling(measured: &[Measured]) -> String {
     let mut table = table(&[
         "records",
@@ -121,15 +123,15 @@ pub(crate) fn scaling(measured: &[Measured]) -> String {
                 None => NONE.to_owned(),
             },
             format!("{:.1}", megabytes(it.peak_memory)),
-            it.ends.lost.to_string(),
-            it.ends.doubled.to_string(),
-            it.ends.wrongly_failed.to_string(),
+            it.outcomes.lost.to_string(),
+            it.outcomes.doubled.to_string(),
+            it.outcomes.wrongly_failed.to_string(),
         ]);
     }
     table.to_string()
 }
 
-pub(crate) fn trouble(ends: &[(&Contender, Ends)]) -> String {
+pub(crate) fn faulty_queue(outcomes: &[(&Candidate, EventOutcomes)]) -> String {
     let mut table = table(&[
         "",
         "delivered once",
@@ -138,22 +140,22 @@ pub(crate) fn trouble(ends: &[(&Contender, Ends)]) -> String {
         "wrongly failed",
         "kept",
     ]);
-    for (contender, ends) in ends {
+    for (candidate, outcomes) in outcomes {
         let counts = [
-            ends.delivered,
-            ends.doubled,
-            ends.lost,
-            ends.wrongly_failed,
-            ends.kept,
+            outcomes.delivered,
+            outcomes.doubled,
+            outcomes.lost,
+            outcomes.wrongly_failed,
+            outcomes.kept,
         ];
         let counts = counts.map(|count| count.to_string());
-        table.add_row(std::iter::once(contender.name.to_owned()).chain(counts));
+        table.add_row(std::iter::once(candidate.name.to_owned()).chain(counts));
     }
     table.to_string()
 }
 
-/// Dollars for a million, without trouble and with one event in ten rate-limited.
-pub(crate) fn cost(costs: &[(&Contender, Costs)]) -> String {
+/// Returns the table of dollars per million, without a fault and with one event in ten rate-limited.
+pub(crate) fn cost(costs: &[(&Candidate, Costs)]) -> String {
     let mut table = table(&[
         "",
         "billed ms/record",
@@ -162,12 +164,12 @@ pub(crate) fn cost(costs: &[(&Contender, Costs)]) -> String {
         "$ a million, 10 % limited",
         "lost, 10 % limited",
     ]);
-    for (contender, costs) in costs {
-        let [time, dollars] = bill(costs.plain);
-        let [limited_time, limited_dollars] = bill(costs.limited);
-        let lost = format!("{} of {}", costs.ends.lost, costs.limited.letters);
+    for (candidate, costs) in costs {
+        let [time, dollars] = cost_cells(costs.plain);
+        let [limited_time, limited_dollars] = cost_cells(costs.limited);
+        let lost = format!("{} of {}", costs.outcomes.lost, costs.limited.dead_letters);
         table.add_row([
-            contender.name.to_owned(),
+            candidate.name.to_owned(),
             time,
             dollars,
             limited_time,
@@ -178,16 +180,19 @@ pub(crate) fn cost(costs: &[(&Contender, Costs)]) -> String {
     table.to_string()
 }
 
-fn bill(bill: Bill) -> [String; 2] {
-    let time = millis(bill.billed) / f64::from(bill.letters.max(1));
-    [decimal(time), format!("{:.2}", bill.dollars_per_million())]
+fn cost_cells(estimate: CostEstimate) -> [String; 2] {
+    let time = millis(estimate.billed) / f64::from(estimate.dead_letters.max(1));
+    [
+        decimal(time),
+        format!("{:.2}", estimate.dollars_per_million()),
+    ]
 }
 
-pub(crate) fn aims(aims: &[Aim]) -> String {
+pub(crate) fn goals(goals: &[Goal]) -> String {
     let mut table = table(&["aim", "limit", "measured", ""]);
-    for aim in aims {
-        let result = if aim.is_reached { "reached" } else { "MISSED" };
-        table.add_row([aim.what, &aim.limit, &aim.measured, result]);
+    for goal in goals {
+        let result = if goal.is_reached { "reached" } else { "MISSED" };
+        table.add_row([goal.what, &goal.limit, &goal.measured, result]);
     }
     table.to_string()
 }
@@ -221,7 +226,7 @@ fn spread(median: Option<Duration>, from: Option<Duration>, to: Option<Duration>
     format!("{} ({})", shown(median), range(from, to))
 }
 
-/// Three significant digits are more than such figures hold.
+/// Formats a figure with at most three significant digits.
 fn decimal(value: f64) -> String {
     if value < 100.0 {
         format!("{value:.1}")

@@ -1,4 +1,4 @@
-//! Lambda's Runtime API for one process: hands out events and takes their answers.
+//! Lambda's Runtime API for one process: it sends events and receives their responses.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,26 +11,26 @@ use hyper::body::Bytes;
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
-use crate::http::{Asked, Server};
+use crate::http::{ReceivedRequest, Server};
 
-/// What a function may take for one batch: Lambda's own limit, since a record at a time takes long.
+/// The maximum duration of a batch: Lambda's own limit, because sequential records take long.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(900);
 
-/// Who asks here is this function.
+/// The ARN of the function.
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:271828182845:function:replay";
 
 const PREFIX: &str = "/2018-06-01/runtime/";
 
-/// One invocation, from the moment the function had it to the moment its answer was here.
+/// An invocation, from the delivery of its event to its response.
 #[derive(Debug)]
-pub(crate) struct Answered {
-    /// `Err` when the function reported an error instead of an answer.
+pub(crate) struct TimedResponse {
+    /// The response. `Err`: the function reported an error.
     pub(crate) answer: Result<Bytes, Bytes>,
     pub(crate) started: Instant,
     pub(crate) ended: Instant,
 }
 
-impl Answered {
+impl TimedResponse {
     pub(crate) fn took(&self) -> Duration {
         self.ended - self.started
     }
@@ -44,7 +44,7 @@ pub(crate) struct RuntimeApi {
 
 struct Pending {
     payload: Bytes,
-    answered: oneshot::Sender<Answered>,
+    answered: oneshot::Sender<TimedResponse>,
 }
 
 struct Shared {
@@ -55,14 +55,14 @@ struct Shared {
 #[derive(Default)]
 struct Running {
     count: u64,
-    started: HashMap<String, (Instant, oneshot::Sender<Answered>)>,
+    started: HashMap<String, (Instant, oneshot::Sender<TimedResponse>)>,
 }
 
 impl RuntimeApi {
     /// Listens on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// There is none.
+    /// No port is free.
     pub(crate) async fn start() -> io::Result<Self> {
         let (events, receiver) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -73,22 +73,22 @@ impl RuntimeApi {
         Ok(Self { events, server })
     }
 
-    /// What the variable `AWS_LAMBDA_RUNTIME_API` has to say.
+    /// Returns the value of `AWS_LAMBDA_RUNTIME_API`.
     pub(crate) fn address(&self) -> SocketAddr {
         self.server.address
     }
 
-    /// Hands out an event as soon as the function asks for one, and waits for its answer.
+    /// Sends an event when the function polls for one, and waits for the response.
     ///
-    /// `None` when the server is gone.
-    pub(crate) async fn invoke(&self, payload: Bytes) -> Option<Answered> {
+    /// `None`: the server has ended.
+    pub(crate) async fn invoke(&self, payload: Bytes) -> Option<TimedResponse> {
         let (answered, answer) = oneshot::channel();
         self.events.send(Pending { payload, answered }).ok()?;
         answer.await.ok()
     }
 }
 
-async fn answer(asked: Asked, shared: Arc<Shared>) -> Response<Full<Bytes>> {
+async fn answer(asked: ReceivedRequest, shared: Arc<Shared>) -> Response<Full<Bytes>> {
     let ended = Instant::now();
     let path = asked.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let parts: Vec<&str> = path.split('/').collect();
@@ -107,19 +107,19 @@ async fn answer(asked: Asked, shared: Arc<Shared>) -> Response<Full<Bytes>> {
                 .unwrap_or_else(PoisonError::into_inner);
             match running.started.remove(*id) {
                 Some((started, answered)) => {
-                    let done = Answered {
+                    let done = TimedResponse {
                         answer,
                         started,
                         ended,
                     };
-                    // Nobody waits any more when the harness is about to end.
+                    // The receiver is dropped when the harness ends.
                     answered.send(done).ok();
                     plain(StatusCode::ACCEPTED)
                 }
                 None => plain(StatusCode::BAD_REQUEST),
             }
         }
-        // The process ends after this one, and its log says why.
+        // The process ends after this error, and its log has the reason.
         (&Method::POST, ["init", "error"]) => plain(StatusCode::ACCEPTED),
         _ => plain(StatusCode::NOT_FOUND),
     }

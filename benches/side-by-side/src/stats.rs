@@ -1,4 +1,4 @@
-//! Medians and what surrounds them.
+//! Medians and percentiles.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Sample {
         self.percentile(50)
     }
 
-    /// The smallest measured duration that `percent` of all do not exceed.
+    /// Returns the smallest measured duration that `percent` of all do not exceed.
     pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = (self.0.len() * percent).div_ceil(100).max(1);
         self.0.get(rank - 1).copied()
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn percentiles_are_durations_that_were_measured() {
+    fn percentiles_are_measured_durations() {
         let of_100 = sample(&(1..=100).rev().collect::<Vec<_>>());
         assert_eq!(of_100.median(), Some(Duration::from_millis(50)));
         assert_eq!(of_100.percentile(95), Some(Duration::from_millis(95)));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_the_same_whether_collected_at_once_or_not() {
+    fn sample_does_not_depend_on_the_order_of_collection() {
         let millis = [30, 10, 20, 10];
         let at_once: Sample = millis.into_iter().map(Duration::from_millis).collect();
         for percent in [0, 25, 50, 75, 99, 100] {

@@ -1,4 +1,4 @@
-//! Everything that a function calls, in this process: Genesys Cloud, target, table and queue.
+//! The stand-ins for Genesys Cloud, target, table and queue.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use hyper::body::Bytes;
 use serde_json::{Value, json};
 
 use crate::events::Message;
-use crate::http::{Asked, Server};
+use crate::http::{ReceivedRequest, Server};
 
 const TABLE: &str = "GenesysRetryIdempotency";
-/// Who may log in at Genesys Cloud, and its secret.
+/// The client id and the secret for Genesys Cloud.
 pub(crate) const CLIENT: (&str, &str) = ("benchmark-client", "benchmark-secret");
 const TARGET_PATH: &str = "/targets/crm";
 
-/// How long the upstreams take to answer.
+/// The latencies of the upstreams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Latency {
     /// Genesys Cloud, its token endpoint and the target.
@@ -27,16 +27,16 @@ pub(crate) struct Latency {
     pub(crate) table: Duration,
 }
 
-/// The stand-ins and what they have seen.
+/// The stand-ins and their recorded calls.
 pub(crate) struct Upstreams {
     pub(crate) genesys: StandIn,
     pub(crate) table: Table,
-    /// A token for those who do not ask for one themselves.
+    /// A token for implementations that do not fetch one.
     pub(crate) token: String,
     queue: Queue,
 }
 
-/// Calls by what they are for.
+/// The numbers of calls by purpose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Calls {
     pub(crate) get: u64,
@@ -54,28 +54,28 @@ impl Calls {
     }
 }
 
-/// What the upstreams saw since they were last asked.
+/// The recorded calls since the last [`Upstreams::take_seen`].
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct RecordedCalls {
     pub(crate) calls: Calls,
-    /// How often the target accepted each body.
+    /// The number of acceptances by body.
     pub(crate) accepted: HashMap<String, u32>,
-    /// The last mark that each conversation was given.
+    /// The last mark by conversation.
     pub(crate) marks: HashMap<String, String>,
-    /// How long each message stays away that was told to, by receipt handle.
+    /// The visibility timeouts that the function set, by receipt handle.
     pub(crate) postponed: HashMap<String, Duration>,
 }
 
 impl Upstreams {
-    /// Starts all of them, without delay.
+    /// Starts all stand-ins without latency.
     ///
     /// # Errors
-    /// No free port, or no token.
+    /// No port is free, or the token is refused.
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let genesys = StandIn::builder()
             .client_id(CLIENT.0)
             .client_secret(CLIENT.1)
-            // The limit is not what is measured.
+            // The rate limit is not measured.
             .rate_limit(u32::MAX)
             .start()
             .await?;
@@ -105,7 +105,7 @@ impl Upstreams {
         self.table.set_latency(table);
     }
 
-    /// The settings of a function that shall use them.
+    /// Returns the settings of a function that uses them.
     pub(crate) fn variables(&self, max_concurrency: usize) -> Vec<(String, String)> {
         let genesys = self.genesys.url();
         [
@@ -126,11 +126,11 @@ impl Upstreams {
         .into()
     }
 
-    /// What was seen since the last time, which is forgotten.
-    pub(crate) fn take_seen(&self) -> Seen {
-        let mut seen = Seen::default();
+    /// Returns and clears the recorded calls.
+    pub(crate) fn take_seen(&self) -> RecordedCalls {
+        let mut seen = RecordedCalls::default();
         for call in self.genesys.calls() {
-            seen.note(call);
+            seen.record(call);
         }
         seen.calls.table = self.table.calls().values().sum();
         seen.postponed = self.queue.take();
@@ -140,8 +140,8 @@ impl Upstreams {
     }
 }
 
-impl Seen {
-    /// Adds what was seen later.
+impl RecordedCalls {
+    /// Adds later calls.
     pub(crate) fn extend(&mut self, later: Self) {
         self.calls.add(later.calls);
         for (body, times) in later.accepted {
@@ -151,14 +151,14 @@ impl Seen {
         self.postponed.extend(later.postponed);
     }
 
-    /// How long the function told the queue to keep this message away.
-    pub(crate) fn away(&self, message: &Message) -> Option<Duration> {
+    /// Returns the visibility timeout that the function set for this message.
+    pub(crate) fn visibility_timeout(&self, message: &Message) -> Option<Duration> {
         self.postponed.get(&message.receipt_handle()).copied()
     }
 
-    fn note(&mut self, call: Call) {
+    fn record(&mut self, call: Call) {
         match (call.method.as_str(), call.path.as_str()) {
-            // Once a process, and not for a record.
+            // Once per process, and not per record.
             ("POST", "/oauth/token") => {}
             ("POST", TARGET_PATH) => {
                 self.calls.delivery += 1;
@@ -178,18 +178,18 @@ impl Seen {
     }
 }
 
-/// The dead-letter queue, as far as functions call it: how long messages stay away.
+/// The calls to the dead-letter queue: it records visibility timeouts.
 struct Queue {
     server: Server,
-    postponed: Arc<Mutex<Postponed>>,
+    postponed: Arc<Mutex<VisibilityTimeouts>>,
 }
 
-/// How long each message stays away, by receipt handle.
-type Postponed = HashMap<String, Duration>;
+/// The visibility timeouts by receipt handle.
+type VisibilityTimeouts = HashMap<String, Duration>;
 
 impl Queue {
     async fn start() -> std::io::Result<Self> {
-        let postponed = Arc::<Mutex<Postponed>>::default();
+        let postponed = Arc::<Mutex<VisibilityTimeouts>>::default();
         let noted = Arc::clone(&postponed);
         let server = Server::start(move |asked| {
             let answer = change_visibility(&asked, &noted);
@@ -199,7 +199,7 @@ impl Queue {
         Ok(Self { server, postponed })
     }
 
-    fn take(&self) -> Postponed {
+    fn take(&self) -> VisibilityTimeouts {
         std::mem::take(
             &mut self
                 .postponed
@@ -210,7 +210,7 @@ impl Queue {
 }
 
 /// `ChangeMessageVisibilityBatch` that always succeeds.
-fn change_visibility(asked: &Asked, postponed: &Mutex<Postponed>) -> Bytes {
+fn change_visibility(asked: &ReceivedRequest, postponed: &Mutex<VisibilityTimeouts>) -> Bytes {
     let request: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     let entries = request["Entries"].as_array().cloned().unwrap_or_default();
     let mut postponed = postponed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,10 +1,9 @@
-//! The program as `make bench` runs it, with the one contender that needs nothing built or installed.
+//! The program as `make bench` runs it, with the floor, which needs no other build or installation.
 
 use std::process::Command;
 
 #[test]
-fn the_floor_makes_every_round_trip_of_a_record_and_delivers_each_event_once() -> std::io::Result<()>
-{
+fn floor_makes_every_round_trip_and_delivers_each_event_once() -> std::io::Result<()> {
     let output = Command::new(env!("CARGO_BIN_EXE_genesys-bench"))
         .args(["--who", "floor", "--records", "2", "--upstream-ms", "0"])
         .args(["--quick", "--speed-only"])

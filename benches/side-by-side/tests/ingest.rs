@@ -1,4 +1,4 @@
-//! The program as `make bench-ingest` runs it, without the server that it measures.
+//! The program as `make bench-ingest` runs it, without the measured server.
 
 use std::io;
 use std::process::{Command, Output};
@@ -6,13 +6,13 @@ use std::process::{Command, Output};
 fn bench(arguments: &[&str]) -> io::Result<Output> {
     Command::new(env!("CARGO_BIN_EXE_genesys-bench"))
         .args(arguments)
-        // Nothing is built there.
+        // An empty target folder.
         .env("CARGO_TARGET_DIR", "/nonexistent")
         .output()
 }
 
 #[test]
-fn the_help_says_what_can_be_measured_of_it() -> io::Result<()> {
+fn help_lists_the_measurements() -> io::Result<()> {
     let general = bench(&["--help"])?;
     assert!(String::from_utf8_lossy(&general.stdout).contains("ingest"));
     let help = bench(&["ingest", "--help"])?;
@@ -24,7 +24,7 @@ fn the_help_says_what_can_be_measured_of_it() -> io::Result<()> {
 }
 
 #[test]
-fn a_server_that_is_not_built_is_a_failure_that_says_how_to_build_it() -> io::Result<()> {
+fn missing_server_binary_fails_with_the_build_command() -> io::Result<()> {
     let output = bench(&["ingest", "--quick"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
@@ -36,7 +36,7 @@ fn a_server_that_is_not_built_is_a_failure_that_says_how_to_build_it() -> io::Re
 }
 
 #[test]
-fn mistaken_options_are_refused() -> io::Result<()> {
+fn invalid_options_are_refused() -> io::Result<()> {
     for options in [["ingest", "--rate", "0"], ["ingest", "--parts", "peace"]] {
         assert_eq!(bench(&options)?.status.code(), Some(2), "{options:?}");
     }

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_told_apart_however_a_service_writes_them() {
+    fn error_kind_is_known_for_every_spelling_of_a_code() {
         for (codes, kind) in [
             (
                 &[

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_are_whole_seconds_rounded_up_and_end_before_the_limit_of_sqs() {
+    fn visibility_timeout_is_rounded_up_and_below_the_sqs_limit() {
         for (after, expected) in [
             (Duration::ZERO, 0),
             (Duration::from_millis(1), 1),

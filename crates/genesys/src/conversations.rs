@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mark_goes_to_the_events_participant_else_the_customer_else_the_first() {
+    fn mark_goes_to_the_participant_else_customer_else_first() {
         let body = r#"{"participants":[{"id":"agent","purpose":"agent"},{"id":"caller","purpose":"customer"},{"id":"x"}]}"#;
         assert_eq!(participant_of(body, Some("x")).as_deref(), Some("x"));
         assert_eq!(
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_conversation_is_not_used() {
+    fn response_is_refused_when_it_is_not_a_conversation() {
         for body in [
             "",
             "{}",

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_object_is_an_interaction_and_nothing_else_is() {
+    fn interaction_is_any_json_object() {
         let wanted = InteractionId::new("c-1").map(|id| InteractionRef {
             id,
             participant: None,

@@ -145,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn far_from_the_limit_nobody_waits() {
+    fn rate_limiter_adds_no_delay_far_from_the_limit() {
         assert_eq!(waits(&RateLimiter::default(), START), [Ok(0), Ok(0), Ok(0)]);
         assert_eq!(waits(&observed(239, 30), START), [Ok(0), Ok(0), Ok(0)]);
     }
 
     #[test]
-    fn near_the_limit_the_calls_that_are_left_are_spread_over_the_window() {
+    fn rate_limiter_spreads_calls_near_the_limit() {
         assert_eq!(
             waits(&observed(240, 30), START),
             [Ok(0), Ok(500), Ok(1_000)]
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_limit_everybody_waits_for_the_next_window() {
+    fn rate_limiter_waits_for_the_next_window_at_the_limit() {
         let limiter = observed(300, 10);
         assert_eq!(waits(&limiter, START), [Err(10_000); 3]);
         assert_eq!(
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_holds_back_all() {
+    fn rate_limiter_delays_all_calls_after_a_429() {
         let limiter = RateLimiter::default();
         limiter.throttled(Duration::from_secs(42), START);
         assert_eq!(waits(&limiter, START), [Err(42_000); 3]);
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_make_no_sense_are_no_reading() {
+    fn rate_limit_headers_are_ignored_when_invalid() {
         let mut headers = HeaderMap::new();
         assert_eq!(RateLimitHeaders::of(&headers), None);
         for (name, value) in [

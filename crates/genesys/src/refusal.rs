@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_rejected_only_by_genesys_own_refusal() {
+    fn event_is_rejected_only_by_a_refusal_of_genesys() {
         let transient = Disposition::Transient { after: None };
         for call in [Call::Fetch, Call::Mark] {
             for status in [
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_about_one_object_says_nothing_of_the_others() {
+    fn refusal_with_403_is_about_one_object_by_its_code() {
         for (code, is_about_one) in [
             ("missing.any.division.permissions", true),
             ("Missing.Division.Permission", true),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_code_is_shown_but_no_text_in_its_place() {
+    fn error_shows_its_code_and_no_other_text() {
         let shown = |code: &str| {
             let body = serde_json::json!({ "code": code }).to_string();
             of_api(Call::Mark, 400, None, body.as_bytes()).to_string()
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_shows_its_code_but_no_text_in_its_place() {
+    fn token_refusal_shows_its_code_and_no_other_text() {
         let shown = |error: &str| {
             let body = serde_json::json!({ "error": error }).to_string();
             of_token(401, None, body.as_bytes()).to_string()

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_says_that_it_is_active_is() {
+    fn subscription_is_active_only_by_its_status() {
         use SubscriptionForm::{EventStreams, Integration};
         for (form, body, expected) in [
             (

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_an_outcome_comes_back() {
+    fn message_without_an_outcome_returns_to_the_queue() {
         let messages: Vec<Message> = ["done", "lost", "given-up"]
             .into_iter()
             .filter_map(MessageId::new)

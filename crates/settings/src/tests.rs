@@ -33,7 +33,7 @@ fn genesys(result: Result<Settings, SettingsError>) -> Option<GenesysSettings> {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
+fn defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
     let settings = with(&[])?;
     assert_eq!(settings.table, "GenesysRetryIdempotency");
     assert_eq!(settings.remember, Duration::from_secs(15 * 24 * 3_600));
@@ -54,7 +54,7 @@ fn the_defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn every_mistake_is_reported_at_once_under_its_name() {
+fn settings_problems_are_all_reported_at_once() {
     let wrong = [
         ("GENESYS_REGION", "atlantis"),
         ("GENESYS_API", "soap"),
@@ -91,7 +91,7 @@ fn every_mistake_is_reported_at_once_under_its_name() {
 }
 
 #[test]
-fn an_organisation_that_makes_no_host_is_not_blamed_on_the_region() {
+fn invalid_organisation_is_reported_under_its_own_name() {
     let problems = problems(read(&[
         ("GENESYS_ORG_ID", "xn--a"),
         ("GENESYS_SECRET_ID", "genesys/client"),
@@ -103,7 +103,7 @@ fn an_organisation_that_makes_no_host_is_not_blamed_on_the_region() {
 }
 
 #[test]
-fn an_empty_value_counts_as_none() {
+fn empty_value_counts_as_missing() {
     let empty: Vec<_> = VARIABLES.iter().map(|name| (*name, " ")).collect();
     assert_eq!(
         problems(read(&empty)),
@@ -113,7 +113,7 @@ fn an_empty_value_counts_as_none() {
 }
 
 #[test]
-fn the_base_of_the_backoff_is_not_above_its_maximum() {
+fn backoff_base_is_refused_above_its_maximum() {
     assert_eq!(
         problems(with(&[
             ("BACKOFF_BASE_SECONDS", "60"),
@@ -129,7 +129,7 @@ fn the_base_of_the_backoff_is_not_above_its_maximum() {
 }
 
 #[test]
-fn a_region_a_domain_or_an_organisation_says_where_genesys_is() {
+fn genesys_hosts_follow_region_domain_or_organisation() {
     for (variables, form, api, login) in [
         (
             &[("GENESYS_REGION", "eu-west-1")][..],
@@ -192,7 +192,7 @@ fn a_region_a_domain_or_an_organisation_says_where_genesys_is() {
 }
 
 #[test]
-fn a_host_name_cannot_be_smuggled_in() {
+fn host_setting_is_refused_with_other_url_parts() {
     for (name, value) in [
         ("GENESYS_REGION", "evil.example/path"),
         ("GENESYS_REGION", "user@evil.example"),
@@ -215,13 +215,13 @@ fn a_host_name_cannot_be_smuggled_in() {
 }
 
 #[test]
-fn without_retry_state_no_credentials_are_needed() {
+fn credentials_are_not_needed_when_retry_state_is_off() {
     let settings = read(&[("RETRY_STATE", "off")]);
     assert!(settings.is_ok_and(|settings| matches!(settings.retry_state, RetryStateSetting::Off)));
 }
 
 #[test]
-fn the_target_is_the_original_one_none_an_arn_or_a_url() {
+fn target_is_original_none_an_arn_or_a_url() {
     let target = |text: &'static str| {
         with(&[("REPLAY_TARGET", text)])
             .map(|settings| settings.target.to_string())
@@ -256,7 +256,7 @@ fn the_target_is_the_original_one_none_an_arn_or_a_url() {
 }
 
 #[test]
-fn a_link_local_target_must_be_meant() {
+fn link_local_target_needs_its_own_setting() {
     let settings = with(&[
         ("REPLAY_TARGET", "http://169.254.10.10/events"),
         ("ALLOW_LINK_LOCAL_TARGETS", "true"),
@@ -283,7 +283,7 @@ fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn a_fixed_arn_fits_the_ledgers_key() {
+fn fixed_arn_is_refused_when_too_long_for_the_event_key() {
     let queue = "arn:aws:sqs:eu-central-1:271828182845:";
     for (length, fits) in [(MAX_TARGET_BYTES, true), (MAX_TARGET_BYTES + 1, false)] {
         let arn = format!("{queue}{}", "q".repeat(length - queue.len()));
@@ -293,7 +293,7 @@ fn a_fixed_arn_fits_the_ledgers_key() {
 }
 
 #[test]
-fn a_fixed_arn_has_to_be_allowed_too() {
+fn fixed_arn_has_to_be_allowed() {
     let arn = "arn:aws:sqs:eu-central-1:271828182845:crm";
     let allowed =
         |patterns: &'static str| with(&[("REPLAY_TARGET", arn), ("ALLOWED_TARGETS", patterns)]);
@@ -306,7 +306,7 @@ fn a_fixed_arn_has_to_be_allowed_too() {
 }
 
 #[test]
-fn the_archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
+fn archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
     let archive = |prefix: &'static str| {
         with(&[
             ("ARCHIVE_BUCKET", "crm-archive"),
@@ -327,7 +327,7 @@ fn the_archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn the_archives_prefix_leaves_room_for_the_rest_of_the_key() {
+fn archive_prefix_is_limited_to_256_characters() {
     for (length, fits) in [(256, true), (257, false)] {
         let prefix = "p".repeat(length);
         let read = read(&[&MINIMUM[..], &[("ARCHIVE_PREFIX", &prefix)]].concat());
@@ -336,7 +336,7 @@ fn the_archives_prefix_leaves_room_for_the_rest_of_the_key() {
 }
 
 #[test]
-fn the_secret_is_kept_and_never_shown() -> Result<(), SettingsError> {
+fn secret_is_stored_and_never_shown() -> Result<(), SettingsError> {
     let settings = with(&[])?;
     assert!(!format!("{settings:?}").contains("hush-hush"));
     let given = genesys(Ok(settings)).and_then(|it| match it.credentials {
@@ -348,7 +348,7 @@ fn the_secret_is_kept_and_never_shown() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn a_secret_stands_in_for_id_and_secret_and_not_beside_them() {
+fn secret_replaces_client_id_and_client_secret() {
     const SECRET: (&str, &str) = ("GENESYS_SECRET_ID", "genesys/replay");
     let alone = genesys(read(&[MINIMUM[0], SECRET]));
     let named = alone.map(
@@ -379,7 +379,7 @@ fn a_secret_stands_in_for_id_and_secret_and_not_beside_them() {
 }
 
 #[test]
-fn every_known_region_makes_a_host() {
+fn known_regions_have_a_host() {
     for region in [
         "us-east-1",
         "us-east-2",

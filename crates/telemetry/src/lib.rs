@@ -66,7 +66,7 @@ pub fn warn_of_plain_http(settings: &[&'static str]) {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn of_a_tracing_header_the_id_is_logged() {
+    fn trace_id_is_extracted_from_xray_header() {
         for header in [
             "1-5bef4de7-ad49b0e8",
             "Root=1-5bef4de7-ad49b0e8",

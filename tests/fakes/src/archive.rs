@@ -16,7 +16,7 @@ pub struct MemoryArchive {
 }
 
 struct Object {
-    /// Its identity: a digest of the event's key and the body.
+    /// The identity: a digest of the event's key and the body.
     event: String,
     document: String,
 }
@@ -31,7 +31,7 @@ impl Default for MemoryArchive {
 }
 
 impl MemoryArchive {
-    /// The same archive, reached through these faults.
+    /// Returns the same archive with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<ArchiveError>>) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl MemoryArchive {
         }
     }
 
-    /// The documents by key.
+    /// Returns the documents by key.
     #[must_use]
     pub fn documents(&self) -> BTreeMap<String, String> {
         let objects = lock(&self.objects);
@@ -50,7 +50,7 @@ impl MemoryArchive {
             .collect()
     }
 
-    /// Keeps the document unless it is there; its key.
+    /// Stores the document unless it exists. Returns its key.
     fn keep(&self, entry: &Entry<'_>) -> String {
         let event = entry.fingerprint();
         let mut objects = lock(&self.objects);
@@ -68,7 +68,7 @@ impl MemoryArchive {
 }
 
 impl Archive for MemoryArchive {
-    /// Answers the object's address, `memory://{key}`.
+    /// Returns the object's address, `memory://{key}`.
     async fn put(&self, entry: &Entry<'_>) -> Result<String, ArchiveError> {
         let key = pass(&*self.faults, "put", || Ok(self.keep(entry))).await?;
         Ok(format!("memory://{key}"))

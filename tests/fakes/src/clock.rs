@@ -1,4 +1,4 @@
-//! A clock that stands still until it is told otherwise.
+//! A clock that only a test moves.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use genesys_replay::clock::{Clock, Timestamp};
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Returns a clock that shows `now`.
     #[must_use]
     pub const fn at(now: Timestamp) -> Self {
         Self(AtomicU64::new(now.as_millis()))
     }
 
-    /// Lets time pass, in whole milliseconds.
+    /// Advances the clock, in whole milliseconds.
     pub fn pass(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.0.fetch_add(millis, Ordering::SeqCst);

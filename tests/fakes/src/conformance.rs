@@ -1,7 +1,7 @@
 //! The contracts of the ports as suites of named cases, the same for fakes and real adapters.
 //!
-//! Each suite asks a `World` of its port for the port itself and for what there is to see behind it.
-//! Every case works on something of its own, named after it, so that one world serves a whole suite.
+//! Each suite has a trait that gives access to the port and to the state behind it. Every case uses its
+//! own names, so that one implementation of the trait serves all cases.
 
 pub mod archive;
 pub mod genesys;
@@ -15,25 +15,25 @@ pub mod target;
 use std::error::Error;
 use std::fmt::Debug;
 
-/// What a case or a look behind a port answers; an error says what was not as the contract says.
+/// The result of a case. An error names the difference to the contract.
 pub type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// What shall befall the next call.
+/// A fault of the next call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
-    /// It does not act, and fails.
-    Down,
-    /// It acts, and its answer does not arrive.
-    AnswerLost,
+pub enum CallFault {
+    /// The call fails without an effect.
+    NoEffect,
+    /// The call has its effect, and its response is lost.
+    ResponseLost,
 }
 
-/// Runs every case, even after one has failed. A case that is not named is dead code, which does
-/// not compile with warnings denied.
+/// Runs every case, also after a failure. A case that is missing here is dead code, which does not
+/// compile with warnings denied.
 macro_rules! suite {
-    ($world:expr; $($case:ident),+ $(,)?) => {{
+    ($suite:expr; $($case:ident),+ $(,)?) => {{
         let mut failures = Vec::new();
         $(
-            if let Err(error) = $case($world, stringify!($case)).await {
+            if let Err(error) = $case($suite, stringify!($case)).await {
                 failures.push(format!("{}: {error}", stringify!($case)));
             }
         )+
@@ -50,7 +50,7 @@ fn end(failures: &[String]) -> Result<()> {
     }
 }
 
-/// `seen` is what the contract asks for.
+/// Checks that `seen` equals the value of the contract.
 fn same<T: PartialEq + Debug>(what: &str, seen: &T, asked: &T) -> Result<()> {
     if seen == asked {
         Ok(())
@@ -59,7 +59,7 @@ fn same<T: PartialEq + Debug>(what: &str, seen: &T, asked: &T) -> Result<()> {
     }
 }
 
-/// The contract asks for it.
+/// Checks a condition of the contract.
 fn holds(what: &str, it: bool) -> Result<()> {
     if it { Ok(()) } else { Err(what.into()) }
 }

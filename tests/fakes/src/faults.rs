@@ -1,35 +1,35 @@
-//! The hook through which calls of the fakes go wrong.
+//! The hook that injects faults into the calls of the fakes.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
 
-/// Lets a call pass, or fails it. It may wait, and whoever drops it there has died there.
-pub type Passage<'a, E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send + 'a>>;
+/// The future of a hook: it lets a call continue, or fails it. A caller that drops it cancels the call there.
+pub type FaultHookFuture<'a, E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send + 'a>>;
 
-/// Asked by every call of a fake, once on either side of its effect; `E` is the port's error.
+/// The hook that every call of a fake runs before and after its effect. `E` is the port's error.
 ///
 /// `call` is the name of the port's method.
 pub trait Faults<E: Send + 'static>: Send + Sync {
-    /// Before anything has happened: an error here means that the call did not act.
-    fn before(&self, call: &'static str) -> Passage<'_, E> {
+    /// Runs before the effect. An error means that the call had no effect.
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         let _ = call;
         Box::pin(ready(Ok(())))
     }
 
-    /// After the call has acted: an error here takes its answer's place.
-    fn after(&self, call: &'static str) -> Passage<'_, E> {
+    /// Runs after the effect. An error replaces the result of the call.
+    fn after(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         let _ = call;
         Box::pin(ready(Ok(())))
     }
 }
 
-/// Nothing goes wrong.
+/// A hook without faults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoFaults;
 
 impl<E: Send + 'static> Faults<E> for NoFaults {}
 
-/// Acts between the two questions. What it does is done at once: nobody sees half of it.
+/// Runs the effect between the two hooks. The effect is atomic.
 pub(crate) async fn pass<T, E: Send + 'static>(
     faults: &dyn Faults<E>,
     call: &'static str,
@@ -53,14 +53,14 @@ mod tests {
 
     use super::*;
 
-    /// Waits for ever on one side of the effect.
-    struct Waits {
+    /// A hook that waits forever before or after the effect.
+    struct PendingHook {
         before: bool,
     }
 
-    impl Waits {
-        fn pass(waits: bool) -> Passage<'static, ()> {
-            if waits {
+    impl PendingHook {
+        fn pass(visibility_timeouts: bool) -> FaultHookFuture<'static, ()> {
+            if visibility_timeouts {
                 Box::pin(pending())
             } else {
                 Box::pin(ready(Ok(())))
@@ -68,22 +68,22 @@ mod tests {
         }
     }
 
-    impl Faults<()> for Waits {
-        fn before(&self, _: &'static str) -> Passage<'_, ()> {
+    impl Faults<()> for PendingHook {
+        fn before(&self, _: &'static str) -> FaultHookFuture<'_, ()> {
             Self::pass(self.before)
         }
 
-        fn after(&self, _: &'static str) -> Passage<'_, ()> {
+        fn after(&self, _: &'static str) -> FaultHookFuture<'_, ()> {
             Self::pass(!self.before)
         }
     }
 
     #[test]
-    fn who_is_dropped_before_the_effect_has_not_acted_and_who_is_dropped_after_it_has() {
+    fn fault_hook_stops_the_effect_only_when_dropped_before_it() {
         for (before, acts) in [(true, 0), (false, 1)] {
             let acted = Mutex::new(0);
-            let waits = Waits { before };
-            let call = pass(&waits, "call", || {
+            let hook = PendingHook { before };
+            let call = pass(&hook, "call", || {
                 *crate::lock(&acted) += 1;
                 Ok(())
             });

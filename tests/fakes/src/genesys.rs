@@ -39,16 +39,16 @@ impl Default for MemoryGenesys {
 }
 
 impl MemoryGenesys {
-    /// One that speaks this form of the API; the default speaks of conversations.
+    /// Returns one with this form of the API. The default form has conversations.
     #[must_use]
-    pub fn speaking(form: ApiForm) -> Self {
+    pub fn with_form(form: ApiForm) -> Self {
         Self {
             form,
             ..Self::default()
         }
     }
 
-    /// The same Genesys Cloud, reached through these faults.
+    /// Returns the same Genesys Cloud with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<GenesysError>>) -> Self {
         Self {
@@ -57,8 +57,8 @@ impl MemoryGenesys {
         }
     }
 
-    /// Makes a conversation of these participants, as `(id, purpose)`; one whose id cannot stand in
-    /// a URL is left out.
+    /// Creates a conversation with these participants, as `(id, purpose)`. A participant whose id cannot
+    /// be a URL segment is left out.
     pub fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
         let participants = participants.iter().filter_map(|&(id, purpose)| {
             Some(Participant {
@@ -73,7 +73,7 @@ impl MemoryGenesys {
             .insert(conversation.to_owned(), participants);
     }
 
-    /// Every mark that was written, in order.
+    /// Returns every mark in order.
     #[must_use]
     pub fn marks(&self) -> Vec<(Interaction, RetryMark)> {
         lock(&self.state).marks.clone()
@@ -110,7 +110,7 @@ impl State {
             (ApiForm::Interactions, Interaction::Record { id }) => {
                 self.conversations.contains_key(id.as_str())
             }
-            // The other form of the API, which this one does not speak.
+            // The other form of the API.
             (ApiForm::Conversations, Interaction::Record { .. })
             | (ApiForm::Interactions, Interaction::Conversation { .. }) => false,
         }

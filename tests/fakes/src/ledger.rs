@@ -17,8 +17,8 @@ pub use rules::{Flaw, Item, LeaseLost, Rules};
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
-/// A ledger whose clones share their items. As in a table whose TTL is swept late, an item that has
-/// expired stays until somebody [sweeps](Self::sweep).
+/// A ledger whose clones share their items. An expired item stays until [`sweep`](Self::sweep), as in
+/// a table whose TTL deletes late.
 #[derive(Clone)]
 pub struct MemoryLedger {
     items: Arc<Mutex<BTreeMap<String, Item>>>,
@@ -28,13 +28,13 @@ pub struct MemoryLedger {
 }
 
 impl MemoryLedger {
-    /// A ledger that says of its items that they expire after `remember`.
+    /// Returns a ledger whose items expire after `remember`.
     #[must_use]
     pub fn new(remember: Duration) -> Self {
         Self::with_rules(Rules::new(remember))
     }
 
-    /// A ledger of these rules, which may be flawed.
+    /// Returns a ledger with these rules, which may have a flaw.
     #[must_use]
     pub fn with_rules(rules: Rules) -> Self {
         Self {
@@ -45,7 +45,7 @@ impl MemoryLedger {
         }
     }
 
-    /// The same ledger, reached through these faults.
+    /// Returns the same ledger with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<LedgerError>>) -> Self {
         Self {
@@ -54,18 +54,18 @@ impl MemoryLedger {
         }
     }
 
-    /// What is kept of an event.
+    /// Returns the item of an event.
     #[must_use]
     pub fn item(&self, key: &EventKey) -> Option<Item> {
         lock(&self.items).get(key.as_str()).cloned()
     }
 
-    /// Forgets what has expired.
+    /// Deletes the expired items.
     pub fn sweep(&self, now: Timestamp) {
         lock(&self.items).retain(|_, item| item.expires_at > now.as_secs());
     }
 
-    /// The events that were indexed, by the id of the delivery.
+    /// Returns the indexed events by delivery id.
     #[must_use]
     pub fn indexed(&self) -> BTreeMap<String, EventKey> {
         lock(&self.index).clone()

@@ -1,10 +1,10 @@
-//! In-memory ports of genesys-replay that behave as the real adapters do, and the suites that hold
-//! both to the same contract.
+//! In-memory ports of genesys-replay that behave as the real adapters, and the suites that check both
+//! against the same contract.
 //!
-//! The fakes are no scripted mocks: each keeps a state, shared by its clones, so that several workers
-//! can live in one world. What goes wrong is decided by a [`Faults`] that every call passes twice.
-//! [`conformance`] has one suite for each port; `tests/it/conformance.rs` runs them. A [`Witness`] says
-//! what must not happen to an event, to the simulation and to the model of a claim alike.
+//! The fakes are not scripted mocks: each has a state that its clones share, so that several workers can
+//! use it. A [`Faults`] hook injects faults before and after the effect of each call.
+//! [`conformance`] has one suite per port; `tests/it/conformance.rs` runs them. A [`Witness`] checks the
+//! invariants of one event for the simulation and for the model of a claim.
 
 mod archive;
 mod clock;
@@ -34,7 +34,7 @@ use genesys_replay_ingest::{Authentication, Ingest, IngestPorts, SubscriptionChe
 
 pub use archive::MemoryArchive;
 pub use clock::ManualClock;
-pub use faults::{Faults, NoFaults, Passage};
+pub use faults::{FaultHookFuture, Faults, NoFaults};
 pub use genesys::MemoryGenesys;
 pub use ledger::{Flaw, Item, LeaseLost, MemoryLedger, Rules, Status};
 pub use message_sender::MemorySender;
@@ -42,9 +42,9 @@ pub use queue::{Draft, MemoryQueues, Received, Redrive};
 pub use secret::MemorySecret;
 pub use subscriptions::MemorySubscriptions;
 pub use target::{Accepted, MemoryTarget};
-pub use witness::{Clocks, Life, Violation, Witness};
+pub use witness::{Clocks, Violation, Witness, WorkerId};
 
-/// The ports of a function of which everything is in memory.
+/// The ports of a function in memory.
 #[derive(Clone, Copy, Debug)]
 pub enum InMemory {}
 
@@ -63,7 +63,7 @@ impl IngestPorts for InMemory {
 }
 
 impl InMemory {
-    /// An ingest over ports of its own, which asks for every subscription.
+    /// Returns an ingest over new ports that checks every subscription.
     #[must_use]
     pub fn ingest(
         clock: Arc<dyn Clock>,
@@ -80,7 +80,7 @@ impl InMemory {
         }
     }
 
-    /// A function over ports of its own, with an archive and the settings that hold unless others are given.
+    /// Returns a function over new ports, with an archive and the default settings.
     #[must_use]
     pub fn function(
         clock: Arc<dyn Clock>,

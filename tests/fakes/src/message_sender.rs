@@ -1,4 +1,4 @@
-//! The queue that ingest puts messages on, in memory.
+//! The queue to which ingest sends, in memory.
 
 use std::sync::{Arc, Mutex};
 
@@ -28,7 +28,7 @@ impl Default for MemorySender {
 }
 
 impl MemorySender {
-    /// A FIFO queue.
+    /// Returns a FIFO queue.
     #[must_use]
     pub fn fifo() -> Self {
         Self {
@@ -37,7 +37,7 @@ impl MemorySender {
         }
     }
 
-    /// The same queue, reached through these faults.
+    /// Returns the same queue with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<PutError>>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl MemorySender {
         }
     }
 
-    /// What is on the queue, in the order in which it came.
+    /// Returns the messages on the queue in order.
     #[must_use]
     pub fn messages(&self) -> Vec<(MessageId, NewMessage)> {
         lock(&self.messages).clone()

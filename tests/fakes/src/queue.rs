@@ -11,10 +11,10 @@ use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange, VisibilityErro
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
-/// The longest that a message is kept away: the adapter stays 15 minutes below SQS's 12 hours.
+/// The maximum visibility timeout: the adapter stays 15 minutes below the 12 hours of SQS.
 const LONGEST: Duration = Duration::from_secs(12 * 3_600 - 15 * 60);
 
-/// The retention that a queue says it has unless another one was set: four days, as in SQS.
+/// The default retention of a queue: four days, as in SQS.
 const DEFAULT_RETENTION: Duration = Duration::from_secs(4 * 24 * 3_600);
 
 /// Queues whose clones share their messages.
@@ -25,28 +25,28 @@ pub struct MemoryQueues {
     faults: Arc<dyn Faults<String>>,
 }
 
-/// Where a message goes that was received too often.
+/// The redrive policy of a queue.
 #[derive(Clone, Debug)]
 pub struct Redrive {
     /// The ARN of the parking queue.
     pub to: String,
-    /// How often a message is received at most.
+    /// The maximum number of receives of a message.
     pub max_receives: u32,
 }
 
-/// What is put on a queue.
+/// A message to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Draft {
     /// The body.
     pub body: String,
-    /// The message group: while a message of it is in flight, the later ones stay. For FIFO queues.
+    /// The message group of a FIFO queue: while one of its messages is in flight, later ones are blocked.
     pub group: Option<String>,
     /// The message attributes.
     pub attributes: BTreeMap<String, String>,
 }
 
 impl From<&str> for Draft {
-    /// Nothing but a body.
+    /// Returns a message with a body only.
     fn from(body: &str) -> Self {
         Self {
             body: body.to_owned(),
@@ -55,32 +55,32 @@ impl From<&str> for Draft {
     }
 }
 
-/// A message as it is received.
+/// A received message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
-    /// Its id, the same at every receipt.
+    /// The message id, the same at every receive.
     pub message_id: MessageId,
-    /// The handle of this receipt.
+    /// The receipt handle of this receive.
     pub receipt_handle: String,
-    /// How often it was received, this time included.
+    /// The receive count, with this receive.
     pub receive_count: u32,
-    /// When it was sent.
+    /// The time of the send.
     pub sent_at: Timestamp,
-    /// What was put on the queue.
+    /// The message as it was sent.
     pub draft: Draft,
 }
 
 #[derive(Default)]
 struct State {
     queues: BTreeMap<String, Contents>,
-    /// Makes ids and receipt handles differ.
+    /// The counter behind ids and receipt handles.
     issued: u64,
 }
 
 #[derive(Default)]
 struct Contents {
     redrive: Option<Redrive>,
-    /// How long a message is kept, if not for ever.
+    /// The retention. `None`: unlimited.
     retention: Option<Duration>,
     messages: Vec<Kept>,
 }
@@ -100,7 +100,7 @@ impl State {
         format!("{what}-{}", self.issued)
     }
 
-    /// Deletes the messages that were sent too long ago, received or not.
+    /// Deletes the messages after their retention, also those in flight.
     fn expire(&mut self, arn: &str, now: Timestamp) {
         if let Some(contents) = self.queues.get_mut(arn)
             && let Some(retention) = contents.retention
@@ -110,8 +110,8 @@ impl State {
         }
     }
 
-    /// Moves what was received too often to its parking queue, its receipts no longer valid. As SQS
-    /// does, this happens when the message would be received once more.
+    /// Moves messages with the maximum of receives to the parking queue and invalidates their receipts.
+    /// As in SQS, this happens at the next receive.
     fn park(&mut self, arn: &str, now: Timestamp) {
         let Some(contents) = self.queues.get_mut(arn) else {
             return;
@@ -134,7 +134,7 @@ impl State {
 }
 
 impl MemoryQueues {
-    /// No queues yet.
+    /// Returns an empty set of queues.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl MemoryQueues {
         }
     }
 
-    /// The same queues, postponed through these faults, on this clock.
+    /// Returns the same queues with these faults of visibility changes.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<String>>) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl MemoryQueues {
         }
     }
 
-    /// Makes an empty queue.
+    /// Creates an empty queue.
     pub fn create(&self, arn: &str, redrive: Option<Redrive>) {
         let contents = Contents {
             redrive,
@@ -163,21 +163,21 @@ impl MemoryQueues {
         lock(&self.state).queues.insert(arn.to_owned(), contents);
     }
 
-    /// Sets how long a queue keeps a message.
+    /// Sets the retention of a queue.
     pub fn keep_for(&self, arn: &str, retention: Duration) {
         if let Some(contents) = lock(&self.state).queues.get_mut(arn) {
             contents.retention = Some(retention);
         }
     }
 
-    /// Puts a message on a queue; its id. `None` when there is no such queue.
+    /// Sends a message and returns its id. `None`: the queue does not exist.
     #[must_use]
     pub fn send(&self, arn: &str, draft: Draft) -> Option<MessageId> {
         let id = MessageId::new(lock(&self.state).issue("message"))?;
         self.send_as(arn, id, draft)
     }
 
-    /// Puts a message on a queue that has its id already, as SQS does when it moves one.
+    /// Sends a message with its former id, as SQS does in a redrive.
     #[must_use]
     pub fn send_as(&self, arn: &str, message_id: MessageId, draft: Draft) -> Option<MessageId> {
         let mut state = lock(&self.state);
@@ -193,7 +193,7 @@ impl MemoryQueues {
         Some(message_id)
     }
 
-    /// Hands out up to `most` visible messages, each to nobody else for `visibility`.
+    /// Receives up to `most` visible messages and hides them for `visibility`.
     #[must_use]
     pub fn receive(&self, arn: &str, most: usize, visibility: Duration) -> Vec<Received> {
         let now = self.clock.now();
@@ -231,8 +231,8 @@ impl MemoryQueues {
             .collect()
     }
 
-    /// Gives the messages of a standard queue another order, as SQS may at any time. `pick` chooses a
-    /// number below the one it is asked with.
+    /// Reorders the messages of a standard queue, as SQS may at any time. `pick` returns a number below
+    /// its argument.
     pub fn shuffle(&self, arn: &str, mut pick: impl FnMut(usize) -> usize) {
         let mut state = lock(&self.state);
         let contents = state.queues.get_mut(arn);
@@ -243,7 +243,7 @@ impl MemoryQueues {
         }
     }
 
-    /// Takes a message off its queue; says whether the receipt was its latest.
+    /// Deletes a message. Returns false if the receipt was not the latest one.
     #[must_use]
     pub fn delete(&self, arn: &str, receipt_handle: &str) -> bool {
         let mut state = lock(&self.state);
@@ -257,7 +257,7 @@ impl MemoryQueues {
         contents.messages.len() < before
     }
 
-    /// The messages of a queue, in flight or not, in the order in which they were sent.
+    /// Returns the messages of a queue in the order of their sends, with those in flight.
     #[must_use]
     pub fn inside(&self, arn: &str) -> Vec<MessageId> {
         let mut state = lock(&self.state);
@@ -267,9 +267,9 @@ impl MemoryQueues {
         messages.map(|it| it.message_id.clone()).collect()
     }
 
-    /// How long each message of a queue stays away from now; zero for one that does not.
+    /// Returns the remaining visibility timeout of each message. Zero: the message is visible.
     #[must_use]
-    pub fn waits(&self, arn: &str) -> Vec<Duration> {
+    pub fn visibility_timeouts(&self, arn: &str) -> Vec<Duration> {
         let now = self.clock.now();
         let state = lock(&self.state);
         let messages = state.queues.get(arn).map(|contents| &contents.messages);
@@ -277,7 +277,7 @@ impl MemoryQueues {
         messages.map(|it| it.visible_at.since(now)).collect()
     }
 
-    fn put_off(&self, change: &VisibilityChange<'_>) -> Result<(), &'static str> {
+    fn set_visibility(&self, change: &VisibilityChange<'_>) -> Result<(), &'static str> {
         let now = self.clock.now();
         let mut state = lock(&self.state);
         let contents = state.queues.get_mut(change.queue_arn);
@@ -286,7 +286,7 @@ impl MemoryQueues {
             .iter_mut()
             .filter(|it| it.receipt_handle.as_deref() == Some(change.receipt_handle));
         let message = received.next().ok_or("the receipt handle is invalid")?;
-        // SQS says so; the local AWS does not, so that the suite cannot hold it.
+        // As in SQS. The local AWS does not do this, so the suite cannot check it.
         if message.visible_at <= now {
             return Err("the message is not in flight");
         }
@@ -305,8 +305,12 @@ impl Queue for MemoryQueues {
             reason: reason.to_owned(),
         };
         let answer = pass(&*self.faults, "change_visibility", || {
-            let put_off = |it| self.put_off(it).err().map(|reason| failed(it, reason));
-            Ok(changes.iter().filter_map(put_off).collect())
+            let set_visibility = |it| {
+                self.set_visibility(it)
+                    .err()
+                    .map(|reason| failed(it, reason))
+            };
+            Ok(changes.iter().filter_map(set_visibility).collect())
         });
         answer.await.unwrap_or_else(|reason| {
             let all = changes.iter();
@@ -337,7 +341,7 @@ mod tests {
     const ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
     #[test]
-    fn a_message_group_is_handed_out_in_order_and_waits_for_what_is_in_flight() {
+    fn fifo_group_is_received_in_order_and_blocked_while_in_flight() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
@@ -367,9 +371,9 @@ mod tests {
         assert_eq!(receive(10), ["a1", "a2", "b1"]);
     }
 
-    // The real queue's time cannot be moved; the suite holds what can be seen without that.
+    // A real queue has no manual clock. The suite checks the behaviour that needs none.
     #[test]
-    fn a_message_is_received_again_when_its_visibility_timeout_has_ended() {
+    fn message_is_received_again_after_its_visibility_timeout() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
@@ -387,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_visible_again_cannot_be_postponed() {
+    fn message_visibility_cannot_change_when_it_is_visible_again() {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_000)));
         let queues = MemoryQueues::new(clock.clone());
         queues.create(ARN, None);
@@ -402,9 +406,9 @@ mod tests {
                 after: Duration::from_secs(60),
             };
             clock.pass(Duration::from_secs(29));
-            assert_eq!(queues.put_off(&change), Ok(()));
+            assert_eq!(queues.set_visibility(&change), Ok(()));
             clock.pass(Duration::from_secs(60));
-            assert!(queues.put_off(&change).is_err());
+            assert!(queues.set_visibility(&change).is_err());
         }
     }
 }

@@ -6,7 +6,7 @@ use genesys_replay::secret::{SecretError, SecretText};
 
 use crate::lock;
 
-/// A secret whose clones are the same one.
+/// A secret whose clones share its text.
 #[derive(Clone)]
 pub struct MemorySecret {
     state: Arc<Mutex<State>>,
@@ -18,7 +18,7 @@ struct State {
 }
 
 impl MemorySecret {
-    /// A secret with this text.
+    /// Returns a secret with this text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let text = Ok(text.to_owned());
@@ -27,12 +27,12 @@ impl MemorySecret {
         }
     }
 
-    /// Changes what there is to read.
+    /// Sets the result of the next reads.
     pub fn put(&self, text: Result<&str, SecretError>) {
         lock(&self.state).text = text.map(str::to_owned);
     }
 
-    /// How often it was read.
+    /// Returns the number of reads.
     #[must_use]
     pub fn reads(&self) -> usize {
         lock(&self.state).reads

@@ -9,7 +9,7 @@ use genesys_replay::genesys::{GenesysError, Standing, Subscriptions};
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
-/// Subscriptions whose clones know the same; those of which nothing was said are active.
+/// Subscriptions whose clones share their state. A subscription without a stored status is active.
 #[derive(Clone)]
 pub struct MemorySubscriptions {
     state: Arc<Mutex<State>>,
@@ -32,7 +32,7 @@ impl Default for MemorySubscriptions {
 }
 
 impl MemorySubscriptions {
-    /// The same subscriptions, reached through these faults.
+    /// Returns the same subscriptions with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<GenesysError>>) -> Self {
         Self {
@@ -41,12 +41,12 @@ impl MemorySubscriptions {
         }
     }
 
-    /// Says how a subscription stands.
+    /// Stores the status of a subscription.
     pub fn put(&self, id: &str, standing: Standing) {
         lock(&self.state).standings.insert(id.to_owned(), standing);
     }
 
-    /// Which subscriptions were asked for, in order.
+    /// Returns the ids of all lookups in order.
     #[must_use]
     pub fn asked(&self) -> Vec<String> {
         lock(&self.state).asked.clone()

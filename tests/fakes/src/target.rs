@@ -1,4 +1,4 @@
-//! A target in memory that accepts whatever can be delivered, and remembers it.
+//! A target in memory that accepts and stores every delivery.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,22 +9,22 @@ use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 use crate::faults::pass;
 use crate::{Faults, NoFaults, lock};
 
-/// One delivery that was accepted.
+/// An accepted delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The event's key, by which a repetition is told.
+    /// The event key, the idempotency key of a repeated delivery.
     pub key: String,
     /// The raw event.
     pub payload: String,
-    /// Which attempt it was said to be.
+    /// The attempt number of the delivery.
     pub attempt_count: u32,
-    /// The name of the delivery, by which a FIFO queue knows a repetition.
+    /// The name of the delivery, the deduplication id of a FIFO queue.
     pub name: String,
-    /// The id that the target gave it.
+    /// The id from the target.
     pub delivery_id: Option<String>,
 }
 
-/// A target whose clones share what they have accepted.
+/// A target whose clones share the accepted deliveries.
 #[derive(Clone)]
 pub struct MemoryTarget {
     accepted: Arc<Mutex<Vec<Accepted>>>,
@@ -41,7 +41,7 @@ impl Default for MemoryTarget {
 }
 
 impl MemoryTarget {
-    /// The same target, reached through these faults.
+    /// Returns the same target with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<DeliveryError>>) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl MemoryTarget {
         }
     }
 
-    /// What was accepted, in order, repetitions too.
+    /// Returns the accepted deliveries in order, with duplicates.
     #[must_use]
     pub fn accepted(&self) -> Vec<Accepted> {
         lock(&self.accepted).clone()
@@ -92,7 +92,7 @@ impl Target for MemoryTarget {
     }
 }
 
-/// Nothing was sent, and no attempt changes that.
+/// Returns the error of a destination to which nothing can be sent.
 fn never(code: FailureCode) -> DeliveryError {
     DeliveryError {
         code,

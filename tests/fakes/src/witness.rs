@@ -1,115 +1,113 @@
-//! What must never happen to an event, whoever tells of it: the simulation of whole workers, or the
-//! model of a claim's life.
+//! The invariants of one event, shared by the simulation of whole workers and the model of a claim.
 
 use std::collections::BTreeSet;
 
 use genesys_replay::clock::Timestamp;
 
-/// A worker from its start to its end; a number that is not used again.
-pub type Life = u64;
+/// The number of a worker, from its start to its end. It is not used again.
+pub type WorkerId = u64;
 
-/// How far the clocks of workers are apart.
+/// The difference between the clocks of workers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Clocks {
-    /// Less than the margin by which a lease outlives its worker: nobody is ever overtaken.
+    /// Less than the margin by which a lease outlives its worker: no lease is taken over early.
     #[default]
-    Near,
-    /// Anything: a lease may end while its holder works. What the holder does then is late, and only
-    /// the conditions on its writes keep it from doing harm.
-    Wild,
+    Bounded,
+    /// Any difference: a lease may end while its holder works. The holder's later calls are late, and
+    /// only the conditions on its writes prevent damage.
+    Unbounded,
 }
 
-/// What a witness of one event's life has seen.
+/// Checks the invariants of one event (`EventInvariants`): it observes every step and returns violations.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Witness {
     clocks: Clocks,
     holder: Option<Holder>,
-    /// Who works on without holding the event any more.
-    overtaken: BTreeSet<Life>,
-    /// Whether anybody ever was.
-    disturbed: bool,
-    /// The number of the latest delivery.
+    /// Workers that continue without the lease.
+    taken_over: BTreeSet<WorkerId>,
+    lease_was_taken_over: bool,
+    /// The number of the latest attempt.
     attempt: u32,
     accepted: u32,
-    /// Whether it is known why the ledger may not know of the latest acceptance.
-    excused: bool,
+    /// True if the ledger may lack the latest acceptance for a known reason.
+    duplicate_allowed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Holder {
-    life: Life,
+    worker_id: WorkerId,
     lease_until: Timestamp,
 }
 
-/// What must not have happened.
+/// A broken invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Violation {
-    /// A lease protects nobody.
-    #[error("life {by} takes it from life {from}, whose lease runs")]
-    TakenUnderLease {
-        /// Who has it now.
-        by: Life,
-        /// Who had it.
-        from: Life,
+    /// A claim succeeded under a running lease.
+    #[error("worker {by} claims it from worker {from}, whose lease runs")]
+    ClaimedUnderLease {
+        /// The new holder.
+        by: WorkerId,
+        /// The former holder.
+        from: WorkerId,
     },
-    /// A lease ends before its worker, though the clocks are right.
-    #[error("life {by} takes it from life {from}, which still works: the lease was too short")]
+    /// A lease ended before its worker, although the clocks are right.
+    #[error("worker {by} claims it from worker {from}, which still works: the lease was too short")]
     LeaseTooShort {
-        /// Who has it now.
-        by: Life,
-        /// Who had it.
-        from: Life,
+        /// The new holder.
+        by: WorkerId,
+        /// The former holder.
+        from: WorkerId,
     },
-    /// The ledger takes an event away from its holder.
-    #[error("the ledger refuses life {by}, which holds it")]
+    /// The ledger refused a write of the holder.
+    #[error("the ledger refuses worker {by}, which holds it")]
     HolderRefused {
-        /// Who holds it.
-        by: Life,
+        /// The holder.
+        by: WorkerId,
     },
-    /// Nobody could have taken it so soon.
-    #[error("life {by} has lost it before it knows that it has it")]
+    /// A lease was lost before its claim returned, although the clocks are right.
+    #[error("worker {by} has lost the lease before its claim returned")]
     LostAtOnce {
-        /// Who asked for it.
-        by: Life,
+        /// The worker that claimed.
+        by: WorkerId,
     },
-    /// The conditions on the ledger's writes do not hold.
-    #[error("the ledger takes a write of life {by}, though another holds it")]
-    LateWriteTaken {
-        /// Who wrote.
-        by: Life,
+    /// The ledger accepted a write of a worker without the lease.
+    #[error("the ledger accepts a write of worker {by}, though another holds it")]
+    LateWriteAccepted {
+        /// The worker that wrote.
+        by: WorkerId,
     },
     /// A delivery without a claim.
-    #[error("life {by} delivers it and does not hold it")]
+    #[error("worker {by} delivers it and does not hold it")]
     NotHeld {
-        /// Who delivers.
-        by: Life,
+        /// The worker that delivers.
+        by: WorkerId,
     },
-    /// A delivery of what is known to be delivered.
-    #[error("life {by} delivers it although the ledger knows that it was delivered")]
-    DeliveredAgain {
-        /// Who delivers.
-        by: Life,
+    /// A delivery after the checkpoint of an earlier one.
+    #[error("worker {by} delivers it after its checkpoint")]
+    DeliveredAfterCheckpoint {
+        /// The worker that delivers.
+        by: WorkerId,
     },
-    /// Attempts go back.
-    #[error("life {by} delivers it as attempt {attempt}, after attempt {after}")]
+    /// An attempt number that does not increase.
+    #[error("worker {by} delivers it as attempt {attempt}, after attempt {after}")]
     AttemptWentBack {
-        /// Who delivers.
-        by: Life,
-        /// What it is said to be.
+        /// The worker that delivers.
+        by: WorkerId,
+        /// The number of this attempt.
         attempt: u32,
-        /// What was before.
+        /// The number of the attempt before.
         after: u32,
     },
-    /// A repetition that nothing explains.
-    #[error("life {by} gets it accepted again, though no answer was lost and nobody died on it")]
-    AcceptedTwice {
-        /// Who delivers.
-        by: Life,
+    /// A duplicate acceptance without a known reason.
+    #[error("worker {by} gets it accepted again without a lost response or a crash")]
+    DuplicateAcceptance {
+        /// The worker that delivers.
+        by: WorkerId,
     },
 }
 
 impl Witness {
-    /// Has seen nothing yet, in a world of such clocks.
+    /// Returns a witness of an event that was not claimed yet.
     #[must_use]
     pub fn of(clocks: Clocks) -> Self {
         Self {
@@ -118,109 +116,123 @@ impl Witness {
         }
     }
 
-    /// The ledger has told `by`, whose clock shows `now`, that the event is its own.
+    /// Records that `by`, whose clock shows `now`, has acquired the lease.
     ///
     /// # Errors
-    /// Another still holds it.
+    /// Another worker still holds it.
     pub fn claimed(
         &mut self,
-        by: Life,
+        by: WorkerId,
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Result<(), Violation> {
-        // Who holds it now may not have known so when this was asked.
+        // The former holder's lease may have ended since the request was sent.
         self.claiming(now);
-        let life = by;
-        let before = self.holder.replace(Holder { life, lease_until });
-        self.overtaken.remove(&by);
+        let worker_id = by;
+        let before = self.holder.replace(Holder {
+            worker_id,
+            lease_until,
+        });
+        self.taken_over.remove(&by);
         match before {
-            Some(Holder { life: from, .. }) if from == by => Ok(()),
             Some(Holder {
-                life: from,
+                worker_id: from, ..
+            }) if from == by => Ok(()),
+            Some(Holder {
+                worker_id: from,
                 lease_until,
-            }) if lease_until >= now => Err(Violation::TakenUnderLease { by, from }),
-            Some(Holder { life: from, .. }) => Err(Violation::LeaseTooShort { by, from }),
+            }) if lease_until >= now => Err(Violation::ClaimedUnderLease { by, from }),
+            Some(Holder {
+                worker_id: from, ..
+            }) => Err(Violation::LeaseTooShort { by, from }),
             None => Ok(()),
         }
     }
 
-    /// Somebody whose clock shows `now` asks the ledger for the event. Whether it is granted shows
-    /// later, or never: the answer takes its time and may be lost.
+    /// Records the claim request of a worker whose clock shows `now`. The response comes later, or is
+    /// lost.
     pub fn claiming(&mut self, now: Timestamp) {
         match self.clocks {
-            Clocks::Near => {}
-            Clocks::Wild => {
+            Clocks::Bounded => {}
+            Clocks::Unbounded => {
                 if let Some(late) = self.holder.take_if(|holder| holder.lease_until < now) {
-                    self.overtakes(late.life);
+                    self.take_over(late.worker_id);
                 }
             }
         }
     }
 
-    /// The ledger has told `by` that the event is its own, and by then somebody else had taken it.
+    /// Records that `by` has acquired the lease and that another worker has taken it over before the
+    /// response.
     ///
     /// # Errors
-    /// Clocks do not explain it.
-    pub fn claimed_and_lost(&mut self, by: Life) -> Result<(), Violation> {
+    /// The clocks do not explain it.
+    pub fn claimed_and_lost(&mut self, by: WorkerId) -> Result<(), Violation> {
         match self.clocks {
-            Clocks::Near => Err(Violation::LostAtOnce { by }),
-            Clocks::Wild => {
-                self.overtakes(by);
+            Clocks::Bounded => Err(Violation::LostAtOnce { by }),
+            Clocks::Unbounded => {
+                self.take_over(by);
                 Ok(())
             }
         }
     }
 
-    /// The ledger has told `by` that it does not hold the event.
+    /// Records that the ledger refused a write of `by` because it does not hold the lease.
     ///
     /// # Errors
-    /// But it does.
-    pub fn refused(&mut self, by: Life) -> Result<(), Violation> {
-        if self.holder.is_some_and(|holder| holder.life == by) {
+    /// It holds the lease.
+    pub fn refused(&mut self, by: WorkerId) -> Result<(), Violation> {
+        if self.holder.is_some_and(|holder| holder.worker_id == by) {
             Err(Violation::HolderRefused { by })
         } else {
             Ok(())
         }
     }
 
-    /// What was overtaken may still deliver, and so may who comes after it.
-    fn overtakes(&mut self, life: Life) {
-        self.overtaken.insert(life);
-        self.disturbed = true;
-        self.excused = true;
+    /// The former holder may still deliver, and so may the new one.
+    fn take_over(&mut self, worker_id: WorkerId) {
+        self.taken_over.insert(worker_id);
+        self.lease_was_taken_over = true;
+        self.duplicate_allowed = true;
     }
 
-    /// Whether somebody else than `life` holds the event for certain.
+    /// Returns whether a worker other than `worker_id` certainly holds the lease.
     #[must_use]
-    pub fn is_held_without(&self, life: Life) -> bool {
-        self.holder.is_some_and(|holder| holder.life != life)
+    pub fn is_held_by_another(&self, worker_id: WorkerId) -> bool {
+        self.holder
+            .is_some_and(|holder| holder.worker_id != worker_id)
     }
 
-    /// `by` asks the ledger to end its work on the event.
-    pub fn gives_back(&mut self, by: Life) {
-        self.holder = self.holder.filter(|holder| holder.life != by);
+    /// Records that `by` settles or releases the event.
+    pub fn released(&mut self, by: WorkerId) {
+        self.holder = self.holder.filter(|holder| holder.worker_id != by);
     }
 
-    /// A worker is no more: it was killed, or its invocation is over.
-    pub fn ended(&mut self, life: Life) {
-        self.gives_back(life);
-        self.overtaken.remove(&life);
+    /// Records the end of a worker: it was killed, or its invocation is over.
+    pub fn ended(&mut self, worker_id: WorkerId) {
+        self.released(worker_id);
+        self.taken_over.remove(&worker_id);
     }
 
-    /// A delivery begins; `recorded` says whether the ledger knows of an earlier one.
+    /// Records the begin of a delivery. `recorded`: the ledger has the checkpoint of an earlier one.
     ///
     /// # Errors
-    /// It should not.
-    pub fn delivering(&mut self, by: Life, attempt: u32, recorded: bool) -> Result<(), Violation> {
-        if self.overtaken.contains(&by) {
+    /// The delivery breaks an invariant.
+    pub fn delivering(
+        &mut self,
+        by: WorkerId,
+        attempt: u32,
+        recorded: bool,
+    ) -> Result<(), Violation> {
+        if self.taken_over.contains(&by) {
             return Ok(());
         }
         let after = self.attempt;
         self.attempt = attempt.max(after);
-        if self.holder.is_none_or(|holder| holder.life != by) {
+        if self.holder.is_none_or(|holder| holder.worker_id != by) {
             Err(Violation::NotHeld { by })
         } else if recorded {
-            Err(Violation::DeliveredAgain { by })
+            Err(Violation::DeliveredAfterCheckpoint { by })
         } else if attempt <= after {
             Err(Violation::AttemptWentBack { by, attempt, after })
         } else {
@@ -228,36 +240,35 @@ impl Witness {
         }
     }
 
-    /// The target has accepted.
+    /// Records that the target accepted a delivery.
     ///
     /// # Errors
-    /// It had before, and nothing explains why it was asked again.
-    pub fn accepted(&mut self, by: Life) -> Result<(), Violation> {
-        let late = self.overtaken.contains(&by);
-        let explained = self.accepted == 0 || self.excused || late;
+    /// It is a duplicate without a known reason.
+    pub fn accepted(&mut self, by: WorkerId) -> Result<(), Violation> {
+        let late = self.taken_over.contains(&by);
+        let explained = self.accepted == 0 || self.duplicate_allowed || late;
         self.accepted += 1;
-        // Who holds the event cannot know of it.
-        self.excused = late;
+        // The holder cannot have recorded it.
+        self.duplicate_allowed = late;
         if explained {
             Ok(())
         } else {
-            Err(Violation::AcceptedTwice { by })
+            Err(Violation::DuplicateAcceptance { by })
         }
     }
 
-    /// The answer to the latest acceptance was lost, or its worker died, or the ledger could not be
-    /// told: the event may be delivered once more.
-    pub fn excuse(&mut self) {
-        self.excused = true;
+    /// Allows one more delivery, because the response or the checkpoint of the latest one was lost.
+    pub fn allow_duplicate(&mut self) {
+        self.duplicate_allowed = true;
     }
 
-    /// Whether anybody has worked on it whose lease had ended.
+    /// Returns whether a lease was ever taken over from a running worker.
     #[must_use]
-    pub const fn was_disturbed(&self) -> bool {
-        self.disturbed
+    pub const fn lease_was_taken_over(&self) -> bool {
+        self.lease_was_taken_over
     }
 
-    /// How often the target has accepted it.
+    /// Returns how often the target has accepted the event.
     #[must_use]
     pub const fn accepted_times(&self) -> u32 {
         self.accepted
@@ -268,11 +279,11 @@ impl Witness {
 mod tests {
     use super::*;
 
-    const FIRST: Life = 1;
-    const SECOND: Life = 2;
+    const FIRST: WorkerId = 1;
+    const SECOND: WorkerId = 2;
     const LEASE_ENDS: Timestamp = Timestamp::from_millis(1_000);
 
-    /// The first worker has claimed the event.
+    /// Returns a witness of an event that the first worker has claimed.
     fn held(clocks: Clocks) -> Witness {
         let mut witness = Witness::of(clocks);
         assert_eq!(witness.claimed(FIRST, at(0), LEASE_ENDS), Ok(()));
@@ -284,46 +295,46 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_is_taken_over_only_when_its_worker_is_gone_or_has_given_it_back() {
+    fn claim_of_a_running_lease_is_a_violation_unless_released() {
         let (by, from) = (SECOND, FIRST);
         for (now, violation) in [
-            (1_000, Violation::TakenUnderLease { by, from }),
+            (1_000, Violation::ClaimedUnderLease { by, from }),
             (1_001, Violation::LeaseTooShort { by, from }),
         ] {
-            let mut witness = held(Clocks::Near);
+            let mut witness = held(Clocks::Bounded);
             assert_eq!(witness.claimed(SECOND, at(now), at(9_000)), Err(violation));
         }
-        for leaves in [Witness::ended, Witness::gives_back] {
-            let mut witness = held(Clocks::Near);
+        for leaves in [Witness::ended, Witness::released] {
+            let mut witness = held(Clocks::Bounded);
             leaves(&mut witness, FIRST);
             assert_eq!(witness.claimed(SECOND, at(1), at(9_000)), Ok(()));
         }
     }
 
     #[test]
-    fn wild_clocks_explain_that_somebody_is_overtaken_and_not_that_a_running_lease_is_ignored() {
+    fn clock_skew_allows_lease_takeover_only_after_expiry() {
         let (by, from) = (SECOND, FIRST);
-        let mut witness = held(Clocks::Wild);
-        let taken = Violation::TakenUnderLease { by, from };
+        let mut witness = held(Clocks::Unbounded);
+        let taken = Violation::ClaimedUnderLease { by, from };
         assert_eq!(
             witness.clone().claimed(SECOND, at(1_000), at(9_000)),
             Err(taken)
         );
         assert_eq!(witness.claimed(SECOND, at(1_001), at(9_000)), Ok(()));
         assert_eq!(witness.refused(FIRST), Ok(()));
-        assert!(witness.is_held_without(FIRST));
+        assert!(witness.is_held_by_another(FIRST));
         let refused = Violation::HolderRefused { by: SECOND };
         assert_eq!(witness.refused(SECOND), Err(refused));
     }
 
     #[test]
-    fn who_delivers_holds_the_event_counts_on_and_does_not_know_of_an_earlier_delivery() {
-        let mut witness = held(Clocks::Near);
+    fn delivery_needs_a_claim_a_new_attempt_and_no_checkpoint() {
+        let mut witness = held(Clocks::Bounded);
         let by = SECOND;
         let not_held = Violation::NotHeld { by };
         assert_eq!(witness.clone().delivering(by, 1, false), Err(not_held));
         let by = FIRST;
-        let again = Violation::DeliveredAgain { by };
+        let again = Violation::DeliveredAfterCheckpoint { by };
         assert_eq!(witness.clone().delivering(by, 1, true), Err(again));
         assert_eq!(witness.delivering(by, 2, false), Ok(()));
         let (attempt, after) = (2, 2);
@@ -333,12 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn a_second_acceptance_needs_an_excuse_of_its_own() {
-        let mut witness = held(Clocks::Near);
-        let twice = Err(Violation::AcceptedTwice { by: FIRST });
+    fn duplicate_acceptance_is_a_violation_without_an_excuse() {
+        let mut witness = held(Clocks::Bounded);
+        let twice = Err(Violation::DuplicateAcceptance { by: FIRST });
         assert_eq!(witness.accepted(FIRST), Ok(()));
         assert_eq!(witness.clone().accepted(FIRST), twice);
-        witness.excuse();
+        witness.allow_duplicate();
         assert_eq!(witness.accepted(FIRST), Ok(()));
         assert_eq!(witness.accepted(FIRST), twice);
         assert_eq!(witness.accepted_times(), 3);

@@ -1,4 +1,4 @@
-//! Ingest's program as a server of its own.
+//! Ingest's program as a server process.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -9,20 +9,20 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 use tokio::task::JoinHandle;
 
-/// The program, listening.
+/// A listening server.
 pub(crate) struct Server {
     child: Child,
-    /// Read while it runs: a program that logs into a full pipe stands still.
+    /// The output, read while the program runs, because a full pipe would block the program.
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     address: String,
 }
 
 impl Server {
-    /// Starts the program with these settings and the local AWS, at a free port.
+    /// Starts the program with these settings and the local AWS, on a free port.
     ///
     /// # Errors
-    /// What it printed when it ended without listening.
+    /// The output of the program, if it ended before it listened.
     pub(crate) async fn start(
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
@@ -57,7 +57,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    /// Tells it to end and answers whether it did so well, and what it printed.
+    /// Sends a SIGTERM. Returns whether the program succeeded, and its output.
     pub(crate) async fn end(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
         terminate(&self.child)?;
         let status = self.child.wait().await?;
@@ -69,7 +69,7 @@ impl Server {
     }
 }
 
-/// The lines so far and all that follow.
+/// Returns the lines so far and all later ones.
 async fn rest(mut printed: String, mut lines: Lines<BufReader<ChildStdout>>) -> String {
     while let Ok(Some(line)) = lines.next_line().await {
         printed.push_str(&line);

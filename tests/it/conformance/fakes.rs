@@ -1,4 +1,4 @@
-//! The fakes as worlds of the suites.
+//! The suites on the fakes.
 
 use std::collections::BTreeMap;
 use std::future::ready;
@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use genesys_fakes::conformance::target::Arrival;
-use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue, target};
+use genesys_fakes::conformance::{CallFault, Result, archive, genesys, ledger, queue, target};
 use genesys_fakes::{
-    Faults, Flaw, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger, MemoryQueues,
-    MemoryTarget, Passage, Received, Redrive, Rules,
+    FaultHookFuture, Faults, Flaw, ManualClock, MemoryArchive, MemoryGenesys, MemoryLedger,
+    MemoryQueues, MemoryTarget, Received, Redrive, Rules,
 };
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::Timestamp;
@@ -22,41 +22,41 @@ use genesys_replay::ledger::{EventKey, LedgerError};
 use genesys_replay::target::{Delivery, DeliveryError};
 use url::Url;
 
-/// Faults of which one call gets one.
+/// A fault for the next call.
 pub(super) struct NextCall<E> {
-    mishap: Mutex<Option<Mishap>>,
-    error: fn(Mishap) -> E,
+    fault: Mutex<Option<CallFault>>,
+    error: fn(CallFault) -> E,
 }
 
 impl<E: Send + 'static> NextCall<E> {
-    pub(super) fn new(error: fn(Mishap) -> E) -> Arc<Self> {
-        let mishap = Mutex::new(None);
-        Arc::new(Self { mishap, error })
+    pub(super) fn new(error: fn(CallFault) -> E) -> Arc<Self> {
+        let fault = Mutex::new(None);
+        Arc::new(Self { fault, error })
     }
 
-    pub(super) fn set(&self, mishap: Mishap) {
-        *self.mishap.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    pub(super) fn set(&self, fault: CallFault) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
-    fn pass(&self, here: Mishap) -> Passage<'_, E> {
-        let mut next = self.mishap.lock().unwrap_or_else(PoisonError::into_inner);
-        let mishap = next.take_if(|mishap| *mishap == here);
-        Box::pin(ready(mishap.map_or(Ok(()), |it| Err((self.error)(it)))))
+    fn pass(&self, here: CallFault) -> FaultHookFuture<'_, E> {
+        let mut next = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        let fault = next.take_if(|fault| *fault == here);
+        Box::pin(ready(fault.map_or(Ok(()), |it| Err((self.error)(it)))))
     }
 }
 
 impl<E: Send + 'static> Faults<E> for NextCall<E> {
-    fn before(&self, _: &'static str) -> Passage<'_, E> {
-        self.pass(Mishap::Down)
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, E> {
+        self.pass(CallFault::NoEffect)
     }
 
-    fn after(&self, _: &'static str) -> Passage<'_, E> {
-        self.pass(Mishap::AnswerLost)
+    fn after(&self, _: &'static str) -> FaultHookFuture<'_, E> {
+        self.pass(CallFault::ResponseLost)
     }
 }
 
-pub(super) fn words(mishap: Mishap) -> String {
-    format!("told to fail: {mishap:?}")
+pub(super) fn fault_text(fault: CallFault) -> String {
+    format!("injected fault: {fault:?}")
 }
 
 pub(super) struct Ledger {
@@ -69,27 +69,27 @@ impl Ledger {
         Self::of(Rules::new(ledger::REMEMBER))
     }
 
-    /// With a mistake in it.
+    /// Returns a ledger with a flaw.
     pub(super) fn flawed(flaw: Flaw) -> Self {
         Self::of(Rules::new(ledger::REMEMBER).flawed(flaw))
     }
 
     fn of(rules: Rules) -> Self {
-        let next = NextCall::new(|mishap| LedgerError::Unavailable(words(mishap).into()));
+        let next = NextCall::new(|fault| LedgerError::Unavailable(fault_text(fault).into()));
         let port = MemoryLedger::with_rules(rules).with_faults(next.clone());
         Self { port, next }
     }
 }
 
-impl ledger::World for Ledger {
+impl ledger::LedgerSuite for Ledger {
     type Ledger = MemoryLedger;
 
     fn ledger(&self) -> &MemoryLedger {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.next.set(fault);
     }
 
     async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
@@ -105,21 +105,21 @@ pub(super) struct Archive {
 
 impl Archive {
     pub(super) fn new() -> Self {
-        let next = NextCall::new(|mishap| ArchiveError(words(mishap).into()));
+        let next = NextCall::new(|fault| ArchiveError(fault_text(fault).into()));
         let port = MemoryArchive::default().with_faults(next.clone());
         Self { port, next }
     }
 }
 
-impl archive::World for Archive {
+impl archive::ArchiveSuite for Archive {
     type Archive = MemoryArchive;
 
     fn archive(&self) -> &MemoryArchive {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.next.set(fault);
     }
 
     async fn objects(&self) -> Result<BTreeMap<String, serde_json::Value>> {
@@ -138,7 +138,7 @@ pub(super) struct Queues {
 
 impl Queues {
     pub(super) fn new() -> Self {
-        let next = NextCall::new(words);
+        let next = NextCall::new(fault_text);
         let clock = ManualClock::at(Timestamp::from_millis(1_785_000_000_000));
         Self {
             port: MemoryQueues::new(Arc::new(clock)).with_faults(next.clone()),
@@ -148,15 +148,15 @@ impl Queues {
     }
 }
 
-impl queue::World for Queues {
+impl queue::QueueSuite for Queues {
     type Queue = MemoryQueues;
 
     fn queue(&self) -> &MemoryQueues {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.next.set(fault);
     }
 
     async fn create(&self, parking: Option<(&str, u32)>) -> Result<String> {
@@ -186,8 +186,8 @@ impl queue::World for Queues {
             .ok_or_else(|| "no such receipt".into())
     }
 
-    async fn waits(&self, arn: &str) -> Result<Vec<Duration>> {
-        Ok(self.port.waits(arn))
+    async fn visibility_timeouts(&self, arn: &str) -> Result<Vec<Duration>> {
+        Ok(self.port.visibility_timeouts(arn))
     }
 }
 
@@ -199,15 +199,15 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new() -> Self {
-        let next = NextCall::new(|mishap| DeliveryError {
+        let next = NextCall::new(|fault| DeliveryError {
             code: FailureCode::TargetUnavailable,
             disposition: Disposition::Transient { after: None },
-            certainty: match mishap {
-                Mishap::Down => Certainty::NotSent,
-                Mishap::AnswerLost => Certainty::Unknown,
+            certainty: match fault {
+                CallFault::NoEffect => Certainty::NotSent,
+                CallFault::ResponseLost => Certainty::Unknown,
             },
             timed_out: false,
-            reason: words(mishap),
+            reason: fault_text(fault),
             source: None,
         });
         Self {
@@ -218,7 +218,7 @@ impl Target {
     }
 }
 
-impl target::World for Target {
+impl target::TargetSuite for Target {
     type Target = MemoryTarget;
 
     fn target(&self) -> &MemoryTarget {
@@ -231,12 +231,12 @@ impl target::World for Target {
         Ok(Destination::Http(Url::parse(&url)?))
     }
 
-    fn knows_repetitions(&self) -> bool {
+    fn drops_duplicates(&self) -> bool {
         false
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.next.set(fault);
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
@@ -267,21 +267,21 @@ pub(super) struct Genesys {
 }
 
 impl Genesys {
-    pub(super) fn speaking(form: ApiForm) -> Self {
-        let next = NextCall::new(|mishap| GenesysError::Unavailable {
+    pub(super) fn with_form(form: ApiForm) -> Self {
+        let next = NextCall::new(|fault| GenesysError::Unavailable {
             call: Call::Mark,
-            problem: match mishap {
-                Mishap::Down => UnavailableCause::Status(503),
-                Mishap::AnswerLost => UnavailableCause::Broken,
+            problem: match fault {
+                CallFault::NoEffect => UnavailableCause::Status(503),
+                CallFault::ResponseLost => UnavailableCause::Broken,
             },
             after: None,
         });
-        let port = MemoryGenesys::speaking(form).with_faults(next.clone());
+        let port = MemoryGenesys::with_form(form).with_faults(next.clone());
         Self { port, form, next }
     }
 }
 
-impl genesys::World for Genesys {
+impl genesys::GenesysSuite for Genesys {
     type Genesys = MemoryGenesys;
 
     fn genesys(&self) -> &MemoryGenesys {
@@ -292,15 +292,15 @@ impl genesys::World for Genesys {
         self.form
     }
 
-    fn next_call(&self, _: Call, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, _: Call, fault: CallFault) {
+        self.next.set(fault);
     }
 
     fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
         self.port.put_participants(interaction, participants);
     }
 
-    /// There is none that was not made.
+    /// Does nothing, because an interaction must be created before it exists.
     fn forget(&self, _: &str) {}
 
     fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {

@@ -1,10 +1,10 @@
-//! What ingest works with, as worlds of the suites: fakes and real adapters side by side.
+//! The suites on the ports of ingest, fakes and real adapters.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use genesys_fakes::conformance::message_sender::Stored;
-use genesys_fakes::conformance::{Mishap, Result, message_sender, secret, subscriptions};
+use genesys_fakes::conformance::{CallFault, Result, message_sender, secret, subscriptions};
 use genesys_fakes::{MemorySecret, MemorySender, MemorySubscriptions};
 use genesys_replay::genesys::{Call, GenesysError, Standing, SubscriptionForm, UnavailableCause};
 use genesys_replay::message::MessageId;
@@ -14,10 +14,10 @@ use genesys_replay::secret::SecretError;
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::GenesysSubscriptions;
-use genesys_test_support::{HIDDEN_SECONDS, LocalAws, World};
+use genesys_test_support::{HIDDEN_SECONDS, LocalAws, ReplayHarness};
 
-use super::fakes::{NextCall, words};
-use super::real::{Spoiler, spoil};
+use super::fakes::{NextCall, fault_text};
+use super::real::{FaultInterceptor, inject};
 
 pub(super) struct SenderInMemory {
     port: MemorySender,
@@ -27,8 +27,8 @@ pub(super) struct SenderInMemory {
 
 impl SenderInMemory {
     pub(super) fn new(is_fifo: bool) -> Self {
-        let next = NextCall::new(|mishap| PutError::Unavailable {
-            reason: words(mishap),
+        let next = NextCall::new(|fault| PutError::Unavailable {
+            reason: fault_text(fault),
         });
         let port = if is_fifo {
             MemorySender::fifo()
@@ -44,7 +44,7 @@ impl SenderInMemory {
     }
 }
 
-impl message_sender::World for SenderInMemory {
+impl message_sender::MessageSenderSuite for SenderInMemory {
     type MessageSender = MemorySender;
 
     fn sender(&self) -> &MemorySender {
@@ -55,8 +55,8 @@ impl message_sender::World for SenderInMemory {
         self.is_fifo
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.next.set(fault);
     }
 
     async fn stored(&self) -> Result<Vec<Stored>> {
@@ -75,21 +75,21 @@ impl message_sender::World for SenderInMemory {
     }
 }
 
-pub(super) struct InletInSqs {
+pub(super) struct SenderInSqs {
     aws: LocalAws,
     arn: String,
     is_fifo: bool,
     port: SqsSender,
-    spoiler: Spoiler,
+    interceptor: FaultInterceptor,
 }
 
-impl InletInSqs {
+impl SenderInSqs {
     pub(super) async fn start(is_fifo: bool) -> Result<Self> {
         let aws = LocalAws::start().await?;
         let arn = aws.create_queue(is_fifo).await?;
-        let spoiler = Spoiler::default();
+        let interceptor = FaultInterceptor::default();
         let config = aws_sdk_sqs::config::Builder::from(&aws.config())
-            .interceptor(spoiler.clone())
+            .interceptor(interceptor.clone())
             .build();
         let client = aws_sdk_sqs::Client::from_conf(config);
         Ok(Self {
@@ -97,12 +97,12 @@ impl InletInSqs {
             aws,
             arn,
             is_fifo,
-            spoiler,
+            interceptor,
         })
     }
 }
 
-impl message_sender::World for InletInSqs {
+impl message_sender::MessageSenderSuite for SenderInSqs {
     type MessageSender = SqsSender;
 
     fn sender(&self) -> &SqsSender {
@@ -113,11 +113,11 @@ impl message_sender::World for InletInSqs {
         self.is_fifo
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
-    /// Everything that was sent, seen again each time.
+    /// Returns every message that was sent.
     async fn stored(&self) -> Result<Vec<Stored>> {
         let mut all = Vec::new();
         let mut handles = Vec::new();
@@ -170,7 +170,7 @@ impl SubscriptionsInMemory {
     }
 }
 
-impl subscriptions::World for SubscriptionsInMemory {
+impl subscriptions::SubscriptionsSuite for SubscriptionsInMemory {
     type Subscriptions = MemorySubscriptions;
 
     fn subscriptions(&self) -> &MemorySubscriptions {
@@ -181,30 +181,30 @@ impl subscriptions::World for SubscriptionsInMemory {
         self.port.put(id, standing);
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.next.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.next.set(fault);
     }
 }
 
 pub(super) struct SubscriptionsOfGenesys {
-    world: World,
+    harness: ReplayHarness,
     port: GenesysSubscriptions,
 }
 
 impl SubscriptionsOfGenesys {
-    pub(super) async fn asked_as(form: SubscriptionForm) -> Result<Self> {
-        let world = World::start().await?;
+    pub(super) async fn with_form(form: SubscriptionForm) -> Result<Self> {
+        let harness = ReplayHarness::start().await?;
         let (RetryState::Required(client) | RetryState::BestEffort(client)) =
-            world.function()?.retry_state
+            harness.function()?.retry_state
         else {
             return Err("no client".into());
         };
         let port = GenesysSubscriptions::new(client, form);
-        Ok(Self { world, port })
+        Ok(Self { harness, port })
     }
 }
 
-impl subscriptions::World for SubscriptionsOfGenesys {
+impl subscriptions::SubscriptionsSuite for SubscriptionsOfGenesys {
     type Subscriptions = GenesysSubscriptions;
 
     fn subscriptions(&self) -> &GenesysSubscriptions {
@@ -212,7 +212,7 @@ impl subscriptions::World for SubscriptionsOfGenesys {
     }
 
     fn put(&self, id: &str, standing: Standing) {
-        let genesys = &self.world.genesys;
+        let genesys = &self.harness.genesys;
         match standing {
             Standing::Active => genesys.put_subscription(id, "ACTIVE"),
             Standing::Inactive => genesys.put_subscription(id, "INACTIVE"),
@@ -220,8 +220,8 @@ impl subscriptions::World for SubscriptionsOfGenesys {
         }
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        spoil(&self.world.genesys, "GET", "/api/v2/", mishap);
+    fn next_call(&self, fault: CallFault) {
+        inject(&self.harness.genesys, "GET", "/api/v2/", fault);
     }
 }
 
@@ -233,7 +233,7 @@ impl SecretInMemory {
     }
 }
 
-impl secret::World for SecretInMemory {
+impl secret::SecretSuite for SecretInMemory {
     type Secret = MemorySecret;
 
     fn secret(&self) -> &MemorySecret {
@@ -284,7 +284,7 @@ impl SecretInSecretsManager {
     }
 }
 
-impl secret::World for SecretInSecretsManager {
+impl secret::SecretSuite for SecretInSecretsManager {
     type Secret = SecretsManagerSecret;
 
     fn secret(&self) -> &SecretsManagerSecret {

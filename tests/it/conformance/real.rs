@@ -1,4 +1,4 @@
-//! The real adapters as worlds of the suites: the local AWS, and the stand-in for Genesys Cloud.
+//! The suites on the real adapters: the local AWS, and the stand-in for Genesys Cloud.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_sqs::types::{MessageSystemAttributeName, QueueAttributeName};
 use genesys_fakes::Received;
-use genesys_fakes::conformance::{Mishap, Result, archive, genesys, ledger, queue};
+use genesys_fakes::conformance::{CallFault, Result, archive, genesys, ledger, queue};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{ApiForm, Call, Interaction};
@@ -25,41 +25,41 @@ use genesys_replay_genesys::GenesysClient;
 use genesys_replay_storage::dynamodb::DynamoDbLedger;
 use genesys_replay_storage::s3::S3Archive;
 use genesys_stand_in::{Fault, StandIn, Table};
-use genesys_test_support::world::mark;
-use genesys_test_support::{LocalAws, World, aws_at};
+use genesys_test_support::replay_harness::mark;
+use genesys_test_support::{LocalAws, ReplayHarness, aws_at};
 use serde_json::Value;
 
-/// Sits in a client of AWS and spoils its next call.
+/// An interceptor of an AWS client that injects a fault into its next call.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Spoiler {
-    next: Arc<Mutex<Option<Mishap>>>,
-    loses_answer: Arc<AtomicBool>,
+pub(super) struct FaultInterceptor {
+    next: Arc<Mutex<Option<CallFault>>>,
+    loses_response: Arc<AtomicBool>,
     calls: Arc<AtomicUsize>,
-    /// Where a call is led that shall not act, to be told so there; else it is not even sent.
-    down: Option<String>,
+    /// The URL to which a call without an effect is sent. `None`: the call is not sent.
+    unavailable_url: Option<String>,
 }
 
-impl Spoiler {
-    pub(super) fn with_down(url: String) -> Self {
+impl FaultInterceptor {
+    pub(super) fn with_unavailable_url(url: String) -> Self {
         Self {
-            down: Some(url),
+            unavailable_url: Some(url),
             ..Self::default()
         }
     }
 
-    pub(super) fn set(&self, mishap: Mishap) {
-        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(mishap);
+    pub(super) fn set(&self, fault: CallFault) {
+        *self.next.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault);
     }
 
-    /// How many calls came by.
+    /// Returns the number of calls.
     pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 }
 
-impl Intercept for Spoiler {
+impl Intercept for FaultInterceptor {
     fn name(&self) -> &'static str {
-        "Spoiler"
+        "FaultInterceptor"
     }
 
     fn modify_before_transmit(
@@ -68,7 +68,7 @@ impl Intercept for Spoiler {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
-        // Looking a target up is not yet the call.
+        // A lookup of the target is not the call.
         let target = context.request().headers().get("x-amz-target");
         let look_ups = [".GetQueueUrl", ".DescribeEventBus", ".DescribeExecution"];
         if target.is_some_and(|target| look_ups.iter().any(|it| target.ends_with(it))) {
@@ -76,12 +76,14 @@ impl Intercept for Spoiler {
         }
         self.calls.fetch_add(1, Ordering::SeqCst);
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        match (next.take(), &self.down) {
+        match (next.take(), &self.unavailable_url) {
             (None, _) => Ok(()),
-            (Some(Mishap::Down), None) => Err("told to fail before it is sent".into()),
-            (Some(Mishap::Down), Some(down)) => Ok(context.request_mut().set_uri(down.as_str())?),
-            (Some(Mishap::AnswerLost), _) => {
-                self.loses_answer.store(true, Ordering::SeqCst);
+            (Some(CallFault::NoEffect), None) => Err("injected failure before the request".into()),
+            (Some(CallFault::NoEffect), Some(url)) => {
+                Ok(context.request_mut().set_uri(url.as_str())?)
+            }
+            (Some(CallFault::ResponseLost), _) => {
+                self.loses_response.store(true, Ordering::SeqCst);
                 Ok(())
             }
         }
@@ -93,8 +95,8 @@ impl Intercept for Spoiler {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> std::result::Result<(), BoxError> {
-        if self.loses_answer.swap(false, Ordering::SeqCst) {
-            return Err("told to lose the answer".into());
+        if self.loses_response.swap(false, Ordering::SeqCst) {
+            return Err("injected loss of the response".into());
         }
         Ok(())
     }
@@ -103,36 +105,40 @@ impl Intercept for Spoiler {
 pub(super) struct Ledger {
     aws: LocalAws,
     port: DynamoDbLedger,
-    spoiler: Spoiler,
+    interceptor: FaultInterceptor,
 }
 
 impl Ledger {
-    /// The ledger in the table of this AWS.
+    /// Returns a ledger in the table of this AWS.
     pub(super) fn of(aws: LocalAws) -> Self {
-        let (port, spoiler) = ledger_in(&aws.config(), aws.table.clone());
-        Self { aws, port, spoiler }
+        let (port, interceptor) = ledger_in(&aws.config(), aws.table.clone());
+        Self {
+            aws,
+            port,
+            interceptor,
+        }
     }
 }
 
-fn ledger_in(config: &SdkConfig, table: String) -> (DynamoDbLedger, Spoiler) {
-    let spoiler = Spoiler::default();
+fn ledger_in(config: &SdkConfig, table: String) -> (DynamoDbLedger, FaultInterceptor) {
+    let interceptor = FaultInterceptor::default();
     let config = aws_sdk_dynamodb::config::Builder::from(config)
-        .interceptor(spoiler.clone())
+        .interceptor(interceptor.clone())
         .build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let ledger = DynamoDbLedger::new(client, table, ledger::REMEMBER);
-    (ledger, spoiler)
+    (ledger, interceptor)
 }
 
-impl ledger::World for Ledger {
+impl ledger::LedgerSuite for Ledger {
     type Ledger = DynamoDbLedger;
 
     fn ledger(&self) -> &DynamoDbLedger {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
     async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
@@ -140,34 +146,34 @@ impl ledger::World for Ledger {
     }
 }
 
-/// The ledger in the table that the benchmark uses.
+/// The ledger in the table of the benchmark.
 pub(super) struct LedgerInStandIn {
     table: Table,
     port: DynamoDbLedger,
-    spoiler: Spoiler,
+    interceptor: FaultInterceptor,
 }
 
 impl LedgerInStandIn {
     pub(super) async fn start() -> Result<Self> {
         let table = Table::start("EventId").await?;
-        let (port, spoiler) = ledger_in(&aws_at(&table.url()), "any".to_owned());
+        let (port, interceptor) = ledger_in(&aws_at(&table.url()), "any".to_owned());
         Ok(Self {
             table,
             port,
-            spoiler,
+            interceptor,
         })
     }
 }
 
-impl ledger::World for LedgerInStandIn {
+impl ledger::LedgerSuite for LedgerInStandIn {
     type Ledger = DynamoDbLedger;
 
     fn ledger(&self) -> &DynamoDbLedger {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
     async fn item(&self, key: &EventKey) -> Result<BTreeMap<String, String>> {
@@ -189,37 +195,37 @@ pub(super) struct Archive {
     aws: LocalAws,
     bucket: String,
     port: S3Archive,
-    spoiler: Spoiler,
+    interceptor: FaultInterceptor,
 }
 
 impl Archive {
     pub(super) async fn start() -> Result<Self> {
         let aws = LocalAws::start().await?;
         let bucket = aws.create_bucket().await?;
-        let spoiler = Spoiler::default();
+        let interceptor = FaultInterceptor::default();
         let config = aws_sdk_s3::config::Builder::from(&aws.config())
             .force_path_style(true)
-            .interceptor(spoiler.clone())
+            .interceptor(interceptor.clone())
             .build();
         let client = aws_sdk_s3::Client::from_conf(config);
         Ok(Self {
             port: S3Archive::new(client, bucket.clone(), "dlq/archives/".to_owned()),
             aws,
             bucket,
-            spoiler,
+            interceptor,
         })
     }
 }
 
-impl archive::World for Archive {
+impl archive::ArchiveSuite for Archive {
     type Archive = S3Archive;
 
     fn archive(&self) -> &S3Archive {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
     async fn objects(&self) -> Result<BTreeMap<String, Value>> {
@@ -231,34 +237,34 @@ pub(super) struct Queues {
     aws: LocalAws,
     sqs: aws_sdk_sqs::Client,
     port: SqsQueue,
-    spoiler: Spoiler,
+    interceptor: FaultInterceptor,
 }
 
 impl Queues {
     pub(super) async fn start() -> Result<Self> {
         let aws = LocalAws::start().await?;
-        let spoiler = Spoiler::default();
+        let interceptor = FaultInterceptor::default();
         let config = aws_sdk_sqs::config::Builder::from(&aws.config())
-            .interceptor(spoiler.clone())
+            .interceptor(interceptor.clone())
             .build();
         Ok(Self {
             port: SqsQueue::new(aws_sdk_sqs::Client::from_conf(config)),
             sqs: aws_sdk_sqs::Client::new(&aws.config()),
             aws,
-            spoiler,
+            interceptor,
         })
     }
 }
 
-impl queue::World for Queues {
+impl queue::QueueSuite for Queues {
     type Queue = SqsQueue;
 
     fn queue(&self) -> &SqsQueue {
         &self.port
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
     async fn create(&self, parking: Option<(&str, u32)>) -> Result<String> {
@@ -312,46 +318,46 @@ impl queue::World for Queues {
         Ok(())
     }
 
-    async fn waits(&self, arn: &str) -> Result<Vec<Duration>> {
-        let waits = self.aws.waits(arn).await?.into_iter();
-        Ok(waits
+    async fn visibility_timeouts(&self, arn: &str) -> Result<Vec<Duration>> {
+        let visibility_timeouts = self.aws.visibility_timeouts(arn).await?.into_iter();
+        Ok(visibility_timeouts
             .map(|wait| Duration::from_secs(wait.try_into().unwrap_or_default()))
             .collect())
     }
 }
 
-/// Makes the stand-in spoil its next call of this kind.
-pub(super) fn spoil(stand_in: &StandIn, method: &str, path: &str, mishap: Mishap) {
-    let fault = Fault::on(method, path).times(1);
-    stand_in.fault(match mishap {
-        Mishap::Down => fault.status(503),
-        Mishap::AnswerLost => fault.act().close(),
+/// Makes the stand-in fail its next call of this kind.
+pub(super) fn inject(stand_in: &StandIn, method: &str, path: &str, fault: CallFault) {
+    let rule = Fault::on(method, path).times(1);
+    stand_in.fault(match fault {
+        CallFault::NoEffect => rule.status(503),
+        CallFault::ResponseLost => rule.act().close(),
     });
 }
 
 pub(super) struct Genesys {
-    world: World,
+    harness: ReplayHarness,
     form: ApiForm,
     port: GenesysClient,
 }
 
 impl Genesys {
-    pub(super) async fn speaking(form: ApiForm) -> Result<Self> {
-        let mut world = World::start().await?;
-        world.set("GENESYS_API", form.as_str());
-        let client = match world.function()?.retry_state {
+    pub(super) async fn with_form(form: ApiForm) -> Result<Self> {
+        let mut harness = ReplayHarness::start().await?;
+        harness.set("GENESYS_API", form.as_str());
+        let client = match harness.function()?.retry_state {
             RetryState::Required(client) | RetryState::BestEffort(client) => client,
             RetryState::Off => return Err("no client".into()),
         };
         Ok(Self {
-            world,
+            harness,
             form,
             port: client,
         })
     }
 }
 
-impl genesys::World for Genesys {
+impl genesys::GenesysSuite for Genesys {
     type Genesys = GenesysClient;
 
     fn genesys(&self) -> &GenesysClient {
@@ -362,31 +368,35 @@ impl genesys::World for Genesys {
         self.form
     }
 
-    fn next_call(&self, call: Call, mishap: Mishap) {
+    fn next_call(&self, call: Call, fault: CallFault) {
         let (method, path) = match call {
             Call::Token => ("POST", "/oauth/token"),
             Call::Fetch | Call::Subscription | Call::FailedEvents => ("GET", "/api/v2/"),
             Call::Mark => ("PATCH", "/api/v2/"),
             Call::Analytics | Call::Reinject => ("POST", "/api/v2/analytics/"),
         };
-        spoil(&self.world.genesys, method, path, mishap);
+        inject(&self.harness.genesys, method, path, fault);
     }
 
-    /// The stand-in knows every interaction; the tutorials' have no participants that count.
+    /// Creates participants. Interactions of the legacy sample API exist without participants.
     fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]) {
-        let stand_in = &self.world.genesys;
+        let stand_in = &self.harness.genesys;
         stand_in.put_participants(interaction, participants);
     }
 
     fn forget(&self, interaction: &str) {
         for method in ["GET", "PATCH"] {
             let unknown = Fault::on(method, interaction).status(404);
-            self.world.genesys.fault(unknown);
+            self.harness.genesys.fault(unknown);
         }
     }
 
     fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
-        let calls = self.world.genesys.calls_to("PATCH", "/api/v2/").into_iter();
+        let calls = self
+            .harness
+            .genesys
+            .calls_to("PATCH", "/api/v2/")
+            .into_iter();
         calls
             .filter(|call| call.acted)
             .filter_map(|call| Some((marked(&call.path)?, mark(&call.body)?)))
@@ -399,7 +409,7 @@ impl genesys::World for Genesys {
     }
 }
 
-/// Where a PATCH of this path writes.
+/// Returns the location of the mark of a PATCH with this path.
 fn marked(path: &str) -> Option<Interaction> {
     let segments: Vec<_> = path.split('/').collect();
     match segments.as_slice() {

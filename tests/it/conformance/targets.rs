@@ -1,4 +1,4 @@
-//! The targets as worlds of their suite: the stand-in for HTTP, the local AWS for what has an ARN.
+//! The suite on the targets: the stand-in for HTTP, the local AWS for targets with an ARN.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,39 +7,39 @@ use std::sync::{Mutex, PoisonError};
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use genesys_fakes::conformance::target::{Arrival, World as TargetWorld};
-use genesys_fakes::conformance::{Mishap, Result};
+use genesys_fakes::conformance::target::{Arrival, TargetSuite};
+use genesys_fakes::conformance::{CallFault, Result};
 use genesys_replay::destination::Destination;
 use genesys_replay::target::Delivery;
 use genesys_replay_aws::queue_urls::QueueUrls;
 use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
 use genesys_replay_targets::{KnownBuses, Targets};
 use genesys_stand_in::Fault;
-use genesys_test_support::{LocalAws, World, eventually};
+use genesys_test_support::{LocalAws, ReplayHarness, eventually};
 use serde_json::Value;
 use url::Url;
 
-use super::real::{Spoiler, spoil};
+use super::real::{FaultInterceptor, inject};
 
 /// HTTP endpoints.
 pub(super) struct Http {
-    world: World,
+    harness: ReplayHarness,
     port: Targets,
     created: AtomicU32,
 }
 
 impl Http {
     pub(super) async fn start() -> Result<Self> {
-        let world = World::start().await?;
+        let harness = ReplayHarness::start().await?;
         Ok(Self {
-            port: world.function()?.target,
-            world,
+            port: harness.function()?.target,
+            harness,
             created: AtomicU32::new(0),
         })
     }
 }
 
-impl TargetWorld for Http {
+impl TargetSuite for Http {
     type Target = Targets;
 
     fn target(&self) -> &Targets {
@@ -48,16 +48,16 @@ impl TargetWorld for Http {
 
     async fn destination(&self) -> Result<Destination> {
         let number = self.created.fetch_add(1, Ordering::Relaxed);
-        let url = format!("{}/targets/crm-{number}", self.world.genesys.url());
+        let url = format!("{}/targets/crm-{number}", self.harness.genesys.url());
         Ok(Destination::Http(Url::parse(&url)?))
     }
 
-    fn knows_repetitions(&self) -> bool {
+    fn drops_duplicates(&self) -> bool {
         false
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        spoil(&self.world.genesys, "POST", "/targets/", mishap);
+    fn next_call(&self, fault: CallFault) {
+        inject(&self.harness.genesys, "POST", "/targets/", fault);
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
@@ -68,7 +68,11 @@ impl TargetWorld for Http {
     }
 
     async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
-        let calls = self.world.genesys.calls_to("POST", "/targets/").into_iter();
+        let calls = self
+            .harness
+            .genesys
+            .calls_to("POST", "/targets/")
+            .into_iter();
         let here = calls.filter(|call| call.acted && destination.key_part().ends_with(&call.path));
         let arrivals = here.map(|call| Arrival {
             key: call.headers.get("idempotency-key").cloned(),
@@ -82,11 +86,11 @@ impl TargetWorld for Http {
     }
 
     fn calls(&self) -> usize {
-        self.world.deliveries()
+        self.harness.deliveries()
     }
 }
 
-/// The services of AWS that take events.
+/// The AWS services that are targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     Queue,
@@ -101,36 +105,39 @@ pub(super) enum Service {
 /// Targets of one service.
 pub(super) struct Aws {
     service: Service,
-    world: World,
+    harness: ReplayHarness,
     port: Targets,
-    spoiler: Spoiler,
-    /// Where it is seen what has arrived at a destination, by the destination.
+    interceptor: FaultInterceptor,
+    /// The queue or URL that shows the delivered events, by destination.
     windows: Mutex<BTreeMap<String, String>>,
 }
 
 impl Aws {
     pub(super) async fn start(service: Service) -> Result<Self> {
-        let world = World::start().await?;
-        world
+        let harness = ReplayHarness::start().await?;
+        harness
             .genesys
             .fault(Fault::on("POST", "/out-of-service").status(503));
-        let spoiler = Spoiler::with_down(format!("{}/out-of-service", world.genesys.url()));
-        // As the wiring has it: one delivery is one try.
-        let aws = world.aws.config().into_builder();
+        let interceptor = FaultInterceptor::with_unavailable_url(format!(
+            "{}/out-of-service",
+            harness.genesys.url()
+        ));
+        // As in the program: one delivery is one attempt.
+        let aws = harness.aws.config().into_builder();
         let aws = aws.retry_config(RetryConfig::disabled()).build();
-        let mut port = world.function()?.target;
-        let in_clients = spoiler.clone();
+        let mut port = harness.function()?.target;
+        let in_clients = interceptor.clone();
         port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)));
         Ok(Self {
             service,
-            world,
+            harness,
             port,
-            spoiler,
+            interceptor,
             windows: Mutex::default(),
         })
     }
 
-    /// What a destination shows now.
+    /// Returns the delivered events of a destination.
     async fn seen(&self, window: &str) -> Result<Vec<Arrival>> {
         match self.service {
             Service::Queue | Service::FifoQueue | Service::Topic | Service::FifoTopic => {
@@ -144,14 +151,14 @@ impl Aws {
                 .await
             }
             Service::Function => {
-                let calls = self.world.genesys.calls_to("POST", window).into_iter();
+                let calls = self.harness.genesys.calls_to("POST", window).into_iter();
                 let here = calls.filter(|call| call.path == window);
                 Ok(here.map(|call| payload(as_json(&call.body))).collect())
             }
             Service::StateMachine => {
-                let executions = self.world.aws.executions(window).await?.into_iter();
+                let executions = self.harness.aws.executions(window).await?.into_iter();
                 let arrivals = executions.map(|(name, input)| Arrival {
-                    // The hash of the key ends the name.
+                    // The name ends with the hash of the key.
                     key: name.rsplit('-').next().map(str::to_owned),
                     ..payload(input)
                 });
@@ -161,7 +168,7 @@ impl Aws {
     }
 
     async fn messages(&self, queue: &str, event: impl Fn(&str) -> String) -> Result<Vec<Arrival>> {
-        let messages = self.world.aws.receive(queue, 0).await?.into_iter();
+        let messages = self.harness.aws.receive(queue, 0).await?.into_iter();
         let id = MessageSystemAttributeName::MessageDeduplicationId;
         let arrivals = messages.map(|message| Arrival {
             key: message.attributes().and_then(|all| all.get(&id)).cloned(),
@@ -171,7 +178,7 @@ impl Aws {
     }
 }
 
-impl TargetWorld for Aws {
+impl TargetSuite for Aws {
     type Target = Targets;
 
     fn target(&self) -> &Targets {
@@ -179,7 +186,7 @@ impl TargetWorld for Aws {
     }
 
     async fn destination(&self) -> Result<Destination> {
-        let aws = &self.world.aws;
+        let aws = &self.harness.aws;
         let (arn, window) = match self.service {
             Service::Queue | Service::FifoQueue => {
                 let fifo = self.service == Service::FifoQueue;
@@ -197,7 +204,7 @@ impl TargetWorld for Aws {
             }
             Service::Function => {
                 let path = format!("/targets/{}", LocalAws::name("function"));
-                let url = format!("{}{path}", self.world.genesys.url());
+                let url = format!("{}{path}", self.harness.genesys.url());
                 (aws.create_function(&url).await?, path)
             }
             Service::StateMachine => {
@@ -210,15 +217,15 @@ impl TargetWorld for Aws {
         Ok(Destination::of_arn(&arn))
     }
 
-    fn knows_repetitions(&self) -> bool {
+    fn drops_duplicates(&self) -> bool {
         match self.service {
             Service::FifoQueue | Service::FifoTopic | Service::StateMachine => true,
             Service::Queue | Service::Topic | Service::Function | Service::EventBus => false,
         }
     }
 
-    fn next_call(&self, mishap: Mishap) {
-        self.spoiler.set(mishap);
+    fn next_call(&self, fault: CallFault) {
+        self.interceptor.set(fault);
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
@@ -234,7 +241,7 @@ impl TargetWorld for Aws {
                 key: Some(digest.chars().take(32).collect()),
                 ..raw
             },
-            // They read the event and write it anew.
+            // These services re-serialize the event.
             Service::Function | Service::EventBus => payload(as_json(delivery.payload)),
         }
     }
@@ -253,11 +260,11 @@ impl TargetWorld for Aws {
     }
 
     fn calls(&self) -> usize {
-        self.spoiler.calls()
+        self.interceptor.calls()
     }
 }
 
-/// An arrival of which nothing but the event is to be seen.
+/// Returns an arrival with the event only.
 fn payload(payload: String) -> Arrival {
     Arrival {
         payload,
@@ -266,30 +273,30 @@ fn payload(payload: String) -> Arrival {
     }
 }
 
-/// A JSON text in one form, however it was written.
+/// Returns a normalized JSON text.
 fn as_json(text: &str) -> String {
     serde_json::from_str(text).map_or_else(|_| text.to_owned(), |value: Value| value.to_string())
 }
 
-macro_rules! spoiled {
-    ($sdk:ident, $aws:expr, $spoiler:expr) => {
+macro_rules! with_interceptor {
+    ($sdk:ident, $aws:expr, $interceptor:expr) => {
         $sdk::Client::from_conf(
             $sdk::config::Builder::from($aws)
-                .interceptor($spoiler.clone())
+                .interceptor($interceptor.clone())
                 .build(),
         )
     };
 }
 
-fn clients(aws: &SdkConfig, spoiler: &Spoiler) -> RegionalClients {
-    let sqs = spoiled!(aws_sdk_sqs, aws, spoiler);
+fn clients(aws: &SdkConfig, interceptor: &FaultInterceptor) -> RegionalClients {
+    let sqs = with_interceptor!(aws_sdk_sqs, aws, interceptor);
     RegionalClients {
-        lambda: spoiled!(aws_sdk_lambda, aws, spoiler),
+        lambda: with_interceptor!(aws_sdk_lambda, aws, interceptor),
         queue_urls: QueueUrls::new(sqs.clone()),
         sqs,
-        sns: spoiled!(aws_sdk_sns, aws, spoiler),
-        step_functions: spoiled!(aws_sdk_sfn, aws, spoiler),
-        event_bridge: spoiled!(aws_sdk_eventbridge, aws, spoiler),
+        sns: with_interceptor!(aws_sdk_sns, aws, interceptor),
+        step_functions: with_interceptor!(aws_sdk_sfn, aws, interceptor),
+        event_bridge: with_interceptor!(aws_sdk_eventbridge, aws, interceptor),
         buses: KnownBuses::default(),
     }
 }

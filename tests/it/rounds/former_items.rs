@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::FailureCode;
@@ -21,13 +21,13 @@ use super::{FUNCTION, Rounds, dead_letter, now, on_failure};
 #[tokio::test]
 async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResult {
     use aws_sdk_dynamodb::types::AttributeValue;
-    // With and without the qualifier that is none of its own.
+    // With and without the qualifier `$LATEST`.
     for suffix in ["", ":$LATEST"] {
         let rounds = Rounds::start().await?;
         let seen = Timestamp::from_millis(now().as_millis() - 60_000);
         let text = |value: &str| AttributeValue::S(value.to_owned());
-        let put = rounds.world.aws.dynamodb().put_item();
-        put.table_name(&rounds.world.aws.table)
+        let put = rounds.harness.aws.dynamodb().put_item();
+        put.table_name(&rounds.harness.aws.table)
             .item("EventId", text(&format!("e-1|{FUNCTION}{suffix}")))
             .item("Status", text("COMPLETED"))
             .item("Step", text("REPLAYED"))
@@ -51,12 +51,12 @@ async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResu
     Ok(())
 }
 
-/// A ledger whose first look-up fails.
+/// A ledger whose first lookup fails.
 #[derive(Default)]
 struct FailsOnce(AtomicBool);
 
 impl Faults<LedgerError> for FailsOnce {
-    fn before(&self, call: &'static str) -> Passage<'_, LedgerError> {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, LedgerError> {
         let fails = call == "look_up" && !self.0.swap(true, Ordering::Relaxed);
         let answer = if fails {
             Err(LedgerError::Unavailable("no route".into()))
@@ -68,7 +68,7 @@ impl Faults<LedgerError> for FailsOnce {
 }
 
 #[tokio::test(start_paused = true)]
-async fn item_under_the_former_key_is_found_although_the_first_look_up_failed() -> TestResult {
+async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResult {
     let mut function = InMemoryFunction::new()?;
     function.0.destination = ReplayTarget::Fixed(Destination::of_arn(FUNCTION));
     let key = EventKey::stored(&format!("e-0|{FUNCTION}:$LATEST"));

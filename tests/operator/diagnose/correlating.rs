@@ -120,7 +120,7 @@ const LIMITED: GenesysError = GenesysError::RateLimited {
 };
 
 #[tokio::test(start_paused = true)]
-async fn every_record_gets_its_conversation_by_queries_of_so_many() -> TestResult {
+async fn correlate_finds_conversations_in_limited_queries() -> TestResult {
     let shelf = LazyQueue::new(120, dead_letter);
     let analytics = Analytics::new();
     let looked = correlated(&shelf, &analytics).await;
@@ -143,7 +143,7 @@ async fn every_record_gets_its_conversation_by_queries_of_so_many() -> TestResul
 }
 
 #[tokio::test(start_paused = true)]
-async fn pages_are_read_to_the_last() -> TestResult {
+async fn correlate_reads_every_page() -> TestResult {
     let shelf = LazyQueue::new(10, dead_letter);
     let analytics = Analytics {
         page_size: 3,
@@ -157,7 +157,7 @@ async fn pages_are_read_to_the_last() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conversation_that_analytics_does_not_know_is_null_and_counted() -> TestResult {
+async fn correlate_counts_missing_conversations() -> TestResult {
     let shelf = LazyQueue::new(10, dead_letter);
     let analytics = Analytics {
         unknown: vec!["c-3".to_owned(), "c-7".to_owned()],
@@ -186,7 +186,7 @@ async fn a_conversation_that_analytics_does_not_know_is_null_and_counted() -> Te
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rate_limit_is_waited_for_while_the_messages_stay_held() -> TestResult {
+async fn correlate_waits_for_the_rate_limit_and_keeps_messages_hidden() -> TestResult {
     let shelf = LazyQueue::new(400, dead_letter);
     let analytics = Analytics::failing(vec![LIMITED; 5]);
     let begun = tokio::time::Instant::now();
@@ -202,7 +202,7 @@ async fn the_rate_limit_is_waited_for_while_the_messages_stay_held() -> TestResu
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_that_is_too_long_leaves_the_batch_out_and_the_look_goes_on() -> TestResult {
+async fn correlate_skips_a_batch_when_retry_after_is_too_long() -> TestResult {
     let shelf = LazyQueue::new(120, dead_letter);
     let hours = GenesysError::RateLimited {
         call: Call::Analytics,
@@ -230,7 +230,7 @@ async fn a_wait_that_is_too_long_leaves_the_batch_out_and_the_look_goes_on() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_credentials_are_tried_once() -> TestResult {
+async fn correlate_tries_refused_credentials_once() -> TestResult {
     let shelf = LazyQueue::new(120, dead_letter);
     let refused = GenesysError::Credentials {
         call: Call::Analytics,
@@ -260,7 +260,7 @@ impl Conversations for Silent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_look_does_not_wait_for_analytics() -> TestResult {
+async fn interrupted_diagnose_does_not_wait_for_analytics() -> TestResult {
     let shelf = LazyQueue::new(5_000, dead_letter);
     let (said, mut findings) = (Said::default(), Findings::default());
     let use_case = Diagnose {

@@ -14,7 +14,7 @@ fn mode(path: &Path) -> Result<u32, Box<dyn Error>> {
 }
 
 #[tokio::test]
-async fn the_page_has_no_payload_unless_asked_for() -> TestResult {
+async fn diagnose_page_has_payloads_only_with_the_option() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     let done = desk.diagnose(&["--html", "page.html"]).await?;
@@ -35,7 +35,7 @@ async fn the_page_has_no_payload_unless_asked_for() -> TestResult {
 }
 
 #[tokio::test]
-async fn payloads_are_kept_byte_for_byte_in_files_of_their_own() -> TestResult {
+async fn diagnose_saves_payloads_byte_for_byte() -> TestResult {
     let desk = OperatorHarness::new().await?;
     let event = conversation_event("e-1", "c-1");
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
@@ -99,7 +99,7 @@ async fn payloads_are_kept_byte_for_byte_in_files_of_their_own() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_folder_with_something_in_it_is_refused_before_anything_is_received() -> TestResult {
+async fn diagnose_refuses_a_nonempty_folder_before_receiving() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     std::fs::create_dir(desk.path("saved"))?;
@@ -113,7 +113,7 @@ async fn a_folder_with_something_in_it_is_refused_before_anything_is_received() 
 }
 
 #[tokio::test]
-async fn a_place_that_cannot_be_written_is_refused_before_anything_is_received() -> TestResult {
+async fn diagnose_refuses_an_unwritable_path_before_receiving() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     for arguments in [["--out", "no/such/folder.json"], ["--html", "."]] {

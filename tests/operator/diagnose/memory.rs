@@ -7,7 +7,7 @@ use super::lazy_queue::{LazyQueue, dead_letter};
 use super::{look, look_at};
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_is_too_tight_is_refused_before_anything_is_received() -> TestResult {
+async fn diagnose_refuses_a_tight_redrive_policy_before_receiving() -> TestResult {
     let shelf = LazyQueue::new(5, dead_letter).redriven(3, 0);
     let looked = look_at(&shelf, look()).await;
     assert!(matches!(
@@ -26,8 +26,7 @@ async fn a_policy_that_is_too_tight_is_refused_before_anything_is_received() -> 
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_message_at_its_last_receive_ends_the_look_and_all_are_shown_again() -> TestResult
-{
+async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestResult {
     let shelf = LazyQueue::new(400, dead_letter).redriven(13, 2);
     shelf.received(120, 12);
     let looked = look_at(&shelf, look()).await;
@@ -56,7 +55,7 @@ async fn the_first_message_at_its_last_receive_ends_the_look_and_all_are_shown_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_receive_more_than_the_last_is_enough() -> TestResult {
+async fn diagnose_continues_when_one_receive_is_left() -> TestResult {
     let shelf = LazyQueue::new(40, dead_letter).redriven(13, 11);
     let looked = look_at(&shelf, look()).await;
     assert_eq!(
@@ -67,7 +66,7 @@ async fn one_receive_more_than_the_last_is_enough() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_force_the_look_goes_on_and_says_how_many_came_to_their_last_receive() -> TestResult {
+async fn diagnose_with_force_counts_messages_at_their_last_receive() -> TestResult {
     let shelf = LazyQueue::new(40, dead_letter).redriven(13, 2);
     for number in [3, 17, 39] {
         shelf.received(number, 12);
@@ -87,7 +86,7 @@ async fn with_force_the_look_goes_on_and_says_how_many_came_to_their_last_receiv
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_a_fifo_queue_and_of_messages_elsewhere_is_said_what_cannot_be_seen() -> TestResult {
+async fn diagnose_reports_hidden_messages_and_the_limits_of_fifo() -> TestResult {
     let mut shelf = LazyQueue::new(3, dead_letter);
     shelf.facts.fifo = true;
     shelf.facts.in_flight = 7;
@@ -106,7 +105,7 @@ async fn of_a_fifo_queue_and_of_messages_elsewhere_is_said_what_cannot_be_seen()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_shows_less_than_it_seems_to_have_is_not_seen_whole() -> TestResult {
+async fn diagnose_is_incomplete_when_messages_are_missing() -> TestResult {
     let mut shelf = LazyQueue::new(3, dead_letter);
     let looked = look_at(&shelf, look()).await;
     assert_eq!(looked.well()?.summary()["complete"], true);

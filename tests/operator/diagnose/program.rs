@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::run::OperatorHarness;
 
 #[tokio::test]
-async fn dead_letters_are_told_of_and_are_there_again() -> TestResult {
+async fn diagnose_lists_dead_letters_and_makes_them_visible_again() -> TestResult {
     let desk = OperatorHarness::new().await?;
     for number in 0..23 {
         let record = Record::dead_letter("m", &format!("e-{number}"), "c-1");
@@ -53,7 +53,7 @@ async fn dead_letters_are_told_of_and_are_there_again() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_members_of_the_file_stand_in_the_promised_order() -> TestResult {
+async fn diagnose_file_has_its_members_in_the_documented_order() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.diagnose(&["--out", "other.json"]).await?;
@@ -80,7 +80,7 @@ async fn the_members_of_the_file_stand_in_the_promised_order() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_empty_queue_is_well() -> TestResult {
+async fn diagnose_of_an_empty_queue_succeeds() -> TestResult {
     let desk = OperatorHarness::new().await?;
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(0), "{}", done.stderr);
@@ -90,7 +90,7 @@ async fn an_empty_queue_is_well() -> TestResult {
 }
 
 #[tokio::test]
-async fn programs_get_one_document_with_the_groups_and_no_payload() -> TestResult {
+async fn diagnose_json_has_the_groups_and_no_payload() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     let item = [
@@ -124,7 +124,7 @@ async fn programs_get_one_document_with_the_groups_and_no_payload() -> TestResul
 }
 
 #[tokio::test]
-async fn a_look_that_costs_too_much_is_refused_and_leaves_no_file() -> TestResult {
+async fn diagnose_writes_no_file_when_refused() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.park_after(2).await?;
@@ -153,7 +153,7 @@ async fn with_a_message_of_one_receive() -> Result<OperatorHarness, Box<dyn Erro
 }
 
 #[tokio::test]
-async fn a_message_at_its_last_receive_is_refused() -> TestResult {
+async fn diagnose_refuses_a_message_at_its_last_receive() -> TestResult {
     let desk = with_a_message_of_one_receive().await?;
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
@@ -169,7 +169,7 @@ async fn a_message_at_its_last_receive_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_message_at_its_last_receive_is_looked_at_with_force() -> TestResult {
+async fn diagnose_with_force_reads_a_message_at_its_last_receive() -> TestResult {
     let desk = with_a_message_of_one_receive().await?;
     let done = desk.diagnose(&["--force"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
@@ -183,7 +183,7 @@ async fn a_message_at_its_last_receive_is_looked_at_with_force() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_parking_queue_is_looked_at_when_asked_for() -> TestResult {
+async fn diagnose_reads_the_parking_queue_with_the_option() -> TestResult {
     let desk = OperatorHarness::new().await?;
     let done = desk.diagnose(&["--parking"]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
@@ -206,7 +206,7 @@ async fn the_parking_queue_is_looked_at_when_asked_for() -> TestResult {
 }
 
 #[tokio::test]
-async fn ctrl_c_shows_everything_again_and_writes_nothing() -> TestResult {
+async fn diagnose_releases_all_messages_on_ctrl_c() -> TestResult {
     let desk = OperatorHarness::new().await?;
     for number in 0..15 {
         desk.put(&Record::dead_letter("m", &format!("e-{number}"), "c-1"))
@@ -239,7 +239,7 @@ async fn ctrl_c_shows_everything_again_and_writes_nothing() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_not_there_is_said_with_what_to_do() -> TestResult {
+async fn diagnose_of_a_missing_queue_fails_with_a_hint() -> TestResult {
     let mut desk = OperatorHarness::new().await?;
     desk.queue.push_str("-gone");
     let done = desk.diagnose(&[]).await?;

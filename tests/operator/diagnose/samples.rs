@@ -46,7 +46,7 @@ fn by_message(findings: &[Value]) -> BTreeMap<&str, &Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_sample_is_told_of_with_the_category_and_the_payload_of_the_function() -> TestResult {
+async fn diagnose_lists_samples_with_category_and_payload() -> TestResult {
     let messages = samples()?;
     assert!(messages.len() >= 20, "{}", messages.len());
     let kept = messages.clone();
@@ -86,7 +86,7 @@ async fn every_sample_is_told_of_with_the_category_and_the_payload_of_the_functi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_has_the_promised_members_first_and_in_order() -> TestResult {
+async fn diagnose_record_has_its_members_in_the_documented_order() -> TestResult {
     let shelf = LazyQueue::new(1, dead_letter);
     let looked = look_at(&shelf, look()).await;
     looked.well()?;
@@ -114,7 +114,7 @@ async fn a_record_has_the_promised_members_first_and_in_order() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_event_is_told_of_as_it_stands() -> TestResult {
+async fn diagnose_lists_malformed_messages_unchanged() -> TestResult {
     let bodies = [
         "",
         "<html>",
@@ -169,7 +169,7 @@ fn key(number: usize) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn event_that_the_function_takes_for_stale_will_be_archived() -> TestResult {
+async fn diagnose_predicts_the_archiving_of_a_stale_event() -> TestResult {
     for (limit, code, next) in [
         (NOW, json!("STALE"), "ARCHIVE"),
         (Timestamp::from_millis(0), Value::Null, "REPLAY"),
@@ -186,7 +186,7 @@ async fn event_that_the_function_takes_for_stale_will_be_archived() -> TestResul
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_ledger_says_how_each_event_stands_and_groups_them() -> TestResult {
+async fn diagnose_groups_events_by_ledger_status() -> TestResult {
     let shelf = LazyQueue::new(6, dead_letter);
     let ledger = Items {
         records: [
@@ -246,7 +246,7 @@ async fn the_ledger_says_how_each_event_stands_and_groups_them() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_ledger_the_look_goes_on_and_says_so_once() -> TestResult {
+async fn diagnose_continues_without_the_ledger_and_warns_once() -> TestResult {
     let shelf = LazyQueue::new(200, dead_letter);
     let ledger = Items {
         is_down: true,

@@ -15,7 +15,7 @@ use super::lazy_queue::{LazyQueue, Mishap, dead_letter};
 use super::{At, Items, Memory, NOW, Nobody, look, look_at, look_with};
 
 #[tokio::test(start_paused = true)]
-async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
+async fn diagnose_reads_each_message_once_and_releases_it() -> TestResult {
     let shelf = LazyQueue::new(237, dead_letter);
     let looked = look_at(&shelf, look()).await;
     let diagnosis = looked.well()?;
@@ -39,7 +39,7 @@ async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_queue_is_asked_a_few_times_and_has_nothing() -> TestResult {
+async fn diagnose_receives_a_few_times_from_an_empty_queue() -> TestResult {
     let shelf = LazyQueue::new(0, dead_letter);
     let looked = look_at(&shelf, look()).await;
     assert_eq!(looked.well()?.total, 0);
@@ -48,7 +48,7 @@ async fn an_empty_queue_is_asked_a_few_times_and_has_nothing() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_held_stays_away_for_as_long_as_the_look_takes() -> TestResult {
+async fn diagnose_keeps_messages_hidden_until_it_ends() -> TestResult {
     let mut shelf = LazyQueue::new(4_000, dead_letter);
     // 400 receives, 8 at a time: half an hour.
     shelf.latency = Duration::from_secs(40);
@@ -61,7 +61,7 @@ async fn what_is_held_stays_away_for_as_long_as_the_look_takes() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_fails_half_way_has_its_messages_again() -> TestResult {
+async fn diagnose_releases_all_messages_when_the_queue_fails() -> TestResult {
     let mut shelf = LazyQueue::new(500, dead_letter);
     shelf.mishap = Some(Mishap::Denied(20));
     let looked = look_at(&shelf, look()).await;
@@ -73,7 +73,7 @@ async fn a_queue_that_fails_half_way_has_its_messages_again() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_look_shows_everything_again() -> TestResult {
+async fn interrupted_diagnose_releases_all_messages() -> TestResult {
     let shelf = LazyQueue::new(5_000, dead_letter);
     let stop = tokio::time::sleep(Duration::from_millis(500));
     let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
@@ -88,7 +88,7 @@ async fn an_interrupted_look_shows_everything_again() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> TestResult {
+async fn interrupted_diagnose_waits_briefly_for_a_hanging_queue() -> TestResult {
     let mut shelf = LazyQueue::new(5_000, dead_letter);
     shelf.mishap = Some(Mishap::Hang(9));
     let stop = tokio::time::sleep(Duration::from_millis(500));
@@ -104,7 +104,7 @@ async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> Tes
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_whose_receipts_cannot_be_kept_are_shown_at_once() -> TestResult {
+async fn diagnose_releases_messages_when_receipts_cannot_be_stored() -> TestResult {
     let shelf = LazyQueue::new(100, dead_letter);
     let full = Memory {
         room: 25,
@@ -118,7 +118,7 @@ async fn messages_whose_receipts_cannot_be_kept_are_shown_at_once() -> TestResul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_is_kept_and_little_more_is_received() -> TestResult {
+async fn diagnose_with_a_limit_receives_little_more() -> TestResult {
     let shelf = LazyQueue::new(500, dead_letter);
     let mut limited = look();
     limited.limit = Some(25);
@@ -132,7 +132,7 @@ async fn a_limit_is_kept_and_little_more_is_received() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_sqs_hands_out_twice_is_told_of_once() -> TestResult {
+async fn diagnose_lists_a_duplicate_receive_once() -> TestResult {
     let mut shelf = LazyQueue::new(25, dead_letter);
     shelf.repeats = true;
     let looked = look_at(&shelf, look()).await;
@@ -143,7 +143,7 @@ async fn a_message_that_sqs_hands_out_twice_is_told_of_once() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_answers_no_more_is_not_asked_for_hours() -> TestResult {
+async fn diagnose_stops_releasing_when_the_queue_does_not_respond() -> TestResult {
     let mut shelf = LazyQueue::new(5_000, dead_letter);
     shelf.only_receives = true;
     let begun = tokio::time::Instant::now();
@@ -186,7 +186,7 @@ impl Sink for Counting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_100_000_messages_only_so_many_are_in_memory_at_a_time() -> TestResult {
+async fn diagnose_limits_messages_in_memory() -> TestResult {
     const MANY: usize = 100_000;
     let shelf = Arc::new(LazyQueue::new(MANY, dead_letter));
     let most = Arc::new(AtomicU64::new(0));

@@ -25,8 +25,7 @@ fn page(ids: &[&str], total: u64) -> String {
 }
 
 #[tokio::test]
-async fn conversations_are_asked_for_as_the_api_wants_it_paged_and_after_the_rate_limit()
--> TestResult {
+async fn correlate_pages_analytics_requests_after_the_rate_limit() -> TestResult {
     let desk = OperatorHarness::new().await?;
     for number in 0..3 {
         let id = format!("{number}");
@@ -100,7 +99,7 @@ async fn conversations_are_asked_for_as_the_api_wants_it_paged_and_after_the_rat
 }
 
 #[tokio::test]
-async fn what_analytics_refuses_is_a_warning_and_the_records_are_written() -> TestResult {
+async fn correlate_warns_and_writes_records_when_analytics_refuses() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.genesys.fault(Fault::on("POST", PATH).status(403));

@@ -133,7 +133,7 @@ fn counts(imported: &Imported) -> [u64; 4] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResult {
+async fn import_sends_at_most_ten_messages_per_call() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
     let imported = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await?;
@@ -143,7 +143,7 @@ async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResu
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResult {
+async fn import_retries_only_refused_entries() -> TestResult {
     let queue = Moody::refusing("c-3", 2);
     let stop = CancellationToken::new();
     let imported = import(Events::of(10), Some(&queue), &terms(), &Silent, &stop).await?;
@@ -154,7 +154,7 @@ async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResu
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_queue_never_takes_is_named_and_counted() -> TestResult {
+async fn import_names_and_counts_entries_that_are_always_refused() -> TestResult {
     let queue = Moody::refusing("c-3", u32::MAX);
     let stop = CancellationToken::new();
     let imported = import(Events::of(12), Some(&queue), &terms(), &Silent, &stop).await?;
@@ -166,7 +166,7 @@ async fn what_the_queue_never_takes_is_named_and_counted() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResult {
+async fn import_stops_with_its_progress_when_the_queue_fails() -> TestResult {
     let queue = Moody {
         fails_at: Some(2),
         ..Moody::default()
@@ -180,7 +180,7 @@ async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResul
 }
 
 #[tokio::test(start_paused = true)]
-async fn ctrl_c_ends_it_between_two_calls() -> TestResult {
+async fn import_stops_between_two_calls_on_ctrl_c() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
     let events = Events {

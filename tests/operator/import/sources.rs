@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Office, page};
 
 #[tokio::test]
-async fn a_subscription_is_read_page_by_page_and_waits_when_it_is_told_to() -> TestResult {
+async fn import_reads_a_subscription_by_page_and_waits_on_429() -> TestResult {
     let mut office = Office::open().await?;
     let mut genesys = mockito::Server::new_async().await;
     let _token = genesys
@@ -51,7 +51,7 @@ async fn a_subscription_is_read_page_by_page_and_waits_when_it_is_told_to() -> T
 }
 
 #[tokio::test]
-async fn where_there_is_no_such_api_it_says_what_to_use() -> TestResult {
+async fn import_of_a_subscription_is_refused_without_the_api() -> TestResult {
     let office = Office::open().await?;
     let ran = office.import(&["--subscription", "sub-1"]).await?;
     assert_eq!(ran.code, Some(3), "{ran:?}");
@@ -64,7 +64,7 @@ async fn where_there_is_no_such_api_it_says_what_to_use() -> TestResult {
 }
 
 #[tokio::test]
-async fn archives_of_both_kinds_are_read_and_foreign_objects_are_named() -> TestResult {
+async fn import_reads_both_archive_formats_and_names_other_objects() -> TestResult {
     let mut office = Office::open().await?;
     let bucket = office.world.aws.create_bucket().await?;
     // One of ours, written by the function itself.
@@ -124,7 +124,7 @@ async fn archives_of_both_kinds_are_read_and_foreign_objects_are_named() -> Test
 }
 
 #[tokio::test]
-async fn long_events_come_in_smaller_pages_and_a_cursor_that_leads_nowhere_ends_it() -> TestResult {
+async fn import_shrinks_pages_and_stops_at_an_invalid_cursor() -> TestResult {
     let mut office = Office::open().await?;
     let mut genesys = mockito::Server::new_async().await;
     genesys
@@ -163,7 +163,7 @@ async fn long_events_come_in_smaller_pages_and_a_cursor_that_leads_nowhere_ends_
 }
 
 #[tokio::test]
-async fn pages_that_go_round_end_it_and_what_they_showed_is_queued() -> TestResult {
+async fn import_stops_at_repeated_pages_and_queues_their_events() -> TestResult {
     let path = "/api/v2/analytics/event-bridge/failed-events/sub-1?limit=100";
     let then = |ids: &[&str], cursor: &str| {
         page(ids).replacen('{', &format!(r#"{{"cursor":"{cursor}","#), 1)

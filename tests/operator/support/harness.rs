@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
 use genesys_replay_lambda::app::ReplayFunction;
-use genesys_test_support::world::invoke;
-use genesys_test_support::{HIDDEN_SECONDS, Record, World, event};
+use genesys_test_support::replay_harness::invoke;
+use genesys_test_support::{HIDDEN_SECONDS, Record, ReplayHarness, event};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -16,7 +16,7 @@ use super::program::{Ran, program};
 
 /// An operator's desk.
 pub(crate) struct OperatorHarness {
-    pub(crate) world: World,
+    pub(crate) world: ReplayHarness,
     pub(crate) bucket: String,
     /// The ARN of the queue that the function drains.
     pub(crate) queue: String,
@@ -26,7 +26,7 @@ pub(crate) struct OperatorHarness {
 
 impl OperatorHarness {
     pub(crate) async fn open() -> Result<Self, Box<dyn Error>> {
-        let mut world = World::start().await?;
+        let mut world = ReplayHarness::start().await?;
         let bucket = world.aws.create_bucket().await?;
         world.set("ARCHIVE_BUCKET", &bucket);
         Ok(Self {

@@ -1,4 +1,4 @@
-//! What is sent back, and how it can break off half-way.
+//! Responses, complete or truncated.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
-/// An answer before it is decided how much of it the client gets.
+/// A response before a fault may truncate it.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -41,7 +41,7 @@ impl Answer {
         self.with_header(CONTENT_TYPE, content_type)
     }
 
-    /// Sets a header; a value no header can hold is left out.
+    /// Sets a header. An invalid value is left out.
     pub(crate) fn with_header(
         mut self,
         name: HeaderName,
@@ -53,22 +53,22 @@ impl Answer {
         self
     }
 
-    /// The response as a healthy server sends it.
+    /// Returns the complete response.
     pub(crate) fn whole(self) -> Response<AnswerBody> {
         self.respond(|body| AnswerBody {
             data: Some(body).filter(|body| !body.is_empty()),
-            cut: Cut::No,
+            truncation: Truncation::No,
         })
     }
 
-    /// The same response, promising the whole body and breaking off after half of it.
+    /// Returns the response with the full content length and half of the body.
     pub(crate) fn truncated(mut self) -> Response<AnswerBody> {
-        // Even an empty body has to promise something it does not keep.
+        // A truncated empty body needs a content length, too.
         let promised = self.body.len().max(2);
         self.headers.insert(CONTENT_LENGTH, promised.into());
         self.respond(|body| AnswerBody {
             data: Some(body.slice(..body.len() / 2)).filter(|half| !half.is_empty()),
-            cut: Cut::Flush,
+            truncation: Truncation::Flush,
         })
     }
 
@@ -83,16 +83,16 @@ impl Answer {
 /// A response body that may fail after its data.
 pub(crate) struct AnswerBody {
     data: Option<Bytes>,
-    cut: Cut,
+    truncation: Truncation,
 }
 
-/// How a body goes on after its data.
-enum Cut {
-    /// It is complete.
+/// The end of a body after its data.
+enum Truncation {
+    /// The body is complete.
     No,
-    /// Let hyper send what it has so far, then fail.
+    /// Lets hyper send the data, then fails.
     Flush,
-    /// Fail now.
+    /// Fails at once.
     Abort,
 }
 
@@ -107,26 +107,28 @@ impl Body for AnswerBody {
         if let Some(data) = self.data.take() {
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
-        match self.cut {
-            Cut::No => Poll::Ready(None),
-            Cut::Flush => {
-                // hyper writes to the socket only when the body has to wait.
-                self.cut = Cut::Abort;
+        match self.truncation {
+            Truncation::No => Poll::Ready(None),
+            Truncation::Flush => {
+                // hyper flushes the data only when the body is pending.
+                self.truncation = Truncation::Abort;
                 context.waker().wake_by_ref();
                 Poll::Pending
             }
-            Cut::Abort => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
+            Truncation::Abort => Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into()))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_none() && matches!(self.cut, Cut::No)
+        self.data.is_none() && matches!(self.truncation, Truncation::No)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.cut {
-            Cut::No => SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64)),
-            Cut::Flush | Cut::Abort => SizeHint::default(),
+        match self.truncation {
+            Truncation::No => {
+                SizeHint::with_exact(self.data.as_ref().map_or(0, |data| data.len() as u64))
+            }
+            Truncation::Flush | Truncation::Abort => SizeHint::default(),
         }
     }
 }

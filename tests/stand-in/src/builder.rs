@@ -17,7 +17,7 @@ use crate::state::{Latency, Shared, State};
 use crate::subscriptions::Subscriptions;
 use crate::tokens::Tokens;
 
-/// The options of a stand-in, each with the default a test wants.
+/// The options of a stand-in, with defaults for tests.
 #[must_use]
 pub struct Builder {
     port: u16,
@@ -41,7 +41,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Listens on this port of 127.0.0.1; 0, the default, takes a free one.
+    /// Listens on this port of 127.0.0.1. 0, the default: a free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -59,7 +59,7 @@ impl Builder {
         self
     }
 
-    /// Sets the life of a token, stated in whole seconds: 24 hours by default.
+    /// Sets the lifetime of a token in whole seconds: 24 hours by default.
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.expires_in = life;
         self
@@ -71,11 +71,11 @@ impl Builder {
         self
     }
 
-    /// Starts serving on the current tokio runtime, of either flavour, which needs I/O and time enabled.
+    /// Starts the stand-in on the current tokio runtime, which needs I/O and time enabled.
     ///
     /// # Errors
     ///
-    /// The port cannot be listened on.
+    /// The port is not free.
     pub async fn start(self) -> io::Result<StandIn> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
         let state = State {

@@ -7,26 +7,26 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::received::{Received, Role};
+use crate::received::{Received, Service};
 
-/// One request the stand-in received.
+/// A received request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Call {
-    /// Position among all requests since the start, from 1; clearing the record does not reset it.
+    /// The number of the request since the start, from 1. Clearing the record does not reset it.
     pub seq: u64,
-    /// Milliseconds between the stand-in's start and the arrival, on tokio's clock.
+    /// Milliseconds from the stand-in's start to the request, on tokio's clock.
     pub at_ms: u64,
     /// The method, upper-case.
     pub method: String,
     /// Path and query as sent.
     pub path: String,
-    /// The answer's status; `None` while or when no answer was sent.
+    /// The status of the response. `None`: no response was sent, or not yet.
     pub status: Option<u16>,
-    /// Whether the request was carried out: token issued, attributes stored, event accepted, record read.
+    /// True if the request had its effect: token issued, attributes stored, event accepted, record read.
     pub acted: bool,
-    /// Headers by lower-case name, repeated ones joined; credentials are replaced by `***`.
+    /// Headers by lower-case name, repeated ones joined. Credentials are replaced by `***`.
     pub headers: BTreeMap<String, String>,
-    /// The body; a `client_secret` sent to the token endpoint is replaced by `***`.
+    /// The body. A `client_secret` of a token request is replaced by `***`.
     pub body: String,
 }
 
@@ -46,7 +46,7 @@ impl Calls {
         }
     }
 
-    pub(crate) fn kept(&self) -> &[Call] {
+    pub(crate) fn recorded(&self) -> &[Call] {
         &self.kept
     }
 
@@ -83,7 +83,7 @@ impl Calls {
         }
     }
 
-    /// The call with this number, unless the record was cleared while it was being answered.
+    /// Returns the call with this number. `None`: the record was cleared since.
     fn find(&mut self, seq: u64) -> Option<&mut Call> {
         let first = self.kept.first()?.seq;
         let index = usize::try_from(seq.checked_sub(first)?).ok()?;
@@ -118,7 +118,7 @@ fn readable_value(name: &HeaderName, value: &str) -> String {
 
 fn readable_body(request: &Received) -> String {
     let body = String::from_utf8_lossy(&request.body);
-    if request.role() != Role::Login {
+    if request.service() != Service::Login {
         return body.into_owned();
     }
     let pairs = body.split('&').map(|pair| match pair.split_once('=') {

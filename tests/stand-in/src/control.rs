@@ -1,4 +1,4 @@
-//! The control API under `/_stand-in/`; its requests are neither recorded nor subject to faults.
+//! The control API under `/_stand-in/`. Its requests are not recorded and have no faults.
 
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
@@ -12,11 +12,11 @@ use crate::fault::Fault;
 use crate::received::Received;
 use crate::state::{Latency, Shared};
 
-/// Answers the request for `path`, which is what follows `/_stand-in/`.
+/// Handles a request. `path` is the path after `/_stand-in/`.
 pub(crate) fn answer(request: &Received, path: &str, shared: &Shared) -> Answer {
     match (request.method.as_str(), path) {
         ("GET", "health") => done(),
-        ("GET", "calls") => Answer::json(StatusCode::OK, shared.lock().calls.kept()),
+        ("GET", "calls") => Answer::json(StatusCode::OK, shared.lock().calls.recorded()),
         ("DELETE", "calls") => {
             shared.lock().calls.clear();
             done()
@@ -55,7 +55,7 @@ fn add_faults(body: &[u8], shared: &Shared) -> Result<(), String> {
         serde_json::from_value(rules).map(|rule| vec![rule])
     }
     .map_err(|error| error.to_string())?;
-    // All or none: half a list of rules would be a confusing fault of its own.
+    // All or none, because a part of a list of rules would be confusing.
     faults.iter().try_for_each(Fault::check)?;
     let mut state = shared.lock();
     for fault in faults {

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-/// Conversations by id; one that was never changed is not stored, but exists.
+/// Conversations by id. An unchanged conversation exists without being stored.
 #[derive(Default)]
 pub(crate) struct Conversations(HashMap<String, Vec<Participant>>);
 
-/// A participant as the API shows it.
+/// A participant in the format of the API.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Participant {
@@ -18,7 +18,7 @@ pub(crate) struct Participant {
     attributes: BTreeMap<String, String>,
 }
 
-/// The answer to `GET /api/v2/conversations/{id}`.
+/// The response to `GET /api/v2/conversations/{id}`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Conversation {
@@ -54,7 +54,7 @@ impl Conversations {
         }
     }
 
-    /// Adds `attributes` to those the participant has, replacing equal names.
+    /// Adds `attributes` to a participant and replaces equal names.
     pub(crate) fn patch(
         &mut self,
         id: &str,
@@ -70,7 +70,7 @@ impl Conversations {
         Ok(())
     }
 
-    /// The participant's attributes; none for an unknown one.
+    /// Returns the participant's attributes. Empty for an unknown one.
     pub(crate) fn attributes(&self, id: &str, participant: &str) -> BTreeMap<String, String> {
         let participants = self.0.get(id).into_iter().flatten();
         let mut matching = participants.filter(|stored| stored.id == participant);
@@ -81,7 +81,7 @@ impl Conversations {
     }
 }
 
-/// Who takes part in a conversation nobody described.
+/// Returns the default participants of a conversation.
 fn everyday(id: &str) -> Vec<Participant> {
     ["agent", "customer"]
         .map(|purpose| Participant::new(format!("{id}-{purpose}"), purpose))

@@ -1,4 +1,4 @@
-//! The one way in which tests wait for a condition on real parts.
+//! The helper with which tests wait for a condition on real adapters.
 
 use std::error::Error;
 use std::time::Duration;
@@ -10,10 +10,10 @@ pub const EVENTUALLY_LIMIT: Duration = Duration::from_secs(180);
 
 const PAUSE_BETWEEN_CHECKS: Duration = Duration::from_millis(20);
 
-/// Checks until a check returns a value, and returns that value.
+/// Repeats a check until it returns a value, and returns the value.
 ///
 /// # Errors
-/// The error of a check, at once; else no value within [`EVENTUALLY_LIMIT`], which names `condition`.
+/// The error of a check, at once, or an error with `condition` after [`EVENTUALLY_LIMIT`].
 pub async fn eventually<T>(
     condition: &str,
     mut check: impl AsyncFnMut() -> Result<Option<T>, Box<dyn Error>>,

@@ -1,4 +1,4 @@
-//! Rules that make the stand-in misbehave.
+//! Fault rules of the stand-in.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::received::Received;
 
-/// A rule for the requests it matches; the first matching rule with uses left applies.
+/// A rule for matching requests. The first matching rule with uses left applies.
 ///
 /// In JSON every field is optional: `{"method":"PATCH","path_contains":"/conversations/abc","body_contains":"retrying",
 /// "times":2,"status":429,"headers":{"Retry-After":"5"},"body":"…","delay_ms":100,"act":false,"hang":false,
 /// "close":false,"truncate":false}`. A rule matches on all of the first three it has. Without `status`, `hang` and
-/// `close` the normal answer is sent, late (`delay_ms`) or in part (`truncate`).
+/// `close` the normal response is sent, late (`delay_ms`) or in part (`truncate`).
 #[expect(
     clippy::struct_excessive_bools,
     reason = "the flags of a JSON rule, free to combine with `act`"
@@ -43,7 +43,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A rule for `method` on every path and query that contains `path_contains`; so far it changes nothing.
+    /// Returns a rule for `method` on every path and query that contains `path_contains`, without an effect yet.
     pub fn on(method: &str, path_contains: &str) -> Self {
         Self {
             method: Some(method.to_owned()),
@@ -58,59 +58,59 @@ impl Fault {
         self
     }
 
-    /// Applies to the first `times` matching requests only, instead of to all.
+    /// Applies to the first `times` matching requests only.
     pub fn times(mut self, times: u32) -> Self {
         self.times = Some(times);
         self
     }
 
-    /// Answers with `status` (200–599) instead of the normal answer.
+    /// Responds with `status` (200–599) instead of the normal response.
     ///
-    /// Unless [`body`](Self::body) says otherwise, the body is an error as the addressed service writes it.
+    /// Without [`body`](Self::body), the body is an error in the format of the service.
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Adds a header to the [`status`](Self::status) answer.
+    /// Adds a header to the [`status`](Self::status) response.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Sets the body of the [`status`](Self::status) answer.
+    /// Sets the body of the [`status`](Self::status) response.
     pub fn body(mut self, body: &str) -> Self {
         self.body = Some(body.to_owned());
         self
     }
 
-    /// Waits, in whole milliseconds, before anything else but [`act`](Self::act).
+    /// Delays everything except [`act`](Self::act), in whole milliseconds.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
         self
     }
 
-    /// Carries the request out first, as if nothing were wrong, so that only its answer is late, false or lost.
+    /// Applies the normal effect of the request first, so that only its response is late, wrong or lost.
     pub fn act(mut self) -> Self {
         self.act = true;
         self
     }
 
-    /// Never answers; the connection stays open until the client closes it.
+    /// Never responds. The connection stays open until the client closes it.
     pub fn hang(mut self) -> Self {
         self.hang = true;
         self
     }
 
-    /// Closes the connection without an answer.
+    /// Closes the connection without a response.
     pub fn close(mut self) -> Self {
         self.close = true;
         self
     }
 
-    /// Sends the head and half the body of the answer, then closes the connection.
+    /// Sends the head and half the body of the response, then closes the connection.
     ///
-    /// The normal answer is cut this way too, and the request behind it is carried out.
+    /// Without [`status`](Self::status), the request has its effect and the normal response is truncated.
     pub fn truncate(mut self) -> Self {
         self.truncate = true;
         self
@@ -120,7 +120,7 @@ impl Fault {
         Duration::from_millis(self.delay_ms)
     }
 
-    /// Says why the rule cannot be served as written, if so.
+    /// Returns the error of an invalid rule.
     pub(crate) fn check(&self) -> Result<(), String> {
         if let Some(status) = self.status.filter(|status| !(200..=599).contains(status)) {
             return Err(format!("status {status} is outside 200–599"));
@@ -154,7 +154,7 @@ impl Fault {
     }
 }
 
-/// The rules in force, in the order they were added.
+/// The rules, in the order in which they were added.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<Fault>);
 
@@ -167,7 +167,7 @@ impl Faults {
         self.0.clear();
     }
 
-    /// The rule for this request, one use of which is thereby spent.
+    /// Returns the rule for this request and counts one use.
     pub(crate) fn take(&mut self, request: &Received) -> Option<Fault> {
         let fault = self
             .0

@@ -1,4 +1,4 @@
-//! The part of Genesys Cloud's API the replayer calls.
+//! The part of Genesys Cloud's API that the function calls.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,14 +14,14 @@ use crate::conversations::{Conversations, UnknownParticipant};
 use crate::interactions::Interactions;
 use crate::received::Received;
 use crate::subscriptions::Subscriptions;
-use crate::tokens::{Admission, Allowance, Tokens};
+use crate::tokens::{Admission, RateLimitStatus, Tokens};
 
 const COUNT: HeaderName = HeaderName::from_static("inin-ratelimit-count");
 const ALLOWED: HeaderName = HeaderName::from_static("inin-ratelimit-allowed");
 const RESET: HeaderName = HeaderName::from_static("inin-ratelimit-reset");
 const CORRELATION_ID: HeaderName = HeaderName::from_static("inin-correlation-id");
 
-/// What the API knows.
+/// The state of the API.
 pub(crate) struct Genesys {
     pub(crate) tokens: Tokens,
     pub(crate) conversations: Conversations,
@@ -35,18 +35,24 @@ struct ParticipantAttributes {
 }
 
 impl Genesys {
-    /// Carries out request number `seq`.
+    /// Handles request number `seq`.
     pub(crate) fn answer(&mut self, request: &Received, seq: u64) -> Answer {
         let token = request.credentials("Bearer");
-        let (answer, allowance) = match self.tokens.admit(token) {
-            Admission::Unauthorized => (unauthorized(token, seq), self.tokens.allowance(token)),
-            Admission::OverLimit(allowance) => (over_limit(allowance.reset_s, seq), allowance),
-            Admission::Granted(allowance) => (self.route(request, seq), allowance),
+        let (answer, rate_limit_status) = match self.tokens.admit(token) {
+            Admission::Unauthorized => (
+                unauthorized(token, seq),
+                self.tokens.rate_limit_status(token),
+            ),
+            Admission::OverLimit(rate_limit_status) => (
+                over_limit(rate_limit_status.reset_s, seq),
+                rate_limit_status,
+            ),
+            Admission::Granted(rate_limit_status) => (self.route(request, seq), rate_limit_status),
         };
-        dress(answer, allowance, seq)
+        dress(answer, rate_limit_status, seq)
     }
 
-    /// Answers with an error nobody caused, for a fault; `retry_after` is what its header of that name says.
+    /// Returns the error of a fault. `retry_after` is the value of its header.
     pub(crate) fn fault(
         &self,
         request: &Received,
@@ -54,14 +60,14 @@ impl Genesys {
         status: StatusCode,
         retry_after: Option<&str>,
     ) -> Answer {
-        let allowance = self.tokens.allowance(request.credentials("Bearer"));
+        let rate_limit_status = self.tokens.rate_limit_status(request.credentials("Bearer"));
         let answer = if status == StatusCode::TOO_MANY_REQUESTS {
             let seconds = retry_after.and_then(|seconds| seconds.parse().ok());
-            too_many_requests(seconds.unwrap_or(allowance.reset_s), seq)
+            too_many_requests(seconds.unwrap_or(rate_limit_status.reset_s), seq)
         } else {
-            error(status, "The stand-in was told to fail.", seq)
+            error(status, "The stand-in has a fault for this request.", seq)
         };
-        dress(answer, allowance, seq)
+        dress(answer, rate_limit_status, seq)
     }
 
     fn route(&mut self, request: &Received, seq: u64) -> Answer {
@@ -150,12 +156,12 @@ fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
 }
 
-/// Adds the headers every answer of the API has.
-fn dress(answer: Answer, allowance: Allowance, seq: u64) -> Answer {
+/// Adds the headers of every response of the API.
+fn dress(answer: Answer, rate_limit_status: RateLimitStatus, seq: u64) -> Answer {
     answer
-        .with_header(COUNT, allowance.count)
-        .with_header(ALLOWED, allowance.allowed)
-        .with_header(RESET, allowance.reset_s)
+        .with_header(COUNT, rate_limit_status.count)
+        .with_header(ALLOWED, rate_limit_status.allowed)
+        .with_header(RESET, rate_limit_status.reset_s)
         .with_header(CORRELATION_ID, context_id(seq))
 }
 

@@ -1,10 +1,10 @@
-//! Interaction records: the form the tutorials use, which the real API does not have.
+//! Interaction records of the legacy sample API, which the real API does not have.
 
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-/// Interactions by id; one that was never changed is not stored, but exists.
+/// Interactions by id. An unchanged interaction exists without being stored.
 #[derive(Default)]
 pub(crate) struct Interactions(HashMap<String, Value>);
 
@@ -41,7 +41,7 @@ fn merge(target: &mut Value, patch: &Map<String, Value>) {
     }
 }
 
-/// The record of an interaction nobody changed.
+/// Returns the record of an unchanged interaction.
 fn everyday(id: &str) -> Value {
     json!({
         "id": id,

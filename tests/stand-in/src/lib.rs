@@ -1,12 +1,12 @@
-//! Stand-ins for Genesys Cloud, for the HTTP targets events are delivered to, and for one `DynamoDB` table.
+//! Stand-ins for Genesys Cloud, for HTTP targets, and for one `DynamoDB` table.
 //!
-//! A [`StandIn`] behaves like Genesys Cloud and the targets as far as the replayer can see them: tokens that expire and
-//! can be revoked, a rate limit per token, attributes that are kept, subscriptions that are active until told otherwise,
-//! and a target that accepts anything. [`Fault`] rules bend that behaviour, and every request is kept as a [`Call`]. Tests start a stand-in in their own process; the
-//! program `genesys-stand-in` serves the same over `/_stand-in/…` to everything else.
+//! A [`StandIn`] behaves like Genesys Cloud and the targets: tokens that expire and can be revoked, a rate limit per
+//! token, stored attributes, subscriptions that are active by default, and a target that accepts everything. [`Fault`]
+//! rules change that behaviour, and every request is recorded as a [`Call`]. Tests start a stand-in in their own process.
+//! The program `genesys-stand-in` has the control API `/_stand-in/…` for other programs.
 //!
-//! A [`Table`] answers as a `DynamoDB` table does, as late as it is told to and at little cost, so that a benchmark
-//! measures who writes to it.
+//! A [`Table`] behaves like a `DynamoDB` table with a set latency and little processor time, for benchmarks of its
+//! clients.
 
 mod answer;
 mod builder;

@@ -12,7 +12,7 @@ use serde_json::json;
 const USAGE: &str =
     "usage: genesys-stand-in [--port N] [--client-id ID] [--client-secret SECRET] [--rate-limit N]";
 
-// One thread: the benchmark's machine has its cores for the thing being measured.
+// One thread, because the other cores are for the measured process.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Some(builder) = options(std::env::args().skip(1)) else {
@@ -36,7 +36,7 @@ async fn run(builder: Builder) -> io::Result<()> {
     pending().await
 }
 
-/// The options on the command line; `None` if it is wrong.
+/// Returns the options of the command line. `None`: it is invalid.
 fn options(mut arguments: impl Iterator<Item = String>) -> Option<Builder> {
     let mut builder = StandIn::builder();
     while let Some(flag) = arguments.next() {

@@ -10,7 +10,7 @@ use crate::answer::Answer;
 use crate::received::Received;
 use crate::tokens::Tokens;
 
-/// The one client that may log in, as its authorization header carries it.
+/// The configured client, in the format of its authorization header.
 pub(crate) struct Client(String);
 
 impl Client {
@@ -18,7 +18,7 @@ impl Client {
         Self(STANDARD.encode(format!("{id}:{secret}")))
     }
 
-    /// Issues a token for the right client and the right grant.
+    /// Issues a token for the configured client and the grant type `client_credentials`.
     pub(crate) fn answer(&self, request: &Received, tokens: &mut Tokens) -> Answer {
         if request.method != Method::POST {
             return error(
@@ -55,7 +55,7 @@ impl Client {
     }
 }
 
-/// An error as the token endpoint writes it, which is not how the API does.
+/// Returns an error in the format of the token endpoint, which differs from the API.
 pub(crate) fn error(status: StatusCode, error: &str, description: &str) -> Answer {
     let body =
         json!({"error": error, "description": description, "error_description": description});

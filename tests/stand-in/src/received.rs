@@ -1,4 +1,4 @@
-//! A request as it arrived, and whose it is.
+//! A received request and its service.
 
 use hyper::body::Bytes;
 use hyper::header::AUTHORIZATION;
@@ -20,20 +20,20 @@ impl Received {
             .map_or_else(|| self.uri.path(), |target| target.as_str())
     }
 
-    pub(crate) fn role(&self) -> Role {
+    pub(crate) fn service(&self) -> Service {
         let path = self.uri.path();
         if path == "/oauth/token" {
-            Role::Login
+            Service::Login
         } else if path.starts_with("/api/") {
-            Role::Genesys
+            Service::Genesys
         } else if path.starts_with("/targets/") {
-            Role::Target
+            Service::Target
         } else {
-            Role::Nobody
+            Service::Nobody
         }
     }
 
-    /// The credentials after `scheme` in the authorization header.
+    /// Returns the credentials after `scheme` in the authorization header.
     pub(crate) fn credentials(&self, scheme: &str) -> Option<&str> {
         let (given, credentials) = self
             .headers
@@ -47,15 +47,15 @@ impl Received {
     }
 }
 
-/// Which service a request is meant for.
+/// The service of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(crate) enum Service {
     /// Genesys Cloud's login host.
     Login,
     /// Genesys Cloud's API host.
     Genesys,
     /// A delivery target.
     Target,
-    /// None of them: answered with 404.
+    /// Another path, with the response 404.
     Nobody,
 }

@@ -1,4 +1,4 @@
-//! Connections, and the life of one request.
+//! Connections and the handling of a request.
 
 use std::future::{Future, pending};
 use std::io;
@@ -21,12 +21,12 @@ use crate::fault::Fault;
 use crate::received::Received;
 use crate::state::{Arrival, Shared};
 
-/// How long to wait when no connection can be accepted, which mostly means too many open files.
+/// The delay after a failed accept, whose usual reason is too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// Gives each request to `answer` until dropped; the connections end with it.
+/// Passes each request to `answer` until it is dropped, with all connections.
 ///
-/// An error instead of an answer makes hyper close the connection.
+/// On an error, hyper closes the connection without a response.
 pub(crate) async fn serve<A, F>(listener: TcpListener, answer: A)
 where
     A: Fn(Received) -> F + Clone + Send + Sync + 'static,
@@ -51,13 +51,13 @@ where
     A: Fn(Received) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = io::Result<Response<AnswerBody>>> + Send + 'static,
 {
-    // Without it a keep-alive client may wait 40 ms for an answer; where it cannot be set, answers are only slower.
+    // Without TCP_NODELAY, a keep-alive client may wait 40 ms. If it cannot be set, responses are only slower.
     stream.set_nodelay(true).ok();
     let service = service_fn(|request| {
         let answer = answer.clone();
         async move { answer(receive(request).await?).await }
     });
-    // An error is a client that went away or a connection a fault closed; neither concerns anyone here.
+    // An error means that the client or a fault closed the connection, which is expected.
     http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await
@@ -75,11 +75,11 @@ async fn receive(request: Request<Incoming>) -> io::Result<Received> {
     })
 }
 
-/// Answers one request to the stand-in.
+/// Handles one request to the stand-in.
 ///
 /// # Errors
 ///
-/// A fault wants the connection closed without an answer.
+/// A fault closes the connection without a response.
 pub(crate) async fn respond(
     request: Received,
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! A running stand-in, and what a test may ask of it.
+//! A running stand-in and its API for tests.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::server;
 use crate::state::{Latency, Shared};
 
-/// A running stand-in; dropping it closes its port and its connections.
+/// A running stand-in. Dropping it closes its port and its connections.
 #[must_use]
 pub struct StandIn {
     address: SocketAddr,
@@ -25,7 +25,7 @@ pub struct StandIn {
 }
 
 impl StandIn {
-    /// The default options.
+    /// Returns the default options.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -43,7 +43,7 @@ impl StandIn {
         })
     }
 
-    /// The base of every service here, without a slash at the end: `http://127.0.0.1:<port>`.
+    /// Returns the base URL of every service, without a trailing slash: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -52,42 +52,42 @@ impl StandIn {
     /// All requests since the last clearing, in order of arrival.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
-        self.shared.lock().calls.kept().to_vec()
+        self.shared.lock().calls.recorded().to_vec()
     }
 
-    /// The requests with this method whose path and query contain `path_contains`, in order of arrival.
+    /// Returns the requests with this method whose path and query contain `path_contains`, in order of arrival.
     #[must_use]
     pub fn calls_to(&self, method: &str, path_contains: &str) -> Vec<Call> {
         let state = self.shared.lock();
-        let calls = state.calls.kept().iter();
+        let calls = state.calls.recorded().iter();
         calls
             .filter(|call| call.method == method && call.path.contains(path_contains))
             .cloned()
             .collect()
     }
 
-    /// Forgets all requests so far.
+    /// Clears the record of requests.
     pub fn clear_calls(&self) {
         self.shared.lock().calls.clear();
     }
 
-    /// Adds a rule after those in force.
+    /// Adds a rule after the existing ones.
     ///
     /// # Panics
     ///
-    /// The rule cannot be served as written: a mistake in the test that made it.
+    /// The rule is invalid, which is a bug of the test.
     pub fn fault(&self, fault: Fault) {
         let checked = fault.check();
         assert!(checked.is_ok(), "{checked:?}: {fault:?}");
         self.shared.lock().faults.add(fault);
     }
 
-    /// Removes all rules; requests they delay or hang already stay so.
+    /// Removes all rules. Requests that are already delayed or hanging remain so.
     pub fn clear_faults(&self) {
         self.shared.lock().faults.clear();
     }
 
-    /// Sets how long API, target and token endpoint take to answer when nothing is wrong: no time by default.
+    /// Sets the latency of API, target and token endpoint: zero by default.
     ///
     /// Tokio's timers tick in milliseconds and never end early.
     pub fn set_latency(&self, genesys: Duration, target: Duration, token: Duration) {
@@ -98,7 +98,7 @@ impl StandIn {
         };
     }
 
-    /// Gives a conversation these participants, as `(id, purpose)` and without attributes, instead of those it had.
+    /// Replaces the participants of a conversation, as `(id, purpose)` and without attributes.
     pub fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
         let participants = participants
             .iter()
@@ -108,7 +108,7 @@ impl StandIn {
         conversations.put(conversation.to_owned(), participants.collect());
     }
 
-    /// The attributes a participant has by now; none for an unknown one.
+    /// Returns the attributes of a participant. Empty for an unknown one.
     #[must_use]
     pub fn attributes(&self, conversation: &str, participant: &str) -> BTreeMap<String, String> {
         let state = self.shared.lock();
@@ -118,22 +118,22 @@ impl StandIn {
             .attributes(conversation, participant)
     }
 
-    /// Gives a subscription this status, `INACTIVE` say: as an integration and as one of event streams.
+    /// Sets the status of a subscription, such as `INACTIVE`, in both forms of the API.
     ///
-    /// One that nobody described is `ACTIVE`.
+    /// The default status is `ACTIVE`.
     pub fn put_subscription(&self, id: &str, status: &str) {
         let mut state = self.shared.lock();
         let subscriptions = &mut state.genesys.subscriptions;
         subscriptions.put(id.to_owned(), status.to_owned());
     }
 
-    /// Makes a subscription unknown, until it is put.
+    /// Removes a subscription until it is put again.
     pub fn remove_subscription(&self, id: &str) {
         let mut state = self.shared.lock();
         state.genesys.subscriptions.remove(id.to_owned());
     }
 
-    /// Makes every token issued so far invalid.
+    /// Revokes all tokens.
     pub fn revoke_tokens(&self) {
         self.shared.lock().genesys.tokens.revoke_all();
     }

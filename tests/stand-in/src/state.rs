@@ -1,4 +1,4 @@
-//! Everything the stand-in remembers, behind one lock.
+//! The state of the stand-in behind one lock.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::calls::Calls;
 use crate::fault::{Fault, Faults};
 use crate::genesys::Genesys;
 use crate::oauth::{self, Client};
-use crate::received::{Received, Role};
+use crate::received::{Received, Service};
 
-/// The state, shared by all connections; the lock is never held while waiting.
+/// The state, shared by all connections. The lock is never held across an await.
 pub(crate) struct Shared(Mutex<State>);
 
 impl Shared {
@@ -36,7 +36,7 @@ pub(crate) struct State {
     pub(crate) latency: Latency,
 }
 
-/// How long the services take to answer when nothing is wrong.
+/// The latencies of the services without faults.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Latency {
@@ -52,7 +52,7 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, 
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
-/// What is known about a request when it arrives.
+/// A request at its arrival.
 pub(crate) struct Arrival {
     pub(crate) seq: u64,
     pub(crate) fault: Option<Fault>,
@@ -61,11 +61,11 @@ pub(crate) struct Arrival {
 
 impl State {
     pub(crate) fn arrive(&mut self, request: &Received) -> Arrival {
-        let latency = match request.role() {
-            Role::Login => self.latency.token,
-            Role::Genesys => self.latency.genesys,
-            Role::Target => self.latency.target,
-            Role::Nobody => Duration::ZERO,
+        let latency = match request.service() {
+            Service::Login => self.latency.token,
+            Service::Genesys => self.latency.genesys,
+            Service::Target => self.latency.target,
+            Service::Nobody => Duration::ZERO,
         };
         Arrival {
             seq: self.calls.arrived(request),
@@ -74,13 +74,15 @@ impl State {
         }
     }
 
-    /// Carries the request out.
+    /// Applies the effect of the request and returns its response.
     pub(crate) fn act(&mut self, request: &Received, seq: u64) -> Answer {
-        let answer = match request.role() {
-            Role::Login => self.client.answer(request, &mut self.genesys.tokens),
-            Role::Genesys => self.genesys.answer(request, seq),
-            Role::Target => Answer::json(StatusCode::OK, &json!({})),
-            Role::Nobody => Answer::text(StatusCode::NOT_FOUND, "the stand-in serves nothing here"),
+        let answer = match request.service() {
+            Service::Login => self.client.answer(request, &mut self.genesys.tokens),
+            Service::Genesys => self.genesys.answer(request, seq),
+            Service::Target => Answer::json(StatusCode::OK, &json!({})),
+            Service::Nobody => {
+                Answer::text(StatusCode::NOT_FOUND, "the stand-in serves nothing here")
+            }
         };
         if answer.status.is_success() {
             self.calls.acted(seq);
@@ -88,7 +90,7 @@ impl State {
         answer
     }
 
-    /// The answer a fault asks for instead of the normal one.
+    /// Returns the response of a fault.
     pub(crate) fn fault(
         &self,
         request: &Received,
@@ -98,15 +100,17 @@ impl State {
     ) -> Answer {
         let mut headers = fault.headers.iter();
         let retry_after = headers.find(|(name, _)| RETRY_AFTER == name.as_str());
-        let mut answer = match request.role() {
-            Role::Login => {
-                oauth::error(status, login_error(status), "the stand-in was told to fail")
-            }
-            Role::Genesys => {
+        let mut answer = match request.service() {
+            Service::Login => oauth::error(
+                status,
+                login_error(status),
+                "the stand-in has a fault for this request",
+            ),
+            Service::Genesys => {
                 let retry_after = retry_after.map(|(_, value)| value.as_str());
                 self.genesys.fault(request, seq, status, retry_after)
             }
-            Role::Target | Role::Nobody => {
+            Service::Target | Service::Nobody => {
                 Answer::text(status, status.canonical_reason().unwrap_or_default())
             }
         };

@@ -1,4 +1,4 @@
-//! Event subscriptions, as the two parts of the API show them: those of event streams, and integrations.
+//! Event subscriptions in both forms of the API: event streams and integrations.
 
 use std::collections::HashMap;
 
@@ -6,33 +6,33 @@ use serde_json::{Value, json};
 
 const ACTIVE: &str = "ACTIVE";
 
-/// What is known of subscriptions by id; one that nobody described exists and is active.
+/// Subscriptions by id. A subscription without a stored status is active.
 #[derive(Default)]
-pub(crate) struct Subscriptions(HashMap<String, Known>);
+pub(crate) struct Subscriptions(HashMap<String, StoredSubscription>);
 
-enum Known {
-    /// It has this status.
+enum StoredSubscription {
+    /// A subscription with this status.
     Status(String),
-    /// There is none with this id.
+    /// A subscription that does not exist.
     Absent,
 }
 
 impl Subscriptions {
     pub(crate) fn put(&mut self, id: String, status: String) {
-        self.0.insert(id, Known::Status(status));
+        self.0.insert(id, StoredSubscription::Status(status));
     }
 
     pub(crate) fn remove(&mut self, id: String) {
-        self.0.insert(id, Known::Absent);
+        self.0.insert(id, StoredSubscription::Absent);
     }
 
-    /// The answer to `GET /api/v2/eventstreams/subscriptions/{id}`; `None` if there is no such subscription.
+    /// Returns the response to `GET /api/v2/eventstreams/subscriptions/{id}`. `None`: it does not exist.
     pub(crate) fn subscription(&self, id: &str) -> Option<Value> {
         let status = self.status(id)?;
         Some(json!({"id": id, "name": name(id), "status": status}))
     }
 
-    /// The answer to `GET /api/v2/integrations/{id}`; `None` if there is no such integration.
+    /// Returns the response to `GET /api/v2/integrations/{id}`. `None`: it does not exist.
     pub(crate) fn integration(&self, id: &str) -> Option<Value> {
         let status = self.status(id)?;
         let is_wanted = !matches!(status, "INACTIVE" | "DEACTIVATING");
@@ -60,8 +60,8 @@ impl Subscriptions {
     fn status(&self, id: &str) -> Option<&str> {
         match self.0.get(id) {
             None => Some(ACTIVE),
-            Some(Known::Status(status)) => Some(status),
-            Some(Known::Absent) => None,
+            Some(StoredSubscription::Status(status)) => Some(status),
+            Some(StoredSubscription::Absent) => None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A `DynamoDB` table for the benchmark, which must not measure its stand-in: one claim of the ledger takes less than
-//! 20 µs here, HTTP included. An emulator, dynoxide-rs 3.2.0 in memory, takes 70 to 125 µs.
+//! A `DynamoDB` table for the benchmark. One claim of the ledger takes less than 20 µs here, with HTTP. The emulator
+//! dynoxide-rs 3.2.0 takes 70 to 125 µs in memory, which would distort the measurement.
 
 mod expression;
 
@@ -23,11 +23,11 @@ use crate::received::Received;
 use crate::server::{self, pause};
 use expression::Expression;
 
-/// A running stand-in for one `DynamoDB` table; dropping it closes its port and its connections.
+/// A running stand-in for one `DynamoDB` table. Dropping it closes its port and its connections.
 ///
-/// It answers `GetItem`, `PutItem`, `UpdateItem` and `DeleteItem` under any table name and any signature. Attributes
-/// are of type S, N (compared and added as f64) or BOOL, and expressions address whole attributes. It does not validate
-/// more than it needs; it refuses anything that it does not know, and names it.
+/// It serves `GetItem`, `PutItem`, `UpdateItem` and `DeleteItem` for any table name and any signature. Attributes
+/// are of type S, N (compared and added as f64) or BOOL, and expressions address whole attributes. It refuses unknown
+/// features by their name.
 #[must_use]
 pub struct Table {
     url: String,
@@ -35,7 +35,7 @@ pub struct Table {
     _server: JoinSet<()>,
 }
 
-/// The state of all connections; its lock is never held while waiting.
+/// The state of all connections. Its lock is never held across an await.
 #[derive(Default)]
 struct State {
     partition_key: String,
@@ -46,7 +46,7 @@ struct State {
 
 type Item = BTreeMap<String, Attribute>;
 
-/// An attribute value; a number stays as it was sent.
+/// An attribute value. A number is stored as its text.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 enum Attribute {
@@ -55,7 +55,7 @@ enum Attribute {
     Bool(bool),
 }
 
-/// The members of all operations together; any other member is an error.
+/// The members of all operations. Every other member is an error.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default, deny_unknown_fields)]
 struct Request<'r> {
@@ -83,12 +83,12 @@ enum Returned {
 }
 
 impl Table {
-    /// Serves an empty table whose partition key is the string attribute `partition_key`, on a free port of 127.0.0.1 and
-    /// on the current tokio runtime, which needs I/O and time enabled.
+    /// Starts an empty table with the string partition key `partition_key`, on a free port of 127.0.0.1 and on the current
+    /// tokio runtime, which needs I/O and time enabled.
     ///
     /// # Errors
     ///
-    /// No port can be listened on.
+    /// No port is free.
     pub async fn start(partition_key: &str) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -105,35 +105,35 @@ impl Table {
         })
     }
 
-    /// The endpoint for an SDK, without a slash at the end: `http://127.0.0.1:<port>`.
+    /// Returns the endpoint URL, without a trailing slash: `http://127.0.0.1:<port>`.
     #[must_use]
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// Sets the delay before each request is carried out: zero by default. Tokio's timers round it up to milliseconds.
+    /// Sets the latency of each request: zero by default. Tokio's timers round it up to milliseconds.
     pub fn set_latency(&self, latency: Duration) {
         lock(&self.state).latency = latency;
     }
 
-    /// All items in `DynamoDB` JSON, in order of their keys.
+    /// Returns all items in `DynamoDB` JSON, in order of their keys.
     #[must_use]
     pub fn items(&self) -> Vec<Map<String, Value>> {
         let items = serde_json::to_value(lock(&self.state).items.values().collect::<Vec<_>>());
         items.and_then(serde_json::from_value).unwrap_or_default()
     }
 
-    /// Forgets all items; counts and latency stay.
+    /// Deletes all items. Counts and latency remain.
     pub fn clear(&self) {
         lock(&self.state).items.clear();
     }
 
-    /// Forgets all counts.
+    /// Resets all counts.
     pub fn clear_calls(&self) {
         lock(&self.state).calls.clear();
     }
 
-    /// The number of requests of each operation since the last clearing, refused requests included.
+    /// Returns the number of requests per operation since the last reset, with refused ones.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<String, u64> {
         lock(&self.state).calls.clone()
@@ -159,7 +159,7 @@ async fn respond(request: Received, state: Arc<Mutex<State>>) -> io::Result<Resp
 }
 
 impl State {
-    /// Carries out a request as a whole or not at all; the error is the body of the refusal.
+    /// Applies a request atomically. The error is the body of the refusal.
     fn carry_out(&mut self, name: &str, mut request: Request<'_>) -> Result<Answer, Value> {
         let key = match name {
             "PutItem" => std::mem::take(&mut request.item),
@@ -213,7 +213,7 @@ fn answer(status: StatusCode, body: &impl Serialize) -> Answer {
     Answer::json(status, body).with_header(CONTENT_TYPE, "application/x-amz-json-1.0")
 }
 
-/// The refusal of a request that cannot be carried out.
+/// Returns the refusal of an invalid request.
 fn invalid(problem: impl Display) -> Value {
     refusal("ValidationException", problem)
 }

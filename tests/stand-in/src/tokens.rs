@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Genesys counts requests per token and minute.
+/// The window of the rate limit: Genesys Cloud counts requests per token and minute.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// The tokens issued and not revoked.
+/// The valid tokens.
 pub(crate) struct Tokens {
     issued: u64,
     life: Duration,
@@ -22,19 +22,19 @@ struct Token {
     count: u32,
 }
 
-/// What the rate limit headers say.
+/// The values of the rate limit headers.
 #[derive(Clone, Copy)]
-pub(crate) struct Allowance {
+pub(crate) struct RateLimitStatus {
     pub(crate) count: u32,
     pub(crate) allowed: u32,
     pub(crate) reset_s: u64,
 }
 
-/// Whether a request may go on.
+/// The result of the token check of a request.
 pub(crate) enum Admission {
     Unauthorized,
-    Granted(Allowance),
-    OverLimit(Allowance),
+    Granted(RateLimitStatus),
+    OverLimit(RateLimitStatus),
 }
 
 impl Tokens {
@@ -68,7 +68,7 @@ impl Tokens {
         self.live.clear();
     }
 
-    /// Counts one request against the token's limit.
+    /// Counts a request against the token's rate limit.
     pub(crate) fn admit(&mut self, token: Option<&str>) -> Admission {
         let now = Instant::now();
         let allowed = self.allowed;
@@ -83,16 +83,16 @@ impl Tokens {
             token.count = 0;
         }
         if token.count >= allowed {
-            return Admission::OverLimit(token.allowance(now, allowed));
+            return Admission::OverLimit(token.rate_limit_status(now, allowed));
         }
         token.count += 1;
-        Admission::Granted(token.allowance(now, allowed))
+        Admission::Granted(token.rate_limit_status(now, allowed))
     }
 
-    /// The token's allowance as it stands; a full one for a token that is not live.
-    pub(crate) fn allowance(&self, token: Option<&str>) -> Allowance {
+    /// Returns the token's rate limit values. Unused for an invalid token.
+    pub(crate) fn rate_limit_status(&self, token: Option<&str>) -> RateLimitStatus {
         let now = Instant::now();
-        let unused = Allowance {
+        let unused = RateLimitStatus {
             count: 0,
             allowed: self.allowed,
             reset_s: WINDOW.as_secs(),
@@ -100,17 +100,17 @@ impl Tokens {
         token
             .and_then(|token| self.live.get(token))
             .filter(|token| now < token.window_ends)
-            .map_or(unused, |token| token.allowance(now, self.allowed))
+            .map_or(unused, |token| token.rate_limit_status(now, self.allowed))
     }
 }
 
 impl Token {
-    fn allowance(&self, now: Instant, allowed: u32) -> Allowance {
+    fn rate_limit_status(&self, now: Instant, allowed: u32) -> RateLimitStatus {
         let left = self.window_ends - now;
-        Allowance {
+        RateLimitStatus {
             count: self.count,
             allowed,
-            // A started second is a whole one: waiting that long is always enough.
+            // Rounded up, so that the delay is always long enough.
             reset_s: left.as_secs() + u64::from(left.subsec_nanos() > 0),
         }
     }

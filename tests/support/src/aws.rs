@@ -1,4 +1,4 @@
-//! The local AWS: one server for each test that runs at the same time.
+//! The local AWS: one server per concurrent test.
 
 mod destinations;
 
@@ -25,25 +25,25 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use super::dynamodb_local;
 use super::process::Process;
 
-/// A visibility timeout during which no test comes to its end: received messages do not return.
+/// A visibility timeout that is longer than every test.
 pub const HIDDEN_SECONDS: i32 = 3_600;
 
 static NAMES: AtomicU32 = AtomicU32::new(0);
 
-/// The servers that no test uses now. A started server is kept until the tests' process ends.
+/// The idle servers. A started server runs until the tests' process ends.
 static IDLE: Mutex<Vec<Process>> = Mutex::new(Vec::new());
 
-/// The tests that have a server of their own at the same time, whatever `--test-threads` says. A server
-/// is one Python process: shared by many tests it answers too late for the time limits of the programs.
+/// The maximum number of servers, for every `--test-threads`. A server is one Python process: shared by
+/// many tests, it responds too late for the time limits of the programs.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
 thread_local! {
-    /// The server of the test that runs on this thread: a test that waited for a second one could wait
-    /// for another that does the same.
+    /// The server of the test on this thread, because two tests that wait for a second server would
+    /// deadlock.
     static OF_THIS_TEST: RefCell<Weak<Server>> = const { RefCell::new(Weak::new()) };
 }
 
-/// A server that is one test's own until it is dropped.
+/// A server that one test uses until it is dropped.
 struct Server {
     process: Option<Process>,
     place: Option<SemaphorePermit<'static>>,
@@ -76,7 +76,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Without a place it is nobody else's: DynamoDB Local.
+        // DynamoDB Local has no slot.
         if self.place.is_some() {
             idle().extend(self.process.take());
         }
@@ -87,7 +87,7 @@ fn idle() -> MutexGuard<'static, Vec<Process>> {
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The local AWS and a table of the test's own.
+/// The local AWS with a new table.
 pub struct LocalAws {
     server: Arc<Server>,
     pub table: String,
@@ -98,7 +98,7 @@ impl LocalAws {
         Self::with_table(Server::of_this_test().await?).await
     }
 
-    /// Amazon's own `DynamoDB`, which knows tables and nothing else of AWS.
+    /// Starts `DynamoDB` Local, which has tables only.
     pub async fn dynamodb_local() -> Result<Self, Box<dyn Error>> {
         let server = Server {
             process: Some(dynamodb_local::start().await?),
@@ -143,12 +143,12 @@ impl LocalAws {
         Client::new(&self.config())
     }
 
-    /// A name that nothing else has.
+    /// Returns a unique name.
     pub fn name(kind: &str) -> String {
         format!("{kind}-{}", NAMES.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A queue of the test's own; its ARN.
+    /// Creates a queue and returns its ARN.
     pub async fn create_queue(&self, fifo: bool) -> Result<String, Box<dyn Error>> {
         let name = Self::name("queue");
         let sqs = aws_sdk_sqs::Client::new(&self.config());
@@ -174,7 +174,7 @@ impl LocalAws {
         Ok(found.ok_or("no ARN")?.clone())
     }
 
-    /// The messages that a queue shows now, each for `visibility` seconds to nobody else.
+    /// Receives the visible messages of a queue and hides them for `visibility` seconds.
     pub async fn receive(
         &self,
         queue_arn: &str,
@@ -193,7 +193,7 @@ impl LocalAws {
         Ok(answer.messages.unwrap_or_default())
     }
 
-    /// Shows a received message to the next who looks.
+    /// Makes a received message visible.
     pub async fn show_again(
         &self,
         queue_arn: &str,
@@ -216,8 +216,8 @@ impl LocalAws {
         Ok(answer.queue_url.ok_or("no queue URL")?)
     }
 
-    /// How long each message of a queue stays away from now, in seconds; below zero when it does not.
-    pub async fn waits(&self, queue_arn: &str) -> Result<Vec<i64>, Box<dyn Error>> {
+    /// Returns the remaining visibility timeout of each message, in seconds. Negative: the message is visible.
+    pub async fn visibility_timeouts(&self, queue_arn: &str) -> Result<Vec<i64>, Box<dyn Error>> {
         let url = format!(
             "{}/_ministack/sqs/messages?QueueUrl={}",
             self.endpoint(),
@@ -226,12 +226,12 @@ impl LocalAws {
         let answer = reqwest::get(url).await?.bytes().await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let now = i64::try_from(now)?;
-        let mut waits = Vec::new();
+        let mut visibility_timeouts = Vec::new();
         let mut values = vec![serde_json::from_slice::<Value>(&answer)?];
         while let Some(value) = values.pop() {
             match value {
                 Value::Object(members) => {
-                    waits.extend(
+                    visibility_timeouts.extend(
                         members
                             .get("VisibleAt")
                             .and_then(Value::as_i64)
@@ -243,10 +243,10 @@ impl LocalAws {
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
             }
         }
-        Ok(waits)
+        Ok(visibility_timeouts)
     }
 
-    /// A bucket of the test's own; its name.
+    /// Creates a bucket and returns its name.
     pub async fn create_bucket(&self) -> Result<String, Box<dyn Error>> {
         let name = Self::name("bucket");
         let here = aws_sdk_s3::types::CreateBucketConfiguration::builder()
@@ -261,7 +261,7 @@ impl LocalAws {
         Ok(name)
     }
 
-    /// The objects of a bucket, by key.
+    /// Returns the objects of a bucket by key.
     pub async fn objects(&self, bucket: &str) -> Result<Vec<(String, Value)>, Box<dyn Error>> {
         let listed = self.s3().list_objects_v2().bucket(bucket).send().await?;
         let mut objects = Vec::new();
@@ -286,7 +286,7 @@ impl LocalAws {
         aws_sdk_s3::Client::from_conf(config)
     }
 
-    /// An item's attributes as text; empty when there is none.
+    /// Returns an item's attributes as text. Empty: there is no item.
     pub async fn item(&self, key: &str) -> Result<Vec<(String, String)>, Box<dyn Error>> {
         let answer = self
             .dynamodb()
@@ -319,8 +319,8 @@ impl LocalAws {
     }
 }
 
-/// Settings of an AWS at `endpoint`, which may be nowhere. The time limits are for a slow and busy machine;
-/// the programs' own limits give way to them.
+/// Returns the configuration of an AWS at `endpoint`. Its time limits are for a slow machine and replace
+/// those of the programs.
 pub fn config(endpoint: &str) -> SdkConfig {
     let limits = TimeoutConfig::builder()
         .connect_timeout(EVENTUALLY_LIMIT)
@@ -339,7 +339,7 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// The local AWS's program, which `make test` installs.
+/// Returns the program of the local AWS, which `make test` installs.
 fn program() -> Result<String, Box<dyn Error>> {
     std::env::var("GENESYS_REPLAY_MINISTACK").map_err(|_| {
         "GENESYS_REPLAY_MINISTACK is not set: run `make test`, which installs the local AWS".into()
@@ -361,7 +361,7 @@ async fn start() -> Result<Process, Box<dyn Error>> {
     Ok(process)
 }
 
-/// Calls each service once. The first call of a service loads it, which takes longer than the programs wait.
+/// Calls each service once, because the first call loads it and takes longer than the programs' time limits.
 async fn warm_up(aws: &SdkConfig) -> Result<(), Box<dyn Error>> {
     aws_sdk_dynamodb::Client::new(aws)
         .list_tables()

@@ -1,4 +1,4 @@
-//! The wall clock of paused tokio time.
+//! A wall clock on paused tokio time.
 
 use genesys_replay::clock::{Clock, Timestamp};
 use tokio::time::Instant;

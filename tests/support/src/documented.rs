@@ -1,4 +1,4 @@
-//! The promise of `docs/LOGGING.md`.
+//! Checks log lines against `docs/LOGGING.md`.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,17 @@ use serde_json::Value;
 
 use crate::{TestResult, root};
 
-/// Every message, field and metric has its place in the manual.
+/// Checks that every message, field and metric is documented.
 pub fn are_documented(lines: &[Value]) -> TestResult {
     let manual = std::fs::read_to_string(root().join("docs/LOGGING.md"))?;
-    for name in said(lines) {
+    for name in documented_names(lines) {
         assert!(manual.contains(&format!("`{name}`")), "LOGGING.md: {name}");
     }
     Ok(())
 }
 
-/// The messages of log lines and the names of all their fields.
-fn said(lines: &[Value]) -> BTreeSet<String> {
+/// Returns the messages and the field names of log lines.
+fn documented_names(lines: &[Value]) -> BTreeSet<String> {
     let mut said = BTreeSet::new();
     for line in lines {
         said.extend(line["message"].as_str().map(str::to_owned));

@@ -1,4 +1,4 @@
-//! Amazon's own `DynamoDB` for one machine, of which only who asked for it has a copy.
+//! Amazon's `DynamoDB` Local, which is an optional installation.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::process::Process;
 
-/// Where `make test DYNAMODB_LOCAL=1` installs it.
+/// Returns the folder into which `make test DYNAMODB_LOCAL=1` installs it.
 fn installed() -> Result<PathBuf, Box<dyn Error>> {
     let folder = std::env::var_os("GENESYS_REPLAY_DYNAMODB_LOCAL");
     let folder = folder.ok_or(
@@ -15,8 +15,8 @@ fn installed() -> Result<PathBuf, Box<dyn Error>> {
     Ok(PathBuf::from(folder))
 }
 
-/// Its own `main` listens on every interface and has no option against it. The server inside is
-/// Jetty, which can be told by a file what to serve and where.
+/// The Jetty configuration with a loopback address, because the `main` of `DynamoDB` Local listens on every
+/// interface and has no option for it.
 pub(super) async fn start() -> Result<Process, Box<dyn Error>> {
     let installed = installed()?;
     let jetty = crate::root().join("tests/support/src/dynamodb_local.xml");
@@ -27,7 +27,7 @@ pub(super) async fn start() -> Result<Process, Box<dyn Error>> {
         let property = |name: &str, value: &Path| format!("-D{name}={}", value.display());
         let mut command = Command::new("java");
         command
-            // Its makers would be told how it is used.
+            // Disables the telemetry to Amazon.
             .env("DDB_LOCAL_TELEMETRY", "0")
             .arg("-Djava.net.preferIPv4Stack=true")
             .arg(format!("-Dport={port}"))
@@ -44,11 +44,11 @@ pub(super) async fn start() -> Result<Process, Box<dyn Error>> {
 
 #[tokio::test]
 #[ignore = "make test DYNAMODB_LOCAL=1 runs it: it needs Java and Amazon's DynamoDB Local"]
-async fn it_is_for_this_machine_alone() -> super::TestResult {
+async fn dynamodb_local_listens_on_loopback_only() -> super::TestResult {
     let running = start().await?;
     let port = running.endpoint().rsplit(':').next().map(str::parse::<u16>);
     let port = port.ok_or("no port")??;
-    // A server on every interface is behind every address of the machine, this one too.
+    // A server on every interface would also accept connections to this address.
     let elsewhere = std::net::TcpStream::connect(("127.0.0.2", port));
     assert!(elsewhere.is_err(), "{elsewhere:?}");
     Ok(())

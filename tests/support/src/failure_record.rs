@@ -6,7 +6,7 @@ use serde_json::json;
 /// The target function.
 pub const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
-/// The body of an on-failure record.
+/// Returns the body of an on-failure record.
 pub fn on_failure_body(request_id: &str, at: Timestamp, payload: &str) -> String {
     let context = json!({
         "requestId": request_id,

@@ -1,4 +1,4 @@
-//! Ingest in this process, at a port of its own, over ports in memory.
+//! Ingest in this process on a free TCP port, over in-memory ports.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -22,15 +22,15 @@ use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-/// A secret as the scheme writes them.
+/// A secret in the format of the signature scheme.
 pub const SECRET: &str = "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=";
 
-/// Ingest, and what it works with.
+/// A running ingest with its ports.
 pub struct IngestHarness {
     pub address: SocketAddr,
     pub sender: MemorySender,
     pub subscriptions: MemorySubscriptions,
-    edge: Arc<IngestService<InMemory>>,
+    service: Arc<IngestService<InMemory>>,
     running: AbortHandle,
 }
 
@@ -40,7 +40,7 @@ impl Drop for IngestHarness {
     }
 }
 
-/// What a sender gets.
+/// A response.
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -66,29 +66,29 @@ impl Answer {
 }
 
 impl IngestHarness {
-    /// One through which anybody may come.
+    /// Starts ingest without authentication.
     pub async fn open() -> Result<Self, Box<dyn Error>> {
         Self::with(Authentication::None, |ingest| ingest).await
     }
 
-    /// One for whoever signs with [`SECRET`].
+    /// Starts ingest for requests that are signed with [`SECRET`].
     pub async fn signed() -> Result<Self, Box<dyn Error>> {
         let ring = KeySource::Settings(KeyRing::parse(SECRET)?);
         let keys = Keys::new(ring, Arc::new(SystemClock));
         Self::with(Authentication::Signature(keys), |ingest| ingest).await
     }
 
-    /// One with this authentication, changed before it opens.
+    /// Starts ingest with this authentication, changed by `change`.
     pub async fn with(
         authentication: Authentication<MemorySecret>,
         change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
     ) -> Result<Self, Box<dyn Error>> {
-        Self::taking(MAX_MESSAGE_BYTES, authentication, change).await
+        Self::with_max_body_bytes(MAX_MESSAGE_BYTES, authentication, change).await
     }
 
-    /// The same for bodies of at most so many bytes.
-    pub async fn taking(
-        most_bytes: usize,
+    /// Starts ingest with this maximum body size.
+    pub async fn with_max_body_bytes(
+        max_body_bytes: usize,
         authentication: Authentication<MemorySecret>,
         change: impl FnOnce(Ingest<InMemory>) -> Ingest<InMemory>,
     ) -> Result<Self, Box<dyn Error>> {
@@ -105,30 +105,30 @@ impl IngestHarness {
         let sender = ingest.sender.clone();
         let metrics = Metrics::new(LogLevel::Info, Box::new(std::io::sink()));
         let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::Together);
-        let edge = IngestService::new(
+        let service = IngestService::new(
             ingest,
-            most_bytes,
+            max_body_bytes,
             metrics,
             Arc::new(UpstreamCounters::default()),
         );
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let edge = Arc::new(edge);
-        let serving = server::serve(listener, Arc::clone(&edge), std::future::pending());
+        let service = Arc::new(service);
+        let serving = server::serve(listener, Arc::clone(&service), std::future::pending());
         let running = tokio::spawn(serving);
         Ok(Self {
             address,
             sender,
             subscriptions,
-            edge,
+            service,
             running: running.abort_handle(),
         })
     }
 
-    /// A connection through no network: nothing is on its way while time stands still.
+    /// Returns an in-memory connection, which has no data in transit while tokio's time is paused.
     pub fn connect(&self) -> DuplexStream {
         let (ours, its) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(server::serve_connection(its, Arc::clone(&self.edge)));
+        tokio::spawn(server::serve_connection(its, Arc::clone(&self.service)));
         ours
     }
 
@@ -146,7 +146,7 @@ impl IngestHarness {
         .await
     }
 
-    /// Sends anything.
+    /// Sends a body with these headers.
     pub async fn post_with(
         &self,
         path: &str,
@@ -160,19 +160,19 @@ impl IngestHarness {
         Answer::of(request.send().await?).await
     }
 
-    /// What is on the queue.
+    /// Returns the messages on the queue.
     pub fn queued(&self) -> Vec<(MessageId, NewMessage)> {
         self.sender.messages()
     }
 }
 
-/// The time now, in Unix seconds.
+/// Returns the current time, in Unix seconds.
 pub fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| i64::try_from(now.as_secs()).unwrap_or(0))
 }
 
-/// The headers of a signature made `age` seconds ago.
+/// Returns the headers of a signature that is `age` seconds old.
 pub fn signature(
     secret: &str,
     id: &str,
@@ -189,7 +189,7 @@ pub fn signature(
     ])
 }
 
-/// A wrapped event of this interaction.
+/// Returns a dead letter with this event.
 pub fn wrapper(subscription: &str, retries: u32, event: &str) -> String {
     format!(
         r#"{{"eventType":"dead-letter","subscriptionId":"{subscription}","retryCount":{retries},"failureReason":"target answered 503","timestamp":"2026-07-25T17:20:00Z","originalEvent":{event}}}"#

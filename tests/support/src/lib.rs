@@ -1,4 +1,4 @@
-//! The world the tests run in: a local AWS, a stand-in Genesys Cloud, and records to feed in.
+//! The environment of the tests: a local AWS, a stand-in Genesys Cloud, and records.
 #![expect(
     missing_docs,
     clippy::missing_errors_doc,
@@ -18,8 +18,8 @@ pub mod memory;
 mod page;
 mod process;
 mod record;
+pub mod replay_harness;
 mod runtime_api;
-pub mod world;
 
 use std::error::Error;
 use std::path::Path;
@@ -32,18 +32,18 @@ pub use documented::are_documented;
 pub use failure_record::{FUNCTION, on_failure_body};
 pub use page::Page;
 pub use record::{Record, conversation_event, event, sample};
+pub use replay_harness::ReplayHarness;
 pub use runtime_api::{Function, Invocation, Printed, command, read, terminate};
-pub use world::World;
 
-/// The root of the repository.
+/// Returns the root of the repository.
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// An address on which no connection is accepted, as long as the socket lives.
+/// Returns a socket and its address, which refuses connections while the socket exists.
 pub fn closed_port() -> std::io::Result<(tokio::net::TcpSocket, String)> {
     let socket = tokio::net::TcpSocket::new_v4()?;
-    // Bound, so that no other process can take the port.
+    // Bound, so that no other process can use the port.
     socket.bind(([127, 0, 0, 1], 0).into())?;
     let url = format!("http://{}", socket.local_addr()?);
     Ok((socket, url))

@@ -1,9 +1,9 @@
-//! The function over the fakes, for tests whose subject is time: nothing waits on the machine.
+//! The function over the fakes, for tests about time in paused tokio time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, InMemory, MemoryGenesys, Passage};
+use genesys_fakes::{FaultHookFuture, Faults, InMemory, MemoryGenesys};
 use genesys_replay::clock::{Clock, SystemRandom};
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -16,11 +16,11 @@ use url::Url;
 
 use super::{VirtualClock, conversation_event};
 
-/// Latencies by the name of a port's method, before the call acts.
+/// Latencies by method of a port, before the effect of the call.
 pub struct Latency(pub Vec<(&'static str, Duration)>);
 
 impl<E: Send + 'static> Faults<E> for Latency {
-    fn before(&self, call: &'static str) -> Passage<'_, E> {
+    fn before(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         let latencies = self.0.iter();
         let total = latencies
             .filter(|(name, _)| *name == call)
@@ -66,7 +66,7 @@ impl InMemoryFunction {
         self
     }
 
-    /// Sets the time that the target takes before it accepts.
+    /// Sets the latency of the target.
     pub fn target(self, latency: Duration) -> Self {
         self.target_with(Arc::new(Latency(vec![("deliver", latency)])))
     }
@@ -104,7 +104,7 @@ impl InMemoryFunction {
         self.0.batch(messages, &invocation).await
     }
 
-    /// The key of an event of [`message`].
+    /// Returns the key of the event of [`message`].
     pub fn key(&self, number: usize) -> Option<EventKey> {
         let event_id = EventId::new(format!("e-{number}"));
         let destination = self.0.destination.destination(None, &[]);
@@ -123,7 +123,7 @@ impl InMemoryFunction {
     }
 }
 
-/// A dead letter of event `e-<number>` in message `m-<number>`, with an interaction.
+/// Returns message `m-<number>` with a dead letter of event `e-<number>` and an interaction.
 pub fn message(number: usize) -> Result<Message, &'static str> {
     let id = MessageId::new(format!("m-{number}")).ok_or("id")?;
     let event = conversation_event(&format!("e-{number}"), "c-1");

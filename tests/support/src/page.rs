@@ -1,22 +1,22 @@
-//! A writer whose content can be read.
+//! A writer with readable content.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-/// Keeps all that is written.
+/// Stores everything that is written.
 #[derive(Clone, Default)]
 pub struct Page(Arc<Mutex<Vec<u8>>>);
 
 impl Page {
-    /// All that was written.
+    /// Returns everything that was written.
     pub fn text(&self) -> String {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    /// Each line as a JSON document.
+    /// Returns each line as a JSON document.
     pub fn lines(&self) -> io::Result<Vec<Value>> {
         let lines = self.text();
         let lines = lines.lines().map(serde_json::from_str);

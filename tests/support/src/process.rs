@@ -1,4 +1,4 @@
-//! Servers in processes of their own, each on a free port of this machine alone.
+//! Server processes, each on a free port of 127.0.0.1.
 
 use std::error::Error;
 use std::net::TcpListener;
@@ -10,9 +10,8 @@ use tokio::net::TcpStream;
 
 use super::eventually;
 
-/// Runs a server until standard input ends, which is when the tests' process ends, however it ends:
-/// a static is not dropped, and a killed process drops nothing. Ends with the server, too. `$0` is the
-/// server's folder.
+/// A script that runs a server until standard input or the server ends. Standard input ends with the tests'
+/// process, also when that is killed. `$0` is the server's folder.
 const SUPERVISOR: &str = r#"exec 3<&0
 "$@" & server=$!
 (cat <&3 > /dev/null; kill -9 "$server") & guard=$!
@@ -20,7 +19,7 @@ wait "$server"
 kill "$guard"
 rm -rf "$0""#;
 
-/// A server that ends with this, or with the tests.
+/// A server that ends when this is dropped or the tests end.
 pub(super) struct Process {
     supervisor: Child,
     port: u16,
@@ -29,7 +28,7 @@ pub(super) struct Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.supervisor.stdin.take());
-        // There is nothing to do about a failure.
+        // A failure has no consequence.
         let _ = self.supervisor.wait();
     }
 }
@@ -40,8 +39,8 @@ impl Process {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts the command that `command` makes of a port and a folder for temporary files, and waits
-    /// until the server listens.
+    /// Starts the command that `command` returns for a port and a temporary folder, and waits until the
+    /// server listens.
     ///
     /// # Errors
     /// The server ends before it listens, on each of several ports.
@@ -50,7 +49,7 @@ impl Process {
         command: impl Fn(u16, &Path) -> Command,
     ) -> Result<Self, Box<dyn Error>> {
         let listening = &format!("{name} listens");
-        // Another process may take the port before the server does: the server ends then.
+        // Another process may bind the port first. The server ends then.
         for _ in 0..5 {
             let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
             let folder = folder()?;

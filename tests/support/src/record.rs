@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub struct Record(pub Value);
 
 impl Record {
-    /// A message with this id and body, received for the first time.
+    /// Returns a message with this id and body, with receive count 1.
     pub fn new(message_id: &str, body: &str) -> Self {
         Self(json!({
             "messageId": message_id,
@@ -24,7 +24,7 @@ impl Record {
         }))
     }
 
-    /// A conversation's event in a rule's dead-letter queue.
+    /// Returns a conversation's event as in a rule's dead-letter queue.
     pub fn dead_letter(message_id: &str, event_id: &str, conversation: &str) -> Self {
         Self::new(message_id, &conversation_event(event_id, conversation))
             .with("ERROR_CODE", "TIMEOUT")
@@ -47,7 +47,7 @@ impl Record {
         self
     }
 
-    /// Sets the queue it came from and the handle of its receipt.
+    /// Sets its queue and its receipt handle.
     pub fn in_queue(mut self, queue_arn: &str, receipt_handle: &str) -> Self {
         self.0["eventSourceARN"] = json!(queue_arn);
         self.0["receiptHandle"] = json!(receipt_handle);
@@ -60,14 +60,14 @@ impl Record {
         self
     }
 
-    /// Sets how often SQS has handed it out.
+    /// Sets its receive count.
     pub fn received(mut self, times: u32) -> Self {
         self.0["attributes"]["ApproximateReceiveCount"] = json!(times.to_string());
         self
     }
 }
 
-/// A conversation's event as Genesys Cloud sends it, spaced so that re-serialising would show.
+/// Returns a conversation's event with unusual spacing, so that a re-serialization is detected.
 pub fn conversation_event(event_id: &str, conversation: &str) -> String {
     format!(
         r#"{{"version": "0", "id":"{event_id}","detail-type":"v2.detail.events.conversation.{{id}}.customer.end",
@@ -76,12 +76,12 @@ pub fn conversation_event(event_id: &str, conversation: &str) -> String {
     )
 }
 
-/// An SQS event of these records.
+/// Returns an SQS event with these records.
 pub fn event(records: &[Record]) -> Value {
     json!({ "Records": records.iter().map(|record| record.0.clone()).collect::<Vec<_>>() })
 }
 
-/// One of the repository's sample events.
+/// Returns one of the repository's sample events.
 pub fn sample(name: &str) -> Result<SqsEvent, Box<dyn Error>> {
     let path = crate::root().join("events").join(name);
     let text =

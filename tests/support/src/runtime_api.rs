@@ -1,4 +1,4 @@
-//! Lambda's side of the Runtime API, and the real binary on the other.
+//! A Runtime API of Lambda, and the real binary as its function.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -19,37 +19,37 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use super::world::AMPLE_TIME;
+use super::replay_harness::AMPLE_TIME;
 use super::{LocalAws, TestResult};
 
-/// By which it is invoked, with an alias.
+/// The ARN of the invocations, with an alias.
 const FUNCTION_ARN: &str = "arn:aws:lambda:eu-central-1:271828182845:function:replay:live";
 
-/// The function's program, running.
+/// A running program of the function.
 pub struct Function {
     child: Child,
-    /// Read while it runs: a pipe that nobody reads stops the program once it is full.
+    /// The output, read while the program runs, because a full pipe would block the program.
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
     events: mpsc::UnboundedSender<Value>,
     answers: mpsc::UnboundedReceiver<Invocation>,
 }
 
-/// What the function answered.
+/// The result of an invocation.
 #[derive(Debug)]
 pub enum Invocation {
     Response(Value),
     Error(Value),
 }
 
-/// What a finished program printed.
+/// The output of a finished program.
 pub struct Printed {
     pub stdout: String,
     pub stderr: String,
 }
 
 impl Printed {
-    /// The log lines and metrics.
+    /// Returns the log lines and metrics.
     pub fn lines(&self) -> Result<Vec<Value>, Box<dyn Error>> {
         let lines = self.stdout.lines().map(serde_json::from_str);
         Ok(lines.collect::<Result<_, _>>()?)
@@ -111,33 +111,33 @@ impl Function {
         })
     }
 
-    /// Hands over one event and waits for the answer.
+    /// Sends one event and waits for the response.
     pub async fn invoke(&mut self, event: Value) -> Result<Invocation, Box<dyn Error>> {
         self.send(event)?;
         self.answer().await
     }
 
-    /// Hands over one event.
+    /// Sends one event.
     pub fn send(&self, event: Value) -> TestResult {
         Ok(self.events.send(event)?)
     }
 
-    /// Tells the program to end.
+    /// Sends a SIGTERM to the program.
     pub fn terminate(&self) -> TestResult {
         terminate(&self.child)
     }
 
-    /// Waits for the answer to an event.
+    /// Waits for the response to an event.
     pub async fn answer(&mut self) -> Result<Invocation, Box<dyn Error>> {
         tokio::select! {
-            // An answer counts, even when the program ends right after it.
+            // A response counts, also when the program ends right after it.
             biased;
             answer = self.answers.recv() => answer.ok_or_else(|| "no answer".into()),
             status = self.child.wait() => Err(format!("the program ended: {}", status?).into()),
         }
     }
 
-    /// Waits until the program ends by itself.
+    /// Waits for the end of the program.
     pub async fn ended(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
         let status = self.child.wait().await?;
         let printed = Printed {
@@ -147,7 +147,7 @@ impl Function {
         Ok((status.success(), printed))
     }
 
-    /// Ends the program and answers what it printed.
+    /// Ends the program and returns its output.
     pub async fn end(mut self) -> Result<Printed, Box<dyn Error>> {
         self.child.start_kill()?;
         let (_killed, printed) = self.ended().await?;
@@ -170,7 +170,7 @@ pub fn terminate(child: &Child) -> TestResult {
 
 pub async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
     let mut text = String::new();
-    // What is no UTF-8 is no log line: the test that looks for one will tell.
+    // Invalid UTF-8 is not a log line. A test that expects the line fails.
     let _ = pipe.read_to_string(&mut text).await;
     text
 }
@@ -217,7 +217,7 @@ async fn answer(
         .await
         .map(http_body_util::Collected::to_bytes);
     let value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
-    // The test may have ended.
+    // The receiver is dropped when the test has ended.
     let _ = api.answers.send(if path.ends_with("/response") {
         Invocation::Response(value)
     } else {

@@ -10,7 +10,7 @@ use crate::connection::{Answer, Connection};
 
 const RUNTIME: &str = "/2018-06-01/runtime/invocation";
 
-/// Asks for batches and handles them until it is killed.
+/// Receives and handles batches until it is killed.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let runtime = variable("AWS_LAMBDA_RUNTIME_API")?;
     let mut runtime = Connection::open(&runtime).await?;
@@ -25,7 +25,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         let batch = script::read(&event.body).context("this is no script")?;
         let (before, records) = batch.split_first().context("the script is empty")?;
         if is_first {
-            // A process asks for a token once.
+            // A process fetches a token once.
             let lane = lanes.first_mut().context("MAX_CONCURRENCY is 0")?;
             lane.send(before).await?;
         }
@@ -54,7 +54,7 @@ fn variable(name: &str) -> anyhow::Result<String> {
     std::env::var(name).with_context(|| name.to_owned())
 }
 
-/// The connections that one record at a time uses.
+/// The connections of one sequence of records.
 #[derive(Default)]
 struct Lane {
     upstream: Option<Connection>,
@@ -81,7 +81,7 @@ impl Lane {
     }
 }
 
-/// Sends a request and reads its answer, which has to be a success.
+/// Sends a request and reads its response, which has to be a success.
 async fn exchange(connection: &mut Connection, request: &[u8]) -> anyhow::Result<Answer> {
     let answer = connection.exchange(&[request]).await?;
     ensure!(

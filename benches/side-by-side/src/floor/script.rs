@@ -1,4 +1,4 @@
-//! The requests of a batch, as bytes: a request for a token first, then those of each record in their order.
+//! The requests of a batch as bytes: a token request first, then the requests of each record in order.
 //!
 //! ```text
 //! script  = count × requests           the first are those before all records
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::events::{self, Event, Message};
 use crate::upstreams::{CLIENT, Upstreams};
 
-/// Whom a request is for.
+/// The receiver of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Host {
     /// Genesys Cloud and the target.
@@ -24,10 +24,10 @@ pub(super) enum Host {
     Table,
 }
 
-/// A request ready to be sent.
+/// A serialized request.
 pub(super) type Request<'s> = (Host, &'s [u8]);
 
-/// What a record's worth of round trips looks like on the wire, for each message.
+/// Returns the serialized round trips of each message.
 pub(crate) fn payload(messages: &[Message], upstreams: &Upstreams) -> Bytes {
     let (id, secret) = CLIENT;
     let credentials = BASE64_STANDARD.encode(format!("{id}:{secret}"));
@@ -49,7 +49,7 @@ pub(crate) fn payload(messages: &[Message], upstreams: &Upstreams) -> Bytes {
     script.into()
 }
 
-/// Claim, read, mark, deliver, checkpoint, mark, settle.
+/// Returns the requests of one record: claim, fetch, mark, deliver, checkpoint, mark, settle.
 fn record(event: &Event, upstreams: &Upstreams) -> Vec<(Host, Vec<u8>)> {
     let conversation = event.conversation.as_deref().unwrap_or_default();
     let path = format!("/api/v2/conversations/{conversation}");
@@ -127,7 +127,7 @@ fn write_count(script: &mut Vec<u8>, count: usize) {
     script.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-/// Reads what [`payload`] wrote; `None` if it is something else.
+/// Parses the output of [`payload`]. `None`: it is invalid.
 pub(super) fn read(script: &[u8]) -> Option<Vec<Vec<Request<'_>>>> {
     let mut rest = script;
     let records = read_count(&mut rest)?;
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read() {
+    fn script_is_read_as_it_was_written() {
         let mut script = Vec::new();
         write_count(&mut script, 2);
         write(&mut script, &[(Host::Upstream, b"a".to_vec())]);

@@ -1,4 +1,4 @@
-//! Requests over kept connections: each at its time, whether those before are answered or not, or as fast as they are answered.
+//! Requests over persistent connections, at fixed times or as fast as possible.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -13,18 +13,18 @@ use super::tally::{Outcome, Tally};
 use crate::connection::{Answer, Connection};
 use crate::stats::Sample;
 
-/// When requests are sent.
+/// The times of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// So many a second at fixed times. How long a request took is counted from its time on, so that one that had to wait for those
-    /// before it is not taken for a fast one (coordinated omission).
+    /// Requests per second at fixed times. The latency counts from the due time, also when a request waits for earlier ones
+    /// (coordinated omission).
     Rate(u32),
     /// As soon as a connection is free.
     AtOnce,
 }
 
 impl Pace {
-    /// When the request with this index is due, after the start.
+    /// Returns the due time of a request after the start. `None`: as soon as possible.
     fn due(self, index: usize) -> Option<Duration> {
         match self {
             Self::Rate(rate) => {
@@ -37,20 +37,20 @@ impl Pace {
     }
 }
 
-/// How to send.
+/// The parameters of a load.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) pace: Pace,
     pub(crate) connections: usize,
-    /// How long to wait for an answer.
-    pub(crate) patience: Duration,
+    /// The maximum time of a response.
+    pub(crate) time_limit: Duration,
 }
 
-/// What came of the requests that were sent.
+/// The results of a load.
 #[derive(Debug)]
 pub(crate) struct Loaded<'r> {
     done: Vec<Done<'r>>,
-    /// From the first request to the last answer.
+    /// From the first request to the last response.
     pub(crate) elapsed: Duration,
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Loaded<'r> {
 struct Done<'r> {
     request: &'r Request,
     outcome: Outcome,
-    /// From the time it was due to the time it was sent, if it had one.
+    /// From the due time to the send.
     late: Option<Duration>,
-    /// From the time it was due to its answer.
+    /// From the due time to the response.
     took: Duration,
 }
 
@@ -70,12 +70,12 @@ impl Loaded<'_> {
         Tally::of(ended, sent)
     }
 
-    /// From the time each request was due to its answer, whatever the answer.
+    /// Returns the latencies of all requests from their due times.
     pub(crate) fn took(&self) -> Sample {
         self.done.iter().map(|done| done.took).collect()
     }
 
-    /// How late each request was sent: the generator's timer, and the wait for a free connection.
+    /// Returns the delays of the sends: the timer of the generator and the wait for a connection.
     pub(crate) fn late(&self) -> Sample {
         self.done.iter().filter_map(|done| done.late).collect()
     }
@@ -90,10 +90,10 @@ struct Load<'l, 'r> {
     is_over: &'l Cell<bool>,
 }
 
-/// Sends all requests, or those that are due until `is_over`.
+/// Sends all requests, or only those before `is_over`.
 ///
 /// # Errors
-/// The server takes no connections.
+/// The server accepts no connections.
 pub(crate) async fn run<'r>(
     address: &str,
     requests: &'r [Request],
@@ -121,7 +121,7 @@ pub(crate) async fn run<'r>(
 }
 
 impl<'r> Load<'_, 'r> {
-    /// Sends what is due next over one connection, until nothing is left.
+    /// Sends the due requests over one connection until none is left.
     async fn send(&self, connection: Connection) -> Vec<Done<'r>> {
         let mut connection = Some(connection);
         let mut done = Vec::new();
@@ -149,7 +149,7 @@ impl<'r> Load<'_, 'r> {
         }
     }
 
-    /// One request; a connection that broke, or that the server ended, is replaced by a new one.
+    /// Sends one request. A closed connection is replaced.
     async fn exchange(
         &self,
         kept: &mut Option<Connection>,
@@ -166,10 +166,10 @@ impl<'r> Load<'_, 'r> {
             }
             Ok(answer)
         };
-        let patience = self.plan.patience;
-        match timeout(patience, exchanging).await {
+        let time_limit = self.plan.time_limit;
+        match timeout(time_limit, exchanging).await {
             Ok(answer) => answer,
-            Err(_) => Err(anyhow!("no answer after {} s", patience.as_secs())),
+            Err(_) => Err(anyhow!("no answer after {} s", time_limit.as_secs())),
         }
     }
 }
@@ -191,11 +191,11 @@ mod tests {
     const PLAN: Plan = Plan {
         pace: Pace::AtOnce,
         connections: 4,
-        patience: Duration::from_secs(30),
+        time_limit: Duration::from_secs(30),
     };
 
     #[test]
-    fn requests_are_due_at_fixed_times_whatever_became_of_those_before() {
+    fn requests_are_due_at_fixed_times() {
         let due = |index| Pace::Rate(2_000).due(index);
         assert_eq!(due(0), Some(Duration::ZERO));
         assert_eq!(due(1), Some(Duration::from_micros(500)));
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(Pace::AtOnce.due(7), None);
     }
 
-    /// A server that accepts everything and says so, but for the bodies with these numbers.
+    /// Starts a server that accepts every request and closes the connection of some.
     async fn server(
         ends: impl Fn(usize) -> bool + Copy + Send + Sync + 'static,
     ) -> std::io::Result<Server> {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_request_is_sent_once_also_when_connections_end() -> anyhow::Result<()> {
+    async fn requests_are_sent_once_when_connections_close() -> anyhow::Result<()> {
         let server = server(|number| number % 5 == 0).await?;
         let address = server.address.to_string();
         let requests = Caller::new()?.ordinary(100)?;
@@ -246,12 +246,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_answered_is_wrong() -> anyhow::Result<()> {
+    async fn request_without_a_response_is_wrong() -> anyhow::Result<()> {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = silent.local_addr()?.to_string();
         let requests = Caller::new()?.ordinary(2)?;
         let plan = Plan {
-            patience: Duration::from_millis(10),
+            time_limit: Duration::from_millis(10),
             ..PLAN
         };
         let loaded = run(&address, &requests, plan, &Cell::new(false)).await?;
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_body_goes_out_while_the_answer_is_waited_for() -> anyhow::Result<()> {
+    async fn large_body_is_sent_while_waiting_for_the_response() -> anyhow::Result<()> {
         let server = server(|_| false).await?;
         let address = server.address.to_string();
         let filler = crate::ingest::request::filler(3_000_000);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_sent_once_it_is_over() -> anyhow::Result<()> {
+    async fn load_sends_nothing_after_its_end() -> anyhow::Result<()> {
         let server = server(|_| false).await?;
         let address = server.address.to_string();
         let requests = Caller::new()?.ordinary(10)?;

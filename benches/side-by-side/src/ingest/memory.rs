@@ -1,4 +1,4 @@
-//! How much memory it takes when many callers send bodies of nearly the largest size at once.
+//! The memory of the server when many callers send bodies near the maximum size concurrently.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use super::load::{self, Pace, Plan};
 use super::request::{Caller, filler};
 use super::tally::Tally;
 
-/// Callers that send at once.
+/// The number of concurrent callers.
 pub(crate) const CALLERS: usize = 200;
 
-/// What a body is long, but for its beginning.
+/// The size of a body, without its beginning.
 pub(crate) const BODY_BYTES: usize = 1_000_000;
 
-/// How long the server rests before what it still holds is read.
+/// The idle time before the remaining memory is read.
 const REST: Duration = Duration::from_secs(2);
 
-/// What came out.
+/// The results.
 #[derive(Debug)]
 pub(crate) struct Memory {
     /// Before the first request, in bytes.
@@ -34,7 +34,7 @@ pub(crate) struct Memory {
 pub(crate) struct Round {
     pub(crate) tally: Tally,
     pub(crate) elapsed: Duration,
-    /// Most that was held, and what was held at the end, in bytes.
+    /// The peak memory and the memory at the end, in bytes.
     pub(crate) peak: u64,
     pub(crate) after: u64,
 }
@@ -44,7 +44,7 @@ impl Memory {
         peak(&self.rounds)
     }
 
-    /// The peaks of the first and of the second half of the rounds.
+    /// Returns the peak of the first and of the second half of the rounds.
     pub(crate) fn halves(&self) -> (u64, u64) {
         let (first, second) = self.rounds.split_at(self.rounds.len() / 2);
         (peak(first), peak(second))
@@ -59,7 +59,7 @@ fn peak(rounds: &[Round]) -> u64 {
         .unwrap_or_default()
 }
 
-/// So many rounds with one server.
+/// Runs rounds with one server.
 ///
 /// # Errors
 /// The server does not start, or does not end.
@@ -71,7 +71,7 @@ pub(crate) async fn run(bench: &Bench, rounds: usize) -> anyhow::Result<Memory> 
     let plan = Plan {
         pace: Pace::AtOnce,
         connections: CALLERS,
-        patience: Duration::from_secs(120),
+        time_limit: Duration::from_secs(120),
     };
     let mut done = Vec::new();
     for _ in 0..rounds {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_are_judged_by_their_highest_round() {
+    fn memory_halves_are_compared_by_their_highest_round() {
         let round = |peak| Round {
             tally: Tally::default(),
             elapsed: Duration::ZERO,

@@ -1,4 +1,4 @@
-//! Bodies that are too long: refused, and how much of them was read before.
+//! Oversized bodies: checks the refusal and the bytes that were read before it.
 
 use std::time::Duration;
 
@@ -12,39 +12,39 @@ use super::Bench;
 use super::request::Caller;
 use crate::connection::{self, Answer};
 
-/// How many bodies of each kind are sent, one after another.
+/// The number of bodies of each kind, sent sequentially.
 pub(crate) const TRIES: usize = 10;
 
-/// What a body is long that says how long it is.
+/// The size of a body with a content length.
 pub(crate) const ANNOUNCED: usize = 2 << 20;
-/// Where a body stops that was to go on for ever.
+/// The size limit of an endless body.
 const ENDLESS: usize = 8 << 20;
 
 const PIECE: usize = 16 << 10;
-/// How long to wait for an answer to the head, and after each piece: what was sent has been read by then.
+/// The delay after the head and after each chunk, in which the server reads all sent bytes.
 const HEAD_PAUSE: Duration = Duration::from_millis(100);
 const PIECE_PAUSE: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What came out for one kind of body.
+/// The results of one kind of body.
 #[derive(Debug, Default)]
 pub(crate) struct Refused {
-    /// How many were answered with 413.
+    /// The number of responses with 413.
     pub(crate) answered_413: usize,
-    /// Most of a body that was sent when the answer came, in bytes; the server read no more than this.
+    /// The maximum number of sent bytes before the response. The server read at most these.
     pub(crate) most_sent: usize,
-    /// One of the other answers.
+    /// An example of another response.
     pub(crate) wrong: Option<String>,
 }
 
-/// What came out.
+/// The results.
 #[derive(Debug)]
 pub(crate) struct Oversized {
     pub(crate) announced: Refused,
     pub(crate) endless: Refused,
 }
 
-/// How a body goes over the wire.
+/// The framing of a body.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Announced,
@@ -59,7 +59,7 @@ impl Kind {
         }
     }
 
-    /// A piece of the body as it is sent.
+    /// Returns a chunk of the body on the wire.
     fn piece(self) -> Vec<u8> {
         match self {
             Self::Announced => vec![b' '; PIECE],
@@ -73,10 +73,10 @@ impl Kind {
     }
 }
 
-/// Bodies of both kinds.
+/// Sends bodies of both kinds.
 ///
 /// # Errors
-/// The server does not start, or does not end, or put one of them into the queue.
+/// The server does not start or end, or it queued one of the bodies.
 pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Oversized> {
     let server = bench.start("oversized").await?;
     let mut caller = Caller::new()?;
@@ -118,7 +118,7 @@ fn check(answer: &Answer) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The answer, and how much of the body was sent when it came.
+/// Returns the response and the number of bytes that were sent before it.
 async fn send(address: &str, head: &[u8], kind: Kind) -> (anyhow::Result<Answer>, usize) {
     let mut sent = 0;
     let answer = sending(address, head, kind, &mut sent).await;
@@ -151,7 +151,7 @@ async fn sending(
             answer = &mut reading => return answer,
             written = writer.write_all(&piece) => match written {
                 Ok(()) => *sent += PIECE,
-                // Nobody reads any more; why is in the answer.
+                // The server has stopped reading. The reason is in the response.
                 Err(_) => break,
             },
         }
@@ -172,7 +172,7 @@ mod tests {
 
     const REFUSAL: &[u8] = b"HTTP/1.1 413 Content Too Large\r\nconnection: close\r\ncontent-length: 32\r\n\r\n{\"code\":\"INGEST_BODY_TOO_LARGE\"}";
 
-    /// A server that reads so many bytes and refuses the rest.
+    /// Starts a server that reads this many bytes and refuses the rest.
     async fn server(bytes: usize) -> std::io::Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
@@ -183,7 +183,7 @@ mod tests {
                 stream.read_exact(&mut read).await?;
                 stream.write_all(REFUSAL).await?;
                 stream.flush().await?;
-                // What the caller has sent meanwhile would otherwise reset the connection, and the answer with it.
+                // Unread bytes would reset the connection, and the response would be lost.
                 tokio::spawn(async move {
                     let mut rest = Vec::new();
                     stream.read_to_end(&mut rest).await
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent_before_the_refusal_is_counted() -> anyhow::Result<()> {
+    async fn bytes_before_the_refusal_are_counted() -> anyhow::Result<()> {
         for kind in [Kind::Announced, Kind::Endless] {
             let head = b"POST / HTTP/1.1\r\n\r\n";
             let (answer, sent) = send(&server(head.len()).await?, head, kind).await;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_takes_all_of_it_is_wrong() -> anyhow::Result<()> {
+    async fn server_that_reads_the_whole_body_is_wrong() -> anyhow::Result<()> {
         let server = Server::start(|_| async { Response::new(Full::default()) }).await?;
         let address = server.address.to_string();
         let head = Caller::new()?.head(Some(ANNOUNCED))?;

@@ -1,4 +1,4 @@
-//! The queue that the server under test fills: `SendMessage`, and what was sent.
+//! The queue of the server under test: serves `SendMessage` and counts the messages.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,24 +15,24 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::request::{Digest, Route, digest};
-use crate::http::{Asked, Server};
+use crate::http::{ReceivedRequest, Server};
 
 const PATH: &str = "/271828182845/dead-letters";
 
-/// How often each body was sent, by route; `None` for an origin that no route has.
+/// The number of messages by body and route. `None`: unknown origin.
 pub(crate) type Sent = HashMap<(Digest, Option<Route>), u32>;
 
-/// The stand-in queue; dropping it closes its port.
+/// The stand-in queue. Dropping it closes its port.
 pub(crate) struct Queue {
     server: Server,
     sent: Arc<Mutex<Sent>>,
 }
 
 impl Queue {
-    /// Answers each `SendMessage` after `latency`.
+    /// Starts a queue that responds to each `SendMessage` after `latency`.
     ///
     /// # Errors
-    /// There is no port to listen on.
+    /// No port is free.
     pub(crate) async fn start(latency: Duration) -> io::Result<Self> {
         let sent = Arc::<Mutex<Sent>>::default();
         let noted = Arc::clone(&sent);
@@ -49,23 +49,23 @@ impl Queue {
         Ok(Self { server, sent })
     }
 
-    /// Where the server under test finds it.
+    /// Returns the endpoint URL of SQS for the server under test.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.server.address)
     }
 
-    /// The queue's own URL.
+    /// Returns the queue URL.
     pub(crate) fn url(&self) -> String {
         self.endpoint() + PATH
     }
 
-    /// What was sent since the last time, which is forgotten.
+    /// Returns and clears the messages since the last call.
     pub(crate) fn take(&self) -> Sent {
         std::mem::take(&mut self.sent.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// The id of the message with this body.
+/// Returns the id of the message with this body.
 pub(crate) fn message_id(digest: &Digest) -> String {
     let hex = hex(digest);
     let parts = [
@@ -98,7 +98,7 @@ struct SendMessage<'r> {
     message_attributes: HashMap<String, Value>,
 }
 
-fn send_message(asked: &Asked, sent: &Mutex<Sent>) -> Response<Full<Bytes>> {
+fn send_message(asked: &ReceivedRequest, sent: &Mutex<Sent>) -> Response<Full<Bytes>> {
     let target = asked.headers.get("x-amz-target");
     if target.is_none_or(|target| target != "AmazonSQS.SendMessage") {
         return refuse("UnsupportedOperation");
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_is_answered_with_its_digest_and_counted_by_it() -> anyhow::Result<()> {
+    async fn message_is_counted_by_the_digest_of_its_response() -> anyhow::Result<()> {
         let queue = Queue::start(Duration::ZERO).await?;
         let origin = json!({"DataType": "String", "StringValue": "ingest/webhook"});
         let message = json!({
@@ -163,7 +163,7 @@ mod tests {
         for _ in 0..2 {
             let (answer, body) = ask(&queue, "SendMessage", &message).await?;
             assert_eq!(answer.status, 200);
-            // Of `md5sum`.
+            // Computed with `md5sum`.
             assert_eq!(body["MD5OfMessageBody"], "92eff9dda44cb8003ee13990782580ff");
             assert_eq!(body["MessageId"], "92eff9dd-a44c-b800-3ee1-3990782580ff");
         }
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_message_for_this_queue_is_refused() -> anyhow::Result<()> {
+    async fn queue_refuses_other_operations_and_queues() -> anyhow::Result<()> {
         let queue = Queue::start(Duration::ZERO).await?;
         let elsewhere = format!("{}/1/other", queue.endpoint());
         for (target, body) in [

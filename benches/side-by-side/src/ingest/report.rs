@@ -1,18 +1,18 @@
-//! The tables, in Markdown, and what the server is meant to reach.
+//! The tables, in Markdown, and the goals of the server.
 
 use super::memory::Memory;
 use super::oversized::{Oversized, Refused, TRIES};
-use super::slow::{self, Ended, Slow};
+use super::slow::{self, CutOffs, Slow};
 use super::speed::Speed;
 use crate::format::{megabytes, millis};
-use crate::reach::{Aim, in_megabytes, in_millis};
+use crate::goals::{Goal, in_megabytes, in_millis};
 use crate::report::{NONE, shown, table};
 use crate::stats::Sample;
 
-/// What 99 of 100 ordinary requests may take.
+/// The maximum latency of 99 % of the ordinary requests.
 const SLOWEST_MS: f64 = 25.0;
 
-/// The server at a pace and at most.
+/// Returns the table of the server at a rate and at its maximum.
 pub(crate) fn speed(measured: &[Speed]) -> String {
     let mut table = table(&[
         "",
@@ -61,7 +61,7 @@ pub(crate) fn speed(measured: &[Speed]) -> String {
     table.to_string()
 }
 
-/// The rounds with large bodies.
+/// Returns the table of the rounds with large bodies.
 pub(crate) fn memory(memory: &Memory) -> String {
     let mut table = table(&[
         "round",
@@ -95,7 +95,7 @@ pub(crate) fn memory(memory: &Memory) -> String {
     table.to_string()
 }
 
-/// Slow callers, and ordinary requests beside them.
+/// Returns the table of slow callers and the ordinary requests beside them.
 pub(crate) fn slow(slow: &Slow) -> String {
     let mut callers = table(&["", "callers", "cut off", "after s", "answered"]);
     for (what, ended) in [
@@ -138,7 +138,7 @@ fn seconds(sample: &Sample) -> String {
     }
 }
 
-fn answers(ended: &Ended) -> String {
+fn answers(ended: &CutOffs) -> String {
     let each = ended.answers.iter();
     let each: Vec<_> = each
         .map(|(status, count)| format!("{count} × {status}"))
@@ -149,7 +149,7 @@ fn answers(ended: &Ended) -> String {
     each.join(", ")
 }
 
-/// Bodies that are too long.
+/// Oversized bodies.
 pub(crate) fn oversized(oversized: &Oversized) -> String {
     let mut table = table(&[
         "",
@@ -179,33 +179,33 @@ fn bytes(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// Whether it keeps pace.
-pub(crate) fn pace_aims(pace: &Speed) -> Vec<Aim> {
-    let mut aims = vec![all_of(
+/// Returns the goal of the latency at a rate.
+pub(crate) fn pace_aims(pace: &Speed) -> Vec<Goal> {
+    let mut goals = vec![all_of(
         "accepted at the pace",
         pace.tally.accepted,
         pace.due,
     )];
-    aims.extend(p99("p99 at the pace", &pace.took));
-    aims
+    goals.extend(p99("p99 at the pace", &pace.took));
+    goals
 }
 
-/// Whether it holds its memory.
-pub(crate) fn memory_aims(memory: &Memory) -> Vec<Aim> {
+/// Returns the goals of the memory.
+pub(crate) fn memory_aims(memory: &Memory) -> Vec<Goal> {
     let (first, second) = memory.halves();
     let growth = megabytes(second) / megabytes(first);
     let peak = megabytes(memory.peak());
     let rounds = memory.rounds.iter();
     let accepting = rounds.filter(|round| round.tally.accepted > 0).count();
     vec![
-        // Who refuses everything needs no memory.
+        // A server that refuses everything needs no memory.
         all_of(
             "rounds in which large bodies were accepted",
             accepting,
             memory.rounds.len(),
         ),
-        Aim::at_most("peak memory with large bodies", 96.0, peak, in_megabytes),
-        Aim::at_most(
+        Goal::at_most("peak memory with large bodies", 96.0, peak, in_megabytes),
+        Goal::at_most(
             "peak of the second half of the rounds beside the first",
             1.1,
             growth,
@@ -214,39 +214,40 @@ pub(crate) fn memory_aims(memory: &Memory) -> Vec<Aim> {
     ]
 }
 
-/// Whether slow callers are cut off, and nobody else.
-pub(crate) fn slow_aims(slow: &Slow) -> Vec<Aim> {
+/// Returns the goals that only slow callers are cut off.
+pub(crate) fn slow_aims(slow: &Slow) -> Vec<Goal> {
     let Slow { heads, bodies, .. } = slow;
     let callers = heads.callers + bodies.callers;
     let cut_off = heads.after.len() + bodies.after.len();
-    let mut aims = vec![
+    let mut goals = vec![
         all_of("slow callers cut off within a minute", cut_off, callers),
         all_of(
             "slow bodies answered 408, or 503 for want of room",
-            bodies.told(),
+            bodies.signal(),
             bodies.callers,
         ),
     ];
-    aims.extend(p99("p99 beside slow callers", &slow.took));
-    aims
+    goals.extend(p99("p99 beside slow callers", &slow.took));
+    goals
 }
 
-/// Whether bodies that are too long are refused soon.
-pub(crate) fn oversized_aims(oversized: &Oversized) -> Vec<Aim> {
+/// Returns the goals that oversized bodies are refused early.
+pub(crate) fn oversized_aims(oversized: &Oversized) -> Vec<Goal> {
     let limits = [
         ("2 MiB announced, sent before the 413", 0.1),
         ("chunks without an end, sent before the 413", 1.2),
     ];
-    let aims = kinds(oversized).into_iter().zip(limits);
-    aims.map(|((_, refused), (what, limit))| {
-        let sent = megabytes(bytes(refused.most_sent));
-        Aim::at_most(what, limit, sent, |value| format!("{value:.2} MB"))
-    })
-    .collect()
+    let goals = kinds(oversized).into_iter().zip(limits);
+    goals
+        .map(|((_, refused), (what, limit))| {
+            let sent = megabytes(bytes(refused.most_sent));
+            Goal::at_most(what, limit, sent, |value| format!("{value:.2} MB"))
+        })
+        .collect()
 }
 
-fn all_of(what: &'static str, count: usize, of: usize) -> Aim {
-    Aim {
+fn all_of(what: &'static str, count: usize, of: usize) -> Goal {
+    Goal {
         what,
         limit: format!("{of} of {of}"),
         measured: format!("{count} of {of}"),
@@ -254,7 +255,7 @@ fn all_of(what: &'static str, count: usize, of: usize) -> Aim {
     }
 }
 
-fn p99(what: &'static str, took: &Sample) -> Option<Aim> {
+fn p99(what: &'static str, took: &Sample) -> Option<Goal> {
     let p99 = took.percentile(99)?;
-    Some(Aim::at_most(what, SLOWEST_MS, millis(p99), in_millis))
+    Some(Goal::at_most(what, SLOWEST_MS, millis(p99), in_millis))
 }

@@ -1,4 +1,4 @@
-//! What callers send, signed and ready to be written to a socket.
+//! The requests of callers, signed and serialized.
 
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,10 +9,10 @@ use standardwebhooks::Webhook;
 
 use crate::events::Source;
 
-/// What callers and server share.
+/// The shared secret of callers and server.
 pub(crate) const SECRET: &str = "whsec_YmVuY2htYXJrLWJlbmNobWFyay1iZW5jaG1hcms=";
 
-/// The attempts before, as the body has them.
+/// The retry count in the body.
 pub(crate) const RETRY_COUNT: u64 = 2;
 
 const FAILURE: &str = "the target answered 503 Service Unavailable to all of 3 attempts over 15 minutes: upstream connect error or \
@@ -21,15 +21,15 @@ const FAILURE: &str = "the target answered 503 Service Unavailable to all of 3 a
     reset connection after 11 ms; the circuit to this target was opened at 2026-04-16T09:27:41Z and stays \
     open for 30 s; what the target had said of itself then: degraded, since a node of its database is being replaced";
 
-/// The MD5 of a body: what requests and messages are told apart by.
+/// The MD5 of a body, the identity of requests and messages.
 pub(crate) type Digest = [u8; 16];
 
-/// The MD5 of `body`.
+/// Returns the MD5 of `body`.
 pub(crate) fn digest(body: &[u8]) -> Digest {
     Md5::digest(body).into()
 }
 
-/// Where a request goes.
+/// The path of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Route {
     DeadLetter,
@@ -46,7 +46,7 @@ impl Route {
         }
     }
 
-    /// The attribute `Origin` of its messages.
+    /// Returns the attribute `Origin` of its messages.
     pub(crate) fn origin(self) -> &'static str {
         match self {
             Self::DeadLetter => "ingest/dead-letter",
@@ -55,11 +55,11 @@ impl Route {
     }
 }
 
-/// A request that comes once.
+/// A unique request.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) route: Route,
-    /// Of its body.
+    /// The digest of the body.
     pub(crate) digest: Digest,
     start: Vec<u8>,
     rest: Bytes,
@@ -72,7 +72,7 @@ impl Request {
     }
 }
 
-/// Makes requests; no body comes twice.
+/// Makes requests with unique bodies.
 pub(crate) struct Caller {
     source: Source,
     signer: Webhook,
@@ -88,7 +88,7 @@ impl Caller {
         })
     }
 
-    /// So many requests of ordinary size, to both routes in turns.
+    /// Returns requests of ordinary size, to both routes in turns.
     pub(crate) fn ordinary(&mut self, count: usize) -> anyhow::Result<Vec<Request>> {
         let routes = Route::ALL.into_iter().cycle().take(count);
         let each = routes.map(|route| {
@@ -99,7 +99,7 @@ impl Caller {
         each.collect()
     }
 
-    /// So many requests that all end with [`filler`], to both routes in turns.
+    /// Returns requests that end with [`filler`], to both routes in turns.
     pub(crate) fn large(&mut self, count: usize, filler: &Bytes) -> anyhow::Result<Vec<Request>> {
         let routes = Route::ALL.into_iter().cycle().take(count);
         let each = routes.map(|route| {
@@ -111,7 +111,7 @@ impl Caller {
         each.collect()
     }
 
-    /// The head of a request with a body of `length` bytes, or of chunks, and a signature that may as well be right.
+    /// Returns the head of a request with a body of `length` bytes or of chunks, with a plausible signature.
     pub(crate) fn head(&mut self, length: Option<usize>) -> anyhow::Result<String> {
         self.signed(Route::DeadLetter, b"", length)
     }
@@ -157,7 +157,7 @@ impl Caller {
     }
 }
 
-/// A body up to its event.
+/// Returns the body before its event.
 fn opening(route: Route) -> String {
     match route {
         Route::DeadLetter => format!(
@@ -167,7 +167,7 @@ fn opening(route: Route) -> String {
     }
 }
 
-/// `length` bytes that end a large body: small values with many quotes, which a message has to escape.
+/// Returns the `length` last bytes of a large body: small values with many quotes, which need escapes in a message.
 pub(crate) fn filler(length: usize) -> Bytes {
     const END: &str = "]}}";
     let mut filler = String::with_capacity(length);
@@ -189,7 +189,7 @@ mod tests {
 
     use super::*;
 
-    /// Head and body as a server would read them.
+    /// Returns head and body of a request.
     fn read(request: &Request) -> anyhow::Result<(String, Vec<u8>)> {
         let wire = request.parts().concat();
         let ends = wire.windows(4).position(|end| end == b"\r\n\r\n");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_is_signed_and_says_its_length() -> anyhow::Result<()> {
+    fn requests_are_signed_and_have_a_content_length() -> anyhow::Result<()> {
         let mut caller = Caller::new()?;
         let filler = filler(10_000);
         let mut requests = caller.ordinary(2)?;
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_are_json_objects_of_the_size_that_was_asked_for() -> anyhow::Result<()> {
+    fn bodies_are_json_objects_of_the_requested_size() -> anyhow::Result<()> {
         let mut caller = Caller::new()?;
         for request in caller.ordinary(4)? {
             let (_, body) = read(&request)?;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn no_body_comes_twice() -> anyhow::Result<()> {
+    fn bodies_are_unique() -> anyhow::Result<()> {
         let mut caller = Caller::new()?;
         let filler = filler(1_000);
         let mut requests = caller.ordinary(50)?;

@@ -1,4 +1,4 @@
-//! The program `ingest` as a plain server: started, told where everything is, and ended.
+//! The program `ingest` as a plain server process.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,23 +14,23 @@ use super::queue::Queue;
 use super::request::SECRET;
 use crate::process::{NOBODY, Process};
 
-/// How long it may take to start, and to end once it is told to.
+/// The maximum time to start and to shut down.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A running server; dropping it kills it.
+/// A running server. Dropping it kills it.
 pub(crate) struct Ingest {
     pub(crate) process: Process,
-    /// Where it listens.
+    /// The address of the server.
     pub(crate) address: String,
-    /// From its start to the line that says that it listens.
+    /// From its start to its line "listening".
     pub(crate) ready: Duration,
 }
 
 impl Ingest {
-    /// Starts `binary` for `queue` and waits until it listens; its output goes to `log`.
+    /// Starts `binary` for `queue` and waits until it listens. Its output goes to `log`.
     ///
     /// # Errors
-    /// It ends, or says nothing of the kind.
+    /// The server ends, or it does not listen in time.
     pub(crate) async fn start(binary: &Path, queue: &Queue, log: PathBuf) -> anyhow::Result<Self> {
         let queue_url = queue.url();
         let endpoint = queue.endpoint();
@@ -61,23 +61,20 @@ impl Ingest {
         })
     }
 
-    /// Ends it as a service manager does, and waits.
+    /// Sends SIGTERM, as a service manager does, and waits for the end.
     ///
     /// # Errors
-    /// It does not end in time, or with another status than 0.
+    /// The server does not end in time, or its exit status is not 0.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         kill(self.process.pid(), Signal::SIGTERM)?;
         let ended = timeout(PATIENCE, self.process.ended()).await;
-        let status = ended.context("ingest does not end when it is told to")??;
-        ensure!(
-            status.success(),
-            "ingest was told to end, and did so with {status}"
-        );
+        let status = ended.context("ingest does not end after SIGTERM")??;
+        ensure!(status.success(), "ingest ended after SIGTERM with {status}");
         Ok(())
     }
 }
 
-/// Waits for the line that says where it listens, in what is written to `log` from the place `written` on.
+/// Waits for the line "listening" in `log` after the offset `written`. Returns its address.
 async fn listening(log: &Path, written: u64) -> anyhow::Result<String> {
     let started = Instant::now();
     loop {
@@ -88,7 +85,7 @@ async fn listening(log: &Path, written: u64) -> anyhow::Result<String> {
         if let Some(address) = address(&String::from_utf8_lossy(&text)) {
             return Ok(address);
         }
-        // Often at first, since how long it took is measured.
+        // Short delays at first, because the startup time is measured.
         let pause = if started.elapsed() < Duration::from_secs(1) {
             1
         } else {
@@ -109,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_stands_in_the_line_that_says_it_listens() {
+    fn address_is_read_from_the_listening_log_line() {
         let line = r#"{"level":"INFO","message":"listening","address":"127.0.0.1:43210"}"#;
         let text = format!("warning: no JSON\n{{\"message\":\"starting\"}}\n{line}\n{{\"mess");
         assert_eq!(address(&text).as_deref(), Some("127.0.0.1:43210"));

@@ -16,38 +16,38 @@ use super::request::Caller;
 use super::tally::Tally;
 use crate::stats::Sample;
 
-/// Callers that do not come to the end of their headers.
+/// The number of callers with endless headers.
 pub(crate) const HEADS: usize = 200;
-/// Callers that do not come to the end of their body.
+/// The number of callers with endless bodies.
 pub(crate) const BODIES: usize = 50;
-/// Ordinary requests a second meanwhile.
+/// Concurrent ordinary requests per second.
 pub(crate) const RATE: u32 = 200;
-/// How long the server has to end all of them.
+/// The maximum time until the server has cut off all slow callers.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const BYTE: Duration = Duration::from_secs(1);
 
-/// What came out.
+/// The results.
 #[derive(Debug)]
 pub(crate) struct Slow {
-    pub(crate) heads: Ended,
-    pub(crate) bodies: Ended,
-    /// What became of the ordinary requests.
+    pub(crate) heads: CutOffs,
+    pub(crate) bodies: CutOffs,
+    /// The outcomes of the ordinary requests.
     pub(crate) tally: Tally,
     pub(crate) took: Sample,
 }
 
-/// How the server ended slow callers of one kind.
+/// The cut-offs of slow callers of one kind.
 #[derive(Debug, Default)]
-pub(crate) struct Ended {
+pub(crate) struct CutOffs {
     pub(crate) callers: usize,
-    /// How long each had been connected that was cut off.
+    /// The connection times of the callers that were cut off.
     pub(crate) after: Sample,
-    /// How many got an answer, by its status.
+    /// The number of responses by status.
     pub(crate) answers: BTreeMap<u16, usize>,
 }
 
-impl Ended {
+impl CutOffs {
     fn of(cut_off: &[CutOff]) -> Self {
         let mut answers = BTreeMap::new();
         for status in cut_off.iter().filter_map(|it| it.status) {
@@ -60,27 +60,28 @@ impl Ended {
         }
     }
 
-    /// How many were told why: too slow, or no room while others are.
-    pub(crate) fn told(&self) -> usize {
-        let told = [408, 503].map(|status| self.answers.get(&status).copied().unwrap_or_default());
-        told.into_iter().sum()
+    /// The number of documented responses: too slow, or no capacity.
+    pub(crate) fn signal(&self) -> usize {
+        let signal =
+            [408, 503].map(|status| self.answers.get(&status).copied().unwrap_or_default());
+        signal.into_iter().sum()
     }
 
-    /// How many got an answer that is another.
+    /// The number of other responses.
     pub(crate) fn wrong(&self) -> usize {
-        self.answers.values().sum::<usize>() - self.told()
+        self.answers.values().sum::<usize>() - self.signal()
     }
 }
 
-/// How one slow caller fared.
+/// The cut-off of one slow caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CutOff {
-    /// `None` if it was not cut off in time.
+    /// The time of the cut-off. `None`: it was not cut off in time.
     after: Option<Duration>,
     status: Option<u16>,
 }
 
-/// All slow callers at once, and ordinary requests until the last of them is cut off.
+/// Runs all slow callers concurrently, with ordinary requests until the last one is cut off.
 ///
 /// # Errors
 /// The server does not start, or does not end.
@@ -95,14 +96,14 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
     let plan = Plan {
         pace: Pace::Rate(RATE),
         connections: 16,
-        patience: Duration::from_secs(30),
+        time_limit: Duration::from_secs(30),
     };
     let is_over = Cell::new(false);
     let slow = async {
         let heads = (0..HEADS)
             .map(|number| drip(address, b"", head, BYTE, stagger(number, HEADS), PATIENCE));
         let bodies = (0..BODIES).map(|number| {
-            // The beginning of a JSON object, and a string in it that does not end.
+            // The beginning of a JSON object with an endless string.
             drip(
                 address,
                 head,
@@ -114,7 +115,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
         });
         let (heads, bodies) = tokio::join!(join_all(heads), join_all(bodies));
         is_over.set(true);
-        (Ended::of(&heads), Ended::of(&bodies))
+        (CutOffs::of(&heads), CutOffs::of(&bodies))
     };
     let (loaded, (heads, bodies)) =
         tokio::join!(load::run(address, &requests, plan, &is_over), slow);
@@ -129,20 +130,20 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
     Ok(slow)
 }
 
-/// Bytes of many callers do not come at once.
+/// The offset between callers, so that their bytes do not arrive at the same time.
 fn stagger(number: usize, of: usize) -> Duration {
     let part = u32::try_from(number).unwrap_or_default();
     BYTE * part / u32::try_from(of).unwrap_or(1).max(1)
 }
 
-/// Connects, sends `at_once`, then the bytes of `slowly` one at a time and what comes last again and again.
+/// Connects, sends `at_once`, then the bytes of `slowly` one at a time, and repeats the last one.
 async fn drip(
     address: &str,
     at_once: &[u8],
     slowly: &[u8],
     each: Duration,
     first: Duration,
-    patience: Duration,
+    time_limit: Duration,
 ) -> CutOff {
     sleep(first).await;
     let connected = Instant::now();
@@ -153,10 +154,10 @@ async fn drip(
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tokio::select! {
                 () = until_closed(&mut stream, at_once, slowly, ticks, &mut answer) => Some(connected.elapsed()),
-                () = sleep_until(connected + patience) => None,
+                () = sleep_until(connected + time_limit) => None,
             }
         }
-        // Refused at once is cut off, too.
+        // An immediate refusal is a cut-off, too.
         Err(_) => Some(connected.elapsed()),
     };
     let status = std::str::from_utf8(&answer).ok();
@@ -186,7 +187,7 @@ async fn until_closed(
                 }
             }
             _ = ticks.tick() => {
-                // Whether it breaks is seen by reading, which may find an answer first.
+                // A read detects the end of the connection. It may return a response first.
                 stream.write_all(&slowly[next..=next]).await.ok();
                 next = (next + 1).min(last);
             }
@@ -202,7 +203,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(1);
 
-    /// A server that reads so many bytes of one caller, answers and hangs up.
+    /// Starts a server that reads this many bytes of one caller, responds and closes the connection.
     async fn server(bytes: usize, answer: &'static [u8]) -> std::io::Result<String> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
@@ -215,20 +216,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_caller_drips_until_it_is_cut_off_and_reads_why() -> anyhow::Result<()> {
+    async fn slow_caller_reads_the_status_when_cut_off() -> anyhow::Result<()> {
         let address = server(8, b"HTTP/1.1 408 Request Timeout\r\n\r\n").await?;
-        let patience = Duration::from_secs(30);
-        let cut_off = drip(&address, b"1234", b"56", TICK, TICK, patience).await;
+        let time_limit = Duration::from_secs(30);
+        let cut_off = drip(&address, b"1234", b"56", TICK, TICK, time_limit).await;
         assert!(cut_off.after.is_some_and(|after| after >= TICK));
         assert_eq!(cut_off.status, Some(408));
         let address = server(2, b"").await?;
-        let cut_off = drip(&address, b"", b"12", TICK, TICK, patience).await;
+        let cut_off = drip(&address, b"", b"12", TICK, TICK, time_limit).await;
         assert!(cut_off.after.is_some() && cut_off.status.is_none());
         Ok(())
     }
 
     #[tokio::test]
-    async fn a_slow_caller_that_is_not_cut_off_gives_up() -> anyhow::Result<()> {
+    async fn slow_caller_stops_at_its_deadline_when_not_cut_off() -> anyhow::Result<()> {
         let address = server(1_000_000, b"").await?;
         let cut_off = drip(&address, b"", b"1", TICK, TICK, 20 * TICK).await;
         let not = CutOff {
@@ -240,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_counted_by_their_status() {
+    fn responses_are_counted_by_status() {
         let cut_off = |status| CutOff {
             after: Some(BYTE),
             status,
         };
-        let ended = Ended::of(&[Some(408), Some(503), Some(400), None].map(cut_off));
-        assert_eq!((ended.callers, ended.told(), ended.wrong()), (4, 2, 1));
+        let ended = CutOffs::of(&[Some(408), Some(503), Some(400), None].map(cut_off));
+        assert_eq!((ended.callers, ended.signal(), ended.wrong()), (4, 2, 1));
         assert_eq!(ended.after.len(), 4);
     }
 }

@@ -1,4 +1,4 @@
-//! How fast it is: at a given pace, and at most.
+//! The speed of the server at a given rate and at its maximum.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use super::request::Caller;
 use super::tally::Tally;
 use crate::stats::Sample;
 
-/// What came out.
+/// The results.
 #[derive(Debug)]
 pub(crate) struct Speed {
     pub(crate) name: String,
@@ -22,11 +22,11 @@ pub(crate) struct Speed {
     pub(crate) elapsed: Duration,
     /// Processor time of the server.
     pub(crate) server: Duration,
-    /// Processor time of this process: who sends, and the queue.
+    /// Processor time of this process: the callers and the queue.
     pub(crate) ours: Duration,
-    /// Most memory the server ever held, in bytes.
+    /// Peak memory of the server, in bytes.
     pub(crate) peak_memory: u64,
-    /// From the server's start to the moment it listened.
+    /// From the server's start until it listens.
     pub(crate) ready: Duration,
 }
 
@@ -35,7 +35,7 @@ impl Speed {
         per_second(self.tally.accepted, self.elapsed)
     }
 
-    /// Processor time of the server for each request.
+    /// Returns the processor time of the server per request.
     pub(crate) fn server_per_request(&self) -> Duration {
         let requests = u32::try_from(self.took.len()).unwrap_or(u32::MAX);
         self.server / requests.max(1)
@@ -47,7 +47,7 @@ fn per_second(count: usize, elapsed: Duration) -> f64 {
     count as f64 / elapsed.as_secs_f64()
 }
 
-/// Sends so many requests of ordinary size to a fresh server.
+/// Sends requests of ordinary size to a new server.
 ///
 /// # Errors
 /// The server does not start, or does not end.
@@ -65,7 +65,7 @@ pub(crate) async fn run(
         })
         .await?;
     let mut caller = Caller::new()?;
-    // What a first request sets up is not what is measured.
+    // The setup in the first request is not measured.
     let warm_up = caller.ordinary(WARM_UP)?;
     let plan_of_warm_up = Plan {
         pace: Pace::AtOnce,

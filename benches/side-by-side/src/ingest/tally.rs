@@ -1,4 +1,4 @@
-//! What became of requests: what was answered, held against what is in the queue.
+//! The outcomes of requests: compares the responses with the messages in the queue.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use super::queue::{Sent, message_id};
 use super::request::{RETRY_COUNT, Request, Route};
 use crate::connection::Answer;
 
-/// What a 503 may say.
+/// The documented codes of a 503.
 const UNAVAILABLE: [&str; 4] = [
     "INGEST_BUSY",
     "INGEST_QUEUE_UNAVAILABLE",
@@ -14,13 +14,13 @@ const UNAVAILABLE: [&str; 4] = [
     "INGEST_SECRET_UNAVAILABLE",
 ];
 
-/// How a request that is right was answered.
+/// The outcome of a correct request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Accepted,
-    /// 503 with `Retry-After` and a code that is documented: the caller sends it again.
+    /// 503 with `Retry-After` and a documented code. The caller retries it.
     Unavailable,
-    /// Anything else.
+    /// Every other response.
     Wrong(String),
 }
 
@@ -56,7 +56,7 @@ fn is_acceptance(request: &Request, body: &Value) -> bool {
     body["status"] == "accepted" && is_numbered
 }
 
-/// Requests by what became of them.
+/// The number of requests by outcome.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) accepted: usize,
@@ -66,14 +66,14 @@ pub(crate) struct Tally {
     pub(crate) lost: usize,
     /// In the queue more than once.
     pub(crate) doubled: usize,
-    /// Messages that nobody sent like that.
+    /// Messages without an accepted request.
     pub(crate) strange: usize,
-    /// One of the wrong answers.
+    /// An example of a wrong response.
     pub(crate) example: Option<String>,
 }
 
 impl Tally {
-    /// Holds the outcomes of requests against what was `sent` to the queue.
+    /// Compares the outcomes of requests with the messages `sent` to the queue.
     pub(crate) fn of<'r>(
         ended: impl IntoIterator<Item = (&'r Request, &'r Outcome)>,
         mut sent: Sent,
@@ -99,7 +99,7 @@ impl Tally {
         tally
     }
 
-    /// Says what is wrong, if anything is.
+    /// Returns the fault, if there is one.
     pub(crate) fn fault(&self) -> Option<String> {
         let Self {
             wrong,
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_is_documented_is_right() -> anyhow::Result<()> {
+    async fn only_documented_responses_are_right() -> anyhow::Result<()> {
         let requests = Caller::new()?.ordinary(2)?;
         let (letter, webhook) = (&requests[0], &requests[1]);
         let id = message_id(&letter.digest);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_has_each_accepted_request_once_and_nothing_else() -> anyhow::Result<()> {
+    fn tally_counts_lost_doubled_and_unknown_messages() -> anyhow::Result<()> {
         let requests = Caller::new()?.ordinary(6)?;
         let [right, twice, elsewhere, busy, also_busy, broken] = &requests[..] else {
             anyhow::bail!("six were asked for");

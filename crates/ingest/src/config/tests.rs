@@ -28,7 +28,7 @@ fn problems(given: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn a_queue_and_a_secret_are_enough() -> Result<(), SettingsError> {
+fn settings_need_only_a_queue_and_a_secret() -> Result<(), SettingsError> {
     let settings = read(&[])?;
     assert_eq!(
         settings.host,
@@ -42,7 +42,7 @@ fn a_queue_and_a_secret_are_enough() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn every_setting_is_read() -> Result<(), SettingsError> {
+fn settings_are_all_read() -> Result<(), SettingsError> {
     let settings = read(&[
         (
             "REPLAY_QUEUE_URL",
@@ -77,7 +77,7 @@ fn every_setting_is_read() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn what_is_asked_about_a_subscription_follows_the_api_unless_somebody_says() {
+fn subscription_check_follows_the_api_unless_set() {
     use SubscriptionForm::{EventStreams, Integration};
     let client = [
         ("GENESYS_CLIENT_ID", "id"),
@@ -100,7 +100,7 @@ fn what_is_asked_about_a_subscription_follows_the_api_unless_somebody_says() {
 }
 
 #[test]
-fn iam_and_nobody_need_no_secret() -> Result<(), SettingsError> {
+fn secret_is_not_needed_for_iam_or_no_authentication() -> Result<(), SettingsError> {
     let nobody = read(&[("INGEST_AUTH", "none"), ("INGEST_SECRET", "")])?;
     assert_eq!(nobody.auth.as_str(), "none");
     let lambda = [
@@ -118,7 +118,7 @@ fn iam_and_nobody_need_no_secret() -> Result<(), SettingsError> {
 }
 
 #[test]
-fn what_cannot_work_is_refused_by_name() {
+fn settings_problems_name_their_variable() {
     for (given, problem) in [
         (("REPLAY_QUEUE_URL", ""), "REPLAY_QUEUE_URL is missing"),
         (
@@ -172,7 +172,7 @@ fn what_cannot_work_is_refused_by_name() {
 }
 
 #[test]
-fn nothing_else_is_read() {
+fn settings_read_only_documented_variables() {
     let asked = std::cell::RefCell::new(Vec::new());
     for auth in ["signature", "none"] {
         let settings = IngestSettings::from_lookup(|name| {

@@ -13,57 +13,57 @@ use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{Message, MessageId};
 use serde_json::Value;
 
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_250);
 
-/// An archive and what is in it.
-pub trait World {
+/// An archive under test and its objects.
+pub trait ArchiveSuite {
     /// The implementation.
     type Archive: Archive;
 
     /// The archive.
     fn archive(&self) -> &Self::Archive;
 
-    /// Lets something befall the next call.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call.
+    fn next_call(&self, fault: CallFault);
 
-    /// Every object by its key.
+    /// Returns every object by its key.
     fn objects(&self) -> impl Future<Output = Result<BTreeMap<String, Value>>>;
 }
 
-/// Whether an archive keeps the contract.
+/// Checks that an archive keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        a_dead_letter_is_kept_whole_where_the_answer_says,
-        a_second_write_of_the_same_event_changes_nothing,
-        two_events_that_would_share_a_key_are_both_kept,
-        two_bodies_of_one_event_are_both_kept_and_each_once,
-        the_same_event_is_kept_once_for_each_reason,
-        what_was_not_stored_is_no_success,
-        a_write_whose_answer_was_lost_can_be_repeated,
+pub async fn conforms(suite: &impl ArchiveSuite) -> Result<()> {
+    suite!(suite;
+        archived_dead_letter_is_whole_at_the_returned_address,
+        archived_object_is_unchanged_by_a_second_write,
+        events_of_two_targets_are_archived_under_different_keys,
+        archived_bodies_of_one_event_are_each_stored_once,
+        archived_event_is_stored_once_per_failure_code,
+        put_fails_when_nothing_was_stored,
+        put_is_idempotent_after_a_lost_response,
     )
 }
 
 /// A dead letter of one event, at one target.
-struct Letter<'w, W> {
-    world: &'w W,
+struct DeadLetterCase<'w, W> {
+    suite: &'w W,
     name: String,
     message: Message,
     key: EventKey,
     original: OriginalFailure,
 }
 
-impl<'w, W: World> Letter<'w, W> {
-    fn new(world: &'w W, name: &str, target: &str) -> Result<Self> {
+impl<'w, W: ArchiveSuite> DeadLetterCase<'w, W> {
+    fn new(suite: &'w W, name: &str, target: &str) -> Result<Self> {
         let id = MessageId::new("m-1").ok_or("message id")?;
         let event_id = EventId::new(name).ok_or("event id")?;
         let destination = Destination::Unsupported(target.to_owned());
         Ok(Self {
-            world,
+            suite,
             name: name.to_owned(),
             key: EventKey::new(Some(&event_id), &id, &destination),
             message: Message::new(id, "{ \"text\" : \"Zoë\" }\n".to_owned()),
@@ -89,12 +89,12 @@ impl<'w, W: World> Letter<'w, W> {
     }
 
     async fn put(&self, code: FailureCode, now: Timestamp) -> Result<String> {
-        Ok(self.world.archive().put(&self.entry(code, now)).await?)
+        Ok(self.suite.archive().put(&self.entry(code, now)).await?)
     }
 
-    /// The objects of this case.
+    /// Returns the objects of this case.
     async fn objects(&self) -> Result<BTreeMap<String, Value>> {
-        let objects = self.world.objects().await?.into_iter();
+        let objects = self.suite.objects().await?.into_iter();
         Ok(objects
             .filter(|(_, object)| object["event_id"] == self.name.as_str())
             .collect())
@@ -107,17 +107,17 @@ impl<'w, W: World> Letter<'w, W> {
 
 const REFUSED: FailureCode = FailureCode::TargetRefused;
 
-async fn two_bodies_of_one_event_are_both_kept_and_each_once(
-    world: &impl World,
+async fn archived_bodies_of_one_event_are_each_stored_once(
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let first = Letter::new(world, name, "crm")?;
-    let mut second = Letter::new(world, name, "crm")?;
+    let first = DeadLetterCase::new(suite, name, "crm")?;
+    let mut second = DeadLetterCase::new(suite, name, "crm")?;
     "another body".clone_into(&mut second.message.body);
-    // Each twice: a worker that dies before it acknowledges finds its own object.
+    // Each twice: after a crash before the acknowledgement, the next worker writes the same object.
     let mut addresses = Vec::new();
-    for letter in [&first, &second, &first, &second] {
-        addresses.push(letter.put(REFUSED, NOW).await?);
+    for case in [&first, &second, &first, &second] {
+        addresses.push(case.put(REFUSED, NOW).await?);
     }
     first.count(2).await?;
     holds("apart", addresses.first() != addresses.get(1))?;
@@ -125,79 +125,80 @@ async fn two_bodies_of_one_event_are_both_kept_and_each_once(
     same("the second again", &addresses.get(3), &addresses.get(1))
 }
 
-async fn a_dead_letter_is_kept_whole_where_the_answer_says(
-    world: &impl World,
+async fn archived_dead_letter_is_whole_at_the_returned_address(
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    let address = letter.put(REFUSED, NOW).await?;
-    let objects = letter.objects().await?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    let address = case.put(REFUSED, NOW).await?;
+    let objects = case.objects().await?;
     let found = objects.iter().find(|(key, _)| address.ends_with(*key));
     let (key, object) = found.ok_or(format!("nothing at {address}"))?;
-    let entry = letter.entry(REFUSED, NOW);
+    let entry = case.entry(REFUSED, NOW);
     holds("the key", key.ends_with(&entry.object_key()))?;
     let document: Value = serde_json::from_str(&entry.document())?;
     same("the document", object, &document)?;
     same(
         "the body",
         &object["body"],
-        &letter.message.body.as_str().into(),
+        &case.message.body.as_str().into(),
     )
 }
 
-async fn a_second_write_of_the_same_event_changes_nothing(
-    world: &impl World,
+async fn archived_object_is_unchanged_by_a_second_write(
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    let address = letter.put(REFUSED, NOW).await?;
-    let objects = letter.objects().await?;
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    let address = case.put(REFUSED, NOW).await?;
+    let objects = case.objects().await?;
     let later = NOW.plus(Duration::from_secs(60));
-    same("the address", &letter.put(REFUSED, later).await?, &address)?;
-    same("the objects", &letter.objects().await?, &objects)
+    same("the address", &case.put(REFUSED, later).await?, &address)?;
+    same("the objects", &case.objects().await?, &objects)
 }
 
-async fn two_events_that_would_share_a_key_are_both_kept(
-    world: &impl World,
+async fn events_of_two_targets_are_archived_under_different_keys(
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let first = Letter::new(world, name, "crm")?;
-    let second = Letter::new(world, name, "billing")?;
+    let first = DeadLetterCase::new(suite, name, "crm")?;
+    let second = DeadLetterCase::new(suite, name, "billing")?;
     let at = first.put(REFUSED, NOW).await?;
     let elsewhere = second.put(REFUSED, NOW).await?;
     holds("two addresses", at != elsewhere)?;
     first.count(2).await?;
-    // Again, in the other order.
+    // Repeated in the other order.
     same("the second", &second.put(REFUSED, NOW).await?, &elsewhere)?;
     same("the first", &first.put(REFUSED, NOW).await?, &at)?;
     first.count(2).await
 }
 
-async fn the_same_event_is_kept_once_for_each_reason(world: &impl World, name: &str) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    let refused = letter.put(REFUSED, NOW).await?;
-    let exhausted = letter.put(FailureCode::Exhausted, NOW).await?;
-    holds("two addresses", refused != exhausted)?;
-    letter.count(2).await
-}
-
-async fn what_was_not_stored_is_no_success(world: &impl World, name: &str) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    world.next_call(Mishap::Down);
-    holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
-    letter.count(0).await
-}
-
-async fn a_write_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
+async fn archived_event_is_stored_once_per_failure_code(
+    suite: &impl ArchiveSuite,
     name: &str,
 ) -> Result<()> {
-    let letter = Letter::new(world, name, "crm")?;
-    world.next_call(Mishap::AnswerLost);
-    holds("it failed", letter.put(REFUSED, NOW).await.is_err())?;
-    letter.count(1).await?;
-    letter
-        .put(REFUSED, NOW.plus(Duration::from_secs(1)))
-        .await?;
-    letter.count(1).await
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    let refused = case.put(REFUSED, NOW).await?;
+    let exhausted = case.put(FailureCode::Exhausted, NOW).await?;
+    holds("two addresses", refused != exhausted)?;
+    case.count(2).await
+}
+
+async fn put_fails_when_nothing_was_stored(suite: &impl ArchiveSuite, name: &str) -> Result<()> {
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    suite.next_call(CallFault::NoEffect);
+    holds("it failed", case.put(REFUSED, NOW).await.is_err())?;
+    case.count(0).await
+}
+
+async fn put_is_idempotent_after_a_lost_response(
+    suite: &impl ArchiveSuite,
+    name: &str,
+) -> Result<()> {
+    let case = DeadLetterCase::new(suite, name, "crm")?;
+    suite.next_call(CallFault::ResponseLost);
+    holds("it failed", case.put(REFUSED, NOW).await.is_err())?;
+    case.count(1).await?;
+    case.put(REFUSED, NOW.plus(Duration::from_secs(1))).await?;
+    case.count(1).await
 }

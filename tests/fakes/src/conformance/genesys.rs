@@ -5,46 +5,45 @@ use genesys_replay::genesys::{
     ApiForm, Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus,
 };
 
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
-/// A Genesys Cloud and the marks on its interactions.
-pub trait World {
+/// A Genesys Cloud under test and the marks on its interactions.
+pub trait GenesysSuite {
     /// The implementation.
     type Genesys: Genesys;
 
     /// The port.
     fn genesys(&self) -> &Self::Genesys;
 
-    /// The form of the API that it speaks.
+    /// Returns the form of the API.
     fn form(&self) -> ApiForm;
 
-    /// Lets something befall the next call, which is this one.
-    fn next_call(&self, call: Call, mishap: Mishap);
+    /// Injects a fault into the next call, which is this one.
+    fn next_call(&self, call: Call, fault: CallFault);
 
-    /// Makes an interaction of these participants, as `(id, purpose)`.
+    /// Creates an interaction with these participants, as `(id, purpose)`.
     fn put_participants(&self, interaction: &str, participants: &[(&str, &str)]);
 
-    /// Makes sure that there is no such interaction.
+    /// Removes an interaction.
     fn forget(&self, interaction: &str);
 
-    /// The marks that were written on an interaction, in order, each with where it went and as
-    /// `attempt status`.
+    /// Returns the marks of an interaction in order, each with its location and as `attempt status`.
     fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)>;
 }
 
-/// Whether a Genesys Cloud keeps the contract.
+/// Checks that a Genesys Cloud keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        the_mark_goes_to_the_events_participant_else_the_customer_else_the_first,
-        what_is_not_known_is_told_apart_from_what_failed,
-        marks_are_written_over_one_another_in_order,
-        a_mark_can_be_repeated,
-        what_is_not_there_cannot_be_marked,
-        a_call_that_did_not_act_has_changed_nothing,
-        a_mark_whose_answer_was_lost_can_be_repeated,
+pub async fn conforms(suite: &impl GenesysSuite) -> Result<()> {
+    suite!(suite;
+        mark_goes_to_the_participant_else_customer_else_first,
+        fetch_of_a_missing_interaction_is_not_found,
+        marks_are_overwritten_in_order,
+        mark_is_idempotent,
+        mark_of_a_missing_interaction_is_not_found,
+        failed_call_changes_nothing,
+        mark_is_idempotent_after_a_lost_response,
     )
 }
 
@@ -64,10 +63,10 @@ fn id(text: &str) -> Result<InteractionId> {
     Ok(InteractionId::new(text).ok_or("interaction id")?)
 }
 
-/// Where the mark of an interaction goes: to a participant, in the form that has them.
-fn at(world: &impl World, interaction: &str, participant: &str) -> Result<Interaction> {
+/// Returns the location of an interaction's mark: a participant, in the form with participants.
+fn at(suite: &impl GenesysSuite, interaction: &str, participant: &str) -> Result<Interaction> {
     let interaction = id(interaction)?;
-    Ok(match world.form() {
+    Ok(match suite.form() {
         ApiForm::Conversations => Interaction::Conversation {
             id: interaction,
             participant: id(participant)?,
@@ -76,18 +75,18 @@ fn at(world: &impl World, interaction: &str, participant: &str) -> Result<Intera
     })
 }
 
-fn no_marks(world: &impl World, name: &str) -> Result<()> {
-    same("marks", &world.marks(&id(name)?), &Vec::new())
+fn no_marks(suite: &impl GenesysSuite, name: &str) -> Result<()> {
+    same("marks", &suite.marks(&id(name)?), &Vec::new())
 }
 
-/// An interaction with one customer, fetched.
-async fn with_customer(world: &impl World, name: &str) -> Result<Interaction> {
-    world.put_participants(name, &[("caller", "customer")]);
-    Ok(world.genesys().fetch(&wanted(name, None)?).await?)
+/// Creates and fetches an interaction with one customer.
+async fn with_customer(suite: &impl GenesysSuite, name: &str) -> Result<Interaction> {
+    suite.put_participants(name, &[("caller", "customer")]);
+    Ok(suite.genesys().fetch(&wanted(name, None)?).await?)
 }
 
-async fn the_mark_goes_to_the_events_participant_else_the_customer_else_the_first(
-    world: &impl World,
+async fn mark_goes_to_the_participant_else_customer_else_first(
+    suite: &impl GenesysSuite,
     name: &str,
 ) -> Result<()> {
     let all = [("bot", "ivr"), ("agent", "agent"), ("caller", "customer")];
@@ -100,27 +99,27 @@ async fn the_mark_goes_to_the_events_participant_else_the_customer_else_the_firs
         (&external, None, "caller"),
         (&nobody, None, "bot"),
     ] {
-        world.put_participants(name, participants);
-        // Twice: reading changes nothing.
+        suite.put_participants(name, participants);
+        // Twice: a fetch changes nothing.
         for _ in 0..2 {
-            let found = world.genesys().fetch(&wanted(name, named)?).await?;
-            same("found", &found, &at(world, name, marked)?)?;
+            let found = suite.genesys().fetch(&wanted(name, named)?).await?;
+            same("found", &found, &at(suite, name, marked)?)?;
         }
     }
-    no_marks(world, name)
+    no_marks(suite, name)
 }
 
-async fn what_is_not_known_is_told_apart_from_what_failed(
-    world: &impl World,
+async fn fetch_of_a_missing_interaction_is_not_found(
+    suite: &impl GenesysSuite,
     name: &str,
 ) -> Result<()> {
-    world.forget(name);
-    let answer = world.genesys().fetch(&wanted(name, None)?).await;
+    suite.forget(name);
+    let answer = suite.genesys().fetch(&wanted(name, None)?).await;
     same("the fetch", &answer, &Err(GenesysError::NotFound))
 }
 
-async fn marks_are_written_over_one_another_in_order(world: &impl World, name: &str) -> Result<()> {
-    let interaction = with_customer(world, name).await?;
+async fn marks_are_overwritten_in_order(suite: &impl GenesysSuite, name: &str) -> Result<()> {
+    let interaction = with_customer(suite, name).await?;
     for (attempt, status) in [
         (1, RetryStatus::Retrying),
         (2, RetryStatus::Retrying),
@@ -129,7 +128,7 @@ async fn marks_are_written_over_one_another_in_order(world: &impl World, name: &
         (12, RetryStatus::ExhaustedRetries),
     ] {
         let mark = RetryMark { attempt, status };
-        world.genesys().mark(&interaction, mark).await?;
+        suite.genesys().mark(&interaction, mark).await?;
     }
     let marks = [
         "1 retrying",
@@ -139,60 +138,63 @@ async fn marks_are_written_over_one_another_in_order(world: &impl World, name: &
         "12 exhausted_retries",
     ];
     let marks = marks.map(|mark| (interaction.clone(), mark.to_owned()));
-    same("marks", &world.marks(&id(name)?), &marks.to_vec())
+    same("marks", &suite.marks(&id(name)?), &marks.to_vec())
 }
 
-async fn a_mark_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
-    let interaction = with_customer(world, name).await?;
-    world.genesys().mark(&interaction, RETRYING).await?;
-    world.genesys().mark(&interaction, RETRYING).await?;
-    last_is_retrying(world, name)
+async fn mark_is_idempotent(suite: &impl GenesysSuite, name: &str) -> Result<()> {
+    let interaction = with_customer(suite, name).await?;
+    suite.genesys().mark(&interaction, RETRYING).await?;
+    suite.genesys().mark(&interaction, RETRYING).await?;
+    last_is_retrying(suite, name)
 }
 
-fn last_is_retrying(world: &impl World, name: &str) -> Result<()> {
-    let last = world.marks(&id(name)?).pop();
-    let retrying = (at(world, name, "caller")?, "1 retrying".to_owned());
+fn last_is_retrying(suite: &impl GenesysSuite, name: &str) -> Result<()> {
+    let last = suite.marks(&id(name)?).pop();
+    let retrying = (at(suite, name, "caller")?, "1 retrying".to_owned());
     same("the last mark", &last, &Some(retrying))
 }
 
-async fn what_is_not_there_cannot_be_marked(world: &impl World, name: &str) -> Result<()> {
-    with_customer(world, name).await?;
-    let unknown = format!("{name}-unknown");
-    world.forget(&unknown);
-    let mut absent = vec![at(world, &unknown, "caller")?];
-    if world.form() == ApiForm::Conversations {
-        absent.push(at(world, name, "nobody")?);
-    }
-    for interaction in absent {
-        let answer = world.genesys().mark(&interaction, RETRYING).await;
-        same("the mark", &answer, &Err(GenesysError::NotFound))?;
-    }
-    no_marks(world, &unknown)?;
-    no_marks(world, name)
-}
-
-async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &str) -> Result<()> {
-    let interaction = with_customer(world, name).await?;
-    world.next_call(Call::Fetch, Mishap::Down);
-    let fetched = world.genesys().fetch(&wanted(name, None)?).await.map(drop);
-    unavailable("the fetch", &fetched)?;
-    world.next_call(Call::Mark, Mishap::Down);
-    let marked = world.genesys().mark(&interaction, RETRYING).await;
-    unavailable("the mark", &marked)?;
-    no_marks(world, name)
-}
-
-async fn a_mark_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
+async fn mark_of_a_missing_interaction_is_not_found(
+    suite: &impl GenesysSuite,
     name: &str,
 ) -> Result<()> {
-    let interaction = with_customer(world, name).await?;
-    world.next_call(Call::Mark, Mishap::AnswerLost);
-    let marked = world.genesys().mark(&interaction, RETRYING).await;
+    with_customer(suite, name).await?;
+    let unknown = format!("{name}-unknown");
+    suite.forget(&unknown);
+    let mut absent = vec![at(suite, &unknown, "caller")?];
+    if suite.form() == ApiForm::Conversations {
+        absent.push(at(suite, name, "nobody")?);
+    }
+    for interaction in absent {
+        let answer = suite.genesys().mark(&interaction, RETRYING).await;
+        same("the mark", &answer, &Err(GenesysError::NotFound))?;
+    }
+    no_marks(suite, &unknown)?;
+    no_marks(suite, name)
+}
+
+async fn failed_call_changes_nothing(suite: &impl GenesysSuite, name: &str) -> Result<()> {
+    let interaction = with_customer(suite, name).await?;
+    suite.next_call(Call::Fetch, CallFault::NoEffect);
+    let fetched = suite.genesys().fetch(&wanted(name, None)?).await.map(drop);
+    unavailable("the fetch", &fetched)?;
+    suite.next_call(Call::Mark, CallFault::NoEffect);
+    let marked = suite.genesys().mark(&interaction, RETRYING).await;
     unavailable("the mark", &marked)?;
-    last_is_retrying(world, name)?;
-    world.genesys().mark(&interaction, RETRYING).await?;
-    last_is_retrying(world, name)
+    no_marks(suite, name)
+}
+
+async fn mark_is_idempotent_after_a_lost_response(
+    suite: &impl GenesysSuite,
+    name: &str,
+) -> Result<()> {
+    let interaction = with_customer(suite, name).await?;
+    suite.next_call(Call::Mark, CallFault::ResponseLost);
+    let marked = suite.genesys().mark(&interaction, RETRYING).await;
+    unavailable("the mark", &marked)?;
+    last_is_retrying(suite, name)?;
+    suite.genesys().mark(&interaction, RETRYING).await?;
+    last_is_retrying(suite, name)
 }
 
 fn unavailable(what: &str, answer: &std::result::Result<(), GenesysError>) -> Result<()> {

@@ -18,81 +18,83 @@ use genesys_replay::ledger::{
 use self::event::{
     ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost, unavailable,
 };
-use self::item::{
-    a_claim_that_is_refused_changes_nothing, an_item_shows_what_has_become_of_the_event,
-};
+use self::item::{item_shows_the_state_of_the_event, refused_claim_changes_nothing};
 use self::rounds::{
-    a_dead_worker_may_have_delivered, a_delivery_leads_to_its_event_once_it_is_indexed,
-    a_failure_record_claims_what_is_not_delivered,
-    a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
-    a_failure_record_of_a_finished_event_is_done,
-    a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
-    a_new_round_needs_the_delivery_that_was_read, a_new_round_waits_for_its_time,
-    a_receipt_is_kept_and_shown, an_event_is_looked_up_without_a_claim,
-    an_operator_replay_begins_again_at_round_one, uncertain_attempts_are_remembered,
+    expired_lease_marks_the_event_as_maybe_delivered,
+    failure_record_claim_returns_the_delivery_unchanged,
+    failure_record_claims_an_undelivered_event, failure_record_of_a_settled_event_is_a_duplicate,
+    indexed_delivery_id_finds_its_event, look_up_needs_no_claim,
+    operator_replay_begins_at_round_one, receipt_is_stored_and_returned,
+    round_begins_for_one_of_two_and_is_idempotent,
+    round_begins_only_for_the_delivery_that_was_read, round_is_claimed_only_after_its_delay,
+    uncertain_attempts_are_stored,
 };
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
-/// How long the ledger under test says that it remembers a finished event.
+/// The configured retention of the ledger under test.
 pub const REMEMBER: Duration = Duration::from_secs(15 * 24 * 3_600);
 
-/// A ledger and what it shows to people.
-pub trait World {
+/// A ledger under test and its items.
+pub trait LedgerSuite {
     /// The implementation.
     type Ledger: Ledger;
 
     /// The ledger.
     fn ledger(&self) -> &Self::Ledger;
 
-    /// Lets something befall the next call.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call.
+    fn next_call(&self, fault: CallFault);
 
-    /// An event's attributes as text; empty when there is no item.
+    /// Returns the attributes of an event's item as text. Empty: there is no item.
     fn item(&self, key: &EventKey) -> impl Future<Output = Result<BTreeMap<String, String>>>;
 }
 
-/// Whether a ledger keeps the contract.
+/// Checks that a ledger keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        a_new_event_is_claimed_by_one_of_many,
-        a_lease_that_ended_is_taken_over_by_one_of_many,
-        a_claim_repeated_by_its_owner_is_the_same_claim,
-        a_lease_is_over_once_its_end_has_passed,
-        who_was_taken_over_is_fenced_out,
-        an_event_that_was_never_claimed_cannot_be_written,
-        a_deferred_event_is_claimed_at_once_and_attempts_count_on,
-        a_delivered_event_is_claimed_for_its_bookkeeping_only,
-        an_event_deferred_after_delivery_stays_delivered,
-        a_finished_event_is_finished_for_everybody_and_for_good,
-        only_what_was_given_up_is_reopened_and_only_for_who_may,
-        a_reopened_event_can_be_completed,
-        every_write_can_be_repeated,
-        a_count_that_comes_late_does_not_take_attempts_back,
-        a_settlement_repeated_after_a_takeover_does_not_count,
-        a_call_that_did_not_act_has_changed_nothing,
-        a_call_whose_answer_was_lost_can_be_repeated,
-        an_item_shows_what_has_become_of_the_event,
-        a_claim_that_is_refused_changes_nothing,
-        a_receipt_is_kept_and_shown,
-        a_failure_record_is_answered_with_the_delivery_and_changes_nothing,
-        a_failure_record_claims_what_is_not_delivered,
-        a_failure_record_of_a_finished_event_is_done,
-        a_new_round_is_begun_by_one_of_two_and_can_be_repeated,
-        a_new_round_needs_the_delivery_that_was_read,
-        a_new_round_waits_for_its_time,
-        an_operator_replay_begins_again_at_round_one,
-        a_delivery_leads_to_its_event_once_it_is_indexed,
-        an_event_is_looked_up_without_a_claim,
-        uncertain_attempts_are_remembered,
-        a_dead_worker_may_have_delivered,
+pub async fn conforms(suite: &impl LedgerSuite) -> Result<()> {
+    suite!(suite;
+        claim_of_a_new_event_succeeds_for_one_of_many,
+        claim_of_an_expired_lease_succeeds_for_one_of_many,
+        claim_is_idempotent_for_its_owner,
+        lease_ends_after_its_last_millisecond,
+        lease_holder_is_fenced_after_a_takeover,
+        write_is_refused_without_a_claim,
+        claim_of_a_deferred_event_continues_its_attempts,
+        claim_of_a_delivered_event_has_its_checkpoint,
+        checkpoint_is_kept_when_deferred_after_delivery,
+        claim_of_a_settled_event_is_refused_for_every_worker,
+        claim_reopens_rejected_events_only_when_allowed,
+        reopened_event_can_be_completed,
+        write_is_idempotent,
+        late_attempt_count_does_not_decrease_attempts,
+        settlement_is_refused_after_a_takeover,
+        failed_call_changes_nothing,
+        call_is_idempotent_after_a_lost_response,
+        item_shows_the_state_of_the_event,
+        refused_claim_changes_nothing,
+        receipt_is_stored_and_returned,
+        failure_record_claim_returns_the_delivery_unchanged,
+        failure_record_claims_an_undelivered_event,
+        failure_record_of_a_settled_event_is_a_duplicate,
+        round_begins_for_one_of_two_and_is_idempotent,
+        round_begins_only_for_the_delivery_that_was_read,
+        round_is_claimed_only_after_its_delay,
+        operator_replay_begins_at_round_one,
+        indexed_delivery_id_finds_its_event,
+        look_up_needs_no_claim,
+        uncertain_attempts_are_stored,
+        expired_lease_marks_the_event_as_maybe_delivered,
     )
 }
 
-/// Of many who ask at once, one is given the event, as this attempt.
-async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32) -> Result<()> {
+/// Checks that one of many concurrent claims succeeds, with this attempt number.
+async fn one_of_many(
+    event: &Event<'_, impl LedgerSuite>,
+    now: Timestamp,
+    attempt: u32,
+) -> Result<()> {
     let owners: Vec<String> = (0..10)
         .map(|number| format!("{attempt}-{number}"))
         .collect();
@@ -114,30 +116,30 @@ async fn one_of_many(event: &Event<'_, impl World>, now: Timestamp, attempt: u32
     same("the winners", &winners, &vec![(attempt, NOW)])
 }
 
-async fn a_new_event_is_claimed_by_one_of_many(world: &impl World, name: &str) -> Result<()> {
-    one_of_many(&Event::new(world, name)?, NOW, 1).await
-}
-
-async fn a_lease_that_ended_is_taken_over_by_one_of_many(
-    world: &impl World,
+async fn claim_of_a_new_event_succeeds_for_one_of_many(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    one_of_many(&Event::new(suite, name)?, NOW, 1).await
+}
+
+async fn claim_of_an_expired_lease_succeeds_for_one_of_many(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(suite, name)?;
     event.lease("first", NOW).await?;
     one_of_many(&event, NOW.plus(LEASE * 2), 2).await
 }
 
-async fn a_claim_repeated_by_its_owner_is_the_same_claim(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn claim_is_idempotent_for_its_owner(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let first = event.claim("worker", NOW).await?;
     same("again", &event.claim("worker", NOW).await?, &first)
 }
 
-async fn a_lease_is_over_once_its_end_has_passed(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn lease_ends_after_its_last_millisecond(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     event.lease("first", NOW).await?;
     let end = NOW.plus(LEASE);
     let claim = event.claim("second", end).await?;
@@ -150,8 +152,11 @@ async fn a_lease_is_over_once_its_end_has_passed(world: &impl World, name: &str)
     same("later", &event.claim("third", after).await?, &held)
 }
 
-async fn who_was_taken_over_is_fenced_out(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn lease_holder_is_fenced_after_a_takeover(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let stale = event.lease("first", NOW).await?;
     let later = NOW.plus(LEASE * 2);
     let fresh = event.lease("second", later).await?;
@@ -163,11 +168,8 @@ async fn who_was_taken_over_is_fenced_out(world: &impl World, name: &str) -> Res
     event.fences_out(&stale).await
 }
 
-async fn an_event_that_was_never_claimed_cannot_be_written(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn write_is_refused_without_a_claim(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let lease = Lease {
         key: event.key.clone(),
         owner: "nobody".to_owned(),
@@ -185,11 +187,11 @@ async fn an_event_that_was_never_claimed_cannot_be_written(
     holds("there is no item", event.item().await?.is_empty())
 }
 
-async fn a_deferred_event_is_claimed_at_once_and_attempts_count_on(
-    world: &impl World,
+async fn claim_of_a_deferred_event_continues_its_attempts(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let lease = event.ledger().next_attempt(&lease).await?;
     same("the attempt", &lease.attempt, &2)?;
@@ -198,16 +200,16 @@ async fn a_deferred_event_is_claimed_at_once_and_attempts_count_on(
     same("the attempt", &(next.attempt, next.delivered), &(3, None))
 }
 
-async fn a_delivered_event_is_claimed_for_its_bookkeeping_only(
-    world: &impl World,
+async fn claim_of_a_delivered_event_has_its_checkpoint(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let lease = event.ledger().next_attempt(&lease).await?;
     let lease = event.ledger().checkpoint(&lease).await?;
     same("at the checkpoint", &lease.delivered, &Some(2))?;
-    // Its worker died, and two others before one could finish.
+    // Its worker crashed, and two others before one settled the event.
     let mut now = NOW;
     for owner in ["second", "third"] {
         now = now.plus(LEASE * 2);
@@ -226,19 +228,19 @@ async fn a_delivered_event_is_claimed_for_its_bookkeeping_only(
     same("attempts shown", &attempts, &Some("2"))
 }
 
-async fn an_event_deferred_after_delivery_stays_delivered(
-    world: &impl World,
+async fn checkpoint_is_kept_when_deferred_after_delivery(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let delivered = event.ledger().checkpoint(&lease).await?;
     event.ledger().settle(&delivered, DEFERRED, NOW).await?;
     let lease = event.lease("second", NOW).await?;
     same("delivered", &lease.delivered, &Some(1))?;
 
-    // The checkpoint did not arrive: the settlement carries it.
-    let event = Event::new(world, &format!("{name}, by its settlement"))?;
+    // The checkpoint was lost: the settlement contains it.
+    let event = Event::new(suite, &format!("{name}, by its settlement"))?;
     let lease = Lease {
         delivered: Some(1),
         ..event.lease("first", NOW).await?
@@ -248,8 +250,8 @@ async fn an_event_deferred_after_delivery_stays_delivered(
     same("delivered", &lease.delivered, &Some(1))
 }
 
-async fn a_finished_event_is_finished_for_everybody_and_for_good(
-    world: &impl World,
+async fn claim_of_a_settled_event_is_refused_for_every_worker(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     let given_up = Claim::PreviouslyRejected(FailureCode::TargetRefused);
@@ -262,9 +264,9 @@ async fn a_finished_event_is_finished_for_everybody_and_for_good(
         (ARCHIVED, Claim::AlreadyDone),
         (FAILED, given_up),
     ] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         event.settled(settlement).await?;
-        // No sweep of expired items is relied on, nor feared.
+        // The result does not depend on the deletion of expired items.
         for now in [NOW, NOW.plus(LEASE * 2), NOW.plus(REMEMBER * 2)] {
             for owner in ["first", "second"] {
                 let what = format!("{settlement:?} for the {owner} at {now}");
@@ -275,8 +277,8 @@ async fn a_finished_event_is_finished_for_everybody_and_for_good(
     Ok(())
 }
 
-async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
-    world: &impl World,
+async fn claim_reopens_rejected_events_only_when_allowed(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     for (settlement, reopen, taken) in [
@@ -288,7 +290,7 @@ async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
         (COMPLETED, ReopenPolicy::FailedAndArchived, false),
     ] {
         let what = format!("{name}, {settlement:?} with {reopen:?}");
-        let event = Event::new(world, &what)?;
+        let event = Event::new(suite, &what)?;
         event.settled(settlement).await?;
         let claim = event.ask("second", NOW, reopen).await?;
         if let Claim::Acquired(lease) = &claim {
@@ -299,8 +301,8 @@ async fn only_what_was_given_up_is_reopened_and_only_for_who_may(
     Ok(())
 }
 
-async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn reopened_event_can_be_completed(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     event.settled(ARCHIVED).await?;
     let again = event
         .ask("second", NOW, ReopenPolicy::FailedAndArchived)
@@ -320,25 +322,25 @@ async fn a_reopened_event_can_be_completed(world: &impl World, name: &str) -> Re
     same("the old failure code", &code, &None)
 }
 
-async fn a_count_that_comes_late_does_not_take_attempts_back(
-    world: &impl World,
+async fn late_attempt_count_does_not_decrease_attempts(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let ledger = event.ledger();
     let first = event.lease("worker", NOW).await?;
     let second = ledger.next_attempt(&first).await?;
     ledger.next_attempt(&second).await?;
     lost("the first count", &ledger.next_attempt(&first).await)?;
-    // A worker that does not know how far it has counted gives the event back all the same.
+    // A worker with an old attempt count can still release the event.
     ledger.settle(&first, DEFERRED, NOW).await?;
     let next = event.lease("next", NOW).await?;
     same("the next attempt", &next.attempt, &4)
 }
 
-async fn every_write_can_be_repeated(world: &impl World, name: &str) -> Result<()> {
+async fn write_is_idempotent(suite: &impl LedgerSuite, name: &str) -> Result<()> {
     for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let ledger = event.ledger();
         let lease = event.lease("worker", NOW).await?;
 
@@ -360,11 +362,11 @@ async fn every_write_can_be_repeated(world: &impl World, name: &str) -> Result<(
     Ok(())
 }
 
-async fn a_settlement_repeated_after_a_takeover_does_not_count(
-    world: &impl World,
+async fn settlement_is_refused_after_a_takeover(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
     let other = event.lease("second", NOW).await?;
@@ -372,10 +374,10 @@ async fn a_settlement_repeated_after_a_takeover_does_not_count(
     Ok(event.ledger().settle(&other, COMPLETED, NOW).await?)
 }
 
-async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+async fn failed_call_changes_nothing(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let ledger = event.ledger();
-    let down = || world.next_call(Mishap::Down);
+    let down = || suite.next_call(CallFault::NoEffect);
     down();
     unavailable(
         "claim",
@@ -395,14 +397,14 @@ async fn a_call_that_did_not_act_has_changed_nothing(world: &impl World, name: &
     Ok(ledger.settle(&lease, COMPLETED, NOW).await?)
 }
 
-async fn a_call_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
+async fn call_is_idempotent_after_a_lost_response(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     for settlement in [COMPLETED, ARCHIVED, FAILED, DEFERRED] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let ledger = event.ledger();
-        let lose = || world.next_call(Mishap::AnswerLost);
+        let lose = || suite.next_call(CallFault::ResponseLost);
         lose();
         unavailable(
             "claim",

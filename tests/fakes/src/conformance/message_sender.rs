@@ -8,54 +8,54 @@ use genesys_replay::queue::{
     AttributeValue, MAX_BATCH_ENTRIES, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
 };
 
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
-/// A queue that is written through one port.
-pub trait World {
+/// A queue under test behind one port.
+pub trait MessageSenderSuite {
     /// The implementation.
     type MessageSender: MessageSender;
 
     /// The port.
     fn sender(&self) -> &Self::MessageSender;
 
-    /// Whether it is a FIFO queue.
+    /// Returns whether the queue is a FIFO queue.
     fn is_fifo(&self) -> bool;
 
-    /// Lets something befall the next call of the port.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call of the port.
+    fn next_call(&self, fault: CallFault);
 
-    /// Everything on the queue.
+    /// Returns all messages on the queue.
     fn stored(&self) -> impl Future<Output = Result<Vec<Stored>>>;
 }
 
 /// A message on the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Its id.
+    /// The message id.
     pub id: MessageId,
-    /// Its body.
+    /// The body.
     pub body: String,
-    /// Its attributes, all as text.
+    /// The attributes, all as text.
     pub attributes: BTreeMap<String, String>,
-    /// Its message group, in a FIFO queue.
+    /// The message group on a FIFO queue.
     pub group: Option<String>,
 }
 
-/// Whether a queue keeps the contract.
+/// Checks that a queue keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        a_message_is_stored_as_it_is,
-        equal_messages_are_told_apart_unless_the_queue_knows_repetitions,
-        a_message_may_be_as_long_as_the_limit_and_no_longer,
-        a_put_that_did_not_act_stores_nothing,
-        a_put_whose_answer_was_lost_has_stored_the_message,
-        many_messages_are_answered_each_in_its_place,
-        many_messages_may_be_longer_together_than_one_may_be,
-        no_message_is_no_call,
-        many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together,
+pub async fn conforms(suite: &impl MessageSenderSuite) -> Result<()> {
+    suite!(suite;
+        message_is_stored_unchanged,
+        duplicate_message_is_stored_once_on_a_fifo_queue_only,
+        message_is_refused_when_longer_than_the_limit,
+        failed_send_stores_nothing,
+        send_with_a_lost_response_stores_the_message,
+        batch_results_are_in_the_order_of_its_messages,
+        batch_may_be_longer_than_the_limit_of_one_message,
+        empty_batch_makes_no_call,
+        failed_batch_fails_every_message,
     )
 }
 
@@ -71,7 +71,7 @@ fn message(name: &str, deduplication: &str) -> NewMessage {
     }
 }
 
-/// A message in a group of its own: who looks at a FIFO queue sees ten of a group.
+/// Returns a message in its own group, because a FIFO queue returns at most ten messages of a group.
 fn one_of(name: &str, number: usize) -> NewMessage {
     NewMessage {
         group: format!("group-{name}-{number}"),
@@ -79,16 +79,16 @@ fn one_of(name: &str, number: usize) -> NewMessage {
     }
 }
 
-async fn of(world: &impl World, name: &str) -> Result<Vec<Stored>> {
-    let all = world.stored().await?.into_iter();
+async fn of(suite: &impl MessageSenderSuite, name: &str) -> Result<Vec<Stored>> {
+    let all = suite.stored().await?.into_iter();
     Ok(all
         .filter(|it| it.attributes.get("Origin").is_some_and(|it| it == name))
         .collect())
 }
 
-async fn a_message_is_stored_as_it_is(world: &impl World, name: &str) -> Result<()> {
+async fn message_is_stored_unchanged(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
     let sent = message(name, name);
-    let id = world.sender().send(&sent).await?;
+    let id = suite.sender().send(&sent).await?;
     let attributes = [("Origin", name), ("RetryCount", "4294967295")];
     let asked = Stored {
         id,
@@ -96,20 +96,20 @@ async fn a_message_is_stored_as_it_is(world: &impl World, name: &str) -> Result<
         attributes: attributes
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
-        group: world.is_fifo().then_some(sent.group),
+        group: suite.is_fifo().then_some(sent.group),
     };
-    same("messages", &of(world, name).await?, &vec![asked])
+    same("messages", &of(suite, name).await?, &vec![asked])
 }
 
-async fn equal_messages_are_told_apart_unless_the_queue_knows_repetitions(
-    world: &impl World,
+async fn duplicate_message_is_stored_once_on_a_fifo_queue_only(
+    suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
     let sent = message(name, name);
-    let first = world.sender().send(&sent).await?;
-    let second = world.sender().send(&sent).await?;
-    let stored = of(world, name).await?.len();
-    if world.is_fifo() {
+    let first = suite.sender().send(&sent).await?;
+    let second = suite.sender().send(&sent).await?;
+    let stored = of(suite, name).await?.len();
+    if suite.is_fifo() {
         same("messages", &stored, &1)
     } else {
         holds("each has an id of its own", first != second)?;
@@ -117,49 +117,49 @@ async fn equal_messages_are_told_apart_unless_the_queue_knows_repetitions(
     }
 }
 
-async fn a_message_may_be_as_long_as_the_limit_and_no_longer(
-    world: &impl World,
+async fn message_is_refused_when_longer_than_the_limit(
+    suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
     let mut sent = message(name, "short");
     let room = MAX_MESSAGE_BYTES - sent.size();
     sent.body.push_str(&"x".repeat(room));
     same("bytes", &sent.size(), &MAX_MESSAGE_BYTES)?;
-    world.sender().send(&sent).await?;
+    suite.sender().send(&sent).await?;
     sent.body.push('x');
     "long".clone_into(&mut sent.deduplication);
-    let refused = world.sender().send(&sent).await;
+    let refused = suite.sender().send(&sent).await;
     holds(
         "a longer one is refused for good",
         matches!(refused, Err(PutError::TooLong { bytes }) if bytes == MAX_MESSAGE_BYTES + 1),
     )?;
-    same("messages", &of(world, name).await?.len(), &1)
+    same("messages", &of(suite, name).await?.len(), &1)
 }
 
-async fn a_put_that_did_not_act_stores_nothing(world: &impl World, name: &str) -> Result<()> {
-    world.next_call(Mishap::Down);
-    let failed = world.sender().send(&message(name, name)).await;
+async fn failed_send_stores_nothing(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
+    suite.next_call(CallFault::NoEffect);
+    let failed = suite.sender().send(&message(name, name)).await;
     holds(
         "it fails in passing",
         matches!(failed, Err(PutError::Unavailable { .. })),
     )?;
-    same("messages", &of(world, name).await?.len(), &0)
+    same("messages", &of(suite, name).await?.len(), &0)
 }
 
-async fn a_put_whose_answer_was_lost_has_stored_the_message(
-    world: &impl World,
+async fn send_with_a_lost_response_stores_the_message(
+    suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
-    world.next_call(Mishap::AnswerLost);
+    suite.next_call(CallFault::ResponseLost);
     let sent = message(name, name);
-    let failed = world.sender().send(&sent).await;
+    let failed = suite.sender().send(&sent).await;
     holds(
         "it fails in passing",
         matches!(failed, Err(PutError::Unavailable { .. })),
     )?;
-    holds("it is there", !of(world, name).await?.is_empty())?;
-    world.sender().send(&sent).await?;
-    let same_receipt = of(world, name).await?;
+    holds("it is there", !of(suite, name).await?.is_empty())?;
+    suite.sender().send(&sent).await?;
+    let same_receipt = of(suite, name).await?;
     holds(
         "both copies are alike",
         same_receipt
@@ -168,8 +168,8 @@ async fn a_put_whose_answer_was_lost_has_stored_the_message(
     )
 }
 
-async fn many_messages_are_answered_each_in_its_place(
-    world: &impl World,
+async fn batch_results_are_in_the_order_of_its_messages(
+    suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
     let mut sent: Vec<NewMessage> = (0..MAX_BATCH_ENTRIES)
@@ -179,13 +179,13 @@ async fn many_messages_are_answered_each_in_its_place(
         })
         .collect();
     sent[3].body = "x".repeat(MAX_MESSAGE_BYTES);
-    let answers = world.sender().send_all(&sent).await?;
+    let answers = suite.sender().send_all(&sent).await?;
     same("answers", &answers.len(), &sent.len())?;
     holds(
         "the one that is too long is refused for good, in its place",
         matches!(answers[3], Err(PutError::TooLong { .. })),
     )?;
-    let stored = of(world, name).await?;
+    let stored = of(suite, name).await?;
     same("messages", &stored.len(), &(sent.len() - 1))?;
     for (sent, answer) in sent.iter().zip(&answers) {
         let Ok(id) = answer else { continue };
@@ -195,15 +195,15 @@ async fn many_messages_are_answered_each_in_its_place(
     Ok(())
 }
 
-async fn many_messages_may_be_longer_together_than_one_may_be(
-    world: &impl World,
+async fn batch_may_be_longer_than_the_limit_of_one_message(
+    suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
     let long = |number| NewMessage {
         body: "x".repeat(MAX_MESSAGE_BYTES / 2),
         ..one_of(name, number)
     };
-    let answers = world
+    let answers = suite
         .sender()
         .send_all(&[long(1), long(2), long(3)])
         .await?;
@@ -211,28 +211,28 @@ async fn many_messages_may_be_longer_together_than_one_may_be(
         "all are stored",
         answers.iter().all(std::result::Result::is_ok),
     )?;
-    same("messages", &of(world, name).await?.len(), &3)
+    same("messages", &of(suite, name).await?.len(), &3)
 }
 
-async fn no_message_is_no_call(world: &impl World, name: &str) -> Result<()> {
-    world.next_call(Mishap::Down);
-    let none = world.sender().send_all(&[]).await?;
+async fn empty_batch_makes_no_call(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
+    suite.next_call(CallFault::NoEffect);
+    let none = suite.sender().send_all(&[]).await?;
     same("answers", &none.len(), &0)?;
-    // The mishap waits for a call that is one.
-    let failed = world.sender().send(&message(name, name)).await;
+    // The fault is still pending for the next call.
+    let failed = suite.sender().send(&message(name, name)).await;
     holds("it befalls the next", failed.is_err())
 }
 
-async fn many_messages_that_were_not_put_or_whose_answer_was_lost_fail_together(
-    world: &impl World,
+async fn failed_batch_fails_every_message(
+    suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
-    for (mishap, stored) in [(Mishap::Down, 0), (Mishap::AnswerLost, 2)] {
-        world.next_call(mishap);
+    for (fault, stored) in [(CallFault::NoEffect, 0), (CallFault::ResponseLost, 2)] {
+        suite.next_call(fault);
         let sent = [1, 2].map(|number| one_of(name, number));
-        let failed = world.sender().send_all(&sent).await;
+        let failed = suite.sender().send_all(&sent).await;
         holds("all of them fail", failed.is_err())?;
-        same("messages", &of(world, name).await?.len(), &stored)?;
+        same("messages", &of(suite, name).await?.len(), &stored)?;
     }
     Ok(())
 }

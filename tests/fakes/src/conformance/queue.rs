@@ -1,4 +1,4 @@
-//! The contract of [`Queue`], and of the queues behind it: they decide when a message comes back.
+//! The contract of [`Queue`] and of the visibility timeouts of the queues behind it.
 
 use std::future::Future;
 use std::time::Duration;
@@ -7,88 +7,88 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{Queue, QueueLimits, VisibilityChange};
 
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 use crate::{Draft, Received};
 
-/// The longest that a message can be kept away: SQS counts 12 hours from the receipt, and the
-/// longest invocation may have passed since.
-const LONGEST: Duration = Duration::from_secs(42_300);
+/// The maximum visibility timeout: SQS counts 12 hours from the receive, and the longest invocation may
+/// have passed since.
+const MAX_VISIBILITY: Duration = Duration::from_secs(42_300);
 
-/// The visibility timeout of every receive: no case comes to its end, however slow the machine.
+/// The visibility timeout of every receive, longer than every case on a slow machine.
 pub const VISIBILITY: Duration = Duration::from_secs(1_200);
 
-/// The time that a wait read off a real clock may have lost by then.
+/// The tolerance of a timeout that was read with a real clock.
 const SLACK: Duration = Duration::from_secs(600);
 
-/// Queues that are postponed through one port.
-pub trait World {
+/// Queues under test behind one port.
+pub trait QueueSuite {
     /// The implementation.
     type Queue: Queue;
 
     /// The port.
     fn queue(&self) -> &Self::Queue;
 
-    /// Lets something befall the next call of the port.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call of the port.
+    fn next_call(&self, fault: CallFault);
 
-    /// A new queue; its ARN. What was received `max_receives` times goes to the other queue.
+    /// Creates a queue and returns its ARN. Messages with `max_receives` receives move to the other queue.
     fn create(&self, parking: Option<(&str, u32)>) -> impl Future<Output = Result<String>>;
 
-    /// Puts a message on a queue.
+    /// Sends a message to a queue.
     fn send(&self, arn: &str, body: &str) -> impl Future<Output = Result<()>>;
 
-    /// Up to ten visible messages, each to nobody else for [`VISIBILITY`].
+    /// Receives up to ten visible messages and hides them for [`VISIBILITY`].
     fn receive(&self, arn: &str) -> impl Future<Output = Result<Vec<Received>>>;
 
     /// Acknowledges a message.
     fn delete(&self, arn: &str, receipt_handle: &str) -> impl Future<Output = Result<()>>;
 
-    /// How long each message stays away from now.
-    fn waits(&self, arn: &str) -> impl Future<Output = Result<Vec<Duration>>>;
+    /// Returns the remaining visibility timeout of each message.
+    fn visibility_timeouts(&self, arn: &str) -> impl Future<Output = Result<Vec<Duration>>>;
 }
 
-/// Whether queues keep the contract.
+/// Checks that queues keep the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        a_received_message_is_hidden_until_its_time,
-        a_message_stays_away_for_as_long_as_it_says,
-        repeating_a_postponement_starts_the_wait_anew,
-        a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt,
-        the_longest_wait_is_the_queues_own,
-        each_message_is_postponed_for_itself,
-        nothing_to_postpone_is_no_call,
-        a_deleted_message_neither_comes_back_nor_can_be_postponed,
-        a_message_received_too_often_is_parked_as_it_is,
-        a_postponement_that_did_not_act_is_told_of_every_message,
-        a_postponement_whose_answer_was_lost_can_be_repeated,
-        the_limits_of_a_queue_are_read,
+pub async fn conforms(suite: &impl QueueSuite) -> Result<()> {
+    suite!(suite;
+        received_message_is_hidden_for_the_visibility_timeout,
+        visibility_change_hides_messages_for_its_duration,
+        repeated_visibility_change_restarts_the_timeout,
+        visibility_change_to_zero_makes_the_message_visible,
+        visibility_change_is_limited_by_the_queue,
+        visibility_change_succeeds_or_fails_per_message,
+        empty_visibility_change_makes_no_call,
+        deleted_message_does_not_return_and_cannot_be_changed,
+        message_is_parked_unchanged_after_max_receives,
+        failed_visibility_change_names_every_message,
+        visibility_change_is_idempotent_after_a_lost_response,
+        limits_of_a_queue_are_read,
     )
 }
 
-/// A queue that has been filled and received from.
-struct Line<'w, W> {
-    world: &'w W,
+/// A queue whose messages were received.
+struct ReceivedMessages<'w, W> {
+    suite: &'w W,
     arn: String,
     received: Vec<Received>,
 }
 
-impl<'w, W: World> Line<'w, W> {
-    async fn of(world: &'w W, name: &str, count: usize) -> Result<Self> {
-        let arn = world.create(None).await?;
+impl<'w, W: QueueSuite> ReceivedMessages<'w, W> {
+    async fn of(suite: &'w W, name: &str, count: usize) -> Result<Self> {
+        let arn = suite.create(None).await?;
         for number in 0..count {
-            world.send(&arn, &format!("{name} {number}")).await?;
+            suite.send(&arn, &format!("{name} {number}")).await?;
         }
         let mut received = Vec::new();
         while received.len() < count {
-            let some = world.receive(&arn).await?;
+            let some = suite.receive(&arn).await?;
             holds("what was sent is received", !some.is_empty())?;
             received.extend(some);
         }
         Ok(Self {
-            world,
+            suite,
             arn,
             received,
         })
@@ -99,18 +99,18 @@ impl<'w, W: World> Line<'w, W> {
         received.map(|it| change(&self.arn, it, after)).collect()
     }
 
-    /// Postpones every message; the ids of those that failed.
+    /// Changes the visibility of every message. Returns the ids that failed.
     async fn change_visibility(&self, after: Duration) -> Vec<MessageId> {
-        failed(self.world, &self.all(after)).await
+        failed(self.suite, &self.all(after)).await
     }
 
-    async fn stays_away(&self, expected: Duration) -> Result<()> {
-        let waits = self.world.waits(&self.arn).await?;
-        same("messages", &waits.len(), &self.received.len())?;
+    async fn has_visibility_timeout(&self, expected: Duration) -> Result<()> {
+        let visibility_timeouts = self.suite.visibility_timeouts(&self.arn).await?;
+        same("messages", &visibility_timeouts.len(), &self.received.len())?;
         let near = |wait: &Duration| *wait <= expected && *wait + SLACK >= expected;
         holds(
-            &format!("{waits:?} instead of {expected:?}"),
-            waits.iter().all(near),
+            &format!("{visibility_timeouts:?} instead of {expected:?}"),
+            visibility_timeouts.iter().all(near),
         )
     }
 
@@ -131,59 +131,72 @@ fn change<'a>(arn: &'a str, message: &'a Received, after: Duration) -> Visibilit
     }
 }
 
-async fn failed(world: &impl World, changes: &[VisibilityChange<'_>]) -> Vec<MessageId> {
-    let errors = world.queue().change_visibility(changes).await;
+async fn failed(suite: &impl QueueSuite, changes: &[VisibilityChange<'_>]) -> Vec<MessageId> {
+    let errors = suite.queue().change_visibility(changes).await;
     errors.into_iter().map(|error| error.message_id).collect()
 }
 
-const A_WHILE: Duration = Duration::from_secs(3_600);
+const ONE_HOUR: Duration = Duration::from_secs(3_600);
 
-async fn a_received_message_is_hidden_until_its_time(world: &impl World, name: &str) -> Result<()> {
-    let line = Line::of(world, name, 1).await?;
-    let counts: Vec<u32> = line.received.iter().map(|it| it.receive_count).collect();
-    same("the receive count", &counts, &vec![1])?;
-    holds("nothing else", world.receive(&line.arn).await?.is_empty())?;
-    line.stays_away(VISIBILITY).await
-}
-
-async fn a_message_stays_away_for_as_long_as_it_says(world: &impl World, name: &str) -> Result<()> {
-    let line = Line::of(world, name, 2).await?;
-    same(
-        "failures",
-        &line.change_visibility(A_WHILE).await,
-        &Vec::new(),
-    )?;
-    line.stays_away(A_WHILE).await
-}
-
-async fn repeating_a_postponement_starts_the_wait_anew(
-    world: &impl World,
+async fn received_message_is_hidden_for_the_visibility_timeout(
+    suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(world, name, 1).await?;
-    for after in [A_WHILE, A_WHILE * 2, A_WHILE] {
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    let counts: Vec<u32> = messages
+        .received
+        .iter()
+        .map(|it| it.receive_count)
+        .collect();
+    same("the receive count", &counts, &vec![1])?;
+    holds(
+        "nothing else",
+        suite.receive(&messages.arn).await?.is_empty(),
+    )?;
+    messages.has_visibility_timeout(VISIBILITY).await
+}
+
+async fn visibility_change_hides_messages_for_its_duration(
+    suite: &impl QueueSuite,
+    name: &str,
+) -> Result<()> {
+    let messages = ReceivedMessages::of(suite, name, 2).await?;
+    same(
+        "failures",
+        &messages.change_visibility(ONE_HOUR).await,
+        &Vec::new(),
+    )?;
+    messages.has_visibility_timeout(ONE_HOUR).await
+}
+
+async fn repeated_visibility_change_restarts_the_timeout(
+    suite: &impl QueueSuite,
+    name: &str,
+) -> Result<()> {
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    for after in [ONE_HOUR, ONE_HOUR * 2, ONE_HOUR] {
         same(
             "failures",
-            &line.change_visibility(after).await,
+            &messages.change_visibility(after).await,
             &Vec::new(),
         )?;
-        line.stays_away(after).await?;
+        messages.has_visibility_timeout(after).await?;
     }
     Ok(())
 }
 
-async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
-    world: &impl World,
+async fn visibility_change_to_zero_makes_the_message_visible(
+    suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(world, name, 1).await?;
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
     same(
         "failures",
-        &line.change_visibility(Duration::ZERO).await,
+        &messages.change_visibility(Duration::ZERO).await,
         &Vec::new(),
     )?;
-    let again = world.receive(&line.arn).await?;
-    let [first, second] = [line.received.first(), again.first()];
+    let again = suite.receive(&messages.arn).await?;
+    let [first, second] = [messages.received.first(), again.first()];
     let (first, second) = first.zip(second).ok_or("it did not come back")?;
     same("the id", &second.message_id, &first.message_id)?;
     same("the body", &second.draft, &first.draft)?;
@@ -194,16 +207,22 @@ async fn a_message_that_is_not_kept_away_is_back_at_once_with_a_new_receipt(
     )
 }
 
-async fn the_longest_wait_is_the_queues_own(world: &impl World, name: &str) -> Result<()> {
-    let line = Line::of(world, name, 1).await?;
-    let failures = line.change_visibility(LONGEST * 3).await;
+async fn visibility_change_is_limited_by_the_queue(
+    suite: &impl QueueSuite,
+    name: &str,
+) -> Result<()> {
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    let failures = messages.change_visibility(MAX_VISIBILITY * 3).await;
     same("failures", &failures, &Vec::new())?;
-    line.stays_away(LONGEST).await
+    messages.has_visibility_timeout(MAX_VISIBILITY).await
 }
 
-async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) -> Result<()> {
-    let here = Line::of(world, name, 12).await?;
-    let there = Line::of(world, name, 1).await?;
+async fn visibility_change_succeeds_or_fails_per_message(
+    suite: &impl QueueSuite,
+    name: &str,
+) -> Result<()> {
+    let here = ReceivedMessages::of(suite, name, 12).await?;
+    let there = ReceivedMessages::of(suite, name, 1).await?;
     let stranger = |id: &str| {
         Ok::<_, &str>(Received {
             message_id: MessageId::new(id).ok_or("message id")?,
@@ -219,62 +238,62 @@ async fn each_message_is_postponed_for_itself(world: &impl World, name: &str) ->
         stranger("3-odd")?,
     );
     let gone = format!("{}-gone", here.arn);
-    let mut all = here.all(A_WHILE);
-    all.insert(3, change(&here.arn, &wrong, A_WHILE));
-    all.insert(5, change(&gone, &lost, A_WHILE));
-    all.insert(7, change("not an arn", &odd, A_WHILE));
-    all.extend(there.all(A_WHILE * 2));
-    let mut failures = failed(world, &all).await;
+    let mut all = here.all(ONE_HOUR);
+    all.insert(3, change(&here.arn, &wrong, ONE_HOUR));
+    all.insert(5, change(&gone, &lost, ONE_HOUR));
+    all.insert(7, change("not an arn", &odd, ONE_HOUR));
+    all.extend(there.all(ONE_HOUR * 2));
+    let mut failures = failed(suite, &all).await;
     failures.sort();
     let strangers = [wrong, lost, odd].map(|it| it.message_id);
     same("failures", &failures, &strangers.to_vec())?;
-    here.stays_away(A_WHILE).await?;
-    there.stays_away(A_WHILE * 2).await
+    here.has_visibility_timeout(ONE_HOUR).await?;
+    there.has_visibility_timeout(ONE_HOUR * 2).await
 }
 
-async fn nothing_to_postpone_is_no_call(world: &impl World, name: &str) -> Result<()> {
-    let line = Line::of(world, name, 1).await?;
-    world.next_call(Mishap::Down);
-    same("failures", &failed(world, &[]).await, &Vec::new())?;
-    // The mishap is still to come: nothing has used it up.
+async fn empty_visibility_change_makes_no_call(suite: &impl QueueSuite, name: &str) -> Result<()> {
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    suite.next_call(CallFault::NoEffect);
+    same("failures", &failed(suite, &[]).await, &Vec::new())?;
+    // The fault is still pending: no call has used it.
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
-        &line.ids(),
+        &messages.change_visibility(ONE_HOUR).await,
+        &messages.ids(),
     )
 }
 
-async fn a_deleted_message_neither_comes_back_nor_can_be_postponed(
-    world: &impl World,
+async fn deleted_message_does_not_return_and_cannot_be_changed(
+    suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(world, name, 1).await?;
-    for message in &line.received {
-        world.delete(&line.arn, &message.receipt_handle).await?;
+    let messages = ReceivedMessages::of(suite, name, 1).await?;
+    for message in &messages.received {
+        suite.delete(&messages.arn, &message.receipt_handle).await?;
     }
     same(
         "failures",
-        &line.change_visibility(Duration::ZERO).await,
-        &line.ids(),
+        &messages.change_visibility(Duration::ZERO).await,
+        &messages.ids(),
     )?;
     holds(
         "nothing is left",
-        world.receive(&line.arn).await?.is_empty(),
+        suite.receive(&messages.arn).await?.is_empty(),
     )
 }
 
-async fn a_message_received_too_often_is_parked_as_it_is(
-    world: &impl World,
+async fn message_is_parked_unchanged_after_max_receives(
+    suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let parking = world.create(None).await?;
-    let arn = world.create(Some((&parking, 2))).await?;
-    world.send(&arn, name).await?;
+    let parking = suite.create(None).await?;
+    let arn = suite.create(Some((&parking, 2))).await?;
+    suite.send(&arn, name).await?;
     let mut seen = Vec::new();
     for _ in 0..3 {
-        for message in world.receive(&arn).await? {
+        for message in suite.receive(&arn).await? {
             let back = [change(&arn, &message, Duration::ZERO)];
-            same("failures", &failed(world, &back).await, &Vec::new())?;
+            same("failures", &failed(suite, &back).await, &Vec::new())?;
             seen.push((message.message_id, message.receive_count));
         }
     }
@@ -282,7 +301,7 @@ async fn a_message_received_too_often_is_parked_as_it_is(
         return Err(format!("received as {seen:?}").into());
     };
     same("the id", second, first)?;
-    let parked = world.receive(&parking).await?;
+    let parked = suite.receive(&parking).await?;
     let parked: Vec<_> = parked
         .iter()
         .map(|it| (&it.message_id, &*it.draft.body))
@@ -290,58 +309,58 @@ async fn a_message_received_too_often_is_parked_as_it_is(
     same("the parked", &parked, &vec![(first, name)])
 }
 
-async fn a_postponement_that_did_not_act_is_told_of_every_message(
-    world: &impl World,
+async fn failed_visibility_change_names_every_message(
+    suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(world, name, 2).await?;
-    world.next_call(Mishap::Down);
+    let messages = ReceivedMessages::of(suite, name, 2).await?;
+    suite.next_call(CallFault::NoEffect);
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
-        &line.ids(),
+        &messages.change_visibility(ONE_HOUR).await,
+        &messages.ids(),
     )?;
-    line.stays_away(VISIBILITY).await
+    messages.has_visibility_timeout(VISIBILITY).await
 }
 
-async fn a_postponement_whose_answer_was_lost_can_be_repeated(
-    world: &impl World,
+async fn visibility_change_is_idempotent_after_a_lost_response(
+    suite: &impl QueueSuite,
     name: &str,
 ) -> Result<()> {
-    let line = Line::of(world, name, 2).await?;
-    world.next_call(Mishap::AnswerLost);
+    let messages = ReceivedMessages::of(suite, name, 2).await?;
+    suite.next_call(CallFault::ResponseLost);
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
-        &line.ids(),
+        &messages.change_visibility(ONE_HOUR).await,
+        &messages.ids(),
     )?;
-    line.stays_away(A_WHILE).await?;
+    messages.has_visibility_timeout(ONE_HOUR).await?;
     same(
         "failures",
-        &line.change_visibility(A_WHILE).await,
+        &messages.change_visibility(ONE_HOUR).await,
         &Vec::new(),
     )?;
-    line.stays_away(A_WHILE).await
+    messages.has_visibility_timeout(ONE_HOUR).await
 }
 
-async fn the_limits_of_a_queue_are_read(world: &impl World, _: &str) -> Result<()> {
-    let parking = world.create(None).await?;
-    let arn = world.create(Some((&parking, 7))).await?;
+async fn limits_of_a_queue_are_read(suite: &impl QueueSuite, _: &str) -> Result<()> {
+    let parking = suite.create(None).await?;
+    let arn = suite.create(Some((&parking, 7))).await?;
     let four_days = Duration::from_secs(4 * 24 * 3_600);
     let alone = QueueLimits {
         retention: four_days,
         max_receives: None,
         parking_arn: None,
     };
-    same("alone", &world.queue().limits(&parking).await?, &alone)?;
+    same("alone", &suite.queue().limits(&parking).await?, &alone)?;
     let redriven = QueueLimits {
         max_receives: Some(7),
         parking_arn: Some(parking),
         ..alone
     };
-    same("redriven", &world.queue().limits(&arn).await?, &redriven)?;
+    same("redriven", &suite.queue().limits(&arn).await?, &redriven)?;
     for missing in [&format!("{arn}-gone"), "not an arn"] {
-        let limits = world.queue().limits(missing).await;
+        let limits = suite.queue().limits(missing).await;
         holds(&format!("{missing} has none"), limits.is_err())?;
     }
     Ok(())

@@ -6,56 +6,59 @@ use genesys_replay::secret::{SecretError, SecretText};
 
 use super::{Result, holds, same, suite};
 
-/// A secret that is read through one port.
-pub trait World {
+/// A secret under test behind one port.
+pub trait SecretSuite {
     /// The implementation.
     type Secret: SecretText;
 
     /// The port.
     fn secret(&self) -> &Self::Secret;
 
-    /// Changes the secret's text.
+    /// Sets the text of the secret.
     fn put(&self, text: &str) -> impl Future<Output = Result<()>>;
 
-    /// Makes it a secret that is no text.
+    /// Stores a binary secret.
     fn put_binary(&self) -> impl Future<Output = Result<()>>;
 
-    /// Takes the secret away.
+    /// Deletes the secret.
     fn remove(&self) -> impl Future<Output = Result<()>>;
 }
 
-/// Whether it keeps the contract. The secret is gone afterwards.
+/// Checks that a secret keeps the contract. The secret does not exist afterwards.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        the_text_is_read_as_it_is_now,
-        what_is_no_text_is_refused,
-        what_is_not_there_is_refused_by_name,
+pub async fn conforms(suite: &impl SecretSuite) -> Result<()> {
+    suite!(suite;
+        secret_is_read_in_its_current_version,
+        binary_secret_is_refused,
+        missing_secret_is_refused_by_its_error_code,
     )
 }
 
-async fn the_text_is_read_as_it_is_now(world: &impl World, name: &str) -> Result<()> {
+async fn secret_is_read_in_its_current_version(suite: &impl SecretSuite, name: &str) -> Result<()> {
     for text in [name, " é\n", "{\"a\":1}"] {
-        world.put(text).await?;
-        same("text", &world.secret().read().await?, &text.to_owned())?;
+        suite.put(text).await?;
+        same("text", &suite.secret().read().await?, &text.to_owned())?;
     }
     Ok(())
 }
 
-async fn what_is_no_text_is_refused(world: &impl World, _: &str) -> Result<()> {
-    world.put_binary().await?;
+async fn binary_secret_is_refused(suite: &impl SecretSuite, _: &str) -> Result<()> {
+    suite.put_binary().await?;
     same(
         "refusal",
-        &world.secret().read().await,
+        &suite.secret().read().await,
         &Err(SecretError::Binary),
     )
 }
 
-async fn what_is_not_there_is_refused_by_name(world: &impl World, _: &str) -> Result<()> {
-    world.remove().await?;
-    let refused = world.secret().read().await;
+async fn missing_secret_is_refused_by_its_error_code(
+    suite: &impl SecretSuite,
+    _: &str,
+) -> Result<()> {
+    suite.remove().await?;
+    let refused = suite.secret().read().await;
     holds(
         "Secrets Manager's own word for it is kept",
         matches!(&refused, Err(SecretError::Refused(code)) if code.contains("NotFound") || code.contains("InvalidRequest")),

@@ -10,23 +10,23 @@ use genesys_replay::ledger::EventKey;
 use genesys_replay::message::{MessageId, TypedAttribute};
 use genesys_replay::target::{Delivery, DeliveryError, Target};
 
-use super::{Mishap, Result, holds, same, suite};
+use super::{CallFault, Result, holds, same, suite};
 
 const PAYLOAD: &str = "{ \"id\" : \"e-1\",\n\t\"text\":\"Zoë\" }";
 
-/// One delivery as its destination shows it.
+/// The visible part of a delivery at its destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival {
-    /// The event, as it is handed on.
+    /// The payload.
     pub payload: String,
-    /// By what a repetition is told, where that is shown.
+    /// The idempotency key, if the destination shows it.
     pub key: Option<String>,
-    /// Which attempt it was said to be, where that is shown.
+    /// The attempt number, if the destination shows it.
     pub attempt_count: Option<u32>,
 }
 
 impl Arrival {
-    /// A delivery at a destination that shows everything.
+    /// Returns a delivery at a destination that shows everything.
     #[must_use]
     pub fn whole(delivery: &Delivery<'_>) -> Self {
         Self {
@@ -37,68 +37,68 @@ impl Arrival {
     }
 }
 
-/// Targets of one kind and what has arrived at them.
-pub trait World {
+/// Targets under test of one kind, and their deliveries.
+pub trait TargetSuite {
     /// The implementation.
     type Target: Target;
 
     /// The target.
     fn target(&self) -> &Self::Target;
 
-    /// A new destination, which accepts everything.
+    /// Creates a destination that accepts everything.
     fn destination(&self) -> impl Future<Output = Result<Destination>>;
 
-    /// Whether such a destination lets an event in once only, however often it is delivered.
-    fn knows_repetitions(&self) -> bool;
+    /// Returns whether the destination drops duplicates.
+    fn drops_duplicates(&self) -> bool;
 
-    /// Lets something befall the next call.
-    fn next_call(&self, mishap: Mishap);
+    /// Injects a fault into the next call.
+    fn next_call(&self, fault: CallFault);
 
-    /// What is to be seen of a delivery at its destination.
+    /// Returns the visible part of a delivery at its destination.
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival;
 
-    /// What has arrived, once it is `least` or more: what was accepted may still be on its way.
+    /// Waits for at least `least` deliveries and returns all, because an accepted one may arrive later.
     fn arrivals(
         &self,
         destination: &Destination,
         least: usize,
     ) -> impl Future<Output = Result<Vec<Arrival>>>;
 
-    /// How many calls were made so far, wherever to.
+    /// Returns the number of calls to all destinations.
     fn calls(&self) -> usize;
 }
 
-/// Whether a target keeps the contract.
+/// Checks that a target keeps the contract.
 ///
 /// # Errors
 /// Names each case that failed.
-pub async fn conforms(world: &impl World) -> Result<()> {
-    suite!(world;
-        what_is_accepted_arrives_whole_and_once,
-        the_same_event_may_come_again_under_the_same_key,
-        equal_events_under_two_keys_are_two,
-        a_delivery_that_did_not_act_may_be_tried_again,
-        a_delivery_whose_answer_was_lost_may_have_acted,
-        what_goes_nowhere_is_accepted_without_a_call,
-        where_nothing_can_be_delivered_nothing_is_sent,
+pub async fn conforms(suite: &impl TargetSuite) -> Result<()> {
+    suite!(suite;
+        accepted_event_arrives_whole_and_once,
+        repeated_event_arrives_again_under_the_same_key,
+        equal_events_under_two_keys_both_arrive,
+        failed_delivery_can_be_retried,
+        delivery_with_a_lost_response_may_have_acted,
+        delivery_to_no_target_is_accepted_without_a_call,
+        delivery_to_an_unusable_target_is_refused_without_a_call,
     )
 }
 
 static NO_ATTRIBUTES: BTreeMap<&str, TypedAttribute> = BTreeMap::new();
 
 struct Event<'w, W> {
-    world: &'w W,
+    suite: &'w W,
     destination: Destination,
     key: EventKey,
     name: String,
 }
 
-impl<'w, W: World> Event<'w, W> {
-    fn new(world: &'w W, name: &str, destination: Destination) -> Result<Self> {
+impl<'w, W: TargetSuite> Event<'w, W> {
+    fn new(suite: &'w W, name: &str, destination: Destination) -> Result<Self> {
         let message_id = MessageId::new("m-1").ok_or("message id")?;
         let event_id = EventId::new(name).ok_or("event id")?;
         Ok(Self {
-            world,
+            suite,
             name: EventKey::new(Some(&event_id), &message_id, &destination)
                 .delivery_name(1, None, None),
             key: EventKey::new(Some(&event_id), &message_id, &destination),
@@ -123,7 +123,7 @@ impl<'w, W: World> Event<'w, W> {
 
     async fn deliver(&self, attempt_count: u32) -> std::result::Result<(), DeliveryError> {
         let delivery = self.delivery(attempt_count);
-        self.world.target().deliver(&delivery).await.map(|_| ())
+        self.suite.target().deliver(&delivery).await.map(|_| ())
     }
 
     async fn refused(&self, attempt_count: u32) -> Result<DeliveryError> {
@@ -131,65 +131,65 @@ impl<'w, W: World> Event<'w, W> {
         Ok(answer.err().ok_or("it was accepted")?)
     }
 
-    /// These attempts were let in, and nothing else.
+    /// Checks that exactly these attempts arrived.
     async fn arrived(&self, attempts: &[u32]) -> Result<()> {
         let attempts = attempts.iter().map(|attempt| self.delivery(*attempt));
-        arrived(self.world, &self.destination, attempts.collect()).await
+        arrived(self.suite, &self.destination, attempts.collect()).await
     }
 
-    /// Both attempts were let in, or the first alone where the second is known as its repetition.
+    /// Checks that both attempts arrived, or only the first if the destination drops duplicates.
     async fn arrived_again(&self) -> Result<()> {
-        let attempts = if self.world.knows_repetitions() { 1 } else { 2 };
+        let attempts = if self.suite.drops_duplicates() { 1 } else { 2 };
         self.arrived(&[1, 2][..attempts]).await
     }
 }
 
 async fn arrived(
-    world: &impl World,
+    suite: &impl TargetSuite,
     destination: &Destination,
     deliveries: Vec<Delivery<'_>>,
 ) -> Result<()> {
     let deliveries = deliveries.iter();
-    let mut asked: Vec<_> = deliveries.map(|it| world.shown(it)).collect();
-    let mut seen = world.arrivals(destination, asked.len()).await?;
-    // A target promises no order.
+    let mut asked: Vec<_> = deliveries.map(|it| suite.shown(it)).collect();
+    let mut seen = suite.arrivals(destination, asked.len()).await?;
+    // A target guarantees no order.
     asked.sort();
     seen.sort();
     same("arrived", &seen, &asked)
 }
 
-async fn what_is_accepted_arrives_whole_and_once(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name, world.destination().await?)?;
+async fn accepted_event_arrives_whole_and_once(suite: &impl TargetSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name, suite.destination().await?)?;
     event.deliver(7).await?;
     event.arrived(&[7]).await
 }
 
-async fn the_same_event_may_come_again_under_the_same_key(
-    world: &impl World,
+async fn repeated_event_arrives_again_under_the_same_key(
+    suite: &impl TargetSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name, world.destination().await?)?;
+    let event = Event::new(suite, name, suite.destination().await?)?;
     event.deliver(1).await?;
     event.deliver(2).await?;
     event.arrived_again().await
 }
 
-async fn equal_events_under_two_keys_are_two(world: &impl World, name: &str) -> Result<()> {
-    let destination = world.destination().await?;
-    let first = Event::new(world, name, destination.clone())?;
-    let second = Event::new(world, &format!("{name}-again"), destination.clone())?;
+async fn equal_events_under_two_keys_both_arrive(
+    suite: &impl TargetSuite,
+    name: &str,
+) -> Result<()> {
+    let destination = suite.destination().await?;
+    let first = Event::new(suite, name, destination.clone())?;
+    let second = Event::new(suite, &format!("{name}-again"), destination.clone())?;
     first.deliver(1).await?;
     second.deliver(1).await?;
     let both = vec![first.delivery(1), second.delivery(1)];
-    arrived(world, &destination, both).await
+    arrived(suite, &destination, both).await
 }
 
-async fn a_delivery_that_did_not_act_may_be_tried_again(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
-    let event = Event::new(world, name, world.destination().await?)?;
-    world.next_call(Mishap::Down);
+async fn failed_delivery_can_be_retried(suite: &impl TargetSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name, suite.destination().await?)?;
+    suite.next_call(CallFault::NoEffect);
     let error = event.refused(1).await?;
     same("the code", &error.code, &FailureCode::TargetUnavailable)?;
     let transient = Disposition::Transient { after: None };
@@ -200,12 +200,12 @@ async fn a_delivery_that_did_not_act_may_be_tried_again(
     event.arrived(&[2]).await
 }
 
-async fn a_delivery_whose_answer_was_lost_may_have_acted(
-    world: &impl World,
+async fn delivery_with_a_lost_response_may_have_acted(
+    suite: &impl TargetSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name, world.destination().await?)?;
-    world.next_call(Mishap::AnswerLost);
+    let event = Event::new(suite, name, suite.destination().await?)?;
+    suite.next_call(CallFault::ResponseLost);
     let error = event.refused(1).await?;
     same("the code", &error.code, &FailureCode::TargetUnavailable)?;
     let transient = Disposition::Transient { after: None };
@@ -216,18 +216,18 @@ async fn a_delivery_whose_answer_was_lost_may_have_acted(
     event.arrived_again().await
 }
 
-async fn what_goes_nowhere_is_accepted_without_a_call(
-    world: &impl World,
+async fn delivery_to_no_target_is_accepted_without_a_call(
+    suite: &impl TargetSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name, Destination::None)?;
-    let calls = world.calls();
+    let event = Event::new(suite, name, Destination::None)?;
+    let calls = suite.calls();
     event.deliver(1).await?;
-    same("calls", &world.calls(), &calls)
+    same("calls", &suite.calls(), &calls)
 }
 
-async fn where_nothing_can_be_delivered_nothing_is_sent(
-    world: &impl World,
+async fn delivery_to_an_unusable_target_is_refused_without_a_call(
+    suite: &impl TargetSuite,
     name: &str,
 ) -> Result<()> {
     let stream = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
@@ -242,8 +242,8 @@ async fn where_nothing_can_be_delivered_nothing_is_sent(
         ),
         (Destination::Missing, FailureCode::TargetUnsupported),
     ] {
-        let event = Event::new(world, name, destination)?;
-        let calls = world.calls();
+        let event = Event::new(suite, name, destination)?;
+        let calls = suite.calls();
         let error = event.refused(1).await?;
         same("the code", &error.code, &code)?;
         same(
@@ -252,7 +252,7 @@ async fn where_nothing_can_be_delivered_nothing_is_sent(
             &Disposition::Permanent,
         )?;
         same("the certainty", &error.certainty, &Certainty::NotSent)?;
-        same("calls", &world.calls(), &calls)?;
+        same("calls", &suite.calls(), &calls)?;
     }
     Ok(())
 }

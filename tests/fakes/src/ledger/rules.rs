@@ -1,5 +1,5 @@
-//! What the ledger does to one item, apart from where items are kept: also what the model of a
-//! claim's life is made of.
+//! The rules by which the ledger changes one item, without the storage. The model of a claim uses them
+//! too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use genesys_replay::ledger::{
     AnswerCounts, Claim, ClaimRequest, EventKey, Lease, ReopenPolicy, Settlement, Status,
 };
 
-/// What is kept of one event.
+/// The item of one event.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Item {
-    /// How it stands.
+    /// The status.
     pub status: Status,
-    /// Who holds it, or held it last.
+    /// The holder of the lease, or the last one.
     pub owner: String,
-    /// When the claim ends by itself.
+    /// The end of the lease.
     pub lease_until: Timestamp,
     /// The attempts so far.
     pub attempts: u32,
@@ -27,27 +27,27 @@ pub struct Item {
     pub receipt: Option<Receipt>,
     /// The number of the delivery, from 1.
     pub round: u32,
-    /// Since when the event is retried.
+    /// The begin of the retries.
     pub retry_since: Timestamp,
-    /// Whether an attempt may have been accepted.
+    /// True if an attempt may have been accepted.
     pub maybe_delivered: bool,
-    /// The answers that may be the event's fault.
+    /// The counts of responses that the event may have caused.
     pub answers: AnswerCounts,
-    /// When its new round may begin.
+    /// The earliest begin of the new round.
     pub not_before: Option<Timestamp>,
-    /// Why it did not end well, or not yet.
+    /// The failure code.
     pub code: Option<FailureCode>,
-    /// When it was first claimed.
+    /// The time of the first claim.
     pub first_seen: Timestamp,
-    /// When it was last settled.
+    /// The time of the last settlement.
     pub processed_at: Option<Timestamp>,
-    /// When a table may forget it, in seconds since the Unix epoch.
+    /// The expiry of the item, in seconds since the Unix epoch.
     pub expires_at: u64,
     about: BTreeMap<&'static str, String>,
 }
 
 impl Item {
-    /// The attributes as the table shows them, all as text.
+    /// Returns the attributes of the table, all as text.
     #[must_use]
     pub fn attributes(&self, key: &EventKey) -> BTreeMap<String, String> {
         let step = if self.delivered.is_some() {
@@ -129,7 +129,7 @@ impl Item {
         }
     }
 
-    /// The end of the delay of its new round, if that is to come.
+    /// Returns the end of the delay of the new round, if it is in the future.
     fn delay(&self, now: Timestamp) -> Option<Timestamp> {
         self.not_before.filter(|at| *at > now)
     }
@@ -157,7 +157,7 @@ impl Item {
         self.answers.unanswered = kept(lease.answers.unanswered, self.answers.unanswered);
     }
 
-    /// The delivery that the target has accepted.
+    /// Returns the delivery that the target has accepted.
     #[must_use]
     pub fn accepted(&self) -> Accepted {
         Accepted {
@@ -168,7 +168,7 @@ impl Item {
         }
     }
 
-    /// Returns true if nobody works on it and the target has accepted it.
+    /// Returns true if the target has accepted the event and no lease runs.
     fn is_delivered(&self, now: Timestamp) -> bool {
         let is_free = match self.status {
             Status::InProgress => self.lease_until < now,
@@ -179,43 +179,43 @@ impl Item {
     }
 }
 
-/// A deliberate mistake, to see that whatever watches over a ledger finds it.
+/// An injected bug, to check that the tests of a ledger find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flaw {
-    /// A write after a claim does not ask who holds the event.
+    /// A write after a claim does not check the holder.
     NoFencing,
-    /// Giving an event back does not ask who holds it.
+    /// A release does not check the holder.
     ReleaseWithoutOwner,
-    /// A claim ends at once.
+    /// A lease ends at once.
     NoLease,
-    /// Nobody writes down that the target has accepted.
+    /// The checkpoint is not written.
     NoCheckpoint,
-    /// Each claim counts its attempts from the beginning.
+    /// Each claim counts its attempts from 1.
     AttemptsStartOver,
-    /// An item expires before its message does.
-    ForgetsTooSoon,
-    /// A new round has the number of the one before.
+    /// An item expires before its message.
+    ExpiresTooSoon,
+    /// A new round has the number of the former one.
     RoundsNotCounted,
 }
 
 impl Flaw {
-    /// Every one.
+    /// Every flaw.
     pub const ALL: [Self; 7] = [
         Self::NoFencing,
         Self::ReleaseWithoutOwner,
         Self::NoLease,
         Self::NoCheckpoint,
         Self::AttemptsStartOver,
-        Self::ForgetsTooSoon,
+        Self::ExpiresTooSoon,
         Self::RoundsNotCounted,
     ];
 }
 
-/// Another worker holds the event.
+/// Another worker holds the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseLost;
 
-/// How a ledger changes its items; flawed, if that is wanted.
+/// The rules by which a ledger changes its items, optionally with a flaw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rules {
     remember: Duration,
@@ -223,14 +223,14 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The rules as they should be, with items that expire after `remember`.
+    /// Returns the correct rules, with items that expire after `remember`.
     #[must_use]
     pub const fn new(remember: Duration) -> Self {
         let flaw = None;
         Self { remember, flaw }
     }
 
-    /// The same with a mistake in them.
+    /// Returns the same rules with a flaw.
     #[must_use]
     pub const fn flawed(self, flaw: Flaw) -> Self {
         let flaw = Some(flaw);
@@ -242,7 +242,7 @@ impl Rules {
     }
 
     fn expires_at(self, now: Timestamp) -> u64 {
-        let remember = if self.has(Flaw::ForgetsTooSoon) {
+        let remember = if self.has(Flaw::ExpiresTooSoon) {
             Duration::from_secs(24 * 3_600)
         } else {
             self.remember
@@ -250,15 +250,14 @@ impl Rules {
         now.plus(remember).as_secs()
     }
 
-    /// The answer to a claim on an event of which `before` is kept, and what is kept of it after a
-    /// claim that was granted.
+    /// Returns the result of a claim on the item `before`, and the new item if the claim succeeded.
     #[must_use]
     pub fn claim(self, before: Option<&Item>, request: &ClaimRequest<'_>) -> (Claim, Option<Item>) {
         if let Some(item) = before
             && !item.may_be_claimed(request)
         {
             let refusal = match item.status {
-                // Asked again by its holder, whose first answer was lost.
+                // Repeated by its holder, because the first response was lost.
                 Status::InProgress if item.owner == request.owner => {
                     Claim::Acquired(item.lease(request))
                 }
@@ -323,7 +322,7 @@ impl Rules {
     /// Counts one more attempt.
     ///
     /// # Errors
-    /// The lease does not hold any more, as for every change.
+    /// The lease is lost, as for every change.
     pub fn next_attempt(self, item: &mut Item, lease: &Lease) -> Result<(), LeaseLost> {
         self.check(item, lease)?;
         let next = lease.attempt.saturating_add(1);
@@ -335,7 +334,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Writes down that the target has accepted.
+    /// Writes the checkpoint.
     ///
     /// # Errors
     /// As for every change.
@@ -351,7 +350,7 @@ impl Rules {
     /// Begins a new round of a delivered event.
     ///
     /// # Errors
-    /// The item does not have that delivery any more.
+    /// The item has another delivery by now.
     pub fn begin_round(
         self,
         item: &mut Item,
@@ -362,7 +361,7 @@ impl Rules {
         let round = accepted.round.saturating_add(1);
         let is_same = item.is_delivered(request.now) && item.receipt == accepted.receipt;
         if !is_same {
-            // Begun before, and the answer was lost.
+            // The round has begun, and the response was lost.
             let again =
                 item.owner == request.owner && item.round == round && item.delivered.is_none();
             return if again { Ok(()) } else { Err(LeaseLost) };
@@ -386,7 +385,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Ends the work for now.
+    /// Settles the event.
     ///
     /// # Errors
     /// As for every change.
@@ -405,7 +404,7 @@ impl Rules {
         };
         let forced = status == Status::Deferred && self.has(Flaw::ReleaseWithoutOwner);
         if let (Err(lost), false) = (self.check(item, lease), forced) {
-            // Settled before, and the answer was lost.
+            // The event is settled, and the response was lost.
             let again = item.owner == lease.owner && item.status == status;
             return if again { Ok(()) } else { Err(lost) };
         }

@@ -11,7 +11,7 @@ const END: &str = "<EOF>";
 /// An expression about an item.
 pub(super) struct Expression<'r, 'i> {
     text: &'r str,
-    /// The tokens that are left, in reverse order from [`END`].
+    /// The remaining tokens, in reverse order from [`END`].
     tokens: Vec<&'r str>,
     request: &'r Request<'r>,
     item: Option<&'i Item>,
@@ -39,7 +39,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
         self.expect(END).map(|()| holds)
     }
 
-    /// Makes an update of `target`, with values computed from the item of the expression.
+    /// Updates `target` with values from the item of the expression.
     pub(super) fn apply(mut self, mut target: Item) -> Result<Item, Value> {
         while !self.take(END) {
             let sets = self.take("SET") || self.expect("REMOVE").map(|()| false)?;
@@ -62,7 +62,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
     fn any(&mut self) -> Result<bool, Value> {
         let mut holds = false;
         loop {
-            // Not `&&` and `||`, because the right side has to be read.
+            // Not `&&` and `||`, because the right side has to be parsed.
             let mut all = self.term()?;
             while self.take("AND") {
                 all &= self.term()?;
@@ -101,7 +101,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
         Ok(order.is_some_and(comparator))
     }
 
-    /// Reads an operand or the sum of two.
+    /// Parses an operand or the sum of two.
     fn value(&mut self) -> Result<Attribute, Value> {
         let mut value = self.operand()?.cloned();
         if self.take("+") {
@@ -113,7 +113,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
         value.ok_or_else(|| self.invalid("an operand is missing or not a number"))
     }
 
-    /// Reads an operand; its value is `None` for an attribute that the item does not have.
+    /// Parses an operand. The value is `None` for a missing attribute.
     fn operand(&mut self) -> Result<Option<&'i Attribute>, Value> {
         if self.take("if_not_exists") {
             self.expect("(")?;
@@ -132,7 +132,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
         Ok(self.item.and_then(|item| item.get(name)))
     }
 
-    /// Reads the name of an attribute or its placeholder.
+    /// Parses the name of an attribute or its placeholder.
     fn path(&mut self) -> Result<&'r str, Value> {
         let names = &self.request.expression_attribute_names;
         let is_bare = |token: &str| token.starts_with(|first: char| first.is_ascii_alphabetic());
@@ -142,7 +142,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
         found.ok_or_else(|| self.invalid("syntax error"))
     }
 
-    /// Takes the next token if it is this one, in upper or lower case.
+    /// Consumes the next token if it is this one, in upper or lower case.
     fn take(&mut self, expected: &str) -> bool {
         let found = self.tokens.pop_if(|it| it.eq_ignore_ascii_case(expected));
         found.is_some()
@@ -160,7 +160,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
 }
 
 impl Attribute {
-    /// Compares two strings or two numbers; other pairs have no order and are not equal.
+    /// Compares two strings or two numbers. Other pairs have no order and are not equal.
     fn order(&self, other: &Self) -> Option<Ordering> {
         if let (Self::S(left), Self::S(right)) = (self, other) {
             return Some(left.cmp(right));

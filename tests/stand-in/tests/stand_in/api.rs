@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::client::{Client, Result};
 
 #[tokio::test]
-async fn every_conversation_exists_with_an_agent_and_a_customer() -> Result {
+async fn conversations_exist_with_an_agent_and_a_customer() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
 
@@ -28,7 +28,7 @@ async fn every_conversation_exists_with_an_agent_and_a_customer() -> Result {
 }
 
 #[tokio::test]
-async fn participants_can_be_given() -> Result {
+async fn participants_are_configurable() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
 
@@ -41,7 +41,7 @@ async fn participants_can_be_given() -> Result {
 }
 
 #[tokio::test]
-async fn participant_attributes_are_kept_and_answered_with_nothing() -> Result {
+async fn participant_attributes_are_stored_with_an_empty_response() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     let path = "/api/v2/conversations/abc/participants/abc-customer/attributes";
@@ -92,7 +92,7 @@ async fn participant_attributes_are_flat_strings() -> Result {
 }
 
 #[tokio::test]
-async fn unknown_participants_paths_and_methods_are_errors() -> Result {
+async fn errors_are_returned_for_unknown_participants_and_paths() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     let body = r#"{"attributes":{}}"#;
@@ -116,7 +116,7 @@ async fn unknown_participants_paths_and_methods_are_errors() -> Result {
 }
 
 #[tokio::test]
-async fn interactions_are_merged_and_answered() -> Result {
+async fn interactions_are_merged_and_returned() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     let path = "/api/v2/interactions/abc";
@@ -143,7 +143,7 @@ async fn interactions_are_merged_and_answered() -> Result {
 }
 
 #[tokio::test]
-async fn a_target_accepts_any_method_and_the_request_is_recorded() -> Result {
+async fn target_accepts_any_method_and_records_the_request() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.clear_calls();
@@ -169,7 +169,7 @@ async fn a_target_accepts_any_method_and_the_request_is_recorded() -> Result {
 }
 
 #[tokio::test]
-async fn the_record_holds_no_secrets() -> Result {
+async fn recorded_calls_hold_no_secrets() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
 

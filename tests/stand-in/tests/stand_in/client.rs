@@ -1,4 +1,4 @@
-//! The clients the tests call the stand-in with.
+//! The clients of the tests.
 
 use std::error::Error;
 
@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// A whole answer.
+/// A complete response.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -30,7 +30,7 @@ impl Reply {
     }
 }
 
-/// An HTTP client with a bearer token, or without one.
+/// An HTTP client with an optional bearer token.
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -43,7 +43,7 @@ impl Client {
         Ok(Self {
             http: reqwest::Client::builder()
                 .no_proxy()
-                // In paused time an idle connection would be closed at once.
+                // In paused time, an idle connection would be closed at once.
                 .pool_idle_timeout(None)
                 .build()?,
             url: url.to_owned(),
@@ -123,7 +123,7 @@ async fn whole(response: reqwest::Response) -> Result<Reply> {
     })
 }
 
-/// Posts `body` without any HTTP library and returns every byte until the stand-in ends the connection.
+/// Posts `body` over a socket and returns every byte until the stand-in closes the connection.
 pub(crate) async fn raw_post(url: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).await?;
     let length = body.len();

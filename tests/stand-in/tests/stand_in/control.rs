@@ -1,4 +1,4 @@
-//! The control API, as the demo and the benchmark use it.
+//! The control API of the demo and the benchmark.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn faults_are_added_one_or_many_and_removed() -> Result {
 }
 
 #[tokio::test]
-async fn a_mistaken_rule_is_refused_with_all_that_come_with_it() -> Result {
+async fn invalid_rule_is_refused_with_its_whole_list() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::anonymous(&stand_in.url())?;
 
@@ -103,7 +103,7 @@ async fn participants_are_put_and_tokens_revoked() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_service_has_its_latency() -> Result {
+async fn latency_is_set_per_service() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     let latency = r#"{"genesys_ms":2000,"target_ms":30000}"#;
@@ -130,7 +130,7 @@ async fn each_service_has_its_latency() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latency_is_set_from_within_too() -> Result {
+async fn latency_is_set_by_the_test_api() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let [genesys, target, token] = [2, 30, 500].map(Duration::from_secs);
     stand_in.set_latency(genesys, target, token);
@@ -167,7 +167,7 @@ async fn control_is_neither_recorded_nor_faulty() -> Result {
 }
 
 #[tokio::test]
-async fn dropping_it_ends_it() -> Result {
+async fn stand_in_stops_when_dropped() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::anonymous(&stand_in.url())?;
     client.get("/_stand-in/health").await?;

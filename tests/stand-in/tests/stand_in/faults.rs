@@ -1,4 +1,4 @@
-//! Every way a rule can make the stand-in misbehave.
+//! Every kind of fault.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn only(calls: &[Call]) -> Result<&Call> {
 }
 
 #[tokio::test]
-async fn a_status_replaces_the_answer_as_often_as_told() -> Result {
+async fn status_fault_replaces_the_response_a_number_of_times() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(Fault::on("PATCH", "/conversations/").status(503).times(2));
@@ -46,7 +46,7 @@ async fn a_status_replaces_the_answer_as_often_as_told() -> Result {
 }
 
 #[tokio::test]
-async fn the_first_rule_that_matches_and_has_uses_left_applies() -> Result {
+async fn first_matching_rule_with_uses_left_applies() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(
@@ -74,7 +74,7 @@ async fn the_first_rule_that_matches_and_has_uses_left_applies() -> Result {
 }
 
 #[tokio::test]
-async fn a_429_says_what_its_header_says() -> Result {
+async fn rate_limit_fault_repeats_its_header_in_the_body() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(
@@ -92,7 +92,7 @@ async fn a_429_says_what_its_header_says() -> Result {
 }
 
 #[tokio::test]
-async fn bodies_default_to_the_service_s_own_errors_and_can_be_set() -> Result {
+async fn fault_body_defaults_to_the_error_of_the_service() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(Fault::on("POST", "/oauth/token").status(400).times(1));
@@ -107,7 +107,7 @@ async fn bodies_default_to_the_service_s_own_errors_and_can_be_set() -> Result {
 }
 
 #[tokio::test]
-async fn an_acting_status_hides_that_the_request_was_carried_out() -> Result {
+async fn status_fault_hides_the_effect_when_acting() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(Fault::on("PATCH", "/conversations/").status(504).act());
@@ -128,7 +128,7 @@ async fn an_acting_status_hides_that_the_request_was_carried_out() -> Result {
 }
 
 #[tokio::test]
-async fn a_hanging_request_is_never_answered_even_if_carried_out() -> Result {
+async fn hanging_fault_never_responds() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(Fault::on("PATCH", "/conversations/").hang().act().times(1));
@@ -140,7 +140,7 @@ async fn a_hanging_request_is_never_answered_even_if_carried_out() -> Result {
         Ok(calls.iter().any(|call| call.acted).then_some(()))
     })
     .await?;
-    // Another whole exchange gives an answer time to come.
+    // A second request gives a wrong response time to arrive.
     client.get("/api/v2/conversations/abc").await?;
 
     assert!(!request.is_finished());
@@ -155,7 +155,7 @@ async fn a_hanging_request_is_never_answered_even_if_carried_out() -> Result {
 }
 
 #[tokio::test]
-async fn a_closed_connection_gives_not_one_byte() -> Result {
+async fn close_fault_sends_no_byte() -> Result {
     let stand_in = StandIn::builder().start().await?;
     stand_in.fault(Fault::on("POST", "/targets/").close().times(1));
     stand_in.fault(Fault::on("POST", "/targets/").close().act());
@@ -174,7 +174,7 @@ async fn a_closed_connection_gives_not_one_byte() -> Result {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_promises_more_than_it_sends() -> Result {
+async fn truncated_fault_sends_less_than_its_content_length() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.fault(
@@ -195,7 +195,7 @@ async fn a_truncated_answer_promises_more_than_it_sends() -> Result {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.ends_with("\r\n\r\n{"), "{answer}");
 
-    // The answer to this one is empty anyway.
+    // The normal response of this request is empty.
     assert!(client.patch(ATTRIBUTES, PATCH).await.is_err());
     assert_eq!(
         stand_in.attributes("abc", "abc-agent")["replay"],
@@ -217,7 +217,7 @@ async fn a_truncated_answer_promises_more_than_it_sends() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delayed_answer_comes_late_and_whole() -> Result {
+async fn delayed_response_is_late_and_complete() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::anonymous(&stand_in.url())?;
     let delay = Duration::from_secs(20);
@@ -236,7 +236,7 @@ async fn a_delayed_answer_comes_late_and_whole() -> Result {
 }
 
 #[tokio::test]
-async fn a_request_given_up_during_its_delay_is_carried_out_only_if_acting() -> Result {
+async fn request_aborted_during_its_delay_has_an_effect_when_acting() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::anonymous(&stand_in.url())?;
     let delay = Duration::from_hours(1);
@@ -253,7 +253,7 @@ async fn a_request_given_up_during_its_delay_is_carried_out_only_if_acting() -> 
         .await?;
         request.abort();
     }
-    // The stand-in notices the closed connections before it answers on another one.
+    // The stand-in detects the closed connections before it responds on another one.
     client.get("/_stand-in/health").await?;
     pause();
     advance(delay).await;
@@ -267,7 +267,7 @@ async fn a_request_given_up_during_its_delay_is_carried_out_only_if_acting() -> 
 
 #[tokio::test]
 #[should_panic(expected = "outside 200–599")]
-async fn a_rule_that_cannot_be_served_is_a_mistake_in_the_test() {
+async fn rule_with_an_invalid_status_panics() {
     if let Ok(stand_in) = StandIn::builder().start().await {
         stand_in.fault(Fault::on("GET", "/").status(99));
     }

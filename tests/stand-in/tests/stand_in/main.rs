@@ -1,4 +1,4 @@
-//! The stand-ins, seen through their ports.
+//! The stand-ins over the wire.
 
 mod api;
 mod client;

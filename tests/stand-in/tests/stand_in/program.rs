@@ -1,4 +1,4 @@
-//! The program, as scripts start it.
+//! The program as scripts start it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::client::{Client, Result};
 
-/// A child process that does not outlive the test.
+/// A child process that ends with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -28,7 +28,7 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn it_says_where_it_listens_and_serves_there() -> Result {
+async fn program_prints_its_address_and_serves_it() -> Result {
     let flags = [
         "--client-id",
         "me",
@@ -59,7 +59,7 @@ async fn it_says_where_it_listens_and_serves_there() -> Result {
 }
 
 #[test]
-fn wrong_flags_are_refused_with_the_usage() -> Result {
+fn program_refuses_wrong_flags_with_the_usage() -> Result {
     for flags in [["--port", "x"].as_slice(), &["--prot", "1"], &["--port"]] {
         let output = program(flags).output()?;
         assert_eq!(output.status.code(), Some(2), "{flags:?}");

@@ -13,7 +13,7 @@ const SUBSCRIPTION: &str = "/api/v2/eventstreams/subscriptions/s-1";
 const INTEGRATION: &str = "/api/v2/integrations/s-1";
 
 #[tokio::test]
-async fn every_subscription_exists_and_is_active() -> Result {
+async fn subscriptions_exist_and_are_active_by_default() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
 
@@ -35,7 +35,7 @@ async fn every_subscription_exists_and_is_active() -> Result {
 }
 
 #[tokio::test]
-async fn a_status_that_was_put_is_shown_in_both_forms() -> Result {
+async fn subscription_status_is_shown_in_both_api_forms() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
 
@@ -59,7 +59,7 @@ async fn a_status_that_was_put_is_shown_in_both_forms() -> Result {
 }
 
 #[tokio::test]
-async fn an_unknown_subscription_is_answered_with_404_until_it_is_put() -> Result {
+async fn subscription_is_404_when_removed_until_it_is_put() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.remove_subscription("s-1");
@@ -79,7 +79,7 @@ async fn an_unknown_subscription_is_answered_with_404_until_it_is_put() -> Resul
 }
 
 #[tokio::test]
-async fn both_need_a_token_and_can_only_be_read() -> Result {
+async fn subscription_apis_need_a_token_and_are_read_only() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let stranger = Client::anonymous(&stand_in.url())?;
     let client = Client::logged_in(&stand_in).await?;
@@ -95,7 +95,7 @@ async fn both_need_a_token_and_can_only_be_read() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn they_fail_and_take_their_time_as_other_calls_do_and_are_counted() -> Result {
+async fn subscription_calls_have_faults_latency_and_counts() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     stand_in.set_latency(Duration::from_secs(2), Duration::ZERO, Duration::ZERO);
@@ -125,7 +125,7 @@ async fn they_fail_and_take_their_time_as_other_calls_do_and_are_counted() -> Re
 }
 
 #[tokio::test]
-async fn the_demo_puts_and_removes_them_through_the_control_api() -> Result {
+async fn subscriptions_are_put_and_removed_by_the_control_api() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     let control = "/_stand-in/subscriptions/a%20b";

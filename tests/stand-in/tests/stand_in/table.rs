@@ -1,4 +1,4 @@
-//! The table, as an SDK sees it.
+//! The table over the wire.
 
 mod expressions;
 mod ledger;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::client::Result;
 
-/// A table with partition key `id`, and a client that speaks to it.
+/// A table with partition key `id`, and its client.
 struct Wire {
     table: Table,
     http: reqwest::Client,
@@ -26,13 +26,13 @@ impl Wire {
             table: Table::start("id").await?,
             http: reqwest::Client::builder()
                 .no_proxy()
-                // In paused time an idle connection would be closed at once.
+                // In paused time, an idle connection would be closed at once.
                 .pool_idle_timeout(None)
                 .build()?,
         })
     }
 
-    /// Sends any body for any target.
+    /// Sends a request with this target and body.
     async fn send(&self, target: &str, body: String) -> Result<(StatusCode, Value)> {
         let request = self.http.post(self.table.url()).body(body);
         let request = request.header("X-Amz-Target", target);
@@ -48,14 +48,14 @@ impl Wire {
         self.send(&target, request.to_string()).await
     }
 
-    /// Makes a call that succeeds.
+    /// Sends a request that has to succeed.
     async fn ok(&self, operation: &str, request: Value) -> Result<Value> {
         let (status, answer) = self.call(operation, &request).await?;
         assert_eq!(status, StatusCode::OK, "{answer}");
         Ok(answer)
     }
 
-    /// Makes a call that is refused; answers with the error's name and the whole error.
+    /// Sends a request that has to be refused. Returns the error's name and the whole error.
     async fn refused(&self, operation: &str, request: Value) -> Result<(String, Value)> {
         let (status, answer) = self.call(operation, &request).await?;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
@@ -70,7 +70,7 @@ fn name(error: &Value) -> Result<String> {
     Ok(kind.ok_or("no __type")?.1.to_owned())
 }
 
-/// A request that puts `{id: "a", n: 1}`.
+/// Returns a request that puts `{id: "a", n: 1}`.
 fn put_a() -> Value {
     json!({"TableName": "T", "Item": {"id": {"S": "a"}, "n": {"N": "1"}}})
 }
@@ -79,7 +79,7 @@ fn key_a() -> Value {
     json!({"TableName": "T", "Key": {"id": {"S": "a"}}})
 }
 
-/// A request that sets `n` of `a` to 2.
+/// Returns a request that sets `n` of `a` to 2.
 fn update_a(return_values: &str) -> Value {
     json!({
         "TableName": "T", "Key": {"id": {"S": "a"}}, "ReturnValues": return_values,
@@ -88,7 +88,7 @@ fn update_a(return_values: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_item_is_put_got_and_deleted() -> Result {
+async fn item_is_put_read_and_deleted() -> Result {
     let wire = Wire::start().await?;
 
     assert_eq!(wire.ok("GetItem", key_a()).await?, json!({}));
@@ -106,7 +106,7 @@ async fn an_item_is_put_got_and_deleted() -> Result {
 }
 
 #[tokio::test]
-async fn a_put_replaces_the_whole_item() -> Result {
+async fn put_replaces_the_whole_item() -> Result {
     let wire = Wire::start().await?;
     wire.ok("PutItem", put_a()).await?;
 
@@ -122,7 +122,7 @@ async fn a_put_replaces_the_whole_item() -> Result {
 }
 
 #[tokio::test]
-async fn an_update_answers_with_what_was_asked_for() -> Result {
+async fn update_returns_the_requested_values() -> Result {
     for (return_values, expected) in [
         ("NONE", json!({})),
         (
@@ -146,7 +146,7 @@ async fn an_update_answers_with_what_was_asked_for() -> Result {
 }
 
 #[tokio::test]
-async fn an_unknown_operation_is_refused_by_its_name() -> Result {
+async fn unknown_operation_is_refused_by_its_name() -> Result {
     let wire = Wire::start().await?;
 
     let (name, error) = wire.refused("Scan", json!({"TableName": "T"})).await?;
@@ -165,7 +165,7 @@ async fn an_unknown_operation_is_refused_by_its_name() -> Result {
 }
 
 #[tokio::test]
-async fn what_cannot_be_carried_out_is_a_validation_error_that_names_it() -> Result {
+async fn invalid_request_is_a_validation_error_with_its_cause() -> Result {
     let wire = Wire::start().await?;
     let with = |mut request: Value, member: &str, value: Value| {
         request[member] = value;
@@ -238,7 +238,7 @@ async fn what_cannot_be_carried_out_is_a_validation_error_that_names_it() -> Res
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_is_a_validation_error() -> Result {
+async fn body_that_is_not_json_is_a_validation_error() -> Result {
     let wire = Wire::start().await?;
 
     let (status, error) = wire
@@ -259,7 +259,7 @@ async fn a_body_that_is_not_json_is_a_validation_error() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_answer_takes_the_latency() -> Result {
+async fn latency_applies_to_every_response() -> Result {
     let wire = Wire::start().await?;
     wire.table.set_latency(Duration::from_secs(2));
 
@@ -305,7 +305,7 @@ async fn items_and_calls_are_shown_until_each_are_cleared() -> Result {
 }
 
 #[tokio::test]
-async fn dropping_it_closes_its_port() -> Result {
+async fn table_closes_its_port_when_dropped() -> Result {
     let Wire { table, http } = Wire::start().await?;
     let url = table.url();
     drop(table);

@@ -1,4 +1,4 @@
-//! Logging in, and what a token is good for.
+//! Token requests, and the use of tokens.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::client::{Client, Result};
 const CONVERSATION: &str = "/api/v2/conversations/abc";
 
 #[tokio::test]
-async fn the_right_pair_gets_a_token_that_opens_the_api() -> Result {
+async fn token_is_granted_for_the_configured_credentials() -> Result {
     let life = Duration::from_mins(5);
     let stand_in = StandIn::builder().expires_in(life).start().await?;
     let mut client = Client::anonymous(&stand_in.url())?;
@@ -29,7 +29,7 @@ async fn the_right_pair_gets_a_token_that_opens_the_api() -> Result {
 }
 
 #[tokio::test]
-async fn only_the_configured_pair_may_log_in() -> Result {
+async fn token_is_refused_for_other_credentials() -> Result {
     let builder = StandIn::builder().client_id("me").client_secret("mine");
     let stand_in = builder.start().await?;
     let client = Client::anonymous(&stand_in.url())?;
@@ -51,7 +51,7 @@ async fn only_the_configured_pair_may_log_in() -> Result {
 }
 
 #[tokio::test]
-async fn another_grant_is_refused() -> Result {
+async fn token_is_refused_for_another_grant_type() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::anonymous(&stand_in.url())?;
 
@@ -67,7 +67,7 @@ async fn another_grant_is_refused() -> Result {
 }
 
 #[tokio::test]
-async fn the_api_is_closed_without_a_token() -> Result {
+async fn api_refuses_requests_without_a_token() -> Result {
     let stand_in = StandIn::builder().start().await?;
 
     let reply = Client::anonymous(&stand_in.url())?
@@ -91,7 +91,7 @@ async fn the_api_is_closed_without_a_token() -> Result {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_refused_and_a_new_one_works() -> Result {
+async fn revoked_token_is_refused_and_a_new_one_works() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let mut client = Client::logged_in(&stand_in).await?;
 
@@ -106,7 +106,7 @@ async fn a_revoked_token_is_refused_and_a_new_one_works() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_dies_at_the_end_of_its_life() -> Result {
+async fn token_expires_at_the_end_of_its_lifetime() -> Result {
     let life = Duration::from_mins(5);
     let stand_in = StandIn::builder().expires_in(life).start().await?;
     let client = Client::logged_in(&stand_in).await?;
@@ -121,7 +121,7 @@ async fn a_token_dies_at_the_end_of_its_life() -> Result {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_limited_until_its_minute_is_over() -> Result {
+async fn token_rate_limit_lasts_one_minute() -> Result {
     let stand_in = StandIn::builder().rate_limit(2).start().await?;
     let client = Client::logged_in(&stand_in).await?;
 
@@ -147,7 +147,7 @@ async fn a_token_is_limited_until_its_minute_is_over() -> Result {
 }
 
 #[tokio::test]
-async fn every_token_has_a_limit_of_its_own() -> Result {
+async fn token_rate_limit_is_per_token() -> Result {
     let stand_in = StandIn::builder().rate_limit(1).start().await?;
 
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! What events can be delivered to, and through what it is seen that they have arrived.
+//! Targets of deliveries, and ways to read the delivered events.
 
 use std::error::Error;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use super::{LocalAws, program};
 
 impl LocalAws {
-    /// A topic that hands its messages on to a queue, both FIFO or neither; its ARN.
+    /// Creates a topic with a subscribed queue, both FIFO or both standard. Returns its ARN.
     pub async fn create_topic(&self, queue: &str, fifo: bool) -> Result<String, Box<dyn Error>> {
         let sns = aws_sdk_sns::Client::new(&self.config());
         let name = Self::name("topic");
@@ -30,7 +30,7 @@ impl LocalAws {
         Ok(topic)
     }
 
-    /// A bus that hands what we put on it on to a queue; its ARN.
+    /// Creates an event bus with a rule to a queue. Returns its ARN.
     pub async fn create_event_bus(&self, queue: &str) -> Result<String, Box<dyn Error>> {
         let events = aws_sdk_eventbridge::Client::new(&self.config());
         let name = Self::name("bus");
@@ -56,7 +56,7 @@ impl LocalAws {
         Ok(created.event_bus_arn.ok_or("no ARN")?)
     }
 
-    /// A state machine that does nothing; its ARN.
+    /// Creates a state machine without an effect. Returns its ARN.
     pub async fn create_state_machine(&self) -> Result<String, Box<dyn Error>> {
         const DEFINITION: &str = r#"{"StartAt":"Done","States":{"Done":{"Type":"Succeed"}}}"#;
         let created = aws_sdk_sfn::Client::new(&self.config())
@@ -69,7 +69,7 @@ impl LocalAws {
         Ok(created.state_machine_arn)
     }
 
-    /// The executions of a state machine: the name and the input of each.
+    /// Returns the name and the input of each execution of a state machine.
     pub async fn executions(
         &self,
         state_machine: &str,
@@ -86,7 +86,7 @@ impl LocalAws {
         Ok(executions)
     }
 
-    /// A Lambda function that posts every event it gets to `url`; its ARN.
+    /// Creates a Lambda function that posts every event to `url`. Returns its ARN.
     pub async fn create_function(&self, url: &str) -> Result<String, Box<dyn Error>> {
         const CODE: &str = "import json, os, urllib.request\n\
             def handler(event, context):\n    \

@@ -1,4 +1,4 @@
-//! One event in the ledger under test, and what may be asked of it.
+//! One event in the ledger under test, and the calls about it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use genesys_replay::ledger::{
 use genesys_replay::message::MessageId;
 
 use super::super::{Result, holds, same};
-use super::World;
+use super::LedgerSuite;
 
 pub(super) const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_250);
 pub(super) const LEASE: Duration = Duration::from_secs(30);
@@ -22,20 +22,20 @@ pub(super) const ARCHIVED: Settlement = Settlement::Archived(FailureCode::Target
 pub(super) const FAILED: Settlement = Settlement::Failed(FailureCode::TargetRefused);
 pub(super) const DEFERRED: Settlement = Settlement::Deferred(FailureCode::OutOfTime);
 
-/// One event in a world.
+/// One event of a case.
 pub(super) struct Event<'w, W> {
-    pub(super) world: &'w W,
+    pub(super) suite: &'w W,
     pub(super) key: EventKey,
     pub(super) message_id: MessageId,
     pub(super) interaction_id: Option<&'static str>,
 }
 
-impl<'w, W: World> Event<'w, W> {
-    pub(super) fn new(world: &'w W, name: &str) -> Result<Self> {
+impl<'w, W: LedgerSuite> Event<'w, W> {
+    pub(super) fn new(suite: &'w W, name: &str) -> Result<Self> {
         let message_id = MessageId::new(name).ok_or("message id")?;
         let key = EventKey::new(None, &message_id, &Destination::None);
         Ok(Self {
-            world,
+            suite,
             key,
             message_id,
             interaction_id: Some("c-1"),
@@ -43,7 +43,7 @@ impl<'w, W: World> Event<'w, W> {
     }
 
     pub(super) fn ledger(&self) -> &'w W::Ledger {
-        self.world.ledger()
+        self.suite.ledger()
     }
 
     pub(super) async fn ask(
@@ -55,7 +55,7 @@ impl<'w, W: World> Event<'w, W> {
         self.ledger().claim(&self.request(owner, now, reopen)).await
     }
 
-    /// Asks with a failure record.
+    /// Claims with a failure record.
     pub(super) async fn report(
         &self,
         owner: &str,
@@ -117,10 +117,10 @@ impl<'w, W: World> Event<'w, W> {
     }
 
     pub(super) async fn item(&self) -> Result<BTreeMap<String, String>> {
-        self.world.item(&self.key).await
+        self.suite.item(&self.key).await
     }
 
-    /// Nothing that the lease allows is allowed any more.
+    /// Checks that every write of the lease is refused.
     pub(super) async fn fences_out(&self, lease: &Lease) -> Result<()> {
         let before = self.item().await?;
         lost("next_attempt", &self.ledger().next_attempt(lease).await)?;

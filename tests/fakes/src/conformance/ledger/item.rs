@@ -6,13 +6,13 @@ use genesys_replay::ledger::Ledger;
 
 use super::super::{Result, same};
 use super::event::{COMPLETED, DEFERRED, Event, LEASE, NOW};
-use super::{REMEMBER, World};
+use super::{LedgerSuite, REMEMBER};
 
-pub(super) async fn an_item_shows_what_has_become_of_the_event(
-    world: &impl World,
+pub(super) async fn item_shows_the_state_of_the_event(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let lease_until = NOW.plus(LEASE).as_millis().to_string();
     let expires_at = NOW.plus(REMEMBER).as_secs().to_string();
@@ -57,7 +57,7 @@ pub(super) async fn an_item_shows_what_has_become_of_the_event(
     ]));
     same("deferred", &event.item().await?, &shown)?;
 
-    // What brings it again may know less of it.
+    // The next message may have less information.
     let event = Event {
         interaction_id: None,
         ..event
@@ -85,11 +85,11 @@ fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-pub(super) async fn a_claim_that_is_refused_changes_nothing(
-    world: &impl World,
+pub(super) async fn refused_claim_changes_nothing(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let item = event.item().await?;
     event.claim("second", NOW).await?;

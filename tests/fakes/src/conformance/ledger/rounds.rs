@@ -1,4 +1,4 @@
-//! Rounds: deliveries that were accepted and failed later.
+//! Rounds: accepted deliveries that failed later.
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Accepted, FailureCode, Receipt};
@@ -7,7 +7,7 @@ use genesys_replay::ledger::{
 };
 
 use super::super::{Result, holds, same};
-use super::World;
+use super::LedgerSuite;
 use super::event::{ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost};
 
 fn receipt(id: Option<&str>) -> Receipt {
@@ -26,8 +26,8 @@ fn accepted(id: Option<&str>, round: u32) -> Accepted {
     }
 }
 
-/// The same, as an event's item has it.
-fn accepted_of(event: &Event<'_, impl World>, id: Option<&str>, round: u32) -> Accepted {
+/// Returns the same with the message id of the event's item.
+fn accepted_of(event: &Event<'_, impl LedgerSuite>, id: Option<&str>, round: u32) -> Accepted {
     Accepted {
         message_id: Some(event.message_id.to_string()),
         ..accepted(id, round)
@@ -35,7 +35,7 @@ fn accepted_of(event: &Event<'_, impl World>, id: Option<&str>, round: u32) -> A
 }
 
 /// Claims an event and writes its checkpoint with a receipt.
-async fn delivered(event: &Event<'_, impl World>, id: Option<&str>) -> Result<Lease> {
+async fn delivered(event: &Event<'_, impl LedgerSuite>, id: Option<&str>) -> Result<Lease> {
     let lease = Lease {
         receipt: Some(receipt(id)),
         ..event.lease("first", NOW).await?
@@ -43,14 +43,17 @@ async fn delivered(event: &Event<'_, impl World>, id: Option<&str>) -> Result<Le
     Ok(event.ledger().checkpoint(&lease).await?)
 }
 
-async fn attribute(event: &Event<'_, impl World>, name: &str) -> Result<Option<String>> {
+async fn attribute(event: &Event<'_, impl LedgerSuite>, name: &str) -> Result<Option<String>> {
     Ok(event.item().await?.get(name).cloned())
 }
 
-pub(super) async fn a_receipt_is_kept_and_shown(world: &impl World, name: &str) -> Result<()> {
+pub(super) async fn receipt_is_stored_and_returned(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
     let at = receipt(None).at.as_millis().to_string();
     for id in [Some("r-1"), None] {
-        let event = Event::new(world, &format!("{name}, {id:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {id:?}"))?;
         let lease = delivered(&event, id).await?;
         same("the lease", &lease.receipt, &Some(receipt(id)))?;
         let shown = attribute(&event, "DeliveryId").await?;
@@ -61,8 +64,8 @@ pub(super) async fn a_receipt_is_kept_and_shown(world: &impl World, name: &str) 
         let again = event.lease("second", NOW).await?;
         same("for the bookkeeping", &again.receipt, &Some(receipt(id)))?;
     }
-    // The checkpoint did not arrive: the settlement carries it.
-    let event = Event::new(world, &format!("{name}, by its settlement"))?;
+    // The checkpoint was lost: the settlement contains it.
+    let event = Event::new(suite, &format!("{name}, by its settlement"))?;
     let lease = Lease {
         delivered: Some(1),
         receipt: Some(receipt(Some("r-1"))),
@@ -73,19 +76,19 @@ pub(super) async fn a_receipt_is_kept_and_shown(world: &impl World, name: &str) 
     same("the id", &shown.as_deref(), &Some("r-1"))
 }
 
-pub(super) async fn a_failure_record_is_answered_with_the_delivery_and_changes_nothing(
-    world: &impl World,
+pub(super) async fn failure_record_claim_returns_the_delivery_unchanged(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     for settlement in [Some(COMPLETED), Some(DEFERRED), None] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let expected = Claim::Delivered(accepted_of(&event, Some("r-1"), 1));
         let lease = delivered(&event, Some("r-1")).await?;
         let mut now = NOW;
         if let Some(settlement) = settlement {
             event.ledger().settle(&lease, settlement, NOW).await?;
         } else {
-            // Its worker died.
+            // Its worker crashed.
             let held = Claim::HeldUntil(NOW.plus(LEASE));
             same(
                 "while it is held",
@@ -101,11 +104,11 @@ pub(super) async fn a_failure_record_is_answered_with_the_delivery_and_changes_n
     Ok(())
 }
 
-pub(super) async fn a_failure_record_claims_what_is_not_delivered(
-    world: &impl World,
+pub(super) async fn failure_record_claims_an_undelivered_event(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = acquired(event.report("first", NOW).await?)?;
     same("new", &(lease.attempt, lease.round), &(1, 1))?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
@@ -116,13 +119,13 @@ pub(super) async fn a_failure_record_claims_what_is_not_delivered(
     same("abandoned", &lease.attempt, &3)
 }
 
-pub(super) async fn a_failure_record_of_a_finished_event_is_done(
-    world: &impl World,
+pub(super) async fn failure_record_of_a_settled_event_is_a_duplicate(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     let given_up = Claim::PreviouslyRejected(FailureCode::TargetRefused);
     for (settlement, expected) in [(ARCHIVED, Claim::AlreadyDone), (FAILED, given_up)] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         event.settled(settlement).await?;
         let what = format!("{settlement:?}");
         same(&what, &event.report("second", NOW).await?, &expected)?;
@@ -130,12 +133,12 @@ pub(super) async fn a_failure_record_of_a_finished_event_is_done(
     Ok(())
 }
 
-pub(super) async fn a_new_round_is_begun_by_one_of_two_and_can_be_repeated(
-    world: &impl World,
+pub(super) async fn round_begins_for_one_of_two_and_is_idempotent(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     for id in [Some("r-1"), None] {
-        let event = Event::new(world, &format!("{name}, {id:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {id:?}"))?;
         let lease = delivered(&event, id).await?;
         event.ledger().settle(&lease, COMPLETED, NOW).await?;
         let first = accepted(id, 1);
@@ -172,11 +175,11 @@ pub(super) async fn a_new_round_is_begun_by_one_of_two_and_can_be_repeated(
     Ok(())
 }
 
-pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
-    world: &impl World,
+pub(super) async fn round_begins_only_for_the_delivery_that_was_read(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let first = accepted(Some("r-1"), 1);
     lost("nothing", &event.begin_round("one", NOW, &first).await)?;
     let lease = delivered(&event, Some("r-1")).await?;
@@ -193,7 +196,7 @@ pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
     same("the item", &event.item().await?, &item)?;
     event.begin_round("one", NOW, &first).await?;
 
-    // Delivered anew: the record of the first delivery is late.
+    // Delivered again: the record of the first delivery is late.
     let lease = Lease {
         receipt: Some(receipt(Some("r-2"))),
         ..event.lease("second", NOW).await?
@@ -209,10 +212,13 @@ pub(super) async fn a_new_round_needs_the_delivery_that_was_read(
     same("the second one", &answer, &Claim::Delivered(second))
 }
 
-pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &str) -> Result<()> {
+pub(super) async fn round_is_claimed_only_after_its_delay(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
     let until = NOW.plus(LEASE * 3);
     for ignores_delay in [false, true] {
-        let event = Event::new(world, &format!("{name}, {ignores_delay}"))?;
+        let event = Event::new(suite, &format!("{name}, {ignores_delay}"))?;
         let lease = delivered(&event, Some("r-1")).await?;
         event.ledger().settle(&lease, COMPLETED, NOW).await?;
         let request = event.request("one", NOW, ReopenPolicy::Never);
@@ -232,7 +238,7 @@ pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &st
         };
         let lease = acquired(event.ledger().claim(&request).await?)?;
         same("its round", &lease.round, &2)?;
-        // The delay is not kept a second time.
+        // The delay applies once.
         event.ledger().settle(&lease, DEFERRED, before).await?;
         let lease = event.lease("third", before).await?;
         same("again", &(lease.round, lease.attempt), &(2, 3))?;
@@ -240,43 +246,43 @@ pub(super) async fn a_new_round_waits_for_its_time(world: &impl World, name: &st
     Ok(())
 }
 
-/// A claim that says that its delivery may have been accepted, and that the target answered so.
-async fn doubtful(event: &Event<'_, impl World>, owner: &str) -> Result<Lease> {
+/// Claims an event with an uncertain delivery and counted responses.
+async fn uncertain(event: &Event<'_, impl LedgerSuite>, owner: &str) -> Result<Lease> {
     Ok(Lease {
         maybe_delivered: true,
-        answers: DOUBTS,
+        answers: UNCERTAIN_ANSWERS,
         ..event.lease(owner, NOW).await?
     })
 }
 
-const DOUBTS: AnswerCounts = AnswerCounts {
+const UNCERTAIN_ANSWERS: AnswerCounts = AnswerCounts {
     configuration: 2,
     unanswered: 1,
 };
 
-pub(super) async fn uncertain_attempts_are_remembered(
-    world: &impl World,
+pub(super) async fn uncertain_attempts_are_stored(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let lease = event.lease("first", NOW).await?;
     let known = (lease.maybe_delivered, lease.answers, lease.processed);
     same("new", &known, &(false, AnswerCounts::default(), None))?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
-    let lease = doubtful(&event, "second").await?;
+    let lease = uncertain(&event, "second").await?;
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
     let lease = event.lease("third", NOW).await?;
     let known = (lease.maybe_delivered, lease.answers, lease.processed);
-    same("released", &known, &(true, DOUBTS, Some(NOW)))?;
+    same("released", &known, &(true, UNCERTAIN_ANSWERS, Some(NOW)))?;
 
-    // An operator replay begins to count anew, and the delivery may still have been accepted.
+    // An operator replay resets the counts, and the delivery may still have been accepted.
     event.ledger().settle(&lease, ARCHIVED, NOW).await?;
     let again = event.ask("operator", NOW, ReopenPolicy::FailedAndArchived);
     let lease = acquired(again.await?)?;
     let known = (lease.maybe_delivered, lease.answers);
     same("sent again", &known, &(true, AnswerCounts::default()))?;
 
-    // Of a new round nothing is delivered.
+    // A new round has no delivery.
     let lease = Lease {
         receipt: Some(receipt(Some("r-1"))),
         ..lease
@@ -289,25 +295,28 @@ pub(super) async fn uncertain_attempts_are_remembered(
     same("a new round", &lease.maybe_delivered, &false)
 }
 
-pub(super) async fn a_dead_worker_may_have_delivered(world: &impl World, name: &str) -> Result<()> {
-    let event = Event::new(world, name)?;
+pub(super) async fn expired_lease_marks_the_event_as_maybe_delivered(
+    suite: &impl LedgerSuite,
+    name: &str,
+) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let later = |times| NOW.plus(LEASE * times);
     event.lease("first", NOW).await?;
     let lease = event.lease("second", later(2)).await?;
     same("abandoned", &lease.maybe_delivered, &true)?;
-    let event = Event::new(world, &format!("{name}, between two attempts"))?;
-    let lease = doubtful(&event, "first").await?;
+    let event = Event::new(suite, &format!("{name}, between two attempts"))?;
+    let lease = uncertain(&event, "first").await?;
     event.ledger().next_attempt(&lease).await?;
     let shown = attribute(&event, "MaybeDelivered").await?;
     same("counted", &shown.as_deref(), &Some("true"))
 }
 
-pub(super) async fn an_operator_replay_begins_again_at_round_one(
-    world: &impl World,
+pub(super) async fn operator_replay_begins_at_round_one(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
     for settlement in [ARCHIVED, FAILED] {
-        let event = Event::new(world, &format!("{name}, {settlement:?}"))?;
+        let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let lease = delivered(&event, Some("r-1")).await?;
         event.ledger().settle(&lease, COMPLETED, NOW).await?;
         event
@@ -323,7 +332,7 @@ pub(super) async fn an_operator_replay_begins_again_at_round_one(
         same("attempt and round", &(lease.attempt, lease.round), &(3, 1))?;
         let since = attribute(&event, "RetrySince").await?;
         same("since", &since, &Some(later.as_millis().to_string()))?;
-        // Its redelivery goes on.
+        // Its redelivery continues the round.
         event.ledger().settle(&lease, DEFERRED, later).await?;
         let lease = Lease {
             receipt: Some(receipt(Some("r-2"))),
@@ -346,11 +355,11 @@ pub(super) async fn an_operator_replay_begins_again_at_round_one(
     Ok(())
 }
 
-pub(super) async fn a_delivery_leads_to_its_event_once_it_is_indexed(
-    world: &impl World,
+pub(super) async fn indexed_delivery_id_finds_its_event(
+    suite: &impl LedgerSuite,
     name: &str,
 ) -> Result<()> {
-    let event = Event::new(world, name)?;
+    let event = Event::new(suite, name)?;
     let ledger = event.ledger();
     let id = format!("delivery of {name}");
     same("before", &ledger.find_delivery(&id).await?, &None)?;
@@ -362,11 +371,8 @@ pub(super) async fn a_delivery_leads_to_its_event_once_it_is_indexed(
     holds("no item of the event", event.item().await?.is_empty())
 }
 
-pub(super) async fn an_event_is_looked_up_without_a_claim(
-    world: &impl World,
-    name: &str,
-) -> Result<()> {
-    let event = Event::new(world, name)?;
+pub(super) async fn look_up_needs_no_claim(suite: &impl LedgerSuite, name: &str) -> Result<()> {
+    let event = Event::new(suite, name)?;
     let other = EventKey::stored(&format!("{name}|nowhere"));
     same("nothing", &event.ledger().look_up(&other).await?, &None)?;
     let lease = delivered(&event, Some("r-1")).await?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{Wire, name};
 use crate::client::Result;
 
-/// Asks a condition of `{id: "a", status: "OPEN", count: 10}`; the inner error is the reason of a refusal.
+/// Evaluates a condition on `{id: "a", status: "OPEN", count: 10}`. The inner error is the reason of a refusal.
 async fn ask(wire: &Wire, condition: &str) -> Result<std::result::Result<bool, String>> {
     let request = json!({
         "TableName": "T",
@@ -82,7 +82,7 @@ async fn condition_fails_when_an_attribute_is_missing() -> Result {
 }
 
 #[tokio::test]
-async fn not_binds_before_and_and_before_or() -> Result {
+async fn condition_precedence_is_not_and_or() -> Result {
     assert_all(&[
         ("#status = :open OR count = :ten AND count = :nine", true),
         ("(#status = :open OR count = :ten) AND count = :nine", false),
@@ -111,7 +111,7 @@ async fn condition_is_refused_by_its_token_when_malformed() -> Result {
         ("ä = :open", "ä"),
         ("#missing = :open", "#missing"),
         ("count = :missing", ":missing"),
-        // The right side of OR is read even if the left one holds.
+        // The right side of OR is parsed, also if the left one is true.
         ("attribute_not_exists(id) OR count = :missing", ":missing"),
         ("count BETWEEN :nine AND :ten", "BETWEEN"),
     ] {
@@ -124,7 +124,7 @@ async fn condition_is_refused_by_its_token_when_malformed() -> Result {
     Ok(())
 }
 
-/// Makes an update of `{id: "a", n: 1, s: "x"}` and returns the whole item; the inner error is the reason of a refusal.
+/// Updates `{id: "a", n: 1, s: "x"}` and returns the item. The inner error is the reason of a refusal.
 async fn update(expression: &str) -> Result<std::result::Result<Value, String>> {
     let wire = Wire::start().await?;
     let item = json!({"id": {"S": "a"}, "n": {"N": "1"}, "s": {"S": "x"}});

@@ -1,11 +1,11 @@
-//! The replayer's own ledger.
+//! The requests of our ledger.
 
 use serde_json::{Value, json};
 
 use super::Wire;
 use crate::client::Result;
 
-/// The claim `crates/storage/src/dynamodb.rs` makes, for event `a`.
+/// Returns a claim of event `a` as in `crates/storage/src/dynamodb.rs`.
 fn claim(owner: &str, now: u64) -> Value {
     json!({
         "TableName": "T",
@@ -27,7 +27,7 @@ fn claim(owner: &str, now: u64) -> Value {
     })
 }
 
-/// The end it puts to a claim.
+/// Returns a settlement of the claim.
 fn settle(owner: &str, status: &str, code: Option<&str>) -> Value {
     let mut request = json!({
         "TableName": "T",
@@ -55,7 +55,7 @@ fn held(owner: &str, lease_until: &str, attempts: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_claim_holds_until_its_lease_is_over() -> Result {
+async fn claim_holds_until_its_lease_ends() -> Result {
     let wire = Wire::start().await?;
 
     let first = wire.ok("UpdateItem", claim("one", 1000)).await?;
@@ -71,7 +71,7 @@ async fn a_claim_holds_until_its_lease_is_over() -> Result {
 }
 
 #[tokio::test]
-async fn a_refusal_shows_the_item_only_if_asked_to_and_if_there_is_one() -> Result {
+async fn condition_failure_shows_the_item_only_when_requested() -> Result {
     let wire = Wire::start().await?;
 
     let (_, nothing) = wire
@@ -92,7 +92,7 @@ async fn a_refusal_shows_the_item_only_if_asked_to_and_if_there_is_one() -> Resu
 }
 
 #[tokio::test]
-async fn a_deferred_event_is_claimed_again_and_a_completed_one_is_not() -> Result {
+async fn claim_succeeds_when_deferred_and_fails_when_completed() -> Result {
     let wire = Wire::start().await?;
     wire.ok("UpdateItem", claim("one", 1000)).await?;
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Wire;
 use crate::client::Result;
 
-/// `_put_record` at a second, valid for an hour, with ten seconds for the function.
+/// Returns `_put_record` at this second, valid for an hour, with ten seconds for the function.
 fn put_record(now: u64) -> Value {
     json!({
         "TableName": "T",
@@ -26,7 +26,7 @@ fn put_record(now: u64) -> Value {
     })
 }
 
-/// `_update_record` at the end of the function.
+/// Returns `_update_record` at the end of the function.
 fn update_record(now: u64) -> Value {
     json!({
         "TableName": "T",
@@ -45,7 +45,7 @@ fn key() -> Value {
 }
 
 #[tokio::test]
-async fn a_record_in_progress_is_refused_until_the_function_has_timed_out() -> Result {
+async fn idempotency_record_in_progress_blocks_until_the_timeout() -> Result {
     let wire = Wire::start().await?;
 
     wire.ok("PutItem", put_record(1000)).await?;
@@ -59,7 +59,7 @@ async fn a_record_in_progress_is_refused_until_the_function_has_timed_out() -> R
 }
 
 #[tokio::test]
-async fn a_completed_record_is_refused_until_it_expires() -> Result {
+async fn idempotency_record_blocks_until_expiry_when_completed() -> Result {
     let wire = Wire::start().await?;
     wire.ok("PutItem", put_record(1000)).await?;
 
@@ -75,7 +75,7 @@ async fn a_completed_record_is_refused_until_it_expires() -> Result {
 }
 
 #[tokio::test]
-async fn a_record_of_a_failed_function_is_deleted_and_put_again() -> Result {
+async fn idempotency_record_is_put_again_after_its_deletion() -> Result {
     let wire = Wire::start().await?;
     wire.ok("PutItem", put_record(1000)).await?;
 

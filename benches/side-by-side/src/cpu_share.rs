@@ -1,4 +1,4 @@
-//! The part of a processor that Lambda gives a function, by its memory.
+//! The share of a processor that Lambda gives a function by its memory.
 
 use std::fs;
 use std::io;
@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 
-/// Lambda gives a whole processor to a function of so many MB, and less in proportion.
+/// The memory in MB with which Lambda gives a function a whole processor. The share is proportional.
 const MEGABYTES_OF_A_PROCESSOR: f64 = 1_769.0;
 
-/// The kernel counts the share anew so often, in microseconds.
+/// The period of the control group's limit, in microseconds.
 const PERIOD: f64 = 20_000.0;
 
-/// A control group whose processes together get part of one processor; dropping it removes it.
+/// A control group whose processes get a share of one processor. Dropping it removes it.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct CpuShare {
     group: PathBuf,
-    /// The part, between 0 and 1.
+    /// The share, between 0 and 1.
     pub(crate) part: f64,
 }
 
-impl Share {
-    /// The share of a function with this much memory; `None` where this process may not make control groups.
+impl CpuShare {
+    /// Returns the share of a function with this memory. `None`: this process may not create control groups.
     pub(crate) fn of(megabytes: f64) -> Option<Self> {
         let part = megabytes / MEGABYTES_OF_A_PROCESSOR;
         let name = format!("genesys-bench-{}", std::process::id());
@@ -49,15 +49,15 @@ impl Share {
         })
     }
 
-    /// Gives a process nothing more than this share from now on.
+    /// Limits a process to this share.
     pub(crate) fn take_in(&self, process: Pid) -> io::Result<()> {
         fs::write(self.group.join("cgroup.procs"), process.to_string())
     }
 }
 
-impl Drop for Share {
+impl Drop for CpuShare {
     fn drop(&mut self) {
-        // A group that stays costs nothing, and says by its name whose it was.
+        // A group that remains costs nothing, and its name shows its origin.
         fs::remove_dir(&self.group).ok();
     }
 }

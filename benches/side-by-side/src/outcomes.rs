@@ -1,4 +1,4 @@
-//! Where each event ended: the reason why a fast function may be a wrong one.
+//! The outcome of each event, because a fast function may be wrong.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,25 +6,25 @@ use hyper::body::Bytes;
 use serde::Deserialize;
 
 use crate::events::Message;
-use crate::upstreams::Seen;
+use crate::upstreams::RecordedCalls;
 
-/// How events ended, each counted once.
+/// The outcomes of events. Each event counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ends {
-    /// Delivered once, and everybody says so.
+pub(crate) struct EventOutcomes {
+    /// Delivered once, acknowledged and marked as successful.
     pub(crate) delivered: u64,
     /// Delivered more than once.
     pub(crate) doubled: u64,
     /// Neither delivered nor kept.
     pub(crate) lost: u64,
-    /// Delivered, and yet sent back or marked as failed.
+    /// Delivered, and returned to the queue or marked as failed.
     pub(crate) wrongly_failed: u64,
     /// Not delivered and still in the queue.
     pub(crate) kept: u64,
 }
 
-impl Ends {
-    /// Whether an event ended where none may.
+impl EventOutcomes {
+    /// Returns whether any outcome is wrong.
     pub(crate) fn has_fault(&self) -> bool {
         self.lost + self.doubled + self.wrongly_failed > 0
     }
@@ -38,10 +38,10 @@ impl Ends {
     }
 }
 
-/// The messages that a function's answer sends back; all of them when the invocation failed.
+/// Returns the messages that return to the queue. All return when the invocation failed.
 ///
-/// As Lambda does it: what is no list of failures means that there are none, and all messages are deleted.
-pub(crate) fn sent_back<'m>(
+/// As in Lambda: a response without a list of failures acknowledges all messages.
+pub(crate) fn returned_messages<'m>(
     messages: &'m [Message],
     answer: &Result<Bytes, Bytes>,
 ) -> Vec<&'m Message> {
@@ -70,10 +70,12 @@ pub(crate) fn sent_back<'m>(
         .collect()
 }
 
-/// Counts how the events of messages ended that are all settled, but for those still in the queue.
-///
-/// `accepted` and `marks` are all that the target and Genesys Cloud have seen.
-pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> Ends {
+/// Counts the outcomes of the events of `messages`. `in_queue` are the messages that are still queued, `seen` are all calls.
+pub(crate) fn outcomes(
+    messages: &[Message],
+    in_queue: &[&Message],
+    seen: &RecordedCalls,
+) -> EventOutcomes {
     let in_queue: BTreeSet<_> = in_queue
         .iter()
         .map(|message| message.event.id.as_str())
@@ -82,7 +84,7 @@ pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> 
         .iter()
         .map(|message| (&message.event.id, &message.event))
         .collect();
-    let mut ends = Ends::default();
+    let mut outcomes = EventOutcomes::default();
     for (id, event) in events {
         let is_kept = in_queue.contains(id.as_str());
         let mark = event
@@ -91,15 +93,15 @@ pub(crate) fn ends(messages: &[Message], in_queue: &[&Message], seen: &Seen) -> 
             .and_then(|id| seen.marks.get(id));
         let says_failed = mark.is_some_and(|mark| !mark.contains("replay_successful"));
         let count = match seen.accepted.get(&event.body).copied().unwrap_or_default() {
-            0 if is_kept => &mut ends.kept,
-            0 => &mut ends.lost,
-            1 if is_kept || says_failed => &mut ends.wrongly_failed,
-            1 => &mut ends.delivered,
-            _ => &mut ends.doubled,
+            0 if is_kept => &mut outcomes.kept,
+            0 => &mut outcomes.lost,
+            1 if is_kept || says_failed => &mut outcomes.wrongly_failed,
+            1 => &mut outcomes.delivered,
+            _ => &mut outcomes.doubled,
         };
         *count += 1;
     }
-    ends
+    outcomes
 }
 
 #[cfg(test)]
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_list_of_failures_or_an_error_sends_messages_back() {
+    fn messages_return_only_by_batch_item_failures_or_an_error() {
         let messages = Source::default().batch(2);
         let all = ids(&messages.iter().collect::<Vec<_>>());
         let listed = format!(
@@ -120,19 +122,19 @@ mod tests {
             all[1]
         );
         assert_eq!(
-            ids(&sent_back(&messages, &Ok(listed.into()))),
+            ids(&returned_messages(&messages, &Ok(listed.into()))),
             [all[1].clone()]
         );
         let tutorial = Bytes::from_static(br#"{"statusCode":200,"body":"{\"failed\":2}"}"#);
-        assert_eq!(sent_back(&messages, &Ok(tutorial)).len(), 0);
-        assert_eq!(ids(&sent_back(&messages, &Err(Bytes::new()))), all);
+        assert_eq!(returned_messages(&messages, &Ok(tutorial)).len(), 0);
+        assert_eq!(ids(&returned_messages(&messages, &Err(Bytes::new()))), all);
     }
 
     #[test]
-    fn every_event_ends_in_one_place() {
+    fn event_outcomes_are_counted_once_each() {
         let messages = Source::default().batch(6);
         let event = |index: usize| &messages[index].event;
-        let mut seen = Seen::default();
+        let mut seen = RecordedCalls::default();
         for (index, times) in [(0, 1), (1, 2), (3, 1), (4, 1)] {
             seen.accepted.insert(event(index).body.clone(), times);
         }
@@ -148,8 +150,8 @@ mod tests {
         }
         let in_queue = [&messages[4], &messages[5]];
         assert_eq!(
-            ends(&messages, &in_queue, &seen),
-            Ends {
+            outcomes(&messages, &in_queue, &seen),
+            EventOutcomes {
                 delivered: 1,
                 doubled: 1,
                 lost: 1,

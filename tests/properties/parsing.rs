@@ -1,4 +1,4 @@
-//! What a message turns out to be: never a panic, and nothing lost.
+//! The parsing of messages: no panic, and no lost payload.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,77 +12,80 @@ use proptest::test_runner::Config;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::samples::{Letter, json_text, nearly_a_sample, odd_text, sample};
+use crate::samples::{SampleMessage, json_text, nearly_a_sample, odd_text, sample};
 
-/// Samples that are off by a little, and bodies and attributes of any kind.
-fn letters() -> impl Strategy<Value = Letter> {
+/// Returns changed samples, and arbitrary bodies and attributes.
+fn dead_letters() -> impl Strategy<Value = SampleMessage> {
     let attributes = prop::collection::btree_map("[A-Za-z_]{1,12}", odd_text(), 0..4);
     let noise = prop_oneof![odd_text(), json_text()];
     prop_oneof![
         4 => nearly_a_sample(),
-        1 => (noise, attributes).prop_map(|(body, attributes)| Letter { body, attributes }),
+        1 => (noise, attributes).prop_map(|(body, attributes)| SampleMessage { body, attributes }),
     ]
 }
 
-fn letter(body: String) -> Letter {
-    Letter {
+fn dead_letter(body: String) -> SampleMessage {
+    SampleMessage {
         body,
         attributes: BTreeMap::new(),
     }
 }
 
-/// The text that a notification carries.
+/// Returns the inner text of an SNS notification.
 fn carried(notification: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(notification).ok()?;
     serde_json::from_str(members.get("Message")?.get()).ok()
 }
 
-/// Whether a payload stands in a body, or in what the body carries as a notification.
+/// Returns whether a payload is a part of a body, or of its inner SNS notifications.
 fn stands_in(payload: &str, body: &str) -> bool {
     body.contains(payload) || carried(body).is_some_and(|inner| stands_in(payload, &inner))
 }
 
-fn opened(letter: &Letter) -> Result<Option<DeadLetter<'static>>, TestCaseError> {
-    let message = letter.message("m-1")?;
+fn opened(dead_letter: &SampleMessage) -> Result<Option<DeadLetter<'static>>, TestCaseError> {
+    let message = dead_letter.message("m-1")?;
     Ok(match parse(&message) {
-        ParsedMessage::DeadLetter(letter) => {
-            let payload = Cow::Owned(letter.payload.into_owned());
-            Some(DeadLetter { payload, ..*letter })
+        ParsedMessage::DeadLetter(dead_letter) => {
+            let payload = Cow::Owned(dead_letter.payload.into_owned());
+            Some(DeadLetter {
+                payload,
+                ..*dead_letter
+            })
         }
         ParsedMessage::Unreplayable(_) => None,
     })
 }
 
-fn payload(letter: &Letter) -> Result<Option<String>, TestCaseError> {
-    Ok(opened(letter)?.map(|letter| letter.payload.into_owned()))
+fn payload(dead_letter: &SampleMessage) -> Result<Option<String>, TestCaseError> {
+    Ok(opened(dead_letter)?.map(|dead_letter| dead_letter.payload.into_owned()))
 }
 
 proptest! {
     #![proptest_config(crate::config())]
 
     #[test]
-    fn what_is_delivered_stands_in_the_body_byte_for_byte(letter in letters()) {
-        if let Some(payload) = payload(&letter)? {
-            prop_assert!(stands_in(&payload, &letter.body), "{}", payload);
+    fn payload_is_a_part_of_the_body_byte_for_byte(dead_letter in dead_letters()) {
+        if let Some(payload) = payload(&dead_letter)? {
+            prop_assert!(stands_in(&payload, &dead_letter.body), "{}", payload);
         }
     }
 
     #[test]
-    fn the_dead_letter_of_a_rule_is_delivered_as_it_stands(
-        letter in letters(),
+    fn payload_of_a_rules_dead_letter_is_the_body(
+        dead_letter in dead_letters(),
         origin in select(&["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"][..]),
     ) {
-        let mut letter = letter;
-        letter.attributes.insert(origin.to_owned(), "arn:aws:x".to_owned());
-        match parse(&letter.message("m-1")?) {
-            ParsedMessage::DeadLetter(opened) => prop_assert_eq!(&*opened.payload, &*letter.body),
-            // The one record that has attributes and no event.
+        let mut dead_letter = dead_letter;
+        dead_letter.attributes.insert(origin.to_owned(), "arn:aws:x".to_owned());
+        match parse(&dead_letter.message("m-1")?) {
+            ParsedMessage::DeadLetter(opened) => prop_assert_eq!(&*opened.payload, &*dead_letter.body),
+            // The only record with attributes and without an event.
             ParsedMessage::Unreplayable(why) => prop_assert_eq!(why, UnreplayableReason::CustomBusRecord),
         }
     }
 
     #[test]
-    fn a_wrapped_event_keeps_its_spelling(
+    fn payload_of_a_wrapped_event_is_unchanged(
         event in json_text(),
         before in "[ \n]{0,2}",
         after in "[ \n]{0,2}",
@@ -93,18 +96,18 @@ proptest! {
                 r#"{{"requestPayload":{before}{event}{after},"requestContext":{{"functionArn":"f"}}}}"#
             ),
         ] {
-            let payload = payload(&letter(wrapper))?;
+            let payload = payload(&dead_letter(wrapper))?;
             prop_assert_eq!(payload.as_deref(), Some(&*event));
         }
     }
 
     #[test]
-    fn a_notification_is_opened_as_what_it_carries(sample in sample(), levels in 1_usize..=3) {
-        let bare = letter(sample.body);
+    fn sns_notification_is_parsed_as_its_inner_message(sample in sample(), levels in 1_usize..=3) {
+        let bare = dead_letter(sample.body);
         let around = (0..levels).fold(bare.clone(), |inner, _| {
-            letter(json!({"Type": "Notification", "TopicArn": "t", "Message": inner.body}).to_string())
+            dead_letter(json!({"Type": "Notification", "TopicArn": "t", "Message": inner.body}).to_string())
         });
-        // A sample that is a notification itself is then one level too deep.
+        // A sample that is a notification itself is one level too deep then.
         let is_notification = carried(&bare.body).is_some();
         prop_assert_eq!(
             opened(&around)?,
@@ -113,8 +116,8 @@ proptest! {
     }
 
     #[test]
-    fn the_ids_that_are_taken_fit_where_they_are_used(letter in letters()) {
-        if let Some(opened) = opened(&letter)? {
+    fn parsed_ids_fit_keys_and_urls(dead_letter in dead_letters()) {
+        if let Some(opened) = opened(&dead_letter)? {
             if let Some(id) = opened.event_id {
                 prop_assert_eq!(EventId::new(id.as_str()), Some(id));
             }
@@ -129,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn members_that_nobody_knows_change_nothing(
+    fn unknown_members_do_not_change_the_dead_letter(
         sample in sample(),
         name in "x-[a-z]{1,8}",
         value in json_text(),
@@ -140,8 +143,8 @@ proptest! {
         prop_assume!(!members.is_empty());
         let mut with_more = sample.clone();
         with_more.body.insert_str(1, &format!("\"{name}\":{value},"));
-        let about = |letter: &Letter| {
-            Ok::<_, TestCaseError>(opened(letter)?.map(|opened| DeadLetter {
+        let about = |dead_letter: &SampleMessage| {
+            Ok::<_, TestCaseError>(opened(dead_letter)?.map(|opened| DeadLetter {
                 payload: Cow::Borrowed(""),
                 ..opened
             }))
@@ -151,11 +154,11 @@ proptest! {
 }
 
 proptest! {
-    // Each case is a megabyte or two.
+    // Each case has one or two megabytes.
     #![proptest_config(Config { cases: 12, ..crate::config() })]
 
     #[test]
-    fn nesting_of_any_depth_is_survived(
+    fn parser_survives_nesting_of_any_depth(
         depth in 1_usize..60_000,
         (open, close) in select(&[("[", "]"), ("{\"detail\":", "}"), ("[{\"detail\":", "}]")][..]),
         closed in any::<bool>(),
@@ -164,8 +167,8 @@ proptest! {
         let deep = format!("{}1{close}", open.repeat(depth));
         let wrapper = format!(r#"{{"eventType":"dead-letter","originalEvent":{deep}}}"#);
         let event = format!(r#"{{"detail-type":"t","source":"s","detail":{{"eventBody":{deep}}}}}"#);
-        prop_assert!(payload(&letter(wrapper))? == closed.then(|| deep.clone()), "wrapped");
-        prop_assert!(payload(&letter(event.clone()))? == closed.then_some(event), "an event");
-        prop_assert!(payload(&letter(deep))?.is_none(), "nothing that is known");
+        prop_assert!(payload(&dead_letter(wrapper))? == closed.then(|| deep.clone()), "wrapped");
+        prop_assert!(payload(&dead_letter(event.clone()))? == closed.then_some(event), "an event");
+        prop_assert!(payload(&dead_letter(deep))?.is_none(), "nothing that is known");
     }
 }

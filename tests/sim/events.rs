@@ -1,4 +1,4 @@
-//! The messages of a story.
+//! The events of a run.
 
 use std::collections::BTreeMap;
 
@@ -8,60 +8,60 @@ use genesys_replay::destination::Destination;
 use genesys_replay::ledger::EventKey;
 use genesys_replay::message::MessageId;
 
-use crate::scene::Order;
+use crate::config::QueueKind;
 
-/// What a message carries.
+/// The content of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An event of a conversation.
     Event,
-    /// An event that belongs to no interaction.
+    /// An event without an interaction.
     Audit,
     /// An event whose first delivery failed because it was malformed.
     Malformed,
-    /// An event of our own marks.
+    /// An echo of our own marks.
     Echo,
-    /// An interaction in a body without an id of its own.
-    Nameless,
-    /// No event.
+    /// An interaction in a body without an event id.
+    WithoutId,
+    /// Text that is not an event.
     Text,
 }
 
-/// One thing that somebody wanted to be delivered, in one or more messages.
+/// One event, in one or more messages.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Letter {
+pub(crate) struct SimEvent {
     pub(crate) number: u32,
     pub(crate) kind: Kind,
-    /// Which message group it is in, on a FIFO queue.
+    /// The number of its message group on a FIFO queue.
     pub(crate) group: u32,
 }
 
-impl Letter {
-    /// Its event's own id.
+impl SimEvent {
+    /// Returns the event id.
     fn id(self) -> Option<String> {
         match self.kind {
             Kind::Event | Kind::Audit | Kind::Malformed | Kind::Echo => {
                 Some(format!("e-{}", self.number))
             }
-            Kind::Nameless | Kind::Text => None,
+            Kind::WithoutId | Kind::Text => None,
         }
     }
 
-    /// Its conversation in Genesys Cloud; which not every kind is marked on.
+    /// Returns its conversation in Genesys Cloud. Not every kind is marked.
     pub(crate) fn conversation(self) -> String {
         format!("c-{}", self.number)
     }
 
-    /// Whether two messages of it are one event.
+    /// Returns whether it has an event id, so that two messages of it are one event.
     pub(crate) fn has_own_id(self) -> bool {
         self.id().is_some()
     }
 
-    /// Its key, when it comes in this message.
+    /// Returns the event key in this message.
     pub(crate) fn key(self, message: &MessageId, destination: &Destination) -> EventKey {
         let nowhere = Destination::Missing;
         let destination = match self.kind {
-            Kind::Event | Kind::Audit | Kind::Malformed | Kind::Echo | Kind::Nameless => {
+            Kind::Event | Kind::Audit | Kind::Malformed | Kind::Echo | Kind::WithoutId => {
                 destination
             }
             Kind::Text => &nowhere,
@@ -95,13 +95,13 @@ impl Letter {
                 let topic = "v2.audits.entitytype.{id}.entityid.{id}";
                 event(topic, "v2.audits.entitytype.queue.entityid.q", "")
             }
-            Kind::Nameless => format!(r#"{{"interactionId":"{conversation}"}}"#),
-            Kind::Text => format!("no event, number {}", self.number),
+            Kind::WithoutId => format!(r#"{{"interactionId":"{conversation}"}}"#),
+            Kind::Text => format!("not an event, number {}", self.number),
         }
     }
 
-    /// A message of it; `plan` when an operator sends it again.
-    pub(crate) fn draft(self, order: Order, plan: bool) -> Draft {
+    /// Returns a message of the event. `plan`: an operator replay.
+    pub(crate) fn draft(self, queue_kind: QueueKind, plan: bool) -> Draft {
         let mut attributes = BTreeMap::new();
         let mut set =
             |name: &str, value: &str| attributes.insert(name.to_owned(), value.to_owned());
@@ -114,7 +114,7 @@ impl Letter {
         }
         Draft {
             body: self.body(),
-            group: (order == Order::Groups).then(|| format!("group-{}", self.group)),
+            group: (queue_kind == QueueKind::Fifo).then(|| format!("group-{}", self.group)),
             attributes,
         }
     }

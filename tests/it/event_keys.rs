@@ -1,7 +1,7 @@
-//! Keys: no value that two different events share may merge them.
+//! Event keys: different events with shared values have different keys.
 
 use genesys_test_support::ingest_harness::{IngestHarness, SECRET, signature};
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 use serde_json::Value;
 
 const WEBHOOK: &str = "/webhooks/genesys-outbound";
@@ -12,30 +12,30 @@ fn webhook(call: u32) -> String {
     )
 }
 
-/// Replays what ingest has put on the queue, a batch for each message.
-async fn replay(door: &IngestHarness, world: &World) -> TestResult {
-    for (id, message) in door.queued() {
+/// Replays the messages of ingest, one batch per message.
+async fn replay(ingest: &IngestHarness, harness: &ReplayHarness) -> TestResult {
+    for (id, message) in ingest.queued() {
         let mut record = Record::new(id.as_str(), &message.body);
         for (name, value) in &message.attributes {
             record = record.with(name, &value.parts().1);
         }
-        assert_eq!(world.deliver(&[record]).await?, Vec::<String>::new());
+        assert_eq!(harness.deliver(&[record]).await?, Vec::<String>::new());
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn webhooks_that_share_a_webhook_id_are_all_delivered_each_once() -> TestResult {
+async fn webhooks_with_a_shared_webhook_id_are_each_delivered_once() -> TestResult {
     for header in ["x-genesys-webhook-id", "webhook-id"] {
-        let (door, world) = (IngestHarness::open().await?, World::start().await?);
-        // Five events, and the first one once more, as a sender repeats it.
+        let (ingest, harness) = (IngestHarness::open().await?, ReplayHarness::start().await?);
+        // Five events, and a duplicate of the first one.
         for call in [0, 1, 2, 3, 4, 0] {
             let headers = [(header, "the-configured-webhook")];
-            let answer = door.post_with(WEBHOOK, &headers, webhook(call)).await?;
+            let answer = ingest.post_with(WEBHOOK, &headers, webhook(call)).await?;
             assert_eq!(answer.status, 200);
         }
-        replay(&door, &world).await?;
-        let bodies = world.genesys.calls_to("POST", "/targets/").into_iter();
+        replay(&ingest, &harness).await?;
+        let bodies = harness.genesys.calls_to("POST", "/targets/").into_iter();
         let bodies: Vec<String> = bodies.map(|call| call.body).collect();
         assert_eq!(bodies, [0, 1, 2, 3, 4].map(webhook), "{header}");
     }
@@ -43,8 +43,8 @@ async fn webhooks_that_share_a_webhook_id_are_all_delivered_each_once() -> TestR
 }
 
 #[tokio::test]
-async fn dead_letters_that_share_a_webhook_id_are_all_delivered() -> TestResult {
-    let (door, world) = (IngestHarness::open().await?, World::start().await?);
+async fn dead_letters_with_a_shared_webhook_id_are_all_delivered() -> TestResult {
+    let (ingest, harness) = (IngestHarness::open().await?, ReplayHarness::start().await?);
     for number in 0..3 {
         let body = genesys_test_support::ingest_harness::wrapper(
             "s-1",
@@ -53,38 +53,40 @@ async fn dead_letters_that_share_a_webhook_id_are_all_delivered() -> TestResult 
         );
         let headers = [("content-type", "application/json"), ("webhook-id", "w-1")];
         assert_eq!(
-            door.post_with("/dead-letter", &headers, body).await?.status,
+            ingest
+                .post_with("/dead-letter", &headers, body)
+                .await?
+                .status,
             200
         );
     }
-    replay(&door, &world).await?;
-    assert_eq!(world.deliveries(), 3);
+    replay(&ingest, &harness).await?;
+    assert_eq!(harness.deliveries(), 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn webhooks_without_any_id_are_known_by_their_bodies() -> TestResult {
-    let (door, world) = (IngestHarness::open().await?, World::start().await?);
+async fn webhook_without_an_id_is_a_duplicate_by_its_body() -> TestResult {
+    let (ingest, harness) = (IngestHarness::open().await?, ReplayHarness::start().await?);
     for body in [r#"{"test":1}"#, r#"{"test":2}"#, r#"{"test":1}"#] {
-        assert_eq!(door.post(WEBHOOK, body).await?.status, 200);
+        assert_eq!(ingest.post(WEBHOOK, body).await?.status, 200);
     }
-    replay(&door, &world).await?;
-    assert_eq!(world.deliveries(), 2);
+    replay(&ingest, &harness).await?;
+    assert_eq!(harness.deliveries(), 2);
     Ok(())
 }
 
 #[tokio::test]
-async fn webhook_id_with_a_dot_is_refused_because_its_signature_fits_another_request() -> TestResult
-{
-    let door = IngestHarness::signed().await?;
-    // Signed are `x.<now>` and `{}`; sent is the id `x` with the body `<now>.{}`, or the other way round.
+async fn webhook_id_with_a_dot_is_refused() -> TestResult {
+    let ingest = IngestHarness::signed().await?;
+    // The signature is of `x.<now>` and `{}`. The request has the id `x` and the body `<now>.{}`, or vice versa.
     for id in ["x.1785000000", "a.b", "."] {
         let headers = signature(SECRET, id, 0, "{}")?;
         let headers: Vec<(&str, &str)> = headers
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        let answer = door.post_with(WEBHOOK, &headers, "{}").await?;
+        let answer = ingest.post_with(WEBHOOK, &headers, "{}").await?;
         assert_eq!(answer.status, 401, "{}", answer.text);
         assert!(
             answer.text.contains("webhook-id has a dot"),
@@ -92,25 +94,25 @@ async fn webhook_id_with_a_dot_is_refused_because_its_signature_fits_another_req
             answer.text
         );
     }
-    assert!(door.queued().is_empty());
+    assert!(ingest.queued().is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn targets_over_the_length_limit_do_not_share_a_key() -> TestResult {
-    let mut world = World::start().await?;
-    world.set("REPLAY_TARGET", "original");
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    for (message, letter) in [("m-1", "x"), ("m-2", "y"), ("m-3", "y")] {
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("REPLAY_TARGET", "original");
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    for (message, dead_letter) in [("m-1", "x"), ("m-2", "y"), ("m-3", "y")] {
         let arn = format!(
             "arn:aws:sqs:eu-central-1:271828182845:{}",
-            letter.repeat(1_100)
+            dead_letter.repeat(1_100)
         );
         let record = Record::dead_letter(message, "e-1", "c-1").with("TARGET_ARN", &arn);
-        assert!(world.deliver(&[record]).await?.is_empty(), "{message}");
+        assert!(harness.deliver(&[record]).await?.is_empty(), "{message}");
     }
-    let objects = world.aws.objects(&bucket).await?;
+    let objects = harness.aws.objects(&bucket).await?;
     let mut messages: Vec<&str> = objects
         .iter()
         .filter_map(|(_, object)| object["message_id"].as_str())
@@ -131,20 +133,20 @@ async fn targets_over_the_length_limit_do_not_share_a_key() -> TestResult {
 
 #[tokio::test]
 async fn archive_keeps_every_body_of_one_event() -> TestResult {
-    let mut world = World::start().await?;
-    let bucket = world.aws.create_bucket().await?;
-    world.set("ARCHIVE_BUCKET", &bucket);
-    // Malformed dead letters are not claimed. One event id, one target, one SentTimestamp, two bodies; and the
-    // first one again, whose worker died before it was acknowledged.
+    let mut harness = ReplayHarness::start().await?;
+    let bucket = harness.aws.create_bucket().await?;
+    harness.set("ARCHIVE_BUCKET", &bucket);
+    // Malformed dead letters are not claimed. One event id, one target, one SentTimestamp, two bodies, and the
+    // first one again, because its worker crashed before the acknowledgement.
     for (message, ani) in [("m-1", "1"), ("m-2", "2"), ("m-1", "1")] {
         let record = Record::dead_letter(message, "e-1", "c-1").with("ERROR_CODE", "INVALID_JSON");
         let body = record.0["body"].as_str().unwrap_or_default();
         let body = body.replace("+4930123456", ani);
         let mut record = record;
         record.0["body"] = Value::String(body);
-        assert!(world.deliver(&[record]).await?.is_empty());
+        assert!(harness.deliver(&[record]).await?.is_empty());
     }
-    let objects = world.aws.objects(&bucket).await?;
+    let objects = harness.aws.objects(&bucket).await?;
     assert_eq!(objects.len(), 2, "{objects:?}");
     Ok(())
 }

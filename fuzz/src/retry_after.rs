@@ -7,11 +7,11 @@ use genesys_replay::retry_after::{MAX_RETRY_AFTER, parse};
 
 use crate::parts::Parts;
 
-/// Line `now`: the time in milliseconds; the rest: the header's value.
+/// Checks a header value. Line `now`: the time in milliseconds; the rest: the value.
 ///
 /// # Panics
-/// When a wait has no bound, a number is not taken as it stands, spaces matter, or a date asks for
-/// more the later it is read.
+/// A delay exceeds the maximum, a number has another value, spaces matter, or the delay until a date
+/// grows with time.
 pub fn retry_after(input: &[u8]) {
     let mut parts = Parts::read(input);
     let now = Timestamp::from_millis(parts.take_as("now").unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What goes over the wire to an HTTP target, against mockito and bare sockets.
+//! The requests to an HTTP target, against mockito and bare sockets.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ async fn deliver_within(
 }
 
 #[tokio::test]
-async fn the_payload_goes_out_byte_for_byte_with_its_headers() -> TestResult {
+async fn payload_is_sent_byte_for_byte_with_idempotency_headers() -> TestResult {
     let mut server = Server::new_async().await;
     let url = format!("{}/events?tenant=7", server.url());
     let key = EventKey::stored(&format!("e-1|{url}"));
@@ -83,7 +83,7 @@ async fn the_payload_goes_out_byte_for_byte_with_its_headers() -> TestResult {
 }
 
 #[tokio::test]
-async fn redirect_is_a_configuration_mistake_and_not_followed() -> TestResult {
+async fn redirect_is_a_configuration_error_and_not_followed() -> TestResult {
     let mut server = Server::new_async().await;
     let elsewhere = server
         .mock("POST", "/elsewhere")
@@ -127,7 +127,7 @@ async fn retry_after_reaches_policy() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_missing_answer_says_whether_the_target_may_have_acted() -> TestResult {
+async fn missing_response_shows_if_the_target_may_have_acted() -> TestResult {
     let stand_in = StandIn::builder().start().await?;
     stand_in.fault(Fault::on("POST", "/targets/hangs").hang().act());
     stand_in.fault(Fault::on("POST", "/targets/closes").close());
@@ -159,7 +159,7 @@ async fn a_missing_answer_says_whether_the_target_may_have_acted() -> TestResult
 }
 
 #[tokio::test]
-async fn a_link_local_address_is_not_asked() -> TestResult {
+async fn link_local_address_is_not_called() -> TestResult {
     let error = deliver("http://169.254.169.254/latest/meta-data").await?;
     let error = error.err().ok_or("accepted")?;
     assert_eq!(error.code, FailureCode::TargetNotAllowed);
@@ -171,7 +171,7 @@ async fn a_link_local_address_is_not_asked() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_host_name_is_resolved() -> TestResult {
+async fn host_name_is_resolved() -> TestResult {
     let mut server = Server::new_async().await;
     let post = server.mock("POST", "/events").create_async().await;
     let url = server.url().replace("127.0.0.1", "localhost");
@@ -181,7 +181,7 @@ async fn a_host_name_is_resolved() -> TestResult {
 }
 
 #[tokio::test]
-async fn an_error_does_not_show_the_url() -> TestResult {
+async fn error_does_not_show_the_url() -> TestResult {
     let error = deliver("http://127.0.0.1:1/events?token=hush")
         .await?
         .err()
@@ -192,7 +192,7 @@ async fn an_error_does_not_show_the_url() -> TestResult {
 }
 
 #[tokio::test]
-async fn refused_credentials_are_told_as_ours_to_repair() -> TestResult {
+async fn refused_credentials_are_an_operator_error() -> TestResult {
     let mut server = Server::new_async().await;
     for status in [401, 403] {
         let post = server

@@ -25,47 +25,47 @@ use serde_json::Value;
 
 use super::{LocalAws, Record, event};
 
-/// The ids in an answer, in order.
+/// The ids of the returned messages, in order.
 pub type Answer = Result<Vec<String>, BatchError>;
 
-/// Everything around one function.
-pub struct World {
+/// The environment of one function.
+pub struct ReplayHarness {
     pub aws: LocalAws,
     pub genesys: StandIn,
     settings: BTreeMap<String, String>,
 }
 
-impl World {
-    /// A world whose function waits nowhere and delivers to the stand-in's target.
+impl ReplayHarness {
+    /// Starts a harness. Its function has no backoff and delivers to the stand-in's target.
     pub async fn start() -> Result<Self, Box<dyn Error>> {
-        Self::around(StandIn::builder()).await
+        Self::with_genesys(StandIn::builder()).await
     }
 
-    /// The same around another Genesys Cloud.
-    pub async fn around(genesys: genesys_stand_in::Builder) -> Result<Self, Box<dyn Error>> {
+    /// Starts a harness with this Genesys Cloud.
+    pub async fn with_genesys(genesys: genesys_stand_in::Builder) -> Result<Self, Box<dyn Error>> {
         let aws = LocalAws::start().await?;
         let genesys = genesys.start().await?;
-        let mut world = Self {
+        let mut harness = Self {
             aws,
             genesys,
             settings: BTreeMap::new(),
         };
-        let url = world.genesys.url();
+        let url = harness.genesys.url();
         for (name, value) in [
             ("GENESYS_API_BASE_URL", url.as_str()),
             ("GENESYS_LOGIN_BASE_URL", &url),
             ("GENESYS_CLIENT_ID", "demo-client"),
             ("GENESYS_CLIENT_SECRET", "demo-secret"),
             ("REPLAY_TARGET", &format!("{url}/targets/crm")),
-            ("IDEMPOTENCY_TABLE_NAME", &world.aws.table.clone()),
+            ("IDEMPOTENCY_TABLE_NAME", &harness.aws.table.clone()),
             ("BACKOFF_BASE_SECONDS", "0"),
         ] {
-            world.set(name, value);
+            harness.set(name, value);
         }
-        Ok(world)
+        Ok(harness)
     }
 
-    /// Changes a setting; an empty value takes it back.
+    /// Changes a setting. An empty value removes it.
     pub fn set(&mut self, name: &str, value: &str) {
         self.settings.insert(name.to_owned(), value.to_owned());
     }
@@ -79,12 +79,12 @@ impl World {
         Ok(app::build(settings, &self.aws.config())?)
     }
 
-    /// Hands records to a new function and answers the ids that come back.
+    /// Invokes a new function with records. Returns the ids of the returned messages.
     pub async fn deliver(&self, records: &[Record]) -> Result<Vec<String>, Box<dyn Error>> {
         Ok(invoke(&self.function()?, event(records)).await??)
     }
 
-    /// The key of an event that goes to this world's target.
+    /// Returns the key of an event with the configured target.
     pub fn key(&self, event_id: &str) -> String {
         let target = self
             .settings
@@ -93,12 +93,12 @@ impl World {
         format!("{event_id}|{target}")
     }
 
-    /// The `Idempotency-Key` of an event's deliveries.
+    /// Returns the `Idempotency-Key` of an event's deliveries.
     pub fn idempotency_key(&self, event_id: &str) -> String {
         genesys_replay::ledger::EventKey::stored(&self.key(event_id)).digest()
     }
 
-    /// An event's item in the ledger: its status, and its failure code if it has one.
+    /// Returns the status of an event's ledger item, and its failure code if it has one.
     pub async fn state(&self, event_id: &str) -> Result<String, Box<dyn Error>> {
         let key = self.key(event_id);
         let status = self.aws.attribute(&key, "Status").await?;
@@ -107,7 +107,7 @@ impl World {
         Ok(known.join(" "))
     }
 
-    /// The marks that Genesys Cloud has seen, in order, as `attempt status`.
+    /// Returns the marks in order, as `attempt status`.
     pub fn marks(&self) -> Vec<String> {
         self.genesys
             .calls_to("PATCH", "/api/v2/")
@@ -116,13 +116,13 @@ impl World {
             .collect()
     }
 
-    /// How often the target was called.
+    /// Returns the number of calls to the target.
     pub fn deliveries(&self) -> usize {
         self.genesys.calls_to("POST", "/targets/").len()
     }
 }
 
-/// The mark in the body of a PATCH, in either form, as `attempt status`.
+/// Returns the mark in the body of a PATCH, in either form, as `attempt status`.
 pub fn mark(body: &str) -> Option<String> {
     let body: Value = serde_json::from_str(body).ok()?;
     let flat = &body["attributes"];
@@ -134,7 +134,7 @@ pub fn mark(body: &str) -> Option<String> {
     Some(format!("{attempt} {status}"))
 }
 
-/// The real adapters but for the ledger and the target.
+/// The real adapters, with another ledger and target.
 pub struct Parts<L, T>(PhantomData<(L, T)>);
 
 impl<L: Ledger, T: Target> Ports for Parts<L, T> {
@@ -145,7 +145,7 @@ impl<L: Ledger, T: Target> Ports for Parts<L, T> {
     type Queue = SqsQueue;
 }
 
-/// The function with other parts in place of its ledger and its target.
+/// Returns the function with another ledger and target.
 pub fn with_parts<L: Ledger, T: Target>(
     function: ReplayFunction,
     ledger: impl FnOnce(DynamoDbLedger) -> L,
@@ -170,10 +170,10 @@ pub fn with_parts<L: Ledger, T: Target>(
     }
 }
 
-/// The time that an invocation has where the deadline is not the subject.
+/// The time of an invocation in tests that are not about the deadline.
 pub const AMPLE_TIME: Duration = Duration::from_secs(600);
 
-/// Hands an event to a function, with [`AMPLE_TIME`] to go.
+/// Invokes a function with [`AMPLE_TIME`] before the deadline.
 pub async fn invoke<P: Ports>(
     function: &Replay<P>,
     event: Value,
@@ -181,7 +181,7 @@ pub async fn invoke<P: Ports>(
     invoke_within(function, event, AMPLE_TIME).await
 }
 
-/// Hands an event to a function with less time to go.
+/// Invokes a function with this time before the deadline.
 pub async fn invoke_within<P: Ports>(
     function: &Replay<P>,
     event: Value,

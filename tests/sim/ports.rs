@@ -1,10 +1,10 @@
-//! Ports that tell the history what passes through them, and make deliberate mistakes.
+//! Ports that record every call in the history and contain the injected bugs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use genesys_fakes::{Life, MemoryArchive, MemoryLedger, MemoryQueues, MemoryTarget};
+use genesys_fakes::{MemoryArchive, MemoryLedger, MemoryQueues, MemoryTarget, WorkerId};
 use genesys_replay::archive::{Archive, ArchiveError, Entry};
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::Destination;
@@ -18,11 +18,11 @@ use genesys_replay::replay::Ports;
 use genesys_replay::target::{Delivery, DeliveryError, DeliveryId, Target};
 
 use crate::bugs::Bug;
-use crate::chance::{Chance, Misfortune};
+use crate::faults::{FaultInjector, SimRng};
+use crate::genesys_port::WatchedGenesys;
 use crate::history::History;
-use crate::late::Late;
-use crate::marks::WatchedGenesys;
-use crate::places::Places;
+use crate::late_failures::LateFailureConfig;
+use crate::locations::EventLocations;
 
 /// The ports of a worker.
 pub(crate) enum Simulated {}
@@ -35,37 +35,40 @@ impl Ports for Simulated {
     type Queue = WatchedQueue;
 }
 
-/// Who is at work: the invocation that goes on in an execution environment.
+/// The current invocation of an execution environment.
 #[derive(Clone, Default)]
-pub(crate) struct AtWork(Arc<AtomicU64>);
+pub(crate) struct CurrentInvocation(Arc<AtomicU64>);
 
-impl AtWork {
-    pub(crate) fn begin(&self, life: Life) {
-        self.0.store(life, Ordering::Relaxed);
+impl CurrentInvocation {
+    pub(crate) fn begin(&self, worker_id: WorkerId) {
+        self.0.store(worker_id, Ordering::Relaxed);
     }
 
-    fn life(&self) -> Life {
+    fn worker_id(&self) -> WorkerId {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Says so when it is dropped without a good answer: also when nobody waits for one any more.
-pub(crate) struct Waiting<F: FnMut()> {
-    pub(crate) answered: bool,
-    or_else: F,
+/// Runs `on_failure` when it is dropped without success, also when its future is cancelled.
+pub(crate) struct FailureGuard<F: FnMut()> {
+    pub(crate) succeeded: bool,
+    on_failure: F,
 }
 
-impl<F: FnMut()> Waiting<F> {
-    pub(crate) const fn or_else(or_else: F) -> Self {
-        let answered = false;
-        Self { answered, or_else }
+impl<F: FnMut()> FailureGuard<F> {
+    pub(crate) const fn new(on_failure: F) -> Self {
+        let succeeded = false;
+        Self {
+            succeeded,
+            on_failure,
+        }
     }
 }
 
-impl<F: FnMut()> Drop for Waiting<F> {
+impl<F: FnMut()> Drop for FailureGuard<F> {
     fn drop(&mut self) {
-        if !self.answered {
-            (self.or_else)();
+        if !self.succeeded {
+            (self.on_failure)();
         }
     }
 }
@@ -73,13 +76,13 @@ impl<F: FnMut()> Drop for Waiting<F> {
 pub(crate) struct WatchedLedger {
     pub(crate) inner: MemoryLedger,
     pub(crate) history: Arc<History>,
-    pub(crate) at_work: AtWork,
+    pub(crate) current_invocation: CurrentInvocation,
     pub(crate) bug: Option<Bug>,
 }
 
 impl WatchedLedger {
-    /// The answer to a failure record, with a deliberate mistake if that is wanted.
-    fn mistaken(&self, accepted: Accepted) -> Claim {
+    /// Returns the claim of a failure record, with the injected bug if there is one.
+    fn with_injected_bug(&self, accepted: Accepted) -> Claim {
         let late = |receipt: Receipt| Receipt {
             delivery_id: None,
             at: receipt.at.plus(Duration::from_secs(60)),
@@ -94,17 +97,18 @@ impl WatchedLedger {
         }
     }
 
-    /// Whether a write that is about to be asked for must be refused.
+    /// Returns whether the ledger must refuse a write of this lease.
     fn is_late(&self, lease: &Lease) -> bool {
-        let life = self.at_work.life();
-        self.history.is_held_without(lease.key.as_str(), life)
+        let worker_id = self.current_invocation.worker_id();
+        self.history
+            .is_held_by_another(lease.key.as_str(), worker_id)
     }
 
     fn note<T>(&self, lease: &Lease, late: bool, answer: &Result<T, LedgerError>) {
-        let (key, life) = (lease.key.as_str(), self.at_work.life());
+        let (key, worker_id) = (lease.key.as_str(), self.current_invocation.worker_id());
         match answer {
-            Ok(_) if late => self.history.wrote_late(key, life),
-            Err(LedgerError::LeaseLost) => self.history.refused(key, life),
+            Ok(_) if late => self.history.late_write_accepted(key, worker_id),
+            Err(LedgerError::LeaseLost) => self.history.refused(key, worker_id),
             Ok(_) | Err(LedgerError::Unavailable(_) | LedgerError::Unreadable(_)) => {}
         }
     }
@@ -139,25 +143,25 @@ impl Ledger for WatchedLedger {
                 }));
             }
             Err(error) => {
-                // It may have acted, and others may have claimed it since it was asked.
+                // The claim may have had its effect, and another worker may have claimed the event since.
                 self.history.claiming(request.key.as_str(), request.now);
                 return Err(error);
             }
             Ok(claim) => claim,
         };
         let claim = if let Claim::Delivered(accepted) = claim {
-            self.mistaken(accepted)
+            self.with_injected_bug(accepted)
         } else {
             claim
         };
         if let Claim::Acquired(lease) = &claim {
-            let (key, life) = (request.key.as_str(), self.at_work.life());
+            let (key, worker_id) = (request.key.as_str(), self.current_invocation.worker_id());
             let item = self.inner.item(&lease.key);
             if item.is_none_or(|item| item.owner == lease.owner) {
                 let (now, until) = (request.now, request.lease_until);
-                self.history.claimed(key, life, now, until);
+                self.history.claimed(key, worker_id, now, until);
             } else {
-                self.history.claimed_and_lost(key, life);
+                self.history.claimed_and_lost(key, worker_id);
             }
         }
         Ok(claim)
@@ -172,11 +176,11 @@ impl Ledger for WatchedLedger {
 
     async fn checkpoint(&self, lease: &Lease) -> Result<Lease, LedgerError> {
         let key = lease.key.as_str();
-        let unrecorded = || self.history.excuse(key, "no answer, or a bad one");
-        let mut waiting = Waiting::or_else(unrecorded);
+        let unrecorded = || self.history.allow_duplicate(key, "its checkpoint failed");
+        let mut guard = FailureGuard::new(unrecorded);
         let late = self.is_late(lease);
         let checkpoint = self.inner.checkpoint(lease).await;
-        waiting.answered = checkpoint.is_ok();
+        guard.succeeded = checkpoint.is_ok();
         self.note(lease, late, &checkpoint);
         checkpoint
     }
@@ -188,7 +192,7 @@ impl Ledger for WatchedLedger {
         not_before: Timestamp,
     ) -> Result<(), LedgerError> {
         let accepted = match self.bug {
-            // The item is as it was read, whatever the caller was told.
+            // The unchanged item, because the caller has a changed receipt.
             Some(Bug::FastFailureIsOlder) => self.inner.item(request.key).map_or_else(
                 || accepted.clone(),
                 |item| Accepted {
@@ -202,10 +206,11 @@ impl Ledger for WatchedLedger {
         let receipt = accepted.receipt.as_ref();
         let has_id = receipt.is_some_and(|receipt| receipt.delivery_id.is_some());
         if begun.is_ok() && !has_id {
-            // Within five seconds a record of an earlier attempt, whose answer was lost, counts as one of this
-            // delivery: times cannot tell them apart.
+            // Within five seconds, a record of an earlier attempt with a lost response counts as one of this
+            // delivery, because the times are equal.
             let key = request.key.as_str();
-            self.history.excuse(key, "its record is compared by time");
+            self.history
+                .allow_duplicate(key, "its record is compared by time");
         }
         begun
     }
@@ -222,11 +227,11 @@ impl Ledger for WatchedLedger {
     ) -> Result<(), LedgerError> {
         let unrecorded = || {
             self.history
-                .excuse(key.as_str(), "its delivery is not indexed");
+                .allow_duplicate(key.as_str(), "its delivery is not indexed");
         };
-        let mut waiting = Waiting::or_else(unrecorded);
+        let mut guard = FailureGuard::new(unrecorded);
         let indexed = self.inner.index_delivery(delivery_id, key, now).await;
-        waiting.answered = indexed.is_ok();
+        guard.succeeded = indexed.is_ok();
         indexed
     }
 
@@ -243,14 +248,14 @@ impl Ledger for WatchedLedger {
         settlement: Settlement,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
-        let (key, life) = (lease.key.as_str(), self.at_work.life());
+        let (key, worker_id) = (lease.key.as_str(), self.current_invocation.worker_id());
         let archived = matches!(settlement, Settlement::Archived(_));
-        let mut waiting = Waiting::or_else(|| self.history.not_settled(key));
-        waiting.answered = !archived;
+        let mut guard = FailureGuard::new(|| self.history.settlement_failed(key));
+        guard.succeeded = !archived;
         let late = self.is_late(lease);
-        self.history.gives_back(key, life, &settlement);
+        self.history.released(key, worker_id, &settlement);
         let settlement = match settlement {
-            Settlement::Archived(code) if self.bug == Some(Bug::ArchivedIsGivenBack) => {
+            Settlement::Archived(code) if self.bug == Some(Bug::ArchivedIsDeferred) => {
                 Settlement::Deferred(code)
             }
             Settlement::Completed(_)
@@ -259,7 +264,7 @@ impl Ledger for WatchedLedger {
             | Settlement::Deferred(_) => settlement,
         };
         let settled = self.inner.settle(lease, settlement, now).await;
-        waiting.answered |= settled.is_ok();
+        guard.succeeded |= settled.is_ok();
         self.note(lease, late, &settled);
         settled
     }
@@ -276,7 +281,7 @@ impl Queue for WatchedQueue {
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
-        // A queue whose attributes cannot be read counts as one that keeps messages for 14 days.
+        // A queue with unreadable attributes counts as a queue with a retention of 14 days.
         let limits = loop {
             if let Ok(limits) = self.inner.limits(queue_arn).await {
                 break limits;
@@ -295,34 +300,36 @@ impl Queue for WatchedQueue {
 
 pub(crate) struct WatchedTarget {
     pub(crate) inner: MemoryTarget,
-    pub(crate) late: Late,
-    pub(crate) chance: Chance,
-    pub(crate) misfortune: Arc<Misfortune>,
-    /// The right time.
+    pub(crate) late: LateFailureConfig,
+    pub(crate) rng: SimRng,
+    pub(crate) faults: Arc<FaultInjector>,
+    /// The clock without a skew.
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) places: Arc<Places>,
-    pub(crate) at_work: AtWork,
+    pub(crate) locations: Arc<EventLocations>,
+    pub(crate) current_invocation: CurrentInvocation,
     pub(crate) bug: Option<Bug>,
 }
 
 impl WatchedTarget {
-    /// The target has accepted a delivery, and may fail later.
+    /// Lets an accepted delivery fail later, at random.
     fn may_fail_later(&self, delivery: &Delivery<'_>, id: &str) {
-        let posts = self.places.posted();
-        let posted = posts.iter().find(|it| it.letter.body() == delivery.payload);
-        if let Some(posted) = posted {
-            self.places.late.accepted(
+        let sent_messages = self.locations.sent_message();
+        let sent_message = sent_messages
+            .iter()
+            .find(|it| it.event.body() == delivery.payload);
+        if let Some(sent_message) = sent_message {
+            self.locations.late.accepted(
                 &self.late,
-                &self.chance,
-                self.misfortune.is_over(),
-                (posted.letter, delivery.key.as_str(), id),
-                (posted.group.clone(), self.clock.now()),
+                &self.rng,
+                self.faults.has_ended(),
+                (sent_message.event, delivery.key.as_str(), id),
+                (sent_message.group.clone(), self.clock.now()),
             );
         }
     }
 
-    /// The id of an accepted delivery of this name, where the target drops a second one.
-    fn known(&self, name: &str) -> Option<DeliveryId> {
+    /// Returns the id of an earlier delivery with this name, if the target drops duplicates.
+    fn earlier_delivery_id(&self, name: &str) -> Option<DeliveryId> {
         let accepted = self.inner.accepted();
         let known = accepted.iter().find(|it| it.name == name);
         known
@@ -335,8 +342,8 @@ impl WatchedTarget {
         self.inner.accepted().len()
     }
 
-    /// The acceptance of a delivery, if there is one after the first `before`. Another life may deliver at the same
-    /// time, under another number.
+    /// Returns the acceptance of a delivery after the first `before`. Another worker may deliver at the same
+    /// time with another attempt number.
     fn acceptance(
         &self,
         delivery: &Delivery<'_>,
@@ -353,18 +360,18 @@ impl WatchedTarget {
     }
 }
 
-/// Notices an acceptance even when nobody waits for its answer any more.
-struct Noticing<'w> {
+/// Records an acceptance, also when the delivery's future is cancelled.
+struct AcceptanceObserver<'w> {
     target: &'w WatchedTarget,
     delivery: &'w Delivery<'w>,
-    /// The key that is sent.
+    /// The idempotency key of the request.
     key: &'w EventKey,
-    life: Life,
+    worker_id: WorkerId,
     before: usize,
-    pub(crate) answered: bool,
+    pub(crate) succeeded: bool,
 }
 
-impl Drop for Noticing<'_> {
+impl Drop for AcceptanceObserver<'_> {
     fn drop(&mut self) {
         let acceptance = self
             .target
@@ -373,15 +380,17 @@ impl Drop for Noticing<'_> {
             if let Some(id) = &acceptance.delivery_id {
                 self.target.may_fail_later(self.delivery, id);
             }
-            let history = &self.target.places.history;
+            let history = &self.target.locations.history;
             let key = self.delivery.key.as_str();
-            history.accepted(key, self.life);
-            let places = &self.target.places;
-            if places.is_rejected(self.delivery.key) && !places.was_meant(self.delivery.key) {
+            history.accepted(key, self.worker_id);
+            let locations = &self.target.locations;
+            if locations.is_rejected(self.delivery.key)
+                && !locations.has_operator_replay(self.delivery.key)
+            {
                 history.accepted_after_archiving(key);
             }
-            if !self.answered {
-                history.excuse(key, "and nobody hears of it");
+            if !self.succeeded {
+                history.allow_duplicate(key, "its response is lost");
             }
         }
     }
@@ -389,41 +398,43 @@ impl Drop for Noticing<'_> {
 
 impl Target for WatchedTarget {
     async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
-        let item = self.places.ledger.item(delivery.key);
+        let item = self.locations.ledger.item(delivery.key);
         let recorded = item.is_some_and(|item| item.delivered.is_some());
-        let (key, life) = (delivery.key.as_str(), self.at_work.life());
+        let (key, worker_id) = (delivery.key.as_str(), self.current_invocation.worker_id());
         let attempt = delivery.attempt_count;
-        self.places.history.delivering(key, life, attempt, recorded);
-        self.places.check_order(delivery.key);
-        let fresh = MessageId::new(format!("fresh-{life}-{attempt}"));
+        self.locations
+            .history
+            .delivering(key, worker_id, attempt, recorded);
+        self.locations.check_order(delivery.key);
+        let fresh = MessageId::new(format!("fresh-{worker_id}-{attempt}"));
         let fresh = fresh.map(|id| EventKey::new(None, &id, delivery.destination));
         let fresh = fresh.filter(|_| self.bug == Some(Bug::FreshKeyEachTime));
         let sent = Delivery {
             key: fresh.as_ref().unwrap_or(delivery.key),
             ..*delivery
         };
-        let mut noticing = Noticing {
+        let mut observer = AcceptanceObserver {
             target: self,
             delivery,
             key: sent.key,
-            life,
+            worker_id,
             before: self.accepted(),
-            answered: false,
+            succeeded: false,
         };
         let first = delivery.key.digest();
         let sent = Delivery {
-            name: if self.bug == Some(Bug::RoundSwallowed) {
+            name: if self.bug == Some(Bug::RoundsShareOneName) {
                 &first
             } else {
                 sent.name
             },
             ..sent
         };
-        let answer = match self.known(sent.name) {
+        let answer = match self.earlier_delivery_id(sent.name) {
             Some(known) => Ok(Some(known)),
             None => self.inner.deliver(&sent).await,
         };
-        noticing.answered = answer.is_ok();
+        observer.succeeded = answer.is_ok();
         let answer = match answer {
             Err(error)
                 if error.disposition == Disposition::Operator
@@ -437,7 +448,7 @@ impl Target for WatchedTarget {
             }
             answer => answer,
         };
-        answer.map(|id| id.filter(|_| self.late.gives_ids))
+        answer.map(|id| id.filter(|_| self.late.returns_ids))
     }
 }
 
@@ -449,12 +460,12 @@ pub(crate) struct WatchedArchive {
 
 impl Archive for WatchedArchive {
     async fn put(&self, entry: &Entry<'_>) -> Result<String, ArchiveError> {
-        let not_settled = || self.history.not_settled(entry.key.as_str());
-        let mut waiting = Waiting::or_else(not_settled);
+        let settlement_failed = || self.history.settlement_failed(entry.key.as_str());
+        let mut guard = FailureGuard::new(settlement_failed);
         let stored = self.inner.put(entry).await;
-        waiting.answered = stored.is_ok();
+        guard.succeeded = stored.is_ok();
         match stored {
-            Err(_) if self.bug == Some(Bug::ArchiveNotAwaited) => Ok("nowhere".to_owned()),
+            Err(_) if self.bug == Some(Bug::ArchiveNotAwaited) => Ok("not-stored".to_owned()),
             stored => stored,
         }
     }

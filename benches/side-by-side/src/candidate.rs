@@ -1,4 +1,4 @@
-//! Who is measured.
+//! The measured implementations.
 
 use std::path::{Path, PathBuf};
 
@@ -9,91 +9,92 @@ use crate::events::{self, Message};
 use crate::floor;
 use crate::upstreams::Upstreams;
 
-/// Who is measured: the function, what it replaces, and what nothing can avoid.
+/// An implementation: the function, its alternatives, and the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum Who {
-    /// Bare sockets that make the round trips of the function and nothing else.
+pub(crate) enum Implementation {
+    /// Bare sockets with the round trips of the function only.
     Floor,
     /// This product.
     Replay,
-    /// Powertools for AWS Lambda (TypeScript), all records of a batch side by side.
+    /// Powertools for AWS Lambda (TypeScript), with all records of a batch concurrently.
     Typescript,
     /// Powertools for AWS Lambda (Python).
     Python,
-    /// The way of a widely read tutorial, in Python.
+    /// The code of a widely read tutorial, in Python.
     Tutorial,
 }
 
-/// One of them, and how to start it.
+/// An implementation and its command.
 #[derive(Clone, Debug)]
-pub(crate) struct Contender {
-    pub(crate) who: Who,
+pub(crate) struct Candidate {
+    pub(crate) implementation: Implementation,
     pub(crate) name: &'static str,
     pub(crate) command: Vec<String>,
     pub(crate) directory: PathBuf,
 }
 
-impl Contender {
-    /// How `who` is started from the project's folder `root`, with `bench` as this program.
-    pub(crate) fn new(who: Who, root: &Path, bench: &Path) -> Self {
+impl Candidate {
+    /// Returns the command of an implementation. `root` is the project's folder, `bench` is this program.
+    pub(crate) fn new(implementation: Implementation, root: &Path, bench: &Path) -> Self {
         let baselines = root.join("benches/baselines");
         let installed = root.join(".venv/bench");
         let python = || {
             let python = installed.join("python/bin/python");
             command(&python, &["-m", "awslambdaric", "handler.lambda_handler"])
         };
-        let (name, command, directory) = match who {
-            Who::Floor => ("floor", command(bench, &["floor"]), root.to_owned()),
-            Who::Replay => {
+        let (name, command, directory) = match implementation {
+            Implementation::Floor => ("floor", command(bench, &["floor"]), root.to_owned()),
+            Implementation::Replay => {
                 let binary = replay_binary(root);
                 ("genesys-replay", command(&binary, &[]), root.to_owned())
             }
-            Who::Typescript => (
+            Implementation::Typescript => (
                 "Powertools TypeScript",
                 command(&installed.join("node/bin/node"), &["runtime.mjs"]),
                 installed.join("powertools_typescript"),
             ),
-            Who::Python => (
+            Implementation::Python => (
                 "Powertools Python",
                 python(),
                 baselines.join("powertools_python"),
             ),
-            Who::Tutorial => (
+            Implementation::Tutorial => (
                 "tutorial 004, Python",
                 python(),
                 baselines.join("tutorial_python"),
             ),
         };
         Self {
-            who,
+            implementation,
             name,
             command,
             directory,
         }
     }
 
-    /// The event of a batch: for the floor the requests themselves.
+    /// Returns the event of a batch. The floor gets the requests themselves.
     pub(crate) fn payload(&self, messages: &[Message], upstreams: &Upstreams) -> Bytes {
-        match self.who {
-            Who::Floor => floor::payload(messages, upstreams),
-            Who::Replay | Who::Typescript | Who::Python | Who::Tutorial => {
-                events::sqs_event(messages)
-            }
+        match self.implementation {
+            Implementation::Floor => floor::payload(messages, upstreams),
+            Implementation::Replay
+            | Implementation::Typescript
+            | Implementation::Python
+            | Implementation::Tutorial => events::sqs_event(messages),
         }
     }
 }
 
-/// Where cargo builds.
+/// Returns cargo's target folder.
 pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-/// The function as it is deployed.
+/// Returns the path of the function's release binary.
 pub(crate) fn replay_binary(root: &Path) -> PathBuf {
     target(root).join("release/replay")
 }
 
-/// The program that callers send to, built as it is deployed.
+/// Returns the path of ingest's release binary.
 pub(crate) fn ingest_binary(root: &Path) -> PathBuf {
     target(root).join("release/ingest")
 }

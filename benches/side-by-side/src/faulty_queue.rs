@@ -1,28 +1,28 @@
-//! A queue with trouble in it: what every contender makes of it, delivery by delivery.
+//! A queue with faulty events and upstreams, received again until it is empty or all messages are parked.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use genesys_stand_in::Fault;
 
-use crate::contender::Contender;
-use crate::ends::{Ends, ends, sent_back};
+use crate::candidate::Candidate;
 use crate::events::{Event, Message};
 use crate::measure::Bench;
-use crate::upstreams::{Latency, Seen};
+use crate::outcomes::{EventOutcomes, outcomes, returned_messages};
+use crate::upstreams::{Latency, RecordedCalls};
 
-/// SQS would park a message after so many receives here.
+/// The receive count after which SQS parks a message.
 const RECEIVES: u32 = 5;
 
-/// What the queue holds, for people.
+/// The description of the queue in the report.
 pub(crate) const DESCRIPTION: &str = "\
 ten ordinary events · one that EventBridge sent twice, as two messages of one batch · one that was redriven, as a second message \
 after the first was finished · two whose target answers 503 the first time · two where Genesys Cloud answers 500 to the first mark · \
 one audit, which belongs to no conversation · one that the target refuses for good (400) · one that is no JSON; \
 each message is received up to five times";
 
-/// What must come out: seventeen events can be delivered, two cannot and have to stay where somebody finds them.
-pub(crate) const RIGHT: Ends = Ends {
+/// The correct outcomes: seventeen events can be delivered, two cannot and must stay in the queue.
+pub(crate) const EXPECTED: EventOutcomes = EventOutcomes {
     delivered: 17,
     doubled: 0,
     lost: 0,
@@ -30,19 +30,22 @@ pub(crate) const RIGHT: Ends = Ends {
     kept: 2,
 };
 
-/// Sends the queue through a contender until it is empty or all that is left is parked.
+/// Runs a candidate on the queue until it is empty or all messages are parked.
 ///
 /// # Errors
-/// The process does not start, or ends.
-pub(crate) async fn run(bench: &mut Bench<'_>, contender: &Contender) -> anyhow::Result<Ends> {
+/// The process does not start, or it ends.
+pub(crate) async fn run(
+    bench: &mut Bench<'_>,
+    candidate: &Candidate,
+) -> anyhow::Result<EventOutcomes> {
     let instant = Latency {
         upstream: Duration::ZERO,
         table: Duration::ZERO,
     };
     bench.upstreams.set_latency(instant);
-    let mut letters = bench.source.batch(10);
+    let mut messages = bench.source.batch(10);
     let mut put = |event: Event, bench: &mut Bench<'_>| {
-        letters.push(bench.source.message(event.clone()));
+        messages.push(bench.source.message(event.clone()));
         event
     };
     let twice = bench.source.conversation_event();
@@ -79,22 +82,22 @@ pub(crate) async fn run(bench: &mut Bench<'_>, contender: &Contender) -> anyhow:
     let broken = bench.source.broken_input();
     put(broken, bench);
 
-    let mut process = bench.start(contender, 10).await?;
-    let mut seen = Seen::default();
-    let mut waiting = letters.clone();
+    let mut process = bench.start(candidate, 10).await?;
+    let mut seen = RecordedCalls::default();
+    let mut waiting = messages.clone();
     let mut parked: Vec<Message> = Vec::new();
     let again = bench.source.message(redriven);
-    letters.push(again.clone());
+    messages.push(again.clone());
     let mut redriven = Some(again);
     while !waiting.is_empty() {
         let batch: Vec<Message> = waiting.drain(..waiting.len().min(20)).collect();
-        let payload = contender.payload(&batch, bench.upstreams);
+        let payload = candidate.payload(&batch, bench.upstreams);
         let answered = process
             .invoke(payload)
             .await
-            .with_context(|| bench.hint(contender))?;
+            .with_context(|| bench.hint(candidate))?;
         seen.extend(bench.upstreams.take_seen());
-        for message in sent_back(&batch, &answered.answer) {
+        for message in returned_messages(&batch, &answered.answer) {
             let message = Message {
                 receives: message.receives + 1,
                 ..message.clone()
@@ -110,5 +113,9 @@ pub(crate) async fn run(bench: &mut Bench<'_>, contender: &Contender) -> anyhow:
     process.stop().await?;
     bench.upstreams.genesys.clear_faults();
     bench.upstreams.table.clear();
-    Ok(ends(&letters, &parked.iter().collect::<Vec<_>>(), &seen))
+    Ok(outcomes(
+        &messages,
+        &parked.iter().collect::<Vec<_>>(),
+        &seen,
+    ))
 }

@@ -1,24 +1,24 @@
-//! The visibility timeouts that the function sets, over the fakes in paused time; the port's contract is in
+//! The visibility timeouts that the function sets, over the fakes in paused time. The port's contract is in
 //! `conformance.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use genesys_fakes::{Faults, Passage};
+use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::message::Message;
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
 use genesys_test_support::memory::{InMemoryFunction, message, ms};
-use genesys_test_support::{Record, TestResult, World};
+use genesys_test_support::{Record, ReplayHarness, TestResult};
 
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dlq";
 
-/// A target that asks for 300 s.
+/// A target with `Retry-After: 300`.
 struct RateLimited;
 
 impl Faults<DeliveryError> for RateLimited {
-    fn before(&self, _: &'static str) -> Passage<'_, DeliveryError> {
+    fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             Err(DeliveryError {
                 code: FailureCode::TargetRateLimited,
@@ -34,7 +34,7 @@ impl Faults<DeliveryError> for RateLimited {
     }
 }
 
-/// Puts dead letters on the function's queue and receives them as Lambda does, for 30 s.
+/// Sends dead letters to the function's queue and receives them with a visibility timeout of 30 s, as Lambda does.
 fn received(function: &InMemoryFunction, count: usize) -> Result<Vec<Message>, &'static str> {
     let queues = &function.0.queue;
     queues.create(QUEUE, None);
@@ -57,8 +57,8 @@ async fn visibility_timeout_follows_the_retry_after_of_the_target() -> TestResul
     let function = InMemoryFunction::new()?.target_with(Arc::new(RateLimited));
     let messages = received(&function, 10)?;
     assert_eq!(function.messages(&messages, ms(30_000)).await.len(), 10);
-    let waits = function.0.queue.waits(QUEUE);
-    assert_eq!(waits, [Duration::from_secs(300); 10]);
+    let visibility_timeouts = function.0.queue.visibility_timeouts(QUEUE);
+    assert_eq!(visibility_timeouts, [Duration::from_secs(300); 10]);
     Ok(())
 }
 
@@ -67,25 +67,25 @@ async fn visibility_timeout_of_a_record_that_was_not_started_is_short() -> TestR
     let function = InMemoryFunction::new()?;
     let messages = received(&function, 1)?;
     function.messages(&messages, ms(900)).await;
-    let waits = function.0.queue.waits(QUEUE);
-    assert_eq!(waits, [Duration::from_secs(5)]);
+    let visibility_timeouts = function.0.queue.visibility_timeouts(QUEUE);
+    assert_eq!(visibility_timeouts, [Duration::from_secs(5)]);
     Ok(())
 }
 
 #[tokio::test]
-async fn visibility_timeout_that_cannot_be_set_returns_the_message_all_the_same() -> TestResult {
-    let world = World::start().await?;
-    world.genesys.fault(
+async fn message_returns_when_its_visibility_timeout_cannot_be_set() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    harness.genesys.fault(
         Fault::on("POST", "/targets/")
             .status(429)
             .header("Retry-After", "300"),
     );
-    let queue = world.aws.create_queue(false).await?;
+    let queue = harness.aws.create_queue(false).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").in_queue("not an arn", "receipt"),
         Record::dead_letter("m-2", "e-2", "c-1").in_queue(&format!("{queue}-gone"), "receipt"),
         Record::dead_letter("m-3", "e-3", "c-1").in_queue(&queue, "no such receipt"),
     ];
-    assert_eq!(world.deliver(&records).await?, ["m-1", "m-2", "m-3"]);
+    assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2", "m-3"]);
     Ok(())
 }

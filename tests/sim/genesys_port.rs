@@ -1,4 +1,4 @@
-//! Genesys Cloud, watched.
+//! The port of Genesys Cloud, which records failed calls in the history.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use genesys_replay::dead_letter::InteractionRef;
 use genesys_replay::genesys::{Call, Genesys, GenesysError, Interaction, RetryMark, RetryStatus};
 
 use crate::bugs::Bug;
-use crate::chance::Misfortune;
+use crate::faults::FaultInjector;
 use crate::history::History;
-use crate::watched::Waiting;
+use crate::ports::FailureGuard;
 
 pub(crate) struct WatchedGenesys {
     pub(crate) inner: MemoryGenesys,
     pub(crate) history: Arc<History>,
-    pub(crate) misfortune: Arc<Misfortune>,
-    /// The conversations that the client may not access for now.
+    pub(crate) faults: Arc<FaultInjector>,
+    /// The conversations whose access is denied until the faults end.
     pub(crate) denied: Vec<String>,
     pub(crate) bug: Option<Bug>,
 }
@@ -23,7 +23,7 @@ pub(crate) struct WatchedGenesys {
 impl WatchedGenesys {
     fn allows(&self, call: Call, conversation: &str) -> Result<(), GenesysError> {
         let is_denied = self.denied.iter().any(|it| it == conversation);
-        if self.misfortune.is_over() || !is_denied {
+        if self.faults.has_ended() || !is_denied {
             return Ok(());
         }
         let code = Some("missing.any.division.permissions".to_owned());
@@ -38,11 +38,11 @@ impl WatchedGenesys {
 
 impl Genesys for WatchedGenesys {
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
-        let not_marked = || self.history.not_marked(interaction.id.as_str());
-        let mut waiting = Waiting::or_else(not_marked);
+        let mark_failed = || self.history.mark_failed(interaction.id.as_str());
+        let mut guard = FailureGuard::new(mark_failed);
         self.allows(Call::Fetch, interaction.id.as_str())?;
         let found = self.inner.fetch(interaction).await;
-        waiting.answered = found.is_ok();
+        guard.succeeded = found.is_ok();
         found
     }
 
@@ -58,10 +58,10 @@ impl Genesys for WatchedGenesys {
             return Ok(());
         }
         let (Interaction::Conversation { id, .. } | Interaction::Record { id }) = interaction;
-        let mut waiting = Waiting::or_else(|| self.history.not_marked(id.as_str()));
+        let mut guard = FailureGuard::new(|| self.history.mark_failed(id.as_str()));
         self.allows(Call::Mark, id.as_str())?;
         let marked = self.inner.mark(interaction, mark).await;
-        waiting.answered = marked.is_ok();
+        guard.succeeded = marked.is_ok();
         marked
     }
 }

@@ -1,4 +1,4 @@
-//! A message of the queue, and all that is made of it before anybody is called.
+//! A message of the queue, and all values that are derived from it without a call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use serde_json::value::RawValue;
 use crate::parts::Parts;
 use crate::{NOW, can_be_called};
 
-/// The queue that messages come from.
+/// The queue of the messages.
 const QUEUE: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
-/// The attributes that say that a rule or a schedule sent the body to a target as it stands.
+/// The attributes of dead letters from a rule or a schedule, whose body is the payload.
 const ORIGINS: [&str; 3] = ["RULE_ARN", "TARGET_ARN", "SCHEDULE_ARN"];
 
-/// Lines: message attributes; the rest: the body.
+/// Checks a message. Lines: message attributes; the rest: the body.
 ///
 /// # Panics
-/// When something of the body is lost, evidence is taken from the event itself, or an id, key or
-/// document does not fit where it is used.
+/// A part of the body is lost, the category depends on the event itself, or an id, key or document is
+/// invalid at its use.
 pub fn open_record(input: &[u8]) {
     let parts = Parts::read(input);
     let Some(id) = MessageId::new("590dfd22-b30f-4a63-81f8-72cbb5e782d0") else {
@@ -39,22 +39,22 @@ pub fn open_record(input: &[u8]) {
     let opened = parse(&message);
     assert_eq!(parse(&message), opened, "the same every time");
     match &opened {
-        ParsedMessage::DeadLetter(letter) => {
-            payload_is_the_bodys(&message, letter);
-            evidence_is_not_the_events(&message, letter);
-            ids_fit(letter);
-            let destination = destination(letter);
-            let key = key(&message, letter, &destination);
+        ParsedMessage::DeadLetter(dead_letter) => {
+            payload_is_part_of_the_body(&message, dead_letter);
+            category_ignores_the_event(&message, dead_letter);
+            ids_fit(dead_letter);
+            let destination = destination(dead_letter);
+            let key = key(&message, dead_letter, &destination);
             archived(
                 &message,
-                Some(letter),
+                Some(dead_letter),
                 &key,
                 &destination,
                 FailureCode::Exhausted,
             );
         }
         ParsedMessage::Unreplayable(why) => {
-            no_event_is_overlooked(&message, *why);
+            every_event_is_parsed(&message, *why);
             let destination = Destination::Missing;
             let key = EventKey::new(None, &message.id, &destination);
             archived(&message, None, &key, &destination, why.failure_code());
@@ -62,21 +62,21 @@ pub fn open_record(input: &[u8]) {
     }
 }
 
-/// Whether a rule or a schedule says that the body is what a target should have got.
+/// Returns whether the attributes are those of a rule or a schedule.
 fn is_from_rule(message: &Message) -> bool {
     let mut origins = ORIGINS.iter().filter_map(|name| message.attribute(name));
     origins.any(|value| !value.is_empty())
 }
 
-fn no_event_is_overlooked(message: &Message, why: UnreplayableReason) {
+fn every_event_is_parsed(message: &Message, why: UnreplayableReason) {
     if why == UnreplayableReason::CustomBusRecord {
         return;
     }
     assert!(!is_from_rule(message), "{why:?}");
     if let UnreplayableReason::Webhook(malformed) = why {
         let said = (message.attribute("Origin"), message.attribute("Malformed"));
-        let asked = (Some("ingest/webhook"), Some(malformed.as_str()));
-        assert_eq!(said, asked, "ingest has said so");
+        let exchange = (Some("ingest/webhook"), Some(malformed.as_str()));
+        assert_eq!(said, exchange, "ingest has said so");
         return;
     }
     let members: BTreeMap<String, Value> = serde_json::from_str(&message.body).unwrap_or_default();
@@ -89,27 +89,27 @@ fn no_event_is_overlooked(message: &Message, why: UnreplayableReason) {
     }
 }
 
-/// Where a piece of a text stands in it, in bytes; `None` when it is no piece of it.
+/// Returns the byte offset of a slice in its text. `None`: it is not a slice of the text.
 fn position(piece: &str, text: &str) -> Option<usize> {
     let at = (piece.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
     (text.get(at..at + piece.len())? == piece).then_some(at)
 }
 
-/// The text that a notification carries.
-fn carried(body: &str) -> Option<String> {
+/// Returns the inner text of an SNS notification.
+fn inner_text(body: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
     serde_json::from_str(members.get("Message")?.get()).ok()
 }
 
-/// The message that a notification carries, as if it had come by itself.
+/// Returns the inner message of an SNS notification.
 fn inner(message: &Message) -> Message {
-    let text = carried(&message.body);
+    let text = inner_text(&message.body);
     assert!(text.is_some(), "a payload that stands nowhere");
     Message::new(message.id.clone(), text.unwrap_or_default())
 }
 
-fn payload_is_the_bodys(message: &Message, letter: &DeadLetter<'_>) {
-    match &letter.payload {
+fn payload_is_part_of_the_body(message: &Message, dead_letter: &DeadLetter<'_>) {
+    match &dead_letter.payload {
         Cow::Borrowed(payload) => {
             assert!(
                 position(payload, &message.body).is_some(),
@@ -118,25 +118,25 @@ fn payload_is_the_bodys(message: &Message, letter: &DeadLetter<'_>) {
         }
         Cow::Owned(payload) => {
             let inner = inner(message);
-            assert!(inner.body.contains(&**payload) || carried(&inner.body).is_some());
+            assert!(inner.body.contains(&**payload) || inner_text(&inner.body).is_some());
         }
     }
     if is_from_rule(message) {
         assert_eq!(
-            letter.payload, message.body,
+            dead_letter.payload, message.body,
             "all that the target would get"
         );
     }
 }
 
-fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
-    let told = &letter.failure;
-    let Cow::Borrowed(payload) = letter.payload else {
-        // The attributes are about the notification, not about what it carries.
+fn category_ignores_the_event(message: &Message, dead_letter: &DeadLetter<'_>) {
+    let told = &dead_letter.failure;
+    let Cow::Borrowed(payload) = dead_letter.payload else {
+        // The attributes are about the notification, not about its inner message.
         let inner = inner(message);
         match parse(&inner) {
             ParsedMessage::DeadLetter(bare) => {
-                assert_eq!(*bare, *letter, "as if it came by itself");
+                assert_eq!(*bare, *dead_letter, "as if it came by itself");
             }
             ParsedMessage::Unreplayable(why) => {
                 assert_eq!(None, Some(why), "an event inside a notification");
@@ -176,7 +176,7 @@ fn evidence_is_not_the_events(message: &Message, letter: &DeadLetter<'_>) {
     );
 }
 
-/// The `errorMessage` that stands beside a hand-written body's `detail`; a whole event has none.
+/// Returns the `errorMessage` beside `detail`. A whole event has none.
 fn beside_an_interaction(body: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
     let whole = ["detail-type", "source", "detail"]
@@ -186,11 +186,11 @@ fn beside_an_interaction(body: &str) -> Option<String> {
     serde_json::from_str(text.get()).ok()
 }
 
-fn ids_fit(letter: &DeadLetter<'_>) {
-    if let Some(id) = &letter.event_id {
+fn ids_fit(dead_letter: &DeadLetter<'_>) {
+    if let Some(id) = &dead_letter.event_id {
         assert_eq!(EventId::new(id.as_str()).as_ref(), Some(id));
     }
-    if let Some(interaction) = &letter.interaction {
+    if let Some(interaction) = &dead_letter.interaction {
         let id = &interaction.id;
         assert_eq!(InteractionId::new(id.as_str()).as_ref(), Some(id));
         let path = format!("https://api.example/{id}");
@@ -199,9 +199,9 @@ fn ids_fit(letter: &DeadLetter<'_>) {
     }
 }
 
-fn destination(letter: &DeadLetter<'_>) -> Destination {
+fn destination(dead_letter: &DeadLetter<'_>) -> Destination {
     let target = ReplayTarget::Original(AllowedTargets::Any);
-    let destination = target.destination(letter.failure.target_arn.as_deref(), &[QUEUE]);
+    let destination = target.destination(dead_letter.failure.target_arn.as_deref(), &[QUEUE]);
     assert!(
         !can_be_called(&destination) || destination.key_part() != QUEUE,
         "back to where it came from"
@@ -209,20 +209,20 @@ fn destination(letter: &DeadLetter<'_>) -> Destination {
     destination
 }
 
-fn key(message: &Message, letter: &DeadLetter<'_>, destination: &Destination) -> EventKey {
-    let key = EventKey::new(letter.event_id.as_ref(), &message.id, destination);
+fn key(message: &Message, dead_letter: &DeadLetter<'_>, destination: &Destination) -> EventKey {
+    let key = EventKey::new(dead_letter.event_id.as_ref(), &message.id, destination);
     let text = key.as_str();
     assert!(
         text.len() <= 256 + 1 + MAX_TARGET_BYTES,
         "{} bytes",
         text.len()
     );
-    let id = letter
+    let id = dead_letter
         .event_id
         .as_ref()
         .map_or(message.id.as_str(), EventId::as_str);
     assert_eq!(text, format!("{id}|{}", destination.key_part()));
-    // What cannot be called keeps the name that the dead letter gave it, whatever stands in that.
+    // An unsupported target keeps the name of the dead letter.
     assert!(
         !can_be_called(destination) || text.bytes().all(|byte| byte.is_ascii_graphic()),
         "a header: {text:?}"
@@ -233,23 +233,23 @@ fn key(message: &Message, letter: &DeadLetter<'_>, destination: &Destination) ->
 
 fn archived(
     message: &Message,
-    letter: Option<&DeadLetter<'_>>,
+    dead_letter: Option<&DeadLetter<'_>>,
     key: &EventKey,
     destination: &Destination,
     code: FailureCode,
 ) {
-    let original: OriginalFailure = letter.map_or_else(
+    let original: OriginalFailure = dead_letter.map_or_else(
         || original_failure(message),
-        |letter| letter.failure.clone(),
+        |dead_letter| dead_letter.failure.clone(),
     );
-    let event_id = letter.and_then(|letter| letter.event_id.as_ref());
+    let event_id = dead_letter.and_then(|dead_letter| dead_letter.event_id.as_ref());
     let entry = Entry {
         message,
         key,
         event_id: event_id.map_or(message.id.as_str(), EventId::as_str),
-        event_type: letter.and_then(|letter| letter.event_type.as_deref()),
-        interaction_id: letter
-            .and_then(|letter| letter.interaction.as_ref())
+        event_type: dead_letter.and_then(|dead_letter| dead_letter.event_type.as_deref()),
+        interaction_id: dead_letter
+            .and_then(|dead_letter| dead_letter.interaction.as_ref())
             .map(|interaction| interaction.id.as_str()),
         original: &original,
         target: destination.key_part(),
@@ -279,7 +279,7 @@ fn archived(
 }
 
 fn object_key_is_safe(key: &str, code: FailureCode) {
-    // Around it: a prefix of at most 256 bytes and a dash with 16 digits.
+    // The key also has a prefix of at most 256 bytes and a dash with 16 digits.
     assert!(256 + 17 + key.len() <= 1_024, "{key}");
     let parts: Vec<_> = key.split('/').collect();
     assert_eq!(parts.len(), 3, "{key}");
