@@ -110,7 +110,7 @@ impl Tally {
         let latency = |values: &[u64]| ("RequestLatency", "Milliseconds", json!(values));
         let mut whole = vec![
             count("Requests", self.latencies.len()),
-            count("AcceptedRequest", self.accepted),
+            count("Accepted", self.accepted),
             count("Refused", self.refused),
             count("Unauthenticated", self.unauthenticated),
             count("Unavailable", self.unavailable),
