@@ -25,7 +25,7 @@ use genesys_replay_cli::genesys::analytics::{ConversationPage, ConversationQuery
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, DiagnoseError, Diagnosis, Finding, Function, Look, Receipt, Receipts, Sink,
+    Diagnose, DiagnoseError, Diagnosis, Finding, Function, Look, Sink,
 };
 use serde_json::Value;
 
@@ -56,44 +56,6 @@ struct At(Timestamp);
 impl Clock for At {
     fn now(&self) -> Timestamp {
         self.0
-    }
-}
-
-/// Receipts in memory; after `room` of them none is kept.
-struct Memory {
-    receipts: Vec<Receipt>,
-    room: usize,
-}
-
-impl Memory {
-    fn new() -> Self {
-        Self {
-            receipts: Vec::new(),
-            room: usize::MAX,
-        }
-    }
-}
-
-impl Receipts for Memory {
-    fn put(&mut self, receipt: &Receipt) -> io::Result<()> {
-        if self.receipts.len() >= self.room {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.receipts.push(receipt.clone());
-        Ok(())
-    }
-
-    fn read(&mut self, place: u64, most: usize) -> io::Result<(Vec<Receipt>, u64)> {
-        let place = usize::try_from(place).map_err(io::Error::other)?;
-        let receipts: Vec<Receipt> = self
-            .receipts
-            .iter()
-            .skip(place)
-            .take(most)
-            .cloned()
-            .collect();
-        let next = place + receipts.len();
-        Ok((receipts, next as u64))
     }
 }
 
@@ -193,14 +155,13 @@ impl Looked {
 
 /// Looks at a shelf with an empty ledger, and nobody interrupts.
 async fn look_at(shelf: &LazyQueue, look: Look<'_>) -> Looked {
-    look_with(shelf, look, &Items::default(), Memory::new(), pending()).await
+    look_with(shelf, look, &Items::default(), pending()).await
 }
 
 async fn look_with(
     shelf: &LazyQueue,
     look: Look<'_>,
     ledger: &Items,
-    receipts: Memory,
     stop: impl Future<Output = ()>,
 ) -> Looked {
     let (said, mut findings) = (Said::default(), Findings::default());
@@ -211,7 +172,7 @@ async fn look_with(
         clock: &At(NOW),
         progress: &said,
     };
-    let diagnosis = use_case.run(look, receipts, &mut findings, stop).await;
+    let diagnosis = use_case.run(look, &mut findings, stop).await;
     Looked {
         diagnosis,
         findings: findings.0,

@@ -1,5 +1,10 @@
 //! The operator's command: its use cases, and the ports that only an operator needs.
 
+#![expect(
+    missing_docs,
+    reason = "the crate is not published; names that explain themselves need no comment"
+)]
+
 pub mod app;
 pub mod archive;
 pub mod config;

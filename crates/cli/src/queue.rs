@@ -1,5 +1,7 @@
 //! Read access to a queue, for an operator.
 
+pub mod drain;
+pub mod held;
 pub mod sqs;
 
 use std::future::Future;
@@ -68,26 +70,23 @@ pub trait QueueReader: Send + Sync {
     fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
     /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to
-    /// others for `hold` (whole seconds, at most 12 h). An empty list may mean that all messages are in flight, not
+    /// others for `visibility_timeout` (whole seconds, at most 12 h). An empty list may mean that all messages are in flight, not
     /// only that the queue is empty.
     ///
     /// # Errors
-    /// [`AwsError`]; the call may have received messages nevertheless, which become visible again after `hold`.
+    /// [`AwsError`]; the call may have received messages nevertheless, which become visible again after the timeout.
     fn receive(
         &self,
-        hold: Duration,
+        visibility_timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Message>, AwsError>> + Send;
 
-    /// Makes received messages visible again now. Handles each message separately, and returns the failures: their
-    /// messages stay invisible for the rest of their visibility timeout.
-    fn release(&self, messages: &[Message]) -> impl Future<Output = Vec<VisibilityError>> + Send;
-
-    /// Sets the visibility timeout of received messages to `hold` from now. Handles each message separately, and
-    /// returns the failures.
-    fn hold(
+    /// Sets the visibility timeout of received messages to `timeout` from now; zero makes them visible again. Handles
+    /// each message separately, and returns the failures: their messages keep their visibility timeout. An empty list
+    /// makes no call.
+    fn change_visibility(
         &self,
         messages: &[Message],
-        hold: Duration,
+        timeout: Duration,
     ) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
     /// Deletes received messages. Handles each message separately, and returns the failures.

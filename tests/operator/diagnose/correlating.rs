@@ -13,7 +13,7 @@ use genesys_test_support::TestResult;
 use serde_json::Value;
 
 use super::lazy_queue::{LazyQueue, dead_letter};
-use super::{At, Findings, Items, Looked, Memory, NOW, Said, look};
+use super::{At, Findings, Items, Looked, NOW, Said, look};
 
 /// Analytics that knows every conversation but some, shows a few on a page, and may be out of sorts for a while.
 struct Analytics {
@@ -95,9 +95,7 @@ async fn correlated(shelf: &LazyQueue, analytics: &Analytics) -> Looked {
         clock: &At(NOW),
         progress: &said,
     };
-    let diagnosis = use_case
-        .run(look(), Memory::new(), &mut findings, pending())
-        .await;
+    let diagnosis = use_case.run(look(), &mut findings, pending()).await;
     Looked {
         diagnosis,
         findings: findings.0,
@@ -272,9 +270,7 @@ async fn an_interrupted_look_does_not_wait_for_analytics() -> TestResult {
     };
     let begun = tokio::time::Instant::now();
     let stop = tokio::time::sleep(Duration::from_secs(1));
-    let diagnosis = use_case
-        .run(look(), Memory::new(), &mut findings, stop)
-        .await?;
+    let diagnosis = use_case.run(look(), &mut findings, stop).await?;
     assert_eq!((diagnosis.end, diagnosis.total), (End::Interrupted, 0));
     assert!(
         begun.elapsed() < Duration::from_secs(2),
@@ -282,7 +278,7 @@ async fn an_interrupted_look_does_not_wait_for_analytics() -> TestResult {
         begun.elapsed()
     );
     assert_eq!(said.all(), "");
-    assert_eq!(diagnosis.released.shown, shelf.handed_out());
+    assert_eq!(diagnosis.released.visible, shelf.handed_out());
     assert_eq!(shelf.shown(), 5_000);
     Ok(())
 }

@@ -12,7 +12,7 @@ use genesys_replay_cli::operator::diagnose::{
 use genesys_test_support::TestResult;
 
 use super::lazy_queue::{LazyQueue, Mishap, dead_letter};
-use super::{At, Items, Memory, NOW, Nobody, look, look_at, look_with};
+use super::{At, Items, NOW, Nobody, look, look_at, look_with};
 
 #[tokio::test(start_paused = true)]
 async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
@@ -20,7 +20,7 @@ async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
     let looked = look_at(&shelf, look()).await;
     let diagnosis = looked.well()?;
     assert_eq!((diagnosis.total, diagnosis.end), (237, End::Drained));
-    assert_eq!(diagnosis.released.shown, 237);
+    assert_eq!(diagnosis.released.visible, 237);
     let mut ids: Vec<&str> = looked
         .findings
         .iter()
@@ -76,13 +76,13 @@ async fn a_queue_that_fails_half_way_has_its_messages_again() -> TestResult {
 async fn an_interrupted_look_shows_everything_again() -> TestResult {
     let shelf = LazyQueue::new(5_000, dead_letter);
     let stop = tokio::time::sleep(Duration::from_millis(500));
-    let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
+    let looked = look_with(&shelf, look(), &Items::default(), stop).await;
     let diagnosis = looked.well()?;
     assert_eq!(diagnosis.end, End::Interrupted);
     assert_eq!(looked.said, "");
     let handed_out = shelf.handed_out();
     assert!((1..5_000).contains(&handed_out), "{handed_out}");
-    assert_eq!(diagnosis.released.shown, handed_out);
+    assert_eq!(diagnosis.released.visible, handed_out);
     assert_eq!(shelf.shown(), 5_000);
     Ok(())
 }
@@ -92,7 +92,7 @@ async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> Tes
     let mut shelf = LazyQueue::new(5_000, dead_letter);
     shelf.mishap = Some(Mishap::Hang(9));
     let stop = tokio::time::sleep(Duration::from_millis(500));
-    let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
+    let looked = look_with(&shelf, look(), &Items::default(), stop).await;
     assert_eq!(looked.well()?.end, End::Interrupted);
     assert!(
         looked.said.contains("come back by themselves within 120 s"),
@@ -100,20 +100,6 @@ async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> Tes
         looked.said
     );
     assert_eq!(shelf.shown(), 5_000);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn messages_whose_receipts_cannot_be_kept_are_shown_at_once() -> TestResult {
-    let shelf = LazyQueue::new(100, dead_letter);
-    let full = Memory {
-        room: 25,
-        ..Memory::new()
-    };
-    let looked = look_with(&shelf, look(), &Items::default(), full, pending()).await;
-    let error = looked.diagnosis.err().ok_or("it went well")?.to_string();
-    assert_eq!(error, "the receipts of messages cannot be kept");
-    assert_eq!(shelf.shown(), 100);
     Ok(())
 }
 
@@ -151,7 +137,7 @@ async fn a_queue_that_answers_no_more_is_not_asked_for_hours() -> TestResult {
     let diagnosis = looked.well()?;
     assert_eq!(diagnosis.total, 5_000);
     assert_eq!(
-        (diagnosis.released.shown, diagnosis.released.hidden),
+        (diagnosis.released.visible, diagnosis.released.hidden),
         (0, 5_000)
     );
     assert!(
@@ -207,9 +193,7 @@ async fn of_100_000_messages_only_so_many_are_in_memory_at_a_time() -> TestResul
         clock: &At(NOW),
         progress: &Silent,
     };
-    let diagnosis = use_case
-        .run(look(), Memory::new(), &mut sink, pending())
-        .await?;
+    let diagnosis = use_case.run(look(), &mut sink, pending()).await?;
     assert_eq!(diagnosis.total, MANY as u64);
     let groups = diagnosis.groups.all();
     assert_eq!((groups.len(), groups[0].count), (1, MANY as u64));

@@ -1,9 +1,8 @@
 //! Examines a queue of dead letters without removing messages.
 //!
 //! Every message is received once, held until the end, and then made visible again, also after an error or an
-//! interruption. The number and the size of the messages do not matter for memory, except for some 40 bytes per
-//! examined message. Memory holds at most [`MAX_MESSAGES_IN_MEMORY`] messages, a bounded number of groups, and the data
-//! of the [`Sink`]. [`Receipts`] keeps the receipts outside of memory.
+//! interruption. Memory holds the receipts, at most [`MAX_MESSAGES_IN_MEMORY`] whole messages, a bounded number of
+//! groups, and the data of the [`Sink`].
 //!
 //! A diagnosis costs one receive of each message, and a redrive policy moves a message away after too many receives.
 //! The diagnosis detects this while it runs, and stops unless it is forced.
@@ -12,11 +11,11 @@ mod advice;
 mod correlate;
 mod finding;
 mod groups;
-mod held;
 mod looking;
 mod receiving;
 pub mod report;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -28,16 +27,16 @@ use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Progress;
 use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
+use crate::queue::held::{HeldMessages, Released};
 use crate::queue::{QueueFacts, QueueReader};
 pub use correlate::Correlation;
 pub use finding::{Finding, Function, NextStep};
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
-use held::Held;
-pub use held::{Receipt, Receipts, Released, VISIBILITY_TIMEOUT};
 use looking::Looking;
 use receiving::Receiving;
 
@@ -54,6 +53,32 @@ pub const MIN_RECEIVES_WITHOUT_FORCE: u32 = 3;
 
 /// The maximum time that an interrupted diagnosis waits for open calls, to make their messages visible again too.
 const RELEASE_TIME: Duration = Duration::from_secs(5);
+
+/// The first visibility timeout of a message, which also applies if the program is killed soon after.
+const MIN_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The maximum visibility timeout. SQS hides a message for at most 12 h from its receipt.
+const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(11 * 3_600);
+
+/// The interval at which visibility timeouts are checked.
+const EXTENSION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The time before the end of a visibility timeout at which it is extended, because there may be 100,000 messages.
+const EXTENSION_MARGIN: Duration = Duration::from_secs(60);
+
+/// The time since the start of a diagnosis.
+#[derive(Clone, Copy)]
+struct RunTime(Instant);
+
+impl RunTime {
+    /// Returns the visibility timeout of messages that are received or extended now: the run time so far, within
+    /// limits. Each message then needs few extensions. If the program is killed, messages stay invisible no longer than
+    /// the program ran.
+    fn visibility_timeout(self) -> Duration {
+        let seconds = Duration::from_secs(self.0.elapsed().as_secs());
+        seconds.clamp(MIN_VISIBILITY_TIMEOUT, MAX_VISIBILITY_TIMEOUT)
+    }
+}
 
 /// The options of a diagnosis.
 #[derive(Clone, Copy, Debug)]
@@ -155,15 +180,8 @@ pub enum DiagnoseError {
     /// The queue cannot be read.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// Receipts or findings cannot be kept.
-    #[error("{doing}")]
-    Io {
-        /// The failed step.
-        doing: &'static str,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
+    #[error("what was found out cannot be written")]
+    Io(#[source] io::Error),
 }
 
 impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
@@ -171,10 +189,9 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     ///
     /// # Errors
     /// [`DiagnoseError`]. As many messages as possible were made visible again, and warnings report the others.
-    pub async fn run<R: Receipts, S: Sink>(
+    pub async fn run<S: Sink>(
         &self,
         look: Look<'_>,
-        receipts: R,
         sink: &mut S,
         stop: impl Future<Output = ()>,
     ) -> Result<Diagnosis, DiagnoseError> {
@@ -183,10 +200,11 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         let generated_at = self.clock.now();
         self.progress
             .begin(&format!("looking at {}", queue.name()), Some(queue.visible));
-        let held = Held::new(receipts);
-        let receiving = Receiving::new(self.reader, &held, queue.redrive.as_ref(), look);
+        let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
+        let redrive = queue.redrive.as_ref();
+        let receiving = Receiving::new(self.reader, &held, redrive, look, run_time);
         let mut looking = Looking::new(self, look);
-        let end = {
+        let looked = {
             let (sender, mut receiver) = mpsc::channel(RECEIVERS);
             // Not part of `whole`, so that open calls are awaited even if `whole` is dropped.
             let mut receivers = pin!(maybe_done(join_all(
@@ -201,50 +219,45 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 looked
             };
             let whole = async { tokio::join!(&mut receivers, looks).1 };
-            let ended = tokio::select! {
+            let looked = tokio::select! {
                 // A diagnosis that is over does not count as interrupted.
                 biased;
                 looked = whole => Some(looked),
-                never = held.hold_on(self.reader, self.progress) => match never {},
+                never = self.extend(&held, run_time) => match never {},
                 () = stop => None,
             };
-            if ended.is_none() {
+            if looked.is_none() {
                 receiving.stop();
                 receiver.close();
                 // Without an answer to these calls, their messages cannot be released and stay invisible for a while.
                 if tokio::time::timeout(RELEASE_TIME, receivers).await.is_err() {
-                    let seconds = held.hold().as_secs();
+                    let seconds = run_time.visibility_timeout().as_secs();
                     self.progress.warn(&format!(
                         "the queue does not answer: messages that were on their way come back by themselves within {seconds} s"
                     ));
                 }
             }
-            ended
+            looked
         };
         self.progress.end();
-        let released = held.release(self.reader, self.progress).await;
-        if released.hidden > 0 {
-            self.progress.warn(&format!(
-                "messages that could not be shown again: {}; they come back by themselves within {} s",
-                released.hidden,
-                released.hidden_for.as_secs()
-            ));
-        }
+        let released = self.release(&held, run_time).await;
         let received = receiving.end();
-        if let Some(looked) = end {
-            // Report the receivers' error first, because the other errors follow from it.
-            received.error.map_or(Ok(()), Err)?;
-            looked?;
-        }
+        let end = match looked {
+            None => End::Interrupted,
+            Some(looked) => {
+                // Report the receivers' error first, because the other errors follow from it.
+                received.error.map_or(Ok(()), Err)?;
+                looked?;
+                if look.limit.is_some_and(|limit| looking.total >= limit) {
+                    End::Limit
+                } else {
+                    End::Drained
+                }
+            }
+        };
         Ok(Diagnosis {
             generated_at,
-            end: if received.interrupted {
-                End::Interrupted
-            } else if look.limit.is_some_and(|limit| looking.total >= limit) {
-                End::Limit
-            } else {
-                End::Drained
-            },
+            end,
             total: looking.total,
             groups: looking.groups,
             at_last_receive: received.at_last_receive,
@@ -253,6 +266,41 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
             released,
             queue,
         })
+    }
+
+    /// Extends the visibility timeouts without end. The caller drops the future when the diagnosis is over.
+    async fn extend(&self, held: &HeldMessages, run_time: RunTime) -> Infallible {
+        let mut warned = false;
+        loop {
+            tokio::time::sleep(EXTENSION_INTERVAL).await;
+            let timeout = run_time.visibility_timeout();
+            let failures = held.extend(self.reader, EXTENSION_MARGIN, timeout).await;
+            if failures > 0 && !std::mem::replace(&mut warned, true) {
+                self.progress.warn(&format!(
+                    "messages that could not be held on: {failures}; others may receive them before this is over"
+                ));
+            }
+        }
+    }
+
+    async fn release(&self, held: &HeldMessages, run_time: RunTime) -> Released {
+        let count = held.count();
+        if count > 0 {
+            self.progress
+                .begin("showing the messages to others again", Some(count));
+        }
+        let released = held
+            .release(self.reader, |steps| self.progress.advance(steps))
+            .await;
+        self.progress.end();
+        if released.hidden > 0 {
+            self.progress.warn(&format!(
+                "messages that could not be shown again: {}; they come back by themselves within {} s",
+                released.hidden,
+                run_time.visibility_timeout().as_secs()
+            ));
+        }
+        released
     }
 
     /// Checks that a diagnosis costs few enough receives, and warns of its limits before it begins.

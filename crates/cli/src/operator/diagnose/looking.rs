@@ -89,10 +89,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
                 letter.interaction().and_then(|id| conversations.get(id)),
                 self.look.function,
             );
-            sink.put(&finding).map_err(|source| DiagnoseError::Io {
-                doing: "what was found out cannot be written",
-                source,
-            })?;
+            sink.put(&finding).map_err(DiagnoseError::Io)?;
             self.groups.add(&finding);
         }
         self.total += messages.len() as u64;

@@ -1,60 +1,53 @@
-//! Receiving messages, several calls at once, until there is a reason to end.
+//! Receives messages, several calls at once, until there is a reason to end.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use genesys_replay::message::Message;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, Redrive};
 use tokio::sync::mpsc::Sender;
-use tokio::time::Instant;
 
-use super::held::{Held, Receipts};
-use super::{DiagnoseError, Look};
+use super::{DiagnoseError, Look, RunTime};
 use crate::queue::QueueReader;
+use crate::queue::drain::QueueDrain;
+use crate::queue::held::HeldMessages;
 
-/// The number of consecutive answers without a new message after which the queue counts as read. One such answer may
-/// only mean that all messages are in flight.
-const MAX_EMPTY_RECEIVES: u32 = 3;
+/// The number of consecutive receives without a new message that end a diagnosis.
+const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
 /// The receivers of one diagnosis.
-pub(super) struct Receiving<'a, O, R> {
-    reader: &'a O,
-    held: &'a Held<R>,
+pub(super) struct Receiving<'a, O> {
+    drain: QueueDrain<'a, O>,
     redrive: Option<&'a Redrive>,
     look: Look<'a>,
+    run_time: RunTime,
     state: Mutex<Received>,
 }
 
-/// The state of the receivers.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     /// The number of new messages, including those beyond the limit.
-    pub(super) messages: u64,
+    messages: u64,
     /// The number of messages that the next receive moves away.
     pub(super) at_last_receive: u64,
-    /// The error that ended the receivers, if any.
+    /// The error that ended the receivers.
     pub(super) error: Option<DiagnoseError>,
-    /// True if an operator stopped the diagnosis.
-    pub(super) interrupted: bool,
-    /// True if there is any reason to end.
-    ended: bool,
-    /// The number of open calls.
-    calls: u64,
-    /// The number of consecutive answers without a new message.
-    idle: u32,
+    stopped: bool,
+    open_calls: u64,
 }
 
-impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
+impl<'a, O: QueueReader> Receiving<'a, O> {
     pub(super) fn new(
         reader: &'a O,
-        held: &'a Held<R>,
+        held: &'a HeldMessages,
         redrive: Option<&'a Redrive>,
         look: Look<'a>,
+        run_time: RunTime,
     ) -> Self {
         Self {
-            reader,
-            held,
+            drain: QueueDrain::new(reader, held, MAX_RECEIVES_WITHOUT_NEW),
             redrive,
             look,
+            run_time,
             state: Mutex::default(),
         }
     }
@@ -63,11 +56,9 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops further calls, because the operator stopped the diagnosis.
+    /// Stops further calls.
     pub(super) fn stop(&self) {
-        let mut state = self.state();
-        state.ended = true;
-        state.interrupted = true;
+        self.state().stopped = true;
     }
 
     pub(super) fn end(self) -> Received {
@@ -83,18 +74,13 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
             if !self.begin() {
                 return;
             }
-            let (hold, asked) = (self.held.hold(), Instant::now());
-            let messages = match self.reader.receive(hold).await {
-                Ok(messages) => messages,
-                Err(error) => return self.fail(error.into()),
-            };
-            match self.held.keep(&messages, asked, hold) {
-                Ok(fresh) => place.send(self.take(messages, &fresh)),
-                Err(source) => {
-                    // Release these messages now: without their receipts, that is not possible later.
-                    self.reader.release(&messages).await;
-                    let doing = "the receipts of messages cannot be kept";
-                    return self.fail(DiagnoseError::Io { doing, source });
+            match self.drain.receive(self.run_time.visibility_timeout()).await {
+                Ok(new) => place.send(self.accept(new)),
+                Err(error) => {
+                    let mut state = self.state();
+                    state.stopped = true;
+                    state.error.get_or_insert(error.into());
+                    return;
                 }
             }
         }
@@ -103,36 +89,25 @@ impl<'a, O: QueueReader, R: Receipts> Receiving<'a, O, R> {
     /// Returns true if another call may begin. Assumes that each open call returns a full batch.
     fn begin(&self) -> bool {
         let mut state = self.state();
-        let coming = state.messages + state.calls * MAX_BATCH_ENTRIES as u64;
-        let may = !state.ended && self.look.limit.is_none_or(|limit| coming < limit);
-        state.calls += u64::from(may);
+        let coming = state.messages + state.open_calls * MAX_BATCH_ENTRIES as u64;
+        let may = !state.stopped
+            && self.drain.end().is_none()
+            && self.look.limit.is_none_or(|limit| coming < limit);
+        state.open_calls += u64::from(may);
         may
     }
 
-    fn fail(&self, error: DiagnoseError) {
+    /// Counts new messages, and returns those that are to be examined.
+    fn accept(&self, mut new: Vec<Message>) -> Vec<Message> {
         let mut state = self.state();
-        state.ended = true;
-        state.error.get_or_insert(error);
-    }
-
-    /// Counts an answer, and returns its messages that are to be examined.
-    fn take(&self, messages: Vec<Message>, fresh: &[bool]) -> Vec<Message> {
-        let mut state = self.state();
-        state.calls -= 1;
+        state.open_calls -= 1;
         let before = state.messages;
-        let mut new: Vec<Message> = messages
-            .into_iter()
-            .zip(fresh)
-            .filter_map(|(message, fresh)| fresh.then_some(message))
-            .collect();
         state.messages += new.len() as u64;
-        state.idle = if new.is_empty() { state.idle + 1 } else { 0 };
-        state.ended |= state.idle >= MAX_EMPTY_RECEIVES;
         if let Some(redrive) = self.redrive {
             let last = |message: &&Message| message.receive_count >= redrive.max_receives;
             state.at_last_receive += new.iter().filter(last).count() as u64;
             if state.at_last_receive > 0 && !self.look.force {
-                state.ended = true;
+                state.stopped = true;
                 state.error = Some(DiagnoseError::LastReceive {
                     messages: state.at_last_receive,
                     received: state.messages,

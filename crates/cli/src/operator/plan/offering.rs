@@ -1,12 +1,10 @@
 //! Offers the dead letters of an archive or a queue to a plan.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
-use genesys_replay::message::Message;
 
 use super::Place;
 use super::making::{Candidate, Making};
@@ -14,6 +12,8 @@ use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
+use crate::queue::drain::{DrainEnd, MAX_RECEIVES_WITHOUT_NEW, QueueDrain};
+use crate::queue::held::HeldMessages;
 
 /// The maximum number of concurrent downloads.
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
@@ -21,12 +21,6 @@ const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 /// The visibility timeout while a queue is read: some thousand messages can be read in that time. A message that
 /// becomes visible again before the end is recognised, and not offered again.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// The number of consecutive empty answers that end the receiving: the queue is empty, or all messages are in flight.
-const MAX_EMPTY_RECEIVES: u32 = 3;
-
-/// The number of consecutive answers with only repeated messages that end the receiving.
-const MAX_REPEATED_RECEIVES: u32 = 50;
 
 /// The result of reading an object.
 enum Content {
@@ -137,15 +131,14 @@ impl<L: LedgerReader> Making<'_, L> {
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {
         progress.begin("reading the queue", None);
-        let mut held = HashMap::new();
-        let offered = self.offer_received(queue, &mut held, progress).await;
-        let held: Vec<Message> = held.into_values().collect();
-        let hidden = queue.release(&held).await;
+        let held = HeldMessages::default();
+        let drain = QueueDrain::new(queue, &held, MAX_RECEIVES_WITHOUT_NEW);
+        let offered = self.offer_received(&drain, progress).await;
+        let hidden = held.release(queue, |_| {}).await.hidden;
         progress.end();
-        if !hidden.is_empty() {
+        if hidden > 0 {
             progress.warn(&format!(
-                "{} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most",
-                hidden.len()
+                "{hidden} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most"
             ));
         }
         offered
@@ -153,22 +146,11 @@ impl<L: LedgerReader> Making<'_, L> {
 
     async fn offer_received(
         &mut self,
-        queue: &impl QueueReader,
-        held: &mut HashMap<String, Message>,
+        drain: &QueueDrain<'_, impl QueueReader>,
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {
-        let (mut empty, mut known) = (0, 0);
-        while empty < MAX_EMPTY_RECEIVES {
-            let messages = queue.receive(VISIBILITY_TIMEOUT).await?;
-            empty = if messages.is_empty() { empty + 1 } else { 0 };
-            known += 1;
-            for message in messages {
-                let mut receipt = message.clone();
-                receipt.body = String::new();
-                if held.insert(message.id.to_string(), receipt).is_some() {
-                    continue;
-                }
-                known = 0;
+        while drain.end().is_none() {
+            for message in drain.receive(VISIBILITY_TIMEOUT).await? {
                 progress.advance(1);
                 self.offer(Candidate {
                     place: Place::Message {
@@ -180,12 +162,11 @@ impl<L: LedgerReader> Making<'_, L> {
                 })
                 .await?;
             }
-            if known >= MAX_REPEATED_RECEIVES {
-                progress.warn(
-                    "the queue shows the same messages again and again: there may be some that were not seen",
-                );
-                break;
-            }
+        }
+        if drain.end() == Some(DrainEnd::Repeating) {
+            progress.warn(
+                "the queue shows the same messages again and again: there may be some that were not seen",
+            );
         }
         Ok(())
     }

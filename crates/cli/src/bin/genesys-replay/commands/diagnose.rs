@@ -2,7 +2,6 @@
 
 mod json_report;
 mod payload_folder;
-mod receipt_file;
 mod text;
 
 use std::io;
@@ -26,7 +25,6 @@ use crate::global_arguments::Output;
 use crate::{files, interrupt, terminal};
 use json_report::JsonReport;
 use payload_folder::PayloadFolder;
-use receipt_file::ReceiptFile;
 
 /// Look at the dead letters in the queue without taking any: why they failed, what the ledger says, what to do.
 ///
@@ -126,7 +124,7 @@ impl Diagnose {
             );
         }
         let stop = CancellationToken::new();
-        let looked = use_case.run(look, ReceiptFile::new()?, &mut outcome, stop.cancelled());
+        let looked = use_case.run(look, &mut outcome, stop.cancelled());
         let diagnosis = tokio::select! {
             looked = looked => looked.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
@@ -137,7 +135,7 @@ impl Diagnose {
         if diagnosis.end == End::Interrupted {
             terminal::say(&format!(
                 "interrupted after {} messages: {} were shown to others again, nothing was written",
-                diagnosis.total, diagnosis.released.shown
+                diagnosis.total, diagnosis.released.visible
             ));
             return Ok(ExitStatus::Interrupted);
         }
@@ -218,9 +216,7 @@ fn refusal(error: DiagnoseError) -> anyhow::Error {
         DiagnoseError::LastReceive { .. } => {
             "everything was shown to others again; raise maxReceiveCount for the time being, look at the parking queue (--parking), or accept it with --force"
         }
-        DiagnoseError::Io { .. } => {
-            "make room on the disk, or name another folder (--out, --save, TMPDIR)"
-        }
+        DiagnoseError::Io(_) => "make room on the disk, or name another folder (--out, --save)",
     };
     UserError::new(what, remedy).into()
 }
