@@ -228,7 +228,7 @@ async fn the_ledger_says_how_each_event_stands_and_groups_them() -> TestResult {
         assert_eq!(finding["nextStep"], next, "{number}");
         assert_eq!(finding["attempts"], attempts, "{number}");
     }
-    let groups: Vec<(u64, String, String)> = diagnosis
+    let groups: Vec<(u64, String, &str)> = diagnosis
         .groups
         .all()
         .into_iter()

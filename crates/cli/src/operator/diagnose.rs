@@ -83,11 +83,8 @@ impl RunTime {
 /// The options of a diagnosis.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
-    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
-    /// The function's other settings that decide its next step.
     pub function: Function,
-    /// The maximum number of examined messages.
     pub limit: Option<u64>,
     /// True if messages may reach their last receive.
     pub force: bool,
@@ -104,26 +101,18 @@ pub trait Sink: Send {
 
 /// The use case with its ports.
 pub struct Diagnose<'a, O, L, C> {
-    /// The reader of the queue.
     pub reader: &'a O,
-    /// The reader of the ledger.
     pub ledger: &'a L,
-    /// Analytics, if the interactions are looked up.
     pub conversations: Option<&'a C>,
-    /// The clock.
     pub clock: &'a dyn Clock,
-    /// The progress display.
     pub progress: &'a dyn Progress,
 }
 
 /// The end of a diagnosis that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The queue returned no more messages.
     Drained,
-    /// The limit was reached.
     Limit,
-    /// An operator stopped the diagnosis.
     Interrupted,
 }
 
@@ -134,19 +123,14 @@ pub struct Diagnosis {
     pub queue: QueueFacts,
     /// The start of the diagnosis.
     pub generated_at: Timestamp,
-    /// The end of the diagnosis.
     pub end: End,
-    /// The number of examined messages.
     pub total: u64,
-    /// The groups of similar messages.
     pub groups: Groups,
     /// The number of received messages that are at their last receive: the next receive moves them away.
     pub at_last_receive: u64,
     /// The number of messages that were examined without the ledger.
     pub without_ledger: u64,
-    /// The result of the look-up of interactions, if there was one.
     pub correlation: Option<Correlation>,
-    /// The messages that were made visible again.
     pub released: Released,
 }
 
@@ -157,24 +141,15 @@ pub enum DiagnoseError {
     #[error(
         "a message of this queue may be received {max_receives} times before it moves to the parking queue {parking}, and looking at it is one of them"
     )]
-    Tight {
-        /// The queue's `maxReceiveCount`.
-        max_receives: u32,
-        /// The parking queue's name.
-        parking: String,
-    },
+    Tight { max_receives: u32, parking: String },
     /// Messages are at their last receive.
     #[error(
         "the next receive would move {messages} of the {received} messages received so far to the parking queue {parking}: their {max_receives} receives are used up"
     )]
     LastReceive {
-        /// The number of these messages.
         messages: u64,
-        /// The number of received messages.
         received: u64,
-        /// The queue's `maxReceiveCount`.
         max_receives: u32,
-        /// The parking queue's name.
         parking: String,
     },
     /// The queue cannot be read.

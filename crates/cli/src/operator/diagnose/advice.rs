@@ -2,28 +2,13 @@
 
 use genesys_replay::failure::{Category, FailureCode};
 
-/// All categories, ordered by name.
-const CATEGORIES: [Category; 6] = [
-    Category::AuthenticationRejected,
-    Category::EndpointUnreachable,
-    Category::PayloadMalformed,
-    Category::RateLimitExceeded,
-    Category::TargetMissing,
-    Category::Unknown,
-];
-
 /// Returns the sentence of the failure code's page if the code is known, else the category's sentence.
 pub(super) fn of(category: &str, failure_code: &str) -> &'static str {
     if let Some(code) = FailureCode::parse(failure_code) {
         return code.what_to_do();
     }
-    let category = CATEGORIES.into_iter().find(|it| it.as_str() == category);
+    let category = Category::ALL.into_iter().find(|it| it.as_str() == category);
     by_category(category.unwrap_or(Category::Unknown))
-}
-
-/// Returns true if the failure code has advice of its own.
-pub(super) fn knows(failure_code: &str) -> bool {
-    FailureCode::parse(failure_code).is_some()
 }
 
 const fn by_category(category: Category) -> &'static str {
@@ -57,7 +42,7 @@ mod tests {
     fn the_page_of_a_failure_code_is_followed_before_the_category() {
         let code = FailureCode::TargetCredentials;
         assert_eq!(of("UNKNOWN", code.as_str()), code.what_to_do());
-        for category in CATEGORIES {
+        for category in Category::ALL {
             for code in ["", "A_CODE_OF_TOMORROW"] {
                 assert_eq!(of(category.as_str(), code), by_category(category));
             }

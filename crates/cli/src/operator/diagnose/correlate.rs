@@ -78,19 +78,19 @@ impl<'a, C: Conversations> Correlating<'a, C> {
             .collect();
         let mut found = BTreeMap::new();
         for ids in ids.chunks(MAX_CONVERSATIONS_PER_QUERY) {
-            let asked = ids.len() as u64;
+            let count = ids.len() as u64;
             if self.hopeless {
-                self.counts.not_asked += asked;
+                self.counts.not_asked += count;
                 continue;
             }
-            match self.ask(ids, oldest).await {
+            match self.query(ids, oldest).await {
                 Ok(known) => {
                     self.counts.found += known.len() as u64;
-                    self.counts.missing += asked - known.len() as u64;
+                    self.counts.missing += count - known.len() as u64;
                     found.extend(known);
                 }
                 Err(error) => {
-                    self.counts.not_asked += asked;
+                    self.counts.not_asked += count;
                     self.hopeless = error.disposition() == Disposition::Operator;
                     let code = error.failure_code();
                     let rest = if self.hopeless {
@@ -99,7 +99,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
                         ""
                     };
                     self.progress.warn(&format!(
-                        "interactions that were not looked up in analytics: {asked}; {error} (genesys-replay explain {code}){rest}"
+                        "interactions that were not looked up in analytics: {count}; {error} (genesys-replay explain {code}){rest}"
                     ));
                 }
             }
@@ -108,63 +108,58 @@ impl<'a, C: Conversations> Correlating<'a, C> {
     }
 
     /// Returns the conversations with these ids and no others, from all pages.
-    async fn ask(
+    async fn query(
         &self,
         ids: &[InteractionId],
         oldest: Option<Timestamp>,
     ) -> Result<BTreeMap<String, Conversation>, GenesysError> {
         let until = self.clock.now();
-        let query = ConversationQuery {
-            ids,
-            from: beginning(oldest, until),
-            until,
-        };
+        let from = beginning(oldest, until);
+        let query = ConversationQuery { ids, from, until };
         let (mut known, mut hits) = (BTreeMap::new(), 0);
-        let mut patience = MAX_SEARCH_TIME;
+        let mut max_wait = MAX_SEARCH_TIME;
         for number in 1..=MAX_PAGES {
-            let page = self.page(query, number, &mut patience).await?;
-            let is_empty = page.conversations.is_empty();
+            let page = self.page(query, number, &mut max_wait).await?;
+            let is_last = page.conversations.is_empty();
             hits += page.conversations.len() as u64;
-            let asked_for =
-                |it: &Conversation| ids.iter().any(|id| id.as_str() == it.conversation_id);
-            let wanted = page.conversations.into_iter().filter(asked_for);
-            known.extend(wanted.map(|it| (it.conversation_id.clone(), it)));
-            if is_empty || page.total.is_some_and(|total| hits >= total) {
+            for conversation in page.conversations {
+                let id = conversation.conversation_id.clone();
+                if ids.iter().any(|it| it.as_str() == id) {
+                    known.insert(id, conversation);
+                }
+            }
+            if is_last || page.total.is_some_and(|total| hits >= total) {
                 break;
             }
         }
         Ok(known)
     }
 
-    /// Returns one page, after as many delays as the rate limit requires and `patience` allows.
+    /// Returns one page, after as many delays as the rate limit requires and `max_wait` allows.
     async fn page(
         &self,
         query: ConversationQuery<'_>,
         number: u32,
-        patience: &mut Duration,
+        max_wait: &mut Duration,
     ) -> Result<ConversationPage, GenesysError> {
         loop {
             let error = match self.conversations.page(query, number).await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
-            let wait = match &error {
-                GenesysError::RateLimited { after, .. } => after.unwrap_or(WAIT),
-                GenesysError::LocallyRateLimited { after, .. } => *after,
-                GenesysError::NotFound
-                | GenesysError::Refused { .. }
-                | GenesysError::Conflict { .. }
-                | GenesysError::Forbidden { .. }
-                | GenesysError::Unavailable { .. }
-                | GenesysError::Credentials { .. }
-                | GenesysError::NoCredentials(_) => return Err(error),
+            let wait = if let GenesysError::RateLimited { after, .. } = &error {
+                after.unwrap_or(WAIT)
+            } else if let GenesysError::LocallyRateLimited { after, .. } = &error {
+                *after
+            } else {
+                return Err(error);
             };
             // A delay of zero would repeat the query without end.
             let wait = wait.max(Duration::from_secs(1));
-            match patience.checked_sub(wait) {
-                Some(rest) => *patience = rest,
-                None => return Err(error),
-            }
+            let Some(rest) = max_wait.checked_sub(wait) else {
+                return Err(error);
+            };
+            *max_wait = rest;
             tokio::time::sleep(wait).await;
         }
     }
@@ -172,12 +167,8 @@ impl<'a, C: Conversations> Correlating<'a, C> {
 
 /// Returns the start of the interval: a day before the oldest event, within the maximum of analytics.
 fn beginning(oldest: Option<Timestamp>, until: Timestamp) -> Timestamp {
-    let back = |from: Timestamp, by: Duration| {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(from.as_millis().saturating_sub(millis))
-    };
     let oldest = oldest.unwrap_or(until).min(until);
-    back(oldest, BEFORE).max(back(until, MAX_INTERVAL))
+    oldest.minus(BEFORE).max(until.minus(MAX_INTERVAL))
 }
 
 #[cfg(test)]
@@ -186,24 +177,15 @@ mod tests {
 
     #[test]
     fn the_interval_begins_a_day_before_the_oldest_event_and_is_a_month_at_most() {
-        let until = Timestamp::parse("2026-11-22T12:00:00Z");
-        let from = |oldest: &str| {
-            let until = until?;
-            Some(beginning(Timestamp::parse(oldest), until).to_string())
-        };
-        let expected = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            from("2026-11-20T06:00:00Z"),
-            expected("2026-11-19T06:00:00Z")
-        );
-        assert_eq!(
-            from("2020-01-01T00:00:00Z"),
-            expected("2026-10-22T12:00:00Z")
-        );
-        assert_eq!(
-            from("2030-01-01T00:00:00Z"),
-            expected("2026-11-21T12:00:00Z")
-        );
-        assert_eq!(from("never"), expected("2026-11-21T12:00:00Z"));
+        let until = Timestamp::from_millis(1_795_348_800_000);
+        assert_eq!(until.to_string(), "2026-11-22T12:00:00Z");
+        for (oldest, from) in [
+            ("2026-11-20T06:00:00Z", "2026-11-19T06:00:00Z"),
+            ("2020-01-01T00:00:00Z", "2026-10-22T12:00:00Z"),
+            ("2030-01-01T00:00:00Z", "2026-11-21T12:00:00Z"),
+            ("never", "2026-11-21T12:00:00Z"),
+        ] {
+            assert_eq!(beginning(Timestamp::parse(oldest), until).to_string(), from);
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::ledger::Record;
 use crate::operator::letter::Letter;
 
 /// The function's next step with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// The function delivers the event again.
     Replay,
@@ -29,7 +29,6 @@ pub enum NextStep {
 }
 
 impl NextStep {
-    /// Returns the step's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,11 +44,8 @@ impl NextStep {
 /// The function's settings that decide its next step.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// True if the function also replays malformed dead letters (`REPLAY_MALFORMED`).
     pub replays_malformed: bool,
-    /// True if the function has an archive.
     pub has_archive: bool,
-    /// `MAX_ROUNDS`.
     pub max_rounds: u32,
     /// The time before which an event is stale; `None` if events do not become stale.
     pub stale_before: Option<Timestamp>,
@@ -62,11 +58,9 @@ pub struct Function {
 pub struct Finding<'m> {
     /// The time of the event, from the event itself, else the time at which the message was sent. RFC 3339.
     pub timestamp: Option<String>,
-    /// The event's interaction.
     pub interaction_id: Option<&'m str>,
     /// The event's type; `unknown` if the event has none.
     pub event_type: &'m str,
-    /// The category of the first failure.
     pub failure_category: &'static str,
     /// The payload that another delivery sends, unchanged; for a message that is not an event, the body.
     pub replay_payload: &'m str,
@@ -74,21 +68,17 @@ pub struct Finding<'m> {
     pub interaction_info: Option<&'m Conversation>,
     /// The target of the next delivery, without the secret parts of a URL.
     pub replay_endpoint: Option<String>,
-    /// The message's id.
     pub message_id: &'m str,
     /// The event's id, as in the ledger's key.
     pub event_id: &'m str,
     /// The failure code: the ledger's, else the code that the function would set.
     pub failure_code: Option<&'m str>,
-    /// The status in the ledger.
     pub ledger_status: Option<&'static str>,
-    /// The number of attempts.
     pub attempts: u32,
     /// The receive count, including the receive by this diagnosis.
     pub receive_count: u32,
     /// The recorded error code of the first failure.
     pub error_code: Option<String>,
-    /// The function's next step.
     pub next_step: &'static str,
     /// `base64` if the payload is the base64 form of a binary payload.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +92,6 @@ pub struct Finding<'m> {
 }
 
 impl<'m> Finding<'m> {
-    /// Returns the finding about a message.
     #[must_use]
     pub fn of(
         message: &'m Message,
@@ -154,17 +143,11 @@ pub(super) fn happened(message: &Message, letter: &Letter<'_>) -> Option<Timesta
 }
 
 fn endpoint(destination: &Destination) -> Option<String> {
-    match destination {
-        Destination::None | Destination::TooLong(_) | Destination::Missing => None,
-        Destination::Http(_)
-        | Destination::Lambda(_)
-        | Destination::Sqs(_)
-        | Destination::Sns(_)
-        | Destination::StateMachine(_)
-        | Destination::EventBus(_)
-        | Destination::Unsupported(_)
-        | Destination::NotAllowed(_) => Some(destination.to_string()),
-    }
+    let is_unknown = matches!(
+        destination,
+        Destination::None | Destination::TooLong(_) | Destination::Missing
+    );
+    (!is_unknown).then(|| destination.to_string())
 }
 
 /// Returns the function's next step and its failure code, if the code is known before an attempt. The checks have the
@@ -257,13 +240,17 @@ mod tests {
     #[test]
     fn an_event_says_itself_when_it_happened_or_nothing_does() {
         let at = |payload: &str| event_time(payload).map(|at| at.to_string());
-        let moment = Some("2026-07-25T17:20:00Z".to_owned());
-        assert_eq!(at(r#"{"time":"2026-07-25T17:20:00Z"}"#), moment);
-        assert_eq!(at(r#"{"timestamp":"2026-07-25T19:20:00+02:00"}"#), moment);
-        assert_eq!(
-            at(r#"{"time":7,"timestamp":"2026-07-25T17:20:00Z"}"#),
-            moment
-        );
+        for payload in [
+            r#"{"time":"2026-07-25T17:20:00Z"}"#,
+            r#"{"timestamp":"2026-07-25T19:20:00+02:00"}"#,
+            r#"{"time":7,"timestamp":"2026-07-25T17:20:00Z"}"#,
+        ] {
+            assert_eq!(
+                at(payload).as_deref(),
+                Some("2026-07-25T17:20:00Z"),
+                "{payload}"
+            );
+        }
         for payload in [
             "",
             "{}",

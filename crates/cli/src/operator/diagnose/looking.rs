@@ -30,14 +30,13 @@ pub(super) struct Looking<'a, L, C> {
 
 impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
     pub(super) fn new<O>(diagnose: &'a Diagnose<'a, O, L, C>, look: Look<'a>) -> Self {
-        let correlating = diagnose
-            .conversations
-            .map(|it| Correlating::new(it, diagnose.clock, diagnose.progress));
+        let conversations = diagnose.conversations;
+        let correlating = |it| Correlating::new(it, diagnose.clock, diagnose.progress);
         Self {
             look,
             ledger: Some(diagnose.ledger),
             progress: diagnose.progress,
-            correlating,
+            correlating: conversations.map(correlating),
             groups: Groups::default(),
             total: 0,
             without_ledger: 0,
@@ -66,22 +65,22 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
         messages: &[Message],
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
-        let letters: Vec<Letter<'_>> = messages
-            .iter()
-            .map(|message| Letter::of(message, self.look.target))
-            .collect();
+        let read = |message| (message, Letter::of(message, self.look.target));
+        let letters: Vec<(&Message, Letter<'_>)> = messages.iter().map(read).collect();
         let records = self.records(&letters).await;
-        let conversations = match &mut self.correlating {
-            Some(correlating) => {
-                let interactions: BTreeSet<&str> =
-                    letters.iter().filter_map(Letter::interaction).collect();
-                let events = messages.iter().zip(&letters);
-                let oldest = events.filter_map(|(it, letter)| happened(it, letter)).min();
-                correlating.find(interactions, oldest).await
-            }
-            None => BTreeMap::new(),
-        };
-        for (message, letter) in messages.iter().zip(&letters) {
+        let mut conversations = BTreeMap::new();
+        if let Some(correlating) = &mut self.correlating {
+            let interactions: BTreeSet<&str> = letters
+                .iter()
+                .filter_map(|(_, letter)| letter.interaction())
+                .collect();
+            let oldest = letters
+                .iter()
+                .filter_map(|(message, letter)| happened(message, letter))
+                .min();
+            conversations = correlating.find(interactions, oldest).await;
+        }
+        for (message, letter) in &letters {
             let finding = Finding::of(
                 message,
                 letter,
@@ -98,16 +97,15 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
     }
 
     /// Returns the ledger's items of the events in these messages; an empty map once the ledger has failed.
-    async fn records(&mut self, letters: &[Letter<'_>]) -> BTreeMap<String, Record> {
+    async fn records(&mut self, letters: &[(&Message, Letter<'_>)]) -> BTreeMap<String, Record> {
         // Only events have a ledger item.
-        let events = letters.iter().filter(|letter| letter.event().is_some());
-        let keys: Vec<&str> = events.map(|letter| letter.key.as_str()).collect();
+        let events = letters
+            .iter()
+            .filter(|(_, letter)| letter.event().is_some());
+        let keys: Vec<&str> = events.map(|(_, letter)| letter.key.as_str()).collect();
         if let (Some(ledger), false) = (self.ledger, keys.is_empty()) {
             match ledger.find(&keys).await {
-                Ok(records) => {
-                    let by_key = records.into_iter().map(|it| (it.key.clone(), it));
-                    return by_key.collect();
-                }
+                Ok(records) => return records.into_iter().map(|it| (it.key.clone(), it)).collect(),
                 Err(error) => {
                     let remedy = remedy(error.kind);
                     self.progress

@@ -80,7 +80,7 @@ pub(crate) struct Diagnose {
 
 impl Diagnose {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        // What would fail in the end is found out before anything is received.
+        // Open all files before anything is received, so that no receive is wasted.
         let mut outcome = Outcome {
             records: JsonReport::begin(&self.out, context.clock.now())?,
             saved: self.save.as_deref().map(PayloadFolder::begin).transpose()?,
@@ -89,17 +89,16 @@ impl Diagnose {
         let page = self.html.as_deref().map(files::draft).transpose()?;
         let variables = context.variables().await?;
         let settings = context.settings().await?;
+        let aws = context.aws().await?;
         let analytics = if self.correlate {
-            let genesys = variables.genesys()?;
-            Some(app::genesys_cloud(genesys, context.aws().await?)?)
+            Some(app::genesys_cloud(variables.genesys()?, aws)?)
         } else {
             None
         };
-        let ledger = app::ledger(context.aws().await?, &settings.table);
-        let reader = self.reader(context).await?;
+        let (now, limits) = (context.clock.now(), &settings.limits);
         let use_case = UseCase::<_, _, GenesysClient> {
-            reader: &reader,
-            ledger: &ledger,
+            reader: &self.reader(context).await?,
+            ledger: &app::ledger(aws, &settings.table),
             conversations: analytics.as_ref(),
             clock: context.clock.as_ref(),
             progress: &context.progress,
@@ -107,13 +106,10 @@ impl Diagnose {
         let look = Look {
             target: &settings.target,
             function: Function {
-                replays_malformed: settings.limits.replay_malformed,
+                replays_malformed: limits.replay_malformed,
                 has_archive: settings.archive.is_some(),
-                max_rounds: settings.limits.max_rounds,
-                stale_before: settings
-                    .limits
-                    .stale_after
-                    .map(|after| context.clock.now().minus(after)),
+                max_rounds: limits.max_rounds,
+                stale_before: limits.stale_after.map(|after| now.minus(after)),
             },
             limit: self.limit,
             force: self.force,
@@ -124,9 +120,8 @@ impl Diagnose {
             );
         }
         let stop = CancellationToken::new();
-        let looked = use_case.run(look, &mut outcome, stop.cancelled());
         let diagnosis = tokio::select! {
-            looked = looked => looked.map_err(refusal)?,
+            looked = use_case.run(look, &mut outcome, stop.cancelled()) => looked.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
                 terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
                 return Ok(ExitStatus::Interrupted);
@@ -186,7 +181,7 @@ impl Diagnose {
     }
 }
 
-/// Everything that a finding is written to. Nothing of it is seen before the end.
+/// The consumers of findings. None of their files appears before the end.
 struct Outcome {
     records: JsonReport,
     saved: Option<PayloadFolder>,
@@ -203,7 +198,7 @@ impl Sink for Outcome {
     }
 }
 
-/// Said at the first Ctrl-C.
+/// The message at the first Ctrl-C.
 const STOPPING: &str = "interrupted: showing the messages to others again (Ctrl-C again to leave them hidden for a while)";
 
 fn refusal(error: DiagnoseError) -> anyhow::Error {
