@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::ledger::Record;
 pub use edit::{Change, EditError, Editing, Edits};
 pub use making::{About, Candidate, Making};
-pub use selection::{Facts, Selection};
+pub use selection::Selection;
 
 /// The format and version of a plan file.
 pub const FORMAT: &str = "genesys-replay plan 1";
@@ -27,7 +27,6 @@ const MAX_EXAMPLES: usize = 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The format: [`FORMAT`].
     pub format: String,
     /// The plan's id, as in the message attribute `ReplayPlan` and in the audit.
     pub id: String,
@@ -35,7 +34,6 @@ pub struct Plan {
     pub hash: String,
     /// The id of the plan that an edit made from this one. A superseded plan is not applied any more.
     pub superseded_by: Option<String>,
-    /// The content, which does not change.
     pub content: Content,
 }
 
@@ -45,17 +43,13 @@ pub struct Plan {
 pub struct Content {
     /// The time at which the plan was made, in RFC 3339.
     pub created_at: String,
-    /// The author of the plan.
     pub created_by: String,
     /// The reason, in the author's words.
     pub reason: String,
     /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
-    /// The source of the dead letters.
     pub source: Source,
-    /// The queue that the function drains.
     pub queue_arn: String,
-    /// The selection, as in the arguments.
     pub selection: Selection,
     /// The dead letters that are sent again, in this order.
     pub items: Vec<Item>,
@@ -67,16 +61,12 @@ pub struct Content {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
-    /// The archive.
     Archive {
-        /// The bucket.
         bucket: String,
-        /// The prefix of the keys.
         prefix: String,
     },
     /// The parking queue, which the dead letters leave once they are sent.
     Parking {
-        /// The queue's ARN.
         queue_arn: String,
     },
 }
@@ -87,25 +77,18 @@ pub enum Source {
 pub struct Item {
     /// The event's key in the ledger: `<event id>|<delivery target>`.
     pub key: String,
-    /// The event's type.
     pub event_type: String,
-    /// The event's interaction.
     pub interaction_id: Option<String>,
     /// The target for people: a URL without secret parts.
     pub target: String,
-    /// The category of the first failure.
     pub category: String,
-    /// The reason for the rejection.
     pub failure_code: Option<String>,
-    /// The place of the dead letter.
     pub place: Place,
     /// SHA-256 of the message's body, in hexadecimal digits.
     pub body_sha256: String,
     /// The ledger item's state when the plan was made; `None` if the ledger had no item.
     pub ledger: Option<Standing>,
-    /// The expected result.
     pub predicted: Predicted,
-    /// The change of the body before it is sent.
     pub edit: Option<Edit>,
 }
 
@@ -113,16 +96,12 @@ pub struct Item {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Place {
-    /// An object of the archive.
     Object {
-        /// The object's key.
         key: String,
         /// The object's `ETag`, which changes with the content.
         etag: String,
     },
-    /// A message of the parking queue.
     Message {
-        /// The message's id.
         message_id: String,
     },
 }
@@ -133,7 +112,6 @@ pub enum Place {
 pub struct Standing {
     /// The status; `UNKNOWN` if this version does not support the item's status.
     pub status: String,
-    /// The number of attempts that were begun.
     pub attempts: u32,
     /// The id of the message that carried the event last.
     pub message_id: String,
@@ -143,7 +121,6 @@ pub struct Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predicted {
-    /// The number of the attempt.
     pub attempt: u32,
     /// True if the interaction is marked, provided that the function marks interactions.
     pub marks_interaction: bool,
@@ -163,9 +140,7 @@ pub struct Edit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeftOut {
-    /// The reason.
     pub reason: String,
-    /// The number of dead letters.
     pub count: u64,
     /// Examples: event ids, object keys or message ids.
     pub examples: Vec<String>,
@@ -174,15 +149,8 @@ pub struct LeftOut {
 /// The reason why a plan file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFault {
-    /// The file is not a plan.
     #[error("it is no plan of this version (line {line}, column {column})")]
-    Unreadable {
-        /// The line of the first error, from 1.
-        line: usize,
-        /// The column of the first error.
-        column: usize,
-    },
-    /// The plan is of another version.
+    Unreadable { line: usize, column: usize },
     #[error("it says that it is '{0}', this version reads '{FORMAT}'")]
     Format(String),
     /// The plan was changed after it was made.
@@ -191,16 +159,11 @@ pub enum PlanFault {
 }
 
 impl Plan {
-    /// Freezes this content as a plan.
     #[must_use]
     pub fn of(content: Content) -> Self {
         let hash = hash(&content);
-        let day: String = content
-            .created_at
-            .chars()
-            .filter(char::is_ascii_digit)
-            .take(14)
-            .collect();
+        let digits = content.created_at.chars().filter(char::is_ascii_digit);
+        let day: String = digits.take(14).collect();
         let short: String = hash.chars().take(8).collect();
         Self {
             format: FORMAT.to_owned(),
@@ -211,8 +174,6 @@ impl Plan {
         }
     }
 
-    /// Reads a plan file.
-    ///
     /// # Errors
     /// [`PlanFault`] if the file cannot be used.
     pub fn read(file: &[u8]) -> Result<Self, PlanFault> {
@@ -273,7 +234,6 @@ impl Item {
 }
 
 impl Standing {
-    /// Returns the state of a ledger item.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         Self {
@@ -285,13 +245,14 @@ impl Standing {
 }
 
 /// The dead letters that are left out, by reason.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Rest(BTreeMap<String, LeftOut>);
 
 impl Rest {
-    fn add(&mut self, reason: &str, example: &str) {
-        let entry = self.0.entry(reason.to_owned()).or_insert_with(|| LeftOut {
-            reason: reason.to_owned(),
+    fn add(&mut self, reason: impl Into<String>, example: &str) {
+        let reason = reason.into();
+        let entry = self.0.entry(reason.clone()).or_insert(LeftOut {
+            reason,
             count: 0,
             examples: Vec::new(),
         });
@@ -299,9 +260,5 @@ impl Rest {
         if entry.examples.len() < MAX_EXAMPLES {
             entry.examples.push(example.to_owned());
         }
-    }
-
-    fn into_list(self) -> Vec<LeftOut> {
-        self.0.into_values().collect()
     }
 }

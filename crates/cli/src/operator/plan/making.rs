@@ -11,7 +11,8 @@ use genesys_replay::failure::FailureReport;
 use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
 
-use super::{Facts, Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
+use super::selection::{Facts, Rejection};
+use super::{Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
@@ -22,7 +23,6 @@ const MAX_LEDGER_KEYS: usize = 100;
 /// The facts about the function that a plan needs.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
     /// The ARN of the queue that the function drains: an event that is delivered to this queue would loop.
     pub queue_arn: &'a str,
@@ -35,12 +35,6 @@ pub struct Making<'a, L> {
     ledger: &'a L,
     about: About<'a>,
     selection: &'a Selection,
-    /// The selection for ledger items, which do not contain the event type.
-    for_record: Selection,
-    /// The selection for the event type alone, which ledger items do not contain.
-    for_type: Selection,
-    /// The selection for messages, which do not contain the reason and the time of the rejection.
-    for_message: Selection,
     now: Timestamp,
     /// The selected keys with their status; `None` if all keys are permitted.
     wanted: Option<BTreeMap<String, Status>>,
@@ -72,7 +66,6 @@ struct Pending {
 pub struct Candidate {
     /// The message, as it was in the queue.
     pub message: Message,
-    /// The place of the dead letter.
     pub place: Place,
     /// The reason for the rejection, if it is known.
     pub code: Option<String>,
@@ -87,20 +80,6 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Self {
             ledger,
             about,
-            for_record: Selection {
-                topics: Vec::new(),
-                ..selection.clone()
-            },
-            for_type: Selection {
-                topics: selection.topics.clone(),
-                ..Selection::default()
-            },
-            for_message: Selection {
-                codes: Vec::new(),
-                since: None,
-                until: None,
-                ..selection.clone()
-            },
             selection,
             now,
             wanted: None,
@@ -123,13 +102,13 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         loop {
             let page = self.ledger.scan(0, 1, from.as_deref()).await?;
             progress.advance(page.records.len() as u64);
-            let given_up = page.records.into_iter().filter_map(|record| {
-                let status = record
-                    .status
-                    .filter(|status| matches!(status, Status::Archived | Status::Failed))?;
-                self.takes_record(&record).then_some((record.key, status))
-            });
-            wanted.extend(given_up);
+            for record in page.records {
+                if let Some(status @ (Status::Archived | Status::Failed)) = record.status
+                    && self.selection.takes(&record_facts(&record))
+                {
+                    wanted.insert(record.key, status);
+                }
+            }
             from = page.next;
             if from.is_none() {
                 break;
@@ -140,80 +119,64 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    fn takes_record(&self, record: &Record) -> bool {
-        self.for_record.takes(&Facts {
-            event_id: record.event_id(),
-            category: &record.category,
-            code: record.failure_code.as_deref(),
-            topic: "",
-            target: &record.target,
-            interaction: record.interaction_id.as_deref(),
-            at: record.processed,
-        })
-    }
-
     /// Offers one dead letter.
     ///
     /// # Errors
     /// [`AwsError`] if the ledger cannot be read.
     pub async fn offer(&mut self, candidate: Candidate) -> Result<(), AwsError> {
-        let Candidate {
-            message,
-            place,
-            code,
-            at,
-        } = candidate;
         let message = Message {
             queue_arn: Some(self.about.queue_arn.to_owned()),
-            ..message
+            ..candidate.message
         };
         let letter = Letter::of(&message, self.about.target);
-        let target = letter.destination.to_string();
-        let code = code.or_else(|| Some(letter.why_not()?.failure_code().to_string()));
+        let code = candidate
+            .code
+            .or_else(|| Some(letter.why_not()?.failure_code().to_string()));
+        let (event, at) = (letter.event(), candidate.at);
+        let item = Item {
+            key: letter.key.to_string(),
+            event_type: letter.event_type().to_owned(),
+            interaction_id: letter.interaction().map(str::to_owned),
+            target: letter.destination.to_string(),
+            category: letter.category.as_str().to_owned(),
+            failure_code: code,
+            place: candidate.place,
+            body_sha256: digest::hexadecimal(&message.body),
+            ledger: None,
+            predicted: Predicted {
+                attempt: 1,
+                marks_interaction: event.is_some_and(|it| it.marked_interaction().is_some()),
+            },
+            edit: None,
+        };
         let takes = match &self.wanted {
             // The ledger has already decided on everything except the event type.
             Some(wanted) => {
-                wanted.contains_key(letter.key.as_str())
-                    && self.for_type.takes(&facts(&letter, &target, None, None))
+                wanted.contains_key(&item.key) && self.selection.takes_topic(&item.event_type)
             }
-            None if code.is_none() => self.for_message.takes(&facts(&letter, &target, None, None)),
-            None => self
-                .selection
-                .takes(&facts(&letter, &target, code.as_deref(), at)),
+            None => self.selection.takes(&Facts {
+                // A code that is not known yet is checked after the look-up.
+                rejection: item.failure_code.as_deref().map(|code| Rejection {
+                    code: Some(code),
+                    at,
+                }),
+                ..item_facts(&item, at)
+            }),
         };
         if !takes {
             return Ok(());
         }
         if let Some(reason) = hopeless(&letter) {
-            self.meet(letter.key.as_str(), letter.event_id());
-            self.rest.add(&reason, letter.event_id());
+            self.meet(&item);
+            self.rest.add(reason, item.event_id());
             return Ok(());
         }
-        let item = Item {
-            key: letter.key.to_string(),
-            event_type: letter.event_type().to_owned(),
-            interaction_id: letter.interaction().map(str::to_owned),
-            target,
-            category: letter.category.as_str().to_owned(),
-            failure_code: code,
-            place,
-            body_sha256: digest::hexadecimal(&message.body),
-            ledger: None,
-            predicted: Predicted {
-                attempt: 1,
-                marks_interaction: letter
-                    .event()
-                    .is_some_and(|event| event.marked_interaction().is_some()),
-            },
-            edit: None,
-        };
-        let report = letter.event().and_then(|event| event.report.clone());
         self.pending.push(Pending {
             item,
             at,
-            report,
-            destination: letter.destination,
+            report: event.and_then(|event| event.report.clone()),
             message_id: message.id.to_string(),
+            destination: letter.destination,
         });
         if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
@@ -225,14 +188,17 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
-        let records = self.ledger.find(&keys).await?;
-        let records: HashMap<&str, &Record> = records
-            .iter()
-            .map(|record| (record.key.as_str(), record))
-            .collect();
-        for pending in pending {
-            let Pending { mut item, at, .. } = pending;
-            let record = records.get(item.key.as_str()).copied();
+        let records = self.ledger.find(&keys).await?.into_iter();
+        let records: HashMap<String, Record> = records.map(|it| (it.key.clone(), it)).collect();
+        for Pending {
+            mut item,
+            at,
+            report,
+            destination,
+            message_id,
+        } in pending
+        {
+            let record = records.get(&item.key);
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
                 let at = record.and_then(|record| record.processed).or(at);
@@ -240,22 +206,16 @@ impl<'a, L: LedgerReader> Making<'a, L> {
                     continue;
                 }
             }
-            self.meet(&item.key, item.event_id());
-            let failed_later =
-                record
-                    .zip(pending.report.as_ref())
-                    .is_some_and(|(record, report)| {
-                        record.has_failed_later(report, &pending.destination, &pending.message_id)
-                    });
-            let keeps_its_meaning = pending
-                .report
-                .as_ref()
-                .is_some_and(FailureReport::is_of_known_delivery);
-            if failed_later && !keeps_its_meaning {
-                self.rest.add(ONLY_BY_MOVING, item.event_id());
-                continue;
-            }
-            if let Some(reason) = self.settled(record, failed_later, &item.place, at) {
+            self.meet(&item);
+            let failed_later = record.zip(report.as_ref()).is_some_and(|(record, report)| {
+                record.has_failed_later(report, &destination, &message_id)
+            });
+            let excluded = if failed_later && !report.is_some_and(|it| it.is_of_known_delivery()) {
+                Some(ONLY_BY_MOVING)
+            } else {
+                self.settled(record, failed_later, &item.place, at)
+            };
+            if let Some(reason) = excluded {
                 self.rest.add(reason, item.event_id());
                 continue;
             }
@@ -266,8 +226,9 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    fn meet(&mut self, key: &str, event_id: &str) {
-        self.met.extend([key.to_owned(), event_id.to_owned()]);
+    fn meet(&mut self, item: &Item) {
+        self.met
+            .extend([item.key.clone(), item.event_id().to_owned()]);
     }
 
     /// Returns the reason, according to the ledger, why an event is not sent again; `None` if it is sent.
@@ -312,15 +273,12 @@ impl<'a, L: LedgerReader> Making<'a, L> {
 
     /// Adds an item. Keeps only the copy of an event that was rejected last.
     fn choose(&mut self, item: Item, at: Option<Timestamp>) {
-        match self
+        let index = *self
             .by_key
-            .get(&item.key)
-            .and_then(|index| self.chosen.get_mut(*index))
-        {
-            None => {
-                self.by_key.insert(item.key.clone(), self.chosen.len());
-                self.chosen.push((item, at));
-            }
+            .entry(item.key.clone())
+            .or_insert(self.chosen.len());
+        match self.chosen.get_mut(index) {
+            None => self.chosen.push((item, at)),
             Some(known) => {
                 self.rest
                     .add("another copy of the same event is sent", item.event_id());
@@ -338,22 +296,14 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     pub async fn finish(mut self) -> Result<(Vec<Item>, Vec<LeftOut>), AwsError> {
         self.look_up().await?;
         for (key, status) in self.wanted.take().unwrap_or_default() {
-            if self.met.contains(&key) {
-                continue;
-            }
-            let reason = match status {
-                Status::Failed => {
+            if !self.met.contains(&key) {
+                let reason = if status == Status::Failed {
                     "the ledger has it as FAILED: it was never archived (--from parking)"
-                }
-                Status::Archived
-                | Status::Completed
-                | Status::Deferred
-                | Status::InProgress
-                | Status::Discarded => {
+                } else {
                     "the ledger has it as ARCHIVED, and it is not there (another prefix, or deleted?)"
-                }
-            };
-            self.rest.add(reason, &key);
+                };
+                self.rest.add(reason, &key);
+            }
         }
         for id in self
             .selection
@@ -364,24 +314,22 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             self.rest.add("no dead letter with this id was found", id);
         }
         let items = self.chosen.into_iter().map(|(item, _)| item).collect();
-        Ok((items, self.rest.into_list()))
+        Ok((items, self.rest.0.into_values().collect()))
     }
 }
 
-fn facts<'l>(
-    letter: &'l Letter<'_>,
-    target: &'l str,
-    code: Option<&'l str>,
-    at: Option<Timestamp>,
-) -> Facts<'l> {
+/// Returns the facts about a ledger item, which does not contain the event type.
+fn record_facts(record: &Record) -> Facts<'_> {
     Facts {
-        event_id: letter.event_id(),
-        category: letter.category.as_str(),
-        code,
-        topic: letter.event_type(),
-        target,
-        interaction: letter.interaction(),
-        at,
+        event_id: record.event_id(),
+        category: &record.category,
+        topic: None,
+        target: &record.target,
+        interaction: record.interaction_id.as_deref(),
+        rejection: Some(Rejection {
+            code: record.failure_code.as_deref(),
+            at: record.processed,
+        }),
     }
 }
 
@@ -389,11 +337,13 @@ fn item_facts(item: &Item, at: Option<Timestamp>) -> Facts<'_> {
     Facts {
         event_id: item.event_id(),
         category: &item.category,
-        code: item.failure_code.as_deref(),
-        topic: &item.event_type,
+        topic: Some(&item.event_type),
         target: &item.target,
         interaction: item.interaction_id.as_deref(),
-        at,
+        rejection: Some(Rejection {
+            code: item.failure_code.as_deref(),
+            at,
+        }),
     }
 }
 

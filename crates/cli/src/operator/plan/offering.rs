@@ -22,27 +22,6 @@ const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 /// becomes visible again before the end is recognised, and not offered again.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// The result of reading an object.
-enum Content {
-    Read(Vec<u8>),
-    /// The object was deleted after it was listed.
-    Gone,
-    TooLong,
-    /// Only this object cannot be read; others may be readable.
-    Unreadable(String),
-}
-
-impl Content {
-    fn of(read: Result<Option<(Vec<u8>, String)>, AwsError>) -> Result<Self, AwsError> {
-        match read {
-            Ok(Some((content, _))) => Ok(Self::Read(content)),
-            Ok(None) => Ok(Self::Gone),
-            Err(error) if error.kind.is_item_specific() => Ok(Self::Unreadable(error.why())),
-            Err(error) => Err(error),
-        }
-    }
-}
-
 impl<L: LedgerReader> Making<'_, L> {
     /// Offers all objects of an archive below `prefix`.
     ///
@@ -59,28 +38,16 @@ impl<L: LedgerReader> Making<'_, L> {
         loop {
             let page = archive.page(prefix, from.as_deref()).await?;
             let mut objects = stream::iter(page.objects)
-                .map(|kept| async move {
-                    let content = if kept.size > MAX_OBJECT_BYTES {
-                        Content::TooLong
-                    } else {
-                        Content::of(archive.get(&kept.key, MAX_OBJECT_BYTES).await)?
-                    };
-                    Ok::<_, AwsError>((kept, content))
+                .map(|object| async move {
+                    let document = read(archive, &object).await?;
+                    Ok::<_, AwsError>((object, document))
                 })
                 .buffered(MAX_CONCURRENT_DOWNLOADS);
-            while let Some((kept, content)) = objects.try_next().await? {
+            while let Some((object, document)) = objects.try_next().await? {
                 progress.advance(1);
-                match content {
-                    Content::Read(content) => self.offer_object(kept, &content).await?,
-                    Content::Gone => {}
-                    Content::TooLong => self.rest.add(
-                        "the object is too long to be an archived dead letter",
-                        &kept.key,
-                    ),
-                    Content::Unreadable(why) => {
-                        self.rest
-                            .add(&format!("the object cannot be read: {why}"), &kept.key);
-                    }
+                match document {
+                    Ok(document) => self.offer_document(object, document).await?,
+                    Err(reason) => self.rest.add(reason, &object.key),
                 }
             }
             from = page.next;
@@ -92,29 +59,20 @@ impl<L: LedgerReader> Making<'_, L> {
         Ok(())
     }
 
-    async fn offer_object(&mut self, kept: ArchivedObject, content: &[u8]) -> Result<(), AwsError> {
-        let document = match Document::read(content) {
-            Ok(document) => document,
-            Err(fault) => {
-                let reason = match fault {
-                    DocumentFault::Foreign { .. } => {
-                        "the object is no archived dead letter".to_owned()
-                    }
-                    DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
-                };
-                self.rest.add(&reason, &kept.key);
-                return Ok(());
-            }
-        };
-        if let Some(message) = document.message() {
+    async fn offer_document(
+        &mut self,
+        object: ArchivedObject,
+        document: Option<Document>,
+    ) -> Result<(), AwsError> {
+        if let Some(document) = document
+            && let Some(message) = document.message()
+        {
+            let ArchivedObject { key, etag, .. } = object;
             self.offer(Candidate {
                 message,
-                code: Some(document.failure_code.clone()),
                 at: document.archived_at(),
-                place: Place::Object {
-                    key: kept.key,
-                    etag: kept.etag,
-                },
+                code: Some(document.failure_code),
+                place: Place::Object { key, etag },
             })
             .await?;
         }
@@ -169,5 +127,35 @@ impl<L: LedgerReader> Making<'_, L> {
             );
         }
         Ok(())
+    }
+}
+
+/// Reads an object; `None` if it was deleted after it was listed. The inner error is the reason why only this object is
+/// not a dead letter.
+async fn read(
+    archive: &impl ArchiveReader,
+    object: &ArchivedObject,
+) -> Result<Result<Option<Document>, String>, AwsError> {
+    if object.size > MAX_OBJECT_BYTES {
+        return Ok(Err(
+            "the object is too long to be an archived dead letter".to_owned()
+        ));
+    }
+    match archive.get(&object.key, MAX_OBJECT_BYTES).await {
+        Ok(None) => Ok(Ok(None)),
+        Ok(Some((content, _))) => {
+            Ok(Document::read(&content)
+                .map(Some)
+                .map_err(|fault| match fault {
+                    DocumentFault::Foreign { .. } => {
+                        "the object is no archived dead letter".to_owned()
+                    }
+                    DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
+                }))
+        }
+        Err(error) if error.kind.is_item_specific() => {
+            Ok(Err(format!("the object cannot be read: {}", error.why())))
+        }
+        Err(error) => Err(error),
     }
 }
