@@ -56,9 +56,8 @@ pub(super) fn plan(count: usize) -> Plan {
         created_by: "marta".to_owned(),
         reason: "because".to_owned(),
         edit_of: None,
-        source: Source::Archive {
-            bucket: "b".to_owned(),
-            prefix: String::new(),
+        source: Source::Parking {
+            queue_arn: "parked".to_owned(),
         },
         queue_arn: "q".to_owned(),
         selection: Selection::default(),
@@ -135,10 +134,6 @@ impl Letters for Anything {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(item.event_id().to_owned());
         Some(Ok(()))
-    }
-
-    fn moves(&self) -> bool {
-        true
     }
 
     async fn close(&mut self) {

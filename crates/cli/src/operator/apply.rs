@@ -10,8 +10,8 @@ mod sender;
 mod wave;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Clock;
@@ -47,9 +47,7 @@ pub struct Options {
 /// The outcome of a dead letter that was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The target accepted the event.
     Delivered,
-    /// The event had been delivered before.
     DeliveredBefore,
     /// The function rejected the event again, for this reason, and archived it.
     Archived(String),
@@ -59,7 +57,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Returns the outcome's name for people and for the audit.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -83,13 +80,11 @@ impl Outcome {
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Nothing is left to send.
     Done,
     /// Too many dead letters of a wave failed.
     TooManyFailures {
         /// The number of dead letters in the wave that failed or were deferred.
         failed: usize,
-        /// The number of dead letters in the wave.
         of: usize,
     },
     /// The function did not attempt or settle a wave in time.
@@ -99,14 +94,12 @@ pub enum Ending {
         /// The number of dead letters that the function attempted and deferred.
         deferred: usize,
     },
-    /// An operator stopped the run.
     Interrupted,
 }
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The end of the run.
     pub ending: Ending,
     /// The number of settled dead letters, in this run and before, by [`Outcome::as_str`] and failure code.
     pub outcomes: BTreeMap<(String, String), u64>,
@@ -125,52 +118,49 @@ pub struct Summary {
 /// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// A call of AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// The audit cannot be written.
     #[error("the audit file cannot be written; nothing more was sent")]
     Journal(#[from] io::Error),
 }
 
 /// A run of a plan, with its ports.
 pub struct Apply<'a, L, S, T> {
-    /// The plan.
     pub plan: &'a Plan,
-    /// The audit of earlier runs.
     pub history: History,
-    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
-    /// The reader of the ledger.
     pub ledger: &'a L,
-    /// The source of the dead letters.
     pub letters: S,
-    /// The sender of the dead letters.
     pub sender: T,
-    /// The writer of the audit.
     pub journal: &'a mut dyn Journal,
-    /// The pace and the stop conditions.
     pub options: Options,
     /// The operator's name, for the audit.
     pub by: String,
-    /// The clock.
     pub clock: &'a dyn Clock,
-    /// The token that stops the run.
     pub stop: &'a CancellationToken,
-    /// The progress display.
     pub progress: &'a dyn Progress,
 }
 
 /// The state of a run.
+#[derive(Default)]
 struct Run {
-    /// The earliest time of the next call at the permitted rate.
-    next: Instant,
+    /// The earliest time of the next call at the permitted rate; `None` before the first call.
+    next: Option<Instant>,
+    /// The items to send, by index.
     todo: VecDeque<usize>,
-    outcomes: BTreeMap<(String, String), u64>,
+    /// The sent items that are not settled, by index, with the ids of their messages.
     open: BTreeMap<usize, String>,
+    outcomes: BTreeMap<(String, String), u64>,
     not_sent: Vec<(String, String)>,
     doubtful: Vec<(String, String)>,
     lingering: Vec<String>,
+}
+
+impl Run {
+    fn count(&mut self, outcome: &str, code: Option<&str>) {
+        let key = (outcome.to_owned(), code.unwrap_or_default().to_owned());
+        *self.outcomes.entry(key).or_default() += 1;
+    }
 }
 
 impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
@@ -187,27 +177,18 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             direct: !self.sender.is_followed(),
             resumed: self.history.hash.is_some(),
         })?;
-        let mut run = Run {
-            next: Instant::now(),
-            todo: VecDeque::new(),
-            outcomes: BTreeMap::new(),
-            open: BTreeMap::new(),
-            not_sent: Vec::new(),
-            doubtful: Vec::new(),
-            lingering: Vec::new(),
-        };
+        let mut run = Run::default();
         let ending = self.waves(&mut run).await;
         self.letters.close().await;
         self.progress.end();
-        match &ending {
-            Ok(ending) => self.write(Event::Ended {
-                reason: ending.to_string(),
-            })?,
-            Err(error @ ApplyError::Aws(_)) => self.write(Event::Ended {
-                reason: error.to_string(),
-            })?,
+        let reason = match &ending {
+            Ok(ending) => Some(ending.to_string()),
+            Err(error @ ApplyError::Aws(_)) => Some(error.to_string()),
             // Write nothing more: the audit may end in an incomplete line.
-            Err(ApplyError::Journal(_)) => {}
+            Err(ApplyError::Journal(_)) => None,
+        };
+        if let Some(reason) = reason {
+            self.write(Event::Ended { reason })?;
         }
         Ok(Summary {
             ending: ending?,
@@ -215,7 +196,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             open: run
                 .open
                 .keys()
-                .filter_map(|index| self.shown(*index))
+                .map(|index| self.item(*index).shown())
                 .collect(),
             not_sent: run.not_sent,
             doubtful: run.doubtful,
@@ -226,8 +207,8 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
 
     async fn waves(&mut self, run: &mut Run) -> Result<Ending, ApplyError> {
         self.take_up(run).await?;
-        self.progress
-            .begin("sending", Some(self.plan.content.items.len() as u64));
+        let items = self.plan.content.items.len();
+        self.progress.begin("sending", Some(items as u64));
         self.progress.advance(run.outcomes.values().sum());
         let mut wave = Wave::default();
         let mut size = self.options.canary.max(1);
@@ -253,24 +234,17 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 
     fn write(&mut self, event: Event) -> io::Result<()> {
-        self.journal.write(&Entry::of(self.clock.now(), event))
+        let at = self.clock.now().to_string();
+        self.journal.write(&Entry { at, event })
     }
 
-    fn shown(&self, index: usize) -> Option<String> {
-        self.plan.content.items.get(index).map(Item::shown)
-    }
-
-    fn key(&self, index: usize) -> Option<String> {
-        self.plan
-            .content
-            .items
-            .get(index)
-            .map(|item: &Item| item.key.clone())
+    fn item(&self, index: usize) -> &Item {
+        &self.plan.content.items[index]
     }
 }
 
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("nothing is left to send"),
             Self::TooManyFailures { failed, of } => {

@@ -1,25 +1,18 @@
 //! Drift: events whose ledger item has changed since a plan was made.
 
-use std::collections::HashMap;
-
 use genesys_replay::aws::AwsError;
 
 use super::journal::History;
-use crate::ledger::{LedgerReader, Record};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS};
 use crate::operator::Progress;
-use crate::operator::plan::{Plan, Standing};
-
-/// The maximum number of events in one call of the ledger.
-const MAX_LEDGER_KEYS: usize = 100;
+use crate::operator::plan::{Item, Plan, Standing};
 
 /// An event whose ledger item differs from the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// The event's key for people.
     pub shown: String,
-    /// The ledger item's state in the plan.
     pub planned: Option<Standing>,
-    /// The ledger item's current state.
     pub now: Option<Standing>,
 }
 
@@ -37,20 +30,12 @@ pub async fn drift(
     let mut drifted = Vec::new();
     progress.begin("comparing with the ledger", Some(items.len() as u64));
     for chunk in items.chunks(MAX_LEDGER_KEYS) {
-        let untouched = chunk
-            .iter()
-            .filter(|item| !history.states.contains_key(&item.key));
-        let untouched: Vec<_> = untouched.collect();
+        let is_untouched = |item: &&Item| !history.states.contains_key(&item.key);
+        let untouched: Vec<&Item> = chunk.iter().filter(is_untouched).collect();
         let keys: Vec<&str> = untouched.iter().map(|item| item.key.as_str()).collect();
-        let records = ledger.find(&keys).await?;
-        let records: HashMap<&str, &Record> = records
-            .iter()
-            .map(|record| (record.key.as_str(), record))
-            .collect();
+        let records = ledger.find_by_key(&keys).await?;
         drifted.extend(untouched.into_iter().filter_map(|item| {
-            let now = records
-                .get(item.key.as_str())
-                .map(|record| Standing::of(record));
+            let now = records.get(&item.key).map(Standing::of);
             (now != item.ledger).then(|| Drift {
                 shown: item.shown(),
                 planned: item.ledger.clone(),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::wave::Wave;
 use super::{Apply, ApplyError, Ending, Letters, Outcome, Run, Sender};
 use crate::ledger::{LedgerReader, Record};
-use crate::operator::plan::{Item, Standing};
+use crate::operator::plan::Standing;
 
 /// The delay between two reads of the ledger: first and maximum.
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -70,20 +70,14 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 
     async fn look(&self, run: &Run) -> Result<BTreeMap<usize, Look>, ApplyError> {
-        let items = &self.plan.content.items;
-        let open: Vec<(usize, &Item, &str)> = run
+        let open = run
             .open
             .iter()
-            .filter_map(|(index, id)| Some((*index, items.get(*index)?, id.as_str())))
-            .collect();
-        let keys: Vec<&str> = open.iter().map(|(_, item, _)| item.key.as_str()).collect();
-        let records = self.ledger.find(&keys).await?;
-        let records: BTreeMap<&str, &Record> = records
-            .iter()
-            .map(|record| (record.key.as_str(), record))
-            .collect();
-        let looks = open.into_iter().map(|(index, item, message_id)| {
-            let record = records.get(item.key.as_str()).copied();
+            .map(|(index, id)| (*index, self.item(*index), id));
+        let keys: Vec<&str> = open.clone().map(|(_, item, _)| item.key.as_str()).collect();
+        let records = self.ledger.find_by_key(&keys).await?;
+        let looks = open.map(|(index, item, message_id)| {
+            let record = records.get(&item.key);
             (index, look(record, message_id, item.ledger.as_ref()))
         });
         Ok(looks.collect())
@@ -148,41 +142,28 @@ mod tests {
 
     #[test]
     fn only_what_came_after_the_plan_ends_an_event_unless_it_is_delivered() {
+        let completed = record(Some(Status::Completed), "m-0");
+        let seen = look(Some(&completed), "m-1", Some(&Standing::of(&completed)));
+        assert_eq!(
+            seen,
+            Look::Waiting,
+            "it was planned because it failed later"
+        );
         let planned = Standing {
             status: "ARCHIVED".to_owned(),
             attempts: 1,
             message_id: "m-0".to_owned(),
         };
-        let completed = record(Some(Status::Completed), "m-0");
-        let waiting = look(Some(&completed), "m-1", Some(&Standing::of(&completed)));
-        assert_eq!(
-            waiting,
-            Look::Waiting,
-            "it was planned because it failed later"
-        );
         let look =
             |status, message_id| look(Some(&record(status, message_id)), "m-1", Some(&planned));
-        let settled = |outcome| Look::Settled(outcome);
-        let again = || "EXHAUSTED".to_owned();
+        let before = || Look::Settled(Outcome::DeliveredBefore);
+        let archived = || Look::Settled(Outcome::Archived("EXHAUSTED".to_owned()));
+        let failed = || Look::Settled(Outcome::Failed("EXHAUSTED".to_owned()));
+        let delivered = Look::Settled(Outcome::Delivered);
         for (status, ours, as_planned, copy) in [
-            (
-                Status::Completed,
-                settled(Outcome::Delivered),
-                settled(Outcome::DeliveredBefore),
-                settled(Outcome::DeliveredBefore),
-            ),
-            (
-                Status::Archived,
-                settled(Outcome::Archived(again())),
-                Look::Waiting,
-                settled(Outcome::Archived(again())),
-            ),
-            (
-                Status::Failed,
-                settled(Outcome::Failed(again())),
-                Look::Waiting,
-                settled(Outcome::Failed(again())),
-            ),
+            (Status::Completed, delivered, before(), before()),
+            (Status::Archived, archived(), Look::Waiting, archived()),
+            (Status::Failed, failed(), Look::Waiting, failed()),
             (
                 Status::Deferred,
                 Look::Deferred,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::digest;
@@ -15,18 +15,14 @@ use crate::queue::DeleteError;
 /// The reason why a dead letter of a plan is not sent. Nothing has happened to the dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
-    /// The dead letter is not at its place any more.
     #[error(
         "it is not where it was when the plan was made, or somebody else looks at it: --resume looks again"
     )]
     Gone,
-    /// The dead letter exists, but cannot be read.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
-    /// The dead letter was changed after the plan was made.
     #[error("it was changed after the plan was made")]
     Changed,
-    /// The plan's edit does not fit the body.
     #[error("its edit does not fit: it was changed after the plan was made")]
     Edit,
 }
@@ -53,9 +49,6 @@ pub trait Letters: Send {
     fn sent(&mut self, item: &Item)
     -> impl Future<Output = Option<Result<(), DeleteError>>> + Send;
 
-    /// Returns true if sent dead letters leave their source.
-    fn moves(&self) -> bool;
-
     /// Releases the messages that are held and were not sent.
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 }
@@ -72,27 +65,21 @@ impl<A: ArchiveReader> Letters for ArchiveLetters<'_, A> {
     ) -> Result<Vec<Fetched>, AwsError> {
         let indices: Vec<usize> = todo.drain(..most.min(todo.len())).collect();
         let this = &*self;
-        let fetching = indices.iter().filter_map(|index| {
-            let item = items.get(*index)?;
-            Some(async move { Ok((*index, this.message(item).await?)) })
-        });
-        let fetched: Result<Vec<Fetched>, AwsError> =
-            join_all(fetching).await.into_iter().collect();
-        if fetched.is_err() {
-            // Nothing was sent, so the items stay in `todo`.
-            for index in indices.into_iter().rev() {
-                todo.push_front(index);
+        let fetching = indices.iter().map(|index| this.message(&items[*index]));
+        match try_join_all(fetching).await {
+            Ok(messages) => Ok(indices.into_iter().zip(messages).collect()),
+            Err(error) => {
+                // Nothing was sent, so the items stay in `todo`.
+                for index in indices.into_iter().rev() {
+                    todo.push_front(index);
+                }
+                Err(error)
             }
         }
-        fetched
     }
 
     async fn sent(&mut self, _: &Item) -> Option<Result<(), DeleteError>> {
         None
-    }
-
-    fn moves(&self) -> bool {
-        false
     }
 
     async fn close(&mut self) {}

@@ -31,7 +31,6 @@ pub struct ParkingLetters<O> {
 }
 
 impl<O: QueueReader> ParkingLetters<O> {
-    /// Returns the dead letters in this queue.
     #[must_use]
     pub fn new(queue: O) -> Self {
         Self {
@@ -74,7 +73,7 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         if self.waiting.is_empty() {
             let wanted: HashMap<&str, usize> = todo
                 .iter()
-                .filter_map(|index| Some((message_id(items.get(*index)?)?, *index)))
+                .filter_map(|index| Some((message_id(&items[*index])?, *index)))
                 .collect();
             self.receive(&wanted).await?;
         }
@@ -85,7 +84,7 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         }
         let received = self.waiting.drain(..most.min(self.waiting.len()));
         let fetched: Vec<Fetched> = received
-            .filter_map(|(index, message)| Some((index, ready(items.get(index)?, message))))
+            .map(|(index, message)| (index, ready(&items[index], message)))
             .collect();
         todo.retain(|waiting| fetched.iter().all(|(index, _)| index != waiting));
         Ok(fetched)
@@ -95,10 +94,6 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         let message = self.held.take(&MessageId::new(message_id(item)?)?)?;
         let failed = self.queue.delete(&[message]).await;
         Some(failed.into_iter().next().map_or(Ok(()), Err))
-    }
-
-    fn moves(&self) -> bool {
-        true
     }
 
     async fn close(&mut self) {

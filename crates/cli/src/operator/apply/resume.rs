@@ -6,6 +6,7 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
 use super::{Apply, ApplyError, Letters, Run, Sender, State};
 use crate::ledger::LedgerReader;
+use crate::operator::plan::Source;
 
 impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     /// Restores the state of an earlier run. Settled items stay settled; items that may have been sent are looked up.
@@ -21,8 +22,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                     outcome,
                     failure_code,
                 }) => {
-                    let counted = (outcome.clone(), failure_code.clone().unwrap_or_default());
-                    *run.outcomes.entry(counted).or_default() += 1;
+                    run.count(outcome, failure_code.as_deref());
                 }
                 // The function does not work on this item, so send it again.
                 Some(State::Doubtful) if !self.sender.is_followed() => run.todo.push_back(index),
@@ -30,14 +30,11 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                     run.open.insert(index, message_id.clone());
                 }
                 Some(State::Doubtful) => {
-                    let records = self.ledger.find(&[&item.key]).await?;
-                    let known = item.ledger.as_ref().map(|it| it.message_id.as_str());
-                    match records
-                        .first()
-                        .filter(|it| Some(it.message_id.as_str()) != known)
-                    {
+                    let record = self.ledger.find(&[&item.key]).await?.into_iter().next();
+                    let known = item.ledger.as_ref().map(|it| &it.message_id);
+                    match record.filter(|record| Some(&record.message_id) != known) {
                         Some(record) => {
-                            run.open.insert(index, record.message_id.clone());
+                            run.open.insert(index, record.message_id);
                             lingering.push_back(index);
                         }
                         // Send it again in any case, because a second message of the same event does not cause a second
@@ -47,18 +44,11 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                 }
             }
         }
-        self.clear(run, lingering).await
-    }
-
-    /// Deletes the messages from the parking queue that an earlier run sent and did not see deleted.
-    async fn clear(
-        &mut self,
-        run: &mut Run,
-        mut lingering: VecDeque<usize>,
-    ) -> Result<(), ApplyError> {
-        if !self.letters.moves() || lingering.is_empty() {
+        let is_parked = matches!(self.plan.content.source, Source::Parking { .. });
+        if !is_parked || lingering.is_empty() {
             return Ok(());
         }
+        // Delete the messages from the parking queue that an earlier run sent and did not see deleted.
         while !lingering.is_empty() {
             let items = &self.plan.content.items;
             let fetched = self

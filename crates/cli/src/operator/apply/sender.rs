@@ -21,7 +21,6 @@ const INVOCATION: Duration = Duration::from_secs(30);
 /// The result of sending one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sending {
-    /// The message is on the queue.
     Sent(MessageId),
     /// The event is settled already.
     Settled(Outcome),
@@ -36,7 +35,6 @@ pub trait Sender {
     /// Returns true if the function works on the sent messages, so that the ledger shows their outcome later.
     fn is_followed(&self) -> bool;
 
-    /// Returns the sender's name for people and for the audit.
     fn name(&self) -> String;
 
     /// Sends at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, and returns one result
@@ -67,9 +65,7 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
 
 /// The sender to the queue that the function drains.
 pub struct ToQueue<I> {
-    /// The sender of the queue's messages.
     pub sender: I,
-    /// The queue's name.
     pub name: String,
 }
 
@@ -83,13 +79,12 @@ impl<I: MessageSender> Sender for ToQueue<I> {
     }
 
     async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+        let mut accepted = Vec::new();
         let prepared = messages.iter().map(new_message);
-        let mut fit = Vec::new();
-        let mut refusals = Vec::new();
-        for message in prepared {
-            refusals.push(message.map(|message| fit.push(message)).err());
-        }
-        let mut answers = self.sender.send_all(&fit).await?.into_iter();
+        let refusals: Vec<Option<String>> = prepared
+            .map(|message| message.map(|message| accepted.push(message)).err())
+            .collect();
+        let mut answers = self.sender.send_all(&accepted).await?.into_iter();
         let sendings = refusals.into_iter().map(|refusal| match refusal {
             Some(reason) => Sending::NotSent(reason),
             None => match answers.next() {
@@ -107,9 +102,8 @@ impl<I: MessageSender> Sender for ToQueue<I> {
 
 /// Returns the message for the queue, or the reason why SQS would reject it.
 fn new_message(message: &Message) -> Result<NewMessage, String> {
-    let attributes: Vec<_> = message
-        .attributes
-        .iter()
+    let attributes = message.attributes.iter();
+    let attributes: Vec<_> = attributes
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.clone().into(), AttributeValue::Text(value.clone())))
         .collect();
@@ -135,7 +129,6 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
 
 /// The sender directly to the targets, with the function's own code in this process.
 pub struct ToTarget<P: Ports> {
-    /// The function's own code.
     pub replay: Replay<P>,
     /// The ARN of the queue that the function drains, which must not be a target.
     pub queue_arn: String,

@@ -1,6 +1,6 @@
 //! Examines received messages, some at a time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
@@ -97,15 +97,15 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
     }
 
     /// Returns the ledger's items of the events in these messages; an empty map once the ledger has failed.
-    async fn records(&mut self, letters: &[(&Message, Letter<'_>)]) -> BTreeMap<String, Record> {
+    async fn records(&mut self, letters: &[(&Message, Letter<'_>)]) -> HashMap<String, Record> {
         // Only events have a ledger item.
         let events = letters
             .iter()
             .filter(|(_, letter)| letter.event().is_some());
         let keys: Vec<&str> = events.map(|(_, letter)| letter.key.as_str()).collect();
         if let (Some(ledger), false) = (self.ledger, keys.is_empty()) {
-            match ledger.find(&keys).await {
-                Ok(records) => return records.into_iter().map(|it| (it.key.clone(), it)).collect(),
+            match ledger.find_by_key(&keys).await {
+                Ok(records) => return records,
                 Err(error) => {
                     let remedy = remedy(error.kind);
                     self.progress
@@ -115,6 +115,6 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
             }
         }
         self.without_ledger += keys.len() as u64;
-        BTreeMap::new()
+        HashMap::new()
     }
 }

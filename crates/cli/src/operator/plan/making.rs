@@ -13,12 +13,9 @@ use genesys_replay::message::Message;
 
 use super::selection::{Facts, Rejection};
 use super::{Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
-use crate::ledger::{LedgerReader, Record};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
-
-/// The maximum number of events in one call of the ledger.
-const MAX_LEDGER_KEYS: usize = 100;
 
 /// The facts about the function that a plan needs.
 #[derive(Clone, Copy, Debug)]
@@ -188,8 +185,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
-        let records = self.ledger.find(&keys).await?.into_iter();
-        let records: HashMap<String, Record> = records.map(|it| (it.key.clone(), it)).collect();
+        let records = self.ledger.find_by_key(&keys).await?;
         for Pending {
             mut item,
             at,
