@@ -115,6 +115,20 @@ pub struct Summary {
     pub left: usize,
 }
 
+impl Summary {
+    /// Returns true if all dead letters were delivered and left their source.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let lists = [
+            self.open.len(),
+            self.not_sent.len(),
+            self.doubtful.len(),
+            self.lingering.len(),
+        ];
+        lists == [0; 4] && self.outcomes.keys().all(|(_, code)| code.is_empty())
+    }
+}
+
 /// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
