@@ -2,7 +2,9 @@
 
 #![expect(
     missing_docs,
-    reason = "the crate is not published; names that explain themselves need no comment"
+    clippy::missing_errors_doc,
+    clippy::must_use_candidate,
+    reason = "the crate is not published; names and types that explain themselves need no comment"
 )]
 
 pub mod app;

@@ -36,13 +36,11 @@ pub struct QueueFacts {
 
 impl QueueFacts {
     /// Returns the queue's name.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.arn.rsplit(':').next().unwrap_or(&self.arn)
     }
 
     /// Returns the approximate number of messages in the queue.
-    #[must_use]
     pub const fn depth(&self) -> u64 {
         self.visible + self.in_flight + self.delayed
     }
@@ -64,9 +62,6 @@ pub struct DeleteError {
 /// whatever happens to the message later: reading a queue always leaves a trace.
 pub trait QueueReader: Send + Sync {
     /// Returns the setup of the queue and its approximate depth. Receives nothing.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
     /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to

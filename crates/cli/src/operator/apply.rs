@@ -57,7 +57,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -68,7 +67,6 @@ impl Outcome {
     }
 
     /// Returns the failure code of an event that was not delivered.
-    #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Delivered | Self::DeliveredBefore => None,
@@ -117,7 +115,6 @@ pub struct Summary {
 
 impl Summary {
     /// Returns true if all dead letters were delivered and left their source.
-    #[must_use]
     pub fn is_well(&self) -> bool {
         let lists = [
             self.open.len(),

@@ -24,7 +24,6 @@ pub struct Letter<'m> {
 
 impl<'m> Letter<'m> {
     /// Reads a message as a function with this target would.
-    #[must_use]
     pub fn of(message: &'m Message, target: &ReplayTarget) -> Self {
         let opened = dead_letter::parse(message);
         let (failure, event_id, destination) = match &opened {
@@ -50,7 +49,6 @@ impl<'m> Letter<'m> {
     }
 
     /// Returns the event of the message, if there is one.
-    #[must_use]
     pub fn event(&self) -> Option<&DeadLetter<'m>> {
         match &self.opened {
             ParsedMessage::DeadLetter(letter) => Some(letter),
@@ -59,7 +57,6 @@ impl<'m> Letter<'m> {
     }
 
     /// Returns the reason why the message is not an event; `None` for an event.
-    #[must_use]
     pub fn why_not(&self) -> Option<UnreplayableReason> {
         match &self.opened {
             ParsedMessage::DeadLetter(_) => None,
@@ -68,20 +65,17 @@ impl<'m> Letter<'m> {
     }
 
     /// Returns the event's id: the key without the target.
-    #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.as_str().split('|').next().unwrap_or_default()
     }
 
     /// Returns the event's type; `unknown` if the event has none.
-    #[must_use]
     pub fn event_type(&self) -> &str {
         let event = self.event().and_then(|event| event.event_type.as_deref());
         event.unwrap_or("unknown")
     }
 
     /// Returns the event's interaction, if there is one.
-    #[must_use]
     pub fn interaction(&self) -> Option<&str> {
         Some(self.event()?.interaction.as_ref()?.id.as_str())
     }

@@ -159,7 +159,6 @@ pub enum PlanFault {
 }
 
 impl Plan {
-    #[must_use]
     pub fn of(content: Content) -> Self {
         let hash = hash(&content);
         let digits = content.created_at.chars().filter(char::is_ascii_digit);
@@ -215,26 +214,22 @@ fn hash(content: &Content) -> String {
 
 impl Item {
     /// Returns the event's id: the key without the target.
-    #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
     }
 
     /// Returns the key for people, without the parts of a URL that may be secret.
-    #[must_use]
     pub fn shown(&self) -> String {
         format!("{}|{}", self.event_id(), self.target)
     }
 
     /// Returns the target in the key: the key without the event's id.
-    #[must_use]
     pub fn target_key(&self) -> &str {
         self.key.split_once('|').map_or("", |(_, target)| target)
     }
 }
 
 impl Standing {
-    #[must_use]
     pub fn of(record: &Record) -> Self {
         Self {
             status: record.status.map_or("UNKNOWN", Status::as_str).to_owned(),

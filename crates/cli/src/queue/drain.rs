@@ -70,9 +70,6 @@ impl<'a, Q: QueueReader> QueueDrain<'a, Q> {
     }
 
     /// Receives once, and returns the new messages. Several receives may be open at a time.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     pub async fn receive(&self, visibility_timeout: Duration) -> Result<Vec<Message>, AwsError> {
         let until = Instant::now() + visibility_timeout;
         let mut messages = self.queue.receive(visibility_timeout).await?;

@@ -81,13 +81,11 @@ impl SqsReader {
     }
 
     /// Returns the queue's URL.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Returns the queue's ARN.
-    #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
     }

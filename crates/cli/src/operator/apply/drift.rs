@@ -17,9 +17,6 @@ pub struct Drift {
 }
 
 /// Returns the events of a plan that have changed since it was made, without those that an earlier run has begun.
-///
-/// # Errors
-/// [`AwsError`] if the ledger cannot be read.
 pub async fn drift(
     plan: &Plan,
     history: &History,

@@ -31,7 +31,6 @@ pub struct ParkingLetters<O> {
 }
 
 impl<O: QueueReader> ParkingLetters<O> {
-    #[must_use]
     pub fn new(queue: O) -> Self {
         Self {
             queue,

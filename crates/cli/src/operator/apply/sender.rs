@@ -46,7 +46,6 @@ pub trait Sender {
 }
 
 /// Returns a message as a plan sends it: with the plan's id and, if the event has no id, the original message's id.
-#[must_use]
 pub fn marked(mut message: Message, plan: &str) -> Message {
     let has_id = match parse(&message) {
         ParsedMessage::DeadLetter(letter) => letter.event_id.is_some(),

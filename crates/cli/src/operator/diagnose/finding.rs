@@ -29,7 +29,6 @@ pub enum NextStep {
 }
 
 impl NextStep {
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Replay => "REPLAY",
@@ -92,7 +91,6 @@ pub struct Finding<'m> {
 }
 
 impl<'m> Finding<'m> {
-    #[must_use]
     pub fn of(
         message: &'m Message,
         letter: &'m Letter<'m>,

@@ -119,7 +119,6 @@ impl Groups {
     }
 
     /// Returns the groups, largest first, and those of equal size in the order of their keys.
-    #[must_use]
     pub fn all(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = self.by_key.values().cloned().collect();
         groups.sort_by_key(|group| Reverse(group.count));
@@ -127,7 +126,6 @@ impl Groups {
     }
 
     /// Returns, for each category, the number of messages that were sent to the queue per hour.
-    #[must_use]
     pub fn hours(&self) -> Vec<(String, Vec<(Timestamp, u64)>)> {
         let series = self.hours.iter().map(|(category, hours)| {
             let points = hours
@@ -139,7 +137,6 @@ impl Groups {
     }
 
     /// Returns the number of messages for each value of `part`, largest first, at most `max` values.
-    #[must_use]
     pub fn by(&self, part: impl Fn(&GroupKey) -> &str, max: usize) -> Vec<(String, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (key, group) in &self.by_key {
@@ -155,7 +152,6 @@ impl Groups {
     }
 
     /// Returns the advice of all groups, each sentence once, in the order of the largest groups.
-    #[must_use]
     pub fn advice(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
         for Group {

@@ -50,7 +50,6 @@ struct Payloads {
 
 impl Rows {
     /// Returns empty rows, with or without payloads. A note replaces a payload that is too long.
-    #[must_use]
     pub fn new(with_payloads: bool) -> Self {
         Self {
             payloads: with_payloads.then(Payloads::default),
@@ -101,7 +100,6 @@ impl Payloads {
 }
 
 impl Diagnosis {
-    #[must_use]
     pub fn page(&self, rows: Rows) -> Page {
         let (groups, missing) = (&self.groups, self.correlation.map(|it| it.missing));
         let fact = |name: String, value: u64| Fact {
@@ -154,7 +152,6 @@ impl Diagnosis {
     }
 
     /// Returns the advice, and the limits of these figures.
-    #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let correlation = self.correlation.unwrap_or_default();
         let limits = [
@@ -201,7 +198,6 @@ impl Diagnosis {
     }
 
     /// Returns the summary for programs: everything except the records.
-    #[must_use]
     pub fn summary(&self) -> Value {
         json!({
             "generatedAt": self.generated_at.to_string(),

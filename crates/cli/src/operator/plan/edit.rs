@@ -50,16 +50,11 @@ pub enum EditError {
 pub type Edits = Vec<(usize, Edit)>;
 
 impl Editing {
-    /// # Errors
-    /// [`EditError::Patch`].
     pub fn read(patch: &[u8]) -> Result<Self, EditError> {
         Self::of(serde_json::from_slice(patch).map_err(|error| not_a_patch(&error))?)
     }
 
     /// Returns the editing for a patch from a plan.
-    ///
-    /// # Errors
-    /// [`EditError::Patch`].
     pub fn of(text: Value) -> Result<Self, EditError> {
         let patch = serde_json::from_value(text.clone()).map_err(|error| not_a_patch(&error))?;
         Ok(Self { patch, text })

@@ -72,7 +72,6 @@ pub struct Candidate {
 
 impl<'a, L: LedgerReader> Making<'a, L> {
     /// Begins a plan of the selected dead letters, as this function would read them at `now`.
-    #[must_use]
     pub fn new(ledger: &'a L, about: About<'a>, selection: &'a Selection, now: Timestamp) -> Self {
         Self {
             ledger,
@@ -89,9 +88,6 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     }
 
     /// Restricts the plan to events that the ledger has as rejected, selected by the ledger's code and time.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     pub async fn only_from_ledger(&mut self, progress: &dyn Progress) -> Result<(), AwsError> {
         let mut wanted = BTreeMap::new();
         let mut from = None;
@@ -117,9 +113,6 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     }
 
     /// Offers one dead letter.
-    ///
-    /// # Errors
-    /// [`AwsError`] if the ledger cannot be read.
     pub async fn offer(&mut self, candidate: Candidate) -> Result<(), AwsError> {
         let message = Message {
             queue_arn: Some(self.about.queue_arn.to_owned()),
@@ -286,9 +279,6 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     }
 
     /// Returns the items in the order in which they were offered, and the dead letters that are left out.
-    ///
-    /// # Errors
-    /// [`AwsError`] if the ledger cannot be read.
     pub async fn finish(mut self) -> Result<(Vec<Item>, Vec<LeftOut>), AwsError> {
         self.look_up().await?;
         for (key, status) in self.wanted.take().unwrap_or_default() {

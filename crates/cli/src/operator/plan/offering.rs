@@ -24,9 +24,6 @@ const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl<L: LedgerReader> Making<'_, L> {
     /// Offers all objects of an archive below `prefix`.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     pub async fn offer_archive(
         &mut self,
         archive: &impl ArchiveReader,
@@ -80,9 +77,6 @@ impl<L: LedgerReader> Making<'_, L> {
     }
 
     /// Offers all messages of a queue, and makes them visible again at the end.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     pub async fn offer_queue(
         &mut self,
         queue: &impl QueueReader,

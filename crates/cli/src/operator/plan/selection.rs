@@ -54,7 +54,6 @@ pub struct Rejection<'a> {
 
 impl Selection {
     /// Returns true if a dead letter is selected.
-    #[must_use]
     pub fn takes(&self, facts: &Facts<'_>) -> bool {
         among(&self.categories, Some(facts.category))
             && among(&self.interactions, facts.interaction)
@@ -65,7 +64,6 @@ impl Selection {
     }
 
     /// Returns true if the event type is selected.
-    #[must_use]
     pub fn takes_topic(&self, topic: &str) -> bool {
         like(&self.topics, topic)
     }
