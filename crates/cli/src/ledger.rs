@@ -15,7 +15,7 @@ use genesys_replay::ledger::Status;
 pub const MAX_LEDGER_KEYS: usize = 100;
 
 /// The ledger's item of an event, for people to read. A field is empty or `None` if the item lacks it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// `<event id>|<delivery target>`.
     pub key: String,

@@ -11,31 +11,23 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::queue::{Redrive, VisibilityError};
 
-/// The setup of a queue, and its approximate depth.
+/// The setup of a queue, and its approximate numbers of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueFacts {
-    /// The queue's URL.
     pub url: String,
-    /// The queue's ARN.
     pub arn: String,
     /// True if the queue keeps the order of each message group.
     pub fifo: bool,
-    /// The visibility timeout of received messages.
     pub visibility: Duration,
-    /// The retention period of messages.
     pub retention: Duration,
     /// The redrive policy, which moves messages after too many receives.
     pub redrive: Option<Redrive>,
-    /// The approximate number of visible messages.
     pub visible: u64,
-    /// The approximate number of messages in flight.
     pub in_flight: u64,
-    /// The approximate number of delayed messages.
     pub delayed: u64,
 }
 
 impl QueueFacts {
-    /// Returns the queue's name.
     pub fn name(&self) -> &str {
         self.arn.rsplit(':').next().unwrap_or(&self.arn)
     }
@@ -50,7 +42,6 @@ impl QueueFacts {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not deleted: {reason}")]
 pub struct DeleteError {
-    /// The message's id.
     pub message_id: MessageId,
     /// The reason that the queue reported.
     pub reason: String,
@@ -65,8 +56,8 @@ pub trait QueueReader: Send + Sync {
     fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
     /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to
-    /// others for `visibility_timeout` (whole seconds, at most 12 h). An empty list may mean that all messages are in flight, not
-    /// only that the queue is empty.
+    /// others for `visibility_timeout` (whole seconds, at most 12 h). An empty list may mean that all messages are in
+    /// flight, not only that the queue is empty.
     ///
     /// # Errors
     /// [`AwsError`]; the call may have received messages nevertheless, which become visible again after the timeout.

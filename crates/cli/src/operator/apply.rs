@@ -4,7 +4,6 @@ mod drift;
 mod follow;
 mod journal;
 mod letters;
-mod parking;
 mod resume;
 mod sender;
 mod wave;
@@ -24,8 +23,7 @@ use crate::operator::Progress;
 use crate::operator::plan::{Item, Plan};
 pub use drift::{Drift, drift};
 pub use journal::{Entry, Event, History, Journal, State, Torn};
-pub use letters::{ArchiveLetters, Fetched, Letters, Lost};
-pub use parking::ParkingLetters;
+pub use letters::{ArchiveLetters, Fetched, Letters, Lost, ParkingLetters};
 pub use sender::{Sender, Sending, ToQueue, ToTarget, marked};
 use wave::{Wave, grown, share};
 

@@ -1,8 +1,7 @@
 //! The function's reading of a message.
 
-use genesys_replay::dead_letter;
 use genesys_replay::dead_letter::{
-    DeadLetter, ParsedMessage, UnreplayableReason, original_failure,
+    DeadLetter, ParsedMessage, UnreplayableReason, original_failure, parse,
 };
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::Category;
@@ -12,11 +11,9 @@ use genesys_replay::message::Message;
 /// The function's reading of a message, made with the function's own code.
 #[derive(Clone, Debug)]
 pub struct Letter<'m> {
-    /// The parsed message.
     pub opened: ParsedMessage<'m>,
     /// The category of the first failure.
     pub category: Category,
-    /// The target of a delivery.
     pub destination: Destination,
     /// The event's key in the ledger.
     pub key: EventKey,
@@ -25,7 +22,7 @@ pub struct Letter<'m> {
 impl<'m> Letter<'m> {
     /// Reads a message as a function with this target would.
     pub fn of(message: &'m Message, target: &ReplayTarget) -> Self {
-        let opened = dead_letter::parse(message);
+        let opened = parse(message);
         let (failure, event_id, destination) = match &opened {
             ParsedMessage::Unreplayable(_) => {
                 (original_failure(message), None, Destination::Missing)
@@ -48,7 +45,6 @@ impl<'m> Letter<'m> {
         }
     }
 
-    /// Returns the event of the message, if there is one.
     pub fn event(&self) -> Option<&DeadLetter<'m>> {
         match &self.opened {
             ParsedMessage::DeadLetter(letter) => Some(letter),
@@ -75,7 +71,6 @@ impl<'m> Letter<'m> {
         event.unwrap_or("unknown")
     }
 
-    /// Returns the event's interaction, if there is one.
     pub fn interaction(&self) -> Option<&str> {
         Some(self.event()?.interaction.as_ref()?.id.as_str())
     }

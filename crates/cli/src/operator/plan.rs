@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::ledger::Record;
 pub use edit::{Change, EditError, Editing, Edits};
-pub use making::{About, Candidate, Making};
+pub use making::{About, Making};
 pub use selection::Selection;
 
 /// The format and version of a plan file.

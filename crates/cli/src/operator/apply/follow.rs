@@ -15,13 +15,12 @@ use crate::operator::plan::Standing;
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// The state of an event that was sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum Look {
     /// The function has not claimed the event, or is working on it.
     Waiting,
     /// An attempt failed, and the queue delivers the message again.
     Deferred,
-    /// The event is settled.
     Settled(Outcome),
 }
 
@@ -123,20 +122,11 @@ mod tests {
 
     fn record(status: Option<Status>, message_id: &str) -> Record {
         Record {
-            key: "e-1|none".to_owned(),
             status,
-            delivered: false,
-            receipt: None,
-            round: 1,
             attempts: 2,
-            interaction_id: None,
-            category: String::new(),
             failure_code: Some("EXHAUSTED".to_owned()),
-            target: String::new(),
             message_id: message_id.to_owned(),
-            first_seen: None,
-            processed: None,
-            lease_until: None,
+            ..Record::default()
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Function {
 
 /// The finding about one message: a record of `eventbridge_diagnostics.json`. The first seven members are the
 /// interface; the others are additions to it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding<'m> {
     /// The time of the event, from the event itself, else the time at which the message was sent. RFC 3339.

@@ -187,24 +187,9 @@ mod tests {
 
     fn finding(event_type: &str) -> Finding<'_> {
         Finding {
-            timestamp: None,
-            interaction_id: None,
             event_type,
             failure_category: "UNKNOWN",
-            replay_payload: "",
-            interaction_info: None,
-            replay_endpoint: None,
-            message_id: "m",
-            event_id: "e",
-            failure_code: None,
-            ledger_status: None,
-            attempts: 0,
-            receive_count: 1,
-            error_code: None,
-            next_step: "REPLAY",
-            payload_encoding: None,
-            sent_at: None,
-            at: None,
+            ..Finding::default()
         }
     }
 

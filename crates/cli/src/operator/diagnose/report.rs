@@ -21,18 +21,8 @@ const MAX_PAYLOADS_BYTES: usize = 16 * 1024 * 1024;
 /// The maximum number of bars in a chart, because more are not readable.
 const MAX_BARS: usize = 15;
 
-const COLUMNS: [&str; 10] = [
-    "Happened",
-    "Category",
-    "Event type",
-    "Target",
-    "Interaction",
-    "Event",
-    "Failure code",
-    "Ledger",
-    "Receives",
-    "Next",
-];
+const COLUMNS: &str =
+    "Happened,Category,Event type,Target,Interaction,Event,Failure code,Ledger,Receives,Next";
 
 /// The rows of the page for the first examined messages, and the number of further messages.
 #[derive(Debug, Default)]
@@ -143,7 +133,7 @@ impl Diagnosis {
             ],
             notes: self.notes(),
             table: Some(Table {
-                columns: COLUMNS.map(str::to_owned).to_vec(),
+                columns: COLUMNS.split(',').map(str::to_owned).collect(),
                 rows: rows.cells,
                 left_out: rows.left_out,
                 details: rows.payloads.map(|it| it.shown).unwrap_or_default(),
@@ -226,15 +216,11 @@ mod tests {
         let mut payloads = Payloads::default();
         let long = "x".repeat(MAX_PAYLOAD_BYTES + 1);
         payloads.put(&long);
-        let most = &long[1..];
         for _ in 0..=MAX_PAYLOADS_BYTES / MAX_PAYLOAD_BYTES {
-            payloads.put(most);
+            payloads.put(&long[1..]);
         }
         let shown: Vec<usize> = payloads.shown.iter().flatten().map(String::len).collect();
-        assert!(shown[0] < 100 && shown.last().is_some_and(|last| *last < 100));
-        assert_eq!(
-            shown.iter().filter(|it| **it == MAX_PAYLOAD_BYTES).count(),
-            256
-        );
+        assert!(shown[0] < 100 && shown[257] < 100);
+        assert_eq!(shown[1..257], [MAX_PAYLOAD_BYTES; 256]);
     }
 }

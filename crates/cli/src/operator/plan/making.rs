@@ -58,18 +58,6 @@ struct Pending {
     message_id: String,
 }
 
-/// A dead letter that may be part of a plan.
-#[derive(Clone, Debug)]
-pub struct Candidate {
-    /// The message, as it was in the queue.
-    pub message: Message,
-    pub place: Place,
-    /// The reason for the rejection, if it is known.
-    pub code: Option<String>,
-    /// The time of the rejection.
-    pub at: Option<Timestamp>,
-}
-
 impl<'a, L: LedgerReader> Making<'a, L> {
     /// Begins a plan of the selected dead letters, as this function would read them at `now`.
     pub fn new(ledger: &'a L, about: About<'a>, selection: &'a Selection, now: Timestamp) -> Self {
@@ -112,17 +100,19 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    /// Offers one dead letter.
-    pub async fn offer(&mut self, candidate: Candidate) -> Result<(), AwsError> {
-        let message = Message {
-            queue_arn: Some(self.about.queue_arn.to_owned()),
-            ..candidate.message
-        };
+    /// Offers one dead letter: the message as it was in the queue, and code and time of the rejection, if they are
+    /// known.
+    pub async fn offer(
+        &mut self,
+        mut message: Message,
+        place: Place,
+        code: Option<String>,
+        at: Option<Timestamp>,
+    ) -> Result<(), AwsError> {
+        message.queue_arn = Some(self.about.queue_arn.to_owned());
         let letter = Letter::of(&message, self.about.target);
-        let code = candidate
-            .code
-            .or_else(|| Some(letter.why_not()?.failure_code().to_string()));
-        let (event, at) = (letter.event(), candidate.at);
+        let event = letter.event();
+        let code = code.or_else(|| Some(letter.why_not()?.failure_code().to_string()));
         let item = Item {
             key: letter.key.to_string(),
             event_type: letter.event_type().to_owned(),
@@ -130,7 +120,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             target: letter.destination.to_string(),
             category: letter.category.as_str().to_owned(),
             failure_code: code,
-            place: candidate.place,
+            place,
             body_sha256: digest::hexadecimal(&message.body),
             ledger: None,
             predicted: Predicted {

@@ -7,7 +7,7 @@ use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
 
 use super::Place;
-use super::making::{Candidate, Making};
+use super::making::Making;
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
@@ -65,13 +65,9 @@ impl<L: LedgerReader> Making<'_, L> {
             && let Some(message) = document.message()
         {
             let ArchivedObject { key, etag, .. } = object;
-            self.offer(Candidate {
-                message,
-                at: document.archived_at(),
-                code: Some(document.failure_code),
-                place: Place::Object { key, etag },
-            })
-            .await?;
+            let (at, place) = (document.archived_at(), Place::Object { key, etag });
+            self.offer(message, place, Some(document.failure_code), at)
+                .await?;
         }
         Ok(())
     }
@@ -104,15 +100,9 @@ impl<L: LedgerReader> Making<'_, L> {
         while drain.end().is_none() {
             for message in drain.receive(VISIBILITY_TIMEOUT).await? {
                 progress.advance(1);
-                self.offer(Candidate {
-                    place: Place::Message {
-                        message_id: message.id.to_string(),
-                    },
-                    code: None,
-                    at: message.sent_at,
-                    message,
-                })
-                .await?;
+                let message_id = message.id.to_string();
+                let (at, place) = (message.sent_at, Place::Message { message_id });
+                self.offer(message, place, None, at).await?;
             }
         }
         if drain.end() == Some(DrainEnd::Repeating) {

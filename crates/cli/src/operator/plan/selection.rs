@@ -88,14 +88,16 @@ fn like(patterns: &[String], value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
+    const AT: &str = "2026-07-25T17:20:00Z";
+    const LATER: &str = "2026-07-25T17:20:01Z";
     const FACTS: Facts<'static> = Facts {
         event_id: "e-1",
-        category: "ENDPOINT_UNREACHABLE",
-        topic: Some("v2.detail.events.conversation.{id}.customer.end"),
+        category: "UNKNOWN",
+        topic: Some("v2.conversation.{id}.customer.end"),
         target: "https://crm.example/events",
         interaction: Some("c-1"),
         rejection: Some(Rejection {
@@ -104,81 +106,50 @@ mod tests {
         }),
     };
 
-    /// Returns whether a selection with one condition takes a dead letter.
-    fn takes(member: &str, value: &Value, facts: &Facts<'_>) -> Option<bool> {
-        let mut selection = serde_json::to_value(Selection::default()).ok()?;
-        selection[member] = value.clone();
-        Some(
-            serde_json::from_value::<Selection>(selection)
-                .ok()?
-                .takes(facts),
-        )
+    /// Returns true if a selection with one condition takes a dead letter.
+    fn takes(member: &str, value: &str, facts: &Facts<'_>) -> bool {
+        let is_bound = ["since", "until"].contains(&member);
+        let value = if is_bound {
+            json!(value)
+        } else {
+            json!(["other", value])
+        };
+        let mut selection = json!(Selection::default());
+        selection[member] = value;
+        let selection = serde_json::from_value::<Selection>(selection);
+        selection.is_ok_and(|selection| selection.takes(facts))
     }
 
     #[test]
     fn every_condition_lets_through_what_fits_and_nothing_else() {
-        assert!(Selection::default().takes(&FACTS));
         let unknown = Facts {
             interaction: None,
             rejection: Some(Rejection::default()),
             ..FACTS
         };
-        assert!(Selection::default().takes(&unknown));
-        let list = |value: &str| json!(["other", value]);
-        for (member, fitting, other, is_known) in [
-            (
-                "categories",
-                list("ENDPOINT_UNREACHABLE"),
-                list("UNKNOWN"),
-                true,
-            ),
-            ("codes", list("EXHAUSTED"), list("INTERNAL"), false),
-            ("topics", list("*.customer.*"), list("*.agent.*"), true),
-            (
-                "targets",
-                list("https://crm.example/*"),
-                list("arn:*"),
-                true,
-            ),
-            ("interactions", list("c-1"), list("c-2"), false),
-            ("ids", list("e-1"), list("e-2"), true),
-            (
-                "since",
-                json!("2026-07-25T17:20:00Z"),
-                json!("2026-07-25T17:20:01Z"),
-                false,
-            ),
-            (
-                "until",
-                json!("2026-07-25T17:20:01Z"),
-                json!("2026-07-25T17:20:00Z"),
-                false,
-            ),
-        ] {
-            assert_eq!(takes(member, &fitting, &FACTS), Some(true), "{member}");
-            assert_eq!(takes(member, &other, &FACTS), Some(false), "{member}");
-            // What is not known fits no condition on it.
-            assert_eq!(
-                takes(member, &fitting, &unknown),
-                Some(is_known),
-                "{member}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_not_to_be_checked_fits_every_condition() {
         let unchecked = Facts {
             topic: None,
             rejection: None,
             ..FACTS
         };
-        for (member, value) in [
-            ("topics", json!(["*.agent.*"])),
-            ("codes", json!(["INTERNAL"])),
-            ("since", json!("2030-01-01T00:00:00Z")),
+        for facts in [&FACTS, &unknown, &unchecked] {
+            assert!(Selection::default().takes(facts));
+        }
+        // Each condition takes what fits, what is not known, and anything that is not checked, or does not.
+        for (member, fitting, other, is_known, is_checked) in [
+            ("categories", "UNKNOWN", "TIMEOUT", true, true),
+            ("codes", "EXHAUSTED", "INTERNAL", false, false),
+            ("topics", "*.customer.*", "*.agent.*", true, false),
+            ("targets", "https://crm.example/*", "arn:*", true, true),
+            ("interactions", "c-1", "c-2", false, true),
+            ("ids", "e-1", "e-2", true, true),
+            ("since", AT, LATER, false, false),
+            ("until", LATER, AT, false, false),
         ] {
-            assert_eq!(takes(member, &value, &unchecked), Some(true), "{member}");
+            assert!(takes(member, fitting, &FACTS), "{member}");
+            assert!(!takes(member, other, &FACTS), "{member}");
+            assert_eq!(takes(member, fitting, &unknown), is_known, "{member}");
+            assert_eq!(takes(member, other, &unchecked), !is_checked, "{member}");
         }
     }
 }
