@@ -27,7 +27,6 @@ pub use letters::{ArchiveLetters, Fetched, Letters, Lost, ParkingLetters};
 pub use sender::{Sender, Sending, ToQueue, ToTarget, marked};
 use wave::{Wave, grown, share};
 
-/// The pace and the stop conditions of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The maximum number of dead letters per second; more than 0.
@@ -42,7 +41,6 @@ pub struct Options {
     pub wait: Duration,
 }
 
-/// The outcome of a dead letter that was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Delivered,
@@ -73,11 +71,9 @@ impl Outcome {
     }
 }
 
-/// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     Done,
-    /// Too many dead letters of a wave failed.
     TooManyFailures {
         /// The number of dead letters in the wave that failed or were deferred.
         failed: usize,
@@ -93,7 +89,6 @@ pub enum Ending {
     Interrupted,
 }
 
-/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     pub ending: Ending,
@@ -124,7 +119,6 @@ impl Summary {
     }
 }
 
-/// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     #[error(transparent)]
@@ -150,7 +144,6 @@ pub struct Apply<'a, L, S, T> {
     pub progress: &'a dyn Progress,
 }
 
-/// The state of a run.
 #[derive(Default)]
 struct Run {
     /// The earliest time of the next call at the permitted rate; `None` before the first call.

@@ -60,7 +60,6 @@ const MIN_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
 /// The maximum visibility timeout. SQS hides a message for at most 12 h from its receipt.
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(11 * 3_600);
 
-/// The interval at which visibility timeouts are checked.
 const EXTENSION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The time before the end of a visibility timeout at which it is extended, because there may be 100,000 messages.
@@ -80,7 +79,6 @@ impl RunTime {
     }
 }
 
-/// The options of a diagnosis.
 #[derive(Clone, Copy, Debug)]
 pub struct Look<'a> {
     pub target: &'a ReplayTarget,
@@ -99,7 +97,6 @@ pub trait Sink: Send {
     fn put(&mut self, finding: &Finding<'_>) -> io::Result<()>;
 }
 
-/// The use case with its ports.
 pub struct Diagnose<'a, O, L, C> {
     pub reader: &'a O,
     pub ledger: &'a L,
@@ -108,7 +105,6 @@ pub struct Diagnose<'a, O, L, C> {
     pub progress: &'a dyn Progress,
 }
 
-/// The end of a diagnosis that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Drained,
@@ -116,12 +112,9 @@ pub enum End {
     Interrupted,
 }
 
-/// The result of a diagnosis.
 #[derive(Debug)]
 pub struct Diagnosis {
-    /// The queue before the diagnosis.
     pub queue: QueueFacts,
-    /// The start of the diagnosis.
     pub generated_at: Timestamp,
     pub end: End,
     pub total: u64,
@@ -142,7 +135,6 @@ pub enum DiagnoseError {
         "a message of this queue may be received {max_receives} times before it moves to the parking queue {parking}, and looking at it is one of them"
     )]
     Tight { max_receives: u32, parking: String },
-    /// Messages are at their last receive.
     #[error(
         "the next receive would move {messages} of the {received} messages received so far to the parking queue {parking}: their {max_receives} receives are used up"
     )]
@@ -152,7 +144,6 @@ pub enum DiagnoseError {
         max_receives: u32,
         parking: String,
     },
-    /// The queue cannot be read.
     #[error(transparent)]
     Aws(#[from] AwsError),
     #[error("what was found out cannot be written")]

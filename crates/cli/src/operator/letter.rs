@@ -15,7 +15,6 @@ pub struct Letter<'m> {
     /// The category of the first failure.
     pub category: Category,
     pub destination: Destination,
-    /// The event's key in the ledger.
     pub key: EventKey,
 }
 

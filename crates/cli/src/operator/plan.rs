@@ -17,13 +17,11 @@ pub use edit::{Change, EditError, Editing, Edits};
 pub use making::{About, Making};
 pub use selection::Selection;
 
-/// The format and version of a plan file.
 pub const FORMAT: &str = "genesys-replay plan 1";
 
 /// The maximum number of examples that a plan keeps for each reason to leave dead letters out.
 const MAX_EXAMPLES: usize = 10;
 
-/// A plan, as it is in its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
@@ -44,7 +42,6 @@ pub struct Content {
     /// The time at which the plan was made, in RFC 3339.
     pub created_at: String,
     pub created_by: String,
-    /// The reason, in the author's words.
     pub reason: String,
     /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
@@ -57,7 +54,6 @@ pub struct Content {
     pub left_out: Vec<LeftOut>,
 }
 
-/// The source of a plan's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
@@ -71,7 +67,6 @@ pub enum Source {
     },
 }
 
-/// A dead letter of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
@@ -92,7 +87,6 @@ pub struct Item {
     pub edit: Option<Edit>,
 }
 
-/// The place of a dead letter of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Place {
@@ -117,7 +111,6 @@ pub struct Standing {
     pub message_id: String,
 }
 
-/// The expected result of a dead letter that is sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predicted {
@@ -126,11 +119,9 @@ pub struct Predicted {
     pub marks_interaction: bool,
 }
 
-/// A change of a message's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// The JSON Patch (RFC 6902).
     pub patch: Value,
     /// SHA-256 of the changed body, in hexadecimal digits.
     pub body_sha256: String,
@@ -146,14 +137,12 @@ pub struct LeftOut {
     pub examples: Vec<String>,
 }
 
-/// The reason why a plan file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFault {
     #[error("it is no plan of this version (line {line}, column {column})")]
     Unreadable { line: usize, column: usize },
     #[error("it says that it is '{0}', this version reads '{FORMAT}'")]
     Format(String),
-    /// The plan was changed after it was made.
     #[error("its content does not fit its hash: it was changed after it was made")]
     Changed,
 }

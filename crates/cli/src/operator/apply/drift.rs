@@ -10,7 +10,6 @@ use crate::operator::plan::{Item, Plan, Standing};
 /// An event whose ledger item differs from the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
-    /// The event's key for people.
     pub shown: String,
     pub planned: Option<Standing>,
     pub now: Option<Standing>,

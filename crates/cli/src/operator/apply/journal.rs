@@ -5,7 +5,6 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-/// One line of the audit file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The time, in RFC 3339.
@@ -76,7 +75,6 @@ pub trait Journal: Send {
     fn write(&mut self, entry: &Entry) -> io::Result<()>;
 }
 
-/// The state of a plan's item in the audit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// The item may have been sent.

@@ -41,7 +41,6 @@ pub enum Lost {
 /// The index of a plan's item, with the message to send or the reason why it is missing.
 pub type Fetched = (usize, Result<Message, Lost>);
 
-/// The source of a plan's dead letters.
 pub trait Letters: Send {
     /// Fetches at most `most` of the items in `todo`, and removes them from `todo`; the source chooses which. Returns
     /// an empty list only if nothing is left to do.

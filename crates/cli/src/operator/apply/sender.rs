@@ -12,13 +12,11 @@ use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::Outcome;
 
-/// The maximum number of attributes of an SQS message.
 const MAX_ATTRIBUTES: usize = 10;
 
 /// The maximum time of a call in this process: the function's timeout in the template.
 const INVOCATION: Duration = Duration::from_secs(30);
 
-/// The result of sending one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sending {
     Sent(MessageId),
@@ -30,7 +28,6 @@ pub enum Sending {
     Doubtful(String),
 }
 
-/// The sender of a plan's dead letters.
 pub trait Sender {
     /// Returns true if the function works on the sent messages, so that the ledger shows their outcome later.
     fn is_followed(&self) -> bool;
@@ -62,7 +59,6 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
     message
 }
 
-/// The sender to the queue that the function drains.
 pub struct ToQueue<I> {
     pub sender: I,
     pub name: String,

@@ -14,7 +14,6 @@ use crate::operator::letter::Letter;
 /// The maximum size of a wave, whatever the ramp, because a run stops for failures only at the end of a wave.
 const MAX_WAVE_MESSAGES: usize = 1_000;
 
-/// The state of a wave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wave {
     /// The sent items that are followed in the ledger.

@@ -29,7 +29,6 @@ const MAX_SEARCH_TIME: Duration = Duration::from_secs(300);
 /// The delay if Genesys Cloud does not name one.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The counts of interactions that were looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Correlation {

@@ -12,7 +12,6 @@ use crate::genesys::analytics::Conversation;
 use crate::ledger::Record;
 use crate::operator::letter::Letter;
 
-/// The function's next step with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// The function delivers the event again.

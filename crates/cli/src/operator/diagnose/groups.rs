@@ -34,17 +34,14 @@ pub struct GroupKey {
     pub failure_code: String,
 }
 
-/// Messages that share category, target, event type and failure code.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
     #[serde(flatten)]
     pub key: GroupKey,
     pub count: u64,
-    /// The time of the first event.
     #[serde(serialize_with = "rfc_3339")]
     pub first: Option<Timestamp>,
-    /// The time of the last event.
     #[serde(serialize_with = "rfc_3339")]
     pub last: Option<Timestamp>,
     pub example: Example,
@@ -52,7 +49,6 @@ pub struct Group {
     pub what_to_do: &'static str,
 }
 
-/// One message of a group.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Example {
@@ -65,15 +61,12 @@ fn rfc_3339<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::O
     at.map(|at| at.to_string()).serialize(serializer)
 }
 
-/// The groups of a queue's messages.
 #[derive(Debug, Default)]
 pub struct Groups {
     by_key: BTreeMap<GroupKey, Group>,
     /// The number of messages beyond the maximum number of groups.
     pub other: u64,
-    /// The number of messages of each category.
     pub categories: BTreeMap<&'static str, u64>,
-    /// The number of messages for each next step.
     pub next_steps: BTreeMap<&'static str, u64>,
     /// The number of messages of each category that were sent to the queue in the hour that begins at this time, in
     /// milliseconds.

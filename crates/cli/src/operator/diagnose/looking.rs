@@ -16,7 +16,6 @@ use crate::operator::Progress;
 use crate::operator::letter::Letter;
 use crate::operator::remedy::remedy;
 
-/// The findings about messages, one batch after another.
 pub(super) struct Looking<'a, L, C> {
     look: Look<'a>,
     /// `None` after the first failure, because the next batch would fail in the same way.

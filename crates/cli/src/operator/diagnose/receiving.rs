@@ -14,7 +14,6 @@ use crate::queue::held::HeldMessages;
 /// The number of consecutive receives without a new message that end a diagnosis.
 const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
-/// The receivers of one diagnosis.
 pub(super) struct Receiving<'a, O> {
     drain: QueueDrain<'a, O>,
     redrive: Option<&'a Redrive>,
@@ -56,7 +55,6 @@ impl<'a, O: QueueReader> Receiving<'a, O> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stops further calls.
     pub(super) fn stop(&self) {
         self.state().stopped = true;
     }

@@ -19,7 +19,6 @@ pub struct Editing {
     text: Value,
 }
 
-/// The effect of a patch on one body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub body: String,
@@ -27,7 +26,6 @@ pub struct Change {
     pub diff: String,
 }
 
-/// The reason why a body was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
     #[error("it is no JSON Patch (RFC 6902): {0}")]
@@ -46,7 +44,6 @@ pub enum EditError {
     Identity,
 }
 
-/// The changed items of a plan, by index.
 pub type Edits = Vec<(usize, Edit)>;
 
 impl Editing {

@@ -15,7 +15,6 @@ use crate::queue::QueueReader;
 use crate::queue::drain::{DrainEnd, MAX_RECEIVES_WITHOUT_NEW, QueueDrain};
 use crate::queue::held::HeldMessages;
 
-/// The maximum number of concurrent downloads.
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// The visibility timeout while a queue is read: some thousand messages can be read in that time. A message that

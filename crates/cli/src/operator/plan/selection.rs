@@ -36,7 +36,6 @@ pub struct Facts<'a> {
     pub event_id: &'a str,
     /// The category of the first failure.
     pub category: &'a str,
-    /// The event's type.
     pub topic: Option<&'a str>,
     /// The target for people: a URL without secret parts.
     pub target: &'a str,
@@ -53,7 +52,6 @@ pub struct Rejection<'a> {
 }
 
 impl Selection {
-    /// Returns true if a dead letter is selected.
     pub fn takes(&self, facts: &Facts<'_>) -> bool {
         among(&self.categories, Some(facts.category))
             && among(&self.interactions, facts.interaction)
@@ -63,7 +61,6 @@ impl Selection {
             && facts.rejection.is_none_or(|it| self.takes_rejection(it))
     }
 
-    /// Returns true if the event type is selected.
     pub fn takes_topic(&self, topic: &str) -> bool {
         like(&self.topics, topic)
     }
