@@ -2,7 +2,7 @@
 
 use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
-use genesys_replay_cli::operator::apply::{History, marked};
+use genesys_replay_cli::operator::apply::{History, tag_with_plan};
 use genesys_replay_cli::operator::letter::Letter;
 use genesys_replay_cli::operator::plan::{Editing, Plan};
 
@@ -36,7 +36,7 @@ fn archived(input: &[u8]) {
         return;
     };
     let target = ReplayTarget::Original(AllowedTargets::Any);
-    let sent = marked(message.clone(), "plan-1");
+    let sent = tag_with_plan(message.clone(), "plan-1");
     assert_eq!(sent.body, message.body);
     let (before, after) = (Letter::of(&message, &target), Letter::of(&sent, &target));
     if before.event().is_some() && !before.event_id().contains(|c: char| !c.is_ascii_graphic()) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::digest::hexadecimal;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay_cli::operator::apply::{Fetched, Letters, ParkingLetters};
+use genesys_replay_cli::operator::apply::{DeadLetterSource, Fetched, ParkingQueueSource};
 use genesys_replay_cli::operator::plan::{Item, Place, Predicted};
 use genesys_test_support::{
     FUNCTION, HIDDEN_SECONDS, TestResult, conversation_event, on_failure_body,
@@ -259,14 +259,14 @@ fn planned(count: usize) -> Vec<Item> {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_received_long_ago_is_received_anew_before_it_is_sent() -> TestResult {
-    let mut letters = ParkingLetters::new(LazyQueue::new(10, parked));
+    let mut source = ParkingQueueSource::new(LazyQueue::new(10, parked));
     let items = planned(10);
     let mut todo: VecDeque<usize> = (0..10).collect();
-    let first = letters.fetch(&items, &mut todo, 1).await?;
+    let first = source.fetch(&items, &mut todo, 1).await?;
     assert_eq!(receives(&first), [1]);
     // The wave was followed; the others were still hidden from everybody.
     tokio::time::sleep(Duration::from_secs(100)).await;
-    let second = letters.fetch(&items, &mut todo, 1).await?;
+    let second = source.fetch(&items, &mut todo, 1).await?;
     assert_eq!(receives(&second), [2], "by a receipt that is fresh");
     assert_eq!(todo.len(), 8);
     Ok(())

@@ -3,9 +3,9 @@
 mod drift;
 mod follow;
 mod journal;
-mod letters;
 mod resume;
 mod sender;
+mod source;
 mod wave;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,9 +22,9 @@ use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::operator::plan::{Item, Plan};
 pub use drift::{Drift, drift};
-pub use journal::{Entry, Event, History, Journal, State, Torn};
-pub use letters::{ArchiveLetters, Fetched, Letters, Lost, ParkingLetters};
-pub use sender::{Sender, Sending, ToQueue, ToTarget, marked};
+pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
+pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
+pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, ParkingQueueSource};
 use wave::{Wave, grown, share};
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub struct Options {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReplayOutcome {
     Delivered,
     DeliveredBefore,
     /// The function rejected the event again, for this reason, and archived it.
@@ -52,7 +52,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-impl Outcome {
+impl ReplayOutcome {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -72,7 +72,7 @@ impl Outcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum StopReason {
     Done,
     TooManyFailures {
         /// The number of dead letters in the wave that failed or were deferred.
@@ -91,8 +91,8 @@ pub enum Ending {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
-    pub ending: Ending,
-    /// The number of settled dead letters, in this run and before, by [`Outcome::as_str`] and failure code.
+    pub stop_reason: StopReason,
+    /// The number of settled dead letters, in this run and before, by [`ReplayOutcome::as_str`] and failure code.
     pub outcomes: BTreeMap<(String, String), u64>,
     /// The keys of dead letters that were sent and are not settled; the queue delivers them again.
     pub open: Vec<String>,
@@ -101,7 +101,7 @@ pub struct Summary {
     /// The dead letters that may have been sent, or were attempted and are not settled: key and reason.
     pub doubtful: Vec<(String, String)>,
     /// The keys of dead letters that were sent and are still in the parking queue.
-    pub lingering: Vec<String>,
+    pub still_in_source: Vec<String>,
     /// The number of dead letters that were not sent because the run ended before.
     pub left: usize,
 }
@@ -113,7 +113,7 @@ impl Summary {
             self.open.len(),
             self.not_sent.len(),
             self.doubtful.len(),
-            self.lingering.len(),
+            self.still_in_source.len(),
         ];
         lists == [0; 4] && self.outcomes.keys().all(|(_, code)| code.is_empty())
     }
@@ -133,7 +133,7 @@ pub struct Apply<'a, L, S, T> {
     pub history: History,
     pub target: &'a ReplayTarget,
     pub ledger: &'a L,
-    pub letters: S,
+    pub source: S,
     pub sender: T,
     pub journal: &'a mut dyn Journal,
     pub options: Options,
@@ -155,7 +155,7 @@ struct Run {
     outcomes: BTreeMap<(String, String), u64>,
     not_sent: Vec<(String, String)>,
     doubtful: Vec<(String, String)>,
-    lingering: Vec<String>,
+    still_in_source: Vec<String>,
 }
 
 impl Run {
@@ -165,13 +165,13 @@ impl Run {
     }
 }
 
-impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     /// Sends the dead letters that were not sent yet, and follows all that were sent.
     ///
     /// # Errors
     /// [`ApplyError`]: the audit contains everything that was sent until then, and the run can be resumed.
     pub async fn run(mut self) -> Result<Summary, ApplyError> {
-        self.write(Event::Begun {
+        self.write(AuditEvent::Begun {
             plan: self.plan.id.clone(),
             hash: self.plan.hash.clone(),
             by: self.by.clone(),
@@ -180,20 +180,20 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             resumed: self.history.hash.is_some(),
         })?;
         let mut run = Run::default();
-        let ending = self.waves(&mut run).await;
-        self.letters.close().await;
+        let stop_reason = self.waves(&mut run).await;
+        self.source.release_unsent().await;
         self.progress.end();
-        let reason = match &ending {
-            Ok(ending) => Some(ending.to_string()),
+        let reason = match &stop_reason {
+            Ok(stop_reason) => Some(stop_reason.to_string()),
             Err(error @ ApplyError::Aws(_)) => Some(error.to_string()),
             // Write nothing more: the audit may end in an incomplete line.
             Err(ApplyError::Journal(_)) => None,
         };
         if let Some(reason) = reason {
-            self.write(Event::Ended { reason })?;
+            self.write(AuditEvent::Ended { reason })?;
         }
         Ok(Summary {
-            ending: ending?,
+            stop_reason: stop_reason?,
             outcomes: run.outcomes,
             open: run
                 .open
@@ -202,42 +202,42 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                 .collect(),
             not_sent: run.not_sent,
             doubtful: run.doubtful,
-            lingering: run.lingering,
+            still_in_source: run.still_in_source,
             left: run.todo.len(),
         })
     }
 
-    async fn waves(&mut self, run: &mut Run) -> Result<Ending, ApplyError> {
-        self.take_up(run).await?;
+    async fn waves(&mut self, run: &mut Run) -> Result<StopReason, ApplyError> {
+        self.resume(run).await?;
         let items = self.plan.content.items.len();
         self.progress.begin("sending", Some(items as u64));
         self.progress.advance(run.outcomes.values().sum());
         let mut wave = Wave::default();
         let mut size = self.options.canary.max(1);
         loop {
-            if let Some(ending) = self.follow(run, &mut wave).await? {
-                return Ok(ending);
+            if let Some(stop_reason) = self.follow(run, &mut wave).await? {
+                return Ok(stop_reason);
             }
             if run.todo.is_empty() {
-                return Ok(Ending::Done);
+                return Ok(StopReason::Done);
             }
             if wave.sent > 0 && share(&wave) >= self.options.abort_at {
-                return Ok(Ending::TooManyFailures {
+                return Ok(StopReason::TooManyFailures {
                     failed: wave.failed,
                     of: wave.sent,
                 });
             }
             wave = self.send_wave(run, size).await?;
             if self.stop.is_cancelled() {
-                return Ok(Ending::Interrupted);
+                return Ok(StopReason::Interrupted);
             }
             size = grown(size, self.options.ramp);
         }
     }
 
-    fn write(&mut self, event: Event) -> io::Result<()> {
+    fn write(&mut self, event: AuditEvent) -> io::Result<()> {
         let at = self.clock.now().to_string();
-        self.journal.write(&Entry { at, event })
+        self.journal.write(&AuditEntry { at, event })
     }
 
     fn item(&self, index: usize) -> &Item {
@@ -245,7 +245,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("nothing is left to send"),

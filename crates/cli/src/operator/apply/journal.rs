@@ -6,17 +6,17 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct AuditEntry {
     /// The time, in RFC 3339.
     pub at: String,
     #[serde(flatten)]
-    pub event: Event,
+    pub event: AuditEvent,
 }
 
 /// A step of a run. `key` is the key of the dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
-pub enum Event {
+pub enum AuditEvent {
     /// A run begins, for the first time or as a resume.
     Begun {
         plan: String,
@@ -72,11 +72,11 @@ pub enum Event {
 pub trait Journal: Send {
     /// # Errors
     /// [`io::Error`]: the entry may be missing, so nothing more may be sent.
-    fn write(&mut self, entry: &Entry) -> io::Result<()>;
+    fn write(&mut self, entry: &AuditEntry) -> io::Result<()>;
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum ItemState {
     /// The item may have been sent.
     Doubtful,
     /// The item was sent and is not settled.
@@ -95,15 +95,15 @@ pub struct History {
     /// True if the run was begun directly to the targets; `None` if no run was begun.
     pub direct: Option<bool>,
     /// The states of the items, by key. Items without an entry were not sent.
-    pub states: HashMap<String, State>,
+    pub states: HashMap<String, ItemState>,
     /// The keys of items that were certainly sent and, as far as is known, have not left the parking queue.
-    pub lingering: HashSet<String>,
+    pub still_in_source: HashSet<String>,
 }
 
 /// The error for an audit file that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} of the audit file cannot be read")]
-pub struct Torn {
+pub struct CorruptAudit {
     /// The number of the unreadable line, from 1.
     pub line: usize,
 }
@@ -112,50 +112,52 @@ impl History {
     /// Reads an audit file. Ignores an incomplete last line, because the process may have died while it wrote.
     ///
     /// # Errors
-    /// [`Torn`] if any other line cannot be read.
-    pub fn read(file: &str) -> Result<Self, Torn> {
+    /// [`CorruptAudit`] if any other line cannot be read.
+    pub fn read(file: &str) -> Result<Self, CorruptAudit> {
         let mut history = Self::default();
         for (index, line) in file.split_inclusive('\n').enumerate() {
-            match serde_json::from_str::<Entry>(line) {
+            match serde_json::from_str::<AuditEntry>(line) {
                 Ok(entry) => history.add(entry.event),
                 Err(_) if !line.ends_with('\n') => {}
-                Err(_) => return Err(Torn { line: index + 1 }),
+                Err(_) => return Err(CorruptAudit { line: index + 1 }),
             }
         }
         Ok(history)
     }
 
-    fn add(&mut self, event: Event) {
+    fn add(&mut self, event: AuditEvent) {
         let (key, state) = match event {
-            Event::Begun { hash, direct, .. } => {
+            AuditEvent::Begun { hash, direct, .. } => {
                 (self.hash, self.direct) = (Some(hash), Some(direct));
                 return;
             }
-            Event::Sending { keys } => {
-                let doubtful = keys.into_iter().map(|key| (key, State::Doubtful));
+            AuditEvent::Sending { keys } => {
+                let doubtful = keys.into_iter().map(|key| (key, ItemState::Doubtful));
                 return self.states.extend(doubtful);
             }
-            Event::NotSent { key, .. } => {
+            AuditEvent::NotSent { key, .. } => {
                 self.states.remove(&key);
                 return;
             }
-            Event::LeftParking { key, error: None } => {
-                self.lingering.remove(&key);
+            AuditEvent::LeftParking { key, error: None } => {
+                self.still_in_source.remove(&key);
                 return;
             }
-            Event::LeftParking { .. } | Event::Wave { .. } | Event::Ended { .. } => return,
-            Event::Sent { key, message_id } => {
-                self.lingering.insert(key.clone());
-                (key, State::Sent { message_id })
+            AuditEvent::LeftParking { .. } | AuditEvent::Wave { .. } | AuditEvent::Ended { .. } => {
+                return;
             }
-            Event::Doubtful { key, .. } => (key, State::Doubtful),
-            Event::Outcome {
+            AuditEvent::Sent { key, message_id } => {
+                self.still_in_source.insert(key.clone());
+                (key, ItemState::Sent { message_id })
+            }
+            AuditEvent::Doubtful { key, .. } => (key, ItemState::Doubtful),
+            AuditEvent::Outcome {
                 key,
                 outcome,
                 failure_code,
             } => (
                 key,
-                State::Settled {
+                ItemState::Settled {
                     outcome,
                     failure_code,
                 },
@@ -182,19 +184,19 @@ mod tests {
 
     #[test]
     fn an_audit_says_where_it_stood() {
-        let settled = State::Settled {
+        let settled = ItemState::Settled {
             outcome: "delivered".to_owned(),
             failure_code: None,
         };
-        let sent = State::Sent {
+        let sent = ItemState::Sent {
             message_id: "m-2".to_owned(),
         };
-        let states = [("a", settled), ("b", sent), ("d", State::Doubtful)];
+        let states = [("a", settled), ("b", sent), ("d", ItemState::Doubtful)];
         let expected = History {
             hash: Some("h".to_owned()),
             direct: Some(false),
             states: states.map(|(key, state)| (key.to_owned(), state)).into(),
-            lingering: ["b".to_owned()].into(),
+            still_in_source: ["b".to_owned()].into(),
         };
         assert_eq!(History::read(AUDIT), Ok(expected));
         assert_eq!(History::read(""), Ok(History::default()));
@@ -204,10 +206,13 @@ mod tests {
     fn only_the_last_line_may_be_torn() {
         let torn = format!("{AUDIT}{{\"at\":\"2026");
         assert_eq!(History::read(&torn), History::read(AUDIT));
-        assert_eq!(History::read(&format!("{torn}\n")), Err(Torn { line: 10 }));
+        assert_eq!(
+            History::read(&format!("{torn}\n")),
+            Err(CorruptAudit { line: 10 })
+        );
         assert_eq!(
             History::read(&format!("{{\n{AUDIT}")),
-            Err(Torn { line: 1 })
+            Err(CorruptAudit { line: 1 })
         );
     }
 }

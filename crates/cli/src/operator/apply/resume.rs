@@ -4,38 +4,40 @@ use std::collections::VecDeque;
 
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
-use super::{Apply, ApplyError, Letters, Run, Sender, State};
+use super::{Apply, ApplyError, DeadLetterSource, ItemState, Run, Sender};
 use crate::ledger::LedgerReader;
 use crate::operator::plan::Source;
 
-impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     /// Restores the state of an earlier run. Settled items stay settled; items that may have been sent are looked up.
-    pub(super) async fn take_up(&mut self, run: &mut Run) -> Result<(), ApplyError> {
-        let mut lingering = VecDeque::new();
+    pub(super) async fn resume(&mut self, run: &mut Run) -> Result<(), ApplyError> {
+        let mut still_in_source = VecDeque::new();
         for (index, item) in self.plan.content.items.iter().enumerate() {
-            if self.history.lingering.contains(&item.key) {
-                lingering.push_back(index);
+            if self.history.still_in_source.contains(&item.key) {
+                still_in_source.push_back(index);
             }
             match self.history.states.get(&item.key) {
                 None => run.todo.push_back(index),
-                Some(State::Settled {
+                Some(ItemState::Settled {
                     outcome,
                     failure_code,
                 }) => {
                     run.count(outcome, failure_code.as_deref());
                 }
                 // The function does not work on this item, so send it again.
-                Some(State::Doubtful) if !self.sender.is_followed() => run.todo.push_back(index),
-                Some(State::Sent { message_id }) => {
+                Some(ItemState::Doubtful) if !self.sender.is_followed() => {
+                    run.todo.push_back(index);
+                }
+                Some(ItemState::Sent { message_id }) => {
                     run.open.insert(index, message_id.clone());
                 }
-                Some(State::Doubtful) => {
+                Some(ItemState::Doubtful) => {
                     let record = self.ledger.find(&[&item.key]).await?.into_iter().next();
                     let known = item.ledger.as_ref().map(|it| &it.message_id);
                     match record.filter(|record| Some(&record.message_id) != known) {
                         Some(record) => {
                             run.open.insert(index, record.message_id);
-                            lingering.push_back(index);
+                            still_in_source.push_back(index);
                         }
                         // Send it again in any case, because a second message of the same event does not cause a second
                         // delivery.
@@ -45,25 +47,25 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             }
         }
         let is_parked = matches!(self.plan.content.source, Source::Parking { .. });
-        if !is_parked || lingering.is_empty() {
+        if !is_parked || still_in_source.is_empty() {
             return Ok(());
         }
         // Delete the messages from the parking queue that an earlier run sent and did not see deleted.
-        while !lingering.is_empty() {
+        while !still_in_source.is_empty() {
             let items = &self.plan.content.items;
             let fetched = self
-                .letters
-                .fetch(items, &mut lingering, MAX_BATCH_ENTRIES)
+                .source
+                .fetch(items, &mut still_in_source, MAX_BATCH_ENTRIES)
                 .await?;
             for (index, message) in fetched {
                 // A message that is not there any more was deleted.
                 if message.is_ok() {
-                    self.left(run, index).await?;
+                    self.remove_from_source(run, index).await?;
                 }
             }
         }
         // Release the other received messages, so that the first wave can receive them.
-        self.letters.close().await;
+        self.source.release_unsent().await;
         Ok(())
     }
 }

@@ -10,18 +10,18 @@ use genesys_replay::message::{Message, MessageId, resent};
 use genesys_replay::queue::{AttributeValue, MessageSender, NewMessage, PutError};
 use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
-use super::Outcome;
+use super::ReplayOutcome;
 
 const MAX_ATTRIBUTES: usize = 10;
 
 /// The maximum time of a call in this process: the function's timeout in the template.
-const INVOCATION: Duration = Duration::from_secs(30);
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sending {
+pub enum SendResult {
     Sent(MessageId),
     /// The event is settled already.
-    Settled(Outcome),
+    Settled(ReplayOutcome),
     /// The message was certainly not sent, for this reason.
     NotSent(String),
     /// The message may have been sent, or was attempted and is not settled, for this reason.
@@ -39,11 +39,12 @@ pub trait Sender {
     ///
     /// # Errors
     /// [`AwsError`] if the whole call failed; each message may have been sent.
-    fn send(&self, messages: &[Message]) -> impl Future<Output = Result<Vec<Sending>, AwsError>>;
+    fn send(&self, messages: &[Message])
+    -> impl Future<Output = Result<Vec<SendResult>, AwsError>>;
 }
 
 /// Returns a message as a plan sends it: with the plan's id and, if the event has no id, the original message's id.
-pub fn marked(mut message: Message, plan: &str) -> Message {
+pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
     let has_id = match parse(&message) {
         ParsedMessage::DeadLetter(letter) => letter.event_id.is_some(),
         ParsedMessage::Unreplayable(_) => true,
@@ -59,12 +60,12 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
     message
 }
 
-pub struct ToQueue<I> {
+pub struct QueueSender<I> {
     pub sender: I,
     pub name: String,
 }
 
-impl<I: MessageSender> Sender for ToQueue<I> {
+impl<I: MessageSender> Sender for QueueSender<I> {
     fn is_followed(&self) -> bool {
         true
     }
@@ -73,7 +74,7 @@ impl<I: MessageSender> Sender for ToQueue<I> {
         format!("the queue {}", self.name)
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+    async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
         let mut accepted = Vec::new();
         let prepared = messages.iter().map(new_message);
         let refusals: Vec<Option<String>> = prepared
@@ -81,14 +82,16 @@ impl<I: MessageSender> Sender for ToQueue<I> {
             .collect();
         let mut answers = self.sender.send_all(&accepted).await?.into_iter();
         let sendings = refusals.into_iter().map(|refusal| match refusal {
-            Some(reason) => Sending::NotSent(reason),
+            Some(reason) => SendResult::NotSent(reason),
             None => match answers.next() {
-                Some(Ok(id)) => Sending::Sent(id),
-                Some(Err(error @ PutError::TooLong { .. })) => Sending::NotSent(error.to_string()),
-                Some(Err(error @ PutError::Unavailable { .. })) => {
-                    Sending::Doubtful(error.to_string())
+                Some(Ok(id)) => SendResult::Sent(id),
+                Some(Err(error @ PutError::TooLong { .. })) => {
+                    SendResult::NotSent(error.to_string())
                 }
-                None => Sending::Doubtful("the queue did not say what became of it".to_owned()),
+                Some(Err(error @ PutError::Unavailable { .. })) => {
+                    SendResult::Doubtful(error.to_string())
+                }
+                None => SendResult::Doubtful("the queue did not say what became of it".to_owned()),
             },
         });
         Ok(sendings.collect())
@@ -123,7 +126,7 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
 }
 
 /// The sender directly to the targets, with the function's own code in this process.
-pub struct ToTarget<P: Ports> {
+pub struct DirectSender<P: Ports> {
     pub replay: Replay<P>,
     /// The ARN of the queue that the function drains, which must not be a target.
     pub queue_arn: String,
@@ -131,7 +134,7 @@ pub struct ToTarget<P: Ports> {
     pub function_arn: String,
 }
 
-impl<P: Ports> Sender for ToTarget<P> {
+impl<P: Ports> Sender for DirectSender<P> {
     fn is_followed(&self) -> bool {
         false
     }
@@ -143,7 +146,7 @@ impl<P: Ports> Sender for ToTarget<P> {
         )
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+    async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
         let last: Vec<Message> = messages
             .iter()
             .map(|message| Message {
@@ -160,7 +163,7 @@ impl<P: Ports> Sender for ToTarget<P> {
         let invocation = Invocation {
             request_id: format!("operator-{}-{}", std::process::id(), now.as_millis()),
             function_arn: self.function_arn.clone(),
-            deadline: now.plus(INVOCATION),
+            deadline: now.plus(INVOCATION_TIMEOUT),
         };
         let handled = self.replay.batch(&last, &invocation).await;
         Ok(handled
@@ -170,15 +173,15 @@ impl<P: Ports> Sender for ToTarget<P> {
     }
 }
 
-fn settled(outcome: Replayed) -> Sending {
+fn settled(outcome: Replayed) -> SendResult {
     let code = |code: FailureCode| code.as_str().to_owned();
     match outcome {
-        Replayed::Replayed => Sending::Settled(Outcome::Delivered),
-        Replayed::Duplicate => Sending::Settled(Outcome::DeliveredBefore),
-        Replayed::Archived { code: why } => Sending::Settled(Outcome::Archived(code(why))),
-        Replayed::Returned { code: why } => Sending::Settled(Outcome::Failed(code(why))),
+        Replayed::Replayed => SendResult::Settled(ReplayOutcome::Delivered),
+        Replayed::Duplicate => SendResult::Settled(ReplayOutcome::DeliveredBefore),
+        Replayed::Archived { code: why } => SendResult::Settled(ReplayOutcome::Archived(code(why))),
+        Replayed::Returned { code: why } => SendResult::Settled(ReplayOutcome::Failed(code(why))),
         Replayed::Deferred { code: why, .. } | Replayed::NotAttempted { code: why, .. } => {
-            Sending::Doubtful(format!("{why}: genesys-replay explain {why}"))
+            SendResult::Doubtful(format!("{why}: genesys-replay explain {why}"))
         }
     }
 }

@@ -7,7 +7,10 @@ use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::time::Instant;
 
-use super::{Apply, ApplyError, Event, Fetched, Letters, Outcome, Run, Sender, Sending, marked};
+use super::{
+    Apply, ApplyError, AuditEvent, DeadLetterSource, Fetched, ReplayOutcome, Run, SendResult,
+    Sender, tag_with_plan,
+};
 use crate::ledger::LedgerReader;
 use crate::operator::letter::Letter;
 
@@ -22,14 +25,14 @@ pub(super) struct Wave {
     pub(super) failed: usize,
 }
 
-impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     pub(super) async fn send_wave(
         &mut self,
         run: &mut Run,
         size: usize,
     ) -> Result<Wave, ApplyError> {
         let size = size.min(run.todo.len());
-        self.write(Event::Wave { size })?;
+        self.write(AuditEvent::Wave { size })?;
         let mut wave = Wave::default();
         let mut taken = 0;
         while taken < size && !run.todo.is_empty() {
@@ -42,7 +45,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             }
             let most = self.call_size().min(size - taken);
             let items = &self.plan.content.items;
-            let fetched = self.letters.fetch(items, &mut run.todo, most).await?;
+            let fetched = self.source.fetch(items, &mut run.todo, most).await?;
             if fetched.is_empty() {
                 break;
             }
@@ -82,9 +85,9 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                 }
                 Ok(message) => {
                     indices.push(index);
-                    messages.push(marked(message, &self.plan.id));
+                    messages.push(tag_with_plan(message, &self.plan.id));
                 }
-                Err(lost) => self.not_sent(run, index, lost.to_string())?,
+                Err(error) => self.not_sent(run, index, error.to_string())?,
             }
         }
         if messages.is_empty() {
@@ -92,37 +95,37 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         }
         let keys = indices.iter().map(|index| self.item(*index).key.clone());
         let keys = keys.collect();
-        self.write(Event::Sending { keys })?;
+        self.write(AuditEvent::Sending { keys })?;
         let sendings = self.sender.send(&messages).await?;
         for (index, sending) in indices.into_iter().zip(sendings) {
             wave.sent += 1;
             match sending {
-                Sending::Sent(message_id) => {
+                SendResult::Sent(message_id) => {
                     let message_id = message_id.to_string();
                     wave.indices.insert(index);
                     run.open.insert(index, message_id.clone());
                     let key = self.item(index).key.clone();
-                    self.write(Event::Sent { key, message_id })?;
-                    self.left(run, index).await?;
+                    self.write(AuditEvent::Sent { key, message_id })?;
+                    self.remove_from_source(run, index).await?;
                 }
-                Sending::Settled(outcome) => {
+                SendResult::Settled(outcome) => {
                     wave.failed += usize::from(outcome.code().is_some());
                     self.settle(run, index, &outcome)?;
                     // A dead letter that failed without an archive stays in its source.
-                    if !matches!(outcome, Outcome::Failed(_)) {
-                        self.left(run, index).await?;
+                    if !matches!(outcome, ReplayOutcome::Failed(_)) {
+                        self.remove_from_source(run, index).await?;
                     }
                 }
-                Sending::NotSent(reason) => {
+                SendResult::NotSent(reason) => {
                     wave.failed += 1;
                     self.not_sent(run, index, reason)?;
                 }
-                Sending::Doubtful(reason) => {
+                SendResult::Doubtful(reason) => {
                     wave.failed += 1;
                     let item = self.item(index);
                     run.doubtful.push((item.shown(), reason.clone()));
                     let key = item.key.clone();
-                    self.write(Event::Doubtful { key, reason })?;
+                    self.write(AuditEvent::Doubtful { key, reason })?;
                 }
             }
         }
@@ -130,19 +133,23 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 
     /// Removes a sent dead letter from its source, and writes the result to the audit.
-    pub(super) async fn left(&mut self, run: &mut Run, index: usize) -> Result<(), ApplyError> {
+    pub(super) async fn remove_from_source(
+        &mut self,
+        run: &mut Run,
+        index: usize,
+    ) -> Result<(), ApplyError> {
         let item = &self.plan.content.items[index];
-        if let Some(left) = self.letters.sent(item).await {
+        if let Some(left) = self.source.on_sent(item).await {
             let error = left.err().map(|error| error.reason);
             if let Some(error) = &error {
                 self.progress.warn(&format!(
                     "{} was sent, and is in the parking queue all the same: {error}",
                     item.event_id()
                 ));
-                run.lingering.push(item.shown());
+                run.still_in_source.push(item.shown());
             }
             let key = item.key.clone();
-            self.write(Event::LeftParking { key, error })?;
+            self.write(AuditEvent::LeftParking { key, error })?;
         }
         Ok(())
     }
@@ -151,7 +158,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         let item = self.item(index);
         run.not_sent.push((item.shown(), reason.clone()));
         let key = item.key.clone();
-        self.write(Event::NotSent { key, reason })?;
+        self.write(AuditEvent::NotSent { key, reason })?;
         self.progress.advance(1);
         Ok(())
     }
@@ -160,10 +167,10 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         &mut self,
         run: &mut Run,
         index: usize,
-        outcome: &Outcome,
+        outcome: &ReplayOutcome,
     ) -> Result<(), ApplyError> {
         run.count(outcome.as_str(), outcome.code());
-        self.write(Event::Outcome {
+        self.write(AuditEvent::Outcome {
             key: self.item(index).key.clone(),
             outcome: outcome.as_str().to_owned(),
             failure_code: outcome.code().map(str::to_owned),

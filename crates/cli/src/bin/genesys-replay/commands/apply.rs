@@ -14,8 +14,8 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::apply::{
-    Apply as Run, ApplyError, ArchiveLetters, Ending, History, Letters, Options, ParkingLetters,
-    Sender, Summary, ToQueue, ToTarget,
+    Apply, ApplyError, ArchiveSource, DeadLetterSource, DirectSender, History, Options,
+    ParkingQueueSource, QueueSender, Sender, StopReason, Summary,
 };
 use genesys_replay_cli::operator::plan::{Plan, Source};
 use genesys_replay_lambda::app as wiring;
@@ -41,7 +41,7 @@ Examples:
   genesys-replay apply plan.json --function replay --yes
   # Go on after Ctrl-C, or after what went wrong was repaired:
   genesys-replay apply plan.json --function replay --yes --resume")]
-pub(crate) struct Apply {
+pub(crate) struct ApplyArgs {
     /// The plan.
     plan: PathBuf,
     /// Do it.
@@ -53,7 +53,7 @@ pub(crate) struct Apply {
     /// Where to send: to the queue that the function drains, or straight to the target, from here and with your own
     /// permissions.
     #[arg(long, value_name = "PLACE", default_value = "queue")]
-    to: Place,
+    to: DestinationArg,
     /// The most dead letters a second.
     #[arg(long, value_name = "N", default_value = "10", value_parser = rate)]
     rate: f64,
@@ -76,12 +76,12 @@ pub(crate) struct Apply {
 
 /// The destinations of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Place {
+enum DestinationArg {
     Queue,
     Target,
 }
 
-impl Apply {
+impl ApplyArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let plan = read(&self.plan)?;
         if let Some(newer) = &plan.superseded_by {
@@ -96,18 +96,18 @@ impl Apply {
         }
         let journal = self.open(context, &plan, &ledger).await?;
         let summary = match self.to {
-            Place::Queue => {
+            DestinationArg::Queue => {
                 let queue = app::reader(aws, &plan.content.queue_arn).await?;
-                let sender = ToQueue {
+                let sender = QueueSender {
                     sender: app::sender(aws, queue.url()),
                     name: queue.arn().to_owned(),
                 };
                 Box::pin(self.send_from_source(context, &plan, journal, sender)).await
             }
-            Place::Target => {
+            DestinationArg::Target => {
                 let settings = context.variables().await?.function()?;
                 let function = context.function().await?;
-                let sender = ToTarget {
+                let sender = DirectSender {
                     replay: wiring::build(settings, aws)?,
                     queue_arn: plan.content.queue_arn.clone(),
                     function_arn: function.map(|it| it.arn.clone()).unwrap_or_default(),
@@ -123,7 +123,7 @@ impl Apply {
             terminal::say(&format!(
                 "stopped: {} says what was sent; {}",
                 audit.display(),
-                self.go_on(context)
+                self.resume_hint(context)
             ));
         }
         if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
@@ -149,7 +149,12 @@ impl Apply {
         }
         let (journal, history) = AuditFile::open(&audit)?;
         let fits = async {
-            checks::history(plan, &history, self.resume, self.to == Place::Target)?;
+            checks::history(
+                plan,
+                &history,
+                self.resume,
+                self.to == DestinationArg::Target,
+            )?;
             checks::all(context, plan, &history, ledger).await
         };
         if let Err(refused) = fits.await {
@@ -171,11 +176,11 @@ impl Apply {
         match &plan.content.source {
             Source::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
-                self.send(context, plan, audit, ArchiveLetters(&archive), sender)
+                self.send(context, plan, audit, ArchiveSource(&archive), sender)
                     .await
             }
             Source::Parking { queue_arn } => {
-                let parking = ParkingLetters::new(app::reader(aws, queue_arn).await?);
+                let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
                 self.send(context, plan, audit, parking, sender).await
             }
         }
@@ -186,16 +191,16 @@ impl Apply {
         context: &Context,
         plan: &Plan,
         (mut journal, history): (AuditFile, History),
-        letters: impl Letters,
+        source: impl DeadLetterSource,
         sender: impl Sender,
     ) -> anyhow::Result<Summary> {
         let settings = context.settings().await?;
-        let run = Run {
+        let run = Apply {
             plan,
             history,
             target: &settings.target,
             ledger: &app::ledger(context.aws().await?, &settings.table),
-            letters,
+            source,
             sender,
             journal: &mut journal,
             options: self.options(),
@@ -212,10 +217,10 @@ impl Apply {
     }
 
     /// Returns the command that resumes this run.
-    fn go_on(&self, context: &Context) -> String {
+    fn resume_hint(&self, context: &Context) -> String {
         let to = match self.to {
-            Place::Queue => "",
-            Place::Target => " --to target",
+            DestinationArg::Queue => "",
+            DestinationArg::Target => " --to target",
         };
         format!(
             "to go on: genesys-replay apply {} --yes --resume{to}{}",
@@ -249,12 +254,12 @@ impl Apply {
         checks::all(context, plan, &history, ledger).await?;
         let (count, begun) = (plan.content.items.len(), history.states.len());
         let to = match self.to {
-            Place::Queue => format!("to the queue {}", plan.content.queue_arn),
-            Place::Target => "straight to their targets, from here".to_owned(),
+            DestinationArg::Queue => format!("to the queue {}", plan.content.queue_arn),
+            DestinationArg::Target => "straight to their targets, from here".to_owned(),
         };
         terminal::data(&match context.output() {
-            Output::Json => output::prospect_json(plan, &to, begun),
-            Output::Text => output::prospect(plan, &to, begun, &self.options()),
+            Output::Json => output::preview_json(plan, &to, begun),
+            Output::Text => output::preview(plan, &to, begun, &self.options()),
         })?;
         terminal::say(&format!(
             "nothing was sent. To send {}: --yes",
@@ -274,28 +279,28 @@ impl Apply {
             Output::Json => output::summary_json(plan, summary, audit),
             Output::Text => output::summary(plan, summary, audit),
         })?;
-        let go_on = self.go_on(context);
-        Ok(match summary.ending {
-            Ending::Done if summary.is_well() => ExitStatus::Success,
-            Ending::Done => ExitStatus::Findings,
-            Ending::TooManyFailures { .. } => {
+        let resume_hint = self.resume_hint(context);
+        Ok(match summary.stop_reason {
+            StopReason::Done if summary.is_well() => ExitStatus::Success,
+            StopReason::Done => ExitStatus::Findings,
+            StopReason::TooManyFailures { .. } => {
                 terminal::say(&format!(
-                    "repair what makes them fail (genesys-replay explain CODE), then {go_on}"
+                    "repair what makes them fail (genesys-replay explain CODE), then {resume_hint}"
                 ));
                 ExitStatus::Aborted
             }
-            Ending::Stuck { waiting, .. } => {
+            StopReason::Stuck { waiting, .. } => {
                 terminal::say(if waiting > 0 {
                     "is the function's event source mapping enabled, and is it the function that the plan was made for? \
                      They are on the queue, and nothing is lost"
                 } else {
                     "their attempts have failed for now: the queue brings them again (genesys-replay report)"
                 });
-                terminal::say(&go_on);
+                terminal::say(&resume_hint);
                 ExitStatus::Aborted
             }
-            Ending::Interrupted => {
-                terminal::say(&go_on);
+            StopReason::Interrupted => {
+                terminal::say(&resume_hint);
                 ExitStatus::Interrupted
             }
         })

@@ -12,7 +12,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::report::Rows;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose as UseCase, DiagnoseError, Diagnosis, End, Finding, Function, Look, Sink,
+    Diagnose, DiagnoseError, Diagnosis, End, Finding, Function, Look, Sink,
 };
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
@@ -47,7 +47,7 @@ personal data: it is readable by you alone.")]
     clippy::struct_excessive_bools,
     reason = "the switches of a command line, free to combine"
 )]
-pub(crate) struct Diagnose {
+pub(crate) struct DiagnoseArgs {
     /// Look at the parking queue instead: where the queue's redrive policy moves what was received too often.
     #[arg(long)]
     parking: bool,
@@ -78,10 +78,10 @@ pub(crate) struct Diagnose {
     save: Option<PathBuf>,
 }
 
-impl Diagnose {
+impl DiagnoseArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         // Open all files before anything is received, so that no receive is wasted.
-        let mut outcome = Outcome {
+        let mut outputs = Outputs {
             records: JsonReport::begin(&self.out, context.clock.now())?,
             saved: self.save.as_deref().map(PayloadFolder::begin).transpose()?,
             rows: self.html.as_ref().map(|_| Rows::new(self.payloads)),
@@ -96,7 +96,7 @@ impl Diagnose {
             None
         };
         let (now, limits) = (context.clock.now(), &settings.limits);
-        let use_case = UseCase::<_, _, GenesysClient> {
+        let use_case = Diagnose::<_, _, GenesysClient> {
             reader: &self.reader(context).await?,
             ledger: &app::ledger(aws, &settings.table),
             conversations: analytics.as_ref(),
@@ -121,7 +121,7 @@ impl Diagnose {
         }
         let stop = CancellationToken::new();
         let diagnosis = tokio::select! {
-            looked = use_case.run(look, &mut outcome, stop.cancelled()) => looked.map_err(refusal)?,
+            looked = use_case.run(look, &mut outputs, stop.cancelled()) => looked.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
                 terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
                 return Ok(ExitStatus::Interrupted);
@@ -134,7 +134,7 @@ impl Diagnose {
             ));
             return Ok(ExitStatus::Interrupted);
         }
-        self.finish(context, outcome, page, &diagnosis)
+        self.finish(context, outputs, page, &diagnosis)
     }
 
     async fn reader(&self, context: &Context) -> anyhow::Result<SqsReader> {
@@ -156,17 +156,17 @@ impl Diagnose {
     fn finish(
         &self,
         context: &Context,
-        outcome: Outcome,
+        outputs: Outputs,
         page: Option<tempfile::NamedTempFile>,
         diagnosis: &Diagnosis,
     ) -> anyhow::Result<ExitStatus> {
-        outcome.records.finish(diagnosis.total)?;
+        outputs.records.finish(diagnosis.total)?;
         terminal::say(&format!("the records: {}", self.out.display()));
-        if let Some(saved) = outcome.saved {
+        if let Some(saved) = outputs.saved {
             let (files, folder) = saved.finish()?;
             terminal::say(&format!("{files} payloads: {}", folder.display()));
         }
-        if let (Some(draft), Some(path), Some(rows)) = (page, &self.html, outcome.rows) {
+        if let (Some(draft), Some(path), Some(rows)) = (page, &self.html, outputs.rows) {
             files::finish(draft, path, diagnosis.page(rows).render().as_bytes())?;
             terminal::say(&format!("the page: {}", path.display()));
         }
@@ -182,13 +182,13 @@ impl Diagnose {
 }
 
 /// The consumers of findings. None of their files appears before the end.
-struct Outcome {
+struct Outputs {
     records: JsonReport,
     saved: Option<PayloadFolder>,
     rows: Option<Rows>,
 }
 
-impl Sink for Outcome {
+impl Sink for Outputs {
     fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
         self.records.put(finding)?;
         if let Some(saved) = &mut self.saved {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
-use genesys_replay_cli::operator::apply::{ArchiveLetters, Letters, ParkingLetters};
+use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, ParkingQueueSource};
 use genesys_replay_cli::operator::plan::{Editing, Edits, Item, Plan, Source};
 use serde_json::json;
 
@@ -25,7 +25,7 @@ use crate::{files, terminal};
   # patch.json: [{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]
   genesys-replay edit plan.json --patch patch.json --reason 'wrong wrap-up code' --out fixed.json
   genesys-replay edit plan.json --patch patch.json --id 8a1b... --reason 'this one only' --out fixed.json"#)]
-pub(crate) struct Edit {
+pub(crate) struct EditArgs {
     /// The plan.
     plan: PathBuf,
     /// The JSON Patch (RFC 6902) for the body of each message, as it stands in the queue; - is stdin.
@@ -51,7 +51,7 @@ pub(crate) struct Edit {
 /// The maximum number of shown differences without `--all`.
 const MAX_DIFFS_SHOWN: usize = 5;
 
-impl Edit {
+impl EditArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let mut plan = read(&self.plan)?;
         self.check(&plan)?;
@@ -65,11 +65,11 @@ impl Edit {
         let (edits, diffs) = match &plan.content.source {
             Source::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
-                self.edits(context, &plan, &editing, ArchiveLetters(&archive))
+                self.edits(context, &plan, &editing, ArchiveSource(&archive))
                     .await
             }
             Source::Parking { queue_arn } => {
-                let parking = ParkingLetters::new(app::reader(aws, queue_arn).await?);
+                let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
                 self.edits(context, &plan, &editing, parking).await
             }
         }?;
@@ -151,7 +151,7 @@ impl Edit {
         context: &Context,
         plan: &Plan,
         editing: &Editing,
-        mut letters: impl Letters,
+        mut source: impl DeadLetterSource,
     ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
         let target = context.settings().await?.target;
         let items = &plan.content.items;
@@ -164,7 +164,7 @@ impl Edit {
         let (mut edits, mut diffs) = (Edits::new(), Vec::new());
         let edited = async {
             while !todo.is_empty() {
-                for (index, message) in letters.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await? {
+                for (index, message) in source.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await? {
                     let item = &items[index];
                     let refused = |why: String| {
                         UserError::new(
@@ -172,7 +172,7 @@ impl Edit {
                             "nothing was changed; choose others with --id",
                         )
                     };
-                    let message = message.map_err(|lost| refused(lost.to_string()))?;
+                    let message = message.map_err(|error| refused(error.to_string()))?;
                     let (edit, change) = editing
                         .edit(&message, item.edit.as_ref(), &target)
                         .map_err(|error| refused(error.to_string()))?;
@@ -183,7 +183,7 @@ impl Edit {
             Ok(())
         };
         let edited: anyhow::Result<()> = edited.await;
-        letters.close().await;
+        source.release_unsent().await;
         edited.map(|()| (edits, diffs))
     }
 }

@@ -10,9 +10,7 @@ use genesys_replay::failure::{Category, FailureCode};
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
-use genesys_replay_cli::operator::plan::{
-    About, Content, Making, Plan as PlanFile, Selection, Source,
-};
+use genesys_replay_cli::operator::plan::{About, Content, Making, Plan, Selection, Source};
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_settings::ArchiveSettings;
@@ -37,13 +35,13 @@ Examples:
   genesys-replay plan --function replay --from parking --reason 'table was missing'
   # A few events by their ids, one on each line:
   genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]
-pub(crate) struct Plan {
+pub(crate) struct PlanArgs {
     /// Why, for those who read the plan later.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// Where to look: in the archive, in the parking queue, or in the archive for what the ledger has as given up.
     #[arg(long, value_name = "PLACE", default_value = "archive")]
-    from: Place,
+    from: SourceArg,
     /// Look only at objects whose keys begin with this; by default the function's archive prefix.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
@@ -90,13 +88,13 @@ pub(crate) struct Plan {
 
 /// The places of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Place {
+enum SourceArg {
     Archive,
     Parking,
     Ledger,
 }
 
-impl Plan {
+impl PlanArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         if self.out.exists() {
             Err(UserError::new(
@@ -115,14 +113,14 @@ impl Plan {
         };
         let mut making = Making::new(&ledger, about, &selection, context.clock.now());
         let source = match self.from {
-            Place::Parking => offer_parking(context, &mut making, &queue).await?,
-            Place::Archive | Place::Ledger => {
+            SourceArg::Parking => offer_parking(context, &mut making, &queue).await?,
+            SourceArg::Archive | SourceArg::Ledger => {
                 self.offer_archive(context, &mut making, settings.archive)
                     .await?
             }
         };
         let (items, left_out) = making.finish().await?;
-        let plan = PlanFile::of(Content {
+        let plan = Plan::of(Content {
             created_at: context.clock.now().to_string(),
             created_by: self.by.clone(),
             reason: self.reason.clone(),
@@ -182,7 +180,7 @@ impl Plan {
             )
         })?;
         let prefix = self.prefix.clone().unwrap_or(prefix);
-        if self.from == Place::Ledger {
+        if self.from == SourceArg::Ledger {
             making.only_from_ledger(&context.progress).await?;
         }
         let reader = app::archive(context.aws().await?, &bucket);
@@ -214,7 +212,7 @@ impl Plan {
             ids,
             since: self.since.map(|it| it.to_string()),
             until: self.until.map(|it| it.to_string()),
-            known_to_ledger: self.from == Place::Ledger,
+            known_to_ledger: self.from == SourceArg::Ledger,
             open: self.open,
             forgotten: self.forgotten,
         })
@@ -246,7 +244,7 @@ async fn offer_parking(
 }
 
 /// Returns the items of a plan by target, code and type, and the dead letters that are left out.
-pub(super) fn summary(plan: &PlanFile) -> String {
+pub(super) fn summary(plan: &Plan) -> String {
     let items = &plan.content.items;
     let mut groups: BTreeMap<(&str, &str, &str), (u64, u32)> = BTreeMap::new();
     for item in items {

@@ -12,7 +12,7 @@ use crate::commands::plan;
 pub(super) const MAX_NAMED: usize = 10;
 
 /// Returns the preview of a run for people.
-pub(super) fn prospect(plan: &Plan, to: &str, begun: usize, options: &Options) -> String {
+pub(super) fn preview(plan: &Plan, to: &str, begun: usize, options: &Options) -> String {
     let content = &plan.content;
     format!(
         "{} by {}, {}: {}\n{}would be sent {to}, {} of them edited, {begun} begun before\n\
@@ -31,7 +31,7 @@ pub(super) fn prospect(plan: &Plan, to: &str, begun: usize, options: &Options) -
 }
 
 /// Returns the preview of a run for programs.
-pub(super) fn prospect_json(plan: &Plan, to: &str, begun: usize) -> String {
+pub(super) fn preview_json(plan: &Plan, to: &str, begun: usize) -> String {
     json!({
         "plan": plan.id,
         "items": plan.content.items.len(),
@@ -45,7 +45,7 @@ pub(super) fn prospect_json(plan: &Plan, to: &str, begun: usize) -> String {
 
 /// Returns the result of a run for people.
 pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
-    let mut lines = vec![format!("{}: {}", plan.id, summary.ending)];
+    let mut lines = vec![format!("{}: {}", plan.id, summary.stop_reason)];
     lines.extend(summary.outcomes.iter().map(|((outcome, code), count)| {
         let code = Some(code).filter(|code| !code.is_empty());
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
@@ -68,7 +68,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         ),
         (
             "sent, and still in the parking queue: --resume removes them",
-            summary.lingering.clone(),
+            summary.still_in_source.clone(),
         ),
     ] {
         if !list.is_empty() {
@@ -101,12 +101,12 @@ pub(super) fn summary_json(plan: &Plan, summary: &Summary, audit: &Path) -> Stri
     };
     json!({
         "plan": plan.id,
-        "ending": summary.ending.to_string(),
+        "ending": summary.stop_reason.to_string(),
         "outcomes": outcomes.collect::<Vec<Value>>(),
         "open": summary.open,
         "not_sent": reasons(&summary.not_sent),
         "doubtful": reasons(&summary.doubtful),
-        "lingering": summary.lingering,
+        "lingering": summary.still_in_source,
         "left": summary.left,
         "audit": audit,
         "applied": true,

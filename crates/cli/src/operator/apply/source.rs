@@ -25,7 +25,7 @@ const RECEIPT_TTL: Duration = Duration::from_secs(90);
 
 /// The reason why a dead letter of a plan is not sent. Nothing has happened to the dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Lost {
+pub enum FetchError {
     #[error(
         "it is not where it was when the plan was made, or somebody else looks at it: --resume looks again"
     )]
@@ -39,9 +39,9 @@ pub enum Lost {
 }
 
 /// The index of a plan's item, with the message to send or the reason why it is missing.
-pub type Fetched = (usize, Result<Message, Lost>);
+pub type Fetched = (usize, Result<Message, FetchError>);
 
-pub trait Letters: Send {
+pub trait DeadLetterSource: Send {
     /// Fetches at most `most` of the items in `todo`, and removes them from `todo`; the source chooses which. Returns
     /// an empty list only if nothing is left to do.
     ///
@@ -56,17 +56,19 @@ pub trait Letters: Send {
 
     /// Removes a dead letter from its source, after it was certainly sent. Returns `None` if nothing has to be removed,
     /// else the result of the deletion.
-    fn sent(&mut self, item: &Item)
-    -> impl Future<Output = Option<Result<(), DeleteError>>> + Send;
+    fn on_sent(
+        &mut self,
+        item: &Item,
+    ) -> impl Future<Output = Option<Result<(), DeleteError>>> + Send;
 
     /// Releases the messages that are held and were not sent.
-    fn close(&mut self) -> impl Future<Output = ()> + Send;
+    fn release_unsent(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// The dead letters in the archive, where they stay.
-pub struct ArchiveLetters<'a, A>(pub &'a A);
+pub struct ArchiveSource<'a, A>(pub &'a A);
 
-impl<A: ArchiveReader> Letters for ArchiveLetters<'_, A> {
+impl<A: ArchiveReader> DeadLetterSource for ArchiveSource<'_, A> {
     async fn fetch(
         &mut self,
         items: &[Item],
@@ -88,39 +90,39 @@ impl<A: ArchiveReader> Letters for ArchiveLetters<'_, A> {
         }
     }
 
-    async fn sent(&mut self, _: &Item) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&mut self, _: &Item) -> Option<Result<(), DeleteError>> {
         None
     }
 
-    async fn close(&mut self) {}
+    async fn release_unsent(&mut self) {}
 }
 
-impl<A: ArchiveReader> ArchiveLetters<'_, A> {
-    async fn message(&self, item: &Item) -> Result<Result<Message, Lost>, AwsError> {
+impl<A: ArchiveReader> ArchiveSource<'_, A> {
+    async fn message(&self, item: &Item) -> Result<Result<Message, FetchError>, AwsError> {
         let Place::Object { key, etag } = &item.place else {
-            return Ok(Err(Lost::Gone));
+            return Ok(Err(FetchError::Gone));
         };
         let (content, now) = match self.0.get(key, MAX_OBJECT_BYTES).await {
             Ok(Some(object)) => object,
-            Ok(None) => return Ok(Err(Lost::Gone)),
+            Ok(None) => return Ok(Err(FetchError::Gone)),
             Err(error) if error.kind.is_item_specific() => {
-                return Ok(Err(Lost::Unreadable(error.why())));
+                return Ok(Err(FetchError::Unreadable(error.why())));
             }
             Err(error) => return Err(error),
         };
         // Compare the whole object, not only the body, because the attributes name the target.
         if now != *etag {
-            return Ok(Err(Lost::Changed));
+            return Ok(Err(FetchError::Changed));
         }
         let message = Document::read(&content).ok().and_then(|it| it.message());
         Ok(message
-            .ok_or(Lost::Changed)
+            .ok_or(FetchError::Changed)
             .and_then(|message| ready(item, message)))
     }
 }
 
 /// The dead letters in the parking queue, in the order of the queue's answers.
-pub struct ParkingLetters<O> {
+pub struct ParkingQueueSource<O> {
     queue: O,
     held: HeldMessages,
     /// Wanted messages that were received and not fetched yet: those of one call at most.
@@ -129,7 +131,7 @@ pub struct ParkingLetters<O> {
     received: Instant,
 }
 
-impl<O: QueueReader> ParkingLetters<O> {
+impl<O: QueueReader> ParkingQueueSource<O> {
     pub fn new(queue: O) -> Self {
         Self {
             queue,
@@ -152,7 +154,7 @@ impl<O: QueueReader> ParkingLetters<O> {
     }
 }
 
-impl<O: QueueReader> Letters for ParkingLetters<O> {
+impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
     async fn fetch(
         &mut self,
         items: &[Item],
@@ -178,7 +180,7 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         if self.waiting.is_empty() {
             // The queue did not return these messages: they are deleted, or in flight elsewhere.
             let gone = todo.drain(..most.min(todo.len()));
-            return Ok(gone.map(|index| (index, Err(Lost::Gone))).collect());
+            return Ok(gone.map(|index| (index, Err(FetchError::Gone))).collect());
         }
         let received = self.waiting.drain(..most.min(self.waiting.len()));
         let fetched: Vec<Fetched> = received
@@ -188,13 +190,13 @@ impl<O: QueueReader> Letters for ParkingLetters<O> {
         Ok(fetched)
     }
 
-    async fn sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
         let message = self.held.take(&MessageId::new(message_id(item)?)?)?;
         let failed = self.queue.delete(&[message]).await;
         Some(failed.into_iter().next().map_or(Ok(()), Err))
     }
 
-    async fn close(&mut self) {
+    async fn release_unsent(&mut self) {
         self.waiting.clear();
         // Ignore failures, because these messages become visible again after their visibility timeout.
         let _ = self.held.release(&self.queue, |_| {}).await;
@@ -209,15 +211,17 @@ fn message_id(item: &Item) -> Option<&str> {
 }
 
 /// Returns an item's message as it is sent: the body that the plan froze, with the plan's edit.
-fn ready(item: &Item, mut message: Message) -> Result<Message, Lost> {
+fn ready(item: &Item, mut message: Message) -> Result<Message, FetchError> {
     if digest::hexadecimal(&message.body) != item.body_sha256 {
-        return Err(Lost::Changed);
+        return Err(FetchError::Changed);
     }
     if let Some(edit) = &item.edit {
-        let editing = Editing::of(edit.patch.clone()).map_err(|_| Lost::Edit)?;
-        let change = editing.change(&message.body).map_err(|_| Lost::Edit)?;
+        let editing = Editing::of(edit.patch.clone()).map_err(|_| FetchError::Edit)?;
+        let change = editing
+            .change(&message.body)
+            .map_err(|_| FetchError::Edit)?;
         if digest::hexadecimal(&change.body) != edit.body_sha256 {
-            return Err(Lost::Edit);
+            return Err(FetchError::Edit);
         }
         message.body = change.body;
     }
