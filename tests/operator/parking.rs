@@ -8,7 +8,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::digest::hexadecimal;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::apply::{DeadLetterSource, Fetched, ParkingQueueSource};
-use genesys_replay_cli::operator::plan::{Item, Place, Predicted};
+use genesys_replay_cli::operator::plan::{Location, PlanItem, Predicted};
 use genesys_test_support::{
     FUNCTION, HIDDEN_SECONDS, TestResult, conversation_event, on_failure_body,
 };
@@ -235,15 +235,15 @@ fn parked(number: usize) -> Message {
 }
 
 /// Items of a plan for the first so many of a queue's messages.
-fn planned(count: usize) -> Vec<Item> {
-    let item = |number| Item {
+fn planned(count: usize) -> Vec<PlanItem> {
+    let item = |number| PlanItem {
         key: format!("m-{number}|none"),
         event_type: "unknown".to_owned(),
         interaction_id: None,
         target: "none".to_owned(),
         category: "UNKNOWN".to_owned(),
         failure_code: None,
-        place: Place::Message {
+        place: Location::Message {
             message_id: format!("m-{number}"),
         },
         body_sha256: hexadecimal(&parked(number).body),

@@ -18,7 +18,7 @@ use genesys_replay_cli::operator::apply::{
     SendResult, Sender, Summary,
 };
 use genesys_replay_cli::operator::plan::{
-    Content, Item, Place, Plan, Predicted, Selection, Source,
+    Location, Plan, PlanContent, PlanItem, PlanSource, Predicted, Selection,
 };
 use genesys_replay_cli::queue::DeleteError;
 use tokio::time::Instant;
@@ -33,14 +33,14 @@ pub(super) const OPTIONS: Options = Options {
 };
 
 pub(super) fn plan(count: usize) -> Plan {
-    let item = |number| Item {
+    let item = |number| PlanItem {
         key: format!("e-{number}|none"),
         event_type: "t".to_owned(),
         interaction_id: None,
         target: "none".to_owned(),
         category: "UNKNOWN".to_owned(),
         failure_code: None,
-        place: Place::Object {
+        place: Location::Object {
             key: String::new(),
             etag: String::new(),
         },
@@ -52,12 +52,12 @@ pub(super) fn plan(count: usize) -> Plan {
         },
         edit: None,
     };
-    Plan::of(Content {
+    Plan::of(PlanContent {
         created_at: "2026-07-25T17:20:00Z".to_owned(),
         created_by: "marta".to_owned(),
         reason: "because".to_owned(),
         edit_of: None,
-        source: Source::Parking {
+        source: PlanSource::Parking {
             queue_arn: "parked".to_owned(),
         },
         queue_arn: "q".to_owned(),
@@ -116,7 +116,7 @@ pub(super) struct Anything {
 impl DeadLetterSource for Anything {
     async fn fetch(
         &mut self,
-        items: &[Item],
+        items: &[PlanItem],
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> Result<Vec<Fetched>, AwsError> {
@@ -131,7 +131,7 @@ impl DeadLetterSource for Anything {
         Ok(source.collect())
     }
 
-    async fn on_sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&mut self, item: &PlanItem) -> Option<Result<(), DeleteError>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(item.event_id().to_owned());
         Some(Ok(()))

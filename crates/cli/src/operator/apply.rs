@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
-use crate::operator::plan::{Item, Plan};
+use crate::operator::plan::{Plan, PlanItem};
 pub use drift::{Drift, drift};
 pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
@@ -240,7 +240,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         self.journal.write(&AuditEntry { at, event })
     }
 
-    fn item(&self, index: usize) -> &Item {
+    fn item(&self, index: usize) -> &PlanItem {
         &self.plan.content.items[index]
     }
 }

@@ -1,9 +1,9 @@
 //! A plan: the dead letters that are sent again, the reason, and the expected result of each. Frozen when it is made.
 
+mod builder;
 mod edit;
-mod making;
-mod offering;
 mod selection;
+mod sources;
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ledger::Record;
+pub use builder::{FunctionFacts, PlanBuilder};
 pub use edit::{Change, EditError, Editing, Edits};
-pub use making::{About, Making};
 pub use selection::Selection;
 
-pub const FORMAT: &str = "genesys-replay plan 1";
+pub const PLAN_FORMAT: &str = "genesys-replay plan 1";
 
 /// The maximum number of examples that a plan keeps for each reason to leave dead letters out.
 const MAX_EXAMPLES: usize = 10;
@@ -32,31 +32,31 @@ pub struct Plan {
     pub hash: String,
     /// The id of the plan that an edit made from this one. A superseded plan is not applied any more.
     pub superseded_by: Option<String>,
-    pub content: Content,
+    pub content: PlanContent,
 }
 
 /// The part of a plan that its hash covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Content {
+pub struct PlanContent {
     /// The time at which the plan was made, in RFC 3339.
     pub created_at: String,
     pub created_by: String,
     pub reason: String,
     /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
-    pub source: Source,
+    pub source: PlanSource,
     pub queue_arn: String,
     pub selection: Selection,
     /// The dead letters that are sent again, in this order.
-    pub items: Vec<Item>,
+    pub items: Vec<PlanItem>,
     /// The selected dead letters that are not sent again.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<Excluded>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Source {
+pub enum PlanSource {
     Archive {
         bucket: String,
         prefix: String,
@@ -69,7 +69,7 @@ pub enum Source {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Item {
+pub struct PlanItem {
     /// The event's key in the ledger: `<event id>|<delivery target>`.
     pub key: String,
     pub event_type: String,
@@ -78,18 +78,18 @@ pub struct Item {
     pub target: String,
     pub category: String,
     pub failure_code: Option<String>,
-    pub place: Place,
+    pub place: Location,
     /// SHA-256 of the message's body, in hexadecimal digits.
     pub body_sha256: String,
     /// The ledger item's state when the plan was made; `None` if the ledger had no item.
-    pub ledger: Option<Standing>,
+    pub ledger: Option<LedgerSnapshot>,
     pub predicted: Predicted,
     pub edit: Option<Edit>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Place {
+pub enum Location {
     Object {
         key: String,
         /// The object's `ETag`, which changes with the content.
@@ -103,7 +103,7 @@ pub enum Place {
 /// The state of a ledger item, as far as a plan depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
+pub struct LedgerSnapshot {
     /// The status; `UNKNOWN` if this version does not support the item's status.
     pub status: String,
     pub attempts: u32,
@@ -130,7 +130,7 @@ pub struct Edit {
 /// The selected dead letters that are not sent again for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeftOut {
+pub struct Excluded {
     pub reason: String,
     pub count: u64,
     /// Examples: event ids, object keys or message ids.
@@ -141,20 +141,20 @@ pub struct LeftOut {
 pub enum PlanFault {
     #[error("it is no plan of this version (line {line}, column {column})")]
     Unreadable { line: usize, column: usize },
-    #[error("it says that it is '{0}', this version reads '{FORMAT}'")]
+    #[error("it says that it is '{0}', this version reads '{PLAN_FORMAT}'")]
     Format(String),
     #[error("its content does not fit its hash: it was changed after it was made")]
     Changed,
 }
 
 impl Plan {
-    pub fn of(content: Content) -> Self {
+    pub fn of(content: PlanContent) -> Self {
         let hash = hash(&content);
         let digits = content.created_at.chars().filter(char::is_ascii_digit);
         let day: String = digits.take(14).collect();
         let short: String = hash.chars().take(8).collect();
         Self {
-            format: FORMAT.to_owned(),
+            format: PLAN_FORMAT.to_owned(),
             id: format!("plan-{day}-{short}"),
             hash,
             superseded_by: None,
@@ -171,7 +171,7 @@ impl Plan {
         };
         // Check the version first, because another version has other members.
         let value: Format = serde_json::from_slice(file).map_err(unreadable)?;
-        if value.format != FORMAT {
+        if value.format != PLAN_FORMAT {
             return Err(PlanFault::Format(value.format.chars().take(60).collect()));
         }
         let plan: Self = serde_json::from_slice(file).map_err(unreadable)?;
@@ -196,12 +196,12 @@ struct Format {
     format: String,
 }
 
-fn hash(content: &Content) -> String {
+fn hash(content: &PlanContent) -> String {
     // A struct of texts and numbers can always be written. If not, the empty text matches no plan's hash.
     serde_json::to_string(content).map_or_else(|_| String::new(), |text| digest::hexadecimal(&text))
 }
 
-impl Item {
+impl PlanItem {
     /// Returns the event's id: the key without the target.
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
@@ -218,7 +218,7 @@ impl Item {
     }
 }
 
-impl Standing {
+impl LedgerSnapshot {
     pub fn of(record: &Record) -> Self {
         Self {
             status: record.status.map_or("UNKNOWN", Status::as_str).to_owned(),
@@ -230,12 +230,12 @@ impl Standing {
 
 /// The dead letters that are left out, by reason.
 #[derive(Debug, Default)]
-struct Rest(BTreeMap<String, LeftOut>);
+struct Exclusions(BTreeMap<String, Excluded>);
 
-impl Rest {
+impl Exclusions {
     fn add(&mut self, reason: impl Into<String>, example: &str) {
         let reason = reason.into();
-        let entry = self.0.entry(reason.clone()).or_insert(LeftOut {
+        let entry = self.0.entry(reason.clone()).or_insert(Excluded {
             reason,
             count: 0,
             examples: Vec::new(),

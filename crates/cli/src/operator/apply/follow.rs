@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::wave::Wave;
 use super::{Apply, ApplyError, DeadLetterSource, ReplayOutcome, Run, Sender, StopReason};
 use crate::ledger::{LedgerReader, Record};
-use crate::operator::plan::Standing;
+use crate::operator::plan::LedgerSnapshot;
 
 /// The delay between two reads of the ledger: first and maximum.
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
@@ -84,7 +84,11 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
 }
 
 /// Returns the state of an event that was sent with this message. `planned` is the ledger's state in the plan.
-fn state_of(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -> LedgerPoll {
+fn state_of(
+    record: Option<&Record>,
+    message_id: &str,
+    planned: Option<&LedgerSnapshot>,
+) -> LedgerPoll {
     let Some(record) = record else {
         return LedgerPoll::Waiting;
     };
@@ -97,7 +101,9 @@ fn state_of(record: Option<&Record>, message_id: &str, planned: Option<&Standing
     match record.status {
         Some(Status::Completed) if ours => LedgerPoll::Settled(ReplayOutcome::Delivered),
         // The plan contains this delivered event because its target failed later, and the new round has not begun.
-        Some(Status::Completed) if planned == Some(&Standing::of(record)) => LedgerPoll::Waiting,
+        Some(Status::Completed) if planned == Some(&LedgerSnapshot::of(record)) => {
+            LedgerPoll::Waiting
+        }
         Some(Status::Completed) => LedgerPoll::Settled(ReplayOutcome::DeliveredBefore),
         // Only the bookkeeping is open.
         Some(Status::Deferred) if ours && record.delivered => {
@@ -139,9 +145,13 @@ mod tests {
     #[test]
     fn only_what_came_after_the_plan_ends_an_event_unless_it_is_delivered() {
         let completed = record(Some(Status::Completed), "m-0");
-        let seen = state_of(Some(&completed), "m-1", Some(&Standing::of(&completed)));
+        let seen = state_of(
+            Some(&completed),
+            "m-1",
+            Some(&LedgerSnapshot::of(&completed)),
+        );
         assert_eq!(seen, Waiting, "it was planned because it failed later");
-        let planned = Standing {
+        let planned = LedgerSnapshot {
             status: "ARCHIVED".to_owned(),
             attempts: 1,
             message_id: "m-0".to_owned(),

@@ -6,7 +6,7 @@ use genesys_replay::queue::MAX_BATCH_ENTRIES;
 
 use super::{Apply, ApplyError, DeadLetterSource, ItemState, Run, Sender};
 use crate::ledger::LedgerReader;
-use crate::operator::plan::Source;
+use crate::operator::plan::PlanSource;
 
 impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     /// Restores the state of an earlier run. Settled items stay settled; items that may have been sent are looked up.
@@ -46,7 +46,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 }
             }
         }
-        let is_parked = matches!(self.plan.content.source, Source::Parking { .. });
+        let is_parked = matches!(self.plan.content.source, PlanSource::Parking { .. });
         if !is_parked || still_in_source.is_empty() {
             return Ok(());
         }

@@ -11,7 +11,7 @@ use genesys_replay::message::{Message, MessageId};
 use tokio::time::Instant;
 
 use crate::archive::{ArchiveReader, MAX_OBJECT_BYTES};
-use crate::operator::plan::{Editing, Item, Place};
+use crate::operator::plan::{Editing, Location, PlanItem};
 use crate::queue::drain::{MAX_RECEIVES_WITHOUT_NEW, QueueDrain};
 use crate::queue::held::HeldMessages;
 use crate::queue::{DeleteError, QueueReader};
@@ -49,7 +49,7 @@ pub trait DeadLetterSource: Send {
     /// [`AwsError`] if the source cannot be read now.
     fn fetch(
         &mut self,
-        items: &[Item],
+        items: &[PlanItem],
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> impl Future<Output = Result<Vec<Fetched>, AwsError>> + Send;
@@ -58,7 +58,7 @@ pub trait DeadLetterSource: Send {
     /// else the result of the deletion.
     fn on_sent(
         &mut self,
-        item: &Item,
+        item: &PlanItem,
     ) -> impl Future<Output = Option<Result<(), DeleteError>>> + Send;
 
     /// Releases the messages that are held and were not sent.
@@ -71,7 +71,7 @@ pub struct ArchiveSource<'a, A>(pub &'a A);
 impl<A: ArchiveReader> DeadLetterSource for ArchiveSource<'_, A> {
     async fn fetch(
         &mut self,
-        items: &[Item],
+        items: &[PlanItem],
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> Result<Vec<Fetched>, AwsError> {
@@ -90,7 +90,7 @@ impl<A: ArchiveReader> DeadLetterSource for ArchiveSource<'_, A> {
         }
     }
 
-    async fn on_sent(&mut self, _: &Item) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&mut self, _: &PlanItem) -> Option<Result<(), DeleteError>> {
         None
     }
 
@@ -98,8 +98,8 @@ impl<A: ArchiveReader> DeadLetterSource for ArchiveSource<'_, A> {
 }
 
 impl<A: ArchiveReader> ArchiveSource<'_, A> {
-    async fn message(&self, item: &Item) -> Result<Result<Message, FetchError>, AwsError> {
-        let Place::Object { key, etag } = &item.place else {
+    async fn message(&self, item: &PlanItem) -> Result<Result<Message, FetchError>, AwsError> {
+        let Location::Object { key, etag } = &item.place else {
             return Ok(Err(FetchError::Gone));
         };
         let (content, now) = match self.0.get(key, MAX_OBJECT_BYTES).await {
@@ -157,7 +157,7 @@ impl<O: QueueReader> ParkingQueueSource<O> {
 impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
     async fn fetch(
         &mut self,
-        items: &[Item],
+        items: &[PlanItem],
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> Result<Vec<Fetched>, AwsError> {
@@ -190,7 +190,7 @@ impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
         Ok(fetched)
     }
 
-    async fn on_sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&mut self, item: &PlanItem) -> Option<Result<(), DeleteError>> {
         let message = self.held.take(&MessageId::new(message_id(item)?)?)?;
         let failed = self.queue.delete(&[message]).await;
         Some(failed.into_iter().next().map_or(Ok(()), Err))
@@ -203,15 +203,15 @@ impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
     }
 }
 
-fn message_id(item: &Item) -> Option<&str> {
+fn message_id(item: &PlanItem) -> Option<&str> {
     match &item.place {
-        Place::Message { message_id } => Some(message_id),
-        Place::Object { .. } => None,
+        Location::Message { message_id } => Some(message_id),
+        Location::Object { .. } => None,
     }
 }
 
 /// Returns an item's message as it is sent: the body that the plan froze, with the plan's edit.
-fn ready(item: &Item, mut message: Message) -> Result<Message, FetchError> {
+fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
     if digest::hexadecimal(&message.body) != item.body_sha256 {
         return Err(FetchError::Changed);
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use similar::TextDiff;
 
-use super::{Content, Edit, Item, Plan};
+use super::{Edit, Plan, PlanContent, PlanItem};
 use crate::operator::letter::Letter;
 
 /// A JSON Patch (RFC 6902) for the bodies of messages.
@@ -120,13 +120,13 @@ impl Plan {
     /// Returns a new plan with these changes. The other items stay unchanged.
     #[must_use]
     pub fn edited(&self, edits: Edits, now: String, by: String, reason: String) -> Self {
-        let mut items: Vec<Item> = self.content.items.clone();
+        let mut items: Vec<PlanItem> = self.content.items.clone();
         for (index, edit) in edits {
             if let Some(item) = items.get_mut(index) {
                 item.edit = Some(edit);
             }
         }
-        Self::of(Content {
+        Self::of(PlanContent {
             created_at: now,
             created_by: by,
             reason,

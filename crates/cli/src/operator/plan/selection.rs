@@ -41,31 +41,31 @@ pub struct Facts<'a> {
     pub target: &'a str,
     /// The event's interaction, if it has one.
     pub interaction: Option<&'a str>,
-    pub rejection: Option<Rejection<'a>>,
+    pub rejection: Option<RejectionFacts<'a>>,
 }
 
 /// The facts about a rejection, as far as they were written down.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rejection<'a> {
+pub struct RejectionFacts<'a> {
     pub code: Option<&'a str>,
     pub at: Option<Timestamp>,
 }
 
 impl Selection {
-    pub fn takes(&self, facts: &Facts<'_>) -> bool {
+    pub fn matches(&self, facts: &Facts<'_>) -> bool {
         among(&self.categories, Some(facts.category))
             && among(&self.interactions, facts.interaction)
             && like(&self.targets, facts.target)
             && (self.ids.is_empty() || self.ids.contains(facts.event_id))
-            && facts.topic.is_none_or(|topic| self.takes_topic(topic))
-            && facts.rejection.is_none_or(|it| self.takes_rejection(it))
+            && facts.topic.is_none_or(|topic| self.matches_topic(topic))
+            && facts.rejection.is_none_or(|it| self.matches_rejection(it))
     }
 
-    pub fn takes_topic(&self, topic: &str) -> bool {
+    pub fn matches_topic(&self, topic: &str) -> bool {
         like(&self.topics, topic)
     }
 
-    fn takes_rejection(&self, rejection: Rejection<'_>) -> bool {
+    fn matches_rejection(&self, rejection: RejectionFacts<'_>) -> bool {
         // The command has already rejected a bound that cannot be read.
         let bound = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse);
         let is_in = |test: &dyn Fn(Timestamp) -> bool| rejection.at.is_some_and(test);
@@ -97,14 +97,14 @@ mod tests {
         topic: Some("v2.conversation.{id}.customer.end"),
         target: "https://crm.example/events",
         interaction: Some("c-1"),
-        rejection: Some(Rejection {
+        rejection: Some(RejectionFacts {
             code: Some("EXHAUSTED"),
             at: Some(Timestamp::from_millis(1_785_000_000_000)),
         }),
     };
 
     /// Returns true if a selection with one condition takes a dead letter.
-    fn takes(member: &str, value: &str, facts: &Facts<'_>) -> bool {
+    fn matches(member: &str, value: &str, facts: &Facts<'_>) -> bool {
         let is_bound = ["since", "until"].contains(&member);
         let value = if is_bound {
             json!(value)
@@ -114,14 +114,14 @@ mod tests {
         let mut selection = json!(Selection::default());
         selection[member] = value;
         let selection = serde_json::from_value::<Selection>(selection);
-        selection.is_ok_and(|selection| selection.takes(facts))
+        selection.is_ok_and(|selection| selection.matches(facts))
     }
 
     #[test]
     fn every_condition_lets_through_what_fits_and_nothing_else() {
         let unknown = Facts {
             interaction: None,
-            rejection: Some(Rejection::default()),
+            rejection: Some(RejectionFacts::default()),
             ..FACTS
         };
         let unchecked = Facts {
@@ -130,7 +130,7 @@ mod tests {
             ..FACTS
         };
         for facts in [&FACTS, &unknown, &unchecked] {
-            assert!(Selection::default().takes(facts));
+            assert!(Selection::default().matches(facts));
         }
         // Each condition takes what fits, what is not known, and anything that is not checked, or does not.
         for (member, fitting, other, is_known, is_checked) in [
@@ -143,10 +143,10 @@ mod tests {
             ("since", AT, LATER, false, false),
             ("until", LATER, AT, false, false),
         ] {
-            assert!(takes(member, fitting, &FACTS), "{member}");
-            assert!(!takes(member, other, &FACTS), "{member}");
-            assert_eq!(takes(member, fitting, &unknown), is_known, "{member}");
-            assert_eq!(takes(member, other, &unchecked), !is_checked, "{member}");
+            assert!(matches(member, fitting, &FACTS), "{member}");
+            assert!(!matches(member, other, &FACTS), "{member}");
+            assert_eq!(matches(member, fitting, &unknown), is_known, "{member}");
+            assert_eq!(matches(member, other, &unchecked), !is_checked, "{member}");
         }
     }
 }

@@ -17,7 +17,7 @@ use genesys_replay_cli::operator::apply::{
     Apply, ApplyError, ArchiveSource, DeadLetterSource, DirectSender, History, Options,
     ParkingQueueSource, QueueSender, Sender, StopReason, Summary,
 };
-use genesys_replay_cli::operator::plan::{Plan, Source};
+use genesys_replay_cli::operator::plan::{Plan, PlanSource};
 use genesys_replay_lambda::app as wiring;
 
 use super::plan::dead_letters;
@@ -174,12 +174,12 @@ impl ApplyArgs {
     ) -> anyhow::Result<Summary> {
         let aws = context.aws().await?;
         match &plan.content.source {
-            Source::Archive { bucket, .. } => {
+            PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
                 self.send(context, plan, audit, ArchiveSource(&archive), sender)
                     .await
             }
-            Source::Parking { queue_arn } => {
+            PlanSource::Parking { queue_arn } => {
                 let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
                 self.send(context, plan, audit, parking, sender).await
             }

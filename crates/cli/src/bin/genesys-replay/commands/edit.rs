@@ -7,7 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, ParkingQueueSource};
-use genesys_replay_cli::operator::plan::{Editing, Edits, Item, Plan, Source};
+use genesys_replay_cli::operator::plan::{Editing, Edits, Plan, PlanItem, PlanSource};
 use serde_json::json;
 
 use super::apply::read;
@@ -63,12 +63,12 @@ impl EditArgs {
         })?;
         let aws = context.aws().await?;
         let (edits, diffs) = match &plan.content.source {
-            Source::Archive { bucket, .. } => {
+            PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
                 self.edits(context, &plan, &editing, ArchiveSource(&archive))
                     .await
             }
-            Source::Parking { queue_arn } => {
+            PlanSource::Parking { queue_arn } => {
                 let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
                 self.edits(context, &plan, &editing, parking).await
             }
@@ -135,7 +135,7 @@ impl EditArgs {
             let what = format!("{} is there already", self.out.display());
             return refused(what, "name another file: --out");
         }
-        let known: BTreeSet<&str> = plan.content.items.iter().map(Item::event_id).collect();
+        let known: BTreeSet<&str> = plan.content.items.iter().map(PlanItem::event_id).collect();
         match self.id.iter().find(|id| !known.contains(id.as_str())) {
             Some(event) => refused(
                 format!("{id} has no event {event}"),

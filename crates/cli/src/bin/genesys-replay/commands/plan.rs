@@ -10,7 +10,9 @@ use genesys_replay::failure::{Category, FailureCode};
 use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
-use genesys_replay_cli::operator::plan::{About, Content, Making, Plan, Selection, Source};
+use genesys_replay_cli::operator::plan::{
+    FunctionFacts, Plan, PlanBuilder, PlanContent, PlanSource, Selection,
+};
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
 use genesys_replay_settings::ArchiveSettings;
@@ -106,21 +108,21 @@ impl PlanArgs {
         let selection = self.selection()?;
         let queue = context.queue().await?;
         let ledger = app::ledger(context.aws().await?, &settings.table);
-        let about = About {
+        let about = FunctionFacts {
             target: &settings.target,
             queue_arn: queue.arn(),
             remember: settings.remember,
         };
-        let mut making = Making::new(&ledger, about, &selection, context.clock.now());
+        let mut builder = PlanBuilder::new(&ledger, about, &selection, context.clock.now());
         let source = match self.from {
-            SourceArg::Parking => offer_parking(context, &mut making, &queue).await?,
+            SourceArg::Parking => collect_from_parking_queue(context, &mut builder, &queue).await?,
             SourceArg::Archive | SourceArg::Ledger => {
-                self.offer_archive(context, &mut making, settings.archive)
+                self.collect_from_archive(context, &mut builder, settings.archive)
                     .await?
             }
         };
-        let (items, left_out) = making.finish().await?;
-        let plan = Plan::of(Content {
+        let (items, left_out) = builder.finish().await?;
+        let plan = Plan::of(PlanContent {
             created_at: context.clock.now().to_string(),
             created_by: self.by.clone(),
             reason: self.reason.clone(),
@@ -167,12 +169,12 @@ impl PlanArgs {
         Ok(ExitStatus::Success)
     }
 
-    async fn offer_archive(
+    async fn collect_from_archive(
         &self,
         context: &Context,
-        making: &mut Making<'_, DynamoDbReader>,
+        builder: &mut PlanBuilder<'_, DynamoDbReader>,
         archive: Option<ArchiveSettings>,
-    ) -> anyhow::Result<Source> {
+    ) -> anyhow::Result<PlanSource> {
         let ArchiveSettings { bucket, prefix, .. } = archive.ok_or_else(|| {
             UserError::new(
                 "the function has no archive",
@@ -181,13 +183,13 @@ impl PlanArgs {
         })?;
         let prefix = self.prefix.clone().unwrap_or(prefix);
         if self.from == SourceArg::Ledger {
-            making.only_from_ledger(&context.progress).await?;
+            builder.only_from_ledger(&context.progress).await?;
         }
         let reader = app::archive(context.aws().await?, &bucket);
-        making
-            .offer_archive(&reader, &prefix, &context.progress)
+        builder
+            .collect_from_archive(&reader, &prefix, &context.progress)
             .await?;
-        Ok(Source::Archive { bucket, prefix })
+        Ok(PlanSource::Archive { bucket, prefix })
     }
 
     fn selection(&self) -> anyhow::Result<Selection> {
@@ -219,11 +221,11 @@ impl PlanArgs {
     }
 }
 
-async fn offer_parking(
+async fn collect_from_parking_queue(
     context: &Context,
-    making: &mut Making<'_, DynamoDbReader>,
+    builder: &mut PlanBuilder<'_, DynamoDbReader>,
     queue: &SqsReader,
-) -> anyhow::Result<Source> {
+) -> anyhow::Result<PlanSource> {
     let facts = queue.facts().await?;
     let redrive = facts.redrive.ok_or_else(|| {
         UserError::new(
@@ -237,8 +239,10 @@ async fn offer_parking(
             "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",
         );
     }
-    making.offer_queue(&parking, &context.progress).await?;
-    Ok(Source::Parking {
+    builder
+        .collect_from_queue(&parking, &context.progress)
+        .await?;
+    Ok(PlanSource::Parking {
         queue_arn: redrive.parking_arn,
     })
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay_cli::ledger::LedgerReader;
 use genesys_replay_cli::operator::apply::{Drift, History, drift};
-use genesys_replay_cli::operator::plan::{Item, Plan, Standing};
+use genesys_replay_cli::operator::plan::{LedgerSnapshot, Plan, PlanItem};
 
 use super::super::plan::dead_letters;
 use super::output::MAX_NAMED;
@@ -82,7 +82,7 @@ pub(super) async fn all(
         }
     }
     if let ReplayTarget::Fixed(target) = context.settings().await?.target {
-        let elsewhere = |item: &&Item| item.target_key() != target.key_part();
+        let elsewhere = |item: &&PlanItem| item.target_key() != target.key_part();
         if let Some(item) = plan.content.items.iter().find(elsewhere) {
             let (id, planned) = (item.event_id(), &item.target);
             Err(UserError::new(
@@ -108,7 +108,7 @@ pub(super) async fn all(
 }
 
 fn drift_line(drift: &Drift) -> String {
-    let standing = |it: &Option<Standing>| match it {
+    let standing = |it: &Option<LedgerSnapshot>| match it {
         None => "unknown to the ledger".to_owned(),
         Some(it) => format!("{} after {} attempts", it.status, it.attempts),
     };

@@ -11,15 +11,15 @@ use genesys_replay::failure::FailureReport;
 use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
 
-use super::selection::{Facts, Rejection};
-use super::{Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
+use super::selection::{Facts, RejectionFacts};
+use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
 use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
 
 /// The facts about the function that a plan needs.
 #[derive(Clone, Copy, Debug)]
-pub struct About<'a> {
+pub struct FunctionFacts<'a> {
     pub target: &'a ReplayTarget,
     /// The ARN of the queue that the function drains: an event that is delivered to this queue would loop.
     pub queue_arn: &'a str,
@@ -27,21 +27,21 @@ pub struct About<'a> {
     pub remember: Duration,
 }
 
-/// A plan that is being made. Dead letters are offered one by one, from any source.
-pub struct Making<'a, L> {
+/// A plan that is being made. Dead letters are considered one by one, from any source.
+pub struct PlanBuilder<'a, L> {
     ledger: &'a L,
-    about: About<'a>,
+    about: FunctionFacts<'a>,
     selection: &'a Selection,
     now: Timestamp,
     /// The selected keys with their status; `None` if all keys are permitted.
     wanted: Option<BTreeMap<String, Status>>,
-    /// The keys and event ids of offered dead letters that are selected.
-    met: HashSet<String>,
+    /// The keys and event ids of considered dead letters that are selected.
+    seen: HashSet<String>,
     /// Offered dead letters that were not looked up yet.
     pending: Vec<Pending>,
-    chosen: Vec<(Item, Option<Timestamp>)>,
+    chosen: Vec<(PlanItem, Option<Timestamp>)>,
     by_key: HashMap<String, usize>,
-    pub(super) rest: Rest,
+    pub(super) exclusions: Exclusions,
 }
 
 /// A copy of such a message would no longer identify the failed delivery.
@@ -49,7 +49,7 @@ const ONLY_BY_MOVING: &str = "its target has failed later, which only this messa
 
 /// A dead letter that is to be looked up in the ledger.
 struct Pending {
-    item: Item,
+    item: PlanItem,
     /// The time of the rejection.
     at: Option<Timestamp>,
     /// The accepted delivery that the dead letter reports as failed, if it is a failure record.
@@ -58,20 +58,25 @@ struct Pending {
     message_id: String,
 }
 
-impl<'a, L: LedgerReader> Making<'a, L> {
+impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     /// Begins a plan of the selected dead letters, as this function would read them at `now`.
-    pub fn new(ledger: &'a L, about: About<'a>, selection: &'a Selection, now: Timestamp) -> Self {
+    pub fn new(
+        ledger: &'a L,
+        about: FunctionFacts<'a>,
+        selection: &'a Selection,
+        now: Timestamp,
+    ) -> Self {
         Self {
             ledger,
             about,
             selection,
             now,
             wanted: None,
-            met: HashSet::new(),
+            seen: HashSet::new(),
             pending: Vec::new(),
             chosen: Vec::new(),
             by_key: HashMap::new(),
-            rest: Rest::default(),
+            exclusions: Exclusions::default(),
         }
     }
 
@@ -85,7 +90,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             progress.advance(page.records.len() as u64);
             for record in page.records {
                 if let Some(status @ (Status::Archived | Status::Failed)) = record.status
-                    && self.selection.takes(&record_facts(&record))
+                    && self.selection.matches(&record_facts(&record))
                 {
                     wanted.insert(record.key, status);
                 }
@@ -100,12 +105,12 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    /// Offers one dead letter: the message as it was in the queue, and code and time of the rejection, if they are
+    /// Considers one dead letter: the message as it was in the queue, and code and time of the rejection, if they are
     /// known.
-    pub async fn offer(
+    pub async fn consider(
         &mut self,
         mut message: Message,
-        place: Place,
+        place: Location,
         code: Option<String>,
         at: Option<Timestamp>,
     ) -> Result<(), AwsError> {
@@ -113,7 +118,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         let letter = Letter::of(&message, self.about.target);
         let event = letter.event();
         let code = code.or_else(|| Some(letter.why_not()?.failure_code().to_string()));
-        let item = Item {
+        let item = PlanItem {
             key: letter.key.to_string(),
             event_type: letter.event_type().to_owned(),
             interaction_id: letter.interaction().map(str::to_owned),
@@ -129,26 +134,26 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             },
             edit: None,
         };
-        let takes = match &self.wanted {
+        let is_selected = match &self.wanted {
             // The ledger has already decided on everything except the event type.
             Some(wanted) => {
-                wanted.contains_key(&item.key) && self.selection.takes_topic(&item.event_type)
+                wanted.contains_key(&item.key) && self.selection.matches_topic(&item.event_type)
             }
-            None => self.selection.takes(&Facts {
+            None => self.selection.matches(&Facts {
                 // A code that is not known yet is checked after the look-up.
-                rejection: item.failure_code.as_deref().map(|code| Rejection {
+                rejection: item.failure_code.as_deref().map(|code| RejectionFacts {
                     code: Some(code),
                     at,
                 }),
                 ..item_facts(&item, at)
             }),
         };
-        if !takes {
+        if !is_selected {
             return Ok(());
         }
-        if let Some(reason) = hopeless(&letter) {
-            self.meet(&item);
-            self.rest.add(reason, item.event_id());
+        if let Some(reason) = exclusion_reason(&letter) {
+            self.mark_seen(&item);
+            self.exclusions.add(reason, item.event_id());
             return Ok(());
         }
         self.pending.push(Pending {
@@ -164,7 +169,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         Ok(())
     }
 
-    /// Looks up the dead letters that were offered since the last look-up.
+    /// Looks up the dead letters that were considered since the last look-up.
     async fn look_up(&mut self) -> Result<(), AwsError> {
         let pending = std::mem::take(&mut self.pending);
         let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
@@ -181,11 +186,11 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
                 let at = record.and_then(|record| record.processed).or(at);
-                if !self.selection.takes(&item_facts(&item, at)) {
+                if !self.selection.matches(&item_facts(&item, at)) {
                     continue;
                 }
             }
-            self.meet(&item);
+            self.mark_seen(&item);
             let failed_later = record.zip(report.as_ref()).is_some_and(|(record, report)| {
                 record.has_failed_later(report, &destination, &message_id)
             });
@@ -195,18 +200,18 @@ impl<'a, L: LedgerReader> Making<'a, L> {
                 self.settled(record, failed_later, &item.place, at)
             };
             if let Some(reason) = excluded {
-                self.rest.add(reason, item.event_id());
+                self.exclusions.add(reason, item.event_id());
                 continue;
             }
-            item.ledger = record.map(Standing::of);
+            item.ledger = record.map(LedgerSnapshot::of);
             item.predicted.attempt = record.map_or(0, |record| record.attempts) + 1;
             self.choose(item, at);
         }
         Ok(())
     }
 
-    fn meet(&mut self, item: &Item) {
-        self.met
+    fn mark_seen(&mut self, item: &PlanItem) {
+        self.seen
             .extend([item.key.clone(), item.event_id().to_owned()]);
     }
 
@@ -215,14 +220,16 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         &self,
         record: Option<&Record>,
         failed_later: bool,
-        place: &Place,
+        place: &Location,
         at: Option<Timestamp>,
     ) -> Option<&'static str> {
         let Some(record) = record else {
             // An object stays after its event is delivered, and the ledger item expires.
             let forgotten = match place {
-                Place::Object { .. } => at.is_none_or(|at| at.plus(self.about.remember) < self.now),
-                Place::Message { .. } => false,
+                Location::Object { .. } => {
+                    at.is_none_or(|at| at.plus(self.about.remember) < self.now)
+                }
+                Location::Message { .. } => false,
             };
             return (forgotten && !self.selection.forgotten).then_some(
                 "it was archived longer ago than the ledger remembers, and may have been delivered since (--forgotten takes it all the same)",
@@ -240,9 +247,9 @@ impl<'a, L: LedgerReader> Making<'a, L> {
             Some(Status::Deferred | Status::InProgress) => match place {
                 // SQS parked the message while something other than the event failed, so no other message carries the
                 // event.
-                Place::Message { .. } => None,
-                Place::Object { .. } if self.selection.open => None,
-                Place::Object { .. } => Some(
+                Location::Message { .. } => None,
+                Location::Object { .. } if self.selection.open => None,
+                Location::Object { .. } => Some(
                     "it is open: a message should bring it again by itself (--open takes it all the same)",
                 ),
             },
@@ -251,7 +258,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     }
 
     /// Adds an item. Keeps only the copy of an event that was rejected last.
-    fn choose(&mut self, item: Item, at: Option<Timestamp>) {
+    fn choose(&mut self, item: PlanItem, at: Option<Timestamp>) {
         let index = *self
             .by_key
             .entry(item.key.clone())
@@ -259,7 +266,7 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         match self.chosen.get_mut(index) {
             None => self.chosen.push((item, at)),
             Some(known) => {
-                self.rest
+                self.exclusions
                     .add("another copy of the same event is sent", item.event_id());
                 if at > known.1 {
                     *known = (item, at);
@@ -268,29 +275,30 @@ impl<'a, L: LedgerReader> Making<'a, L> {
         }
     }
 
-    /// Returns the items in the order in which they were offered, and the dead letters that are left out.
-    pub async fn finish(mut self) -> Result<(Vec<Item>, Vec<LeftOut>), AwsError> {
+    /// Returns the items in the order in which they were considered, and the dead letters that are left out.
+    pub async fn finish(mut self) -> Result<(Vec<PlanItem>, Vec<Excluded>), AwsError> {
         self.look_up().await?;
         for (key, status) in self.wanted.take().unwrap_or_default() {
-            if !self.met.contains(&key) {
+            if !self.seen.contains(&key) {
                 let reason = if status == Status::Failed {
                     "the ledger has it as FAILED: it was never archived (--from parking)"
                 } else {
                     "the ledger has it as ARCHIVED, and it is not there (another prefix, or deleted?)"
                 };
-                self.rest.add(reason, &key);
+                self.exclusions.add(reason, &key);
             }
         }
         for id in self
             .selection
             .ids
             .iter()
-            .filter(|id| !self.met.contains(*id))
+            .filter(|id| !self.seen.contains(*id))
         {
-            self.rest.add("no dead letter with this id was found", id);
+            self.exclusions
+                .add("no dead letter with this id was found", id);
         }
         let items = self.chosen.into_iter().map(|(item, _)| item).collect();
-        Ok((items, self.rest.0.into_values().collect()))
+        Ok((items, self.exclusions.0.into_values().collect()))
     }
 }
 
@@ -302,21 +310,21 @@ fn record_facts(record: &Record) -> Facts<'_> {
         topic: None,
         target: &record.target,
         interaction: record.interaction_id.as_deref(),
-        rejection: Some(Rejection {
+        rejection: Some(RejectionFacts {
             code: record.failure_code.as_deref(),
             at: record.processed,
         }),
     }
 }
 
-fn item_facts(item: &Item, at: Option<Timestamp>) -> Facts<'_> {
+fn item_facts(item: &PlanItem, at: Option<Timestamp>) -> Facts<'_> {
     Facts {
         event_id: item.event_id(),
         category: &item.category,
         topic: Some(&item.event_type),
         target: &item.target,
         interaction: item.interaction_id.as_deref(),
-        rejection: Some(Rejection {
+        rejection: Some(RejectionFacts {
             code: item.failure_code.as_deref(),
             at,
         }),
@@ -324,7 +332,7 @@ fn item_facts(item: &Item, at: Option<Timestamp>) -> Facts<'_> {
 }
 
 /// Returns the reason why sending a dead letter again cannot succeed, whatever the ledger contains.
-fn hopeless(letter: &Letter<'_>) -> Option<String> {
+fn exclusion_reason(letter: &Letter<'_>) -> Option<String> {
     if let Some(why) = letter.why_not() {
         return Some(format!("it is no event that could be delivered: {why}"));
     }

@@ -6,8 +6,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
 
-use super::Place;
-use super::making::Making;
+use super::Location;
+use super::builder::PlanBuilder;
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
@@ -18,12 +18,12 @@ use crate::queue::held::HeldMessages;
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// The visibility timeout while a queue is read: some thousand messages can be read in that time. A message that
-/// becomes visible again before the end is recognised, and not offered again.
+/// becomes visible again before the end is recognised, and not considered again.
 const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
-impl<L: LedgerReader> Making<'_, L> {
-    /// Offers all objects of an archive below `prefix`.
-    pub async fn offer_archive(
+impl<L: LedgerReader> PlanBuilder<'_, L> {
+    /// Collects all objects of an archive below `prefix`.
+    pub async fn collect_from_archive(
         &mut self,
         archive: &impl ArchiveReader,
         prefix: &str,
@@ -42,8 +42,8 @@ impl<L: LedgerReader> Making<'_, L> {
             while let Some((object, document)) = objects.try_next().await? {
                 progress.advance(1);
                 match document {
-                    Ok(document) => self.offer_document(object, document).await?,
-                    Err(reason) => self.rest.add(reason, &object.key),
+                    Ok(document) => self.consider_document(object, document).await?,
+                    Err(reason) => self.exclusions.add(reason, &object.key),
                 }
             }
             from = page.next;
@@ -55,7 +55,7 @@ impl<L: LedgerReader> Making<'_, L> {
         Ok(())
     }
 
-    async fn offer_document(
+    async fn consider_document(
         &mut self,
         object: ArchivedObject,
         document: Option<Document>,
@@ -64,15 +64,15 @@ impl<L: LedgerReader> Making<'_, L> {
             && let Some(message) = document.message()
         {
             let ArchivedObject { key, etag, .. } = object;
-            let (at, place) = (document.archived_at(), Place::Object { key, etag });
-            self.offer(message, place, Some(document.failure_code), at)
+            let (at, place) = (document.archived_at(), Location::Object { key, etag });
+            self.consider(message, place, Some(document.failure_code), at)
                 .await?;
         }
         Ok(())
     }
 
-    /// Offers all messages of a queue, and makes them visible again at the end.
-    pub async fn offer_queue(
+    /// Collects all messages of a queue, and makes them visible again at the end.
+    pub async fn collect_from_queue(
         &mut self,
         queue: &impl QueueReader,
         progress: &dyn Progress,
@@ -80,7 +80,7 @@ impl<L: LedgerReader> Making<'_, L> {
         progress.begin("reading the queue", None);
         let held = HeldMessages::default();
         let drain = QueueDrain::new(queue, &held, MAX_RECEIVES_WITHOUT_NEW);
-        let offered = self.offer_received(&drain, progress).await;
+        let collected = self.collect_received(&drain, progress).await;
         let hidden = held.release(queue, |_| {}).await.hidden;
         progress.end();
         if hidden > 0 {
@@ -88,10 +88,10 @@ impl<L: LedgerReader> Making<'_, L> {
                 "{hidden} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most"
             ));
         }
-        offered
+        collected
     }
 
-    async fn offer_received(
+    async fn collect_received(
         &mut self,
         drain: &QueueDrain<'_, impl QueueReader>,
         progress: &dyn Progress,
@@ -100,8 +100,8 @@ impl<L: LedgerReader> Making<'_, L> {
             for message in drain.receive(VISIBILITY_TIMEOUT).await? {
                 progress.advance(1);
                 let message_id = message.id.to_string();
-                let (at, place) = (message.sent_at, Place::Message { message_id });
-                self.offer(message, place, None, at).await?;
+                let (at, place) = (message.sent_at, Location::Message { message_id });
+                self.consider(message, place, None, at).await?;
             }
         }
         if drain.end() == Some(DrainEnd::Repeating) {
