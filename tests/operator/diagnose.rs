@@ -25,7 +25,7 @@ use genesys_replay_cli::genesys::analytics::{ConversationPage, ConversationQuery
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, DiagnoseError, Diagnosis, Finding, Function, Look, Sink,
+    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, FunctionSettings, MessageFinding, Sink,
 };
 use serde_json::Value;
 
@@ -37,10 +37,10 @@ const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
 static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
 
 /// A look that is free to see everything.
-fn look() -> Look<'static> {
-    Look {
+fn look() -> DiagnoseOptions<'static> {
+    DiagnoseOptions {
         target: &ORIGINAL,
-        function: Function {
+        function: FunctionSettings {
             replays_malformed: false,
             has_archive: false,
             max_rounds: 10,
@@ -64,7 +64,7 @@ impl Clock for At {
 struct Findings(Vec<Value>);
 
 impl Sink for Findings {
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         self.0.push(serde_json::to_value(finding)?);
         Ok(())
     }
@@ -154,13 +154,13 @@ impl Looked {
 }
 
 /// Looks at a shelf with an empty ledger, and nobody interrupts.
-async fn look_at(shelf: &LazyQueue, look: Look<'_>) -> Looked {
+async fn look_at(shelf: &LazyQueue, look: DiagnoseOptions<'_>) -> Looked {
     look_with(shelf, look, &Items::default(), pending()).await
 }
 
 async fn look_with(
     shelf: &LazyQueue,
-    look: Look<'_>,
+    look: DiagnoseOptions<'_>,
     ledger: &Items,
     stop: impl Future<Output = ()>,
 ) -> Looked {

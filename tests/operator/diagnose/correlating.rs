@@ -8,7 +8,7 @@ use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_cli::genesys::analytics::{
     Conversation, ConversationPage, ConversationQuery, Conversations, MAX_CONVERSATIONS_PER_QUERY,
 };
-use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, End};
+use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, DiagnosisEnd};
 use genesys_test_support::TestResult;
 use serde_json::Value;
 
@@ -238,7 +238,10 @@ async fn refused_credentials_are_tried_once() -> TestResult {
     let analytics = Analytics::failing(vec![refused; 9]);
     let looked = correlated(&shelf, &analytics).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.end), (120, End::Drained));
+    assert_eq!(
+        (diagnosis.total, diagnosis.end),
+        (120, DiagnosisEnd::Drained)
+    );
     assert_eq!(counts(&looked).map(|it| it.not_asked), Some(120));
     assert_eq!(analytics.asked().len(), 1);
     Ok(())
@@ -271,7 +274,10 @@ async fn an_interrupted_look_does_not_wait_for_analytics() -> TestResult {
     let begun = tokio::time::Instant::now();
     let stop = tokio::time::sleep(Duration::from_secs(1));
     let diagnosis = use_case.run(look(), &mut findings, stop).await?;
-    assert_eq!((diagnosis.end, diagnosis.total), (End::Interrupted, 0));
+    assert_eq!(
+        (diagnosis.end, diagnosis.total),
+        (DiagnosisEnd::Interrupted, 0)
+    );
     assert!(
         begun.elapsed() < Duration::from_secs(2),
         "{:?}",

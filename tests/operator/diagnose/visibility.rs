@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, End, Finding, MAX_MESSAGES_IN_MEMORY, Sink,
+    Diagnose, DiagnosisEnd, MAX_MESSAGES_IN_MEMORY, MessageFinding, Sink,
 };
 use genesys_test_support::TestResult;
 
@@ -19,7 +19,10 @@ async fn every_message_is_seen_once_and_is_there_again() -> TestResult {
     let shelf = LazyQueue::new(237, dead_letter);
     let looked = look_at(&shelf, look()).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.end), (237, End::Drained));
+    assert_eq!(
+        (diagnosis.total, diagnosis.end),
+        (237, DiagnosisEnd::Drained)
+    );
     assert_eq!(diagnosis.released.visible, 237);
     let mut ids: Vec<&str> = looked
         .findings
@@ -78,7 +81,7 @@ async fn an_interrupted_look_shows_everything_again() -> TestResult {
     let stop = tokio::time::sleep(Duration::from_millis(500));
     let looked = look_with(&shelf, look(), &Items::default(), stop).await;
     let diagnosis = looked.well()?;
-    assert_eq!(diagnosis.end, End::Interrupted);
+    assert_eq!(diagnosis.end, DiagnosisEnd::Interrupted);
     assert_eq!(looked.said, "");
     let handed_out = shelf.handed_out();
     assert!((1..5_000).contains(&handed_out), "{handed_out}");
@@ -93,7 +96,7 @@ async fn an_interrupted_look_waits_for_a_queue_that_hangs_only_a_little() -> Tes
     shelf.mishap = Some(Mishap::Hang(9));
     let stop = tokio::time::sleep(Duration::from_millis(500));
     let looked = look_with(&shelf, look(), &Items::default(), stop).await;
-    assert_eq!(looked.well()?.end, End::Interrupted);
+    assert_eq!(looked.well()?.end, DiagnosisEnd::Interrupted);
     assert!(
         looked.said.contains("come back by themselves within 120 s"),
         "{}",
@@ -110,7 +113,7 @@ async fn a_limit_is_kept_and_little_more_is_received() -> TestResult {
     limited.limit = Some(25);
     let looked = look_at(&shelf, limited).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.end), (25, End::Limit));
+    assert_eq!((diagnosis.total, diagnosis.end), (25, DiagnosisEnd::Limit));
     assert_eq!(looked.findings.len(), 25);
     assert!(shelf.handed_out() <= 30, "{}", shelf.handed_out());
     assert_eq!(shelf.shown(), 500);
@@ -163,7 +166,7 @@ struct Counting {
 }
 
 impl Sink for Counting {
-    fn put(&mut self, _: &Finding<'_>) -> std::io::Result<()> {
+    fn put(&mut self, _: &MessageFinding<'_>) -> std::io::Result<()> {
         let in_memory = self.shelf.handed_out() - self.put;
         self.most.fetch_max(in_memory, Ordering::Relaxed);
         self.put += 1;

@@ -8,11 +8,11 @@
 //! The diagnosis detects this while it runs, and stops unless it is forced.
 
 mod advice;
+mod analyzer;
 mod correlate;
 mod finding;
 mod groups;
-mod looking;
-mod receiving;
+mod receiver;
 pub mod report;
 
 use std::convert::Infallible;
@@ -34,25 +34,25 @@ use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
 use crate::queue::held::{HeldMessages, Released};
 use crate::queue::{QueueFacts, QueueReader};
+use analyzer::Analyzer;
 pub use correlate::Correlation;
-pub use finding::{Finding, Function, NextStep};
+pub use finding::{FunctionSettings, MessageFinding, NextStep};
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
-use looking::Looking;
-use receiving::Receiving;
+use receiver::MessageReceiver;
 
 /// The number of concurrent receive calls: 100,000 messages are 10,000 calls of some 20 ms.
-const RECEIVERS: usize = 8;
+const MAX_CONCURRENT_RECEIVES: usize = 8;
 
 /// The maximum number of messages in memory: those of every call, and one batch that is examined.
 pub const MAX_MESSAGES_IN_MEMORY: usize =
-    RECEIVERS * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
+    MAX_CONCURRENT_RECEIVES * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
 
 /// The highest `maxReceiveCount` of a queue that is not examined without force: one diagnosis costs a third of its
 /// receives, or more.
 pub const MIN_RECEIVES_WITHOUT_FORCE: u32 = 3;
 
 /// The maximum time that an interrupted diagnosis waits for open calls, to make their messages visible again too.
-const RELEASE_TIME: Duration = Duration::from_secs(5);
+const MAX_RELEASE_WAIT: Duration = Duration::from_secs(5);
 
 /// The first visibility timeout of a message, which also applies if the program is killed soon after.
 const MIN_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
@@ -80,9 +80,9 @@ impl RunTime {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
+pub struct DiagnoseOptions<'a> {
     pub target: &'a ReplayTarget,
-    pub function: Function,
+    pub function: FunctionSettings,
     pub limit: Option<u64>,
     /// True if messages may reach their last receive.
     pub force: bool,
@@ -94,7 +94,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// [`io::Error`] if the finding cannot be kept; the diagnosis ends then.
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()>;
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()>;
 }
 
 pub struct Diagnose<'a, O, L, C> {
@@ -106,7 +106,7 @@ pub struct Diagnose<'a, O, L, C> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DiagnosisEnd {
     Drained,
     Limit,
     Interrupted,
@@ -116,7 +116,7 @@ pub enum End {
 pub struct Diagnosis {
     pub queue: QueueFacts,
     pub generated_at: Timestamp,
-    pub end: End,
+    pub end: DiagnosisEnd,
     pub total: u64,
     pub groups: Groups,
     /// The number of received messages that are at their last receive: the next receive moves them away.
@@ -157,78 +157,81 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     /// [`DiagnoseError`]. As many messages as possible were made visible again, and warnings report the others.
     pub async fn run<S: Sink>(
         &self,
-        look: Look<'_>,
+        options: DiagnoseOptions<'_>,
         sink: &mut S,
         stop: impl Future<Output = ()>,
     ) -> Result<Diagnosis, DiagnoseError> {
         let queue = self.reader.facts().await?;
-        self.permit(look, &queue)?;
+        self.check_receives(options, &queue)?;
         let generated_at = self.clock.now();
         self.progress
             .begin(&format!("looking at {}", queue.name()), Some(queue.visible));
         let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
         let redrive = queue.redrive.as_ref();
-        let receiving = Receiving::new(self.reader, &held, redrive, look, run_time);
-        let mut looking = Looking::new(self, look);
-        let looked = {
-            let (sender, mut receiver) = mpsc::channel(RECEIVERS);
+        let receiver = MessageReceiver::new(self.reader, &held, redrive, options, run_time);
+        let mut analyzer = Analyzer::new(self, options);
+        let finished = {
+            let (sender, mut messages) = mpsc::channel(MAX_CONCURRENT_RECEIVES);
             // Not part of `whole`, so that open calls are awaited even if `whole` is dropped.
             let mut receivers = pin!(maybe_done(join_all(
-                (0..RECEIVERS).map(|_| receiving.receive(sender.clone()))
+                (0..MAX_CONCURRENT_RECEIVES).map(|_| receiver.receive(sender.clone()))
             )));
             // The channel must close with the last receiver.
             drop(sender);
-            let looks = async {
-                let looked = looking.look(&mut receiver, sink).await;
+            let analysis = async {
+                let finished = analyzer.analyze(&mut messages, sink).await;
                 // Messages that arrive now are not examined, and the closed channel ends the receivers.
-                receiver.close();
-                looked
+                messages.close();
+                finished
             };
-            let whole = async { tokio::join!(&mut receivers, looks).1 };
-            let looked = tokio::select! {
+            let whole = async { tokio::join!(&mut receivers, analysis).1 };
+            let finished = tokio::select! {
                 // A diagnosis that is over does not count as interrupted.
                 biased;
-                looked = whole => Some(looked),
+                finished = whole => Some(finished),
                 never = self.extend(&held, run_time) => match never {},
                 () = stop => None,
             };
-            if looked.is_none() {
-                receiving.stop();
-                receiver.close();
+            if finished.is_none() {
+                receiver.stop();
+                messages.close();
                 // Without an answer to these calls, their messages cannot be released and stay invisible for a while.
-                if tokio::time::timeout(RELEASE_TIME, receivers).await.is_err() {
+                if tokio::time::timeout(MAX_RELEASE_WAIT, receivers)
+                    .await
+                    .is_err()
+                {
                     let seconds = run_time.visibility_timeout().as_secs();
                     self.progress.warn(&format!(
                         "the queue does not answer: messages that were on their way come back by themselves within {seconds} s"
                     ));
                 }
             }
-            looked
+            finished
         };
         self.progress.end();
         let released = self.release(&held, run_time).await;
-        let received = receiving.end();
-        let end = match looked {
-            None => End::Interrupted,
-            Some(looked) => {
+        let totals = receiver.end();
+        let end = match finished {
+            None => DiagnosisEnd::Interrupted,
+            Some(finished) => {
                 // Report the receivers' error first, because the other errors follow from it.
-                received.error.map_or(Ok(()), Err)?;
-                looked?;
-                if look.limit.is_some_and(|limit| looking.total >= limit) {
-                    End::Limit
+                totals.error.map_or(Ok(()), Err)?;
+                finished?;
+                if options.limit.is_some_and(|limit| analyzer.total >= limit) {
+                    DiagnosisEnd::Limit
                 } else {
-                    End::Drained
+                    DiagnosisEnd::Drained
                 }
             }
         };
         Ok(Diagnosis {
             generated_at,
             end,
-            total: looking.total,
-            groups: looking.groups,
-            at_last_receive: received.at_last_receive,
-            without_ledger: looking.without_ledger,
-            correlation: looking.correlating.map(|it| it.counts),
+            total: analyzer.total,
+            groups: analyzer.groups,
+            at_last_receive: totals.at_last_receive,
+            without_ledger: analyzer.without_ledger,
+            correlation: analyzer.correlator.map(|it| it.counts),
             released,
             queue,
         })
@@ -270,9 +273,13 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     }
 
     /// Checks that a diagnosis costs few enough receives, and warns of its limits before it begins.
-    fn permit(&self, look: Look<'_>, queue: &QueueFacts) -> Result<(), DiagnoseError> {
+    fn check_receives(
+        &self,
+        options: DiagnoseOptions<'_>,
+        queue: &QueueFacts,
+    ) -> Result<(), DiagnoseError> {
         if let Some(redrive) = &queue.redrive {
-            if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !look.force {
+            if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !options.force {
                 return Err(DiagnoseError::Tight {
                     max_receives: redrive.max_receives,
                     parking: redrive.parking_name().to_owned(),

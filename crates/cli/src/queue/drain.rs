@@ -16,7 +16,7 @@ const MAX_EMPTY_RECEIVES: u32 = 3;
 
 /// The number of consecutive receives without a new message that end a drain, for a consumer that can wait for rare
 /// messages.
-pub const MAX_RECEIVES_WITHOUT_NEW: u32 = 50;
+pub const MAX_REPEATED_RECEIVES: u32 = 50;
 
 /// A drain of a queue. Nothing is deleted: received messages are held.
 pub struct QueueDrain<'a, Q> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::archive::{ArchiveReader, MAX_OBJECT_BYTES};
 use crate::operator::plan::{Editing, Location, PlanItem};
-use crate::queue::drain::{MAX_RECEIVES_WITHOUT_NEW, QueueDrain};
+use crate::queue::drain::{MAX_REPEATED_RECEIVES, QueueDrain};
 use crate::queue::held::HeldMessages;
 use crate::queue::{DeleteError, QueueReader};
 
@@ -143,7 +143,7 @@ impl<O: QueueReader> ParkingQueueSource<O> {
 
     /// Receives until a wanted message arrives, or the receiving ends without one.
     async fn receive(&mut self, wanted: &HashMap<&str, usize>) -> Result<(), AwsError> {
-        let drain = QueueDrain::new(&self.queue, &self.held, MAX_RECEIVES_WITHOUT_NEW);
+        let drain = QueueDrain::new(&self.queue, &self.held, MAX_REPEATED_RECEIVES);
         while self.waiting.is_empty() && drain.end().is_none() {
             self.received = Instant::now();
             let messages = drain.receive(VISIBILITY_TIMEOUT).await?.into_iter();

@@ -15,7 +15,7 @@ use crate::genesys::analytics::{
 use crate::operator::Progress;
 
 /// The maximum time between the start of a conversation and its event.
-const BEFORE: Duration = Duration::from_secs(24 * 3_600);
+const MAX_CONVERSATION_TIME: Duration = Duration::from_secs(24 * 3_600);
 
 /// The maximum interval that analytics accepts.
 const MAX_INTERVAL: Duration = Duration::from_secs(31 * 24 * 3_600);
@@ -27,7 +27,7 @@ const MAX_PAGES: u32 = 20;
 const MAX_SEARCH_TIME: Duration = Duration::from_secs(300);
 
 /// The delay if Genesys Cloud does not name one.
-const WAIT: Duration = Duration::from_secs(5);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,16 +41,16 @@ pub struct Correlation {
 }
 
 /// Looks up the conversations of one batch of messages after another.
-pub(super) struct Correlating<'a, C> {
+pub(super) struct Correlator<'a, C> {
     conversations: &'a C,
     clock: &'a dyn Clock,
     progress: &'a dyn Progress,
     pub(super) counts: Correlation,
     /// True after an error that an operator has to repair, because further queries would fail in the same way.
-    hopeless: bool,
+    is_disabled: bool,
 }
 
-impl<'a, C: Conversations> Correlating<'a, C> {
+impl<'a, C: Conversations> Correlator<'a, C> {
     pub(super) fn new(
         conversations: &'a C,
         clock: &'a dyn Clock,
@@ -61,7 +61,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
             clock,
             progress,
             counts: Correlation::default(),
-            hopeless: false,
+            is_disabled: false,
         }
     }
 
@@ -78,7 +78,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
         let mut found = BTreeMap::new();
         for ids in ids.chunks(MAX_CONVERSATIONS_PER_QUERY) {
             let count = ids.len() as u64;
-            if self.hopeless {
+            if self.is_disabled {
                 self.counts.not_asked += count;
                 continue;
             }
@@ -90,9 +90,9 @@ impl<'a, C: Conversations> Correlating<'a, C> {
                 }
                 Err(error) => {
                     self.counts.not_asked += count;
-                    self.hopeless = error.disposition() == Disposition::Operator;
+                    self.is_disabled = error.disposition() == Disposition::Operator;
                     let code = error.failure_code();
-                    let rest = if self.hopeless {
+                    let rest = if self.is_disabled {
                         "; the others are not asked for"
                     } else {
                         ""
@@ -147,7 +147,7 @@ impl<'a, C: Conversations> Correlating<'a, C> {
                 Err(error) => error,
             };
             let wait = if let GenesysError::RateLimited { after, .. } = &error {
-                after.unwrap_or(WAIT)
+                after.unwrap_or(DEFAULT_RETRY_AFTER)
             } else if let GenesysError::LocallyRateLimited { after, .. } = &error {
                 *after
             } else {
@@ -167,7 +167,9 @@ impl<'a, C: Conversations> Correlating<'a, C> {
 /// Returns the start of the interval: a day before the oldest event, within the maximum of analytics.
 fn beginning(oldest: Option<Timestamp>, until: Timestamp) -> Timestamp {
     let oldest = oldest.unwrap_or(until).min(until);
-    oldest.minus(BEFORE).max(until.minus(MAX_INTERVAL))
+    oldest
+        .minus(MAX_CONVERSATION_TIME)
+        .max(until.minus(MAX_INTERVAL))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl NextStep {
 
 /// The function's settings that decide its next step.
 #[derive(Clone, Copy, Debug)]
-pub struct Function {
+pub struct FunctionSettings {
     pub replays_malformed: bool,
     pub has_archive: bool,
     pub max_rounds: u32,
@@ -53,7 +53,7 @@ pub struct Function {
 /// interface; the others are additions to it.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Finding<'m> {
+pub struct MessageFinding<'m> {
     /// The time of the event, from the event itself, else the time at which the message was sent. RFC 3339.
     pub timestamp: Option<String>,
     pub interaction_id: Option<&'m str>,
@@ -89,13 +89,13 @@ pub struct Finding<'m> {
     pub at: Option<Timestamp>,
 }
 
-impl<'m> Finding<'m> {
+impl<'m> MessageFinding<'m> {
     pub fn of(
         message: &'m Message,
         letter: &'m Letter<'m>,
         record: Option<&'m Record>,
         conversation: Option<&'m Conversation>,
-        function: Function,
+        function: FunctionSettings,
     ) -> Self {
         let at = happened(message, letter);
         let (verdict, next) = verdict(message, letter, record, function);
@@ -153,7 +153,7 @@ fn verdict(
     message: &Message,
     letter: &Letter<'_>,
     record: Option<&Record>,
-    function: Function,
+    function: FunctionSettings,
 ) -> (Option<FailureCode>, NextStep) {
     let kept = |code| (Some(code), NextStep::Archive);
     let Some(event) = letter.event() else {

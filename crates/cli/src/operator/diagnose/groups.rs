@@ -8,7 +8,7 @@ use genesys_replay::failure::FailureCode;
 use serde::{Serialize, Serializer};
 
 use super::advice;
-use super::finding::Finding;
+use super::finding::MessageFinding;
 
 /// The maximum number of groups. Messages of further groups are counted without a group.
 pub const MAX_GROUPS: usize = 1_000;
@@ -74,7 +74,7 @@ pub struct Groups {
 }
 
 impl Groups {
-    pub(super) fn add(&mut self, finding: &Finding<'_>) {
+    pub(super) fn add(&mut self, finding: &MessageFinding<'_>) {
         let category = finding.failure_category;
         *self.categories.entry(category).or_default() += 1;
         *self.next_steps.entry(finding.next_step).or_default() += 1;
@@ -178,11 +178,11 @@ pub(super) fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn finding(event_type: &str) -> Finding<'_> {
-        Finding {
+    fn finding(event_type: &str) -> MessageFinding<'_> {
+        MessageFinding {
             event_type,
             failure_category: "UNKNOWN",
-            ..Finding::default()
+            ..MessageFinding::default()
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::groups::{GroupKey, shortened};
-use super::{Diagnosis, End, Finding, Sink};
+use super::{Diagnosis, DiagnosisEnd, MessageFinding, Sink};
 use crate::operator::page::{Chart, Fact, Page, Table};
 
 /// The maximum number of rows on the page.
@@ -49,7 +49,7 @@ impl Rows {
 }
 
 impl Sink for Rows {
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         if self.cells.len() >= MAX_ROWS {
             self.left_out += 1;
             return Ok(());
@@ -176,13 +176,13 @@ impl Diagnosis {
         notes.extend(limits.map(|(what, count, then)| format!("{what}: {count}. {then}")));
         let (total, visible) = (self.total, self.queue.visible);
         match self.end {
-            End::Limit => notes.push(format!(
+            DiagnosisEnd::Limit => notes.push(format!(
                 "The look ended at its limit: {total} messages of about {visible}."
             )),
-            End::Drained if total < visible => notes.push(format!(
+            DiagnosisEnd::Drained if total < visible => notes.push(format!(
                 "Fewer messages were seen than there seemed to be: {total} of about {visible}. Others may have taken them meanwhile; SQS hides the rest of a FIFO group while one of its messages is held, and lets no more than 120,000 messages be held at a time."
             )),
-            End::Drained | End::Interrupted => {}
+            DiagnosisEnd::Drained | DiagnosisEnd::Interrupted => {}
         }
         notes
     }
@@ -194,7 +194,7 @@ impl Diagnosis {
             "queue": self.queue.arn,
             "approximateVisible": self.queue.visible,
             "totalFailures": self.total,
-            "complete": self.end == End::Drained && self.total >= self.queue.visible,
+            "complete": self.end == DiagnosisEnd::Drained && self.total >= self.queue.visible,
             "categories": self.groups.categories,
             "nextSteps": self.groups.next_steps,
             "groups": self.groups.all(),

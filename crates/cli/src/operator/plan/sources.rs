@@ -12,7 +12,7 @@ use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
-use crate::queue::drain::{DrainEnd, MAX_RECEIVES_WITHOUT_NEW, QueueDrain};
+use crate::queue::drain::{DrainEnd, MAX_REPEATED_RECEIVES, QueueDrain};
 use crate::queue::held::HeldMessages;
 
 const MAX_CONCURRENT_DOWNLOADS: usize = 16;
@@ -79,7 +79,7 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
     ) -> Result<(), AwsError> {
         progress.begin("reading the queue", None);
         let held = HeldMessages::default();
-        let drain = QueueDrain::new(queue, &held, MAX_RECEIVES_WITHOUT_NEW);
+        let drain = QueueDrain::new(queue, &held, MAX_REPEATED_RECEIVES);
         let collected = self.collect_received(&drain, progress).await;
         let hidden = held.release(queue, |_| {}).await.hidden;
         progress.end();

@@ -12,7 +12,8 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::report::Rows;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, DiagnoseError, Diagnosis, End, Finding, Function, Look, Sink,
+    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, DiagnosisEnd, FunctionSettings,
+    MessageFinding, Sink,
 };
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
@@ -103,9 +104,9 @@ impl DiagnoseArgs {
             clock: context.clock.as_ref(),
             progress: &context.progress,
         };
-        let look = Look {
+        let options = DiagnoseOptions {
             target: &settings.target,
-            function: Function {
+            function: FunctionSettings {
                 replays_malformed: limits.replay_malformed,
                 has_archive: settings.archive.is_some(),
                 max_rounds: limits.max_rounds,
@@ -121,13 +122,13 @@ impl DiagnoseArgs {
         }
         let stop = CancellationToken::new();
         let diagnosis = tokio::select! {
-            looked = use_case.run(look, &mut outputs, stop.cancelled()) => looked.map_err(refusal)?,
+            diagnosed = use_case.run(options, &mut outputs, stop.cancelled()) => diagnosed.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
                 terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
                 return Ok(ExitStatus::Interrupted);
             }
         };
-        if diagnosis.end == End::Interrupted {
+        if diagnosis.end == DiagnosisEnd::Interrupted {
             terminal::say(&format!(
                 "interrupted after {} messages: {} were shown to others again, nothing was written",
                 diagnosis.total, diagnosis.released.visible
@@ -189,7 +190,7 @@ struct Outputs {
 }
 
 impl Sink for Outputs {
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         self.records.put(finding)?;
         if let Some(saved) = &mut self.saved {
             saved.put(finding)?;

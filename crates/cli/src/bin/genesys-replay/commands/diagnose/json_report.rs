@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay_cli::operator::diagnose::Finding;
+use genesys_replay_cli::operator::diagnose::MessageFinding;
 use tempfile::NamedTempFile;
 
 use crate::files;
@@ -33,7 +33,7 @@ impl JsonReport {
         })
     }
 
-    pub(super) fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    pub(super) fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         self.file.write_all(self.separator.as_bytes())?;
         self.separator = ",\n";
         Ok(serde_json::to_writer(&mut self.file, finding)?)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genesys_replay_cli::operator::diagnose::Finding;
+use genesys_replay_cli::operator::diagnose::MessageFinding;
 use tempfile::TempDir;
 
 use crate::exit::UserError;
@@ -50,7 +50,7 @@ impl PayloadFolder {
         })
     }
 
-    pub(super) fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    pub(super) fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         let payload = finding.replay_payload;
         let encoded = finding.payload_encoding.map(|_| payload);
         let decoded = encoded.and_then(|payload| STANDARD.decode(payload).ok());
@@ -74,7 +74,7 @@ impl PayloadFolder {
 }
 
 /// Returns a file name of the event's id and the message's id, which is unique.
-fn name(finding: &Finding<'_>) -> String {
+fn name(finding: &MessageFinding<'_>) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let safe = |id: &str| -> String {
         let chars = id.chars().take(MAX_ID_BYTES);

@@ -6,7 +6,7 @@ use genesys_replay::message::Message;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, Redrive};
 use tokio::sync::mpsc::Sender;
 
-use super::{DiagnoseError, Look, RunTime};
+use super::{DiagnoseError, DiagnoseOptions, RunTime};
 use crate::queue::QueueReader;
 use crate::queue::drain::QueueDrain;
 use crate::queue::held::HeldMessages;
@@ -14,10 +14,10 @@ use crate::queue::held::HeldMessages;
 /// The number of consecutive receives without a new message that end a diagnosis.
 const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
-pub(super) struct Receiving<'a, O> {
+pub(super) struct MessageReceiver<'a, O> {
     drain: QueueDrain<'a, O>,
     redrive: Option<&'a Redrive>,
-    look: Look<'a>,
+    options: DiagnoseOptions<'a>,
     run_time: RunTime,
     state: Mutex<Received>,
 }
@@ -34,18 +34,18 @@ pub(super) struct Received {
     open_calls: u64,
 }
 
-impl<'a, O: QueueReader> Receiving<'a, O> {
+impl<'a, O: QueueReader> MessageReceiver<'a, O> {
     pub(super) fn new(
         reader: &'a O,
         held: &'a HeldMessages,
         redrive: Option<&'a Redrive>,
-        look: Look<'a>,
+        options: DiagnoseOptions<'a>,
         run_time: RunTime,
     ) -> Self {
         Self {
             drain: QueueDrain::new(reader, held, MAX_RECEIVES_WITHOUT_NEW),
             redrive,
-            look,
+            options,
             run_time,
             state: Mutex::default(),
         }
@@ -90,7 +90,7 @@ impl<'a, O: QueueReader> Receiving<'a, O> {
         let coming = state.messages + state.open_calls * MAX_BATCH_ENTRIES as u64;
         let may = !state.stopped
             && self.drain.end().is_none()
-            && self.look.limit.is_none_or(|limit| coming < limit);
+            && self.options.limit.is_none_or(|limit| coming < limit);
         state.open_calls += u64::from(may);
         may
     }
@@ -104,7 +104,7 @@ impl<'a, O: QueueReader> Receiving<'a, O> {
         if let Some(redrive) = self.redrive {
             let last = |message: &&Message| message.receive_count >= redrive.max_receives;
             state.at_last_receive += new.iter().filter(last).count() as u64;
-            if state.at_last_receive > 0 && !self.look.force {
+            if state.at_last_receive > 0 && !self.options.force {
                 state.stopped = true;
                 state.error = Some(DiagnoseError::LastReceive {
                     messages: state.at_last_receive,
@@ -114,7 +114,7 @@ impl<'a, O: QueueReader> Receiving<'a, O> {
                 });
             }
         }
-        if let Some(limit) = self.look.limit {
+        if let Some(limit) = self.options.limit {
             // Messages beyond the limit are only made visible again.
             let rest = limit.saturating_sub(before);
             new.truncate(usize::try_from(rest).unwrap_or(usize::MAX));

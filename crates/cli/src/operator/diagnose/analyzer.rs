@@ -6,36 +6,39 @@ use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc::Receiver;
 
-use super::correlate::Correlating;
-use super::finding::{Finding, happened};
+use super::correlate::Correlator;
+use super::finding::{MessageFinding, happened};
 use super::groups::Groups;
-use super::{Diagnose, DiagnoseError, Look, Sink};
+use super::{Diagnose, DiagnoseError, DiagnoseOptions, Sink};
 use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
 use crate::operator::remedy::remedy;
 
-pub(super) struct Looking<'a, L, C> {
-    look: Look<'a>,
+pub(super) struct Analyzer<'a, L, C> {
+    options: DiagnoseOptions<'a>,
     /// `None` after the first failure, because the next batch would fail in the same way.
     ledger: Option<&'a L>,
     progress: &'a dyn Progress,
-    pub(super) correlating: Option<Correlating<'a, C>>,
+    pub(super) correlator: Option<Correlator<'a, C>>,
     pub(super) groups: Groups,
     pub(super) total: u64,
     pub(super) without_ledger: u64,
 }
 
-impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
-    pub(super) fn new<O>(diagnose: &'a Diagnose<'a, O, L, C>, look: Look<'a>) -> Self {
+impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
+    pub(super) fn new<O>(
+        diagnose: &'a Diagnose<'a, O, L, C>,
+        options: DiagnoseOptions<'a>,
+    ) -> Self {
         let conversations = diagnose.conversations;
-        let correlating = |it| Correlating::new(it, diagnose.clock, diagnose.progress);
+        let correlator = |it| Correlator::new(it, diagnose.clock, diagnose.progress);
         Self {
-            look,
+            options,
             ledger: Some(diagnose.ledger),
             progress: diagnose.progress,
-            correlating: conversations.map(correlating),
+            correlator: conversations.map(correlator),
             groups: Groups::default(),
             total: 0,
             without_ledger: 0,
@@ -43,7 +46,7 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
     }
 
     /// Examines all received messages, in batches as large as the channel and one query allow.
-    pub(super) async fn look(
+    pub(super) async fn analyze(
         &mut self,
         receiver: &mut Receiver<Vec<Message>>,
         sink: &mut impl Sink,
@@ -64,28 +67,28 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
         messages: &[Message],
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
-        let read = |message| (message, Letter::of(message, self.look.target));
-        let letters: Vec<(&Message, Letter<'_>)> = messages.iter().map(read).collect();
-        let records = self.records(&letters).await;
+        let read = |message| (message, Letter::of(message, self.options.target));
+        let classified_messages: Vec<(&Message, Letter<'_>)> = messages.iter().map(read).collect();
+        let records = self.records(&classified_messages).await;
         let mut conversations = BTreeMap::new();
-        if let Some(correlating) = &mut self.correlating {
-            let interactions: BTreeSet<&str> = letters
+        if let Some(correlator) = &mut self.correlator {
+            let interactions: BTreeSet<&str> = classified_messages
                 .iter()
                 .filter_map(|(_, letter)| letter.interaction())
                 .collect();
-            let oldest = letters
+            let oldest = classified_messages
                 .iter()
                 .filter_map(|(message, letter)| happened(message, letter))
                 .min();
-            conversations = correlating.find(interactions, oldest).await;
+            conversations = correlator.find(interactions, oldest).await;
         }
-        for (message, letter) in &letters {
-            let finding = Finding::of(
+        for (message, letter) in &classified_messages {
+            let finding = MessageFinding::of(
                 message,
                 letter,
                 records.get(letter.key.as_str()),
                 letter.interaction().and_then(|id| conversations.get(id)),
-                self.look.function,
+                self.options.function,
             );
             sink.put(&finding).map_err(DiagnoseError::Io)?;
             self.groups.add(&finding);
@@ -96,9 +99,12 @@ impl<'a, L: LedgerReader, C: Conversations> Looking<'a, L, C> {
     }
 
     /// Returns the ledger's items of the events in these messages; an empty map once the ledger has failed.
-    async fn records(&mut self, letters: &[(&Message, Letter<'_>)]) -> HashMap<String, Record> {
+    async fn records(
+        &mut self,
+        classified_messages: &[(&Message, Letter<'_>)],
+    ) -> HashMap<String, Record> {
         // Only events have a ledger item.
-        let events = letters
+        let events = classified_messages
             .iter()
             .filter(|(_, letter)| letter.event().is_some());
         let keys: Vec<&str> = events.map(|(_, letter)| letter.key.as_str()).collect();
