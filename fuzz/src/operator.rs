@@ -3,7 +3,7 @@
 use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay_cli::operator::apply::{History, tag_with_plan};
-use genesys_replay_cli::operator::letter::Letter;
+use genesys_replay_cli::operator::classified_message::ClassifiedMessage;
 use genesys_replay_cli::operator::plan::{Editing, Plan};
 
 /// Whatever stands in a file: it is read or refused, and what was read means the same when it is written again.
@@ -38,7 +38,10 @@ fn archived(input: &[u8]) {
     let target = ReplayTarget::Original(AllowedTargets::Any);
     let sent = tag_with_plan(message.clone(), "plan-1");
     assert_eq!(sent.body, message.body);
-    let (before, after) = (Letter::of(&message, &target), Letter::of(&sent, &target));
+    let (before, after) = (
+        ClassifiedMessage::of(&message, &target),
+        ClassifiedMessage::of(&sent, &target),
+    );
     if before.event().is_some() && !before.event_id().contains(|c: char| !c.is_ascii_graphic()) {
         assert_eq!(before.category, after.category);
         assert_eq!(before.destination, after.destination);
@@ -50,9 +53,9 @@ fn archived(input: &[u8]) {
     {
         received.id = id;
     }
-    let known = |letter: &Letter<'_>| letter.event().and_then(|it| it.event_id.clone());
-    if let Some(id) = known(&Letter::of(&message, &target)) {
-        assert_eq!(known(&Letter::of(&received, &target)), Some(id));
+    let known = |letter: &ClassifiedMessage<'_>| letter.event().and_then(|it| it.event_id.clone());
+    if let Some(id) = known(&ClassifiedMessage::of(&message, &target)) {
+        assert_eq!(known(&ClassifiedMessage::of(&received, &target)), Some(id));
     }
 }
 

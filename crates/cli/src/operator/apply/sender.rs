@@ -46,7 +46,7 @@ pub trait Sender {
 /// Returns a message as a plan sends it: with the plan's id and, if the event has no id, the original message's id.
 pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
     let has_id = match parse(&message) {
-        ParsedMessage::DeadLetter(letter) => letter.event_id.is_some(),
+        ParsedMessage::DeadLetter(dead_letter) => dead_letter.event_id.is_some(),
         ParsedMessage::Unreplayable(_) => true,
     };
     if !has_id {
@@ -112,7 +112,9 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
         ));
     }
     let interaction = match parse(message) {
-        ParsedMessage::DeadLetter(letter) => letter.interaction.map(|it| it.id.to_string()),
+        ParsedMessage::DeadLetter(dead_letter) => {
+            dead_letter.interaction.map(|it| it.id.to_string())
+        }
         ParsedMessage::Unreplayable(_) => None,
     };
     let plan = message.replay_plan().unwrap_or_default();

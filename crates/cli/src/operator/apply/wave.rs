@@ -12,7 +12,7 @@ use super::{
     Sender, tag_with_plan,
 };
 use crate::ledger::LedgerReader;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// The maximum size of a wave, whatever the ramp, because a run stops for failures only at the end of a wave.
 const MAX_WAVE_MESSAGES: usize = 1_000;
@@ -185,7 +185,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             queue_arn: Some(self.plan.content.queue_arn.clone()),
             ..message.clone()
         };
-        Letter::of(&message, self.target).key.to_string()
+        ClassifiedMessage::of(&message, self.target).key.to_string()
     }
 }
 

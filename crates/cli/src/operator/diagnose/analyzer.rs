@@ -13,7 +13,7 @@ use super::{Diagnose, DiagnoseError, DiagnoseOptions, Sink};
 use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 use crate::operator::remedy::remedy;
 
 pub(super) struct Analyzer<'a, L, C> {
@@ -67,27 +67,30 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
         messages: &[Message],
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
-        let read = |message| (message, Letter::of(message, self.options.target));
-        let classified_messages: Vec<(&Message, Letter<'_>)> = messages.iter().map(read).collect();
+        let read = |message| (message, ClassifiedMessage::of(message, self.options.target));
+        let classified_messages: Vec<(&Message, ClassifiedMessage<'_>)> =
+            messages.iter().map(read).collect();
         let records = self.records(&classified_messages).await;
         let mut conversations = BTreeMap::new();
         if let Some(correlator) = &mut self.correlator {
             let interactions: BTreeSet<&str> = classified_messages
                 .iter()
-                .filter_map(|(_, letter)| letter.interaction())
+                .filter_map(|(_, classified)| classified.interaction())
                 .collect();
             let oldest = classified_messages
                 .iter()
-                .filter_map(|(message, letter)| happened(message, letter))
+                .filter_map(|(message, classified)| happened(message, classified))
                 .min();
             conversations = correlator.find(interactions, oldest).await;
         }
-        for (message, letter) in &classified_messages {
+        for (message, classified) in &classified_messages {
             let finding = MessageFinding::of(
                 message,
-                letter,
-                records.get(letter.key.as_str()),
-                letter.interaction().and_then(|id| conversations.get(id)),
+                classified,
+                records.get(classified.key.as_str()),
+                classified
+                    .interaction()
+                    .and_then(|id| conversations.get(id)),
                 self.options.function,
             );
             sink.put(&finding).map_err(DiagnoseError::Io)?;
@@ -101,13 +104,15 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
     /// Returns the ledger's items of the events in these messages; an empty map once the ledger has failed.
     async fn records(
         &mut self,
-        classified_messages: &[(&Message, Letter<'_>)],
+        classified_messages: &[(&Message, ClassifiedMessage<'_>)],
     ) -> HashMap<String, Record> {
         // Only events have a ledger item.
         let events = classified_messages
             .iter()
-            .filter(|(_, letter)| letter.event().is_some());
-        let keys: Vec<&str> = events.map(|(_, letter)| letter.key.as_str()).collect();
+            .filter(|(_, classified)| classified.event().is_some());
+        let keys: Vec<&str> = events
+            .map(|(_, classified)| classified.key.as_str())
+            .collect();
         if let (Some(ledger), false) = (self.ledger, keys.is_empty()) {
             match ledger.find_by_key(&keys).await {
                 Ok(records) => return records,

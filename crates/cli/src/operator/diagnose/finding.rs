@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::genesys::analytics::Conversation;
 use crate::ledger::Record;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
@@ -92,28 +92,28 @@ pub struct MessageFinding<'m> {
 impl<'m> MessageFinding<'m> {
     pub fn of(
         message: &'m Message,
-        letter: &'m Letter<'m>,
+        classified: &'m ClassifiedMessage<'m>,
         record: Option<&'m Record>,
         conversation: Option<&'m Conversation>,
         function: FunctionSettings,
     ) -> Self {
-        let at = happened(message, letter);
-        let (verdict, next) = verdict(message, letter, record, function);
+        let at = happened(message, classified);
+        let (verdict, next) = verdict(message, classified, record, function);
         let recorded = record.and_then(|record| record.failure_code.as_deref());
-        let error_code = match letter.event() {
+        let error_code = match classified.event() {
             Some(event) => event.failure.error_code.clone(),
             None => original_failure(message).error_code,
         };
         Self {
             timestamp: at.map(|at| at.to_string()),
-            interaction_id: letter.interaction(),
-            event_type: letter.event_type(),
-            failure_category: letter.category.as_str(),
-            replay_payload: payload(message, letter),
+            interaction_id: classified.interaction(),
+            event_type: classified.event_type(),
+            failure_category: classified.category.as_str(),
+            replay_payload: payload(message, classified),
             interaction_info: conversation,
-            replay_endpoint: endpoint(&letter.destination),
+            replay_endpoint: endpoint(&classified.destination),
             message_id: message.id.as_str(),
-            event_id: letter.event_id(),
+            event_id: classified.event_id(),
             failure_code: recorded.or(verdict.map(FailureCode::as_str)),
             ledger_status: record.and_then(|record| record.status).map(Status::as_str),
             attempts: record.map_or(0, |record| record.attempts),
@@ -128,15 +128,15 @@ impl<'m> MessageFinding<'m> {
 }
 
 /// Returns the payload; for a message that is not an event, the body.
-fn payload<'m>(message: &'m Message, letter: &'m Letter<'m>) -> &'m str {
-    letter
+fn payload<'m>(message: &'m Message, classified: &'m ClassifiedMessage<'m>) -> &'m str {
+    classified
         .event()
         .map_or(&*message.body, |event| &event.payload)
 }
 
 /// Returns the time of the event, from the event itself, else the time at which the message was sent.
-pub(super) fn happened(message: &Message, letter: &Letter<'_>) -> Option<Timestamp> {
-    event_time(payload(message, letter)).or(message.sent_at)
+pub(super) fn happened(message: &Message, classified: &ClassifiedMessage<'_>) -> Option<Timestamp> {
+    event_time(payload(message, classified)).or(message.sent_at)
 }
 
 fn endpoint(destination: &Destination) -> Option<String> {
@@ -151,7 +151,7 @@ fn endpoint(destination: &Destination) -> Option<String> {
 /// order of the function's decisions.
 fn verdict(
     message: &Message,
-    letter: &Letter<'_>,
+    letter: &ClassifiedMessage<'_>,
     record: Option<&Record>,
     function: FunctionSettings,
 ) -> (Option<FailureCode>, NextStep) {
@@ -159,7 +159,7 @@ fn verdict(
     let Some(event) = letter.event() else {
         return kept(
             letter
-                .why_not()
+                .unreplayable_reason()
                 .map_or(FailureCode::NotAnEvent, UnreplayableReason::failure_code),
         );
     };

@@ -15,7 +15,7 @@ use super::selection::{Facts, RejectionFacts};
 use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
 use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
 use crate::operator::Progress;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// The facts about the function that a plan needs.
 #[derive(Clone, Copy, Debug)]
@@ -115,15 +115,16 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         at: Option<Timestamp>,
     ) -> Result<(), AwsError> {
         message.queue_arn = Some(self.about.queue_arn.to_owned());
-        let letter = Letter::of(&message, self.about.target);
-        let event = letter.event();
-        let code = code.or_else(|| Some(letter.why_not()?.failure_code().to_string()));
+        let classified = ClassifiedMessage::of(&message, self.about.target);
+        let event = classified.event();
+        let code =
+            code.or_else(|| Some(classified.unreplayable_reason()?.failure_code().to_string()));
         let item = PlanItem {
-            key: letter.key.to_string(),
-            event_type: letter.event_type().to_owned(),
-            interaction_id: letter.interaction().map(str::to_owned),
-            target: letter.destination.to_string(),
-            category: letter.category.as_str().to_owned(),
+            key: classified.key.to_string(),
+            event_type: classified.event_type().to_owned(),
+            interaction_id: classified.interaction().map(str::to_owned),
+            target: classified.destination.to_string(),
+            category: classified.category.as_str().to_owned(),
             failure_code: code,
             place,
             body_sha256: digest::hexadecimal(&message.body),
@@ -151,7 +152,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         if !is_selected {
             return Ok(());
         }
-        if let Some(reason) = exclusion_reason(&letter) {
+        if let Some(reason) = exclusion_reason(&classified) {
             self.mark_seen(&item);
             self.exclusions.add(reason, item.event_id());
             return Ok(());
@@ -161,7 +162,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             at,
             report: event.and_then(|event| event.report.clone()),
             message_id: message.id.to_string(),
-            destination: letter.destination,
+            destination: classified.destination,
         });
         if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
@@ -332,14 +333,14 @@ fn item_facts(item: &PlanItem, at: Option<Timestamp>) -> Facts<'_> {
 }
 
 /// Returns the reason why sending a dead letter again cannot succeed, whatever the ledger contains.
-fn exclusion_reason(letter: &Letter<'_>) -> Option<String> {
-    if let Some(why) = letter.why_not() {
+fn exclusion_reason(classified: &ClassifiedMessage<'_>) -> Option<String> {
+    if let Some(why) = classified.unreplayable_reason() {
         return Some(format!("it is no event that could be delivered: {why}"));
     }
-    if letter.event().is_some_and(|event| event.own_echo) {
+    if classified.event().is_some_and(|event| event.own_echo) {
         return Some("it only tells of a mark that the function has written".to_owned());
     }
-    match &letter.destination {
+    match &classified.destination {
         Destination::TooLong(_) => Some("the ARN of its target is too long".to_owned()),
         Destination::Missing => Some("it does not say where it was going".to_owned()),
         Destination::NotAllowed(arn) => Some(format!("the settings do not allow its target {arn}")),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use similar::TextDiff;
 
 use super::{Edit, Plan, PlanContent, PlanItem};
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// A JSON Patch (RFC 6902) for the bodies of messages.
 #[derive(Clone, Debug)]
@@ -97,7 +97,10 @@ impl Editing {
         let change = self.change(&message.body)?;
         let mut edited = message.clone();
         edited.body.clone_from(&change.body);
-        let (old, new) = (Letter::of(message, target), Letter::of(&edited, target));
+        let (old, new) = (
+            ClassifiedMessage::of(message, target),
+            ClassifiedMessage::of(&edited, target),
+        );
         if old.key != new.key || new.event().is_none() {
             return Err(EditError::Identity);
         }

@@ -10,28 +10,29 @@ use genesys_replay::message::Message;
 
 /// The function's reading of a message, made with the function's own code.
 #[derive(Clone, Debug)]
-pub struct Letter<'m> {
-    pub opened: ParsedMessage<'m>,
+pub struct ClassifiedMessage<'m> {
+    pub parsed: ParsedMessage<'m>,
     /// The category of the first failure.
     pub category: Category,
     pub destination: Destination,
     pub key: EventKey,
 }
 
-impl<'m> Letter<'m> {
+impl<'m> ClassifiedMessage<'m> {
     /// Reads a message as a function with this target would.
     pub fn of(message: &'m Message, target: &ReplayTarget) -> Self {
-        let opened = parse(message);
-        let (failure, event_id, destination) = match &opened {
+        let parsed = parse(message);
+        let (failure, event_id, destination) = match &parsed {
             ParsedMessage::Unreplayable(_) => {
                 (original_failure(message), None, Destination::Missing)
             }
-            ParsedMessage::DeadLetter(letter) => {
+            ParsedMessage::DeadLetter(dead_letter) => {
                 let own: Vec<&str> = message.queue_arn.as_deref().into_iter().collect();
-                let destination = target.destination(letter.failure.target_arn.as_deref(), &own);
+                let destination =
+                    target.destination(dead_letter.failure.target_arn.as_deref(), &own);
                 (
-                    letter.failure.clone(),
-                    letter.event_id.as_ref(),
+                    dead_letter.failure.clone(),
+                    dead_letter.event_id.as_ref(),
                     destination,
                 )
             }
@@ -40,20 +41,20 @@ impl<'m> Letter<'m> {
             category: failure.category(),
             key: EventKey::new(event_id, &message.id, &destination),
             destination,
-            opened,
+            parsed,
         }
     }
 
     pub fn event(&self) -> Option<&DeadLetter<'m>> {
-        match &self.opened {
-            ParsedMessage::DeadLetter(letter) => Some(letter),
+        match &self.parsed {
+            ParsedMessage::DeadLetter(dead_letter) => Some(dead_letter),
             ParsedMessage::Unreplayable(_) => None,
         }
     }
 
     /// Returns the reason why the message is not an event; `None` for an event.
-    pub fn why_not(&self) -> Option<UnreplayableReason> {
-        match &self.opened {
+    pub fn unreplayable_reason(&self) -> Option<UnreplayableReason> {
+        match &self.parsed {
             ParsedMessage::DeadLetter(_) => None,
             ParsedMessage::Unreplayable(why) => Some(*why),
         }
