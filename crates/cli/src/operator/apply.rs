@@ -71,8 +71,9 @@ impl ReplayOutcome {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum StopReason {
+    #[default]
     Done,
     TooManyFailures {
         /// The number of dead letters in the wave that failed or were deferred.
@@ -89,7 +90,7 @@ pub enum StopReason {
     Interrupted,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub stop_reason: StopReason,
     /// The number of settled dead letters, in this run and before, by [`ReplayOutcome::as_str`] and failure code.
@@ -109,13 +110,9 @@ pub struct Summary {
 impl Summary {
     /// Returns true if all dead letters were delivered and left their source.
     pub fn is_well(&self) -> bool {
-        let lists = [
-            self.open.len(),
-            self.not_sent.len(),
-            self.doubtful.len(),
-            self.still_in_source.len(),
-        ];
-        lists == [0; 4] && self.outcomes.keys().all(|(_, code)| code.is_empty())
+        let in_queues = self.open.len() + self.still_in_source.len();
+        let unsent = self.not_sent.len() + self.doubtful.len();
+        in_queues + unsent == 0 && self.outcomes.keys().all(|(_, code)| code.is_empty())
     }
 }
 
@@ -152,16 +149,13 @@ struct Run {
     todo: VecDeque<usize>,
     /// The sent items that are not settled, by index, with the ids of their messages.
     open: BTreeMap<usize, String>,
-    outcomes: BTreeMap<(String, String), u64>,
-    not_sent: Vec<(String, String)>,
-    doubtful: Vec<(String, String)>,
-    still_in_source: Vec<String>,
+    summary: Summary,
 }
 
 impl Run {
     fn count(&mut self, outcome: &str, code: Option<&str>) {
         let key = (outcome.to_owned(), code.unwrap_or_default().to_owned());
-        *self.outcomes.entry(key).or_default() += 1;
+        *self.summary.outcomes.entry(key).or_default() += 1;
     }
 }
 
@@ -192,18 +186,12 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         if let Some(reason) = reason {
             self.write(AuditEvent::Ended { reason })?;
         }
+        let open = run.open.keys().map(|index| self.item(*index).shown());
         Ok(Summary {
             stop_reason: stop_reason?,
-            outcomes: run.outcomes,
-            open: run
-                .open
-                .keys()
-                .map(|index| self.item(*index).shown())
-                .collect(),
-            not_sent: run.not_sent,
-            doubtful: run.doubtful,
-            still_in_source: run.still_in_source,
+            open: open.collect(),
             left: run.todo.len(),
+            ..run.summary
         })
     }
 
@@ -211,7 +199,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         self.resume(run).await?;
         let items = self.plan.content.items.len();
         self.progress.begin("sending", Some(items as u64));
-        self.progress.advance(run.outcomes.values().sum());
+        self.progress.advance(run.summary.outcomes.values().sum());
         let mut wave = Wave::default();
         let mut size = self.options.canary.max(1);
         loop {

@@ -19,6 +19,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::{join_all, maybe_done};
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use super::Progress;
 use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
+use crate::queue::drain::QueueDrain;
 use crate::queue::held::{HeldMessages, Released};
 use crate::queue::{QueueFacts, QueueReader};
 use analyzer::Analyzer;
@@ -46,6 +48,9 @@ const MAX_CONCURRENT_RECEIVES: usize = 8;
 /// The maximum number of messages in memory: those of every call, and one batch that is examined.
 pub const MAX_MESSAGES_IN_MEMORY: usize =
     MAX_CONCURRENT_RECEIVES * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
+
+/// The number of consecutive receives without a new message that end a diagnosis.
+const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
 /// The highest `maxReceiveCount` of a queue that is not examined without force: one diagnosis costs a third of its
 /// receives, or more.
@@ -167,8 +172,13 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         self.progress
             .begin(&format!("looking at {}", queue.name()), Some(queue.visible));
         let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
-        let redrive = queue.redrive.as_ref();
-        let receiver = MessageReceiver::new(self.reader, &held, redrive, options, run_time);
+        let receiver = MessageReceiver {
+            drain: QueueDrain::new(self.reader, &held, MAX_RECEIVES_WITHOUT_NEW),
+            redrive: queue.redrive.as_ref(),
+            options,
+            run_time,
+            state: Mutex::default(),
+        };
         let mut analyzer = Analyzer::new(self, options);
         let finished = {
             let (sender, mut messages) = mpsc::channel(MAX_CONCURRENT_RECEIVES);

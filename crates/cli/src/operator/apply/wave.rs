@@ -123,7 +123,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 SendResult::Doubtful(reason) => {
                     wave.failed += 1;
                     let item = self.item(index);
-                    run.doubtful.push((item.shown(), reason.clone()));
+                    run.summary.doubtful.push((item.shown(), reason.clone()));
                     let key = item.key.clone();
                     self.write(AuditEvent::Doubtful { key, reason })?;
                 }
@@ -146,7 +146,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                     "{} was sent, and is in the parking queue all the same: {error}",
                     item.event_id()
                 ));
-                run.still_in_source.push(item.shown());
+                run.summary.still_in_source.push(item.shown());
             }
             let key = item.key.clone();
             self.write(AuditEvent::LeftParking { key, error })?;
@@ -156,7 +156,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
 
     fn not_sent(&mut self, run: &mut Run, index: usize, reason: String) -> Result<(), ApplyError> {
         let item = self.item(index);
-        run.not_sent.push((item.shown(), reason.clone()));
+        run.summary.not_sent.push((item.shown(), reason.clone()));
         let key = item.key.clone();
         self.write(AuditEvent::NotSent { key, reason })?;
         self.progress.advance(1);

@@ -6,7 +6,7 @@ use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc::Receiver;
 
-use super::correlate::Correlator;
+use super::correlate::{Correlation, Correlator};
 use super::finding::{MessageFinding, happened};
 use super::groups::Groups;
 use super::{Diagnose, DiagnoseError, DiagnoseOptions, Sink};
@@ -32,13 +32,17 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
         diagnose: &'a Diagnose<'a, O, L, C>,
         options: DiagnoseOptions<'a>,
     ) -> Self {
-        let conversations = diagnose.conversations;
-        let correlator = |it| Correlator::new(it, diagnose.clock, diagnose.progress);
         Self {
             options,
             ledger: Some(diagnose.ledger),
             progress: diagnose.progress,
-            correlator: conversations.map(correlator),
+            correlator: diagnose.conversations.map(|conversations| Correlator {
+                conversations,
+                clock: diagnose.clock,
+                progress: diagnose.progress,
+                counts: Correlation::default(),
+                is_disabled: false,
+            }),
             groups: Groups::default(),
             total: 0,
             without_ledger: 0,

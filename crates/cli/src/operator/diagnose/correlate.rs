@@ -42,29 +42,15 @@ pub struct Correlation {
 
 /// Looks up the conversations of one batch of messages after another.
 pub(super) struct Correlator<'a, C> {
-    conversations: &'a C,
-    clock: &'a dyn Clock,
-    progress: &'a dyn Progress,
+    pub(super) conversations: &'a C,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) progress: &'a dyn Progress,
     pub(super) counts: Correlation,
     /// True after an error that an operator has to repair, because further queries would fail in the same way.
-    is_disabled: bool,
+    pub(super) is_disabled: bool,
 }
 
-impl<'a, C: Conversations> Correlator<'a, C> {
-    pub(super) fn new(
-        conversations: &'a C,
-        clock: &'a dyn Clock,
-        progress: &'a dyn Progress,
-    ) -> Self {
-        Self {
-            conversations,
-            clock,
-            progress,
-            counts: Correlation::default(),
-            is_disabled: false,
-        }
-    }
-
+impl<C: Conversations> Correlator<'_, C> {
     /// Returns the conversations with these ids. `oldest` is the time of the first event.
     pub(super) async fn find(
         &mut self,

@@ -9,17 +9,13 @@ use tokio::sync::mpsc::Sender;
 use super::{DiagnoseError, DiagnoseOptions, RunTime};
 use crate::queue::QueueReader;
 use crate::queue::drain::QueueDrain;
-use crate::queue::held::HeldMessages;
-
-/// The number of consecutive receives without a new message that end a diagnosis.
-const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
 pub(super) struct MessageReceiver<'a, O> {
-    drain: QueueDrain<'a, O>,
-    redrive: Option<&'a Redrive>,
-    options: DiagnoseOptions<'a>,
-    run_time: RunTime,
-    state: Mutex<Received>,
+    pub(super) drain: QueueDrain<'a, O>,
+    pub(super) redrive: Option<&'a Redrive>,
+    pub(super) options: DiagnoseOptions<'a>,
+    pub(super) run_time: RunTime,
+    pub(super) state: Mutex<Received>,
 }
 
 #[derive(Debug, Default)]
@@ -34,23 +30,7 @@ pub(super) struct Received {
     open_calls: u64,
 }
 
-impl<'a, O: QueueReader> MessageReceiver<'a, O> {
-    pub(super) fn new(
-        reader: &'a O,
-        held: &'a HeldMessages,
-        redrive: Option<&'a Redrive>,
-        options: DiagnoseOptions<'a>,
-        run_time: RunTime,
-    ) -> Self {
-        Self {
-            drain: QueueDrain::new(reader, held, MAX_RECEIVES_WITHOUT_NEW),
-            redrive,
-            options,
-            run_time,
-            state: Mutex::default(),
-        }
-    }
-
+impl<O: QueueReader> MessageReceiver<'_, O> {
     fn state(&self) -> MutexGuard<'_, Received> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,7 +11,6 @@ use genesys_replay::failure::FailureReport;
 use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
 
-use super::selection::{Facts, RejectionFacts};
 use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
 use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
 use crate::operator::Progress;
@@ -90,7 +89,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             progress.advance(page.records.len() as u64);
             for record in page.records {
                 if let Some(status @ (Status::Archived | Status::Failed)) = record.status
-                    && self.selection.matches(&record_facts(&record))
+                    && self.selection.matches_record(&record)
                 {
                     wanted.insert(record.key, status);
                 }
@@ -140,14 +139,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             Some(wanted) => {
                 wanted.contains_key(&item.key) && self.selection.matches_topic(&item.event_type)
             }
-            None => self.selection.matches(&Facts {
-                // A code that is not known yet is checked after the look-up.
-                rejection: item.failure_code.as_deref().map(|code| RejectionFacts {
-                    code: Some(code),
-                    at,
-                }),
-                ..item_facts(&item, at)
-            }),
+            // A code that is not known yet is checked after the look-up.
+            None => {
+                self.selection.matches_item(&item)
+                    && item
+                        .failure_code
+                        .as_deref()
+                        .is_none_or(|code| self.selection.matches_rejection(Some(code), at))
+            }
         };
         if !is_selected {
             return Ok(());
@@ -187,7 +186,8 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
                 let at = record.and_then(|record| record.processed).or(at);
-                if !self.selection.matches(&item_facts(&item, at)) {
+                let code = item.failure_code.as_deref();
+                if !self.selection.matches_rejection(code, at) {
                     continue;
                 }
             }
@@ -300,35 +300,6 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         }
         let items = self.chosen.into_iter().map(|(item, _)| item).collect();
         Ok((items, self.exclusions.0.into_values().collect()))
-    }
-}
-
-/// Returns the facts about a ledger item, which does not contain the event type.
-fn record_facts(record: &Record) -> Facts<'_> {
-    Facts {
-        event_id: record.event_id(),
-        category: &record.category,
-        topic: None,
-        target: &record.target,
-        interaction: record.interaction_id.as_deref(),
-        rejection: Some(RejectionFacts {
-            code: record.failure_code.as_deref(),
-            at: record.processed,
-        }),
-    }
-}
-
-fn item_facts(item: &PlanItem, at: Option<Timestamp>) -> Facts<'_> {
-    Facts {
-        event_id: item.event_id(),
-        category: &item.category,
-        topic: Some(&item.event_type),
-        target: &item.target,
-        interaction: item.interaction_id.as_deref(),
-        rejection: Some(RejectionFacts {
-            code: item.failure_code.as_deref(),
-            at,
-        }),
     }
 }
 

@@ -6,6 +6,9 @@ use genesys_replay::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
+use super::PlanItem;
+use crate::ledger::Record;
+
 /// The conditions of a selected dead letter. An empty list or `None` is not a condition; one entry of a list has to
 /// match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,56 +33,51 @@ pub struct Selection {
     pub forgotten: bool,
 }
 
-/// The facts about a dead letter that may be selected. A fact that is `None` here is not checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    pub event_id: &'a str,
-    /// The category of the first failure.
-    pub category: &'a str,
-    pub topic: Option<&'a str>,
-    /// The target for people: a URL without secret parts.
-    pub target: &'a str,
-    /// The event's interaction, if it has one.
-    pub interaction: Option<&'a str>,
-    pub rejection: Option<RejectionFacts<'a>>,
-}
-
-/// The facts about a rejection, as far as they were written down.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RejectionFacts<'a> {
-    pub code: Option<&'a str>,
-    pub at: Option<Timestamp>,
-}
-
 impl Selection {
-    pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        among(&self.categories, Some(facts.category))
-            && among(&self.interactions, facts.interaction)
-            && like(&self.targets, facts.target)
-            && (self.ids.is_empty() || self.ids.contains(facts.event_id))
-            && facts.topic.is_none_or(|topic| self.matches_topic(topic))
-            && facts.rejection.is_none_or(|it| self.matches_rejection(it))
+    /// Returns true if a dead letter is selected, except for its rejection.
+    pub fn matches_item(&self, item: &PlanItem) -> bool {
+        let interaction = item.interaction_id.as_deref();
+        self.matches(item.event_id(), &item.category, &item.target, interaction)
+            && self.matches_topic(&item.event_type)
+    }
+
+    /// Returns true if a ledger item is selected, except for its event type, which the ledger does not contain.
+    pub fn matches_record(&self, record: &Record) -> bool {
+        let interaction = record.interaction_id.as_deref();
+        self.matches(
+            record.event_id(),
+            &record.category,
+            &record.target,
+            interaction,
+        ) && self.matches_rejection(record.failure_code.as_deref(), record.processed)
     }
 
     pub fn matches_topic(&self, topic: &str) -> bool {
-        like(&self.topics, topic)
+        is_like(&self.topics, topic)
     }
 
-    fn matches_rejection(&self, rejection: RejectionFacts<'_>) -> bool {
+    /// Returns true if a rejection is selected. `None` is not known, and matches no condition.
+    pub fn matches_rejection(&self, code: Option<&str>, at: Option<Timestamp>) -> bool {
         // The command has already rejected a bound that cannot be read.
         let bound = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse);
-        let is_in = |test: &dyn Fn(Timestamp) -> bool| rejection.at.is_some_and(test);
-        among(&self.codes, rejection.code)
-            && bound(&self.since).is_none_or(|since| is_in(&|at| at >= since))
-            && bound(&self.until).is_none_or(|until| is_in(&|at| at < until))
+        is_among(&self.codes, code)
+            && bound(&self.since).is_none_or(|since| at.is_some_and(|at| at >= since))
+            && bound(&self.until).is_none_or(|until| at.is_some_and(|at| at < until))
+    }
+
+    fn matches(&self, id: &str, category: &str, target: &str, interaction: Option<&str>) -> bool {
+        is_among(&self.categories, Some(category))
+            && is_among(&self.interactions, interaction)
+            && is_like(&self.targets, target)
+            && (self.ids.is_empty() || self.ids.contains(id))
     }
 }
 
-fn among(list: &[String], value: Option<&str>) -> bool {
+fn is_among(list: &[String], value: Option<&str>) -> bool {
     list.is_empty() || value.is_some_and(|value| list.iter().any(|it| it == value))
 }
 
-fn like(patterns: &[String], value: &str) -> bool {
+fn is_like(patterns: &[String], value: &str) -> bool {
     patterns.is_empty() || patterns.iter().any(|it| WildMatch::new(it).matches(value))
 }
 
@@ -89,22 +87,9 @@ mod tests {
 
     use super::*;
 
-    const AT: &str = "2026-07-25T17:20:00Z";
-    const LATER: &str = "2026-07-25T17:20:01Z";
-    const FACTS: Facts<'static> = Facts {
-        event_id: "e-1",
-        category: "UNKNOWN",
-        topic: Some("v2.conversation.{id}.customer.end"),
-        target: "https://crm.example/events",
-        interaction: Some("c-1"),
-        rejection: Some(RejectionFacts {
-            code: Some("EXHAUSTED"),
-            at: Some(Timestamp::from_millis(1_785_000_000_000)),
-        }),
-    };
-
-    /// Returns true if a selection with one condition takes a dead letter.
-    fn matches(member: &str, value: &str, facts: &Facts<'_>) -> bool {
+    /// Returns true if a selection with this condition takes a dead letter. `is_known` is false if interaction, code
+    /// and time of the rejection are not known.
+    fn matches(member: &str, value: &str, is_known: bool) -> bool {
         let is_bound = ["since", "until"].contains(&member);
         let value = if is_bound {
             json!(value)
@@ -113,40 +98,31 @@ mod tests {
         };
         let mut selection = json!(Selection::default());
         selection[member] = value;
-        let selection = serde_json::from_value::<Selection>(selection);
-        selection.is_ok_and(|selection| selection.matches(facts))
+        let selection: Selection = serde_json::from_value(selection).unwrap_or_default();
+        let at = is_known.then_some(Timestamp::from_millis(1_785_000_000_000));
+        let (code, interaction) = (is_known.then_some("EXHAUSTED"), is_known.then_some("c-1"));
+        selection.matches("e-1", "UNKNOWN", "https://crm.example/events", interaction)
+            && selection.matches_topic("v2.conversation.{id}.customer.end")
+            && selection.matches_rejection(code, at)
     }
 
     #[test]
     fn every_condition_lets_through_what_fits_and_nothing_else() {
-        let unknown = Facts {
-            interaction: None,
-            rejection: Some(RejectionFacts::default()),
-            ..FACTS
-        };
-        let unchecked = Facts {
-            topic: None,
-            rejection: None,
-            ..FACTS
-        };
-        for facts in [&FACTS, &unknown, &unchecked] {
-            assert!(Selection::default().matches(facts));
-        }
-        // Each condition takes what fits, what is not known, and anything that is not checked, or does not.
-        for (member, fitting, other, is_known, is_checked) in [
-            ("categories", "UNKNOWN", "TIMEOUT", true, true),
-            ("codes", "EXHAUSTED", "INTERNAL", false, false),
-            ("topics", "*.customer.*", "*.agent.*", true, false),
-            ("targets", "https://crm.example/*", "arn:*", true, true),
-            ("interactions", "c-1", "c-2", false, true),
-            ("ids", "e-1", "e-2", true, true),
-            ("since", AT, LATER, false, false),
-            ("until", LATER, AT, false, false),
+        assert!(Selection::default().matches_rejection(None, None));
+        let [at, later] = ["2026-07-25T17:20:00Z", "2026-07-25T17:20:01Z"];
+        for (member, fitting, other, fits_unknown) in [
+            ("categories", "UNKNOWN", "TIMEOUT", true),
+            ("codes", "EXHAUSTED", "INTERNAL", false),
+            ("topics", "*.customer.*", "*.agent.*", true),
+            ("targets", "https://crm.example/*", "arn:*", true),
+            ("interactions", "c-1", "c-2", false),
+            ("ids", "e-1", "e-2", true),
+            ("since", at, later, false),
+            ("until", later, at, false),
         ] {
-            assert!(matches(member, fitting, &FACTS), "{member}");
-            assert!(!matches(member, other, &FACTS), "{member}");
-            assert_eq!(matches(member, fitting, &unknown), is_known, "{member}");
-            assert_eq!(matches(member, other, &unchecked), !is_checked, "{member}");
+            assert!(matches(member, fitting, true), "{member}");
+            assert!(!matches(member, other, true), "{member}");
+            assert_eq!(matches(member, fitting, false), fits_unknown, "{member}");
         }
     }
 }
