@@ -10,7 +10,7 @@ use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, Page};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::plan::{
-    FunctionFacts, Plan, PlanBuilder, PlanContent, PlanSource, Selection,
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
 };
 use genesys_test_support::{TestResult, conversation_event};
 use serde_json::json;
@@ -69,7 +69,7 @@ async fn a_plan_of_many_pages_has_them_all_and_none_of_their_bodies() -> TestRes
     let target = ReplayTarget::Original(AllowedTargets::Any);
     let selection = Selection::default();
     let now = ManualClock::at(Timestamp::from_millis(1_785_000_000_000)).now();
-    let about = FunctionFacts {
+    let about = PlanContext {
         target: &target,
         queue_arn: "q",
         remember: Duration::from_secs(15 * 86_400),

@@ -11,6 +11,7 @@ use genesys_replay::message::Message;
 /// The function's reading of a message, made with the function's own code.
 #[derive(Clone, Debug)]
 pub struct ClassifiedMessage<'m> {
+    pub message: &'m Message,
     pub parsed: ParsedMessage<'m>,
     /// The category of the first failure.
     pub category: Category,
@@ -27,19 +28,16 @@ impl<'m> ClassifiedMessage<'m> {
                 (original_failure(message), None, Destination::Missing)
             }
             ParsedMessage::DeadLetter(dead_letter) => {
+                let failure = &dead_letter.failure;
                 let own: Vec<&str> = message.queue_arn.as_deref().into_iter().collect();
-                let destination =
-                    target.destination(dead_letter.failure.target_arn.as_deref(), &own);
-                (
-                    dead_letter.failure.clone(),
-                    dead_letter.event_id.as_ref(),
-                    destination,
-                )
+                let destination = target.destination(failure.target_arn.as_deref(), &own);
+                (failure.clone(), dead_letter.event_id.as_ref(), destination)
             }
         };
         Self {
             category: failure.category(),
             key: EventKey::new(event_id, &message.id, &destination),
+            message,
             destination,
             parsed,
         }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ledger::Record;
-pub use builder::{FunctionFacts, PlanBuilder};
+pub use builder::{PlanBuilder, PlanContext};
 pub use edit::{Change, EditError, Editing, Edits};
 pub use selection::Selection;
 

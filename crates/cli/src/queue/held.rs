@@ -67,8 +67,8 @@ impl HeldMessages {
         timeout: Duration,
     ) -> u64 {
         let end = Instant::now() + margin;
-        let mut due: Vec<Held> = self.by_id().values().cloned().collect();
-        due.retain(|held| held.until <= end);
+        let is_due = |held: &&Held| held.until <= end;
+        let mut due: Vec<Held> = self.by_id().values().filter(is_due).cloned().collect();
         due.sort_by_key(|held| held.until);
         let mut failures = 0;
         for chunk in due.chunks(MESSAGES_PER_CALL) {

@@ -1,6 +1,6 @@
 //! Examines received messages, some at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
@@ -71,30 +71,21 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
         messages: &[Message],
         sink: &mut impl Sink,
     ) -> Result<(), DiagnoseError> {
-        let read = |message| (message, ClassifiedMessage::of(message, self.options.target));
-        let classified_messages: Vec<(&Message, ClassifiedMessage<'_>)> =
-            messages.iter().map(read).collect();
-        let records = self.records(&classified_messages).await;
+        let classify = |message| ClassifiedMessage::of(message, self.options.target);
+        let batch: Vec<ClassifiedMessage<'_>> = messages.iter().map(classify).collect();
+        let records = self.records(&batch).await;
         let mut conversations = BTreeMap::new();
         if let Some(correlator) = &mut self.correlator {
-            let interactions: BTreeSet<&str> = classified_messages
-                .iter()
-                .filter_map(|(_, classified)| classified.interaction())
-                .collect();
-            let oldest = classified_messages
-                .iter()
-                .filter_map(|(message, classified)| happened(message, classified))
-                .min();
-            conversations = correlator.find(interactions, oldest).await;
+            let interactions = batch.iter().filter_map(ClassifiedMessage::interaction);
+            let oldest = batch.iter().filter_map(happened).min();
+            conversations = correlator.find(interactions.collect(), oldest).await;
         }
-        for (message, classified) in &classified_messages {
+        for classified in &batch {
+            let interaction = classified.interaction();
             let finding = MessageFinding::of(
-                message,
                 classified,
                 records.get(classified.key.as_str()),
-                classified
-                    .interaction()
-                    .and_then(|id| conversations.get(id)),
+                interaction.and_then(|id| conversations.get(id)),
                 self.options.function,
             );
             sink.put(&finding).map_err(DiagnoseError::Io)?;
@@ -106,17 +97,10 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
     }
 
     /// Returns the ledger's items of the events in these messages; an empty map once the ledger has failed.
-    async fn records(
-        &mut self,
-        classified_messages: &[(&Message, ClassifiedMessage<'_>)],
-    ) -> HashMap<String, Record> {
+    async fn records(&mut self, batch: &[ClassifiedMessage<'_>]) -> HashMap<String, Record> {
         // Only events have a ledger item.
-        let events = classified_messages
-            .iter()
-            .filter(|(_, classified)| classified.event().is_some());
-        let keys: Vec<&str> = events
-            .map(|(_, classified)| classified.key.as_str())
-            .collect();
+        let events = batch.iter().filter(|it| it.event().is_some());
+        let keys: Vec<&str> = events.map(|it| it.key.as_str()).collect();
         if let (Some(ledger), false) = (self.ledger, keys.is_empty()) {
             match ledger.find_by_key(&keys).await {
                 Ok(records) => return records,

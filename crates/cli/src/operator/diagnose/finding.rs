@@ -91,13 +91,13 @@ pub struct MessageFinding<'m> {
 
 impl<'m> MessageFinding<'m> {
     pub fn of(
-        message: &'m Message,
         classified: &'m ClassifiedMessage<'m>,
         record: Option<&'m Record>,
         conversation: Option<&'m Conversation>,
         function: FunctionSettings,
     ) -> Self {
-        let at = happened(message, classified);
+        let message = classified.message;
+        let at = happened(classified);
         let (verdict, next) = verdict(message, classified, record, function);
         let recorded = record.and_then(|record| record.failure_code.as_deref());
         let error_code = match classified.event() {
@@ -109,7 +109,7 @@ impl<'m> MessageFinding<'m> {
             interaction_id: classified.interaction(),
             event_type: classified.event_type(),
             failure_category: classified.category.as_str(),
-            replay_payload: payload(message, classified),
+            replay_payload: payload(classified),
             interaction_info: conversation,
             replay_endpoint: endpoint(&classified.destination),
             message_id: message.id.as_str(),
@@ -128,15 +128,14 @@ impl<'m> MessageFinding<'m> {
 }
 
 /// Returns the payload; for a message that is not an event, the body.
-fn payload<'m>(message: &'m Message, classified: &'m ClassifiedMessage<'m>) -> &'m str {
-    classified
-        .event()
-        .map_or(&*message.body, |event| &event.payload)
+fn payload<'m>(classified: &'m ClassifiedMessage<'m>) -> &'m str {
+    let event = classified.event();
+    event.map_or(&*classified.message.body, |event| &event.payload)
 }
 
 /// Returns the time of the event, from the event itself, else the time at which the message was sent.
-pub(super) fn happened(message: &Message, classified: &ClassifiedMessage<'_>) -> Option<Timestamp> {
-    event_time(payload(message, classified)).or(message.sent_at)
+pub(super) fn happened(classified: &ClassifiedMessage<'_>) -> Option<Timestamp> {
+    event_time(payload(classified)).or(classified.message.sent_at)
 }
 
 fn endpoint(destination: &Destination) -> Option<String> {

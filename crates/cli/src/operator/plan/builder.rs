@@ -18,7 +18,7 @@ use crate::operator::classified_message::ClassifiedMessage;
 
 /// The facts about the function that a plan needs.
 #[derive(Clone, Copy, Debug)]
-pub struct FunctionFacts<'a> {
+pub struct PlanContext<'a> {
     pub target: &'a ReplayTarget,
     /// The ARN of the queue that the function drains: an event that is delivered to this queue would loop.
     pub queue_arn: &'a str,
@@ -29,14 +29,14 @@ pub struct FunctionFacts<'a> {
 /// A plan that is being made. Dead letters are considered one by one, from any source.
 pub struct PlanBuilder<'a, L> {
     ledger: &'a L,
-    about: FunctionFacts<'a>,
+    context: PlanContext<'a>,
     selection: &'a Selection,
     now: Timestamp,
     /// The selected keys with their status; `None` if all keys are permitted.
     wanted: Option<BTreeMap<String, Status>>,
     /// The keys and event ids of considered dead letters that are selected.
     seen: HashSet<String>,
-    /// Offered dead letters that were not looked up yet.
+    /// Considered dead letters that were not looked up yet.
     pending: Vec<Pending>,
     chosen: Vec<(PlanItem, Option<Timestamp>)>,
     by_key: HashMap<String, usize>,
@@ -61,13 +61,13 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     /// Begins a plan of the selected dead letters, as this function would read them at `now`.
     pub fn new(
         ledger: &'a L,
-        about: FunctionFacts<'a>,
+        context: PlanContext<'a>,
         selection: &'a Selection,
         now: Timestamp,
     ) -> Self {
         Self {
             ledger,
-            about,
+            context,
             selection,
             now,
             wanted: None,
@@ -113,8 +113,8 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         code: Option<String>,
         at: Option<Timestamp>,
     ) -> Result<(), AwsError> {
-        message.queue_arn = Some(self.about.queue_arn.to_owned());
-        let classified = ClassifiedMessage::of(&message, self.about.target);
+        message.queue_arn = Some(self.context.queue_arn.to_owned());
+        let classified = ClassifiedMessage::of(&message, self.context.target);
         let event = classified.event();
         let code =
             code.or_else(|| Some(classified.unreplayable_reason()?.failure_code().to_string()));
@@ -228,7 +228,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             // An object stays after its event is delivered, and the ledger item expires.
             let forgotten = match place {
                 Location::Object { .. } => {
-                    at.is_none_or(|at| at.plus(self.about.remember) < self.now)
+                    at.is_none_or(|at| at.plus(self.context.remember) < self.now)
                 }
                 Location::Message { .. } => false,
             };

@@ -12,7 +12,6 @@ use clap::ValueEnum;
 use genesys_replay::error::with_causes;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
-use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::apply::{
     Apply, ApplyError, ArchiveSource, DeadLetterSource, DirectSender, History, Options,
     ParkingQueueSource, QueueSender, Sender, StopReason, Summary,
@@ -89,12 +88,11 @@ impl ApplyArgs {
             Err(UserError::new(what, "apply that one"))?;
         }
         let aws = context.aws().await?;
-        let ledger = app::ledger(aws, &context.settings().await?.table);
         let audit = files::audit_of(&self.plan);
         if !self.yes {
-            return self.preview(context, &plan, &ledger).await;
+            return self.preview(context, &plan).await;
         }
-        let journal = self.open(context, &plan, &ledger).await?;
+        let journal = self.open(context, &plan).await?;
         let summary = match self.to {
             DestinationArg::Queue => {
                 let queue = app::reader(aws, &plan.content.queue_arn).await?;
@@ -120,11 +118,8 @@ impl ApplyArgs {
             Err(error) => error,
         };
         if files::was_begun(&self.plan) {
-            terminal::say(&format!(
-                "stopped: {} says what was sent; {}",
-                audit.display(),
-                self.resume_hint(context)
-            ));
+            let (audit, hint) = (audit.display(), self.resume_hint(context));
+            terminal::say(&format!("stopped: {audit} says what was sent; {hint}"));
         }
         if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
             terminal::say(&format!("error: {}", with_causes(error.as_ref())));
@@ -134,12 +129,7 @@ impl ApplyArgs {
     }
 
     /// Opens the audit, if the plan can be applied unchanged.
-    async fn open(
-        &self,
-        context: &Context,
-        plan: &Plan,
-        ledger: &DynamoDbReader,
-    ) -> anyhow::Result<(AuditFile, History)> {
+    async fn open(&self, context: &Context, plan: &Plan) -> anyhow::Result<(AuditFile, History)> {
         let audit = files::audit_of(&self.plan);
         if self.resume && !files::was_begun(&self.plan) {
             Err(UserError::new(
@@ -149,13 +139,9 @@ impl ApplyArgs {
         }
         let (journal, history) = AuditFile::open(&audit)?;
         let fits = async {
-            checks::history(
-                plan,
-                &history,
-                self.resume,
-                self.to == DestinationArg::Target,
-            )?;
-            checks::all(context, plan, &history, ledger).await
+            let direct = self.to == DestinationArg::Target;
+            checks::history(plan, &history, self.resume, direct)?;
+            checks::all(context, plan, &history).await
         };
         if let Err(refused) = fits.await {
             // Still locked, because another `apply` may be about to write to an empty audit.
@@ -239,19 +225,14 @@ impl ApplyArgs {
         }
     }
 
-    async fn preview(
-        &self,
-        context: &Context,
-        plan: &Plan,
-        ledger: &DynamoDbReader,
-    ) -> anyhow::Result<ExitStatus> {
+    async fn preview(&self, context: &Context, plan: &Plan) -> anyhow::Result<ExitStatus> {
         let audit = files::audit_of(&self.plan);
         let history = if audit.exists() {
             AuditFile::open(&audit)?.1
         } else {
             History::default()
         };
-        checks::all(context, plan, &history, ledger).await?;
+        checks::all(context, plan, &history).await?;
         let (count, begun) = (plan.content.items.len(), history.states.len());
         let to = match self.to {
             DestinationArg::Queue => format!("to the queue {}", plan.content.queue_arn),

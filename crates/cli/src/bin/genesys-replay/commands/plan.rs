@@ -11,7 +11,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::plan::{
-    FunctionFacts, Plan, PlanBuilder, PlanContent, PlanSource, Selection,
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
 };
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
@@ -108,7 +108,7 @@ impl PlanArgs {
         let selection = self.selection()?;
         let queue = context.queue().await?;
         let ledger = app::ledger(context.aws().await?, &settings.table);
-        let about = FunctionFacts {
+        let about = PlanContext {
             target: &settings.target,
             queue_arn: queue.arn(),
             remember: settings.remember,

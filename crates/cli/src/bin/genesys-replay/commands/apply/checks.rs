@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use genesys_replay::destination::ReplayTarget;
-use genesys_replay_cli::ledger::LedgerReader;
+use genesys_replay_cli::app;
 use genesys_replay_cli::operator::apply::{Drift, History, drift};
 use genesys_replay_cli::operator::plan::{LedgerSnapshot, Plan, PlanItem};
 
@@ -62,12 +62,8 @@ pub(super) fn history(
 }
 
 /// Checks that the settings still mean the plan's queue and targets, and that no event has changed since.
-pub(super) async fn all(
-    context: &Context,
-    plan: &Plan,
-    history: &History,
-    ledger: &impl LedgerReader,
-) -> anyhow::Result<()> {
+pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> anyhow::Result<()> {
+    let settings = context.settings().await?;
     let planned = &plan.content.queue_arn;
     if context.queue_name().is_some() || context.function_name().is_some() {
         let queue = context.queue().await?;
@@ -81,7 +77,7 @@ pub(super) async fn all(
             ))?;
         }
     }
-    if let ReplayTarget::Fixed(target) = context.settings().await?.target {
+    if let ReplayTarget::Fixed(target) = settings.target {
         let elsewhere = |item: &&PlanItem| item.target_key() != target.key_part();
         if let Some(item) = plan.content.items.iter().find(elsewhere) {
             let (id, planned) = (item.event_id(), &item.target);
@@ -91,7 +87,8 @@ pub(super) async fn all(
             ))?;
         }
     }
-    let drifted = drift(plan, history, ledger, &context.progress).await?;
+    let ledger = app::ledger(context.aws().await?, &settings.table);
+    let drifted = drift(plan, history, &ledger, &context.progress).await?;
     if !drifted.is_empty() {
         let shown: Vec<String> = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
         Err(UserError::new(
