@@ -1,6 +1,5 @@
 //! Applies a plan in waves. Waves grow only while they succeed, and each dead letter is followed until it is settled.
 
-mod drift;
 mod follow;
 mod journal;
 mod resume;
@@ -21,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::operator::plan::{Plan, PlanItem};
-pub use drift::{Drift, drift};
 pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
+pub use resume::{Drift, drift};
 pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
 pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, ParkingQueueSource};
 use wave::{Wave, grown, share};

@@ -7,7 +7,6 @@
 //! A diagnosis costs one receive of each message, and a redrive policy moves a message away after too many receives.
 //! The diagnosis detects this while it runs, and stops unless it is forced.
 
-mod advice;
 mod analyzer;
 mod correlate;
 mod finding;

@@ -4,10 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::failure::FailureCode;
+use genesys_replay::failure::{Category, FailureCode};
 use serde::{Serialize, Serializer};
 
-use super::advice;
 use super::finding::MessageFinding;
 
 /// The maximum number of groups. Messages of further groups are counted without a group.
@@ -96,7 +95,7 @@ impl Groups {
             return;
         }
         let group = self.by_key.entry(key).or_insert_with_key(|key| Group {
-            what_to_do: advice::of(key.category, &key.failure_code),
+            what_to_do: advice_on(key.category, &key.failure_code),
             key: key.clone(),
             count: 0,
             first: None,
@@ -162,6 +161,38 @@ impl Groups {
     }
 }
 
+/// Returns the sentence of the failure code's page if the code is known, else the category's sentence.
+fn advice_on(category: &str, failure_code: &str) -> &'static str {
+    if let Some(code) = FailureCode::parse(failure_code) {
+        return code.what_to_do();
+    }
+    let category = Category::ALL.into_iter().find(|it| it.as_str() == category);
+    advice_on_category(category.unwrap_or(Category::Unknown))
+}
+
+const fn advice_on_category(category: Category) -> &'static str {
+    match category {
+        Category::RateLimitExceeded => {
+            "the target was called too often: raise its limit or its concurrency, then replay at a pace that it can take"
+        }
+        Category::AuthenticationRejected => {
+            "the target refused the caller: give the rule's role or the API destination's connection the permission, then replay"
+        }
+        Category::EndpointUnreachable => {
+            "the target was down or too slow: see that it answers again, then replay"
+        }
+        Category::TargetMissing => {
+            "the target does not exist: create it again, or replay to its successor with `REPLAY_TARGET`"
+        }
+        Category::PayloadMalformed => {
+            "the target refused the payload itself: correct the payload or the target; sent again as it is it fails again"
+        }
+        Category::Unknown => {
+            "nothing says why the delivery failed: look at one of the messages and at the target's log of that time, then replay"
+        }
+    }
+}
+
 /// Returns a text with a limited length and without control characters, which would break a line or control a terminal.
 pub(super) fn shortened(text: &str) -> String {
     let mut chars = text
@@ -222,6 +253,24 @@ mod tests {
         assert_eq!(
             (seconds(group.first), seconds(group.last)),
             (Some(1), Some(5))
+        );
+    }
+
+    #[test]
+    fn the_page_of_a_failure_code_is_followed_before_the_category() {
+        let code = FailureCode::TargetCredentials;
+        assert_eq!(advice_on("UNKNOWN", code.as_str()), code.what_to_do());
+        for category in Category::ALL {
+            for code in ["", "A_CODE_OF_TOMORROW"] {
+                assert_eq!(
+                    advice_on(category.as_str(), code),
+                    advice_on_category(category)
+                );
+            }
+        }
+        assert_eq!(
+            advice_on("TOMORROW", ""),
+            advice_on_category(Category::Unknown)
         );
     }
 }
