@@ -176,13 +176,11 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         let stop_reason = self.waves(&mut run).await;
         self.source.release_unsent().await;
         self.progress.end();
-        let reason = match &stop_reason {
-            Ok(stop_reason) => Some(stop_reason.to_string()),
-            Err(error @ ApplyError::Aws(_)) => Some(error.to_string()),
-            // Write nothing more: the audit may end in an incomplete line.
-            Err(ApplyError::Journal(_)) => None,
-        };
-        if let Some(reason) = reason {
+        // After a failed write, the audit may end in an incomplete line, which no line may follow.
+        if !matches!(stop_reason, Err(ApplyError::Journal(_))) {
+            let reason = stop_reason
+                .as_ref()
+                .map_or_else(ToString::to_string, ToString::to_string);
             self.write(AuditEvent::Ended { reason })?;
         }
         let open = run.open.keys().map(|index| self.item(*index).shown());

@@ -126,44 +126,42 @@ impl History {
     }
 
     fn add(&mut self, event: AuditEvent) {
-        let (key, state) = match event {
+        let mut set = |key, state| drop(self.states.insert(key, state));
+        match event {
             AuditEvent::Begun { hash, direct, .. } => {
                 (self.hash, self.direct) = (Some(hash), Some(direct));
-                return;
             }
             AuditEvent::Sending { keys } => {
-                let doubtful = keys.into_iter().map(|key| (key, ItemState::Doubtful));
-                return self.states.extend(doubtful);
-            }
-            AuditEvent::NotSent { key, .. } => {
-                self.states.remove(&key);
-                return;
-            }
-            AuditEvent::LeftParking { key, error: None } => {
-                self.still_in_source.remove(&key);
-                return;
-            }
-            AuditEvent::LeftParking { .. } | AuditEvent::Wave { .. } | AuditEvent::Ended { .. } => {
-                return;
+                for key in keys {
+                    set(key, ItemState::Doubtful);
+                }
             }
             AuditEvent::Sent { key, message_id } => {
                 self.still_in_source.insert(key.clone());
-                (key, ItemState::Sent { message_id })
+                set(key, ItemState::Sent { message_id });
             }
-            AuditEvent::Doubtful { key, .. } => (key, ItemState::Doubtful),
+            AuditEvent::NotSent { key, .. } => drop(self.states.remove(&key)),
+            AuditEvent::Doubtful { key, .. } => set(key, ItemState::Doubtful),
+            AuditEvent::LeftParking { key, error } => {
+                if error.is_none() {
+                    self.still_in_source.remove(&key);
+                }
+            }
             AuditEvent::Outcome {
                 key,
                 outcome,
                 failure_code,
-            } => (
-                key,
-                ItemState::Settled {
-                    outcome,
-                    failure_code,
-                },
-            ),
-        };
-        self.states.insert(key, state);
+            } => {
+                set(
+                    key,
+                    ItemState::Settled {
+                        outcome,
+                        failure_code,
+                    },
+                );
+            }
+            AuditEvent::Wave { .. } | AuditEvent::Ended { .. } => {}
+        }
     }
 }
 
