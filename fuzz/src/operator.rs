@@ -2,8 +2,8 @@
 
 use genesys_replay::archive::Document;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
-use genesys_replay_cli::operator::apply::{History, marked};
-use genesys_replay_cli::operator::letter::Letter;
+use genesys_replay_cli::operator::apply::{History, tag_with_plan};
+use genesys_replay_cli::operator::classified_message::ClassifiedMessage;
 use genesys_replay_cli::operator::plan::{Editing, Plan};
 
 /// Checks that a file is refused, or that it is the same after it is parsed and written again.
@@ -36,9 +36,12 @@ fn archived(input: &[u8]) {
         return;
     };
     let target = ReplayTarget::Original(AllowedTargets::Any);
-    let sent = marked(message.clone(), "plan-1");
+    let sent = tag_with_plan(message.clone(), "plan-1");
     assert_eq!(sent.body, message.body);
-    let (before, after) = (Letter::of(&message, &target), Letter::of(&sent, &target));
+    let (before, after) = (
+        ClassifiedMessage::of(&message, &target),
+        ClassifiedMessage::of(&sent, &target),
+    );
     if before.event().is_some() && !before.event_id().contains(|c: char| !c.is_ascii_graphic()) {
         assert_eq!(before.category, after.category);
         assert_eq!(before.destination, after.destination);
@@ -50,9 +53,11 @@ fn archived(input: &[u8]) {
     {
         received.id = id;
     }
-    let known = |dead_letter: &Letter<'_>| dead_letter.event().and_then(|it| it.event_id.clone());
-    if let Some(id) = known(&Letter::of(&message, &target)) {
-        assert_eq!(known(&Letter::of(&received, &target)), Some(id));
+    let known = |dead_letter: &ClassifiedMessage<'_>| {
+        dead_letter.event().and_then(|it| it.event_id.clone())
+    };
+    if let Some(id) = known(&ClassifiedMessage::of(&message, &target)) {
+        assert_eq!(known(&ClassifiedMessage::of(&received, &target)), Some(id));
     }
 }
 

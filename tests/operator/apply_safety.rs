@@ -9,7 +9,8 @@ use genesys_fakes::MemorySender;
 use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::operator::apply::{
-    ApplyError, Ending, Entry, Event, History, Options, Sender, Sending, State, ToQueue,
+    ApplyError, AuditEntry, AuditEvent, History, ItemState, Options, QueueSender, SendResult,
+    Sender, StopReason,
 };
 use genesys_test_support::TestResult;
 
@@ -76,7 +77,7 @@ async fn apply_resumes_from_the_audit_after_expired_credentials() -> TestResult 
     let sender = sends(&ledger, usize::MAX);
     let at = Arc::clone(&sender.at);
     let summary = run(&plan, OPTIONS, sender, &ledger, &mut journal, history).await?;
-    assert_eq!(summary.ending, Ending::Done);
+    assert_eq!(summary.stop_reason, StopReason::Done);
     let resent: usize = at
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
@@ -103,22 +104,24 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     )
     .await?;
     // As if it had been killed after the last message was sent.
-    let is_last = |entry: &Entry| match &entry.event {
-        Event::LeftParking { key, .. } | Event::Outcome { key, .. } => key.starts_with("e-2|"),
-        Event::Begun { .. }
-        | Event::Wave { .. }
-        | Event::Sending { .. }
-        | Event::Sent { .. }
-        | Event::NotSent { .. }
-        | Event::Doubtful { .. }
-        | Event::Ended { .. } => false,
+    let is_last = |entry: &AuditEntry| match &entry.event {
+        AuditEvent::LeftParking { key, .. } | AuditEvent::Outcome { key, .. } => {
+            key.starts_with("e-2|")
+        }
+        AuditEvent::Begun { .. }
+        | AuditEvent::Wave { .. }
+        | AuditEvent::Sending { .. }
+        | AuditEvent::Sent { .. }
+        | AuditEvent::NotSent { .. }
+        | AuditEvent::Doubtful { .. }
+        | AuditEvent::Ended { .. } => false,
     };
     journal.0.retain(|entry| !is_last(entry));
-    let letters = Anything::default();
+    let source = Anything::default();
     let earlier = history(&journal)?;
     let sender = sends(&ledger, 0);
     let run = run_from(
-        letters.clone(),
+        source.clone(),
         &plan,
         OPTIONS,
         sender,
@@ -129,7 +132,7 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     let summary = run.await?;
     let delivered = ("delivered".to_owned(), String::new());
     assert_eq!(summary.outcomes.get(&delivered), Some(&3), "{summary:?}");
-    let left = letters.left.lock().unwrap_or_else(PoisonError::into_inner);
+    let left = source.left.lock().unwrap_or_else(PoisonError::into_inner);
     // What was received on the way is given back before the first wave looks for it, and again in the end.
     assert_eq!(*left, ["e-2", "all is given back", "all is given back"]);
     Ok(())
@@ -166,7 +169,7 @@ async fn apply_sends_nothing_when_the_audit_cannot_be_written() -> TestResult {
 #[tokio::test]
 async fn queue_sender_names_refused_entries_and_sends_the_others() -> TestResult {
     let sender = MemorySender::default();
-    let queue = ToQueue {
+    let queue = QueueSender {
         sender: sender.clone(),
         name: "q".to_owned(),
     };
@@ -185,14 +188,18 @@ async fn queue_sender_names_refused_entries_and_sends_the_others() -> TestResult
     ];
     let messages: Vec<Message> = messages.into_iter().flatten().collect();
     let sendings = queue.send(&messages).await?;
-    assert!(matches!(sendings[0], Sending::Sent(_)), "{:?}", sendings[0]);
+    assert!(
+        matches!(sendings[0], SendResult::Sent(_)),
+        "{:?}",
+        sendings[0]
+    );
     for (sending, says) in
         sendings[1..]
             .iter()
             .zip(["no such body", "1048577 bytes", "11 message attributes"])
     {
         assert!(
-            matches!(sending, Sending::NotSent(reason) | Sending::Doubtful(reason) if reason.contains(says)),
+            matches!(sending, SendResult::NotSent(reason) | SendResult::Doubtful(reason) if reason.contains(says)),
             "{says}: {sending:?}"
         );
     }
@@ -213,11 +220,11 @@ async fn wave_failure_rate_counts_only_its_own_dead_letters() -> TestResult {
     let none = History::default();
     let sender = sends(&ledger, usize::MAX);
     let summary = run(&plan(12), options, sender, &ledger, &mut journal, none).await?;
-    let stuck = Ending::Stuck {
+    let stuck = StopReason::Stuck {
         waiting: 0,
         deferred: 3,
     };
-    assert_eq!((summary.ending, summary.left), (stuck, 0));
+    assert_eq!((summary.stop_reason, summary.left), (stuck, 0));
     Ok(())
 }
 
@@ -228,7 +235,10 @@ async fn resume_ignores_earlier_failures_in_its_failure_rate() -> TestResult {
     let none = History::default();
     let sender = sends(&ledger, usize::MAX);
     let stopped = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, none).await?;
-    assert_eq!(stopped.ending, Ending::TooManyFailures { failed: 1, of: 1 });
+    assert_eq!(
+        stopped.stop_reason,
+        StopReason::TooManyFailures { failed: 1, of: 1 }
+    );
     let earlier = history(&journal)?;
     let sender = sends(&ledger, usize::MAX);
     let resumed = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, earlier).await?;
@@ -250,7 +260,7 @@ async fn resume_sends_doubtful_messages_again() -> TestResult {
         "{doubted:?}"
     );
     let earlier = history(&journal)?;
-    assert_eq!(earlier.states.get("e-0|none"), Some(&State::Doubtful));
+    assert_eq!(earlier.states.get("e-0|none"), Some(&ItemState::Doubtful));
     let sender = sends(&ledger, usize::MAX);
     let resumed = run(&plan, OPTIONS, sender, &ledger, &mut journal, earlier).await?;
     let delivered = ("delivered".to_owned(), String::new());

@@ -25,7 +25,7 @@ use genesys_replay_cli::genesys::analytics::{ConversationPage, ConversationQuery
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, DiagnoseError, Diagnosis, Finding, Function, Look, Receipt, Receipts, Sink,
+    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, FunctionSettings, MessageFinding, Sink,
 };
 use serde_json::Value;
 
@@ -37,10 +37,10 @@ const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
 static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
 
 /// A look that is free to see everything.
-fn look() -> Look<'static> {
-    Look {
+fn look() -> DiagnoseOptions<'static> {
+    DiagnoseOptions {
         target: &ORIGINAL,
-        function: Function {
+        function: FunctionSettings {
             replays_malformed: false,
             has_archive: false,
             max_rounds: 10,
@@ -59,50 +59,12 @@ impl Clock for At {
     }
 }
 
-/// Receipts in memory; after `room` of them none is kept.
-struct Memory {
-    receipts: Vec<Receipt>,
-    room: usize,
-}
-
-impl Memory {
-    fn new() -> Self {
-        Self {
-            receipts: Vec::new(),
-            room: usize::MAX,
-        }
-    }
-}
-
-impl Receipts for Memory {
-    fn put(&mut self, receipt: &Receipt) -> io::Result<()> {
-        if self.receipts.len() >= self.room {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.receipts.push(receipt.clone());
-        Ok(())
-    }
-
-    fn read(&mut self, place: u64, most: usize) -> io::Result<(Vec<Receipt>, u64)> {
-        let place = usize::try_from(place).map_err(io::Error::other)?;
-        let receipts: Vec<Receipt> = self
-            .receipts
-            .iter()
-            .skip(place)
-            .take(most)
-            .cloned()
-            .collect();
-        let next = place + receipts.len();
-        Ok((receipts, next as u64))
-    }
-}
-
 /// Findings as the records that they become.
 #[derive(Default)]
 struct Findings(Vec<Value>);
 
 impl Sink for Findings {
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         self.0.push(serde_json::to_value(finding)?);
         Ok(())
     }
@@ -192,15 +154,14 @@ impl Looked {
 }
 
 /// Looks at a shelf with an empty ledger, and nobody interrupts.
-async fn look_at(shelf: &LazyQueue, look: Look<'_>) -> Looked {
-    look_with(shelf, look, &Items::default(), Memory::new(), pending()).await
+async fn look_at(shelf: &LazyQueue, look: DiagnoseOptions<'_>) -> Looked {
+    look_with(shelf, look, &Items::default(), pending()).await
 }
 
 async fn look_with(
     shelf: &LazyQueue,
-    look: Look<'_>,
+    look: DiagnoseOptions<'_>,
     ledger: &Items,
-    receipts: Memory,
     stop: impl Future<Output = ()>,
 ) -> Looked {
     let (said, mut findings) = (Said::default(), Findings::default());
@@ -211,7 +172,7 @@ async fn look_with(
         clock: &At(NOW),
         progress: &said,
     };
-    let diagnosis = use_case.run(look, receipts, &mut findings, stop).await;
+    let diagnosis = use_case.run(look, &mut findings, stop).await;
     Looked {
         diagnosis,
         findings: findings.0,

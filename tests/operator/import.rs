@@ -8,7 +8,7 @@ use std::io::Write;
 
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay_cli::operator::letter::Letter;
+use genesys_replay_cli::operator::classified_message::ClassifiedMessage;
 use genesys_test_support::{
     HIDDEN_SECONDS, Record, ReplayHarness, TestResult, conversation_event, eventually,
 };
@@ -244,7 +244,7 @@ async fn import_category_equals_the_category_of_the_function() -> TestResult {
     let nowhere = ReplayTarget::Fixed(Destination::None);
     let mut by_the_function: Vec<&str> = messages
         .iter()
-        .map(|it| Letter::of(it, &nowhere).category.as_str())
+        .map(|it| ClassifiedMessage::of(it, &nowhere).category.as_str())
         .collect();
     let mut expected = failures.map(|(_, category)| category);
     named.sort_unstable();

@@ -9,7 +9,9 @@ use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, Page};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
-use genesys_replay_cli::operator::plan::{About, Content, Making, Plan, Selection, Source};
+use genesys_replay_cli::operator::plan::{
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
+};
 use genesys_test_support::{TestResult, conversation_event};
 use serde_json::json;
 
@@ -67,22 +69,24 @@ async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
     let target = ReplayTarget::Original(AllowedTargets::Any);
     let selection = Selection::default();
     let now = ManualClock::at(Timestamp::from_millis(1_785_000_000_000)).now();
-    let about = About {
+    let about = PlanContext {
         target: &target,
         queue_arn: "q",
         remember: Duration::from_secs(15 * 86_400),
     };
     let archive = Endless { objects: 3_500 };
-    let mut making = Making::new(&Empty, about, &selection, now);
-    making.offer_archive(&archive, "dlq/", &Silent).await?;
-    let (items, left_out) = making.finish().await?;
+    let mut builder = PlanBuilder::new(&Empty, about, &selection, now);
+    builder
+        .collect_from_archive(&archive, "dlq/", &Silent)
+        .await?;
+    let (items, left_out) = builder.finish().await?;
     assert_eq!((items.len(), left_out.len()), (3_500, 0));
-    let plan = Plan::of(Content {
+    let plan = Plan::of(PlanContent {
         created_at: now.to_string(),
         created_by: "marta".to_owned(),
         reason: "all of them".to_owned(),
         edit_of: None,
-        source: Source::Archive {
+        source: PlanSource::Archive {
             bucket: "b".to_owned(),
             prefix: "dlq/".to_owned(),
         },

@@ -6,6 +6,7 @@ mod browser;
 mod credentials;
 mod diagnose;
 mod doctor;
+mod drain;
 mod edit;
 mod help;
 mod import;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::digest::hexadecimal;
 use genesys_replay::message::{Message, MessageId};
-use genesys_replay_cli::operator::apply::{Fetched, Letters, ParkingLetters};
-use genesys_replay_cli::operator::plan::{Item, Place, Predicted};
+use genesys_replay_cli::operator::apply::{DeadLetterSource, Fetched, ParkingQueueSource};
+use genesys_replay_cli::operator::plan::{Location, PlanItem, Predicted};
 use genesys_test_support::{
     FUNCTION, HIDDEN_SECONDS, TestResult, conversation_event, on_failure_body,
 };
@@ -234,15 +234,15 @@ fn parked(number: usize) -> Message {
 }
 
 /// Items of a plan for the first so many of a queue's messages.
-fn planned(count: usize) -> Vec<Item> {
-    let item = |number| Item {
+fn planned(count: usize) -> Vec<PlanItem> {
+    let item = |number| PlanItem {
         key: format!("m-{number}|none"),
         event_type: "unknown".to_owned(),
         interaction_id: None,
         target: "none".to_owned(),
         category: "UNKNOWN".to_owned(),
         failure_code: None,
-        place: Place::Message {
+        place: Location::Message {
             message_id: format!("m-{number}"),
         },
         body_sha256: hexadecimal(&parked(number).body),
@@ -258,14 +258,14 @@ fn planned(count: usize) -> Vec<Item> {
 
 #[tokio::test(start_paused = true)]
 async fn parking_source_receives_again_after_the_visibility_timeout() -> TestResult {
-    let mut letters = ParkingLetters::new(LazyQueue::new(10, parked));
+    let mut source = ParkingQueueSource::new(LazyQueue::new(10, parked));
     let items = planned(10);
     let mut todo: VecDeque<usize> = (0..10).collect();
-    let first = letters.fetch(&items, &mut todo, 1).await?;
+    let first = source.fetch(&items, &mut todo, 1).await?;
     assert_eq!(receives(&first), [1]);
     // The wave was followed; the others were still hidden from everybody.
     tokio::time::sleep(Duration::from_secs(100)).await;
-    let second = letters.fetch(&items, &mut todo, 1).await?;
+    let second = source.fetch(&items, &mut todo, 1).await?;
     assert_eq!(receives(&second), [2], "by a receipt that is fresh");
     assert_eq!(todo.len(), 8);
     Ok(())

@@ -2,6 +2,7 @@
 
 pub mod dynamodb;
 
+use std::collections::HashMap;
 use std::future::Future;
 
 use genesys_replay::aws::AwsError;
@@ -10,8 +11,11 @@ use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureReport, Receipt};
 use genesys_replay::ledger::Status;
 
+/// The number of keys that a use case with many events looks up at a time.
+pub const MAX_LEDGER_KEYS: usize = 100;
+
 /// The ledger's item of an event, for people to read. A field is empty or `None` if the item lacks it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// `<event id>|<delivery target>`.
     pub key: String,
@@ -106,4 +110,18 @@ pub trait LedgerReader: Send + Sync {
     /// # Errors
     /// [`AwsError`].
     fn find(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Record>, AwsError>> + Send;
+
+    /// Returns the current items with these keys, by key.
+    ///
+    /// # Errors
+    /// [`AwsError`].
+    fn find_by_key(
+        &self,
+        keys: &[&str],
+    ) -> impl Future<Output = Result<HashMap<String, Record>, AwsError>> + Send {
+        async {
+            let records = self.find(keys).await?.into_iter();
+            Ok(records.map(|it| (it.key.clone(), it)).collect())
+        }
+    }
 }

@@ -4,10 +4,10 @@
 //! belong to the program.
 
 pub mod apply;
+pub mod classified_message;
 pub mod diagnose;
 pub mod doctor;
 pub mod import;
-pub mod letter;
 pub mod page;
 mod patience;
 pub mod plan;

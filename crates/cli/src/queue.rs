@@ -1,5 +1,7 @@
 //! Read access to a queue, for an operator.
 
+pub mod drain;
+pub mod held;
 pub mod sqs;
 
 use std::future::Future;
@@ -9,38 +11,28 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::queue::{Redrive, VisibilityError};
 
-/// The setup of a queue, and its approximate depth.
+/// The setup of a queue, and its approximate numbers of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueFacts {
-    /// The queue's URL.
     pub url: String,
-    /// The queue's ARN.
     pub arn: String,
     /// True if the queue keeps the order of each message group.
     pub fifo: bool,
-    /// The visibility timeout of received messages.
     pub visibility: Duration,
-    /// The retention period of messages.
     pub retention: Duration,
     /// The redrive policy, which moves messages after too many receives.
     pub redrive: Option<Redrive>,
-    /// The approximate number of visible messages.
     pub visible: u64,
-    /// The approximate number of messages in flight.
     pub in_flight: u64,
-    /// The approximate number of delayed messages.
     pub delayed: u64,
 }
 
 impl QueueFacts {
-    /// Returns the queue's name.
-    #[must_use]
     pub fn name(&self) -> &str {
         self.arn.rsplit(':').next().unwrap_or(&self.arn)
     }
 
     /// Returns the approximate number of messages in the queue.
-    #[must_use]
     pub const fn depth(&self) -> u64 {
         self.visible + self.in_flight + self.delayed
     }
@@ -50,7 +42,6 @@ impl QueueFacts {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message was not deleted: {reason}")]
 pub struct DeleteError {
-    /// The message's id.
     pub message_id: MessageId,
     /// The reason that the queue reported.
     pub reason: String,
@@ -62,32 +53,26 @@ pub struct DeleteError {
 /// whatever happens to the message later: reading a queue always leaves a trace.
 pub trait QueueReader: Send + Sync {
     /// Returns the setup of the queue and its approximate depth. Receives nothing.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn facts(&self) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
 
     /// Receives at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, each invisible to
-    /// others for `hold` (whole seconds, at most 12 h). An empty list may mean that all messages are in flight, not
-    /// only that the queue is empty.
+    /// others for `visibility_timeout` (whole seconds, at most 12 h). An empty list may mean that all messages are in
+    /// flight, not only that the queue is empty.
     ///
     /// # Errors
-    /// [`AwsError`]; the call may have received messages nevertheless, which become visible again after `hold`.
+    /// [`AwsError`]; the call may have received messages nevertheless, which become visible again after the timeout.
     fn receive(
         &self,
-        hold: Duration,
+        visibility_timeout: Duration,
     ) -> impl Future<Output = Result<Vec<Message>, AwsError>> + Send;
 
-    /// Makes received messages visible again now. Handles each message separately, and returns the failures: their
-    /// messages stay invisible for the rest of their visibility timeout.
-    fn release(&self, messages: &[Message]) -> impl Future<Output = Vec<VisibilityError>> + Send;
-
-    /// Sets the visibility timeout of received messages to `hold` from now. Handles each message separately, and
-    /// returns the failures.
-    fn hold(
+    /// Sets the visibility timeout of received messages to `timeout` from now; zero makes them visible again. Handles
+    /// each message separately, and returns the failures: their messages keep their visibility timeout. An empty list
+    /// makes no call.
+    fn change_visibility(
         &self,
         messages: &[Message],
-        hold: Duration,
+        timeout: Duration,
     ) -> impl Future<Output = Vec<VisibilityError>> + Send;
 
     /// Deletes received messages. Handles each message separately, and returns the failures.

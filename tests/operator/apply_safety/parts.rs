@@ -14,10 +14,11 @@ use genesys_replay::message::{Message, MessageId};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::apply::{
-    Apply, ApplyError, Entry, Fetched, History, Journal, Letters, Options, Sender, Sending, Summary,
+    Apply, ApplyError, AuditEntry, DeadLetterSource, Fetched, History, Journal, Options,
+    SendResult, Sender, Summary,
 };
 use genesys_replay_cli::operator::plan::{
-    Content, Item, Place, Plan, Predicted, Selection, Source,
+    Location, Plan, PlanContent, PlanItem, PlanSource, Predicted, Selection,
 };
 use genesys_replay_cli::queue::DeleteError;
 use tokio::time::Instant;
@@ -32,14 +33,14 @@ pub(super) const OPTIONS: Options = Options {
 };
 
 pub(super) fn plan(count: usize) -> Plan {
-    let item = |number| Item {
+    let item = |number| PlanItem {
         key: format!("e-{number}|none"),
         event_type: "t".to_owned(),
         interaction_id: None,
         target: "none".to_owned(),
         category: "UNKNOWN".to_owned(),
         failure_code: None,
-        place: Place::Object {
+        place: Location::Object {
             key: String::new(),
             etag: String::new(),
         },
@@ -51,14 +52,13 @@ pub(super) fn plan(count: usize) -> Plan {
         },
         edit: None,
     };
-    Plan::of(Content {
+    Plan::of(PlanContent {
         created_at: "2026-07-25T17:20:00Z".to_owned(),
         created_by: "marta".to_owned(),
         reason: "because".to_owned(),
         edit_of: None,
-        source: Source::Archive {
-            bucket: "b".to_owned(),
-            prefix: String::new(),
+        source: PlanSource::Parking {
+            queue_arn: "parked".to_owned(),
         },
         queue_arn: "q".to_owned(),
         selection: Selection::default(),
@@ -113,35 +113,31 @@ pub(super) struct Anything {
     pub(super) left: Arc<Mutex<Vec<String>>>,
 }
 
-impl Letters for Anything {
+impl DeadLetterSource for Anything {
     async fn fetch(
         &mut self,
-        items: &[Item],
+        items: &[PlanItem],
         todo: &mut VecDeque<usize>,
         most: usize,
     ) -> Result<Vec<Fetched>, AwsError> {
         let some: Vec<usize> = todo.drain(..most.min(todo.len())).collect();
-        let letters = some.into_iter().filter_map(|index| {
+        let source = some.into_iter().filter_map(|index| {
             let id = MessageId::new(items.get(index)?.event_id())?;
             Some((
                 index,
                 Ok(Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned())),
             ))
         });
-        Ok(letters.collect())
+        Ok(source.collect())
     }
 
-    async fn sent(&mut self, item: &Item) -> Option<Result<(), DeleteError>> {
+    async fn on_sent(&mut self, item: &PlanItem) -> Option<Result<(), DeleteError>> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push(item.event_id().to_owned());
         Some(Ok(()))
     }
 
-    fn moves(&self) -> bool {
-        true
-    }
-
-    async fn close(&mut self) {
+    async fn release_unsent(&mut self) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.push("all is given back".to_owned());
     }
@@ -164,7 +160,7 @@ impl Sender for Sends {
         "nowhere".to_owned()
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+    async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
         let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         if at.len() >= self.calls {
             return Err(AwsError {
@@ -180,16 +176,16 @@ impl Sender for Sends {
         }
         Ok(messages
             .iter()
-            .map(|message| Sending::Sent(message.id.clone()))
+            .map(|message| SendResult::Sent(message.id.clone()))
             .collect())
     }
 }
 
 #[derive(Default)]
-pub(super) struct Lines(pub(super) Vec<Entry>);
+pub(super) struct Lines(pub(super) Vec<AuditEntry>);
 
 impl Journal for Lines {
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    fn write(&mut self, entry: &AuditEntry) -> io::Result<()> {
         self.0.push(entry.clone());
         Ok(())
     }
@@ -199,7 +195,7 @@ impl Journal for Lines {
 pub(super) struct Full(pub(super) usize);
 
 impl Journal for Full {
-    fn write(&mut self, _: &Entry) -> io::Result<()> {
+    fn write(&mut self, _: &AuditEntry) -> io::Result<()> {
         self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
         Ok(())
     }
@@ -226,7 +222,7 @@ pub(super) async fn run(
 }
 
 pub(super) async fn run_from(
-    letters: Anything,
+    source: Anything,
     plan: &Plan,
     options: Options,
     sender: impl Sender,
@@ -239,7 +235,7 @@ pub(super) async fn run_from(
         history,
         target: &ReplayTarget::Fixed(Destination::None),
         ledger,
-        letters,
+        source,
         sender,
         journal,
         options,
@@ -279,8 +275,8 @@ impl Sender for Doubts {
         "nowhere".to_owned()
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
-        let doubtful = Sending::Doubtful("no answer in time".to_owned());
+    async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
+        let doubtful = SendResult::Doubtful("no answer in time".to_owned());
         Ok(vec![doubtful; messages.len()])
     }
 }

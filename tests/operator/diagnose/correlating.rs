@@ -8,12 +8,12 @@ use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_cli::genesys::analytics::{
     Conversation, ConversationPage, ConversationQuery, Conversations, MAX_CONVERSATIONS_PER_QUERY,
 };
-use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, End};
+use genesys_replay_cli::operator::diagnose::{Correlation, Diagnose, DiagnosisEnd};
 use genesys_test_support::TestResult;
 use serde_json::Value;
 
 use super::lazy_queue::{LazyQueue, dead_letter};
-use super::{At, Findings, Items, Looked, Memory, NOW, Said, look};
+use super::{At, Findings, Items, Looked, NOW, Said, look};
 
 /// Analytics that knows every conversation but some, shows a few on a page, and may be out of sorts for a while.
 struct Analytics {
@@ -95,9 +95,7 @@ async fn correlated(shelf: &LazyQueue, analytics: &Analytics) -> Looked {
         clock: &At(NOW),
         progress: &said,
     };
-    let diagnosis = use_case
-        .run(look(), Memory::new(), &mut findings, pending())
-        .await;
+    let diagnosis = use_case.run(look(), &mut findings, pending()).await;
     Looked {
         diagnosis,
         findings: findings.0,
@@ -240,7 +238,10 @@ async fn correlate_tries_refused_credentials_once() -> TestResult {
     let analytics = Analytics::failing(vec![refused; 9]);
     let looked = correlated(&shelf, &analytics).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.end), (120, End::Drained));
+    assert_eq!(
+        (diagnosis.total, diagnosis.end),
+        (120, DiagnosisEnd::Drained)
+    );
     assert_eq!(counts(&looked).map(|it| it.not_asked), Some(120));
     assert_eq!(analytics.asked().len(), 1);
     Ok(())
@@ -272,17 +273,18 @@ async fn interrupted_diagnose_does_not_wait_for_analytics() -> TestResult {
     };
     let begun = tokio::time::Instant::now();
     let stop = tokio::time::sleep(Duration::from_secs(1));
-    let diagnosis = use_case
-        .run(look(), Memory::new(), &mut findings, stop)
-        .await?;
-    assert_eq!((diagnosis.end, diagnosis.total), (End::Interrupted, 0));
+    let diagnosis = use_case.run(look(), &mut findings, stop).await?;
+    assert_eq!(
+        (diagnosis.end, diagnosis.total),
+        (DiagnosisEnd::Interrupted, 0)
+    );
     assert!(
         begun.elapsed() < Duration::from_secs(2),
         "{:?}",
         begun.elapsed()
     );
     assert_eq!(said.all(), "");
-    assert_eq!(diagnosis.released.shown, shelf.handed_out());
+    assert_eq!(diagnosis.released.visible, shelf.handed_out());
     assert_eq!(shelf.shown(), 5_000);
     Ok(())
 }

@@ -224,7 +224,11 @@ impl QueueReader for LazyQueue {
         Ok(messages)
     }
 
-    async fn release(&self, messages: &[Message]) -> Vec<VisibilityError> {
+    async fn change_visibility(
+        &self,
+        messages: &[Message],
+        timeout: Duration,
+    ) -> Vec<VisibilityError> {
         if self.only_receives {
             tokio::time::sleep(Duration::from_secs(45)).await;
             return messages.iter().map(unknown).collect();
@@ -234,20 +238,8 @@ impl QueueReader for LazyQueue {
         let mut failures = Vec::new();
         for message in messages {
             match number(&state, message) {
-                Some(number) => state.show(number),
-                None => failures.push(unknown(message)),
-            }
-        }
-        failures
-    }
-
-    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<VisibilityError> {
-        let mut state = self.state();
-        state.pass();
-        let mut failures = Vec::new();
-        for message in messages {
-            match number(&state, message) {
-                Some(number) => state.hide(number, hold),
+                Some(number) if timeout.is_zero() => state.show(number),
+                Some(number) => state.hide(number, timeout),
                 None => failures.push(unknown(message)),
             }
         }

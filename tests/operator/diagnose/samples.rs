@@ -13,7 +13,7 @@ use genesys_test_support::{TestResult, root, sample};
 use serde_json::{Value, json};
 
 use super::lazy_queue::{LazyQueue, dead_letter};
-use super::{Items, Memory, NOW, look, look_at, look_with};
+use super::{Items, NOW, look, look_at, look_with};
 
 /// The messages of every sample event that has any, with the sample's name in their ids.
 fn samples() -> Result<Vec<Message>, Box<dyn Error>> {
@@ -199,7 +199,7 @@ async fn diagnose_groups_events_by_ledger_status() -> TestResult {
         .into(),
         ..Items::default()
     };
-    let looked = look_with(&shelf, look(), &ledger, Memory::new(), pending()).await;
+    let looked = look_with(&shelf, look(), &ledger, pending()).await;
     let diagnosis = looked.well()?;
     let findings = by_message(&looked.findings);
     for (number, status, code, next, attempts) in [
@@ -228,7 +228,7 @@ async fn diagnose_groups_events_by_ledger_status() -> TestResult {
         assert_eq!(finding["nextStep"], next, "{number}");
         assert_eq!(finding["attempts"], attempts, "{number}");
     }
-    let groups: Vec<(u64, String, String)> = diagnosis
+    let groups: Vec<(u64, String, &str)> = diagnosis
         .groups
         .all()
         .into_iter()
@@ -252,7 +252,7 @@ async fn diagnose_continues_without_the_ledger_and_warns_once() -> TestResult {
         is_down: true,
         ..Items::default()
     };
-    let looked = look_with(&shelf, look(), &ledger, Memory::new(), pending()).await;
+    let looked = look_with(&shelf, look(), &ledger, pending()).await;
     let diagnosis = looked.well()?;
     assert_eq!((diagnosis.total, diagnosis.without_ledger), (200, 200));
     assert_eq!(

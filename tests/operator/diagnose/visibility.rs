@@ -7,20 +7,23 @@ use std::time::Duration;
 
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, End, Finding, MAX_MESSAGES_IN_MEMORY, Sink,
+    Diagnose, DiagnosisEnd, MAX_MESSAGES_IN_MEMORY, MessageFinding, Sink,
 };
 use genesys_test_support::TestResult;
 
 use super::lazy_queue::{LazyQueue, Mishap, dead_letter};
-use super::{At, Items, Memory, NOW, Nobody, look, look_at, look_with};
+use super::{At, Items, NOW, Nobody, look, look_at, look_with};
 
 #[tokio::test(start_paused = true)]
 async fn diagnose_reads_each_message_once_and_releases_it() -> TestResult {
     let shelf = LazyQueue::new(237, dead_letter);
     let looked = look_at(&shelf, look()).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.end), (237, End::Drained));
-    assert_eq!(diagnosis.released.shown, 237);
+    assert_eq!(
+        (diagnosis.total, diagnosis.end),
+        (237, DiagnosisEnd::Drained)
+    );
+    assert_eq!(diagnosis.released.visible, 237);
     let mut ids: Vec<&str> = looked
         .findings
         .iter()
@@ -76,13 +79,13 @@ async fn diagnose_releases_all_messages_when_the_queue_fails() -> TestResult {
 async fn interrupted_diagnose_releases_all_messages() -> TestResult {
     let shelf = LazyQueue::new(5_000, dead_letter);
     let stop = tokio::time::sleep(Duration::from_millis(500));
-    let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
+    let looked = look_with(&shelf, look(), &Items::default(), stop).await;
     let diagnosis = looked.well()?;
-    assert_eq!(diagnosis.end, End::Interrupted);
+    assert_eq!(diagnosis.end, DiagnosisEnd::Interrupted);
     assert_eq!(looked.said, "");
     let handed_out = shelf.handed_out();
     assert!((1..5_000).contains(&handed_out), "{handed_out}");
-    assert_eq!(diagnosis.released.shown, handed_out);
+    assert_eq!(diagnosis.released.visible, handed_out);
     assert_eq!(shelf.shown(), 5_000);
     Ok(())
 }
@@ -92,8 +95,8 @@ async fn interrupted_diagnose_waits_briefly_for_a_hanging_queue() -> TestResult 
     let mut shelf = LazyQueue::new(5_000, dead_letter);
     shelf.mishap = Some(Mishap::Hang(9));
     let stop = tokio::time::sleep(Duration::from_millis(500));
-    let looked = look_with(&shelf, look(), &Items::default(), Memory::new(), stop).await;
-    assert_eq!(looked.well()?.end, End::Interrupted);
+    let looked = look_with(&shelf, look(), &Items::default(), stop).await;
+    assert_eq!(looked.well()?.end, DiagnosisEnd::Interrupted);
     assert!(
         looked.said.contains("come back by themselves within 120 s"),
         "{}",
@@ -104,27 +107,13 @@ async fn interrupted_diagnose_waits_briefly_for_a_hanging_queue() -> TestResult 
 }
 
 #[tokio::test(start_paused = true)]
-async fn diagnose_releases_messages_when_receipts_cannot_be_stored() -> TestResult {
-    let shelf = LazyQueue::new(100, dead_letter);
-    let full = Memory {
-        room: 25,
-        ..Memory::new()
-    };
-    let looked = look_with(&shelf, look(), &Items::default(), full, pending()).await;
-    let error = looked.diagnosis.err().ok_or("it went well")?.to_string();
-    assert_eq!(error, "the receipts of messages cannot be kept");
-    assert_eq!(shelf.shown(), 100);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
 async fn diagnose_with_a_limit_receives_little_more() -> TestResult {
     let shelf = LazyQueue::new(500, dead_letter);
     let mut limited = look();
     limited.limit = Some(25);
     let looked = look_at(&shelf, limited).await;
     let diagnosis = looked.well()?;
-    assert_eq!((diagnosis.total, diagnosis.end), (25, End::Limit));
+    assert_eq!((diagnosis.total, diagnosis.end), (25, DiagnosisEnd::Limit));
     assert_eq!(looked.findings.len(), 25);
     assert!(shelf.handed_out() <= 30, "{}", shelf.handed_out());
     assert_eq!(shelf.shown(), 500);
@@ -151,7 +140,7 @@ async fn diagnose_stops_releasing_when_the_queue_does_not_respond() -> TestResul
     let diagnosis = looked.well()?;
     assert_eq!(diagnosis.total, 5_000);
     assert_eq!(
-        (diagnosis.released.shown, diagnosis.released.hidden),
+        (diagnosis.released.visible, diagnosis.released.hidden),
         (0, 5_000)
     );
     assert!(
@@ -177,7 +166,7 @@ struct Counting {
 }
 
 impl Sink for Counting {
-    fn put(&mut self, _: &Finding<'_>) -> std::io::Result<()> {
+    fn put(&mut self, _: &MessageFinding<'_>) -> std::io::Result<()> {
         let in_memory = self.shelf.handed_out() - self.put;
         self.most.fetch_max(in_memory, Ordering::Relaxed);
         self.put += 1;
@@ -207,9 +196,7 @@ async fn diagnose_limits_messages_in_memory() -> TestResult {
         clock: &At(NOW),
         progress: &Silent,
     };
-    let diagnosis = use_case
-        .run(look(), Memory::new(), &mut sink, pending())
-        .await?;
+    let diagnosis = use_case.run(look(), &mut sink, pending()).await?;
     assert_eq!(diagnosis.total, MANY as u64);
     let groups = diagnosis.groups.all();
     assert_eq!((groups.len(), groups[0].count), (1, MANY as u64));

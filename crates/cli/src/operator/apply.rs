@@ -1,17 +1,15 @@
 //! Applies a plan in waves. Waves grow only while they succeed, and each dead letter is followed until it is settled.
 
-mod drift;
 mod follow;
 mod journal;
-mod letters;
-mod parking;
 mod resume;
 mod sender;
+mod source;
 mod wave;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::time::Duration;
+use std::{fmt, io};
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Clock;
@@ -21,15 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
-use crate::operator::plan::{Item, Plan};
-pub use drift::{Drift, drift};
-pub use journal::{Entry, Event, History, Journal, State, Torn};
-pub use letters::{ArchiveLetters, Fetched, Letters, Lost};
-pub use parking::ParkingLetters;
-pub use sender::{Sender, Sending, ToQueue, ToTarget, marked};
+use crate::operator::plan::{Plan, PlanItem};
+pub use journal::{AuditEntry, AuditEvent, CorruptAudit, History, ItemState, Journal};
+pub use resume::{Drift, drift};
+pub use sender::{DirectSender, QueueSender, SendResult, Sender, tag_with_plan};
+pub use source::{ArchiveSource, DeadLetterSource, FetchError, Fetched, ParkingQueueSource};
 use wave::{Wave, grown, share};
 
-/// The pace and the stop conditions of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The maximum number of dead letters per second; more than 0.
@@ -44,12 +40,9 @@ pub struct Options {
     pub wait: Duration,
 }
 
-/// The outcome of a dead letter that was sent again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The target accepted the event.
+pub enum ReplayOutcome {
     Delivered,
-    /// The event had been delivered before.
     DeliveredBefore,
     /// The function rejected the event again, for this reason, and archived it.
     Archived(String),
@@ -58,9 +51,7 @@ pub enum Outcome {
     Failed(String),
 }
 
-impl Outcome {
-    /// Returns the outcome's name for people and for the audit.
-    #[must_use]
+impl ReplayOutcome {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
@@ -71,7 +62,6 @@ impl Outcome {
     }
 
     /// Returns the failure code of an event that was not delivered.
-    #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Delivered | Self::DeliveredBefore => None,
@@ -80,16 +70,13 @@ impl Outcome {
     }
 }
 
-/// The end of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Nothing is left to send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StopReason {
+    #[default]
     Done,
-    /// Too many dead letters of a wave failed.
     TooManyFailures {
         /// The number of dead letters in the wave that failed or were deferred.
         failed: usize,
-        /// The number of dead letters in the wave.
         of: usize,
     },
     /// The function did not attempt or settle a wave in time.
@@ -99,16 +86,13 @@ pub enum Ending {
         /// The number of dead letters that the function attempted and deferred.
         deferred: usize,
     },
-    /// An operator stopped the run.
     Interrupted,
 }
 
-/// The result of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The end of the run.
-    pub ending: Ending,
-    /// The number of settled dead letters, in this run and before, by [`Outcome::as_str`] and failure code.
+    pub stop_reason: StopReason,
+    /// The number of settled dead letters, in this run and before, by [`ReplayOutcome::as_str`] and failure code.
     pub outcomes: BTreeMap<(String, String), u64>,
     /// The keys of dead letters that were sent and are not settled; the queue delivers them again.
     pub open: Vec<String>,
@@ -117,69 +101,70 @@ pub struct Summary {
     /// The dead letters that may have been sent, or were attempted and are not settled: key and reason.
     pub doubtful: Vec<(String, String)>,
     /// The keys of dead letters that were sent and are still in the parking queue.
-    pub lingering: Vec<String>,
+    pub still_in_source: Vec<String>,
     /// The number of dead letters that were not sent because the run ended before.
     pub left: usize,
 }
 
-/// The reason why a run failed.
+impl Summary {
+    /// Returns true if all dead letters were delivered and left their source.
+    pub fn is_well(&self) -> bool {
+        let in_queues = self.open.len() + self.still_in_source.len();
+        let unsent = self.not_sent.len() + self.doubtful.len();
+        in_queues + unsent == 0 && self.outcomes.keys().all(|(_, code)| code.is_empty())
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// A call of AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// The audit cannot be written.
     #[error("the audit file cannot be written; nothing more was sent")]
     Journal(#[from] io::Error),
 }
 
 /// A run of a plan, with its ports.
 pub struct Apply<'a, L, S, T> {
-    /// The plan.
     pub plan: &'a Plan,
-    /// The audit of earlier runs.
     pub history: History,
-    /// The target of the function's deliveries.
     pub target: &'a ReplayTarget,
-    /// The reader of the ledger.
     pub ledger: &'a L,
-    /// The source of the dead letters.
-    pub letters: S,
-    /// The sender of the dead letters.
+    pub source: S,
     pub sender: T,
-    /// The writer of the audit.
     pub journal: &'a mut dyn Journal,
-    /// The pace and the stop conditions.
     pub options: Options,
     /// The operator's name, for the audit.
     pub by: String,
-    /// The clock.
     pub clock: &'a dyn Clock,
-    /// The token that stops the run.
     pub stop: &'a CancellationToken,
-    /// The progress display.
     pub progress: &'a dyn Progress,
 }
 
-/// The state of a run.
+#[derive(Default)]
 struct Run {
-    /// The earliest time of the next call at the permitted rate.
-    next: Instant,
+    /// The earliest time of the next call at the permitted rate; `None` before the first call.
+    next: Option<Instant>,
+    /// The items to send, by index.
     todo: VecDeque<usize>,
-    outcomes: BTreeMap<(String, String), u64>,
+    /// The sent items that are not settled, by index, with the ids of their messages.
     open: BTreeMap<usize, String>,
-    not_sent: Vec<(String, String)>,
-    doubtful: Vec<(String, String)>,
-    lingering: Vec<String>,
+    summary: Summary,
 }
 
-impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+impl Run {
+    fn count(&mut self, outcome: &str, code: Option<&str>) {
+        let key = (outcome.to_owned(), code.unwrap_or_default().to_owned());
+        *self.summary.outcomes.entry(key).or_default() += 1;
+    }
+}
+
+impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     /// Sends the dead letters that were not sent yet, and follows all that were sent.
     ///
     /// # Errors
     /// [`ApplyError`]: the audit contains everything that was sent until then, and the run can be resumed.
     pub async fn run(mut self) -> Result<Summary, ApplyError> {
-        self.write(Event::Begun {
+        self.write(AuditEvent::Begun {
             plan: self.plan.id.clone(),
             hash: self.plan.hash.clone(),
             by: self.by.clone(),
@@ -187,90 +172,66 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             direct: !self.sender.is_followed(),
             resumed: self.history.hash.is_some(),
         })?;
-        let mut run = Run {
-            next: Instant::now(),
-            todo: VecDeque::new(),
-            outcomes: BTreeMap::new(),
-            open: BTreeMap::new(),
-            not_sent: Vec::new(),
-            doubtful: Vec::new(),
-            lingering: Vec::new(),
-        };
-        let ending = self.waves(&mut run).await;
-        self.letters.close().await;
+        let mut run = Run::default();
+        let stop_reason = self.waves(&mut run).await;
+        self.source.release_unsent().await;
         self.progress.end();
-        match &ending {
-            Ok(ending) => self.write(Event::Ended {
-                reason: ending.to_string(),
-            })?,
-            Err(error @ ApplyError::Aws(_)) => self.write(Event::Ended {
-                reason: error.to_string(),
-            })?,
-            // Write nothing more: the audit may end in an incomplete line.
-            Err(ApplyError::Journal(_)) => {}
+        // After a failed write, the audit may end in an incomplete line, which no line may follow.
+        if !matches!(stop_reason, Err(ApplyError::Journal(_))) {
+            let reason = stop_reason
+                .as_ref()
+                .map_or_else(ToString::to_string, ToString::to_string);
+            self.write(AuditEvent::Ended { reason })?;
         }
+        let open = run.open.keys().map(|index| self.item(*index).shown());
         Ok(Summary {
-            ending: ending?,
-            outcomes: run.outcomes,
-            open: run
-                .open
-                .keys()
-                .filter_map(|index| self.shown(*index))
-                .collect(),
-            not_sent: run.not_sent,
-            doubtful: run.doubtful,
-            lingering: run.lingering,
+            stop_reason: stop_reason?,
+            open: open.collect(),
             left: run.todo.len(),
+            ..run.summary
         })
     }
 
-    async fn waves(&mut self, run: &mut Run) -> Result<Ending, ApplyError> {
-        self.take_up(run).await?;
-        self.progress
-            .begin("sending", Some(self.plan.content.items.len() as u64));
-        self.progress.advance(run.outcomes.values().sum());
+    async fn waves(&mut self, run: &mut Run) -> Result<StopReason, ApplyError> {
+        self.resume(run).await?;
+        let items = self.plan.content.items.len();
+        self.progress.begin("sending", Some(items as u64));
+        self.progress.advance(run.summary.outcomes.values().sum());
         let mut wave = Wave::default();
         let mut size = self.options.canary.max(1);
         loop {
-            if let Some(ending) = self.follow(run, &mut wave).await? {
-                return Ok(ending);
+            if let Some(stop_reason) = self.follow(run, &mut wave).await? {
+                return Ok(stop_reason);
             }
             if run.todo.is_empty() {
-                return Ok(Ending::Done);
+                return Ok(StopReason::Done);
             }
             if wave.sent > 0 && share(&wave) >= self.options.abort_at {
-                return Ok(Ending::TooManyFailures {
+                return Ok(StopReason::TooManyFailures {
                     failed: wave.failed,
                     of: wave.sent,
                 });
             }
             wave = self.send_wave(run, size).await?;
             if self.stop.is_cancelled() {
-                return Ok(Ending::Interrupted);
+                return Ok(StopReason::Interrupted);
             }
             size = grown(size, self.options.ramp);
         }
     }
 
-    fn write(&mut self, event: Event) -> io::Result<()> {
-        self.journal.write(&Entry::of(self.clock.now(), event))
+    fn write(&mut self, event: AuditEvent) -> io::Result<()> {
+        let at = self.clock.now().to_string();
+        self.journal.write(&AuditEntry { at, event })
     }
 
-    fn shown(&self, index: usize) -> Option<String> {
-        self.plan.content.items.get(index).map(Item::shown)
-    }
-
-    fn key(&self, index: usize) -> Option<String> {
-        self.plan
-            .content
-            .items
-            .get(index)
-            .map(|item: &Item| item.key.clone())
+    fn item(&self, index: usize) -> &PlanItem {
+        &self.plan.content.items[index]
     }
 }
 
-impl std::fmt::Display for Ending {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("nothing is left to send"),
             Self::TooManyFailures { failed, of } => {

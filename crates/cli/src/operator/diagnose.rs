@@ -1,25 +1,24 @@
 //! Examines a queue of dead letters without removing messages.
 //!
 //! Every message is received once, held until the end, and then made visible again, also after an error or an
-//! interruption. The number and the size of the messages do not matter for memory, except for some 40 bytes per
-//! examined message. Memory holds at most [`MAX_MESSAGES_IN_MEMORY`] messages, a bounded number of groups, and the data
-//! of the [`Sink`]. [`Receipts`] keeps the receipts outside of memory.
+//! interruption. Memory holds the receipts, at most [`MAX_MESSAGES_IN_MEMORY`] whole messages, a bounded number of
+//! groups, and the data of the [`Sink`].
 //!
 //! A diagnosis costs one receive of each message, and a redrive policy moves a message away after too many receives.
 //! The diagnosis detects this while it runs, and stops unless it is forced.
 
-mod advice;
+mod analyzer;
 mod correlate;
 mod finding;
 mod groups;
-mod held;
-mod looking;
-mod receiving;
+mod receiver;
 pub mod report;
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::{join_all, maybe_done};
@@ -28,41 +27,66 @@ use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::Progress;
 use crate::genesys::analytics::{Conversations, MAX_CONVERSATIONS_PER_QUERY};
 use crate::ledger::LedgerReader;
+use crate::queue::drain::QueueDrain;
+use crate::queue::held::{HeldMessages, Released};
 use crate::queue::{QueueFacts, QueueReader};
+use analyzer::Analyzer;
 pub use correlate::Correlation;
-pub use finding::{Finding, Function, NextStep};
+pub use finding::{FunctionSettings, MessageFinding, NextStep};
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
-use held::Held;
-pub use held::{Receipt, Receipts, Released, VISIBILITY_TIMEOUT};
-use looking::Looking;
-use receiving::Receiving;
+use receiver::MessageReceiver;
 
 /// The number of concurrent receive calls: 100,000 messages are 10,000 calls of some 20 ms.
-const RECEIVERS: usize = 8;
+const MAX_CONCURRENT_RECEIVES: usize = 8;
 
 /// The maximum number of messages in memory: those of every call, and one batch that is examined.
 pub const MAX_MESSAGES_IN_MEMORY: usize =
-    RECEIVERS * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
+    MAX_CONCURRENT_RECEIVES * MAX_BATCH_ENTRIES + MAX_CONVERSATIONS_PER_QUERY;
+
+/// The number of consecutive receives without a new message that end a diagnosis.
+const MAX_RECEIVES_WITHOUT_NEW: u32 = 3;
 
 /// The highest `maxReceiveCount` of a queue that is not examined without force: one diagnosis costs a third of its
 /// receives, or more.
 pub const MIN_RECEIVES_WITHOUT_FORCE: u32 = 3;
 
 /// The maximum time that an interrupted diagnosis waits for open calls, to make their messages visible again too.
-const RELEASE_TIME: Duration = Duration::from_secs(5);
+const MAX_RELEASE_WAIT: Duration = Duration::from_secs(5);
 
-/// The options of a diagnosis.
+/// The first visibility timeout of a message, which also applies if the program is killed soon after.
+const MIN_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// The maximum visibility timeout. SQS hides a message for at most 12 h from its receipt.
+const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(11 * 3_600);
+
+const EXTENSION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The time before the end of a visibility timeout at which it is extended, because there may be 100,000 messages.
+const EXTENSION_MARGIN: Duration = Duration::from_secs(60);
+
+/// The time since the start of a diagnosis.
+#[derive(Clone, Copy)]
+struct RunTime(Instant);
+
+impl RunTime {
+    /// Returns the visibility timeout of messages that are received or extended now: the run time so far, within
+    /// limits. Each message then needs few extensions. If the program is killed, messages stay invisible no longer than
+    /// the program ran.
+    fn visibility_timeout(self) -> Duration {
+        let seconds = Duration::from_secs(self.0.elapsed().as_secs());
+        seconds.clamp(MIN_VISIBILITY_TIMEOUT, MAX_VISIBILITY_TIMEOUT)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
-pub struct Look<'a> {
-    /// The target of the function's deliveries.
+pub struct DiagnoseOptions<'a> {
     pub target: &'a ReplayTarget,
-    /// The function's other settings that decide its next step.
-    pub function: Function,
-    /// The maximum number of examined messages.
+    pub function: FunctionSettings,
     pub limit: Option<u64>,
     /// True if messages may reach their last receive.
     pub force: bool,
@@ -74,54 +98,36 @@ pub trait Sink: Send {
     ///
     /// # Errors
     /// [`io::Error`] if the finding cannot be kept; the diagnosis ends then.
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()>;
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()>;
 }
 
-/// The use case with its ports.
 pub struct Diagnose<'a, O, L, C> {
-    /// The reader of the queue.
     pub reader: &'a O,
-    /// The reader of the ledger.
     pub ledger: &'a L,
-    /// Analytics, if the interactions are looked up.
     pub conversations: Option<&'a C>,
-    /// The clock.
     pub clock: &'a dyn Clock,
-    /// The progress display.
     pub progress: &'a dyn Progress,
 }
 
-/// The end of a diagnosis that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The queue returned no more messages.
+pub enum DiagnosisEnd {
     Drained,
-    /// The limit was reached.
     Limit,
-    /// An operator stopped the diagnosis.
     Interrupted,
 }
 
-/// The result of a diagnosis.
 #[derive(Debug)]
 pub struct Diagnosis {
-    /// The queue before the diagnosis.
     pub queue: QueueFacts,
-    /// The start of the diagnosis.
     pub generated_at: Timestamp,
-    /// The end of the diagnosis.
-    pub end: End,
-    /// The number of examined messages.
+    pub end: DiagnosisEnd,
     pub total: u64,
-    /// The groups of similar messages.
     pub groups: Groups,
     /// The number of received messages that are at their last receive: the next receive moves them away.
     pub at_last_receive: u64,
     /// The number of messages that were examined without the ledger.
     pub without_ledger: u64,
-    /// The result of the look-up of interactions, if there was one.
     pub correlation: Option<Correlation>,
-    /// The messages that were made visible again.
     pub released: Released,
 }
 
@@ -132,38 +138,20 @@ pub enum DiagnoseError {
     #[error(
         "a message of this queue may be received {max_receives} times before it moves to the parking queue {parking}, and looking at it is one of them"
     )]
-    Tight {
-        /// The queue's `maxReceiveCount`.
-        max_receives: u32,
-        /// The parking queue's name.
-        parking: String,
-    },
-    /// Messages are at their last receive.
+    Tight { max_receives: u32, parking: String },
     #[error(
         "the next receive would move {messages} of the {received} messages received so far to the parking queue {parking}: their {max_receives} receives are used up"
     )]
     LastReceive {
-        /// The number of these messages.
         messages: u64,
-        /// The number of received messages.
         received: u64,
-        /// The queue's `maxReceiveCount`.
         max_receives: u32,
-        /// The parking queue's name.
         parking: String,
     },
-    /// The queue cannot be read.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// Receipts or findings cannot be kept.
-    #[error("{doing}")]
-    Io {
-        /// The failed step.
-        doing: &'static str,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
+    #[error("what was found out cannot be written")]
+    Io(#[source] io::Error),
 }
 
 impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
@@ -171,94 +159,136 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     ///
     /// # Errors
     /// [`DiagnoseError`]. As many messages as possible were made visible again, and warnings report the others.
-    pub async fn run<R: Receipts, S: Sink>(
+    pub async fn run<S: Sink>(
         &self,
-        look: Look<'_>,
-        receipts: R,
+        options: DiagnoseOptions<'_>,
         sink: &mut S,
         stop: impl Future<Output = ()>,
     ) -> Result<Diagnosis, DiagnoseError> {
         let queue = self.reader.facts().await?;
-        self.permit(look, &queue)?;
+        self.check_receives(options, &queue)?;
         let generated_at = self.clock.now();
         self.progress
             .begin(&format!("looking at {}", queue.name()), Some(queue.visible));
-        let held = Held::new(receipts);
-        let receiving = Receiving::new(self.reader, &held, queue.redrive.as_ref(), look);
-        let mut looking = Looking::new(self, look);
-        let end = {
-            let (sender, mut receiver) = mpsc::channel(RECEIVERS);
+        let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
+        let receiver = MessageReceiver {
+            drain: QueueDrain::new(self.reader, &held, MAX_RECEIVES_WITHOUT_NEW),
+            redrive: queue.redrive.as_ref(),
+            options,
+            run_time,
+            state: Mutex::default(),
+        };
+        let mut analyzer = Analyzer::new(self, options);
+        let finished = {
+            let (sender, mut messages) = mpsc::channel(MAX_CONCURRENT_RECEIVES);
             // Not part of `whole`, so that open calls are awaited even if `whole` is dropped.
             let mut receivers = pin!(maybe_done(join_all(
-                (0..RECEIVERS).map(|_| receiving.receive(sender.clone()))
+                (0..MAX_CONCURRENT_RECEIVES).map(|_| receiver.receive(sender.clone()))
             )));
             // The channel must close with the last receiver.
             drop(sender);
-            let looks = async {
-                let looked = looking.look(&mut receiver, sink).await;
+            let analysis = async {
+                let finished = analyzer.analyze(&mut messages, sink).await;
                 // Messages that arrive now are not examined, and the closed channel ends the receivers.
-                receiver.close();
-                looked
+                messages.close();
+                finished
             };
-            let whole = async { tokio::join!(&mut receivers, looks).1 };
-            let ended = tokio::select! {
+            let whole = async { tokio::join!(&mut receivers, analysis).1 };
+            let finished = tokio::select! {
                 // A diagnosis that is over does not count as interrupted.
                 biased;
-                looked = whole => Some(looked),
-                never = held.hold_on(self.reader, self.progress) => match never {},
+                finished = whole => Some(finished),
+                never = self.extend(&held, run_time) => match never {},
                 () = stop => None,
             };
-            if ended.is_none() {
-                receiving.stop();
-                receiver.close();
+            if finished.is_none() {
+                receiver.stop();
+                messages.close();
                 // Without an answer to these calls, their messages cannot be released and stay invisible for a while.
-                if tokio::time::timeout(RELEASE_TIME, receivers).await.is_err() {
-                    let seconds = held.hold().as_secs();
+                if tokio::time::timeout(MAX_RELEASE_WAIT, receivers)
+                    .await
+                    .is_err()
+                {
+                    let seconds = run_time.visibility_timeout().as_secs();
                     self.progress.warn(&format!(
                         "the queue does not answer: messages that were on their way come back by themselves within {seconds} s"
                     ));
                 }
             }
-            ended
+            finished
         };
         self.progress.end();
-        let released = held.release(self.reader, self.progress).await;
-        if released.hidden > 0 {
-            self.progress.warn(&format!(
-                "messages that could not be shown again: {}; they come back by themselves within {} s",
-                released.hidden,
-                released.hidden_for.as_secs()
-            ));
-        }
-        let received = receiving.end();
-        if let Some(looked) = end {
-            // Report the receivers' error first, because the other errors follow from it.
-            received.error.map_or(Ok(()), Err)?;
-            looked?;
-        }
+        let released = self.release(&held, run_time).await;
+        let totals = receiver.end();
+        let end = match finished {
+            None => DiagnosisEnd::Interrupted,
+            Some(finished) => {
+                // Report the receivers' error first, because the other errors follow from it.
+                totals.error.map_or(Ok(()), Err)?;
+                finished?;
+                if options.limit.is_some_and(|limit| analyzer.total >= limit) {
+                    DiagnosisEnd::Limit
+                } else {
+                    DiagnosisEnd::Drained
+                }
+            }
+        };
         Ok(Diagnosis {
             generated_at,
-            end: if received.interrupted {
-                End::Interrupted
-            } else if look.limit.is_some_and(|limit| looking.total >= limit) {
-                End::Limit
-            } else {
-                End::Drained
-            },
-            total: looking.total,
-            groups: looking.groups,
-            at_last_receive: received.at_last_receive,
-            without_ledger: looking.without_ledger,
-            correlation: looking.correlating.map(|it| it.counts),
+            end,
+            total: analyzer.total,
+            groups: analyzer.groups,
+            at_last_receive: totals.at_last_receive,
+            without_ledger: analyzer.without_ledger,
+            correlation: analyzer.correlator.map(|it| it.counts),
             released,
             queue,
         })
     }
 
+    /// Extends the visibility timeouts without end. The caller drops the future when the diagnosis is over.
+    async fn extend(&self, held: &HeldMessages, run_time: RunTime) -> Infallible {
+        let mut warned = false;
+        loop {
+            tokio::time::sleep(EXTENSION_INTERVAL).await;
+            let timeout = run_time.visibility_timeout();
+            let failures = held.extend(self.reader, EXTENSION_MARGIN, timeout).await;
+            if failures > 0 && !std::mem::replace(&mut warned, true) {
+                self.progress.warn(&format!(
+                    "messages that could not be held on: {failures}; others may receive them before this is over"
+                ));
+            }
+        }
+    }
+
+    async fn release(&self, held: &HeldMessages, run_time: RunTime) -> Released {
+        let count = held.count();
+        if count > 0 {
+            self.progress
+                .begin("showing the messages to others again", Some(count));
+        }
+        let released = held
+            .release(self.reader, |steps| self.progress.advance(steps))
+            .await;
+        self.progress.end();
+        if released.hidden > 0 {
+            self.progress.warn(&format!(
+                "messages that could not be shown again: {}; they come back by themselves within {} s",
+                released.hidden,
+                run_time.visibility_timeout().as_secs()
+            ));
+        }
+        released
+    }
+
     /// Checks that a diagnosis costs few enough receives, and warns of its limits before it begins.
-    fn permit(&self, look: Look<'_>, queue: &QueueFacts) -> Result<(), DiagnoseError> {
+    fn check_receives(
+        &self,
+        options: DiagnoseOptions<'_>,
+        queue: &QueueFacts,
+    ) -> Result<(), DiagnoseError> {
         if let Some(redrive) = &queue.redrive {
-            if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !look.force {
+            if redrive.max_receives <= MIN_RECEIVES_WITHOUT_FORCE && !options.force {
                 return Err(DiagnoseError::Tight {
                     max_receives: redrive.max_receives,
                     parking: redrive.parking_name().to_owned(),

@@ -1,9 +1,9 @@
 //! A plan: the dead letters that are sent again, the reason, and the expected result of each. Frozen when it is made.
 
+mod builder;
 mod edit;
-mod making;
-mod offering;
 mod selection;
+mod sources;
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ledger::Record;
+pub use builder::{PlanBuilder, PlanContext};
 pub use edit::{Change, EditError, Editing, Edits};
-pub use making::{About, Candidate, Making};
-pub use selection::{Facts, Selection};
+pub use selection::Selection;
 
-/// The format and version of a plan file.
-pub const FORMAT: &str = "genesys-replay plan 1";
+pub const PLAN_FORMAT: &str = "genesys-replay plan 1";
 
 /// The maximum number of examples that a plan keeps for each reason to leave dead letters out.
 const MAX_EXAMPLES: usize = 10;
 
-/// A plan, as it is in its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The format: [`FORMAT`].
     pub format: String,
     /// The plan's id, as in the message attribute `ReplayPlan` and in the audit.
     pub id: String,
@@ -35,94 +32,70 @@ pub struct Plan {
     pub hash: String,
     /// The id of the plan that an edit made from this one. A superseded plan is not applied any more.
     pub superseded_by: Option<String>,
-    /// The content, which does not change.
-    pub content: Content,
+    pub content: PlanContent,
 }
 
 /// The part of a plan that its hash covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Content {
+pub struct PlanContent {
     /// The time at which the plan was made, in RFC 3339.
     pub created_at: String,
-    /// The author of the plan.
     pub created_by: String,
-    /// The reason, in the author's words.
     pub reason: String,
     /// The id of the plan from which this plan was edited.
     pub edit_of: Option<String>,
-    /// The source of the dead letters.
-    pub source: Source,
-    /// The queue that the function drains.
+    pub source: PlanSource,
     pub queue_arn: String,
-    /// The selection, as in the arguments.
     pub selection: Selection,
     /// The dead letters that are sent again, in this order.
-    pub items: Vec<Item>,
+    pub items: Vec<PlanItem>,
     /// The selected dead letters that are not sent again.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<Excluded>,
 }
 
-/// The source of a plan's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Source {
-    /// The archive.
+pub enum PlanSource {
     Archive {
-        /// The bucket.
         bucket: String,
-        /// The prefix of the keys.
         prefix: String,
     },
     /// The parking queue, which the dead letters leave once they are sent.
     Parking {
-        /// The queue's ARN.
         queue_arn: String,
     },
 }
 
-/// A dead letter of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Item {
+pub struct PlanItem {
     /// The event's key in the ledger: `<event id>|<delivery target>`.
     pub key: String,
-    /// The event's type.
     pub event_type: String,
-    /// The event's interaction.
     pub interaction_id: Option<String>,
     /// The target for people: a URL without secret parts.
     pub target: String,
-    /// The category of the first failure.
     pub category: String,
-    /// The reason for the rejection.
     pub failure_code: Option<String>,
-    /// The place of the dead letter.
-    pub place: Place,
+    pub place: Location,
     /// SHA-256 of the message's body, in hexadecimal digits.
     pub body_sha256: String,
     /// The ledger item's state when the plan was made; `None` if the ledger had no item.
-    pub ledger: Option<Standing>,
-    /// The expected result.
+    pub ledger: Option<LedgerSnapshot>,
     pub predicted: Predicted,
-    /// The change of the body before it is sent.
     pub edit: Option<Edit>,
 }
 
-/// The place of a dead letter of a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Place {
-    /// An object of the archive.
+pub enum Location {
     Object {
-        /// The object's key.
         key: String,
         /// The object's `ETag`, which changes with the content.
         etag: String,
     },
-    /// A message of the parking queue.
     Message {
-        /// The message's id.
         message_id: String,
     },
 }
@@ -130,30 +103,25 @@ pub enum Place {
 /// The state of a ledger item, as far as a plan depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
+pub struct LedgerSnapshot {
     /// The status; `UNKNOWN` if this version does not support the item's status.
     pub status: String,
-    /// The number of attempts that were begun.
     pub attempts: u32,
     /// The id of the message that carried the event last.
     pub message_id: String,
 }
 
-/// The expected result of a dead letter that is sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predicted {
-    /// The number of the attempt.
     pub attempt: u32,
     /// True if the interaction is marked, provided that the function marks interactions.
     pub marks_interaction: bool,
 }
 
-/// A change of a message's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// The JSON Patch (RFC 6902).
     pub patch: Value,
     /// SHA-256 of the changed body, in hexadecimal digits.
     pub body_sha256: String,
@@ -162,48 +130,31 @@ pub struct Edit {
 /// The selected dead letters that are not sent again for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeftOut {
-    /// The reason.
+pub struct Excluded {
     pub reason: String,
-    /// The number of dead letters.
     pub count: u64,
     /// Examples: event ids, object keys or message ids.
     pub examples: Vec<String>,
 }
 
-/// The reason why a plan file cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFault {
-    /// The file is not a plan.
     #[error("it is no plan of this version (line {line}, column {column})")]
-    Unreadable {
-        /// The line of the first error, from 1.
-        line: usize,
-        /// The column of the first error.
-        column: usize,
-    },
-    /// The plan is of another version.
-    #[error("it says that it is '{0}', this version reads '{FORMAT}'")]
+    Unreadable { line: usize, column: usize },
+    #[error("it says that it is '{0}', this version reads '{PLAN_FORMAT}'")]
     Format(String),
-    /// The plan was changed after it was made.
     #[error("its content does not fit its hash: it was changed after it was made")]
     Changed,
 }
 
 impl Plan {
-    /// Freezes this content as a plan.
-    #[must_use]
-    pub fn of(content: Content) -> Self {
+    pub fn of(content: PlanContent) -> Self {
         let hash = hash(&content);
-        let day: String = content
-            .created_at
-            .chars()
-            .filter(char::is_ascii_digit)
-            .take(14)
-            .collect();
+        let digits = content.created_at.chars().filter(char::is_ascii_digit);
+        let day: String = digits.take(14).collect();
         let short: String = hash.chars().take(8).collect();
         Self {
-            format: FORMAT.to_owned(),
+            format: PLAN_FORMAT.to_owned(),
             id: format!("plan-{day}-{short}"),
             hash,
             superseded_by: None,
@@ -211,8 +162,6 @@ impl Plan {
         }
     }
 
-    /// Reads a plan file.
-    ///
     /// # Errors
     /// [`PlanFault`] if the file cannot be used.
     pub fn read(file: &[u8]) -> Result<Self, PlanFault> {
@@ -222,7 +171,7 @@ impl Plan {
         };
         // Check the version first, because another version has other members.
         let value: Format = serde_json::from_slice(file).map_err(unreadable)?;
-        if value.format != FORMAT {
+        if value.format != PLAN_FORMAT {
             return Err(PlanFault::Format(value.format.chars().take(60).collect()));
         }
         let plan: Self = serde_json::from_slice(file).map_err(unreadable)?;
@@ -247,34 +196,29 @@ struct Format {
     format: String,
 }
 
-fn hash(content: &Content) -> String {
+fn hash(content: &PlanContent) -> String {
     // A struct of texts and numbers can always be written. If not, the empty text matches no plan's hash.
     serde_json::to_string(content).map_or_else(|_| String::new(), |text| digest::hexadecimal(&text))
 }
 
-impl Item {
+impl PlanItem {
     /// Returns the event's id: the key without the target.
-    #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
     }
 
     /// Returns the key for people, without the parts of a URL that may be secret.
-    #[must_use]
     pub fn shown(&self) -> String {
         format!("{}|{}", self.event_id(), self.target)
     }
 
     /// Returns the target in the key: the key without the event's id.
-    #[must_use]
     pub fn target_key(&self) -> &str {
         self.key.split_once('|').map_or("", |(_, target)| target)
     }
 }
 
-impl Standing {
-    /// Returns the state of a ledger item.
-    #[must_use]
+impl LedgerSnapshot {
     pub fn of(record: &Record) -> Self {
         Self {
             status: record.status.map_or("UNKNOWN", Status::as_str).to_owned(),
@@ -285,13 +229,14 @@ impl Standing {
 }
 
 /// The dead letters that are left out, by reason.
-#[derive(Clone, Debug, Default)]
-struct Rest(BTreeMap<String, LeftOut>);
+#[derive(Debug, Default)]
+struct Exclusions(BTreeMap<String, Excluded>);
 
-impl Rest {
-    fn add(&mut self, reason: &str, example: &str) {
-        let entry = self.0.entry(reason.to_owned()).or_insert_with(|| LeftOut {
-            reason: reason.to_owned(),
+impl Exclusions {
+    fn add(&mut self, reason: impl Into<String>, example: &str) {
+        let reason = reason.into();
+        let entry = self.0.entry(reason.clone()).or_insert(Excluded {
+            reason,
             count: 0,
             examples: Vec::new(),
         });
@@ -299,9 +244,5 @@ impl Rest {
         if entry.examples.len() < MAX_EXAMPLES {
             entry.examples.push(example.to_owned());
         }
-    }
-
-    fn into_list(self) -> Vec<LeftOut> {
-        self.0.into_values().collect()
     }
 }

@@ -81,13 +81,11 @@ impl SqsReader {
     }
 
     /// Returns the queue's URL.
-    #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Returns the queue's ARN.
-    #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
     }
@@ -122,13 +120,13 @@ impl QueueReader for SqsReader {
         })
     }
 
-    async fn receive(&self, hold: Duration) -> Result<Vec<Message>, AwsError> {
+    async fn receive(&self, visibility_timeout: Duration) -> Result<Vec<Message>, AwsError> {
         let answer = self
             .client
             .receive_message()
             .queue_url(&self.url)
             .max_number_of_messages(i32::try_from(MAX_BATCH_ENTRIES).unwrap_or(1))
-            .visibility_timeout(i32::try_from(hold.as_secs()).unwrap_or(i32::MAX))
+            .visibility_timeout(i32::try_from(visibility_timeout.as_secs()).unwrap_or(i32::MAX))
             .wait_time_seconds(WAIT_SECONDS)
             .message_system_attribute_names(System::All)
             .message_attribute_names("All")
@@ -141,18 +139,18 @@ impl QueueReader for SqsReader {
             .collect())
     }
 
-    async fn release(&self, messages: &[Message]) -> Vec<VisibilityError> {
-        self.hold(messages, Duration::ZERO).await
-    }
-
-    async fn hold(&self, messages: &[Message], hold: Duration) -> Vec<VisibilityError> {
+    async fn change_visibility(
+        &self,
+        messages: &[Message],
+        timeout: Duration,
+    ) -> Vec<VisibilityError> {
         let changes: Vec<VisibilityChange<'_>> = messages
             .iter()
             .map(|message| VisibilityChange {
                 queue_arn: &self.arn,
                 message_id: &message.id,
                 receipt_handle: message.receipt_handle.as_deref().unwrap_or_default(),
-                after: hold,
+                after: timeout,
             })
             .collect();
         self.visibility.change_visibility(&changes).await

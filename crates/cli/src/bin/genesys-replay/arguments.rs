@@ -23,10 +23,10 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Doctor(commands::doctor::Doctor),
-    Diagnose(commands::diagnose::Diagnose),
-    Plan(commands::plan::Plan),
-    Edit(commands::edit::Edit),
-    Apply(commands::apply::Apply),
+    Diagnose(commands::diagnose::DiagnoseArgs),
+    Plan(commands::plan::PlanArgs),
+    Edit(commands::edit::EditArgs),
+    Apply(commands::apply::ApplyArgs),
     Report(commands::report::Report),
     Reconcile(commands::reconcile::Reconcile),
     Import(commands::import::Import),

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use genesys_replay_cli::operator::apply::{Entry, History, Journal};
+use genesys_replay_cli::operator::apply::{AuditEntry, History, Journal};
 use tempfile::NamedTempFile;
 
 use crate::exit::UserError;
@@ -130,7 +130,7 @@ impl AuditFile {
 }
 
 impl Journal for AuditFile {
-    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+    fn write(&mut self, entry: &AuditEntry) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         self.file.write_all(&line)?;

@@ -7,47 +7,46 @@ use genesys_replay::ledger::Status;
 use tokio::time::Instant;
 
 use super::wave::Wave;
-use super::{Apply, ApplyError, Ending, Letters, Outcome, Run, Sender};
+use super::{Apply, ApplyError, DeadLetterSource, ReplayOutcome, Run, Sender, StopReason};
 use crate::ledger::{LedgerReader, Record};
-use crate::operator::plan::{Item, Standing};
+use crate::operator::plan::LedgerSnapshot;
 
 /// The delay between two reads of the ledger: first and maximum.
 const POLL_INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
 /// The state of an event that was sent again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Look {
+#[derive(Debug, PartialEq, Eq)]
+enum LedgerPoll {
     /// The function has not claimed the event, or is working on it.
     Waiting,
     /// An attempt failed, and the queue delivers the message again.
     Deferred,
-    /// The event is settled.
-    Settled(Outcome),
+    Settled(ReplayOutcome),
 }
 
-impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     /// Waits until every dead letter of the wave is settled or deferred. If nothing is left to send, waits until all
     /// sent dead letters are settled. Returns the end of the run, if the run ends here.
     pub(super) async fn follow(
         &mut self,
         run: &mut Run,
         wave: &mut Wave,
-    ) -> Result<Option<Ending>, ApplyError> {
+    ) -> Result<Option<StopReason>, ApplyError> {
         let end = Instant::now() + self.options.wait;
         let mut pause = POLL_INTERVALS.0;
         loop {
             let (mut waiting, mut deferred, mut others) = (0, 0, 0);
-            for (index, look) in self.look(run).await? {
+            for (index, poll) in self.poll(run).await? {
                 let of_wave = wave.indices.contains(&index);
-                match look {
-                    Look::Settled(outcome) => {
+                match poll {
+                    LedgerPoll::Settled(outcome) => {
                         run.open.remove(&index);
                         wave.failed += usize::from(of_wave && outcome.code().is_some());
                         self.settle(run, index, &outcome)?;
                     }
-                    Look::Waiting if of_wave => waiting += 1,
-                    Look::Deferred if of_wave => deferred += 1,
-                    Look::Waiting | Look::Deferred => others += 1,
+                    LedgerPoll::Waiting if of_wave => waiting += 1,
+                    LedgerPoll::Deferred if of_wave => deferred += 1,
+                    LedgerPoll::Waiting | LedgerPoll::Deferred => others += 1,
                 }
             }
             // Follow the last wave until all is settled, but earlier waves only until nothing is waiting.
@@ -56,44 +55,42 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
                 return Ok(None);
             }
             if Instant::now() >= end {
-                return Ok(Some(Ending::Stuck {
+                return Ok(Some(StopReason::Stuck {
                     waiting,
                     deferred: deferred + others,
                 }));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.stop.cancelled() => return Ok(Some(Ending::Interrupted)),
+                () = self.stop.cancelled() => return Ok(Some(StopReason::Interrupted)),
             }
             pause = (pause * 2).min(POLL_INTERVALS.1);
         }
     }
 
-    async fn look(&self, run: &Run) -> Result<BTreeMap<usize, Look>, ApplyError> {
-        let items = &self.plan.content.items;
-        let open: Vec<(usize, &Item, &str)> = run
+    async fn poll(&self, run: &Run) -> Result<BTreeMap<usize, LedgerPoll>, ApplyError> {
+        let open = run
             .open
             .iter()
-            .filter_map(|(index, id)| Some((*index, items.get(*index)?, id.as_str())))
-            .collect();
-        let keys: Vec<&str> = open.iter().map(|(_, item, _)| item.key.as_str()).collect();
-        let records = self.ledger.find(&keys).await?;
-        let records: BTreeMap<&str, &Record> = records
-            .iter()
-            .map(|record| (record.key.as_str(), record))
-            .collect();
-        let looks = open.into_iter().map(|(index, item, message_id)| {
-            let record = records.get(item.key.as_str()).copied();
-            (index, look(record, message_id, item.ledger.as_ref()))
+            .map(|(index, id)| (*index, self.item(*index), id));
+        let keys: Vec<&str> = open.clone().map(|(_, item, _)| item.key.as_str()).collect();
+        let records = self.ledger.find_by_key(&keys).await?;
+        let polls = open.map(|(index, item, message_id)| {
+            let record = records.get(&item.key);
+            (index, state_of(record, message_id, item.ledger.as_ref()))
         });
-        Ok(looks.collect())
+        Ok(polls.collect())
     }
 }
 
 /// Returns the state of an event that was sent with this message. `planned` is the ledger's state in the plan.
-fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -> Look {
+fn state_of(
+    record: Option<&Record>,
+    message_id: &str,
+    planned: Option<&LedgerSnapshot>,
+) -> LedgerPoll {
     let Some(record) = record else {
-        return Look::Waiting;
+        return LedgerPoll::Waiting;
     };
     let ours = record.message_id == message_id;
     // SQS may have stored our message twice, under two ids.
@@ -102,15 +99,21 @@ fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -
     });
     let code = || record.failure_code.clone().unwrap_or_default();
     match record.status {
-        Some(Status::Completed) if ours => Look::Settled(Outcome::Delivered),
+        Some(Status::Completed) if ours => LedgerPoll::Settled(ReplayOutcome::Delivered),
         // The plan contains this delivered event because its target failed later, and the new round has not begun.
-        Some(Status::Completed) if planned == Some(&Standing::of(record)) => Look::Waiting,
-        Some(Status::Completed) => Look::Settled(Outcome::DeliveredBefore),
+        Some(Status::Completed) if planned == Some(&LedgerSnapshot::of(record)) => {
+            LedgerPoll::Waiting
+        }
+        Some(Status::Completed) => LedgerPoll::Settled(ReplayOutcome::DeliveredBefore),
         // Only the bookkeeping is open.
-        Some(Status::Deferred) if ours && record.delivered => Look::Settled(Outcome::Delivered),
-        Some(Status::Archived) if ours || since => Look::Settled(Outcome::Archived(code())),
-        Some(Status::Failed) if ours || since => Look::Settled(Outcome::Failed(code())),
-        Some(Status::Deferred) if ours => Look::Deferred,
+        Some(Status::Deferred) if ours && record.delivered => {
+            LedgerPoll::Settled(ReplayOutcome::Delivered)
+        }
+        Some(Status::Archived) if ours || since => {
+            LedgerPoll::Settled(ReplayOutcome::Archived(code()))
+        }
+        Some(Status::Failed) if ours || since => LedgerPoll::Settled(ReplayOutcome::Failed(code())),
+        Some(Status::Deferred) if ours => LedgerPoll::Deferred,
         // Not final, or the result of an earlier message.
         Some(
             Status::Archived
@@ -119,88 +122,58 @@ fn look(record: Option<&Record>, message_id: &str, planned: Option<&Standing>) -
             | Status::InProgress
             | Status::Discarded,
         )
-        | None => Look::Waiting,
+        | None => LedgerPoll::Waiting,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::LedgerPoll::{Deferred, Settled, Waiting};
+    use super::ReplayOutcome as Outcome;
     use super::*;
 
     fn record(status: Option<Status>, message_id: &str) -> Record {
         Record {
-            key: "e-1|none".to_owned(),
             status,
-            delivered: false,
-            receipt: None,
-            round: 1,
             attempts: 2,
-            interaction_id: None,
-            category: String::new(),
             failure_code: Some("EXHAUSTED".to_owned()),
-            target: String::new(),
             message_id: message_id.to_owned(),
-            first_seen: None,
-            processed: None,
-            lease_until: None,
+            ..Record::default()
         }
     }
 
     #[test]
     fn only_what_came_after_the_plan_ends_an_event_unless_it_is_delivered() {
-        let planned = Standing {
+        let completed = record(Some(Status::Completed), "m-0");
+        let seen = state_of(
+            Some(&completed),
+            "m-1",
+            Some(&LedgerSnapshot::of(&completed)),
+        );
+        assert_eq!(seen, Waiting, "it was planned because it failed later");
+        let planned = LedgerSnapshot {
             status: "ARCHIVED".to_owned(),
             attempts: 1,
             message_id: "m-0".to_owned(),
         };
-        let completed = record(Some(Status::Completed), "m-0");
-        let waiting = look(Some(&completed), "m-1", Some(&Standing::of(&completed)));
-        assert_eq!(
-            waiting,
-            Look::Waiting,
-            "it was planned because it failed later"
-        );
-        let look =
-            |status, message_id| look(Some(&record(status, message_id)), "m-1", Some(&planned));
-        let settled = |outcome| Look::Settled(outcome);
-        let again = || "EXHAUSTED".to_owned();
+        let state_of =
+            |status, message_id| state_of(Some(&record(status, message_id)), "m-1", Some(&planned));
+        let before = || Settled(Outcome::DeliveredBefore);
+        let archived = || Settled(Outcome::Archived("EXHAUSTED".to_owned()));
+        let failed = || Settled(Outcome::Failed("EXHAUSTED".to_owned()));
+        let delivered = Settled(Outcome::Delivered);
         for (status, ours, as_planned, copy) in [
-            (
-                Status::Completed,
-                settled(Outcome::Delivered),
-                settled(Outcome::DeliveredBefore),
-                settled(Outcome::DeliveredBefore),
-            ),
-            (
-                Status::Archived,
-                settled(Outcome::Archived(again())),
-                Look::Waiting,
-                settled(Outcome::Archived(again())),
-            ),
-            (
-                Status::Failed,
-                settled(Outcome::Failed(again())),
-                Look::Waiting,
-                settled(Outcome::Failed(again())),
-            ),
-            (
-                Status::Deferred,
-                Look::Deferred,
-                Look::Waiting,
-                Look::Waiting,
-            ),
-            (
-                Status::InProgress,
-                Look::Waiting,
-                Look::Waiting,
-                Look::Waiting,
-            ),
+            (Status::Completed, delivered, before(), before()),
+            (Status::Archived, archived(), Waiting, archived()),
+            (Status::Failed, failed(), Waiting, failed()),
+            (Status::Deferred, Deferred, Waiting, Waiting),
+            (Status::InProgress, Waiting, Waiting, Waiting),
         ] {
-            assert_eq!(look(Some(status), "m-1"), ours, "{status:?}");
-            assert_eq!(look(Some(status), "m-0"), as_planned, "{status:?}");
-            assert_eq!(look(Some(status), "m-1 again"), copy, "{status:?}");
+            assert_eq!(state_of(Some(status), "m-1"), ours, "{status:?}");
+            assert_eq!(state_of(Some(status), "m-0"), as_planned, "{status:?}");
+            assert_eq!(state_of(Some(status), "m-1 again"), copy, "{status:?}");
         }
-        assert_eq!(look(None, "m-1"), Look::Waiting);
+        assert_eq!(state_of(None, "m-1"), Waiting);
     }
 
     #[test]
@@ -209,8 +182,8 @@ mod tests {
             delivered: true,
             ..record(Some(Status::Deferred), "m-1")
         };
-        let seen = look(Some(&delivered), "m-1", None);
-        assert_eq!(seen, Look::Settled(Outcome::Delivered));
-        assert_eq!(look(None, "m-1", None), Look::Waiting);
+        let seen = state_of(Some(&delivered), "m-1", None);
+        assert_eq!(seen, Settled(Outcome::Delivered));
+        assert_eq!(state_of(None, "m-1", None), Waiting);
     }
 }

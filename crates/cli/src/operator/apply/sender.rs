@@ -10,33 +10,28 @@ use genesys_replay::message::{Message, MessageId, resent};
 use genesys_replay::queue::{AttributeValue, MessageSender, NewMessage, PutError};
 use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
-use super::Outcome;
+use super::ReplayOutcome;
 
-/// The maximum number of attributes of an SQS message.
 const MAX_ATTRIBUTES: usize = 10;
 
 /// The maximum time of a call in this process: the function's timeout in the template.
-const INVOCATION: Duration = Duration::from_secs(30);
+const INVOCATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The result of sending one dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sending {
-    /// The message is on the queue.
+pub enum SendResult {
     Sent(MessageId),
     /// The event is settled already.
-    Settled(Outcome),
+    Settled(ReplayOutcome),
     /// The message was certainly not sent, for this reason.
     NotSent(String),
     /// The message may have been sent, or was attempted and is not settled, for this reason.
     Doubtful(String),
 }
 
-/// The sender of a plan's dead letters.
 pub trait Sender {
     /// Returns true if the function works on the sent messages, so that the ledger shows their outcome later.
     fn is_followed(&self) -> bool;
 
-    /// Returns the sender's name for people and for the audit.
     fn name(&self) -> String;
 
     /// Sends at most [`MAX_BATCH_ENTRIES`](genesys_replay::queue::MAX_BATCH_ENTRIES) messages, and returns one result
@@ -44,14 +39,14 @@ pub trait Sender {
     ///
     /// # Errors
     /// [`AwsError`] if the whole call failed; each message may have been sent.
-    fn send(&self, messages: &[Message]) -> impl Future<Output = Result<Vec<Sending>, AwsError>>;
+    fn send(&self, messages: &[Message])
+    -> impl Future<Output = Result<Vec<SendResult>, AwsError>>;
 }
 
 /// Returns a message as a plan sends it: with the plan's id and, if the event has no id, the original message's id.
-#[must_use]
-pub fn marked(mut message: Message, plan: &str) -> Message {
+pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
     let has_id = match parse(&message) {
-        ParsedMessage::DeadLetter(letter) => letter.event_id.is_some(),
+        ParsedMessage::DeadLetter(dead_letter) => dead_letter.event_id.is_some(),
         ParsedMessage::Unreplayable(_) => true,
     };
     if !has_id {
@@ -65,15 +60,12 @@ pub fn marked(mut message: Message, plan: &str) -> Message {
     message
 }
 
-/// The sender to the queue that the function drains.
-pub struct ToQueue<I> {
-    /// The sender of the queue's messages.
+pub struct QueueSender<I> {
     pub sender: I,
-    /// The queue's name.
     pub name: String,
 }
 
-impl<I: MessageSender> Sender for ToQueue<I> {
+impl<I: MessageSender> Sender for QueueSender<I> {
     fn is_followed(&self) -> bool {
         true
     }
@@ -82,23 +74,24 @@ impl<I: MessageSender> Sender for ToQueue<I> {
         format!("the queue {}", self.name)
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+    async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
+        let mut accepted = Vec::new();
         let prepared = messages.iter().map(new_message);
-        let mut fit = Vec::new();
-        let mut refusals = Vec::new();
-        for message in prepared {
-            refusals.push(message.map(|message| fit.push(message)).err());
-        }
-        let mut answers = self.sender.send_all(&fit).await?.into_iter();
+        let refusals: Vec<Option<String>> = prepared
+            .map(|message| message.map(|message| accepted.push(message)).err())
+            .collect();
+        let mut answers = self.sender.send_all(&accepted).await?.into_iter();
         let sendings = refusals.into_iter().map(|refusal| match refusal {
-            Some(reason) => Sending::NotSent(reason),
+            Some(reason) => SendResult::NotSent(reason),
             None => match answers.next() {
-                Some(Ok(id)) => Sending::Sent(id),
-                Some(Err(error @ PutError::TooLong { .. })) => Sending::NotSent(error.to_string()),
-                Some(Err(error @ PutError::Unavailable { .. })) => {
-                    Sending::Doubtful(error.to_string())
+                Some(Ok(id)) => SendResult::Sent(id),
+                Some(Err(error @ PutError::TooLong { .. })) => {
+                    SendResult::NotSent(error.to_string())
                 }
-                None => Sending::Doubtful("the queue did not say what became of it".to_owned()),
+                Some(Err(error @ PutError::Unavailable { .. })) => {
+                    SendResult::Doubtful(error.to_string())
+                }
+                None => SendResult::Doubtful("the queue did not say what became of it".to_owned()),
             },
         });
         Ok(sendings.collect())
@@ -107,9 +100,8 @@ impl<I: MessageSender> Sender for ToQueue<I> {
 
 /// Returns the message for the queue, or the reason why SQS would reject it.
 fn new_message(message: &Message) -> Result<NewMessage, String> {
-    let attributes: Vec<_> = message
-        .attributes
-        .iter()
+    let attributes = message.attributes.iter();
+    let attributes: Vec<_> = attributes
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| (name.clone().into(), AttributeValue::Text(value.clone())))
         .collect();
@@ -120,7 +112,9 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
         ));
     }
     let interaction = match parse(message) {
-        ParsedMessage::DeadLetter(letter) => letter.interaction.map(|it| it.id.to_string()),
+        ParsedMessage::DeadLetter(dead_letter) => {
+            dead_letter.interaction.map(|it| it.id.to_string())
+        }
         ParsedMessage::Unreplayable(_) => None,
     };
     let plan = message.replay_plan().unwrap_or_default();
@@ -134,8 +128,7 @@ fn new_message(message: &Message) -> Result<NewMessage, String> {
 }
 
 /// The sender directly to the targets, with the function's own code in this process.
-pub struct ToTarget<P: Ports> {
-    /// The function's own code.
+pub struct DirectSender<P: Ports> {
     pub replay: Replay<P>,
     /// The ARN of the queue that the function drains, which must not be a target.
     pub queue_arn: String,
@@ -143,7 +136,7 @@ pub struct ToTarget<P: Ports> {
     pub function_arn: String,
 }
 
-impl<P: Ports> Sender for ToTarget<P> {
+impl<P: Ports> Sender for DirectSender<P> {
     fn is_followed(&self) -> bool {
         false
     }
@@ -155,7 +148,7 @@ impl<P: Ports> Sender for ToTarget<P> {
         )
     }
 
-    async fn send(&self, messages: &[Message]) -> Result<Vec<Sending>, AwsError> {
+    async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
         let last: Vec<Message> = messages
             .iter()
             .map(|message| Message {
@@ -172,7 +165,7 @@ impl<P: Ports> Sender for ToTarget<P> {
         let invocation = Invocation {
             request_id: format!("operator-{}-{}", std::process::id(), now.as_millis()),
             function_arn: self.function_arn.clone(),
-            deadline: now.plus(INVOCATION),
+            deadline: now.plus(INVOCATION_TIMEOUT),
         };
         let handled = self.replay.batch(&last, &invocation).await;
         Ok(handled
@@ -182,15 +175,15 @@ impl<P: Ports> Sender for ToTarget<P> {
     }
 }
 
-fn settled(outcome: Replayed) -> Sending {
+fn settled(outcome: Replayed) -> SendResult {
     let code = |code: FailureCode| code.as_str().to_owned();
     match outcome {
-        Replayed::Replayed => Sending::Settled(Outcome::Delivered),
-        Replayed::Duplicate => Sending::Settled(Outcome::DeliveredBefore),
-        Replayed::Archived { code: why } => Sending::Settled(Outcome::Archived(code(why))),
-        Replayed::Returned { code: why } => Sending::Settled(Outcome::Failed(code(why))),
+        Replayed::Replayed => SendResult::Settled(ReplayOutcome::Delivered),
+        Replayed::Duplicate => SendResult::Settled(ReplayOutcome::DeliveredBefore),
+        Replayed::Archived { code: why } => SendResult::Settled(ReplayOutcome::Archived(code(why))),
+        Replayed::Returned { code: why } => SendResult::Settled(ReplayOutcome::Failed(code(why))),
         Replayed::Deferred { code: why, .. } | Replayed::NotAttempted { code: why, .. } => {
-            Sending::Doubtful(format!("{why}: genesys-replay explain {why}"))
+            SendResult::Doubtful(format!("{why}: genesys-replay explain {why}"))
         }
     }
 }

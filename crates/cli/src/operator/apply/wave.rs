@@ -7,14 +7,16 @@ use genesys_replay::message::Message;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use tokio::time::Instant;
 
-use super::{Apply, ApplyError, Event, Fetched, Letters, Outcome, Run, Sender, Sending, marked};
+use super::{
+    Apply, ApplyError, AuditEvent, DeadLetterSource, Fetched, ReplayOutcome, Run, SendResult,
+    Sender, tag_with_plan,
+};
 use crate::ledger::LedgerReader;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// The maximum size of a wave, whatever the ramp, because a run stops for failures only at the end of a wave.
 const MAX_WAVE_MESSAGES: usize = 1_000;
 
-/// The state of a wave.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wave {
     /// The sent items that are followed in the ledger.
@@ -23,34 +25,32 @@ pub(super) struct Wave {
     pub(super) failed: usize,
 }
 
-impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
+impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     pub(super) async fn send_wave(
         &mut self,
         run: &mut Run,
         size: usize,
     ) -> Result<Wave, ApplyError> {
         let size = size.min(run.todo.len());
-        self.write(Event::Wave { size })?;
+        self.write(AuditEvent::Wave { size })?;
         let mut wave = Wave::default();
         let mut taken = 0;
         while taken < size && !run.todo.is_empty() {
             tokio::select! {
-                () = tokio::time::sleep_until(run.next) => {}
+                () = tokio::time::sleep_until(run.next.unwrap_or_else(Instant::now)) => {}
                 () = self.stop.cancelled() => {}
             }
             if self.stop.is_cancelled() {
                 break;
             }
             let most = self.call_size().min(size - taken);
-            let fetched = self
-                .letters
-                .fetch(&self.plan.content.items, &mut run.todo, most)
-                .await?;
+            let items = &self.plan.content.items;
+            let fetched = self.source.fetch(items, &mut run.todo, most).await?;
             if fetched.is_empty() {
                 break;
             }
             taken += fetched.len();
-            run.next = Instant::now() + self.pause(fetched.len());
+            run.next = Some(Instant::now() + self.pause(fetched.len()));
             self.send(run, &mut wave, fetched).await?;
         }
         Ok(wave)
@@ -58,11 +58,8 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
 
     /// Returns the number of messages in a call: at most one second's worth at the rate, and at most an SQS batch.
     fn call_size(&self) -> usize {
-        let mut size = MAX_BATCH_ENTRIES;
-        while size > 1 && self.pause(size) > Duration::from_secs(1) {
-            size -= 1;
-        }
-        size
+        let is_short = |size: &usize| self.pause(*size) <= Duration::from_secs(1);
+        (1..=MAX_BATCH_ENTRIES).rev().find(is_short).unwrap_or(1)
     }
 
     /// Returns the delay that `count` messages require at the rate.
@@ -82,64 +79,53 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         for (index, message) in fetched {
             match message {
                 // The ledger would treat this message as another event.
-                Ok(message) if Some(self.key_of(&message)) != self.key(index) => {
+                Ok(message) if self.key_of(&message) != self.item(index).key => {
                     let reason = "it would go to another target now: make a new plan";
                     self.not_sent(run, index, reason.to_owned())?;
                 }
                 Ok(message) => {
                     indices.push(index);
-                    messages.push(marked(message, &self.plan.id));
+                    messages.push(tag_with_plan(message, &self.plan.id));
                 }
-                Err(lost) => self.not_sent(run, index, lost.to_string())?,
+                Err(error) => self.not_sent(run, index, error.to_string())?,
             }
         }
         if messages.is_empty() {
             return Ok(());
         }
-        let keys = indices
-            .iter()
-            .filter_map(|index| self.key(*index))
-            .collect();
-        self.write(Event::Sending { keys })?;
+        let keys = indices.iter().map(|index| self.item(*index).key.clone());
+        let keys = keys.collect();
+        self.write(AuditEvent::Sending { keys })?;
         let sendings = self.sender.send(&messages).await?;
         for (index, sending) in indices.into_iter().zip(sendings) {
+            wave.sent += 1;
             match sending {
-                Sending::Sent(message_id) => {
-                    let key = self.key(index).unwrap_or_default();
+                SendResult::Sent(message_id) => {
                     let message_id = message_id.to_string();
-                    self.write(Event::Sent {
-                        key,
-                        message_id: message_id.clone(),
-                    })?;
-                    wave.sent += 1;
                     wave.indices.insert(index);
-                    run.open.insert(index, message_id);
-                    self.left(run, index).await?;
+                    run.open.insert(index, message_id.clone());
+                    let key = self.item(index).key.clone();
+                    self.write(AuditEvent::Sent { key, message_id })?;
+                    self.remove_from_source(run, index).await?;
                 }
-                Sending::Settled(outcome) => {
-                    wave.sent += 1;
+                SendResult::Settled(outcome) => {
                     wave.failed += usize::from(outcome.code().is_some());
-                    let stays = matches!(outcome, Outcome::Failed(_));
                     self.settle(run, index, &outcome)?;
-                    if !stays {
-                        self.left(run, index).await?;
+                    // A dead letter that failed without an archive stays in its source.
+                    if !matches!(outcome, ReplayOutcome::Failed(_)) {
+                        self.remove_from_source(run, index).await?;
                     }
                 }
-                Sending::NotSent(reason) => {
-                    wave.sent += 1;
+                SendResult::NotSent(reason) => {
                     wave.failed += 1;
                     self.not_sent(run, index, reason)?;
                 }
-                Sending::Doubtful(reason) => {
-                    wave.sent += 1;
+                SendResult::Doubtful(reason) => {
                     wave.failed += 1;
-                    let key = self.key(index).unwrap_or_default();
-                    self.write(Event::Doubtful {
-                        key,
-                        reason: reason.clone(),
-                    })?;
-                    run.doubtful
-                        .push((self.shown(index).unwrap_or_default(), reason));
+                    let item = self.item(index);
+                    run.summary.doubtful.push((item.shown(), reason.clone()));
+                    let key = item.key.clone();
+                    self.write(AuditEvent::Doubtful { key, reason })?;
                 }
             }
         }
@@ -147,35 +133,32 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
     }
 
     /// Removes a sent dead letter from its source, and writes the result to the audit.
-    pub(super) async fn left(&mut self, run: &mut Run, index: usize) -> Result<(), ApplyError> {
-        let Some(item) = self.plan.content.items.get(index) else {
-            return Ok(());
-        };
-        if let Some(left) = self.letters.sent(item).await {
+    pub(super) async fn remove_from_source(
+        &mut self,
+        run: &mut Run,
+        index: usize,
+    ) -> Result<(), ApplyError> {
+        let item = &self.plan.content.items[index];
+        if let Some(left) = self.source.on_sent(item).await {
             let error = left.err().map(|error| error.reason);
             if let Some(error) = &error {
                 self.progress.warn(&format!(
                     "{} was sent, and is in the parking queue all the same: {error}",
                     item.event_id()
                 ));
+                run.summary.still_in_source.push(item.shown());
             }
             let key = item.key.clone();
-            if error.is_some() {
-                run.lingering.push(item.shown());
-            }
-            self.write(Event::LeftParking { key, error })?;
+            self.write(AuditEvent::LeftParking { key, error })?;
         }
         Ok(())
     }
 
     fn not_sent(&mut self, run: &mut Run, index: usize, reason: String) -> Result<(), ApplyError> {
-        let key = self.key(index).unwrap_or_default();
-        self.write(Event::NotSent {
-            key,
-            reason: reason.clone(),
-        })?;
-        run.not_sent
-            .push((self.shown(index).unwrap_or_default(), reason));
+        let item = self.item(index);
+        run.summary.not_sent.push((item.shown(), reason.clone()));
+        let key = item.key.clone();
+        self.write(AuditEvent::NotSent { key, reason })?;
         self.progress.advance(1);
         Ok(())
     }
@@ -184,16 +167,14 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
         &mut self,
         run: &mut Run,
         index: usize,
-        outcome: &Outcome,
+        outcome: &ReplayOutcome,
     ) -> Result<(), ApplyError> {
-        let code = outcome.code().map(str::to_owned);
-        self.write(Event::Outcome {
-            key: self.key(index).unwrap_or_default(),
+        run.count(outcome.as_str(), outcome.code());
+        self.write(AuditEvent::Outcome {
+            key: self.item(index).key.clone(),
             outcome: outcome.as_str().to_owned(),
-            failure_code: code.clone(),
+            failure_code: outcome.code().map(str::to_owned),
         })?;
-        let counted = (outcome.as_str().to_owned(), code.unwrap_or_default());
-        *run.outcomes.entry(counted).or_default() += 1;
         self.progress.advance(1);
         Ok(())
     }
@@ -204,7 +185,7 @@ impl<L: LedgerReader, S: Letters, T: Sender> Apply<'_, L, S, T> {
             queue_arn: Some(self.plan.content.queue_arn.clone()),
             ..message.clone()
         };
-        Letter::of(&message, self.target).key.to_string()
+        ClassifiedMessage::of(&message, self.target).key.to_string()
     }
 }
 

@@ -15,7 +15,7 @@ use crate::genesys::analytics::{
 use crate::operator::Progress;
 
 /// The maximum time between the start of a conversation and its event.
-const BEFORE: Duration = Duration::from_secs(24 * 3_600);
+const MAX_CONVERSATION_TIME: Duration = Duration::from_secs(24 * 3_600);
 
 /// The maximum interval that analytics accepts.
 const MAX_INTERVAL: Duration = Duration::from_secs(31 * 24 * 3_600);
@@ -27,9 +27,8 @@ const MAX_PAGES: u32 = 20;
 const MAX_SEARCH_TIME: Duration = Duration::from_secs(300);
 
 /// The delay if Genesys Cloud does not name one.
-const WAIT: Duration = Duration::from_secs(5);
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// The counts of interactions that were looked up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Correlation {
@@ -42,30 +41,16 @@ pub struct Correlation {
 }
 
 /// Looks up the conversations of one batch of messages after another.
-pub(super) struct Correlating<'a, C> {
-    conversations: &'a C,
-    clock: &'a dyn Clock,
-    progress: &'a dyn Progress,
+pub(super) struct Correlator<'a, C> {
+    pub(super) conversations: &'a C,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) progress: &'a dyn Progress,
     pub(super) counts: Correlation,
     /// True after an error that an operator has to repair, because further queries would fail in the same way.
-    hopeless: bool,
+    pub(super) is_disabled: bool,
 }
 
-impl<'a, C: Conversations> Correlating<'a, C> {
-    pub(super) fn new(
-        conversations: &'a C,
-        clock: &'a dyn Clock,
-        progress: &'a dyn Progress,
-    ) -> Self {
-        Self {
-            conversations,
-            clock,
-            progress,
-            counts: Correlation::default(),
-            hopeless: false,
-        }
-    }
-
+impl<C: Conversations> Correlator<'_, C> {
     /// Returns the conversations with these ids. `oldest` is the time of the first event.
     pub(super) async fn find(
         &mut self,
@@ -78,28 +63,28 @@ impl<'a, C: Conversations> Correlating<'a, C> {
             .collect();
         let mut found = BTreeMap::new();
         for ids in ids.chunks(MAX_CONVERSATIONS_PER_QUERY) {
-            let asked = ids.len() as u64;
-            if self.hopeless {
-                self.counts.not_asked += asked;
+            let count = ids.len() as u64;
+            if self.is_disabled {
+                self.counts.not_asked += count;
                 continue;
             }
-            match self.ask(ids, oldest).await {
+            match self.query(ids, oldest).await {
                 Ok(known) => {
                     self.counts.found += known.len() as u64;
-                    self.counts.missing += asked - known.len() as u64;
+                    self.counts.missing += count - known.len() as u64;
                     found.extend(known);
                 }
                 Err(error) => {
-                    self.counts.not_asked += asked;
-                    self.hopeless = error.disposition() == Disposition::Operator;
+                    self.counts.not_asked += count;
+                    self.is_disabled = error.disposition() == Disposition::Operator;
                     let code = error.failure_code();
-                    let rest = if self.hopeless {
+                    let rest = if self.is_disabled {
                         "; the others are not asked for"
                     } else {
                         ""
                     };
                     self.progress.warn(&format!(
-                        "interactions that were not looked up in analytics: {asked}; {error} (genesys-replay explain {code}){rest}"
+                        "interactions that were not looked up in analytics: {count}; {error} (genesys-replay explain {code}){rest}"
                     ));
                 }
             }
@@ -108,63 +93,58 @@ impl<'a, C: Conversations> Correlating<'a, C> {
     }
 
     /// Returns the conversations with these ids and no others, from all pages.
-    async fn ask(
+    async fn query(
         &self,
         ids: &[InteractionId],
         oldest: Option<Timestamp>,
     ) -> Result<BTreeMap<String, Conversation>, GenesysError> {
         let until = self.clock.now();
-        let query = ConversationQuery {
-            ids,
-            from: beginning(oldest, until),
-            until,
-        };
+        let from = beginning(oldest, until);
+        let query = ConversationQuery { ids, from, until };
         let (mut known, mut hits) = (BTreeMap::new(), 0);
-        let mut patience = MAX_SEARCH_TIME;
+        let mut max_wait = MAX_SEARCH_TIME;
         for number in 1..=MAX_PAGES {
-            let page = self.page(query, number, &mut patience).await?;
-            let is_empty = page.conversations.is_empty();
+            let page = self.page(query, number, &mut max_wait).await?;
+            let is_last = page.conversations.is_empty();
             hits += page.conversations.len() as u64;
-            let asked_for =
-                |it: &Conversation| ids.iter().any(|id| id.as_str() == it.conversation_id);
-            let wanted = page.conversations.into_iter().filter(asked_for);
-            known.extend(wanted.map(|it| (it.conversation_id.clone(), it)));
-            if is_empty || page.total.is_some_and(|total| hits >= total) {
+            for conversation in page.conversations {
+                let id = conversation.conversation_id.clone();
+                if ids.iter().any(|it| it.as_str() == id) {
+                    known.insert(id, conversation);
+                }
+            }
+            if is_last || page.total.is_some_and(|total| hits >= total) {
                 break;
             }
         }
         Ok(known)
     }
 
-    /// Returns one page, after as many delays as the rate limit requires and `patience` allows.
+    /// Returns one page, after as many delays as the rate limit requires and `max_wait` allows.
     async fn page(
         &self,
         query: ConversationQuery<'_>,
         number: u32,
-        patience: &mut Duration,
+        max_wait: &mut Duration,
     ) -> Result<ConversationPage, GenesysError> {
         loop {
             let error = match self.conversations.page(query, number).await {
                 Ok(page) => return Ok(page),
                 Err(error) => error,
             };
-            let wait = match &error {
-                GenesysError::RateLimited { after, .. } => after.unwrap_or(WAIT),
-                GenesysError::LocallyRateLimited { after, .. } => *after,
-                GenesysError::NotFound
-                | GenesysError::Refused { .. }
-                | GenesysError::Conflict { .. }
-                | GenesysError::Forbidden { .. }
-                | GenesysError::Unavailable { .. }
-                | GenesysError::Credentials { .. }
-                | GenesysError::NoCredentials(_) => return Err(error),
+            let wait = if let GenesysError::RateLimited { after, .. } = &error {
+                after.unwrap_or(DEFAULT_RETRY_AFTER)
+            } else if let GenesysError::LocallyRateLimited { after, .. } = &error {
+                *after
+            } else {
+                return Err(error);
             };
             // A delay of zero would repeat the query without end.
             let wait = wait.max(Duration::from_secs(1));
-            match patience.checked_sub(wait) {
-                Some(rest) => *patience = rest,
-                None => return Err(error),
-            }
+            let Some(rest) = max_wait.checked_sub(wait) else {
+                return Err(error);
+            };
+            *max_wait = rest;
             tokio::time::sleep(wait).await;
         }
     }
@@ -172,12 +152,10 @@ impl<'a, C: Conversations> Correlating<'a, C> {
 
 /// Returns the start of the interval: a day before the oldest event, within the maximum of analytics.
 fn beginning(oldest: Option<Timestamp>, until: Timestamp) -> Timestamp {
-    let back = |from: Timestamp, by: Duration| {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(from.as_millis().saturating_sub(millis))
-    };
     let oldest = oldest.unwrap_or(until).min(until);
-    back(oldest, BEFORE).max(back(until, MAX_INTERVAL))
+    oldest
+        .minus(MAX_CONVERSATION_TIME)
+        .max(until.minus(MAX_INTERVAL))
 }
 
 #[cfg(test)]
@@ -186,24 +164,15 @@ mod tests {
 
     #[test]
     fn the_interval_begins_a_day_before_the_oldest_event_and_is_a_month_at_most() {
-        let until = Timestamp::parse("2026-11-22T12:00:00Z");
-        let from = |oldest: &str| {
-            let until = until?;
-            Some(beginning(Timestamp::parse(oldest), until).to_string())
-        };
-        let expected = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            from("2026-11-20T06:00:00Z"),
-            expected("2026-11-19T06:00:00Z")
-        );
-        assert_eq!(
-            from("2020-01-01T00:00:00Z"),
-            expected("2026-10-22T12:00:00Z")
-        );
-        assert_eq!(
-            from("2030-01-01T00:00:00Z"),
-            expected("2026-11-21T12:00:00Z")
-        );
-        assert_eq!(from("never"), expected("2026-11-21T12:00:00Z"));
+        let until = Timestamp::from_millis(1_795_348_800_000);
+        assert_eq!(until.to_string(), "2026-11-22T12:00:00Z");
+        for (oldest, from) in [
+            ("2026-11-20T06:00:00Z", "2026-11-19T06:00:00Z"),
+            ("2020-01-01T00:00:00Z", "2026-10-22T12:00:00Z"),
+            ("2030-01-01T00:00:00Z", "2026-11-21T12:00:00Z"),
+            ("never", "2026-11-21T12:00:00Z"),
+        ] {
+            assert_eq!(beginning(Timestamp::parse(oldest), until).to_string(), from);
+        }
     }
 }

@@ -10,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::genesys::analytics::Conversation;
 use crate::ledger::Record;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
-/// The function's next step with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NextStep {
     /// The function delivers the event again.
     Replay,
@@ -29,8 +28,6 @@ pub enum NextStep {
 }
 
 impl NextStep {
-    /// Returns the step's name.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Replay => "REPLAY",
@@ -44,12 +41,9 @@ impl NextStep {
 
 /// The function's settings that decide its next step.
 #[derive(Clone, Copy, Debug)]
-pub struct Function {
-    /// True if the function also replays malformed dead letters (`REPLAY_MALFORMED`).
+pub struct FunctionSettings {
     pub replays_malformed: bool,
-    /// True if the function has an archive.
     pub has_archive: bool,
-    /// `MAX_ROUNDS`.
     pub max_rounds: u32,
     /// The time before which an event is stale; `None` if events do not become stale.
     pub stale_before: Option<Timestamp>,
@@ -57,16 +51,14 @@ pub struct Function {
 
 /// The finding about one message: a record of `eventbridge_diagnostics.json`. The first seven members are the
 /// interface; the others are additions to it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Finding<'m> {
+pub struct MessageFinding<'m> {
     /// The time of the event, from the event itself, else the time at which the message was sent. RFC 3339.
     pub timestamp: Option<String>,
-    /// The event's interaction.
     pub interaction_id: Option<&'m str>,
     /// The event's type; `unknown` if the event has none.
     pub event_type: &'m str,
-    /// The category of the first failure.
     pub failure_category: &'static str,
     /// The payload that another delivery sends, unchanged; for a message that is not an event, the body.
     pub replay_payload: &'m str,
@@ -74,21 +66,17 @@ pub struct Finding<'m> {
     pub interaction_info: Option<&'m Conversation>,
     /// The target of the next delivery, without the secret parts of a URL.
     pub replay_endpoint: Option<String>,
-    /// The message's id.
     pub message_id: &'m str,
     /// The event's id, as in the ledger's key.
     pub event_id: &'m str,
     /// The failure code: the ledger's, else the code that the function would set.
     pub failure_code: Option<&'m str>,
-    /// The status in the ledger.
     pub ledger_status: Option<&'static str>,
-    /// The number of attempts.
     pub attempts: u32,
     /// The receive count, including the receive by this diagnosis.
     pub receive_count: u32,
     /// The recorded error code of the first failure.
     pub error_code: Option<String>,
-    /// The function's next step.
     pub next_step: &'static str,
     /// `base64` if the payload is the base64 form of a binary payload.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,33 +89,31 @@ pub struct Finding<'m> {
     pub at: Option<Timestamp>,
 }
 
-impl<'m> Finding<'m> {
-    /// Returns the finding about a message.
-    #[must_use]
+impl<'m> MessageFinding<'m> {
     pub fn of(
-        message: &'m Message,
-        letter: &'m Letter<'m>,
+        classified: &'m ClassifiedMessage<'m>,
         record: Option<&'m Record>,
         conversation: Option<&'m Conversation>,
-        function: Function,
+        function: FunctionSettings,
     ) -> Self {
-        let at = happened(message, letter);
-        let (verdict, next) = verdict(message, letter, record, function);
+        let message = classified.message;
+        let at = happened(classified);
+        let (verdict, next) = verdict(message, classified, record, function);
         let recorded = record.and_then(|record| record.failure_code.as_deref());
-        let error_code = match letter.event() {
+        let error_code = match classified.event() {
             Some(event) => event.failure.error_code.clone(),
             None => original_failure(message).error_code,
         };
         Self {
             timestamp: at.map(|at| at.to_string()),
-            interaction_id: letter.interaction(),
-            event_type: letter.event_type(),
-            failure_category: letter.category.as_str(),
-            replay_payload: payload(message, letter),
+            interaction_id: classified.interaction(),
+            event_type: classified.event_type(),
+            failure_category: classified.category.as_str(),
+            replay_payload: payload(classified),
             interaction_info: conversation,
-            replay_endpoint: endpoint(&letter.destination),
+            replay_endpoint: endpoint(&classified.destination),
             message_id: message.id.as_str(),
-            event_id: letter.event_id(),
+            event_id: classified.event_id(),
             failure_code: recorded.or(verdict.map(FailureCode::as_str)),
             ledger_status: record.and_then(|record| record.status).map(Status::as_str),
             attempts: record.map_or(0, |record| record.attempts),
@@ -142,44 +128,37 @@ impl<'m> Finding<'m> {
 }
 
 /// Returns the payload; for a message that is not an event, the body.
-fn payload<'m>(message: &'m Message, letter: &'m Letter<'m>) -> &'m str {
-    letter
-        .event()
-        .map_or(&*message.body, |event| &event.payload)
+fn payload<'m>(classified: &'m ClassifiedMessage<'m>) -> &'m str {
+    let event = classified.event();
+    event.map_or(&*classified.message.body, |event| &event.payload)
 }
 
 /// Returns the time of the event, from the event itself, else the time at which the message was sent.
-pub(super) fn happened(message: &Message, letter: &Letter<'_>) -> Option<Timestamp> {
-    event_time(payload(message, letter)).or(message.sent_at)
+pub(super) fn happened(classified: &ClassifiedMessage<'_>) -> Option<Timestamp> {
+    event_time(payload(classified)).or(classified.message.sent_at)
 }
 
 fn endpoint(destination: &Destination) -> Option<String> {
-    match destination {
-        Destination::None | Destination::TooLong(_) | Destination::Missing => None,
-        Destination::Http(_)
-        | Destination::Lambda(_)
-        | Destination::Sqs(_)
-        | Destination::Sns(_)
-        | Destination::StateMachine(_)
-        | Destination::EventBus(_)
-        | Destination::Unsupported(_)
-        | Destination::NotAllowed(_) => Some(destination.to_string()),
-    }
+    let is_unknown = matches!(
+        destination,
+        Destination::None | Destination::TooLong(_) | Destination::Missing
+    );
+    (!is_unknown).then(|| destination.to_string())
 }
 
 /// Returns the function's next step and its failure code, if the code is known before an attempt. The checks have the
 /// order of the function's decisions.
 fn verdict(
     message: &Message,
-    letter: &Letter<'_>,
+    letter: &ClassifiedMessage<'_>,
     record: Option<&Record>,
-    function: Function,
+    function: FunctionSettings,
 ) -> (Option<FailureCode>, NextStep) {
     let kept = |code| (Some(code), NextStep::Archive);
     let Some(event) = letter.event() else {
         return kept(
             letter
-                .why_not()
+                .unreplayable_reason()
                 .map_or(FailureCode::NotAnEvent, UnreplayableReason::failure_code),
         );
     };
@@ -257,13 +236,17 @@ mod tests {
     #[test]
     fn an_event_says_itself_when_it_happened_or_nothing_does() {
         let at = |payload: &str| event_time(payload).map(|at| at.to_string());
-        let moment = Some("2026-07-25T17:20:00Z".to_owned());
-        assert_eq!(at(r#"{"time":"2026-07-25T17:20:00Z"}"#), moment);
-        assert_eq!(at(r#"{"timestamp":"2026-07-25T19:20:00+02:00"}"#), moment);
-        assert_eq!(
-            at(r#"{"time":7,"timestamp":"2026-07-25T17:20:00Z"}"#),
-            moment
-        );
+        for payload in [
+            r#"{"time":"2026-07-25T17:20:00Z"}"#,
+            r#"{"timestamp":"2026-07-25T19:20:00+02:00"}"#,
+            r#"{"time":7,"timestamp":"2026-07-25T17:20:00Z"}"#,
+        ] {
+            assert_eq!(
+                at(payload).as_deref(),
+                Some("2026-07-25T17:20:00Z"),
+                "{payload}"
+            );
+        }
         for payload in [
             "",
             "{}",

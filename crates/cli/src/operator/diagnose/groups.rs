@@ -1,17 +1,18 @@
 //! Groups of similar messages. The memory is bounded, whatever the number and the content of the messages.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use genesys_replay::clock::Timestamp;
-use serde::Serialize;
+use genesys_replay::failure::{Category, FailureCode};
+use serde::{Serialize, Serializer};
 
-use super::advice;
-use super::finding::Finding;
+use super::finding::MessageFinding;
 
 /// The maximum number of groups. Messages of further groups are counted without a group.
 pub const MAX_GROUPS: usize = 1_000;
 
-/// The maximum number of hours in the timeline: more than SQS keeps a message.
+/// The maximum number of hours in the timeline of a category: more than SQS keeps a message.
 const MAX_HOURS: usize = 24 * 15;
 
 /// The maximum length of a text in a group, in characters. An event type may be as long as a message.
@@ -27,80 +28,74 @@ pub struct GroupKey {
     pub category: &'static str,
     /// The target; `unknown` if the target is missing.
     pub target: String,
-    /// The type of the events.
     pub event_type: String,
     /// The failure code; empty if it is not known yet.
     pub failure_code: String,
 }
 
-/// Messages that share category, target, event type and failure code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
-    /// The common features.
     #[serde(flatten)]
     pub key: GroupKey,
-    /// The number of messages.
     pub count: u64,
-    /// The time of the first event, in RFC 3339.
-    pub first: Option<String>,
-    /// The time of the last event, in RFC 3339.
-    pub last: Option<String>,
-    /// One message of the group.
+    #[serde(serialize_with = "rfc_3339")]
+    pub first: Option<Timestamp>,
+    #[serde(serialize_with = "rfc_3339")]
+    pub last: Option<Timestamp>,
     pub example: Example,
     /// The advice for the group, in one sentence.
-    pub what_to_do: String,
-    #[serde(skip)]
-    times: Option<(Timestamp, Timestamp)>,
+    pub what_to_do: &'static str,
 }
 
-/// One message of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Example {
-    /// The message's id.
     pub message_id: String,
-    /// The event's id.
     pub event_id: String,
 }
 
-/// The groups of a queue's messages.
+#[expect(clippy::ref_option, reason = "serde's signature")]
+fn rfc_3339<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(serializer)
+}
+
 #[derive(Debug, Default)]
 pub struct Groups {
-    kept: BTreeMap<GroupKey, Group>,
+    by_key: BTreeMap<GroupKey, Group>,
     /// The number of messages beyond the maximum number of groups.
-    other: u64,
-    categories: BTreeMap<&'static str, u64>,
-    hours: BTreeMap<(u64, &'static str), u64>,
-    next_steps: BTreeMap<&'static str, u64>,
+    pub other: u64,
+    pub categories: BTreeMap<&'static str, u64>,
+    pub next_steps: BTreeMap<&'static str, u64>,
+    /// The number of messages of each category that were sent to the queue in the hour that begins at this time, in
+    /// milliseconds.
+    hours: BTreeMap<&'static str, BTreeMap<u64, u64>>,
 }
 
 impl Groups {
-    pub(super) fn add(&mut self, finding: &Finding<'_>) {
-        *self.categories.entry(finding.failure_category).or_default() += 1;
+    pub(super) fn add(&mut self, finding: &MessageFinding<'_>) {
+        let category = finding.failure_category;
+        *self.categories.entry(category).or_default() += 1;
         *self.next_steps.entry(finding.next_step).or_default() += 1;
         if let Some(at) = finding.sent_at {
-            let hour = (
-                at.as_millis() / HOUR_MILLIS * HOUR_MILLIS,
-                finding.failure_category,
-            );
-            // Each of the six categories has hours of its own.
-            if self.hours.len() < MAX_HOURS * 6 || self.hours.contains_key(&hour) {
-                *self.hours.entry(hour).or_default() += 1;
+            let hour = at.as_millis() / HOUR_MILLIS * HOUR_MILLIS;
+            let hours = self.hours.entry(category).or_default();
+            if hours.len() < MAX_HOURS || hours.contains_key(&hour) {
+                *hours.entry(hour).or_default() += 1;
             }
         }
         let key = GroupKey {
-            category: finding.failure_category,
+            category,
             target: shortened(finding.replay_endpoint.as_deref().unwrap_or("unknown")),
             event_type: shortened(finding.event_type),
             failure_code: shortened(finding.failure_code.unwrap_or_default()),
         };
-        if self.kept.len() >= MAX_GROUPS && !self.kept.contains_key(&key) {
+        if self.by_key.len() >= MAX_GROUPS && !self.by_key.contains_key(&key) {
             self.other += 1;
             return;
         }
-        let group = self.kept.entry(key).or_insert_with_key(|key| Group {
-            what_to_do: advice::of(key.category, &key.failure_code).to_owned(),
+        let group = self.by_key.entry(key).or_insert_with_key(|key| Group {
+            what_to_do: advice_on(key.category, &key.failure_code),
             key: key.clone(),
             count: 0,
             first: None,
@@ -109,86 +104,55 @@ impl Groups {
                 message_id: shortened(finding.message_id),
                 event_id: shortened(finding.event_id),
             },
-            times: None,
         });
         group.count += 1;
-        if let Some(at) = finding.at {
-            let (first, last) = group.times.unwrap_or((at, at));
-            group.times = Some((first.min(at), last.max(at)));
-        }
+        group.first = [group.first, finding.at].into_iter().flatten().min();
+        group.last = group.last.max(finding.at);
     }
 
-    /// Returns the groups, largest first.
-    #[must_use]
+    /// Returns the groups, largest first, and those of equal size in the order of their keys.
     pub fn all(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = self.kept.values().cloned().collect();
-        for group in &mut groups {
-            group.first = group.times.map(|(first, _)| first.to_string());
-            group.last = group.times.map(|(_, last)| last.to_string());
-        }
-        // Stable: equal counts stay in the order of their keys.
-        groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+        let mut groups: Vec<Group> = self.by_key.values().cloned().collect();
+        groups.sort_by_key(|group| Reverse(group.count));
         groups
     }
 
-    /// Returns the number of messages beyond the maximum number of groups.
-    #[must_use]
-    pub const fn other(&self) -> u64 {
-        self.other
-    }
-
-    /// Returns the number of messages of each category.
-    #[must_use]
-    pub const fn categories(&self) -> &BTreeMap<&'static str, u64> {
-        &self.categories
-    }
-
-    /// Returns the number of messages for each next step.
-    #[must_use]
-    pub const fn next_steps(&self) -> &BTreeMap<&'static str, u64> {
-        &self.next_steps
-    }
-
     /// Returns, for each category, the number of messages that were sent to the queue per hour.
-    #[must_use]
     pub fn hours(&self) -> Vec<(String, Vec<(Timestamp, u64)>)> {
-        let mut series: BTreeMap<&str, Vec<(Timestamp, u64)>> = BTreeMap::new();
-        for ((hour, category), count) in &self.hours {
-            let points = series.entry(category).or_default();
-            points.push((Timestamp::from_millis(*hour), *count));
-        }
-        let named = series.into_iter().map(|(name, it)| (name.to_owned(), it));
-        named.collect()
+        let series = self.hours.iter().map(|(category, hours)| {
+            let points = hours
+                .iter()
+                .map(|(hour, count)| (Timestamp::from_millis(*hour), *count));
+            ((*category).to_owned(), points.collect())
+        });
+        series.collect()
     }
 
-    /// Returns the number of messages for each value of `part`, largest first, at most `most` values.
-    #[must_use]
-    pub fn by(&self, part: impl Fn(&GroupKey) -> &str, most: usize) -> Vec<(String, u64)> {
+    /// Returns the number of messages for each value of `part`, largest first, at most `max` values.
+    pub fn by(&self, part: impl Fn(&GroupKey) -> &str, max: usize) -> Vec<(String, u64)> {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for (key, group) in &self.kept {
+        for (key, group) in &self.by_key {
             *counts.entry(part(key)).or_default() += group.count;
         }
-        let mut counts: Vec<(String, u64)> = counts
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts.truncate(max);
+        counts
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count))
-            .collect();
-        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        counts.truncate(most);
-        counts
+            .collect()
     }
 
     /// Returns the advice of all groups, each sentence once, in the order of the largest groups.
-    #[must_use]
     pub fn advice(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
-        for group in self.all() {
-            let key = &group.key;
-            let about = if advice::knows(&key.failure_code) {
-                key.failure_code.as_str()
-            } else {
-                key.category
-            };
-            let advice = format!("`{about}`: {}", group.what_to_do);
+        for Group {
+            key, what_to_do, ..
+        } in self.all()
+        {
+            let code = FailureCode::parse(&key.failure_code);
+            let about = code.map_or(key.category, FailureCode::as_str);
+            let advice = format!("`{about}`: {what_to_do}");
             if !all.contains(&advice) {
                 all.push(advice);
             }
@@ -197,17 +161,45 @@ impl Groups {
     }
 }
 
+/// Returns the sentence of the failure code's page if the code is known, else the category's sentence.
+fn advice_on(category: &str, failure_code: &str) -> &'static str {
+    if let Some(code) = FailureCode::parse(failure_code) {
+        return code.what_to_do();
+    }
+    let category = Category::ALL.into_iter().find(|it| it.as_str() == category);
+    advice_on_category(category.unwrap_or(Category::Unknown))
+}
+
+const fn advice_on_category(category: Category) -> &'static str {
+    match category {
+        Category::RateLimitExceeded => {
+            "the target was called too often: raise its limit or its concurrency, then replay at a pace that it can take"
+        }
+        Category::AuthenticationRejected => {
+            "the target refused the caller: give the rule's role or the API destination's connection the permission, then replay"
+        }
+        Category::EndpointUnreachable => {
+            "the target was down or too slow: see that it answers again, then replay"
+        }
+        Category::TargetMissing => {
+            "the target does not exist: create it again, or replay to its successor with `REPLAY_TARGET`"
+        }
+        Category::PayloadMalformed => {
+            "the target refused the payload itself: correct the payload or the target; sent again as it is it fails again"
+        }
+        Category::Unknown => {
+            "nothing says why the delivery failed: look at one of the messages and at the target's log of that time, then replay"
+        }
+    }
+}
+
 /// Returns a text with a limited length and without control characters, which would break a line or control a terminal.
 pub(super) fn shortened(text: &str) -> String {
-    let mut letters = text.chars().map(|letter| {
-        if letter.is_control() {
-            '\u{fffd}'
-        } else {
-            letter
-        }
-    });
-    let mut short: String = letters.by_ref().take(MAX_TEXT_CHARS).collect();
-    if letters.next().is_some() {
+    let mut chars = text
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut short: String = chars.by_ref().take(MAX_TEXT_CHARS).collect();
+    if chars.next().is_some() {
         short.push('…');
     }
     short
@@ -217,26 +209,11 @@ pub(super) fn shortened(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn finding(event_type: &str) -> Finding<'_> {
-        Finding {
-            timestamp: None,
-            interaction_id: None,
+    fn finding(event_type: &str) -> MessageFinding<'_> {
+        MessageFinding {
             event_type,
             failure_category: "UNKNOWN",
-            replay_payload: "",
-            interaction_info: None,
-            replay_endpoint: None,
-            message_id: "m",
-            event_id: "e",
-            failure_code: None,
-            ledger_status: None,
-            attempts: 0,
-            receive_count: 1,
-            error_code: None,
-            next_step: "REPLAY",
-            payload_encoding: None,
-            sent_at: None,
-            at: None,
+            ..MessageFinding::default()
         }
     }
 
@@ -248,7 +225,7 @@ mod tests {
         }
         groups.add(&finding("type-0"));
         assert_eq!(groups.all().len(), MAX_GROUPS);
-        assert_eq!(groups.other(), 7);
+        assert_eq!(groups.other, 7);
         let first = &groups.all()[0];
         assert_eq!((first.count, first.key.event_type.as_str()), (2, "type-0"));
     }
@@ -272,7 +249,28 @@ mod tests {
             groups.add(&finding);
         }
         let group = &groups.all()[0];
-        assert_eq!(group.first.as_deref(), Some("1970-01-01T00:00:01Z"));
-        assert_eq!(group.last.as_deref(), Some("1970-01-01T00:00:05Z"));
+        let seconds = |at: Option<Timestamp>| at.map(|at| at.as_millis() / 1_000);
+        assert_eq!(
+            (seconds(group.first), seconds(group.last)),
+            (Some(1), Some(5))
+        );
+    }
+
+    #[test]
+    fn the_page_of_a_failure_code_is_followed_before_the_category() {
+        let code = FailureCode::TargetCredentials;
+        assert_eq!(advice_on("UNKNOWN", code.as_str()), code.what_to_do());
+        for category in Category::ALL {
+            for code in ["", "A_CODE_OF_TOMORROW"] {
+                assert_eq!(
+                    advice_on(category.as_str(), code),
+                    advice_on_category(category)
+                );
+            }
+        }
+        assert_eq!(
+            advice_on("TOMORROW", ""),
+            advice_on_category(Category::Unknown)
+        );
     }
 }

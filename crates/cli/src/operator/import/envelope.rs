@@ -11,7 +11,7 @@ use genesys_replay::message::{Message, MessageId, resent};
 use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes};
 
 use super::event::{FailedEvent, Unusable};
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// The maximum length of a failure's text, in bytes. The text is for people and for the classifier.
 const MAX_REASON_BYTES: usize = 4 * 1024;
@@ -136,8 +136,8 @@ fn as_the_function_sees_it(
     let id = MessageId::new("imported").ok_or(Unusable::NoPayload)?;
     let mut message = Message::new(id, body.to_owned());
     message.attributes = attributes.iter().cloned().collect();
-    let letter = Letter::of(&message, target);
-    if let Some(why) = letter.why_not() {
+    let letter = ClassifiedMessage::of(&message, target);
+    if let Some(why) = letter.unreplayable_reason() {
         let has_target = message.attribute("TARGET_ARN").is_some();
         return Err(if has_target {
             Unusable::UnreplayableReason(why)

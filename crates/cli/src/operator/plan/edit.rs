@@ -1,13 +1,16 @@
 //! A new plan that changes bodies before they are sent.
 
+use std::collections::BTreeMap;
+
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::digest;
 use genesys_replay::message::Message;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use similar::TextDiff;
 
-use super::{Content, Edit, Item, Plan};
-use crate::operator::letter::Letter;
+use super::{Edit, Plan, PlanContent, PlanItem};
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// A JSON Patch (RFC 6902) for the bodies of messages.
 #[derive(Clone, Debug)]
@@ -16,31 +19,24 @@ pub struct Editing {
     text: Value,
 }
 
-/// The effect of a patch on one body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The changed body.
     pub body: String,
     /// The difference, as a unified diff of both bodies with sorted members.
     pub diff: String,
 }
 
-/// The reason why a body was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    /// The patch is not a JSON Patch.
     #[error("it is no JSON Patch (RFC 6902): {0}")]
     Patch(String),
-    /// The body is not JSON.
     #[error("its body is not JSON")]
     NotJson,
     /// A number of the body would change when the body is written again.
     #[error("its body has the number {0}, which would not stay what it is")]
     Number(String),
-    /// The patch does not fit the body.
     #[error("the patch does not fit: {0}")]
     DoesNotFit(String),
-    /// The patch changes nothing.
     #[error("the patch changes nothing in it")]
     Nothing,
     /// The patch changes the event's id or target, or the body would not be an event any more.
@@ -48,27 +44,16 @@ pub enum EditError {
     Identity,
 }
 
-/// The changed items of a plan, by index.
 pub type Edits = Vec<(usize, Edit)>;
 
 impl Editing {
-    /// Reads a patch.
-    ///
-    /// # Errors
-    /// [`EditError::Patch`].
     pub fn read(patch: &[u8]) -> Result<Self, EditError> {
-        let none = |error: serde_json::Error| EditError::Patch(error.to_string());
-        let text: Value = serde_json::from_slice(patch).map_err(none)?;
-        Self::of(text)
+        Self::of(serde_json::from_slice(patch).map_err(|error| not_a_patch(&error))?)
     }
 
     /// Returns the editing for a patch from a plan.
-    ///
-    /// # Errors
-    /// [`EditError::Patch`].
     pub fn of(text: Value) -> Result<Self, EditError> {
-        let none = |error: serde_json::Error| EditError::Patch(error.to_string());
-        let patch = serde_json::from_value(text.clone()).map_err(none)?;
+        let patch = serde_json::from_value(text.clone()).map_err(|error| not_a_patch(&error))?;
         Ok(Self { patch, text })
     }
 
@@ -79,7 +64,7 @@ impl Editing {
     pub fn change(&self, body: &str) -> Result<Change, EditError> {
         let before: Value = serde_json::from_str(body).map_err(|_| EditError::NotJson)?;
         if let Some(number) = fragile_number(body) {
-            return Err(EditError::Number(number.to_owned()));
+            return Err(EditError::Number(number));
         }
         let mut after = before.clone();
         // Rejected: `json_patch::patch`, which undoes half a patch on failure. That is not needed for a copy, and
@@ -112,14 +97,15 @@ impl Editing {
         let change = self.change(&message.body)?;
         let mut edited = message.clone();
         edited.body.clone_from(&change.body);
-        let (old, new) = (Letter::of(message, target), Letter::of(&edited, target));
+        let (old, new) = (
+            ClassifiedMessage::of(message, target),
+            ClassifiedMessage::of(&edited, target),
+        );
         if old.key != new.key || new.event().is_none() {
             return Err(EditError::Identity);
         }
         let steps = |patch: &Value| patch.as_array().cloned().unwrap_or_default();
-        let mut patch = before
-            .map(|before| steps(&before.patch))
-            .unwrap_or_default();
+        let mut patch = before.map_or_else(Vec::new, |before| steps(&before.patch));
         patch.extend(steps(&self.text));
         let edit = Edit {
             patch: patch.into(),
@@ -129,17 +115,21 @@ impl Editing {
     }
 }
 
+fn not_a_patch(error: &serde_json::Error) -> EditError {
+    EditError::Patch(error.to_string())
+}
+
 impl Plan {
     /// Returns a new plan with these changes. The other items stay unchanged.
     #[must_use]
     pub fn edited(&self, edits: Edits, now: String, by: String, reason: String) -> Self {
-        let mut items: Vec<Item> = self.content.items.clone();
+        let mut items: Vec<PlanItem> = self.content.items.clone();
         for (index, edit) in edits {
             if let Some(item) = items.get_mut(index) {
                 item.edit = Some(edit);
             }
         }
-        Self::of(Content {
+        Self::of(PlanContent {
             created_at: now,
             created_by: by,
             reason,
@@ -151,25 +141,21 @@ impl Plan {
 }
 
 /// Returns the first number that would change when it is read and written again.
-fn fragile_number(body: &str) -> Option<&str> {
-    let mut rest = body;
-    while let Some(start) = rest.find(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) {
-        rest = rest.get(start..)?;
-        if rest.starts_with('"') {
-            rest = after_string(rest)?;
-            continue;
+fn fragile_number(json: &str) -> Option<String> {
+    match json.trim_start().bytes().next()? {
+        b'{' => {
+            let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
+            members
+                .values()
+                .find_map(|value| fragile_number(value.get()))
         }
-        let part_of_number = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
-        let end = rest
-            .find(|c: char| !part_of_number(c))
-            .unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        if !stays(number) {
-            return Some(number);
+        b'[' => {
+            let values: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+            values.iter().find_map(|value| fragile_number(value.get()))
         }
-        rest = after;
+        b'-' | b'0'..=b'9' => Some(json.trim().to_owned()).filter(|number| !stays(number)),
+        _ => None,
     }
-    None
 }
 
 /// Returns true if a number keeps its value: an integer of 64 bits, or a number whose digits a double holds.
@@ -187,17 +173,6 @@ fn stays(number: &str) -> bool {
             if exact.to_bits() == read.to_bits() && is_zero(exact) == significant.is_empty())
 }
 
-/// Returns the text after the JSON string at its start.
-fn after_string(text: &str) -> Option<&str> {
-    let mut escaped = false;
-    let end = text.char_indices().skip(1).find(|(_, c)| {
-        let ends = *c == '"' && !escaped;
-        escaped = *c == '\\' && !escaped;
-        ends
-    });
-    text.get(end?.0 + 1..)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,59 +185,43 @@ mod tests {
     fn a_body_is_changed_and_the_difference_shown() {
         let patch = r#"[{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]"#;
         let body = r#"{"id":"e-1","detail":{"eventBody":{"wrapUpCode":"dnoe","count":1.50}}}"#;
-        let changed = change(patch, body);
-        let expected = Change {
-            body: r#"{"detail":{"eventBody":{"count":1.5,"wrapUpCode":"done"}},"id":"e-1"}"#.to_owned(),
-            diff: concat!(
-                "@@ -2,7 +2,7 @@\n   \"detail\": {\n     \"eventBody\": {\n       \"count\": 1.5,\n",
-                "-      \"wrapUpCode\": \"dnoe\"\n+      \"wrapUpCode\": \"done\"\n     }\n   },\n",
-                "   \"id\": \"e-1\"\n }\n"
-            )
-            .to_owned(),
+        let Ok(changed) = change(patch, body) else {
+            unreachable!("the patch fits")
         };
-        let shown = changed.as_ref().map(|it| it.diff.clone());
-        assert_eq!(changed.as_ref().map(|it| &it.body), Ok(&expected.body));
-        assert!(shown.is_ok_and(|it| {
-            it.contains("-      \"wrapUpCode\": \"dnoe\"\n+      \"wrapUpCode\": \"done\"")
-        }));
+        let expected = r#"{"detail":{"eventBody":{"count":1.5,"wrapUpCode":"done"}},"id":"e-1"}"#;
+        assert_eq!(changed.body, expected);
+        let lines = "-      \"wrapUpCode\": \"dnoe\"\n+      \"wrapUpCode\": \"done\"";
+        assert!(changed.diff.contains(lines), "{}", changed.diff);
     }
 
     #[test]
     fn what_cannot_be_changed_is_refused_whole() {
         let replace = r#"[{"op":"replace","path":"/a","value":2}]"#;
+        let circle =
+            r#"[{"op":"move","from":"/a/b","path":"/a"},{"op":"move","from":"/a","path":"/a/b"}]"#;
         for (patch, body, error) in [
             ("{", "{}", "no JSON Patch"),
             (r#"{"a":1}"#, "{}", "no JSON Patch"),
             (replace, "not json", "not JSON"),
             (replace, r#"{"b":1}"#, "does not fit"),
             (replace, r#"{"a":2}"#, "changes nothing"),
-            (
-                r#"[{"op":"move","from":"/a/b","path":"/a"},{"op":"move","from":"/a","path":"/a/b"}]"#,
-                r#"{"a":{"b":[1]}}"#,
-                "does not fit",
-            ),
-            (
-                replace,
-                r#"{"a":1,"n":123456789012345678901234}"#,
-                "123456789012345678901234",
-            ),
-            (
-                replace,
-                r#"{"a":1,"n":31.245270191439438}"#,
-                "31.245270191439438",
-            ),
-            (
-                replace,
-                r#"{"a":1,"n":12345678901234567.89}"#,
-                "12345678901234567.89",
-            ),
-            (replace, r#"{"a":1,"n":1e-400}"#, "1e-400"),
+            (circle, r#"{"a":{"b":[1]}}"#, "does not fit"),
         ] {
-            let refused = change(patch, body).err().map(|it| it.to_string());
+            let refused = change(patch, body).map_err(|it| it.to_string());
             assert!(
-                refused.as_ref().is_some_and(|it| it.contains(error)),
+                refused.as_ref().is_err_and(|it| it.contains(error)),
                 "{refused:?}: {error}"
             );
+        }
+        for number in [
+            "123456789012345678901234",
+            "31.245270191439438",
+            "12345678901234567.89",
+            "1e-400",
+        ] {
+            let body = format!(r#"{{"a":1,"n":[{{"m": {number} }}]}}"#);
+            let refused = change(replace, &body).map(|it| it.body);
+            assert_eq!(refused, Err(EditError::Number(number.to_owned())));
         }
     }
 

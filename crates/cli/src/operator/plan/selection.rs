@@ -6,22 +6,20 @@ use genesys_replay::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
+use super::PlanItem;
+use crate::ledger::Record;
+
 /// The conditions of a selected dead letter. An empty list or `None` is not a condition; one entry of a list has to
 /// match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Selection {
-    /// Categories of the first failure.
     pub categories: Vec<String>,
-    /// Failure codes.
     pub codes: Vec<String>,
-    /// Patterns of event types; `*` stands for any text, `?` for one character.
+    /// Patterns of event types, as the targets' patterns: `*` stands for any text, `?` for one character.
     pub topics: Vec<String>,
-    /// Patterns of targets.
     pub targets: Vec<String>,
-    /// Interactions.
     pub interactions: Vec<String>,
-    /// Event ids.
     pub ids: BTreeSet<String>,
     /// The start of the rejection times, inclusive, in RFC 3339.
     pub since: Option<String>,
@@ -35,150 +33,96 @@ pub struct Selection {
     pub forgotten: bool,
 }
 
-/// The facts about a dead letter that may be selected.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The event's id.
-    pub event_id: &'a str,
-    /// The category of the first failure.
-    pub category: &'a str,
-    /// The reason for the rejection, if it is known.
-    pub code: Option<&'a str>,
-    /// The event's type.
-    pub topic: &'a str,
-    /// The target for people: a URL without secret parts.
-    pub target: &'a str,
-    /// The event's interaction.
-    pub interaction: Option<&'a str>,
-    /// The time of the rejection.
-    pub at: Option<Timestamp>,
-}
-
 impl Selection {
-    /// Returns true if a dead letter is selected.
-    #[must_use]
-    pub fn takes(&self, facts: &Facts<'_>) -> bool {
-        let among = |list: &[String], value: Option<&str>| {
-            list.is_empty() || value.is_some_and(|value| list.iter().any(|it| it == value))
-        };
-        let like = |patterns: &[String], value: &str| {
-            let fits = |pattern: &String| WildMatch::new(pattern).matches(value);
-            patterns.is_empty() || patterns.iter().any(fits)
-        };
+    /// Returns true if a dead letter is selected, except for its rejection.
+    pub fn matches_item(&self, item: &PlanItem) -> bool {
+        let interaction = item.interaction_id.as_deref();
+        self.matches(item.event_id(), &item.category, &item.target, interaction)
+            && self.matches_topic(&item.event_type)
+    }
+
+    /// Returns true if a ledger item is selected, except for its event type, which the ledger does not contain.
+    pub fn matches_record(&self, record: &Record) -> bool {
+        let interaction = record.interaction_id.as_deref();
+        self.matches(
+            record.event_id(),
+            &record.category,
+            &record.target,
+            interaction,
+        ) && self.matches_rejection(record.failure_code.as_deref(), record.processed)
+    }
+
+    pub fn matches_topic(&self, topic: &str) -> bool {
+        is_like(&self.topics, topic)
+    }
+
+    /// Returns true if a rejection is selected. `None` is not known, and matches no condition.
+    pub fn matches_rejection(&self, code: Option<&str>, at: Option<Timestamp>) -> bool {
         // The command has already rejected a bound that cannot be read.
         let bound = |text: &Option<String>| text.as_deref().and_then(Timestamp::parse);
-        let since = bound(&self.since).is_none_or(|since| facts.at.is_some_and(|at| at >= since));
-        let until = bound(&self.until).is_none_or(|until| facts.at.is_some_and(|at| at < until));
-        among(&self.categories, Some(facts.category))
-            && among(&self.codes, facts.code)
-            && among(&self.interactions, facts.interaction)
-            && like(&self.topics, facts.topic)
-            && like(&self.targets, facts.target)
-            && (self.ids.is_empty() || self.ids.contains(facts.event_id))
-            && since
-            && until
+        is_among(&self.codes, code)
+            && bound(&self.since).is_none_or(|since| at.is_some_and(|at| at >= since))
+            && bound(&self.until).is_none_or(|until| at.is_some_and(|at| at < until))
     }
+
+    fn matches(&self, id: &str, category: &str, target: &str, interaction: Option<&str>) -> bool {
+        is_among(&self.categories, Some(category))
+            && is_among(&self.interactions, interaction)
+            && is_like(&self.targets, target)
+            && (self.ids.is_empty() || self.ids.contains(id))
+    }
+}
+
+fn is_among(list: &[String], value: Option<&str>) -> bool {
+    list.is_empty() || value.is_some_and(|value| list.iter().any(|it| it == value))
+}
+
+fn is_like(patterns: &[String], value: &str) -> bool {
+    patterns.is_empty() || patterns.iter().any(|it| WildMatch::new(it).matches(value))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    const FACTS: Facts<'static> = Facts {
-        event_id: "e-1",
-        category: "ENDPOINT_UNREACHABLE",
-        code: Some("EXHAUSTED"),
-        topic: "v2.detail.events.conversation.{id}.customer.end",
-        target: "https://crm.example/events",
-        interaction: Some("c-1"),
-        at: Some(Timestamp::from_millis(1_785_000_000_000)),
-    };
-
-    fn list(value: &str) -> Vec<String> {
-        vec!["other".to_owned(), value.to_owned()]
-    }
-
-    /// Returns every condition: with a matching value if `fits` is true, else with another value.
-    fn conditions(fits: bool) -> [Selection; 8] {
-        let value = |fitting: &str, other: &str| list(if fits { fitting } else { other });
-        let none = Selection::default;
-        [
-            Selection {
-                categories: value("ENDPOINT_UNREACHABLE", "UNKNOWN"),
-                ..none()
-            },
-            Selection {
-                codes: value("EXHAUSTED", "INTERNAL"),
-                ..none()
-            },
-            Selection {
-                topics: value("*.customer.*", "*.agent.*"),
-                ..none()
-            },
-            Selection {
-                targets: value("https://crm.example/*", "arn:*"),
-                ..none()
-            },
-            Selection {
-                interactions: value("c-1", "c-2"),
-                ..none()
-            },
-            Selection {
-                ids: value("e-1", "e-2").into_iter().collect(),
-                ..none()
-            },
-            Selection {
-                since: Some(
-                    if fits {
-                        "2026-07-25T17:20:00Z"
-                    } else {
-                        "2026-07-25T17:20:01Z"
-                    }
-                    .to_owned(),
-                ),
-                ..none()
-            },
-            Selection {
-                until: Some(
-                    if fits {
-                        "2026-07-25T17:20:01Z"
-                    } else {
-                        "2026-07-25T17:20:00Z"
-                    }
-                    .to_owned(),
-                ),
-                ..none()
-            },
-        ]
+    /// Returns true if a selection with this condition takes a dead letter. `is_known` is false if interaction, code
+    /// and time of the rejection are not known.
+    fn matches(member: &str, value: &str, is_known: bool) -> bool {
+        let is_bound = ["since", "until"].contains(&member);
+        let value = if is_bound {
+            json!(value)
+        } else {
+            json!(["other", value])
+        };
+        let mut selection = json!(Selection::default());
+        selection[member] = value;
+        let selection: Selection = serde_json::from_value(selection).unwrap_or_default();
+        let at = is_known.then_some(Timestamp::from_millis(1_785_000_000_000));
+        let (code, interaction) = (is_known.then_some("EXHAUSTED"), is_known.then_some("c-1"));
+        selection.matches("e-1", "UNKNOWN", "https://crm.example/events", interaction)
+            && selection.matches_topic("v2.conversation.{id}.customer.end")
+            && selection.matches_rejection(code, at)
     }
 
     #[test]
     fn every_condition_lets_through_what_fits_and_nothing_else() {
-        assert!(Selection::default().takes(&FACTS));
-        for condition in conditions(true) {
-            assert!(condition.takes(&FACTS), "{condition:?}");
-        }
-        for condition in conditions(false) {
-            assert!(!condition.takes(&FACTS), "{condition:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_not_known_fits_no_condition_on_it() {
-        let unknown = Facts {
-            code: None,
-            interaction: None,
-            at: None,
-            ..FACTS
-        };
-        assert!(Selection::default().takes(&unknown));
-        let conditions = conditions(true);
-        for index in [1, 4, 6, 7] {
-            assert!(
-                !conditions[index].takes(&unknown),
-                "{:?}",
-                conditions[index]
-            );
+        assert!(Selection::default().matches_rejection(None, None));
+        let [at, later] = ["2026-07-25T17:20:00Z", "2026-07-25T17:20:01Z"];
+        for (member, fitting, other, fits_unknown) in [
+            ("categories", "UNKNOWN", "TIMEOUT", true),
+            ("codes", "EXHAUSTED", "INTERNAL", false),
+            ("topics", "*.customer.*", "*.agent.*", true),
+            ("targets", "https://crm.example/*", "arn:*", true),
+            ("interactions", "c-1", "c-2", false),
+            ("ids", "e-1", "e-2", true),
+            ("since", at, later, false),
+            ("until", later, at, false),
+        ] {
+            assert!(matches(member, fitting, true), "{member}");
+            assert!(!matches(member, other, true), "{member}");
+            assert_eq!(matches(member, fitting, false), fits_unknown, "{member}");
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{Finding, Fingerprint, Reconciliation, Scope, fingerprint};
 use crate::archive::{ArchiveReader, ArchivedObject};
 use crate::ledger::{LedgerReader, Record};
 use crate::operator::Progress;
-use crate::operator::letter::Letter;
+use crate::operator::classified_message::ClassifiedMessage;
 
 /// The maximum length of an object, in bytes: the largest SQS message with each character escaped, and some room.
 const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
@@ -250,7 +250,7 @@ async fn read<A: ArchiveReader>(
     let Some(message) = document.message() else {
         return Ok(foreign());
     };
-    let key = Letter::of(&message, scope.target).key;
+    let key = ClassifiedMessage::of(&message, scope.target).key;
     Ok(Ok(Object {
         name: kept.key.clone(),
         keys: [

@@ -2,7 +2,6 @@
 
 mod json_report;
 mod payload_folder;
-mod receipt_file;
 mod text;
 
 use std::io;
@@ -13,7 +12,8 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::report::Rows;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose as UseCase, DiagnoseError, Diagnosis, End, Finding, Function, Look, Sink,
+    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, DiagnosisEnd, FunctionSettings,
+    MessageFinding, Sink,
 };
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
@@ -26,7 +26,6 @@ use crate::global_arguments::Output;
 use crate::{files, interrupt, terminal};
 use json_report::JsonReport;
 use payload_folder::PayloadFolder;
-use receipt_file::ReceiptFile;
 
 /// Look at the dead letters in the queue without taking any: why they failed, what the ledger says, what to do.
 ///
@@ -49,7 +48,7 @@ personal data: it is readable by you alone.")]
     clippy::struct_excessive_bools,
     reason = "the switches of a command line, free to combine"
 )]
-pub(crate) struct Diagnose {
+pub(crate) struct DiagnoseArgs {
     /// Look at the parking queue instead: where the queue's redrive policy moves what was received too often.
     #[arg(long)]
     parking: bool,
@@ -80,10 +79,10 @@ pub(crate) struct Diagnose {
     save: Option<PathBuf>,
 }
 
-impl Diagnose {
+impl DiagnoseArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        // What would fail in the end is found out before anything is received.
-        let mut outcome = Outcome {
+        // Open all files before anything is received, so that no receive is wasted.
+        let mut outputs = Outputs {
             records: JsonReport::begin(&self.out, context.clock.now())?,
             saved: self.save.as_deref().map(PayloadFolder::begin).transpose()?,
             rows: self.html.as_ref().map(|_| Rows::new(self.payloads)),
@@ -91,31 +90,27 @@ impl Diagnose {
         let page = self.html.as_deref().map(files::draft).transpose()?;
         let variables = context.variables().await?;
         let settings = context.settings().await?;
+        let aws = context.aws().await?;
         let analytics = if self.correlate {
-            let genesys = variables.genesys()?;
-            Some(app::genesys_cloud(genesys, context.aws().await?)?)
+            Some(app::genesys_cloud(variables.genesys()?, aws)?)
         } else {
             None
         };
-        let ledger = app::ledger(context.aws().await?, &settings.table);
-        let reader = self.reader(context).await?;
-        let use_case = UseCase::<_, _, GenesysClient> {
-            reader: &reader,
-            ledger: &ledger,
+        let (now, limits) = (context.clock.now(), &settings.limits);
+        let use_case = Diagnose::<_, _, GenesysClient> {
+            reader: &self.reader(context).await?,
+            ledger: &app::ledger(aws, &settings.table),
             conversations: analytics.as_ref(),
             clock: context.clock.as_ref(),
             progress: &context.progress,
         };
-        let look = Look {
+        let options = DiagnoseOptions {
             target: &settings.target,
-            function: Function {
-                replays_malformed: settings.limits.replay_malformed,
+            function: FunctionSettings {
+                replays_malformed: limits.replay_malformed,
                 has_archive: settings.archive.is_some(),
-                max_rounds: settings.limits.max_rounds,
-                stale_before: settings
-                    .limits
-                    .stale_after
-                    .map(|after| context.clock.now().minus(after)),
+                max_rounds: limits.max_rounds,
+                stale_before: limits.stale_after.map(|after| now.minus(after)),
             },
             limit: self.limit,
             force: self.force,
@@ -126,22 +121,21 @@ impl Diagnose {
             );
         }
         let stop = CancellationToken::new();
-        let looked = use_case.run(look, ReceiptFile::new()?, &mut outcome, stop.cancelled());
         let diagnosis = tokio::select! {
-            looked = looked => looked.map_err(refusal)?,
+            diagnosed = use_case.run(options, &mut outputs, stop.cancelled()) => diagnosed.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
                 terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
                 return Ok(ExitStatus::Interrupted);
             }
         };
-        if diagnosis.end == End::Interrupted {
+        if diagnosis.end == DiagnosisEnd::Interrupted {
             terminal::say(&format!(
                 "interrupted after {} messages: {} were shown to others again, nothing was written",
-                diagnosis.total, diagnosis.released.shown
+                diagnosis.total, diagnosis.released.visible
             ));
             return Ok(ExitStatus::Interrupted);
         }
-        self.finish(context, outcome, page, &diagnosis)
+        self.finish(context, outputs, page, &diagnosis)
     }
 
     async fn reader(&self, context: &Context) -> anyhow::Result<SqsReader> {
@@ -163,17 +157,17 @@ impl Diagnose {
     fn finish(
         &self,
         context: &Context,
-        outcome: Outcome,
+        outputs: Outputs,
         page: Option<tempfile::NamedTempFile>,
         diagnosis: &Diagnosis,
     ) -> anyhow::Result<ExitStatus> {
-        outcome.records.finish(diagnosis.total)?;
+        outputs.records.finish(diagnosis.total)?;
         terminal::say(&format!("the records: {}", self.out.display()));
-        if let Some(saved) = outcome.saved {
+        if let Some(saved) = outputs.saved {
             let (files, folder) = saved.finish()?;
             terminal::say(&format!("{files} payloads: {}", folder.display()));
         }
-        if let (Some(draft), Some(path), Some(rows)) = (page, &self.html, outcome.rows) {
+        if let (Some(draft), Some(path), Some(rows)) = (page, &self.html, outputs.rows) {
             files::finish(draft, path, diagnosis.page(rows).render().as_bytes())?;
             terminal::say(&format!("the page: {}", path.display()));
         }
@@ -188,15 +182,15 @@ impl Diagnose {
     }
 }
 
-/// Everything that a finding is written to. Nothing of it is seen before the end.
-struct Outcome {
+/// The consumers of findings. None of their files appears before the end.
+struct Outputs {
     records: JsonReport,
     saved: Option<PayloadFolder>,
     rows: Option<Rows>,
 }
 
-impl Sink for Outcome {
-    fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+impl Sink for Outputs {
+    fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         self.records.put(finding)?;
         if let Some(saved) = &mut self.saved {
             saved.put(finding)?;
@@ -205,7 +199,7 @@ impl Sink for Outcome {
     }
 }
 
-/// Said at the first Ctrl-C.
+/// The message at the first Ctrl-C.
 const STOPPING: &str = "interrupted: showing the messages to others again (Ctrl-C again to leave them hidden for a while)";
 
 fn refusal(error: DiagnoseError) -> anyhow::Error {
@@ -218,9 +212,7 @@ fn refusal(error: DiagnoseError) -> anyhow::Error {
         DiagnoseError::LastReceive { .. } => {
             "everything was shown to others again; raise maxReceiveCount for the time being, look at the parking queue (--parking), or accept it with --force"
         }
-        DiagnoseError::Io { .. } => {
-            "make room on the disk, or name another folder (--out, --save, TMPDIR)"
-        }
+        DiagnoseError::Io(_) => "make room on the disk, or name another folder (--out, --save)",
     };
     UserError::new(what, remedy).into()
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
 use genesys_replay_cli::app;
-use genesys_replay_cli::operator::apply::{ArchiveLetters, Letters, ParkingLetters};
-use genesys_replay_cli::operator::plan::{Editing, Edits, Item, Plan, Source};
+use genesys_replay_cli::operator::apply::{ArchiveSource, DeadLetterSource, ParkingQueueSource};
+use genesys_replay_cli::operator::plan::{Editing, Edits, Plan, PlanItem, PlanSource};
 use serde_json::json;
 
 use super::apply::read;
@@ -25,7 +25,7 @@ use crate::{files, terminal};
   # patch.json: [{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]
   genesys-replay edit plan.json --patch patch.json --reason 'wrong wrap-up code' --out fixed.json
   genesys-replay edit plan.json --patch patch.json --id 8a1b... --reason 'this one only' --out fixed.json"#)]
-pub(crate) struct Edit {
+pub(crate) struct EditArgs {
     /// The plan.
     plan: PathBuf,
     /// The JSON Patch (RFC 6902) for the body of each message, as it stands in the queue; - is stdin.
@@ -48,10 +48,10 @@ pub(crate) struct Edit {
     by: String,
 }
 
-/// How many differences are shown unless all are asked for.
-const SHOWN: usize = 5;
+/// The maximum number of shown differences without `--all`.
+const MAX_DIFFS_SHOWN: usize = 5;
 
-impl Edit {
+impl EditArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let mut plan = read(&self.plan)?;
         self.check(&plan)?;
@@ -61,38 +61,58 @@ impl Edit {
                 "see the example of genesys-replay edit --help",
             )
         })?;
-        let (edits, diffs) = self.edits(context, &plan, &editing).await?;
+        let aws = context.aws().await?;
+        let (edits, diffs) = match &plan.content.source {
+            PlanSource::Archive { bucket, .. } => {
+                let archive = app::archive(aws, bucket);
+                self.edits(context, &plan, &editing, ArchiveSource(&archive))
+                    .await
+            }
+            PlanSource::Parking { queue_arn } => {
+                let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
+                self.edits(context, &plan, &editing, parking).await
+            }
+        }?;
         let count = edits.len();
-        let edited = plan.edited(
-            edits,
-            context.clock.now().to_string(),
-            self.by.clone(),
-            self.reason.clone(),
-        );
+        let (now, by) = (context.clock.now().to_string(), self.by.clone());
+        let edited = plan.edited(edits, now, by, self.reason.clone());
         files::write_whole(&self.out, edited.write()?.as_bytes())?;
         plan.superseded_by = Some(edited.id.clone());
         files::write_whole(&self.plan, plan.write()?.as_bytes())?;
+        let items = edited.content.items.len();
         terminal::data(&match context.output() {
-            Output::Json => json!({
-                "plan": self.out,
-                "id": edited.id,
-                "hash": edited.hash,
-                "items": edited.content.items.len(),
-                "edited": count,
-                "supersedes": plan.id,
-                "diffs": diffs.iter().map(|(key, diff)| json!({ "key": key, "diff": diff })).collect::<Vec<_>>(),
-            })
-            .to_string(),
+            Output::Json => {
+                let diffs = diffs
+                    .iter()
+                    .map(|(key, diff)| json!({ "key": key, "diff": diff }));
+                json!({
+                    "plan": self.out,
+                    "id": edited.id,
+                    "hash": edited.hash,
+                    "items": items,
+                    "edited": count,
+                    "supersedes": plan.id,
+                    "diffs": diffs.collect::<Vec<_>>(),
+                })
+                .to_string()
+            }
             Output::Text => {
-                let most = if self.all { diffs.len() } else { SHOWN };
-                let shown = diffs.iter().take(most).map(|(key, diff)| format!("{key}\n{diff}\n"));
-                let more = diffs.len().saturating_sub(most);
-                let more = if more > 0 { format!("and {more} more: --all\n") } else { String::new() };
+                let max = if self.all {
+                    diffs.len()
+                } else {
+                    MAX_DIFFS_SHOWN
+                };
+                let shown = diffs
+                    .iter()
+                    .take(max)
+                    .map(|(key, diff)| format!("{key}\n{diff}\n"));
+                let more = diffs.len().saturating_sub(max);
+                let more = (more > 0).then(|| format!("and {more} more: --all\n"));
                 format!(
-                    "{}{more}{}: {}, {count} of them changed, in {}; {} is superseded\n",
-                    shown.collect::<String>(),
+                    "{}{}: {}, {count} of them changed, in {}; {} is superseded\n",
+                    shown.chain(more).collect::<String>(),
                     edited.id,
-                    dead_letters(edited.content.items.len()),
+                    dead_letters(items),
                     self.out.display(),
                     plan.id,
                 )
@@ -102,101 +122,68 @@ impl Edit {
     }
 
     fn check(&self, plan: &Plan) -> Result<(), UserError> {
+        let id = &plan.id;
+        let refused = |what, remedy: &str| Err(UserError::new(what, remedy));
         if let Some(newer) = &plan.superseded_by {
-            return Err(UserError::new(
-                format!("{} was superseded by {newer}", plan.id),
-                "edit that one",
-            ));
+            return refused(format!("{id} was superseded by {newer}"), "edit that one");
         }
         if files::was_begun(&self.plan) {
-            return Err(UserError::new(
-                format!("{} was begun", plan.id),
-                "make a new plan of what is left: genesys-replay plan",
-            ));
+            let remedy = "make a new plan of what is left: genesys-replay plan";
+            return refused(format!("{id} was begun"), remedy);
         }
         if self.out.exists() {
-            return Err(UserError::new(
-                format!("{} is there already", self.out.display()),
-                "name another file: --out",
-            ));
+            let what = format!("{} is there already", self.out.display());
+            return refused(what, "name another file: --out");
         }
-        let known: BTreeSet<&str> = plan.content.items.iter().map(Item::event_id).collect();
+        let known: BTreeSet<&str> = plan.content.items.iter().map(PlanItem::event_id).collect();
         match self.id.iter().find(|id| !known.contains(id.as_str())) {
-            Some(id) => Err(UserError::new(
-                format!("{} has no event {id}", plan.id),
+            Some(event) => refused(
+                format!("{id} has no event {event}"),
                 "see the plan for its ids",
-            )),
+            ),
             None => Ok(()),
         }
     }
 
+    /// Returns the edits of the chosen items, and their keys with the differences.
     async fn edits(
         &self,
         context: &Context,
         plan: &Plan,
         editing: &Editing,
+        mut source: impl DeadLetterSource,
     ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
-        let aws = context.aws().await?;
-        match &plan.content.source {
-            Source::Archive { bucket, .. } => {
-                let reader = app::archive(aws, bucket);
-                self.edits_of(context, plan, editing, ArchiveLetters(&reader))
-                    .await
-            }
-            Source::Parking { queue_arn } => {
-                let parking = app::reader(aws, queue_arn).await?;
-                self.edits_of(context, plan, editing, ParkingLetters::new(parking))
-                    .await
-            }
-        }
-    }
-
-    async fn edits_of(
-        &self,
-        context: &Context,
-        plan: &Plan,
-        editing: &Editing,
-        mut letters: impl Letters,
-    ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
-        let edits = self.edits_from(context, plan, editing, &mut letters).await;
-        letters.close().await;
-        edits
-    }
-
-    async fn edits_from(
-        &self,
-        context: &Context,
-        plan: &Plan,
-        editing: &Editing,
-        letters: &mut impl Letters,
-    ) -> anyhow::Result<(Edits, Vec<(String, String)>)> {
-        let settings = context.settings().await?;
+        let target = context.settings().await?.target;
         let items = &plan.content.items;
         let chosen = |id: &str| self.id.is_empty() || self.id.iter().any(|it| it == id);
-        let mut todo: VecDeque<usize> = (0..items.len())
-            .filter(|index| items.get(*index).is_some_and(|it| chosen(it.event_id())))
-            .collect();
+        let chosen = items
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| chosen(item.event_id()));
+        let mut todo: VecDeque<usize> = chosen.map(|(index, _)| index).collect();
         let (mut edits, mut diffs) = (Edits::new(), Vec::new());
-        while !todo.is_empty() {
-            let fetched = letters.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await?;
-            for (index, message) in fetched {
-                let Some(item) = items.get(index) else {
-                    continue;
-                };
-                let refused = |why: String| {
-                    UserError::new(
-                        format!("{}: {why}", item.shown()),
-                        "nothing was changed; choose others with --id",
-                    )
-                };
-                let message = message.map_err(|lost| refused(lost.to_string()))?;
-                let (edit, change) = editing
-                    .edit(&message, item.edit.as_ref(), &settings.target)
-                    .map_err(|error| refused(error.to_string()))?;
-                edits.push((index, edit));
-                diffs.push((item.shown(), change.diff));
+        let edited = async {
+            while !todo.is_empty() {
+                for (index, message) in source.fetch(items, &mut todo, MAX_BATCH_ENTRIES).await? {
+                    let item = &items[index];
+                    let refused = |why: String| {
+                        UserError::new(
+                            format!("{}: {why}", item.shown()),
+                            "nothing was changed; choose others with --id",
+                        )
+                    };
+                    let message = message.map_err(|error| refused(error.to_string()))?;
+                    let (edit, change) = editing
+                        .edit(&message, item.edit.as_ref(), &target)
+                        .map_err(|error| refused(error.to_string()))?;
+                    edits.push((index, edit));
+                    diffs.push((item.shown(), change.diff));
+                }
             }
-        }
-        Ok((edits, diffs))
+            Ok(())
+        };
+        let edited: anyhow::Result<()> = edited.await;
+        source.release_unsent().await;
+        edited.map(|()| (edits, diffs))
     }
 }

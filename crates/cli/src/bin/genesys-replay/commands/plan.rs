@@ -1,18 +1,21 @@
 //! `plan`: what is to be sent again, frozen in a file.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::{Category, FailureCode};
 use genesys_replay_cli::app;
+use genesys_replay_cli::ledger::dynamodb::DynamoDbReader;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::plan::{
-    About, Content, Making, Plan as PlanFile, Selection, Source,
+    Plan, PlanBuilder, PlanContent, PlanContext, PlanSource, Selection,
 };
 use genesys_replay_cli::queue::QueueReader;
+use genesys_replay_cli::queue::sqs::SqsReader;
+use genesys_replay_settings::ArchiveSettings;
 use serde_json::json;
 
 use crate::context::Context;
@@ -34,13 +37,13 @@ Examples:
   genesys-replay plan --function replay --from parking --reason 'table was missing'
   # A few events by their ids, one on each line:
   genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]
-pub(crate) struct Plan {
+pub(crate) struct PlanArgs {
     /// Why, for those who read the plan later.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// Where to look: in the archive, in the parking queue, or in the archive for what the ledger has as given up.
     #[arg(long, value_name = "PLACE", default_value = "archive")]
-    from: Place,
+    from: SourceArg,
     /// Look only at objects whose keys begin with this; by default the function's archive prefix.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
@@ -85,76 +88,41 @@ pub(crate) struct Plan {
     by: String,
 }
 
-/// Where dead letters are.
+/// The places of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Place {
+enum SourceArg {
     Archive,
     Parking,
     Ledger,
 }
 
-impl Plan {
+impl PlanArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         if self.out.exists() {
-            return Err(UserError::new(
+            Err(UserError::new(
                 format!("{} is there already", self.out.display()),
                 "name another file (--out), or delete it: a plan is never overwritten",
-            )
-            .into());
+            ))?;
         }
         let settings = context.settings().await?;
         let selection = self.selection()?;
         let queue = context.queue().await?;
         let ledger = app::ledger(context.aws().await?, &settings.table);
-        let about = About {
+        let about = PlanContext {
             target: &settings.target,
             queue_arn: queue.arn(),
             remember: settings.remember,
         };
-        let mut making = Making::new(&ledger, about, &selection, context.clock.now());
+        let mut builder = PlanBuilder::new(&ledger, about, &selection, context.clock.now());
         let source = match self.from {
-            Place::Parking => {
-                let facts = queue.facts().await?;
-                let redrive = facts.redrive.ok_or_else(|| {
-                    UserError::new(
-                        format!("the queue {} has no parking queue", facts.arn),
-                        "give it a redrive policy: template.yaml shows how",
-                    )
-                })?;
-                let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
-                if parking.facts().await?.fifo {
-                    context.progress.warn(
-                        "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",
-                    );
-                }
-                making.offer_queue(&parking, &context.progress).await?;
-                Source::Parking {
-                    queue_arn: redrive.parking_arn,
-                }
-            }
-            Place::Archive | Place::Ledger => {
-                let archive = settings.archive.clone().ok_or_else(|| {
-                    UserError::new(
-                        "the function has no archive",
-                        "set ARCHIVE_BUCKET, or look in the parking queue: --from parking",
-                    )
-                })?;
-                let prefix = self.prefix.clone().unwrap_or(archive.prefix);
-                if self.from == Place::Ledger {
-                    making.only_from_ledger(&context.progress).await?;
-                }
-                let reader = app::archive(context.aws().await?, &archive.bucket);
-                making
-                    .offer_archive(&reader, &prefix, &context.progress)
-                    .await?;
-                Source::Archive {
-                    bucket: archive.bucket,
-                    prefix,
-                }
+            SourceArg::Parking => collect_from_parking_queue(context, &mut builder, &queue).await?,
+            SourceArg::Archive | SourceArg::Ledger => {
+                self.collect_from_archive(context, &mut builder, settings.archive)
+                    .await?
             }
         };
-        let (items, left_out) = making.finish().await?;
-        let plan = PlanFile::of(Content {
+        let (items, left_out) = builder.finish().await?;
+        let plan = Plan::of(PlanContent {
             created_at: context.clock.now().to_string(),
             created_by: self.by.clone(),
             reason: self.reason.clone(),
@@ -165,45 +133,75 @@ impl Plan {
             items,
             left_out,
         });
-        if !plan.content.items.is_empty() {
+        let (count, out) = (plan.content.items.len(), self.out.display());
+        if count > 0 {
             files::write_whole(&self.out, plan.write()?.as_bytes())?;
         }
         terminal::data(&match context.output() {
-            Output::Text => self.text(&plan),
+            Output::Text => {
+                let file = if count > 0 {
+                    format!(", in {out}")
+                } else {
+                    String::new()
+                };
+                let (id, shown) = (&plan.id, dead_letters(count));
+                format!("{id}: {shown} to send again{file}\n{}", summary(&plan))
+            }
             Output::Json => json!({
                 "plan": self.out,
                 "id": plan.id,
                 "hash": plan.hash,
-                "items": plan.content.items.len(),
+                "items": count,
                 "left_out": plan.content.left_out,
             })
             .to_string(),
         })?;
-        if plan.content.items.is_empty() {
+        if count == 0 {
             terminal::say(
                 "nothing is to be sent, and no plan was written: see what was left out, and why",
             );
             return Ok(ExitStatus::Findings);
         }
         terminal::say(&format!(
-            "nothing was sent. Look at it, then: genesys-replay apply {}{}",
-            self.out.display(),
+            "nothing was sent. Look at it, then: genesys-replay apply {out}{}",
             context.common_arguments()
         ));
         Ok(ExitStatus::Success)
     }
 
+    async fn collect_from_archive(
+        &self,
+        context: &Context,
+        builder: &mut PlanBuilder<'_, DynamoDbReader>,
+        archive: Option<ArchiveSettings>,
+    ) -> anyhow::Result<PlanSource> {
+        let ArchiveSettings { bucket, prefix, .. } = archive.ok_or_else(|| {
+            UserError::new(
+                "the function has no archive",
+                "set ARCHIVE_BUCKET, or look in the parking queue: --from parking",
+            )
+        })?;
+        let prefix = self.prefix.clone().unwrap_or(prefix);
+        if self.from == SourceArg::Ledger {
+            builder.only_from_ledger(&context.progress).await?;
+        }
+        let reader = app::archive(context.aws().await?, &bucket);
+        builder
+            .collect_from_archive(&reader, &prefix, &context.progress)
+            .await?;
+        Ok(PlanSource::Archive { bucket, prefix })
+    }
+
     fn selection(&self) -> anyhow::Result<Selection> {
-        let mut ids: std::collections::BTreeSet<String> = self.id.iter().cloned().collect();
+        let mut ids: BTreeSet<String> = self.id.iter().cloned().collect();
         if let Some(file) = &self.ids {
             let listed = read_ids(file)?;
             if listed.is_empty() {
-                // No condition would be every dead letter.
-                return Err(UserError::new(
+                // Without a condition, every dead letter would be selected.
+                Err(UserError::new(
                     format!("there are no ids in {}", file.display()),
-                    "write one event id on each line",
-                )
-                .into());
+                    ONE_ID_PER_LINE,
+                ))?;
             }
             ids.extend(listed);
         }
@@ -216,45 +214,56 @@ impl Plan {
             ids,
             since: self.since.map(|it| it.to_string()),
             until: self.until.map(|it| it.to_string()),
-            known_to_ledger: self.from == Place::Ledger,
+            known_to_ledger: self.from == SourceArg::Ledger,
             open: self.open,
             forgotten: self.forgotten,
         })
     }
-
-    fn text(&self, plan: &PlanFile) -> String {
-        let place = match plan.content.items.len() {
-            0 => String::new(),
-            _ => format!(", in {}", self.out.display()),
-        };
-        let count = dead_letters(plan.content.items.len());
-        let mut text = format!("{}: {count} to send again{place}\n", plan.id);
-        text.push_str(&summary(plan));
-        text
-    }
 }
 
-/// What is in a plan, by target, code and type, and what is not.
-pub(super) fn summary(plan: &PlanFile) -> String {
+async fn collect_from_parking_queue(
+    context: &Context,
+    builder: &mut PlanBuilder<'_, DynamoDbReader>,
+    queue: &SqsReader,
+) -> anyhow::Result<PlanSource> {
+    let facts = queue.facts().await?;
+    let redrive = facts.redrive.ok_or_else(|| {
+        UserError::new(
+            format!("the queue {} has no parking queue", facts.arn),
+            "give it a redrive policy: template.yaml shows how",
+        )
+    })?;
+    let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
+    if parking.facts().await?.fifo {
+        context.progress.warn(
+            "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",
+        );
+    }
+    builder
+        .collect_from_queue(&parking, &context.progress)
+        .await?;
+    Ok(PlanSource::Parking {
+        queue_arn: redrive.parking_arn,
+    })
+}
+
+/// Returns the items of a plan by target, code and type, and the dead letters that are left out.
+pub(super) fn summary(plan: &Plan) -> String {
+    let items = &plan.content.items;
     let mut groups: BTreeMap<(&str, &str, &str), (u64, u32)> = BTreeMap::new();
-    for item in &plan.content.items {
+    for item in items {
         let code = item.failure_code.as_deref().unwrap_or("-");
-        let group = groups
-            .entry((&item.target, code, &item.event_type))
-            .or_default();
-        group.0 += 1;
-        group.1 = group.1.max(item.predicted.attempt);
+        let key = (item.target.as_str(), code, item.event_type.as_str());
+        let (count, attempt) = groups.entry(key).or_default();
+        *count += 1;
+        *attempt = item.predicted.attempt.max(*attempt);
     }
     let rows = groups
         .iter()
         .map(|((target, code, topic), (count, attempt))| {
-            [
-                count.to_string(),
-                (*code).to_owned(),
-                (*topic).to_owned(),
-                (*target).to_owned(),
-                format!("deliver, attempt ≤ {attempt}"),
-            ]
+            let predicted = format!("deliver, attempt ≤ {attempt}");
+            let [code, topic, target] = [code, topic, target].map(|it| (*it).to_owned());
+            [count.to_string(), code, topic, target, predicted]
         });
     let columns = [
         "count",
@@ -264,15 +273,14 @@ pub(super) fn summary(plan: &PlanFile) -> String {
         "predicted",
     ];
     let chosen = (!groups.is_empty()).then(|| table::text(columns, rows));
+    let unknown = items.iter().filter(|item| item.ledger.is_none()).count();
+    let unknown = (unknown > 0).then(|| {
+        format!("unknown to the ledger: {unknown} · malformed the first time, parked without an attempt, or for another target than now\n")
+    });
     let left_out = plan.content.left_out.iter().map(|left| {
         let examples: Vec<&str> = left.examples.iter().take(3).map(String::as_str).collect();
         let (count, reason) = (left.count, &left.reason);
         format!("left out: {count} · {reason} ({})\n", examples.join(", "))
-    });
-    let unknown = plan.content.items.iter();
-    let unknown = unknown.filter(|item| item.ledger.is_none()).count();
-    let unknown = (unknown > 0).then(|| {
-        format!("unknown to the ledger: {unknown} · malformed the first time, parked without an attempt, or for another target than now\n")
     });
     chosen.into_iter().chain(unknown).chain(left_out).collect()
 }
@@ -284,14 +292,12 @@ pub(super) fn dead_letters(count: usize) -> String {
     }
 }
 
-/// Ids, one on each line; what is empty or begins with # says nothing.
-pub(super) fn read_ids(file: &std::path::Path) -> anyhow::Result<Vec<String>> {
-    let content = String::from_utf8(files::read(file)?).map_err(|_| {
-        UserError::new(
-            format!("{} is no text", file.display()),
-            "write one event id on each line",
-        )
-    })?;
+const ONE_ID_PER_LINE: &str = "write one event id on each line";
+
+/// Returns the ids in a file, one per line, without empty lines and lines that begin with `#`.
+pub(super) fn read_ids(file: &Path) -> anyhow::Result<Vec<String>> {
+    let content = String::from_utf8(files::read(file)?)
+        .map_err(|_| UserError::new(format!("{} is no text", file.display()), ONE_ID_PER_LINE))?;
     let lines = content.lines().map(str::trim);
     let ids = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(ids.map(str::to_owned).collect())
@@ -299,15 +305,11 @@ pub(super) fn read_ids(file: &std::path::Path) -> anyhow::Result<Vec<String>> {
 
 fn category(text: &str) -> Result<String, String> {
     let known = Category::ALL.map(Category::as_str);
-    if known.contains(&text) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("it is one of {}", known.join(", ")))
-    }
+    let is_known = known.contains(&text).then(|| text.to_owned());
+    is_known.ok_or_else(|| format!("it is one of {}", known.join(", ")))
 }
 
 fn code(text: &str) -> Result<String, String> {
-    let code = FailureCode::parse(text);
-    code.map(|code| code.to_string())
-        .ok_or_else(|| "there is no such code: genesys-replay explain lists them".to_owned())
+    let code = FailureCode::parse(text).map(|code| code.to_string());
+    code.ok_or_else(|| "there is no such code: genesys-replay explain lists them".to_owned())
 }

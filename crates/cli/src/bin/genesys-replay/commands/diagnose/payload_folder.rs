@@ -1,22 +1,22 @@
-//! Payloads in files of their own, ready to be sent.
+//! Payloads in one file each, ready to be sent.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genesys_replay_cli::operator::diagnose::Finding;
+use genesys_replay_cli::operator::diagnose::MessageFinding;
 use tempfile::TempDir;
 
 use crate::exit::UserError;
 use crate::files;
 
-/// The longest part of an event id in a file's name: names end at 255 bytes.
-const MAX_NAME_BYTES: usize = 100;
+/// The maximum length of an id in a file name, whose own maximum is 255 bytes.
+const MAX_ID_BYTES: usize = 100;
 
-/// A folder that takes its name when it is whole.
+/// A folder that appears when it is complete.
 pub(super) struct PayloadFolder {
     folder: TempDir,
     path: PathBuf,
@@ -25,27 +25,24 @@ pub(super) struct PayloadFolder {
 
 impl PayloadFolder {
     /// # Errors
-    /// [`UserError`] when there is something in the folder already: what belongs to which look could not be told.
+    /// [`UserError`] if the folder is not empty, because files of two diagnoses could not be told apart.
     pub(super) fn begin(path: &Path) -> anyhow::Result<Self> {
-        let refused = |what: String| UserError::new(what, "name another folder: --save DIR");
-        let shown = path.display();
+        let refused = |why: &str| {
+            let what = format!("the folder {} {why}", path.display());
+            UserError::new(what, "name another folder: --save DIR")
+        };
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
-            Ok(false) => Err(refused(format!("the folder {shown} is not empty")))?,
+            Ok(false) => Err(refused("is not empty"))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => Err(refused(format!(
-                "the folder {shown} cannot be used: {error}"
-            )))?,
+            Err(error) => Err(refused(&format!("cannot be used: {error}")))?,
         }
         let parent = files::folder(path);
+        let mut builder = tempfile::Builder::new();
+        builder.permissions(Permissions::from_mode(0o700));
         let folder = fs::create_dir_all(parent)
-            .and_then(|()| {
-                let private = fs::Permissions::from_mode(0o700);
-                tempfile::Builder::new()
-                    .permissions(private)
-                    .tempdir_in(parent)
-            })
-            .map_err(|error| refused(format!("the folder {shown} cannot be made: {error}")))?;
+            .and_then(|()| builder.tempdir_in(parent))
+            .map_err(|error| refused(&format!("cannot be made: {error}")))?;
         Ok(Self {
             folder,
             path: path.to_owned(),
@@ -53,12 +50,10 @@ impl PayloadFolder {
         })
     }
 
-    pub(super) fn put(&mut self, finding: &Finding<'_>) -> io::Result<()> {
+    pub(super) fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
         let payload = finding.replay_payload;
-        let decoded = match finding.payload_encoding {
-            Some(_) => STANDARD.decode(payload).ok(),
-            None => None,
-        };
+        let encoded = finding.payload_encoding.map(|_| payload);
+        let decoded = encoded.and_then(|payload| STANDARD.decode(payload).ok());
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -69,33 +64,27 @@ impl PayloadFolder {
         Ok(())
     }
 
-    /// Gives the folder its name, and answers how many files are in it.
+    /// Gives the folder its name. Returns the number of files and the name.
     pub(super) fn finish(self) -> io::Result<(u64, PathBuf)> {
-        // Over a folder that is empty still; else it fails, and nothing is lost but this.
+        // Replaces an empty folder, and fails if the folder is not empty any more.
         fs::rename(self.folder.path(), &self.path)?;
         let _ = self.folder.keep();
         Ok((self.files, self.path))
     }
 }
 
-/// The event's id and the message's, of which the latter is like no other.
-fn name(finding: &Finding<'_>) -> String {
+/// Returns a file name of the event's id and the message's id, which is unique.
+fn name(finding: &MessageFinding<'_>) -> String {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let safe = |id: &str| -> String {
-        id.chars()
-            .map(|letter| match letter {
-                'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' => letter,
-                _ => '_',
-            })
-            .take(MAX_NAME_BYTES)
-            .collect()
+        let chars = id.chars().take(MAX_ID_BYTES);
+        chars.map(|c| if is_safe(c) { c } else { '_' }).collect()
     };
-    let extension = match finding.payload_encoding {
-        Some(_) => "bin",
-        None => "json",
-    };
+    let extension = finding.payload_encoding.map_or("json", |_| "bin");
     let (event, message) = (safe(finding.event_id), safe(finding.message_id));
     if event == message {
-        return format!("{message}.{extension}");
+        format!("{message}.{extension}")
+    } else {
+        format!("{event}-{message}.{extension}")
     }
-    format!("{event}-{message}.{extension}")
 }

@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
+use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::diagnose::Diagnosis;
 
 use crate::table::trimmed;
 
-/// The most groups that are listed; the JSON form and the page have them all.
+/// The maximum number of listed groups. The JSON form and the page contain all groups.
 const MAX_GROUPS_SHOWN: usize = 40;
 
 pub(super) fn of(diagnosis: &Diagnosis) -> String {
@@ -16,64 +17,57 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
         return format!("{queue}: no dead letters to look at");
     }
     let groups = diagnosis.groups.all();
-    let mut text = format!(
-        "{queue}: dead letters: {}, groups: {}\n\n",
-        diagnosis.total,
-        groups.len()
-    );
     let mut table = Table::new();
-    let head = ["count", "why", "what and where to", "first and last"];
-    table
-        .load_style(presets::UTF8_HORIZONTAL_ONLY)
-        .set_header(head);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+        "count",
+        "why",
+        "what and where to",
+        "first and last",
+    ]);
     for group in groups.iter().take(MAX_GROUPS_SHOWN) {
         let key = &group.key;
+        let example = format!("such as {}", group.example.event_id);
         table.add_row([
             group.count.to_string(),
             lines([key.category, &key.failure_code]),
-            lines([
-                &key.event_type,
-                resource(&key.target),
-                &format!("such as {}", group.example.event_id),
-            ]),
-            lines([
-                moment(group.first.as_deref()),
-                moment(group.last.as_deref()),
-            ]),
+            lines([&key.event_type, resource(&key.target), &example]),
+            lines([&moment(group.first), &moment(group.last)]),
         ]);
     }
     if let Some(column) = table.column_mut(0) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    let mut text = format!(
+        "{queue}: dead letters: {}, groups: {}\n\n{}",
+        diagnosis.total,
+        groups.len(),
+        trimmed(&table)
+    );
+    let more = groups.len().saturating_sub(MAX_GROUPS_SHOWN);
     // Writing to a text does not fail.
-    text.push_str(&trimmed(&table));
-    if let Some(more) = groups
-        .len()
-        .checked_sub(MAX_GROUPS_SHOWN)
-        .filter(|more| *more > 0)
-    {
+    if more > 0 {
         let _ = writeln!(text, "and {more} smaller groups (--output json, --html)");
     }
-    let _ = writeln!(text, "\nWhat to do:");
+    text.push_str("\nWhat to do:\n");
     for note in diagnosis.notes() {
         let _ = writeln!(text, "- {note}");
     }
     text
 }
 
-/// Those that say something, one below the other.
+/// Returns the texts that are not empty, one below the other.
 fn lines<const N: usize>(texts: [&str; N]) -> String {
     let texts: Vec<&str> = texts.into_iter().filter(|it| !it.is_empty()).collect();
     texts.join("\n")
 }
 
-/// To the second.
-fn moment(at: Option<&str>) -> &str {
-    let at = at.unwrap_or_default();
-    at.split(['.', 'Z']).next().unwrap_or_default()
+/// Returns a time to the second.
+fn moment(at: Option<Timestamp>) -> String {
+    let at = at.map(|at| at.to_string()).unwrap_or_default();
+    at.split(['.', 'Z']).next().unwrap_or_default().to_owned()
 }
 
-/// What tells an ARN from others of the same account; a URL as it is.
+/// Returns an ARN without partition, service, region and account; a URL unchanged.
 fn resource(target: &str) -> &str {
     match target.strip_prefix("arn:") {
         Some(arn) => arn.splitn(5, ':').last().unwrap_or(target),

@@ -1,8 +1,7 @@
 //! The function's reading of a message.
 
-use genesys_replay::dead_letter;
 use genesys_replay::dead_letter::{
-    DeadLetter, ParsedMessage, UnreplayableReason, original_failure,
+    DeadLetter, ParsedMessage, UnreplayableReason, original_failure, parse,
 };
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::Category;
@@ -11,77 +10,65 @@ use genesys_replay::message::Message;
 
 /// The function's reading of a message, made with the function's own code.
 #[derive(Clone, Debug)]
-pub struct Letter<'m> {
-    /// The parsed message.
-    pub opened: ParsedMessage<'m>,
+pub struct ClassifiedMessage<'m> {
+    pub message: &'m Message,
+    pub parsed: ParsedMessage<'m>,
     /// The category of the first failure.
     pub category: Category,
-    /// The target of a delivery.
     pub destination: Destination,
-    /// The event's key in the ledger.
     pub key: EventKey,
 }
 
-impl<'m> Letter<'m> {
+impl<'m> ClassifiedMessage<'m> {
     /// Reads a message as a function with this target would.
-    #[must_use]
     pub fn of(message: &'m Message, target: &ReplayTarget) -> Self {
-        let opened = dead_letter::parse(message);
-        let (failure, event_id, destination) = match &opened {
+        let parsed = parse(message);
+        let (failure, event_id, destination) = match &parsed {
             ParsedMessage::Unreplayable(_) => {
                 (original_failure(message), None, Destination::Missing)
             }
-            ParsedMessage::DeadLetter(letter) => {
+            ParsedMessage::DeadLetter(dead_letter) => {
+                let failure = &dead_letter.failure;
                 let own: Vec<&str> = message.queue_arn.as_deref().into_iter().collect();
-                let destination = target.destination(letter.failure.target_arn.as_deref(), &own);
-                (
-                    letter.failure.clone(),
-                    letter.event_id.as_ref(),
-                    destination,
-                )
+                let destination = target.destination(failure.target_arn.as_deref(), &own);
+                (failure.clone(), dead_letter.event_id.as_ref(), destination)
             }
         };
         Self {
             category: failure.category(),
             key: EventKey::new(event_id, &message.id, &destination),
+            message,
             destination,
-            opened,
+            parsed,
         }
     }
 
-    /// Returns the event of the message, if there is one.
-    #[must_use]
     pub fn event(&self) -> Option<&DeadLetter<'m>> {
-        match &self.opened {
-            ParsedMessage::DeadLetter(letter) => Some(letter),
+        match &self.parsed {
+            ParsedMessage::DeadLetter(dead_letter) => Some(dead_letter),
             ParsedMessage::Unreplayable(_) => None,
         }
     }
 
     /// Returns the reason why the message is not an event; `None` for an event.
-    #[must_use]
-    pub fn why_not(&self) -> Option<UnreplayableReason> {
-        match &self.opened {
+    pub fn unreplayable_reason(&self) -> Option<UnreplayableReason> {
+        match &self.parsed {
             ParsedMessage::DeadLetter(_) => None,
             ParsedMessage::Unreplayable(why) => Some(*why),
         }
     }
 
     /// Returns the event's id: the key without the target.
-    #[must_use]
     pub fn event_id(&self) -> &str {
         self.key.as_str().split('|').next().unwrap_or_default()
     }
 
     /// Returns the event's type; `unknown` if the event has none.
-    #[must_use]
     pub fn event_type(&self) -> &str {
         let event = self.event().and_then(|event| event.event_type.as_deref());
         event.unwrap_or("unknown")
     }
 
-    /// Returns the event's interaction, if there is one.
-    #[must_use]
     pub fn interaction(&self) -> Option<&str> {
         Some(self.event()?.interaction.as_ref()?.id.as_str())
     }

@@ -1,0 +1,114 @@
+//! The checks before a plan is applied.
+
+use std::path::Path;
+
+use genesys_replay::destination::ReplayTarget;
+use genesys_replay_cli::app;
+use genesys_replay_cli::operator::apply::{Drift, History, drift};
+use genesys_replay_cli::operator::plan::{LedgerSnapshot, Plan, PlanItem};
+
+use super::super::plan::dead_letters;
+use super::output::MAX_NAMED;
+use crate::context::Context;
+use crate::exit::UserError;
+use crate::files;
+
+/// Reads a plan file.
+pub(in crate::commands) fn read(path: &Path) -> anyhow::Result<Plan> {
+    Plan::read(&files::read(path)?).map_err(|fault| {
+        UserError::new(
+            format!("{} cannot be used: {fault}", path.display()),
+            "make a new plan: genesys-replay plan",
+        )
+        .into()
+    })
+}
+
+/// Checks that a run may begin or resume after these earlier runs. A resume keeps their direction, because both
+/// directions at once could not be followed.
+pub(super) fn history(
+    plan: &Plan,
+    history: &History,
+    resume: bool,
+    direct: bool,
+) -> Result<(), UserError> {
+    let Some(hash) = &history.hash else {
+        return Ok(());
+    };
+    let (what, remedy) = if *hash != plan.hash {
+        (
+            "the audit file beside the plan is of another plan".to_owned(),
+            "move it away, or give the plan another name",
+        )
+    } else if !resume {
+        (
+            format!("{} was begun before", plan.id),
+            "to go on where it stood: --resume",
+        )
+    } else {
+        match history.direct.unwrap_or_default() {
+            begun if begun == direct => return Ok(()),
+            true => (
+                "it was begun straight to the target".to_owned(),
+                "go on with --to target",
+            ),
+            false => (
+                "it was begun to the queue".to_owned(),
+                "go on without --to target",
+            ),
+        }
+    };
+    Err(UserError::new(what, remedy))
+}
+
+/// Checks that the settings still mean the plan's queue and targets, and that no event has changed since.
+pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> anyhow::Result<()> {
+    let settings = context.settings().await?;
+    let planned = &plan.content.queue_arn;
+    if context.queue_name().is_some() || context.function_name().is_some() {
+        let queue = context.queue().await?;
+        if queue.arn() != planned {
+            Err(UserError::new(
+                format!(
+                    "the plan is for the queue {planned}, not for {}",
+                    queue.arn()
+                ),
+                "name the plan's queue or function, or make a new plan",
+            ))?;
+        }
+    }
+    if let ReplayTarget::Fixed(target) = settings.target {
+        let elsewhere = |item: &&PlanItem| item.target_key() != target.key_part();
+        if let Some(item) = plan.content.items.iter().find(elsewhere) {
+            let (id, planned) = (item.event_id(), &item.target);
+            Err(UserError::new(
+                format!("{id} was planned for {planned}, and would go to {target} now"),
+                "set REPLAY_TARGET as it was (or name the function), or make a new plan",
+            ))?;
+        }
+    }
+    let ledger = app::ledger(context.aws().await?, &settings.table);
+    let drifted = drift(plan, history, &ledger, &context.progress).await?;
+    if !drifted.is_empty() {
+        let shown: Vec<String> = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
+        Err(UserError::new(
+            format!(
+                "{} of {} have moved on since the plan was made:\n  {}",
+                drifted.len(),
+                dead_letters(plan.content.items.len()),
+                shown.join("\n  ")
+            ),
+            "make a new plan; what was delivered in the meantime is left out then",
+        ))?;
+    }
+    Ok(())
+}
+
+fn drift_line(drift: &Drift) -> String {
+    let standing = |it: &Option<LedgerSnapshot>| match it {
+        None => "unknown to the ledger".to_owned(),
+        Some(it) => format!("{} after {} attempts", it.status, it.attempts),
+    };
+    let (planned, now) = (standing(&drift.planned), standing(&drift.now));
+    format!("{}: {planned}, now {now}", drift.shown)
+}

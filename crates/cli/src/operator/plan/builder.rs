@@ -1,0 +1,327 @@
+//! Makes a plan, a frozen list, from the stored dead letters.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use genesys_replay::aws::AwsError;
+use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::digest;
+use genesys_replay::failure::FailureReport;
+use genesys_replay::ledger::Status;
+use genesys_replay::message::Message;
+
+use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
+use crate::operator::Progress;
+use crate::operator::classified_message::ClassifiedMessage;
+
+/// The facts about the function that a plan needs.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanContext<'a> {
+    pub target: &'a ReplayTarget,
+    /// The ARN of the queue that the function drains: an event that is delivered to this queue would loop.
+    pub queue_arn: &'a str,
+    /// The retention of finished ledger items.
+    pub remember: Duration,
+}
+
+/// A plan that is being made. Dead letters are considered one by one, from any source.
+pub struct PlanBuilder<'a, L> {
+    ledger: &'a L,
+    context: PlanContext<'a>,
+    selection: &'a Selection,
+    now: Timestamp,
+    /// The selected keys with their status; `None` if all keys are permitted.
+    wanted: Option<BTreeMap<String, Status>>,
+    /// The keys and event ids of considered dead letters that are selected.
+    seen: HashSet<String>,
+    /// Considered dead letters that were not looked up yet.
+    pending: Vec<Pending>,
+    chosen: Vec<(PlanItem, Option<Timestamp>)>,
+    by_key: HashMap<String, usize>,
+    pub(super) exclusions: Exclusions,
+}
+
+/// A copy of such a message would no longer identify the failed delivery.
+const ONLY_BY_MOVING: &str = "its target has failed later, which only this message says: move it to the function's queue with SQS's own redrive";
+
+/// A dead letter that is to be looked up in the ledger.
+struct Pending {
+    item: PlanItem,
+    /// The time of the rejection.
+    at: Option<Timestamp>,
+    /// The accepted delivery that the dead letter reports as failed, if it is a failure record.
+    report: Option<FailureReport>,
+    destination: Destination,
+    message_id: String,
+}
+
+impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
+    /// Begins a plan of the selected dead letters, as this function would read them at `now`.
+    pub fn new(
+        ledger: &'a L,
+        context: PlanContext<'a>,
+        selection: &'a Selection,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            ledger,
+            context,
+            selection,
+            now,
+            wanted: None,
+            seen: HashSet::new(),
+            pending: Vec::new(),
+            chosen: Vec::new(),
+            by_key: HashMap::new(),
+            exclusions: Exclusions::default(),
+        }
+    }
+
+    /// Restricts the plan to events that the ledger has as rejected, selected by the ledger's code and time.
+    pub async fn only_from_ledger(&mut self, progress: &dyn Progress) -> Result<(), AwsError> {
+        let mut wanted = BTreeMap::new();
+        let mut from = None;
+        progress.begin("reading the ledger", None);
+        loop {
+            let page = self.ledger.scan(0, 1, from.as_deref()).await?;
+            progress.advance(page.records.len() as u64);
+            for record in page.records {
+                if let Some(status @ (Status::Archived | Status::Failed)) = record.status
+                    && self.selection.matches_record(&record)
+                {
+                    wanted.insert(record.key, status);
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        progress.end();
+        self.wanted = Some(wanted);
+        Ok(())
+    }
+
+    /// Considers one dead letter: the message as it was in the queue, and code and time of the rejection, if they are
+    /// known.
+    pub async fn consider(
+        &mut self,
+        mut message: Message,
+        place: Location,
+        code: Option<String>,
+        at: Option<Timestamp>,
+    ) -> Result<(), AwsError> {
+        message.queue_arn = Some(self.context.queue_arn.to_owned());
+        let classified = ClassifiedMessage::of(&message, self.context.target);
+        let event = classified.event();
+        let code =
+            code.or_else(|| Some(classified.unreplayable_reason()?.failure_code().to_string()));
+        let item = PlanItem {
+            key: classified.key.to_string(),
+            event_type: classified.event_type().to_owned(),
+            interaction_id: classified.interaction().map(str::to_owned),
+            target: classified.destination.to_string(),
+            category: classified.category.as_str().to_owned(),
+            failure_code: code,
+            place,
+            body_sha256: digest::hexadecimal(&message.body),
+            ledger: None,
+            predicted: Predicted {
+                attempt: 1,
+                marks_interaction: event.is_some_and(|it| it.marked_interaction().is_some()),
+            },
+            edit: None,
+        };
+        let is_selected = match &self.wanted {
+            // The ledger has already decided on everything except the event type.
+            Some(wanted) => {
+                wanted.contains_key(&item.key) && self.selection.matches_topic(&item.event_type)
+            }
+            // A code that is not known yet is checked after the look-up.
+            None => {
+                self.selection.matches_item(&item)
+                    && item
+                        .failure_code
+                        .as_deref()
+                        .is_none_or(|code| self.selection.matches_rejection(Some(code), at))
+            }
+        };
+        if !is_selected {
+            return Ok(());
+        }
+        if let Some(reason) = exclusion_reason(&classified) {
+            self.mark_seen(&item);
+            self.exclusions.add(reason, item.event_id());
+            return Ok(());
+        }
+        self.pending.push(Pending {
+            item,
+            at,
+            report: event.and_then(|event| event.report.clone()),
+            message_id: message.id.to_string(),
+            destination: classified.destination,
+        });
+        if self.pending.len() >= MAX_LEDGER_KEYS {
+            self.look_up().await?;
+        }
+        Ok(())
+    }
+
+    /// Looks up the dead letters that were considered since the last look-up.
+    async fn look_up(&mut self) -> Result<(), AwsError> {
+        let pending = std::mem::take(&mut self.pending);
+        let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
+        let records = self.ledger.find_by_key(&keys).await?;
+        for Pending {
+            mut item,
+            at,
+            report,
+            destination,
+            message_id,
+        } in pending
+        {
+            let record = records.get(&item.key);
+            if item.failure_code.is_none() {
+                item.failure_code = record.and_then(|record| record.failure_code.clone());
+                let at = record.and_then(|record| record.processed).or(at);
+                let code = item.failure_code.as_deref();
+                if !self.selection.matches_rejection(code, at) {
+                    continue;
+                }
+            }
+            self.mark_seen(&item);
+            let failed_later = record.zip(report.as_ref()).is_some_and(|(record, report)| {
+                record.has_failed_later(report, &destination, &message_id)
+            });
+            let excluded = if failed_later && !report.is_some_and(|it| it.is_of_known_delivery()) {
+                Some(ONLY_BY_MOVING)
+            } else {
+                self.settled(record, failed_later, &item.place, at)
+            };
+            if let Some(reason) = excluded {
+                self.exclusions.add(reason, item.event_id());
+                continue;
+            }
+            item.ledger = record.map(LedgerSnapshot::of);
+            item.predicted.attempt = record.map_or(0, |record| record.attempts) + 1;
+            self.choose(item, at);
+        }
+        Ok(())
+    }
+
+    fn mark_seen(&mut self, item: &PlanItem) {
+        self.seen
+            .extend([item.key.clone(), item.event_id().to_owned()]);
+    }
+
+    /// Returns the reason, according to the ledger, why an event is not sent again; `None` if it is sent.
+    fn settled(
+        &self,
+        record: Option<&Record>,
+        failed_later: bool,
+        place: &Location,
+        at: Option<Timestamp>,
+    ) -> Option<&'static str> {
+        let Some(record) = record else {
+            // An object stays after its event is delivered, and the ledger item expires.
+            let forgotten = match place {
+                Location::Object { .. } => {
+                    at.is_none_or(|at| at.plus(self.context.remember) < self.now)
+                }
+                Location::Message { .. } => false,
+            };
+            return (forgotten && !self.selection.forgotten).then_some(
+                "it was archived longer ago than the ledger remembers, and may have been delivered since (--forgotten takes it all the same)",
+            );
+        };
+        let held = record.lease_until.is_some_and(|until| until > self.now);
+        match record.status {
+            // The function begins a new round.
+            _ if failed_later && !held => None,
+            Some(Status::Completed) => Some("it was delivered already"),
+            _ if record.delivered => Some("it was delivered already, only the bookkeeping is open"),
+            Some(Status::Discarded) => Some("an operator discarded it"),
+            Some(Status::Archived | Status::Failed) => None,
+            Some(Status::InProgress) if held => Some("the function is working on it"),
+            Some(Status::Deferred | Status::InProgress) => match place {
+                // SQS parked the message while something other than the event failed, so no other message carries the
+                // event.
+                Location::Message { .. } => None,
+                Location::Object { .. } if self.selection.open => None,
+                Location::Object { .. } => Some(
+                    "it is open: a message should bring it again by itself (--open takes it all the same)",
+                ),
+            },
+            None => Some("the ledger has a status that this version does not know"),
+        }
+    }
+
+    /// Adds an item. Keeps only the copy of an event that was rejected last.
+    fn choose(&mut self, item: PlanItem, at: Option<Timestamp>) {
+        let index = *self
+            .by_key
+            .entry(item.key.clone())
+            .or_insert(self.chosen.len());
+        match self.chosen.get_mut(index) {
+            None => self.chosen.push((item, at)),
+            Some(known) => {
+                self.exclusions
+                    .add("another copy of the same event is sent", item.event_id());
+                if at > known.1 {
+                    *known = (item, at);
+                }
+            }
+        }
+    }
+
+    /// Returns the items in the order in which they were considered, and the dead letters that are left out.
+    pub async fn finish(mut self) -> Result<(Vec<PlanItem>, Vec<Excluded>), AwsError> {
+        self.look_up().await?;
+        for (key, status) in self.wanted.take().unwrap_or_default() {
+            if !self.seen.contains(&key) {
+                let reason = if status == Status::Failed {
+                    "the ledger has it as FAILED: it was never archived (--from parking)"
+                } else {
+                    "the ledger has it as ARCHIVED, and it is not there (another prefix, or deleted?)"
+                };
+                self.exclusions.add(reason, &key);
+            }
+        }
+        for id in self
+            .selection
+            .ids
+            .iter()
+            .filter(|id| !self.seen.contains(*id))
+        {
+            self.exclusions
+                .add("no dead letter with this id was found", id);
+        }
+        let items = self.chosen.into_iter().map(|(item, _)| item).collect();
+        Ok((items, self.exclusions.0.into_values().collect()))
+    }
+}
+
+/// Returns the reason why sending a dead letter again cannot succeed, whatever the ledger contains.
+fn exclusion_reason(classified: &ClassifiedMessage<'_>) -> Option<String> {
+    if let Some(why) = classified.unreplayable_reason() {
+        return Some(format!("it is no event that could be delivered: {why}"));
+    }
+    if classified.event().is_some_and(|event| event.own_echo) {
+        return Some("it only tells of a mark that the function has written".to_owned());
+    }
+    match &classified.destination {
+        Destination::TooLong(_) => Some("the ARN of its target is too long".to_owned()),
+        Destination::Missing => Some("it does not say where it was going".to_owned()),
+        Destination::NotAllowed(arn) => Some(format!("the settings do not allow its target {arn}")),
+        Destination::Unsupported(arn) => Some(format!("its target {arn} cannot be called")),
+        Destination::None
+        | Destination::Http(_)
+        | Destination::Lambda(_)
+        | Destination::Sqs(_)
+        | Destination::Sns(_)
+        | Destination::StateMachine(_)
+        | Destination::EventBus(_) => None,
+    }
+}

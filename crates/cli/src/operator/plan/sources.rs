@@ -1,0 +1,144 @@
+//! Offers the dead letters of an archive or a queue to a plan.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use genesys_replay::archive::{Document, DocumentFault};
+use genesys_replay::aws::AwsError;
+
+use super::Location;
+use super::builder::PlanBuilder;
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
+use crate::ledger::LedgerReader;
+use crate::operator::Progress;
+use crate::queue::QueueReader;
+use crate::queue::drain::{DrainEnd, MAX_REPEATED_RECEIVES, QueueDrain};
+use crate::queue::held::HeldMessages;
+
+const MAX_CONCURRENT_DOWNLOADS: usize = 16;
+
+/// The visibility timeout while a queue is read: some thousand messages can be read in that time. A message that
+/// becomes visible again before the end is recognised, and not considered again.
+const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
+
+impl<L: LedgerReader> PlanBuilder<'_, L> {
+    /// Collects all objects of an archive below `prefix`.
+    pub async fn collect_from_archive(
+        &mut self,
+        archive: &impl ArchiveReader,
+        prefix: &str,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        let mut from = None;
+        progress.begin("reading the archive", None);
+        loop {
+            let page = archive.page(prefix, from.as_deref()).await?;
+            let mut objects = stream::iter(page.objects)
+                .map(|object| async move {
+                    let document = read(archive, &object).await?;
+                    Ok::<_, AwsError>((object, document))
+                })
+                .buffered(MAX_CONCURRENT_DOWNLOADS);
+            while let Some((object, document)) = objects.try_next().await? {
+                progress.advance(1);
+                match document {
+                    Ok(document) => self.consider_document(object, document).await?,
+                    Err(reason) => self.exclusions.add(reason, &object.key),
+                }
+            }
+            from = page.next;
+            if from.is_none() {
+                break;
+            }
+        }
+        progress.end();
+        Ok(())
+    }
+
+    async fn consider_document(
+        &mut self,
+        object: ArchivedObject,
+        document: Option<Document>,
+    ) -> Result<(), AwsError> {
+        if let Some(document) = document
+            && let Some(message) = document.message()
+        {
+            let ArchivedObject { key, etag, .. } = object;
+            let (at, place) = (document.archived_at(), Location::Object { key, etag });
+            self.consider(message, place, Some(document.failure_code), at)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Collects all messages of a queue, and makes them visible again at the end.
+    pub async fn collect_from_queue(
+        &mut self,
+        queue: &impl QueueReader,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        progress.begin("reading the queue", None);
+        let held = HeldMessages::default();
+        let drain = QueueDrain::new(queue, &held, MAX_REPEATED_RECEIVES);
+        let collected = self.collect_received(&drain, progress).await;
+        let hidden = held.release(queue, |_| {}).await.hidden;
+        progress.end();
+        if hidden > 0 {
+            progress.warn(&format!(
+                "{hidden} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most"
+            ));
+        }
+        collected
+    }
+
+    async fn collect_received(
+        &mut self,
+        drain: &QueueDrain<'_, impl QueueReader>,
+        progress: &dyn Progress,
+    ) -> Result<(), AwsError> {
+        while drain.end().is_none() {
+            for message in drain.receive(VISIBILITY_TIMEOUT).await? {
+                progress.advance(1);
+                let message_id = message.id.to_string();
+                let (at, place) = (message.sent_at, Location::Message { message_id });
+                self.consider(message, place, None, at).await?;
+            }
+        }
+        if drain.end() == Some(DrainEnd::Repeating) {
+            progress.warn(
+                "the queue shows the same messages again and again: there may be some that were not seen",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Reads an object; `None` if it was deleted after it was listed. The inner error is the reason why only this object is
+/// not a dead letter.
+async fn read(
+    archive: &impl ArchiveReader,
+    object: &ArchivedObject,
+) -> Result<Result<Option<Document>, String>, AwsError> {
+    if object.size > MAX_OBJECT_BYTES {
+        return Ok(Err(
+            "the object is too long to be an archived dead letter".to_owned()
+        ));
+    }
+    match archive.get(&object.key, MAX_OBJECT_BYTES).await {
+        Ok(None) => Ok(Ok(None)),
+        Ok(Some((content, _))) => {
+            Ok(Document::read(&content)
+                .map(Some)
+                .map_err(|fault| match fault {
+                    DocumentFault::Foreign { .. } => {
+                        "the object is no archived dead letter".to_owned()
+                    }
+                    DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
+                }))
+        }
+        Err(error) if error.kind.is_item_specific() => {
+            Ok(Err(format!("the object cannot be read: {}", error.why())))
+        }
+        Err(error) => Err(error),
+    }
+}
