@@ -4,11 +4,14 @@ pub mod dynamodb;
 
 use std::future::Future;
 
+use futures_util::{Stream, stream};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureReport, Receipt};
 use genesys_replay::ledger::Status;
+
+use crate::pages::entries;
 
 /// The ledger's item of an event, for people to read. A field is empty or `None` if the item lacks it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,15 +20,12 @@ pub struct Record {
     pub key: String,
     /// The status of the event; `None` if this version does not support the item's status.
     pub status: Option<Status>,
-    /// True if the target has accepted the event.
     pub delivered: bool,
     /// The target's receipt, if the event is delivered and the item has one.
     pub receipt: Option<Receipt>,
     /// The number of the round, from 1: one more after each accepted delivery that failed later.
     pub round: u32,
-    /// The number of attempts that were begun.
     pub attempts: u32,
-    /// The event's interaction.
     pub interaction_id: Option<String>,
     /// The category of the first failure.
     pub category: String,
@@ -82,7 +82,7 @@ impl Record {
 /// One page of the ledger's items.
 #[derive(Clone, Debug, Default)]
 pub struct RecordPage {
-    /// The items, unordered.
+    /// Unordered.
     pub records: Vec<Record>,
     /// The start of the next page of the same segment; `None` after the last page.
     pub next: Option<String>,
@@ -106,4 +106,19 @@ pub trait LedgerReader: Send + Sync {
     /// # Errors
     /// [`AwsError`].
     fn find(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Record>, AwsError>> + Send;
+}
+
+/// Streams all items of the ledger, unordered. Reads so many segments concurrently, at least one. The stream ends after
+/// an error.
+pub fn scan_all(
+    ledger: &impl LedgerReader,
+    segments: u32,
+) -> impl Stream<Item = Result<Record, AwsError>> + Unpin {
+    let segments = segments.max(1);
+    stream::select_all((0..segments).map(|segment| {
+        entries(move |from: Option<String>| async move {
+            let page = ledger.scan(segment, segments, from.as_deref()).await?;
+            Ok((page.records, page.next))
+        })
+    }))
 }

@@ -8,4 +8,5 @@ pub mod deployment;
 pub mod genesys;
 pub mod ledger;
 pub mod operator;
+mod pages;
 pub mod queue;

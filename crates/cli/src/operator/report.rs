@@ -7,13 +7,13 @@ mod tally;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future;
+use futures_util::{TryStreamExt, future};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
 
 use super::Progress;
-use crate::ledger::{LedgerReader, Record};
+use crate::ledger::{LedgerReader, Record, scan_all};
 pub use tally::Tally;
 
 /// The name under which items with an unsupported status are counted.
@@ -22,20 +22,17 @@ pub const UNKNOWN: &str = "UNKNOWN";
 /// The scope of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
-    /// The number of ledger segments that are read concurrently, from 1.
     pub segments: u32,
-    /// The start of the scope: only events count that were first seen, or whose work ended, at this time or later.
+    /// Only events count that were first seen, or whose work ended, at this time or later.
     pub since: Option<Timestamp>,
-    /// The current time.
     pub now: Timestamp,
 }
 
 /// The counts of the ledger's events.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The number of counted items.
     pub total: u64,
-    /// The number of items that were left out as older than the scope.
+    /// The number of items that were left out.
     pub older: u64,
     /// Counts by status, including [`UNKNOWN`].
     pub statuses: BTreeMap<&'static str, u64>,
@@ -43,13 +40,11 @@ pub struct Report {
     pub categories: Tally,
     /// Counts by failure code, for items that have one.
     pub codes: Tally,
-    /// Counts by target.
     pub targets: Tally,
     /// Counts by attempts; higher numbers are counted under [`MAX_ATTEMPTS_SHOWN`].
     pub attempts: BTreeMap<u32, u64>,
     /// Counts by round: above 1, the target failed after accepting the earlier deliveries.
     pub rounds: BTreeMap<u32, u64>,
-    /// The open event with the earliest first-seen time.
     pub oldest_open: Option<Open>,
     /// The number of events in progress under a lease that has ended, because their worker died.
     pub died_over: u64,
@@ -60,11 +55,8 @@ pub struct Report {
 /// An event that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
-    /// The event's key for people.
     pub key: String,
-    /// The event's status.
     pub status: Status,
-    /// The event's first-seen time.
     pub since: Timestamp,
 }
 
@@ -81,43 +73,21 @@ const MAX_HOURS: usize = 24 * 40;
 ///
 /// # Errors
 /// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead.
-pub async fn report<L: LedgerReader>(
-    ledger: &L,
+pub async fn report(
+    ledger: &impl LedgerReader,
     scope: &Scope,
     progress: &dyn Progress,
 ) -> Result<Report, AwsError> {
+    let mut report = Report::default();
     progress.begin("counting events", None);
-    let segments = scope.segments.max(1);
-    let parts = (0..segments).map(|segment| count(ledger, segment, segments, scope, progress));
-    let parts = future::try_join_all(parts).await;
+    let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
+        progress.advance(1);
+        report.count(&record, scope);
+        future::ok(())
+    });
+    let counted = counted.await;
     progress.end();
-    let mut report = Report::default();
-    for part in parts? {
-        report.add(part);
-    }
-    Ok(report)
-}
-
-async fn count<L: LedgerReader>(
-    ledger: &L,
-    segment: u32,
-    segments: u32,
-    scope: &Scope,
-    progress: &dyn Progress,
-) -> Result<Report, AwsError> {
-    let mut report = Report::default();
-    let mut from = None;
-    loop {
-        let page = ledger.scan(segment, segments, from.as_deref()).await?;
-        progress.advance(u64::try_from(page.records.len()).unwrap_or(u64::MAX));
-        for record in &page.records {
-            report.count(record, scope);
-        }
-        from = page.next;
-        if from.is_none() {
-            return Ok(report);
-        }
-    }
+    counted.map(|()| report)
 }
 
 /// Returns true if an event was first seen, or its work ended, at this time or later. Includes events without times.
@@ -141,7 +111,6 @@ impl Report {
         whole(completed) / whole(self.total.max(1)) * 100.0
     }
 
-    /// Returns the number of items with this status.
     #[must_use]
     pub fn of(&self, status: &str) -> u64 {
         self.statuses.get(status).copied().unwrap_or_default()
@@ -182,7 +151,11 @@ impl Report {
             && !status.is_final()
         {
             let key = record.shown();
-            self.open(Open { key, status, since });
+            // The key decides between equal times, so that the result does not depend on the order of the items.
+            let is_older = |known: &Open| (since, &key) < (known.since, &known.key);
+            if self.oldest_open.as_ref().is_none_or(is_older) {
+                self.oldest_open = Some(Open { key, status, since });
+            }
         }
     }
 
@@ -193,41 +166,5 @@ impl Report {
         let is_full = self.first_seen.len() >= MAX_HOURS && !self.first_seen.contains_key(&at);
         let at = earliest.filter(|_| is_full).unwrap_or(at);
         self.first_seen.entry(at).or_default()
-    }
-
-    fn open(&mut self, open: Open) {
-        // The key decides between equal times, so that the result does not depend on the faster segment.
-        let is_older =
-            |known: &Open| (open.since, open.key.as_str()) < (known.since, known.key.as_str());
-        if self.oldest_open.as_ref().is_none_or(is_older) {
-            self.oldest_open = Some(open);
-        }
-    }
-
-    fn add(&mut self, part: Self) {
-        self.total += part.total;
-        self.older += part.older;
-        self.died_over += part.died_over;
-        for (status, count) in part.statuses {
-            *self.statuses.entry(status).or_default() += count;
-        }
-        for (attempts, count) in part.attempts {
-            *self.attempts.entry(attempts).or_default() += count;
-        }
-        for (round, count) in part.rounds {
-            *self.rounds.entry(round).or_default() += count;
-        }
-        for (at, counts) in part.first_seen {
-            let hour = self.hour(at);
-            for (status, count) in counts {
-                *hour.entry(status).or_default() += count;
-            }
-        }
-        self.categories.add(part.categories);
-        self.codes.add(part.codes);
-        self.targets.add(part.targets);
-        if let Some(open) = part.oldest_open {
-            self.open(open);
-        }
     }
 }

@@ -15,16 +15,12 @@ pub struct Tally {
 impl Tally {
     /// Counts one more of this name.
     pub fn count(&mut self, name: &str) {
-        self.count_all(name, 1);
-    }
-
-    fn count_all(&mut self, name: &str, count: u64) {
         if let Some(known) = self.named.get_mut(name) {
-            *known += count;
+            *known += 1;
         } else if self.named.len() < MAX_NAMES {
-            self.named.insert(name.to_owned(), count);
+            self.named.insert(name.to_owned(), 1);
         } else {
-            self.other += count;
+            self.other += 1;
         }
     }
 
@@ -37,13 +33,6 @@ impl Tally {
             sorted.push(("other".to_owned(), self.other));
         }
         sorted
-    }
-
-    pub(super) fn add(&mut self, part: Self) {
-        for (name, count) in part.named {
-            self.count_all(&name, count);
-        }
-        self.other += part.other;
     }
 }
 
