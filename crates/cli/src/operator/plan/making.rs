@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -12,7 +13,7 @@ use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
 
 use super::{Facts, Item, LeftOut, Place, Predicted, Rest, Selection, Standing};
-use crate::ledger::{LedgerReader, Record};
+use crate::ledger::{LedgerReader, Record, scan_all};
 use crate::operator::Progress;
 use crate::operator::letter::Letter;
 
@@ -118,21 +119,17 @@ impl<'a, L: LedgerReader> Making<'a, L> {
     /// [`AwsError`].
     pub async fn only_from_ledger(&mut self, progress: &dyn Progress) -> Result<(), AwsError> {
         let mut wanted = BTreeMap::new();
-        let mut from = None;
         progress.begin("reading the ledger", None);
-        loop {
-            let page = self.ledger.scan(0, 1, from.as_deref()).await?;
-            progress.advance(page.records.len() as u64);
-            let given_up = page.records.into_iter().filter_map(|record| {
-                let status = record
-                    .status
-                    .filter(|status| matches!(status, Status::Archived | Status::Failed))?;
-                self.takes_record(&record).then_some((record.key, status))
-            });
-            wanted.extend(given_up);
-            from = page.next;
-            if from.is_none() {
-                break;
+        let mut records = scan_all(self.ledger, 1);
+        while let Some(record) = records.try_next().await? {
+            progress.advance(1);
+            let rejected = record
+                .status
+                .filter(|status| matches!(status, Status::Archived | Status::Failed));
+            if let Some(status) = rejected
+                && self.takes_record(&record)
+            {
+                wanted.insert(record.key, status);
             }
         }
         progress.end();

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
 use genesys_replay::message::Message;
 
 use super::Place;
 use super::making::{Candidate, Making};
-use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
@@ -60,38 +60,30 @@ impl<L: LedgerReader> Making<'_, L> {
         prefix: &str,
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {
-        let mut from = None;
         progress.begin("reading the archive", None);
-        loop {
-            let page = archive.page(prefix, from.as_deref()).await?;
-            let mut objects = stream::iter(page.objects)
-                .map(|kept| async move {
-                    let content = if kept.size > MAX_OBJECT_BYTES {
-                        Content::TooLong
-                    } else {
-                        Content::of(archive.get(&kept.key, MAX_OBJECT_BYTES).await)?
-                    };
-                    Ok::<_, AwsError>((kept, content))
-                })
-                .buffered(MAX_CONCURRENT_DOWNLOADS);
-            while let Some((kept, content)) = objects.try_next().await? {
-                progress.advance(1);
-                match content {
-                    Content::Read(content) => self.offer_object(kept, &content).await?,
-                    Content::Gone => {}
-                    Content::TooLong => self.rest.add(
-                        "the object is too long to be an archived dead letter",
-                        &kept.key,
-                    ),
-                    Content::Unreadable(why) => {
-                        self.rest
-                            .add(&format!("the object cannot be read: {why}"), &kept.key);
-                    }
+        let mut contents = objects(archive, prefix)
+            .map_ok(|kept| async move {
+                let content = if kept.size > MAX_OBJECT_BYTES {
+                    Content::TooLong
+                } else {
+                    Content::of(archive.get(&kept.key, MAX_OBJECT_BYTES).await)?
+                };
+                Ok((kept, content))
+            })
+            .try_buffered(MAX_CONCURRENT_DOWNLOADS);
+        while let Some((kept, content)) = contents.try_next().await? {
+            progress.advance(1);
+            match content {
+                Content::Read(content) => self.offer_object(kept, &content).await?,
+                Content::Gone => {}
+                Content::TooLong => self.rest.add(
+                    "the object is too long to be an archived dead letter",
+                    &kept.key,
+                ),
+                Content::Unreadable(why) => {
+                    self.rest
+                        .add(&format!("the object cannot be read: {why}"), &kept.key);
                 }
-            }
-            from = page.next;
-            if from.is_none() {
-                break;
             }
         }
         progress.end();
