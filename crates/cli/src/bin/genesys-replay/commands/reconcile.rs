@@ -18,8 +18,9 @@ use crate::time_argument::parse_time;
 ///
 /// Reads the whole ledger, every object of the archive (within --since) and the depths of the queue and its parking
 /// queue, which SQS gives only about: run it while little is going on. Received is what ledger, archive and queues
-/// know of. Messages that the function acknowledged as duplicates are in its metric Duplicate only. Of each archived
-/// event 16 bytes are kept in memory. Exits with 1 when something does not add up.
+/// know of. Messages that the function acknowledged as duplicates are in its metric Duplicate only. The names of all
+/// archived objects are kept in memory: with more than 100,000, use --since. Exits with 1 when something does not add
+/// up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
