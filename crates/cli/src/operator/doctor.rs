@@ -2,31 +2,29 @@
 //!
 //! Ports read the facts. The modules of this folder evaluate facts only.
 
-mod archive;
 mod function;
 mod genesys;
-mod ledger;
 mod queue;
+mod resources;
 mod settings;
-mod target;
 
 use std::time::Duration;
 
 use genesys_replay::aws::{AwsError, AwsErrorKind};
-use genesys_replay::destination::ReplayTarget;
-use genesys_replay::replay::Limits;
+use serde::Serialize;
 use url::Url;
 
 use super::Progress;
 use super::remedy::remedy;
+use crate::config::OperatorSettings;
 use crate::deployment::Deployment;
 use crate::genesys::Permissions;
 use crate::queue::QueueFacts;
 
 /// The result of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Everything is as it should be.
     Ok,
     /// The checked part works, but not as well as it should, or its state is not known.
     Warning,
@@ -36,29 +34,12 @@ pub enum Verdict {
     Skipped,
 }
 
-impl Verdict {
-    /// Returns the verdict's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// One check.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// The check's name.
     pub name: &'static str,
-    /// The verdict.
     pub verdict: Verdict,
-    /// The finding.
     pub found: String,
-    /// The remedy; always present unless the verdict is [`Verdict::Ok`].
+    /// Always present unless the verdict is [`Verdict::Ok`].
     pub remedy: Option<String>,
 }
 
@@ -111,6 +92,20 @@ impl Check {
         };
         Self::not(verdict, name, error.to_string(), remedy(error.kind))
     }
+
+    /// Returns the check for a failed call; an error with this text and remedy if the resource does not exist.
+    fn missing(
+        name: &'static str,
+        error: &AwsError,
+        found: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        if error.kind == AwsErrorKind::NotFound {
+            Self::error(name, found, remedy)
+        } else {
+            Self::unasked(name, error)
+        }
+    }
 }
 
 /// The subject of an examination.
@@ -124,54 +119,30 @@ pub struct Subject {
     pub known_variables: Vec<&'static str>,
     /// The problems that would stop the function's start-up.
     pub problems: Vec<String>,
-    /// The values of the settings, if the settings are usable.
-    pub settings: Option<Known>,
+    /// The settings, if they are usable.
+    pub settings: Option<OperatorSettings>,
+    /// The hosts of Genesys Cloud's API and of its tokens, if the function calls Genesys Cloud.
+    pub hosts: Option<(Url, Url)>,
     /// The function, by name or ARN.
     pub function: Option<String>,
     /// The queue, by URL, ARN or name; `None` for the queue that the function drains.
     pub queue: Option<String>,
 }
 
-/// The values of usable settings.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// The ledger's table.
-    pub table: String,
-    /// The retention of finished ledger items, if it is known.
-    pub remember: Option<Duration>,
-    /// The limits of the retries.
-    pub limits: Limits,
-    /// The archive's bucket, and the prefix of its keys.
-    pub archive: Option<(String, String)>,
-    /// The target of deliveries.
-    pub target: ReplayTarget,
-    /// The hosts of Genesys Cloud's API and of its tokens, if the function calls Genesys Cloud.
-    pub hosts: Option<(Url, Url)>,
-}
-
 /// The result of an examination.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
-    /// All checks.
     pub checks: Vec<Check>,
     /// An error of the calls, if all calls failed because of credentials or the network.
     pub nothing_asked: Option<AwsError>,
 }
 
 impl Examination {
-    /// Returns true if any check has the verdict [`Verdict::Error`].
-    #[must_use]
-    pub fn has_errors(&self) -> bool {
-        self.checks.iter().any(|it| it.verdict == Verdict::Error)
-    }
-
     /// Returns the number of checks with this verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
-        self.checks
-            .iter()
-            .filter(|it| it.verdict == verdict)
-            .count()
+        let checks = self.checks.iter();
+        checks.filter(|it| it.verdict == verdict).count()
     }
 }
 
@@ -183,18 +154,15 @@ pub async fn examine(
     progress: &dyn Progress,
 ) -> Examination {
     progress.begin("examining", None);
-    let known = subject.settings.as_ref();
-    let (on_function, on_ledger, on_archive, on_target, on_genesys) = tokio::join!(
-        around_the_function(subject, deployment),
-        ledger::look(known, deployment),
-        archive::look(known, deployment),
-        target::look(known, deployment),
+    let (on_function, on_resources, on_genesys) = tokio::join!(
+        function::look(subject, deployment),
+        resources::look(subject.settings.as_ref(), deployment),
         genesys::look(subject, permissions),
     );
     progress.end();
     let mut checks = settings::look(subject);
     let mut answers = Vec::new();
-    for (more, answered) in [on_genesys, on_function, on_ledger, on_archive, on_target] {
+    for (more, answered) in [on_genesys, on_function, on_resources] {
         checks.extend(more);
         answers.extend(answered);
     }
@@ -221,57 +189,6 @@ type Look = (Vec<Check>, Vec<Result<(), AwsError>>);
 
 fn answer<T>(answer: &Result<T, AwsError>) -> Result<(), AwsError> {
     answer.as_ref().map(drop).map_err(Clone::clone)
-}
-
-/// Checks the function, its event sources, its queue, and the parking queue.
-async fn around_the_function(subject: &Subject, deployment: &impl Deployment) -> Look {
-    let mut answers = Vec::new();
-    let mut checks = Vec::new();
-    let mut facts = None;
-    let mut sources = Vec::new();
-    if let Some(name) = &subject.function {
-        let (function, found) = tokio::join!(deployment.function(name), deployment.sources(name));
-        answers.extend([answer(&function), answer(&found)]);
-        checks.push(function::check(&function));
-        checks.extend(function::check_sources(&found));
-        facts = function.ok();
-        sources = found.unwrap_or_default();
-    } else {
-        checks.push(Check::skipped(
-            "function",
-            "no function was named",
-            "name it: --function, or GENESYS_REPLAY_FUNCTION",
-        ));
-    }
-    let drained = function::drained_queue(&sources);
-    let Some(queue) = subject.queue.as_deref().or(drained) else {
-        checks.push(Check::skipped(
-            "queue",
-            "it is not known which queue is meant",
-            "name it: --queue, or the function that drains it: --function",
-        ));
-        return (checks, answers);
-    };
-    let found = deployment.queue(queue).await;
-    answers.push(answer(&found));
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            checks.push(Check::unasked("queue", &error));
-            return (checks, answers);
-        }
-    };
-    let window = sources.iter().map(|it| it.window).max().unwrap_or_default();
-    let timeout = facts.as_ref().map(|it| it.timeout);
-    checks.extend(queue::check(&found, timeout, window, drained));
-    checks.push(queue::check_redrive(&found, subject.settings.as_ref()));
-    if let Some(redrive) = &found.redrive {
-        let parking = deployment.queue(&redrive.parking_arn).await;
-        answers.push(answer(&parking));
-        let remember = subject.settings.as_ref().and_then(|it| it.remember);
-        checks.push(queue::check_parking(&found, &parking, remember));
-    }
-    (checks, answers)
 }
 
 /// Formats a time for sentences: `6 min`, `10 d`.
