@@ -10,3 +10,4 @@ pub mod ledger;
 pub mod operator;
 mod pages;
 pub mod queue;
+pub mod resend;

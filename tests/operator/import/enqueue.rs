@@ -136,7 +136,8 @@ fn counts(imported: &Imported) -> [u64; 4] {
 async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
-    let imported = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await;
+    ended?;
     assert_eq!(queue.calls(), [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 3]);
     assert_eq!(counts(&imported), [23, 23, 23, 0]);
     Ok(())
@@ -146,7 +147,8 @@ async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResu
 async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResult {
     let queue = Moody::refusing("c-3", 2);
     let stop = CancellationToken::new();
-    let imported = import(Events::of(10), Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) = import(Events::of(10), Some(&queue), &terms(), &Silent, &stop).await;
+    ended?;
     assert_eq!(queue.calls(), [10, 1, 1]);
     assert_eq!(counts(&imported), [10, 10, 10, 0]);
     assert_eq!(queue.queue.messages().len(), 10);
@@ -157,7 +159,8 @@ async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResu
 async fn what_the_queue_never_takes_is_named_and_counted() -> TestResult {
     let queue = Moody::refusing("c-3", u32::MAX);
     let stop = CancellationToken::new();
-    let imported = import(Events::of(12), Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) = import(Events::of(12), Some(&queue), &terms(), &Silent, &stop).await;
+    ended?;
     assert_eq!(counts(&imported), [12, 12, 11, 1]);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
     assert_eq!(refusal.place, "event 3");
@@ -172,10 +175,9 @@ async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResul
         ..Moody::default()
     };
     let stop = CancellationToken::new();
-    let halted = import(Events::of(30), Some(&queue), &terms(), &Silent, &stop).await;
-    let halted = halted.err().ok_or("it went on")?;
-    assert_eq!(counts(&halted.imported), [20, 20, 10, 0]);
-    assert!(matches!(halted.cause, Cause::Queue(_)));
+    let (imported, ended) = import(Events::of(30), Some(&queue), &terms(), &Silent, &stop).await;
+    assert_eq!(counts(&imported), [20, 20, 10, 0]);
+    assert!(matches!(ended, Err(Cause::Queue(_))));
     Ok(())
 }
 
@@ -187,7 +189,8 @@ async fn ctrl_c_ends_it_between_two_calls() -> TestResult {
         interrupt: Some((14, stop.clone())),
         ..Events::of(30)
     };
-    let imported = import(events, Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) = import(events, Some(&queue), &terms(), &Silent, &stop).await;
+    ended?;
     assert!(imported.stopped);
     assert_eq!(queue.calls(), [10]);
     assert_eq!(imported.queued, 10);

@@ -11,7 +11,6 @@ use std::time::Duration;
 use genesys_replay::aws::AwsError;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
-use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use tokio_util::sync::CancellationToken;
 
@@ -36,16 +35,14 @@ pub struct Terms {
     pub target: ReplayTarget,
 }
 
-/// An event that was not queued.
+/// An event that was not queued, and its place in the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The place of the event in the source.
     pub place: String,
-    /// The reason.
     pub why: Unusable,
 }
 
-/// The result of an import.
+/// The result of an import, so far if it ended early.
 #[derive(Clone, Debug, Default)]
 pub struct Imported {
     /// The number of events in the source, as far as the source was read.
@@ -54,7 +51,6 @@ pub struct Imported {
     pub fit: u64,
     /// The number of queued events; 0 in a dry run.
     pub queued: u64,
-    /// The number of repeated events.
     pub duplicates: u64,
     /// The number of events that cannot be queued, or were not queued.
     pub refused: u64,
@@ -71,20 +67,9 @@ pub struct Imported {
     pub stopped: bool,
 }
 
-/// An import that ended early, with its result so far.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
-pub struct Halted {
-    /// The result so far.
-    pub imported: Box<Imported>,
-    /// The cause.
-    pub cause: Cause,
-}
-
-/// The cause of an early end.
+/// The cause of an import's early end. Another import continues.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// The source failed.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The queue is unreachable, or rejects our call. The messages of the last call may be on the queue.
@@ -107,16 +92,13 @@ pub const fn prospect(category: Category) -> &'static str {
 /// Reads all events of a source and puts them on the queue. Without a queue, only returns the counts.
 ///
 /// The failed event's id identifies the event: another import does not make a second event of it.
-///
-/// # Errors
-/// [`Halted`] with the result so far and the cause. Another import continues.
 pub async fn import(
     mut source: impl Source,
     queue: Option<&impl MessageSender>,
     terms: &Terms,
     progress: &dyn Progress,
     stop: &CancellationToken,
-) -> Result<Imported, Halted> {
+) -> (Imported, Result<(), Cause>) {
     let mut work = Work {
         queue,
         terms,
@@ -129,14 +111,7 @@ pub async fn import(
     progress.begin("importing", None);
     let ended = work.run(&mut source).await;
     progress.end();
-    let imported = work.imported;
-    match ended {
-        Ok(()) => Ok(imported),
-        Err(cause) => Err(Halted {
-            imported: Box::new(imported),
-            cause,
-        }),
-    }
+    (work.imported, ended)
 }
 
 struct Work<'a, I> {
@@ -153,12 +128,10 @@ struct Work<'a, I> {
 impl<I: MessageSender> Work<'_, I> {
     async fn run(&mut self, source: &mut impl Source) -> Result<(), Cause> {
         let ended = loop {
-            if self.stop.is_cancelled() {
-                break Ok(());
-            }
             let found = tokio::select! {
-                found = source.next() => found,
+                biased;
                 () = self.stop.cancelled() => break Ok(()),
+                found = source.next() => found,
             };
             match found {
                 Ok(Some(found)) => self.take(found),
@@ -192,12 +165,9 @@ impl<I: MessageSender> Work<'_, I> {
             Ok(made) if !self.seen.insert(made.id.clone()) => self.imported.duplicates += 1,
             Ok(made) => {
                 let category = made.category;
-                let (_, count) = self
-                    .imported
-                    .categories
-                    .entry(category.as_str())
-                    .or_insert((category, 0));
-                *count += 1;
+                let categories = &mut self.imported.categories;
+                let counted = categories.entry(category.as_str());
+                counted.or_insert((category, 0)).1 += 1;
                 self.imported.fit += 1;
                 self.imported.without_target += u64::from(!made.has_target);
                 self.imported.from_archive += u64::from(from_archive);
@@ -222,47 +192,32 @@ impl<I: MessageSender> Work<'_, I> {
         let Some(queue) = self.queue else {
             return Ok(());
         };
-        let mut left = std::mem::take(&mut self.batch);
-        let mut waits = RETRY_DELAYS.into_iter();
-        while !left.is_empty() {
-            let messages: Vec<NewMessage> =
-                left.iter().map(|(_, message)| message.clone()).collect();
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut delays = RETRY_DELAYS.into_iter();
+        while !batch.is_empty() {
+            let messages: Vec<_> = batch.iter().map(|(_, message)| message.clone()).collect();
             let answers = queue.send_all(&messages).await?;
-            let again = self.read(left, answers);
-            let wait = waits.next().filter(|_| !self.stop.is_cancelled());
-            left = Vec::new();
-            match wait {
-                Some(wait) if !again.is_empty() => {
-                    tokio::time::sleep(wait).await;
-                    left = again
-                        .into_iter()
-                        .map(|(place, message, _)| (place, message))
-                        .collect();
-                }
-                Some(_) | None => {
-                    for (place, _, error) in again {
+            let delay = delays.next().filter(|_| !self.stop.is_cancelled());
+            let mut again = Vec::new();
+            for ((place, message), answer) in batch.into_iter().zip(answers) {
+                match answer {
+                    Ok(_) => self.imported.queued += 1,
+                    Err(PutError::TooLong { bytes }) => {
+                        self.refuse(place, Unusable::TooLong(bytes));
+                    }
+                    Err(PutError::Unavailable { .. }) if delay.is_some() => {
+                        again.push((place, message));
+                    }
+                    Err(error @ PutError::Unavailable { .. }) => {
                         self.refuse(place, Unusable::NotQueued(error.to_string()));
                     }
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Counts the accepted messages, and returns the messages that the queue may accept later.
-    fn read(
-        &mut self,
-        batch: Vec<(String, NewMessage)>,
-        answers: Vec<Result<MessageId, PutError>>,
-    ) -> Vec<(String, NewMessage, PutError)> {
-        let mut again = Vec::new();
-        for ((place, message), answer) in batch.into_iter().zip(answers) {
-            match answer {
-                Ok(_) => self.imported.queued += 1,
-                Err(PutError::TooLong { bytes }) => self.refuse(place, Unusable::TooLong(bytes)),
-                Err(error @ PutError::Unavailable { .. }) => again.push((place, message, error)),
+            batch = again;
+            if let Some(delay) = delay.filter(|_| !batch.is_empty()) {
+                tokio::time::sleep(delay).await;
             }
         }
-        again
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A failed event as a message for the replay queue.
 
-use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use genesys_replay::archive::Document;
 use genesys_replay::dead_letter::EventId;
@@ -8,23 +8,20 @@ use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::digest;
 use genesys_replay::failure::{Category, OriginalFailure};
 use genesys_replay::message::{Message, MessageId, resent};
-use genesys_replay::queue::{AttributeValue, MAX_MESSAGE_BYTES, NewMessage, takes};
+use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage, takes};
 
 use super::event::{FailedEvent, Unusable};
 use crate::operator::letter::Letter;
+use crate::resend::new_message;
 
 /// The maximum length of a failure's text, in bytes. The text is for people and for the classifier.
 const MAX_REASON_BYTES: usize = 4 * 1024;
-
-/// The maximum number of attributes of a message.
-const MAX_ATTRIBUTES: usize = 10;
 
 /// A message that is ready for the queue, and the function's classification of it.
 #[derive(Clone, Debug)]
 pub struct Enveloped {
     /// The event's id; the same in every import.
     pub id: String,
-    /// The message.
     pub message: NewMessage,
     /// The category of the first failure, from the function's own code.
     pub category: Category,
@@ -48,12 +45,15 @@ pub(super) fn envelop(
     let code = event.failure_code.as_deref().map(clean);
     let reason = event.failure_reason.as_deref().map(clean);
     let said = message_of(code.as_deref(), reason, event.stack_trace.as_deref());
-    let mut attributes = Vec::new();
-    attributes.extend(code.map(|code| ("ERROR_CODE".to_owned(), code)));
-    attributes.extend(said.map(|said| ("ERROR_MESSAGE".to_owned(), said)));
-    if let Some(arn) = target_arn {
-        attributes.push(("TARGET_ARN".to_owned(), arn.to_owned()));
-    }
+    let attributes = [
+        ("ERROR_CODE", code),
+        ("ERROR_MESSAGE", said),
+        ("TARGET_ARN", target_arn.map(str::to_owned)),
+    ];
+    let attributes = attributes.into_iter();
+    let attributes = attributes
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect();
     finish(id, body, attributes, target)
 }
 
@@ -78,76 +78,41 @@ pub(super) fn envelop_archived(
     if let Some(arn) = target_arn {
         attributes.insert("TARGET_ARN".to_owned(), arn.to_owned());
     }
-    let attributes = attributes.into_iter().collect();
     finish(document.event_id.clone(), message.body, attributes, target)
 }
 
 fn finish(
     id: String,
     body: String,
-    mut attributes: Vec<(String, String)>,
+    mut attributes: BTreeMap<String, String>,
     target: &ReplayTarget,
 ) -> Result<Enveloped, Unusable> {
     let key = EventId::new(id.as_str()).map_or_else(
         || digest::hexadecimal(&id),
         |usable| usable.as_str().to_owned(),
     );
-    attributes.push((resent::EVENT_ID.to_owned(), key));
-    if attributes.len() > MAX_ATTRIBUTES {
-        return Err(Unusable::TooManyAttributes);
-    }
-    if !takes(&body) || !attributes.iter().all(|(_, value)| takes(value)) {
+    attributes.insert(resent::EVENT_ID.to_owned(), key);
+    let mut message = Message::new(MessageId::new("imported").ok_or(Unusable::NoPayload)?, body);
+    message.attributes = attributes;
+    let prepared = new_message(&message, &id).map_err(|_| Unusable::TooManyAttributes)?;
+    if !takes(&message.body) || !message.attributes.values().all(|value| takes(value)) {
         return Err(Unusable::NotQueueable);
     }
-    let seen = as_the_function_sees_it(&body, &attributes, target)?;
-    let deduplication = digest::hexadecimal(&id);
-    let message = NewMessage {
-        body,
-        group: seen.interaction.unwrap_or_else(|| deduplication.clone()),
-        deduplication,
-        attributes: attributes
-            .into_iter()
-            .map(|(name, value)| (Cow::Owned(name), AttributeValue::Text(value)))
-            .collect(),
-    };
-    let bytes = message.size();
+    let letter = Letter::of(&message, target);
+    if let Some(why) = letter.why_not() {
+        return Err(match message.attribute("TARGET_ARN") {
+            Some(_) => Unusable::UnreplayableReason(why),
+            None => Unusable::UnknownShape,
+        });
+    }
+    let bytes = prepared.size();
     if bytes > MAX_MESSAGE_BYTES {
         return Err(Unusable::TooLong(bytes));
     }
     Ok(Enveloped {
         id,
-        message,
-        category: seen.category,
-        has_target: seen.has_target,
-    })
-}
-
-struct Seen {
-    category: Category,
-    interaction: Option<String>,
-    has_target: bool,
-}
-
-fn as_the_function_sees_it(
-    body: &str,
-    attributes: &[(String, String)],
-    target: &ReplayTarget,
-) -> Result<Seen, Unusable> {
-    let id = MessageId::new("imported").ok_or(Unusable::NoPayload)?;
-    let mut message = Message::new(id, body.to_owned());
-    message.attributes = attributes.iter().cloned().collect();
-    let letter = Letter::of(&message, target);
-    if let Some(why) = letter.why_not() {
-        let has_target = message.attribute("TARGET_ARN").is_some();
-        return Err(if has_target {
-            Unusable::UnreplayableReason(why)
-        } else {
-            Unusable::UnknownShape
-        });
-    }
-    Ok(Seen {
+        message: prepared,
         category: letter.category,
-        interaction: letter.interaction().map(str::to_owned),
         has_target: letter.destination != Destination::Missing,
     })
 }
@@ -166,14 +131,12 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
     if category(reason.as_deref().unwrap_or_default()) != Category::Unknown {
         return reason;
     }
-    let lines = trace
-        .unwrap_or_default()
-        .lines()
-        .map(|line| clean(line.trim()));
-    let Some((line, meant)) = lines
+    let lines = trace.unwrap_or_default().lines();
+    let found = lines
+        .map(|line| clean(line.trim()))
         .map(|line| (category(&line), line))
-        .find_map(|(found, line)| (found != Category::Unknown).then_some((line, found)))
-    else {
+        .find(|(found, _)| *found != Category::Unknown);
+    let Some((meant, line)) = found else {
         return reason;
     };
     let both = reason.map(|reason| format!("{line} ({reason})"));
@@ -183,19 +146,12 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
 
 /// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.
 fn clean(text: &str) -> String {
-    let mut clean = String::new();
-    for letter in text.chars() {
-        let mut bytes = [0; 4];
-        let letter = if takes(letter.encode_utf8(&mut bytes)) {
-            letter
-        } else {
-            ' '
-        };
-        if clean.len() + letter.len_utf8() > MAX_REASON_BYTES {
-            break;
-        }
-        clean.push(letter);
-    }
+    let accepted = |letter: char| takes(letter.encode_utf8(&mut [0; 4]));
+    let mut clean: String = text
+        .chars()
+        .map(|letter| if accepted(letter) { letter } else { ' ' })
+        .collect();
+    clean.truncate(clean.floor_char_boundary(MAX_REASON_BYTES));
     clean
 }
 
@@ -218,43 +174,45 @@ mod tests {
 
     #[test]
     fn the_code_decides_then_the_reason_then_the_stack_trace() -> Result<(), Unusable> {
-        for (failure, category, said) in [
+        use Category::{EndpointUnreachable, PayloadMalformed, RateLimitExceeded, TargetMissing};
+        for (category, said, failure) in [
             (
+                RateLimitExceeded,
+                "status 404",
                 r#""failure_code":"THROTTLING","failure_reason":"status 404","stack_trace":"503""#,
-                Category::RateLimitExceeded,
-                Some("status 404"),
             ),
             (
+                TargetMissing,
+                "HTTP status 404",
                 r#""failure_code":"DELIVERY_FAILED","failure_reason":"HTTP status 404","stack_trace":"503""#,
-                Category::TargetMissing,
-                Some("HTTP status 404"),
             ),
             (
+                EndpointUnreachable,
+                "java.net.Timeout: connection timed out (it failed)",
                 r#""failure_reason":"it failed","stack_trace":"at a\n  java.net.Timeout: connection timed out\nat b""#,
-                Category::EndpointUnreachable,
-                Some("java.net.Timeout: connection timed out (it failed)"),
             ),
             (
+                RateLimitExceeded,
+                "status 429 (it failed with payload: x)",
                 r#""failure_reason":"it failed with payload: x","stack_trace":"status 429""#,
-                Category::RateLimitExceeded,
-                Some("status 429 (it failed with payload: x)"),
             ),
             (
+                PayloadMalformed,
+                "status 422",
                 r#""stack_trace":"status 422""#,
-                Category::PayloadMalformed,
-                Some("status 422"),
             ),
             (
-                r#""failure_reason":"it failed","stack_trace":"at a\nat b""#,
                 Category::Unknown,
-                Some("it failed"),
+                "it failed",
+                r#""failure_reason":"it failed","stack_trace":"at a\nat b""#,
             ),
-            (r#""failure_code":"ODD""#, Category::Unknown, None),
+            (Category::Unknown, "", r#""failure_code":"ODD""#),
         ] {
             let text = format!(r#"{{"id":"e-1","payload":{{"interactionId":"c-1"}},{failure}}}"#);
             let made = enveloped(&text, None)?;
             assert_eq!(made.category, category, "{failure}");
-            assert_eq!(attribute(&made, "ERROR_MESSAGE").as_deref(), said);
+            let message = attribute(&made, "ERROR_MESSAGE");
+            assert_eq!(message.as_deref(), Some(said).filter(|it| !it.is_empty()));
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::InteractionId;
@@ -10,13 +12,10 @@ use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
 use tokio_util::sync::CancellationToken;
 
 use super::event::{FailedEvent, Unusable};
-use crate::archive::{ArchiveReader, ArchivedObject, Page};
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::genesys::{FailedEvents, PageStart};
 use crate::operator::Progress;
 use crate::operator::patience::patiently;
-
-/// The maximum length of an object, in bytes: no message needs more, even if every byte is escaped.
-const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// The maximum number of events on one page.
 const MAX_PAGE_EVENTS: u32 = 100;
@@ -30,18 +29,15 @@ const MAX_STALE_PAGES: u32 = 5;
 pub struct Found {
     /// The place of the entry, for people: `line 7`, `s3://bucket/key`.
     pub place: String,
-    /// The content of the entry.
     pub what: What,
 }
 
 /// The content of an entry.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// The text of a failed event.
     Failed(String),
     /// A dead letter from an archive of ours.
     Archived(Box<Document>),
-    /// An unusable content.
     Unusable(Unusable),
 }
 
@@ -56,13 +52,11 @@ pub enum SourceError {
         "the endpoint answers the same page again: {MAX_STALE_PAGES} in a row had no new event"
     )]
     GoesRound,
-    /// A call of Genesys Cloud failed.
     #[error(transparent)]
     Genesys(#[from] GenesysError),
-    /// A call of AWS failed.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// A file cannot be read.
+    /// The name of the file, and the error.
     #[error("{0} cannot be read")]
     File(String, #[source] std::io::Error),
 }
@@ -177,77 +171,49 @@ impl<F: FailedEvents> Source for Subscription<'_, F> {
 pub struct Archived<'a, A> {
     archive: &'a A,
     bucket: String,
-    prefix: String,
-    page: VecDeque<ArchivedObject>,
-    next: NextPage,
-}
-
-/// The next page of a listing.
-enum NextPage {
-    First,
-    At(String),
-    None,
+    objects: BoxStream<'a, Result<ArchivedObject, AwsError>>,
 }
 
 impl<'a, A: ArchiveReader> Archived<'a, A> {
     /// Returns the source for the objects below `prefix` in this bucket.
     #[must_use]
-    pub fn new(archive: &'a A, bucket: &str, prefix: &str) -> Self {
+    pub fn new(archive: &'a A, bucket: &str, prefix: &'a str) -> Self {
         Self {
             archive,
             bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-            page: VecDeque::new(),
-            next: NextPage::First,
+            objects: Box::pin(objects(archive, prefix)),
         }
     }
 
     async fn read(&self, object: &ArchivedObject) -> Result<What, SourceError> {
-        let foreign = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));
+        let foreign = |why: &str| Ok(What::Unusable(Unusable::Foreign(why.to_owned())));
         if object.size > MAX_OBJECT_BYTES {
-            return Ok(foreign("it is too long for a failed event"));
+            return foreign("it is too long for a failed event");
         }
         let Some((content, _)) = self.archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
-            return Ok(foreign("it was deleted in the meantime"));
+            return foreign("it was deleted in the meantime");
         };
-        Ok(Self::recognise(content))
-    }
-
-    fn recognise(content: Vec<u8>) -> What {
         if let Ok(document) = Document::read(&content) {
-            return What::Archived(Box::new(document));
+            return Ok(What::Archived(Box::new(document)));
         }
-        let foreign =
-            || Unusable::Foreign("it is no failed event and no archived dead letter".to_owned());
-        let Ok(text) = String::from_utf8(content) else {
-            return What::Unusable(foreign());
-        };
         // A prefix may contain any object, so require an id or a failure reason.
-        match FailedEvent::read(&text) {
-            Ok(event) if event.id.is_some() || event.failure_reason.is_some() => What::Failed(text),
-            Ok(_) | Err(_) => What::Unusable(foreign()),
+        let is_event = |event: FailedEvent| event.id.is_some() || event.failure_reason.is_some();
+        match String::from_utf8(content) {
+            Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(What::Failed(text)),
+            Ok(_) | Err(_) => foreign("it is no failed event and no archived dead letter"),
         }
     }
 }
 
 impl<A: ArchiveReader> Source for Archived<'_, A> {
     async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        loop {
-            if let Some(object) = self.page.pop_front() {
-                // Replace control characters, because a key may contain any text and is printed on a terminal.
-                let key = object.key.replace(char::is_control, "\u{fffd}");
-                let place = format!("s3://{}/{key}", self.bucket);
-                let what = self.read(&object).await?;
-                return Ok(Some(Found { place, what }));
-            }
-            let from = match &self.next {
-                NextPage::First => None,
-                NextPage::At(from) => Some(from.as_str()),
-                NextPage::None => return Ok(None),
-            };
-            let Page { objects, next } = self.archive.page(&self.prefix, from).await?;
-            self.page = objects.into();
-            self.next = next.map_or(NextPage::None, NextPage::At);
-        }
+        let Some(object) = self.objects.try_next().await? else {
+            return Ok(None);
+        };
+        // Replace control characters, because a key may contain any text and is printed on a terminal.
+        let key = object.key.replace(char::is_control, "\u{fffd}");
+        let place = format!("s3://{}/{key}", self.bucket);
+        let what = self.read(&object).await?;
+        Ok(Some(Found { place, what }))
     }
 }

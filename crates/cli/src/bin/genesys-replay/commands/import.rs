@@ -8,8 +8,8 @@ use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::import::{
-    Archived, Cause, Found, Halted, Imported, Source, SourceError, Subscription, Terms, import,
-    prospect, read_all,
+    Archived, Cause, Found, Imported, Source, SourceError, Subscription, Terms, import, prospect,
+    read_all,
 };
 use genesys_replay_genesys::GenesysClient;
 use serde_json::json;
@@ -77,14 +77,8 @@ impl Import {
             None
         };
         let stop = interrupt::listen();
-        let ended = self
-            .from
-            .import(context, queue.as_ref(), &terms, &stop)
-            .await?;
-        let (imported, cause) = match ended {
-            Ok(imported) => (imported, None),
-            Err(Halted { imported, cause }) => (*imported, Some(cause)),
-        };
+        let ended = self.from.import(context, queue.as_ref(), &terms, &stop);
+        let (imported, ended) = ended.await?;
         terminal::data(&match context.output() {
             Output::Text => text(&imported, self.yes),
             Output::Json => as_json(&imported, self.yes),
@@ -92,25 +86,22 @@ impl Import {
         for warning in warnings(&imported) {
             terminal::say(&format!("warning: {warning}"));
         }
-        if let Some(cause) = cause {
-            if self.yes {
-                terminal::say(&stood(&imported));
-            }
-            return Err(error(cause));
+        if imported.stopped || (ended.is_err() && self.yes) {
+            terminal::say(&format!(
+                "{} events are on the queue; run the command again for the rest, none of them is doubled",
+                imported.queued
+            ));
         }
-        if imported.stopped {
-            terminal::say(&stood(&imported));
-            return Ok(ExitStatus::Interrupted);
-        }
-        Ok(if imported.refused > 0 {
+        ended.map_err(error)?;
+        Ok(if imported.stopped {
+            ExitStatus::Interrupted
+        } else if imported.refused > 0 {
             ExitStatus::Findings
         } else {
             ExitStatus::Success
         })
     }
 }
-
-type Ending = Result<Imported, Halted>;
 
 impl From {
     async fn import(
@@ -119,7 +110,7 @@ impl From {
         queue: Option<&SqsSender>,
         terms: &Terms,
         stop: &CancellationToken,
-    ) -> anyhow::Result<Ending> {
+    ) -> anyhow::Result<(Imported, Result<(), Cause>)> {
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
@@ -155,29 +146,16 @@ pub(super) fn subscription(id: &str) -> Result<InteractionId, UserError> {
 }
 
 fn target_arn(arn: &str) -> Result<String, UserError> {
-    let refused = |what: &str| {
-        let remedy =
-            "give the ARN of a Lambda function, SQS queue, SNS topic, state machine or event bus";
-        UserError::new(format!("--target-arn {what}"), remedy)
+    let what = if Arn::parse(arn).is_none() {
+        "is no ARN"
+    } else if matches!(Destination::of_arn(arn), Destination::Unsupported(_)) {
+        "names nothing that the function can deliver to"
+    } else {
+        return Ok(arn.to_owned());
     };
-    if Arn::parse(arn).is_none() {
-        return Err(refused("is no ARN"));
-    }
-    match Destination::of_arn(arn) {
-        Destination::Unsupported(_) => {
-            Err(refused("names nothing that the function can deliver to"))
-        }
-        Destination::None
-        | Destination::Http(_)
-        | Destination::Lambda(_)
-        | Destination::Sqs(_)
-        | Destination::Sns(_)
-        | Destination::StateMachine(_)
-        | Destination::EventBus(_)
-        | Destination::NotAllowed(_)
-        | Destination::TooLong(_)
-        | Destination::Missing => Ok(arn.to_owned()),
-    }
+    let remedy =
+        "give the ARN of a Lambda function, SQS queue, SNS topic, state machine or event bus";
+    Err(UserError::new(format!("--target-arn {what}"), remedy))
 }
 
 fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
@@ -276,41 +254,25 @@ fn warnings(imported: &Imported) -> Vec<String> {
     .collect()
 }
 
-fn stood(imported: &Imported) -> String {
-    format!(
-        "{} events are on the queue; run the command again for the rest, none of them is doubled",
-        imported.queued
-    )
-}
-
 fn text(imported: &Imported, yes: bool) -> String {
-    let Imported {
-        found,
-        fit,
-        queued,
-        duplicates,
-        refused,
-        ..
-    } = imported;
     let rows = imported.categories.iter().map(|(name, (category, count))| {
-        [
-            (*name).to_owned(),
-            prospect(*category).to_owned(),
-            count.to_string(),
-        ]
+        let prospect = prospect(*category).to_owned();
+        [(*name).to_owned(), prospect, count.to_string()]
     });
     let table = table::text(["category", "prospect", "events"], rows);
-    let done = if yes {
-        format!("queued {queued} of {found} failed events")
+    let (done, count, end) = if yes {
+        ("queued", imported.queued, "")
     } else {
-        format!("would queue {fit} of {found} failed events")
+        (
+            "would queue",
+            imported.fit,
+            "\nnothing was queued: add --yes\n",
+        )
     };
-    let end = if yes {
-        ""
-    } else {
-        "\nnothing was queued: add --yes\n"
-    };
-    format!("{done} ({duplicates} came twice, {refused} cannot be queued)\n\n{table}{end}")
+    format!(
+        "{done} {count} of {} failed events ({} came twice, {} cannot be queued)\n\n{table}{end}",
+        imported.found, imported.duplicates, imported.refused
+    )
 }
 
 fn as_json(imported: &Imported, yes: bool) -> String {
