@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use genesys_replay::genesys::GenesysError;
-use genesys_replay_cli::operator::reinject::{Broken, Reinjection, each_once, plan, reinject};
+use genesys_replay_cli::operator::reinject::{MAX_EVENTS_PER_REQUEST, Reinjection, plan, reinject};
 use serde_json::json;
 
 use super::import::{genesys, subscription};
@@ -63,7 +63,7 @@ impl Replay {
         let mut given = listed.unwrap_or_default();
         given.extend(self.id.iter().cloned());
         given.iter().try_for_each(|id| check(id))?;
-        let (ids, duplicates) = each_once(given);
+        let (ids, mut done) = plan(given);
         if ids.is_empty() {
             Err(UserError::new(
                 "there are no ids",
@@ -71,7 +71,8 @@ impl Replay {
             ))?;
         }
         if !self.yes {
-            self.print(context, &plan(&ids, duplicates))?;
+            done.left = 0;
+            self.print(context, &done)?;
             return Ok(ExitStatus::Success);
         }
         terminal::say(
@@ -80,35 +81,27 @@ impl Replay {
         let genesys = genesys(context).await?;
         let stop = interrupt::listen();
         let progress = &context.progress;
-        let ended = reinject(&genesys, &subscription, &ids, duplicates, progress, &stop).await;
-        match ended {
-            Ok(done) => {
-                self.print(context, &done)?;
-                if done.left > 0 {
-                    terminal::say(&stood(
-                        &done,
-                        ids.get(ids.len() - usize::try_from(done.left)?),
-                    ));
-                    return Ok(ExitStatus::Interrupted);
-                }
-                Ok(if done.failed > 0 {
-                    ExitStatus::Findings
-                } else {
-                    ExitStatus::Success
-                })
-            }
-            Err(Broken {
-                done,
-                request,
-                first_id,
-                cause,
-            }) => {
-                self.print(context, &done)?;
-                terminal::say(&format!("request {request} of {} failed", done.requests));
-                terminal::say(&stood(&done, Some(&first_id)));
-                Err(error(cause))
-            }
+        let ended = reinject(&genesys, &subscription, &ids, &mut done, progress, &stop).await;
+        self.print(context, &done)?;
+        let first_left = ids.len() - usize::try_from(done.left)?;
+        if ended.is_err() {
+            let request = first_left / MAX_EVENTS_PER_REQUEST + 1;
+            terminal::say(&format!("request {request} of {} failed", done.requests));
         }
+        if let Some(id) = ids.get(first_left) {
+            terminal::say(&format!(
+                "{} were accepted, {} are left, from {id} on",
+                done.accepted, done.left
+            ));
+        }
+        ended.map_err(error)?;
+        Ok(if done.left > 0 {
+            ExitStatus::Interrupted
+        } else if done.failed > 0 {
+            ExitStatus::Findings
+        } else {
+            ExitStatus::Success
+        })
     }
 
     fn print(&self, context: &Context, done: &Reinjection) -> anyhow::Result<()> {
@@ -132,29 +125,14 @@ fn check(id: &str) -> Result<(), UserError> {
 }
 
 fn error(cause: GenesysError) -> anyhow::Error {
-    match cause {
-        GenesysError::NotFound => UserError::new(
-            "Genesys Cloud knows no replay of this subscription",
-            "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
-        )
-        .into(),
-        cause @ (GenesysError::Refused { .. }
-        | GenesysError::Conflict { .. }
-        | GenesysError::Forbidden { .. }
-        | GenesysError::RateLimited { .. }
-        | GenesysError::LocallyRateLimited { .. }
-        | GenesysError::Unavailable { .. }
-        | GenesysError::Credentials { .. }
-        | GenesysError::NoCredentials(_)) => cause.into(),
+    if cause != GenesysError::NotFound {
+        return cause.into();
     }
-}
-
-fn stood(done: &Reinjection, next: Option<&String>) -> String {
-    let from = next.map(|id| format!(", from {id} on")).unwrap_or_default();
-    format!(
-        "{} were accepted, {} are left{from}",
-        done.accepted, done.left
+    UserError::new(
+        "Genesys Cloud knows no replay of this subscription",
+        "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
     )
+    .into()
 }
 
 fn text(done: &Reinjection, yes: bool) -> String {
@@ -173,10 +151,8 @@ fn text(done: &Reinjection, yes: bool) -> String {
     }
     let refused = done.refused.iter();
     let refused = refused.map(|(request, why)| format!("request {request} of {requests}: {why}\n"));
-    let named = done
-        .failed_ids
-        .iter()
-        .map(|id| format!("failed: {}\n", id.replace(char::is_control, " ")));
+    let named = done.failed_ids.iter();
+    let named = named.map(|id| format!("failed: {}\n", id.replace(char::is_control, " ")));
     let lines: String = refused.chain(named).collect();
     format!(
         "{accepted} of {ids} events accepted, {failed} failed ({duplicates} duplicate ids left out)\n{lines}"
