@@ -4,5 +4,15 @@ pub mod analytics;
 mod failed_events;
 mod permissions;
 
+use genesys_replay_genesys::GenesysClient;
+use genesys_replay_genesys::answer::join_path;
+use url::Url;
+
 pub use failed_events::{FailedEvents, FailedPage, PageStart, Reinjected};
 pub use permissions::Permissions;
+
+/// Returns the URL of a path below the API's host.
+fn endpoint(client: &GenesysClient, path: &str) -> Url {
+    let segments: Vec<&str> = path.split('/').collect();
+    join_path(client.api_base(), &segments)
+}

@@ -7,7 +7,7 @@ use std::future::Future;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::{join_path, unreadable_body};
+use genesys_replay_genesys::answer::unreadable_body;
 use genesys_replay_genesys::body::parse_object;
 use reqwest::Method;
 use serde::Deserialize;
@@ -15,7 +15,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
-const BASE_PATH: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
+use super::endpoint;
+
+const BASE_PATH: &str = "api/v2/analytics/event-bridge";
 
 /// The start of a page of failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,11 +78,8 @@ impl FailedEvents for GenesysClient {
         start: &PageStart,
         limit: u32,
     ) -> Result<FailedPage, GenesysError> {
-        let path: Vec<&str> = BASE_PATH
-            .into_iter()
-            .chain(["failed-events", subscription.as_str()])
-            .collect();
-        let url = at_page(join_path(self.api_base(), &path), start, limit);
+        let path = format!("{BASE_PATH}/failed-events/{}", subscription.as_str());
+        let url = at_page(endpoint(self, &path), start, limit);
         let call = Call::FailedEvents;
         let body = self.call(call, Method::GET, url, None).await?;
         read_page(&body, start).ok_or(unreadable_body(call))
@@ -91,9 +90,8 @@ impl FailedEvents for GenesysClient {
         subscription: &InteractionId,
         event_ids: &[String],
     ) -> Result<Reinjected, GenesysError> {
-        let path: Vec<&str> = BASE_PATH.into_iter().chain(["replay"]).collect();
         let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
-        let url = join_path(self.api_base(), &path);
+        let url = endpoint(self, &format!("{BASE_PATH}/replay"));
         let answer = self
             .call(Call::Reinject, Method::POST, url, Some(body.to_string()))
             .await?;
@@ -134,20 +132,16 @@ struct Listing {
 /// Returns `None` if the answer is not a list.
 fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
     let listing: Listing = parse_object(body)?;
-    let events: Vec<String> = listing
-        .entities
-        .unwrap_or_default()
-        .into_iter()
-        .map(|event| event.get().to_owned())
-        .collect();
+    let events = listing.entities.unwrap_or_default().into_iter();
+    let events: Vec<String> = events.map(|event| event.get().to_owned()).collect();
     let said = [
         &listing.next_page,
         &listing.next_page_too,
         &listing.next_uri,
         &listing.cursor,
-    ]
-    .into_iter()
-    .find_map(|next| next_query(next.as_ref()?.as_str()?));
+    ];
+    let said = said.into_iter();
+    let said = said.flatten().find_map(|next| next_query(next.as_str()?));
     let next = match (said, start) {
         _ if events.is_empty() => None,
         (Some(query), _) => Some(PageStart::Query(query)),
@@ -186,21 +180,18 @@ fn read_reinjected(body: &[u8]) -> Reinjected {
         id.map(str::to_owned)
     };
     for name in ["failedEventIds", "failed", "failures", "errors"] {
-        match members.get(name) {
+        let (failed, failed_count) = match members.get(name) {
             Some(Value::Array(items)) if !items.is_empty() => {
-                return Reinjected {
-                    failed: items.iter().filter_map(id).collect(),
-                    failed_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
-                };
+                let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+                (items.iter().filter_map(id).collect(), count)
             }
-            Some(Value::Number(count)) => {
-                return Reinjected {
-                    failed: Vec::new(),
-                    failed_count: count.as_u64().unwrap_or(0),
-                };
-            }
-            Some(_) | None => {}
-        }
+            Some(Value::Number(count)) => (Vec::new(), count.as_u64().unwrap_or(0)),
+            Some(_) | None => continue,
+        };
+        return Reinjected {
+            failed,
+            failed_count,
+        };
     }
     Reinjected::default()
 }
@@ -219,15 +210,13 @@ mod tests {
         let query = |name: &str, value: &str| {
             Some(PageStart::Query(vec![(name.to_owned(), value.to_owned())]))
         };
+        let (cursor, offset) = (query("cursor", "abc"), query("offset", "7"));
         for (body, expected) in [
             (r#"{"entities":[{},{}]}"#, Some(PageStart::Offset(102))),
-            (
-                r#"{"entities":[{}],"next_page":"abc"}"#,
-                query("cursor", "abc"),
-            ),
+            (r#"{"entities":[{}],"next_page":"abc"}"#, cursor),
             (
                 r#"{"entities":[{}],"nextUri":"https://elsewhere.example/x?offset=7"}"#,
-                query("offset", "7"),
+                offset,
             ),
             (
                 r#"{"entities":[{}],"nextUri":"/api/v2/x","next_page":""}"#,
@@ -275,14 +264,8 @@ mod tests {
             ),
         ] {
             let read = read_reinjected(body.as_bytes());
-            assert_eq!(
-                (read.failed_count, &read.failed[..]),
-                (
-                    count,
-                    &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()[..]
-                ),
-                "{body}"
-            );
+            let failed: Vec<&str> = read.failed.iter().map(String::as_str).collect();
+            assert_eq!((read.failed_count, &failed[..]), (count, ids), "{body}");
         }
     }
 }

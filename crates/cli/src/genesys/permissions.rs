@@ -7,11 +7,11 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{InteractionId, InteractionRef};
 use genesys_replay::genesys::{ApiForm, Call, Genesys, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::join_path;
 use reqwest::Method;
 use serde_json::json;
 
 use super::analytics::{ConversationQuery, Conversations};
+use super::endpoint;
 
 /// An id that no interaction has.
 const NIL_UUID: &str = "00000000-0000-0000-0000-000000000000";
@@ -69,17 +69,9 @@ impl Permissions for GenesysClient {
     }
 
     async fn may_mark(&self) -> Result<(), GenesysError> {
-        let path = [
-            "api",
-            "v2",
-            "conversations",
-            NIL_UUID,
-            "participants",
-            NIL_UUID,
-            "attributes",
-        ];
-        let url = join_path(self.api_base(), &path);
+        let path = format!("api/v2/conversations/{NIL_UUID}/participants/{NIL_UUID}/attributes");
         let nothing = json!({ "attributes": {} }).to_string();
+        let url = endpoint(self, &path);
         match self
             .call(Call::Mark, Method::PATCH, url, Some(nothing))
             .await
