@@ -10,7 +10,6 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_aws::aws_error;
 use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::{
@@ -22,6 +21,7 @@ use genesys_replay_targets::aws::clients;
 use genesys_replay_targets::http::resolver::guarded;
 
 use crate::archive::s3::S3Reader;
+use crate::calls::answered;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
@@ -131,13 +131,10 @@ pub fn genesys_cloud(
 /// The deployed replay function.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// The function's name.
     pub name: String,
     /// The function's ARN without version or alias.
     pub arn: String,
-    /// The function's environment variables.
     pub variables: Variables,
-    /// The timeout of an invocation.
     pub timeout: Duration,
     /// The ARN of the queue that the function drains, from its event source mapping.
     pub queue_arn: Option<String>,
@@ -149,22 +146,14 @@ pub struct Function {
 /// [`AwsError`], also if the function does not exist.
 pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError> {
     let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR));
-    let operation = || format!("reading the settings of the function {name}");
-    let found = client
-        .get_function_configuration()
-        .function_name(name)
-        .send()
-        .await
-        .map_err(|error| aws_error(operation(), &error))?;
-    let arn = found
-        .function_arn()
-        .ok_or_else(|| AwsError::incomplete(operation(), "ARN"))?;
-    let mappings = client
-        .list_event_source_mappings()
-        .function_name(name)
-        .send()
-        .await
-        .map_err(|error| aws_error(format!("reading the event sources of {name}"), &error))?;
+    let operation = format!("reading the settings of the function {name}");
+    let call = client.get_function_configuration().function_name(name);
+    let found = answered(&operation, call.send()).await?;
+    let arn = found.function_arn();
+    let arn = arn.ok_or_else(|| AwsError::incomplete(operation, "ARN"))?;
+    let operation = format!("reading the event sources of {name}");
+    let call = client.list_event_source_mappings().function_name(name);
+    let mappings = answered(&operation, call.send()).await?;
     let queue_arn = mappings
         .event_source_mappings()
         .iter()

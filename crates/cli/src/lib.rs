@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod archive;
+mod calls;
 pub mod config;
 mod credentials;
 pub mod deployment;
