@@ -8,10 +8,10 @@ mod source;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use genesys_replay::aws::AwsError;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
@@ -36,14 +36,14 @@ pub struct Terms {
 }
 
 /// An event that was not queued, and its place in the source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refusal {
     pub place: String,
-    pub why: Unusable,
+    pub why: String,
 }
 
 /// The result of an import, so far if it ended early.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Imported {
     /// The number of events in the source, as far as the source was read.
     pub found: u64,
@@ -62,19 +62,10 @@ pub struct Imported {
     /// not replay it, because the message does not belong to a plan.
     pub from_archive: u64,
     /// The number of fit events of each category.
+    #[serde(skip)]
     pub categories: BTreeMap<&'static str, (Category, u64)>,
     /// True if the import was stopped before its end.
     pub stopped: bool,
-}
-
-/// The cause of an import's early end. Another import continues.
-#[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The queue is unreachable, or rejects our call. The messages of the last call may be on the queue.
-    #[error(transparent)]
-    Queue(#[from] AwsError),
 }
 
 /// Returns the seed tutorials' word for a category's chance of success in another attempt.
@@ -91,14 +82,15 @@ pub const fn prospect(category: Category) -> &'static str {
 
 /// Reads all events of a source and puts them on the queue. Without a queue, only returns the counts.
 ///
-/// The failed event's id identifies the event: another import does not make a second event of it.
+/// The failed event's id identifies the event: another import does not make a second event of it. So after an error,
+/// another import continues.
 pub async fn import(
     mut source: impl Source,
     queue: Option<&impl MessageSender>,
     terms: &Terms,
     progress: &dyn Progress,
     stop: &CancellationToken,
-) -> (Imported, Result<(), Cause>) {
+) -> (Imported, Result<(), SourceError>) {
     let mut work = Work {
         queue,
         terms,
@@ -126,7 +118,7 @@ struct Work<'a, I> {
 }
 
 impl<I: MessageSender> Work<'_, I> {
-    async fn run(&mut self, source: &mut impl Source) -> Result<(), Cause> {
+    async fn run(&mut self, source: &mut impl Source) -> Result<(), SourceError> {
         let ended = loop {
             let found = tokio::select! {
                 biased;
@@ -136,7 +128,7 @@ impl<I: MessageSender> Work<'_, I> {
             match found {
                 Ok(Some(found)) => self.take(found),
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(error),
             }
             if self.batch.len() == MAX_BATCH_ENTRIES {
                 self.send().await?;
@@ -175,20 +167,21 @@ impl<I: MessageSender> Work<'_, I> {
                     self.batch.push((place, made.message));
                 }
             }
-            Err(why) => self.refuse(place, why),
+            Err(why) => self.refuse(place, &why),
         }
     }
 
-    fn refuse(&mut self, place: String, why: Unusable) {
+    fn refuse(&mut self, place: String, why: &Unusable) {
         self.progress.warn(&format!("{place}: {why}"));
         self.imported.refused += 1;
         if self.imported.refusals.len() < MAX_NAMED {
+            let why = why.to_string();
             self.imported.refusals.push(Refusal { place, why });
         }
     }
 
     /// Puts the batch on the queue, reads the result of each message, and retries messages that were not accepted.
-    async fn send(&mut self) -> Result<(), Cause> {
+    async fn send(&mut self) -> Result<(), SourceError> {
         let Some(queue) = self.queue else {
             return Ok(());
         };
@@ -203,13 +196,13 @@ impl<I: MessageSender> Work<'_, I> {
                 match answer {
                     Ok(_) => self.imported.queued += 1,
                     Err(PutError::TooLong { bytes }) => {
-                        self.refuse(place, Unusable::TooLong(bytes));
+                        self.refuse(place, &Unusable::TooLong(bytes));
                     }
                     Err(PutError::Unavailable { .. }) if delay.is_some() => {
                         again.push((place, message));
                     }
                     Err(error @ PutError::Unavailable { .. }) => {
-                        self.refuse(place, Unusable::NotQueued(error.to_string()));
+                        self.refuse(place, &Unusable::NotQueued(error.to_string()));
                     }
                 }
             }

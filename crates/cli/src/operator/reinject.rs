@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::GenesysError;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
@@ -14,7 +15,7 @@ use crate::genesys::FailedEvents;
 pub const MAX_EVENTS_PER_REQUEST: usize = 100;
 
 /// The result of a reinjection, so far if it ended early.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reinjection {
     /// The number of ids, each counted once.
     pub ids: u64,
@@ -27,6 +28,7 @@ pub struct Reinjection {
     /// The failed ids that Genesys Cloud named, and all ids of a refused request.
     pub failed_ids: Vec<String>,
     /// The requests that Genesys Cloud refused as a whole: number from 1, and error.
+    #[serde(skip)]
     pub refused: Vec<(u64, GenesysError)>,
     /// The number of ids without an answer, which are the last ones.
     pub left: u64,

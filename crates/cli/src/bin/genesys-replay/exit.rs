@@ -22,33 +22,32 @@ pub(crate) enum ExitStatus {
     Interrupted,
 }
 
-/// The command refuses: nothing was changed.
+/// An error with a remedy and an exit code.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
 pub(crate) struct UserError {
-    /// Why.
     pub(crate) what: String,
-    /// What to do next.
     pub(crate) remedy: String,
+    code: u8,
 }
 
 impl UserError {
+    /// Returns a refusal: nothing was changed.
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
             what: what.into(),
             remedy: remedy.into(),
+            code: 3,
         }
     }
-}
 
-/// What the command talks to answers in a way that it cannot go on with.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{what}")]
-pub(crate) struct Upstream {
-    /// What is wrong with it.
-    pub(crate) what: String,
-    /// What to do next.
-    pub(crate) remedy: String,
+    /// Returns the error for an answer of AWS or Genesys Cloud with which the command cannot continue.
+    pub(crate) fn upstream(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            code: 4,
+            ..Self::new(what, remedy)
+        }
+    }
 }
 
 /// For `--help` and the man page.
@@ -84,11 +83,8 @@ pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
 }
 
 fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
-    if let Some(refused) = error.downcast_ref::<UserError>() {
-        return (3, Some(refused.remedy.clone()));
-    }
-    if let Some(upstream) = error.downcast_ref::<Upstream>() {
-        return (4, Some(upstream.remedy.clone()));
+    if let Some(error) = error.downcast_ref::<UserError>() {
+        return (error.code, Some(error.remedy.clone()));
     }
     if let Some(error) = error.downcast_ref::<AwsError>() {
         let code = match error.kind {
@@ -99,10 +95,8 @@ fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
             | AwsErrorKind::Unreachable
             | AwsErrorKind::Refused => 4,
         };
-        return (
-            code,
-            Some(genesys_replay_cli::operator::remedy::remedy(error.kind).to_owned()),
-        );
+        let remedy = genesys_replay_cli::operator::remedy::remedy(error.kind);
+        return (code, Some(remedy.to_owned()));
     }
     if let Some(error) = error.downcast_ref::<GenesysError>() {
         let page = error.failure_code();

@@ -41,7 +41,7 @@ pub enum What {
     Unusable(Unusable),
 }
 
-/// The reason why a source cannot continue.
+/// The reason why an import cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Genesys Cloud does not have the subscription, or not this API.
@@ -54,6 +54,7 @@ pub enum SourceError {
     GoesRound,
     #[error(transparent)]
     Genesys(#[from] GenesysError),
+    /// After an error of the queue, the messages of the last call may be on the queue.
     #[error(transparent)]
     Aws(#[from] AwsError),
     /// The name of the file, and the error.

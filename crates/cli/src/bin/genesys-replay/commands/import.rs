@@ -8,8 +8,7 @@ use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::import::{
-    Archived, Cause, Found, Imported, Source, SourceError, Subscription, Terms, import, prospect,
-    read_all,
+    Archived, Found, Imported, Source, SourceError, Subscription, Terms, import, prospect, read_all,
 };
 use genesys_replay_genesys::GenesysClient;
 use serde_json::json;
@@ -17,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::exit::{ExitStatus, Upstream, UserError};
+use crate::exit::{ExitStatus, UserError};
 use crate::global_arguments::Output;
 use crate::{interrupt, table, terminal};
 
@@ -110,7 +109,7 @@ impl From {
         queue: Option<&SqsSender>,
         terms: &Terms,
         stop: &CancellationToken,
-    ) -> anyhow::Result<(Imported, Result<(), Cause>)> {
+    ) -> anyhow::Result<(Imported, Result<(), SourceError>)> {
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
@@ -205,21 +204,21 @@ impl Source for FileSource {
     }
 }
 
-fn error(cause: Cause) -> anyhow::Error {
+fn error(cause: SourceError) -> anyhow::Error {
     match cause {
-        Cause::Source(SourceError::NoSuchSubscription) => UserError::new(
+        SourceError::NoSuchSubscription => UserError::new(
             "Genesys Cloud knows no failed events of this subscription",
             "check the id; this endpoint only exists in the tutorials' API: use --file or --s3 instead",
         )
         .into(),
-        Cause::Source(error @ SourceError::GoesRound) => Upstream {
-            what: error.to_string(),
-            remedy: "all that it showed was read; if there is more, import that with --file or --s3".to_owned(),
-        }
+        error @ SourceError::GoesRound => UserError::upstream(
+            error.to_string(),
+            "all that it showed was read; if there is more, import that with --file or --s3",
+        )
         .into(),
-        Cause::Source(SourceError::Genesys(error)) => error.into(),
-        Cause::Source(SourceError::Aws(error)) | Cause::Queue(error) => error.into(),
-        Cause::Source(error @ SourceError::File(..)) => UserError::new(
+        SourceError::Genesys(error) => error.into(),
+        SourceError::Aws(error) => error.into(),
+        error @ SourceError::File(..) => UserError::new(
             genesys_replay::error::with_causes(&error),
             "repair the file; importing it again doubles nothing",
         )
@@ -279,22 +278,8 @@ fn as_json(imported: &Imported, yes: bool) -> String {
     let categories = imported.categories.iter().map(|(name, (category, count))| {
         json!({ "category": name, "prospect": prospect(*category), "events": count })
     });
-    let refusals = imported
-        .refusals
-        .iter()
-        .map(|it| json!({ "place": it.place, "why": it.why.to_string() }));
-    json!({
-        "dry_run": !yes,
-        "found": imported.found,
-        "fit": imported.fit,
-        "queued": imported.queued,
-        "duplicates": imported.duplicates,
-        "refused": imported.refused,
-        "refusals": refusals.collect::<Vec<_>>(),
-        "without_target": imported.without_target,
-        "from_archive": imported.from_archive,
-        "categories": categories.collect::<Vec<_>>(),
-        "stopped": imported.stopped,
-    })
-    .to_string()
+    let mut document = json!(imported);
+    document["dry_run"] = json!(!yes);
+    document["categories"] = categories.collect();
+    document.to_string()
 }

@@ -164,16 +164,8 @@ fn as_json(done: &Reinjection, yes: bool) -> String {
         .refused
         .iter()
         .map(|(request, why)| json!({ "request": request, "why": why.to_string() }));
-    json!({
-        "dry_run": !yes,
-        "ids": done.ids,
-        "duplicates": done.duplicates,
-        "requests": done.requests,
-        "accepted": done.accepted,
-        "failed": done.failed,
-        "failed_ids": done.failed_ids,
-        "refused_requests": refused.collect::<Vec<_>>(),
-        "left": done.left,
-    })
-    .to_string()
+    let mut document = json!(done);
+    document["dry_run"] = json!(!yes);
+    document["refused_requests"] = refused.collect();
+    document.to_string()
 }
