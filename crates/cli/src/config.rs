@@ -21,20 +21,16 @@ pub struct Variables {
 /// The settings of the function that every command needs.
 #[derive(Clone, Debug)]
 pub struct OperatorSettings {
-    /// The `DynamoDB` table of the ledger.
     pub table: String,
-    /// The target of deliveries.
     pub target: ReplayTarget,
-    /// The archive for dead letters that are not replayed; `None` without a bucket.
+    /// `None` without a bucket.
     pub archive: Option<ArchiveSettings>,
-    /// The limits of the retries.
     pub limits: Limits,
     /// The retention of finished ledger items.
     pub remember: Duration,
 }
 
 impl Variables {
-    /// Returns the variables of this process.
     #[must_use]
     pub fn of_process() -> Self {
         // A name or value that is not UTF-8 cannot be a setting.
@@ -51,14 +47,12 @@ impl Variables {
         value.filter(|value| !value.is_empty())
     }
 
-    /// Returns the variables with this one set or replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.values.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Iterates over all variables, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.values.iter();
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
@@ -103,9 +97,8 @@ impl Variables {
 
 impl FromIterator<(String, String)> for Variables {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
-        Self {
-            values: variables.into_iter().collect(),
-        }
+        let values = variables.into_iter().collect();
+        Self { values }
     }
 }
 

@@ -39,7 +39,7 @@ pub struct Conversation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationPage {
     pub conversations: Vec<Conversation>,
-    /// The number of conversations on all pages, if Genesys Cloud reports it.
+    /// On all pages, if Genesys Cloud reports it.
     pub total: Option<u64>,
 }
 

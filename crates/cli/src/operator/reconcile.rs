@@ -70,7 +70,7 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Returns the name in JSON, true if the sum does not add up, and the meaning with the remedy.
+    /// Returns the name in JSON, true if the sum does not add up, and the meaning with the remedy in one sentence.
     const fn facts(self) -> (&'static str, bool, &'static str) {
         match self {
             Self::ArchivedWithoutObject => (
@@ -126,19 +126,17 @@ impl Finding {
         }
     }
 
-    /// Returns the finding's name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         self.facts().0
     }
 
-    /// Returns true if the finding means that the sum does not add up; false if it is only information.
+    /// Returns true if the sum does not add up; false if the finding is only information.
     #[must_use]
     pub const fn is_wrong(self) -> bool {
         self.facts().1
     }
 
-    /// Returns the meaning and the remedy, in one sentence.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         self.facts().2
@@ -227,10 +225,6 @@ impl Reconciliation {
             .copied()
             .unwrap_or_default()
     }
-
-    fn count_of(&self, finding: Finding) -> u64 {
-        self.findings.get(&finding).map_or(0, |found| found.count)
-    }
 }
 
 /// Compares ledger, archive and queues. Without an archive, that part is skipped.
@@ -265,7 +259,8 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     progress.end();
     counted?;
     let without_item = archived.map_or(0, |archived| archived.settle(scope, &mut sum));
-    let missing = sum.count_of(Finding::ArchivedWithoutObject);
+    let missing = sum.findings.get(&Finding::ArchivedWithoutObject);
+    let missing = missing.map_or(0, |found| found.count);
     let open = sum.of(Status::Deferred) + sum.of(Status::InProgress) + sum.of(Status::Failed);
     let queued = scope.queued + scope.parked;
     if open > queued {

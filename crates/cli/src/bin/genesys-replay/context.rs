@@ -105,9 +105,8 @@ impl Context {
 
     /// The queue that the function drains.
     pub(crate) async fn queue(&self) -> anyhow::Result<SqsReader> {
-        let named = self.common.queue.clone();
-        let queue = match named {
-            Some(queue) => queue,
+        let queue = match &self.common.queue {
+            Some(queue) => queue.clone(),
             None => match self.function().await? {
                 Some(function) => function.queue_arn.clone().ok_or_else(|| {
                     UserError::new(

@@ -122,8 +122,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
                 problem: UnavailableCause::Unreadable,
                 ..
             }) if self.limit > 1 => {
-                self.limit /= 4;
-                self.limit = self.limit.max(1);
+                self.limit = (self.limit / 4).max(1);
                 self.next = Some(start);
                 return Ok(());
             }
@@ -132,11 +131,12 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
         // A page that names itself as the next one would cause an endless loop.
         self.next = page.next.filter(|next| *next != start);
         self.page = page.events.into();
-        let mut has_new = false;
+        self.stale_pages += 1;
         for text in &self.page {
-            has_new |= self.seen.insert(known_by(text));
+            if self.seen.insert(known_by(text)) {
+                self.stale_pages = 0;
+            }
         }
-        self.stale_pages = if has_new { 0 } else { self.stale_pages + 1 };
         if self.stale_pages == MAX_STALE_PAGES && self.next.is_some() {
             return Err(SourceError::GoesRound);
         }
@@ -176,7 +176,6 @@ pub struct Archived<'a, A> {
 }
 
 impl<'a, A: ArchiveReader> Archived<'a, A> {
-    /// Returns the source for the objects below `prefix` in this bucket.
     #[must_use]
     pub fn new(archive: &'a A, bucket: &str, prefix: &'a str) -> Self {
         Self {

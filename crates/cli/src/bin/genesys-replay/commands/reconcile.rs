@@ -2,7 +2,6 @@
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
-use genesys_replay_cli::archive::s3::S3Reader;
 use genesys_replay_cli::operator::reconcile;
 use genesys_replay_cli::operator::reconcile::{Reconciliation, Scope};
 use genesys_replay_cli::queue::QueueReader;
@@ -41,18 +40,13 @@ impl Reconcile {
         let settings = context.settings().await?;
         let queue = context.queue().await?.facts().await?;
         let aws = context.aws().await?;
-        let parked = match &queue.redrive {
-            Some(redrive) => app::reader(aws, &redrive.parking_arn)
-                .await?
-                .facts()
-                .await?
-                .depth(),
-            None => 0,
-        };
-        let archive = settings
-            .archive
-            .as_ref()
-            .map(|it| app::archive(aws, &it.bucket));
+        let mut parked = 0;
+        if let Some(redrive) = &queue.redrive {
+            let parking = app::reader(aws, &redrive.parking_arn).await?;
+            parked = parking.facts().await?.depth();
+        }
+        let archive = settings.archive.as_ref();
+        let archive = archive.map(|it| app::archive(aws, &it.bucket));
         if archive.is_none() {
             terminal::say("warning: ARCHIVE_BUCKET is not set: the archive is left out");
         }
@@ -67,13 +61,8 @@ impl Reconcile {
             parked,
         };
         let ledger = app::ledger(aws, &settings.table);
-        let sum = reconcile::reconcile::<_, S3Reader>(
-            &ledger,
-            archive.as_ref(),
-            &scope,
-            &context.progress,
-        )
-        .await?;
+        let progress = &context.progress;
+        let sum = reconcile::reconcile(&ledger, archive.as_ref(), &scope, progress).await?;
         terminal::data(&match context.output() {
             Output::Text => text(&sum, &scope),
             Output::Json => json(&sum, &scope).to_string(),
@@ -100,21 +89,18 @@ fn text(sum: &Reconciliation, scope: &Scope<'_>) -> String {
     ));
     for (finding, found) in &sum.findings {
         let mark = if finding.is_wrong() { "WRONG" } else { "known" };
-        let name = finding.as_str();
-        text.push(format!(
-            "\n{mark}  {name}: {}\n  {}\n",
-            found.count,
-            finding.meaning()
-        ));
+        let (name, meaning, count) = (finding.as_str(), finding.meaning(), found.count);
+        text.push(format!("\n{mark}  {name}: {count}\n  {meaning}\n"));
         for example in &found.examples {
             text.push(format!("    {example}\n"));
         }
     }
-    text.push(if sum.adds_up() {
-        "\nit adds up\n".to_owned()
+    let verdict = if sum.adds_up() {
+        "adds up"
     } else {
-        "\nit does not add up\n".to_owned()
-    });
+        "does not add up"
+    };
+    text.push(format!("\nit {verdict}\n"));
     text.concat()
 }
 
