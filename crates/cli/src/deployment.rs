@@ -1,15 +1,11 @@
-//! The deployment around the function, as its AWS services report it. Read-only.
+//! The deployment around the function, as its AWS services report it. No call changes anything.
 
 pub mod aws;
 mod rules;
 
-use std::future::Future;
 use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
-use genesys_replay::destination::Destination;
-
-use crate::queue::QueueFacts;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TableFacts {
@@ -63,61 +59,4 @@ pub enum TargetFault {
     /// The event bus exists, but its enabled rules cannot match: the bus accepts events and does nothing.
     #[error("{bus} has no enabled rule that takes events of the source genesys-replay")]
     NoRule { bus: String },
-}
-
-/// Read access to the deployment around the function. No call changes anything.
-pub trait Deployment: Send + Sync {
-    /// Returns the setup of this table.
-    ///
-    /// # Errors
-    /// [`AwsError`], also if the table does not exist. The other methods report a missing resource in the same way.
-    fn table(&self, name: &str) -> impl Future<Output = Result<TableFacts, AwsError>> + Send;
-
-    /// Returns the time to live of this table's items.
-    ///
-    /// # Errors
-    /// [`AwsError`].
-    fn expiry(&self, table: &str) -> impl Future<Output = Result<ExpiryFacts, AwsError>> + Send;
-
-    /// Checks that this bucket can be listed below a prefix.
-    ///
-    /// # Errors
-    /// [`AwsError`].
-    fn bucket(
-        &self,
-        bucket: &str,
-        prefix: &str,
-    ) -> impl Future<Output = Result<(), AwsError>> + Send;
-
-    /// Returns the configuration of the function with this name or ARN.
-    ///
-    /// # Errors
-    /// [`AwsError`].
-    fn function(&self, name: &str) -> impl Future<Output = Result<FunctionFacts, AwsError>> + Send;
-
-    /// Returns the event source mappings of this function.
-    ///
-    /// # Errors
-    /// [`AwsError`].
-    fn sources(
-        &self,
-        function: &str,
-    ) -> impl Future<Output = Result<Vec<SourceFacts>, AwsError>> + Send;
-
-    /// Returns the setup of the queue with this URL, ARN or name.
-    ///
-    /// # Errors
-    /// [`AwsError`].
-    fn queue(&self, name: &str) -> impl Future<Output = Result<QueueFacts, AwsError>> + Send;
-
-    /// Checks that a target exists, without sending anything that the target could take for an event. Reads the
-    /// description of an AWS target from its service. Sends only HEAD to the root of an HTTP target's host, and accepts
-    /// any answer.
-    ///
-    /// # Errors
-    /// [`TargetFault`].
-    fn target(
-        &self,
-        destination: &Destination,
-    ) -> impl Future<Output = Result<(), TargetFault>> + Send;
 }

@@ -1,15 +1,12 @@
 //! The calls to Genesys Cloud that only an operator needs.
 
 pub mod analytics;
-mod failed_events;
-mod permissions;
+pub(crate) mod failed_events;
+pub(crate) mod permissions;
 
 use genesys_replay_genesys::GenesysClient;
 use genesys_replay_genesys::answer::join_path;
 use url::Url;
-
-pub use failed_events::{FailedEvents, FailedPage, PageStart, Reinjected};
-pub use permissions::Permissions;
 
 /// Returns the URL of a path below the API's host.
 fn endpoint(client: &GenesysClient, path: &str) -> Url {

@@ -1,4 +1,4 @@
-//! The operator's command: its use cases, and the ports that only an operator needs.
+//! The operator's command: its use cases, and the ports and clients that only an operator needs.
 
 pub mod app;
 pub mod archive;

@@ -1,7 +1,6 @@
 //! The use cases of the operator's command: diagnosis, plans and operator replays.
 //!
-//! Each use case depends on ports only and reports its progress through a [`Progress`]. Files, terminal and arguments
-//! belong to the program.
+//! Each use case reports its progress through a [`Progress`]. Files, terminal and arguments belong to the program.
 
 pub mod apply;
 pub mod diagnose;

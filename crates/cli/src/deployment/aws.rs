@@ -12,7 +12,7 @@ use genesys_replay_targets::aws::RegionalClients;
 use genesys_replay_targets::known_as;
 use url::Url;
 
-use super::{Deployment, ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
+use super::{ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
 use crate::calls::answered;
 use crate::queue::sqs::SqsReader;
 use crate::queue::{QueueFacts, QueueReader};
@@ -35,8 +35,9 @@ impl fmt::Debug for AwsDeployment {
     }
 }
 
-impl Deployment for AwsDeployment {
-    async fn table(&self, name: &str) -> Result<TableFacts, AwsError> {
+/// A call returns [`AwsErrorKind::NotFound`] for a missing resource.
+impl AwsDeployment {
+    pub(crate) async fn table(&self, name: &str) -> Result<TableFacts, AwsError> {
         let operation = format!("reading the table {name}");
         let call = self.dynamodb.describe_table().table_name(name);
         let table = answered(&operation, call.send()).await?.table;
@@ -60,7 +61,7 @@ impl Deployment for AwsDeployment {
         })
     }
 
-    async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
+    pub(crate) async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
         let operation = format!("reading how the table {table} forgets");
         let call = self.dynamodb.describe_time_to_live().table_name(table);
         let said = answered(&operation, call.send()).await?;
@@ -72,14 +73,14 @@ impl Deployment for AwsDeployment {
         })
     }
 
-    async fn bucket(&self, bucket: &str, prefix: &str) -> Result<(), AwsError> {
+    pub(crate) async fn bucket(&self, bucket: &str, prefix: &str) -> Result<(), AwsError> {
         let operation = format!("listing s3://{bucket}/{prefix}");
         let call = self.s3.list_objects_v2().bucket(bucket).prefix(prefix);
         answered(&operation, call.max_keys(1).send()).await?;
         Ok(())
     }
 
-    async fn function(&self, name: &str) -> Result<FunctionFacts, AwsError> {
+    pub(crate) async fn function(&self, name: &str) -> Result<FunctionFacts, AwsError> {
         let operation = format!("reading the function {name}");
         let call = self.lambda.get_function_configuration();
         let found = answered(&operation, call.function_name(name).send()).await?;
@@ -90,18 +91,20 @@ impl Deployment for AwsDeployment {
         })
     }
 
-    async fn sources(&self, function: &str) -> Result<Vec<SourceFacts>, AwsError> {
+    pub(crate) async fn sources(&self, function: &str) -> Result<Vec<SourceFacts>, AwsError> {
         let operation = format!("reading the event sources of {function}");
         let call = self.lambda.list_event_source_mappings();
         let found = answered(&operation, call.function_name(function).send()).await?;
         Ok(found.event_source_mappings().iter().map(source).collect())
     }
 
-    async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
+    pub(crate) async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
         SqsReader::find(self.sqs.clone(), name).await?.facts().await
     }
 
-    async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
+    /// Checks that a target exists, without sending anything that the target could take for an event. Reads the
+    /// description of an AWS target from its service.
+    pub(crate) async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
         match destination {
             Destination::Http(url) => self.host(url).await,
             Destination::Lambda(arn)
@@ -127,9 +130,7 @@ impl Deployment for AwsDeployment {
             | Destination::Missing => Ok(()),
         }
     }
-}
 
-impl AwsDeployment {
     /// Sends HEAD to the root of the host, not to the path that takes events. An answer proves name resolution,
     /// connection, TLS and a server.
     async fn host(&self, url: &Url) -> Result<(), TargetFault> {

@@ -2,8 +2,6 @@
 //!
 //! No SDK of Genesys Cloud has these two calls. An answer 404 means that the API does not exist.
 
-use std::future::Future;
-
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
@@ -21,7 +19,7 @@ const BASE_PATH: &str = "api/v2/analytics/event-bridge";
 
 /// The start of a page of failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PageStart {
+pub(crate) enum PageStart {
     /// The number of events before the page.
     Offset(u64),
     /// The query members that the previous page names.
@@ -30,73 +28,53 @@ pub enum PageStart {
 
 /// One page of a subscription's failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedPage {
+pub(crate) struct FailedPage {
     /// The events, each as the text of a JSON value. An empty list means that all events were read.
-    pub events: Vec<String>,
+    pub(crate) events: Vec<String>,
     /// The start of the next page; `None` after the last page.
-    pub next: Option<PageStart>,
+    pub(crate) next: Option<PageStart>,
 }
 
 /// The result of a request to send events again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reinjected {
+pub(crate) struct Reinjected {
     /// The event ids that the answer names as failed.
-    pub failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// The number of failed events in the answer, named or not.
-    pub failed_count: u64,
+    pub(crate) failed_count: u64,
 }
 
-/// The failed events of subscriptions.
-pub trait FailedEvents: Send + Sync {
-    /// Reads at most `limit` failed events of a subscription; changes nothing.
-    ///
-    /// # Errors
-    /// [`GenesysError::NotFound`] if the subscription or the API does not exist.
-    fn page(
-        &self,
-        subscription: &InteractionId,
-        start: &PageStart,
-        limit: u32,
-    ) -> impl Future<Output = Result<FailedPage, GenesysError>> + Send;
-
-    /// Asks Genesys Cloud to send these events again. The caller passes at most 100 ids, each once.
-    ///
-    /// # Errors
-    /// [`GenesysError::Refused`]: Genesys Cloud accepted none of the events. [`GenesysError::Unavailable`]: Genesys
-    /// Cloud may have accepted them.
-    fn reinject(
-        &self,
-        subscription: &InteractionId,
-        event_ids: &[String],
-    ) -> impl Future<Output = Result<Reinjected, GenesysError>> + Send;
+/// Reads at most `limit` failed events of a subscription; changes nothing.
+///
+/// # Errors
+/// [`GenesysError::NotFound`] if the subscription or the API does not exist.
+pub(crate) async fn page(
+    client: &GenesysClient,
+    subscription: &InteractionId,
+    start: &PageStart,
+    limit: u32,
+) -> Result<FailedPage, GenesysError> {
+    let path = format!("{BASE_PATH}/failed-events/{}", subscription.as_str());
+    let url = at_page(endpoint(client, &path), start, limit);
+    let call = Call::FailedEvents;
+    let body = client.call(call, Method::GET, url, None).await?;
+    read_page(&body, start).ok_or(unreadable_body(call))
 }
 
-impl FailedEvents for GenesysClient {
-    async fn page(
-        &self,
-        subscription: &InteractionId,
-        start: &PageStart,
-        limit: u32,
-    ) -> Result<FailedPage, GenesysError> {
-        let path = format!("{BASE_PATH}/failed-events/{}", subscription.as_str());
-        let url = at_page(endpoint(self, &path), start, limit);
-        let call = Call::FailedEvents;
-        let body = self.call(call, Method::GET, url, None).await?;
-        read_page(&body, start).ok_or(unreadable_body(call))
-    }
-
-    async fn reinject(
-        &self,
-        subscription: &InteractionId,
-        event_ids: &[String],
-    ) -> Result<Reinjected, GenesysError> {
-        let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
-        let url = endpoint(self, &format!("{BASE_PATH}/replay"));
-        let answer = self
-            .call(Call::Reinject, Method::POST, url, Some(body.to_string()))
-            .await?;
-        Ok(read_reinjected(&answer))
-    }
+/// Asks Genesys Cloud to send these events again. The caller passes at most 100 ids, each once.
+///
+/// # Errors
+/// [`GenesysError::Refused`]: Genesys Cloud accepted none of the events. [`GenesysError::Unavailable`]: Genesys Cloud
+/// may have accepted them.
+pub(crate) async fn reinject(
+    client: &GenesysClient,
+    subscription: &InteractionId,
+    event_ids: &[String],
+) -> Result<Reinjected, GenesysError> {
+    let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
+    let url = endpoint(client, &format!("{BASE_PATH}/replay"));
+    let call = client.call(Call::Reinject, Method::POST, url, Some(body.to_string()));
+    Ok(read_reinjected(&call.await?))
 }
 
 fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {

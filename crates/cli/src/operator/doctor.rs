@@ -1,6 +1,6 @@
 //! Checks the deployment around the function, and names a remedy for each problem.
 //!
-//! Ports read the facts. The modules of this folder evaluate facts only.
+//! The clients read the facts. The modules of this folder evaluate them.
 
 mod function;
 mod genesys;
@@ -11,14 +11,14 @@ mod settings;
 use std::time::Duration;
 
 use genesys_replay::aws::{AwsError, AwsErrorKind};
+use genesys_replay_genesys::GenesysClient;
 use serde::Serialize;
 use url::Url;
 
 use super::Progress;
 use super::remedy::remedy;
 use crate::config::OperatorSettings;
-use crate::deployment::Deployment;
-use crate::genesys::Permissions;
+use crate::deployment::aws::AwsDeployment;
 use crate::queue::QueueFacts;
 
 /// The result of a check.
@@ -149,15 +149,15 @@ impl Examination {
 /// Makes all checks concurrently. Changes nothing; a failed call is a finding like others.
 pub async fn examine(
     subject: &Subject,
-    deployment: &impl Deployment,
-    permissions: Option<&impl Permissions>,
+    deployment: &AwsDeployment,
+    genesys_cloud: Option<&GenesysClient>,
     progress: &dyn Progress,
 ) -> Examination {
     progress.begin("examining", None);
     let (on_function, on_resources, on_genesys) = tokio::join!(
         function::look(subject, deployment),
         resources::look(subject.settings.as_ref(), deployment),
-        genesys::look(subject, permissions),
+        genesys::look(subject, genesys_cloud),
     );
     progress.end();
     let mut checks = settings::look(subject);

@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::GenesysError;
+use genesys_replay_genesys::GenesysClient;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
 use super::patience::patiently;
-use crate::genesys::FailedEvents;
+use crate::genesys::failed_events;
 
 /// The maximum number of ids in one request.
 pub const MAX_EVENTS_PER_REQUEST: usize = 100;
@@ -61,7 +62,7 @@ pub fn plan(ids: Vec<String>) -> (Vec<String>, Reinjection) {
 /// [`GenesysError`] for an error that concerns every request: credentials, a missing API, an outage of Genesys Cloud. A
 /// request whose answer was lost may have been carried out.
 pub async fn reinject(
-    genesys: &impl FailedEvents,
+    client: &GenesysClient,
     subscription: &InteractionId,
     ids: &[String],
     done: &mut Reinjection,
@@ -75,7 +76,7 @@ pub async fn reinject(
             break;
         }
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        let call = async || genesys.reinject(subscription, ids).await;
+        let call = async || failed_events::reinject(client, subscription, ids).await;
         match patiently(call, progress, stop).await {
             Ok(Some(answer)) => {
                 let failed = answer.failed_count.min(count);

@@ -3,7 +3,8 @@
 use genesys_replay::aws::AwsError;
 
 use super::{Check, Look, Subject, Verdict, answer, queue, shown};
-use crate::deployment::{Deployment, FunctionFacts, SourceFacts};
+use crate::deployment::aws::AwsDeployment;
+use crate::deployment::{FunctionFacts, SourceFacts};
 
 const FUNCTION: &str = "function";
 const SOURCE: &str = "event source";
@@ -11,7 +12,7 @@ const SOURCE: &str = "event source";
 /// The maximum batch size that the visibility timeout is made for.
 const MAX_BATCH_SIZE: u32 = 10;
 
-pub(super) async fn look(subject: &Subject, deployment: &impl Deployment) -> Look {
+pub(super) async fn look(subject: &Subject, deployment: &AwsDeployment) -> Look {
     let mut checks = Vec::new();
     let mut answers = Vec::new();
     let mut timeout = None;

@@ -1,9 +1,10 @@
 //! Checks the OAuth client's token and permissions in Genesys Cloud.
 
 use genesys_replay::genesys::{ApiForm, Call, GenesysError};
+use genesys_replay_genesys::GenesysClient;
 
 use super::{Check, Look, Subject, Verdict};
-use crate::genesys::Permissions;
+use crate::genesys::permissions;
 
 const TOKEN: &str = "Genesys token";
 const READ: &str = "may read interactions";
@@ -13,8 +14,8 @@ const SEARCH: &str = "may search conversations";
 /// The remedy for an OAuth client without a permission.
 const ROLES: &str = "give the OAuth client a role with the permission that Genesys Cloud names (Admin, Integrations, OAuth, Roles), in the divisions of the interactions";
 
-pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permissions>) -> Look {
-    let Some(permissions) = permissions else {
+pub(super) async fn look(subject: &Subject, client: Option<&GenesysClient>) -> Look {
+    let Some(client) = client else {
         let (found, remedy) = if subject.settings.is_some() && subject.problems.is_empty() {
             let found = "RETRY_STATE=off: Genesys Cloud is not called";
             (found, "nothing, if that is meant")
@@ -23,7 +24,7 @@ pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permission
         };
         return (vec![Check::skipped(TOKEN, found, remedy)], Vec::new());
     };
-    let read = permissions.may_read().await;
+    let read = permissions::may_read(client).await;
     if let Some(check) = read.as_ref().err().and_then(no_token) {
         return (vec![check], Vec::new());
     }
@@ -36,10 +37,10 @@ pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permission
         }
         Err(error) => failed(READ, error),
     });
-    let is_real = permissions.form() == ApiForm::Conversations;
+    let is_real = client.form() == ApiForm::Conversations;
     // Never write on an existing interaction.
     let marked = if is_real && read == Ok(false) {
-        permissions.may_mark().await
+        permissions::may_mark(client).await
     } else {
         Ok(())
     };
@@ -52,7 +53,7 @@ pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permission
         ),
     });
     if is_real {
-        checks.push(match permissions.may_search().await {
+        checks.push(match permissions::may_search(client).await {
             Ok(()) => Check::ok(SEARCH, "diagnose --correlate can be used"),
             Err(error) => Check::warning(
                 SEARCH,

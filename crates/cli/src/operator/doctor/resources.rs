@@ -6,7 +6,8 @@ use genesys_replay_settings::ArchiveSettings;
 
 use super::{Check, Look, answer};
 use crate::config::OperatorSettings;
-use crate::deployment::{Deployment, ExpiryFacts, TableFacts, TargetFault};
+use crate::deployment::aws::AwsDeployment;
+use crate::deployment::{ExpiryFacts, TableFacts, TargetFault};
 
 const TABLE: &str = "ledger table";
 const EXPIRY: &str = "ledger expiry";
@@ -16,10 +17,7 @@ const TARGET: &str = "target";
 /// The attribute with the expiry time of an item.
 const EXPIRES_AT: &str = "ExpiresAt";
 
-pub(super) async fn look(
-    settings: Option<&OperatorSettings>,
-    deployment: &impl Deployment,
-) -> Look {
+pub(super) async fn look(settings: Option<&OperatorSettings>, deployment: &AwsDeployment) -> Look {
     let Some(settings) = settings else {
         let (found, remedy) = ("the settings cannot be used", "repair the settings first");
         let skipped = [TABLE, BUCKET, TARGET].map(|name| Check::skipped(name, found, remedy));
@@ -38,7 +36,7 @@ pub(super) async fn look(
     (checks, answers)
 }
 
-async fn ledger(table: &str, deployment: &impl Deployment) -> Look {
+async fn ledger(table: &str, deployment: &AwsDeployment) -> Look {
     let (facts, expiry) = tokio::join!(deployment.table(table), deployment.expiry(table));
     let mut checks = check_table(table, &facts);
     // A table that does not exist has no expiry to check.
@@ -112,10 +110,7 @@ fn check_expiry(table: &str, expiry: &Result<ExpiryFacts, AwsError>) -> Check {
 
 type Answer = Option<Result<(), AwsError>>;
 
-async fn archive(
-    archive: Option<&ArchiveSettings>,
-    deployment: &impl Deployment,
-) -> (Check, Answer) {
+async fn archive(archive: Option<&ArchiveSettings>, deployment: &AwsDeployment) -> (Check, Answer) {
     let Some(ArchiveSettings { bucket, prefix }) = archive else {
         let found = "ARCHIVE_BUCKET is not set: what must not be replayed goes back to the queue until SQS parks it";
         let remedy = "set ARCHIVE_BUCKET to a bucket that the function may write to";
@@ -134,7 +129,7 @@ async fn archive(
     (check, Some(listed))
 }
 
-async fn target(target: &ReplayTarget, deployment: &impl Deployment) -> (Check, Answer) {
+async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, Answer) {
     let destination = match target {
         ReplayTarget::Original(AllowedTargets::Any) => {
             let found = "REPLAY_TARGET=original without ALLOWED_TARGETS: who can put messages on the queue chooses what is called";

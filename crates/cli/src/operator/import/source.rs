@@ -9,11 +9,12 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::digest;
 use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
+use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{FailedEvent, Unusable};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
-use crate::genesys::{FailedEvents, PageStart};
+use crate::genesys::failed_events::{self, PageStart};
 use crate::operator::Progress;
 use crate::operator::patience::patiently;
 
@@ -73,8 +74,8 @@ pub trait Source {
 }
 
 /// The failed events of a subscription.
-pub struct Subscription<'a, F> {
-    genesys: &'a F,
+pub struct Subscription<'a> {
+    client: &'a GenesysClient,
     id: InteractionId,
     progress: &'a dyn Progress,
     stop: CancellationToken,
@@ -86,18 +87,18 @@ pub struct Subscription<'a, F> {
     stale_pages: u32,
 }
 
-impl<'a, F: FailedEvents> Subscription<'a, F> {
+impl<'a> Subscription<'a> {
     /// Returns the source for this subscription. It waits as long as Genesys Cloud requires, unless `stop` is
     /// cancelled.
     #[must_use]
     pub fn new(
-        genesys: &'a F,
+        client: &'a GenesysClient,
         id: InteractionId,
         progress: &'a dyn Progress,
         stop: CancellationToken,
     ) -> Self {
         Self {
-            genesys,
+            client,
             id,
             progress,
             stop,
@@ -111,7 +112,7 @@ impl<'a, F: FailedEvents> Subscription<'a, F> {
     }
 
     async fn turn_page(&mut self, start: PageStart) -> Result<(), SourceError> {
-        let call = async || self.genesys.page(&self.id, &start, self.limit).await;
+        let call = async || failed_events::page(self.client, &self.id, &start, self.limit).await;
         let page = match patiently(call, self.progress, &self.stop).await {
             Ok(Some(page)) => page,
             Ok(None) => return Ok(()),
@@ -150,7 +151,7 @@ fn known_by(text: &str) -> String {
     id.unwrap_or_else(|| digest::hexadecimal(text))
 }
 
-impl<F: FailedEvents> Source for Subscription<'_, F> {
+impl Source for Subscription<'_> {
     async fn next(&mut self) -> Result<Option<Found>, SourceError> {
         loop {
             if let Some(text) = self.page.pop_front() {
