@@ -1,5 +1,6 @@
 //! What the commands share: settings, AWS, the clock and the terminal.
 
+use std::io;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -8,11 +9,12 @@ use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
 use genesys_replay_cli::queue::sqs::SqsReader;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::exit::UserError;
 use crate::global_arguments::{Common, Output};
-use crate::terminal::Bar;
+use crate::terminal::{self, Bar};
 
 /// What a command works with. Everything is asked for when it is needed: `explain` needs no AWS.
 pub(crate) struct Context {
@@ -36,6 +38,18 @@ impl Context {
 
     pub(crate) fn output(&self) -> Output {
         self.common.output
+    }
+
+    /// Writes data to stdout in the form that was asked for.
+    pub(crate) fn print(
+        &self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
+        terminal::data(&match self.common.output {
+            Output::Text => text(),
+            Output::Json => json().to_string(),
+        })
     }
 
     /// The function that was named, as it was named.

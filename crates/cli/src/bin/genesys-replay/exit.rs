@@ -22,6 +22,17 @@ pub(crate) enum ExitStatus {
     Interrupted,
 }
 
+impl ExitStatus {
+    /// Returns [`ExitStatus::Findings`] or [`ExitStatus::Success`].
+    pub(crate) const fn of_findings(has_findings: bool) -> Self {
+        if has_findings {
+            Self::Findings
+        } else {
+            Self::Success
+        }
+    }
+}
+
 /// An error with a remedy and an exit code.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
@@ -64,14 +75,10 @@ Exit codes:
 /// Says what went wrong and what to do next, and answers the exit code.
 pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
     let error = match ended {
-        Ok(ended) => {
-            return ExitCode::from(match ended {
-                ExitStatus::Success => 0,
-                ExitStatus::Findings => 1,
-                ExitStatus::Aborted => 5,
-                ExitStatus::Interrupted => 130,
-            });
-        }
+        Ok(ExitStatus::Success) => return ExitCode::SUCCESS,
+        Ok(ExitStatus::Findings) => return ExitCode::from(1),
+        Ok(ExitStatus::Aborted) => return ExitCode::from(5),
+        Ok(ExitStatus::Interrupted) => return ExitCode::from(130),
         Err(error) => error,
     };
     terminal::say(&format!("error: {}", with_causes(error.as_ref())));

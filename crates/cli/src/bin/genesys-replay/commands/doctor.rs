@@ -10,7 +10,7 @@ use genesys_replay_cli::config::Variables;
 use genesys_replay_cli::operator::doctor::{Check, Examination, Subject, Verdict, examine};
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::{INGEST_VARIABLES, VARIABLES};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -62,13 +62,13 @@ impl Doctor {
         let found = Box::pin(examination).await;
         match context.output() {
             Output::Text => terminal::coloured(&text(&found))?,
-            Output::Json => terminal::data(&as_json(&found))?,
+            Output::Json => terminal::data(&json(&found).to_string())?,
         }
-        Ok(match found.nothing_asked {
-            Some(error) => return Err(error.into()),
-            None if found.count(Verdict::Error) > 0 => ExitStatus::Findings,
-            None => ExitStatus::Success,
-        })
+        let has_errors = found.count(Verdict::Error) > 0;
+        match found.nothing_asked {
+            Some(error) => Err(error.into()),
+            None => Ok(ExitStatus::of_findings(has_errors)),
+        }
     }
 }
 
@@ -123,7 +123,7 @@ fn line(check: &Check, colours: bool) -> String {
     line + &remedy
 }
 
-fn as_json(found: &Examination) -> String {
+fn json(found: &Examination) -> Value {
     json!({
         "checks": found.checks,
         "ok": found.count(Verdict::Ok),
@@ -131,5 +131,4 @@ fn as_json(found: &Examination) -> String {
         "errors": found.count(Verdict::Error),
         "skipped": found.count(Verdict::Skipped),
     })
-    .to_string()
 }

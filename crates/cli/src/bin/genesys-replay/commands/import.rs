@@ -11,13 +11,12 @@ use genesys_replay_cli::operator::import::{
     Archived, Found, Imported, Source, SourceError, Subscription, Terms, import, prospect, read_all,
 };
 use genesys_replay_genesys::GenesysClient;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::global_arguments::Output;
 use crate::{interrupt, table, terminal};
 
 /// How many events a file is read ahead.
@@ -78,10 +77,7 @@ impl Import {
         let stop = interrupt::listen();
         let ended = self.from.import(context, queue.as_ref(), &terms, &stop);
         let (imported, ended) = ended.await?;
-        terminal::data(&match context.output() {
-            Output::Text => text(&imported, self.yes),
-            Output::Json => as_json(&imported, self.yes),
-        })?;
+        context.print(|| text(&imported, self.yes), || json(&imported, self.yes))?;
         for warning in warnings(&imported) {
             terminal::say(&format!("warning: {warning}"));
         }
@@ -94,10 +90,8 @@ impl Import {
         ended.map_err(error)?;
         Ok(if imported.stopped {
             ExitStatus::Interrupted
-        } else if imported.refused > 0 {
-            ExitStatus::Findings
         } else {
-            ExitStatus::Success
+            ExitStatus::of_findings(imported.refused > 0)
         })
     }
 }
@@ -274,12 +268,12 @@ fn text(imported: &Imported, yes: bool) -> String {
     )
 }
 
-fn as_json(imported: &Imported, yes: bool) -> String {
+fn json(imported: &Imported, yes: bool) -> Value {
     let categories = imported.categories.iter().map(|(name, (category, count))| {
         json!({ "category": name, "prospect": prospect(*category), "events": count })
     });
     let mut document = json!(imported);
     document["dry_run"] = json!(!yes);
     document["categories"] = categories.collect();
-    document.to_string()
+    document
 }

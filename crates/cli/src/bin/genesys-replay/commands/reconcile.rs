@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::global_arguments::Output;
 use crate::terminal;
 use crate::time_argument::parse_time;
 
@@ -63,15 +62,8 @@ impl Reconcile {
         let ledger = app::ledger(aws, &settings.table);
         let progress = &context.progress;
         let sum = reconcile::reconcile(&ledger, archive.as_ref(), &scope, progress).await?;
-        terminal::data(&match context.output() {
-            Output::Text => text(&sum, &scope),
-            Output::Json => json(&sum, &scope).to_string(),
-        })?;
-        Ok(if sum.adds_up() {
-            ExitStatus::Success
-        } else {
-            ExitStatus::Findings
-        })
+        context.print(|| text(&sum, &scope), || json(&sum, &scope))?;
+        Ok(ExitStatus::of_findings(!sum.adds_up()))
     }
 }
 

@@ -1,17 +1,17 @@
 //! `replay --via genesys`: Genesys Cloud itself sends failed events again.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use genesys_replay::genesys::GenesysError;
 use genesys_replay_cli::operator::reinject::{MAX_EVENTS_PER_REQUEST, Reinjection, plan, reinject};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::import::{genesys, subscription};
 use super::plan::read_ids;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 
 /// Ask Genesys Cloud to send failed events again (tutorials' API).
@@ -52,12 +52,7 @@ enum Via {
 
 impl Replay {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        match self.via {
-            Via::Genesys => self.via_genesys(context).await,
-        }
-    }
-
-    async fn via_genesys(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let Via::Genesys = self.via;
         let subscription = subscription(&self.subscription)?;
         let listed = self.ids.as_deref().map(read_ids).transpose()?;
         let mut given = listed.unwrap_or_default();
@@ -97,19 +92,13 @@ impl Replay {
         ended.map_err(error)?;
         Ok(if done.left > 0 {
             ExitStatus::Interrupted
-        } else if done.failed > 0 {
-            ExitStatus::Findings
         } else {
-            ExitStatus::Success
+            ExitStatus::of_findings(done.failed > 0)
         })
     }
 
-    fn print(&self, context: &Context, done: &Reinjection) -> anyhow::Result<()> {
-        terminal::data(&match context.output() {
-            Output::Text => text(done, self.yes),
-            Output::Json => as_json(done, self.yes),
-        })?;
-        Ok(())
+    fn print(&self, context: &Context, done: &Reinjection) -> io::Result<()> {
+        context.print(|| text(done, self.yes), || json(done, self.yes))
     }
 }
 
@@ -159,7 +148,7 @@ fn text(done: &Reinjection, yes: bool) -> String {
     )
 }
 
-fn as_json(done: &Reinjection, yes: bool) -> String {
+fn json(done: &Reinjection, yes: bool) -> Value {
     let refused = done
         .refused
         .iter()
@@ -167,5 +156,5 @@ fn as_json(done: &Reinjection, yes: bool) -> String {
     let mut document = json!(done);
     document["dry_run"] = json!(!yes);
     document["refused_requests"] = refused.collect();
-    document.to_string()
+    document
 }

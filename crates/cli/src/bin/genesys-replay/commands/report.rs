@@ -11,7 +11,6 @@ use genesys_replay_cli::operator::report::Scope;
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::global_arguments::Output;
 use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
@@ -50,20 +49,14 @@ impl Report {
         let ledger = app::ledger(context.aws().await?, &table);
         let report = report::report(&ledger, &scope, &context.progress).await?;
         if let Some(file) = &self.html {
-            files::write_whole(
-                file,
-                show::page(&report, &table, &scope).render().as_bytes(),
-            )?;
+            let page = show::page(&report, &table, &scope).render();
+            files::write_whole(file, page.as_bytes())?;
             terminal::say(&format!("written: {}", file.display()));
         }
-        terminal::data(&match context.output() {
-            Output::Text => show::text(&report, &table, &scope),
-            Output::Json => show::json(&report, &scope).to_string(),
-        })?;
-        Ok(if report.has_findings() {
-            ExitStatus::Findings
-        } else {
-            ExitStatus::Success
-        })
+        context.print(
+            || show::text(&report, &table, &scope),
+            || show::json(&report, &scope),
+        )?;
+        Ok(ExitStatus::of_findings(report.has_findings()))
     }
 }
