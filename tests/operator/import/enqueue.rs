@@ -1,17 +1,15 @@
 //! Putting on the queue, with a queue and a source in memory.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::{Stream, stream};
 use genesys_fakes::MemorySender;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use genesys_replay_cli::operator::Silent;
-use genesys_replay_cli::operator::import::{
-    Found, Imported, Source, SourceError, Terms, What, import,
-};
+use genesys_replay_cli::operator::import::{Found, Imported, SourceError, Terms, What, import};
 use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
@@ -22,38 +20,23 @@ fn terms() -> Terms {
     }
 }
 
-/// So many events; Ctrl-C is pressed when the one of this number is asked for.
-struct Events {
-    left: VecDeque<u32>,
+/// Streams so many events. Ctrl-C is pressed when the one of this number is asked for.
+fn events(
+    number: u32,
     interrupt: Option<(u32, CancellationToken)>,
-}
-
-impl Events {
-    fn of(number: u32) -> Self {
-        Self {
-            left: (0..number).collect(),
-            interrupt: None,
-        }
-    }
-}
-
-impl Source for Events {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        let Some(id) = self.left.pop_front() else {
-            return Ok(None);
-        };
-        if let Some((at, stop)) = &self.interrupt
+) -> impl Stream<Item = Result<Found, SourceError>> + Unpin {
+    stream::iter((0..number).map(move |id| {
+        if let Some((at, stop)) = &interrupt
             && *at == id
         {
             stop.cancel();
         }
-        Ok(Some(Found {
+        let text = format!(r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#);
+        Ok(Found {
             place: format!("event {id}"),
-            what: What::Failed(format!(
-                r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#
-            )),
-        }))
-    }
+            what: What::Failed(text),
+        })
+    }))
 }
 
 /// A queue that does not take the messages of these bodies so many times, or fails as a whole.
@@ -136,7 +119,7 @@ fn counts(imported: &Imported) -> [u64; 4] {
 async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
-    let (imported, ended) = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) = import(events(23, None), Some(&queue), &terms(), &Silent, &stop).await;
     ended?;
     assert_eq!(queue.calls(), [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 3]);
     assert_eq!(counts(&imported), [23, 23, 23, 0]);
@@ -147,7 +130,7 @@ async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResu
 async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResult {
     let queue = Moody::refusing("c-3", 2);
     let stop = CancellationToken::new();
-    let (imported, ended) = import(Events::of(10), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) = import(events(10, None), Some(&queue), &terms(), &Silent, &stop).await;
     ended?;
     assert_eq!(queue.calls(), [10, 1, 1]);
     assert_eq!(counts(&imported), [10, 10, 10, 0]);
@@ -159,7 +142,7 @@ async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResu
 async fn what_the_queue_never_takes_is_named_and_counted() -> TestResult {
     let queue = Moody::refusing("c-3", u32::MAX);
     let stop = CancellationToken::new();
-    let (imported, ended) = import(Events::of(12), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) = import(events(12, None), Some(&queue), &terms(), &Silent, &stop).await;
     ended?;
     assert_eq!(counts(&imported), [12, 12, 11, 1]);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
@@ -175,7 +158,7 @@ async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResul
         ..Moody::default()
     };
     let stop = CancellationToken::new();
-    let (imported, ended) = import(Events::of(30), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) = import(events(30, None), Some(&queue), &terms(), &Silent, &stop).await;
     assert_eq!(counts(&imported), [20, 20, 10, 0]);
     assert!(matches!(ended, Err(SourceError::Aws(_))));
     Ok(())
@@ -185,10 +168,7 @@ async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResul
 async fn ctrl_c_ends_it_between_two_calls() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
-    let events = Events {
-        interrupt: Some((14, stop.clone())),
-        ..Events::of(30)
-    };
+    let events = events(30, Some((14, stop.clone())));
     let (imported, ended) = import(events, Some(&queue), &terms(), &Silent, &stop).await;
     ended?;
     assert!(imported.stopped);

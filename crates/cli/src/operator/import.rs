@@ -8,6 +8,7 @@ mod source;
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use futures_util::{Stream, TryStreamExt};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
@@ -18,7 +19,7 @@ use super::Progress;
 pub use envelope::Enveloped;
 pub use event::{FailedEvent, Unusable};
 pub use lines::read_all;
-pub use source::{Archived, Found, Source, SourceError, Subscription, What};
+pub use source::{Found, SourceError, What, archived, subscription};
 
 /// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.
 const MAX_NAMED: usize = 100;
@@ -85,7 +86,7 @@ pub const fn prospect(category: Category) -> &'static str {
 /// The failed event's id identifies the event: another import does not make a second event of it. So after an error,
 /// another import continues.
 pub async fn import(
-    mut source: impl Source,
+    mut source: impl Stream<Item = Result<Found, SourceError>> + Unpin,
     queue: Option<&impl MessageSender>,
     terms: &Terms,
     progress: &dyn Progress,
@@ -118,12 +119,15 @@ struct Work<'a, I> {
 }
 
 impl<I: MessageSender> Work<'_, I> {
-    async fn run(&mut self, source: &mut impl Source) -> Result<(), SourceError> {
+    async fn run(
+        &mut self,
+        source: &mut (impl Stream<Item = Result<Found, SourceError>> + Unpin),
+    ) -> Result<(), SourceError> {
         let ended = loop {
             let found = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break Ok(()),
-                found = source.next() => found,
+                found = source.try_next() => found,
             };
             match found {
                 Ok(Some(found)) => self.take(found),

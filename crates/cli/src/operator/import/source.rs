@@ -1,9 +1,8 @@
 //! The sources of failed events.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
-use futures_util::TryStreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::InteractionId;
@@ -63,85 +62,88 @@ pub enum SourceError {
     File(String, #[source] std::io::Error),
 }
 
-/// A source of failed events, one after the other.
-#[expect(async_fn_in_trait, reason = "a source is used where it is made")]
-pub trait Source {
-    /// Returns the next entry; `None` at the end, or if the source was stopped during a wait.
-    ///
-    /// # Errors
-    /// [`SourceError`] if the source cannot continue.
-    async fn next(&mut self) -> Result<Option<Found>, SourceError>;
-}
-
-/// The failed events of a subscription.
-pub struct Subscription<'a> {
+/// The pages of a subscription's failed events.
+struct Pages<'a> {
     client: &'a GenesysClient,
     id: InteractionId,
     progress: &'a dyn Progress,
     stop: CancellationToken,
-    page: VecDeque<String>,
     next: Option<PageStart>,
     limit: u32,
-    read: u64,
     seen: HashSet<String>,
-    stale_pages: u32,
+    /// The number of consecutive pages without a new event.
+    stale: u32,
 }
 
-impl<'a> Subscription<'a> {
-    /// Returns the source for this subscription. It waits as long as Genesys Cloud requires, unless `stop` is
-    /// cancelled.
-    #[must_use]
-    pub fn new(
-        client: &'a GenesysClient,
-        id: InteractionId,
-        progress: &'a dyn Progress,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            client,
-            id,
-            progress,
-            stop,
-            page: VecDeque::new(),
-            next: Some(PageStart::Offset(0)),
-            limit: MAX_PAGE_EVENTS,
-            read: 0,
-            seen: HashSet::new(),
-            stale_pages: 0,
-        }
-    }
+/// Streams the failed events of a subscription. Waits as long as Genesys Cloud requires, unless `stop` is cancelled,
+/// which ends the stream.
+pub fn subscription<'a>(
+    client: &'a GenesysClient,
+    id: InteractionId,
+    progress: &'a dyn Progress,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<Found, SourceError>> + Unpin {
+    let pages = Pages {
+        client,
+        id,
+        progress,
+        stop,
+        next: Some(PageStart::Offset(0)),
+        limit: MAX_PAGE_EVENTS,
+        seen: HashSet::new(),
+        stale: 0,
+    };
+    let pages = stream::try_unfold(pages, async |mut pages: Pages<'_>| {
+        let events = pages.turn().await?;
+        Ok::<_, SourceError>(events.map(|events| (events, pages)))
+    });
+    let events = pages
+        .map_ok(|events| stream::iter(events).map(Ok))
+        .try_flatten();
+    let found = events.enumerate().map(|(index, text)| {
+        let place = format!("event {}", index + 1);
+        text.map(|text| Found {
+            place,
+            what: What::Failed(text),
+        })
+    });
+    Box::pin(found)
+}
 
-    async fn turn_page(&mut self, start: PageStart) -> Result<(), SourceError> {
-        let call = async || failed_events::page(self.client, &self.id, &start, self.limit).await;
-        let page = match patiently(call, self.progress, &self.stop).await {
-            Ok(Some(page)) => page,
-            Ok(None) => return Ok(()),
-            Err(GenesysError::NotFound) => return Err(SourceError::NoSuchSubscription),
-            // The answer may only exceed our size limit, so request smaller pages.
-            Err(GenesysError::Unavailable {
-                call: Call::FailedEvents,
-                problem: UnavailableCause::Unreadable,
-                ..
-            }) if self.limit > 1 => {
-                self.limit = (self.limit / 4).max(1);
-                self.next = Some(start);
-                return Ok(());
+impl Pages<'_> {
+    /// Returns the events of the next page; `None` after the last page, or if the wait for a page was stopped.
+    async fn turn(&mut self) -> Result<Option<Vec<String>>, SourceError> {
+        let Some(start) = self.next.take() else {
+            return Ok(None);
+        };
+        let page = loop {
+            let call =
+                async || failed_events::page(self.client, &self.id, &start, self.limit).await;
+            match patiently(call, self.progress, &self.stop).await {
+                Ok(Some(page)) => break page,
+                Ok(None) => return Ok(None),
+                Err(GenesysError::NotFound) => return Err(SourceError::NoSuchSubscription),
+                // The answer may only exceed our size limit, so request smaller pages.
+                Err(GenesysError::Unavailable {
+                    call: Call::FailedEvents,
+                    problem: UnavailableCause::Unreadable,
+                    ..
+                }) if self.limit > 1 => self.limit = (self.limit / 4).max(1),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         };
         // A page that names itself as the next one would cause an endless loop.
         self.next = page.next.filter(|next| *next != start);
-        self.page = page.events.into();
-        self.stale_pages += 1;
-        for text in &self.page {
+        self.stale += 1;
+        for text in &page.events {
             if self.seen.insert(known_by(text)) {
-                self.stale_pages = 0;
+                self.stale = 0;
             }
         }
-        if self.stale_pages == MAX_STALE_PAGES && self.next.is_some() {
+        if self.stale == MAX_STALE_PAGES && self.next.is_some() {
             return Err(SourceError::GoesRound);
         }
-        Ok(())
+        Ok(Some(page.events))
     }
 }
 
@@ -151,70 +153,38 @@ fn known_by(text: &str) -> String {
     id.unwrap_or_else(|| digest::hexadecimal(text))
 }
 
-impl Source for Subscription<'_> {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        loop {
-            if let Some(text) = self.page.pop_front() {
-                self.read += 1;
-                return Ok(Some(Found {
-                    place: format!("event {}", self.read),
-                    what: What::Failed(text),
-                }));
-            }
-            let Some(start) = self.next.take() else {
-                return Ok(None);
-            };
-            self.turn_page(start).await?;
-        }
-    }
-}
-
-/// The objects below a prefix of a bucket: failed events as the seed tutorials archive them, and dead letters of ours.
-pub struct Archived<'a, A> {
-    archive: &'a A,
-    bucket: String,
-    objects: BoxStream<'a, Result<ArchivedObject, AwsError>>,
-}
-
-impl<'a, A: ArchiveReader> Archived<'a, A> {
-    #[must_use]
-    pub fn new(archive: &'a A, bucket: &str, prefix: &'a str) -> Self {
-        Self {
-            archive,
-            bucket: bucket.to_owned(),
-            objects: Box::pin(objects(archive, prefix)),
-        }
-    }
-
-    async fn read(&self, object: &ArchivedObject) -> Result<What, SourceError> {
-        let foreign = |why: &str| Ok(What::Unusable(Unusable::Foreign(why.to_owned())));
-        if object.size > MAX_OBJECT_BYTES {
-            return foreign("it is too long for a failed event");
-        }
-        let Some((content, _)) = self.archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
-            return foreign("it was deleted in the meantime");
-        };
-        if let Ok(document) = Document::read(&content) {
-            return Ok(What::Archived(Box::new(document)));
-        }
-        // A prefix may contain any object, so require an id or a failure reason.
-        let is_event = |event: FailedEvent| event.id.is_some() || event.failure_reason.is_some();
-        match String::from_utf8(content) {
-            Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(What::Failed(text)),
-            Ok(_) | Err(_) => foreign("it is no failed event and no archived dead letter"),
-        }
-    }
-}
-
-impl<A: ArchiveReader> Source for Archived<'_, A> {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        let Some(object) = self.objects.try_next().await? else {
-            return Ok(None);
-        };
+/// Streams the objects below a prefix of a bucket: failed events as the seed tutorials archive them, and dead letters of
+/// ours.
+pub fn archived<'a>(
+    archive: &'a impl ArchiveReader,
+    bucket: &'a str,
+    prefix: &'a str,
+) -> impl Stream<Item = Result<Found, SourceError>> + Unpin {
+    let objects = objects(archive, prefix).map_err(SourceError::from);
+    Box::pin(objects.and_then(move |object| async move {
         // Replace control characters, because a key may contain any text and is printed on a terminal.
         let key = object.key.replace(char::is_control, "\u{fffd}");
-        let place = format!("s3://{}/{key}", self.bucket);
-        let what = self.read(&object).await?;
-        Ok(Some(Found { place, what }))
+        let place = format!("s3://{bucket}/{key}");
+        let what = read(archive, &object).await?;
+        Ok(Found { place, what })
+    }))
+}
+
+async fn read(archive: &impl ArchiveReader, object: &ArchivedObject) -> Result<What, AwsError> {
+    let foreign = |why: &str| Ok(What::Unusable(Unusable::Foreign(why.to_owned())));
+    if object.size > MAX_OBJECT_BYTES {
+        return foreign("it is too long for a failed event");
+    }
+    let Some((content, _)) = archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
+        return foreign("it was deleted in the meantime");
+    };
+    if let Ok(document) = Document::read(&content) {
+        return Ok(What::Archived(Box::new(document)));
+    }
+    // A prefix may contain any object, so require an id or a failure reason.
+    let is_event = |event: FailedEvent| event.id.is_some() || event.failure_reason.is_some();
+    match String::from_utf8(content) {
+        Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(What::Failed(text)),
+        Ok(_) | Err(_) => foreign("it is no failed event and no archived dead letter"),
     }
 }

@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
+use futures_util::{Stream, stream};
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::import::{
-    Archived, Found, Imported, Source, SourceError, Subscription, Terms, import, prospect, read_all,
+    Found, Imported, SourceError, Terms, archived, import, prospect, read_all, subscription,
 };
 use genesys_replay_genesys::GenesysClient;
 use serde_json::{Value, json};
@@ -19,8 +20,8 @@ use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::{interrupt, table, terminal};
 
-/// How many events a file is read ahead.
-const AHEAD: usize = 32;
+/// The maximum number of events that a file is read ahead.
+const MAX_READ_AHEAD: usize = 32;
 
 /// Put failed events that were kept elsewhere on the replay queue.
 ///
@@ -107,18 +108,18 @@ impl From {
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
-            let id = subscription(id)?;
-            let source = Subscription::new(&genesys, id, progress, stop.clone());
+            let id = subscription_id(id)?;
+            let source = subscription(&genesys, id, progress, stop.clone());
             return Ok(import(source, queue, terms, progress, stop).await);
         }
         if let Some(place) = &self.s3 {
             let (bucket, prefix) = s3_place(place)?;
             let archive = app::archive(context.aws().await?, bucket);
-            let source = Archived::new(&archive, bucket, prefix);
+            let source = archived(&archive, bucket, prefix);
             return Ok(import(source, queue, terms, progress, stop).await);
         }
         let file = self.file.as_deref().unwrap_or("-");
-        Ok(import(FileSource::open(file)?, queue, terms, progress, stop).await)
+        Ok(import(lines(file)?, queue, terms, progress, stop).await)
     }
 }
 
@@ -129,7 +130,7 @@ pub(super) async fn genesys(context: &Context) -> anyhow::Result<GenesysClient> 
 }
 
 /// A subscription's id.
-pub(super) fn subscription(id: &str) -> Result<InteractionId, UserError> {
+pub(super) fn subscription_id(id: &str) -> Result<InteractionId, UserError> {
     InteractionId::new(id).ok_or_else(|| {
         UserError::new(
             "this cannot be the id of a subscription",
@@ -161,41 +162,26 @@ fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
     Ok((bucket, prefix))
 }
 
-/// A file that a thread of its own reads: reading stdin blocks, and Ctrl-C must not wait for it.
-struct FileSource {
-    found: mpsc::Receiver<Result<Found, SourceError>>,
-}
-
-impl FileSource {
-    fn open(name: &str) -> Result<Self, UserError> {
-        let mut text: Box<dyn BufRead + Send> = if name == "-" {
-            Box::new(BufReader::new(io::stdin()))
-        } else {
-            let file = File::open(name).map_err(|error| {
-                UserError::new(
-                    format!("{name} cannot be opened: {error}"),
-                    "check the name; - is stdin",
-                )
-            })?;
-            Box::new(BufReader::new(file))
-        };
-        let (sender, found) = mpsc::channel(AHEAD);
-        let name = name.to_owned();
-        std::thread::spawn(move || {
-            let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
-            if let Err(error) = read_all(&mut text, &mut hand_on) {
-                // Nobody listens any more when this fails.
-                let _ = sender.blocking_send(Err(SourceError::File(name, error)));
-            }
-        });
-        Ok(Self { found })
-    }
-}
-
-impl Source for FileSource {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        self.found.recv().await.transpose()
-    }
+/// Streams the entries of a file. A thread of its own reads it: reading stdin blocks, and Ctrl-C must not wait for it.
+fn lines(name: &str) -> Result<impl Stream<Item = Result<Found, SourceError>> + Unpin, UserError> {
+    let mut text: Box<dyn BufRead + Send> = if name == "-" {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(name).map_err(|error| {
+            let what = format!("{name} cannot be opened: {error}");
+            UserError::new(what, "check the name; - is stdin")
+        })?))
+    };
+    let (sender, mut found) = mpsc::channel(MAX_READ_AHEAD);
+    let name = name.to_owned();
+    std::thread::spawn(move || {
+        let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
+        if let Err(error) = read_all(&mut text, &mut hand_on) {
+            // Nobody listens any more when this fails.
+            let _ = sender.blocking_send(Err(SourceError::File(name, error)));
+        }
+    });
+    Ok(stream::poll_fn(move |context| found.poll_recv(context)))
 }
 
 fn error(cause: SourceError) -> anyhow::Error {

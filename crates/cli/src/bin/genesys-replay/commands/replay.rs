@@ -8,7 +8,7 @@ use genesys_replay::genesys::GenesysError;
 use genesys_replay_cli::operator::reinject::{MAX_EVENTS_PER_REQUEST, Reinjection, plan, reinject};
 use serde_json::{Value, json};
 
-use super::import::{genesys, subscription};
+use super::import::{genesys, subscription_id};
 use super::plan::read_ids;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
@@ -53,7 +53,7 @@ enum Via {
 impl Replay {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let Via::Genesys = self.via;
-        let subscription = subscription(&self.subscription)?;
+        let subscription = subscription_id(&self.subscription)?;
         let listed = self.ids.as_deref().map(read_ids).transpose()?;
         let mut given = listed.unwrap_or_default();
         given.extend(self.id.iter().cloned());
