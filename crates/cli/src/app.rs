@@ -28,8 +28,7 @@ use crate::deployment::aws::AwsDeployment;
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::queue::sqs::SqsReader;
 
-/// Call limits of the operator's commands. They are generous, because an operator prefers a late answer to a failure.
-/// The SDK's retry is the only retry layer on these hops.
+/// Generous, because an operator prefers a late answer to a failure. The SDK's retry is the only retry layer here.
 const OPERATOR: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(10),
     operation_timeout: Duration::from_secs(45),
@@ -86,7 +85,6 @@ pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError>
     SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)), queue).await
 }
 
-/// Returns a sender for the queue with this URL.
 #[must_use]
 pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     SqsSender::new(
@@ -95,14 +93,12 @@ pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     )
 }
 
-/// Returns a reader of the ledger in this table.
 #[must_use]
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
     let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR));
     DynamoDbReader::new(client, table.to_owned())
 }
 
-/// Returns a reader of this bucket.
 #[must_use]
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
@@ -170,8 +166,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError>
     })
 }
 
-/// Call limits of `doctor`. They are short, because an operator waits for all calls at once, and a call without an
-/// answer is a finding.
+/// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.
 const DOCTOR: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(5),
     operation_timeout: Duration::from_secs(15),

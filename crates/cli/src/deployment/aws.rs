@@ -1,8 +1,10 @@
 //! Reads the deployment from AWS and from the target's host.
 
+use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
 use genesys_replay::aws::{AwsError, AwsErrorKind};
@@ -105,23 +107,37 @@ impl AwsDeployment {
     /// Checks that a target exists, without sending anything that the target could take for an event. Reads the
     /// description of an AWS target from its service.
     pub(crate) async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
+        let clients = |arn: &Arn| (self.targets)(arn.region());
         match destination {
             Destination::Http(url) => self.host(url).await,
-            Destination::Lambda(arn)
-            | Destination::Sqs(arn)
-            | Destination::Sns(arn)
-            | Destination::StateMachine(arn) => Ok(self.service(destination, arn).await?),
+            Destination::Lambda(arn) => {
+                let call = clients(arn).lambda.get_function_configuration();
+                is_there(arn, call.function_name(arn.as_str()).send()).await
+            }
+            Destination::Sqs(arn) => {
+                let call = clients(arn).sqs.get_queue_url();
+                let call = call.queue_name(arn.resource());
+                let call = call.queue_owner_aws_account_id(arn.account());
+                is_there(arn, call.send()).await
+            }
+            Destination::Sns(arn) => {
+                let call = clients(arn).sns.get_topic_attributes();
+                is_there(arn, call.topic_arn(arn.as_str()).send()).await
+            }
+            Destination::StateMachine(arn) => {
+                let call = clients(arn).step_functions.describe_state_machine();
+                is_there(arn, call.state_machine_arn(arn.as_str()).send()).await
+            }
             Destination::EventBus(arn) => {
-                let client = (self.targets)(arn.region()).event_bridge;
+                let client = clients(arn).event_bridge;
                 let bus = known_as(&client, arn)
                     .await
                     .map_err(|error| missing_by_code(aws_error(looking_for(arn), &error)))?;
                 if super::rules::may_match(&client, bus).await? {
-                    Ok(())
-                } else {
-                    let bus = arn.as_str().to_owned();
-                    Err(TargetFault::NoRule { bus })
+                    return Ok(());
                 }
+                let bus = arn.as_str().to_owned();
+                Err(TargetFault::NoRule { bus })
             }
             Destination::None
             | Destination::Unsupported(_)
@@ -152,40 +168,15 @@ impl AwsDeployment {
             },
         })
     }
+}
 
-    async fn service(&self, destination: &Destination, arn: &Arn) -> Result<(), AwsError> {
-        let clients = (self.targets)(arn.region());
-        let operation = looking_for(arn);
-        match destination {
-            Destination::Lambda(_) => {
-                let call = clients.lambda.get_function_configuration();
-                let call = call.function_name(arn.as_str()).send();
-                answered(&operation, call).await.map(drop)
-            }
-            Destination::Sqs(_) => {
-                let call = clients.sqs.get_queue_url().queue_name(arn.resource());
-                let call = call.queue_owner_aws_account_id(arn.account()).send();
-                answered(&operation, call).await.map(drop)
-            }
-            Destination::Sns(_) => {
-                let call = clients.sns.get_topic_attributes().topic_arn(arn.as_str());
-                answered(&operation, call.send()).await.map(drop)
-            }
-            Destination::StateMachine(_) => {
-                let call = clients.step_functions.describe_state_machine();
-                let call = call.state_machine_arn(arn.as_str()).send();
-                answered(&operation, call).await.map(drop)
-            }
-            Destination::None
-            | Destination::Http(_)
-            | Destination::EventBus(_)
-            | Destination::Unsupported(_)
-            | Destination::NotAllowed(_)
-            | Destination::TooLong(_)
-            | Destination::Missing => Ok(()),
-        }
-        .map_err(missing_by_code)
-    }
+async fn is_there<T, E: ProvideErrorMetadata + Error + 'static>(
+    arn: &Arn,
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<(), TargetFault> {
+    let answer = answered(&looking_for(arn), call).await;
+    answer.map_err(missing_by_code)?;
+    Ok(())
 }
 
 fn looking_for(arn: &Arn) -> String {

@@ -108,18 +108,15 @@ impl Check {
     }
 }
 
-/// The subject of an examination.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
-    /// The function's variables: name and value.
     pub variables: Vec<(String, String)>,
-    /// The error, if the variables could not be read.
+    /// The error of reading the variables.
     pub unread: Option<AwsError>,
     /// The names of the variables that are read by the programs.
     pub known_variables: Vec<&'static str>,
     /// The problems that would stop the function's start-up.
     pub problems: Vec<String>,
-    /// The settings, if they are usable.
     pub settings: Option<OperatorSettings>,
     /// The hosts of Genesys Cloud's API and of its tokens, if the function calls Genesys Cloud.
     pub hosts: Option<(Url, Url)>,
@@ -129,7 +126,6 @@ pub struct Subject {
     pub queue: Option<String>,
 }
 
-/// The result of an examination.
 #[derive(Clone, Debug, Default)]
 pub struct Examination {
     pub checks: Vec<Check>,

@@ -36,110 +36,82 @@ pub struct Scope<'a> {
     pub target: &'a ReplayTarget,
     /// The retention of finished ledger items.
     pub remembered: Duration,
-    /// The prefix of the keys of the archive's objects.
     pub prefix: &'a str,
-    /// The approximate number of messages in the queue.
+    /// The approximate number of messages in the queue and in the parking queue.
     pub queued: u64,
-    /// The approximate number of messages in the parking queue.
     pub parked: u64,
 }
 
-/// A finding beside the sum.
+/// A finding beside the sum. Those that mean that the sum does not add up come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
-    /// The ledger has an event as archived, but the archive has no object of the event.
     ArchivedWithoutObject,
-    /// An object of an event whose ledger item is missing within its retention.
     ObjectWithoutItem,
-    /// An event in progress under a lease that has ended.
     DiedOver,
-    /// More events are open in the ledger than messages are in the queues.
     OpenNotQueued,
-    /// An item with a status that this version does not support.
     UnknownStatus,
-    /// A rejected event that could not be archived; its message is in one of the queues.
     Failed,
-    /// An object of an event that the ledger has as open.
     ObjectOfOpen,
-    /// An object of an event that was delivered later.
     ArchivedThenDelivered,
-    /// An object of an event whose ledger item has expired, as intended.
     ObjectOutlivesItem,
-    /// Another object under the archive's prefix.
     ForeignObject,
 }
 
 impl Finding {
-    /// Returns the name in JSON, true if the sum does not add up, and the meaning with the remedy in one sentence.
-    const fn facts(self) -> (&'static str, bool, &'static str) {
-        match self {
-            Self::ArchivedWithoutObject => (
-                "archived_without_object",
-                true,
-                "the ledger says archived, and the archive has no object: was it deleted, by hand or by a lifecycle rule?",
-            ),
-            Self::ObjectWithoutItem => (
-                "object_without_item",
-                true,
-                "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?",
-            ),
-            Self::DiedOver => (
-                "died_over",
-                true,
-                "in progress under a lease that has ended: taken up again when its message comes back; if none does, it is lost",
-            ),
-            Self::OpenNotQueued => (
-                "open_not_queued",
-                true,
-                "more events are open than messages are queued: were messages deleted, or did they expire in their queue?",
-            ),
-            Self::UnknownStatus => (
-                "unknown_status",
-                true,
-                "the function is newer than this command, or somebody edited the item",
-            ),
-            Self::Failed => (
-                "failed",
-                false,
-                "given up with nowhere to archive it: its message is in the queue or the parking queue",
-            ),
-            Self::ObjectOfOpen => (
-                "object_of_open_event",
-                false,
-                "archived before, and taken up again or not settled yet",
-            ),
-            Self::ArchivedThenDelivered => (
-                "archived_then_delivered",
-                false,
-                "archived before, and delivered later: nothing to do",
-            ),
-            Self::ObjectOutlivesItem => (
-                "object_outlives_item",
-                false,
-                "the archive keeps it longer than the ledger remembers it: nothing to do",
-            ),
-            Self::ForeignObject => (
-                "foreign_object",
-                false,
-                "no archived dead letter: something else lies under the archive's prefix",
-            ),
-        }
-    }
-
+    /// Returns the finding's name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.facts().0
+        match self {
+            Self::ArchivedWithoutObject => "archived_without_object",
+            Self::ObjectWithoutItem => "object_without_item",
+            Self::DiedOver => "died_over",
+            Self::OpenNotQueued => "open_not_queued",
+            Self::UnknownStatus => "unknown_status",
+            Self::Failed => "failed",
+            Self::ObjectOfOpen => "object_of_open_event",
+            Self::ArchivedThenDelivered => "archived_then_delivered",
+            Self::ObjectOutlivesItem => "object_outlives_item",
+            Self::ForeignObject => "foreign_object",
+        }
     }
 
     /// Returns true if the sum does not add up; false if the finding is only information.
     #[must_use]
-    pub const fn is_wrong(self) -> bool {
-        self.facts().1
+    pub fn is_wrong(self) -> bool {
+        self <= Self::UnknownStatus
     }
 
+    /// Returns the meaning and the remedy, in one sentence.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
-        self.facts().2
+        match self {
+            Self::ArchivedWithoutObject => {
+                "the ledger says archived, and the archive has no object: was it deleted, by hand or by a lifecycle rule?"
+            }
+            Self::ObjectWithoutItem => {
+                "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?"
+            }
+            Self::DiedOver => {
+                "in progress under a lease that has ended: taken up again when its message comes back; if none does, it is lost"
+            }
+            Self::OpenNotQueued => {
+                "more events are open than messages are queued: were messages deleted, or did they expire in their queue?"
+            }
+            Self::UnknownStatus => {
+                "the function is newer than this command, or somebody edited the item"
+            }
+            Self::Failed => {
+                "given up with nowhere to archive it: its message is in the queue or the parking queue"
+            }
+            Self::ObjectOfOpen => "archived before, and taken up again or not settled yet",
+            Self::ArchivedThenDelivered => "archived before, and delivered later: nothing to do",
+            Self::ObjectOutlivesItem => {
+                "the archive keeps it longer than the ledger remembers it: nothing to do"
+            }
+            Self::ForeignObject => {
+                "no archived dead letter: something else lies under the archive's prefix"
+            }
+        }
     }
 }
 
