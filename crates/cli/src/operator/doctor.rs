@@ -81,7 +81,7 @@ impl Check {
 
     /// Returns the check for a failed call. A missing permission is only a warning, because the function may have other
     /// permissions than these credentials.
-    fn unasked(name: &'static str, error: &AwsError) -> Self {
+    fn could_not_check(name: &'static str, error: &AwsError) -> Self {
         let verdict = match error.kind {
             AwsErrorKind::Denied | AwsErrorKind::Throttled => Verdict::Warning,
             AwsErrorKind::RegionNotConfigured
@@ -103,13 +103,13 @@ impl Check {
         if error.kind == AwsErrorKind::NotFound {
             Self::error(name, found, remedy)
         } else {
-            Self::unasked(name, error)
+            Self::could_not_check(name, error)
         }
     }
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Subject {
+pub struct DoctorInput {
     pub variables: Vec<(String, String)>,
     /// The error of reading the variables.
     pub unread: Option<AwsError>,
@@ -127,13 +127,13 @@ pub struct Subject {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Examination {
+pub struct DoctorReport {
     pub checks: Vec<Check>,
     /// An error of the calls, if all calls failed because of credentials or the network.
-    pub nothing_asked: Option<AwsError>,
+    pub no_answer: Option<AwsError>,
 }
 
-impl Examination {
+impl DoctorReport {
     /// Returns the number of checks with this verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
@@ -143,45 +143,45 @@ impl Examination {
 }
 
 /// Makes all checks concurrently. Changes nothing; a failed call is a finding like others.
-pub async fn examine(
-    subject: &Subject,
+pub async fn run_checks(
+    input: &DoctorInput,
     deployment: &AwsDeployment,
     genesys_cloud: Option<&GenesysClient>,
     progress: &dyn Progress,
-) -> Examination {
+) -> DoctorReport {
     progress.begin("examining", None);
     let (on_function, on_resources, on_genesys) = tokio::join!(
-        function::look(subject, deployment),
-        resources::look(subject.settings.as_ref(), deployment),
-        genesys::look(subject, genesys_cloud),
+        function::checks(input, deployment),
+        resources::checks(input.settings.as_ref(), deployment),
+        genesys::checks(input, genesys_cloud),
     );
     progress.end();
-    let mut checks = settings::look(subject);
+    let mut checks = settings::checks(input);
     let mut answers = Vec::new();
     for (more, answered) in [on_genesys, on_function, on_resources] {
         checks.extend(more);
         answers.extend(answered);
     }
     // One answer proves that credentials and network are not the cause of every failure.
-    let nothing = |answer: &Result<(), AwsError>| match answer {
+    let is_outage = |answer: &Result<(), AwsError>| match answer {
         Ok(()) => false,
         Err(error) => matches!(
             error.kind,
             AwsErrorKind::Credentials | AwsErrorKind::Unreachable
         ),
     };
-    let nothing_asked = answers.iter().all(nothing);
-    Examination {
+    let no_answer = answers.iter().all(is_outage);
+    DoctorReport {
         checks,
-        nothing_asked: answers
+        no_answer: answers
             .into_iter()
             .find_map(Result::err)
-            .filter(|_| nothing_asked),
+            .filter(|_| no_answer),
     }
 }
 
 /// The checks of one area, and the result of each call for them.
-type Look = (Vec<Check>, Vec<Result<(), AwsError>>);
+type AreaChecks = (Vec<Check>, Vec<Result<(), AwsError>>);
 
 fn answer<T>(answer: &Result<T, AwsError>) -> Result<(), AwsError> {
     answer.as_ref().map(drop).map_err(Clone::clone)

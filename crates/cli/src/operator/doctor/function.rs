@@ -2,7 +2,7 @@
 
 use genesys_replay::aws::AwsError;
 
-use super::{Check, Look, Subject, Verdict, answer, queue, shown};
+use super::{AreaChecks, Check, DoctorInput, Verdict, answer, queue, shown};
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::{FunctionFacts, SourceFacts};
 
@@ -12,12 +12,12 @@ const SOURCE: &str = "event source";
 /// The maximum batch size that the visibility timeout is made for.
 const MAX_BATCH_SIZE: u32 = 10;
 
-pub(super) async fn look(subject: &Subject, deployment: &AwsDeployment) -> Look {
+pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> AreaChecks {
     let mut checks = Vec::new();
     let mut answers = Vec::new();
     let mut timeout = None;
     let mut sources = Vec::new();
-    if let Some(name) = &subject.function {
+    if let Some(name) = &input.function {
         let (function, found) = tokio::join!(deployment.function(name), deployment.sources(name));
         answers.extend([answer(&function), answer(&found)]);
         checks.push(check(&function));
@@ -29,7 +29,7 @@ pub(super) async fn look(subject: &Subject, deployment: &AwsDeployment) -> Look 
         checks.push(Check::skipped(FUNCTION, "no function was named", remedy));
     }
     let drained = drained_queue(&sources);
-    let Some(name) = subject.queue.as_deref().or(drained) else {
+    let Some(name) = input.queue.as_deref().or(drained) else {
         let remedy = "name it: --queue, or the function that drains it: --function";
         let found = "it is not known which queue is meant";
         checks.push(Check::skipped(queue::QUEUE, found, remedy));
@@ -40,14 +40,14 @@ pub(super) async fn look(subject: &Subject, deployment: &AwsDeployment) -> Look 
     let found = match found {
         Ok(found) => found,
         Err(error) => {
-            checks.push(Check::unasked(queue::QUEUE, &error));
+            checks.push(Check::could_not_check(queue::QUEUE, &error));
             return (checks, answers);
         }
     };
     let window = sources.iter().map(|it| it.window).max().unwrap_or_default();
     checks.push(queue::check(&found, drained));
     checks.push(queue::check_visibility(found.visibility, timeout, window));
-    let settings = subject.settings.as_ref();
+    let settings = input.settings.as_ref();
     checks.push(queue::check_redrive(&found, settings));
     if let Some(redrive) = &found.redrive {
         let parking = deployment.queue(&redrive.parking_arn).await;
@@ -109,7 +109,7 @@ fn check_sources(sources: &Result<Vec<SourceFacts>, AwsError>) -> Vec<Check> {
             "add an SQS event source mapping with ReportBatchItemFailures: the template has one",
         )],
         Ok(sources) => queues(sources).flat_map(check_source).collect(),
-        Err(error) => vec![Check::unasked(SOURCE, error)],
+        Err(error) => vec![Check::could_not_check(SOURCE, error)],
     }
 }
 

@@ -3,7 +3,7 @@
 use genesys_replay::genesys::{ApiForm, Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
 
-use super::{Check, Look, Subject, Verdict};
+use super::{AreaChecks, Check, DoctorInput, Verdict};
 use crate::genesys::permissions;
 
 const TOKEN: &str = "Genesys token";
@@ -14,9 +14,9 @@ const SEARCH: &str = "may search conversations";
 /// The remedy for an OAuth client without a permission.
 const ROLES: &str = "give the OAuth client a role with the permission that Genesys Cloud names (Admin, Integrations, OAuth, Roles), in the divisions of the interactions";
 
-pub(super) async fn look(subject: &Subject, client: Option<&GenesysClient>) -> Look {
+pub(super) async fn checks(input: &DoctorInput, client: Option<&GenesysClient>) -> AreaChecks {
     let Some(client) = client else {
-        let (found, remedy) = if subject.settings.is_some() && subject.problems.is_empty() {
+        let (found, remedy) = if input.settings.is_some() && input.problems.is_empty() {
             let found = "RETRY_STATE=off: Genesys Cloud is not called";
             (found, "nothing, if that is meant")
         } else {

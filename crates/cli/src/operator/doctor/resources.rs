@@ -4,7 +4,7 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
 use genesys_replay_settings::ArchiveSettings;
 
-use super::{Check, Look, answer};
+use super::{AreaChecks, Check, answer};
 use crate::config::OperatorSettings;
 use crate::deployment::aws::AwsDeployment;
 use crate::deployment::{ExpiryFacts, TableFacts, TargetFault};
@@ -17,7 +17,10 @@ const TARGET: &str = "target";
 /// The attribute with the expiry time of an item.
 const EXPIRES_AT: &str = "ExpiresAt";
 
-pub(super) async fn look(settings: Option<&OperatorSettings>, deployment: &AwsDeployment) -> Look {
+pub(super) async fn checks(
+    settings: Option<&OperatorSettings>,
+    deployment: &AwsDeployment,
+) -> AreaChecks {
     let Some(settings) = settings else {
         let (found, remedy) = ("the settings cannot be used", "repair the settings first");
         let skipped = [TABLE, BUCKET, TARGET].map(|name| Check::skipped(name, found, remedy));
@@ -36,7 +39,7 @@ pub(super) async fn look(settings: Option<&OperatorSettings>, deployment: &AwsDe
     (checks, answers)
 }
 
-async fn ledger(table: &str, deployment: &AwsDeployment) -> Look {
+async fn ledger(table: &str, deployment: &AwsDeployment) -> AreaChecks {
     let (facts, expiry) = tokio::join!(deployment.table(table), deployment.expiry(table));
     let mut checks = check_table(table, &facts);
     // A table that does not exist has no expiry to check.
@@ -88,7 +91,7 @@ fn check_table(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
 fn check_expiry(table: &str, expiry: &Result<ExpiryFacts, AwsError>) -> Check {
     let ExpiryFacts { status, attribute } = match expiry {
         Ok(expiry) => expiry,
-        Err(error) => return Check::unasked(EXPIRY, error),
+        Err(error) => return Check::could_not_check(EXPIRY, error),
     };
     let remedy =
         format!("turn on time to live for the table {table}, with the attribute {EXPIRES_AT}");
@@ -108,9 +111,12 @@ fn check_expiry(table: &str, expiry: &Result<ExpiryFacts, AwsError>) -> Check {
     }
 }
 
-type Answer = Option<Result<(), AwsError>>;
+type CallResult = Option<Result<(), AwsError>>;
 
-async fn archive(archive: Option<&ArchiveSettings>, deployment: &AwsDeployment) -> (Check, Answer) {
+async fn archive(
+    archive: Option<&ArchiveSettings>,
+    deployment: &AwsDeployment,
+) -> (Check, CallResult) {
     let Some(ArchiveSettings { bucket, prefix }) = archive else {
         let found = "ARCHIVE_BUCKET is not set: what must not be replayed goes back to the queue until SQS parks it";
         let remedy = "set ARCHIVE_BUCKET to a bucket that the function may write to";
@@ -129,7 +135,7 @@ async fn archive(archive: Option<&ArchiveSettings>, deployment: &AwsDeployment) 
     (check, Some(listed))
 }
 
-async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, Answer) {
+async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, CallResult) {
     let destination = match target {
         ReplayTarget::Original(AllowedTargets::Any) => {
             let found = "REPLAY_TARGET=original without ALLOWED_TARGETS: who can put messages on the queue chooses what is called";

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::{Check, Subject};
+use super::{Check, DoctorInput};
 
 const SETTINGS: &str = "settings";
 const HOSTS: &str = "Genesys hosts";
@@ -39,14 +39,14 @@ fn renamed() -> impl Iterator<Item = (&'static str, &'static str)> {
     RENAMED.lines().filter_map(|line| line.split_once(": "))
 }
 
-pub(super) fn look(subject: &Subject) -> Vec<Check> {
-    if let Some(error) = &subject.unread {
+pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
+    if let Some(error) = &input.unread {
         let remedy = "repair what is said of the function; or leave --function out and set the variables in the environment";
         return vec![Check::error(SETTINGS, error.to_string(), remedy)];
     }
     let remedy =
         "set it on the function (a parameter of the template): it does not start until then";
-    let problems = subject.problems.iter();
+    let problems = input.problems.iter();
     let mut checks: Vec<Check> = problems
         .map(|problem| Check::error(SETTINGS, problem.clone(), remedy))
         .collect();
@@ -54,7 +54,7 @@ pub(super) fn look(subject: &Subject) -> Vec<Check> {
         checks.push(Check::ok(SETTINGS, "the function starts with them"));
     }
     let value = |name: &str| {
-        let found = subject.variables.iter().find(|(it, _)| it == name);
+        let found = input.variables.iter().find(|(it, _)| it == name);
         let value = found.map(|(_, value)| value.trim());
         value.filter(|value| !value.is_empty())
     };
@@ -64,26 +64,26 @@ pub(super) fn look(subject: &Subject) -> Vec<Check> {
         Check::warning(SETTINGS, found, remedy)
     }));
     let mut lint = |check: &dyn Fn(&str, &str) -> Option<Check>| {
-        let variables = subject.variables.iter();
+        let variables = input.variables.iter();
         checks.extend(variables.filter_map(|(name, value)| check(name, value)));
     };
-    lint(&|name, _| unread(name, subject));
+    lint(&|name, _| unread(name, input));
     lint(&scopes);
     lint(&token_url);
     let region = value("GENESYS_REGION");
     checks.extend(region.and_then(prefixed_region));
     let from_organisation = region.is_none() && value("GENESYS_ORG_ID").is_some();
-    if let Some((api, login)) = &subject.hosts {
+    if let Some((api, login)) = &input.hosts {
         checks.extend(hosts(api, login, from_organisation));
     }
     checks
 }
 
 /// Returns a warning for a variable that resembles a setting but is not read: misspelt, or of an older version.
-fn unread(name: &str, subject: &Subject) -> Option<Check> {
+fn unread(name: &str, input: &DoctorInput) -> Option<Check> {
     let is_ours = name.starts_with("GENESYS_") && !name.starts_with("GENESYS_REPLAY_");
     let mut known = renamed().map(|(name, _)| name);
-    let is_known = subject.known_variables.contains(&name) || known.any(|it| it == name);
+    let is_known = input.known_variables.contains(&name) || known.any(|it| it == name);
     (is_ours && !is_known).then(|| {
         Check::warning(
             SETTINGS,
@@ -207,10 +207,10 @@ mod tests {
     /// Returns the checks of a setting that is written `NAME=value`.
     fn checks(setting: &str) -> Vec<Check> {
         let (name, value) = setting.split_once('=').unwrap_or_default();
-        let checks = look(&Subject {
+        let checks = super::checks(&DoctorInput {
             variables: vec![(name.to_owned(), value.to_owned())],
             known_variables: vec!["GENESYS_REGION", "GENESYS_ORG_ID", "GENESYS_LOGIN_BASE_URL"],
-            ..Subject::default()
+            ..DoctorInput::default()
         });
         checks.into_iter().skip(1).collect()
     }

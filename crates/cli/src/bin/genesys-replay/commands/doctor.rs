@@ -7,7 +7,7 @@ use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::Variables;
-use genesys_replay_cli::operator::doctor::{Check, Examination, Subject, Verdict, examine};
+use genesys_replay_cli::operator::doctor::{Check, DoctorInput, DoctorReport, Verdict, run_checks};
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::{INGEST_VARIABLES, VARIABLES};
 use serde_json::{Value, json};
@@ -34,16 +34,16 @@ pub(crate) struct Doctor {}
 
 impl Doctor {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let mut subject = Subject {
+        let mut input = DoctorInput {
             known_variables: [VARIABLES, INGEST_VARIABLES].concat(),
             function: context.function_name().map(str::to_owned),
             queue: context.queue_name().map(str::to_owned),
-            ..Subject::default()
+            ..DoctorInput::default()
         };
         let mut genesys = None;
         let mut reach = AddressPolicy::BlockLinkLocal;
         match context.variables().await {
-            Ok(variables) => (genesys, reach) = read(&variables, &mut subject),
+            Ok(variables) => (genesys, reach) = read(&variables, &mut input),
             Err(error) => match error.kind {
                 // The next calls would fail in the same way.
                 AwsErrorKind::RegionNotConfigured
@@ -52,48 +52,51 @@ impl Doctor {
                 AwsErrorKind::Denied
                 | AwsErrorKind::NotFound
                 | AwsErrorKind::Throttled
-                | AwsErrorKind::Refused => subject.unread = Some(error),
+                | AwsErrorKind::Refused => input.unread = Some(error),
             },
         }
         let aws = context.aws().await?;
         let deployment = app::deployment(aws, reach)?;
         let genesys = genesys.map(|it| app::genesys_cloud(it, aws)).transpose()?;
-        let examination = examine(&subject, &deployment, genesys.as_ref(), &context.progress);
-        let found = Box::pin(examination).await;
+        let checks = run_checks(&input, &deployment, genesys.as_ref(), &context.progress);
+        let found = Box::pin(checks).await;
         match context.output() {
             Output::Text => terminal::coloured(&text(&found))?,
             Output::Json => terminal::data(&json(&found).to_string())?,
         }
         let has_errors = found.count(Verdict::Error) > 0;
-        match found.nothing_asked {
+        match found.no_answer {
             Some(error) => Err(error.into()),
             None => Ok(ExitStatus::of_findings(has_errors)),
         }
     }
 }
 
-/// Reads the usable settings into the subject. Returns the settings of Genesys Cloud and the permitted addresses.
-fn read(variables: &Variables, subject: &mut Subject) -> (Option<GenesysSettings>, AddressPolicy) {
+/// Reads the usable settings into the input. Returns the settings of Genesys Cloud and the permitted addresses.
+fn read(
+    variables: &Variables,
+    input: &mut DoctorInput,
+) -> (Option<GenesysSettings>, AddressPolicy) {
     let pairs = variables.iter();
-    subject.variables = pairs
+    input.variables = pairs
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    subject.settings = variables.operator().ok();
+    input.settings = variables.operator().ok();
     let (genesys, reach) = match variables.function() {
         Ok(settings) => (settings.retry_state.genesys().cloned(), settings.reach),
         Err(error) => {
-            subject.problems = error.problems;
+            input.problems = error.problems;
             let is_off = variables.get("RETRY_STATE") == Some("off");
             let genesys = variables.genesys().ok().filter(|_| !is_off);
             (genesys, AddressPolicy::BlockLinkLocal)
         }
     };
-    let hosts = genesys.as_ref().filter(|_| subject.settings.is_some());
-    subject.hosts = hosts.map(|it| (it.api_base.clone(), it.login_base.clone()));
+    let hosts = genesys.as_ref().filter(|_| input.settings.is_some());
+    input.hosts = hosts.map(|it| (it.api_base.clone(), it.login_base.clone()));
     (genesys, reach)
 }
 
-fn text(found: &Examination) -> String {
+fn text(found: &DoctorReport) -> String {
     let colours = std::io::stdout().is_terminal();
     let checks = found.checks.iter().map(|check| line(check, colours));
     let count = |verdict| found.count(verdict);
@@ -123,7 +126,7 @@ fn line(check: &Check, colours: bool) -> String {
     line + &remedy
 }
 
-fn json(found: &Examination) -> Value {
+fn json(found: &DoctorReport) -> Value {
     json!({
         "checks": found.checks,
         "ok": found.count(Verdict::Ok),
