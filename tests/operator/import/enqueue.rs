@@ -9,12 +9,14 @@ use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use genesys_replay_cli::operator::Silent;
-use genesys_replay_cli::operator::import::{Found, Imported, SourceError, Terms, What, import};
+use genesys_replay_cli::operator::import::{
+    ImportError, ImportItem, ImportOptions, ImportSummary, SourceEntry, import,
+};
 use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
-fn terms() -> Terms {
-    Terms {
+fn options() -> ImportOptions {
+    ImportOptions {
         target_arn: None,
         target: ReplayTarget::Fixed(Destination::None),
     }
@@ -24,7 +26,7 @@ fn terms() -> Terms {
 fn events(
     number: u32,
     interrupt: Option<(u32, CancellationToken)>,
-) -> impl Stream<Item = Result<Found, SourceError>> + Unpin {
+) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
     stream::iter((0..number).map(move |id| {
         if let Some((at, stop)) = &interrupt
             && *at == id
@@ -32,9 +34,9 @@ fn events(
             stop.cancel();
         }
         let text = format!(r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#);
-        Ok(Found {
+        Ok(SourceEntry {
             place: format!("event {id}"),
-            what: What::Failed(text),
+            item: ImportItem::Failed(text),
         })
     }))
 }
@@ -106,10 +108,10 @@ impl Moody {
     }
 }
 
-fn counts(imported: &Imported) -> [u64; 4] {
+fn counts(imported: &ImportSummary) -> [u64; 4] {
     [
         imported.found,
-        imported.fit,
+        imported.importable,
         imported.queued,
         imported.refused,
     ]
@@ -119,7 +121,8 @@ fn counts(imported: &Imported) -> [u64; 4] {
 async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
-    let (imported, ended) = import(events(23, None), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) =
+        import(events(23, None), Some(&queue), &options(), &Silent, &stop).await;
     ended?;
     assert_eq!(queue.calls(), [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 3]);
     assert_eq!(counts(&imported), [23, 23, 23, 0]);
@@ -130,7 +133,8 @@ async fn a_call_has_at_most_ten_messages_and_the_last_one_the_rest() -> TestResu
 async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResult {
     let queue = Moody::refusing("c-3", 2);
     let stop = CancellationToken::new();
-    let (imported, ended) = import(events(10, None), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) =
+        import(events(10, None), Some(&queue), &options(), &Silent, &stop).await;
     ended?;
     assert_eq!(queue.calls(), [10, 1, 1]);
     assert_eq!(counts(&imported), [10, 10, 10, 0]);
@@ -142,7 +146,8 @@ async fn what_the_queue_did_not_take_is_put_again_and_nothing_else() -> TestResu
 async fn what_the_queue_never_takes_is_named_and_counted() -> TestResult {
     let queue = Moody::refusing("c-3", u32::MAX);
     let stop = CancellationToken::new();
-    let (imported, ended) = import(events(12, None), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) =
+        import(events(12, None), Some(&queue), &options(), &Silent, &stop).await;
     ended?;
     assert_eq!(counts(&imported), [12, 12, 11, 1]);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
@@ -158,9 +163,10 @@ async fn a_queue_that_refuses_us_ends_it_and_says_how_far_it_came() -> TestResul
         ..Moody::default()
     };
     let stop = CancellationToken::new();
-    let (imported, ended) = import(events(30, None), Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) =
+        import(events(30, None), Some(&queue), &options(), &Silent, &stop).await;
     assert_eq!(counts(&imported), [20, 20, 10, 0]);
-    assert!(matches!(ended, Err(SourceError::Aws(_))));
+    assert!(matches!(ended, Err(ImportError::Aws(_))));
     Ok(())
 }
 
@@ -169,7 +175,7 @@ async fn ctrl_c_ends_it_between_two_calls() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
     let events = events(30, Some((14, stop.clone())));
-    let (imported, ended) = import(events, Some(&queue), &terms(), &Silent, &stop).await;
+    let (imported, ended) = import(events, Some(&queue), &options(), &Silent, &stop).await;
     ended?;
     assert!(imported.stopped);
     assert_eq!(queue.calls(), [10]);

@@ -1,8 +1,8 @@
 //! Imports failed events from other places into the replay queue.
 
-mod envelope;
 mod event;
 mod lines;
+mod prepare;
 mod source;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,10 +16,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-pub use envelope::Enveloped;
 pub use event::{FailedEvent, Unusable};
 pub use lines::read_all;
-pub use source::{Found, SourceError, What, archived, subscription};
+pub use prepare::PreparedMessage;
+pub use source::{ImportError, ImportItem, SourceEntry, archived, subscription};
 
 /// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.
 const MAX_NAMED: usize = 100;
@@ -29,7 +29,7 @@ const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs
 
 /// The rules by which failed events become messages.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct ImportOptions {
     /// The ARN of the target that failed, in place of the target that the source names; `None` keeps that one.
     pub target_arn: Option<String>,
     /// The target of the function's deliveries.
@@ -38,31 +38,32 @@ pub struct Terms {
 
 /// An event that was not queued, and its place in the source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refusal {
+pub struct RefusedEvent {
     pub place: String,
     pub why: String,
 }
 
 /// The result of an import, so far if it ended early.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Imported {
+pub struct ImportSummary {
     /// The number of events in the source, as far as the source was read.
     pub found: u64,
-    /// The number of events that are fit for the queue, each counted once.
-    pub fit: u64,
+    /// The number of events that can be queued, each counted once.
+    #[serde(rename = "fit")]
+    pub importable: u64,
     /// The number of queued events; 0 in a dry run.
     pub queued: u64,
     pub duplicates: u64,
     /// The number of events that cannot be queued, or were not queued.
     pub refused: u64,
     /// The first refused events.
-    pub refusals: Vec<Refusal>,
-    /// The number of fit events without a target. A function with `REPLAY_TARGET=original` archives them.
+    pub refusals: Vec<RefusedEvent>,
+    /// The number of importable events without a target. A function with `REPLAY_TARGET=original` archives them.
     pub without_target: u64,
-    /// The number of fit events from an archive of ours. If the ledger has such an event as archived, the function does
+    /// The number of importable events from an archive of ours. If the ledger has such an event as archived, the function does
     /// not replay it, because the message does not belong to a plan.
     pub from_archive: u64,
-    /// The number of fit events of each category.
+    /// The number of importable events of each category.
     #[serde(skip)]
     pub categories: BTreeMap<&'static str, (Category, u64)>,
     /// True if the import was stopped before its end.
@@ -71,7 +72,7 @@ pub struct Imported {
 
 /// Returns the seed tutorials' word for a category's chance of success in another attempt.
 #[must_use]
-pub const fn prospect(category: Category) -> &'static str {
+pub const fn retryability(category: Category) -> &'static str {
     match category {
         Category::RateLimitExceeded | Category::EndpointUnreachable => "transient",
         Category::AuthenticationRejected | Category::TargetMissing | Category::PayloadMalformed => {
@@ -86,20 +87,20 @@ pub const fn prospect(category: Category) -> &'static str {
 /// The failed event's id identifies the event: another import does not make a second event of it. So after an error,
 /// another import continues.
 pub async fn import(
-    mut source: impl Stream<Item = Result<Found, SourceError>> + Unpin,
+    mut source: impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin,
     queue: Option<&impl MessageSender>,
-    terms: &Terms,
+    options: &ImportOptions,
     progress: &dyn Progress,
     stop: &CancellationToken,
-) -> (Imported, Result<(), SourceError>) {
-    let mut work = Work {
+) -> (ImportSummary, Result<(), ImportError>) {
+    let mut work = Importer {
         queue,
-        terms,
+        options,
         progress,
         stop,
         seen: HashSet::new(),
         batch: Vec::new(),
-        imported: Imported::default(),
+        imported: ImportSummary::default(),
     };
     progress.begin("importing", None);
     let ended = work.run(&mut source).await;
@@ -107,22 +108,22 @@ pub async fn import(
     (work.imported, ended)
 }
 
-struct Work<'a, I> {
+struct Importer<'a, I> {
     queue: Option<&'a I>,
-    terms: &'a Terms,
+    options: &'a ImportOptions,
     progress: &'a dyn Progress,
     stop: &'a CancellationToken,
     seen: HashSet<String>,
     /// The messages of the next call, each with its place in the source.
     batch: Vec<(String, NewMessage)>,
-    imported: Imported,
+    imported: ImportSummary,
 }
 
-impl<I: MessageSender> Work<'_, I> {
+impl<I: MessageSender> Importer<'_, I> {
     async fn run(
         &mut self,
-        source: &mut (impl Stream<Item = Result<Found, SourceError>> + Unpin),
-    ) -> Result<(), SourceError> {
+        source: &mut (impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin),
+    ) -> Result<(), ImportError> {
         let ended = loop {
             let found = tokio::select! {
                 biased;
@@ -145,17 +146,17 @@ impl<I: MessageSender> Work<'_, I> {
         ended
     }
 
-    fn take(&mut self, found: Found) {
+    fn take(&mut self, found: SourceEntry) {
         self.imported.found += 1;
         self.progress.advance(1);
-        let Found { place, what } = found;
-        let (arn, target) = (self.terms.target_arn.as_deref(), &self.terms.target);
-        let from_archive = matches!(what, What::Archived(_));
-        let made = match what {
-            What::Failed(text) => FailedEvent::read(&text)
-                .and_then(|event| envelope::envelop(event, &text, arn, target)),
-            What::Archived(document) => envelope::envelop_archived(&document, arn, target),
-            What::Unusable(why) => Err(why),
+        let SourceEntry { place, item } = found;
+        let (arn, target) = (self.options.target_arn.as_deref(), &self.options.target);
+        let from_archive = matches!(item, ImportItem::Archived(_));
+        let made = match item {
+            ImportItem::Failed(text) => FailedEvent::read(&text)
+                .and_then(|event| prepare::prepare(event, &text, arn, target)),
+            ImportItem::Archived(document) => prepare::prepare_archived(&document, arn, target),
+            ImportItem::Unusable(why) => Err(why),
         };
         match made {
             Ok(made) if !self.seen.insert(made.id.clone()) => self.imported.duplicates += 1,
@@ -164,7 +165,7 @@ impl<I: MessageSender> Work<'_, I> {
                 let categories = &mut self.imported.categories;
                 let counted = categories.entry(category.as_str());
                 counted.or_insert((category, 0)).1 += 1;
-                self.imported.fit += 1;
+                self.imported.importable += 1;
                 self.imported.without_target += u64::from(!made.has_target);
                 self.imported.from_archive += u64::from(from_archive);
                 if self.queue.is_some() {
@@ -180,12 +181,12 @@ impl<I: MessageSender> Work<'_, I> {
         self.imported.refused += 1;
         if self.imported.refusals.len() < MAX_NAMED {
             let why = why.to_string();
-            self.imported.refusals.push(Refusal { place, why });
+            self.imported.refusals.push(RefusedEvent { place, why });
         }
     }
 
     /// Puts the batch on the queue, reads the result of each message, and retries messages that were not accepted.
-    async fn send(&mut self) -> Result<(), SourceError> {
+    async fn send(&mut self) -> Result<(), ImportError> {
         let Some(queue) = self.queue else {
             return Ok(());
         };

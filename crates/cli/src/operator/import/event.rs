@@ -43,7 +43,7 @@ pub enum Unusable {
     NotQueued(String),
     /// The source has something else at this place.
     #[error("{0}")]
-    Foreign(String),
+    UnknownFormat(String),
 }
 
 impl FailedEvent {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::Unusable;
-use super::source::{Found, What};
+use super::source::{ImportItem, SourceEntry};
 
 /// The maximum length of a line, in bytes: no message needs more, even if every byte is escaped.
 const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
@@ -16,7 +16,7 @@ const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
 /// One page of the API's answer.
 #[derive(Deserialize)]
-struct Listing<'t> {
+struct EventPage<'t> {
     #[serde(borrow)]
     entities: Vec<&'t RawValue>,
 }
@@ -25,7 +25,10 @@ struct Listing<'t> {
 ///
 /// # Errors
 /// [`io::Error`] if the text cannot be read further.
-pub fn read_all(text: &mut impl BufRead, found: &mut dyn FnMut(Found) -> bool) -> io::Result<()> {
+pub fn read_all(
+    text: &mut impl BufRead,
+    found: &mut dyn FnMut(SourceEntry) -> bool,
+) -> io::Result<()> {
     let mut line = Vec::new();
     let mut is_first = true;
     for number in 1_u64.. {
@@ -55,46 +58,46 @@ pub fn read_all(text: &mut impl BufRead, found: &mut dyn FnMut(Found) -> bool) -
 }
 
 /// Passes on one line: a failed event, or a page of them. Returns `false` if `found` did.
-fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(Found) -> bool) -> bool {
-    let what = match std::str::from_utf8(line).map(str::trim) {
+fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
+    let item = match std::str::from_utf8(line).map(str::trim) {
         _ if line.len() > MAX_LINE_BYTES => foreign("it is too long for a failed event"),
         Err(_) => foreign("it is not UTF-8 text"),
         Ok(text) => {
-            if let Ok(Listing { entities }) = serde_json::from_str(text) {
+            if let Ok(EventPage { entities }) = serde_json::from_str(text) {
                 return pass_all(&entities, &format!("{place}, event"), found);
             }
             match serde_json::from_str::<&RawValue>(text) {
-                Ok(_) => What::Failed(text.to_owned()),
+                Ok(_) => ImportItem::Failed(text.to_owned()),
                 Err(error) => foreign(&format!("it is not JSON (column {})", error.column())),
             }
         }
     };
     let place = place.to_owned();
-    found(Found { place, what })
+    found(SourceEntry { place, item })
 }
 
 /// Passes on the events of a list. Returns `false` if `found` did.
-fn pass_all(events: &[&RawValue], place: &str, found: &mut dyn FnMut(Found) -> bool) -> bool {
+fn pass_all(events: &[&RawValue], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
     (1_u64..).zip(events).all(|(number, event)| {
-        found(Found {
+        found(SourceEntry {
             place: format!("{place} {number}"),
-            what: What::Failed(event.get().to_owned()),
+            item: ImportItem::Failed(event.get().to_owned()),
         })
     })
 }
 
-fn foreign(why: &str) -> What {
-    What::Unusable(Unusable::Foreign(why.to_owned()))
+fn foreign(why: &str) -> ImportItem {
+    ImportItem::Unusable(Unusable::UnknownFormat(why.to_owned()))
 }
 
 fn read_document(
     mut document: Vec<u8>,
     rest: &mut impl BufRead,
-    found: &mut dyn FnMut(Found) -> bool,
+    found: &mut dyn FnMut(SourceEntry) -> bool,
 ) -> io::Result<()> {
     let rest_bytes = MAX_DOCUMENT_BYTES.saturating_sub(document.len()) as u64;
     rest.take(rest_bytes + 1).read_to_end(&mut document)?;
-    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(invalid(format!(
             "it is one JSON document of more than {MAX_DOCUMENT_BYTES} bytes; write one event a line"
@@ -104,7 +107,7 @@ fn read_document(
     let events: Vec<&RawValue> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text)
     } else {
-        serde_json::from_str(text).map(|Listing { entities }| entities)
+        serde_json::from_str(text).map(|EventPage { entities }| entities)
     }
     .or_else(|error| match serde_json::from_str::<&RawValue>(text) {
         // One failed event, written over many lines.
@@ -121,11 +124,11 @@ mod tests {
 
     fn read(text: &[u8]) -> Vec<String> {
         let mut all = Vec::new();
-        let mut keep = |found: Found| {
-            all.push(match found.what {
-                What::Failed(text) => format!("{}: {text}", found.place),
-                What::Archived(document) => format!("{}: {}", found.place, document.event_id),
-                What::Unusable(why) => format!("{}: {why}", found.place),
+        let mut keep = |found: SourceEntry| {
+            all.push(match found.item {
+                ImportItem::Failed(text) => format!("{}: {text}", found.place),
+                ImportItem::Archived(document) => format!("{}: {}", found.place, document.event_id),
+                ImportItem::Unusable(why) => format!("{}: {why}", found.place),
             });
             true
         };

@@ -26,15 +26,15 @@ const MAX_STALE_PAGES: u32 = 5;
 
 /// An entry of a source.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct SourceEntry {
     /// The place of the entry, for people: `line 7`, `s3://bucket/key`.
     pub place: String,
-    pub what: What,
+    pub item: ImportItem,
 }
 
 /// The content of an entry.
 #[derive(Clone, Debug)]
-pub enum What {
+pub enum ImportItem {
     Failed(String),
     /// A dead letter from an archive of ours.
     Archived(Box<Document>),
@@ -43,7 +43,7 @@ pub enum What {
 
 /// The reason why an import cannot continue.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum ImportError {
     /// Genesys Cloud does not have the subscription, or not this API.
     #[error("Genesys Cloud has no failed events for this subscription")]
     NoSuchSubscription,
@@ -51,7 +51,7 @@ pub enum SourceError {
     #[error(
         "the endpoint answers the same page again: {MAX_STALE_PAGES} in a row had no new event"
     )]
-    GoesRound,
+    EndlessPages,
     #[error(transparent)]
     Genesys(#[from] GenesysError),
     /// After an error of the queue, the messages of the last call may be on the queue.
@@ -63,7 +63,7 @@ pub enum SourceError {
 }
 
 /// The pages of a subscription's failed events.
-struct Pages<'a> {
+struct SubscriptionPages<'a> {
     client: &'a GenesysClient,
     id: InteractionId,
     progress: &'a dyn Progress,
@@ -82,8 +82,8 @@ pub fn subscription<'a>(
     id: InteractionId,
     progress: &'a dyn Progress,
     stop: CancellationToken,
-) -> impl Stream<Item = Result<Found, SourceError>> + Unpin {
-    let pages = Pages {
+) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
+    let pages = SubscriptionPages {
         client,
         id,
         progress,
@@ -93,26 +93,26 @@ pub fn subscription<'a>(
         seen: HashSet::new(),
         stale: 0,
     };
-    let pages = stream::try_unfold(pages, async |mut pages: Pages<'_>| {
+    let pages = stream::try_unfold(pages, async |mut pages: SubscriptionPages<'_>| {
         let events = pages.turn().await?;
-        Ok::<_, SourceError>(events.map(|events| (events, pages)))
+        Ok::<_, ImportError>(events.map(|events| (events, pages)))
     });
     let events = pages
         .map_ok(|events| stream::iter(events).map(Ok))
         .try_flatten();
     let found = events.enumerate().map(|(index, text)| {
         let place = format!("event {}", index + 1);
-        text.map(|text| Found {
+        text.map(|text| SourceEntry {
             place,
-            what: What::Failed(text),
+            item: ImportItem::Failed(text),
         })
     });
     Box::pin(found)
 }
 
-impl Pages<'_> {
+impl SubscriptionPages<'_> {
     /// Returns the events of the next page; `None` after the last page, or if the wait for a page was stopped.
-    async fn turn(&mut self) -> Result<Option<Vec<String>>, SourceError> {
+    async fn turn(&mut self) -> Result<Option<Vec<String>>, ImportError> {
         let Some(start) = self.next.take() else {
             return Ok(None);
         };
@@ -122,7 +122,7 @@ impl Pages<'_> {
             match patiently(call, self.progress, &self.stop).await {
                 Ok(Some(page)) => break page,
                 Ok(None) => return Ok(None),
-                Err(GenesysError::NotFound) => return Err(SourceError::NoSuchSubscription),
+                Err(GenesysError::NotFound) => return Err(ImportError::NoSuchSubscription),
                 // The answer may only exceed our size limit, so request smaller pages.
                 Err(GenesysError::Unavailable {
                     call: Call::FailedEvents,
@@ -141,7 +141,7 @@ impl Pages<'_> {
             }
         }
         if self.stale == MAX_STALE_PAGES && self.next.is_some() {
-            return Err(SourceError::GoesRound);
+            return Err(ImportError::EndlessPages);
         }
         Ok(Some(page.events))
     }
@@ -159,19 +159,26 @@ pub fn archived<'a>(
     archive: &'a impl ArchiveReader,
     bucket: &'a str,
     prefix: &'a str,
-) -> impl Stream<Item = Result<Found, SourceError>> + Unpin {
-    let objects = objects(archive, prefix).map_err(SourceError::from);
+) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
+    let objects = objects(archive, prefix).map_err(ImportError::from);
     Box::pin(objects.and_then(move |object| async move {
         // Replace control characters, because a key may contain any text and is printed on a terminal.
         let key = object.key.replace(char::is_control, "\u{fffd}");
         let place = format!("s3://{bucket}/{key}");
-        let what = read(archive, &object).await?;
-        Ok(Found { place, what })
+        let item = read(archive, &object).await?;
+        Ok(SourceEntry { place, item })
     }))
 }
 
-async fn read(archive: &impl ArchiveReader, object: &ArchivedObject) -> Result<What, AwsError> {
-    let foreign = |why: &str| Ok(What::Unusable(Unusable::Foreign(why.to_owned())));
+async fn read(
+    archive: &impl ArchiveReader,
+    object: &ArchivedObject,
+) -> Result<ImportItem, AwsError> {
+    let foreign = |why: &str| {
+        Ok(ImportItem::Unusable(Unusable::UnknownFormat(
+            why.to_owned(),
+        )))
+    };
     if object.size > MAX_OBJECT_BYTES {
         return foreign("it is too long for a failed event");
     }
@@ -179,12 +186,12 @@ async fn read(archive: &impl ArchiveReader, object: &ArchivedObject) -> Result<W
         return foreign("it was deleted in the meantime");
     };
     if let Ok(document) = Document::read(&content) {
-        return Ok(What::Archived(Box::new(document)));
+        return Ok(ImportItem::Archived(Box::new(document)));
     }
     // A prefix may contain any object, so require an id or a failure reason.
     let is_event = |event: FailedEvent| event.id.is_some() || event.failure_reason.is_some();
     match String::from_utf8(content) {
-        Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(What::Failed(text)),
+        Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(ImportItem::Failed(text)),
         Ok(_) | Err(_) => foreign("it is no failed event and no archived dead letter"),
     }
 }

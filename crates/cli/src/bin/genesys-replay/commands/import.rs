@@ -9,7 +9,8 @@ use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::import::{
-    Found, Imported, SourceError, Terms, archived, import, prospect, read_all, subscription,
+    ImportError, ImportOptions, ImportSummary, SourceEntry, archived, import, read_all,
+    retryability, subscription,
 };
 use genesys_replay_genesys::GenesysClient;
 use serde_json::{Value, json};
@@ -65,7 +66,7 @@ struct From {
 
 impl Import {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let terms = Terms {
+        let options = ImportOptions {
             target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
             target: context.settings().await?.target,
         };
@@ -76,7 +77,7 @@ impl Import {
             None
         };
         let stop = interrupt::listen();
-        let ended = self.from.import(context, queue.as_ref(), &terms, &stop);
+        let ended = self.from.import(context, queue.as_ref(), &options, &stop);
         let (imported, ended) = ended.await?;
         context.print(|| text(&imported, self.yes), || json(&imported, self.yes))?;
         for warning in warnings(&imported) {
@@ -102,24 +103,24 @@ impl From {
         &self,
         context: &Context,
         queue: Option<&SqsSender>,
-        terms: &Terms,
+        options: &ImportOptions,
         stop: &CancellationToken,
-    ) -> anyhow::Result<(Imported, Result<(), SourceError>)> {
+    ) -> anyhow::Result<(ImportSummary, Result<(), ImportError>)> {
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
             let id = subscription_id(id)?;
             let source = subscription(&genesys, id, progress, stop.clone());
-            return Ok(import(source, queue, terms, progress, stop).await);
+            return Ok(import(source, queue, options, progress, stop).await);
         }
         if let Some(place) = &self.s3 {
             let (bucket, prefix) = s3_place(place)?;
             let archive = app::archive(context.aws().await?, bucket);
             let source = archived(&archive, bucket, prefix);
-            return Ok(import(source, queue, terms, progress, stop).await);
+            return Ok(import(source, queue, options, progress, stop).await);
         }
         let file = self.file.as_deref().unwrap_or("-");
-        Ok(import(lines(file)?, queue, terms, progress, stop).await)
+        Ok(import(lines(file)?, queue, options, progress, stop).await)
     }
 }
 
@@ -163,7 +164,9 @@ fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
 }
 
 /// Streams the entries of a file. A thread of its own reads it: reading stdin blocks, and Ctrl-C must not wait for it.
-fn lines(name: &str) -> Result<impl Stream<Item = Result<Found, SourceError>> + Unpin, UserError> {
+fn lines(
+    name: &str,
+) -> Result<impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin, UserError> {
     let mut text: Box<dyn BufRead + Send> = if name == "-" {
         Box::new(BufReader::new(io::stdin()))
     } else {
@@ -178,27 +181,27 @@ fn lines(name: &str) -> Result<impl Stream<Item = Result<Found, SourceError>> + 
         let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
         if let Err(error) = read_all(&mut text, &mut hand_on) {
             // Nobody listens any more when this fails.
-            let _ = sender.blocking_send(Err(SourceError::File(name, error)));
+            let _ = sender.blocking_send(Err(ImportError::File(name, error)));
         }
     });
     Ok(stream::poll_fn(move |context| found.poll_recv(context)))
 }
 
-fn error(cause: SourceError) -> anyhow::Error {
+fn error(cause: ImportError) -> anyhow::Error {
     match cause {
-        SourceError::NoSuchSubscription => UserError::new(
+        ImportError::NoSuchSubscription => UserError::new(
             "Genesys Cloud knows no failed events of this subscription",
             "check the id; this endpoint only exists in the tutorials' API: use --file or --s3 instead",
         )
         .into(),
-        error @ SourceError::GoesRound => UserError::upstream(
+        error @ ImportError::EndlessPages => UserError::upstream(
             error.to_string(),
             "all that it showed was read; if there is more, import that with --file or --s3",
         )
         .into(),
-        SourceError::Genesys(error) => error.into(),
-        SourceError::Aws(error) => error.into(),
-        error @ SourceError::File(..) => UserError::new(
+        ImportError::Genesys(error) => error.into(),
+        ImportError::Aws(error) => error.into(),
+        error @ ImportError::File(..) => UserError::new(
             genesys_replay::error::with_causes(&error),
             "repair the file; importing it again doubles nothing",
         )
@@ -206,8 +209,8 @@ fn error(cause: SourceError) -> anyhow::Error {
     }
 }
 
-/// What the function will do that a person may not expect.
-fn warnings(imported: &Imported) -> Vec<String> {
+/// Returns the warnings about events that the function may not deliver as expected.
+fn warnings(imported: &ImportSummary) -> Vec<String> {
     let malformed = imported.categories.values();
     let malformed: u64 = malformed
         .filter(|(category, _)| category.is_malformed())
@@ -233,9 +236,9 @@ fn warnings(imported: &Imported) -> Vec<String> {
     .collect()
 }
 
-fn text(imported: &Imported, yes: bool) -> String {
+fn text(imported: &ImportSummary, yes: bool) -> String {
     let rows = imported.categories.iter().map(|(name, (category, count))| {
-        let prospect = prospect(*category).to_owned();
+        let prospect = retryability(*category).to_owned();
         [(*name).to_owned(), prospect, count.to_string()]
     });
     let table = table::text(["category", "prospect", "events"], rows);
@@ -244,7 +247,7 @@ fn text(imported: &Imported, yes: bool) -> String {
     } else {
         (
             "would queue",
-            imported.fit,
+            imported.importable,
             "\nnothing was queued: add --yes\n",
         )
     };
@@ -254,9 +257,9 @@ fn text(imported: &Imported, yes: bool) -> String {
     )
 }
 
-fn json(imported: &Imported, yes: bool) -> Value {
+fn json(imported: &ImportSummary, yes: bool) -> Value {
     let categories = imported.categories.iter().map(|(name, (category, count))| {
-        json!({ "category": name, "prospect": prospect(*category), "events": count })
+        json!({ "category": name, "prospect": retryability(*category), "events": count })
     });
     let mut document = json!(imported);
     document["dry_run"] = json!(!yes);

@@ -19,7 +19,7 @@ const MAX_REASON_BYTES: usize = 4 * 1024;
 
 /// A message that is ready for the queue, and the function's classification of it.
 #[derive(Clone, Debug)]
-pub struct Enveloped {
+pub struct PreparedMessage {
     /// The event's id; the same in every import.
     pub id: String,
     pub message: NewMessage,
@@ -33,12 +33,12 @@ pub struct Enveloped {
 ///
 /// # Errors
 /// [`Unusable`] if the event cannot be queued.
-pub(super) fn envelop(
+pub(super) fn prepare(
     event: FailedEvent,
     raw: &str,
     target_arn: Option<&str>,
     target: &ReplayTarget,
-) -> Result<Enveloped, Unusable> {
+) -> Result<PreparedMessage, Unusable> {
     let body = event.payload?;
     // Without an id, the text identifies the event: equal records are one event, also in another import.
     let id = event.id.unwrap_or_else(|| digest::hexadecimal(raw));
@@ -61,11 +61,11 @@ pub(super) fn envelop(
 ///
 /// # Errors
 /// [`Unusable`] if the dead letter cannot be queued.
-pub(super) fn envelop_archived(
+pub(super) fn prepare_archived(
     document: &Document,
     target_arn: Option<&str>,
     target: &ReplayTarget,
-) -> Result<Enveloped, Unusable> {
+) -> Result<PreparedMessage, Unusable> {
     let message = document.message().ok_or(Unusable::NoPayload)?;
     if message.is_base64() {
         return Err(Unusable::Binary);
@@ -86,7 +86,7 @@ fn finish(
     body: String,
     mut attributes: BTreeMap<String, String>,
     target: &ReplayTarget,
-) -> Result<Enveloped, Unusable> {
+) -> Result<PreparedMessage, Unusable> {
     let key = EventId::new(id.as_str()).map_or_else(
         || digest::hexadecimal(&id),
         |usable| usable.as_str().to_owned(),
@@ -109,7 +109,7 @@ fn finish(
     if bytes > MAX_MESSAGE_BYTES {
         return Err(Unusable::TooLong(bytes));
     }
-    Ok(Enveloped {
+    Ok(PreparedMessage {
         id,
         message: prepared,
         category: letter.category,
@@ -162,12 +162,12 @@ mod tests {
 
     const NOWHERE: ReplayTarget = ReplayTarget::Fixed(Destination::None);
 
-    fn enveloped(text: &str, target_arn: Option<&str>) -> Result<Enveloped, Unusable> {
-        envelop(FailedEvent::read(text)?, text, target_arn, &NOWHERE)
+    fn prepared(text: &str, target_arn: Option<&str>) -> Result<PreparedMessage, Unusable> {
+        prepare(FailedEvent::read(text)?, text, target_arn, &NOWHERE)
     }
 
-    fn attribute(enveloped: &Enveloped, name: &str) -> Option<String> {
-        let attributes = &enveloped.message.attributes;
+    fn attribute(prepared: &PreparedMessage, name: &str) -> Option<String> {
+        let attributes = &prepared.message.attributes;
         let (_, value) = attributes.iter().find(|(it, _)| it == name)?;
         Some(value.parts().1)
     }
@@ -209,7 +209,7 @@ mod tests {
             (Category::Unknown, "", r#""failure_code":"ODD""#),
         ] {
             let text = format!(r#"{{"id":"e-1","payload":{{"interactionId":"c-1"}},{failure}}}"#);
-            let made = enveloped(&text, None)?;
+            let made = prepared(&text, None)?;
             assert_eq!(made.category, category, "{failure}");
             let message = attribute(&made, "ERROR_MESSAGE");
             assert_eq!(message.as_deref(), Some(said).filter(|it| !it.is_empty()));
@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn an_event_without_an_id_is_known_by_what_it_says() -> Result<(), Unusable> {
-        let one = enveloped(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
-        let same = enveloped(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
-        let other = enveloped(r#"{"payload":{"interactionId":"c-2"}}"#, None)?;
+        let one = prepared(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
+        let same = prepared(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
+        let other = prepared(r#"{"payload":{"interactionId":"c-2"}}"#, None)?;
         assert_eq!(one.id, same.id);
         assert_ne!(one.id, other.id);
         Ok(())
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_id_that_no_key_can_have_stands_in_it_by_its_digest() -> Result<(), Unusable> {
-        let made = enveloped(r#"{"id":"a|b é","payload":{"interactionId":"c-1"}}"#, None)?;
+        let made = prepared(r#"{"id":"a|b é","payload":{"interactionId":"c-1"}}"#, None)?;
         let key = attribute(&made, resent::EVENT_ID);
         assert_eq!(key, Some(digest::hexadecimal("a|b é")));
         Ok(())
@@ -241,7 +241,7 @@ mod tests {
         let original = ReplayTarget::Original(AllowedTargets::Any);
         let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";
         for (arn, expected) in [(None, false), (Some(queue), true)] {
-            let made = envelop(FailedEvent::read(text)?, text, arn, &original)?;
+            let made = prepare(FailedEvent::read(text)?, text, arn, &original)?;
             assert_eq!(made.has_target, expected);
             assert_eq!(attribute(&made, "TARGET_ARN").as_deref(), arn);
         }
@@ -254,9 +254,9 @@ mod tests {
             r#"{{"payload":{{"interactionId":"c-1","a":"{}"}}}}"#,
             "x".repeat(MAX_MESSAGE_BYTES)
         );
-        assert!(matches!(enveloped(&long, None), Err(Unusable::TooLong(_))));
+        assert!(matches!(prepared(&long, None), Err(Unusable::TooLong(_))));
         let odd = "{\"payload\":{\"interactionId\":\"c-1\",\"a\":\"\u{ffff}\"}}";
-        assert_eq!(enveloped(odd, None).err(), Some(Unusable::NotQueueable));
+        assert_eq!(prepared(odd, None).err(), Some(Unusable::NotQueueable));
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
             r#"{{"payload":{{"interactionId":"c-1"}},"failure_reason":"timeout\u0000{}"}}"#,
             "é".repeat(MAX_REASON_BYTES)
         );
-        let said = attribute(&enveloped(&text, None)?, "ERROR_MESSAGE").unwrap_or_default();
+        let said = attribute(&prepared(&text, None)?, "ERROR_MESSAGE").unwrap_or_default();
         assert!(said.starts_with("timeout é") && said.len() <= MAX_REASON_BYTES);
         Ok(())
     }
@@ -273,11 +273,11 @@ mod tests {
     #[test]
     fn a_payload_of_any_shape_is_an_event_once_its_target_is_known() {
         let text = r#"{"id":"e-1","failure_code":"TIMEOUT","payload":{"any":"shape"}}"#;
-        assert_eq!(enveloped(text, None).err(), Some(Unusable::UnknownShape));
+        assert_eq!(prepared(text, None).err(), Some(Unusable::UnknownShape));
         let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";
-        assert!(enveloped(text, Some(queue)).is_ok());
+        assert!(prepared(text, Some(queue)).is_ok());
         let record = r#"{"id":"e-1","payload":{"failedMessages":[],"busArn":"b"}}"#;
-        let refused = enveloped(record, Some(queue)).err();
+        let refused = prepared(record, Some(queue)).err();
         assert!(matches!(refused, Some(Unusable::UnreplayableReason(_))));
     }
 }
