@@ -15,9 +15,9 @@ use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 
-use self::archived::Archived;
+use self::archived::ArchivedEvents;
 use super::Progress;
-use super::report::{UNKNOWN, has_died};
+use super::report::{UNKNOWN, has_expired_lease};
 use crate::archive::ArchiveReader;
 use crate::ledger::{LedgerReader, Record, scan_all};
 
@@ -26,7 +26,7 @@ pub const MAX_EXAMPLES: usize = 10;
 
 /// The scope of a comparison.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
+pub struct ReconcileScope<'a> {
     /// The number of ledger segments that are read concurrently, from 1.
     pub segments: u32,
     /// The earliest first-seen time of the compared events.
@@ -44,11 +44,11 @@ pub struct Scope<'a> {
 
 /// A finding beside the sum. Those that mean that the sum does not add up come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Finding {
+pub enum ReconcileFinding {
     ArchivedWithoutObject,
     ObjectWithoutItem,
-    DiedOver,
-    OpenNotQueued,
+    LeaseExpired,
+    UnfinishedNotQueued,
     UnknownStatus,
     Failed,
     ObjectOfOpen,
@@ -57,15 +57,15 @@ pub enum Finding {
     ForeignObject,
 }
 
-impl Finding {
+impl ReconcileFinding {
     /// Returns the finding's name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ArchivedWithoutObject => "archived_without_object",
             Self::ObjectWithoutItem => "object_without_item",
-            Self::DiedOver => "died_over",
-            Self::OpenNotQueued => "open_not_queued",
+            Self::LeaseExpired => "died_over",
+            Self::UnfinishedNotQueued => "open_not_queued",
             Self::UnknownStatus => "unknown_status",
             Self::Failed => "failed",
             Self::ObjectOfOpen => "object_of_open_event",
@@ -91,10 +91,10 @@ impl Finding {
             Self::ObjectWithoutItem => {
                 "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?"
             }
-            Self::DiedOver => {
+            Self::LeaseExpired => {
                 "in progress under a lease that has ended: taken up again when its message comes back; if none does, it is lost"
             }
-            Self::OpenNotQueued => {
+            Self::UnfinishedNotQueued => {
                 "more events are open than messages are queued: were messages deleted, or did they expire in their queue?"
             }
             Self::UnknownStatus => {
@@ -117,7 +117,7 @@ impl Finding {
 
 /// The number of occurrences of a finding, and the first few by ledger key or object key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct FindingCount {
     pub count: u64,
     pub examples: Vec<String>,
 }
@@ -141,7 +141,7 @@ pub struct Reconciliation {
     pub statuses: BTreeMap<&'static str, u64>,
     /// Objects of the archive that are dead letters.
     pub objects: u64,
-    pub findings: BTreeMap<Finding, Found>,
+    pub findings: BTreeMap<ReconcileFinding, FindingCount>,
 }
 
 impl Reconciliation {
@@ -151,7 +151,7 @@ impl Reconciliation {
         self.unaccounted == 0 && !self.findings.keys().any(|finding| finding.is_wrong())
     }
 
-    fn found(&mut self, finding: Finding, example: &str) {
+    fn found(&mut self, finding: ReconcileFinding, example: &str) {
         let found = self.findings.entry(finding).or_default();
         found.count += 1;
         if found.examples.len() < MAX_EXAMPLES {
@@ -159,7 +159,7 @@ impl Reconciliation {
         }
     }
 
-    fn count(&mut self, record: &Record, has_object: bool, scope: &Scope<'_>) {
+    fn count(&mut self, record: &Record, has_object: bool, scope: &ReconcileScope<'_>) {
         let is_older = |since| record.first_seen.is_some_and(|seen| seen < since);
         if scope.since.is_some_and(is_older) {
             return;
@@ -167,9 +167,11 @@ impl Reconciliation {
         let status = record.status.map_or(UNKNOWN, Status::as_str);
         *self.statuses.entry(status).or_default() += 1;
         let finding = match record.status {
-            None => Finding::UnknownStatus,
-            Some(Status::Failed) => Finding::Failed,
-            Some(Status::InProgress) if has_died(record, scope.now) => Finding::DiedOver,
+            None => ReconcileFinding::UnknownStatus,
+            Some(Status::Failed) => ReconcileFinding::Failed,
+            Some(Status::InProgress) if has_expired_lease(record, scope.now) => {
+                ReconcileFinding::LeaseExpired
+            }
             Some(Status::Archived) if !has_object => {
                 // Without a bucket, an echo of our own PATCH has no object. An event that was archived while the
                 // archive was read may be missing from the objects that were read.
@@ -178,7 +180,7 @@ impl Reconciliation {
                 if is_echo || record.processed.is_some_and(|at| at >= scope.now) {
                     return;
                 }
-                Finding::ArchivedWithoutObject
+                ReconcileFinding::ArchivedWithoutObject
             }
             Some(
                 Status::Archived
@@ -206,14 +208,14 @@ impl Reconciliation {
 pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     ledger: &L,
     archive: Option<&A>,
-    scope: &Scope<'_>,
+    scope: &ReconcileScope<'_>,
     progress: &dyn Progress,
 ) -> Result<Reconciliation, AwsError> {
     let mut sum = Reconciliation::default();
     let mut archived = None;
     if let Some(archive) = archive {
         progress.begin("reading the archive", None);
-        let read = Archived::read(archive, scope, progress, &mut sum).await;
+        let read = ArchivedEvents::read(archive, scope, progress, &mut sum).await;
         progress.end();
         archived = Some(read?);
     }
@@ -231,14 +233,17 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     progress.end();
     counted?;
     let without_item = archived.map_or(0, |archived| archived.settle(scope, &mut sum));
-    let missing = sum.findings.get(&Finding::ArchivedWithoutObject);
+    let missing = sum.findings.get(&ReconcileFinding::ArchivedWithoutObject);
     let missing = missing.map_or(0, |found| found.count);
     let open = sum.of(Status::Deferred) + sum.of(Status::InProgress) + sum.of(Status::Failed);
     let queued = scope.queued + scope.parked;
     if open > queued {
         let lost =
             format!("{open} open or failed in the ledger, about {queued} messages in the queues");
-        let found = sum.findings.entry(Finding::OpenNotQueued).or_default();
+        let found = sum
+            .findings
+            .entry(ReconcileFinding::UnfinishedNotQueued)
+            .or_default();
         found.count = open - queued;
         found.examples.push(lost);
     }

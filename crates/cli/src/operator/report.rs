@@ -97,7 +97,7 @@ pub(super) fn is_within(record: &Record, since: Option<Timestamp>) -> bool {
 }
 
 /// Returns true if the event is in progress under a lease that has ended.
-pub(super) fn has_died(record: &Record, now: Timestamp) -> bool {
+pub(super) fn has_expired_lease(record: &Record, now: Timestamp) -> bool {
     record.status == Some(Status::InProgress) && record.lease_until.is_none_or(|until| until < now)
 }
 
@@ -141,7 +141,7 @@ impl Report {
         let attempts = record.attempts.min(MAX_ATTEMPTS_SHOWN);
         *self.attempts.entry(attempts).or_default() += 1;
         *self.rounds.entry(record.round).or_default() += 1;
-        self.died_over += u64::from(has_died(record, scope.now));
+        self.died_over += u64::from(has_expired_lease(record, scope.now));
         if let Some(at) = record.first_seen {
             let hour = u64::try_from(HOUR.as_millis()).unwrap_or(1);
             let at = Timestamp::from_millis(at.as_millis() / hour * hour);

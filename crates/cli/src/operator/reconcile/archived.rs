@@ -9,7 +9,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 
-use super::{Finding, Reconciliation, Scope};
+use super::{ReconcileFinding, ReconcileScope, Reconciliation};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::Record;
 use crate::operator::Progress;
@@ -19,15 +19,15 @@ const MAX_CONCURRENT_DOWNLOADS: usize = 16;
 
 /// The objects of the archive, and the statuses of their events in the ledger as far as the ledger was read.
 #[derive(Default)]
-pub(super) struct Archived {
-    objects: Vec<Object>,
+pub(super) struct ArchivedEvents {
+    objects: Vec<EventObject>,
     /// By the keys of the objects.
     items: HashMap<String, Vec<Option<Status>>>,
     /// By the event as the object has it. A ledger key has the whole URL, and a token in its query may have changed.
     events: HashMap<String, Vec<Option<Status>>>,
 }
 
-struct Object {
+struct EventObject {
     name: String,
     /// The event's key as the function would make it, and as it is in the object: for people, without a query.
     keys: [String; 2],
@@ -36,11 +36,11 @@ struct Object {
     archived_at: Option<Timestamp>,
 }
 
-impl Archived {
+impl ArchivedEvents {
     /// Reads all objects within the scope.
     pub(super) async fn read<A: ArchiveReader>(
         archive: &A,
-        scope: &Scope<'_>,
+        scope: &ReconcileScope<'_>,
         progress: &dyn Progress,
         sum: &mut Reconciliation,
     ) -> Result<Self, AwsError> {
@@ -53,13 +53,13 @@ impl Archived {
             progress.advance(1);
             match object {
                 Ok(object) => archived.add(object),
-                Err(name) => sum.found(Finding::ForeignObject, &name),
+                Err(name) => sum.found(ReconcileFinding::ForeignObject, &name),
             }
         }
         Ok(archived)
     }
 
-    fn add(&mut self, object: Object) {
+    fn add(&mut self, object: EventObject) {
         for key in &object.keys {
             self.items.entry(key.clone()).or_default();
         }
@@ -77,7 +77,7 @@ impl Archived {
     }
 
     /// Counts the objects, after the whole ledger was read. Returns the number of events without an item.
-    pub(super) fn settle(self, scope: &Scope<'_>, sum: &mut Reconciliation) -> u64 {
+    pub(super) fn settle(self, scope: &ReconcileScope<'_>, sum: &mut Reconciliation) -> u64 {
         let mut counted = HashSet::new();
         let mut without_item = 0;
         for object in &self.objects {
@@ -106,16 +106,16 @@ impl Archived {
     }
 }
 
-impl Object {
+impl EventObject {
     /// Returns the finding about an object whose event has no item; `None` if that is by design.
-    fn without_item(&self, scope: &Scope<'_>) -> Option<Finding> {
+    fn without_item(&self, scope: &ReconcileScope<'_>) -> Option<ReconcileFinding> {
         let is_forgotten = |at: Timestamp| scope.now.since(at) >= scope.remembered;
         if !self.has_item {
             None
         } else if self.archived_at.is_some_and(is_forgotten) {
-            Some(Finding::ObjectOutlivesItem)
+            Some(ReconcileFinding::ObjectOutlivesItem)
         } else {
-            Some(Finding::ObjectWithoutItem)
+            Some(ReconcileFinding::ObjectWithoutItem)
         }
     }
 }
@@ -129,17 +129,19 @@ fn event_of(record: &Record) -> String {
 }
 
 /// Returns the finding about an object whose event has this status.
-const fn of_status(status: Option<Status>) -> Option<Finding> {
+const fn of_status(status: Option<Status>) -> Option<ReconcileFinding> {
     match status {
-        Some(Status::Completed) => Some(Finding::ArchivedThenDelivered),
-        Some(Status::InProgress | Status::Deferred | Status::Failed) => Some(Finding::ObjectOfOpen),
+        Some(Status::Completed) => Some(ReconcileFinding::ArchivedThenDelivered),
+        Some(Status::InProgress | Status::Deferred | Status::Failed) => {
+            Some(ReconcileFinding::ObjectOfOpen)
+        }
         Some(Status::Archived | Status::Discarded) | None => None,
     }
 }
 
 /// Returns true if an object's key shows that its event was first seen before the window. The object need not be read
 /// then.
-fn is_older(kept: &ArchivedObject, scope: &Scope<'_>) -> bool {
+fn is_older(kept: &ArchivedObject, scope: &ReconcileScope<'_>) -> bool {
     let name = kept.key.strip_suffix(".json").unwrap_or_default();
     let seen = name.rsplit('-').next().unwrap_or_default();
     let since = scope.since.map(Timestamp::compact);
@@ -150,8 +152,8 @@ fn is_older(kept: &ArchivedObject, scope: &Scope<'_>) -> bool {
 async fn read<A: ArchiveReader>(
     archive: &A,
     kept: ArchivedObject,
-    scope: &Scope<'_>,
-) -> Result<Result<Object, String>, AwsError> {
+    scope: &ReconcileScope<'_>,
+) -> Result<Result<EventObject, String>, AwsError> {
     if kept.size > MAX_OBJECT_BYTES {
         return Ok(Err(kept.key));
     }
@@ -167,7 +169,7 @@ async fn read<A: ArchiveReader>(
         document.code(),
         Some(FailureCode::NotAnEvent | FailureCode::NoPayload | FailureCode::PayloadMalformed)
     );
-    Ok(Ok(Object {
+    Ok(Ok(EventObject {
         name: kept.key,
         keys: [
             key.as_str().to_owned(),

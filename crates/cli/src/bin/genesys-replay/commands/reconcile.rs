@@ -3,7 +3,7 @@
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::reconcile;
-use genesys_replay_cli::operator::reconcile::{Reconciliation, Scope};
+use genesys_replay_cli::operator::reconcile::{ReconcileScope, Reconciliation};
 use genesys_replay_cli::queue::QueueReader;
 use serde_json::{Map, Value, json};
 
@@ -49,7 +49,7 @@ impl Reconcile {
         if archive.is_none() {
             terminal::say("warning: ARCHIVE_BUCKET is not set: the archive is left out");
         }
-        let scope = Scope {
+        let scope = ReconcileScope {
             segments: self.segments,
             since: self.since,
             now,
@@ -67,7 +67,7 @@ impl Reconcile {
     }
 }
 
-fn text(sum: &Reconciliation, scope: &Scope<'_>) -> String {
+fn text(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> String {
     let mut text = vec![format!(
         "received {} = replayed {} + archived {} + still queued {}",
         sum.received, sum.replayed, sum.archived, sum.still_queued
@@ -96,7 +96,7 @@ fn text(sum: &Reconciliation, scope: &Scope<'_>) -> String {
     text.concat()
 }
 
-fn json(sum: &Reconciliation, scope: &Scope<'_>) -> Value {
+fn json(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> Value {
     let findings: Map<String, Value> = sum
         .findings
         .iter()
