@@ -2,7 +2,7 @@
 //!
 //! Memory holds counts only, so a million items need as much memory as ten.
 
-mod tally;
+mod name_counts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use genesys_replay::ledger::Status;
 
 use super::Progress;
 use crate::ledger::{LedgerReader, Record, scan_all};
-pub use tally::Tally;
+pub use name_counts::NameCounts;
 
 /// The name under which items with an unsupported status are counted.
 pub const UNKNOWN: &str = "UNKNOWN";
 
 /// The scope of a report.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope {
+pub struct ReportScope {
     pub segments: u32,
     /// Only events count that were first seen, or whose work ended, at this time or later.
     pub since: Option<Timestamp>,
@@ -30,31 +30,31 @@ pub struct Scope {
 
 /// The counts of the ledger's events.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct LedgerReport {
     pub total: u64,
     /// The number of items that were left out.
     pub older: u64,
     /// Counts by status, including [`UNKNOWN`].
     pub statuses: BTreeMap<&'static str, u64>,
     /// Counts by category of the first failure.
-    pub categories: Tally,
+    pub categories: NameCounts,
     /// Counts by failure code, for items that have one.
-    pub codes: Tally,
-    pub targets: Tally,
+    pub codes: NameCounts,
+    pub targets: NameCounts,
     /// Counts by attempts; higher numbers are counted under [`MAX_ATTEMPTS_SHOWN`].
     pub attempts: BTreeMap<u32, u64>,
     /// Counts by round: above 1, the target failed after accepting the earlier deliveries.
     pub rounds: BTreeMap<u32, u64>,
-    pub oldest_open: Option<Open>,
+    pub oldest_open: Option<OpenEvent>,
     /// The number of events in progress under a lease that has ended, because their worker died.
-    pub died_over: u64,
+    pub lease_expired: u64,
     /// Counts of events by hour of their first-seen time, and by status.
     pub first_seen: BTreeMap<Timestamp, BTreeMap<&'static str, u64>>,
 }
 
 /// An event that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenEvent {
     pub key: String,
     pub status: Status,
     pub since: Timestamp,
@@ -63,7 +63,7 @@ pub struct Open {
 /// The last bar of the histogram of attempts, which includes all higher numbers.
 pub const MAX_ATTEMPTS_SHOWN: u32 = 20;
 
-/// The distance between the times of [`Report::first_seen`].
+/// The distance between the times of [`LedgerReport::first_seen`].
 pub const HOUR: Duration = Duration::from_hours(1);
 
 /// The maximum number of separate hours: more than the default retention of 15 days. Earlier hours are counted as one.
@@ -75,10 +75,10 @@ const MAX_HOURS: usize = 24 * 40;
 /// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead.
 pub async fn report(
     ledger: &impl LedgerReader,
-    scope: &Scope,
+    scope: &ReportScope,
     progress: &dyn Progress,
-) -> Result<Report, AwsError> {
-    let mut report = Report::default();
+) -> Result<LedgerReport, AwsError> {
+    let mut report = LedgerReport::default();
     progress.begin("counting events", None);
     let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
         progress.advance(1);
@@ -101,7 +101,7 @@ pub(super) fn has_expired_lease(record: &Record, now: Timestamp) -> bool {
     record.status == Some(Status::InProgress) && record.lease_until.is_none_or(|until| until < now)
 }
 
-impl Report {
+impl LedgerReport {
     /// Returns the share of `COMPLETED` items, in percent; 0 without items.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
@@ -120,10 +120,10 @@ impl Report {
     /// an unsupported status.
     #[must_use]
     pub fn has_findings(&self) -> bool {
-        self.of(Status::Failed.as_str()) > 0 || self.died_over > 0 || self.of(UNKNOWN) > 0
+        self.of(Status::Failed.as_str()) > 0 || self.lease_expired > 0 || self.of(UNKNOWN) > 0
     }
 
-    fn count(&mut self, record: &Record, scope: &Scope) {
+    fn count(&mut self, record: &Record, scope: &ReportScope) {
         if !is_within(record, scope.since) {
             self.older += 1;
             return;
@@ -141,27 +141,27 @@ impl Report {
         let attempts = record.attempts.min(MAX_ATTEMPTS_SHOWN);
         *self.attempts.entry(attempts).or_default() += 1;
         *self.rounds.entry(record.round).or_default() += 1;
-        self.died_over += u64::from(has_expired_lease(record, scope.now));
+        self.lease_expired += u64::from(has_expired_lease(record, scope.now));
         if let Some(at) = record.first_seen {
             let hour = u64::try_from(HOUR.as_millis()).unwrap_or(1);
             let at = Timestamp::from_millis(at.as_millis() / hour * hour);
-            *self.hour(at).entry(status).or_default() += 1;
+            *self.counts_of_hour(at).entry(status).or_default() += 1;
         }
         if let (Some(status), Some(since)) = (record.status, record.first_seen)
             && !status.is_final()
         {
             let key = record.shown();
             // The key decides between equal times, so that the result does not depend on the order of the items.
-            let is_older = |known: &Open| (since, &key) < (known.since, &known.key);
+            let is_older = |known: &OpenEvent| (since, &key) < (known.since, &known.key);
             if self.oldest_open.as_ref().is_none_or(is_older) {
-                self.oldest_open = Some(Open { key, status, since });
+                self.oldest_open = Some(OpenEvent { key, status, since });
             }
         }
     }
 
     /// Returns the counts of an hour. If there are too many hours, returns the earliest one, so that forged or very old
     /// times do not fill the memory.
-    fn hour(&mut self, at: Timestamp) -> &mut BTreeMap<&'static str, u64> {
+    fn counts_of_hour(&mut self, at: Timestamp) -> &mut BTreeMap<&'static str, u64> {
         let earliest = self.first_seen.keys().next().copied();
         let is_full = self.first_seen.len() >= MAX_HOURS && !self.first_seen.contains_key(&at);
         let at = earliest.filter(|_| is_full).unwrap_or(at);

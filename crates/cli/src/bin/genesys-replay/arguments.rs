@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Plan(commands::plan::Plan),
     Edit(commands::edit::Edit),
     Apply(commands::apply::Apply),
-    Report(commands::report::Report),
+    Report(commands::report::ReportArgs),
     Reconcile(commands::reconcile::Reconcile),
     Import(commands::import::Import),
     Replay(commands::replay::Replay),

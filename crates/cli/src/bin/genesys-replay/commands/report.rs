@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::report;
-use genesys_replay_cli::operator::report::Scope;
+use genesys_replay_cli::operator::report::ReportScope;
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -25,7 +25,7 @@ Examples:
   genesys-replay report --function genesys-replay
   genesys-replay report --since 24h --html report.html
   genesys-replay report --output json | jq .success_rate")]
-pub(crate) struct Report {
+pub(crate) struct ReportArgs {
     /// Only events that were first seen, or whose work ended last, since then: 24h, 7days or an RFC 3339 time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
@@ -37,10 +37,10 @@ pub(crate) struct Report {
     html: Option<PathBuf>,
 }
 
-impl Report {
+impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
-        let scope = Scope {
+        let scope = ReportScope {
             segments: self.segments,
             since: self.since,
             now,

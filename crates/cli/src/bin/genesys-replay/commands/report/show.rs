@@ -6,7 +6,9 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::page::{Chart, Fact, Page};
-use genesys_replay_cli::operator::report::{HOUR, MAX_ATTEMPTS_SHOWN, Report, Scope, UNKNOWN};
+use genesys_replay_cli::operator::report::{
+    HOUR, LedgerReport, MAX_ATTEMPTS_SHOWN, ReportScope, UNKNOWN,
+};
 use serde_json::{Value, json};
 
 use crate::table;
@@ -15,7 +17,7 @@ use crate::table;
 const MAX_LINES: usize = 15;
 
 /// Begins with what tutorial 002's health report has, under its names.
-pub(super) fn json(report: &Report, scope: &Scope) -> Value {
+pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
     let object = |pairs: Vec<(String, u64)>| -> BTreeMap<_, _> { pairs.into_iter().collect() };
     let oldest = report.oldest_open.as_ref().map(|open| {
         json!({ "key": open.key, "status": open.status.as_str(), "since": open.since.to_string() })
@@ -33,11 +35,11 @@ pub(super) fn json(report: &Report, scope: &Scope) -> Value {
         "attempts_histogram": object(attempts(report)),
         "rounds_histogram": report.rounds,
         "oldest_open": oldest,
-        "died_over": report.died_over,
+        "died_over": report.lease_expired,
     })
 }
 
-pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
+pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> String {
     let mut text = vec![format!(
         "{} events in {name}{}, {:.1} % delivered\n",
         report.total,
@@ -84,7 +86,7 @@ pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
     text.concat()
 }
 
-pub(super) fn page(report: &Report, table: &str, scope: &Scope) -> Page {
+pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> Page {
     let fact = |name: &str, value: String| Fact {
         name: name.to_owned(),
         value,
@@ -133,7 +135,7 @@ pub(super) fn page(report: &Report, table: &str, scope: &Scope) -> Page {
 }
 
 /// What a person should look at, and how.
-fn notes(report: &Report) -> Vec<String> {
+fn notes(report: &LedgerReport) -> Vec<String> {
     let failed = report.of("FAILED");
     let unknown = report.of(UNKNOWN);
     let mut notes = Vec::new();
@@ -143,11 +145,11 @@ fn notes(report: &Report) -> Vec<String> {
              Set `ARCHIVE_BUCKET`, and see what they say: `genesys-replay diagnose`"
         ));
     }
-    if report.died_over > 0 {
+    if report.lease_expired > 0 {
         notes.push(format!(
             "{} held under a lease that has ended: their worker died over them. They are taken up again when their \
              messages come back; if they do not, compare with the queues: `genesys-replay reconcile`",
-            report.died_over
+            report.lease_expired
         ));
     }
     if unknown > 0 {
@@ -159,14 +161,14 @@ fn notes(report: &Report) -> Vec<String> {
 }
 
 /// Returns the events by round, unless all are in their first.
-fn later_rounds(report: &Report) -> Vec<(String, u64)> {
+fn later_rounds(report: &LedgerReport) -> Vec<(String, u64)> {
     let rounds = report.rounds.iter();
     let rounds = rounds.map(|(round, count)| (round.to_string(), *count));
     let has_later = report.rounds.keys().any(|round| *round != 1);
     rounds.filter(|_| has_later).collect()
 }
 
-fn statuses(report: &Report) -> Vec<(String, u64)> {
+fn statuses(report: &LedgerReport) -> Vec<(String, u64)> {
     let statuses = report.statuses.iter();
     let mut sorted: Vec<_> = statuses
         .map(|(name, it)| ((*name).to_owned(), *it))
@@ -175,7 +177,7 @@ fn statuses(report: &Report) -> Vec<(String, u64)> {
     sorted
 }
 
-fn attempts(report: &Report) -> Vec<(String, u64)> {
+fn attempts(report: &LedgerReport) -> Vec<(String, u64)> {
     let name = |count: u32| match count {
         MAX_ATTEMPTS_SHOWN => format!("{count}+"),
         _ => count.to_string(),
@@ -186,7 +188,7 @@ fn attempts(report: &Report) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn window(scope: &Scope) -> String {
+fn window(scope: &ReportScope) -> String {
     let since = scope.since.map(|since| format!(" since {since}"));
     since.unwrap_or_default()
 }

@@ -7,12 +7,12 @@ const MAX_NAMES: usize = 1_000;
 
 /// The count of each name. Names beyond the first 1,000 are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct NameCounts {
     named: BTreeMap<String, u64>,
     other: u64,
 }
 
-impl Tally {
+impl NameCounts {
     /// Counts one more of this name.
     pub fn count(&mut self, name: &str) {
         if let Some(known) = self.named.get_mut(name) {
@@ -42,12 +42,12 @@ mod tests {
 
     #[test]
     fn more_names_than_fit_are_counted_together_and_none_is_lost() {
-        let mut tally = Tally::default();
+        let mut counts = NameCounts::default();
         for name in 0..MAX_NAMES + 7 {
-            tally.count(&format!("target-{name}"));
+            counts.count(&format!("target-{name}"));
         }
-        tally.count("target-3");
-        let sorted = tally.sorted();
+        counts.count("target-3");
+        let sorted = counts.sorted();
         assert_eq!(sorted.len(), MAX_NAMES + 1);
         assert_eq!(sorted.first(), Some(&("target-3".to_owned(), 2)));
         assert_eq!(sorted.last(), Some(&("other".to_owned(), 7)));
