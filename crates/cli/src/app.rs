@@ -126,7 +126,7 @@ pub fn genesys_cloud(
 
 /// The deployed replay function.
 #[derive(Clone, Debug)]
-pub struct Function {
+pub struct DeployedFunction {
     pub name: String,
     /// The function's ARN without version or alias.
     pub arn: String,
@@ -140,7 +140,7 @@ pub struct Function {
 ///
 /// # Errors
 /// [`AwsError`], also if the function does not exist.
-pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError> {
+pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, AwsError> {
     let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR));
     let operation = format!("reading the settings of the function {name}");
     let call = client.get_function_configuration().function_name(name);
@@ -157,7 +157,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError>
         .find(|arn| arn.split(':').nth(2) == Some("sqs"))
         .map(str::to_owned);
     let variables = found.environment().and_then(|it| it.variables()).cloned();
-    Ok(Function {
+    Ok(DeployedFunction {
         name: found.function_name().unwrap_or(name).to_owned(),
         arn: arn.split(':').take(7).collect::<Vec<_>>().join(":"),
         variables: variables.unwrap_or_default().into_iter().collect(),

@@ -24,7 +24,7 @@ pub struct ArchivedObject {
 
 /// One page of an archive's listing.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub struct ObjectPage {
     /// Ordered by key.
     pub objects: Vec<ArchivedObject>,
     /// The start of the next page; `None` after the last page.
@@ -41,7 +41,7 @@ pub trait ArchiveReader: Send + Sync {
         &self,
         prefix: &str,
         from: Option<&str>,
-    ) -> impl Future<Output = Result<Page, AwsError>> + Send;
+    ) -> impl Future<Output = Result<ObjectPage, AwsError>> + Send;
 
     /// Returns an object's content and its `ETag`; `None` if the object does not exist.
     ///

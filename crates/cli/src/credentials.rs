@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 /// The maximum run time of `aws`, which may have to renew a token.
-const MAX_EXPORT: Duration = Duration::from_secs(30);
+const MAX_EXPORT_TIME: Duration = Duration::from_secs(30);
 
 /// The time before expiry at which exported credentials are renewed.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub(crate) struct SdkOrAwsCommand {
 /// The output of a credential process.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Exported {
+struct ExportedCredentials {
     access_key_id: String,
     secret_access_key: String,
     session_token: Option<String>,
@@ -95,7 +95,10 @@ async fn export(profile: Option<&str>) -> Option<Credentials> {
     if let Some(profile) = profile {
         command.args(["--profile", profile]);
     }
-    let output = timeout(MAX_EXPORT, command.output()).await.ok()?.ok()?;
+    let output = timeout(MAX_EXPORT_TIME, command.output())
+        .await
+        .ok()?
+        .ok()?;
     if !output.status.success() {
         return None;
     }
@@ -103,7 +106,7 @@ async fn export(profile: Option<&str>) -> Option<Credentials> {
 }
 
 fn read(output: &[u8]) -> Option<Credentials> {
-    let exported: Exported = serde_json::from_slice(output).ok()?;
+    let exported: ExportedCredentials = serde_json::from_slice(output).ok()?;
     let expiration = exported.expiration.as_deref().map(Timestamp::parse);
     let expiration = match expiration {
         None => None,

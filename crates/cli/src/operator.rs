@@ -8,12 +8,12 @@ pub mod doctor;
 pub mod import;
 pub mod letter;
 pub mod page;
-mod patience;
 pub mod plan;
 pub mod reconcile;
-pub mod reinject;
 pub mod remedy;
 pub mod report;
+pub mod request_replay;
+mod retry;
 
 /// The progress display of a use case. Called often, so an implementation must be quick.
 pub trait Progress: Send + Sync {

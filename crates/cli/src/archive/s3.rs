@@ -3,7 +3,7 @@
 use aws_sdk_s3::Client;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 
-use super::{ArchiveReader, ArchivedObject, Page};
+use super::{ArchiveReader, ArchivedObject, ObjectPage};
 use crate::calls::answered;
 
 /// A reader of one bucket.
@@ -21,7 +21,7 @@ impl S3Reader {
 }
 
 impl ArchiveReader for S3Reader {
-    async fn page(&self, prefix: &str, from: Option<&str>) -> Result<Page, AwsError> {
+    async fn page(&self, prefix: &str, from: Option<&str>) -> Result<ObjectPage, AwsError> {
         let operation = format!("listing s3://{}/{prefix}", self.bucket);
         let call = self.client.list_objects_v2().bucket(&self.bucket);
         let call = call.prefix(prefix);
@@ -36,7 +36,7 @@ impl ArchiveReader for S3Reader {
                 etag: object.e_tag.unwrap_or_default(),
             })
         });
-        Ok(Page {
+        Ok(ObjectPage {
             objects: kept.collect(),
             next,
         })

@@ -19,7 +19,7 @@ use super::endpoint;
 pub const MAX_CONVERSATIONS_PER_QUERY: usize = 50;
 
 /// The maximum number of conversations that Genesys Cloud puts on one page.
-const PAGE_SIZE: u32 = 100;
+const MAX_PAGE_CONVERSATIONS: u32 = 100;
 
 /// A conversation without personal data: no names, no addresses, no attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,25 +67,25 @@ pub trait Conversations: Send + Sync {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answered {
+struct AnalyticsAnswer {
     /// Absent on an empty page.
     #[serde(default)]
-    conversations: Vec<Known>,
+    conversations: Vec<AnalyticsConversation>,
     total_hits: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Known {
+struct AnalyticsConversation {
     conversation_id: String,
     conversation_start: Option<String>,
     conversation_end: Option<String>,
     #[serde(default)]
-    participants: Vec<Participant>,
+    participants: Vec<AnalyticsParticipant>,
 }
 
 #[derive(Deserialize)]
-struct Participant {
+struct AnalyticsParticipant {
     purpose: Option<String>,
     #[serde(default)]
     sessions: Vec<Session>,
@@ -97,20 +97,20 @@ struct Session {
     media_type: Option<String>,
 }
 
-impl From<Known> for Conversation {
-    fn from(known: Known) -> Self {
+impl From<AnalyticsConversation> for Conversation {
+    fn from(answer: AnalyticsConversation) -> Self {
         let mut media = BTreeSet::new();
         let mut participants = BTreeMap::new();
-        for participant in known.participants {
+        for participant in answer.participants {
             let purpose = participant.purpose.unwrap_or_else(|| "unknown".to_owned());
             *participants.entry(purpose).or_default() += 1;
             let sessions = participant.sessions.into_iter();
             media.extend(sessions.filter_map(|session| session.media_type));
         }
         Self {
-            conversation_id: known.conversation_id,
-            conversation_start: known.conversation_start,
-            conversation_end: known.conversation_end,
+            conversation_id: answer.conversation_id,
+            conversation_start: answer.conversation_start,
+            conversation_end: answer.conversation_end,
             media_types: media.into_iter().collect(),
             participants,
         }
@@ -131,13 +131,13 @@ fn question(query: ConversationQuery<'_>, number: u32) -> String {
         "order": "asc",
         "orderBy": "conversationStart",
         "conversationFilters": [{ "type": "or", "predicates": predicates.collect::<Vec<_>>() }],
-        "paging": { "pageSize": PAGE_SIZE, "pageNumber": number },
+        "paging": { "pageSize": MAX_PAGE_CONVERSATIONS, "pageNumber": number },
     })
     .to_string()
 }
 
 fn read(body: &[u8]) -> Option<ConversationPage> {
-    let answer: Answered = parse_object(body)?;
+    let answer: AnalyticsAnswer = parse_object(body)?;
     let conversations = answer.conversations.into_iter();
     Some(ConversationPage {
         conversations: conversations.map(Conversation::from).collect(),

@@ -37,7 +37,7 @@ pub(crate) struct FailedPage {
 
 /// The result of a request to send events again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reinjected {
+pub(crate) struct ReplayAnswer {
     /// The event ids that the answer names as failed.
     pub(crate) failed: Vec<String>,
     /// The number of failed events in the answer, named or not.
@@ -66,15 +66,15 @@ pub(crate) async fn page(
 /// # Errors
 /// [`GenesysError::Refused`]: Genesys Cloud accepted none of the events. [`GenesysError::Unavailable`]: Genesys Cloud
 /// may have accepted them.
-pub(crate) async fn reinject(
+pub(crate) async fn request_replay(
     client: &GenesysClient,
     subscription: &InteractionId,
     event_ids: &[String],
-) -> Result<Reinjected, GenesysError> {
+) -> Result<ReplayAnswer, GenesysError> {
     let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
     let url = endpoint(client, &format!("{BASE_PATH}/replay"));
     let call = client.call(Call::Reinject, Method::POST, url, Some(body.to_string()));
-    Ok(read_reinjected(&call.await?))
+    Ok(read_replay_answer(&call.await?))
 }
 
 fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {
@@ -97,7 +97,7 @@ fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {
 
 /// The answer to a GET, with every known link to the next page.
 #[derive(Deserialize)]
-struct Listing {
+struct FailedEventsAnswer {
     entities: Option<Vec<Box<RawValue>>>,
     next_page: Option<Value>,
     #[serde(rename = "nextPage")]
@@ -109,7 +109,7 @@ struct Listing {
 
 /// Returns `None` if the answer is not a list.
 fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
-    let listing: Listing = parse_object(body)?;
+    let listing: FailedEventsAnswer = parse_object(body)?;
     let events = listing.entities.unwrap_or_default().into_iter();
     let events: Vec<String> = events.map(|event| event.get().to_owned()).collect();
     let said = [
@@ -148,9 +148,9 @@ fn next_query(said: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Reads the failures in an answer. An answer without failures means that all events were accepted.
-fn read_reinjected(body: &[u8]) -> Reinjected {
+fn read_replay_answer(body: &[u8]) -> ReplayAnswer {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
-        return Reinjected::default();
+        return ReplayAnswer::default();
     };
     let id = |item: &Value| {
         let member = || item.get("eventId").or_else(|| item.get("id"));
@@ -166,12 +166,12 @@ fn read_reinjected(body: &[u8]) -> Reinjected {
             Some(Value::Number(count)) => (Vec::new(), count.as_u64().unwrap_or(0)),
             Some(_) | None => continue,
         };
-        return Reinjected {
+        return ReplayAnswer {
             failed,
             failed_count,
         };
     }
-    Reinjected::default()
+    ReplayAnswer::default()
 }
 
 #[cfg(test)]
@@ -241,7 +241,7 @@ mod tests {
                 &["a", "b"],
             ),
         ] {
-            let read = read_reinjected(body.as_bytes());
+            let read = read_replay_answer(body.as_bytes());
             let failed: Vec<&str> = read.failed.iter().map(String::as_str).collect();
             assert_eq!((read.failed_count, &failed[..]), (count, ids), "{body}");
         }

@@ -20,7 +20,7 @@ use crate::terminal::{self, Bar};
 pub(crate) struct Context {
     common: Common,
     aws: OnceCell<SdkConfig>,
-    function: OnceCell<Option<app::Function>>,
+    function: OnceCell<Option<app::DeployedFunction>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Bar,
 }
@@ -93,7 +93,7 @@ impl Context {
     }
 
     /// The function that was named, if one was.
-    pub(crate) async fn function(&self) -> Result<Option<&app::Function>, AwsError> {
+    pub(crate) async fn function(&self) -> Result<Option<&app::DeployedFunction>, AwsError> {
         let function = self
             .function
             .get_or_try_init(|| async {

@@ -15,7 +15,7 @@ use super::event::{FailedEvent, Unusable};
 use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::genesys::failed_events::{self, PageStart};
 use crate::operator::Progress;
-use crate::operator::patience::patiently;
+use crate::operator::retry::retry_rate_limited;
 
 /// The maximum number of events on one page.
 const MAX_PAGE_EVENTS: u32 = 100;
@@ -119,7 +119,7 @@ impl SubscriptionPages<'_> {
         let page = loop {
             let call =
                 async || failed_events::page(self.client, &self.id, &start, self.limit).await;
-            match patiently(call, self.progress, &self.stop).await {
+            match retry_rate_limited(call, self.progress, &self.stop).await {
                 Ok(Some(page)) => break page,
                 Ok(None) => return Ok(None),
                 Err(GenesysError::NotFound) => return Err(ImportError::NoSuchSubscription),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use genesys_replay::genesys::GenesysError;
-use genesys_replay_cli::operator::reinject::{MAX_EVENTS_PER_REQUEST, Reinjection, plan, reinject};
+use genesys_replay_cli::operator::request_replay::{
+    MAX_EVENTS_PER_REQUEST, ReplayRequestSummary, plan, request_replay,
+};
 use serde_json::{Value, json};
 
 use super::import::{genesys, subscription_id};
@@ -76,7 +78,7 @@ impl Replay {
         let genesys = genesys(context).await?;
         let stop = interrupt::listen();
         let progress = &context.progress;
-        let ended = reinject(&genesys, &subscription, &ids, &mut done, progress, &stop).await;
+        let ended = request_replay(&genesys, &subscription, &ids, &mut done, progress, &stop).await;
         self.print(context, &done)?;
         let first_left = ids.len() - usize::try_from(done.left)?;
         if ended.is_err() {
@@ -97,7 +99,7 @@ impl Replay {
         })
     }
 
-    fn print(&self, context: &Context, done: &Reinjection) -> io::Result<()> {
+    fn print(&self, context: &Context, done: &ReplayRequestSummary) -> io::Result<()> {
         context.print(|| text(done, self.yes), || json(done, self.yes))
     }
 }
@@ -124,8 +126,8 @@ fn error(cause: GenesysError) -> anyhow::Error {
     .into()
 }
 
-fn text(done: &Reinjection, yes: bool) -> String {
-    let Reinjection {
+fn text(done: &ReplayRequestSummary, yes: bool) -> String {
+    let ReplayRequestSummary {
         ids,
         duplicates,
         requests,
@@ -148,7 +150,7 @@ fn text(done: &Reinjection, yes: bool) -> String {
     )
 }
 
-fn json(done: &Reinjection, yes: bool) -> Value {
+fn json(done: &ReplayRequestSummary, yes: bool) -> Value {
     let refused = done
         .refused
         .iter()

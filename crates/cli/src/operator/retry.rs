@@ -11,16 +11,16 @@ use super::Progress;
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// The maximum delay. The operator has to plan longer delays, because daily limits require hours.
-const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The maximum number of delays for one call, because more mean another problem.
-const MAX_WAITS: u32 = 20;
+const MAX_DELAYS: u32 = 20;
 
 /// Repeats a call while the call is rate-limited. Returns `None` if `stop` was cancelled during a delay.
 ///
 /// # Errors
 /// Any other error, and a rate-limit error after too many delays or with a delay that is too long.
-pub(super) async fn patiently<T>(
+pub(super) async fn retry_rate_limited<T>(
     call: impl AsyncFn() -> Result<T, GenesysError>,
     progress: &dyn Progress,
     stop: &CancellationToken,
@@ -31,7 +31,7 @@ pub(super) async fn patiently<T>(
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
-        let Some(wait) = asked_for(&error).filter(|wait| *wait <= MAX_WAIT && waits < MAX_WAITS)
+        let Some(wait) = asked_for(&error).filter(|wait| *wait <= MAX_DELAY && waits < MAX_DELAYS)
         else {
             return Err(error);
         };
@@ -84,7 +84,7 @@ mod tests {
             earlier if earlier < times => Err(too_soon(after)),
             earlier => Ok(earlier),
         };
-        let answer = patiently(call, &Silent, &CancellationToken::new()).await;
+        let answer = retry_rate_limited(call, &Silent, &CancellationToken::new()).await;
         (answer, begun.elapsed().as_secs())
     }
 
@@ -107,6 +107,6 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         let call = async || Err::<(), _>(too_soon(Some(600)));
-        assert_eq!(patiently(call, &Silent, &stop).await, Ok(None));
+        assert_eq!(retry_rate_limited(call, &Silent, &stop).await, Ok(None));
     }
 }

@@ -9,15 +9,15 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-use super::patience::patiently;
+use super::retry::retry_rate_limited;
 use crate::genesys::failed_events;
 
 /// The maximum number of ids in one request.
 pub const MAX_EVENTS_PER_REQUEST: usize = 100;
 
-/// The result of a reinjection, so far if it ended early.
+/// The result of all requests, so far if it ended early.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Reinjection {
+pub struct ReplayRequestSummary {
     /// The number of ids, each counted once.
     pub ids: u64,
     /// The number of repeated ids, which were left out.
@@ -37,18 +37,18 @@ pub struct Reinjection {
 
 /// Returns each id once, in the order of first occurrence, and the counts before the first request.
 #[must_use]
-pub fn plan(ids: Vec<String>) -> (Vec<String>, Reinjection) {
+pub fn plan(ids: Vec<String>) -> (Vec<String>, ReplayRequestSummary) {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let all = ids.len();
     let mut seen = HashSet::new();
     let ids = ids.into_iter().filter(|id| seen.insert(id.clone()));
     let ids: Vec<String> = ids.collect();
-    let counts = Reinjection {
+    let counts = ReplayRequestSummary {
         ids: count(ids.len()),
         duplicates: count(all - ids.len()),
         requests: count(ids.len().div_ceil(MAX_EVENTS_PER_REQUEST)),
         left: count(ids.len()),
-        ..Reinjection::default()
+        ..ReplayRequestSummary::default()
     };
     (ids, counts)
 }
@@ -61,11 +61,11 @@ pub fn plan(ids: Vec<String>) -> (Vec<String>, Reinjection) {
 /// # Errors
 /// [`GenesysError`] for an error that concerns every request: credentials, a missing API, an outage of Genesys Cloud. A
 /// request whose answer was lost may have been carried out.
-pub async fn reinject(
+pub async fn request_replay(
     client: &GenesysClient,
     subscription: &InteractionId,
     ids: &[String],
-    done: &mut Reinjection,
+    done: &mut ReplayRequestSummary,
     progress: &dyn Progress,
     stop: &CancellationToken,
 ) -> Result<(), GenesysError> {
@@ -76,8 +76,8 @@ pub async fn reinject(
             break;
         }
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        let call = async || failed_events::reinject(client, subscription, ids).await;
-        match patiently(call, progress, stop).await {
+        let call = async || failed_events::request_replay(client, subscription, ids).await;
+        match retry_rate_limited(call, progress, stop).await {
             Ok(Some(answer)) => {
                 let failed = answer.failed_count.min(count);
                 done.accepted += count - failed;
