@@ -13,12 +13,12 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::exit::UserError;
-use crate::global_arguments::{Common, Output};
+use crate::global_arguments::{GlobalArgs, Output};
 use crate::terminal::{self, Bar};
 
 /// What a command works with. Everything is asked for when it is needed: `explain` needs no AWS.
 pub(crate) struct Context {
-    common: Common,
+    common: GlobalArgs,
     aws: OnceCell<SdkConfig>,
     function: OnceCell<Option<app::DeployedFunction>>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -26,7 +26,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(common: Common) -> Self {
+    pub(crate) fn new(common: GlobalArgs) -> Self {
         Self {
             common,
             aws: OnceCell::new(),

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Common {
+pub(crate) struct GlobalArgs {
     /// The AWS profile.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,

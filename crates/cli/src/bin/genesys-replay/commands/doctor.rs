@@ -30,9 +30,9 @@ Examples:
 
 Ends with 0 when there is no error (there may be warnings), with 1 when there is one, and with 4 when nothing could be
 asked.")]
-pub(crate) struct Doctor {}
+pub(crate) struct DoctorArgs {}
 
-impl Doctor {
+impl DoctorArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let mut input = DoctorInput {
             known_variables: [VARIABLES, INGEST_VARIABLES].concat(),

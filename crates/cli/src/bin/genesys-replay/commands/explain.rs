@@ -12,12 +12,12 @@ use crate::exit::{ExitStatus, UserError};
 Examples:
   genesys-replay explain TARGET_CREDENTIALS
   genesys-replay explain            # all codes, one line each")]
-pub(crate) struct Explain {
+pub(crate) struct ExplainArgs {
     /// The code, as it stands in a log line, in the ledger or in an archive key.
     code: Option<String>,
 }
 
-impl Explain {
+impl ExplainArgs {
     pub(crate) fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let codes = codes();
         let Some(wanted) = &self.code else {

@@ -39,9 +39,9 @@ Examples:
 
 A file is a JSON array, an object with \"entities\", or one JSON object a line; only the last is read piece by piece.
 --subscription asks GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the tutorials' API has.")]
-pub(crate) struct Import {
+pub(crate) struct ImportArgs {
     #[command(flatten)]
-    from: From,
+    from: SourceArgs,
     /// Where the events were going, for a function that delivers to the target that failed.
     #[arg(long, value_name = "ARN")]
     target_arn: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Import {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct From {
+struct SourceArgs {
     /// The failed events of this subscription (tutorials' API).
     #[arg(long, value_name = "ID")]
     subscription: Option<String>,
@@ -64,7 +64,7 @@ struct From {
     s3: Option<String>,
 }
 
-impl Import {
+impl ImportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let options = ImportOptions {
             target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
@@ -98,7 +98,7 @@ impl Import {
     }
 }
 
-impl From {
+impl SourceArgs {
     async fn import(
         &self,
         context: &Context,

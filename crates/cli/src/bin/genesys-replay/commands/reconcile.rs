@@ -24,7 +24,7 @@ use crate::time_argument::parse_time;
 Examples:
   genesys-replay reconcile --function genesys-replay
   genesys-replay reconcile --since 7days --output json")]
-pub(crate) struct Reconcile {
+pub(crate) struct ReconcileArgs {
     /// Only events that were first seen since then: 24h, 7days or an RFC 3339 time. Queues are counted whole.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
@@ -33,7 +33,7 @@ pub(crate) struct Reconcile {
     segments: u32,
 }
 
-impl Reconcile {
+impl ReconcileArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let settings = context.settings().await?;

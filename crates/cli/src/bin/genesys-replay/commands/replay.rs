@@ -27,7 +27,7 @@ Examples:
   genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt
   genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt --yes
   genesys-replay replay --via genesys --subscription 3f2a… --id bb8d0e80 --id c1f0a4d2 --yes")]
-pub(crate) struct Replay {
+pub(crate) struct ReplayArgs {
     /// Who sends them.
     #[arg(long, value_name = "WHO")]
     via: Via,
@@ -52,7 +52,7 @@ enum Via {
     Genesys,
 }
 
-impl Replay {
+impl ReplayArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let Via::Genesys = self.via;
         let subscription = subscription_id(&self.subscription)?;
