@@ -55,7 +55,7 @@ pub trait ArchiveReader: Send + Sync {
 }
 
 /// Streams all objects whose keys begin with `prefix`, ordered by key. The stream ends after an error.
-pub fn objects<'a>(
+pub(crate) fn objects<'a>(
     archive: &'a impl ArchiveReader,
     prefix: &'a str,
 ) -> impl Stream<Item = Result<ArchivedObject, AwsError>> + Unpin {

@@ -45,14 +45,12 @@ pub struct Record {
 
 impl Record {
     /// Returns the event's id: the key without the target.
-    #[must_use]
-    pub fn event_id(&self) -> &str {
+    pub(crate) fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
     }
 
     /// Returns true if the event is delivered and this failure record is about that delivery.
-    #[must_use]
-    pub fn has_failed_later(
+    pub(crate) fn has_failed_later(
         &self,
         report: &FailureReport,
         destination: &Destination,
@@ -68,8 +66,7 @@ impl Record {
     }
 
     /// Returns the key for people, cut before the query of a URL, which may be secret.
-    #[must_use]
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         // This also cuts an event id with `?` or `#`; ids of Genesys Cloud contain neither.
         self.key
             .split(['?', '#'])
@@ -110,7 +107,7 @@ pub trait LedgerReader: Send + Sync {
 
 /// Streams all items of the ledger, unordered. Reads so many segments concurrently, at least one. The stream ends after
 /// an error.
-pub fn scan_all(
+pub(crate) fn scan_all(
     ledger: &impl LedgerReader,
     segments: u32,
 ) -> impl Stream<Item = Result<Record, AwsError>> + Unpin {

@@ -11,4 +11,4 @@ pub mod ledger;
 pub mod operator;
 mod pages;
 pub mod queue;
-pub mod resend;
+mod resend;

@@ -11,14 +11,14 @@ const MAX_ATTRIBUTES: usize = 10;
 /// The error for a message with this many attributes, which SQS would reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it has {0} message attributes, and SQS takes {MAX_ATTRIBUTES}")]
-pub struct TooManyAttributes(pub usize);
+pub(crate) struct TooManyAttributes(pub(crate) usize);
 
 /// Returns a message with this body and these attributes. SQS rejects empty attributes, so they are left out. On a FIFO
 /// queue, the message is in the group of its interaction, and `identity` distinguishes it from other messages.
-///
-/// # Errors
-/// [`TooManyAttributes`].
-pub fn new_message(message: &Message, identity: &str) -> Result<NewMessage, TooManyAttributes> {
+pub(crate) fn new_message(
+    message: &Message,
+    identity: &str,
+) -> Result<NewMessage, TooManyAttributes> {
     let attributes = message.attributes.iter();
     let attributes: Vec<_> = attributes
         .filter(|(_, value)| !value.is_empty())

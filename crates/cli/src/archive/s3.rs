@@ -14,8 +14,7 @@ pub struct S3Reader {
 }
 
 impl S3Reader {
-    #[must_use]
-    pub fn new(client: Client, bucket: String) -> Self {
+    pub(crate) fn new(client: Client, bucket: String) -> Self {
         Self { client, bucket }
     }
 }

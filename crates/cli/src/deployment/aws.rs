@@ -1,7 +1,6 @@
 //! Reads the deployment from AWS and from the target's host.
 
 use std::error::Error;
-use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -21,20 +20,14 @@ use crate::queue::{QueueFacts, QueueReader};
 
 /// Clients of the services in one region and account, and one for the host of an HTTP target.
 pub struct AwsDeployment {
-    pub dynamodb: aws_sdk_dynamodb::Client,
-    pub s3: aws_sdk_s3::Client,
-    pub lambda: aws_sdk_lambda::Client,
-    pub sqs: aws_sdk_sqs::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
     /// Makes the clients of a target's region.
-    pub targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
+    pub(crate) targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
     /// The client for HTTP targets, which must have timeouts and must not follow redirects.
-    pub http: reqwest::Client,
-}
-
-impl fmt::Debug for AwsDeployment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AwsDeployment").finish_non_exhaustive()
-    }
+    pub(crate) http: reqwest::Client,
 }
 
 /// A call returns [`AwsErrorKind::NotFound`] for a missing resource.

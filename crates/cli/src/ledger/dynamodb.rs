@@ -32,8 +32,7 @@ pub struct DynamoDbReader {
 }
 
 impl DynamoDbReader {
-    #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
+    pub(crate) fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 

@@ -16,9 +16,9 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-pub use event::{FailedEvent, Unusable};
+use event::FailedEvent;
+pub use event::Unusable;
 pub use lines::read_all;
-pub use prepare::PreparedMessage;
 pub use source::{ImportError, ImportItem, SourceEntry, archived, subscription};
 
 /// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.

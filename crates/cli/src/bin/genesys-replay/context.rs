@@ -1,4 +1,4 @@
-//! What the commands share: settings, AWS, the clock and the terminal.
+//! The parts that all commands share: settings, AWS, the clock and the terminal.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::exit::UserError;
 use crate::global_arguments::{GlobalArgs, Output};
 use crate::terminal::{self, Bar};
 
-/// What a command works with. Everything is asked for when it is needed: `explain` needs no AWS.
+/// The context of a command. Each part is loaded when it is needed: `explain` needs no AWS.
 pub(crate) struct Context {
     common: GlobalArgs,
     aws: OnceCell<SdkConfig>,
@@ -75,7 +75,7 @@ impl Context {
             .await
     }
 
-    /// The arguments that every command takes, as they were given.
+    /// Returns the global arguments as they were given.
     pub(crate) fn common_arguments(&self) -> String {
         let common = &self.common;
         let given = [
@@ -112,7 +112,7 @@ impl Context {
         Ok(function.map_or_else(Variables::of_process, |it| it.variables.clone()))
     }
 
-    /// What every command needs of the settings.
+    /// Returns the settings that every command needs.
     pub(crate) async fn settings(&self) -> anyhow::Result<OperatorSettings> {
         Ok(self.variables().await?.operator()?)
     }

@@ -1,4 +1,4 @@
-//! How the command ends: its exit code, and what it says last.
+//! The end of the command: its exit code and its last message.
 
 use std::process::ExitCode;
 

@@ -2,7 +2,6 @@
 
 use clap::ValueEnum;
 
-/// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct GlobalArgs {
     /// The AWS profile.

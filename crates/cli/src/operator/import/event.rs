@@ -6,14 +6,14 @@ use serde_json::value::RawValue;
 
 /// A failed event, before any check of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedEvent {
-    pub id: Option<String>,
-    pub failure_code: Option<String>,
+pub(super) struct FailedEvent {
+    pub(super) id: Option<String>,
+    pub(super) failure_code: Option<String>,
     /// The failure in words.
-    pub failure_reason: Option<String>,
-    pub stack_trace: Option<String>,
+    pub(super) failure_reason: Option<String>,
+    pub(super) stack_trace: Option<String>,
     /// The payload to deliver, or the reason why it cannot be used.
-    pub payload: Result<String, Unusable>,
+    pub(super) payload: Result<String, Unusable>,
 }
 
 /// The reason why a failed event cannot be queued.
@@ -48,10 +48,7 @@ pub enum Unusable {
 
 impl FailedEvent {
     /// Reads the text of a failed event.
-    ///
-    /// # Errors
-    /// [`Unusable::NoObject`] if the text is not a JSON object.
-    pub fn read(text: &str) -> Result<Self, Unusable> {
+    pub(super) fn read(text: &str) -> Result<Self, Unusable> {
         let members: BTreeMap<String, &RawValue> =
             serde_json::from_str(text).map_err(|_| Unusable::NoObject)?;
         // The first name that is present counts.

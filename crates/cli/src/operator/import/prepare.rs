@@ -19,20 +19,17 @@ const MAX_REASON_BYTES: usize = 4 * 1024;
 
 /// A message that is ready for the queue, and the function's classification of it.
 #[derive(Clone, Debug)]
-pub struct PreparedMessage {
+pub(super) struct PreparedMessage {
     /// The event's id; the same in every import.
-    pub id: String,
-    pub message: NewMessage,
+    pub(super) id: String,
+    pub(super) message: NewMessage,
     /// The category of the first failure, from the function's own code.
-    pub category: Category,
+    pub(super) category: Category,
     /// True if the function has a target for the event.
-    pub has_target: bool,
+    pub(super) has_target: bool,
 }
 
 /// Puts a failed event into a message. `raw` is the event's original text.
-///
-/// # Errors
-/// [`Unusable`] if the event cannot be queued.
 pub(super) fn prepare(
     event: FailedEvent,
     raw: &str,
@@ -58,9 +55,6 @@ pub(super) fn prepare(
 }
 
 /// Restores the message of an archived dead letter.
-///
-/// # Errors
-/// [`Unusable`] if the dead letter cannot be queued.
 pub(super) fn prepare_archived(
     document: &Document,
     target_arn: Option<&str>,

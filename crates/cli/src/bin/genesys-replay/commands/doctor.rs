@@ -1,4 +1,4 @@
-//! `doctor`: whether everything around the function is as it should be.
+//! `doctor`: checks the deployment around the function.
 
 use std::io::IsTerminal;
 

@@ -1,4 +1,4 @@
-//! `reconcile`: whether everything that came in is in a known place.
+//! `reconcile`: compares ledger, archive and queues.
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;

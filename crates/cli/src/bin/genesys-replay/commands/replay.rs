@@ -104,7 +104,7 @@ impl ReplayArgs {
     }
 }
 
-/// What can be no id is a name or a text in the wrong place.
+/// Refuses a name or a text in the place of an id.
 fn check(id: &str) -> Result<(), UserError> {
     if id.contains(['/', '\\', ' ']) || id.len() > 256 {
         return Err(UserError::new(

@@ -1,4 +1,4 @@
-//! `report`: how the events stand that the ledger knows.
+//! `report`: the counts of the ledger's events.
 
 mod show;
 

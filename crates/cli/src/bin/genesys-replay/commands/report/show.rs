@@ -134,7 +134,7 @@ pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> P
     }
 }
 
-/// What a person should look at, and how.
+/// Returns the findings for a person, with their remedies.
 fn notes(report: &LedgerReport) -> Vec<String> {
     let failed = report.of("FAILED");
     let unknown = report.of(UNKNOWN);
