@@ -17,7 +17,7 @@ use url::Url;
 
 use super::Progress;
 use super::remedy::remedy;
-use crate::config::OperatorSettings;
+use crate::config::{OperatorSettings, Variables};
 use crate::deployment::aws::AwsDeployment;
 use crate::queue::QueueFacts;
 
@@ -110,11 +110,9 @@ impl Check {
 
 #[derive(Clone, Debug, Default)]
 pub struct DoctorInput {
-    pub variables: Vec<(String, String)>,
+    pub variables: Variables,
     /// The error of reading the variables.
     pub unread: Option<AwsError>,
-    /// The names of the variables that are read by the programs.
-    pub known_variables: Vec<&'static str>,
     /// The problems that would stop the function's start-up.
     pub problems: Vec<String>,
     pub settings: Option<OperatorSettings>,

@@ -1,5 +1,6 @@
 //! Checks the settings, and settings of the seed tutorials that were left in place.
 
+use genesys_replay_settings::{INGEST_VARIABLES, VARIABLES};
 use url::Url;
 
 use super::{Check, DoctorInput};
@@ -53,23 +54,16 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
     if checks.is_empty() {
         checks.push(Check::ok(SETTINGS, "the function starts with them"));
     }
-    let value = |name: &str| {
-        let found = input.variables.iter().find(|(it, _)| it == name);
-        let value = found.map(|(_, value)| value.trim());
-        value.filter(|value| !value.is_empty())
-    };
+    let value = |name| input.variables.get(name);
     let left = renamed().filter(|(name, _)| value(name).is_some());
     checks.extend(left.map(|(name, remedy)| {
         let found = format!("{name} is a tutorial's variable, and nothing reads it");
         Check::warning(SETTINGS, found, remedy)
     }));
-    let mut lint = |check: &dyn Fn(&str, &str) -> Option<Check>| {
+    for lint in [unread, scopes, token_url] {
         let variables = input.variables.iter();
-        checks.extend(variables.filter_map(|(name, value)| check(name, value)));
-    };
-    lint(&|name, _| unread(name, input));
-    lint(&scopes);
-    lint(&token_url);
+        checks.extend(variables.filter_map(|(name, value)| lint(name, value)));
+    }
     let region = value("GENESYS_REGION");
     checks.extend(region.and_then(prefixed_region));
     let from_organisation = region.is_none() && value("GENESYS_ORG_ID").is_some();
@@ -80,10 +74,11 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
 }
 
 /// Returns a warning for a variable that resembles a setting but is not read: misspelt, or of an older version.
-fn unread(name: &str, input: &DoctorInput) -> Option<Check> {
+fn unread(name: &str, _: &str) -> Option<Check> {
     let is_ours = name.starts_with("GENESYS_") && !name.starts_with("GENESYS_REPLAY_");
     let mut known = renamed().map(|(name, _)| name);
-    let is_known = input.known_variables.contains(&name) || known.any(|it| it == name);
+    let is_known =
+        VARIABLES.contains(&name) || INGEST_VARIABLES.contains(&name) || known.any(|it| it == name);
     (is_ours && !is_known).then(|| {
         Check::warning(
             SETTINGS,
@@ -202,14 +197,14 @@ fn plain(url: &Url, name: &str) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Variables;
     use crate::operator::doctor::Verdict;
 
     /// Returns the checks of a setting that is written `NAME=value`.
     fn checks(setting: &str) -> Vec<Check> {
         let (name, value) = setting.split_once('=').unwrap_or_default();
         let checks = super::checks(&DoctorInput {
-            variables: vec![(name.to_owned(), value.to_owned())],
-            known_variables: vec!["GENESYS_REGION", "GENESYS_ORG_ID", "GENESYS_LOGIN_BASE_URL"],
+            variables: Variables::default().with(name, value),
             ..DoctorInput::default()
         });
         checks.into_iter().skip(1).collect()

@@ -9,7 +9,6 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::config::Variables;
 use genesys_replay_cli::operator::doctor::{Check, DoctorInput, DoctorReport, Verdict, run_checks};
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_settings::{INGEST_VARIABLES, VARIABLES};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -35,7 +34,6 @@ pub(crate) struct DoctorArgs {}
 impl DoctorArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let mut input = DoctorInput {
-            known_variables: [VARIABLES, INGEST_VARIABLES].concat(),
             function: context.function_name().map(str::to_owned),
             queue: context.queue_name().map(str::to_owned),
             ..DoctorInput::default()
@@ -43,7 +41,7 @@ impl DoctorArgs {
         let mut genesys = None;
         let mut reach = AddressPolicy::BlockLinkLocal;
         match context.variables().await {
-            Ok(variables) => (genesys, reach) = read(&variables, &mut input),
+            Ok(variables) => (genesys, reach) = read(variables, &mut input),
             Err(error) => match error.kind {
                 // The next calls would fail in the same way.
                 AwsErrorKind::RegionNotConfigured
@@ -73,14 +71,7 @@ impl DoctorArgs {
 }
 
 /// Reads the usable settings into the input. Returns the settings of Genesys Cloud and the permitted addresses.
-fn read(
-    variables: &Variables,
-    input: &mut DoctorInput,
-) -> (Option<GenesysSettings>, AddressPolicy) {
-    let pairs = variables.iter();
-    input.variables = pairs
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+fn read(variables: Variables, input: &mut DoctorInput) -> (Option<GenesysSettings>, AddressPolicy) {
     input.settings = variables.operator().ok();
     let (genesys, reach) = match variables.function() {
         Ok(settings) => (settings.retry_state.genesys().cloned(), settings.reach),
@@ -91,6 +82,7 @@ fn read(
             (genesys, AddressPolicy::BlockLinkLocal)
         }
     };
+    input.variables = variables;
     let hosts = genesys.as_ref().filter(|_| input.settings.is_some());
     input.hosts = hosts.map(|it| (it.api_base.clone(), it.login_base.clone()));
     (genesys, reach)
