@@ -29,7 +29,7 @@ use crate::ledger::dynamodb::DynamoDbReader;
 use crate::queue::sqs::SqsReader;
 
 /// Generous, because an operator prefers a late answer to a failure. The SDK's retry is the only retry layer here.
-const OPERATOR: CallLimits = CallLimits {
+const OPERATOR_LIMITS: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(10),
     operation_timeout: Duration::from_secs(45),
     max_attempts: 5,
@@ -82,20 +82,24 @@ pub async fn aws(
 /// # Errors
 /// [`AwsError`], also if the queue does not exist.
 pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError> {
-    SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)), queue).await
+    SqsReader::find(
+        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
+        queue,
+    )
+    .await
 }
 
 #[must_use]
 pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     SqsSender::new(
-        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)),
+        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
         url.to_owned(),
     )
 }
 
 #[must_use]
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
-    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR));
+    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR_LIMITS));
     DynamoDbReader::new(client, table.to_owned())
 }
 
@@ -141,7 +145,7 @@ pub struct DeployedFunction {
 /// # Errors
 /// [`AwsError`], also if the function does not exist.
 pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, AwsError> {
-    let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR));
+    let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR_LIMITS));
     let operation = format!("reading the settings of the function {name}");
     let call = client.get_function_configuration().function_name(name);
     let found = answered(&operation, call.send()).await?;
@@ -167,7 +171,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
 }
 
 /// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.
-const DOCTOR: CallLimits = CallLimits {
+const DOCTOR_LIMITS: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(5),
     operation_timeout: Duration::from_secs(15),
     max_attempts: 2,
@@ -178,7 +182,7 @@ const DOCTOR: CallLimits = CallLimits {
 /// # Errors
 /// [`BuildError`] if no TLS roots were found.
 pub fn deployment(aws: &SdkConfig, reach: AddressPolicy) -> Result<AwsDeployment, BuildError> {
-    let aws = with_limits(aws, DOCTOR);
+    let aws = with_limits(aws, DOCTOR_LIMITS);
     let http = guarded(http_client(GENESYS_TIMEOUT), reach);
     Ok(AwsDeployment {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),

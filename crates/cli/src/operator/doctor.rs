@@ -53,7 +53,7 @@ impl Check {
         }
     }
 
-    fn not(
+    fn with_remedy(
         verdict: Verdict,
         name: &'static str,
         found: impl Into<String>,
@@ -68,15 +68,15 @@ impl Check {
     }
 
     fn warning(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::not(Verdict::Warning, name, found, remedy)
+        Self::with_remedy(Verdict::Warning, name, found, remedy)
     }
 
     fn error(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::not(Verdict::Error, name, found, remedy)
+        Self::with_remedy(Verdict::Error, name, found, remedy)
     }
 
     fn skipped(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::not(Verdict::Skipped, name, found, remedy)
+        Self::with_remedy(Verdict::Skipped, name, found, remedy)
     }
 
     /// Returns the check for a failed call. A missing permission is only a warning, because the function may have other
@@ -90,11 +90,11 @@ impl Check {
             | AwsErrorKind::Unreachable
             | AwsErrorKind::Refused => Verdict::Error,
         };
-        Self::not(verdict, name, error.to_string(), remedy(error.kind))
+        Self::with_remedy(verdict, name, error.to_string(), remedy(error.kind))
     }
 
     /// Returns the check for a failed call; an error with this text and remedy if the resource does not exist.
-    fn missing(
+    fn missing_or_failed(
         name: &'static str,
         error: &AwsError,
         found: impl Into<String>,

@@ -22,7 +22,7 @@ pub use lines::read_all;
 pub use source::{ImportError, ImportItem, SourceEntry, archived, subscription};
 
 /// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.
-const MAX_NAMED: usize = 100;
+const MAX_NAMED_REFUSALS: usize = 100;
 
 /// The delays before messages that the queue did not accept are sent again, after the client's own retries.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
@@ -179,7 +179,7 @@ impl<I: MessageSender> Importer<'_, I> {
     fn refuse(&mut self, place: String, why: &Unusable) {
         self.progress.warn(&format!("{place}: {why}"));
         self.imported.refused += 1;
-        if self.imported.refusals.len() < MAX_NAMED {
+        if self.imported.refusals.len() < MAX_NAMED_REFUSALS {
             let why = why.to_string();
             self.imported.refusals.push(RefusedEvent { place, why });
         }

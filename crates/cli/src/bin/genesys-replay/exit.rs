@@ -9,7 +9,7 @@ use genesys_replay_settings::SettingsError;
 
 use crate::terminal;
 
-/// How a command ends that did what it was asked.
+/// The end of a command without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
     /// There is nothing to look at.

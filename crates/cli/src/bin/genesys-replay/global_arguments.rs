@@ -29,7 +29,6 @@ pub(crate) struct GlobalArgs {
     pub(crate) output: Output,
 }
 
-/// How data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people.

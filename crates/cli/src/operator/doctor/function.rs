@@ -68,7 +68,7 @@ fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
         Err(error) => {
             let found = "there is no function of this name in this account and region";
             let remedy = "check --function, --region and --profile";
-            return Check::missing(FUNCTION, error, found, remedy);
+            return Check::missing_or_failed(FUNCTION, error, found, remedy);
         }
     };
     match state.as_deref() {
@@ -164,7 +164,7 @@ fn check_source(source: &SourceFacts) -> Vec<Check> {
     let found = faults.into_iter().filter(|(is_there, ..)| *is_there);
     let mut checks: Vec<Check> = found
         .map(|(_, verdict, found, remedy)| {
-            Check::not(verdict, SOURCE, format!("{name}: {found}"), remedy)
+            Check::with_remedy(verdict, SOURCE, format!("{name}: {found}"), remedy)
         })
         .collect();
     if checks.is_empty() {

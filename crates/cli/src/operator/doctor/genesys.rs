@@ -100,7 +100,12 @@ fn no_token(error: &GenesysError) -> Option<Check> {
         | GenesysError::Unavailable { .. }
         | GenesysError::Credentials { .. } => return None,
     };
-    Some(Check::not(verdict, TOKEN, error.to_string(), remedy))
+    Some(Check::with_remedy(
+        verdict,
+        TOKEN,
+        error.to_string(),
+        remedy,
+    ))
 }
 
 fn failed(name: &'static str, error: &GenesysError) -> Check {
@@ -131,5 +136,5 @@ fn failed(name: &'static str, error: &GenesysError) -> Check {
             ),
         ),
     };
-    Check::not(verdict, name, error.to_string(), remedy)
+    Check::with_remedy(verdict, name, error.to_string(), remedy)
 }

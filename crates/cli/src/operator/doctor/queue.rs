@@ -128,7 +128,7 @@ pub(super) fn check_parking(
         Err(error) => {
             let found = "the redrive policy names a queue that is not there: nothing can be parked";
             let remedy = "create the queue, or name another in the redrive policy";
-            return Check::missing(PARKING, error, found, remedy);
+            return Check::missing_or_failed(PARKING, error, found, remedy);
         }
     };
     let (name, parked, kept) = (

@@ -55,7 +55,7 @@ fn check_table(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
         Err(error) => {
             let found = format!("there is no table {name} in this account and region");
             let remedy = "deploy the template, or set IDEMPOTENCY_TABLE_NAME to the table that is there: without it nothing is replayed";
-            return vec![Check::missing(TABLE, error, found, remedy)];
+            return vec![Check::missing_or_failed(TABLE, error, found, remedy)];
         }
     };
     let expected = [("EventId".to_owned(), "HASH".to_owned(), "S".to_owned())];
@@ -125,7 +125,7 @@ async fn archive(
     let listed = deployment.bucket(bucket, prefix).await;
     let check = match &listed {
         Ok(()) => Check::ok(BUCKET, format!("s3://{bucket}/{prefix} can be read")),
-        Err(error) => Check::missing(
+        Err(error) => Check::missing_or_failed(
             BUCKET,
             error,
             format!("there is no bucket {bucket}"),
@@ -163,7 +163,7 @@ async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, Ca
             let found = format!("{destination} is not there");
             let remedy =
                 "check REPLAY_TARGET: every event would come back, and be archived in the end";
-            let check = Check::missing(TARGET, &error, found, remedy);
+            let check = Check::missing_or_failed(TARGET, &error, found, remedy);
             (check, Some(Err(error)))
         }
         Err(fault @ TargetFault::NoRule { .. }) => {

@@ -45,7 +45,6 @@ pub(crate) struct ReplayArgs {
     yes: bool,
 }
 
-/// Who can send events again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Via {
     /// Genesys Cloud.
