@@ -89,7 +89,6 @@ pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError>
     .await
 }
 
-#[must_use]
 pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     SqsSender::new(
         aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
@@ -97,13 +96,11 @@ pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     )
 }
 
-#[must_use]
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
     let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR_LIMITS));
     DynamoDbReader::new(client, table.to_owned())
 }
 
-#[must_use]
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }

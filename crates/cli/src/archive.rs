@@ -34,9 +34,6 @@ pub struct ObjectPage {
 /// Read access to an archive. No call changes anything.
 pub trait ArchiveReader: Send + Sync {
     /// Returns the objects whose keys begin with `prefix`. `from` is the start of the page, and `None` the first page.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn page(
         &self,
         prefix: &str,

@@ -31,7 +31,6 @@ pub struct OperatorSettings {
 }
 
 impl Variables {
-    #[must_use]
     pub fn of_process() -> Self {
         // A name or value that is not UTF-8 cannot be a setting.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -41,7 +40,6 @@ impl Variables {
     }
 
     /// Returns a variable's trimmed value; `None` if the variable is not set or its value is empty.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name).map(|value| value.trim());
         value.filter(|value| !value.is_empty())
@@ -59,9 +57,6 @@ impl Variables {
     }
 
     /// Reads the settings that every command needs.
-    ///
-    /// # Errors
-    /// [`SettingsError`] names every problem.
     pub fn operator(&self) -> Result<OperatorSettings, SettingsError> {
         let lookup = |name: &str| self.get(name).map(str::to_owned);
         let mut reader = Reader::new(&lookup);
@@ -76,9 +71,6 @@ impl Variables {
     }
 
     /// Reads the settings of Genesys Cloud.
-    ///
-    /// # Errors
-    /// [`SettingsError`] names every missing or wrong setting.
     pub fn genesys(&self) -> Result<GenesysSettings, SettingsError> {
         let lookup = |name: &str| self.get(name).map(str::to_owned);
         let mut reader = Reader::new(&lookup);
@@ -86,10 +78,7 @@ impl Variables {
         reader.finish(settings)
     }
 
-    /// Reads all settings of the function.
-    ///
-    /// # Errors
-    /// [`SettingsError`] names every problem that would stop the function's start-up.
+    /// Reads all settings of the function. An error names every problem that would stop the function's start-up.
     pub fn function(&self) -> Result<Settings, SettingsError> {
         Settings::from_lookup(|name| self.get(name).map(str::to_owned))
     }

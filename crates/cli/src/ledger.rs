@@ -88,9 +88,6 @@ pub struct RecordPage {
 /// Read access to the ledger. No call changes anything. Expired items may still be visible for a while.
 pub trait LedgerReader: Send + Sync {
     /// Returns one page of segment `segment` (from 0) of `segments`. All segments together are the ledger.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn scan(
         &self,
         segment: u32,
@@ -99,9 +96,6 @@ pub trait LedgerReader: Send + Sync {
     ) -> impl Future<Output = Result<RecordPage, AwsError>> + Send;
 
     /// Returns the current items with these keys. Keys without an item are left out.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn find(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Record>, AwsError>> + Send;
 }
 

@@ -133,7 +133,6 @@ pub struct DoctorReport {
 
 impl DoctorReport {
     /// Returns the number of checks with this verdict.
-    #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
         let checks = self.checks.iter();
         checks.filter(|it| it.verdict == verdict).count()

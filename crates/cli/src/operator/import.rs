@@ -71,7 +71,6 @@ pub struct ImportSummary {
 }
 
 /// Returns the seed tutorials' word for a category's chance of success in another attempt.
-#[must_use]
 pub const fn retryability(category: Category) -> &'static str {
     match category {
         Category::RateLimitExceeded | Category::EndpointUnreachable => "transient",

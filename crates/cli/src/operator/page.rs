@@ -70,7 +70,6 @@ pub struct Table {
 
 impl Page {
     /// Returns the whole file.
-    #[must_use]
     pub fn render(&self) -> String {
         let data = embeddable(&self.data());
         let policy = format!(

@@ -59,7 +59,6 @@ pub enum ReconcileFinding {
 
 impl ReconcileFinding {
     /// Returns the finding's name in JSON.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ArchivedWithoutObject => "archived_without_object",
@@ -76,13 +75,11 @@ impl ReconcileFinding {
     }
 
     /// Returns true if the sum does not add up; false if the finding is only information.
-    #[must_use]
     pub fn is_wrong(self) -> bool {
         self <= Self::UnknownStatus
     }
 
     /// Returns the meaning and the remedy, in one sentence.
-    #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::ArchivedWithoutObject => {
@@ -146,7 +143,6 @@ pub struct Reconciliation {
 
 impl Reconciliation {
     /// Returns true if every event is in its place.
-    #[must_use]
     pub fn adds_up(&self) -> bool {
         self.unaccounted == 0 && !self.findings.keys().any(|finding| finding.is_wrong())
     }
@@ -202,9 +198,6 @@ impl Reconciliation {
 }
 
 /// Compares ledger, archive and queues. Without an archive, that part is skipped.
-///
-/// # Errors
-/// [`AwsError`] if ledger or archive cannot be read.
 pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     ledger: &L,
     archive: Option<&A>,

@@ -103,7 +103,6 @@ pub(super) fn has_expired_lease(record: &Record, now: Timestamp) -> bool {
 
 impl LedgerReport {
     /// Returns the share of `COMPLETED` items, in percent; 0 without items.
-    #[must_use]
     pub fn success_rate(&self) -> f64 {
         let completed = self.of(Status::Completed.as_str());
         // Counts of events are far below the numbers that a float cannot hold exactly.
@@ -111,14 +110,12 @@ impl LedgerReport {
         whole(completed) / whole(self.total.max(1)) * 100.0
     }
 
-    #[must_use]
     pub fn of(&self, status: &str) -> u64 {
         self.statuses.get(status).copied().unwrap_or_default()
     }
 
     /// Returns true if an operator should act: an event was rejected without an archive, a worker died, or an item has
     /// an unsupported status.
-    #[must_use]
     pub fn has_findings(&self) -> bool {
         self.of(Status::Failed.as_str()) > 0 || self.lease_expired > 0 || self.of(UNKNOWN) > 0
     }

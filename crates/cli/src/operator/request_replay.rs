@@ -36,7 +36,6 @@ pub struct ReplayRequestSummary {
 }
 
 /// Returns each id once, in the order of first occurrence, and the counts before the first request.
-#[must_use]
 pub fn plan(ids: Vec<String>) -> (Vec<String>, ReplayRequestSummary) {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let all = ids.len();

@@ -22,9 +22,6 @@ struct EventPage<'t> {
 }
 
 /// Passes all entries of a text to `found`, until `found` returns `false`.
-///
-/// # Errors
-/// [`io::Error`] if the text cannot be read further.
 pub fn read_all(
     text: &mut impl BufRead,
     found: &mut dyn FnMut(SourceEntry) -> bool,

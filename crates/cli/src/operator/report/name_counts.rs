@@ -25,7 +25,6 @@ impl NameCounts {
     }
 
     /// Returns the counts, most frequent first, and at the end the names that are counted together, as `other`.
-    #[must_use]
     pub fn sorted(&self) -> Vec<(String, u64)> {
         let mut sorted: Vec<(String, u64)> = self.named.clone().into_iter().collect();
         sorted.sort_by(|(one, many), (other, more)| more.cmp(many).then_with(|| one.cmp(other)));
