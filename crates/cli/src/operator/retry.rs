@@ -25,37 +25,32 @@ pub(super) async fn retry_rate_limited<T>(
     progress: &dyn Progress,
     stop: &CancellationToken,
 ) -> Result<Option<T>, GenesysError> {
-    let mut waits = 0;
+    let mut delays = 0;
     loop {
         let error = match call().await {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
-        let Some(wait) = asked_for(&error).filter(|wait| *wait <= MAX_DELAY && waits < MAX_DELAYS)
-        else {
-            return Err(error);
+        let delay = match &error {
+            GenesysError::RateLimited { after, .. } => after.unwrap_or(DEFAULT_RETRY_AFTER),
+            GenesysError::LocallyRateLimited { after, .. } => *after,
+            GenesysError::NotFound
+            | GenesysError::Refused { .. }
+            | GenesysError::Conflict { .. }
+            | GenesysError::Forbidden { .. }
+            | GenesysError::Unavailable { .. }
+            | GenesysError::Credentials { .. }
+            | GenesysError::NoCredentials(_) => return Err(error),
         };
-        waits += 1;
-        progress.warn(&format!("{error}: going on in {} s", wait.as_secs()));
+        if delay > MAX_DELAY || delays == MAX_DELAYS {
+            return Err(error);
+        }
+        delays += 1;
+        progress.warn(&format!("{error}: going on in {} s", delay.as_secs()));
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(delay) => {}
             () = stop.cancelled() => return Ok(None),
         }
-    }
-}
-
-/// Returns the delay of a rate-limit error; `None` for other errors.
-fn asked_for(error: &GenesysError) -> Option<Duration> {
-    match error {
-        GenesysError::RateLimited { after, .. } => Some(after.unwrap_or(DEFAULT_RETRY_AFTER)),
-        GenesysError::LocallyRateLimited { after, .. } => Some(*after),
-        GenesysError::NotFound
-        | GenesysError::Refused { .. }
-        | GenesysError::Conflict { .. }
-        | GenesysError::Forbidden { .. }
-        | GenesysError::Unavailable { .. }
-        | GenesysError::Credentials { .. }
-        | GenesysError::NoCredentials(_) => None,
     }
 }
 
