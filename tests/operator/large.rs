@@ -6,7 +6,7 @@ use genesys_fakes::ManualClock;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
-use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, Page};
+use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, ObjectPage};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::plan::{
@@ -21,7 +21,7 @@ struct Endless {
 }
 
 impl ArchiveReader for Endless {
-    async fn page(&self, prefix: &str, from: Option<&str>) -> Result<Page, AwsError> {
+    async fn page(&self, prefix: &str, from: Option<&str>) -> Result<ObjectPage, AwsError> {
         let first: usize = from.and_then(|from| from.parse().ok()).unwrap_or(0);
         let end = (first + 1_000).min(self.objects);
         let objects = (first..end).map(|number| ArchivedObject {
@@ -29,7 +29,7 @@ impl ArchiveReader for Endless {
             size: 2_000,
             etag: String::new(),
         });
-        Ok(Page {
+        Ok(ObjectPage {
             objects: objects.collect(),
             next: (end < self.objects).then(|| end.to_string()),
         })

@@ -10,7 +10,6 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_aws::aws_error;
 use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_genesys::{
@@ -22,15 +21,15 @@ use genesys_replay_targets::aws::clients;
 use genesys_replay_targets::http::resolver::guarded;
 
 use crate::archive::s3::S3Reader;
+use crate::calls::answered;
 use crate::config::Variables;
 use crate::credentials::SdkOrAwsCommand;
 use crate::deployment::aws::AwsDeployment;
 use crate::ledger::dynamodb::DynamoDbReader;
 use crate::queue::sqs::SqsReader;
 
-/// Call limits of the operator's commands. They are generous, because an operator prefers a late answer to a failure.
-/// The SDK's retry is the only retry layer on these hops.
-const OPERATOR: CallLimits = CallLimits {
+/// Generous, because an operator prefers a late answer to a failure. The SDK's retry is the only retry layer here.
+const OPERATOR_LIMITS: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(10),
     operation_timeout: Duration::from_secs(45),
     max_attempts: 5,
@@ -83,27 +82,25 @@ pub async fn aws(
 /// # Errors
 /// [`AwsError`], also if the queue does not exist.
 pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError> {
-    SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)), queue).await
+    SqsReader::find(
+        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
+        queue,
+    )
+    .await
 }
 
-/// Returns a sender for the queue with this URL.
-#[must_use]
 pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
     SqsSender::new(
-        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR)),
+        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
         url.to_owned(),
     )
 }
 
-/// Returns a reader of the ledger in this table.
-#[must_use]
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
-    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR));
+    let client = aws_sdk_dynamodb::Client::new(&with_limits(aws, OPERATOR_LIMITS));
     DynamoDbReader::new(client, table.to_owned())
 }
 
-/// Returns a reader of this bucket.
-#[must_use]
 pub fn archive(aws: &SdkConfig, bucket: &str) -> S3Reader {
     S3Reader::new(s3::client(&with_limits(aws, ARCHIVE)), bucket.to_owned())
 }
@@ -130,14 +127,11 @@ pub fn genesys_cloud(
 
 /// The deployed replay function.
 #[derive(Clone, Debug)]
-pub struct Function {
-    /// The function's name.
+pub struct DeployedFunction {
     pub name: String,
     /// The function's ARN without version or alias.
     pub arn: String,
-    /// The function's environment variables.
     pub variables: Variables,
-    /// The timeout of an invocation.
     pub timeout: Duration,
     /// The ARN of the queue that the function drains, from its event source mapping.
     pub queue_arn: Option<String>,
@@ -147,24 +141,16 @@ pub struct Function {
 ///
 /// # Errors
 /// [`AwsError`], also if the function does not exist.
-pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError> {
-    let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR));
-    let operation = || format!("reading the settings of the function {name}");
-    let found = client
-        .get_function_configuration()
-        .function_name(name)
-        .send()
-        .await
-        .map_err(|error| aws_error(operation(), &error))?;
-    let arn = found
-        .function_arn()
-        .ok_or_else(|| AwsError::incomplete(operation(), "ARN"))?;
-    let mappings = client
-        .list_event_source_mappings()
-        .function_name(name)
-        .send()
-        .await
-        .map_err(|error| aws_error(format!("reading the event sources of {name}"), &error))?;
+pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, AwsError> {
+    let client = aws_sdk_lambda::Client::new(&with_limits(aws, OPERATOR_LIMITS));
+    let operation = format!("reading the settings of the function {name}");
+    let call = client.get_function_configuration().function_name(name);
+    let found = answered(&operation, call.send()).await?;
+    let arn = found.function_arn();
+    let arn = arn.ok_or_else(|| AwsError::incomplete(operation, "ARN"))?;
+    let operation = format!("reading the event sources of {name}");
+    let call = client.list_event_source_mappings().function_name(name);
+    let mappings = answered(&operation, call.send()).await?;
     let queue_arn = mappings
         .event_source_mappings()
         .iter()
@@ -172,7 +158,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError>
         .find(|arn| arn.split(':').nth(2) == Some("sqs"))
         .map(str::to_owned);
     let variables = found.environment().and_then(|it| it.variables()).cloned();
-    Ok(Function {
+    Ok(DeployedFunction {
         name: found.function_name().unwrap_or(name).to_owned(),
         arn: arn.split(':').take(7).collect::<Vec<_>>().join(":"),
         variables: variables.unwrap_or_default().into_iter().collect(),
@@ -181,9 +167,8 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<Function, AwsError>
     })
 }
 
-/// Call limits of `doctor`. They are short, because an operator waits for all calls at once, and a call without an
-/// answer is a finding.
-const DOCTOR: CallLimits = CallLimits {
+/// Short, because `doctor` waits for all calls at once, and a call without an answer is a finding.
+const DOCTOR_LIMITS: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(5),
     operation_timeout: Duration::from_secs(15),
     max_attempts: 2,
@@ -194,7 +179,7 @@ const DOCTOR: CallLimits = CallLimits {
 /// # Errors
 /// [`BuildError`] if no TLS roots were found.
 pub fn deployment(aws: &SdkConfig, reach: AddressPolicy) -> Result<AwsDeployment, BuildError> {
-    let aws = with_limits(aws, DOCTOR);
+    let aws = with_limits(aws, DOCTOR_LIMITS);
     let http = guarded(http_client(GENESYS_TIMEOUT), reach);
     Ok(AwsDeployment {
         dynamodb: aws_sdk_dynamodb::Client::new(&aws),

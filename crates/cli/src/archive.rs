@@ -4,7 +4,10 @@ pub mod s3;
 
 use std::future::Future;
 
+use futures_util::Stream;
 use genesys_replay::aws::AwsError;
+
+use crate::pages::entries;
 
 /// The maximum size of an object that is read, in bytes. A message of 1 MiB may take 6 MiB as JSON.
 pub const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
@@ -12,18 +15,17 @@ pub const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
 /// An object in the archive, or beside the archive in the same bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchivedObject {
-    /// The object's key.
     pub key: String,
-    /// The object's length, in bytes.
+    /// In bytes.
     pub size: u64,
-    /// The object's `ETag`, which changes with the content.
+    /// Changes with the content.
     pub etag: String,
 }
 
 /// One page of an archive's listing.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// The objects, ordered by key.
+pub struct ObjectPage {
+    /// Ordered by key.
     pub objects: Vec<ArchivedObject>,
     /// The start of the next page; `None` after the last page.
     pub next: Option<String>,
@@ -32,14 +34,11 @@ pub struct Page {
 /// Read access to an archive. No call changes anything.
 pub trait ArchiveReader: Send + Sync {
     /// Returns the objects whose keys begin with `prefix`. `from` is the start of the page, and `None` the first page.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn page(
         &self,
         prefix: &str,
         from: Option<&str>,
-    ) -> impl Future<Output = Result<Page, AwsError>> + Send;
+    ) -> impl Future<Output = Result<ObjectPage, AwsError>> + Send;
 
     /// Returns an object's content and its `ETag`; `None` if the object does not exist.
     ///
@@ -50,4 +49,15 @@ pub trait ArchiveReader: Send + Sync {
         key: &str,
         most: u64,
     ) -> impl Future<Output = Result<Option<(Vec<u8>, String)>, AwsError>> + Send;
+}
+
+/// Streams all objects whose keys begin with `prefix`, ordered by key. The stream ends after an error.
+pub(crate) fn objects<'a>(
+    archive: &'a impl ArchiveReader,
+    prefix: &'a str,
+) -> impl Stream<Item = Result<ArchivedObject, AwsError>> + Unpin {
+    entries(move |from: Option<String>| async move {
+        let page = archive.page(prefix, from.as_deref()).await?;
+        Ok((page.objects, page.next))
+    })
 }

@@ -21,21 +21,16 @@ pub struct Variables {
 /// The settings of the function that every command needs.
 #[derive(Clone, Debug)]
 pub struct OperatorSettings {
-    /// The `DynamoDB` table of the ledger.
     pub table: String,
-    /// The target of deliveries.
     pub target: ReplayTarget,
-    /// The archive for dead letters that are not replayed; `None` without a bucket.
+    /// `None` without a bucket.
     pub archive: Option<ArchiveSettings>,
-    /// The limits of the retries.
     pub limits: Limits,
     /// The retention of finished ledger items.
     pub remember: Duration,
 }
 
 impl Variables {
-    /// Returns the variables of this process.
-    #[must_use]
     pub fn of_process() -> Self {
         // A name or value that is not UTF-8 cannot be a setting.
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
@@ -45,29 +40,23 @@ impl Variables {
     }
 
     /// Returns a variable's trimmed value; `None` if the variable is not set or its value is empty.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.values.get(name).map(|value| value.trim());
         value.filter(|value| !value.is_empty())
     }
 
-    /// Returns the variables with this one set or replaced.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.values.insert(name.to_owned(), value.to_owned());
         self
     }
 
-    /// Iterates over all variables, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.values.iter();
         pairs.map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Reads the settings that every command needs.
-    ///
-    /// # Errors
-    /// [`SettingsError`] names every problem.
     pub fn operator(&self) -> Result<OperatorSettings, SettingsError> {
         let lookup = |name: &str| self.get(name).map(str::to_owned);
         let mut reader = Reader::new(&lookup);
@@ -82,9 +71,6 @@ impl Variables {
     }
 
     /// Reads the settings of Genesys Cloud.
-    ///
-    /// # Errors
-    /// [`SettingsError`] names every missing or wrong setting.
     pub fn genesys(&self) -> Result<GenesysSettings, SettingsError> {
         let lookup = |name: &str| self.get(name).map(str::to_owned);
         let mut reader = Reader::new(&lookup);
@@ -92,10 +78,7 @@ impl Variables {
         reader.finish(settings)
     }
 
-    /// Reads all settings of the function.
-    ///
-    /// # Errors
-    /// [`SettingsError`] names every problem that would stop the function's start-up.
+    /// Reads all settings of the function. An error names every problem that would stop the function's start-up.
     pub fn function(&self) -> Result<Settings, SettingsError> {
         Settings::from_lookup(|name| self.get(name).map(str::to_owned))
     }
@@ -103,9 +86,8 @@ impl Variables {
 
 impl FromIterator<(String, String)> for Variables {
     fn from_iter<T: IntoIterator<Item = (String, String)>>(variables: T) -> Self {
-        Self {
-            values: variables.into_iter().collect(),
-        }
+        let values = variables.into_iter().collect();
+        Self { values }
     }
 }
 

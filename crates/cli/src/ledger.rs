@@ -5,11 +5,14 @@ pub mod dynamodb;
 use std::collections::HashMap;
 use std::future::Future;
 
+use futures_util::{Stream, stream};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::{Accepted, FailureReport, Receipt};
 use genesys_replay::ledger::Status;
+
+use crate::pages::entries;
 
 /// The number of keys that a use case with many events looks up at a time.
 pub const MAX_LEDGER_KEYS: usize = 100;
@@ -21,15 +24,12 @@ pub struct Record {
     pub key: String,
     /// The status of the event; `None` if this version does not support the item's status.
     pub status: Option<Status>,
-    /// True if the target has accepted the event.
     pub delivered: bool,
     /// The target's receipt, if the event is delivered and the item has one.
     pub receipt: Option<Receipt>,
     /// The number of the round, from 1: one more after each accepted delivery that failed later.
     pub round: u32,
-    /// The number of attempts that were begun.
     pub attempts: u32,
-    /// The event's interaction.
     pub interaction_id: Option<String>,
     /// The category of the first failure.
     pub category: String,
@@ -49,14 +49,12 @@ pub struct Record {
 
 impl Record {
     /// Returns the event's id: the key without the target.
-    #[must_use]
-    pub fn event_id(&self) -> &str {
+    pub(crate) fn event_id(&self) -> &str {
         self.key.split('|').next().unwrap_or_default()
     }
 
     /// Returns true if the event is delivered and this failure record is about that delivery.
-    #[must_use]
-    pub fn has_failed_later(
+    pub(crate) fn has_failed_later(
         &self,
         report: &FailureReport,
         destination: &Destination,
@@ -72,8 +70,7 @@ impl Record {
     }
 
     /// Returns the key for people, cut before the query of a URL, which may be secret.
-    #[must_use]
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         // This also cuts an event id with `?` or `#`; ids of Genesys Cloud contain neither.
         self.key
             .split(['?', '#'])
@@ -86,7 +83,7 @@ impl Record {
 /// One page of the ledger's items.
 #[derive(Clone, Debug, Default)]
 pub struct RecordPage {
-    /// The items, unordered.
+    /// Unordered.
     pub records: Vec<Record>,
     /// The start of the next page of the same segment; `None` after the last page.
     pub next: Option<String>,
@@ -95,9 +92,6 @@ pub struct RecordPage {
 /// Read access to the ledger. No call changes anything. Expired items may still be visible for a while.
 pub trait LedgerReader: Send + Sync {
     /// Returns one page of segment `segment` (from 0) of `segments`. All segments together are the ledger.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn scan(
         &self,
         segment: u32,
@@ -106,9 +100,6 @@ pub trait LedgerReader: Send + Sync {
     ) -> impl Future<Output = Result<RecordPage, AwsError>> + Send;
 
     /// Returns the current items with these keys. Keys without an item are left out.
-    ///
-    /// # Errors
-    /// [`AwsError`].
     fn find(&self, keys: &[&str]) -> impl Future<Output = Result<Vec<Record>, AwsError>> + Send;
 
     /// Returns the current items with these keys, by key.
@@ -124,4 +115,19 @@ pub trait LedgerReader: Send + Sync {
             Ok(records.map(|it| (it.key.clone(), it)).collect())
         }
     }
+}
+
+/// Streams all items of the ledger, unordered. Reads so many segments concurrently, at least one. The stream ends after
+/// an error.
+pub(crate) fn scan_all(
+    ledger: &impl LedgerReader,
+    segments: u32,
+) -> impl Stream<Item = Result<Record, AwsError>> + Unpin {
+    let segments = segments.max(1);
+    stream::select_all((0..segments).map(|segment| {
+        entries(move |from: Option<String>| async move {
+            let page = ledger.scan(segment, segments, from.as_deref()).await?;
+            Ok((page.records, page.next))
+        })
+    }))
 }

@@ -1,7 +1,6 @@
 //! The use cases of the operator's command: diagnosis, plans and operator replays.
 //!
-//! Each use case depends on ports only and reports its progress through a [`Progress`]. Files, terminal and arguments
-//! belong to the program.
+//! Each use case reports its progress through a [`Progress`]. Files, terminal and arguments belong to the program.
 
 pub mod apply;
 pub mod classified_message;
@@ -9,12 +8,12 @@ pub mod diagnose;
 pub mod doctor;
 pub mod import;
 pub mod page;
-mod patience;
 pub mod plan;
 pub mod reconcile;
-pub mod reinject;
 pub mod remedy;
 pub mod report;
+pub mod request_replay;
+mod retry;
 
 /// The progress display of a use case. Called often, so an implementation must be quick.
 pub trait Progress: Send + Sync {

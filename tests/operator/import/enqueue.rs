@@ -1,8 +1,8 @@
 //! Putting on the queue, with a queue and a source in memory.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::{Stream, stream};
 use genesys_fakes::MemorySender;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -10,50 +10,35 @@ use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
 use genesys_replay_cli::operator::Silent;
 use genesys_replay_cli::operator::import::{
-    Cause, Found, Imported, Source, SourceError, Terms, Unusable, What, import,
+    ImportError, ImportItem, ImportOptions, ImportSummary, SourceEntry, import,
 };
 use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
-fn terms() -> Terms {
-    Terms {
+fn options() -> ImportOptions {
+    ImportOptions {
         target_arn: None,
         target: ReplayTarget::Fixed(Destination::None),
     }
 }
 
-/// So many events; Ctrl-C is pressed when the one of this number is asked for.
-struct Events {
-    left: VecDeque<u32>,
+/// Streams so many events. Ctrl-C is pressed when the one of this number is asked for.
+fn events(
+    number: u32,
     interrupt: Option<(u32, CancellationToken)>,
-}
-
-impl Events {
-    fn of(number: u32) -> Self {
-        Self {
-            left: (0..number).collect(),
-            interrupt: None,
-        }
-    }
-}
-
-impl Source for Events {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        let Some(id) = self.left.pop_front() else {
-            return Ok(None);
-        };
-        if let Some((at, stop)) = &self.interrupt
+) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
+    stream::iter((0..number).map(move |id| {
+        if let Some((at, stop)) = &interrupt
             && *at == id
         {
             stop.cancel();
         }
-        Ok(Some(Found {
+        let text = format!(r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#);
+        Ok(SourceEntry {
             place: format!("event {id}"),
-            what: What::Failed(format!(
-                r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#
-            )),
-        }))
-    }
+            item: ImportItem::Failed(text),
+        })
+    }))
 }
 
 /// A queue that does not take the messages of these bodies so many times, or fails as a whole.
@@ -123,10 +108,10 @@ impl Moody {
     }
 }
 
-fn counts(imported: &Imported) -> [u64; 4] {
+fn counts(imported: &ImportSummary) -> [u64; 4] {
     [
         imported.found,
-        imported.fit,
+        imported.importable,
         imported.queued,
         imported.refused,
     ]
@@ -136,7 +121,9 @@ fn counts(imported: &Imported) -> [u64; 4] {
 async fn import_sends_at_most_ten_messages_per_call() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
-    let imported = import(Events::of(23), Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) =
+        import(events(23, None), Some(&queue), &options(), &Silent, &stop).await;
+    ended?;
     assert_eq!(queue.calls(), [MAX_BATCH_ENTRIES, MAX_BATCH_ENTRIES, 3]);
     assert_eq!(counts(&imported), [23, 23, 23, 0]);
     Ok(())
@@ -146,7 +133,9 @@ async fn import_sends_at_most_ten_messages_per_call() -> TestResult {
 async fn import_retries_only_refused_entries() -> TestResult {
     let queue = Moody::refusing("c-3", 2);
     let stop = CancellationToken::new();
-    let imported = import(Events::of(10), Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) =
+        import(events(10, None), Some(&queue), &options(), &Silent, &stop).await;
+    ended?;
     assert_eq!(queue.calls(), [10, 1, 1]);
     assert_eq!(counts(&imported), [10, 10, 10, 0]);
     assert_eq!(queue.queue.messages().len(), 10);
@@ -157,11 +146,13 @@ async fn import_retries_only_refused_entries() -> TestResult {
 async fn import_names_and_counts_entries_that_are_always_refused() -> TestResult {
     let queue = Moody::refusing("c-3", u32::MAX);
     let stop = CancellationToken::new();
-    let imported = import(Events::of(12), Some(&queue), &terms(), &Silent, &stop).await?;
+    let (imported, ended) =
+        import(events(12, None), Some(&queue), &options(), &Silent, &stop).await;
+    ended?;
     assert_eq!(counts(&imported), [12, 12, 11, 1]);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
     assert_eq!(refusal.place, "event 3");
-    assert!(matches!(refusal.why, Unusable::NotQueued(_)));
+    assert!(refusal.why.starts_with("it was not queued: "));
     Ok(())
 }
 
@@ -172,10 +163,10 @@ async fn import_stops_with_its_progress_when_the_queue_fails() -> TestResult {
         ..Moody::default()
     };
     let stop = CancellationToken::new();
-    let halted = import(Events::of(30), Some(&queue), &terms(), &Silent, &stop).await;
-    let halted = halted.err().ok_or("it went on")?;
-    assert_eq!(counts(&halted.imported), [20, 20, 10, 0]);
-    assert!(matches!(halted.cause, Cause::Queue(_)));
+    let (imported, ended) =
+        import(events(30, None), Some(&queue), &options(), &Silent, &stop).await;
+    assert_eq!(counts(&imported), [20, 20, 10, 0]);
+    assert!(matches!(ended, Err(ImportError::Aws(_))));
     Ok(())
 }
 
@@ -183,11 +174,9 @@ async fn import_stops_with_its_progress_when_the_queue_fails() -> TestResult {
 async fn import_stops_between_two_calls_on_ctrl_c() -> TestResult {
     let queue = Moody::default();
     let stop = CancellationToken::new();
-    let events = Events {
-        interrupt: Some((14, stop.clone())),
-        ..Events::of(30)
-    };
-    let imported = import(events, Some(&queue), &terms(), &Silent, &stop).await?;
+    let events = events(30, Some((14, stop.clone())));
+    let (imported, ended) = import(events, Some(&queue), &options(), &Silent, &stop).await;
+    ended?;
     assert!(imported.stopped);
     assert_eq!(queue.calls(), [10]);
     assert_eq!(imported.queued, 10);

@@ -1,8 +1,9 @@
 //! Reads the deployment from AWS and from the target's host.
 
-use std::fmt;
+use std::error::Error;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::BillingMode;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
 use genesys_replay::aws::{AwsError, AwsErrorKind};
@@ -12,73 +13,54 @@ use genesys_replay_targets::aws::RegionalClients;
 use genesys_replay_targets::known_as;
 use url::Url;
 
-use super::{Deployment, ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
+use super::{ExpiryFacts, FunctionFacts, SourceFacts, TableFacts, TargetFault};
+use crate::calls::answered;
 use crate::queue::sqs::SqsReader;
 use crate::queue::{QueueFacts, QueueReader};
 
 /// Clients of the services in one region and account, and one for the host of an HTTP target.
 pub struct AwsDeployment {
-    /// The client for the ledger's table.
-    pub dynamodb: aws_sdk_dynamodb::Client,
-    /// The client for the archive's bucket.
-    pub s3: aws_sdk_s3::Client,
-    /// The client for the function.
-    pub lambda: aws_sdk_lambda::Client,
-    /// The client for the queues.
-    pub sqs: aws_sdk_sqs::Client,
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) s3: aws_sdk_s3::Client,
+    pub(crate) lambda: aws_sdk_lambda::Client,
+    pub(crate) sqs: aws_sdk_sqs::Client,
     /// Makes the clients of a target's region.
-    pub targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
+    pub(crate) targets: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
     /// The client for HTTP targets, which must have timeouts and must not follow redirects.
-    pub http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
-impl fmt::Debug for AwsDeployment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AwsDeployment").finish_non_exhaustive()
-    }
-}
-
-impl Deployment for AwsDeployment {
-    async fn table(&self, name: &str) -> Result<TableFacts, AwsError> {
-        let operation = || format!("reading the table {name}");
+/// A call returns [`AwsErrorKind::NotFound`] for a missing resource.
+impl AwsDeployment {
+    pub(crate) async fn table(&self, name: &str) -> Result<TableFacts, AwsError> {
+        let operation = format!("reading the table {name}");
         let call = self.dynamodb.describe_table().table_name(name);
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| aws_error(operation(), &error))?;
-        let table = answer
-            .table
-            .ok_or_else(|| AwsError::incomplete(operation(), "table"))?;
+        let table = answered(&operation, call.send()).await?.table;
+        let table = table.ok_or_else(|| AwsError::incomplete(operation, "table"))?;
         let kind = |name: &str| {
             let attributes = table.attribute_definitions();
             let found = attributes.iter().find(|it| it.attribute_name() == name);
             found.map_or_else(String::new, |it| it.attribute_type().as_str().to_owned())
         };
         let key = table.key_schema().iter().map(|part| {
-            let name = part.attribute_name();
-            let role = part.key_type().as_str().to_owned();
-            (name.to_owned(), role, kind(name))
+            let (name, role) = (part.attribute_name(), part.key_type().as_str());
+            (name.to_owned(), role.to_owned(), kind(name))
         });
-        let billing = table
-            .billing_mode_summary()
-            .and_then(|it| it.billing_mode());
+        let billing = table.billing_mode_summary();
+        let status = table.table_status();
         Ok(TableFacts {
-            status: table
-                .table_status()
-                .map_or_else(String::new, |it| it.as_str().to_owned()),
+            status: status.map_or_else(String::new, |it| it.as_str().to_owned()),
             key: key.collect(),
-            on_demand: billing == Some(&BillingMode::PayPerRequest),
+            on_demand: billing.and_then(|it| it.billing_mode())
+                == Some(&BillingMode::PayPerRequest),
         })
     }
 
-    async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
-        let operation = || format!("reading how the table {table} forgets");
+    pub(crate) async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
+        let operation = format!("reading how the table {table} forgets");
         let call = self.dynamodb.describe_time_to_live().table_name(table);
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| aws_error(operation(), &error))?;
-        let said = answer.time_to_live_description.as_ref();
+        let said = answered(&operation, call.send()).await?;
+        let said = said.time_to_live_description.as_ref();
         let status = said.and_then(|it| it.time_to_live_status());
         Ok(ExpiryFacts {
             status: status.map_or_else(|| "DISABLED".to_owned(), |it| it.as_str().to_owned()),
@@ -86,19 +68,17 @@ impl Deployment for AwsDeployment {
         })
     }
 
-    async fn bucket(&self, bucket: &str, prefix: &str) -> Result<(), AwsError> {
+    pub(crate) async fn bucket(&self, bucket: &str, prefix: &str) -> Result<(), AwsError> {
+        let operation = format!("listing s3://{bucket}/{prefix}");
         let call = self.s3.list_objects_v2().bucket(bucket).prefix(prefix);
-        let answer = call.max_keys(1).send().await;
-        let operation = || format!("listing s3://{bucket}/{prefix}");
-        answer.map_err(|error| aws_error(operation(), &error))?;
+        answered(&operation, call.max_keys(1).send()).await?;
         Ok(())
     }
 
-    async fn function(&self, name: &str) -> Result<FunctionFacts, AwsError> {
+    pub(crate) async fn function(&self, name: &str) -> Result<FunctionFacts, AwsError> {
+        let operation = format!("reading the function {name}");
         let call = self.lambda.get_function_configuration();
-        let answer = call.function_name(name).send().await;
-        let operation = || format!("reading the function {name}");
-        let found = answer.map_err(|error| aws_error(operation(), &error))?;
+        let found = answered(&operation, call.function_name(name).send()).await?;
         Ok(FunctionFacts {
             name: found.function_name().unwrap_or(name).to_owned(),
             state: found.state().map(|it| it.as_str().to_owned()),
@@ -106,36 +86,51 @@ impl Deployment for AwsDeployment {
         })
     }
 
-    async fn sources(&self, function: &str) -> Result<Vec<SourceFacts>, AwsError> {
+    pub(crate) async fn sources(&self, function: &str) -> Result<Vec<SourceFacts>, AwsError> {
+        let operation = format!("reading the event sources of {function}");
         let call = self.lambda.list_event_source_mappings();
-        let answer = call.function_name(function).send().await;
-        let operation = || format!("reading the event sources of {function}");
-        let found = answer.map_err(|error| aws_error(operation(), &error))?;
+        let found = answered(&operation, call.function_name(function).send()).await?;
         Ok(found.event_source_mappings().iter().map(source).collect())
     }
 
-    async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
+    pub(crate) async fn queue(&self, name: &str) -> Result<QueueFacts, AwsError> {
         SqsReader::find(self.sqs.clone(), name).await?.facts().await
     }
 
-    async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
+    /// Checks that a target exists, without sending anything that the target could take for an event. Reads the
+    /// description of an AWS target from its service.
+    pub(crate) async fn target(&self, destination: &Destination) -> Result<(), TargetFault> {
+        let clients = |arn: &Arn| (self.targets)(arn.region());
         match destination {
             Destination::Http(url) => self.host(url).await,
-            Destination::Lambda(arn)
-            | Destination::Sqs(arn)
-            | Destination::Sns(arn)
-            | Destination::StateMachine(arn) => Ok(self.service(destination, arn).await?),
+            Destination::Lambda(arn) => {
+                let call = clients(arn).lambda.get_function_configuration();
+                is_there(arn, call.function_name(arn.as_str()).send()).await
+            }
+            Destination::Sqs(arn) => {
+                let call = clients(arn).sqs.get_queue_url();
+                let call = call.queue_name(arn.resource());
+                let call = call.queue_owner_aws_account_id(arn.account());
+                is_there(arn, call.send()).await
+            }
+            Destination::Sns(arn) => {
+                let call = clients(arn).sns.get_topic_attributes();
+                is_there(arn, call.topic_arn(arn.as_str()).send()).await
+            }
+            Destination::StateMachine(arn) => {
+                let call = clients(arn).step_functions.describe_state_machine();
+                is_there(arn, call.state_machine_arn(arn.as_str()).send()).await
+            }
             Destination::EventBus(arn) => {
-                let client = (self.targets)(arn.region()).event_bridge;
+                let client = clients(arn).event_bridge;
                 let bus = known_as(&client, arn)
                     .await
                     .map_err(|error| missing_by_code(aws_error(looking_for(arn), &error)))?;
                 if super::rules::may_match(&client, bus).await? {
-                    Ok(())
-                } else {
-                    let bus = arn.as_str().to_owned();
-                    Err(TargetFault::NoRule { bus })
+                    return Ok(());
                 }
+                let bus = arn.as_str().to_owned();
+                Err(TargetFault::NoRule { bus })
             }
             Destination::None
             | Destination::Unsupported(_)
@@ -144,9 +139,7 @@ impl Deployment for AwsDeployment {
             | Destination::Missing => Ok(()),
         }
     }
-}
 
-impl AwsDeployment {
     /// Sends HEAD to the root of the host, not to the path that takes events. An answer proves name resolution,
     /// connection, TLS and a server.
     async fn host(&self, url: &Url) -> Result<(), TargetFault> {
@@ -168,49 +161,15 @@ impl AwsDeployment {
             },
         })
     }
+}
 
-    async fn service(&self, destination: &Destination, arn: &Arn) -> Result<(), AwsError> {
-        let clients = (self.targets)(arn.region());
-        let operation = || looking_for(arn);
-        match destination {
-            Destination::Lambda(_) => {
-                let call = clients.lambda.get_function_configuration();
-                let answer = call.function_name(arn.as_str()).send().await;
-                answer
-                    .map(drop)
-                    .map_err(|error| aws_error(operation(), &error))
-            }
-            Destination::Sqs(_) => {
-                let call = clients.sqs.get_queue_url().queue_name(arn.resource());
-                let answer = call.queue_owner_aws_account_id(arn.account()).send().await;
-                answer
-                    .map(drop)
-                    .map_err(|error| aws_error(operation(), &error))
-            }
-            Destination::Sns(_) => {
-                let call = clients.sns.get_topic_attributes();
-                let answer = call.topic_arn(arn.as_str()).send().await;
-                answer
-                    .map(drop)
-                    .map_err(|error| aws_error(operation(), &error))
-            }
-            Destination::StateMachine(_) => {
-                let call = clients.step_functions.describe_state_machine();
-                let answer = call.state_machine_arn(arn.as_str()).send().await;
-                answer
-                    .map(drop)
-                    .map_err(|error| aws_error(operation(), &error))
-            }
-            Destination::None
-            | Destination::Http(_)
-            | Destination::EventBus(_)
-            | Destination::Unsupported(_)
-            | Destination::NotAllowed(_)
-            | Destination::TooLong(_)
-            | Destination::Missing => Ok(()),
-        }
-        .map_err(missing_by_code)
-    }
+async fn is_there<T, E: ProvideErrorMetadata + Error + 'static>(
+    arn: &Arn,
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<(), TargetFault> {
+    let answer = answered(&looking_for(arn), call).await;
+    answer.map_err(missing_by_code)?;
+    Ok(())
 }
 
 fn looking_for(arn: &Arn) -> String {

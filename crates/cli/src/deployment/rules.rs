@@ -3,23 +3,20 @@
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::types::RuleState;
 use genesys_replay::aws::AwsError;
-use genesys_replay_aws::aws_error;
 use serde_json::Value;
+
+use crate::calls::answered;
 
 /// The source of the events that this function sends to a bus.
 const SOURCE: &str = "genesys-replay";
 
 /// Returns true if an enabled rule of the bus may match. A bus without one accepts events and does nothing.
 pub(super) async fn may_match(client: &Client, bus: &str) -> Result<bool, AwsError> {
+    let operation = format!("reading the rules of {bus}");
     let mut next = None;
     loop {
-        let page = client
-            .list_rules()
-            .event_bus_name(bus)
-            .set_next_token(next)
-            .send()
-            .await
-            .map_err(|error| aws_error(format!("reading the rules of {bus}"), &error))?;
+        let call = client.list_rules().event_bus_name(bus).set_next_token(next);
+        let page = answered(&operation, call.send()).await?;
         let matches = page.rules().iter().any(|rule| {
             let is_enabled = !matches!(rule.state(), Some(RuleState::Disabled));
             is_enabled && rule.event_pattern().is_some_and(takes)

@@ -7,27 +7,27 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::{join_path, unreadable_body};
+use genesys_replay_genesys::answer::unreadable_body;
 use genesys_replay_genesys::body::parse_object;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::endpoint;
+
 /// The maximum number of conversations in one query.
 pub const MAX_CONVERSATIONS_PER_QUERY: usize = 50;
 
 /// The maximum number of conversations that Genesys Cloud puts on one page.
-const PAGE_SIZE: u32 = 100;
+const MAX_PAGE_CONVERSATIONS: u32 = 100;
 
 /// A conversation without personal data: no names, no addresses, no attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Conversation {
-    /// The conversation's id.
     pub conversation_id: String,
-    /// The start time, as Genesys Cloud writes it.
+    /// As Genesys Cloud writes it.
     pub conversation_start: Option<String>,
-    /// The end time; `None` until the conversation ends.
     pub conversation_end: Option<String>,
     /// The media types of the sessions, such as `voice`: each once, in alphabetical order.
     pub media_types: Vec<String>,
@@ -38,18 +38,15 @@ pub struct Conversation {
 /// One page of an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConversationPage {
-    /// The conversations on the page.
     pub conversations: Vec<Conversation>,
-    /// The number of conversations on all pages, if Genesys Cloud reports it.
+    /// On all pages, if Genesys Cloud reports it.
     pub total: Option<u64>,
 }
 
-/// A query for conversations.
 #[derive(Clone, Copy, Debug)]
 pub struct ConversationQuery<'a> {
     /// The ids of the conversations: at most [`MAX_CONVERSATIONS_PER_QUERY`], each once.
     pub ids: &'a [InteractionId],
-    /// The start of the interval in which the conversations took place.
     pub from: Timestamp,
     /// The end of the interval. Genesys Cloud accepts at most 31 days.
     pub until: Timestamp,
@@ -70,25 +67,25 @@ pub trait Conversations: Send + Sync {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answered {
+struct AnalyticsAnswer {
     /// Absent on an empty page.
     #[serde(default)]
-    conversations: Vec<Known>,
+    conversations: Vec<AnalyticsConversation>,
     total_hits: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Known {
+struct AnalyticsConversation {
     conversation_id: String,
     conversation_start: Option<String>,
     conversation_end: Option<String>,
     #[serde(default)]
-    participants: Vec<Participant>,
+    participants: Vec<AnalyticsParticipant>,
 }
 
 #[derive(Deserialize)]
-struct Participant {
+struct AnalyticsParticipant {
     purpose: Option<String>,
     #[serde(default)]
     sessions: Vec<Session>,
@@ -100,24 +97,20 @@ struct Session {
     media_type: Option<String>,
 }
 
-impl From<Known> for Conversation {
-    fn from(known: Known) -> Self {
+impl From<AnalyticsConversation> for Conversation {
+    fn from(answer: AnalyticsConversation) -> Self {
         let mut media = BTreeSet::new();
         let mut participants = BTreeMap::new();
-        for participant in known.participants {
+        for participant in answer.participants {
             let purpose = participant.purpose.unwrap_or_else(|| "unknown".to_owned());
             *participants.entry(purpose).or_default() += 1;
-            media.extend(
-                participant
-                    .sessions
-                    .into_iter()
-                    .filter_map(|it| it.media_type),
-            );
+            let sessions = participant.sessions.into_iter();
+            media.extend(sessions.filter_map(|session| session.media_type));
         }
         Self {
-            conversation_id: known.conversation_id,
-            conversation_start: known.conversation_start,
-            conversation_end: known.conversation_end,
+            conversation_id: answer.conversation_id,
+            conversation_start: answer.conversation_start,
+            conversation_end: answer.conversation_end,
             media_types: media.into_iter().collect(),
             participants,
         }
@@ -138,19 +131,17 @@ fn question(query: ConversationQuery<'_>, number: u32) -> String {
         "order": "asc",
         "orderBy": "conversationStart",
         "conversationFilters": [{ "type": "or", "predicates": predicates.collect::<Vec<_>>() }],
-        "paging": { "pageSize": PAGE_SIZE, "pageNumber": number },
+        "paging": { "pageSize": MAX_PAGE_CONVERSATIONS, "pageNumber": number },
     })
     .to_string()
 }
 
 fn read(body: &[u8]) -> Option<ConversationPage> {
-    let Answered {
-        conversations,
-        total_hits,
-    } = parse_object(body)?;
+    let answer: AnalyticsAnswer = parse_object(body)?;
+    let conversations = answer.conversations.into_iter();
     Some(ConversationPage {
-        conversations: conversations.into_iter().map(Conversation::from).collect(),
-        total: total_hits,
+        conversations: conversations.map(Conversation::from).collect(),
+        total: answer.total_hits,
     })
 }
 
@@ -160,15 +151,7 @@ impl Conversations for GenesysClient {
         query: ConversationQuery<'_>,
         number: u32,
     ) -> Result<ConversationPage, GenesysError> {
-        let path = [
-            "api",
-            "v2",
-            "analytics",
-            "conversations",
-            "details",
-            "query",
-        ];
-        let url = join_path(self.api_base(), &path);
+        let url = endpoint(self, "api/v2/analytics/conversations/details/query");
         let call = Call::Analytics;
         let body = self
             .call(call, Method::POST, url, Some(question(query, number)))
@@ -190,12 +173,10 @@ mod tests {
             {"purpose":"agent","userId":"u-1","sessions":[{"mediaType":"voice"},{"mediaType":"callback"}]},
             {"purpose":"agent"},{}]}],"totalHits":1}"#;
         let page = read(body);
-        let shown = page
-            .as_ref()
-            .map(|page| serde_json::json!(page.conversations[0]));
+        let shown = page.as_ref().map(|page| json!(page.conversations[0]));
         assert_eq!(
             shown,
-            Some(serde_json::json!({
+            Some(json!({
                 "conversationId": "c-1",
                 "conversationStart": "2026-07-25T17:00:00.000Z",
                 "conversationEnd": "2026-07-25T17:20:00.000Z",

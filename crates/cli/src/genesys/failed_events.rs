@@ -2,12 +2,10 @@
 //!
 //! No SDK of Genesys Cloud has these two calls. An answer 404 means that the API does not exist.
 
-use std::future::Future;
-
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::{Call, GenesysError};
 use genesys_replay_genesys::GenesysClient;
-use genesys_replay_genesys::answer::{join_path, unreadable_body};
+use genesys_replay_genesys::answer::unreadable_body;
 use genesys_replay_genesys::body::parse_object;
 use reqwest::Method;
 use serde::Deserialize;
@@ -15,11 +13,13 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
-const BASE_PATH: [&str; 4] = ["api", "v2", "analytics", "event-bridge"];
+use super::endpoint;
+
+const BASE_PATH: &str = "api/v2/analytics/event-bridge";
 
 /// The start of a page of failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PageStart {
+pub(crate) enum PageStart {
     /// The number of events before the page.
     Offset(u64),
     /// The query members that the previous page names.
@@ -28,77 +28,53 @@ pub enum PageStart {
 
 /// One page of a subscription's failed events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedPage {
+pub(crate) struct FailedPage {
     /// The events, each as the text of a JSON value. An empty list means that all events were read.
-    pub events: Vec<String>,
+    pub(crate) events: Vec<String>,
     /// The start of the next page; `None` after the last page.
-    pub next: Option<PageStart>,
+    pub(crate) next: Option<PageStart>,
 }
 
 /// The result of a request to send events again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reinjected {
+pub(crate) struct ReplayAnswer {
     /// The event ids that the answer names as failed.
-    pub failed: Vec<String>,
+    pub(crate) failed: Vec<String>,
     /// The number of failed events in the answer, named or not.
-    pub failed_count: u64,
+    pub(crate) failed_count: u64,
 }
 
-/// The failed events of subscriptions.
-pub trait FailedEvents: Send + Sync {
-    /// Reads at most `limit` failed events of a subscription; changes nothing.
-    ///
-    /// # Errors
-    /// [`GenesysError::NotFound`] if the subscription or the API does not exist.
-    fn page(
-        &self,
-        subscription: &InteractionId,
-        start: &PageStart,
-        limit: u32,
-    ) -> impl Future<Output = Result<FailedPage, GenesysError>> + Send;
-
-    /// Asks Genesys Cloud to send these events again. The caller passes at most 100 ids, each once.
-    ///
-    /// # Errors
-    /// [`GenesysError::Refused`]: Genesys Cloud accepted none of the events. [`GenesysError::Unavailable`]: Genesys
-    /// Cloud may have accepted them.
-    fn reinject(
-        &self,
-        subscription: &InteractionId,
-        event_ids: &[String],
-    ) -> impl Future<Output = Result<Reinjected, GenesysError>> + Send;
+/// Reads at most `limit` failed events of a subscription; changes nothing.
+///
+/// # Errors
+/// [`GenesysError::NotFound`] if the subscription or the API does not exist.
+pub(crate) async fn page(
+    client: &GenesysClient,
+    subscription: &InteractionId,
+    start: &PageStart,
+    limit: u32,
+) -> Result<FailedPage, GenesysError> {
+    let path = format!("{BASE_PATH}/failed-events/{}", subscription.as_str());
+    let url = at_page(endpoint(client, &path), start, limit);
+    let call = Call::FailedEvents;
+    let body = client.call(call, Method::GET, url, None).await?;
+    read_page(&body, start).ok_or(unreadable_body(call))
 }
 
-impl FailedEvents for GenesysClient {
-    async fn page(
-        &self,
-        subscription: &InteractionId,
-        start: &PageStart,
-        limit: u32,
-    ) -> Result<FailedPage, GenesysError> {
-        let path: Vec<&str> = BASE_PATH
-            .into_iter()
-            .chain(["failed-events", subscription.as_str()])
-            .collect();
-        let url = at_page(join_path(self.api_base(), &path), start, limit);
-        let call = Call::FailedEvents;
-        let body = self.call(call, Method::GET, url, None).await?;
-        read_page(&body, start).ok_or(unreadable_body(call))
-    }
-
-    async fn reinject(
-        &self,
-        subscription: &InteractionId,
-        event_ids: &[String],
-    ) -> Result<Reinjected, GenesysError> {
-        let path: Vec<&str> = BASE_PATH.into_iter().chain(["replay"]).collect();
-        let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
-        let url = join_path(self.api_base(), &path);
-        let answer = self
-            .call(Call::Reinject, Method::POST, url, Some(body.to_string()))
-            .await?;
-        Ok(read_reinjected(&answer))
-    }
+/// Asks Genesys Cloud to send these events again. The caller passes at most 100 ids, each once.
+///
+/// # Errors
+/// [`GenesysError::Refused`]: Genesys Cloud accepted none of the events. [`GenesysError::Unavailable`]: Genesys Cloud
+/// may have accepted them.
+pub(crate) async fn request_replay(
+    client: &GenesysClient,
+    subscription: &InteractionId,
+    event_ids: &[String],
+) -> Result<ReplayAnswer, GenesysError> {
+    let body = json!({ "subscriptionId": subscription.as_str(), "eventIds": event_ids });
+    let url = endpoint(client, &format!("{BASE_PATH}/replay"));
+    let call = client.call(Call::Reinject, Method::POST, url, Some(body.to_string()));
+    Ok(read_replay_answer(&call.await?))
 }
 
 fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {
@@ -121,7 +97,7 @@ fn at_page(mut url: Url, start: &PageStart, limit: u32) -> Url {
 
 /// The answer to a GET, with every known link to the next page.
 #[derive(Deserialize)]
-struct Listing {
+struct FailedEventsAnswer {
     entities: Option<Vec<Box<RawValue>>>,
     next_page: Option<Value>,
     #[serde(rename = "nextPage")]
@@ -133,21 +109,17 @@ struct Listing {
 
 /// Returns `None` if the answer is not a list.
 fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
-    let listing: Listing = parse_object(body)?;
-    let events: Vec<String> = listing
-        .entities
-        .unwrap_or_default()
-        .into_iter()
-        .map(|event| event.get().to_owned())
-        .collect();
+    let listing: FailedEventsAnswer = parse_object(body)?;
+    let events = listing.entities.unwrap_or_default().into_iter();
+    let events: Vec<String> = events.map(|event| event.get().to_owned()).collect();
     let said = [
         &listing.next_page,
         &listing.next_page_too,
         &listing.next_uri,
         &listing.cursor,
-    ]
-    .into_iter()
-    .find_map(|next| next_query(next.as_ref()?.as_str()?));
+    ];
+    let said = said.into_iter();
+    let said = said.flatten().find_map(|next| next_query(next.as_str()?));
     let next = match (said, start) {
         _ if events.is_empty() => None,
         (Some(query), _) => Some(PageStart::Query(query)),
@@ -176,9 +148,9 @@ fn next_query(said: &str) -> Option<Vec<(String, String)>> {
 }
 
 /// Reads the failures in an answer. An answer without failures means that all events were accepted.
-fn read_reinjected(body: &[u8]) -> Reinjected {
+fn read_replay_answer(body: &[u8]) -> ReplayAnswer {
     let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
-        return Reinjected::default();
+        return ReplayAnswer::default();
     };
     let id = |item: &Value| {
         let member = || item.get("eventId").or_else(|| item.get("id"));
@@ -186,23 +158,20 @@ fn read_reinjected(body: &[u8]) -> Reinjected {
         id.map(str::to_owned)
     };
     for name in ["failedEventIds", "failed", "failures", "errors"] {
-        match members.get(name) {
+        let (failed, failed_count) = match members.get(name) {
             Some(Value::Array(items)) if !items.is_empty() => {
-                return Reinjected {
-                    failed: items.iter().filter_map(id).collect(),
-                    failed_count: u64::try_from(items.len()).unwrap_or(u64::MAX),
-                };
+                let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+                (items.iter().filter_map(id).collect(), count)
             }
-            Some(Value::Number(count)) => {
-                return Reinjected {
-                    failed: Vec::new(),
-                    failed_count: count.as_u64().unwrap_or(0),
-                };
-            }
-            Some(_) | None => {}
-        }
+            Some(Value::Number(count)) => (Vec::new(), count.as_u64().unwrap_or(0)),
+            Some(_) | None => continue,
+        };
+        return ReplayAnswer {
+            failed,
+            failed_count,
+        };
     }
-    Reinjected::default()
+    ReplayAnswer::default()
 }
 
 #[cfg(test)]
@@ -219,15 +188,13 @@ mod tests {
         let query = |name: &str, value: &str| {
             Some(PageStart::Query(vec![(name.to_owned(), value.to_owned())]))
         };
+        let (cursor, offset) = (query("cursor", "abc"), query("offset", "7"));
         for (body, expected) in [
             (r#"{"entities":[{},{}]}"#, Some(PageStart::Offset(102))),
-            (
-                r#"{"entities":[{}],"next_page":"abc"}"#,
-                query("cursor", "abc"),
-            ),
+            (r#"{"entities":[{}],"next_page":"abc"}"#, cursor),
             (
                 r#"{"entities":[{}],"nextUri":"https://elsewhere.example/x?offset=7"}"#,
-                query("offset", "7"),
+                offset,
             ),
             (
                 r#"{"entities":[{}],"nextUri":"/api/v2/x","next_page":""}"#,
@@ -274,15 +241,9 @@ mod tests {
                 &["a", "b"],
             ),
         ] {
-            let read = read_reinjected(body.as_bytes());
-            assert_eq!(
-                (read.failed_count, &read.failed[..]),
-                (
-                    count,
-                    &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()[..]
-                ),
-                "{body}"
-            );
+            let read = read_replay_answer(body.as_bytes());
+            let failed: Vec<&str> = read.failed.iter().map(String::as_str).collect();
+            assert_eq!((read.failed_count, &failed[..]), (count, ids), "{body}");
         }
     }
 }

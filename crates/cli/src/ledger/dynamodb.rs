@@ -8,12 +8,12 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
-use genesys_replay_aws::aws_error;
 use genesys_replay_storage::dynamodb::item::{
     EVENT_KEY, Item, REPLAYED, integer, receipt, round, string, text,
 };
 
 use super::{LedgerReader, Record, RecordPage};
+use crate::calls::answered;
 
 /// The maximum number of keys in one call.
 const MAX_BATCH_ENTRIES: usize = 100;
@@ -32,16 +32,8 @@ pub struct DynamoDbReader {
 }
 
 impl DynamoDbReader {
-    /// Returns a reader of this table.
-    #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
+    pub(crate) fn new(client: Client, table: String) -> Self {
         Self { client, table }
-    }
-
-    /// Returns the table's name.
-    #[must_use]
-    pub fn table(&self) -> &str {
-        &self.table
     }
 
     fn operation(&self) -> String {
@@ -57,19 +49,13 @@ impl LedgerReader for DynamoDbReader {
         from: Option<&str>,
     ) -> Result<RecordPage, AwsError> {
         let whole = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
-        let mut call = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .segment(whole(segment))
-            .total_segments(whole(segments));
+        let mut call = self.client.scan().table_name(&self.table);
+        call = call.segment(whole(segment));
+        call = call.total_segments(whole(segments));
         if let Some(key) = from {
             call = call.exclusive_start_key("EventId", text(key));
         }
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| aws_error(self.operation(), &error))?;
+        let answer = answered(&self.operation(), call.send()).await?;
         let next = answer
             .last_evaluated_key()
             .and_then(|key| string(key, "EventId"))
@@ -83,12 +69,8 @@ impl LedgerReader for DynamoDbReader {
     async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
         let mut found = Vec::new();
         // DynamoDB rejects a call that names a key twice.
-        let unique: Vec<&str> = keys
-            .iter()
-            .copied()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
+        let unique: BTreeSet<&str> = keys.iter().copied().collect();
+        let unique: Vec<&str> = unique.into_iter().collect();
         for chunk in unique.chunks(MAX_BATCH_ENTRIES) {
             let keys = chunk
                 .iter()
@@ -101,13 +83,9 @@ impl LedgerReader for DynamoDbReader {
             let mut wanted = Some([(self.table.clone(), wanted)].into());
             let mut pause = RETRY_DELAYS.0;
             for _ in 0..MAX_CALLS {
-                let answer = self
-                    .client
-                    .batch_get_item()
-                    .set_request_items(wanted.take())
-                    .send()
-                    .await
-                    .map_err(|error| aws_error(self.operation(), &error))?;
+                let call = self.client.batch_get_item();
+                let call = call.set_request_items(wanted.take());
+                let answer = answered(&self.operation(), call.send()).await?;
                 let items = answer.responses.unwrap_or_default().into_values().flatten();
                 found.extend(items.filter_map(|item| record(&item)));
                 wanted = answer.unprocessed_keys.filter(|keys| !keys.is_empty());

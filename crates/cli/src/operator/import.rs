@@ -1,100 +1,77 @@
 //! Imports failed events from other places into the replay queue.
 
-mod envelope;
 mod event;
 mod lines;
+mod prepare;
 mod source;
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use genesys_replay::aws::AwsError;
+use futures_util::{Stream, TryStreamExt};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::Category;
-use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, MessageSender, NewMessage, PutError};
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-pub use envelope::Enveloped;
-pub use event::{FailedEvent, Unusable};
+use event::FailedEvent;
+pub use event::Unusable;
 pub use lines::read_all;
-pub use source::{Archived, Found, Source, SourceError, Subscription, What};
+pub use source::{ImportError, ImportItem, SourceEntry, archived, subscription};
 
 /// The maximum number of refusals that are kept by name. All refusals are counted, and reported when they occur.
-const MAX_NAMED: usize = 100;
+const MAX_NAMED_REFUSALS: usize = 100;
 
 /// The delays before messages that the queue did not accept are sent again, after the client's own retries.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// The rules by which failed events become messages.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct ImportOptions {
     /// The ARN of the target that failed, in place of the target that the source names; `None` keeps that one.
     pub target_arn: Option<String>,
     /// The target of the function's deliveries.
     pub target: ReplayTarget,
 }
 
-/// An event that was not queued.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The place of the event in the source.
+/// An event that was not queued, and its place in the source.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RefusedEvent {
     pub place: String,
-    /// The reason.
-    pub why: Unusable,
+    pub why: String,
 }
 
-/// The result of an import.
-#[derive(Clone, Debug, Default)]
-pub struct Imported {
+/// The result of an import, so far if it ended early.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ImportSummary {
     /// The number of events in the source, as far as the source was read.
     pub found: u64,
-    /// The number of events that are fit for the queue, each counted once.
-    pub fit: u64,
+    /// The number of events that can be queued, each counted once.
+    #[serde(rename = "fit")]
+    pub importable: u64,
     /// The number of queued events; 0 in a dry run.
     pub queued: u64,
-    /// The number of repeated events.
     pub duplicates: u64,
     /// The number of events that cannot be queued, or were not queued.
     pub refused: u64,
     /// The first refused events.
-    pub refusals: Vec<Refusal>,
-    /// The number of fit events without a target. A function with `REPLAY_TARGET=original` archives them.
+    pub refusals: Vec<RefusedEvent>,
+    /// The number of importable events without a target. A function with `REPLAY_TARGET=original` archives them.
     pub without_target: u64,
-    /// The number of fit events from an archive of ours. If the ledger has such an event as archived, the function does
+    /// The number of importable events from an archive of ours. If the ledger has such an event as archived, the function does
     /// not replay it, because the message does not belong to a plan.
     pub from_archive: u64,
-    /// The number of fit events of each category.
+    /// The number of importable events of each category.
+    #[serde(skip)]
     pub categories: BTreeMap<&'static str, (Category, u64)>,
     /// True if the import was stopped before its end.
     pub stopped: bool,
 }
 
-/// An import that ended early, with its result so far.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
-pub struct Halted {
-    /// The result so far.
-    pub imported: Box<Imported>,
-    /// The cause.
-    pub cause: Cause,
-}
-
-/// The cause of an early end.
-#[derive(Debug, thiserror::Error)]
-pub enum Cause {
-    /// The source failed.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The queue is unreachable, or rejects our call. The messages of the last call may be on the queue.
-    #[error(transparent)]
-    Queue(#[from] AwsError),
-}
-
 /// Returns the seed tutorials' word for a category's chance of success in another attempt.
-#[must_use]
-pub const fn prospect(category: Category) -> &'static str {
+pub const fn retryability(category: Category) -> &'static str {
     match category {
         Category::RateLimitExceeded | Category::EndpointUnreachable => "transient",
         Category::AuthenticationRejected | Category::TargetMissing | Category::PayloadMalformed => {
@@ -106,64 +83,56 @@ pub const fn prospect(category: Category) -> &'static str {
 
 /// Reads all events of a source and puts them on the queue. Without a queue, only returns the counts.
 ///
-/// The failed event's id identifies the event: another import does not make a second event of it.
-///
-/// # Errors
-/// [`Halted`] with the result so far and the cause. Another import continues.
+/// The failed event's id identifies the event: another import does not make a second event of it. So after an error,
+/// another import continues.
 pub async fn import(
-    mut source: impl Source,
+    mut source: impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin,
     queue: Option<&impl MessageSender>,
-    terms: &Terms,
+    options: &ImportOptions,
     progress: &dyn Progress,
     stop: &CancellationToken,
-) -> Result<Imported, Halted> {
-    let mut work = Work {
+) -> (ImportSummary, Result<(), ImportError>) {
+    let mut work = Importer {
         queue,
-        terms,
+        options,
         progress,
         stop,
         seen: HashSet::new(),
         batch: Vec::new(),
-        imported: Imported::default(),
+        imported: ImportSummary::default(),
     };
     progress.begin("importing", None);
     let ended = work.run(&mut source).await;
     progress.end();
-    let imported = work.imported;
-    match ended {
-        Ok(()) => Ok(imported),
-        Err(cause) => Err(Halted {
-            imported: Box::new(imported),
-            cause,
-        }),
-    }
+    (work.imported, ended)
 }
 
-struct Work<'a, I> {
+struct Importer<'a, I> {
     queue: Option<&'a I>,
-    terms: &'a Terms,
+    options: &'a ImportOptions,
     progress: &'a dyn Progress,
     stop: &'a CancellationToken,
     seen: HashSet<String>,
     /// The messages of the next call, each with its place in the source.
     batch: Vec<(String, NewMessage)>,
-    imported: Imported,
+    imported: ImportSummary,
 }
 
-impl<I: MessageSender> Work<'_, I> {
-    async fn run(&mut self, source: &mut impl Source) -> Result<(), Cause> {
+impl<I: MessageSender> Importer<'_, I> {
+    async fn run(
+        &mut self,
+        source: &mut (impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin),
+    ) -> Result<(), ImportError> {
         let ended = loop {
-            if self.stop.is_cancelled() {
-                break Ok(());
-            }
             let found = tokio::select! {
-                found = source.next() => found,
+                biased;
                 () = self.stop.cancelled() => break Ok(()),
+                found = source.try_next() => found,
             };
             match found {
                 Ok(Some(found)) => self.take(found),
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(error),
             }
             if self.batch.len() == MAX_BATCH_ENTRIES {
                 self.send().await?;
@@ -176,93 +145,76 @@ impl<I: MessageSender> Work<'_, I> {
         ended
     }
 
-    fn take(&mut self, found: Found) {
+    fn take(&mut self, found: SourceEntry) {
         self.imported.found += 1;
         self.progress.advance(1);
-        let Found { place, what } = found;
-        let (arn, target) = (self.terms.target_arn.as_deref(), &self.terms.target);
-        let from_archive = matches!(what, What::Archived(_));
-        let made = match what {
-            What::Failed(text) => FailedEvent::read(&text)
-                .and_then(|event| envelope::envelop(event, &text, arn, target)),
-            What::Archived(document) => envelope::envelop_archived(&document, arn, target),
-            What::Unusable(why) => Err(why),
+        let SourceEntry { place, item } = found;
+        let (arn, target) = (self.options.target_arn.as_deref(), &self.options.target);
+        let from_archive = matches!(item, ImportItem::Archived(_));
+        let made = match item {
+            ImportItem::Failed(text) => FailedEvent::read(&text)
+                .and_then(|event| prepare::prepare(event, &text, arn, target)),
+            ImportItem::Archived(document) => prepare::prepare_archived(&document, arn, target),
+            ImportItem::Unusable(why) => Err(why),
         };
         match made {
             Ok(made) if !self.seen.insert(made.id.clone()) => self.imported.duplicates += 1,
             Ok(made) => {
                 let category = made.category;
-                let (_, count) = self
-                    .imported
-                    .categories
-                    .entry(category.as_str())
-                    .or_insert((category, 0));
-                *count += 1;
-                self.imported.fit += 1;
+                let categories = &mut self.imported.categories;
+                let counted = categories.entry(category.as_str());
+                counted.or_insert((category, 0)).1 += 1;
+                self.imported.importable += 1;
                 self.imported.without_target += u64::from(!made.has_target);
                 self.imported.from_archive += u64::from(from_archive);
                 if self.queue.is_some() {
                     self.batch.push((place, made.message));
                 }
             }
-            Err(why) => self.refuse(place, why),
+            Err(why) => self.refuse(place, &why),
         }
     }
 
-    fn refuse(&mut self, place: String, why: Unusable) {
+    fn refuse(&mut self, place: String, why: &Unusable) {
         self.progress.warn(&format!("{place}: {why}"));
         self.imported.refused += 1;
-        if self.imported.refusals.len() < MAX_NAMED {
-            self.imported.refusals.push(Refusal { place, why });
+        if self.imported.refusals.len() < MAX_NAMED_REFUSALS {
+            let why = why.to_string();
+            self.imported.refusals.push(RefusedEvent { place, why });
         }
     }
 
     /// Puts the batch on the queue, reads the result of each message, and retries messages that were not accepted.
-    async fn send(&mut self) -> Result<(), Cause> {
+    async fn send(&mut self) -> Result<(), ImportError> {
         let Some(queue) = self.queue else {
             return Ok(());
         };
-        let mut left = std::mem::take(&mut self.batch);
-        let mut waits = RETRY_DELAYS.into_iter();
-        while !left.is_empty() {
-            let messages: Vec<NewMessage> =
-                left.iter().map(|(_, message)| message.clone()).collect();
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut delays = RETRY_DELAYS.into_iter();
+        while !batch.is_empty() {
+            let messages: Vec<_> = batch.iter().map(|(_, message)| message.clone()).collect();
             let answers = queue.send_all(&messages).await?;
-            let again = self.read(left, answers);
-            let wait = waits.next().filter(|_| !self.stop.is_cancelled());
-            left = Vec::new();
-            match wait {
-                Some(wait) if !again.is_empty() => {
-                    tokio::time::sleep(wait).await;
-                    left = again
-                        .into_iter()
-                        .map(|(place, message, _)| (place, message))
-                        .collect();
-                }
-                Some(_) | None => {
-                    for (place, _, error) in again {
-                        self.refuse(place, Unusable::NotQueued(error.to_string()));
+            let delay = delays.next().filter(|_| !self.stop.is_cancelled());
+            let mut again = Vec::new();
+            for ((place, message), answer) in batch.into_iter().zip(answers) {
+                match answer {
+                    Ok(_) => self.imported.queued += 1,
+                    Err(PutError::TooLong { bytes }) => {
+                        self.refuse(place, &Unusable::TooLong(bytes));
+                    }
+                    Err(PutError::Unavailable { .. }) if delay.is_some() => {
+                        again.push((place, message));
+                    }
+                    Err(error @ PutError::Unavailable { .. }) => {
+                        self.refuse(place, &Unusable::NotQueued(error.to_string()));
                     }
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Counts the accepted messages, and returns the messages that the queue may accept later.
-    fn read(
-        &mut self,
-        batch: Vec<(String, NewMessage)>,
-        answers: Vec<Result<MessageId, PutError>>,
-    ) -> Vec<(String, NewMessage, PutError)> {
-        let mut again = Vec::new();
-        for ((place, message), answer) in batch.into_iter().zip(answers) {
-            match answer {
-                Ok(_) => self.imported.queued += 1,
-                Err(PutError::TooLong { bytes }) => self.refuse(place, Unusable::TooLong(bytes)),
-                Err(error @ PutError::Unavailable { .. }) => again.push((place, message, error)),
+            batch = again;
+            if let Some(delay) = delay.filter(|_| !batch.is_empty()) {
+                tokio::time::sleep(delay).await;
             }
         }
-        again
+        Ok(())
     }
 }

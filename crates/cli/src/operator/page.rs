@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -19,13 +20,9 @@ const SCRIPT: &str = include_str!("page/page.js");
 /// A report for people.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// The title.
     pub title: String,
-    /// The time at which the report was made.
     pub generated_at: Timestamp,
-    /// The key figures.
     pub facts: Vec<Fact>,
-    /// The charts, in order.
     pub charts: Vec<Chart>,
     /// The advice, one paragraph each. Text between backticks is shown as code.
     pub notes: Vec<String>,
@@ -36,25 +33,20 @@ pub struct Page {
 /// A key figure.
 #[derive(Clone, Debug)]
 pub struct Fact {
-    /// The name of the figure.
     pub name: String,
-    /// The figure as shown text.
     pub value: String,
 }
 
-/// A chart.
 #[derive(Clone, Debug)]
 pub enum Chart {
     /// Counts by name.
     Bars {
-        /// The title.
         title: String,
         /// The names with their counts, in the order in which they are shown.
         bars: Vec<(String, u64)>,
     },
     /// Counts over time.
     TimeLine {
-        /// The title.
         title: String,
         /// The names with their counts over time, which are stacked.
         series: Vec<(String, Vec<(Timestamp, u64)>)>,
@@ -64,9 +56,9 @@ pub enum Chart {
 }
 
 /// A table that can be searched and sorted.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Table {
-    /// The headings.
     pub columns: Vec<String>,
     /// The rows, each with a cell for every heading.
     pub rows: Vec<Vec<String>>,
@@ -78,7 +70,6 @@ pub struct Table {
 
 impl Page {
     /// Returns the whole file.
-    #[must_use]
     pub fn render(&self) -> String {
         let data = embeddable(&self.data());
         let policy = format!(
@@ -106,21 +97,13 @@ impl Page {
     }
 
     fn data(&self) -> Value {
-        let table = self.table.as_ref().map(|table| {
-            json!({
-                "columns": table.columns,
-                "rows": table.rows,
-                "leftOut": table.left_out,
-                "details": table.details,
-            })
-        });
         json!({
             "title": self.title,
             "generatedAt": self.generated_at.as_millis(),
             "facts": self.facts.iter().map(|fact| json!([fact.name, fact.value])).collect::<Vec<_>>(),
             "charts": self.charts.iter().map(Chart::data).collect::<Vec<_>>(),
             "notes": self.notes,
-            "table": table,
+            "table": self.table,
         })
     }
 }

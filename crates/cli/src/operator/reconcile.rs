@@ -1,86 +1,70 @@
 //! Checks that every received event is in exactly one known place.
 //!
 //! The places of an event are its ledger item, its archived object and its message in a queue. The archive is read
-//! first, then the ledger. Memory holds a few dozen bytes for each archived event, and also the names of the first
-//! few thousand objects whose item was not found by its key. Everything else is only counted, with a few examples.
+//! first, because an event may be archived meanwhile. Memory holds the names and keys of all objects, and the counts.
 
 mod archived;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future;
+use futures_util::{TryStreamExt, future};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
-use sha2::{Digest, Sha256};
 
-use self::archived::{Archived, TurnedUp};
+use self::archived::ArchivedEvents;
 use super::Progress;
-use super::report::{UNKNOWN, has_died};
+use super::report::{UNKNOWN, has_expired_lease};
 use crate::archive::ArchiveReader;
-use crate::ledger::{LedgerReader, Record};
+use crate::ledger::{LedgerReader, Record, scan_all};
 
 /// The maximum number of examples of one finding.
 pub const MAX_EXAMPLES: usize = 10;
 
 /// The scope of a comparison.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope<'a> {
+pub struct ReconcileScope<'a> {
     /// The number of ledger segments that are read concurrently, from 1.
     pub segments: u32,
     /// The earliest first-seen time of the compared events.
     pub since: Option<Timestamp>,
-    /// The current time.
     pub now: Timestamp,
     /// The target of the function's deliveries, which is a part of an event's key.
     pub target: &'a ReplayTarget,
     /// The retention of finished ledger items.
     pub remembered: Duration,
-    /// The prefix of the keys of the archive's objects.
     pub prefix: &'a str,
-    /// The approximate number of messages in the queue.
+    /// The approximate number of messages in the queue and in the parking queue.
     pub queued: u64,
-    /// The approximate number of messages in the parking queue.
     pub parked: u64,
 }
 
-/// A finding beside the sum.
+/// A finding beside the sum. Those that mean that the sum does not add up come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Finding {
-    /// The ledger has an event as archived, but the archive has no object of the event.
+pub enum ReconcileFinding {
     ArchivedWithoutObject,
-    /// An object of an event whose ledger item is missing within its retention.
     ObjectWithoutItem,
-    /// An event in progress under a lease that has ended.
-    DiedOver,
-    /// More events are open in the ledger than messages are in the queues.
-    OpenNotQueued,
-    /// An item with a status that this version does not support.
+    LeaseExpired,
+    UnfinishedNotQueued,
     UnknownStatus,
-    /// A rejected event that could not be archived; its message is in one of the queues.
     Failed,
-    /// An object of an event that the ledger has as open.
     ObjectOfOpen,
-    /// An object of an event that was delivered later.
     ArchivedThenDelivered,
-    /// An object of an event whose ledger item has expired, as intended.
     ObjectOutlivesItem,
-    /// Another object under the archive's prefix.
     ForeignObject,
 }
 
-impl Finding {
+impl ReconcileFinding {
     /// Returns the finding's name in JSON.
-    #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ArchivedWithoutObject => "archived_without_object",
             Self::ObjectWithoutItem => "object_without_item",
-            Self::DiedOver => "died_over",
-            Self::OpenNotQueued => "open_not_queued",
+            Self::LeaseExpired => "died_over",
+            Self::UnfinishedNotQueued => "open_not_queued",
             Self::UnknownStatus => "unknown_status",
             Self::Failed => "failed",
             Self::ObjectOfOpen => "object_of_open_event",
@@ -90,25 +74,12 @@ impl Finding {
         }
     }
 
-    /// Returns true if the finding means that the sum does not add up; false if it is only information.
-    #[must_use]
-    pub const fn is_wrong(self) -> bool {
-        match self {
-            Self::ArchivedWithoutObject
-            | Self::ObjectWithoutItem
-            | Self::DiedOver
-            | Self::OpenNotQueued
-            | Self::UnknownStatus => true,
-            Self::Failed
-            | Self::ObjectOfOpen
-            | Self::ArchivedThenDelivered
-            | Self::ObjectOutlivesItem
-            | Self::ForeignObject => false,
-        }
+    /// Returns true if the sum does not add up; false if the finding is only information.
+    pub fn is_wrong(self) -> bool {
+        self <= Self::UnknownStatus
     }
 
     /// Returns the meaning and the remedy, in one sentence.
-    #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::ArchivedWithoutObject => {
@@ -117,10 +88,10 @@ impl Finding {
             Self::ObjectWithoutItem => {
                 "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?"
             }
-            Self::DiedOver => {
+            Self::LeaseExpired => {
                 "in progress under a lease that has ended: taken up again when its message comes back; if none does, it is lost"
             }
-            Self::OpenNotQueued => {
+            Self::UnfinishedNotQueued => {
                 "more events are open than messages are queued: were messages deleted, or did they expire in their queue?"
             }
             Self::UnknownStatus => {
@@ -141,32 +112,11 @@ impl Finding {
     }
 }
 
-/// The number of occurrences of a finding, with examples.
+/// The number of occurrences of a finding, and the first few by ledger key or object key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// The number of occurrences.
+pub struct FindingCount {
     pub count: u64,
-    /// The first few occurrences, by ledger key or object key.
     pub examples: Vec<String>,
-}
-
-impl Found {
-    fn add(&mut self, example: &str) {
-        self.count += 1;
-        self.show(example);
-    }
-
-    fn show(&mut self, example: &str) {
-        if self.examples.len() < MAX_EXAMPLES {
-            self.examples.push(example.to_owned());
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.count += other.count;
-        let room = MAX_EXAMPLES.saturating_sub(self.examples.len());
-        self.examples.extend(other.examples.into_iter().take(room));
-    }
 }
 
 /// The sum, and the findings.
@@ -175,12 +125,10 @@ pub struct Reconciliation {
     /// Distinct events in the ledger or the archive, plus the approximate number of messages that were not attempted
     /// yet.
     pub received: u64,
-    /// Delivered events.
     pub replayed: u64,
     /// Objects of events that are counted already: archived twice, or delivered or open after all. Messages that were
     /// acknowledged as duplicates appear only in the function's metric.
     pub duplicate: u64,
-    /// Archived events.
     pub archived: u64,
     /// Open or failed events, whose messages must be in a queue, plus the approximate number of further messages.
     pub still_queued: u64,
@@ -190,19 +138,55 @@ pub struct Reconciliation {
     pub statuses: BTreeMap<&'static str, u64>,
     /// Objects of the archive that are dead letters.
     pub objects: u64,
-    /// The findings beside the sum.
-    pub findings: BTreeMap<Finding, Found>,
+    pub findings: BTreeMap<ReconcileFinding, FindingCount>,
 }
 
 impl Reconciliation {
     /// Returns true if every event is in its place.
-    #[must_use]
     pub fn adds_up(&self) -> bool {
         self.unaccounted == 0 && !self.findings.keys().any(|finding| finding.is_wrong())
     }
 
-    fn found(&mut self, finding: Finding, example: &str) {
-        self.findings.entry(finding).or_default().add(example);
+    fn found(&mut self, finding: ReconcileFinding, example: &str) {
+        let found = self.findings.entry(finding).or_default();
+        found.count += 1;
+        if found.examples.len() < MAX_EXAMPLES {
+            found.examples.push(example.to_owned());
+        }
+    }
+
+    fn count(&mut self, record: &Record, has_object: bool, scope: &ReconcileScope<'_>) {
+        let is_older = |since| record.first_seen.is_some_and(|seen| seen < since);
+        if scope.since.is_some_and(is_older) {
+            return;
+        }
+        let status = record.status.map_or(UNKNOWN, Status::as_str);
+        *self.statuses.entry(status).or_default() += 1;
+        let finding = match record.status {
+            None => ReconcileFinding::UnknownStatus,
+            Some(Status::Failed) => ReconcileFinding::Failed,
+            Some(Status::InProgress) if has_expired_lease(record, scope.now) => {
+                ReconcileFinding::LeaseExpired
+            }
+            Some(Status::Archived) if !has_object => {
+                // Without a bucket, an echo of our own PATCH has no object. An event that was archived while the
+                // archive was read may be missing from the objects that were read.
+                let echo = FailureCode::OwnEcho.as_str();
+                let is_echo = record.failure_code.as_deref() == Some(echo);
+                if is_echo || record.processed.is_some_and(|at| at >= scope.now) {
+                    return;
+                }
+                ReconcileFinding::ArchivedWithoutObject
+            }
+            Some(
+                Status::Archived
+                | Status::InProgress
+                | Status::Deferred
+                | Status::Completed
+                | Status::Discarded,
+            ) => return,
+        };
+        self.found(finding, &record.shown());
     }
 
     fn of(&self, status: Status) -> u64 {
@@ -211,72 +195,48 @@ impl Reconciliation {
             .copied()
             .unwrap_or_default()
     }
-
-    fn count_of(&self, finding: Finding) -> u64 {
-        self.findings.get(&finding).map_or(0, |found| found.count)
-    }
-
-    fn add(&mut self, part: Self) {
-        for (status, count) in part.statuses {
-            *self.statuses.entry(status).or_default() += count;
-        }
-        for (finding, found) in part.findings {
-            self.findings.entry(finding).or_default().merge(found);
-        }
-    }
-}
-
-/// 16 bytes of a key's digest, which distinguish keys.
-type Fingerprint = [u8; 16];
-
-fn fingerprint(text: &str) -> Fingerprint {
-    let mut print = Fingerprint::default();
-    print
-        .iter_mut()
-        .zip(Sha256::digest(text.as_bytes()))
-        .for_each(|(to, from)| *to = from);
-    print
 }
 
 /// Compares ledger, archive and queues. Without an archive, that part is skipped.
-///
-/// # Errors
-/// [`AwsError`] if ledger or archive cannot be read.
 pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     ledger: &L,
     archive: Option<&A>,
-    scope: &Scope<'_>,
+    scope: &ReconcileScope<'_>,
     progress: &dyn Progress,
 ) -> Result<Reconciliation, AwsError> {
     let mut sum = Reconciliation::default();
-    let mut archived = Archived::default();
+    let mut archived = None;
     if let Some(archive) = archive {
         progress.begin("reading the archive", None);
-        let read = archived
-            .read(archive, ledger, scope, progress, &mut sum)
-            .await;
+        let read = ArchivedEvents::read(archive, scope, progress, &mut sum).await;
         progress.end();
-        read?;
+        archived = Some(read?);
     }
     progress.begin("reading the ledger", None);
-    let known = archive.map(|_| &archived);
-    let segments = scope.segments.max(1);
-    let parts = (0..segments).map(|segment| scan(ledger, known, segment, scope, progress));
-    let parts = future::try_join_all(parts).await;
+    let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
+        progress.advance(1);
+        // Without an archive, no object is missing.
+        let has_object = archived
+            .as_mut()
+            .is_none_or(|archived| archived.has_object_of(&record));
+        sum.count(&record, has_object, scope);
+        future::ok(())
+    });
+    let counted = counted.await;
     progress.end();
-    let mut turned_up = Vec::new();
-    for (part, items) in parts? {
-        sum.add(part);
-        turned_up.extend(items);
-    }
-    let without_item = archived.settle(turned_up, &mut sum);
-    let missing = sum.count_of(Finding::ArchivedWithoutObject);
+    counted?;
+    let without_item = archived.map_or(0, |archived| archived.settle(scope, &mut sum));
+    let missing = sum.findings.get(&ReconcileFinding::ArchivedWithoutObject);
+    let missing = missing.map_or(0, |found| found.count);
     let open = sum.of(Status::Deferred) + sum.of(Status::InProgress) + sum.of(Status::Failed);
     let queued = scope.queued + scope.parked;
     if open > queued {
         let lost =
             format!("{open} open or failed in the ledger, about {queued} messages in the queues");
-        let found = sum.findings.entry(Finding::OpenNotQueued).or_default();
+        let found = sum
+            .findings
+            .entry(ReconcileFinding::UnfinishedNotQueued)
+            .or_default();
         found.count = open - queued;
         found.examples.push(lost);
     }
@@ -288,63 +248,4 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     sum.unaccounted = missing + open.saturating_sub(queued) + unknown;
     sum.received = sum.replayed + sum.archived + sum.still_queued + sum.unaccounted;
     Ok(sum)
-}
-
-async fn scan<L: LedgerReader>(
-    ledger: &L,
-    archived: Option<&Archived>,
-    segment: u32,
-    scope: &Scope<'_>,
-    progress: &dyn Progress,
-) -> Result<(Reconciliation, Vec<TurnedUp>), AwsError> {
-    let mut part = Reconciliation::default();
-    let mut turned_up = Vec::new();
-    let mut from = None;
-    loop {
-        let page = ledger
-            .scan(segment, scope.segments.max(1), from.as_deref())
-            .await?;
-        progress.advance(u64::try_from(page.records.len()).unwrap_or(u64::MAX));
-        for record in &page.records {
-            turned_up.extend(archived.and_then(|archived| archived.turned_up(record)));
-            look_at(record, archived, scope, &mut part);
-        }
-        from = page.next;
-        if from.is_none() {
-            return Ok((part, turned_up));
-        }
-    }
-}
-
-fn look_at(
-    record: &Record,
-    archived: Option<&Archived>,
-    scope: &Scope<'_>,
-    part: &mut Reconciliation,
-) {
-    let is_older = |since| record.first_seen.is_some_and(|seen| seen < since);
-    if scope.since.is_some_and(is_older) {
-        return;
-    }
-    let status = record.status.map_or(UNKNOWN, Status::as_str);
-    *part.statuses.entry(status).or_default() += 1;
-    match record.status {
-        None => part.found(Finding::UnknownStatus, &record.shown()),
-        Some(Status::Failed) => part.found(Finding::Failed, &record.shown()),
-        Some(Status::InProgress) if has_died(record, scope.now) => {
-            part.found(Finding::DiedOver, &record.shown());
-        }
-        Some(Status::Archived) => {
-            // Without a bucket, an echo of our own PATCH has no object. An event that was archived while the archive
-            // was read may be missing from the objects that were read.
-            let echo = FailureCode::OwnEcho.as_str();
-            let is_echo = record.failure_code.as_deref() == Some(echo);
-            let is_new = record.processed.is_some_and(|at| at >= scope.now);
-            let has_object = archived.is_none_or(|archived| archived.has(record));
-            if !is_echo && !is_new && !has_object {
-                part.found(Finding::ArchivedWithoutObject, &record.shown());
-            }
-        }
-        Some(Status::InProgress | Status::Deferred | Status::Completed | Status::Discarded) => {}
-    }
 }

@@ -3,7 +3,6 @@
 use genesys_replay::aws::AwsErrorKind;
 
 /// Returns one line that completes "what to do: …".
-#[must_use]
 pub const fn remedy(fault: AwsErrorKind) -> &'static str {
     match fault {
         AwsErrorKind::RegionNotConfigured => "name it: --region, AWS_REGION, or in the profile",

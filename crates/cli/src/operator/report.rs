@@ -2,76 +2,68 @@
 //!
 //! Memory holds counts only, so a million items need as much memory as ten.
 
-mod tally;
+mod name_counts;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future;
+use futures_util::{TryStreamExt, future};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
 
 use super::Progress;
-use crate::ledger::{LedgerReader, Record};
-pub use tally::Tally;
+use crate::ledger::{LedgerReader, Record, scan_all};
+pub use name_counts::NameCounts;
 
 /// The name under which items with an unsupported status are counted.
 pub const UNKNOWN: &str = "UNKNOWN";
 
 /// The scope of a report.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope {
-    /// The number of ledger segments that are read concurrently, from 1.
+pub struct ReportScope {
     pub segments: u32,
-    /// The start of the scope: only events count that were first seen, or whose work ended, at this time or later.
+    /// Only events count that were first seen, or whose work ended, at this time or later.
     pub since: Option<Timestamp>,
-    /// The current time.
     pub now: Timestamp,
 }
 
 /// The counts of the ledger's events.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The number of counted items.
+pub struct LedgerReport {
     pub total: u64,
-    /// The number of items that were left out as older than the scope.
+    /// The number of items that were left out.
     pub older: u64,
     /// Counts by status, including [`UNKNOWN`].
     pub statuses: BTreeMap<&'static str, u64>,
     /// Counts by category of the first failure.
-    pub categories: Tally,
+    pub categories: NameCounts,
     /// Counts by failure code, for items that have one.
-    pub codes: Tally,
-    /// Counts by target.
-    pub targets: Tally,
+    pub codes: NameCounts,
+    pub targets: NameCounts,
     /// Counts by attempts; higher numbers are counted under [`MAX_ATTEMPTS_SHOWN`].
     pub attempts: BTreeMap<u32, u64>,
     /// Counts by round: above 1, the target failed after accepting the earlier deliveries.
     pub rounds: BTreeMap<u32, u64>,
-    /// The open event with the earliest first-seen time.
-    pub oldest_open: Option<Open>,
+    pub oldest_open: Option<OpenEvent>,
     /// The number of events in progress under a lease that has ended, because their worker died.
-    pub died_over: u64,
+    pub lease_expired: u64,
     /// Counts of events by hour of their first-seen time, and by status.
     pub first_seen: BTreeMap<Timestamp, BTreeMap<&'static str, u64>>,
 }
 
 /// An event that is not finished.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// The event's key for people.
+pub struct OpenEvent {
     pub key: String,
-    /// The event's status.
     pub status: Status,
-    /// The event's first-seen time.
     pub since: Timestamp,
 }
 
 /// The last bar of the histogram of attempts, which includes all higher numbers.
 pub const MAX_ATTEMPTS_SHOWN: u32 = 20;
 
-/// The distance between the times of [`Report::first_seen`].
+/// The distance between the times of [`LedgerReport::first_seen`].
 pub const HOUR: Duration = Duration::from_hours(1);
 
 /// The maximum number of separate hours: more than the default retention of 15 days. Earlier hours are counted as one.
@@ -81,43 +73,21 @@ const MAX_HOURS: usize = 24 * 40;
 ///
 /// # Errors
 /// [`AwsError`] if a part of the ledger cannot be read, because partial figures would mislead.
-pub async fn report<L: LedgerReader>(
-    ledger: &L,
-    scope: &Scope,
+pub async fn report(
+    ledger: &impl LedgerReader,
+    scope: &ReportScope,
     progress: &dyn Progress,
-) -> Result<Report, AwsError> {
+) -> Result<LedgerReport, AwsError> {
+    let mut report = LedgerReport::default();
     progress.begin("counting events", None);
-    let segments = scope.segments.max(1);
-    let parts = (0..segments).map(|segment| count(ledger, segment, segments, scope, progress));
-    let parts = future::try_join_all(parts).await;
+    let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
+        progress.advance(1);
+        report.count(&record, scope);
+        future::ok(())
+    });
+    let counted = counted.await;
     progress.end();
-    let mut report = Report::default();
-    for part in parts? {
-        report.add(part);
-    }
-    Ok(report)
-}
-
-async fn count<L: LedgerReader>(
-    ledger: &L,
-    segment: u32,
-    segments: u32,
-    scope: &Scope,
-    progress: &dyn Progress,
-) -> Result<Report, AwsError> {
-    let mut report = Report::default();
-    let mut from = None;
-    loop {
-        let page = ledger.scan(segment, segments, from.as_deref()).await?;
-        progress.advance(u64::try_from(page.records.len()).unwrap_or(u64::MAX));
-        for record in &page.records {
-            report.count(record, scope);
-        }
-        from = page.next;
-        if from.is_none() {
-            return Ok(report);
-        }
-    }
+    counted.map(|()| report)
 }
 
 /// Returns true if an event was first seen, or its work ended, at this time or later. Includes events without times.
@@ -127,13 +97,12 @@ pub(super) fn is_within(record: &Record, since: Option<Timestamp>) -> bool {
 }
 
 /// Returns true if the event is in progress under a lease that has ended.
-pub(super) fn has_died(record: &Record, now: Timestamp) -> bool {
+pub(super) fn has_expired_lease(record: &Record, now: Timestamp) -> bool {
     record.status == Some(Status::InProgress) && record.lease_until.is_none_or(|until| until < now)
 }
 
-impl Report {
+impl LedgerReport {
     /// Returns the share of `COMPLETED` items, in percent; 0 without items.
-    #[must_use]
     pub fn success_rate(&self) -> f64 {
         let completed = self.of(Status::Completed.as_str());
         // Counts of events are far below the numbers that a float cannot hold exactly.
@@ -141,20 +110,17 @@ impl Report {
         whole(completed) / whole(self.total.max(1)) * 100.0
     }
 
-    /// Returns the number of items with this status.
-    #[must_use]
     pub fn of(&self, status: &str) -> u64 {
         self.statuses.get(status).copied().unwrap_or_default()
     }
 
     /// Returns true if an operator should act: an event was rejected without an archive, a worker died, or an item has
     /// an unsupported status.
-    #[must_use]
     pub fn has_findings(&self) -> bool {
-        self.of(Status::Failed.as_str()) > 0 || self.died_over > 0 || self.of(UNKNOWN) > 0
+        self.of(Status::Failed.as_str()) > 0 || self.lease_expired > 0 || self.of(UNKNOWN) > 0
     }
 
-    fn count(&mut self, record: &Record, scope: &Scope) {
+    fn count(&mut self, record: &Record, scope: &ReportScope) {
         if !is_within(record, scope.since) {
             self.older += 1;
             return;
@@ -172,62 +138,30 @@ impl Report {
         let attempts = record.attempts.min(MAX_ATTEMPTS_SHOWN);
         *self.attempts.entry(attempts).or_default() += 1;
         *self.rounds.entry(record.round).or_default() += 1;
-        self.died_over += u64::from(has_died(record, scope.now));
+        self.lease_expired += u64::from(has_expired_lease(record, scope.now));
         if let Some(at) = record.first_seen {
             let hour = u64::try_from(HOUR.as_millis()).unwrap_or(1);
             let at = Timestamp::from_millis(at.as_millis() / hour * hour);
-            *self.hour(at).entry(status).or_default() += 1;
+            *self.counts_of_hour(at).entry(status).or_default() += 1;
         }
         if let (Some(status), Some(since)) = (record.status, record.first_seen)
             && !status.is_final()
         {
             let key = record.shown();
-            self.open(Open { key, status, since });
+            // The key decides between equal times, so that the result does not depend on the order of the items.
+            let is_older = |known: &OpenEvent| (since, &key) < (known.since, &known.key);
+            if self.oldest_open.as_ref().is_none_or(is_older) {
+                self.oldest_open = Some(OpenEvent { key, status, since });
+            }
         }
     }
 
     /// Returns the counts of an hour. If there are too many hours, returns the earliest one, so that forged or very old
     /// times do not fill the memory.
-    fn hour(&mut self, at: Timestamp) -> &mut BTreeMap<&'static str, u64> {
+    fn counts_of_hour(&mut self, at: Timestamp) -> &mut BTreeMap<&'static str, u64> {
         let earliest = self.first_seen.keys().next().copied();
         let is_full = self.first_seen.len() >= MAX_HOURS && !self.first_seen.contains_key(&at);
         let at = earliest.filter(|_| is_full).unwrap_or(at);
         self.first_seen.entry(at).or_default()
-    }
-
-    fn open(&mut self, open: Open) {
-        // The key decides between equal times, so that the result does not depend on the faster segment.
-        let is_older =
-            |known: &Open| (open.since, open.key.as_str()) < (known.since, known.key.as_str());
-        if self.oldest_open.as_ref().is_none_or(is_older) {
-            self.oldest_open = Some(open);
-        }
-    }
-
-    fn add(&mut self, part: Self) {
-        self.total += part.total;
-        self.older += part.older;
-        self.died_over += part.died_over;
-        for (status, count) in part.statuses {
-            *self.statuses.entry(status).or_default() += count;
-        }
-        for (attempts, count) in part.attempts {
-            *self.attempts.entry(attempts).or_default() += count;
-        }
-        for (round, count) in part.rounds {
-            *self.rounds.entry(round).or_default() += count;
-        }
-        for (at, counts) in part.first_seen {
-            let hour = self.hour(at);
-            for (status, count) in counts {
-                *hour.entry(status).or_default() += count;
-            }
-        }
-        self.categories.add(part.categories);
-        self.codes.add(part.codes);
-        self.targets.add(part.targets);
-        if let Some(open) = part.oldest_open {
-            self.open(open);
-        }
     }
 }

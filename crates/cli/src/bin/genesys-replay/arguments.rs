@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands;
 use crate::exit::EXIT_CODES;
-use crate::global_arguments::Common;
+use crate::global_arguments::GlobalArgs;
 
 /// Look at the dead-letter queue of a Genesys Cloud integration, understand it, and replay it on purpose.
 ///
@@ -14,7 +14,7 @@ use crate::global_arguments::Common;
 #[command(name = "genesys-replay", version, after_help = EXIT_CODES, max_term_width = 120)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    pub(crate) common: Common,
+    pub(crate) common: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -22,16 +22,16 @@ pub(crate) struct Arguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Doctor(commands::doctor::Doctor),
+    Doctor(commands::doctor::DoctorArgs),
     Diagnose(commands::diagnose::DiagnoseArgs),
     Plan(commands::plan::PlanArgs),
     Edit(commands::edit::EditArgs),
     Apply(commands::apply::ApplyArgs),
-    Report(commands::report::Report),
-    Reconcile(commands::reconcile::Reconcile),
-    Import(commands::import::Import),
-    Replay(commands::replay::Replay),
-    Explain(commands::explain::Explain),
-    Completions(commands::completions::Completions),
-    Man(commands::man::ManPages),
+    Report(commands::report::ReportArgs),
+    Reconcile(commands::reconcile::ReconcileArgs),
+    Import(commands::import::ImportArgs),
+    Replay(commands::replay::ReplayArgs),
+    Explain(commands::explain::ExplainArgs),
+    Completions(commands::completions::CompletionsArgs),
+    Man(commands::man::ManArgs),
 }

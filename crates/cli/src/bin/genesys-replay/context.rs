@@ -1,5 +1,6 @@
-//! What the commands share: settings, AWS, the clock and the terminal.
+//! The parts that all commands share: settings, AWS, the clock and the terminal.
 
+use std::io;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -8,23 +9,24 @@ use genesys_replay::clock::{Clock, SystemClock};
 use genesys_replay_cli::app;
 use genesys_replay_cli::config::{OperatorSettings, Variables};
 use genesys_replay_cli::queue::sqs::SqsReader;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::exit::UserError;
-use crate::global_arguments::{Common, Output};
-use crate::terminal::Bar;
+use crate::global_arguments::{GlobalArgs, Output};
+use crate::terminal::{self, Bar};
 
-/// What a command works with. Everything is asked for when it is needed: `explain` needs no AWS.
+/// The context of a command. Each part is loaded when it is needed: `explain` needs no AWS.
 pub(crate) struct Context {
-    common: Common,
+    common: GlobalArgs,
     aws: OnceCell<SdkConfig>,
-    function: OnceCell<Option<app::Function>>,
+    function: OnceCell<Option<app::DeployedFunction>>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) progress: Bar,
 }
 
 impl Context {
-    pub(crate) fn new(common: Common) -> Self {
+    pub(crate) fn new(common: GlobalArgs) -> Self {
         Self {
             common,
             aws: OnceCell::new(),
@@ -36,6 +38,18 @@ impl Context {
 
     pub(crate) fn output(&self) -> Output {
         self.common.output
+    }
+
+    /// Writes data to stdout in the form that was asked for.
+    pub(crate) fn print(
+        &self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
+        terminal::data(&match self.common.output {
+            Output::Text => text(),
+            Output::Json => json().to_string(),
+        })
     }
 
     /// The function that was named, as it was named.
@@ -61,7 +75,7 @@ impl Context {
             .await
     }
 
-    /// The arguments that every command takes, as they were given.
+    /// Returns the global arguments as they were given.
     pub(crate) fn common_arguments(&self) -> String {
         let common = &self.common;
         let given = [
@@ -79,7 +93,7 @@ impl Context {
     }
 
     /// The function that was named, if one was.
-    pub(crate) async fn function(&self) -> Result<Option<&app::Function>, AwsError> {
+    pub(crate) async fn function(&self) -> Result<Option<&app::DeployedFunction>, AwsError> {
         let function = self
             .function
             .get_or_try_init(|| async {
@@ -98,16 +112,15 @@ impl Context {
         Ok(function.map_or_else(Variables::of_process, |it| it.variables.clone()))
     }
 
-    /// What every command needs of the settings.
+    /// Returns the settings that every command needs.
     pub(crate) async fn settings(&self) -> anyhow::Result<OperatorSettings> {
         Ok(self.variables().await?.operator()?)
     }
 
     /// The queue that the function drains.
     pub(crate) async fn queue(&self) -> anyhow::Result<SqsReader> {
-        let named = self.common.queue.clone();
-        let queue = match named {
-            Some(queue) => queue,
+        let queue = match &self.common.queue {
+            Some(queue) => queue.clone(),
             None => match self.function().await? {
                 Some(function) => function.queue_arn.clone().ok_or_else(|| {
                     UserError::new(

@@ -1,4 +1,4 @@
-//! How the command ends: its exit code, and what it says last.
+//! The end of the command: its exit code and its last message.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use genesys_replay_settings::SettingsError;
 
 use crate::terminal;
 
-/// How a command ends that did what it was asked.
+/// The end of a command without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
     /// There is nothing to look at.
@@ -22,33 +22,43 @@ pub(crate) enum ExitStatus {
     Interrupted,
 }
 
-/// The command refuses: nothing was changed.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{what}")]
-pub(crate) struct UserError {
-    /// Why.
-    pub(crate) what: String,
-    /// What to do next.
-    pub(crate) remedy: String,
-}
-
-impl UserError {
-    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            remedy: remedy.into(),
+impl ExitStatus {
+    /// Returns [`ExitStatus::Findings`] or [`ExitStatus::Success`].
+    pub(crate) const fn of_findings(has_findings: bool) -> Self {
+        if has_findings {
+            Self::Findings
+        } else {
+            Self::Success
         }
     }
 }
 
-/// What the command talks to answers in a way that it cannot go on with.
+/// An error with a remedy and an exit code.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct Upstream {
-    /// What is wrong with it.
+pub(crate) struct UserError {
     pub(crate) what: String,
-    /// What to do next.
     pub(crate) remedy: String,
+    code: u8,
+}
+
+impl UserError {
+    /// Returns a refusal: nothing was changed.
+    pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            remedy: remedy.into(),
+            code: 3,
+        }
+    }
+
+    /// Returns the error for an answer of AWS or Genesys Cloud with which the command cannot continue.
+    pub(crate) fn upstream(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            code: 4,
+            ..Self::new(what, remedy)
+        }
+    }
 }
 
 /// For `--help` and the man page.
@@ -65,14 +75,10 @@ Exit codes:
 /// Says what went wrong and what to do next, and answers the exit code.
 pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
     let error = match ended {
-        Ok(ended) => {
-            return ExitCode::from(match ended {
-                ExitStatus::Success => 0,
-                ExitStatus::Findings => 1,
-                ExitStatus::Aborted => 5,
-                ExitStatus::Interrupted => 130,
-            });
-        }
+        Ok(ExitStatus::Success) => return ExitCode::SUCCESS,
+        Ok(ExitStatus::Findings) => return ExitCode::from(1),
+        Ok(ExitStatus::Aborted) => return ExitCode::from(5),
+        Ok(ExitStatus::Interrupted) => return ExitCode::from(130),
         Err(error) => error,
     };
     terminal::say(&format!("error: {}", with_causes(error.as_ref())));
@@ -84,11 +90,8 @@ pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
 }
 
 fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
-    if let Some(refused) = error.downcast_ref::<UserError>() {
-        return (3, Some(refused.remedy.clone()));
-    }
-    if let Some(upstream) = error.downcast_ref::<Upstream>() {
-        return (4, Some(upstream.remedy.clone()));
+    if let Some(error) = error.downcast_ref::<UserError>() {
+        return (error.code, Some(error.remedy.clone()));
     }
     if let Some(error) = error.downcast_ref::<AwsError>() {
         let code = match error.kind {
@@ -99,10 +102,8 @@ fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
             | AwsErrorKind::Unreachable
             | AwsErrorKind::Refused => 4,
         };
-        return (
-            code,
-            Some(genesys_replay_cli::operator::remedy::remedy(error.kind).to_owned()),
-        );
+        let remedy = genesys_replay_cli::operator::remedy::remedy(error.kind);
+        return (code, Some(remedy.to_owned()));
     }
     if let Some(error) = error.downcast_ref::<GenesysError>() {
         let page = error.failure_code();

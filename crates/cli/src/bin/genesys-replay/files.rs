@@ -1,4 +1,4 @@
-//! Files that the command writes: whole or not at all, and for nobody else to read.
+//! Files that the command writes: whole or not at all, and readable by their owner only.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -73,7 +73,7 @@ pub(crate) fn audit_of(plan: &Path) -> PathBuf {
     plan.with_extension("audit.jsonl")
 }
 
-/// Whether anything was written down of a plan being applied.
+/// Returns true if the audit of a plan has an entry.
 pub(crate) fn was_begun(plan: &Path) -> bool {
     std::fs::metadata(audit_of(plan)).is_ok_and(|audit| audit.len() > 0)
 }

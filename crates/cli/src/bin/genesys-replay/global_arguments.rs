@@ -2,9 +2,8 @@
 
 use clap::ValueEnum;
 
-/// What every command takes.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct Common {
+pub(crate) struct GlobalArgs {
     /// The AWS profile.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) profile: Option<String>,
@@ -30,7 +29,6 @@ pub(crate) struct Common {
     pub(crate) output: Output,
 }
 
-/// How data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     /// For people.

@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::terminal;
 
-/// What is cancelled by the first Ctrl-C. The second ends the program.
+/// Returns a token that the first Ctrl-C cancels. The second one ends the program.
 pub(crate) fn listen() -> CancellationToken {
     let stop = CancellationToken::new();
     let asked = stop.clone();

@@ -2,7 +2,7 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
-/// A table as text, its lines as long as they have to be: what is read on may be cut by nobody.
+/// Returns a table as text. Lines have any length, because another program may read them.
 pub(crate) fn text<const N: usize>(
     columns: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,

@@ -7,44 +7,36 @@ use std::time::Duration;
 use genesys_replay_cli::operator::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A text without what would move the cursor or change colours: ids, types and errors come from outside.
+/// Returns a text without characters that move the cursor or change colours: ids, types and errors come from outside.
 pub(crate) fn printable(text: &str) -> String {
     let moves = |c: char| match c {
         '\n' | '\t' => false,
-        // What changes the direction of writing hides what stands there.
+        // A changed direction of writing hides text.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         _ => c.is_control(),
     };
     text.replace(moves, " ")
 }
 
-/// Writes data to stdout. Whoever has read enough may close it.
+/// Writes data to stdout. A reader that has read enough may close it.
 pub(crate) fn data(text: &str) -> io::Result<()> {
     coloured(&printable(text))
 }
 
-/// The same for a text that has colours, and of which everything from outside is [`printable`] already.
+/// Writes a text with colours to stdout. The parts of the text that come from outside are [`printable`] already.
 pub(crate) fn coloured(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| {
-            if text.ends_with('\n') {
-                Ok(())
-            } else {
-                stdout.write_all(b"\n")
-            }
-        })
-        .and_then(|()| stdout.flush());
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
 }
 
-/// Says one line to the person at the terminal.
+/// Writes one line to stderr.
 pub(crate) fn say(line: &str) {
-    // Without a terminal to say it on, nobody is there to be told.
+    // An error cannot be reported anywhere else.
     let _ = writeln!(io::stderr().lock(), "{}", printable(line));
 }
 

@@ -4,15 +4,13 @@ use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::{ParsedMessage, parse};
-use genesys_replay::digest;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::message::{Message, MessageId, resent};
-use genesys_replay::queue::{AttributeValue, MessageSender, NewMessage, PutError};
+use genesys_replay::queue::{MessageSender, PutError};
 use genesys_replay::replay::{Invocation, Outcome as Replayed, Ports, Replay};
 
 use super::ReplayOutcome;
-
-const MAX_ATTRIBUTES: usize = 10;
+use crate::resend::new_message;
 
 /// The maximum time of a call in this process: the function's timeout in the template.
 const INVOCATION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,7 +74,12 @@ impl<I: MessageSender> Sender for QueueSender<I> {
 
     async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
         let mut accepted = Vec::new();
-        let prepared = messages.iter().map(new_message);
+        let prepared = messages.iter().map(|message| {
+            // A plan sends each message once.
+            let plan = message.replay_plan().unwrap_or_default();
+            new_message(message, &format!("{plan} {}", message.id))
+                .map_err(|error| error.to_string())
+        });
         let refusals: Vec<Option<String>> = prepared
             .map(|message| message.map(|message| accepted.push(message)).err())
             .collect();
@@ -99,34 +102,6 @@ impl<I: MessageSender> Sender for QueueSender<I> {
 }
 
 /// Returns the message for the queue, or the reason why SQS would reject it.
-fn new_message(message: &Message) -> Result<NewMessage, String> {
-    let attributes = message.attributes.iter();
-    let attributes: Vec<_> = attributes
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| (name.clone().into(), AttributeValue::Text(value.clone())))
-        .collect();
-    if attributes.len() > MAX_ATTRIBUTES {
-        return Err(format!(
-            "it has {} message attributes, and SQS takes {MAX_ATTRIBUTES}",
-            attributes.len()
-        ));
-    }
-    let interaction = match parse(message) {
-        ParsedMessage::DeadLetter(dead_letter) => {
-            dead_letter.interaction.map(|it| it.id.to_string())
-        }
-        ParsedMessage::Unreplayable(_) => None,
-    };
-    let plan = message.replay_plan().unwrap_or_default();
-    let deduplication = digest::hexadecimal(&format!("{plan} {}", message.id));
-    Ok(NewMessage {
-        body: message.body.clone(),
-        attributes,
-        group: interaction.unwrap_or_else(|| deduplication.clone()),
-        deduplication,
-    })
-}
-
 /// The sender directly to the targets, with the function's own code in this process.
 pub struct DirectSender<P: Ports> {
     pub replay: Replay<P>,

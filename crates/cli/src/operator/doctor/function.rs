@@ -1,58 +1,107 @@
-//! Checks the function and its event sources.
+//! Checks the function, its event sources, its queue, and the parking queue.
 
-use genesys_replay::aws::{AwsError, AwsErrorKind};
+use genesys_replay::aws::AwsError;
 
-use super::{Check, shown};
+use super::{AreaChecks, Check, DoctorInput, Verdict, answer, queue, shown};
+use crate::deployment::aws::AwsDeployment;
 use crate::deployment::{FunctionFacts, SourceFacts};
 
 const FUNCTION: &str = "function";
 const SOURCE: &str = "event source";
 
-pub(super) fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
-    match facts {
-        Ok(FunctionFacts {
-            name,
-            state,
-            timeout,
-        }) => match state.as_deref() {
-            None | Some("Active") => Check::ok(
-                FUNCTION,
-                format!("{name}, {} an invocation", shown(*timeout)),
-            ),
-            // AWS deactivates a function without calls; the next call activates the function again.
-            Some("Inactive") => Check::ok(FUNCTION, format!("{name} sleeps until it is called")),
-            Some("Pending") => Check::warning(
-                FUNCTION,
-                format!("{name} is being made ready"),
-                "wait a minute, then run doctor again",
-            ),
-            Some(other) => Check::error(
-                FUNCTION,
-                format!("{name} is {other}"),
-                "see StateReason of: aws lambda get-function-configuration; then deploy it again",
-            ),
-        },
-        Err(error) if error.kind == AwsErrorKind::NotFound => Check::error(
+/// The maximum batch size that the visibility timeout is made for.
+const MAX_BATCH_SIZE: u32 = 10;
+
+pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> AreaChecks {
+    let mut checks = Vec::new();
+    let mut answers = Vec::new();
+    let mut timeout = None;
+    let mut sources = Vec::new();
+    if let Some(name) = &input.function {
+        let (function, found) = tokio::join!(deployment.function(name), deployment.sources(name));
+        answers.extend([answer(&function), answer(&found)]);
+        checks.push(check(&function));
+        checks.extend(check_sources(&found));
+        timeout = function.ok().map(|it| it.timeout);
+        sources = found.unwrap_or_default();
+    } else {
+        let remedy = "name it: --function, or GENESYS_REPLAY_FUNCTION";
+        checks.push(Check::skipped(FUNCTION, "no function was named", remedy));
+    }
+    let drained = drained_queue(&sources);
+    let Some(name) = input.queue.as_deref().or(drained) else {
+        let remedy = "name it: --queue, or the function that drains it: --function";
+        let found = "it is not known which queue is meant";
+        checks.push(Check::skipped(queue::QUEUE, found, remedy));
+        return (checks, answers);
+    };
+    let found = deployment.queue(name).await;
+    answers.push(answer(&found));
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            checks.push(Check::could_not_check(queue::QUEUE, &error));
+            return (checks, answers);
+        }
+    };
+    let window = sources.iter().map(|it| it.window).max().unwrap_or_default();
+    checks.push(queue::check(&found, drained));
+    checks.push(queue::check_visibility(found.visibility, timeout, window));
+    let settings = input.settings.as_ref();
+    checks.push(queue::check_redrive(&found, settings));
+    if let Some(redrive) = &found.redrive {
+        let parking = deployment.queue(&redrive.parking_arn).await;
+        answers.push(answer(&parking));
+        let remember = settings.map(|it| it.remember);
+        checks.push(queue::check_parking(&found, &parking, remember));
+    }
+    (checks, answers)
+}
+
+fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
+    let FunctionFacts {
+        name,
+        state,
+        timeout,
+    } = match facts {
+        Ok(facts) => facts,
+        Err(error) => {
+            let found = "there is no function of this name in this account and region";
+            let remedy = "check --function, --region and --profile";
+            return Check::missing_or_failed(FUNCTION, error, found, remedy);
+        }
+    };
+    match state.as_deref() {
+        None | Some("Active") => Check::ok(
             FUNCTION,
-            "there is no function of this name in this account and region",
-            "check --function, --region and --profile",
+            format!("{name}, {} an invocation", shown(*timeout)),
         ),
-        Err(error) => Check::unasked(FUNCTION, error),
+        // AWS deactivates a function without calls; the next call activates the function again.
+        Some("Inactive") => Check::ok(FUNCTION, format!("{name} sleeps until it is called")),
+        Some("Pending") => Check::warning(
+            FUNCTION,
+            format!("{name} is being made ready"),
+            "wait a minute, then run doctor again",
+        ),
+        Some(other) => Check::error(
+            FUNCTION,
+            format!("{name} is {other}"),
+            "see StateReason of: aws lambda get-function-configuration; then deploy it again",
+        ),
     }
 }
 
 /// Returns the ARN of the queue that the function drains.
-pub(super) fn drained_queue(sources: &[SourceFacts]) -> Option<&str> {
+fn drained_queue(sources: &[SourceFacts]) -> Option<&str> {
     queues(sources).next().map(|it| it.arn.as_str())
 }
 
 fn queues(sources: &[SourceFacts]) -> impl Iterator<Item = &SourceFacts> {
-    sources
-        .iter()
-        .filter(|it| it.arn.split(':').nth(2) == Some("sqs"))
+    let is_queue = |source: &&SourceFacts| source.arn.split(':').nth(2) == Some("sqs");
+    sources.iter().filter(is_queue)
 }
 
-pub(super) fn check_sources(sources: &Result<Vec<SourceFacts>, AwsError>) -> Vec<Check> {
+fn check_sources(sources: &Result<Vec<SourceFacts>, AwsError>) -> Vec<Check> {
     match sources {
         Ok(sources) if queues(sources).next().is_none() => vec![Check::error(
             SOURCE,
@@ -60,61 +109,70 @@ pub(super) fn check_sources(sources: &Result<Vec<SourceFacts>, AwsError>) -> Vec
             "add an SQS event source mapping with ReportBatchItemFailures: the template has one",
         )],
         Ok(sources) => queues(sources).flat_map(check_source).collect(),
-        Err(error) => vec![Check::unasked(SOURCE, error)],
+        Err(error) => vec![Check::could_not_check(SOURCE, error)],
     }
 }
 
 fn check_source(source: &SourceFacts) -> Vec<Check> {
+    let SourceFacts {
+        filters,
+        state,
+        batch_size,
+        maximum_concurrency,
+        ..
+    } = source;
     let name = source.arn.rsplit(':').next().unwrap_or_default();
-    let error =
-        |found: &str, remedy: &str| Check::error(SOURCE, format!("{name}: {found}"), remedy);
-    let warning =
-        |found: &str, remedy: &str| Check::warning(SOURCE, format!("{name}: {found}"), remedy);
-    let mut checks = Vec::new();
-    if !source.reports_failures {
-        checks.push(error(
-            "ReportBatchItemFailures is not set: every message of a batch is deleted, also those that were not replayed",
+    let is_off = matches!(state.as_str(), "Disabled" | "Disabling");
+    let faults = [
+        (
+            !source.reports_failures,
+            Verdict::Error,
+            "ReportBatchItemFailures is not set: every message of a batch is deleted, also those that were not replayed".to_owned(),
             "set FunctionResponseTypes to ReportBatchItemFailures",
-        ));
-    }
-    if source.filters > 0 {
-        let filters = source.filters;
-        checks.push(error(
-            &format!("it has {filters} filters, and Lambda deletes what none of them matches"),
+        ),
+        (
+            *filters > 0,
+            Verdict::Error,
+            format!("it has {filters} filters, and Lambda deletes what none of them matches"),
             "remove FilterCriteria from the event source mapping",
-        ));
-    }
-    match source.state.as_str() {
-        "Enabled" => {}
-        "Disabled" | "Disabling" => checks.push(warning(
-            "it is turned off, and dead letters wait in the queue",
+        ),
+        (
+            is_off,
+            Verdict::Warning,
+            "it is turned off, and dead letters wait in the queue".to_owned(),
             "turn it on when you want them to be replayed: ReplayEnabled=true in the template",
-        )),
-        other => checks.push(warning(
-            &format!("it is {other}"),
+        ),
+        (
+            state != "Enabled" && !is_off,
+            Verdict::Warning,
+            format!("it is {state}"),
             "wait until it is Enabled",
-        )),
-    }
-    if source.batch_size > 10 {
-        let size = source.batch_size;
-        checks.push(warning(
-            &format!("a batch has up to {size} messages, which take longer than one of 10"),
+        ),
+        (
+            *batch_size > MAX_BATCH_SIZE,
+            Verdict::Warning,
+            format!("a batch has up to {batch_size} messages, which take longer than one of 10"),
             "set BatchSize to 10 or less, as the template does",
-        ));
-    }
-    if source.maximum_concurrency.is_none() {
-        checks.push(warning(
-            "the number of invocations at once is not limited, and all share the rate limit of Genesys Cloud",
+        ),
+        (
+            maximum_concurrency.is_none(),
+            Verdict::Warning,
+            "the number of invocations at once is not limited, and all share the rate limit of Genesys Cloud".to_owned(),
             "set ScalingConfig.MaximumConcurrency; the template has 2",
-        ));
-    }
+        ),
+    ];
+    let found = faults.into_iter().filter(|(is_there, ..)| *is_there);
+    let mut checks: Vec<Check> = found
+        .map(|(_, verdict, found, remedy)| {
+            Check::with_remedy(verdict, SOURCE, format!("{name}: {found}"), remedy)
+        })
+        .collect();
     if checks.is_empty() {
-        let most = source.maximum_concurrency.unwrap_or_default();
-        let found = format!(
-            "{name}: up to {} messages a batch, {most} batches at once",
-            source.batch_size
-        );
-        checks.push(Check::ok(SOURCE, found));
+        let most = maximum_concurrency.unwrap_or_default();
+        checks.push(Check::ok(
+            SOURCE,
+            format!("{name}: up to {batch_size} messages a batch, {most} batches at once"),
+        ));
     }
     checks
 }
@@ -124,7 +182,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::operator::doctor::Verdict;
+
+    type Change = fn(&mut SourceFacts);
 
     fn good() -> SourceFacts {
         SourceFacts {
@@ -140,56 +199,21 @@ mod tests {
 
     #[test]
     fn each_fault_of_an_event_source_is_found() {
-        for (source, expected) in [
-            (good(), Verdict::Ok),
-            (
-                SourceFacts {
-                    reports_failures: false,
-                    ..good()
-                },
-                Verdict::Error,
-            ),
-            (
-                SourceFacts {
-                    filters: 1,
-                    ..good()
-                },
-                Verdict::Error,
-            ),
-            (
-                SourceFacts {
-                    state: "Disabled".to_owned(),
-                    ..good()
-                },
-                Verdict::Warning,
-            ),
-            (
-                SourceFacts {
-                    state: "Creating".to_owned(),
-                    ..good()
-                },
-                Verdict::Warning,
-            ),
-            (
-                SourceFacts {
-                    batch_size: 11,
-                    ..good()
-                },
-                Verdict::Warning,
-            ),
-            (
-                SourceFacts {
-                    maximum_concurrency: None,
-                    ..good()
-                },
-                Verdict::Warning,
-            ),
-        ] {
-            let found: Vec<_> = check_sources(&Ok(vec![source.clone()]))
-                .iter()
-                .map(|it| it.verdict)
-                .collect();
-            assert_eq!(found, [expected], "{source:?}");
+        let cases: [(Change, Verdict); 7] = [
+            (|_| {}, Verdict::Ok),
+            (|it| it.reports_failures = false, Verdict::Error),
+            (|it| it.filters = 1, Verdict::Error),
+            (|it| it.state = "Disabled".to_owned(), Verdict::Warning),
+            (|it| it.state = "Creating".to_owned(), Verdict::Warning),
+            (|it| it.batch_size = 11, Verdict::Warning),
+            (|it| it.maximum_concurrency = None, Verdict::Warning),
+        ];
+        for (change, expected) in cases {
+            let mut source = good();
+            change(&mut source);
+            let checks = check_sources(&Ok(vec![source]));
+            let verdicts: Vec<_> = checks.iter().map(|it| it.verdict).collect();
+            assert_eq!(verdicts, [expected], "{checks:?}");
         }
     }
 

@@ -1,9 +1,10 @@
 //! Checks the OAuth client's token and permissions in Genesys Cloud.
 
 use genesys_replay::genesys::{ApiForm, Call, GenesysError};
+use genesys_replay_genesys::GenesysClient;
 
-use super::{Check, Look, Subject};
-use crate::genesys::Permissions;
+use super::{AreaChecks, Check, DoctorInput, Verdict};
+use crate::genesys::permissions;
 
 const TOKEN: &str = "Genesys token";
 const READ: &str = "may read interactions";
@@ -13,35 +14,53 @@ const SEARCH: &str = "may search conversations";
 /// The remedy for an OAuth client without a permission.
 const ROLES: &str = "give the OAuth client a role with the permission that Genesys Cloud names (Admin, Integrations, OAuth, Roles), in the divisions of the interactions";
 
-pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permissions>) -> Look {
-    let Some(permissions) = permissions else {
-        let (why, remedy) = if subject.settings.is_some() && subject.problems.is_empty() {
-            let why = "RETRY_STATE=off: Genesys Cloud is not called";
-            (why, "nothing, if that is meant")
+pub(super) async fn checks(input: &DoctorInput, client: Option<&GenesysClient>) -> AreaChecks {
+    let Some(client) = client else {
+        let (found, remedy) = if input.settings.is_some() && input.problems.is_empty() {
+            let found = "RETRY_STATE=off: Genesys Cloud is not called";
+            (found, "nothing, if that is meant")
         } else {
             ("the settings cannot be used", "repair the settings first")
         };
-        return (vec![Check::skipped(TOKEN, why, remedy)], Vec::new());
+        return (vec![Check::skipped(TOKEN, found, remedy)], Vec::new());
     };
-    let read = permissions.may_read().await;
-    if let Err(error) = read.as_ref()
-        && let Some(check) = no_token(error)
-    {
+    let read = permissions::may_read(client).await;
+    if let Some(check) = read.as_ref().err().and_then(no_token) {
         return (vec![check], Vec::new());
     }
-    let mut checks = vec![
-        Check::ok(TOKEN, "Genesys Cloud knows the OAuth client"),
-        may_read(&read),
-    ];
-    let is_real = permissions.form() == ApiForm::Conversations;
+    let mut checks = vec![Check::ok(TOKEN, "Genesys Cloud knows the OAuth client")];
+    checks.push(match &read {
+        Ok(_) => Check::ok(READ, "Genesys Cloud answers"),
+        // Genesys Cloud rejected the id, not our permissions.
+        Err(GenesysError::Refused { .. }) => {
+            Check::ok(READ, "Genesys Cloud looks at what is asked for")
+        }
+        Err(error) => failed(READ, error),
+    });
+    let is_real = client.form() == ApiForm::Conversations;
     // Never write on an existing interaction.
-    checks.push(if is_real && read == Ok(false) {
-        may_mark(permissions.may_mark().await)
+    let marked = if is_real && read == Ok(false) {
+        permissions::may_mark(client).await
     } else {
-        unknown_mark()
+        Ok(())
+    };
+    checks.push(match marked {
+        Err(error) => failed(MARK, &error),
+        Ok(()) => Check::skipped(
+            MARK,
+            "it is not refused outright; more cannot be known without writing on an interaction",
+            "look for GENESYS_CREDENTIALS in the log after the first replay",
+        ),
     });
     if is_real {
-        checks.push(may_search(permissions.may_search().await));
+        checks.push(match permissions::may_search(client).await {
+            Ok(()) => Check::ok(SEARCH, "diagnose --correlate can be used"),
+            Err(error) => Check::warning(
+                SEARCH,
+                format!("{error}; only diagnose --correlate needs it"),
+                "for --correlate, give the OAuth client a role with Analytics > Conversation Detail > View",
+            ),
+        });
     }
     // This answer is not from AWS, and proves that the network works even if all calls of AWS fail.
     (checks, vec![Ok(())])
@@ -49,31 +68,27 @@ pub(super) async fn look(subject: &Subject, permissions: Option<&impl Permission
 
 /// Returns the check for an error of the token; `None` for other errors.
 fn no_token(error: &GenesysError) -> Option<Check> {
-    let check = match error {
-        GenesysError::NoCredentials(_) => Check::error(
-            TOKEN,
-            error.to_string(),
+    let (verdict, remedy) = match error {
+        GenesysError::NoCredentials(_) => (
+            Verdict::Error,
             r#"put {"client_id":"…","client_secret":"…"} into the secret, and let the function and yourself read it"#,
         ),
         GenesysError::Credentials {
             call: Call::Token, ..
-        } => Check::error(
-            TOKEN,
-            error.to_string(),
+        } => (
+            Verdict::Error,
             "check GENESYS_REGION first, since another region does not know the client either; then the client's id and secret, and that its grant type is client credentials",
         ),
         GenesysError::RateLimited {
             call: Call::Token, ..
-        } => Check::warning(
-            TOKEN,
-            error.to_string(),
+        } => (
+            Verdict::Warning,
             "wait a few minutes: something asks for too many tokens",
         ),
         GenesysError::Unavailable {
             call: Call::Token, ..
-        } => Check::error(
-            TOKEN,
-            error.to_string(),
+        } => (
+            Verdict::Error,
             "check GENESYS_REGION or GENESYS_LOGIN_BASE_URL, and the network: tokens are at https://login.<domain>/oauth/token",
         ),
         GenesysError::NotFound
@@ -85,77 +100,41 @@ fn no_token(error: &GenesysError) -> Option<Check> {
         | GenesysError::Unavailable { .. }
         | GenesysError::Credentials { .. } => return None,
     };
-    Some(check)
-}
-
-fn may_read(read: &Result<bool, GenesysError>) -> Check {
-    match read {
-        Ok(_) => Check::ok(READ, "Genesys Cloud answers"),
-        // Genesys Cloud rejected the id, not our permissions.
-        Err(GenesysError::Refused { .. }) => {
-            Check::ok(READ, "Genesys Cloud looks at what is asked for")
-        }
-        Err(error) => failed(READ, error),
-    }
-}
-
-fn may_mark(marked: Result<(), GenesysError>) -> Check {
-    match marked {
-        Ok(()) => unknown_mark(),
-        Err(error) => failed(MARK, &error),
-    }
-}
-
-fn unknown_mark() -> Check {
-    Check::skipped(
-        MARK,
-        "it is not refused outright; more cannot be known without writing on an interaction",
-        "look for GENESYS_CREDENTIALS in the log after the first replay",
-    )
-}
-
-fn may_search(searched: Result<(), GenesysError>) -> Check {
-    match searched {
-        Ok(()) => Check::ok(SEARCH, "diagnose --correlate can be used"),
-        Err(error) => Check::warning(
-            SEARCH,
-            format!("{error}; only diagnose --correlate needs it"),
-            "for --correlate, give the OAuth client a role with Analytics > Conversation Detail > View",
-        ),
-    }
+    Some(Check::with_remedy(
+        verdict,
+        TOKEN,
+        error.to_string(),
+        remedy,
+    ))
 }
 
 fn failed(name: &'static str, error: &GenesysError) -> Check {
-    match error {
+    let (verdict, remedy) = match error {
         GenesysError::Credentials { status: 403, .. } | GenesysError::Forbidden { .. } => {
-            Check::error(name, error.to_string(), ROLES)
+            (Verdict::Error, ROLES.to_owned())
         }
         GenesysError::Credentials {
             status: 300..=399, ..
-        } => Check::error(
-            name,
-            error.to_string(),
-            "check GENESYS_API_BASE_URL: it answers with a redirect, and the API is at https://api.<domain>",
+        } => (
+            Verdict::Error,
+            "check GENESYS_API_BASE_URL: it answers with a redirect, and the API is at https://api.<domain>".to_owned(),
         ),
-        GenesysError::RateLimited { .. } | GenesysError::LocallyRateLimited { .. } => {
-            Check::warning(
-                name,
-                error.to_string(),
-                "wait a minute, then run doctor again; something else may use up the client's rate limit",
-            )
-        }
+        GenesysError::RateLimited { .. } | GenesysError::LocallyRateLimited { .. } => (
+            Verdict::Warning,
+            "wait a minute, then run doctor again; something else may use up the client's rate limit".to_owned(),
+        ),
         GenesysError::Credentials { .. }
         | GenesysError::NotFound
         | GenesysError::Refused { .. }
         | GenesysError::Conflict { .. }
         | GenesysError::Unavailable { .. }
-        | GenesysError::NoCredentials(_) => Check::error(
-            name,
-            error.to_string(),
+        | GenesysError::NoCredentials(_) => (
+            Verdict::Error,
             format!(
                 "check GENESYS_REGION or GENESYS_API_BASE_URL, and the network; genesys-replay explain {}",
                 error.failure_code().as_str()
             ),
         ),
-    }
+    };
+    Check::with_remedy(verdict, name, error.to_string(), remedy)
 }

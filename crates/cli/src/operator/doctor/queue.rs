@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use genesys_replay::aws::{AwsError, AwsErrorKind};
+use genesys_replay::aws::AwsError;
 
-use super::{Check, Known, QueueFacts, shown};
+use super::{Check, QueueFacts, shown};
+use crate::config::OperatorSettings;
 
-const QUEUE: &str = "queue";
+pub(super) const QUEUE: &str = "queue";
 const VISIBILITY: &str = "visibility timeout";
 const REDRIVE: &str = "redrive policy";
 const PARKING: &str = "parking queue";
@@ -17,49 +18,39 @@ const MIN_RECEIVES: u32 = 5;
 /// The difference between `maxReceiveCount` and `MAX_RECEIVES`, so that lost receives do not park messages too early.
 const SPARE_RECEIVES: u32 = 3;
 
-pub(super) fn check(
-    queue: &QueueFacts,
-    timeout: Option<Duration>,
-    window: Duration,
-    drained: Option<&str>,
-) -> Vec<Check> {
-    let mut checks = Vec::new();
+/// Compares the queue with the queue that the function drains, by ARN, if that is known.
+pub(super) fn check(queue: &QueueFacts, drained: Option<&str>) -> Check {
+    let (name, depth) = (queue.name(), queue.depth());
     match drained {
-        Some(arn) if arn != queue.arn => checks.push(Check::error(
-            QUEUE,
-            format!(
-                "the function drains {}, not {}",
-                arn.rsplit(':').next().unwrap_or(arn),
-                queue.name()
-            ),
-            "name the queue that the function drains, or leave --queue and REPLAY_QUEUE_URL out",
-        )),
-        Some(_) | None => checks.push(Check::ok(
-            QUEUE,
-            format!("{} holds about {} messages", queue.name(), queue.depth()),
-        )),
+        Some(arn) if arn != queue.arn => {
+            let other = arn.rsplit(':').next().unwrap_or(arn);
+            let found = format!("the function drains {other}, not {name}");
+            let remedy = "name the queue that the function drains, or leave --queue and REPLAY_QUEUE_URL out";
+            Check::error(QUEUE, found, remedy)
+        }
+        Some(_) | None => Check::ok(QUEUE, format!("{name} holds about {depth} messages")),
     }
-    checks.push(match timeout {
-        None => Check::skipped(
-            VISIBILITY,
-            format!(
-                "it is {}; the function's timeout is not known",
-                shown(queue.visibility)
-            ),
-            "name the function: --function",
-        ),
-        Some(timeout) => check_visibility(queue.visibility, timeout, window),
-    });
-    checks
 }
 
-fn check_visibility(visibility: Duration, timeout: Duration, window: Duration) -> Check {
+/// Compares the visibility timeout with the function's timeout and batching window.
+pub(super) fn check_visibility(
+    visibility: Duration,
+    timeout: Option<Duration>,
+    window: Duration,
+) -> Check {
+    let Some(timeout) = timeout else {
+        let found = format!(
+            "it is {}; the function's timeout is not known",
+            shown(visibility)
+        );
+        return Check::skipped(VISIBILITY, found, "name the function: --function");
+    };
     let least = timeout * 6 + window;
+    let found = format!("{} for a function of {}", shown(visibility), shown(timeout));
     let remedy = format!(
         "set the queue's visibility timeout to {} s",
         least.as_secs()
     );
-    let found = format!("{} for a function of {}", shown(visibility), shown(timeout));
     if visibility < timeout {
         let found = format!("{found}: messages are received again while they are worked on");
         Check::error(VISIBILITY, found, remedy)
@@ -75,27 +66,24 @@ fn check_visibility(visibility: Duration, timeout: Duration, window: Duration) -
 /// Formats a time in the largest unit that fits at least twice, rounded down.
 fn roughly(time: Duration) -> String {
     let seconds = time.as_secs();
-    let units = [(3_600, "h"), (60, "min")].into_iter();
-    let mut fit = units.filter(|(unit, _)| seconds >= 2 * unit);
-    let (unit, name) = fit.next().unwrap_or((1, "s"));
+    let mut units = [(3_600, "h"), (60, "min")].into_iter();
+    let (unit, name) = units
+        .find(|(unit, _)| seconds >= 2 * unit)
+        .unwrap_or((1, "s"));
     format!("{} {name}", seconds / unit)
 }
 
-pub(super) fn check_redrive(queue: &QueueFacts, known: Option<&Known>) -> Check {
+pub(super) fn check_redrive(queue: &QueueFacts, settings: Option<&OperatorSettings>) -> Check {
     let Some(redrive) = &queue.redrive else {
-        return Check::error(
-            REDRIVE,
-            "there is none: what fails for ever is received for ever, until it is too old and lost",
-            "give the queue a redrive policy to a parking queue",
-        );
+        let found =
+            "there is none: what fails for ever is received for ever, until it is too old and lost";
+        let remedy = "give the queue a redrive policy to a parking queue";
+        return Check::error(REDRIVE, found, remedy);
     };
     let receives = redrive.max_receives;
-    let Some(Known { limits, .. }) = known else {
-        return Check::skipped(
-            REDRIVE,
-            format!("maxReceiveCount is {receives}; MAX_RECEIVES is not known"),
-            "repair the settings first",
-        );
+    let Some(OperatorSettings { limits, .. }) = settings else {
+        let found = format!("maxReceiveCount is {receives}; MAX_RECEIVES is not known");
+        return Check::skipped(REDRIVE, found, "repair the settings first");
     };
     let max_receives = limits.max_receives;
     let wanted = (max_receives + SPARE_RECEIVES).max(MIN_RECEIVES);
@@ -104,32 +92,26 @@ pub(super) fn check_redrive(queue: &QueueFacts, known: Option<&Known>) -> Check 
     );
     let attempts = receives.saturating_sub(SPARE_RECEIVES).min(max_receives);
     let last = limits.backoff.shortest(attempts);
+    let (lasts, asked) = (roughly(last), roughly(limits.retry_for));
     if receives < MIN_RECEIVES {
         let found = format!("maxReceiveCount is {receives}: a throttled function parks messages");
         Check::error(REDRIVE, found, remedy)
     } else if last < limits.retry_for {
         let found = format!(
-            "maxReceiveCount is {receives}: with the backoff, {attempts} receives may last only {}, and RETRY_FOR_HOURS asks for {}",
-            roughly(last),
-            roughly(limits.retry_for)
+            "maxReceiveCount is {receives}: with the backoff, {attempts} receives may last only {lasts}, and RETRY_FOR_HOURS asks for {asked}"
         );
-        let remedy = if receives < wanted {
-            remedy
-        } else {
-            format!(
-                "raise MAX_RECEIVES or BACKOFF_MAX_SECONDS, and maxReceiveCount to MAX_RECEIVES + {SPARE_RECEIVES}"
-            )
-        };
-        Check::warning(REDRIVE, found, remedy)
-    } else if receives == wanted {
-        Check::ok(
+        let other = format!(
+            "raise MAX_RECEIVES or BACKOFF_MAX_SECONDS, and maxReceiveCount to MAX_RECEIVES + {SPARE_RECEIVES}"
+        );
+        Check::warning(
             REDRIVE,
-            format!(
-                "{attempts} receives last {} at least, the function retries for {}",
-                roughly(last),
-                roughly(limits.retry_for)
-            ),
+            found,
+            if receives < wanted { remedy } else { other },
         )
+    } else if receives == wanted {
+        let found =
+            format!("{attempts} receives last {lasts} at least, the function retries for {asked}");
+        Check::ok(REDRIVE, found)
     } else {
         let found = format!("maxReceiveCount is {receives}, MAX_RECEIVES is {max_receives}");
         Check::warning(REDRIVE, found, remedy)
@@ -143,56 +125,42 @@ pub(super) fn check_parking(
 ) -> Check {
     let parking = match parking {
         Ok(parking) => parking,
-        Err(error) if error.kind == AwsErrorKind::NotFound => {
-            return Check::error(
-                PARKING,
-                "the redrive policy names a queue that is not there: nothing can be parked",
-                "create the queue, or name another in the redrive policy",
-            );
+        Err(error) => {
+            let found = "the redrive policy names a queue that is not there: nothing can be parked";
+            let remedy = "create the queue, or name another in the redrive policy";
+            return Check::missing_or_failed(PARKING, error, found, remedy);
         }
-        Err(error) => return Check::unasked(PARKING, error),
     };
-    let (kept, parked) = (shown(queue.retention), shown(parking.retention));
+    let (name, parked, kept) = (
+        parking.name(),
+        shown(parking.retention),
+        shown(queue.retention),
+    );
     let longer =
         "give the parking queue 14 days, the longest that SQS keeps a message, and the queue less";
     // A parked message keeps the time at which it was first sent.
     if parking.retention < queue.retention {
-        return Check::error(
-            PARKING,
-            format!(
-                "{} keeps messages {parked}, the queue {kept}: what is parked late is deleted at once",
-                parking.name()
-            ),
-            longer,
+        let found = format!(
+            "{name} keeps messages {parked}, the queue {kept}: what is parked late is deleted at once"
         );
+        return Check::error(PARKING, found, longer);
     }
     if parking.retention == queue.retention {
-        return Check::warning(
-            PARKING,
-            format!(
-                "{} keeps messages {parked}, as the queue does: what is parked late is soon gone",
-                parking.name()
-            ),
-            longer,
+        let found = format!(
+            "{name} keeps messages {parked}, as the queue does: what is parked late is soon gone"
         );
+        return Check::warning(PARKING, found, longer);
     }
     if let Some(remember) = remember.filter(|it| *it <= parking.retention) {
-        return Check::error(
-            PARKING,
-            format!(
-                "messages live {parked}, finished events are remembered {}: one could be delivered twice",
-                shown(remember)
-            ),
-            "set IDEMPOTENCY_TTL_DAYS higher than the retention of both queues",
+        let found = format!(
+            "messages live {parked}, finished events are remembered {}: one could be delivered twice",
+            shown(remember)
         );
+        let remedy = "set IDEMPOTENCY_TTL_DAYS higher than the retention of both queues";
+        return Check::error(PARKING, found, remedy);
     }
-    Check::ok(
-        PARKING,
-        format!(
-            "{} keeps messages {parked}, the queue {kept}",
-            parking.name()
-        ),
-    )
+    let found = format!("{name} keeps messages {parked}, the queue {kept}");
+    Check::ok(PARKING, found)
 }
 
 #[cfg(test)]
@@ -222,17 +190,16 @@ mod tests {
         }
     }
 
-    fn known(max_receives: u32) -> Known {
-        Known {
+    fn settings(max_receives: u32) -> OperatorSettings {
+        OperatorSettings {
             table: "t".to_owned(),
-            remember: Some(DAY * 15),
+            remember: DAY * 15,
             limits: Limits {
                 max_receives,
                 ..Limits::default()
             },
             archive: None,
             target: ReplayTarget::Fixed(Destination::None),
-            hosts: None,
         }
     }
 
@@ -246,7 +213,7 @@ mod tests {
             (59, 0, Verdict::Error),
         ] {
             let [visibility, window] = [visibility, window].map(Duration::from_secs);
-            let found = check_visibility(visibility, Duration::from_secs(60), window);
+            let found = check_visibility(visibility, Some(Duration::from_secs(60)), window);
             assert_eq!(found.verdict, expected, "{visibility:?} {window:?}");
         }
     }
@@ -263,16 +230,12 @@ mod tests {
             (Some(4), 1, Verdict::Error),
             (None, 200, Verdict::Error),
         ] {
-            let found = check_redrive(&queue("q", DAY, receives), Some(&known(max_receives)));
+            let found = check_redrive(&queue("q", DAY, receives), Some(&settings(max_receives)));
             assert_eq!(found.verdict, expected, "{receives:?} {max_receives}");
         }
-        let found = check_redrive(&queue("q", DAY, Some(13)), Some(&known(200)));
-        assert!(
-            found
-                .found
-                .contains("10 receives may last only 8 min, and RETRY_FOR_HOURS asks for 72 h"),
-            "{found:?}"
-        );
+        let found = check_redrive(&queue("q", DAY, Some(13)), Some(&settings(200)));
+        let lasts = "10 receives may last only 8 min, and RETRY_FOR_HOURS asks for 72 h";
+        assert!(found.found.contains(lasts), "{found:?}");
     }
 
     #[test]
@@ -297,16 +260,13 @@ mod tests {
     fn another_queue_than_the_one_that_is_drained_is_found() {
         let facts = queue("q", DAY, None);
         let arn = facts.arn.clone();
+        let other = "arn:aws:sqs:eu-central-1:271828182845:other";
         for (drained, expected) in [
             (None, Verdict::Ok),
             (Some(arn.as_str()), Verdict::Ok),
-            (
-                Some("arn:aws:sqs:eu-central-1:271828182845:other"),
-                Verdict::Error,
-            ),
+            (Some(other), Verdict::Error),
         ] {
-            let found = check(&facts, None, Duration::ZERO, drained);
-            assert_eq!(found.first().map(|it| it.verdict), Some(expected));
+            assert_eq!(check(&facts, drained).verdict, expected);
         }
     }
 }

@@ -6,70 +6,52 @@ use serde_json::value::RawValue;
 
 /// A failed event, before any check of its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedEvent {
-    /// The event's id, if it has one.
-    pub id: Option<String>,
-    /// The event's type.
-    pub event_type: Option<String>,
-    /// The failure code.
-    pub failure_code: Option<String>,
+pub(super) struct FailedEvent {
+    pub(super) id: Option<String>,
+    pub(super) failure_code: Option<String>,
     /// The failure in words.
-    pub failure_reason: Option<String>,
-    /// The stack trace of the failure.
-    pub stack_trace: Option<String>,
+    pub(super) failure_reason: Option<String>,
+    pub(super) stack_trace: Option<String>,
     /// The payload to deliver, or the reason why it cannot be used.
-    pub payload: Result<String, Unusable>,
+    pub(super) payload: Result<String, Unusable>,
 }
 
 /// The reason why a failed event cannot be queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// The text is not a JSON object.
     #[error("it is no failed event: a JSON object is expected")]
     NoObject,
-    /// The event has no payload.
     #[error("it has no payload")]
     NoPayload,
     /// The payload cannot be delivered unchanged.
     #[error("its payload is binary, or a text that is not JSON")]
     Binary,
-    /// The payload has characters that SQS rejects.
     #[error("its payload has characters that SQS does not take")]
     NotQueueable,
-    /// The message would be longer than SQS allows; its length in bytes.
     #[error("it makes a message of {0} bytes, and SQS takes 1 MiB")]
     TooLong(usize),
-    /// The message would have more than ten attributes.
     #[error("it has more attributes than a message can carry")]
     TooManyAttributes,
-    /// The payload has no known shape. Without a target, the function accepts only known shapes.
+    /// Without a target, the function accepts only payloads of a known shape.
     #[error(
         "its payload has no shape that the function knows: with --target-arn it is delivered as it stands"
     )]
     UnknownShape,
-    /// The function would not accept the message as an event.
     #[error("the function would not replay it: {0}")]
     UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
-    /// The queue did not accept the message.
     #[error("it was not queued: {0}")]
     NotQueued(String),
     /// The source has something else at this place.
     #[error("{0}")]
-    Foreign(String),
+    UnknownFormat(String),
 }
-
-/// The names of each member; the first one that is present counts.
-const IDS: &[&str] = &["event_id", "eventId", "id"];
-const PAYLOADS: &[&str] = &["original_payload", "originalPayload", "payload"];
 
 impl FailedEvent {
     /// Reads the text of a failed event.
-    ///
-    /// # Errors
-    /// [`Unusable::NoObject`] if the text is not a JSON object.
-    pub fn read(text: &str) -> Result<Self, Unusable> {
+    pub(super) fn read(text: &str) -> Result<Self, Unusable> {
         let members: BTreeMap<String, &RawValue> =
             serde_json::from_str(text).map_err(|_| Unusable::NoObject)?;
+        // The first name that is present counts.
         let raw = |names: &[&str]| {
             let found = names.iter().filter_map(|name| members.get(*name));
             found.map(|raw| raw.get()).find(|raw| *raw != "null")
@@ -85,12 +67,11 @@ impl FailedEvent {
             || is_base64(&["is_base64_encoded", "isBase64Encoded"], "true");
         Ok(Self {
             // The seed tutorials write `unknown` if there is no id.
-            id: text(IDS).filter(|id| id != "unknown"),
-            event_type: text(&["event_type", "eventType"]),
+            id: text(&["event_id", "eventId", "id"]).filter(|id| id != "unknown"),
             failure_code: text(&["failure_code", "failureCode"]),
             failure_reason: text(&["failure_reason", "failureReason"]),
             stack_trace: text(&["stack_trace", "stackTrace"]),
-            payload: match raw(PAYLOADS) {
+            payload: match raw(&["original_payload", "originalPayload", "payload"]) {
                 _ if binary => Err(Unusable::Binary),
                 None => Err(Unusable::NoPayload),
                 Some(raw) => payload(raw),
@@ -106,11 +87,9 @@ fn payload(raw: &str) -> Result<String, Unusable> {
         let is_empty = raw
             .strip_prefix('{')
             .is_some_and(|rest| rest.trim_end_matches('}').trim().is_empty());
-        return if is_empty {
-            Err(Unusable::NoPayload)
-        } else {
-            Ok(raw.to_owned())
-        };
+        return (!is_empty)
+            .then(|| raw.to_owned())
+            .ok_or(Unusable::NoPayload);
     }
     let text: String = serde_json::from_str(raw).map_err(|_| Unusable::Binary)?;
     if text.trim().is_empty() {
@@ -118,11 +97,7 @@ fn payload(raw: &str) -> Result<String, Unusable> {
     }
     let is_json = text.trim_start().starts_with(['{', '['])
         && serde_json::from_str::<&RawValue>(&text).is_ok();
-    if is_json {
-        Ok(text)
-    } else {
-        Err(Unusable::Binary)
-    }
+    is_json.then_some(text).ok_or(Unusable::Binary)
 }
 
 #[cfg(test)]
@@ -136,13 +111,12 @@ mod tests {
     #[test]
     fn every_spelling_of_a_member_is_known() {
         for text in [
-            r#"{"id":"e-1","event_type":"t","failure_code":"503","failure_reason":"r","stack_trace":"s","payload":{"a":1}}"#,
-            r#"{"event_id":"e-1","event_type":"t","failure_code":503,"failure_reason":"r","stack_trace":"s","original_payload":{"a":1}}"#,
-            r#"{"eventId":"e-1","eventType":"t","failureCode":"503","failureReason":"r","stackTrace":"s","originalPayload":{"a":1},"id":"record"}"#,
+            r#"{"id":"e-1","failure_code":"503","failure_reason":"r","stack_trace":"s","payload":{"a":1}}"#,
+            r#"{"event_id":"e-1","failure_code":503,"failure_reason":"r","stack_trace":"s","original_payload":{"a":1}}"#,
+            r#"{"eventId":"e-1","failureCode":"503","failureReason":"r","stackTrace":"s","originalPayload":{"a":1},"id":"record"}"#,
         ] {
             let expected = FailedEvent {
                 id: Some("e-1".to_owned()),
-                event_type: Some("t".to_owned()),
                 failure_code: Some("503".to_owned()),
                 failure_reason: Some("r".to_owned()),
                 stack_trace: Some("s".to_owned()),
@@ -168,25 +142,29 @@ mod tests {
 
     #[test]
     fn what_cannot_be_delivered_as_it_was_is_told_apart() {
-        for (text, expected) in [
-            ("{}", Unusable::NoPayload),
-            (r#"{"payload":null}"#, Unusable::NoPayload),
-            (r#"{"payload":{}}"#, Unusable::NoPayload),
-            (r#"{"payload":" "}"#, Unusable::NoPayload),
-            (r#"{"payload":"AAECAwQ="}"#, Unusable::Binary),
+        for (expected, texts) in [
             (
-                r#"{"payload":"eyJhIjoxfQ==","payload_encoding":"base64"}"#,
-                Unusable::Binary,
+                Unusable::NoPayload,
+                &[
+                    "{}",
+                    r#"{"payload":null}"#,
+                    r#"{"payload":{}}"#,
+                    r#"{"payload":" "}"#,
+                ][..],
             ),
             (
-                r#"{"payload":{"a":1},"isBase64Encoded":true}"#,
                 Unusable::Binary,
+                &[
+                    r#"{"payload":"AAECAwQ="}"#,
+                    r#"{"payload":"eyJhIjoxfQ==","payload_encoding":"base64"}"#,
+                    r#"{"payload":{"a":1},"isBase64Encoded":true}"#,
+                ],
             ),
-            ("[]", Unusable::NoObject),
-            ("7", Unusable::NoObject),
-            ("{", Unusable::NoObject),
+            (Unusable::NoObject, &["[]", "7", "{"]),
         ] {
-            assert_eq!(payload_of(text), Err(expected), "{text}");
+            for text in texts {
+                assert_eq!(payload_of(text), Err(expected.clone()), "{text}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::Unusable;
-use super::source::{Found, What};
+use super::source::{ImportItem, SourceEntry};
 
 /// The maximum length of a line, in bytes: no message needs more, even if every byte is escaped.
 const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
@@ -16,106 +16,85 @@ const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
 /// One page of the API's answer.
 #[derive(Deserialize)]
-struct Listing<'t> {
+struct EventPage<'t> {
     #[serde(borrow)]
     entities: Vec<&'t RawValue>,
 }
 
 /// Passes all entries of a text to `found`, until `found` returns `false`.
-///
-/// # Errors
-/// [`io::Error`] if the text cannot be read further.
-pub fn read_all(text: &mut impl BufRead, found: &mut dyn FnMut(Found) -> bool) -> io::Result<()> {
-    let mut number: u64 = 0;
-    let mut first = Vec::new();
-    while first.trim_ascii().is_empty() {
-        first.clear();
-        number += 1;
-        if !read_line(text, &mut first)? {
-            return Ok(());
+pub fn read_all(
+    text: &mut impl BufRead,
+    found: &mut dyn FnMut(SourceEntry) -> bool,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut is_first = true;
+    for number in 1_u64.. {
+        line.clear();
+        // One byte more than permitted, to detect a line that is too long.
+        let mut limited = text.by_ref().take(MAX_LINE_BYTES as u64 + 1);
+        if limited.read_until(b'\n', &mut line)? == 0 {
+            break;
+        }
+        let begun = line.trim_ascii();
+        if begun.is_empty() {
+            continue;
+        }
+        // A text that begins with `[`, or with a line of only `{`, is one document over many lines.
+        if is_first && (begun.starts_with(b"[") || begun == b"{") {
+            return read_document(line, text, found);
+        }
+        is_first = false;
+        if line.len() > MAX_LINE_BYTES && !line.ends_with(b"\n") {
+            text.skip_until(b'\n')?;
+        }
+        if !read_line(&line, &format!("line {number}"), found) {
+            break;
         }
     }
-    // A text that begins with `[`, or with a line of only `{`, is one document over many lines.
-    let begun = first.trim_ascii();
-    let is_document = begun.starts_with(b"[") || begun == b"{";
-    if is_document {
-        return read_document(first, text, found);
-    }
-    loop {
-        if !first.trim_ascii().is_empty() && !hand_on(&first, number, found) {
-            return Ok(());
-        }
-        first.clear();
-        number += 1;
-        if !read_line(text, &mut first)? {
-            return Ok(());
-        }
-    }
-}
-
-/// Reads one line with its end. Keeps of a longer line only enough to detect the length. Returns `false` at the end.
-fn read_line(text: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
-    let mut any = false;
-    loop {
-        let chunk = text.fill_buf()?;
-        if chunk.is_empty() {
-            return Ok(any);
-        }
-        any = true;
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let length = end.map_or(chunk.len(), |at| at + 1);
-        if line.len() <= MAX_LINE_BYTES {
-            line.extend_from_slice(chunk.get(..length).unwrap_or_default());
-        }
-        text.consume(length);
-        if end.is_some() {
-            return Ok(true);
-        }
-    }
+    Ok(())
 }
 
 /// Passes on one line: a failed event, or a page of them. Returns `false` if `found` did.
-fn hand_on(line: &[u8], number: u64, found: &mut dyn FnMut(Found) -> bool) -> bool {
-    let place = format!("line {number}");
-    let unusable = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));
-    if line.len() > MAX_LINE_BYTES {
-        return found(Found {
-            place,
-            what: unusable("it is too long for a failed event"),
-        });
-    }
-    let Ok(text) = std::str::from_utf8(line) else {
-        return found(Found {
-            place,
-            what: unusable("it is not UTF-8 text"),
-        });
+fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
+    let item = match std::str::from_utf8(line).map(str::trim) {
+        _ if line.len() > MAX_LINE_BYTES => foreign("it is too long for a failed event"),
+        Err(_) => foreign("it is not UTF-8 text"),
+        Ok(text) => {
+            if let Ok(EventPage { entities }) = serde_json::from_str(text) {
+                return pass_all(&entities, &format!("{place}, event"), found);
+            }
+            match serde_json::from_str::<&RawValue>(text) {
+                Ok(_) => ImportItem::Failed(text.to_owned()),
+                Err(error) => foreign(&format!("it is not JSON (column {})", error.column())),
+            }
+        }
     };
-    let text = text.trim();
-    if let Ok(Listing { entities }) = serde_json::from_str(text) {
-        return entities.iter().enumerate().all(|(index, event)| {
-            let place = format!("{place}, event {}", index + 1);
-            found(Found {
-                place,
-                what: What::Failed(event.get().to_owned()),
-            })
-        });
-    }
-    let what = match serde_json::from_str::<&RawValue>(text) {
-        Ok(_) => What::Failed(text.to_owned()),
-        Err(error) => unusable(&format!("it is not JSON (column {})", error.column())),
-    };
-    found(Found { place, what })
+    let place = place.to_owned();
+    found(SourceEntry { place, item })
+}
+
+/// Passes on the events of a list. Returns `false` if `found` did.
+fn pass_all(events: &[&RawValue], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
+    (1_u64..).zip(events).all(|(number, event)| {
+        found(SourceEntry {
+            place: format!("{place} {number}"),
+            item: ImportItem::Failed(event.get().to_owned()),
+        })
+    })
+}
+
+fn foreign(why: &str) -> ImportItem {
+    ImportItem::Unusable(Unusable::UnknownFormat(why.to_owned()))
 }
 
 fn read_document(
     mut document: Vec<u8>,
     rest: &mut impl BufRead,
-    found: &mut dyn FnMut(Found) -> bool,
+    found: &mut dyn FnMut(SourceEntry) -> bool,
 ) -> io::Result<()> {
-    let most =
-        u64::try_from(MAX_DOCUMENT_BYTES - document.len().min(MAX_DOCUMENT_BYTES)).unwrap_or(0);
-    rest.take(most + 1).read_to_end(&mut document)?;
-    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let rest_bytes = MAX_DOCUMENT_BYTES.saturating_sub(document.len()) as u64;
+    rest.take(rest_bytes + 1).read_to_end(&mut document)?;
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(invalid(format!(
             "it is one JSON document of more than {MAX_DOCUMENT_BYTES} bytes; write one event a line"
@@ -125,22 +104,14 @@ fn read_document(
     let events: Vec<&RawValue> = if text.trim_start().starts_with('[') {
         serde_json::from_str(text)
     } else {
-        serde_json::from_str(text).map(|Listing { entities }| entities)
+        serde_json::from_str(text).map(|EventPage { entities }| entities)
     }
     .or_else(|error| match serde_json::from_str::<&RawValue>(text) {
         // One failed event, written over many lines.
         Ok(one) if one.get().starts_with('{') => Ok(vec![one]),
         Ok(_) | Err(_) => Err(invalid(format!("it is no JSON: {error}"))),
     })?;
-    for (index, event) in events.iter().enumerate() {
-        let found_on = found(Found {
-            place: format!("event {}", index + 1),
-            what: What::Failed(event.get().to_owned()),
-        });
-        if !found_on {
-            break;
-        }
-    }
+    pass_all(&events, "event", found);
     Ok(())
 }
 
@@ -150,11 +121,11 @@ mod tests {
 
     fn read(text: &[u8]) -> Vec<String> {
         let mut all = Vec::new();
-        let mut keep = |found: Found| {
-            all.push(match found.what {
-                What::Failed(text) => format!("{}: {text}", found.place),
-                What::Archived(document) => format!("{}: {}", found.place, document.event_id),
-                What::Unusable(why) => format!("{}: {why}", found.place),
+        let mut keep = |found: SourceEntry| {
+            all.push(match found.item {
+                ImportItem::Failed(text) => format!("{}: {text}", found.place),
+                ImportItem::Archived(document) => format!("{}: {}", found.place, document.event_id),
+                ImportItem::Unusable(why) => format!("{}: {why}", found.place),
             });
             true
         };
@@ -201,6 +172,16 @@ mod tests {
                 "line 4: it is too long for a failed event",
                 "line 5: {\"id\":5}",
             ]
+        );
+    }
+
+    #[test]
+    fn array_on_one_long_line_is_read() {
+        let long = "x".repeat(MAX_LINE_BYTES);
+        let found = read(format!("[{{\"id\":\"{long}\"}},{{\"id\":2}}]").as_bytes());
+        assert_eq!(
+            found.last().map(String::as_str),
+            Some("event 2: {\"id\":2}")
         );
     }
 

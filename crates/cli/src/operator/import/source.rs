@@ -1,22 +1,21 @@
 //! The sources of failed events.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use genesys_replay::archive::Document;
 use genesys_replay::aws::AwsError;
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::digest;
 use genesys_replay::genesys::{Call, GenesysError, UnavailableCause};
+use genesys_replay_genesys::GenesysClient;
 use tokio_util::sync::CancellationToken;
 
 use super::event::{FailedEvent, Unusable};
-use crate::archive::{ArchiveReader, ArchivedObject, Page};
-use crate::genesys::{FailedEvents, PageStart};
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
+use crate::genesys::failed_events::{self, PageStart};
 use crate::operator::Progress;
-use crate::operator::patience::patiently;
-
-/// The maximum length of an object, in bytes: no message needs more, even if every byte is escaped.
-const MAX_OBJECT_BYTES: u64 = 8 * 1024 * 1024;
+use crate::operator::retry::retry_rate_limited;
 
 /// The maximum number of events on one page.
 const MAX_PAGE_EVENTS: u32 = 100;
@@ -27,27 +26,24 @@ const MAX_STALE_PAGES: u32 = 5;
 
 /// An entry of a source.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct SourceEntry {
     /// The place of the entry, for people: `line 7`, `s3://bucket/key`.
     pub place: String,
-    /// The content of the entry.
-    pub what: What,
+    pub item: ImportItem,
 }
 
 /// The content of an entry.
 #[derive(Clone, Debug)]
-pub enum What {
-    /// The text of a failed event.
+pub enum ImportItem {
     Failed(String),
     /// A dead letter from an archive of ours.
     Archived(Box<Document>),
-    /// An unusable content.
     Unusable(Unusable),
 }
 
-/// The reason why a source cannot continue.
+/// The reason why an import cannot continue.
 #[derive(Debug, thiserror::Error)]
-pub enum SourceError {
+pub enum ImportError {
     /// Genesys Cloud does not have the subscription, or not this API.
     #[error("Genesys Cloud has no failed events for this subscription")]
     NoSuchSubscription,
@@ -55,97 +51,99 @@ pub enum SourceError {
     #[error(
         "the endpoint answers the same page again: {MAX_STALE_PAGES} in a row had no new event"
     )]
-    GoesRound,
-    /// A call of Genesys Cloud failed.
+    EndlessPages,
     #[error(transparent)]
     Genesys(#[from] GenesysError),
-    /// A call of AWS failed.
+    /// After an error of the queue, the messages of the last call may be on the queue.
     #[error(transparent)]
     Aws(#[from] AwsError),
-    /// A file cannot be read.
+    /// The name of the file, and the error.
     #[error("{0} cannot be read")]
     File(String, #[source] std::io::Error),
 }
 
-/// A source of failed events, one after the other.
-#[expect(async_fn_in_trait, reason = "a source is used where it is made")]
-pub trait Source {
-    /// Returns the next entry; `None` at the end, or if the source was stopped during a wait.
-    ///
-    /// # Errors
-    /// [`SourceError`] if the source cannot continue.
-    async fn next(&mut self) -> Result<Option<Found>, SourceError>;
-}
-
-/// The failed events of a subscription.
-pub struct Subscription<'a, F> {
-    genesys: &'a F,
+/// The pages of a subscription's failed events.
+struct SubscriptionPages<'a> {
+    client: &'a GenesysClient,
     id: InteractionId,
     progress: &'a dyn Progress,
     stop: CancellationToken,
-    page: VecDeque<String>,
     next: Option<PageStart>,
     limit: u32,
-    read: u64,
     seen: HashSet<String>,
-    stale_pages: u32,
+    /// The number of consecutive pages without a new event.
+    stale: u32,
 }
 
-impl<'a, F: FailedEvents> Subscription<'a, F> {
-    /// Returns the source for this subscription. It waits as long as Genesys Cloud requires, unless `stop` is
-    /// cancelled.
-    #[must_use]
-    pub fn new(
-        genesys: &'a F,
-        id: InteractionId,
-        progress: &'a dyn Progress,
-        stop: CancellationToken,
-    ) -> Self {
-        Self {
-            genesys,
-            id,
-            progress,
-            stop,
-            page: VecDeque::new(),
-            next: Some(PageStart::Offset(0)),
-            limit: MAX_PAGE_EVENTS,
-            read: 0,
-            seen: HashSet::new(),
-            stale_pages: 0,
-        }
-    }
+/// Streams the failed events of a subscription. Waits as long as Genesys Cloud requires, unless `stop` is cancelled,
+/// which ends the stream.
+pub fn subscription<'a>(
+    client: &'a GenesysClient,
+    id: InteractionId,
+    progress: &'a dyn Progress,
+    stop: CancellationToken,
+) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
+    let pages = SubscriptionPages {
+        client,
+        id,
+        progress,
+        stop,
+        next: Some(PageStart::Offset(0)),
+        limit: MAX_PAGE_EVENTS,
+        seen: HashSet::new(),
+        stale: 0,
+    };
+    let pages = stream::try_unfold(pages, async |mut pages: SubscriptionPages<'_>| {
+        let events = pages.turn().await?;
+        Ok::<_, ImportError>(events.map(|events| (events, pages)))
+    });
+    let events = pages
+        .map_ok(|events| stream::iter(events).map(Ok))
+        .try_flatten();
+    let found = events.enumerate().map(|(index, text)| {
+        let place = format!("event {}", index + 1);
+        text.map(|text| SourceEntry {
+            place,
+            item: ImportItem::Failed(text),
+        })
+    });
+    Box::pin(found)
+}
 
-    async fn turn_page(&mut self, start: PageStart) -> Result<(), SourceError> {
-        let call = async || self.genesys.page(&self.id, &start, self.limit).await;
-        let page = match patiently(call, self.progress, &self.stop).await {
-            Ok(Some(page)) => page,
-            Ok(None) => return Ok(()),
-            Err(GenesysError::NotFound) => return Err(SourceError::NoSuchSubscription),
-            // The answer may only exceed our size limit, so request smaller pages.
-            Err(GenesysError::Unavailable {
-                call: Call::FailedEvents,
-                problem: UnavailableCause::Unreadable,
-                ..
-            }) if self.limit > 1 => {
-                self.limit /= 4;
-                self.limit = self.limit.max(1);
-                self.next = Some(start);
-                return Ok(());
+impl SubscriptionPages<'_> {
+    /// Returns the events of the next page; `None` after the last page, or if the wait for a page was stopped.
+    async fn turn(&mut self) -> Result<Option<Vec<String>>, ImportError> {
+        let Some(start) = self.next.take() else {
+            return Ok(None);
+        };
+        let page = loop {
+            let call =
+                async || failed_events::page(self.client, &self.id, &start, self.limit).await;
+            match retry_rate_limited(call, self.progress, &self.stop).await {
+                Ok(Some(page)) => break page,
+                Ok(None) => return Ok(None),
+                Err(GenesysError::NotFound) => return Err(ImportError::NoSuchSubscription),
+                // The answer may only exceed our size limit, so request smaller pages.
+                Err(GenesysError::Unavailable {
+                    call: Call::FailedEvents,
+                    problem: UnavailableCause::Unreadable,
+                    ..
+                }) if self.limit > 1 => self.limit = (self.limit / 4).max(1),
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => return Err(error.into()),
         };
         // A page that names itself as the next one would cause an endless loop.
         self.next = page.next.filter(|next| *next != start);
-        self.page = page.events.into();
-        let mut has_new = false;
-        for text in &self.page {
-            has_new |= self.seen.insert(known_by(text));
+        self.stale += 1;
+        for text in &page.events {
+            if self.seen.insert(known_by(text)) {
+                self.stale = 0;
+            }
         }
-        self.stale_pages = if has_new { 0 } else { self.stale_pages + 1 };
-        if self.stale_pages == MAX_STALE_PAGES && self.next.is_some() {
-            return Err(SourceError::GoesRound);
+        if self.stale == MAX_STALE_PAGES && self.next.is_some() {
+            return Err(ImportError::EndlessPages);
         }
-        Ok(())
+        Ok(Some(page.events))
     }
 }
 
@@ -155,99 +153,45 @@ fn known_by(text: &str) -> String {
     id.unwrap_or_else(|| digest::hexadecimal(text))
 }
 
-impl<F: FailedEvents> Source for Subscription<'_, F> {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        loop {
-            if let Some(text) = self.page.pop_front() {
-                self.read += 1;
-                return Ok(Some(Found {
-                    place: format!("event {}", self.read),
-                    what: What::Failed(text),
-                }));
-            }
-            let Some(start) = self.next.take() else {
-                return Ok(None);
-            };
-            self.turn_page(start).await?;
-        }
-    }
+/// Streams the objects below a prefix of a bucket: failed events as the seed tutorials archive them, and dead letters of
+/// ours.
+pub fn archived<'a>(
+    archive: &'a impl ArchiveReader,
+    bucket: &'a str,
+    prefix: &'a str,
+) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
+    let objects = objects(archive, prefix).map_err(ImportError::from);
+    Box::pin(objects.and_then(move |object| async move {
+        // Replace control characters, because a key may contain any text and is printed on a terminal.
+        let key = object.key.replace(char::is_control, "\u{fffd}");
+        let place = format!("s3://{bucket}/{key}");
+        let item = read(archive, &object).await?;
+        Ok(SourceEntry { place, item })
+    }))
 }
 
-/// The objects below a prefix of a bucket: failed events as the seed tutorials archive them, and dead letters of ours.
-pub struct Archived<'a, A> {
-    archive: &'a A,
-    bucket: String,
-    prefix: String,
-    page: VecDeque<ArchivedObject>,
-    next: NextPage,
-}
-
-/// The next page of a listing.
-enum NextPage {
-    First,
-    At(String),
-    None,
-}
-
-impl<'a, A: ArchiveReader> Archived<'a, A> {
-    /// Returns the source for the objects below `prefix` in this bucket.
-    #[must_use]
-    pub fn new(archive: &'a A, bucket: &str, prefix: &str) -> Self {
-        Self {
-            archive,
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-            page: VecDeque::new(),
-            next: NextPage::First,
-        }
+async fn read(
+    archive: &impl ArchiveReader,
+    object: &ArchivedObject,
+) -> Result<ImportItem, AwsError> {
+    let foreign = |why: &str| {
+        Ok(ImportItem::Unusable(Unusable::UnknownFormat(
+            why.to_owned(),
+        )))
+    };
+    if object.size > MAX_OBJECT_BYTES {
+        return foreign("it is too long for a failed event");
     }
-
-    async fn read(&self, object: &ArchivedObject) -> Result<What, SourceError> {
-        let foreign = |why: &str| What::Unusable(Unusable::Foreign(why.to_owned()));
-        if object.size > MAX_OBJECT_BYTES {
-            return Ok(foreign("it is too long for a failed event"));
-        }
-        let Some((content, _)) = self.archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
-            return Ok(foreign("it was deleted in the meantime"));
-        };
-        Ok(Self::recognise(content))
+    let Some((content, _)) = archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
+        return foreign("it was deleted in the meantime");
+    };
+    if let Ok(document) = Document::read(&content) {
+        return Ok(ImportItem::Archived(Box::new(document)));
     }
-
-    fn recognise(content: Vec<u8>) -> What {
-        if let Ok(document) = Document::read(&content) {
-            return What::Archived(Box::new(document));
-        }
-        let foreign =
-            || Unusable::Foreign("it is no failed event and no archived dead letter".to_owned());
-        let Ok(text) = String::from_utf8(content) else {
-            return What::Unusable(foreign());
-        };
-        // A prefix may contain any object, so require an id or a failure reason.
-        match FailedEvent::read(&text) {
-            Ok(event) if event.id.is_some() || event.failure_reason.is_some() => What::Failed(text),
-            Ok(_) | Err(_) => What::Unusable(foreign()),
-        }
-    }
-}
-
-impl<A: ArchiveReader> Source for Archived<'_, A> {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        loop {
-            if let Some(object) = self.page.pop_front() {
-                // Replace control characters, because a key may contain any text and is printed on a terminal.
-                let key = object.key.replace(char::is_control, "\u{fffd}");
-                let place = format!("s3://{}/{key}", self.bucket);
-                let what = self.read(&object).await?;
-                return Ok(Some(Found { place, what }));
-            }
-            let from = match &self.next {
-                NextPage::First => None,
-                NextPage::At(from) => Some(from.as_str()),
-                NextPage::None => return Ok(None),
-            };
-            let Page { objects, next } = self.archive.page(&self.prefix, from).await?;
-            self.page = objects.into();
-            self.next = next.map_or(NextPage::None, NextPage::At);
-        }
+    // A prefix may contain any object, so require an id or a failure reason.
+    let is_event = |event: FailedEvent| event.id.is_some() || event.failure_reason.is_some();
+    match String::from_utf8(content) {
+        Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(ImportItem::Failed(text)),
+        Ok(_) | Err(_) => foreign("it is no failed event and no archived dead letter"),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::{Destination, ReplayTarget};
@@ -12,7 +13,7 @@ use genesys_replay::ledger::Status;
 use genesys_replay::message::Message;
 
 use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
-use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record};
+use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record, scan_all};
 use crate::operator::Progress;
 use crate::operator::classified_message::ClassifiedMessage;
 
@@ -82,21 +83,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     /// Restricts the plan to events that the ledger has as rejected, selected by the ledger's code and time.
     pub async fn only_from_ledger(&mut self, progress: &dyn Progress) -> Result<(), AwsError> {
         let mut wanted = BTreeMap::new();
-        let mut from = None;
         progress.begin("reading the ledger", None);
-        loop {
-            let page = self.ledger.scan(0, 1, from.as_deref()).await?;
-            progress.advance(page.records.len() as u64);
-            for record in page.records {
-                if let Some(status @ (Status::Archived | Status::Failed)) = record.status
-                    && self.selection.matches_record(&record)
-                {
-                    wanted.insert(record.key, status);
-                }
-            }
-            from = page.next;
-            if from.is_none() {
-                break;
+        let mut records = scan_all(self.ledger, 1);
+        while let Some(record) = records.try_next().await? {
+            progress.advance(1);
+            if let Some(status @ (Status::Archived | Status::Failed)) = record.status
+                && self.selection.matches_record(&record)
+            {
+                wanted.insert(record.key, status);
             }
         }
         progress.end();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::TryStreamExt;
 use genesys_replay::archive::{Document, DocumentFault};
 use genesys_replay::aws::AwsError;
 
 use super::Location;
 use super::builder::PlanBuilder;
-use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES};
+use crate::archive::{ArchiveReader, ArchivedObject, MAX_OBJECT_BYTES, objects};
 use crate::ledger::LedgerReader;
 use crate::operator::Progress;
 use crate::queue::QueueReader;
@@ -29,26 +29,18 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         prefix: &str,
         progress: &dyn Progress,
     ) -> Result<(), AwsError> {
-        let mut from = None;
         progress.begin("reading the archive", None);
-        loop {
-            let page = archive.page(prefix, from.as_deref()).await?;
-            let mut objects = stream::iter(page.objects)
-                .map(|object| async move {
-                    let document = read(archive, &object).await?;
-                    Ok::<_, AwsError>((object, document))
-                })
-                .buffered(MAX_CONCURRENT_DOWNLOADS);
-            while let Some((object, document)) = objects.try_next().await? {
-                progress.advance(1);
-                match document {
-                    Ok(document) => self.consider_document(object, document).await?,
-                    Err(reason) => self.exclusions.add(reason, &object.key),
-                }
-            }
-            from = page.next;
-            if from.is_none() {
-                break;
+        let mut documents = objects(archive, prefix)
+            .map_ok(|object| async move {
+                let document = read(archive, &object).await?;
+                Ok((object, document))
+            })
+            .try_buffered(MAX_CONCURRENT_DOWNLOADS);
+        while let Some((object, document)) = documents.try_next().await? {
+            progress.advance(1);
+            match document {
+                Ok(document) => self.consider_document(object, document).await?,
+                Err(reason) => self.exclusions.add(reason, &object.key),
             }
         }
         progress.end();

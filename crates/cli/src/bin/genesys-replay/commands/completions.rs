@@ -12,12 +12,12 @@ Examples:
   genesys-replay completions bash > ~/.local/share/bash-completion/completions/genesys-replay
   genesys-replay completions zsh > \"${fpath[1]}/_genesys-replay\"
   genesys-replay completions fish > ~/.config/fish/completions/genesys-replay.fish")]
-pub(crate) struct Completions {
+pub(crate) struct CompletionsArgs {
     /// The shell.
     shell: Shell,
 }
 
-impl Completions {
+impl CompletionsArgs {
     /// `command` is the whole command line.
     pub(crate) fn run(&self, mut command: clap::Command) -> anyhow::Result<ExitStatus> {
         let name = command.get_name().to_owned();

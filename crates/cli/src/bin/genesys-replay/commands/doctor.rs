@@ -1,15 +1,15 @@
-//! `doctor`: whether everything around the function is as it should be.
+//! `doctor`: checks the deployment around the function.
 
 use std::io::IsTerminal;
 
+use clap::builder::styling::{AnsiColor, Style};
 use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay_cli::app;
-use genesys_replay_cli::config::{OperatorSettings, Variables};
-use genesys_replay_cli::operator::doctor::{Check, Examination, Known, Subject, Verdict, examine};
+use genesys_replay_cli::config::Variables;
+use genesys_replay_cli::operator::doctor::{Check, DoctorInput, DoctorReport, Verdict, run_checks};
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_settings::{INGEST_VARIABLES, Settings, VARIABLES};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
@@ -29,136 +29,72 @@ Examples:
 
 Ends with 0 when there is no error (there may be warnings), with 1 when there is one, and with 4 when nothing could be
 asked.")]
-pub(crate) struct Doctor {}
+pub(crate) struct DoctorArgs {}
 
-impl Doctor {
+impl DoctorArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let variables = match context.variables().await {
-            Ok(variables) => Ok(variables),
+        let mut input = DoctorInput {
+            function: context.function_name().map(str::to_owned),
+            queue: context.queue_name().map(str::to_owned),
+            ..DoctorInput::default()
+        };
+        let mut genesys = None;
+        let mut reach = AddressPolicy::BlockLinkLocal;
+        match context.variables().await {
+            Ok(variables) => (genesys, reach) = read(variables, &mut input),
             Err(error) => match error.kind {
-                // What comes next would fail the same way.
+                // The next calls would fail in the same way.
                 AwsErrorKind::RegionNotConfigured
                 | AwsErrorKind::Credentials
-                | AwsErrorKind::Unreachable => {
-                    return Err(error.into());
-                }
+                | AwsErrorKind::Unreachable => return Err(error.into()),
                 AwsErrorKind::Denied
                 | AwsErrorKind::NotFound
                 | AwsErrorKind::Throttled
-                | AwsErrorKind::Refused => Err(error),
+                | AwsErrorKind::Refused => input.unread = Some(error),
             },
-        };
-        let seen = variables.as_ref().map(Seen::of).unwrap_or_default();
-        let pairs = variables.iter().flat_map(Variables::iter);
-        let subject = Subject {
-            variables: pairs
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-            unread: variables.as_ref().err().cloned(),
-            known_variables: [VARIABLES, INGEST_VARIABLES].concat(),
-            problems: seen.problems,
-            settings: seen.known,
-            function: context.function_name().map(str::to_owned),
-            queue: context.queue_name().map(str::to_owned),
-        };
+        }
         let aws = context.aws().await?;
-        let deployment = app::deployment(aws, seen.reach)?;
-        let genesys = seen.genesys.map(|it| app::genesys_cloud(it, aws));
-        let genesys = genesys.transpose()?;
-        let examination = examine(&subject, &deployment, genesys.as_ref(), &context.progress);
-        let found = Box::pin(examination).await;
+        let deployment = app::deployment(aws, reach)?;
+        let genesys = genesys.map(|it| app::genesys_cloud(it, aws)).transpose()?;
+        let checks = run_checks(&input, &deployment, genesys.as_ref(), &context.progress);
+        let found = Box::pin(checks).await;
         match context.output() {
             Output::Text => terminal::coloured(&text(&found))?,
-            Output::Json => terminal::data(&as_json(&found))?,
+            Output::Json => terminal::data(&json(&found).to_string())?,
         }
-        Ok(match found.nothing_asked {
-            Some(error) => return Err(error.into()),
-            None if found.has_errors() => ExitStatus::Findings,
-            None => ExitStatus::Success,
-        })
-    }
-}
-
-/// As much of the settings as can be used.
-struct Seen {
-    problems: Vec<String>,
-    known: Option<Known>,
-    genesys: Option<GenesysSettings>,
-    reach: AddressPolicy,
-}
-
-impl Default for Seen {
-    fn default() -> Self {
-        Self {
-            problems: Vec::new(),
-            known: None,
-            genesys: None,
-            reach: AddressPolicy::BlockLinkLocal,
+        let has_errors = found.count(Verdict::Error) > 0;
+        match found.no_answer {
+            Some(error) => Err(error.into()),
+            None => Ok(ExitStatus::of_findings(has_errors)),
         }
     }
 }
 
-impl Seen {
-    fn of(variables: &Variables) -> Self {
-        match variables.function() {
-            Ok(settings) => Self::whole(settings),
-            Err(error) => {
-                let is_off = variables.get("RETRY_STATE") == Some("off");
-                let genesys = variables.genesys().ok().filter(|_| !is_off);
-                let known = variables.operator().ok();
-                Self {
-                    known: known.map(|settings| known_of(settings, genesys.as_ref())),
-                    problems: error.problems,
-                    genesys,
-                    reach: AddressPolicy::BlockLinkLocal,
-                }
-            }
+/// Reads the usable settings into the input. Returns the settings of Genesys Cloud and the permitted addresses.
+fn read(variables: Variables, input: &mut DoctorInput) -> (Option<GenesysSettings>, AddressPolicy) {
+    input.settings = variables.operator().ok();
+    let (genesys, reach) = match variables.function() {
+        Ok(settings) => (settings.retry_state.genesys().cloned(), settings.reach),
+        Err(error) => {
+            input.problems = error.problems;
+            let is_off = variables.get("RETRY_STATE") == Some("off");
+            let genesys = variables.genesys().ok().filter(|_| !is_off);
+            (genesys, AddressPolicy::BlockLinkLocal)
         }
-    }
-
-    fn whole(settings: Settings) -> Self {
-        let genesys = settings.retry_state.genesys().cloned();
-        let reach = settings.reach;
-        let known = known_of(
-            OperatorSettings {
-                table: settings.table,
-                target: settings.target,
-                archive: settings.archive,
-                limits: settings.limits,
-                remember: settings.remember,
-            },
-            genesys.as_ref(),
-        );
-        Self {
-            problems: Vec::new(),
-            known: Some(known),
-            genesys,
-            reach,
-        }
-    }
+    };
+    input.variables = variables;
+    let hosts = genesys.as_ref().filter(|_| input.settings.is_some());
+    input.hosts = hosts.map(|it| (it.api_base.clone(), it.login_base.clone()));
+    (genesys, reach)
 }
 
-fn known_of(settings: OperatorSettings, genesys: Option<&GenesysSettings>) -> Known {
-    Known {
-        table: settings.table,
-        remember: Some(settings.remember),
-        limits: settings.limits,
-        archive: settings.archive.map(|it| (it.bucket, it.prefix)),
-        target: settings.target,
-        hosts: genesys.map(|it| (it.api_base.clone(), it.login_base.clone())),
-    }
-}
-
-fn text(found: &Examination) -> String {
+fn text(found: &DoctorReport) -> String {
     let colours = std::io::stdout().is_terminal();
-    let checks: String = found
-        .checks
-        .iter()
-        .map(|check| line(check, colours))
-        .collect();
+    let checks = found.checks.iter().map(|check| line(check, colours));
     let count = |verdict| found.count(verdict);
     format!(
-        "{checks}\nok: {}, warnings: {}, errors: {}, skipped: {}\n",
+        "{}\nok: {}, warnings: {}, errors: {}, skipped: {}\n",
+        checks.collect::<String>(),
         count(Verdict::Ok),
         count(Verdict::Warning),
         count(Verdict::Error),
@@ -167,41 +103,27 @@ fn text(found: &Examination) -> String {
 }
 
 fn line(check: &Check, colours: bool) -> String {
-    let (begin, end) = match check.verdict {
-        _ if !colours => ("", ""),
-        Verdict::Ok => ("\u{1b}[32m", "\u{1b}[0m"),
-        Verdict::Warning => ("\u{1b}[33m", "\u{1b}[0m"),
-        Verdict::Error => ("\u{1b}[31m", "\u{1b}[0m"),
-        Verdict::Skipped => ("\u{1b}[2m", "\u{1b}[0m"),
+    let (verdict, style) = match check.verdict {
+        Verdict::Ok => ("ok", AnsiColor::Green.on_default()),
+        Verdict::Warning => ("warning", AnsiColor::Yellow.on_default()),
+        Verdict::Error => ("error", AnsiColor::Red.on_default()),
+        Verdict::Skipped => ("skipped", Style::new().dimmed()),
     };
-    let verdict = check.verdict.as_str();
-    let remedy = check.remedy.as_deref().map(|remedy| {
-        let remedy = terminal::printable(remedy);
-        format!("{:34}what to do: {remedy}\n", "")
+    let style = if colours { style } else { Style::new() };
+    let found = terminal::printable(&check.found);
+    let line = format!("{style}{verdict:8}{style:#} {:24} {found}\n", check.name);
+    let remedy = check.remedy.as_deref().map_or_else(String::new, |remedy| {
+        format!("{:34}what to do: {}\n", "", terminal::printable(remedy))
     });
-    format!(
-        "{begin}{verdict:8}{end} {:24} {}\n{}",
-        check.name,
-        terminal::printable(&check.found),
-        remedy.unwrap_or_default()
-    )
+    line + &remedy
 }
 
-fn as_json(found: &Examination) -> String {
-    let checks = found.checks.iter().map(|check| {
-        json!({
-            "name": check.name,
-            "verdict": check.verdict.as_str(),
-            "found": check.found,
-            "remedy": check.remedy,
-        })
-    });
+fn json(found: &DoctorReport) -> Value {
     json!({
-        "checks": checks.collect::<Vec<_>>(),
+        "checks": found.checks,
         "ok": found.count(Verdict::Ok),
         "warnings": found.count(Verdict::Warning),
         "errors": found.count(Verdict::Error),
         "skipped": found.count(Verdict::Skipped),
     })
-    .to_string()
 }

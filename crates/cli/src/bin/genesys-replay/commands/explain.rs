@@ -5,8 +5,6 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::global_arguments::Output;
-use crate::terminal;
 
 /// Say what a failure code means and what to do about it.
 #[derive(Debug, clap::Args)]
@@ -14,51 +12,41 @@ use crate::terminal;
 Examples:
   genesys-replay explain TARGET_CREDENTIALS
   genesys-replay explain            # all codes, one line each")]
-pub(crate) struct Explain {
+pub(crate) struct ExplainArgs {
     /// The code, as it stands in a log line, in the ledger or in an archive key.
     code: Option<String>,
 }
 
-impl Explain {
+impl ExplainArgs {
     pub(crate) fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let codes = codes();
         let Some(wanted) = &self.code else {
-            terminal::data(&list(context.output())?)?;
+            context.print(
+                || {
+                    let lines = codes.iter();
+                    let lines = lines.map(|(code, what, _)| format!("{code:28} {what}\n"));
+                    lines.collect()
+                },
+                || {
+                    let codes = codes.iter();
+                    let codes =
+                        codes.map(|(code, what, _)| json!({ "code": code, "what_to_do": what }));
+                    codes.collect()
+                },
+            )?;
             return Ok(ExitStatus::Success);
         };
-        let (code, what_to_do, page) = codes()
-            .into_iter()
-            .find(|(code, ..)| code.eq_ignore_ascii_case(wanted))
-            .ok_or_else(|| {
-                UserError::new(
-                    format!("there is no failure code {wanted}"),
-                    "see the list: genesys-replay explain",
-                )
-            })?;
-        terminal::data(&match context.output() {
-            Output::Text => page.to_owned(),
-            Output::Json => {
-                json!({ "code": code, "what_to_do": what_to_do, "page": page }).to_string()
-            }
+        let mut codes = codes.into_iter();
+        let found = codes.find(|(code, ..)| code.eq_ignore_ascii_case(wanted));
+        let (code, what_to_do, page) = found.ok_or_else(|| {
+            let what = format!("there is no failure code {wanted}");
+            UserError::new(what, "see the list: genesys-replay explain")
         })?;
+        context.print(
+            || page.to_owned(),
+            || json!({ "code": code, "what_to_do": what_to_do, "page": page }),
+        )?;
         Ok(ExitStatus::Success)
-    }
-}
-
-fn list(output: Output) -> serde_json::Result<String> {
-    let codes = codes();
-    match output {
-        Output::Text => {
-            let lines = codes
-                .iter()
-                .map(|(code, what, _)| format!("{code:28} {what}\n"));
-            Ok(lines.collect())
-        }
-        Output::Json => {
-            let codes = codes
-                .iter()
-                .map(|(code, what, _)| json!({ "code": code, "what_to_do": what }));
-            serde_json::to_string(&codes.collect::<Vec<_>>())
-        }
     }
 }
 

@@ -3,26 +3,26 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 
+use futures_util::{Stream, stream};
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::destination::{Arn, Destination};
 use genesys_replay_aws::sqs_sender::SqsSender;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::import::{
-    Archived, Cause, Found, Halted, Imported, Source, SourceError, Subscription, Terms, import,
-    prospect, read_all,
+    ImportError, ImportOptions, ImportSummary, SourceEntry, archived, import, read_all,
+    retryability, subscription,
 };
 use genesys_replay_genesys::GenesysClient;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::exit::{ExitStatus, Upstream, UserError};
-use crate::global_arguments::Output;
+use crate::exit::{ExitStatus, UserError};
 use crate::{interrupt, table, terminal};
 
-/// How many events a file is read ahead.
-const AHEAD: usize = 32;
+/// The maximum number of events that a file is read ahead.
+const MAX_READ_AHEAD: usize = 32;
 
 /// Put failed events that were kept elsewhere on the replay queue.
 ///
@@ -39,9 +39,9 @@ Examples:
 
 A file is a JSON array, an object with \"entities\", or one JSON object a line; only the last is read piece by piece.
 --subscription asks GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the tutorials' API has.")]
-pub(crate) struct Import {
+pub(crate) struct ImportArgs {
     #[command(flatten)]
-    from: From,
+    from: SourceArgs,
     /// Where the events were going, for a function that delivers to the target that failed.
     #[arg(long, value_name = "ARN")]
     target_arn: Option<String>,
@@ -52,7 +52,7 @@ pub(crate) struct Import {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct From {
+struct SourceArgs {
     /// The failed events of this subscription (tutorials' API).
     #[arg(long, value_name = "ID")]
     subscription: Option<String>,
@@ -64,9 +64,9 @@ struct From {
     s3: Option<String>,
 }
 
-impl Import {
+impl ImportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let terms = Terms {
+        let options = ImportOptions {
             target_arn: self.target_arn.as_deref().map(target_arn).transpose()?,
             target: context.settings().await?.target,
         };
@@ -77,64 +77,50 @@ impl Import {
             None
         };
         let stop = interrupt::listen();
-        let ended = self
-            .from
-            .import(context, queue.as_ref(), &terms, &stop)
-            .await?;
-        let (imported, cause) = match ended {
-            Ok(imported) => (imported, None),
-            Err(Halted { imported, cause }) => (*imported, Some(cause)),
-        };
-        terminal::data(&match context.output() {
-            Output::Text => text(&imported, self.yes),
-            Output::Json => as_json(&imported, self.yes),
-        })?;
+        let ended = self.from.import(context, queue.as_ref(), &options, &stop);
+        let (imported, ended) = ended.await?;
+        context.print(|| text(&imported, self.yes), || json(&imported, self.yes))?;
         for warning in warnings(&imported) {
             terminal::say(&format!("warning: {warning}"));
         }
-        if let Some(cause) = cause {
-            if self.yes {
-                terminal::say(&stood(&imported));
-            }
-            return Err(error(cause));
+        if imported.stopped || (ended.is_err() && self.yes) {
+            terminal::say(&format!(
+                "{} events are on the queue; run the command again for the rest, none of them is doubled",
+                imported.queued
+            ));
         }
-        if imported.stopped {
-            terminal::say(&stood(&imported));
-            return Ok(ExitStatus::Interrupted);
-        }
-        Ok(if imported.refused > 0 {
-            ExitStatus::Findings
+        ended.map_err(error)?;
+        Ok(if imported.stopped {
+            ExitStatus::Interrupted
         } else {
-            ExitStatus::Success
+            ExitStatus::of_findings(imported.refused > 0)
         })
     }
 }
 
-type Ending = Result<Imported, Halted>;
-
-impl From {
+impl SourceArgs {
     async fn import(
         &self,
         context: &Context,
         queue: Option<&SqsSender>,
-        terms: &Terms,
+        options: &ImportOptions,
         stop: &CancellationToken,
-    ) -> anyhow::Result<Ending> {
+    ) -> anyhow::Result<(ImportSummary, Result<(), ImportError>)> {
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
-            let id = subscription(id)?;
-            let source = Subscription::new(&genesys, id, progress, stop.clone());
-            return Ok(import(source, queue, terms, progress, stop).await);
+            let id = subscription_id(id)?;
+            let source = subscription(&genesys, id, progress, stop.clone());
+            return Ok(import(source, queue, options, progress, stop).await);
         }
         if let Some(place) = &self.s3 {
             let (bucket, prefix) = s3_place(place)?;
             let archive = app::archive(context.aws().await?, bucket);
-            let source = Archived::new(&archive, bucket, prefix);
-            return Ok(import(source, queue, terms, progress, stop).await);
+            let source = archived(&archive, bucket, prefix);
+            return Ok(import(source, queue, options, progress, stop).await);
         }
         let file = self.file.as_deref().unwrap_or("-");
-        Ok(import(FileSource::open(file)?, queue, terms, progress, stop).await)
+        Ok(import(lines(file)?, queue, options, progress, stop).await)
     }
 }
 
@@ -145,7 +131,7 @@ pub(super) async fn genesys(context: &Context) -> anyhow::Result<GenesysClient> 
 }
 
 /// A subscription's id.
-pub(super) fn subscription(id: &str) -> Result<InteractionId, UserError> {
+pub(super) fn subscription_id(id: &str) -> Result<InteractionId, UserError> {
     InteractionId::new(id).ok_or_else(|| {
         UserError::new(
             "this cannot be the id of a subscription",
@@ -155,29 +141,16 @@ pub(super) fn subscription(id: &str) -> Result<InteractionId, UserError> {
 }
 
 fn target_arn(arn: &str) -> Result<String, UserError> {
-    let refused = |what: &str| {
-        let remedy =
-            "give the ARN of a Lambda function, SQS queue, SNS topic, state machine or event bus";
-        UserError::new(format!("--target-arn {what}"), remedy)
+    let what = if Arn::parse(arn).is_none() {
+        "is no ARN"
+    } else if matches!(Destination::of_arn(arn), Destination::Unsupported(_)) {
+        "names nothing that the function can deliver to"
+    } else {
+        return Ok(arn.to_owned());
     };
-    if Arn::parse(arn).is_none() {
-        return Err(refused("is no ARN"));
-    }
-    match Destination::of_arn(arn) {
-        Destination::Unsupported(_) => {
-            Err(refused("names nothing that the function can deliver to"))
-        }
-        Destination::None
-        | Destination::Http(_)
-        | Destination::Lambda(_)
-        | Destination::Sqs(_)
-        | Destination::Sns(_)
-        | Destination::StateMachine(_)
-        | Destination::EventBus(_)
-        | Destination::NotAllowed(_)
-        | Destination::TooLong(_)
-        | Destination::Missing => Ok(arn.to_owned()),
-    }
+    let remedy =
+        "give the ARN of a Lambda function, SQS queue, SNS topic, state machine or event bus";
+    Err(UserError::new(format!("--target-arn {what}"), remedy))
 }
 
 fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
@@ -190,58 +163,45 @@ fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
     Ok((bucket, prefix))
 }
 
-/// A file that a thread of its own reads: reading stdin blocks, and Ctrl-C must not wait for it.
-struct FileSource {
-    found: mpsc::Receiver<Result<Found, SourceError>>,
+/// Streams the entries of a file. A thread of its own reads it: reading stdin blocks, and Ctrl-C must not wait for it.
+fn lines(
+    name: &str,
+) -> Result<impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin, UserError> {
+    let mut text: Box<dyn BufRead + Send> = if name == "-" {
+        Box::new(BufReader::new(io::stdin()))
+    } else {
+        Box::new(BufReader::new(File::open(name).map_err(|error| {
+            let what = format!("{name} cannot be opened: {error}");
+            UserError::new(what, "check the name; - is stdin")
+        })?))
+    };
+    let (sender, mut found) = mpsc::channel(MAX_READ_AHEAD);
+    let name = name.to_owned();
+    std::thread::spawn(move || {
+        let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
+        if let Err(error) = read_all(&mut text, &mut hand_on) {
+            // Nobody listens any more when this fails.
+            let _ = sender.blocking_send(Err(ImportError::File(name, error)));
+        }
+    });
+    Ok(stream::poll_fn(move |context| found.poll_recv(context)))
 }
 
-impl FileSource {
-    fn open(name: &str) -> Result<Self, UserError> {
-        let mut text: Box<dyn BufRead + Send> = if name == "-" {
-            Box::new(BufReader::new(io::stdin()))
-        } else {
-            let file = File::open(name).map_err(|error| {
-                UserError::new(
-                    format!("{name} cannot be opened: {error}"),
-                    "check the name; - is stdin",
-                )
-            })?;
-            Box::new(BufReader::new(file))
-        };
-        let (sender, found) = mpsc::channel(AHEAD);
-        let name = name.to_owned();
-        std::thread::spawn(move || {
-            let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
-            if let Err(error) = read_all(&mut text, &mut hand_on) {
-                // Nobody listens any more when this fails.
-                let _ = sender.blocking_send(Err(SourceError::File(name, error)));
-            }
-        });
-        Ok(Self { found })
-    }
-}
-
-impl Source for FileSource {
-    async fn next(&mut self) -> Result<Option<Found>, SourceError> {
-        self.found.recv().await.transpose()
-    }
-}
-
-fn error(cause: Cause) -> anyhow::Error {
+fn error(cause: ImportError) -> anyhow::Error {
     match cause {
-        Cause::Source(SourceError::NoSuchSubscription) => UserError::new(
+        ImportError::NoSuchSubscription => UserError::new(
             "Genesys Cloud knows no failed events of this subscription",
             "check the id; this endpoint only exists in the tutorials' API: use --file or --s3 instead",
         )
         .into(),
-        Cause::Source(error @ SourceError::GoesRound) => Upstream {
-            what: error.to_string(),
-            remedy: "all that it showed was read; if there is more, import that with --file or --s3".to_owned(),
-        }
+        error @ ImportError::EndlessPages => UserError::upstream(
+            error.to_string(),
+            "all that it showed was read; if there is more, import that with --file or --s3",
+        )
         .into(),
-        Cause::Source(SourceError::Genesys(error)) => error.into(),
-        Cause::Source(SourceError::Aws(error)) | Cause::Queue(error) => error.into(),
-        Cause::Source(error @ SourceError::File(..)) => UserError::new(
+        ImportError::Genesys(error) => error.into(),
+        ImportError::Aws(error) => error.into(),
+        error @ ImportError::File(..) => UserError::new(
             genesys_replay::error::with_causes(&error),
             "repair the file; importing it again doubles nothing",
         )
@@ -249,8 +209,8 @@ fn error(cause: Cause) -> anyhow::Error {
     }
 }
 
-/// What the function will do that a person may not expect.
-fn warnings(imported: &Imported) -> Vec<String> {
+/// Returns the warnings about events that the function may not deliver as expected.
+fn warnings(imported: &ImportSummary) -> Vec<String> {
     let malformed = imported.categories.values();
     let malformed: u64 = malformed
         .filter(|(category, _)| category.is_malformed())
@@ -276,63 +236,33 @@ fn warnings(imported: &Imported) -> Vec<String> {
     .collect()
 }
 
-fn stood(imported: &Imported) -> String {
+fn text(imported: &ImportSummary, yes: bool) -> String {
+    let rows = imported.categories.iter().map(|(name, (category, count))| {
+        let prospect = retryability(*category).to_owned();
+        [(*name).to_owned(), prospect, count.to_string()]
+    });
+    let table = table::text(["category", "prospect", "events"], rows);
+    let (done, count, end) = if yes {
+        ("queued", imported.queued, "")
+    } else {
+        (
+            "would queue",
+            imported.importable,
+            "\nnothing was queued: add --yes\n",
+        )
+    };
     format!(
-        "{} events are on the queue; run the command again for the rest, none of them is doubled",
-        imported.queued
+        "{done} {count} of {} failed events ({} came twice, {} cannot be queued)\n\n{table}{end}",
+        imported.found, imported.duplicates, imported.refused
     )
 }
 
-fn text(imported: &Imported, yes: bool) -> String {
-    let Imported {
-        found,
-        fit,
-        queued,
-        duplicates,
-        refused,
-        ..
-    } = imported;
-    let rows = imported.categories.iter().map(|(name, (category, count))| {
-        [
-            (*name).to_owned(),
-            prospect(*category).to_owned(),
-            count.to_string(),
-        ]
-    });
-    let table = table::text(["category", "prospect", "events"], rows);
-    let done = if yes {
-        format!("queued {queued} of {found} failed events")
-    } else {
-        format!("would queue {fit} of {found} failed events")
-    };
-    let end = if yes {
-        ""
-    } else {
-        "\nnothing was queued: add --yes\n"
-    };
-    format!("{done} ({duplicates} came twice, {refused} cannot be queued)\n\n{table}{end}")
-}
-
-fn as_json(imported: &Imported, yes: bool) -> String {
+fn json(imported: &ImportSummary, yes: bool) -> Value {
     let categories = imported.categories.iter().map(|(name, (category, count))| {
-        json!({ "category": name, "prospect": prospect(*category), "events": count })
+        json!({ "category": name, "prospect": retryability(*category), "events": count })
     });
-    let refusals = imported
-        .refusals
-        .iter()
-        .map(|it| json!({ "place": it.place, "why": it.why.to_string() }));
-    json!({
-        "dry_run": !yes,
-        "found": imported.found,
-        "fit": imported.fit,
-        "queued": imported.queued,
-        "duplicates": imported.duplicates,
-        "refused": imported.refused,
-        "refusals": refusals.collect::<Vec<_>>(),
-        "without_target": imported.without_target,
-        "from_archive": imported.from_archive,
-        "categories": categories.collect::<Vec<_>>(),
-        "stopped": imported.stopped,
-    })
-    .to_string()
+    let mut document = json!(imported);
+    document["dry_run"] = json!(!yes);
+    document["categories"] = categories.collect();
+    document
 }

@@ -14,13 +14,13 @@ use crate::terminal;
 Examples:
   genesys-replay man | man -l -
   genesys-replay man --dir ~/.local/share/man/man1    # one page for each command")]
-pub(crate) struct ManPages {
+pub(crate) struct ManArgs {
     /// Write a page for each command into this folder, instead of that of the whole to stdout.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
-impl ManPages {
+impl ManArgs {
     /// `command` is the whole command line.
     pub(crate) fn run(&self, command: clap::Command) -> anyhow::Result<ExitStatus> {
         let Some(folder) = &self.dir else {

@@ -1,16 +1,14 @@
-//! `reconcile`: whether everything that came in is in a known place.
+//! `reconcile`: compares ledger, archive and queues.
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
-use genesys_replay_cli::archive::s3::S3Reader;
 use genesys_replay_cli::operator::reconcile;
-use genesys_replay_cli::operator::reconcile::{Reconciliation, Scope};
+use genesys_replay_cli::operator::reconcile::{ReconcileScope, Reconciliation};
 use genesys_replay_cli::queue::QueueReader;
 use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::global_arguments::Output;
 use crate::terminal;
 use crate::time_argument::parse_time;
 
@@ -18,14 +16,15 @@ use crate::time_argument::parse_time;
 ///
 /// Reads the whole ledger, every object of the archive (within --since) and the depths of the queue and its parking
 /// queue, which SQS gives only about: run it while little is going on. Received is what ledger, archive and queues
-/// know of. Messages that the function acknowledged as duplicates are in its metric Duplicate only. Of each archived
-/// event 16 bytes are kept in memory. Exits with 1 when something does not add up.
+/// know of. Messages that the function acknowledged as duplicates are in its metric Duplicate only. The names of all
+/// archived objects are kept in memory: with more than 100,000, use --since. Exits with 1 when something does not add
+/// up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   genesys-replay reconcile --function genesys-replay
   genesys-replay reconcile --since 7days --output json")]
-pub(crate) struct Reconcile {
+pub(crate) struct ReconcileArgs {
     /// Only events that were first seen since then: 24h, 7days or an RFC 3339 time. Queues are counted whole.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
@@ -34,28 +33,23 @@ pub(crate) struct Reconcile {
     segments: u32,
 }
 
-impl Reconcile {
+impl ReconcileArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
         let settings = context.settings().await?;
         let queue = context.queue().await?.facts().await?;
         let aws = context.aws().await?;
-        let parked = match &queue.redrive {
-            Some(redrive) => app::reader(aws, &redrive.parking_arn)
-                .await?
-                .facts()
-                .await?
-                .depth(),
-            None => 0,
-        };
-        let archive = settings
-            .archive
-            .as_ref()
-            .map(|it| app::archive(aws, &it.bucket));
+        let mut parked = 0;
+        if let Some(redrive) = &queue.redrive {
+            let parking = app::reader(aws, &redrive.parking_arn).await?;
+            parked = parking.facts().await?.depth();
+        }
+        let archive = settings.archive.as_ref();
+        let archive = archive.map(|it| app::archive(aws, &it.bucket));
         if archive.is_none() {
             terminal::say("warning: ARCHIVE_BUCKET is not set: the archive is left out");
         }
-        let scope = Scope {
+        let scope = ReconcileScope {
             segments: self.segments,
             since: self.since,
             now,
@@ -66,26 +60,14 @@ impl Reconcile {
             parked,
         };
         let ledger = app::ledger(aws, &settings.table);
-        let sum = reconcile::reconcile::<_, S3Reader>(
-            &ledger,
-            archive.as_ref(),
-            &scope,
-            &context.progress,
-        )
-        .await?;
-        terminal::data(&match context.output() {
-            Output::Text => text(&sum, &scope),
-            Output::Json => json(&sum, &scope).to_string(),
-        })?;
-        Ok(if sum.adds_up() {
-            ExitStatus::Success
-        } else {
-            ExitStatus::Findings
-        })
+        let progress = &context.progress;
+        let sum = reconcile::reconcile(&ledger, archive.as_ref(), &scope, progress).await?;
+        context.print(|| text(&sum, &scope), || json(&sum, &scope))?;
+        Ok(ExitStatus::of_findings(!sum.adds_up()))
     }
 }
 
-fn text(sum: &Reconciliation, scope: &Scope<'_>) -> String {
+fn text(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> String {
     let mut text = vec![format!(
         "received {} = replayed {} + archived {} + still queued {}",
         sum.received, sum.replayed, sum.archived, sum.still_queued
@@ -99,25 +81,22 @@ fn text(sum: &Reconciliation, scope: &Scope<'_>) -> String {
     ));
     for (finding, found) in &sum.findings {
         let mark = if finding.is_wrong() { "WRONG" } else { "known" };
-        let name = finding.as_str();
-        text.push(format!(
-            "\n{mark}  {name}: {}\n  {}\n",
-            found.count,
-            finding.meaning()
-        ));
+        let (name, meaning, count) = (finding.as_str(), finding.meaning(), found.count);
+        text.push(format!("\n{mark}  {name}: {count}\n  {meaning}\n"));
         for example in &found.examples {
             text.push(format!("    {example}\n"));
         }
     }
-    text.push(if sum.adds_up() {
-        "\nit adds up\n".to_owned()
+    let verdict = if sum.adds_up() {
+        "adds up"
     } else {
-        "\nit does not add up\n".to_owned()
-    });
+        "does not add up"
+    };
+    text.push(format!("\nit {verdict}\n"));
     text.concat()
 }
 
-fn json(sum: &Reconciliation, scope: &Scope<'_>) -> Value {
+fn json(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> Value {
     let findings: Map<String, Value> = sum
         .findings
         .iter()

@@ -1,17 +1,19 @@
 //! `replay --via genesys`: Genesys Cloud itself sends failed events again.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
 use genesys_replay::genesys::GenesysError;
-use genesys_replay_cli::operator::reinject::{Broken, Reinjection, each_once, plan, reinject};
-use serde_json::json;
+use genesys_replay_cli::operator::request_replay::{
+    MAX_EVENTS_PER_REQUEST, ReplayRequestSummary, plan, request_replay,
+};
+use serde_json::{Value, json};
 
-use super::import::{genesys, subscription};
+use super::import::{genesys, subscription_id};
 use super::plan::read_ids;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 
 /// Ask Genesys Cloud to send failed events again (tutorials' API).
@@ -25,7 +27,7 @@ Examples:
   genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt
   genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt --yes
   genesys-replay replay --via genesys --subscription 3f2a… --id bb8d0e80 --id c1f0a4d2 --yes")]
-pub(crate) struct Replay {
+pub(crate) struct ReplayArgs {
     /// Who sends them.
     #[arg(long, value_name = "WHO")]
     via: Via,
@@ -43,27 +45,21 @@ pub(crate) struct Replay {
     yes: bool,
 }
 
-/// Who can send events again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Via {
     /// Genesys Cloud.
     Genesys,
 }
 
-impl Replay {
+impl ReplayArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        match self.via {
-            Via::Genesys => self.via_genesys(context).await,
-        }
-    }
-
-    async fn via_genesys(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let subscription = subscription(&self.subscription)?;
+        let Via::Genesys = self.via;
+        let subscription = subscription_id(&self.subscription)?;
         let listed = self.ids.as_deref().map(read_ids).transpose()?;
         let mut given = listed.unwrap_or_default();
         given.extend(self.id.iter().cloned());
         given.iter().try_for_each(|id| check(id))?;
-        let (ids, duplicates) = each_once(given);
+        let (ids, mut done) = plan(given);
         if ids.is_empty() {
             Err(UserError::new(
                 "there are no ids",
@@ -71,7 +67,8 @@ impl Replay {
             ))?;
         }
         if !self.yes {
-            self.print(context, &plan(&ids, duplicates))?;
+            done.left = 0;
+            self.print(context, &done)?;
             return Ok(ExitStatus::Success);
         }
         terminal::say(
@@ -80,47 +77,33 @@ impl Replay {
         let genesys = genesys(context).await?;
         let stop = interrupt::listen();
         let progress = &context.progress;
-        let ended = reinject(&genesys, &subscription, &ids, duplicates, progress, &stop).await;
-        match ended {
-            Ok(done) => {
-                self.print(context, &done)?;
-                if done.left > 0 {
-                    terminal::say(&stood(
-                        &done,
-                        ids.get(ids.len() - usize::try_from(done.left)?),
-                    ));
-                    return Ok(ExitStatus::Interrupted);
-                }
-                Ok(if done.failed > 0 {
-                    ExitStatus::Findings
-                } else {
-                    ExitStatus::Success
-                })
-            }
-            Err(Broken {
-                done,
-                request,
-                first_id,
-                cause,
-            }) => {
-                self.print(context, &done)?;
-                terminal::say(&format!("request {request} of {} failed", done.requests));
-                terminal::say(&stood(&done, Some(&first_id)));
-                Err(error(cause))
-            }
+        let ended = request_replay(&genesys, &subscription, &ids, &mut done, progress, &stop).await;
+        self.print(context, &done)?;
+        let first_left = ids.len() - usize::try_from(done.left)?;
+        if ended.is_err() {
+            let request = first_left / MAX_EVENTS_PER_REQUEST + 1;
+            terminal::say(&format!("request {request} of {} failed", done.requests));
         }
+        if let Some(id) = ids.get(first_left) {
+            terminal::say(&format!(
+                "{} were accepted, {} are left, from {id} on",
+                done.accepted, done.left
+            ));
+        }
+        ended.map_err(error)?;
+        Ok(if done.left > 0 {
+            ExitStatus::Interrupted
+        } else {
+            ExitStatus::of_findings(done.failed > 0)
+        })
     }
 
-    fn print(&self, context: &Context, done: &Reinjection) -> anyhow::Result<()> {
-        terminal::data(&match context.output() {
-            Output::Text => text(done, self.yes),
-            Output::Json => as_json(done, self.yes),
-        })?;
-        Ok(())
+    fn print(&self, context: &Context, done: &ReplayRequestSummary) -> io::Result<()> {
+        context.print(|| text(done, self.yes), || json(done, self.yes))
     }
 }
 
-/// What can be no id is a name or a text in the wrong place.
+/// Refuses a name or a text in the place of an id.
 fn check(id: &str) -> Result<(), UserError> {
     if id.contains(['/', '\\', ' ']) || id.len() > 256 {
         return Err(UserError::new(
@@ -132,33 +115,18 @@ fn check(id: &str) -> Result<(), UserError> {
 }
 
 fn error(cause: GenesysError) -> anyhow::Error {
-    match cause {
-        GenesysError::NotFound => UserError::new(
-            "Genesys Cloud knows no replay of this subscription",
-            "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
-        )
-        .into(),
-        cause @ (GenesysError::Refused { .. }
-        | GenesysError::Conflict { .. }
-        | GenesysError::Forbidden { .. }
-        | GenesysError::RateLimited { .. }
-        | GenesysError::LocallyRateLimited { .. }
-        | GenesysError::Unavailable { .. }
-        | GenesysError::Credentials { .. }
-        | GenesysError::NoCredentials(_)) => cause.into(),
+    if cause != GenesysError::NotFound {
+        return cause.into();
     }
-}
-
-fn stood(done: &Reinjection, next: Option<&String>) -> String {
-    let from = next.map(|id| format!(", from {id} on")).unwrap_or_default();
-    format!(
-        "{} were accepted, {} are left{from}",
-        done.accepted, done.left
+    UserError::new(
+        "Genesys Cloud knows no replay of this subscription",
+        "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
     )
+    .into()
 }
 
-fn text(done: &Reinjection, yes: bool) -> String {
-    let Reinjection {
+fn text(done: &ReplayRequestSummary, yes: bool) -> String {
+    let ReplayRequestSummary {
         ids,
         duplicates,
         requests,
@@ -173,31 +141,21 @@ fn text(done: &Reinjection, yes: bool) -> String {
     }
     let refused = done.refused.iter();
     let refused = refused.map(|(request, why)| format!("request {request} of {requests}: {why}\n"));
-    let named = done
-        .failed_ids
-        .iter()
-        .map(|id| format!("failed: {}\n", id.replace(char::is_control, " ")));
+    let named = done.failed_ids.iter();
+    let named = named.map(|id| format!("failed: {}\n", id.replace(char::is_control, " ")));
     let lines: String = refused.chain(named).collect();
     format!(
         "{accepted} of {ids} events accepted, {failed} failed ({duplicates} duplicate ids left out)\n{lines}"
     )
 }
 
-fn as_json(done: &Reinjection, yes: bool) -> String {
+fn json(done: &ReplayRequestSummary, yes: bool) -> Value {
     let refused = done
         .refused
         .iter()
         .map(|(request, why)| json!({ "request": request, "why": why.to_string() }));
-    json!({
-        "dry_run": !yes,
-        "ids": done.ids,
-        "duplicates": done.duplicates,
-        "requests": done.requests,
-        "accepted": done.accepted,
-        "failed": done.failed,
-        "failed_ids": done.failed_ids,
-        "refused_requests": refused.collect::<Vec<_>>(),
-        "left": done.left,
-    })
-    .to_string()
+    let mut document = json!(done);
+    document["dry_run"] = json!(!yes);
+    document["refused_requests"] = refused.collect();
+    document
 }

@@ -1,4 +1,4 @@
-//! `report`: how the events stand that the ledger knows.
+//! `report`: the counts of the ledger's events.
 
 mod show;
 
@@ -7,11 +7,10 @@ use std::path::PathBuf;
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::app;
 use genesys_replay_cli::operator::report;
-use genesys_replay_cli::operator::report::Scope;
+use genesys_replay_cli::operator::report::ReportScope;
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::global_arguments::Output;
 use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
@@ -26,7 +25,7 @@ Examples:
   genesys-replay report --function genesys-replay
   genesys-replay report --since 24h --html report.html
   genesys-replay report --output json | jq .success_rate")]
-pub(crate) struct Report {
+pub(crate) struct ReportArgs {
     /// Only events that were first seen, or whose work ended last, since then: 24h, 7days or an RFC 3339 time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
@@ -38,10 +37,10 @@ pub(crate) struct Report {
     html: Option<PathBuf>,
 }
 
-impl Report {
+impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
-        let scope = Scope {
+        let scope = ReportScope {
             segments: self.segments,
             since: self.since,
             now,
@@ -50,20 +49,14 @@ impl Report {
         let ledger = app::ledger(context.aws().await?, &table);
         let report = report::report(&ledger, &scope, &context.progress).await?;
         if let Some(file) = &self.html {
-            files::write_whole(
-                file,
-                show::page(&report, &table, &scope).render().as_bytes(),
-            )?;
+            let page = show::page(&report, &table, &scope).render();
+            files::write_whole(file, page.as_bytes())?;
             terminal::say(&format!("written: {}", file.display()));
         }
-        terminal::data(&match context.output() {
-            Output::Text => show::text(&report, &table, &scope),
-            Output::Json => show::json(&report, &scope).to_string(),
-        })?;
-        Ok(if report.has_findings() {
-            ExitStatus::Findings
-        } else {
-            ExitStatus::Success
-        })
+        context.print(
+            || show::text(&report, &table, &scope),
+            || show::json(&report, &scope),
+        )?;
+        Ok(ExitStatus::of_findings(report.has_findings()))
     }
 }

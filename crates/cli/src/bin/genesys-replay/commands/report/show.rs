@@ -6,8 +6,10 @@ use std::time::Duration;
 use comfy_table::{CellAlignment, Table};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::page::{Chart, Fact, Page};
-use genesys_replay_cli::operator::report::{HOUR, MAX_ATTEMPTS_SHOWN, Report, Scope, UNKNOWN};
-use serde_json::{Map, Value, json};
+use genesys_replay_cli::operator::report::{
+    HOUR, LedgerReport, MAX_ATTEMPTS_SHOWN, ReportScope, UNKNOWN,
+};
+use serde_json::{Value, json};
 
 use crate::table;
 
@@ -15,11 +17,8 @@ use crate::table;
 const MAX_LINES: usize = 15;
 
 /// Begins with what tutorial 002's health report has, under its names.
-pub(super) fn json(report: &Report, scope: &Scope) -> Value {
-    let object = |pairs: Vec<(String, u64)>| -> Map<String, Value> {
-        let pairs = pairs.into_iter();
-        pairs.map(|(name, count)| (name, count.into())).collect()
-    };
+pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
+    let object = |pairs: Vec<(String, u64)>| -> BTreeMap<_, _> { pairs.into_iter().collect() };
     let oldest = report.oldest_open.as_ref().map(|open| {
         json!({ "key": open.key, "status": open.status.as_str(), "since": open.since.to_string() })
     });
@@ -34,13 +33,13 @@ pub(super) fn json(report: &Report, scope: &Scope) -> Value {
         "failure_code_distribution": object(report.codes.sorted()),
         "target_distribution": object(report.targets.sorted()),
         "attempts_histogram": object(attempts(report)),
-        "rounds_histogram": report.rounds.iter().map(|(round, count)| (round.to_string(), json!(count))).collect::<Map<_, _>>(),
+        "rounds_histogram": report.rounds,
         "oldest_open": oldest,
-        "died_over": report.died_over,
+        "died_over": report.lease_expired,
     })
 }
 
-pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
+pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> String {
     let mut text = vec![format!(
         "{} events in {name}{}, {:.1} % delivered\n",
         report.total,
@@ -62,9 +61,8 @@ pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
         let mut rows = Table::new();
         rows.load_style(comfy_table::presets::NOTHING);
         rows.set_header([title, "events"]);
-        for (name, count) in list.iter().take(MAX_LINES) {
-            rows.add_row([name.clone(), count.to_string()]);
-        }
+        let shown = list.iter().take(MAX_LINES);
+        rows.add_rows(shown.map(|(name, count)| [name.clone(), count.to_string()]));
         if let Some(column) = rows.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -88,19 +86,17 @@ pub(super) fn text(report: &Report, name: &str, scope: &Scope) -> String {
     text.concat()
 }
 
-pub(super) fn page(report: &Report, table: &str, scope: &Scope) -> Page {
+pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> Page {
     let fact = |name: &str, value: String| Fact {
         name: name.to_owned(),
         value,
     };
+    let open = report.of("DEFERRED") + report.of("IN_PROGRESS");
     let mut facts = vec![
         fact("events", report.total.to_string()),
         fact("delivered", format!("{:.1} %", report.success_rate())),
         fact("archived", report.of("ARCHIVED").to_string()),
-        fact(
-            "open",
-            (report.of("DEFERRED") + report.of("IN_PROGRESS")).to_string(),
-        ),
+        fact("open", open.to_string()),
         fact("failed", report.of("FAILED").to_string()),
     ];
     if let Some(open) = &report.oldest_open {
@@ -138,8 +134,8 @@ pub(super) fn page(report: &Report, table: &str, scope: &Scope) -> Page {
     }
 }
 
-/// What a person should look at, and how.
-fn notes(report: &Report) -> Vec<String> {
+/// Returns the findings for a person, with their remedies.
+fn notes(report: &LedgerReport) -> Vec<String> {
     let failed = report.of("FAILED");
     let unknown = report.of(UNKNOWN);
     let mut notes = Vec::new();
@@ -149,11 +145,11 @@ fn notes(report: &Report) -> Vec<String> {
              Set `ARCHIVE_BUCKET`, and see what they say: `genesys-replay diagnose`"
         ));
     }
-    if report.died_over > 0 {
+    if report.lease_expired > 0 {
         notes.push(format!(
             "{} held under a lease that has ended: their worker died over them. They are taken up again when their \
              messages come back; if they do not, compare with the queues: `genesys-replay reconcile`",
-            report.died_over
+            report.lease_expired
         ));
     }
     if unknown > 0 {
@@ -164,18 +160,15 @@ fn notes(report: &Report) -> Vec<String> {
     notes
 }
 
-/// The events by round, unless all are in their first.
-fn later_rounds(report: &Report) -> Vec<(String, u64)> {
+/// Returns the events by round, unless all are in their first.
+fn later_rounds(report: &LedgerReport) -> Vec<(String, u64)> {
     let rounds = report.rounds.iter();
-    if report.rounds.keys().all(|round| *round == 1) {
-        return Vec::new();
-    }
-    rounds
-        .map(|(round, count)| (round.to_string(), *count))
-        .collect()
+    let rounds = rounds.map(|(round, count)| (round.to_string(), *count));
+    let has_later = report.rounds.keys().any(|round| *round != 1);
+    rounds.filter(|_| has_later).collect()
 }
 
-fn statuses(report: &Report) -> Vec<(String, u64)> {
+fn statuses(report: &LedgerReport) -> Vec<(String, u64)> {
     let statuses = report.statuses.iter();
     let mut sorted: Vec<_> = statuses
         .map(|(name, it)| ((*name).to_owned(), *it))
@@ -184,21 +177,20 @@ fn statuses(report: &Report) -> Vec<(String, u64)> {
     sorted
 }
 
-fn attempts(report: &Report) -> Vec<(String, u64)> {
-    let attempts = report.attempts.iter();
+fn attempts(report: &LedgerReport) -> Vec<(String, u64)> {
     let name = |count: u32| match count {
         MAX_ATTEMPTS_SHOWN => format!("{count}+"),
         _ => count.to_string(),
     };
+    let attempts = report.attempts.iter();
     attempts
         .map(|(count, events)| (name(*count), *events))
         .collect()
 }
 
-fn window(scope: &Scope) -> String {
-    scope
-        .since
-        .map_or_else(String::new, |since| format!(" since {since}"))
+fn window(scope: &ReportScope) -> String {
+    let since = scope.since.map(|since| format!(" since {since}"));
+    since.unwrap_or_default()
 }
 
 fn age(age: Duration) -> String {

@@ -7,29 +7,24 @@ const MAX_NAMES: usize = 1_000;
 
 /// The count of each name. Names beyond the first 1,000 are counted together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct NameCounts {
     named: BTreeMap<String, u64>,
     other: u64,
 }
 
-impl Tally {
+impl NameCounts {
     /// Counts one more of this name.
     pub fn count(&mut self, name: &str) {
-        self.count_all(name, 1);
-    }
-
-    fn count_all(&mut self, name: &str, count: u64) {
         if let Some(known) = self.named.get_mut(name) {
-            *known += count;
+            *known += 1;
         } else if self.named.len() < MAX_NAMES {
-            self.named.insert(name.to_owned(), count);
+            self.named.insert(name.to_owned(), 1);
         } else {
-            self.other += count;
+            self.other += 1;
         }
     }
 
     /// Returns the counts, most frequent first, and at the end the names that are counted together, as `other`.
-    #[must_use]
     pub fn sorted(&self) -> Vec<(String, u64)> {
         let mut sorted: Vec<(String, u64)> = self.named.clone().into_iter().collect();
         sorted.sort_by(|(one, many), (other, more)| more.cmp(many).then_with(|| one.cmp(other)));
@@ -37,13 +32,6 @@ impl Tally {
             sorted.push(("other".to_owned(), self.other));
         }
         sorted
-    }
-
-    pub(super) fn add(&mut self, part: Self) {
-        for (name, count) in part.named {
-            self.count_all(&name, count);
-        }
-        self.other += part.other;
     }
 }
 
@@ -53,12 +41,12 @@ mod tests {
 
     #[test]
     fn more_names_than_fit_are_counted_together_and_none_is_lost() {
-        let mut tally = Tally::default();
+        let mut counts = NameCounts::default();
         for name in 0..MAX_NAMES + 7 {
-            tally.count(&format!("target-{name}"));
+            counts.count(&format!("target-{name}"));
         }
-        tally.count("target-3");
-        let sorted = tally.sorted();
+        counts.count("target-3");
+        let sorted = counts.sorted();
         assert_eq!(sorted.len(), MAX_NAMES + 1);
         assert_eq!(sorted.first(), Some(&("target-3".to_owned(), 2)));
         assert_eq!(sorted.last(), Some(&("other".to_owned(), 7)));

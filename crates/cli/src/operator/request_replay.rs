@@ -4,103 +4,79 @@ use std::collections::HashSet;
 
 use genesys_replay::dead_letter::InteractionId;
 use genesys_replay::genesys::GenesysError;
+use genesys_replay_genesys::GenesysClient;
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::Progress;
-use super::patience::patiently;
-use crate::genesys::FailedEvents;
+use super::retry::retry_rate_limited;
+use crate::genesys::failed_events;
 
 /// The maximum number of ids in one request.
 pub const MAX_EVENTS_PER_REQUEST: usize = 100;
 
-/// The result of a reinjection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reinjection {
+/// The result of all requests, so far if it ended early.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReplayRequestSummary {
     /// The number of ids, each counted once.
     pub ids: u64,
     /// The number of repeated ids, which were left out.
     pub duplicates: u64,
-    /// The number of requests.
     pub requests: u64,
     /// The number of ids that Genesys Cloud accepted.
     pub accepted: u64,
-    /// The number of ids that Genesys Cloud did not accept.
     pub failed: u64,
     /// The failed ids that Genesys Cloud named, and all ids of a refused request.
     pub failed_ids: Vec<String>,
     /// The requests that Genesys Cloud refused as a whole: number from 1, and error.
+    #[serde(skip)]
     pub refused: Vec<(u64, GenesysError)>,
-    /// The number of ids without an answer, because the reinjection ended early.
+    /// The number of ids without an answer, which are the last ones.
     pub left: u64,
 }
 
-/// A reinjection that ended early, with its result so far.
-#[derive(Debug, thiserror::Error)]
-#[error("request {request} of {}: {cause}", done.requests)]
-pub struct Broken {
-    /// The result so far.
-    pub done: Box<Reinjection>,
-    /// The number of the failed request, from 1.
-    pub request: u64,
-    /// The first id of the failed request. As far as is known, this id and all later ids were not accepted.
-    pub first_id: String,
-    /// The cause.
-    pub cause: GenesysError,
-}
-
-/// Returns each id once, in the order of first occurrence, and the number of repetitions.
-#[must_use]
-pub fn each_once(ids: Vec<String>) -> (Vec<String>, u64) {
+/// Returns each id once, in the order of first occurrence, and the counts before the first request.
+pub fn plan(ids: Vec<String>) -> (Vec<String>, ReplayRequestSummary) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let all = ids.len();
     let mut seen = HashSet::new();
-    let unique: Vec<String> = ids
-        .into_iter()
-        .filter(|id| seen.insert(id.clone()))
-        .collect();
-    let duplicates = u64::try_from(all - unique.len()).unwrap_or(u64::MAX);
-    (unique, duplicates)
-}
-
-/// Returns the counts of a reinjection before its first request.
-#[must_use]
-pub fn plan(ids: &[String], duplicates: u64) -> Reinjection {
-    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-    Reinjection {
+    let ids = ids.into_iter().filter(|id| seen.insert(id.clone()));
+    let ids: Vec<String> = ids.collect();
+    let counts = ReplayRequestSummary {
         ids: count(ids.len()),
-        duplicates,
+        duplicates: count(all - ids.len()),
         requests: count(ids.len().div_ceil(MAX_EVENTS_PER_REQUEST)),
-        ..Reinjection::default()
-    }
+        left: count(ids.len()),
+        ..ReplayRequestSummary::default()
+    };
+    (ids, counts)
 }
 
-/// Requests these ids, which are unique, with at most [`MAX_EVENTS_PER_REQUEST`] in each request.
+/// Requests the ids of [`plan`], with at most [`MAX_EVENTS_PER_REQUEST`] in each request, and counts the answers.
 ///
 /// A request that Genesys Cloud refuses (400) counts as failed, and the next requests follow. So one id of another
 /// subscription spoils only its own request.
 ///
 /// # Errors
-/// [`Broken`] for an error that concerns every request: credentials, a missing API, an outage of Genesys Cloud. A
+/// [`GenesysError`] for an error that concerns every request: credentials, a missing API, an outage of Genesys Cloud. A
 /// request whose answer was lost may have been carried out.
-pub async fn reinject(
-    genesys: &impl FailedEvents,
+pub async fn request_replay(
+    client: &GenesysClient,
     subscription: &InteractionId,
     ids: &[String],
-    duplicates: u64,
+    done: &mut ReplayRequestSummary,
     progress: &dyn Progress,
     stop: &CancellationToken,
-) -> Result<Reinjection, Broken> {
-    let mut done = plan(ids, duplicates);
-    let mut left = done.ids;
+) -> Result<(), GenesysError> {
     progress.begin("asking Genesys Cloud", Some(done.ids));
+    let mut ended = Ok(());
     for (request, ids) in (1..).zip(ids.chunks(MAX_EVENTS_PER_REQUEST)) {
+        if stop.is_cancelled() {
+            break;
+        }
         let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        let call = async || genesys.reinject(subscription, ids).await;
-        let answer = if stop.is_cancelled() {
-            Ok(None)
-        } else {
-            patiently(call, progress, stop).await
-        };
-        match answer {
+        let call = async || failed_events::request_replay(client, subscription, ids).await;
+        match retry_rate_limited(call, progress, stop).await {
             Ok(Some(answer)) => {
                 let failed = answer.failed_count.min(count);
                 done.accepted += count - failed;
@@ -115,22 +91,15 @@ pub async fn reinject(
                 done.refused.push((request, cause));
             }
             Err(cause) => {
-                progress.end();
-                done.left = left;
-                return Err(Broken {
-                    done: Box::new(done),
-                    request,
-                    first_id: ids.first().cloned().unwrap_or_default(),
-                    cause,
-                });
+                ended = Err(cause);
+                break;
             }
         }
-        left -= count;
+        done.left -= count;
         progress.advance(count);
     }
     progress.end();
-    done.left = left;
-    Ok(done)
+    ended
 }
 
 #[cfg(test)]
@@ -140,15 +109,15 @@ mod tests {
     #[test]
     fn an_id_is_asked_for_once_in_the_order_in_which_it_came() {
         let ids = ["b", "a", "b", "c", "a"].map(str::to_owned).to_vec();
-        let (unique, duplicates) = each_once(ids);
-        assert_eq!((unique.join(""), duplicates), ("bac".to_owned(), 2));
+        let (unique, counts) = plan(ids);
+        assert_eq!((&*unique.join(""), counts.duplicates), ("bac", 2));
     }
 
     #[test]
     fn a_hundred_ids_make_one_request_and_one_more_makes_two() {
         for (ids, requests) in [(0, 0), (1, 1), (100, 1), (101, 2), (250, 3)] {
             let ids: Vec<String> = (0..ids).map(|id: u32| id.to_string()).collect();
-            assert_eq!(plan(&ids, 0).requests, requests);
+            assert_eq!(plan(ids).1.requests, requests);
         }
     }
 }

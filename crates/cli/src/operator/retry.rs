@@ -11,51 +11,46 @@ use super::Progress;
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// The maximum delay. The operator has to plan longer delays, because daily limits require hours.
-const MAX_WAIT: Duration = Duration::from_secs(15 * 60);
+const MAX_DELAY: Duration = Duration::from_secs(15 * 60);
 
 /// The maximum number of delays for one call, because more mean another problem.
-const MAX_WAITS: u32 = 20;
+const MAX_DELAYS: u32 = 20;
 
 /// Repeats a call while the call is rate-limited. Returns `None` if `stop` was cancelled during a delay.
 ///
 /// # Errors
 /// Any other error, and a rate-limit error after too many delays or with a delay that is too long.
-pub(super) async fn patiently<T>(
+pub(super) async fn retry_rate_limited<T>(
     call: impl AsyncFn() -> Result<T, GenesysError>,
     progress: &dyn Progress,
     stop: &CancellationToken,
 ) -> Result<Option<T>, GenesysError> {
-    let mut waits = 0;
+    let mut delays = 0;
     loop {
         let error = match call().await {
             Ok(answer) => return Ok(Some(answer)),
             Err(error) => error,
         };
-        let Some(wait) = asked_for(&error).filter(|wait| *wait <= MAX_WAIT && waits < MAX_WAITS)
-        else {
-            return Err(error);
+        let delay = match &error {
+            GenesysError::RateLimited { after, .. } => after.unwrap_or(DEFAULT_RETRY_AFTER),
+            GenesysError::LocallyRateLimited { after, .. } => *after,
+            GenesysError::NotFound
+            | GenesysError::Refused { .. }
+            | GenesysError::Conflict { .. }
+            | GenesysError::Forbidden { .. }
+            | GenesysError::Unavailable { .. }
+            | GenesysError::Credentials { .. }
+            | GenesysError::NoCredentials(_) => return Err(error),
         };
-        waits += 1;
-        progress.warn(&format!("{error}: going on in {} s", wait.as_secs()));
+        if delay > MAX_DELAY || delays == MAX_DELAYS {
+            return Err(error);
+        }
+        delays += 1;
+        progress.warn(&format!("{error}: going on in {} s", delay.as_secs()));
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = tokio::time::sleep(delay) => {}
             () = stop.cancelled() => return Ok(None),
         }
-    }
-}
-
-/// Returns the delay of a rate-limit error; `None` for other errors.
-fn asked_for(error: &GenesysError) -> Option<Duration> {
-    match error {
-        GenesysError::RateLimited { after, .. } => Some(after.unwrap_or(DEFAULT_RETRY_AFTER)),
-        GenesysError::LocallyRateLimited { after, .. } => Some(*after),
-        GenesysError::NotFound
-        | GenesysError::Refused { .. }
-        | GenesysError::Conflict { .. }
-        | GenesysError::Forbidden { .. }
-        | GenesysError::Unavailable { .. }
-        | GenesysError::Credentials { .. }
-        | GenesysError::NoCredentials(_) => None,
     }
 }
 
@@ -84,7 +79,7 @@ mod tests {
             earlier if earlier < times => Err(too_soon(after)),
             earlier => Ok(earlier),
         };
-        let answer = patiently(call, &Silent, &CancellationToken::new()).await;
+        let answer = retry_rate_limited(call, &Silent, &CancellationToken::new()).await;
         (answer, begun.elapsed().as_secs())
     }
 
@@ -107,6 +102,6 @@ mod tests {
         let stop = CancellationToken::new();
         stop.cancel();
         let call = async || Err::<(), _>(too_soon(Some(600)));
-        assert_eq!(patiently(call, &Silent, &stop).await, Ok(None));
+        assert_eq!(retry_rate_limited(call, &Silent, &stop).await, Ok(None));
     }
 }

@@ -1,0 +1,241 @@
+//! Checks the ledger's table, the archive's bucket and the target of deliveries.
+
+use genesys_replay::aws::{AwsError, AwsErrorKind};
+use genesys_replay::destination::{AllowedTargets, Destination, ReplayTarget};
+use genesys_replay_settings::ArchiveSettings;
+
+use super::{AreaChecks, Check, answer};
+use crate::config::OperatorSettings;
+use crate::deployment::aws::AwsDeployment;
+use crate::deployment::{ExpiryFacts, TableFacts, TargetFault};
+
+const TABLE: &str = "ledger table";
+const EXPIRY: &str = "ledger expiry";
+const BUCKET: &str = "archive";
+const TARGET: &str = "target";
+
+/// The attribute with the expiry time of an item.
+const EXPIRES_AT: &str = "ExpiresAt";
+
+pub(super) async fn checks(
+    settings: Option<&OperatorSettings>,
+    deployment: &AwsDeployment,
+) -> AreaChecks {
+    let Some(settings) = settings else {
+        let (found, remedy) = ("the settings cannot be used", "repair the settings first");
+        let skipped = [TABLE, BUCKET, TARGET].map(|name| Check::skipped(name, found, remedy));
+        return (skipped.into(), Vec::new());
+    };
+    let (ledger, archive, target) = tokio::join!(
+        ledger(&settings.table, deployment),
+        archive(settings.archive.as_ref(), deployment),
+        target(&settings.target, deployment),
+    );
+    let (mut checks, mut answers) = ledger;
+    for (check, answer) in [archive, target] {
+        checks.push(check);
+        answers.extend(answer);
+    }
+    (checks, answers)
+}
+
+async fn ledger(table: &str, deployment: &AwsDeployment) -> AreaChecks {
+    let (facts, expiry) = tokio::join!(deployment.table(table), deployment.expiry(table));
+    let mut checks = check_table(table, &facts);
+    // A table that does not exist has no expiry to check.
+    if !matches!(&facts, Err(error) if error.kind == AwsErrorKind::NotFound) {
+        checks.push(check_expiry(table, &expiry));
+    }
+    (checks, vec![answer(&facts), answer(&expiry)])
+}
+
+fn check_table(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
+    let facts = match facts {
+        Ok(facts) => facts,
+        Err(error) => {
+            let found = format!("there is no table {name} in this account and region");
+            let remedy = "deploy the template, or set IDEMPOTENCY_TABLE_NAME to the table that is there: without it nothing is replayed";
+            return vec![Check::missing_or_failed(TABLE, error, found, remedy)];
+        }
+    };
+    let expected = [("EventId".to_owned(), "HASH".to_owned(), "S".to_owned())];
+    let mut checks = vec![if facts.key != expected {
+        let parts = facts.key.iter();
+        let parts: Vec<_> = parts
+            .map(|(name, role, kind)| format!("{name} {role} {kind}"))
+            .collect();
+        Check::error(
+            TABLE,
+            format!("{name} is keyed by {}", parts.join(", ")),
+            "create a table whose only key is the partition key EventId, a string, and name it in IDEMPOTENCY_TABLE_NAME",
+        )
+    } else if facts.status != "ACTIVE" {
+        Check::error(
+            TABLE,
+            format!("{name} is {}", facts.status),
+            "wait until it is ACTIVE; until then no event is claimed and nothing is replayed",
+        )
+    } else {
+        Check::ok(TABLE, format!("{name} is active, keyed by EventId"))
+    }];
+    if !facts.on_demand {
+        checks.push(Check::warning(
+            "ledger billing",
+            format!("{name} has provisioned capacity: when it is used up, events wait"),
+            "change the table to on-demand (PAY_PER_REQUEST)",
+        ));
+    }
+    checks
+}
+
+fn check_expiry(table: &str, expiry: &Result<ExpiryFacts, AwsError>) -> Check {
+    let ExpiryFacts { status, attribute } = match expiry {
+        Ok(expiry) => expiry,
+        Err(error) => return Check::could_not_check(EXPIRY, error),
+    };
+    let remedy =
+        format!("turn on time to live for the table {table}, with the attribute {EXPIRES_AT}");
+    if !matches!(status.as_str(), "ENABLED" | "ENABLING") {
+        let found = format!(
+            "time to live is {status}: finished events are never forgotten, and the table grows"
+        );
+        return Check::warning(EXPIRY, found, remedy);
+    }
+    match attribute.as_deref().unwrap_or("nothing") {
+        EXPIRES_AT => Check::ok(EXPIRY, format!("items go when {EXPIRES_AT} says so")),
+        other => Check::error(
+            EXPIRY,
+            format!("items go when {other} says so, which is no time of the ledger's"),
+            format!("turn it off, then {remedy}"),
+        ),
+    }
+}
+
+type CallResult = Option<Result<(), AwsError>>;
+
+async fn archive(
+    archive: Option<&ArchiveSettings>,
+    deployment: &AwsDeployment,
+) -> (Check, CallResult) {
+    let Some(ArchiveSettings { bucket, prefix }) = archive else {
+        let found = "ARCHIVE_BUCKET is not set: what must not be replayed goes back to the queue until SQS parks it";
+        let remedy = "set ARCHIVE_BUCKET to a bucket that the function may write to";
+        return (Check::warning(BUCKET, found, remedy), None);
+    };
+    let listed = deployment.bucket(bucket, prefix).await;
+    let check = match &listed {
+        Ok(()) => Check::ok(BUCKET, format!("s3://{bucket}/{prefix} can be read")),
+        Err(error) => Check::missing_or_failed(
+            BUCKET,
+            error,
+            format!("there is no bucket {bucket}"),
+            "create it, or set ARCHIVE_BUCKET to one that is there: until then nothing can be archived and every such message comes back",
+        ),
+    };
+    (check, Some(listed))
+}
+
+async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, CallResult) {
+    let destination = match target {
+        ReplayTarget::Original(AllowedTargets::Any) => {
+            let found = "REPLAY_TARGET=original without ALLOWED_TARGETS: who can put messages on the queue chooses what is called";
+            let remedy = "set ALLOWED_TARGETS to the targets of your rules, such as arn:aws:lambda:*:*:function:crm-*";
+            return (Check::warning(TARGET, found, remedy), None);
+        }
+        ReplayTarget::Original(allowed @ AllowedTargets::Only(_)) => {
+            let found = format!("each event's own, if ALLOWED_TARGETS covers it: {allowed}");
+            return (Check::ok(TARGET, found), None);
+        }
+        ReplayTarget::Fixed(Destination::None) => {
+            let found = "REPLAY_TARGET=none: interactions are marked, nothing is delivered";
+            return (Check::ok(TARGET, found), None);
+        }
+        ReplayTarget::Fixed(destination) => destination,
+    };
+    match deployment.target(destination).await {
+        Ok(()) => {
+            // The host of an HTTP target is not AWS.
+            let is_aws = !matches!(destination, Destination::Http(_));
+            let check = Check::ok(TARGET, format!("{destination} is there"));
+            (check, is_aws.then_some(Ok(())))
+        }
+        Err(TargetFault::Aws(error)) => {
+            let found = format!("{destination} is not there");
+            let remedy =
+                "check REPLAY_TARGET: every event would come back, and be archived in the end";
+            let check = Check::missing_or_failed(TARGET, &error, found, remedy);
+            (check, Some(Err(error)))
+        }
+        Err(fault @ TargetFault::NoRule { .. }) => {
+            let remedy = "acceptance by a bus proves nothing: create or enable a rule with \"source\": [\"genesys-replay\"]";
+            let check = Check::warning(TARGET, fault.to_string(), remedy);
+            (check, Some(Ok(())))
+        }
+        Err(fault @ TargetFault::Unreached { .. }) => {
+            let remedy =
+                "check REPLAY_TARGET; from the function's own network it may look different";
+            let found = format!("{fault}, from here");
+            (Check::warning(TARGET, found, remedy), None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::doctor::Verdict;
+
+    fn table(key: &str) -> TableFacts {
+        let parts = key.split(", ").map(|part| {
+            let mut words = part.split(' ').map(str::to_owned);
+            let mut word = || words.next().unwrap_or_default();
+            (word(), word(), word())
+        });
+        TableFacts {
+            status: "ACTIVE".to_owned(),
+            key: parts.collect(),
+            on_demand: true,
+        }
+    }
+
+    #[test]
+    fn each_fault_of_a_table_is_found() {
+        let updating = TableFacts {
+            status: "UPDATING".to_owned(),
+            ..table("EventId HASH S")
+        };
+        let provisioned = TableFacts {
+            on_demand: false,
+            ..table("EventId HASH S")
+        };
+        for (facts, expected) in [
+            (table("EventId HASH S"), &[Verdict::Ok][..]),
+            (updating, &[Verdict::Error]),
+            (provisioned, &[Verdict::Ok, Verdict::Warning]),
+            (table("MessageId HASH S"), &[Verdict::Error]),
+            (table("EventId HASH N"), &[Verdict::Error]),
+            (table("EventId HASH S, At RANGE S"), &[Verdict::Error]),
+        ] {
+            let checks = check_table("t", &Ok(facts));
+            let verdicts: Vec<_> = checks.iter().map(|it| it.verdict).collect();
+            assert_eq!(verdicts, expected, "{checks:?}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_forgets_nothing_or_the_wrong_thing_is_found() {
+        for (status, attribute, expected) in [
+            ("ENABLED", Some("ExpiresAt"), Verdict::Ok),
+            ("ENABLING", Some("ExpiresAt"), Verdict::Ok),
+            ("ENABLED", Some("ProcessedAt"), Verdict::Error),
+            ("DISABLED", None, Verdict::Warning),
+            ("DISABLING", Some("ExpiresAt"), Verdict::Warning),
+        ] {
+            let expiry = ExpiryFacts {
+                status: status.to_owned(),
+                attribute: attribute.map(str::to_owned),
+            };
+            assert_eq!(check_expiry("t", &Ok(expiry)).verdict, expected, "{status}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Messages that the command puts on the queue that the function drains.
+
+use genesys_replay::dead_letter::{ParsedMessage, parse};
+use genesys_replay::digest;
+use genesys_replay::message::Message;
+use genesys_replay::queue::{AttributeValue, NewMessage};
+
+/// The maximum number of attributes of an SQS message.
+const MAX_ATTRIBUTES: usize = 10;
+
+/// The error for a message with this many attributes, which SQS would reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it has {0} message attributes, and SQS takes {MAX_ATTRIBUTES}")]
+pub(crate) struct TooManyAttributes(pub(crate) usize);
+
+/// Returns a message with this body and these attributes. SQS rejects empty attributes, so they are left out. On a FIFO
+/// queue, the message is in the group of its interaction, and `identity` distinguishes it from other messages.
+pub(crate) fn new_message(
+    message: &Message,
+    identity: &str,
+) -> Result<NewMessage, TooManyAttributes> {
+    let attributes = message.attributes.iter();
+    let attributes: Vec<_> = attributes
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| (name.clone().into(), AttributeValue::Text(value.clone())))
+        .collect();
+    if attributes.len() > MAX_ATTRIBUTES {
+        return Err(TooManyAttributes(attributes.len()));
+    }
+    let interaction = match parse(message) {
+        ParsedMessage::DeadLetter(letter) => letter.interaction.map(|it| it.id.to_string()),
+        ParsedMessage::Unreplayable(_) => None,
+    };
+    let deduplication = digest::hexadecimal(identity);
+    Ok(NewMessage {
+        body: message.body.clone(),
+        attributes,
+        group: interaction.unwrap_or_else(|| deduplication.clone()),
+        deduplication,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genesys_replay::message::MessageId;
+
+    fn message(body: &str, attributes: usize) -> Option<Message> {
+        let mut message = Message::new(MessageId::new("m-1")?, body.to_owned());
+        let named = (0..attributes).map(|number| (format!("a{number}"), "x".to_owned()));
+        message.attributes = named.chain([("empty".to_owned(), String::new())]).collect();
+        Some(message)
+    }
+
+    #[test]
+    fn group_is_the_interaction_or_the_identity() {
+        for (body, expected) in [
+            (r#"{"interactionId":"c-1"}"#, "c-1".to_owned()),
+            ("no event", digest::hexadecimal("e-1")),
+        ] {
+            let made = message(body, 10).map(|it| new_message(&it, "e-1"));
+            let made = made.and_then(Result::ok);
+            let group = made.as_ref().map(|it| (&*it.group, it.attributes.len()));
+            assert_eq!(group, Some((&*expected, 10)), "{body}");
+            let deduplication = made.map(|it| it.deduplication);
+            assert_eq!(deduplication, Some(digest::hexadecimal("e-1")));
+        }
+    }
+
+    #[test]
+    fn message_with_eleven_attributes_is_refused() {
+        let made = message("no event", 11).map(|it| new_message(&it, "e-1").err());
+        assert_eq!(made, Some(Some(TooManyAttributes(11))));
+    }
+}
