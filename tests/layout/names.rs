@@ -6,7 +6,7 @@ use crate::TestResult;
 use crate::sources::sources;
 
 /// A limit for new names: each of these names would need an explanation wherever it stands.
-const MAX_NAMES_DECLARED_TWICE: usize = 40;
+const MAX_NAMES_DECLARED_TWICE: usize = 9;
 
 /// The share of doc comments that may open with a headless clause, in percent.
 const MAX_HEADLESS_PERCENT: usize = 5;

@@ -21,11 +21,12 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay::genesys::GenesysError;
+use genesys_replay::replay::decision::Rules;
 use genesys_replay_cli::genesys::analytics::{ConversationPage, ConversationQuery, Conversations};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, FunctionSettings, MessageFinding, Sink,
+    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, MessageFinding, Sink,
 };
 use serde_json::Value;
 
@@ -40,12 +41,13 @@ static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
 fn look() -> DiagnoseOptions<'static> {
     DiagnoseOptions {
         target: &ORIGINAL,
-        function: FunctionSettings {
-            replays_malformed: false,
-            has_archive: false,
+        rules: Rules {
+            replay_malformed: false,
+            stale_after: None,
             max_rounds: 10,
-            stale_before: None,
+            has_archive: false,
         },
+        now: NOW,
         limit: None,
         force: false,
     }

@@ -6,6 +6,7 @@ use genesys_fakes::ManualClock;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
+use genesys_replay::replay::Limits;
 use genesys_replay_cli::archive::{ArchiveReader, ArchivedObject, ObjectPage};
 use genesys_replay_cli::ledger::{LedgerReader, Record, RecordPage};
 use genesys_replay_cli::operator::Silent;
@@ -73,6 +74,7 @@ async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
         target: &target,
         queue_arn: "q",
         remember: Duration::from_secs(15 * 86_400),
+        rules: Limits::default().rules(true),
     };
     let archive = Endless { objects: 3_500 };
     let mut builder = PlanBuilder::new(&Empty, about, &selection, now);

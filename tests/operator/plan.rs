@@ -186,7 +186,7 @@ async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
     for reason in [
         "1 it was delivered already",
         "3 the object is no archived dead letter",
-        "1 it is no event that could be delivered: the message body is not JSON",
+        "1 it is not an event that could be delivered: the message body is not JSON",
     ] {
         assert!(
             reasons.iter().any(|it| it.starts_with(reason)),
@@ -391,7 +391,7 @@ async fn plan_leaves_out_events_that_target_our_own_queue() -> TestResult {
     let plan = plan(&desk, &["--prefix", "dlq/archives/loop"]).await?;
     assert_eq!(ids(&plan), Vec::<&str>::new());
     assert!(
-        left_out(&plan)[0].0.contains("do not allow its target"),
+        left_out(&plan)[0].0.contains("is not in ALLOWED_TARGETS"),
         "{plan}"
     );
     Ok(())

@@ -8,9 +8,8 @@ use std::future::Future;
 use futures_util::{Stream, stream};
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::destination::Destination;
-use genesys_replay::failure::{Accepted, FailureReport, Receipt};
-use genesys_replay::ledger::Status;
+use genesys_replay::failure::{Accepted, FailureCode, Receipt};
+use genesys_replay::ledger::{ItemState, KnownState, Status};
 
 use crate::pages::entries;
 
@@ -45,6 +44,8 @@ pub struct Record {
     pub processed: Option<Timestamp>,
     /// The end of the lease, if the event is claimed.
     pub lease_until: Option<Timestamp>,
+    /// The end of the delay before a new round.
+    pub not_before: Option<Timestamp>,
 }
 
 impl Record {
@@ -53,20 +54,23 @@ impl Record {
         self.key.split('|').next().unwrap_or_default()
     }
 
-    /// Returns true if the event is delivered and this failure record is about that delivery.
-    pub(crate) fn has_failed_later(
-        &self,
-        report: &FailureReport,
-        destination: &Destination,
-        message_id: &str,
-    ) -> bool {
-        let accepted = Accepted {
-            receipt: self.receipt.clone(),
-            first_seen: self.first_seen.unwrap_or(Timestamp::from_millis(0)),
-            round: self.round,
-            message_id: Some(self.message_id.clone()),
-        };
-        self.delivered && report.is_about(&accepted, destination, message_id)
+    /// Returns the item's state as far as it decides the function's next step.
+    pub(crate) fn state(&self) -> ItemState {
+        ItemState {
+            known: KnownState {
+                status: self.status,
+                delivered: self.delivered.then_some(self.attempts),
+                code: self.failure_code.as_deref().and_then(FailureCode::parse),
+                accepted: Accepted {
+                    receipt: self.receipt.clone(),
+                    first_seen: self.first_seen.unwrap_or(Timestamp::from_millis(0)),
+                    round: self.round,
+                    message_id: Some(self.message_id.clone()),
+                },
+            },
+            lease_until: self.lease_until,
+            not_before: self.not_before,
+        }
     }
 
     /// Returns the key for people, cut before the query of a URL, which may be secret.

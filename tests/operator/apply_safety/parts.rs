@@ -101,6 +101,7 @@ impl LedgerReader for Delivered {
                 first_seen: None,
                 processed: None,
                 lease_until: None,
+                not_before: None,
             })
         });
         Ok(found.collect())

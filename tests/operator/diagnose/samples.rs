@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::pending;
+use std::time::Duration;
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{ParsedMessage, original_failure, parse};
@@ -159,7 +160,8 @@ fn record(key: &str, status: Status, code: Option<&str>) -> (String, Record) {
         message_id: String::new(),
         first_seen: None,
         processed: None,
-        lease_until: None,
+        lease_until: Some(NOW.plus(Duration::from_secs(60))),
+        not_before: None,
     };
     (key.to_owned(), record)
 }
@@ -170,13 +172,14 @@ fn key(number: usize) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn diagnose_predicts_the_archiving_of_a_stale_event() -> TestResult {
+    let century = Duration::from_secs(100 * 365 * 86_400);
     for (limit, code, next) in [
-        (NOW, json!("STALE"), "ARCHIVE"),
-        (Timestamp::from_millis(0), Value::Null, "REPLAY"),
+        (Duration::ZERO, json!("STALE"), "ARCHIVE"),
+        (century, Value::Null, "REPLAY"),
     ] {
         let shelf = LazyQueue::new(1, dead_letter);
         let mut look = look();
-        look.function.stale_before = Some(limit);
+        look.rules.stale_after = Some(limit);
         let looked = look_at(&shelf, look).await;
         let finding = looked.findings.first().ok_or("nothing found")?;
         assert_eq!(finding["failureCode"], code);

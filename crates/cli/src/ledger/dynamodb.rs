@@ -9,7 +9,7 @@ use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::Timestamp;
 use genesys_replay::ledger::Status;
 use genesys_replay_storage::dynamodb::item::{
-    EVENT_KEY, Item, REPLAYED, integer, receipt, round, string, text,
+    EVENT_KEY, Item, NOT_BEFORE, REPLAYED, integer, receipt, round, string, text,
 };
 
 use super::{LedgerReader, Record, RecordPage};
@@ -134,5 +134,6 @@ fn record(item: &Item) -> Option<Record> {
         lease_until: integer(item, "LeaseUntil")
             .filter(|_| status == Some(Status::InProgress))
             .map(Timestamp::from_millis),
+        not_before: integer(item, NOT_BEFORE).map(Timestamp::from_millis),
     })
 }

@@ -1,12 +1,14 @@
 //! The function's reading of a message.
 
+use genesys_replay::clock::Timestamp;
 use genesys_replay::dead_letter::{
     DeadLetter, ParsedMessage, UnreplayableReason, original_failure, parse,
 };
 use genesys_replay::destination::{Destination, ReplayTarget};
 use genesys_replay::failure::Category;
-use genesys_replay::ledger::EventKey;
+use genesys_replay::ledger::{EventKey, ItemState};
 use genesys_replay::message::Message;
+use genesys_replay::replay::decision::{MessageFacts, Prediction, Rules};
 
 /// The function's reading of a message, made with the function's own code.
 #[derive(Clone, Debug)]
@@ -71,5 +73,21 @@ impl<'m> ClassifiedMessage<'m> {
 
     pub fn interaction(&self) -> Option<&str> {
         Some(self.event()?.interaction.as_ref()?.id.as_str())
+    }
+
+    /// Predicts the function's next step; `item` is the event's ledger item, if there is one.
+    pub fn predict(&self, rules: &Rules, item: Option<&ItemState>, now: Timestamp) -> Prediction {
+        match &self.parsed {
+            ParsedMessage::Unreplayable(why) => Prediction::archive(why.failure_code()),
+            ParsedMessage::DeadLetter(dead_letter) => {
+                let facts = MessageFacts {
+                    message: self.message,
+                    dead_letter,
+                    destination: &self.destination,
+                    now,
+                };
+                rules.predict(&facts, item)
+            }
+        }
     }
 }

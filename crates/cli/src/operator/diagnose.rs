@@ -26,6 +26,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::{Clock, Timestamp};
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::queue::MAX_BATCH_ENTRIES;
+use genesys_replay::replay::decision::Rules;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -37,7 +38,7 @@ use crate::queue::held::{HeldMessages, Released};
 use crate::queue::{QueueFacts, QueueReader};
 use analyzer::Analyzer;
 pub use correlate::Correlation;
-pub use finding::{FunctionSettings, MessageFinding, NextStep};
+pub use finding::MessageFinding;
 pub use groups::{Example, Group, GroupKey, Groups, MAX_GROUPS};
 use receiver::MessageReceiver;
 
@@ -86,7 +87,9 @@ impl RunTime {
 #[derive(Clone, Copy, Debug)]
 pub struct DiagnoseOptions<'a> {
     pub target: &'a ReplayTarget,
-    pub function: FunctionSettings,
+    pub rules: Rules,
+    /// The time of the decisions.
+    pub now: Timestamp,
     pub limit: Option<u64>,
     /// True if messages may reach their last receive.
     pub force: bool,

@@ -25,7 +25,7 @@ pub const REPLAYED: &str = "REPLAYED";
 pub const EVENT_KEY: &str = "EventKey";
 
 /// The attribute with the earliest time of a new round, in epoch ms. Only deferred items have it.
-pub(crate) const NOT_BEFORE: &str = "NotBefore";
+pub const NOT_BEFORE: &str = "NotBefore";
 
 /// The attribute that is present (`true`) if the target may have accepted an attempt whose answer was lost.
 pub(crate) const MAYBE_DELIVERED: &str = "MaybeDelivered";

@@ -86,7 +86,8 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
                 classified,
                 records.get(classified.key.as_str()),
                 interaction.and_then(|id| conversations.get(id)),
-                self.options.function,
+                &self.options.rules,
+                self.options.now,
             );
             sink.put(&finding).map_err(DiagnoseError::Io)?;
             self.groups.add(&finding);

@@ -1,53 +1,16 @@
 //! The finding about one message.
 
 use genesys_replay::clock::Timestamp;
-use genesys_replay::dead_letter::{UnreplayableReason, original_failure};
+use genesys_replay::dead_letter::original_failure;
 use genesys_replay::destination::Destination;
 use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
-use genesys_replay::message::Message;
+use genesys_replay::replay::decision::Rules;
 use serde::{Deserialize, Serialize};
 
 use crate::genesys::analytics::Conversation;
 use crate::ledger::Record;
 use crate::operator::classified_message::ClassifiedMessage;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NextStep {
-    /// The function delivers the event again.
-    Replay,
-    /// The function archives the message. Without an archive, the function lets SQS move the message to the parking
-    /// queue.
-    Archive,
-    /// The function removes the message from the queue, because the event is finished.
-    Acknowledge,
-    /// The function waits for the worker that holds the event.
-    Wait,
-    /// The function returns the message until SQS moves it to the parking queue, because the event was rejected.
-    Return,
-}
-
-impl NextStep {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Replay => "REPLAY",
-            Self::Archive => "ARCHIVE",
-            Self::Acknowledge => "ACKNOWLEDGE",
-            Self::Wait => "WAIT",
-            Self::Return => "RETURN",
-        }
-    }
-}
-
-/// The function's settings that decide its next step.
-#[derive(Clone, Copy, Debug)]
-pub struct FunctionSettings {
-    pub replays_malformed: bool,
-    pub has_archive: bool,
-    pub max_rounds: u32,
-    /// The time before which an event is stale; `None` if events do not become stale.
-    pub stale_before: Option<Timestamp>,
-}
 
 /// The finding about one message: a record of `eventbridge_diagnostics.json`. The first seven members are the
 /// interface; the others are additions to it.
@@ -94,11 +57,12 @@ impl<'m> MessageFinding<'m> {
         classified: &'m ClassifiedMessage<'m>,
         record: Option<&'m Record>,
         conversation: Option<&'m Conversation>,
-        function: FunctionSettings,
+        rules: &Rules,
+        now: Timestamp,
     ) -> Self {
         let message = classified.message;
         let at = happened(classified);
-        let (verdict, next) = verdict(message, classified, record, function);
+        let prediction = classified.predict(rules, record.map(Record::state).as_ref(), now);
         let recorded = record.and_then(|record| record.failure_code.as_deref());
         let error_code = match classified.event() {
             Some(event) => event.failure.error_code.clone(),
@@ -114,12 +78,12 @@ impl<'m> MessageFinding<'m> {
             replay_endpoint: endpoint(&classified.destination),
             message_id: message.id.as_str(),
             event_id: classified.event_id(),
-            failure_code: recorded.or(verdict.map(FailureCode::as_str)),
+            failure_code: recorded.or(prediction.code.map(FailureCode::as_str)),
             ledger_status: record.and_then(|record| record.status).map(Status::as_str),
             attempts: record.map_or(0, |record| record.attempts),
             receive_count: message.receive_count,
             error_code,
-            next_step: next.as_str(),
+            next_step: prediction.step.as_str(),
             payload_encoding: message.is_base64().then_some("base64"),
             sent_at: message.sent_at,
             at,
@@ -144,70 +108,6 @@ fn endpoint(destination: &Destination) -> Option<String> {
         Destination::None | Destination::TooLong(_) | Destination::Missing
     );
     (!is_unknown).then(|| destination.to_string())
-}
-
-/// Returns the function's next step and its failure code, if the code is known before an attempt. The checks have the
-/// order of the function's decisions.
-fn verdict(
-    message: &Message,
-    letter: &ClassifiedMessage<'_>,
-    record: Option<&Record>,
-    function: FunctionSettings,
-) -> (Option<FailureCode>, NextStep) {
-    let kept = |code| (Some(code), NextStep::Archive);
-    let Some(event) = letter.event() else {
-        return kept(
-            letter
-                .unreplayable_reason()
-                .map_or(FailureCode::NotAnEvent, UnreplayableReason::failure_code),
-        );
-    };
-    let is_resent = message.replay_plan().is_some();
-    if letter.category.is_malformed() && !function.replays_malformed && !is_resent {
-        return kept(FailureCode::PayloadMalformed);
-    }
-    let code = match &letter.destination {
-        _ if event.own_echo => Some(FailureCode::OwnEcho),
-        Destination::Missing | Destination::TooLong(_) | Destination::Unsupported(_) => {
-            Some(FailureCode::TargetUnsupported)
-        }
-        Destination::NotAllowed(_) => Some(FailureCode::TargetNotAllowed),
-        Destination::None
-        | Destination::Http(_)
-        | Destination::Lambda(_)
-        | Destination::Sqs(_)
-        | Destination::Sns(_)
-        | Destination::StateMachine(_)
-        | Destination::EventBus(_) => None,
-    };
-    let is_stale = function
-        .stale_before
-        .is_some_and(|limit| event.time.is_some_and(|time| time < limit));
-    let code = code.or((is_stale && !is_resent).then_some(FailureCode::Stale));
-    let open = match code {
-        Some(_) => NextStep::Archive,
-        None => NextStep::Replay,
-    };
-    let status = record.and_then(|record| record.status);
-    let failed_later = record.filter(|record| {
-        let report = event.report.as_ref();
-        report.is_some_and(|report| {
-            record.has_failed_later(report, &letter.destination, message.id.as_str())
-        })
-    });
-    if let Some(record) = failed_later.filter(|_| status != Some(Status::InProgress)) {
-        let is_last = record.round >= function.max_rounds;
-        let next = if is_last { NextStep::Archive } else { open };
-        return (Some(FailureCode::FailedAfterAcceptance), next);
-    }
-    let next = match status {
-        Some(Status::Completed | Status::Discarded) => NextStep::Acknowledge,
-        Some(Status::Archived) if !is_resent => NextStep::Acknowledge,
-        Some(Status::Failed) if !is_resent && !function.has_archive => NextStep::Return,
-        Some(Status::InProgress) => NextStep::Wait,
-        Some(Status::Archived | Status::Failed | Status::Deferred) | None => open,
-    };
-    (code, next)
 }
 
 /// The members of an event that may contain its time.

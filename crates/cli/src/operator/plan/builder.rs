@@ -6,11 +6,13 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
-use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::destination::ReplayTarget;
 use genesys_replay::digest;
 use genesys_replay::failure::FailureReport;
 use genesys_replay::ledger::Status;
-use genesys_replay::message::Message;
+use genesys_replay::message::{Message, resent};
+use genesys_replay::replay::decision::{NextStep, Rules};
+use genesys_replay::target::endpoint;
 
 use super::{Excluded, Exclusions, LedgerSnapshot, Location, PlanItem, Predicted, Selection};
 use crate::ledger::{LedgerReader, MAX_LEDGER_KEYS, Record, scan_all};
@@ -25,6 +27,8 @@ pub struct PlanContext<'a> {
     pub queue_arn: &'a str,
     /// The retention of finished ledger items.
     pub remember: Duration,
+    /// The rules of the function's decisions.
+    pub rules: Rules,
 }
 
 /// A plan that is being made. Dead letters are considered one by one, from any source.
@@ -52,10 +56,8 @@ struct Pending {
     item: PlanItem,
     /// The time of the rejection.
     at: Option<Timestamp>,
-    /// The accepted delivery that the dead letter reports as failed, if it is a failure record.
-    report: Option<FailureReport>,
-    destination: Destination,
-    message_id: String,
+    /// The message as an operator replay would send it.
+    message: Message,
 }
 
 impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
@@ -108,6 +110,8 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         at: Option<Timestamp>,
     ) -> Result<(), AwsError> {
         message.queue_arn = Some(self.context.queue_arn.to_owned());
+        let plan = (resent::PLAN.to_owned(), "this plan".to_owned());
+        message.attributes.extend([plan]);
         let classified = ClassifiedMessage::of(&message, self.context.target);
         let event = classified.event();
         let code =
@@ -145,18 +149,14 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         if !is_selected {
             return Ok(());
         }
-        if let Some(reason) = exclusion_reason(&classified) {
+        let prediction = classified.predict(&self.context.rules, None, self.now);
+        if prediction.step == NextStep::Archive {
+            let reason = exclusion_reason(&classified);
             self.mark_seen(&item);
             self.exclusions.add(reason, item.event_id());
             return Ok(());
         }
-        self.pending.push(Pending {
-            item,
-            at,
-            report: event.and_then(|event| event.report.clone()),
-            message_id: message.id.to_string(),
-            destination: classified.destination,
-        });
+        self.pending.push(Pending { item, at, message });
         if self.pending.len() >= MAX_LEDGER_KEYS {
             self.look_up().await?;
         }
@@ -168,14 +168,12 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         let pending = std::mem::take(&mut self.pending);
         let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
         let records = self.ledger.find_by_key(&keys).await?;
-        for Pending {
-            mut item,
-            at,
-            report,
-            destination,
-            message_id,
-        } in pending
-        {
+        for pending in pending {
+            let Pending {
+                mut item,
+                at,
+                message,
+            } = pending;
             let record = records.get(&item.key);
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
@@ -186,13 +184,9 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 }
             }
             self.mark_seen(&item);
-            let failed_later = record.zip(report.as_ref()).is_some_and(|(record, report)| {
-                record.has_failed_later(report, &destination, &message_id)
-            });
-            let excluded = if failed_later && !report.is_some_and(|it| it.is_of_known_delivery()) {
-                Some(ONLY_BY_MOVING)
-            } else {
-                self.settled(record, failed_later, &item.place, at)
+            let excluded = match record {
+                Some(record) => self.excluded(record, &message, &item.place),
+                None => self.excluded_without_item(&item.place, at),
             };
             if let Some(reason) = excluded {
                 self.exclusions.add(reason, item.event_id());
@@ -210,46 +204,65 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             .extend([item.key.clone(), item.event_id().to_owned()]);
     }
 
-    /// Returns the reason, according to the ledger, why an event is not sent again; `None` if it is sent.
-    fn settled(
+    /// Returns the reason, according to the ledger item, why an event is not sent again; `None` if it is sent.
+    fn excluded(
         &self,
-        record: Option<&Record>,
-        failed_later: bool,
+        record: &Record,
+        message: &Message,
+        place: &Location,
+    ) -> Option<&'static str> {
+        let classified = ClassifiedMessage::of(message, self.context.target);
+        let state = record.state();
+        let prediction = classified.predict(&self.context.rules, Some(&state), self.now);
+        match prediction.step {
+            // The function begins a new round, or archives the event after the last one.
+            NextStep::Replay | NextStep::Archive if prediction.code.is_some() => {
+                // A copy of another record would not identify the failed delivery any more.
+                let report = classified.event().and_then(|event| event.report.as_ref());
+                let is_known = report.is_some_and(FailureReport::is_of_known_delivery);
+                (!is_known).then_some(ONLY_BY_MOVING)
+            }
+            NextStep::Replay | NextStep::Archive | NextStep::Return => match (record.status, place)
+            {
+                (Some(Status::Deferred | Status::InProgress), Location::Object { .. })
+                    if !self.selection.open =>
+                {
+                    Some(
+                        "it is open: a message should bring it again by itself (--open takes it all the same)",
+                    )
+                }
+                // SQS parked the message while something other than the event failed, so no other message carries the
+                // event.
+                _ => None,
+            },
+            NextStep::Acknowledge => Some(match record.status {
+                Some(Status::Completed) => "it was delivered already",
+                Some(Status::Discarded) => "an operator discarded it",
+                _ => "it was delivered already, only the bookkeeping is open",
+            }),
+            NextStep::Wait if record.status.is_none() => {
+                Some("the ledger has a status that this version does not know")
+            }
+            NextStep::Wait => Some("the function is working on it"),
+        }
+    }
+
+    /// Returns the reason why an event without a ledger item is not sent again.
+    fn excluded_without_item(
+        &self,
         place: &Location,
         at: Option<Timestamp>,
     ) -> Option<&'static str> {
-        let Some(record) = record else {
-            // An object stays after its event is delivered, and the ledger item expires.
-            let forgotten = match place {
-                Location::Object { .. } => {
-                    at.is_none_or(|at| at.plus(self.context.remember) < self.now)
-                }
-                Location::Message { .. } => false,
-            };
-            return (forgotten && !self.selection.forgotten).then_some(
-                "it was archived longer ago than the ledger remembers, and may have been delivered since (--forgotten takes it all the same)",
-            );
+        // An object stays after its event is delivered, and the ledger item expires.
+        let forgotten = match place {
+            Location::Object { .. } => {
+                at.is_none_or(|at| at.plus(self.context.remember) < self.now)
+            }
+            Location::Message { .. } => false,
         };
-        let held = record.lease_until.is_some_and(|until| until > self.now);
-        match record.status {
-            // The function begins a new round.
-            _ if failed_later && !held => None,
-            Some(Status::Completed) => Some("it was delivered already"),
-            _ if record.delivered => Some("it was delivered already, only the bookkeeping is open"),
-            Some(Status::Discarded) => Some("an operator discarded it"),
-            Some(Status::Archived | Status::Failed) => None,
-            Some(Status::InProgress) if held => Some("the function is working on it"),
-            Some(Status::Deferred | Status::InProgress) => match place {
-                // SQS parked the message while something other than the event failed, so no other message carries the
-                // event.
-                Location::Message { .. } => None,
-                Location::Object { .. } if self.selection.open => None,
-                Location::Object { .. } => Some(
-                    "it is open: a message should bring it again by itself (--open takes it all the same)",
-                ),
-            },
-            None => Some("the ledger has a status that this version does not know"),
-        }
+        (forgotten && !self.selection.forgotten).then_some(
+            "it was archived longer ago than the ledger remembers, and may have been delivered since (--forgotten takes it all the same)",
+        )
     }
 
     /// Adds an item. Keeps only the copy of an event that was rejected last.
@@ -298,24 +311,12 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
 }
 
 /// Returns the reason why sending a dead letter again cannot succeed, whatever the ledger contains.
-fn exclusion_reason(classified: &ClassifiedMessage<'_>) -> Option<String> {
+fn exclusion_reason(classified: &ClassifiedMessage<'_>) -> String {
     if let Some(why) = classified.unreplayable_reason() {
-        return Some(format!("it is no event that could be delivered: {why}"));
+        return format!("it is not an event that could be delivered: {why}");
     }
-    if classified.event().is_some_and(|event| event.own_echo) {
-        return Some("it only tells of a mark that the function has written".to_owned());
-    }
-    match &classified.destination {
-        Destination::TooLong(_) => Some("the ARN of its target is too long".to_owned()),
-        Destination::Missing => Some("it does not say where it was going".to_owned()),
-        Destination::NotAllowed(arn) => Some(format!("the settings do not allow its target {arn}")),
-        Destination::Unsupported(arn) => Some(format!("its target {arn} cannot be called")),
-        Destination::None
-        | Destination::Http(_)
-        | Destination::Lambda(_)
-        | Destination::Sqs(_)
-        | Destination::Sns(_)
-        | Destination::StateMachine(_)
-        | Destination::EventBus(_) => None,
+    match endpoint(&classified.destination) {
+        Err(error) => format!("it cannot be delivered: {error}"),
+        Ok(_) => "it only reports a mark that the function has written".to_owned(),
     }
 }

@@ -12,8 +12,7 @@ use genesys_replay_cli::app;
 use genesys_replay_cli::operator::Progress;
 use genesys_replay_cli::operator::diagnose::report::Rows;
 use genesys_replay_cli::operator::diagnose::{
-    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, DiagnosisEnd, FunctionSettings,
-    MessageFinding, Sink,
+    Diagnose, DiagnoseError, DiagnoseOptions, Diagnosis, DiagnosisEnd, MessageFinding, Sink,
 };
 use genesys_replay_cli::queue::QueueReader;
 use genesys_replay_cli::queue::sqs::SqsReader;
@@ -96,7 +95,6 @@ impl DiagnoseArgs {
         } else {
             None
         };
-        let (now, limits) = (context.clock.now(), &settings.limits);
         let use_case = Diagnose::<_, _, GenesysClient> {
             reader: &self.reader(context).await?,
             ledger: &app::ledger(aws, &settings.table),
@@ -106,12 +104,8 @@ impl DiagnoseArgs {
         };
         let options = DiagnoseOptions {
             target: &settings.target,
-            function: FunctionSettings {
-                replays_malformed: limits.replay_malformed,
-                has_archive: settings.archive.is_some(),
-                max_rounds: limits.max_rounds,
-                stale_before: limits.stale_after.map(|after| now.minus(after)),
-            },
+            rules: settings.limits.rules(settings.archive.is_some()),
+            now: context.clock.now(),
             limit: self.limit,
             force: self.force,
         };

@@ -112,6 +112,7 @@ impl PlanArgs {
             target: &settings.target,
             queue_arn: queue.arn(),
             remember: settings.remember,
+            rules: settings.limits.rules(settings.archive.is_some()),
         };
         let mut builder = PlanBuilder::new(&ledger, about, &selection, context.clock.now());
         let source = match self.from {
