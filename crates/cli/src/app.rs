@@ -8,6 +8,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use genesys_replay::aws::{AwsError, AwsErrorKind};
 use genesys_replay::clock::{Clock, SystemClock};
+use genesys_replay::destination::Arn;
 use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
@@ -155,12 +156,16 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
         .event_source_mappings()
         .iter()
         .filter_map(|mapping| mapping.event_source_arn())
-        .find(|arn| arn.split(':').nth(2) == Some("sqs"))
+        .find(|arn| Arn::parse(arn).is_some_and(|arn| arn.service() == "sqs"))
         .map(str::to_owned);
     let variables = found.environment().and_then(|it| it.variables()).cloned();
     Ok(DeployedFunction {
         name: found.function_name().unwrap_or(name).to_owned(),
-        arn: arn.split(':').take(7).collect::<Vec<_>>().join(":"),
+        arn: Arn::parse(arn)
+            .as_ref()
+            .and_then(Arn::function)
+            .unwrap_or(arn)
+            .to_owned(),
         variables: variables.unwrap_or_default().into_iter().collect(),
         timeout: Duration::from_secs(u64::try_from(found.timeout().unwrap_or(3)).unwrap_or(3)),
         queue_arn,

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
+use genesys_replay::destination::Arn;
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::queue::{Redrive, VisibilityError};
 
@@ -29,7 +30,7 @@ pub struct QueueFacts {
 
 impl QueueFacts {
     pub fn name(&self) -> &str {
-        self.arn.rsplit(':').next().unwrap_or(&self.arn)
+        Arn::resource_of(&self.arn)
     }
 
     /// Returns the approximate number of messages in the queue.

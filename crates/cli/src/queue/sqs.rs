@@ -10,6 +10,7 @@ use aws_sdk_sqs::types::{
 };
 use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
+use genesys_replay::destination::Arn;
 use genesys_replay::message::{Message, MessageId, SOURCE_QUEUE};
 use genesys_replay::queue::{MAX_BATCH_ENTRIES, Queue, Redrive, VisibilityChange, VisibilityError};
 use genesys_replay_aws::aws_error;
@@ -42,13 +43,11 @@ impl SqsReader {
         let url = if name.contains("://") {
             name.to_owned()
         } else {
-            let mut parts = name.rsplit(':');
-            let mut call = client
+            let arn = Arn::parse(name);
+            let call = client
                 .get_queue_url()
-                .queue_name(parts.next().unwrap_or(name));
-            if let Some(account) = parts.next().filter(|_| name.starts_with("arn:")) {
-                call = call.queue_owner_aws_account_id(account);
-            }
+                .queue_name(Arn::resource_of(name))
+                .set_queue_owner_aws_account_id(arn.map(|arn| arn.account().to_owned()));
             let operation = || format!("finding the queue {name}");
             let answer = call
                 .send()

@@ -1,6 +1,7 @@
 //! Checks the function, its event sources, its queue, and the parking queue.
 
 use genesys_replay::aws::AwsError;
+use genesys_replay::destination::Arn;
 
 use super::{AreaChecks, Check, DoctorInput, Verdict, answer, queue, shown};
 use crate::deployment::aws::AwsDeployment;
@@ -97,7 +98,8 @@ fn drained_queue(sources: &[SourceFacts]) -> Option<&str> {
 }
 
 fn queues(sources: &[SourceFacts]) -> impl Iterator<Item = &SourceFacts> {
-    let is_queue = |source: &&SourceFacts| source.arn.split(':').nth(2) == Some("sqs");
+    let is_queue =
+        |source: &&SourceFacts| Arn::parse(&source.arn).is_some_and(|arn| arn.service() == "sqs");
     sources.iter().filter(is_queue)
 }
 
@@ -121,7 +123,7 @@ fn check_source(source: &SourceFacts) -> Vec<Check> {
         maximum_concurrency,
         ..
     } = source;
-    let name = source.arn.rsplit(':').next().unwrap_or_default();
+    let name = Arn::resource_of(&source.arn);
     let is_off = matches!(state.as_str(), "Disabled" | "Disabling");
     let faults = [
         (

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use genesys_replay::aws::AwsError;
+use genesys_replay::destination::Arn;
 
 use super::{Check, QueueFacts, shown};
 use crate::config::OperatorSettings;
@@ -23,7 +24,7 @@ pub(super) fn check(queue: &QueueFacts, drained: Option<&str>) -> Check {
     let (name, depth) = (queue.name(), queue.depth());
     match drained {
         Some(arn) if arn != queue.arn => {
-            let other = arn.rsplit(':').next().unwrap_or(arn);
+            let other = Arn::resource_of(arn);
             let found = format!("the function drains {other}, not {name}");
             let remedy = "name the queue that the function drains, or leave --queue and REPLAY_QUEUE_URL out";
             Check::error(QUEUE, found, remedy)
