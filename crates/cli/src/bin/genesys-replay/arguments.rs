@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands;
+use crate::commands::genesys_replay::{FormerReplayArgs, GenesysCommand};
 use crate::exit::EXIT_CODES;
 use crate::global_arguments::GlobalArgs;
 
@@ -30,7 +31,9 @@ pub(crate) enum Command {
     Report(commands::report::ReportArgs),
     Reconcile(commands::reconcile::ReconcileArgs),
     Import(commands::import::ImportArgs),
-    Replay(commands::replay::ReplayArgs),
+    #[command(subcommand)]
+    Genesys(GenesysCommand),
+    Replay(FormerReplayArgs),
     Explain(commands::explain::ExplainArgs),
     Completions(commands::completions::CompletionsArgs),
     Man(commands::man::ManArgs),

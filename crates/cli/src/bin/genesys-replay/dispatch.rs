@@ -3,6 +3,7 @@
 use clap::CommandFactory;
 
 use crate::arguments::{Arguments, Command};
+use crate::commands::genesys_replay::GenesysCommand;
 use crate::context::Context;
 use crate::exit::ExitStatus;
 
@@ -18,6 +19,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitStatus> {
         Command::Report(command) => command.run(&context).await,
         Command::Reconcile(command) => command.run(&context).await,
         Command::Import(command) => command.run(&context).await,
+        Command::Genesys(GenesysCommand::Replay(command)) => command.run(&context).await,
         Command::Replay(command) => command.run(&context).await,
         Command::Explain(command) => command.run(&context),
         Command::Completions(command) => command.run(Arguments::command()),

@@ -23,6 +23,14 @@ async fn genesys() -> ServerGuard {
 }
 
 async fn replay(genesys: &ServerGuard, arguments: &[&str]) -> Result<Ran, Box<dyn Error>> {
+    run_command(genesys, &["genesys", "replay"], arguments).await
+}
+
+async fn run_command(
+    genesys: &ServerGuard,
+    command: &[&str],
+    arguments: &[&str],
+) -> Result<Ran, Box<dyn Error>> {
     let url = genesys.url();
     let variables = [
         ("GENESYS_API_BASE_URL", url.as_str()),
@@ -30,16 +38,8 @@ async fn replay(genesys: &ServerGuard, arguments: &[&str]) -> Result<Ran, Box<dy
         ("GENESYS_CLIENT_ID", "id"),
         ("GENESYS_CLIENT_SECRET", SECRET),
     ];
-    let mut all = vec![
-        "replay",
-        "--via",
-        "genesys",
-        "--output",
-        "json",
-        "--subscription",
-        "sub-1",
-    ];
-    all.extend(arguments);
+    let common = ["--output", "json", "--subscription", "sub-1"];
+    let all = [command, &common, arguments].concat();
     let ran = run(&variables, &all).await?;
     assert!(!ran.says(SECRET) && !ran.says("a-token"), "{ran:?}");
     Ok(ran)
@@ -99,6 +99,18 @@ async fn replay_requests_each_id_once_in_requests_of_100() -> TestResult {
     for request in requests {
         request.assert_async().await;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn replay_has_its_former_name_too() -> TestResult {
+    let mut genesys = genesys().await;
+    let request = asked(&mut genesys, &ids(1..2)).with_body("{}").expect(1);
+    let request = request.create_async().await;
+    let former = ["replay", "--via", "genesys"];
+    let ran = run_command(&genesys, &former, &["--id", "e-1", "--yes"]).await?;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    request.assert_async().await;
     Ok(())
 }
 

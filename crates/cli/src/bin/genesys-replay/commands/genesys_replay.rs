@@ -1,4 +1,4 @@
-//! `replay --via genesys`: Genesys Cloud itself sends failed events again.
+//! `genesys replay`: Genesys Cloud itself sends failed events again.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,22 +16,50 @@ use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 use crate::{interrupt, terminal};
 
-/// Ask Genesys Cloud to send failed events again (tutorials' API).
+/// Requests to Genesys Cloud itself.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  genesys-replay genesys replay --subscription 3f2a… --ids failed-ids.txt")]
+pub(crate) enum GenesysCommand {
+    Replay(ReplayArgs),
+}
+
+/// The former name of `genesys replay`.
+#[derive(Debug, clap::Args)]
+#[command(hide = true)]
+pub(crate) struct FormerReplayArgs {
+    #[arg(long)]
+    via: Via,
+    #[command(flatten)]
+    replay: ReplayArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Via {
+    Genesys,
+}
+
+impl FormerReplayArgs {
+    pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
+        let Via::Genesys = self.via;
+        self.replay.run(context).await
+    }
+}
+
+/// Request failed events from Genesys Cloud again (legacy sample API).
 ///
-/// Posts to /api/v2/analytics/event-bridge/replay, at most 100 ids a request, each id once. A request that is refused is
-/// named and the next ones are made. What Genesys Cloud sends again comes with whatever ids it gives and is not followed
-/// in the ledger. Without --yes nothing is asked for. To replay what is in the queue or the archive, use plan and apply.
+/// Posts to /api/v2/analytics/event-bridge/replay, at most 100 ids in a request, each id once. A refused request is
+/// reported, and the next requests follow. Genesys Cloud gives the events new ids, so the ledger does not follow them.
+/// Without --yes nothing is requested. To replay dead letters of the queue or the archive, use plan and apply.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt
-  genesys-replay replay --via genesys --subscription 3f2a… --ids failed-ids.txt --yes
-  genesys-replay replay --via genesys --subscription 3f2a… --id bb8d0e80 --id c1f0a4d2 --yes")]
+  genesys-replay genesys replay --subscription 3f2a… --ids failed-ids.txt
+  genesys-replay genesys replay --subscription 3f2a… --ids failed-ids.txt --yes
+  genesys-replay genesys replay --subscription 3f2a… --id bb8d0e80 --id c1f0a4d2 --yes")]
 pub(crate) struct ReplayArgs {
-    /// Who sends them.
-    #[arg(long, value_name = "WHO")]
-    via: Via,
-    /// The subscription that they failed at.
+    /// The subscription of the failed events.
     #[arg(long, value_name = "ID")]
     subscription: String,
     /// An event's id; may be given several times.
@@ -40,20 +68,13 @@ pub(crate) struct ReplayArgs {
     /// A file with one id a line; - is stdin.
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
-    /// Ask for them; otherwise only say what would be asked for.
+    /// Send the requests; otherwise only print them.
     #[arg(long)]
     yes: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Via {
-    /// Genesys Cloud.
-    Genesys,
-}
-
 impl ReplayArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
-        let Via::Genesys = self.via;
         let subscription = subscription_id(&self.subscription)?;
         let listed = self.ids.as_deref().map(read_ids).transpose()?;
         let mut given = listed.unwrap_or_default();
