@@ -1,14 +1,14 @@
-# make demo and make test need Rust, Python 3.10 or newer and make; everything else they install into .venv/ themselves.
+# make demo and make test need Rust, Python 3.10 or newer, and make. They install their other dependencies into .venv/.
 
 PYTHON ?= python3
-# The processor that make deploy builds for: arm64 or x86_64.
+# The processor of make deploy: arm64 or x86_64.
 ARCHITECTURE ?= arm64
-# 1: make test also holds the ledger to its contract in Amazon's DynamoDB Local, which needs Java and npm. Its licence asks
-# for an AWS account, so it is not installed unasked.
+# 1: make test also runs the ledger's conformance suite in Amazon's DynamoDB Local, which needs Java and npm. Off by
+# default, because its licence asks for an AWS account.
 DYNAMODB_LOCAL ?=
-# 1: make test also looks at the operator's page in Chromium, which needs chromium and chromedriver (Debian: chromium-driver).
+# 1: make test also opens the operator's page in Chromium. Needs chromium and chromedriver (Debian: chromium-driver).
 BROWSER ?=
-# How many tests run at the same time; empty: one for each core.
+# The number of concurrent tests; empty: one a core.
 TEST_THREADS ?=
 CHROMEDRIVER ?= chromedriver
 
@@ -22,7 +22,7 @@ CARGO_MUTANTS := .venv/cargo-mutants-$(CARGO_MUTANTS_VERSION)/bin/cargo-mutants
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 
-# With the included files, which cfn-lint and sam do not look into.
+# Prints the template with its included files, because cfn-lint and sam do not read those.
 WHOLE_TEMPLATE := awk '$$1 == "Fn::Transform:" { while ((getline line < $$8) > 0) print "  " line; next } { print }' template.yaml
 
 export SAM_CLI_TELEMETRY := 0
@@ -33,28 +33,28 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The tools come over the network, the build takes the processor: side by side on a fresh clone.
-demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, show the ending of each
+# In parallel, because the tools need the network and the build needs the processor.
+demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, and show how each ends
 	@$(MAKE) --no-print-directory -j2 demo-tools demo-build
 	@$(LOCAL).demo
 
-test: tools ## Check formatting, lints, the template, and run all tests
+test: tools ## Check formatting, lints and the template, and run all tests
 	@$(MAKE) --no-print-directory lint rust-tests
 
-# A slow machine must not fail a test. Run it before a release.
+# A slow machine must not fail a test. Run this before a release.
 test-busy: tools ## Run all tests beside busy loops, then with 1 and with 16 test threads
 	@$(PYTHON) local/busy.py $(MAKE) --no-print-directory rust-tests
 	@$(MAKE) --no-print-directory rust-tests TEST_THREADS=1
 	@$(MAKE) --no-print-directory rust-tests TEST_THREADS=16
 
 bench bench-ingest: export RUST_BACKTRACE := 0
-bench: ## Measure it beside what it replaces; takes half an hour, or: make bench OPTIONS="--quick --speed-only"
+bench: ## Compare the function with alternatives (30 minutes), or: make bench OPTIONS="--quick --speed-only"
 	@$(PYTHON) local/tools.py bench
 	cargo build --release --bin replay
 	cargo build --release --package genesys-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/genesys-bench $(OPTIONS)
 
-bench-ingest: ## Measure the program that takes events; takes minutes, or: make bench-ingest OPTIONS=--quick
+bench-ingest: ## Measure ingest (minutes), or: make bench-ingest OPTIONS=--quick
 	cargo build --release --bin ingest
 	cargo build --release --package genesys-bench
 	$(or $(CARGO_TARGET_DIR),target)/release/genesys-bench ingest $(OPTIONS)
@@ -81,63 +81,63 @@ ifeq ($(DYNAMODB_LOCAL),1)
 	@$(PYTHON) local/tools.py dynamodb-local
 	cargo test --workspace --test it -- --ignored dynamodb_local
 else
-	@echo "left out: the ledger in Amazon's DynamoDB Local; with Java, npm and an AWS account (its licence): make test DYNAMODB_LOCAL=1" >&2
+	@echo "skipped: the ledger in Amazon's DynamoDB Local; with Java, npm and an AWS account (its licence): make test DYNAMODB_LOCAL=1" >&2
 endif
 ifeq ($(BROWSER),1)
 	GENESYS_REPLAY_CHROMEDRIVER=$(CHROMEDRIVER) cargo test --workspace --test operator -- --ignored browser
 else
-	@echo "left out: the operator's page in a browser; with Chromium and chromedriver: make test BROWSER=1" >&2
+	@echo "skipped: the operator's page in a browser; with Chromium and chromedriver: make test BROWSER=1" >&2
 endif
 	.venv/aws/bin/python -m unittest discover --quiet --start-directory local/tests --top-level-directory .
 
 sim: ## Run more seeds of the simulation: make sim SEEDS=0..10000
 	SEEDS=$(or $(SEEDS),0..10000) cargo test --workspace --test sim -- --nocapture simulation_loses
 
-# The quick suites first, the slow one for what they let through: an exit status of 2 or 3 says that there is some. The timeout is
-# for a machine under load.
+# The quick suites first, then the slow ones for the mutants that were missed (exit status 2 or 3). The timeout is for a
+# busy machine.
 mutants: export CARGO_PROFILE_DEV_DEBUG := 0
 mutants: export CARGO_TARGET_DIR := $(CURDIR)/target/mutants
 mutants: export GENESYS_REPLAY_MINISTACK := $(CURDIR)/.venv/aws/bin/ministack
-# Files asked for would be added to those of .cargo/mutants.toml instead of taking their place.
+# --no-config, because otherwise FILES would be added to the files of .cargo/mutants.toml.
 mutants: MUTATE = $(CARGO_MUTANTS) mutants --workspace --output target --minimum-test-timeout 120 --test-workspace=true $(if $(FILES),--no-config $(addprefix --file ,$(FILES)))
-mutants: tools $(CARGO_MUTANTS) ## Look for changes of the core that no test notices; takes hours, or: make mutants FILES=src/backoff.rs
+mutants: tools $(CARGO_MUTANTS) ## Find changes of the core that no test detects (hours), or: make mutants FILES=src/backoff.rs
 	@mkdir -p target
 	$(MUTATE) -C --lib -C --test=properties -C --test=sim || test $$? -eq 2 -o $$? -eq 3
 	$(MUTATE) --iterate -C --test=it -C --test=ingest
 
-# On stable Rust, and with a C++ compiler for libFuzzer. A sanitizer would need nightly, and look for mistakes that code without
-# "unsafe" cannot make; what guides the fuzzer, the coverage, every compiler counts. The crates are built as they are shipped, without
-# cfg(fuzzing), but not optimised as a whole: that takes minutes at every change.
+# Needs stable Rust, and a C++ compiler for libFuzzer. No sanitizer, because it needs nightly Rust and finds mistakes
+# that code without "unsafe" cannot make. Built without cfg(fuzzing), as shipped, but without LTO, because LTO takes
+# minutes at every change.
 fuzz: export CARGO_PROFILE_RELEASE_LTO := off
 fuzz: export CARGO_PROFILE_RELEASE_OPT_LEVEL := 1
 fuzz: export CARGO_PROFILE_RELEASE_STRIP := none
 fuzz: FUZZ_OPTIONS := --sanitizer none --features libfuzzer --no-cfg-fuzzing --codegen-units 16 --target-dir target/fuzz
-fuzz: $(CARGO_FUZZ) ## Make up inputs that should break it: make fuzz TARGET=open_record SECONDS=600
+fuzz: $(CARGO_FUZZ) ## Fuzz one target, or all: make fuzz TARGET=open_record SECONDS=600
 	@$(CARGO_FUZZ) build $(FUZZ_OPTIONS) $(TARGET)
 	@for target in $(or $(TARGET),$(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))); do \
 		mkdir -p fuzz/corpus/$$target; \
 		$(CARGO_FUZZ) run $(FUZZ_OPTIONS) $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-dict=fuzz/dictionaries/$$target.dict -max_len=16384 -timeout=10 -rss_limit_mb=1024 \
 			-max_total_time=$(or $(SECONDS),600) -print_final_stats=1 || { \
-			echo "to keep it: cp fuzz/artifacts/$$target/* fuzz/seeds/$$target/ and repair until this passes: cargo test -p genesys-fuzz" >&2; \
+			echo "save the input: cp fuzz/artifacts/$$target/* fuzz/seeds/$$target/; then repair the code until this passes: cargo test -p genesys-fuzz" >&2; \
 			exit 1; }; \
 	done
 
-audit: $(CARGO_DENY) ## Look for known vulnerabilities in the crates; fetches RustSec's database from GitHub
+audit: $(CARGO_DENY) ## Find known vulnerabilities in the crates; fetches RustSec's database from GitHub
 	$(CARGO_DENY) --locked --workspace check advisories
 
-invoke: tools ## Send one event to its function: make invoke EVENT=events/plain-event.json
-	@test -n "$(EVENT)" || { echo "name an event: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
+invoke: tools ## Send one event to its local function: make invoke EVENT=events/plain-event.json
+	@test -n "$(EVENT)" || { echo "EVENT is missing: make invoke EVENT=events/plain-event.json" >&2; exit 2; }
 	@$(LOCAL).invoke $(EVENT)
 
 deploy: tools ## Build and deploy to your AWS account; ARCHITECTURE=x86_64 for Intel
 	PATH="$(SAM_BIN):$$PATH" $(SAM_BIN)/sam build --parameter-overrides Architecture=$(ARCHITECTURE)
 	$(SAM_BIN)/sam deploy --guided --capabilities CAPABILITY_IAM --parameter-overrides Architecture=$(ARCHITECTURE)
 
-clean: ## Remove what was built and installed
+clean: ## Remove all builds and installed tools
 	rm -rf target .aws-sam .local .venv
 
-# From source, without optimisation: it runs for three seconds.
+# Built without optimisation, because cargo-deny runs for three seconds only.
 $(CARGO_DENY):
 	@echo "tools: building cargo-deny $(CARGO_DENY_VERSION) ..." >&2
 	@cargo install --quiet --locked --debug --root .venv/cargo-deny-$(CARGO_DENY_VERSION) cargo-deny@$(CARGO_DENY_VERSION)
@@ -150,7 +150,7 @@ $(CARGO_FUZZ):
 	@echo "tools: building cargo-fuzz $(CARGO_FUZZ_VERSION) ..." >&2
 	@cargo install --quiet --locked --debug --root .venv/cargo-fuzz-$(CARGO_FUZZ_VERSION) cargo-fuzz@$(CARGO_FUZZ_VERSION)
 
-# Does nothing when everything is there.
+# Does nothing if all tools are installed.
 tools:
 	@$(PYTHON) local/tools.py
 

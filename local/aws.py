@@ -79,7 +79,7 @@ def sealed_environment(directory: pathlib.Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(directory: pathlib.Path) -> Iterator[LocalAws]:
-    """Keeps a local AWS running; on leaving, its content is lost."""
+    """Runs a local AWS. Its content is lost at the end."""
     log = directory / "ministack.log"
     port = free_port()
     endpoint = f"http://127.0.0.1:{port}"

@@ -43,7 +43,7 @@ class Build:
 
     def __init__(self, programs: Sequence[str], process: subprocess.Popen[bytes]) -> None:
         self.name = " and ".join(programs)
-        # Counted beside the build, because cargo waits while another cargo downloads.
+        # Counted in another thread, because cargo waits while another cargo downloads.
         self.crates = 0
         threading.Thread(target=lambda: setattr(self, "crates", crates(programs)), daemon=True).start()
         self.process = process
@@ -79,7 +79,7 @@ class Build:
                 text = f"building {self.name}: {done} of {max(self.crates, done) or '?'} crates"
                 if not done:
                     text += " (cargo downloads, or waits for another build)"
-                # In a terminal the line is written again and again, and erased by the next one.
+                # In a terminal each progress line erases the previous one.
                 processes.say(f"{text}\x1b[K\x1b[1A\r" if is_terminal else text)
         if program not in self.executables:
             raise processes.StackError(f"{self.name} cannot be built: cargo ended with {self.process.wait()}")
@@ -88,10 +88,10 @@ class Build:
 
 @contextlib.contextmanager
 def running(programs: Sequence[str]) -> Iterator[Build]:
-    """Builds programs in the background; on leaving, the build has ended."""
+    """Builds programs in the background. The build has ended at the end of the block."""
     selected = [word for program in programs for word in ("--bin", program)]
     # The whole workspace, so that all builds have one set of features and share their crates.
-    # Quiet, because of progress in our own words; cargo shows errors all the same.
+    # Quiet, because `wait` shows the progress. Cargo still shows errors.
     command = ["cargo", "build", "--workspace", *selected, "--quiet", "--message-format", "json-render-diagnostics"]
     processes.say(f"building {' and '.join(programs)} ...")
     with processes.running(command, env=os.environ, cwd=ROOT, stdout=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""Runs a command beside busy loops, two for each core, as a slow and busy machine would.
+"""Runs a command beside busy loops, two a core, to simulate a busy machine.
 
 Usage: python local/busy.py COMMAND [ARGUMENT ...]
 """
@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 LOOPS_PER_CORE = 2
-# A loop ends with this program, however this program ends: its parent is another one then.
+# A loop ends when its parent process changes, so it ends with this program, also after SIGKILL.
 LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: [None for _ in range(1_000_000)]"
 
 

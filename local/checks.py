@@ -9,13 +9,13 @@ from .snapshot import Observation, Sent
 
 
 def first_round(seen: Observation, all_sent: Sequence[Sent]) -> list[str]:
-    """Each dead letter ended as its scenario says, and every call belongs to one."""
+    """Checks that each dead letter ended as expected, and that every call belongs to one."""
     problems = [problem for sent in all_sent for problem in one_ending(seen, sent)]
     return problems + [f"a call for no dead letter: {call}" for call in seen.stray_calls(all_sent)]
 
 
 def one_ending(seen: Observation, sent: Sent) -> list[str]:
-    """The ending of one dead letter, and its deliveries."""
+    """Checks the ending and the deliveries of one dead letter."""
     expected = dataclasses.asdict(sent.scenario.ending)
     ending = seen.ending(sent)
     actual = dataclasses.asdict(ending) if ending else {}
@@ -28,7 +28,7 @@ def one_ending(seen: Observation, sent: Sent) -> list[str]:
 
 
 def deliveries(seen: Observation, sent: Sent) -> list[str]:
-    """The target got the raw event, byte for byte, and the headers by which it recognises a repetition."""
+    """Checks that the target received the unchanged raw event and the headers that identify a repetition."""
     problems = []
     calls = seen.deliveries(sent)
     if len(calls) > 1 and calls[1]["at_ms"] - calls[0]["at_ms"] < sent.scenario.delay_seconds * 1000:
@@ -50,7 +50,7 @@ def deliveries(seen: Observation, sent: Sent) -> list[str]:
 
 
 def second_round(before: Observation, after: Observation, first: Sequence[Sent], again: Sequence[Sent]) -> list[str]:
-    """Every repetition is a duplicate, and causes no call."""
+    """Checks that every repetition is a duplicate and causes no call."""
     problems = []
     for sent, repeated in zip(first, again, strict=True):
         outcome, accepted = after.last_outcome(repeated), after.accepted(sent)

@@ -8,7 +8,7 @@ from .snapshot import Observation, Sent
 
 
 def main() -> int:
-    # The second build goes on while the first part is played.
+    # The second build runs during the first part.
     with (
         stack.directory("demo") as directory,
         stack.running(directory) as first,
@@ -56,8 +56,8 @@ def dead_letters(local: stack.Stack) -> tuple[list[Sent], list[str]]:
 def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
     """Sends each replayed event again, prints the outcomes, and returns the findings.
 
-    An event with an id of its own comes in a new message, as after a redrive. Without an id, two messages are two
-    events, so the same message comes again, because SQS may deliver any message twice.
+    An event with an own id is sent in a new message, as after a redrive. Without an id, two messages are two events,
+    so the same message is delivered again: SQS may deliver any message twice.
     """
     processes.say(f"sending the {len(replayed)} replayed events again ...")
     before = Observation(local)
@@ -77,7 +77,7 @@ def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
 
 
 def outage(local: stack.Stack) -> tuple[Sent, Observation, list[str]]:
-    """Sends a dead letter for which Genesys Cloud asks for ten minutes; it stays in the queue."""
+    """Sends a dead letter for which Genesys Cloud asks to wait ten minutes. It stays in the queue."""
     processes.say("sending one more, for which Genesys Cloud has no time now ...")
     [waiting] = driver.send(local, [WAITING])
     seen = driver.until_handled(local, [waiting])

@@ -1,4 +1,4 @@
-"""The ways of a dead letter to the function: through the queue, or directly, as SQS may deliver a message twice."""
+"""Sends dead letters to the function: through the queue, or directly, because SQS may deliver a message twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .stack import Stack
 
 # The maximum of SendMessageBatch.
 MAX_BATCH_ENTRIES = 10
-# The slowest ending takes some 10 s, most of them in the queue; the rest is for a slow machine.
+# The slowest ending takes some 10 s, mostly in the queue. The rest is for a slow machine.
 HANDLED_WITHIN_SECONDS = 90
 
 
@@ -45,7 +45,7 @@ def until_handled(stack: Stack, sent: Iterable[Sent]) -> Observation:
 
 
 def until_logged(stack: Stack, receives: Mapping[str, int]) -> None:
-    """Waits until the log has a verdict on each receive of each message id; goes on at the deadline."""
+    """Waits until the log has a line for each receive of each message id. Reports a missed deadline and returns."""
 
     def all_handled() -> bool | None:
         seen = verdicts(log_lines(stack))
@@ -58,7 +58,7 @@ def until_logged(stack: Stack, receives: Mapping[str, int]) -> None:
 
 
 def deliver_once_more(stack: Stack, sent: Sequence[Sent]) -> dict[str, Any]:
-    """Invokes the function with messages that it has finished, under the same ids; returns its answer."""
+    """Invokes the function with finished messages under the same ids, and returns its answer."""
     records = [
         {
             "messageId": one.message_id,

@@ -12,7 +12,7 @@ from . import processes
 
 
 def run(main: Callable[[], int]) -> None:
-    """Runs `main` and exits with its code; the programs that it started are stopped in every case."""
+    """Runs `main` and exits with its code. Always stops the programs that it started."""
     processes.end_on_signals()
     # No proxy for the local stack; the build may need one, so the variable is not removed.
     hosts = ["127.0.0.1", *filter(None, [os.environ.get("NO_PROXY")])]

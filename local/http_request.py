@@ -20,7 +20,7 @@ from .messages import EVENTS, DeadLetter, with_own_ids
 
 # Headers of the sender; the others of a sample are the function URL's.
 OWN_HEADERS = ("content-type", "x-genesys-webhook-")
-# Longer than any answer of ingest takes.
+# Longer than the slowest answer of ingest.
 TIMEOUT_SECONDS = 60
 
 
@@ -29,7 +29,7 @@ def new_secret() -> str:
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
-# Of the senders and of ingest, for this run.
+# The secret of senders and ingest in this run.
 SECRET = new_secret()
 
 
@@ -50,7 +50,7 @@ class HttpRequest:
     path: str
     headers: Mapping[str, str]
     body: bytes
-    # The sender's id; a repetition has the same.
+    # The sender's id, the same in a repetition.
     webhook_id: str
 
     @classmethod

@@ -22,7 +22,7 @@ class Exchange(Scenario):
     # A refused request ends here.
     ending: Ending | None = None
     status: int = 200
-    # Of an answer that is a problem.
+    # The failure code of an answer that is a problem.
     code: str | None = None
     # The headers of a signature, at a time in seconds since the epoch.
     sign: Callable[[HttpRequest, int], dict[str, str]] = HttpRequest.signature

@@ -67,12 +67,12 @@ def play(local: Stack, executable: pathlib.Path) -> tuple[list[Sent], list[str]]
 
 @contextlib.contextmanager
 def server(local: Stack, executable: pathlib.Path, log: pathlib.Path) -> Iterator[str]:
-    """Keeps ingest running as a server and yields its URL; on leaving, it has written its last metrics."""
+    """Runs ingest as a server and yields its URL. At the end it has written its last metrics."""
     env = {
         **local.aws.env,
         "REPLAY_QUEUE_URL": local.outputs["DeadLetterQueueUrl"],
         "INGEST_SECRET_ID": local.parameters["IngestSecretArn"],
-        # The function looks up integrations, as the real API has them.
+        # The function checks integrations, because the real API has those.
         "SUBSCRIPTION_CHECK": "eventstreams",
         "GENESYS_API_BASE_URL": local.genesys.url,
         "GENESYS_LOGIN_BASE_URL": local.genesys.url,
@@ -91,7 +91,7 @@ def server(local: Stack, executable: pathlib.Path, log: pathlib.Path) -> Iterato
 
 
 def lines_of(log: pathlib.Path) -> list[dict[str, Any]]:
-    """The lines of the server that are complete."""
+    """The complete lines of the server."""
     whole_lines, _, _ = log.read_text().rpartition("\n")
     return snapshot.parsed(whole_lines.splitlines())
 

@@ -1,4 +1,4 @@
-"""Dead letters: messages of events/*.json, with new ids, so that each is an event of its own."""
+"""Dead letters: messages of events/*.json with new ids, so that each is a different event."""
 
 from __future__ import annotations
 

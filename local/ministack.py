@@ -28,7 +28,7 @@ def template(code: Mapping[str, str]) -> dict[str, Any]:
         # ministack refuses a template with saved queries.
         if resource["Type"] == QUERY_TYPE:
             del resources[name]
-        # ministack has plain http only, and enforces policies that refuse it.
+        # ministack has plain HTTP only, and enforces policies that refuse plain HTTP.
         policy = resource.get("Properties", {}).get("PolicyDocument")
         if policy:
             policy["Statement"] = [one for one in policy["Statement"] if one.get("Condition") != PLAIN_HTTP]
@@ -38,7 +38,7 @@ def template(code: Mapping[str, str]) -> dict[str, Any]:
 
 
 def function_url(cloud: aws.LocalAws, url: str) -> str:
-    """The address of a function URL on this machine; its name in AWS is not resolved here."""
+    """The address of a function URL on this machine, because its AWS name does not resolve here."""
     return f"{cloud.endpoint}/_aws/lambda-url/{url.removeprefix('https://').partition('.')[0]}"
 
 
@@ -52,7 +52,7 @@ def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
     most: Any = mapping["ScalingConfig"]["MaximumConcurrency"]
     client.update_event_source_mapping(UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": int(most)})
 
-    # ministack leaves out the table's time to live.
+    # ministack ignores the table's time to live.
     cloud.client("dynamodb").update_time_to_live(
         TableName=outputs["LedgerTableName"],
         TimeToLiveSpecification={"Enabled": True, "AttributeName": "ExpiresAt"},

@@ -1,4 +1,4 @@
-"""The part of the demo on monitoring: the place of every event, the log, and the names in the console of AWS."""
+"""The monitoring part of the demo: the place of every event, the log, and the names in the AWS console."""
 
 from __future__ import annotations
 

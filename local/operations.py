@@ -1,4 +1,4 @@
-"""The operator's command: a morning on which the target refuses everything, from `doctor` to `reconcile`."""
+"""The operator's command, from `doctor` to `reconcile`, after a target refused every event."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MESSAGES = [*EVENTS, Scenario("operator", "not-an-event.json", archived("NOT_AN_
 
 
 def show(local: stack.Stack, program: pathlib.Path) -> list[str]:
-    """Deploys a stack of its own, plays the morning, and returns findings."""
+    """Deploys a separate stack, runs the commands, and returns findings."""
     processes.say("deploying template.yaml once more, for the operator's command ...")
     url = f"{local.genesys.url}/targets/{TARGET}"
     local = local.deploy(f"{stack.STACK_NAME}-operator", ReplayTarget=url, IngestEndpoint="none", MaxReceives="200")

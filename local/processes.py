@@ -1,4 +1,4 @@
-"""Programs of the local stack: each has a process group of its own, and is ended as a group and by its id."""
+"""Programs of the local stack. Each has its own process group, which is ended by its id."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
-    """A part of the local stack did not work; the text says which, and where to look."""
+    """A part of the local stack failed. The text names the part and the log."""
 
 
 def end_on_signals() -> None:
@@ -42,7 +42,7 @@ def end_on_signals() -> None:
 def running(
     command: Sequence[str], *, env: Mapping[str, str], log: pathlib.Path | None = None, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Keeps a program running, its output in `log` or else on stderr; on leaving, its whole group has ended."""
+    """Runs a program, with its output in `log` or on stderr. At the end its whole group has ended."""
     with contextlib.ExitStack() as stack:
         output: IO[Any] = stack.enter_context(log.open("wb")) if log else sys.stderr
         options = {"stdin": subprocess.DEVNULL, "stdout": output, "stderr": output, **options}

@@ -20,7 +20,7 @@ def heading(text: str, note: str = "") -> None:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell; a cell may have several lines."""
+    """Prints columns as wide as their widest cell. A cell may have several lines."""
     lines = [header, [""] * len(header)]
     for row in rows:
         lines += itertools.zip_longest(*(cell.split("\n") for cell in row), fillvalue="")
@@ -36,7 +36,7 @@ def folded(text: str, width: int) -> str:
 
 
 def endings(seen: Observation, all_sent: Iterable[Sent]) -> None:
-    """Each dead letter and its ending, a line for each receive."""
+    """Prints each dead letter and its ending, one line a receive."""
     columns = ["outcome", "attempts", "Genesys Cloud saw", "target answered", "X-Attempt-Count", "ledger", "archived"]
     rows = []
     for sent in all_sent:
@@ -59,7 +59,7 @@ def endings(seen: Observation, all_sent: Iterable[Sent]) -> None:
 
 
 def repetitions(seen: Observation, first: Sequence[Sent], again: Sequence[Sent]) -> None:
-    """The same events once more."""
+    """Prints the repetitions of events."""
     rows = []
     for sent, repeated in zip(first, again, strict=True):
         kind = "new message" if repeated.message_id != sent.message_id else "same message"

@@ -51,7 +51,7 @@ class Stack:
 
 @contextlib.contextmanager
 def directory(purpose: str) -> Iterator[pathlib.Path]:
-    """A folder for one run; kept for its logs when the run fails, but not after Ctrl-C."""
+    """A folder for one run. It stays after a failed run, because of its logs, but not after Ctrl-C."""
     build.WORKSPACE.mkdir(exist_ok=True)
     path = pathlib.Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=build.WORKSPACE))
     keep = False
@@ -67,7 +67,7 @@ def directory(purpose: str) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def running(directory: pathlib.Path) -> Iterator[Stack]:
-    """Builds and starts the first part, and deploys template.yaml without ingest; on leaving, nothing of it runs."""
+    """Builds and starts the first part, and deploys template.yaml without ingest. At the end everything is stopped."""
     with build.running(build.FIRST) as programs, aws.running(directory) as cloud:
         executable = programs.wait(build.STAND_IN)
         with stand_in.running(executable, directory, aws.sealed_environment(directory)) as genesys:
@@ -100,7 +100,7 @@ def parameters(cloud: aws.LocalAws, genesys: stand_in.StandIn) -> dict[str, str]
 
 
 def upload(cloud: aws.LocalAws, function: str, executable: pathlib.Path) -> None:
-    """Stores a program as a function's package; not compressed, because that takes longer than the upload."""
+    """Stores a program as a function's package, uncompressed, because compression takes longer than the upload."""
     package = io.BytesIO()
     with zipfile.ZipFile(package, "w", zipfile.ZIP_STORED) as archive:
         archive.write(executable, "bootstrap")

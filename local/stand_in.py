@@ -46,7 +46,7 @@ class StandIn:
 
 @contextlib.contextmanager
 def running(executable: pathlib.Path, directory: pathlib.Path, env: Mapping[str, str]) -> Iterator[StandIn]:
-    """Keeps a stand-in running on a free port of the loopback interface."""
+    """Runs a stand-in on a free port of the loopback interface."""
     log = directory / "stand-in.log"
     command = [str(executable), "--port", "0", "--client-id", CLIENT_ID, "--client-secret", CLIENT_SECRET]
     with processes.running(command, env=env, log=log) as process:

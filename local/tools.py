@@ -1,4 +1,4 @@
-"""Installs pinned tools into .venv/; runs on the system's Python with nothing installed.
+"""Installs pinned tools into .venv/. Runs on the system's Python without any package.
 
 Without an argument: the environments of local/requirements-*.txt. "aws": only the tools of the demo. "dynamodb-local":
 Amazon's DynamoDB Local, for tests of the ledger. "bench": the Python, the Node.js and the bundle of the baselines.
@@ -46,7 +46,7 @@ NODE_PACKAGES = {
 
 
 class SetupError(Exception):
-    """A tool that this machine lacks."""
+    """A tool is missing on this machine."""
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def main() -> None:
         raise SetupError(f"{name!r} is not a tool; the tools are {', '.join(filter(None, tasks))}")
     ENVIRONMENTS.mkdir(exist_ok=True)
     with (ENVIRONMENTS / ".lock").open("w") as lock, concurrent.futures.ThreadPoolExecutor() as pool:
-        # Two runs side by side on a fresh clone install once.
+        # Two concurrent runs on a fresh clone install once.
         fcntl.flock(lock, fcntl.LOCK_EX)
         list(pool.map(lambda task: task(), tasks[name]))
 
@@ -143,7 +143,7 @@ def package(name: str, sha512: str, folder: str, directory: pathlib.Path) -> Non
     def install() -> None:
         shutil.rmtree(directory, ignore_errors=True)
         with tempfile.TemporaryDirectory() as download:
-            # "npm pack" fetches the archive and runs nothing of it.
+            # "npm pack" downloads the archive and runs no code of it.
             npm = ["npm", "pack", name, "--ignore-scripts", "--silent", "--pack-destination", download]
             run(npm, f"npm could not fetch {name}", stdout=subprocess.DEVNULL)
             (archive,) = pathlib.Path(download).iterdir()
