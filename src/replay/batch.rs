@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 
+use super::interrupt::isolated;
 use super::invocation::{Deadline, Invocation, InvocationContext};
 use super::phase::Interruption;
 use super::result::EventSummary;
@@ -168,7 +169,11 @@ impl<P: Ports> Replay<P> {
             Job::Replay(_) | Job::ArchiveUnparseable(_) if let Some(result) = not_started() => {
                 result
             }
-            Job::Replay(task) => self.process(task, ctx).await,
+            // A panic in a step is cleaned up; after a panic between two steps the lease ends by itself.
+            Job::Replay(task) => match isolated(self.process(task, ctx)).await {
+                Ok(result) => result,
+                Err(cause) => self.interrupted(message, cause),
+            },
             Job::ArchiveUnparseable(why) => {
                 let archiving = self.archive_unparseable(message, *why);
                 match self.until_interrupted(ctx, archiving).await {

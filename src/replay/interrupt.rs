@@ -88,7 +88,7 @@ impl<P: Ports> Replay<P> {
 
 /// Catches the panic of a future. The future is on the heap, because the steps of a record together would be the
 /// largest part of the stack.
-fn isolated<T>(
+pub(super) fn isolated<T>(
     future: impl Future<Output = T>,
 ) -> Pin<Box<impl Future<Output = Result<T, Interruption>>>> {
     let future = AssertUnwindSafe(future).catch_unwind();

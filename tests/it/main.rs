@@ -22,6 +22,7 @@ mod logging;
 mod malformed_input;
 mod outages;
 mod outcome_counts;
+mod panics;
 mod record_results;
 mod replay;
 mod retention;
