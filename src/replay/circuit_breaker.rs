@@ -30,7 +30,7 @@ pub(super) struct Breaker {
 
 /// An upstream whose circuit is open.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{upstream} keeps failing and is left alone for {} s", after.as_secs())]
+#[error("{upstream} is not called for {} s, because its circuit is open", after.as_secs())]
 pub(super) struct OpenBreaker {
     pub(super) upstream: Arc<str>,
     /// The time from now until another call may be admitted.
@@ -144,7 +144,7 @@ impl Breaker {
                 }
             }
             CircuitState::Closed { .. } | CircuitState::Probing => {
-                tracing::warn!(upstream = %self.upstream, until = %until, "upstream keeps failing, left alone until then");
+                tracing::warn!(upstream = %self.upstream, until = %until, "circuit opened");
                 self.meter.breaker_opened();
                 CircuitState::Open { until }
             }

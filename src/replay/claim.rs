@@ -100,7 +100,7 @@ impl<P: Ports> Replay<P> {
             Decision::Handle(lease, handling) => return Ok((lease, handling)),
             Decision::Duplicate => Outcome::Duplicate.into(),
             Decision::Return(code) => RecordResult::from(Outcome::Returned { code })
-                .with_reason("the event was given up before"),
+                .with_reason("the event was rejected before"),
             Decision::Delayed { round, until } => self.round_follows(round, until),
             Decision::Held { until } => {
                 let after = until.since(self.clock.now());

@@ -59,7 +59,7 @@ pub(super) fn visibility_not_changed(error: &VisibilityError) {
     tracing::warn!(
         message_id = %error.message_id,
         %error,
-        "message stays away as long as its queue says"
+        "visibility timeout not changed"
     );
 }
 
@@ -67,7 +67,7 @@ pub(super) fn visibility_not_changed(error: &VisibilityError) {
 pub(super) fn visibility_cut_off(messages: usize) {
     tracing::warn!(
         messages,
-        "no time left to postpone, messages stay away as long as their queue says"
+        "visibility timeouts not changed before the deadline"
     );
 }
 
@@ -119,6 +119,6 @@ pub(super) fn mark_missing(task: &RecordTask<'_>, failure: &AttemptFailure) {
         event_id = task.event_id(),
         failure_code = FailureCode::RetryStateNotWritten.as_str(),
         error = failure.reason,
-        "event given up without its mark"
+        "event rejected without its final mark"
     );
 }

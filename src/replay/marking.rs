@@ -211,6 +211,6 @@ fn failed_mark(error: &GenesysError) -> SkippedMark {
 fn circuit_open_mark() -> SkippedMark {
     SkippedMark {
         disposition: Disposition::Transient { after: None },
-        reason: "Genesys Cloud keeps failing and is left alone".to_owned(),
+        reason: "the circuit of Genesys Cloud is open".to_owned(),
     }
 }

@@ -6,6 +6,7 @@ mod features;
 mod names;
 mod pipeline;
 mod sources;
+mod words;
 
 use std::error::Error;
 use std::path::Path;

@@ -393,9 +393,7 @@ async fn apply_reports_expired_credentials_and_sends_nothing() -> TestResult {
             "{refused:?}"
         );
         assert!(
-            refused
-                .stderr
-                .contains("what to do: renew your AWS credentials"),
+            refused.stderr.contains("hint: renew your AWS credentials"),
             "{refused:?}"
         );
         assert!(!refused.stderr.contains("secret words"), "{refused:?}");

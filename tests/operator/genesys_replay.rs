@@ -180,7 +180,7 @@ async fn replay_waits_for_the_rate_limit_and_names_refused_requests() -> TestRes
 async fn replay_stops_and_reports_progress_on_a_general_error() -> TestResult {
     let all = ids(0..150);
     for (status, code, said) in [
-        (404, 3, "only exists in the tutorials' API"),
+        (404, 3, "only exists in the legacy sample API"),
         (403, 4, "wrong region or credentials?"),
         (503, 4, "did not serve the POST of the replay"),
     ] {

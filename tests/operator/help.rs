@@ -118,7 +118,7 @@ async fn explain_refuses_an_unknown_code_with_a_hint() -> TestResult {
         );
         assert!(
             ran.stderr
-                .contains("what to do: see the list: genesys-replay explain"),
+                .contains("hint: see the list: genesys-replay explain"),
             "{}",
             ran.stderr
         );

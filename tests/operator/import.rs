@@ -387,7 +387,7 @@ async fn import_refuses_unusable_arguments_with_a_hint() -> TestResult {
         let ran = office.import(arguments).await?;
         assert_eq!(ran.code, Some(code), "{ran:?}");
         assert!(ran.stderr.contains(said), "{said}: {ran:?}");
-        assert!(code == 2 || ran.stderr.contains("what to do: "), "{ran:?}");
+        assert!(code == 2 || ran.stderr.contains("hint: "), "{ran:?}");
     }
     Ok(())
 }
@@ -408,8 +408,7 @@ async fn import_queues_nothing_when_credentials_expired() -> TestResult {
     let ran = run(&[], &arguments).await?;
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(
-        ran.stderr
-            .contains("what to do: renew your AWS credentials"),
+        ran.stderr.contains("hint: renew your AWS credentials"),
         "{ran:?}"
     );
     Ok(())

@@ -98,7 +98,7 @@ async fn interrupted_diagnose_waits_briefly_for_a_hanging_queue() -> TestResult 
     let looked = look_with(&shelf, look(), &Items::default(), stop).await;
     assert_eq!(looked.well()?.end, DiagnosisEnd::Interrupted);
     assert!(
-        looked.said.contains("come back by themselves within 120 s"),
+        looked.said.contains("become visible within 120 s"),
         "{}",
         looked.said
     );
@@ -151,7 +151,7 @@ async fn diagnose_stops_releasing_when_the_queue_does_not_respond() -> TestResul
     assert!(
         looked
             .said
-            .contains("could not be shown again: 5000; they come back by themselves within 120 s"),
+            .contains("could not be made visible: 5000; they become visible within 120 s"),
         "{}",
         looked.said
     );

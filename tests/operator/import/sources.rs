@@ -57,7 +57,7 @@ async fn import_of_a_subscription_is_refused_without_the_api() -> TestResult {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(
         ran.stderr
-            .contains("only exists in the tutorials' API: use --file or --s3"),
+            .contains("only exists in the legacy sample API: use --file or --s3"),
         "{ran:?}"
     );
     Ok(())
@@ -199,7 +199,7 @@ async fn import_stops_at_repeated_pages_and_queues_their_events() -> TestResult 
         for said in [
             "2 events are on the queue",
             "the endpoint answers the same page again",
-            "what to do: all that it showed was read",
+            "hint: all that it showed was read",
         ] {
             assert!(ran.stderr.contains(said), "{said}: {ran:?}");
         }

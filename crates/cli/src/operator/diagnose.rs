@@ -214,7 +214,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 {
                     let seconds = run_time.visibility_timeout().as_secs();
                     self.progress.warn(&format!(
-                        "the queue does not answer: messages that were on their way come back by themselves within {seconds} s"
+                        "the queue does not answer: messages in flight become visible within {seconds} s"
                     ));
                 }
             }
@@ -276,7 +276,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         self.progress.end();
         if released.hidden > 0 {
             self.progress.warn(&format!(
-                "messages that could not be shown again: {}; they come back by themselves within {} s",
+                "messages that could not be made visible: {}; they become visible within {} s",
                 released.hidden,
                 run_time.visibility_timeout().as_secs()
             ));

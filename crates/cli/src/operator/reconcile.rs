@@ -89,7 +89,7 @@ impl ReconcileFinding {
                 "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?"
             }
             Self::LeaseExpired => {
-                "in progress under a lease that has ended: taken up again when its message comes back; if none does, it is lost"
+                "in progress under a lease that has ended: claimed again at the next receive of its message; without a message it is lost"
             }
             Self::UnfinishedNotQueued => {
                 "more events are open than messages are queued: were messages deleted, or did they expire in their queue?"
@@ -98,7 +98,7 @@ impl ReconcileFinding {
                 "the function is newer than this command, or somebody edited the item"
             }
             Self::Failed => {
-                "given up with nowhere to archive it: its message is in the queue or the parking queue"
+                "rejected without an archive: its message is in the queue or the parking queue"
             }
             Self::ObjectOfOpen => "archived before, and taken up again or not settled yet",
             Self::ArchivedThenDelivered => "archived before, and delivered later: nothing to do",

@@ -2,7 +2,7 @@
 
 use genesys_replay::aws::AwsErrorKind;
 
-/// Returns one line that completes "what to do: …".
+/// Returns one line that completes "hint: …".
 pub const fn remedy(fault: AwsErrorKind) -> &'static str {
     match fault {
         AwsErrorKind::RegionNotConfigured => "name it: --region, AWS_REGION, or in the profile",

@@ -7,10 +7,10 @@ use crate::commands::genesys_replay::{FormerReplayArgs, GenesysCommand};
 use crate::exit::EXIT_CODES;
 use crate::global_arguments::GlobalArgs;
 
-/// Look at the dead-letter queue of a Genesys Cloud integration, understand it, and replay it on purpose.
+/// Inspect the dead-letter queue of a Genesys Cloud integration and replay its events.
 ///
 /// Settings are those of the replay function: name the function with --function, or set the same variables in the
-/// environment. Data goes to stdout, talk to stderr.
+/// environment. Data goes to stdout, messages to stderr.
 #[derive(Debug, Parser)]
 #[command(name = "genesys-replay", version, after_help = EXIT_CODES, max_term_width = 120)]
 pub(crate) struct Arguments {

@@ -84,7 +84,7 @@ pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
     terminal::say(&format!("error: {}", with_causes(error.as_ref())));
     let (code, remedy) = remedy(&error);
     if let Some(remedy) = remedy {
-        terminal::say(&format!("  what to do: {remedy}"));
+        terminal::say(&format!("  hint: {remedy}"));
     }
     ExitCode::from(code)
 }

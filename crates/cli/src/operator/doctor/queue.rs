@@ -76,8 +76,7 @@ fn roughly(time: Duration) -> String {
 
 pub(super) fn check_redrive(queue: &QueueFacts, settings: Option<&OperatorSettings>) -> Check {
     let Some(redrive) = &queue.redrive else {
-        let found =
-            "there is none: what fails for ever is received for ever, until it is too old and lost";
+        let found = "it is not set: a message that always fails is received until SQS deletes it";
         let remedy = "give the queue a redrive policy to a parking queue";
         return Check::error(REDRIVE, found, remedy);
     };

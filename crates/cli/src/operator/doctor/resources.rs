@@ -129,7 +129,7 @@ async fn archive(
             BUCKET,
             error,
             format!("there is no bucket {bucket}"),
-            "create it, or set ARCHIVE_BUCKET to one that is there: until then nothing can be archived and every such message comes back",
+            "create it, or set ARCHIVE_BUCKET to an existing bucket: until then rejected messages return to the queue",
         ),
     };
     (check, Some(listed))
@@ -162,7 +162,7 @@ async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, Ca
         Err(TargetFault::Aws(error)) => {
             let found = format!("{destination} is not there");
             let remedy =
-                "check REPLAY_TARGET: every event would come back, and be archived in the end";
+                "check REPLAY_TARGET: every event would be deferred, and archived in the end";
             let check = Check::missing_or_failed(TARGET, &error, found, remedy);
             (check, Some(Err(error)))
         }

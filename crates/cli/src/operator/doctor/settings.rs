@@ -83,7 +83,7 @@ fn unread(name: &str, _: &str) -> Option<Check> {
         Check::warning(
             SETTINGS,
             format!("nothing reads {name}"),
-            "check its spelling, or remove it: the settings are listed in README.md",
+            "check its spelling, or remove it: docs/SETTINGS.md lists the settings",
         )
     })
 }
@@ -113,7 +113,7 @@ fn token_url(name: &str, value: &str) -> Option<Check> {
     }
     let host = url.host_str()?;
     if is_genesys(host) && !host.starts_with("login.") {
-        let found = format!("{name} asks for tokens at {host}, where there are none");
+        let found = format!("{name} requests tokens at {host}, which has no token endpoint");
         let remedy = "set GENESYS_REGION: tokens are at https://login.<domain>/oauth/token";
         return Some(Check::error(HOSTS, found, remedy));
     }
@@ -162,7 +162,7 @@ fn hosts(api: &Url, login: &Url, from_organisation: bool) -> Vec<Check> {
         } else if api != login || prefix == "api." {
             // If both hosts are the same, only the first one is reported.
             let found = format!(
-                "{host} comes from GENESYS_ORG_ID: hosts of this form are in the tutorials only, no SDK of Genesys Cloud knows them"
+                "{host} comes from GENESYS_ORG_ID: hosts of this form belong to the legacy sample API; no SDK of Genesys Cloud uses them"
             );
             let remedy = "set GENESYS_REGION in place of GENESYS_ORG_ID";
             checks.push(Check::warning(HOSTS, found, remedy));

@@ -30,7 +30,7 @@ pub(super) use checks::read;
 /// Send again what a plan says: in waves that grow only while they go well. Does nothing without --yes.
 ///
 /// Each dead letter is followed to its end in the ledger, and everything is written down in an audit file beside the
-/// plan. It can be stopped at any time with Ctrl-C and gone on with: nothing is delivered twice.
+/// plan. It can be stopped at any time with Ctrl-C and resumed: nothing is delivered twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

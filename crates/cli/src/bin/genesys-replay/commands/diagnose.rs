@@ -118,7 +118,7 @@ impl DiagnoseArgs {
         let diagnosis = tokio::select! {
             diagnosed = use_case.run(options, &mut outputs, stop.cancelled()) => diagnosed.map_err(refusal)?,
             () = interrupt::twice(&stop, STOPPING) => {
-                terminal::say("interrupted twice: messages that were not shown again yet come back by themselves, within two minutes or as long as the command ran; nothing was written");
+                terminal::say("interrupted twice: messages that are still invisible become visible within two minutes, or within the run time of the command; nothing was written");
                 return Ok(ExitStatus::Interrupted);
             }
         };

@@ -113,7 +113,7 @@ fn line(check: &Check, colours: bool) -> String {
     let found = terminal::printable(&check.found);
     let line = format!("{style}{verdict:8}{style:#} {:24} {found}\n", check.name);
     let remedy = check.remedy.as_deref().map_or_else(String::new, |remedy| {
-        format!("{:34}what to do: {}\n", "", terminal::printable(remedy))
+        format!("{:34}hint: {}\n", "", terminal::printable(remedy))
     });
     line + &remedy
 }

@@ -141,7 +141,7 @@ fn error(cause: GenesysError) -> anyhow::Error {
     }
     UserError::new(
         "Genesys Cloud knows no replay of this subscription",
-        "check the id; this endpoint only exists in the tutorials' API: use plan and apply, or import, instead",
+        "check the id; this endpoint only exists in the legacy sample API: use plan and apply, or import, instead",
     )
     .into()
 }

@@ -38,7 +38,7 @@ Examples:
       --target-arn arn:aws:lambda:eu-central-1:123456789012:function:crm-sync --yes
 
 A file is a JSON array, an object with \"entities\", or one JSON object a line; only the last is read piece by piece.
---subscription asks GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the tutorials' API has.")]
+--subscription calls GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the legacy sample API has.")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     from: SourceArgs,
@@ -191,7 +191,7 @@ fn error(cause: ImportError) -> anyhow::Error {
     match cause {
         ImportError::NoSuchSubscription => UserError::new(
             "Genesys Cloud knows no failed events of this subscription",
-            "check the id; this endpoint only exists in the tutorials' API: use --file or --s3 instead",
+            "check the id; this endpoint only exists in the legacy sample API: use --file or --s3 instead",
         )
         .into(),
         error @ ImportError::EndlessPages => UserError::upstream(

@@ -24,7 +24,7 @@ use crate::global_arguments::Output;
 use crate::time_argument::parse_time;
 use crate::{files, table, terminal};
 
-/// Select dead letters that were given up, and write down what would be sent again. Sends nothing.
+/// Select rejected dead letters and write a plan for their replay. Sends nothing.
 ///
 /// The plan is a frozen list with a hash. Whatever is not in it is not sent, and `apply` refuses when an event of it has
 /// moved on in the meantime.
@@ -41,7 +41,7 @@ pub(crate) struct PlanArgs {
     /// Why, for those who read the plan later.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
-    /// Where to look: in the archive, in the parking queue, or in the archive for what the ledger has as given up.
+    /// The source: the archive, the parking queue, or the events that the ledger has as rejected (read from the archive).
     #[arg(long, value_name = "PLACE", default_value = "archive")]
     from: SourceArg,
     /// Look only at objects whose keys begin with this; by default the function's archive prefix.
@@ -50,7 +50,7 @@ pub(crate) struct PlanArgs {
     /// Only this category of the first failure; may be given several times, as those that follow.
     #[arg(long, value_name = "CATEGORY", value_parser = category)]
     category: Vec<String>,
-    /// Only what was given up with this failure code.
+    /// Only dead letters that were rejected with this failure code.
     #[arg(long, value_name = "CODE", value_parser = code)]
     code: Vec<String>,
     /// Only event types like this; * stands for any text.
@@ -68,10 +68,10 @@ pub(crate) struct PlanArgs {
     /// Only the events with these ids, one on each line; - is stdin.
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
-    /// Only what was given up since then: a time in RFC 3339, or how long ago, such as 6h.
+    /// Only dead letters rejected since this time: RFC 3339, or a duration before now, such as 6h.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// Only what was given up before then.
+    /// Only dead letters rejected before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
     /// Also events that are open in the ledger, though a message may still bring them.
@@ -266,13 +266,7 @@ pub(super) fn summary(plan: &Plan) -> String {
             let [code, topic, target] = [code, topic, target].map(|it| (*it).to_owned());
             [count.to_string(), code, topic, target, predicted]
         });
-    let columns = [
-        "count",
-        "given up with",
-        "event type",
-        "target",
-        "predicted",
-    ];
+    let columns = ["count", "failure code", "event type", "target", "predicted"];
     let chosen = (!groups.is_empty()).then(|| table::text(columns, rows));
     let unknown = items.iter().filter(|item| item.ledger.is_none()).count();
     let unknown = (unknown > 0).then(|| {

@@ -17,7 +17,7 @@ use crate::{files, terminal};
 /// Count what has become of the events: by status, category, failure code, target and attempts.
 ///
 /// Read from the ledger, so it costs read capacity of the whole table. Exits with 1 when there is something to look
-/// at: events that were given up with nowhere to archive them (FAILED), events whose worker died over them, or items
+/// at: events that were rejected without an archive (FAILED), events whose worker stopped, or items
 /// that this version cannot read (UNKNOWN).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

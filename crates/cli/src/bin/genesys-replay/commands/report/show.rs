@@ -141,14 +141,14 @@ fn notes(report: &LedgerReport) -> Vec<String> {
     let mut notes = Vec::new();
     if failed > 0 {
         notes.push(format!(
-            "{failed} FAILED: given up with nowhere to archive them; they wait in the queue or the parking queue. \
+            "{failed} FAILED: rejected without an archive; they are in the queue or the parking queue. \
              Set `ARCHIVE_BUCKET`, and see what they say: `genesys-replay diagnose`"
         ));
     }
     if report.lease_expired > 0 {
         notes.push(format!(
             "{} held under a lease that has ended: their worker died over them. They are taken up again when their \
-             messages come back; if they do not, compare with the queues: `genesys-replay reconcile`",
+             messages are received again; otherwise compare with the queues: `genesys-replay reconcile`",
             report.lease_expired
         ));
     }
