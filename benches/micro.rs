@@ -82,17 +82,12 @@ fn read_batch(bencher: Bencher<'_, '_>, records: usize) {
 fn open_record(bencher: Bencher<'_, '_>) {
     let letter = dead_letter(1);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let attributes = letter["messageAttributes"]
-        .as_object()
-        .into_iter()
-        .flatten();
+    let attributes = letter["messageAttributes"].as_object().into_iter().flatten();
     let attributes: BTreeMap<_, _> = attributes
         .map(|(name, attribute)| (name.clone(), text(&attribute["stringValue"])))
         .collect();
-    let message = MessageId::new(text(&letter["messageId"])).map(|id| Message {
-        attributes,
-        ..Message::new(id, text(&letter["body"]))
-    });
+    let message = MessageId::new(text(&letter["messageId"]))
+        .map(|id| Message { attributes, ..Message::new(id, text(&letter["body"])) });
     if let Some(message) = message {
         bencher.bench(|| black_box(parse(black_box(&message))));
     }
@@ -102,9 +97,7 @@ fn open_record(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 10, 100, 1_000, 10_000], sample_count = 20)]
 fn handle_batch(bencher: Bencher<'_, '_>, records: usize) {
     let batch = batch(records);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return };
     bencher
         .counter(ItemsCount::new(records))

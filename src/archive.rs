@@ -69,11 +69,7 @@ impl Entry<'_> {
     /// Returns the object: a JSON document with the whole message.
     #[must_use]
     pub fn document(&self) -> String {
-        let body = if self.message.is_base64() {
-            "body_base64"
-        } else {
-            "body"
-        };
+        let body = if self.message.is_base64() { "body_base64" } else { "body" };
         json!({
             "event_id": self.event_id,
             "event_type": self.event_type,
@@ -110,11 +106,7 @@ fn safe(part: Option<&str>) -> String {
             _ => '_',
         })
         .collect();
-    if safe.trim_matches('.').is_empty() {
-        "unknown".to_owned()
-    } else {
-        safe
-    }
+    if safe.trim_matches('.').is_empty() { "unknown".to_owned() } else { safe }
 }
 
 /// The error when a dead letter was not archived. The caller returns the message to the queue.

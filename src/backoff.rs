@@ -27,9 +27,7 @@ impl Backoff {
     /// shortest delays.
     #[must_use]
     pub fn shortest(&self, attempts: u32) -> Duration {
-        (1..attempts)
-            .map(|attempt| self.delay(attempt, 0.0, None))
-            .sum()
+        (1..attempts).map(|attempt| self.delay(attempt, 0.0, None)).sum()
     }
 }
 
@@ -37,10 +35,8 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const BACKOFF: Backoff = Backoff {
-        base: Duration::from_secs(2),
-        max: Duration::from_secs(900),
-    };
+    const BACKOFF: Backoff =
+        Backoff { base: Duration::from_secs(2), max: Duration::from_secs(900) };
 
     #[test]
     fn doubles_from_the_base_to_the_maximum() {
@@ -71,9 +67,6 @@ mod tests {
     fn is_never_under_retry_after() {
         let hour = Duration::from_secs(3600);
         assert_eq!(BACKOFF.delay(1, 1.0, Some(hour)), hour);
-        assert_eq!(
-            BACKOFF.delay(3, 1.0, Some(Duration::from_secs(1))),
-            Duration::from_secs(8)
-        );
+        assert_eq!(BACKOFF.delay(3, 1.0, Some(Duration::from_secs(1))), Duration::from_secs(8));
     }
 }

@@ -93,11 +93,7 @@ mod tests {
     async fn load(loads: &Loads) -> Result<u32, u32> {
         yield_now().await;
         let number = loads.fetch_add(1, Ordering::Relaxed) + 1;
-        if number.is_multiple_of(2) {
-            Err(number)
-        } else {
-            Ok(number)
-        }
+        if number.is_multiple_of(2) { Err(number) } else { Ok(number) }
     }
 
     #[tokio::test]

@@ -41,9 +41,7 @@ impl Timestamp {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-        u64::try_from(moment.unix_timestamp_nanos() / 1_000_000)
-            .ok()
-            .map(Self)
+        u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
     }
 
     /// Returns the time in a compact form for an object key: `20260725T172000250Z`.
@@ -108,9 +106,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or(Duration::ZERO);
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Timestamp(millis(since_epoch))
     }
 }
@@ -135,10 +131,7 @@ mod tests {
             Timestamp::from_millis(1_785_000_000_250).to_string(),
             "2026-07-25T17:20:00.25Z"
         );
-        assert_eq!(
-            Timestamp::from_millis(u64::MAX).to_string(),
-            u64::MAX.to_string()
-        );
+        assert_eq!(Timestamp::from_millis(u64::MAX).to_string(), u64::MAX.to_string());
     }
 
     #[test]

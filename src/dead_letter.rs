@@ -63,14 +63,7 @@ pub struct DeadLetter<'m> {
 
 impl<'m> DeadLetter<'m> {
     fn new(event: InnerEvent, payload: &'m str, failure: OriginalFailure) -> Self {
-        let InnerEvent {
-            id,
-            event_type,
-            interaction,
-            own_echo,
-            shows_mark,
-            time,
-        } = event;
+        let InnerEvent { id, event_type, interaction, own_echo, shows_mark, time } = event;
         Self {
             event_id: id,
             event_type,
@@ -125,9 +118,7 @@ impl EventId {
         let usable = !id.is_empty()
             && id.len() <= MAX_EVENT_ID_BYTES
             && id != DELIVERY_INDEX
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'|');
+            && id.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'|');
         usable.then_some(Self(id))
     }
 
@@ -210,9 +201,7 @@ impl Envelope<'_> {
     /// Returns the text of a message attribute, but only for the outermost body, which the attributes
     /// describe.
     fn attribute(&self, name: &str) -> Option<&str> {
-        self.message
-            .attribute(name)
-            .filter(|value| self.depth == 0 && !value.is_empty())
+        self.message.attribute(name).filter(|value| self.depth == 0 && !value.is_empty())
     }
 }
 
@@ -254,24 +243,21 @@ pub fn parse(message: &Message) -> ParsedMessage<'_> {
         if message.replay_plan().is_some() {
             // In an operator replay, the time and id of the message are new and prove nothing about the
             // delivery.
-            dead_letter.report = dead_letter
-                .report
-                .take()
-                .filter(FailureReport::is_of_known_delivery);
+            dead_letter.report =
+                dead_letter.report.take().filter(FailureReport::is_of_known_delivery);
         }
     }
     opened
 }
 
 fn open_envelope<'m>(envelope: &Envelope<'m>) -> ParsedMessage<'m> {
-    PARSERS
-        .iter()
-        .find_map(|open| open(envelope))
-        .unwrap_or(ParsedMessage::Unreplayable(match envelope.body {
+    PARSERS.iter().find_map(|open| open(envelope)).unwrap_or(ParsedMessage::Unreplayable(
+        match envelope.body {
             Body::Empty => UnreplayableReason::Empty,
             Body::NotJson => UnreplayableReason::NotJson,
             Body::Object(_) | Body::OtherJson => UnreplayableReason::UnknownShape,
-        }))
+        },
+    ))
 }
 
 /// Parses a message that SQS moved from a target queue, because no consumer deleted it there. If nothing else
@@ -313,10 +299,9 @@ mod tests {
     fn a_message_that_was_sent_again_says_what_its_event_is_known_by_unless_the_event_does() {
         let id_of = |body: &str, known_by: &str| {
             let mut message = Message::new(MessageId::new("m-2")?, body.to_owned());
-            for (name, value) in [
-                ("RULE_ARN", "arn:aws:events:r:a:rule/r"),
-                (resent::EVENT_ID, known_by),
-            ] {
+            for (name, value) in
+                [("RULE_ARN", "arn:aws:events:r:a:rule/r"), (resent::EVENT_ID, known_by)]
+            {
                 message.attributes.insert(name.to_owned(), value.to_owned());
             }
             match parse(&message) {
@@ -328,23 +313,13 @@ mod tests {
         assert_eq!(id_of("{}", "m-1"), EventId::new("m-1"));
         assert_eq!(id_of(event, "m-1"), EventId::new("e-1"));
         assert_eq!(id_of("{}", ""), None);
-        assert_eq!(
-            id_of("{}", "m|1"),
-            None,
-            "it could be mistaken for id and target"
-        );
+        assert_eq!(id_of("{}", "m|1"), None, "it could be mistaken for id and target");
     }
 
     #[test]
     fn an_id_that_could_be_mistaken_for_id_and_target_is_not_used() {
         assert!(EventId::new("bb8d0e80-4815-484d-b7ce-91a20ff046ec").is_some());
-        for id in [
-            "",
-            "a|arn:aws:sqs:r:a:q",
-            "a b",
-            "é",
-            &"x".repeat(MAX_EVENT_ID_BYTES + 1),
-        ] {
+        for id in ["", "a|arn:aws:sqs:r:a:q", "a b", "é", &"x".repeat(MAX_EVENT_ID_BYTES + 1)] {
             assert_eq!(EventId::new(id), None, "{id}");
         }
     }

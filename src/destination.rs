@@ -52,8 +52,7 @@ impl ReplayTarget {
         let part = destination.key_part();
         // The ARNs of a function's versions and aliases continue after a colon.
         let is_of = |own: &&str| {
-            part.strip_prefix(*own)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            part.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
         };
         if own.iter().any(is_of) {
             return Destination::NotAllowed(destination.key_part().to_owned());
@@ -145,12 +144,7 @@ impl fmt::Display for Destination {
         let Self::Http(url) = self else {
             return f.write_str(self.key_part());
         };
-        write!(
-            f,
-            "{}://{}",
-            url.scheme(),
-            url.host_str().unwrap_or_default()
-        )?;
+        write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default())?;
         if let Some(port) = url.port() {
             write!(f, ":{port}")?;
         }
@@ -201,36 +195,15 @@ mod tests {
         };
         for (arn, expected) in [
             (LAMBDA, "lambda"),
-            (
-                "arn:aws:lambda:eu-west-1:271828182845:function:crm-sync:$LATEST",
-                "lambda",
-            ),
-            (
-                "arn:aws:lambda:eu-west-1:271828182845:layer:crm:1",
-                "unsupported",
-            ),
+            ("arn:aws:lambda:eu-west-1:271828182845:function:crm-sync:$LATEST", "lambda"),
+            ("arn:aws:lambda:eu-west-1:271828182845:layer:crm:1", "unsupported"),
             ("arn:aws-cn:sqs:cn-north-1:271828182845:orders.fifo", "sqs"),
             ("arn:aws:sns:eu-west-1:271828182845:topic", "sns"),
-            (
-                "arn:aws:states:eu-west-1:271828182845:stateMachine:flow",
-                "states",
-            ),
-            (
-                "arn:aws:events:eu-west-1:271828182845:event-bus/other",
-                "bus",
-            ),
-            (
-                "arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c",
-                "unsupported",
-            ),
-            (
-                "arn:aws:states:eu-west-1:271828182845:execution:flow:1",
-                "unsupported",
-            ),
-            (
-                "arn:aws:kinesis:eu-west-1:271828182845:stream/s",
-                "unsupported",
-            ),
+            ("arn:aws:states:eu-west-1:271828182845:stateMachine:flow", "states"),
+            ("arn:aws:events:eu-west-1:271828182845:event-bus/other", "bus"),
+            ("arn:aws:events:eu-west-1:271828182845:api-destination/crm/5b6c", "unsupported"),
+            ("arn:aws:states:eu-west-1:271828182845:execution:flow:1", "unsupported"),
+            ("arn:aws:kinesis:eu-west-1:271828182845:stream/s", "unsupported"),
             ("not an arn", "unsupported"),
         ] {
             assert_eq!(kind(arn), expected, "{arn}");
@@ -249,10 +222,7 @@ mod tests {
         let only = ReplayTarget::Original(AllowedTargets::only([LAMBDA]));
         let key = |qualifier: &str| {
             let target = only.destination(Some(&format!("{LAMBDA}{qualifier}")), &[]);
-            (
-                target.key_part().to_owned(),
-                matches!(target, Destination::Lambda(_)),
-            )
+            (target.key_part().to_owned(), matches!(target, Destination::Lambda(_)))
         };
         assert_eq!(key(LATEST), (LAMBDA.to_owned(), true));
         assert_eq!(key(""), key(LATEST));
@@ -277,14 +247,8 @@ mod tests {
         };
         let refused = Destination::NotAllowed(LAMBDA.to_owned());
         let pattern = "arn:aws:lambda:*:*:function:crm-*";
-        assert!(matches!(
-            only(&[pattern]).destination(Some(LAMBDA), &[]),
-            Destination::Lambda(_)
-        ));
-        assert_eq!(
-            only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), &[]),
-            refused
-        );
+        assert!(matches!(only(&[pattern]).destination(Some(LAMBDA), &[]), Destination::Lambda(_)));
+        assert_eq!(only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), &[]), refused);
         assert_eq!(only(&[]).destination(Some(LAMBDA), &[]), refused);
         let queue = "arn:aws:sqs:eu-west-1:271828182845:dead-letters";
         for target in [
@@ -292,11 +256,7 @@ mod tests {
             ReplayTarget::Fixed(Destination::of_arn(queue)),
         ] {
             let own = target.destination(Some(queue), &[queue]);
-            assert_eq!(
-                own,
-                Destination::NotAllowed(queue.to_owned()),
-                "its own queue"
-            );
+            assert_eq!(own, Destination::NotAllowed(queue.to_owned()), "its own queue");
         }
         let any = ReplayTarget::Original(AllowedTargets::Any);
         for qualifier in ["", ":live", ":$LATEST", ":7"] {
@@ -308,9 +268,6 @@ mod tests {
             );
         }
         let other = format!("{LAMBDA}-2");
-        assert!(matches!(
-            any.destination(Some(&other), &[LAMBDA]),
-            Destination::Lambda(_)
-        ));
+        assert!(matches!(any.destination(Some(&other), &[LAMBDA]), Destination::Lambda(_)));
     }
 }

@@ -233,9 +233,9 @@ impl GenesysError {
             Self::RateLimited { after, .. }
             | Self::Unavailable { after, .. }
             | Self::Conflict { after, .. } => Disposition::Transient { after: *after },
-            Self::LocallyRateLimited { after, .. } => Disposition::Transient {
-                after: Some(*after),
-            },
+            Self::LocallyRateLimited { after, .. } => {
+                Disposition::Transient { after: Some(*after) }
+            }
             // An outage of Secrets Manager must not reject an event.
             Self::Credentials { .. } | Self::Forbidden { .. } | Self::NoCredentials(_) => {
                 Disposition::Operator
@@ -268,14 +268,7 @@ impl GenesysError {
     /// Returns true if the credentials themselves were refused, not a missing permission.
     #[must_use]
     pub const fn is_invalid_client(&self) -> bool {
-        matches!(
-            self,
-            Self::Credentials {
-                call: Call::Token,
-                status: 400 | 401,
-                ..
-            }
-        )
+        matches!(self, Self::Credentials { call: Call::Token, status: 400 | 401, .. })
     }
 
     /// Returns true if a rate limit of Genesys Cloud refused the call.

@@ -138,9 +138,7 @@ impl Message {
     /// Returns true if the message came from a FIFO queue, whose groups are handled in order.
     #[must_use]
     pub fn is_fifo(&self) -> bool {
-        self.queue_arn
-            .as_deref()
-            .is_some_and(|arn| arn.strip_suffix(".fifo").is_some())
+        self.queue_arn.as_deref().is_some_and(|arn| arn.strip_suffix(".fifo").is_some())
     }
 
     /// Returns the queue from which SQS moved the message; `None` if that is the queue that delivered it.
@@ -213,10 +211,7 @@ mod tests {
             message
         });
         let shown = format!("{message:?}");
-        assert!(
-            shown.contains("m-1") && shown.contains("ERROR_MESSAGE"),
-            "{shown}"
-        );
+        assert!(shown.contains("m-1") && shown.contains("ERROR_MESSAGE"), "{shown}");
         assert!(!shown.contains("private"), "{shown}");
     }
 }

@@ -233,17 +233,10 @@ mod tests {
         let arn = "arn:aws:sqs:eu-central-1:271828182845:parked";
         for count in ["13", "\"13\""] {
             let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);
-            let expected = Redrive {
-                parking_arn: arn.to_owned(),
-                max_receives: 13,
-            };
+            let expected = Redrive { parking_arn: arn.to_owned(), max_receives: 13 };
             assert_eq!(Redrive::parse(&policy), Some(expected), "{count}");
         }
-        for policy in [
-            "",
-            "{}",
-            r#"{"deadLetterTargetArn":"a","maxReceiveCount":"many"}"#,
-        ] {
+        for policy in ["", "{}", r#"{"deadLetterTargetArn":"a","maxReceiveCount":"many"}"#] {
             assert_eq!(Redrive::parse(policy), None, "{policy}");
         }
     }

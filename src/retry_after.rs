@@ -45,25 +45,13 @@ mod tests {
             ("18446744073709551615", 43_200),
             ("18446744073709551616", 43_200),
         ] {
-            assert_eq!(
-                parse(value, NOW),
-                Some(Duration::from_secs(seconds)),
-                "{value}"
-            );
+            assert_eq!(parse(value, NOW), Some(Duration::from_secs(seconds)), "{value}");
         }
     }
 
     #[test]
     fn ignores_what_is_neither() {
-        for value in [
-            "",
-            "soon",
-            "-5",
-            "+5",
-            "1.5",
-            "42 seconds",
-            "Sat, 25 Jul 2026",
-        ] {
+        for value in ["", "soon", "-5", "+5", "1.5", "42 seconds", "Sat, 25 Jul 2026"] {
             assert_eq!(parse(value, NOW), None, "{value}");
         }
     }

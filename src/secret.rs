@@ -21,12 +21,7 @@ impl SecretError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         /// Words in the error codes of an outage.
-        const TROUBLE: [&str; 4] = [
-            "InternalService",
-            "Throttl",
-            "TooManyRequests",
-            "Unavailable",
-        ];
+        const TROUBLE: [&str; 4] = ["InternalService", "Throttl", "TooManyRequests", "Unavailable"];
         match self {
             Self::Unreachable => true,
             Self::Refused(code) => TROUBLE.iter().any(|word| code.contains(word)),

@@ -106,10 +106,9 @@ pub fn endpoint(destination: &Destination) -> Result<Endpoint<'_>, DeliveryError
         Destination::Sns(arn) => return Ok(Endpoint::Sns(arn)),
         Destination::StateMachine(arn) => return Ok(Endpoint::StateMachine(arn)),
         Destination::EventBus(arn) => return Ok(Endpoint::EventBus(arn)),
-        Destination::Unsupported(arn) => (
-            FailureCode::TargetUnsupported,
-            format!("no way to deliver to {arn}"),
-        ),
+        Destination::Unsupported(arn) => {
+            (FailureCode::TargetUnsupported, format!("no way to deliver to {arn}"))
+        }
         Destination::NotAllowed(arn) => (
             FailureCode::TargetNotAllowed,
             format!(

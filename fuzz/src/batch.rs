@@ -33,10 +33,8 @@ pub fn sqs_event(input: &[u8]) {
         // The function makes no call then; Lambda returns the whole batch to the queue.
         return;
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     if let Ok(runtime) = runtime {
         runtime.block_on(run(event));
     }
@@ -69,12 +67,7 @@ impl BatchHarness {
             ..InMemory::function(clock, Arc::new(ZeroRandom), destination)
         };
         let target = function.target.clone();
-        Self {
-            genesys,
-            target,
-            archive,
-            function,
-        }
+        Self { genesys, target, archive, function }
     }
 
     /// Runs one invocation. Returns the ids of the returned messages.
@@ -170,20 +163,11 @@ impl Record {
                     interaction,
                 )
             }
-            ParsedMessage::Unreplayable(_) => (
-                EventKey::new(None, &message.id, &Destination::Missing),
-                None,
-                false,
-                None,
-            ),
+            ParsedMessage::Unreplayable(_) => {
+                (EventKey::new(None, &message.id, &Destination::Missing), None, false, None)
+            }
         };
-        Some(Self {
-            message,
-            key,
-            payload,
-            is_deliverable,
-            interaction,
-        })
+        Some(Self { message, key, payload, is_deliverable, interaction })
     }
 
     fn add_interaction_to(&self, genesys: &MemoryGenesys) {
@@ -211,10 +195,7 @@ fn no_event_is_lost(records: &[Record], harness: &BatchHarness) {
         })
     };
     for record in records {
-        let same: Vec<_> = records
-            .iter()
-            .filter(|other| other.key == record.key)
-            .collect();
+        let same: Vec<_> = records.iter().filter(|other| other.key == record.key).collect();
         let is_kept =
             |record: &&Record| is_delivered(record) || archived.contains(&record.message.body);
         assert!(same.iter().any(is_kept), "{} is lost", record.key);

@@ -45,13 +45,7 @@ pub fn open_record(input: &[u8]) {
             ids_fit(dead_letter);
             let destination = destination(dead_letter);
             let key = key(&message, dead_letter, &destination);
-            archived(
-                &message,
-                Some(dead_letter),
-                &key,
-                &destination,
-                FailureCode::Exhausted,
-            );
+            archived(&message, Some(dead_letter), &key, &destination, FailureCode::Exhausted);
         }
         ParsedMessage::Unreplayable(why) => {
             every_event_is_parsed(&message, *why);
@@ -111,10 +105,7 @@ fn inner(message: &Message) -> Message {
 fn payload_is_part_of_the_body(message: &Message, dead_letter: &DeadLetter<'_>) {
     match &dead_letter.payload {
         Cow::Borrowed(payload) => {
-            assert!(
-                position(payload, &message.body).is_some(),
-                "a piece of the body"
-            );
+            assert!(position(payload, &message.body).is_some(), "a piece of the body");
         }
         Cow::Owned(payload) => {
             let inner = inner(message);
@@ -122,10 +113,7 @@ fn payload_is_part_of_the_body(message: &Message, dead_letter: &DeadLetter<'_>) 
         }
     }
     if is_from_rule(message) {
-        assert_eq!(
-            dead_letter.payload, message.body,
-            "all that the target would get"
-        );
+        assert_eq!(dead_letter.payload, message.body, "all that the target would get");
     }
 }
 
@@ -179,9 +167,7 @@ fn category_ignores_the_event(message: &Message, dead_letter: &DeadLetter<'_>) {
 /// Returns the `errorMessage` beside `detail`. A whole event has none.
 fn beside_an_interaction(body: &str) -> Option<String> {
     let members: BTreeMap<String, &RawValue> = serde_json::from_str(body).ok()?;
-    let whole = ["detail-type", "source", "detail"]
-        .iter()
-        .all(|name| members.contains_key(*name));
+    let whole = ["detail-type", "source", "detail"].iter().all(|name| members.contains_key(*name));
     let text = members.get("errorMessage").filter(|_| !whole)?;
     serde_json::from_str(text.get()).ok()
 }
@@ -212,15 +198,8 @@ fn destination(dead_letter: &DeadLetter<'_>) -> Destination {
 fn key(message: &Message, dead_letter: &DeadLetter<'_>, destination: &Destination) -> EventKey {
     let key = EventKey::new(dead_letter.event_id.as_ref(), &message.id, destination);
     let text = key.as_str();
-    assert!(
-        text.len() <= 256 + 1 + MAX_TARGET_BYTES,
-        "{} bytes",
-        text.len()
-    );
-    let id = dead_letter
-        .event_id
-        .as_ref()
-        .map_or(message.id.as_str(), EventId::as_str);
+    assert!(text.len() <= 256 + 1 + MAX_TARGET_BYTES, "{} bytes", text.len());
+    let id = dead_letter.event_id.as_ref().map_or(message.id.as_str(), EventId::as_str);
     assert_eq!(text, format!("{id}|{}", destination.key_part()));
     // An unsupported target keeps the name of the dead letter.
     assert!(
@@ -238,10 +217,8 @@ fn archived(
     destination: &Destination,
     code: FailureCode,
 ) {
-    let original: OriginalFailure = dead_letter.map_or_else(
-        || original_failure(message),
-        |dead_letter| dead_letter.failure.clone(),
-    );
+    let original: OriginalFailure = dead_letter
+        .map_or_else(|| original_failure(message), |dead_letter| dead_letter.failure.clone());
     let event_id = dead_letter.and_then(|dead_letter| dead_letter.event_id.as_ref());
     let entry = Entry {
         message,
@@ -260,17 +237,10 @@ fn archived(
         now: NOW,
     };
     let document: Value = serde_json::from_str(&entry.document()).unwrap_or_default();
-    let member = if message.is_base64() {
-        "body_base64"
-    } else {
-        "body"
-    };
+    let member = if message.is_base64() { "body_base64" } else { "body" };
     assert_eq!(document[member], *message.body, "kept as it stood");
     let attributes = document["attributes"].as_object();
-    assert_eq!(
-        attributes.map(serde_json::Map::len),
-        Some(message.attributes.len())
-    );
+    assert_eq!(attributes.map(serde_json::Map::len), Some(message.attributes.len()));
     for (name, value) in &message.attributes {
         assert_eq!(document["attributes"][name], **value, "{name}");
     }

@@ -110,11 +110,7 @@ fn answer(mut parts: Parts<'_>, call: Call) -> Option<(u16, ApiResponse)> {
 }
 
 const fn unreadable_body(call: Call) -> GenesysError {
-    GenesysError::Unavailable {
-        call,
-        problem: UnavailableCause::Unreadable,
-        after: None,
-    }
+    GenesysError::Unavailable { call, problem: UnavailableCause::Unreadable, after: None }
 }
 
 fn delay_is_bounded(answer: &ApiResponse) {
@@ -137,17 +133,11 @@ fn error_is_one_line(call: Call, status: u16, error: &GenesysError) {
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
     if let GenesysError::Refused { code, .. } | GenesysError::Credentials { code, .. } = error {
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        assert!(
-            code.iter().all(|code| code.bytes().all(is_name)),
-            "{code:?}"
-        );
+        assert!(code.iter().all(|code| code.bytes().all(is_name)), "{code:?}");
     }
     match error.disposition() {
         Disposition::Transient { after } => {
-            assert!(
-                after.is_none_or(|wait| wait <= MAX_RETRY_AFTER),
-                "{after:?}"
-            );
+            assert!(after.is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{after:?}");
         }
         Disposition::Permanent | Disposition::Operator => {
             assert!(!(500..=599).contains(&status), "{status} is no refusal");
@@ -166,12 +156,7 @@ fn interaction_is_from_the_response(found: &Interaction, body: &[u8], wanted: &I
     let members: Option<Members<'_>> = serde_json::from_str(&body).ok();
     assert!(members.is_some(), "an interaction is an object");
     let Interaction::Conversation { id, participant } = found else {
-        assert_eq!(
-            *found,
-            Interaction::Record {
-                id: wanted.id.clone()
-            }
-        );
+        assert_eq!(*found, Interaction::Record { id: wanted.id.clone() });
         return;
     };
     assert_eq!(*id, wanted.id);
@@ -190,10 +175,7 @@ fn id_of(participant: &RawValue) -> Option<String> {
     let text = participant.get();
     let id = match serde_json::from_str::<Members<'_>>(text) {
         Ok(members) => members.get("id").copied(),
-        Err(_) => serde_json::from_str::<Vec<&RawValue>>(text)
-            .ok()?
-            .first()
-            .copied(),
+        Err(_) => serde_json::from_str::<Vec<&RawValue>>(text).ok()?.first().copied(),
     };
     serde_json::from_str(id?.get()).ok()
 }
@@ -207,10 +189,7 @@ fn token_is_from_the_response(grant: &Grant, body: &[u8]) {
     assert_eq!(granted.as_deref(), Some(token));
     assert!(!token.is_empty(), "a token");
     let header = HeaderValue::from_str(&format!("Bearer {token}"));
-    assert!(
-        header.is_ok_and(|header| header.to_str().is_ok()),
-        "can be sent"
-    );
+    assert!(header.is_ok_and(|header| header.to_str().is_ok()), "can be sent");
     let shown = format!("{grant:?}");
     assert!(token.len() < 16 || !shown.contains(token), "{shown}");
 }

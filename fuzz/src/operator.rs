@@ -19,10 +19,9 @@ pub fn operator_file(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     // A last line that a crash has cut off does not change the lines before it.
     let whole = text.rfind('\n').map_or(0, |end| end + 1);
-    if let (Ok(all), Ok(before)) = (
-        History::read(&text),
-        History::read(text.get(..whole).unwrap_or_default()),
-    ) {
+    if let (Ok(all), Ok(before)) =
+        (History::read(&text), History::read(text.get(..whole).unwrap_or_default()))
+    {
         let last = text.get(whole..).unwrap_or_default();
         assert!(all == before || History::read(&format!("{last}\n")).is_ok());
     }
@@ -38,10 +37,8 @@ fn archived(input: &[u8]) {
     let target = ReplayTarget::Original(AllowedTargets::Any);
     let sent = tag_with_plan(message.clone(), "plan-1");
     assert_eq!(sent.body, message.body);
-    let (before, after) = (
-        ClassifiedMessage::of(&message, &target),
-        ClassifiedMessage::of(&sent, &target),
-    );
+    let (before, after) =
+        (ClassifiedMessage::of(&message, &target), ClassifiedMessage::of(&sent, &target));
     if before.event().is_some() && !before.event_id().contains(|c: char| !c.is_ascii_graphic()) {
         assert_eq!(before.category, after.category);
         assert_eq!(before.destination, after.destination);

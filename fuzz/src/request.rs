@@ -38,10 +38,8 @@ const WEBHOOK: &str = "/webhooks/genesys-outbound";
 /// A response is not documented, an accepted body is not on the queue unchanged, a refused one is on the
 /// queue, or the replay function cannot parse the message.
 pub fn ingest_request(input: &[u8]) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     if let Ok(runtime) = runtime {
         runtime.block_on(run(input));
     }
@@ -104,10 +102,7 @@ async fn run(input: &[u8]) {
     let (signed_router, sender) = ingest_router(Authentication::Signature(keys));
     if let Some(exchange) = send(signed_router, input).await {
         is_documented(&exchange);
-        assert!(
-            sender.messages().is_empty(),
-            "no request has a valid signature"
-        );
+        assert!(sender.messages().is_empty(), "no request has a valid signature");
     }
 }
 
@@ -149,11 +144,7 @@ fn is_documented(exchange: &Exchange) {
     let Exchange { status, answer, .. } = exchange;
     if *status == StatusCode::OK {
         assert_eq!(exchange.kind, "application/json");
-        assert!(
-            ["accepted", "ok"]
-                .map(Value::from)
-                .contains(&answer["status"])
-        );
+        assert!(["accepted", "ok"].map(Value::from).contains(&answer["status"]));
         return;
     }
     assert_eq!(exchange.kind, "application/problem+json", "{status}");
@@ -161,10 +152,7 @@ fn is_documented(exchange: &Exchange) {
     let code = answer["code"].as_str().and_then(RefusalCode::parse);
     assert!(code.is_some(), "{answer}");
     assert_ne!(code, Some(RefusalCode::Internal), "a fault in the program");
-    assert!(
-        !status.is_server_error(),
-        "nothing goes wrong here: {answer}"
-    );
+    assert!(!status.is_server_error(), "nothing goes wrong here: {answer}");
 }
 
 /// Returns the text of a message attribute.
@@ -189,10 +177,7 @@ fn body_is_unchanged(exchange: &Exchange, message: &NewMessage) {
     }
     for name in [&message.group, &message.deduplication] {
         let fits = |byte: u8| byte.is_ascii_graphic();
-        assert!(
-            (1..=128).contains(&name.len()) && name.bytes().all(fits),
-            "{name}"
-        );
+        assert!((1..=128).contains(&name.len()) && name.bytes().all(fits), "{name}");
     }
 }
 
@@ -212,11 +197,7 @@ fn is_parsed_by_the_replay_function(exchange: &Exchange, message: &NewMessage) {
         ParsedMessage::DeadLetter(dead_letter) => {
             assert_eq!(malformed, None, "what is malformed is not delivered");
             if exchange.path == WEBHOOK {
-                assert_eq!(
-                    dead_letter.payload.as_bytes(),
-                    exchange.body,
-                    "as it stands"
-                );
+                assert_eq!(dead_letter.payload.as_bytes(), exchange.body, "as it stands");
                 assert_eq!(dead_letter.interaction, None);
             }
             assert!(dead_letter.event_id.is_some(), "a repetition is known");

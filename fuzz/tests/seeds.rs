@@ -76,11 +76,7 @@ fn stored_plans_audits_and_objects_are_valid() -> Result<(), Box<dyn Error>> {
         let history = History::read(&String::from_utf8(seed(name)?)?)?;
         assert!(!history.states.is_empty(), "{name}");
     }
-    for name in [
-        "archived.json",
-        "archived-binary.json",
-        "archived-without-an-id.json",
-    ] {
+    for name in ["archived.json", "archived-binary.json", "archived-without-an-id.json"] {
         assert!(Document::read(&seed(name)?).is_ok(), "{name}");
     }
     Ok(())

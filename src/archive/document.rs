@@ -70,11 +70,9 @@ impl Document {
     /// # Errors
     /// [`DocumentFault`]: the object is not an archived dead letter.
     pub fn read(object: &[u8]) -> Result<Self, DocumentFault> {
-        let document: Self =
-            serde_json::from_slice(object).map_err(|error| DocumentFault::Foreign {
-                line: error.line(),
-                column: error.column(),
-            })?;
+        let document: Self = serde_json::from_slice(object).map_err(|error| {
+            DocumentFault::Foreign { line: error.line(), column: error.column() }
+        })?;
         // These members become part of a ledger key, which has a maximum length.
         for (member, text, longest) in [
             ("message_id", &document.message_id, MAX_ID_BYTES),
@@ -111,10 +109,9 @@ impl Document {
         let mut message = Message::new(MessageId::new(self.message_id.as_str())?, body.clone());
         message.attributes.clone_from(&self.attributes);
         if self.body.is_none() {
-            for (name, value) in [
-                (ingested::ORIGIN, ingested::WEBHOOK),
-                (ingested::BODY_ENCODING, ingested::BASE64),
-            ] {
+            for (name, value) in
+                [(ingested::ORIGIN, ingested::WEBHOOK), (ingested::BODY_ENCODING, ingested::BASE64)]
+            {
                 message.attributes.insert(name.to_owned(), value.to_owned());
             }
         }

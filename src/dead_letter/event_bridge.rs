@@ -26,9 +26,7 @@ pub(super) fn open_dead_letter<'m>(envelope: &Envelope<'m>) -> Option<ParsedMess
 
 /// Returns true if attributes of a rule or a schedule mark the body as the input of a target.
 pub(super) fn is_from_event_bridge(envelope: &Envelope<'_>) -> bool {
-    ORIGINS
-        .iter()
-        .any(|name| envelope.attribute(name).is_some())
+    ORIGINS.iter().any(|name| envelope.attribute(name).is_some())
 }
 
 /// Parses a plain event, as a rule sends it to a queue.

@@ -6,9 +6,7 @@ use super::{Envelope, ParsedMessage, UnreplayableReason};
 pub(super) fn open_custom_bus_record<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
     let body = envelope.body.object()?;
     let record = body.has("failedMessages") && body.has("busArn");
-    record.then_some(ParsedMessage::Unreplayable(
-        UnreplayableReason::CustomBusRecord,
-    ))
+    record.then_some(ParsedMessage::Unreplayable(UnreplayableReason::CustomBusRecord))
 }
 
 /// Recognises an event that the bus could not decrypt: an error code around a body of no other shape. It has

@@ -16,12 +16,8 @@ pub(crate) const MARKS: [&str; 2] = ["system.retryAttempt", "system.retryStatus"
 const STATUS_KEYS: [&str; 2] = ["system.retryStatus", "retryStatus"];
 
 /// The retry statuses that this function writes.
-pub(crate) const MARK_STATUSES: [&str; 4] = [
-    "retrying",
-    "replay_successful",
-    "replay_failed",
-    "exhausted_retries",
-];
+pub(crate) const MARK_STATUSES: [&str; 4] =
+    ["retrying", "replay_successful", "replay_failed", "exhausted_retries"];
 
 /// The interaction of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,9 +40,7 @@ impl InteractionId {
         let id = id.into();
         let usable = !id.is_empty()
             && id.len() <= MAX_ID_BYTES
-            && id
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
             && !id.bytes().all(|byte| byte == b'.');
         usable.then_some(Self(id))
     }
@@ -66,10 +60,7 @@ impl fmt::Display for InteractionId {
 
 impl InteractionRef {
     fn new(id: Option<String>, participant: Option<String>) -> Option<Self> {
-        Some(Self {
-            id: InteractionId::new(id?)?,
-            participant,
-        })
+        Some(Self { id: InteractionId::new(id?)?, participant })
     }
 }
 
@@ -94,16 +85,12 @@ impl InnerEvent {
         Self {
             // A transformed input may have an "id" with any meaning. Only the id of a whole event is the
             // event's id.
-            id: is_event(event)
-                .then(|| EventId::new(event.string("id")?))
-                .flatten(),
+            id: is_event(event).then(|| EventId::new(event.string("id")?)).flatten(),
             own_echo: is_own_echo(event, event_type.as_deref()),
             interaction: interaction(event),
             shows_mark: is_about_attributes(event, event_type.as_deref())
                 || event.has_anywhere(&STATUS_KEYS, &MARK_STATUSES),
-            time: event
-                .string("time")
-                .and_then(|time| Timestamp::parse(&time)),
+            time: event.string("time").and_then(|time| Timestamp::parse(&time)),
             event_type,
         }
     }
@@ -111,9 +98,7 @@ impl InnerEvent {
 
 /// Returns true if an object is a whole event in the form of `EventBridge`.
 pub(super) fn is_event(object: &Object<'_>) -> bool {
-    ["detail-type", "source", "detail"]
-        .iter()
-        .all(|name| object.has(name))
+    ["detail-type", "source", "detail"].iter().all(|name| object.has(name))
 }
 
 /// Returns the type of an event: `detail-type` with its literal `{id}`; without one, the topic.
@@ -127,12 +112,7 @@ fn event_type(event: &Object<'_>) -> Option<String> {
 /// Returns true if an event is only an echo of our own PATCH. Replaying it would cause the next PATCH and the
 /// next echo, without end.
 fn is_own_echo(event: &Object<'_>, event_type: Option<&str>) -> bool {
-    let attributes = || {
-        event
-            .object("detail")?
-            .object("eventBody")?
-            .object("attributes")
-    };
+    let attributes = || event.object("detail")?.object("eventBody")?.object("attributes");
     is_about_attributes(event, event_type)
         && attributes().is_some_and(|attributes| {
             let mut names = attributes.names().peekable();
@@ -158,10 +138,8 @@ fn interaction(event: &Object<'_>) -> Option<InteractionRef> {
     let Some(body) = detail.object("eventBody") else {
         return InteractionRef::new(detail.string("interactionId"), None);
     };
-    let topic = detail
-        .string("topicName")
-        .or_else(|| event.string("detail-type"))
-        .unwrap_or_default();
+    let topic =
+        detail.string("topicName").or_else(|| event.string("detail-type")).unwrap_or_default();
     let id = match place_of_id(&topic) {
         IdPlace::ConversationId => body.string("conversationId"),
         IdPlace::Id => body.string("id"),
@@ -201,18 +179,9 @@ mod tests {
     #[test]
     fn the_topic_decides_where_the_conversation_id_stands() {
         for (topic, place) in [
-            (
-                "v2.detail.events.conversation.3f0c.customer.end",
-                IdPlace::ConversationId,
-            ),
-            (
-                "v2.detail.events.conversation.{id}.attributes",
-                IdPlace::ConversationId,
-            ),
-            (
-                "v2.conversations.3f0c.transcription",
-                IdPlace::ConversationId,
-            ),
+            ("v2.detail.events.conversation.3f0c.customer.end", IdPlace::ConversationId),
+            ("v2.detail.events.conversation.{id}.attributes", IdPlace::ConversationId),
+            ("v2.conversations.3f0c.transcription", IdPlace::ConversationId),
             ("v2.analytics.conversation.3f0c", IdPlace::ConversationId),
             ("v2.routing.queues.77aa.conversations", IdPlace::Id),
             ("v2.routing.queues.{id}.conversations.calls", IdPlace::Id),
@@ -231,16 +200,7 @@ mod tests {
     #[test]
     fn an_id_that_cannot_stand_in_a_path_is_not_used() {
         assert!(InteractionId::new("5b6c2a10-94ad-4c3f-b1d2-0a6f5a3d7e21").is_some());
-        for id in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "a?b",
-            "a b",
-            "é",
-            &"x".repeat(MAX_ID_BYTES + 1),
-        ] {
+        for id in ["", ".", "..", "a/b", "a?b", "a b", "é", &"x".repeat(MAX_ID_BYTES + 1)] {
             assert_eq!(InteractionId::new(id), None, "{id}");
         }
     }

@@ -22,12 +22,8 @@ pub enum Malformed {
 
 impl Malformed {
     /// Every reason.
-    pub const ALL: [Self; 4] = [
-        Self::NotUtf8,
-        Self::NotJson,
-        Self::NotAnObject,
-        Self::NotQueueable,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::NotUtf8, Self::NotJson, Self::NotAnObject, Self::NotQueueable];
 
     /// Returns the value of the message attribute.
     #[must_use]
@@ -54,13 +50,10 @@ impl fmt::Display for Malformed {
 
 /// Recognises a webhook that ingest marked as malformed.
 pub(super) fn open_marked_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
-    let word = envelope
-        .attribute(ingested::MALFORMED)
-        .filter(|_| is_from(envelope, ingested::WEBHOOK))?;
+    let word =
+        envelope.attribute(ingested::MALFORMED).filter(|_| is_from(envelope, ingested::WEBHOOK))?;
     let malformed = Malformed::ALL.into_iter().find(|it| it.as_str() == word)?;
-    Some(ParsedMessage::Unreplayable(UnreplayableReason::Webhook(
-        malformed,
-    )))
+    Some(ParsedMessage::Unreplayable(UnreplayableReason::Webhook(malformed)))
 }
 
 /// Returns true if the message came through ingest from this origin. Messages of a rule or a schedule never
@@ -85,7 +78,5 @@ pub(super) fn sender_id(envelope: &Envelope<'_>, payload: &str) -> Option<EventI
 
 /// Returns the id of the request that carried the message.
 pub(super) fn receipt_id(envelope: &Envelope<'_>) -> Option<EventId> {
-    envelope
-        .attribute(ingested::RECEIPT_ID)
-        .and_then(EventId::new)
+    envelope.attribute(ingested::RECEIPT_ID).and_then(EventId::new)
 }

@@ -60,17 +60,12 @@ impl<'m> Object<'m> {
 
     /// Returns the member's raw text, byte for byte; `None` if it is absent or null.
     pub(super) fn raw(&self, name: &str) -> Option<&'m str> {
-        self.0
-            .get(name)
-            .map(|raw| raw.get())
-            .filter(|text| *text != "null")
+        self.0.get(name).map(|raw| raw.get()).filter(|text| *text != "null")
     }
 
     /// Returns the member as a whole number; `None` if it is absent or has another type.
     pub(super) fn number(&self, name: &str) -> Option<u32> {
-        self.0
-            .get(name)
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        self.0.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 
     /// Returns true if a member at any depth has one of these names and one of these values. A string that
@@ -79,8 +74,7 @@ impl<'m> Object<'m> {
         let is_one = |text: &str| {
             let text = text.trim_start();
             texts.iter().any(|it| {
-                text.strip_prefix('"')
-                    .is_some_and(|text| text.starts_with(&format!("{it}\"")))
+                text.strip_prefix('"').is_some_and(|text| text.starts_with(&format!("{it}\"")))
             })
         };
         let is_inside = |text: &str, name: &str| {
@@ -104,9 +98,7 @@ impl<'m> Object<'m> {
 
     /// Returns the member as a string; `None` if it is absent or has another type.
     pub(super) fn string(&self, name: &str) -> Option<String> {
-        self.0
-            .get(name)
-            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+        self.0.get(name).and_then(|raw| serde_json::from_str(raw.get()).ok())
     }
 }
 
@@ -151,12 +143,7 @@ mod tests {
         assert_eq!(string("e").as_deref(), Some("escaped"));
         assert_eq!(string("n"), None);
         assert_eq!(string("o"), None);
-        assert_eq!(
-            object
-                .and_then(|object| object.object("o")?.string("p"))
-                .as_deref(),
-            Some("q")
-        );
+        assert_eq!(object.and_then(|object| object.object("o")?.string("p")).as_deref(), Some("q"));
     }
 
     #[test]

@@ -13,9 +13,7 @@ pub(super) fn open_destination_record<'m>(envelope: &Envelope<'m>) -> Option<Par
     let context = record.object("requestContext")?;
     let function = context.string("functionArn")?;
     let Some(payload) = record.raw("requestPayload") else {
-        return Some(ParsedMessage::Unreplayable(
-            UnreplayableReason::EmptyWrapper,
-        ));
+        return Some(ParsedMessage::Unreplayable(UnreplayableReason::EmptyWrapper));
     };
     let failure = OriginalFailure {
         error_message: record

@@ -15,9 +15,7 @@ pub(super) fn open_notification<'m>(envelope: &Envelope<'m>) -> Option<ParsedMes
     }
     let text = notification.string("Message")?;
     if envelope.depth >= DEEPEST {
-        return Some(ParsedMessage::Unreplayable(
-            UnreplayableReason::NestedTooDeep,
-        ));
+        return Some(ParsedMessage::Unreplayable(UnreplayableReason::NestedTooDeep));
     }
     let inner = Envelope {
         text: &text,

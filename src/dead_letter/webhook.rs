@@ -12,10 +12,7 @@ use crate::message::ingested;
 /// Members may be missing: Genesys sends test events and changes its payloads, and only the target must
 /// understand them. The body is never parsed as an envelope.
 pub(super) fn parse_ingested_webhook<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
-    let webhook = envelope
-        .body
-        .object()
-        .filter(|_| is_from(envelope, ingested::WEBHOOK))?;
+    let webhook = envelope.body.object().filter(|_| is_from(envelope, ingested::WEBHOOK))?;
     Some(opened(envelope, own_id(webhook)))
 }
 

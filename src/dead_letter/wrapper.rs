@@ -12,9 +12,7 @@ const EVENT_TYPE: &str = "dead-letter";
 
 /// Parses a wrapper that ingest accepted, regardless of its other members: ingest checked it as a wrapper.
 pub(super) fn open_taken_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<'m>> {
-    is_from(envelope, ingested::DEAD_LETTER)
-        .then(|| open_wrapper(envelope))
-        .flatten()
+    is_from(envelope, ingested::DEAD_LETTER).then(|| open_wrapper(envelope)).flatten()
 }
 
 /// Parses a wrapped event. The payload is its `originalEvent`.
@@ -24,9 +22,7 @@ pub(super) fn open_wrapper<'m>(envelope: &Envelope<'m>) -> Option<ParsedMessage<
         return None;
     }
     let Some(payload) = wrapper.raw("originalEvent") else {
-        return Some(ParsedMessage::Unreplayable(
-            UnreplayableReason::EmptyWrapper,
-        ));
+        return Some(ParsedMessage::Unreplayable(UnreplayableReason::EmptyWrapper));
     };
     let failure = OriginalFailure {
         error_message: wrapper.string("failureReason"),
@@ -107,19 +103,14 @@ impl Wrapper {
                 .number("retryCount")
                 .ok_or(fault("retryCount", "a whole number from 0 to 4294967295"))?,
         };
-        let subscription = wrapper
-            .string("subscriptionId")
-            .and_then(InteractionId::new);
+        let subscription = wrapper.string("subscriptionId").and_then(InteractionId::new);
         if needs_subscription && subscription.is_none() {
             return Err(fault("subscriptionId", "the id of a subscription"));
         }
         if is_empty(wrapper.raw("originalEvent")) {
             return Err(WrapperFault::Empty);
         }
-        Ok(Self {
-            subscription,
-            retry_count,
-        })
+        Ok(Self { subscription, retry_count })
     }
 }
 
@@ -132,9 +123,7 @@ fn is_empty(event: Option<&str>) -> bool {
     };
     text.is_empty()
         || text == "\"\""
-        || within('{', '}')
-            .or_else(|| within('[', ']'))
-            .unwrap_or(false)
+        || within('{', '}').or_else(|| within('[', ']')).unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -150,22 +139,13 @@ mod tests {
         let body = r#"{"eventType":"dead-letter","subscriptionId":"s-1","retryCount":2,"originalEvent":{"id":"e-1"}}"#;
         let wrapper = Wrapper::read(body, true);
         assert_eq!(wrapper.as_ref().map(|it| it.retry_count), Ok(2));
-        assert_eq!(
-            wrapper.map(|it| it.subscription),
-            Ok(InteractionId::new("s-1"))
-        );
+        assert_eq!(wrapper.map(|it| it.subscription), Ok(InteractionId::new("s-1")));
         for subscription in ["", r#""subscriptionId":"<id>","#, r#""subscriptionId":7,"#] {
             let body =
                 format!(r#"{{"eventType":"dead-letter",{subscription}"originalEvent":"text"}}"#);
-            let least = Wrapper {
-                subscription: None,
-                retry_count: 0,
-            };
+            let least = Wrapper { subscription: None, retry_count: 0 };
             assert_eq!(Wrapper::read(&body, false), Ok(least), "{body}");
-            assert_eq!(
-                fault(&body),
-                "subscriptionId must be the id of a subscription"
-            );
+            assert_eq!(fault(&body), "subscriptionId must be the id of a subscription");
         }
     }
 
@@ -177,51 +157,24 @@ mod tests {
             )
         };
         for (body, expected) in [
-            (
-                "{\"eventType\"".to_owned(),
-                "the body is not a JSON object (line 1, column 12)",
-            ),
-            (
-                "[]".to_owned(),
-                "the body is not a JSON object (line 1, column 0)",
-            ),
+            ("{\"eventType\"".to_owned(), "the body is not a JSON object (line 1, column 12)"),
+            ("[]".to_owned(), "the body is not a JSON object (line 1, column 0)"),
             ("{}".to_owned(), "eventType must be \"dead-letter\""),
-            (
-                with(r#""retryCount":"2""#),
-                "retryCount must be a whole number from 0 to 4294967295",
-            ),
-            (
-                with(r#""retryCount":-1"#),
-                "retryCount must be a whole number from 0 to 4294967295",
-            ),
-            (
-                with(r#""retryCount":1.5"#),
-                "retryCount must be a whole number from 0 to 4294967295",
-            ),
+            (with(r#""retryCount":"2""#), "retryCount must be a whole number from 0 to 4294967295"),
+            (with(r#""retryCount":-1"#), "retryCount must be a whole number from 0 to 4294967295"),
+            (with(r#""retryCount":1.5"#), "retryCount must be a whole number from 0 to 4294967295"),
             (
                 with(r#""retryCount":4294967296"#),
                 "retryCount must be a whole number from 0 to 4294967295",
             ),
-            (
-                with(r#""failureReason":{"private":1}"#),
-                "failureReason must be a string",
-            ),
-            (
-                with(r#""timestamp":1785000000"#),
-                "timestamp must be a string",
-            ),
+            (with(r#""failureReason":{"private":1}"#), "failureReason must be a string"),
+            (with(r#""timestamp":1785000000"#), "timestamp must be a string"),
             (
                 with(r#""subscriptionId":"../private""#),
                 "subscriptionId must be the id of a subscription",
             ),
-            (
-                with(r#""subscriptionId":7"#),
-                "subscriptionId must be the id of a subscription",
-            ),
-            (
-                with(r#""eventType":"private""#),
-                "eventType must be \"dead-letter\"",
-            ),
+            (with(r#""subscriptionId":7"#), "subscriptionId must be the id of a subscription"),
+            (with(r#""eventType":"private""#), "eventType must be \"dead-letter\""),
         ] {
             assert_eq!(fault(&body), expected, "{body}");
         }
@@ -233,11 +186,7 @@ mod tests {
             let body = format!(
                 r#"{{"eventType":"dead-letter","subscriptionId":"s-1","originalEvent":{event}}}"#
             );
-            assert_eq!(
-                Wrapper::read(&body, true),
-                Err(WrapperFault::Empty),
-                "{event}"
-            );
+            assert_eq!(Wrapper::read(&body, true), Err(WrapperFault::Empty), "{event}");
         }
         let missing = r#"{"eventType":"dead-letter","subscriptionId":"s-1"}"#;
         assert_eq!(Wrapper::read(missing, true), Err(WrapperFault::Empty));

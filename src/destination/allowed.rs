@@ -69,11 +69,7 @@ mod tests {
             (format!("{CRM}:live"), format!("{CRM}:live"), true),
             (format!("{CRM}:live"), format!("{CRM}:7"), false),
             (format!("{CRM}:live"), CRM.to_owned(), false),
-            (
-                "arn:aws:lambda:*:*:function:c?m".to_owned(),
-                format!("{CRM}:live"),
-                true,
-            ),
+            ("arn:aws:lambda:*:*:function:c?m".to_owned(), format!("{CRM}:live"), true),
             (
                 "arn:aws:sns:eu-west-1:271828182845:t".to_owned(),
                 "arn:aws:sns:eu-west-1:271828182845:t:x".to_owned(),
@@ -89,9 +85,6 @@ mod tests {
     fn is_shown_as_it_was_set() {
         let patterns = ["arn:aws:sqs:*", "arn:aws:lambda:*:*:function:crm-?"];
         assert_eq!(AllowedTargets::Any.to_string(), "*");
-        assert_eq!(
-            AllowedTargets::only(patterns).to_string(),
-            patterns.join(",")
-        );
+        assert_eq!(AllowedTargets::only(patterns).to_string(), patterns.join(","));
     }
 }

@@ -14,16 +14,8 @@ impl Arn {
     pub fn parse(text: &str) -> Option<Self> {
         let mut colons = text.match_indices(':').map(|(at, _)| at + 1);
         let partition = colons.next()?;
-        let starts = [
-            colons.next()?,
-            colons.next()?,
-            colons.next()?,
-            colons.next()?,
-        ];
-        let arn = Self {
-            text: text.to_owned(),
-            starts,
-        };
+        let starts = [colons.next()?, colons.next()?, colons.next()?, colons.next()?];
+        let arn = Self { text: text.to_owned(), starts };
         let whole = text.get(..partition) == Some("arn:")
             && [arn.service(), arn.region(), arn.account(), arn.resource()]
                 .iter()
@@ -69,17 +61,13 @@ impl Arn {
         let name = resource.split(':').next().filter(|name| !name.is_empty())?;
         let qualifier = resource.len() - name.len();
         let is_lambda = self.service() == "lambda";
-        self.text
-            .get(..self.text.len() - qualifier)
-            .filter(|_| is_lambda)
+        self.text.get(..self.text.len() - qualifier).filter(|_| is_lambda)
     }
 
     /// Returns the resource of an ARN: for a queue, its name. A text that is not an ARN is returned whole.
     #[must_use]
     pub fn resource_of(text: &str) -> &str {
-        Self::parse(text)
-            .and_then(|arn| text.get(arn.starts[3]..))
-            .unwrap_or(text)
+        Self::parse(text).and_then(|arn| text.get(arn.starts[3]..)).unwrap_or(text)
     }
 
     /// Returns true if the ARN names a FIFO queue or topic, which keep an order.
@@ -89,9 +77,7 @@ impl Arn {
     }
 
     fn between(&self, from: usize, to: usize) -> &str {
-        self.text
-            .get(self.starts[from]..self.starts[to] - 1)
-            .unwrap_or_default()
+        self.text.get(self.starts[from]..self.starts[to] - 1).unwrap_or_default()
     }
 }
 
@@ -102,18 +88,9 @@ mod tests {
     #[test]
     fn has_its_parts() {
         let arn = Arn::parse("arn:aws:lambda:eu-west-1:271828182845:function:crm:$LATEST");
-        let parts = arn
-            .as_ref()
-            .map(|arn| (arn.service(), arn.region(), arn.account(), arn.resource()));
-        assert_eq!(
-            parts,
-            Some((
-                "lambda",
-                "eu-west-1",
-                "271828182845",
-                "function:crm:$LATEST"
-            ))
-        );
+        let parts =
+            arn.as_ref().map(|arn| (arn.service(), arn.region(), arn.account(), arn.resource()));
+        assert_eq!(parts, Some(("lambda", "eu-west-1", "271828182845", "function:crm:$LATEST")));
     }
 
     #[test]
@@ -142,14 +119,8 @@ mod tests {
     #[test]
     fn keeps_an_order_when_its_name_says_so() {
         let is_fifo = |text| Arn::parse(text).map(|arn| arn.is_fifo());
-        assert_eq!(
-            is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm.fifo"),
-            Some(true)
-        );
-        assert_eq!(
-            is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm"),
-            Some(false)
-        );
+        assert_eq!(is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm.fifo"), Some(true));
+        assert_eq!(is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm"), Some(false));
     }
 
     #[test]

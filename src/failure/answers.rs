@@ -81,13 +81,7 @@ pub const fn of_genesys(status: u16, has_error_body: bool) -> Meaning {
 const AWS_CODES: &[(Meaning, &[&str])] = &[
     (
         Meaning::RateLimited,
-        &[
-            "Throttl",
-            "TooManyRequests",
-            "LimitExceeded",
-            "QuotaExceeded",
-            "SlowDown",
-        ],
+        &["Throttl", "TooManyRequests", "LimitExceeded", "QuotaExceeded", "SlowDown"],
     ),
     (
         Meaning::Credentials,
@@ -148,9 +142,7 @@ const AWS_CODES: &[(Meaning, &[&str])] = &[
 /// has no status of its own.
 #[must_use]
 pub fn of_aws(code: &str, status: Option<u16>) -> Meaning {
-    let by_code = AWS_CODES
-        .iter()
-        .find(|(_, parts)| parts.iter().any(|part| code.contains(part)));
+    let by_code = AWS_CODES.iter().find(|(_, parts)| parts.iter().any(|part| code.contains(part)));
     match (by_code, status) {
         (Some((meaning, _)), _) => *meaning,
         (None, Some(502 | 504)) => Meaning::Unavailable,
@@ -170,10 +162,7 @@ mod tests {
     fn status_of_an_http_target_has_one_meaning() {
         for (meaning, statuses) in [
             (Meaning::RateLimited, &[429][..]),
-            (
-                Meaning::Unavailable,
-                &[100, 408, 425, 500, 503, 506, 508, 520, 599, 600, 999],
-            ),
+            (Meaning::Unavailable, &[100, 408, 425, 500, 503, 506, 508, 520, 599, 600, 999]),
             (Meaning::AnswerLost, &[502, 504]),
             (Meaning::Credentials, &[401, 403]),
             (
@@ -184,10 +173,7 @@ mod tests {
                 ],
             ),
             (Meaning::Conflict, &[409]),
-            (
-                Meaning::Refused,
-                &[400, 402, 406, 412, 413, 416, 422, 423, 428, 451, 499],
-            ),
+            (Meaning::Refused, &[400, 402, 406, 412, 413, 416, 422, 423, 428, 451, 499]),
         ] {
             for status in statuses {
                 assert_eq!(of_http_target(*status), meaning, "{status}");

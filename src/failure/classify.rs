@@ -82,9 +82,7 @@ impl OriginalFailure {
     #[must_use]
     pub fn category(&self) -> Category {
         let message = self.error_message.as_deref();
-        let message = message
-            .filter(|_| !self.is_targets_text)
-            .unwrap_or_default();
+        let message = message.filter(|_| !self.is_targets_text).unwrap_or_default();
         match self.error_code.as_deref() {
             Some("SDK_CLIENT_ERROR") => match status_in(message) {
                 Some(status @ 400..=499) => by_status(status),
@@ -131,22 +129,11 @@ fn by_words(message: &str) -> Category {
     const WORDS: &[(Category, &[&str])] = &[
         (
             Category::RateLimitExceeded,
-            &[
-                "rate limit",
-                "rate exceeded",
-                "throttl",
-                "too many requests",
-            ],
+            &["rate limit", "rate exceeded", "throttl", "too many requests"],
         ),
         (
             Category::AuthenticationRejected,
-            &[
-                "unauthorized",
-                "not authorized",
-                "forbidden",
-                "permission",
-                "access denied",
-            ],
+            &["unauthorized", "not authorized", "forbidden", "permission", "access denied"],
         ),
         (
             Category::EndpointUnreachable,
@@ -160,10 +147,7 @@ fn by_words(message: &str) -> Category {
             ],
         ),
         (Category::TargetMissing, &["not found", "does not exist"]),
-        (
-            Category::PayloadMalformed,
-            &["malformed", "invalid json", "schema", "size exceeded"],
-        ),
+        (Category::PayloadMalformed, &["malformed", "invalid json", "schema", "size exceeded"]),
     ];
     let message = before_payload(message).to_lowercase();
     WORDS
@@ -221,9 +205,7 @@ const UNITS: &[&str] = &[
 ];
 
 /// Words before a number that show a position or a count: the number is not a status.
-const NUMBERED: &[&str] = &[
-    "line", "column", "port", "position", "offset", "attempt", "after",
-];
+const NUMBERED: &[&str] = &["line", "column", "port", "position", "offset", "attempt", "after"];
 
 /// Returns an address without its port: `10.0.0.7:503` and `https://crm.example:503` contain no status.
 ///
@@ -236,10 +218,7 @@ fn without_port(word: &str) -> &str {
     let is_address = match bare.split_once("://") {
         Some((_, host)) => !host.contains('/'),
         None => {
-            bare.contains('.')
-                && bare
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || byte == b'.')
+            bare.contains('.') && bare.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
         }
     };
     if is_address { address } else { word }
@@ -280,19 +259,10 @@ mod tests {
 
     #[test]
     fn a_code_that_says_little_leaves_it_to_the_message() {
-        assert_eq!(
-            category("ERROR_FROM_TARGET", "status 429"),
-            Category::RateLimitExceeded
-        );
-        assert_eq!(
-            category("UNKNOWN", "schema mismatch"),
-            Category::PayloadMalformed
-        );
+        assert_eq!(category("ERROR_FROM_TARGET", "status 429"), Category::RateLimitExceeded);
+        assert_eq!(category("UNKNOWN", "schema mismatch"), Category::PayloadMalformed);
         assert_eq!(category("A_CODE_OF_TOMORROW", ""), Category::Unknown);
-        assert_eq!(
-            category("200", "connection refused"),
-            Category::EndpointUnreachable
-        );
+        assert_eq!(category("200", "connection refused"), Category::EndpointUnreachable);
         assert_eq!(category("429", ""), Category::RateLimitExceeded);
     }
 
@@ -330,11 +300,7 @@ mod tests {
             "response.status:503",
             "https://crm.example/events:503",
         ] {
-            assert_eq!(
-                category("", message),
-                Category::EndpointUnreachable,
-                "{message}"
-            );
+            assert_eq!(category("", message), Category::EndpointUnreachable, "{message}");
         }
         for message in [
             "conversation 8a42942d-4290-4291-8503-503429401403 lost",
@@ -360,14 +326,8 @@ mod tests {
     #[test]
     fn words_decide_when_there_is_no_status() {
         for (message, expected) in [
-            (
-                "connect to crm.example:443: connection refused",
-                Category::EndpointUnreachable,
-            ),
-            (
-                "Rate limit of the partner reached",
-                Category::RateLimitExceeded,
-            ),
+            ("connect to crm.example:443: connection refused", Category::EndpointUnreachable),
+            ("Rate limit of the partner reached", Category::RateLimitExceeded),
             ("request was throttled", Category::RateLimitExceeded),
             ("User is Unauthorized", Category::AuthenticationRejected),
             ("missing permission", Category::AuthenticationRejected),
@@ -385,18 +345,14 @@ mod tests {
 
     #[test]
     fn what_the_target_answered_is_no_evidence() {
-        assert_eq!(
-            category("", "refused, Payload: 429 rate limit"),
-            Category::Unknown
-        );
+        assert_eq!(category("", "refused, Payload: 429 rate limit"), Category::Unknown);
     }
 
     #[test]
     fn text_of_the_targets_own_code_is_no_evidence() {
-        for (code, expected) in [
-            (None, Category::Unknown),
-            (Some("429"), Category::RateLimitExceeded),
-        ] {
+        for (code, expected) in
+            [(None, Category::Unknown), (Some("429"), Category::RateLimitExceeded)]
+        {
             let failure = OriginalFailure {
                 error_code: code.map(str::to_owned),
                 error_message: Some("schema changed, see ticket 400".to_owned()),

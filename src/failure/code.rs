@@ -155,25 +155,16 @@ mod tests {
 
     #[test]
     fn every_code_has_a_page_that_says_what_to_do() {
-        let failures = FailureCode::ALL
-            .iter()
-            .map(|code| (code.as_str(), code.page(), code.what_to_do()));
-        let refusals = RefusalCode::ALL
-            .iter()
-            .map(|code| (code.as_str(), code.page(), code.what_to_do()));
+        let failures =
+            FailureCode::ALL.iter().map(|code| (code.as_str(), code.page(), code.what_to_do()));
+        let refusals =
+            RefusalCode::ALL.iter().map(|code| (code.as_str(), code.page(), code.what_to_do()));
         for (code, page, what_to_do) in failures.chain(refusals) {
             assert!(page.starts_with(&format!("# {code}\n")), "{code}");
-            for section in [
-                "## What happened",
-                "## What the function did",
-                "## What to do",
-            ] {
+            for section in ["## What happened", "## What the function did", "## What to do"] {
                 assert!(page.contains(section), "{code}: {section}");
             }
-            assert!(
-                (1..=160).contains(&what_to_do.len()),
-                "{code}: {what_to_do:?}"
-            );
+            assert!((1..=160).contains(&what_to_do.len()), "{code}: {what_to_do:?}");
         }
     }
 

@@ -138,10 +138,7 @@ mod tests {
         let is_about = report.is_about(&accepted, &destination, "m-2");
         let has_ids = theirs.is_some() && ours.is_some() && to == FUNCTION;
         // The delivered message itself, received once more.
-        assert_eq!(
-            report.is_about(&accepted, &destination, "m-1"),
-            has_ids && is_about
-        );
+        assert_eq!(report.is_about(&accepted, &destination, "m-1"), has_ids && is_about);
         is_about
     }
 
@@ -165,10 +162,7 @@ mod tests {
         ] {
             assert!(is_about(theirs, Some(DELIVERED_AT - 5_000), ours, to));
             assert!(!is_about(theirs, Some(early), ours, to));
-            assert!(
-                is_about(theirs, None, ours, to),
-                "nothing speaks against it"
-            );
+            assert!(is_about(theirs, None, ours, to), "nothing speaks against it");
         }
     }
 

@@ -37,17 +37,12 @@ impl Credentials {
     /// # Errors
     /// [`CredentialsError::Malformed`] if the text has another form, or if one of the two is empty.
     pub fn from_secret(text: &str) -> Result<Self, CredentialsError> {
-        let SecretMembers {
-            client_id,
-            client_secret,
-        } = serde_json::from_str(text).map_err(|_| CredentialsError::Malformed)?;
+        let SecretMembers { client_id, client_secret } =
+            serde_json::from_str(text).map_err(|_| CredentialsError::Malformed)?;
         if client_id.is_empty() || client_secret.is_empty() {
             return Err(CredentialsError::Malformed);
         }
-        Ok(Self {
-            client_id,
-            client_secret: client_secret.into(),
-        })
+        Ok(Self { client_id, client_secret: client_secret.into() })
     }
 
     /// Returns true if id and secret are equal.
@@ -86,10 +81,6 @@ mod tests {
             let refused = Credentials::from_secret(text).map(|it| it.client_id);
             assert_eq!(refused, Err(CredentialsError::Malformed), "{text}");
         }
-        assert!(
-            !CredentialsError::Malformed
-                .to_string()
-                .contains("hush-hush")
-        );
+        assert!(!CredentialsError::Malformed.to_string().contains("hush-hush"));
     }
 }

@@ -39,10 +39,7 @@ pub struct Claimable {
 
 impl Claimable {
     /// The content of an item that does not exist yet.
-    pub const NEW: Self = Self {
-        is_delivered: false,
-        round: 1,
-    };
+    pub const NEW: Self = Self { is_delivered: false, round: 1 };
 }
 
 impl ItemState {
@@ -66,15 +63,10 @@ impl ItemState {
         if terms.is_failure_record && is_open {
             return Ok(Claim::Delivered(self.known.accepted.clone()));
         }
-        let acquired = Claim::Acquired(Claimable {
-            is_delivered,
-            round: self.known.accepted.round,
-        });
+        let acquired =
+            Claim::Acquired(Claimable { is_delivered, round: self.known.accepted.round });
         // An operator replay counts its rounds anew.
-        let reopened = Claim::Acquired(Claimable {
-            is_delivered,
-            ..Claimable::NEW
-        });
+        let reopened = Claim::Acquired(Claimable { is_delivered, ..Claimable::NEW });
         Ok(match (status, terms.reopen) {
             (Status::Archived | Status::Failed, ReopenPolicy::FailedAndArchived) => reopened,
             (Status::Completed | Status::Discarded | Status::Archived, _) => Claim::AlreadyDone,
@@ -84,10 +76,9 @@ impl ItemState {
             }
             (Status::InProgress, _) => held_until.map_or(acquired, Claim::HeldUntil),
             (Status::Deferred, _) => match self.not_before {
-                Some(until) if until > terms.now && !terms.ignores_delay => Claim::Delayed {
-                    round: self.known.accepted.round,
-                    until,
-                },
+                Some(until) if until > terms.now && !terms.ignores_delay => {
+                    Claim::Delayed { round: self.known.accepted.round, until }
+                }
                 Some(_) | None => acquired,
             },
         })

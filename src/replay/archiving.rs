@@ -26,10 +26,7 @@ impl<P: Ports> Replay<P> {
         why: UnreplayableReason,
     ) -> RecordResult {
         let reason = why.to_string();
-        let reason = Rejection {
-            code: why.failure_code(),
-            message: &reason,
-        };
+        let reason = Rejection { code: why.failure_code(), message: &reason };
         self.archive_message(message, reason).await
     }
 
@@ -54,9 +51,7 @@ impl<P: Ports> Replay<P> {
             first_seen: message.sent_at.unwrap_or_else(|| self.clock.now()),
             now: self.clock.now(),
         };
-        self.archive_or_return(&entry)
-            .await
-            .with_reason(reason.message)
+        self.archive_or_return(&entry).await.with_reason(reason.message)
     }
 
     /// Archives an event whose first delivery failed as malformed, because another delivery would fail again.
@@ -67,9 +62,7 @@ impl<P: Ports> Replay<P> {
         };
         let first_seen = task.message.sent_at.unwrap_or_else(|| self.clock.now());
         let entry = self.entry(task, reason, 0, first_seen);
-        self.archive_or_return(&entry)
-            .await
-            .with_reason(reason.message)
+        self.archive_or_return(&entry).await.with_reason(reason.message)
     }
 
     pub(super) async fn archive_or_return(&self, entry: &Entry<'_>) -> RecordResult {
@@ -78,10 +71,9 @@ impl<P: Ports> Replay<P> {
             return Outcome::Returned { code }.into();
         };
         match archive.put(entry).await {
-            Ok(address) => RecordResult {
-                archived_as: Some(address),
-                ..Outcome::Archived { code }.into()
-            },
+            Ok(address) => {
+                RecordResult { archived_as: Some(address), ..Outcome::Archived { code }.into() }
+            }
             Err(error) => self.archive_failed(entry.message, &error),
         }
     }
@@ -103,9 +95,7 @@ impl<P: Ports> Replay<P> {
             code: FailureCode::OwnEcho,
             message: "the event only tells of a mark that this function has written",
         };
-        self.archive_and_settle(task, lease, reason)
-            .await
-            .with_reason(reason.message)
+        self.archive_and_settle(task, lease, reason).await.with_reason(reason.message)
     }
 
     /// Archives an event, then settles it. The message is acknowledged only after both.
@@ -122,8 +112,7 @@ impl<P: Ports> Replay<P> {
             match archive.put(&entry).await {
                 Ok(address) => archived_as = Some(address),
                 Err(error) => {
-                    self.release(task, lease, FailureCode::ArchiveUnavailable)
-                        .await;
+                    self.release(task, lease, FailureCode::ArchiveUnavailable).await;
                     return self.archive_failed(task.message, &error);
                 }
             }
@@ -133,15 +122,8 @@ impl<P: Ports> Replay<P> {
         } else {
             (Settlement::Failed(code), Outcome::Returned { code })
         };
-        match self
-            .ledger
-            .settle(lease, settlement, self.clock.now())
-            .await
-        {
-            Ok(()) => RecordResult {
-                archived_as,
-                ..outcome.into()
-            },
+        match self.ledger.settle(lease, settlement, self.clock.now()).await {
+            Ok(()) => RecordResult { archived_as, ..outcome.into() },
             Err(error) => self.ledger_failed(task.message, &error),
         }
     }

@@ -31,11 +31,7 @@ pub(super) struct AcceptedDelivery {
 impl From<Lease> for AcceptedDelivery {
     /// Returns a delivery of an earlier receive.
     fn from(lease: Lease) -> Self {
-        Self {
-            lease,
-            marker: Marker::Pending,
-            lost_answer: false,
-        }
+        Self { lease, marker: Marker::Pending, lost_answer: false }
     }
 }
 
@@ -80,14 +76,10 @@ impl<P: Ports> Replay<P> {
             };
             lost_answer |= failure.certainty == Certainty::Unknown;
             lease.note(answers, &failure);
-            let claimed = |lease: &Lease| Phase::Claimed {
-                lease: Box::new(lease.clone()),
-                lost_answer,
-            };
+            let claimed =
+                |lease: &Lease| Phase::Claimed { lease: Box::new(lease.clone()), lost_answer };
             let situation = RetryContext {
-                is_last: self
-                    .step(ctx, || claimed(&lease), self.is_last(task, &lease))
-                    .await?,
+                is_last: self.step(ctx, || claimed(&lease), self.is_last(task, &lease)).await?,
                 answers: lease.answers,
                 target_works: self.target_works(task, &lease),
                 ..self.situation(task, ctx, &failure, lease.attempt, attempts_this_receive)
@@ -147,10 +139,7 @@ impl<P: Ports> Replay<P> {
         marker: &mut Marker,
     ) -> Step<Result<Receipt, AttemptFailure>> {
         let dead_letter = task.dead_letter;
-        let mark = RetryMark {
-            attempt: lease.attempt,
-            status: RetryStatus::Retrying,
-        };
+        let mark = RetryMark { attempt: lease.attempt, status: RetryStatus::Retrying };
         let marking = self.fetch_and_mark(task, marker, mark);
         if let Err(failure) = self.step(ctx, || Phase::claimed(lease), marking).await? {
             return Ok(Err(failure));
@@ -165,10 +154,7 @@ impl<P: Ports> Replay<P> {
         let delivery = Delivery {
             destination: &task.destination,
             payload: task.payload(),
-            attempt_count: dead_letter
-                .failure
-                .retry_attempts
-                .saturating_add(lease.attempt),
+            attempt_count: dead_letter.failure.retry_attempts.saturating_add(lease.attempt),
             key: &task.key,
             name,
             maybe_delivered: lease.maybe_delivered,

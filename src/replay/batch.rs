@@ -40,18 +40,13 @@ impl<P: Ports> Replay<P> {
         // On the heap, because few batches need it.
         let indexed = Box::pin(self.indexed_events(&parsed, ctx)).await;
         let own = self.own_arns(messages, invocation).await;
-        let mut handled: Vec<(usize, RecordReport)> = stream::iter(schedule(
-            messages,
-            &parsed,
-            &indexed,
-            &self.destination,
-            &own,
-        ))
-        .map(|lane| self.lane(messages, lane, ctx))
-        .buffer_unordered(self.max_concurrency.max(1))
-        .flat_map(stream::iter)
-        .collect()
-        .await;
+        let mut handled: Vec<(usize, RecordReport)> =
+            stream::iter(schedule(messages, &parsed, &indexed, &self.destination, &own))
+                .map(|lane| self.lane(messages, lane, ctx))
+                .buffer_unordered(self.max_concurrency.max(1))
+                .flat_map(stream::iter)
+                .collect()
+                .await;
         handled.sort_unstable_by_key(|(index, _)| *index);
         self.change_visibility(messages, &handled, ctx).await;
         handled.into_iter().map(|(_, handled)| handled).collect()
@@ -76,10 +71,7 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
     ) -> IndexedEvents {
         let mut found = IndexedEvents::new();
-        if !ctx
-            .time
-            .allows_start(self.ledger_latency.checkpoint_margin())
-        {
+        if !ctx.time.allows_start(self.ledger_latency.checkpoint_margin()) {
             return found;
         }
         for parsed in parsed.iter().flatten() {
@@ -183,10 +175,8 @@ impl<P: Ports> Replay<P> {
             }
             Job::ParsePanicked => self.interrupted(message, Interruption::Panic),
             Job::Unknown(reason) => {
-                let (after, code) = (
-                    self.delay_by_receive_count(message),
-                    FailureCode::LedgerUnavailable,
-                );
+                let (after, code) =
+                    (self.delay_by_receive_count(message), FailureCode::LedgerUnavailable);
                 RecordResult::from(Outcome::Deferred { after, code }).with_reason(reason)
             }
         }

@@ -82,10 +82,7 @@ impl Breaker {
 
     /// Returns an observer that updates this breaker with the answers of its upstream.
     pub(super) fn observer<'c>(&self, clock: &'c dyn Clock) -> CircuitObserver<'c> {
-        CircuitObserver {
-            breaker: self.clone(),
-            clock,
-        }
+        CircuitObserver { breaker: self.clone(), clock }
     }
 
     fn state(&self) -> MutexGuard<'_, CircuitState> {
@@ -94,19 +91,14 @@ impl Breaker {
 
     /// Admits a call to the upstream; `Err` holds the time to wait.
     pub(super) fn admit(&self, now: Timestamp) -> Result<Permit, OpenBreaker> {
-        let refusal = |after| OpenBreaker {
-            upstream: Arc::clone(&self.upstream),
-            after,
-        };
+        let refusal = |after| OpenBreaker { upstream: Arc::clone(&self.upstream), after };
         let mut state = self.state();
         match *state {
             CircuitState::Closed { .. } => Ok(Permit { probe_of: None }),
             CircuitState::Open { until } if now < until => Err(refusal(until.since(now))),
             CircuitState::Open { .. } => {
                 *state = CircuitState::Probing;
-                Ok(Permit {
-                    probe_of: Some((self.clone(), now)),
-                })
+                Ok(Permit { probe_of: Some((self.clone(), now)) })
             }
             CircuitState::Probing => Err(refusal(OPEN_TIME)),
         }
@@ -139,18 +131,16 @@ impl Breaker {
         let mut state = self.state();
         *state = match *state {
             CircuitState::Closed { failures } if failures + 1 < FAILURES_TO_OPEN => {
-                CircuitState::Closed {
-                    failures: failures + 1,
-                }
+                CircuitState::Closed { failures: failures + 1 }
             }
             CircuitState::Closed { .. } | CircuitState::Probing => {
                 tracing::warn!(upstream = %self.upstream, until = %until, "circuit opened");
                 self.meter.breaker_opened();
                 CircuitState::Open { until }
             }
-            CircuitState::Open { until: earlier } => CircuitState::Open {
-                until: until.max(earlier),
-            },
+            CircuitState::Open { until: earlier } => {
+                CircuitState::Open { until: until.max(earlier) }
+            }
         };
     }
 }
@@ -302,21 +292,9 @@ mod tests {
     fn each_target_has_its_own() {
         let circuit_breakers = CircuitBreakers::new(Arc::default());
         for _ in 0..FAILURES_TO_OPEN {
-            circuit_breakers
-                .target(&Destination::None)
-                .failed(START, None);
+            circuit_breakers.target(&Destination::None).failed(START, None);
         }
-        assert!(
-            circuit_breakers
-                .target(&Destination::None)
-                .admit(START)
-                .is_err()
-        );
-        assert!(
-            circuit_breakers
-                .target(&Destination::Missing)
-                .admit(START)
-                .is_ok()
-        );
+        assert!(circuit_breakers.target(&Destination::None).admit(START).is_err());
+        assert!(circuit_breakers.target(&Destination::Missing).admit(START).is_ok());
     }
 }

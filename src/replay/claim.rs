@@ -16,10 +16,7 @@ impl<P: Ports> Replay<P> {
     pub(super) fn admit(&self, task: &RecordTask<'_>) -> Result<Vec<Permit>, RecordResult> {
         // An echo of our own PATCH is only archived. Other events are marked, even if nothing is delivered.
         let is_replayed = !task.dead_letter.own_echo;
-        let interaction = task
-            .dead_letter
-            .marked_interaction()
-            .filter(|_| is_replayed);
+        let interaction = task.dead_letter.marked_interaction().filter(|_| is_replayed);
         let needs_genesys = self.retry_state.is_needed_for(interaction);
         let genesys = needs_genesys.then(|| self.circuit_breakers.genesys.clone());
         let target = is_replayed.then(|| self.circuit_breakers.target(&task.destination));
@@ -57,21 +54,14 @@ impl<P: Ports> Replay<P> {
             | Decision::Held { .. }
             | Decision::Changed) => return self.claimed(task, decision),
         };
-        let delay = if round.is_rejected {
-            Duration::ZERO
-        } else {
-            self.policy.round_delay(round.round)
-        };
+        let delay =
+            if round.is_rejected { Duration::ZERO } else { self.policy.round_delay(round.round) };
         let not_before = self.clock.now().plus(delay);
         let request = self.claim_request(task, ctx);
-        let call = self
-            .ledger
-            .begin_round(&request, &round.accepted, not_before);
+        let call = self.ledger.begin_round(&request, &round.accepted, not_before);
         let begun = self.ledger_latency.measure(call).await;
         begun.map_err(|error| self.ledger_failed(task.message, &error))?;
-        self.circuit_breakers
-            .target(&task.destination)
-            .failed(self.clock.now(), None);
+        self.circuit_breakers.target(&task.destination).failed(self.clock.now(), None);
         if !round.is_rejected {
             return Err(self.round_follows(round.round, not_before));
         }
@@ -122,10 +112,7 @@ impl<P: Ports> Replay<P> {
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
     ) -> Result<(Lease, Handling), RecordResult> {
-        let request = ClaimRequest {
-            is_failure_record: false,
-            ..self.claim_request(task, ctx)
-        };
+        let request = ClaimRequest { is_failure_record: false, ..self.claim_request(task, ctx) };
         Err(match self.claim(task, &request).await {
             Ok(Claim::Acquired(lease)) if lease.delivered.is_some() => {
                 return Ok((lease, Handling::Complete));
@@ -153,10 +140,7 @@ impl<P: Ports> Replay<P> {
         task: &RecordTask<'_>,
         ctx: InvocationContext<'_>,
     ) -> Result<Claim, LedgerError> {
-        let request = ClaimRequest {
-            ignores_delay: true,
-            ..self.claim_request(task, ctx)
-        };
+        let request = ClaimRequest { ignores_delay: true, ..self.claim_request(task, ctx) };
         self.claim(task, &request).await
     }
 
@@ -176,14 +160,13 @@ impl<P: Ports> Replay<P> {
                 "ledger item not readable, message deferred"
             );
         }
-        self.circuit_breakers
-            .ledger
-            .observer(self.clock.as_ref())
-            .observe(claim, |error| match error {
+        self.circuit_breakers.ledger.observer(self.clock.as_ref()).observe(claim, |error| {
+            match error {
                 LedgerError::Unavailable(_) => Disposition::Transient { after: None },
                 // The ledger is available, because it answered.
                 LedgerError::Unreadable(_) | LedgerError::LeaseLost => Disposition::Permanent,
-            })
+            }
+        })
     }
 
     fn claim_request<'w>(

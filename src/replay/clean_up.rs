@@ -76,10 +76,8 @@ impl<P: Ports> Replay<P> {
 
     /// Returns the result of a message whose handling was interrupted.
     pub(super) fn interrupted(&self, message: &Message, cause: Interruption) -> RecordResult {
-        let outcome = Outcome::Deferred {
-            after: self.delay_by_receive_count(message),
-            code: cause.code(),
-        };
+        let outcome =
+            Outcome::Deferred { after: self.delay_by_receive_count(message), code: cause.code() };
         RecordResult::from(outcome).with_reason(cause.reason())
     }
 }

@@ -25,11 +25,7 @@ struct Recorded {
 }
 
 fn phase(lease: &Lease, is_checkpointed: bool) -> Phase {
-    if is_checkpointed {
-        Phase::Checkpointed
-    } else {
-        Phase::Delivered(Box::new(lease.clone()))
-    }
+    if is_checkpointed { Phase::Checkpointed } else { Phase::Delivered(Box::new(lease.clone())) }
 }
 
 impl<P: Ports> Replay<P> {
@@ -40,11 +36,7 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         delivery: AcceptedDelivery,
     ) -> Step<RecordResult> {
-        let AcceptedDelivery {
-            lease,
-            marker,
-            lost_answer,
-        } = delivery;
+        let AcceptedDelivery { lease, marker, lost_answer } = delivery;
         let result = match self.record_and_mark(task, ctx, &lease, marker).await? {
             Ok(recorded) => self.settle_delivery(task, ctx, recorded).await?,
             // The event is delivered, but the ledger does not show that to the new holder of the lease.
@@ -53,10 +45,7 @@ impl<P: Ports> Replay<P> {
                 ..self.ledger_failed(task.message, &error)
             },
         };
-        Ok(RecordResult {
-            possible_duplicate: result.possible_duplicate || lost_answer,
-            ..result
-        })
+        Ok(RecordResult { possible_duplicate: result.possible_duplicate || lost_answer, ..result })
     }
 
     /// Checkpoints and marks concurrently. The mark is correct even if the checkpoint fails. If the lease was lost,
@@ -68,10 +57,8 @@ impl<P: Ports> Replay<P> {
         lease: &Lease,
         marker: Marker,
     ) -> Step<Result<Recorded, LedgerError>> {
-        let delivered = Lease {
-            delivered: lease.delivered.or(Some(lease.attempt)),
-            ..lease.clone()
-        };
+        let delivered =
+            Lease { delivered: lease.delivered.or(Some(lease.attempt)), ..lease.clone() };
         let status = RetryStatus::ReplaySuccessful;
         // A checkpoint under way is not interrupted, because dropping and sending it again would take twice as long.
         let recording = pin!(self.until_cleanup(ctx, self.record_delivery(task, lease)));
@@ -94,15 +81,8 @@ impl<P: Ports> Replay<P> {
             }
         };
         match final_mark {
-            Ok(final_mark) => Ok(Ok(Recorded {
-                lease,
-                is_checkpointed,
-                final_mark,
-            })),
-            Err(cause) => Err(Interrupted {
-                phase: phase(&lease, is_checkpointed),
-                cause,
-            }),
+            Ok(final_mark) => Ok(Ok(Recorded { lease, is_checkpointed, final_mark })),
+            Err(cause) => Err(Interrupted { phase: phase(&lease, is_checkpointed), cause }),
         }
     }
 
@@ -113,11 +93,7 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         recorded: Recorded,
     ) -> Step<RecordResult> {
-        let Recorded {
-            lease,
-            is_checkpointed,
-            final_mark,
-        } = recorded;
+        let Recorded { lease, is_checkpointed, final_mark } = recorded;
         let phase = || phase(&lease, is_checkpointed);
         let attempt = Some(lease.reported_attempt());
         let code = FailureCode::RetryStateNotWritten;
@@ -138,18 +114,13 @@ impl<P: Ports> Replay<P> {
         let settlement = Settlement::Completed(warning_code);
         let settling = self.ledger.settle(&lease, settlement, self.clock.now());
         let settled = self.step(ctx, phase, settling).await?;
-        let replayed = RecordResult {
-            attempt,
-            warning_code,
-            ..Outcome::Replayed.into()
-        };
+        let replayed = RecordResult { attempt, warning_code, ..Outcome::Replayed.into() };
         Ok(match (settled, final_mark) {
             (Ok(()), Ok(marker)) => replayed.with_skipped_mark(marker.into_skipped()),
             (Ok(()), Err(failure)) => replayed.with_reason(&failure.reason),
-            (Err(error), _) if is_checkpointed => RecordResult {
-                attempt,
-                ..self.ledger_failed(task.message, &error)
-            },
+            (Err(error), _) if is_checkpointed => {
+                RecordResult { attempt, ..self.ledger_failed(task.message, &error) }
+            }
             // Both writes failed. The event is delivered, and returning the message would deliver it again. So
             // acknowledge the message and leave the ledger item unfinished.
             (Err(error), _) => RecordResult {
@@ -169,10 +140,9 @@ impl<P: Ports> Replay<P> {
             return Ok(lease.clone());
         }
         let receipt = lease.receipt.as_ref();
-        if let (None, Some(id)) = (
-            task.event_id(),
-            receipt.and_then(|it| it.delivery_id.as_deref()),
-        ) {
+        if let (None, Some(id)) =
+            (task.event_id(), receipt.and_then(|it| it.delivery_id.as_deref()))
+        {
             // Without this index a failure record would count as another event, because its message id differs.
             let call = self.ledger.index_delivery(id, &task.key, self.clock.now());
             self.ledger_latency.measure(call).await?;

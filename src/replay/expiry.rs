@@ -79,10 +79,7 @@ impl<P: Ports> Replay<P> {
                         failure_code = result.code().map(FailureCode::as_str),
                         "message expires and is not archived"
                     );
-                    RecordResult {
-                        expiring: true,
-                        ..result.within(after.min(LAST_DELAY))
-                    }
+                    RecordResult { expiring: true, ..result.within(after.min(LAST_DELAY)) }
                 })
             }
         }
@@ -115,10 +112,7 @@ impl<P: Ports> Replay<P> {
             "the queue deletes the message at {expires}, and its last receive ended as {cause}: {}",
             result.reason.as_deref().unwrap_or("no reason known")
         );
-        let reason = Rejection {
-            code: FailureCode::Exhausted,
-            message: &why,
-        };
+        let reason = Rejection { code: FailureCode::Exhausted, message: &why };
         let archived = match task {
             None => self.archive_message(message, reason).await,
             Some(task) => {
@@ -130,8 +124,7 @@ impl<P: Ports> Replay<P> {
                     FailureCode::GenesysCredentials,
                 ];
                 let has_time = result.code().is_none_or(|code| !fails.contains(&code));
-                self.archive_expiring_event(task, ctx, reason, has_time)
-                    .await?
+                self.archive_expiring_event(task, ctx, reason, has_time).await?
             }
         };
         (!archived.outcome.returns_to_queue()).then(|| RecordResult {
@@ -183,9 +176,7 @@ impl<P: Ports> Replay<P> {
         let status = RetryStatus::ExhaustedRetries;
         let marker = Marker::Pending;
         if has_time
-            && let Err(failure) = self
-                .mark_final_status(task, ctx, &lease, marker, status)
-                .await
+            && let Err(failure) = self.mark_final_status(task, ctx, &lease, marker, status).await
         {
             log::mark_missing(task, &failure);
         }

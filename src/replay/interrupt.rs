@@ -20,12 +20,7 @@ impl<P: Ports> Replay<P> {
         step: impl Future<Output = T>,
     ) -> impl Future<Output = Step<T>> {
         let ended = self.until_interrupted(ctx, step);
-        async move {
-            ended.await.map_err(|cause| Interrupted {
-                phase: phase(),
-                cause,
-            })
-        }
+        async move { ended.await.map_err(|cause| Interrupted { phase: phase(), cause }) }
     }
 
     /// Runs a future until it ends, panics, or must stop for the deadline or a shutdown.

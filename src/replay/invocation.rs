@@ -39,9 +39,7 @@ pub(super) struct Deadline {
 
 impl Deadline {
     pub(super) fn of(invocation: &Invocation, now: Timestamp) -> Self {
-        Self {
-            end: Instant::now() + invocation.deadline.since(now),
-        }
+        Self { end: Instant::now() + invocation.deadline.since(now) }
     }
 
     pub(super) fn left(self) -> Duration {
@@ -71,9 +69,7 @@ impl Deadline {
 
     /// Returns the time by which all work except the answer must be done.
     pub(super) fn cleanup_deadline(self) -> Instant {
-        self.end
-            .checked_sub(RESPONSE_FLUSH_MARGIN)
-            .unwrap_or(self.end)
+        self.end.checked_sub(RESPONSE_FLUSH_MARGIN).unwrap_or(self.end)
     }
 
     /// Returns the time at which running work is cut off.

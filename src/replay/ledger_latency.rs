@@ -31,9 +31,7 @@ impl LedgerLatency {
         let sample = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let decayed = |peak: u64| Some((peak - peak / 8).max(sample));
         // The closure never returns `None`.
-        let _ = self
-            .peak_micros
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, decayed);
+        let _ = self.peak_micros.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decayed);
     }
 
     /// Returns the time that a checkpoint needs: twice the recent peak, at most 2 s; zero before the first call.

@@ -44,17 +44,12 @@ impl<P: Ports> Replay<P> {
             Ok(limits)
         });
         let Ok(mut limits) = known.get_or_load(is_usable, |_| false, load).await;
-        limits
-            .remove(queue_arn)
-            .map_or_else(unread, |read| read.limits)
+        limits.remove(queue_arn).map_or_else(unread, |read| read.limits)
     }
 
     async fn read_limits(&self, queue_arn: &str) -> ReadLimits {
         match self.queue.limits(queue_arn).await {
-            Ok(limits) => ReadLimits {
-                limits,
-                read_again: None,
-            },
+            Ok(limits) => ReadLimits { limits, read_again: None },
             Err(reason) => {
                 tracing::warn!(queue_arn, reason, "queue attributes not read");
                 ReadLimits {
@@ -68,9 +63,5 @@ impl<P: Ports> Replay<P> {
 
 /// Returns the limits that are assumed for a queue that cannot be read.
 const fn unread() -> QueueLimits {
-    QueueLimits {
-        retention: MAX_RETENTION,
-        max_receives: None,
-        parking_arn: None,
-    }
+    QueueLimits { retention: MAX_RETENTION, max_receives: None, parking_arn: None }
 }

@@ -44,10 +44,7 @@ pub fn record_handled(handled: &RecordReport) {
     if result.is_unrecorded() {
         // The event is delivered, and only this line records the delivery.
         line!(Level::ERROR);
-    } else if result
-        .code()
-        .is_some_and(|code| code != FailureCode::OwnEcho)
-    {
+    } else if result.code().is_some_and(|code| code != FailureCode::OwnEcho) {
         line!(Level::WARN);
     } else {
         line!(Level::INFO);
@@ -65,10 +62,7 @@ pub(super) fn visibility_not_changed(error: &VisibilityError) {
 
 /// Logs that the deadline came before the visibility timeouts were changed.
 pub(super) fn visibility_cut_off(messages: usize) {
-    tracing::warn!(
-        messages,
-        "visibility timeouts not changed before the deadline"
-    );
+    tracing::warn!(messages, "visibility timeouts not changed before the deadline");
 }
 
 /// Logs one line per batch.

@@ -69,11 +69,7 @@ impl<P: Ports> Replay<P> {
             let interaction = task.dead_letter.marked_interaction();
             *marker = self.retry_state.fetch(interaction, &observer).await?;
         }
-        if let Marker::Fetched {
-            interaction,
-            skipped,
-        } = marker
-        {
+        if let Marker::Fetched { interaction, skipped } = marker {
             *skipped = self.retry_state.mark(interaction, mark, &observer).await?;
         }
         Ok(())
@@ -89,22 +85,14 @@ impl<P: Ports> Replay<P> {
         mut marker: Marker,
         status: RetryStatus,
     ) -> Result<Marker, AttemptFailure> {
-        let mark = RetryMark {
-            attempt: lease.reported_attempt(),
-            status,
-        };
+        let mark = RetryMark { attempt: lease.reported_attempt(), status };
         let mut attempts_this_receive = 1;
         loop {
             let Err(failure) = self.fetch_and_mark(task, &mut marker, mark).await else {
                 return Ok(marker);
             };
-            let situation = self.situation(
-                task,
-                ctx,
-                &failure,
-                attempts_this_receive,
-                attempts_this_receive,
-            );
+            let situation =
+                self.situation(task, ctx, &failure, attempts_this_receive, attempts_this_receive);
             let next = self.policy.decide(&failure, &situation, self.random.unit());
             match next {
                 RetryDecision::RetryNow { after } => {
@@ -143,10 +131,7 @@ impl<G: Genesys> RetryState<G> {
         interaction: Option<&InteractionRef>,
         observer: &CircuitObserver<'_>,
     ) -> Result<Marker, GenesysError> {
-        let fetched = |interaction| Marker::Fetched {
-            interaction,
-            skipped: None,
-        };
+        let fetched = |interaction| Marker::Fetched { interaction, skipped: None };
         match (self, interaction) {
             (Self::Off, _) | (_, None) => Ok(Marker::Unmarked),
             (Self::Required(genesys), Some(interaction)) => {
@@ -202,10 +187,7 @@ fn observe<T>(
 }
 
 fn failed_mark(error: &GenesysError) -> SkippedMark {
-    SkippedMark {
-        disposition: error.disposition(),
-        reason: error.to_string(),
-    }
+    SkippedMark { disposition: error.disposition(), reason: error.to_string() }
 }
 
 fn circuit_open_mark() -> SkippedMark {

@@ -24,10 +24,7 @@ pub(super) enum Phase {
 impl Phase {
     /// Returns the phase of an event that is claimed and was not delivered in this receive.
     pub(super) fn claimed(lease: &Lease) -> Self {
-        Self::Claimed {
-            lease: Box::new(lease.clone()),
-            lost_answer: false,
-        }
+        Self::Claimed { lease: Box::new(lease.clone()), lost_answer: false }
     }
 }
 

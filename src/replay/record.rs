@@ -103,18 +103,8 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         failed: FailedDelivery,
     ) -> Step<RecordResult> {
-        let FailedDelivery {
-            lease,
-            marker,
-            failure,
-            code,
-            status,
-            lost_answer,
-        } = failed;
-        let reason = Rejection {
-            code,
-            message: &failure.reason,
-        };
+        let FailedDelivery { lease, marker, failure, code, status, lost_answer } = failed;
+        let reason = Rejection { code, message: &failure.reason };
         // Do not fetch the interaction again, because that call may be the one that failed.
         let marker = marker.without_fetch();
         let rejecting = self.reject(task, ctx, &lease, marker, status, reason);

@@ -22,10 +22,7 @@ impl<P: Ports> Replay<P> {
         status: RetryStatus,
         reason: Rejection<'_>,
     ) -> RecordResult {
-        if let Err(failure) = self
-            .mark_final_status(task, ctx, lease, marker, status)
-            .await
-        {
+        if let Err(failure) = self.mark_final_status(task, ctx, lease, marker, status).await {
             let worth_another_delivery = match failure.disposition {
                 Disposition::Permanent => false,
                 // Wrong credentials are ours to repair; a refusal for one interaction may be permanent.
@@ -79,21 +76,12 @@ impl<P: Ports> Replay<P> {
         ctx: InvocationContext<'_>,
         lease: &Lease,
     ) -> RecordResult {
-        let (code, status) = (
-            FailureCode::FailedAfterAcceptance,
-            RetryStatus::ReplayFailed,
-        );
+        let (code, status) = (FailureCode::FailedAfterAcceptance, RetryStatus::ReplayFailed);
         let message = format!("{FAILED_LATER} in each of {} rounds", lease.round - 1);
-        let reason = Rejection {
-            code,
-            message: &message,
-        };
+        let reason = Rejection { code, message: &message };
         let marker = Marker::Pending;
         let result = self.reject(task, ctx, lease, marker, status, reason).await;
-        let result = RecordResult {
-            attempt: Some(lease.attempt),
-            ..result
-        };
+        let result = RecordResult { attempt: Some(lease.attempt), ..result };
         if result.outcome.returns_to_queue() {
             return result;
         }

@@ -248,10 +248,7 @@ pub struct EventSummary {
 impl EventSummary {
     pub(super) fn of(dead_letter: &DeadLetter<'_>, destination: &Destination) -> Self {
         Self {
-            event_id: dead_letter
-                .event_id
-                .as_ref()
-                .map(|id| id.as_str().to_owned()),
+            event_id: dead_letter.event_id.as_ref().map(|id| id.as_str().to_owned()),
             event_type: dead_letter
                 .event_type
                 .as_ref()
@@ -343,9 +340,7 @@ impl Counts {
             records.entry(category).or_default().push(handled);
         }
         let counted = records.into_iter();
-        counted
-            .map(|(category, records)| (category, Self::of(records)))
-            .collect()
+        counted.map(|(category, records)| (category, Self::of(records))).collect()
     }
 
     /// Returns the difference between the number of outcomes and the number of records. Any value but 0 is a fault in
@@ -424,11 +419,7 @@ mod tests {
     fn what_asks_for_attention_is_counted_beside_the_outcome() {
         let deferred = |disposition| RecordResult {
             disposition: Some(disposition),
-            ..Outcome::Deferred {
-                after: AFTER,
-                code: CODE,
-            }
-            .into()
+            ..Outcome::Deferred { after: AFTER, code: CODE }.into()
         };
         let lost_answer = RecordResult {
             possible_duplicate: true,
@@ -438,15 +429,8 @@ mod tests {
             lost_answer.clone(),
             lost_answer,
             deferred(Disposition::Operator),
-            Outcome::Deferred {
-                after: AFTER,
-                code: FailureCode::ArchiveUnavailable,
-            }
-            .into(),
-            Outcome::Archived {
-                code: FailureCode::OwnEcho,
-            }
-            .into(),
+            Outcome::Deferred { after: AFTER, code: FailureCode::ArchiveUnavailable }.into(),
+            Outcome::Archived { code: FailureCode::OwnEcho }.into(),
         ]);
         assert_eq!(counts.possible_duplicates, 2);
         assert_eq!(counts.needs_operator, 2, "credentials and the archive");
@@ -456,10 +440,7 @@ mod tests {
     #[test]
     fn a_missed_mark_is_told_of_a_replayed_event_that_lacks_nothing_else() {
         let skipped = || {
-            Some(SkippedMark {
-                disposition: Disposition::Operator,
-                reason: "refused".to_owned(),
-            })
+            Some(SkippedMark { disposition: Disposition::Operator, reason: "refused".to_owned() })
         };
         let told = RecordResult::from(Outcome::Replayed).with_skipped_mark(skipped());
         assert_eq!(told.warning_code, Some(FailureCode::RetryStateNotWritten));
@@ -475,16 +456,9 @@ mod tests {
         assert_eq!(counts([kept]).unrecorded, 1);
         assert_eq!(counts([told]).unrecorded, 0);
         assert_eq!(
-            RecordResult::from(Outcome::Duplicate)
-                .with_skipped_mark(skipped())
-                .code(),
+            RecordResult::from(Outcome::Duplicate).with_skipped_mark(skipped()).code(),
             None
         );
-        assert_eq!(
-            RecordResult::from(Outcome::Replayed)
-                .with_skipped_mark(None)
-                .code(),
-            None
-        );
+        assert_eq!(RecordResult::from(Outcome::Replayed).with_skipped_mark(None).code(), None);
     }
 }

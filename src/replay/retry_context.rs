@@ -43,16 +43,12 @@ impl<P: Ports> Replay<P> {
             None => None,
         };
         let retried_for = self.clock.now().since(lease.retry_since);
-        self.policy
-            .is_last(retried_for, task.message.receive_count, max_receives)
+        self.policy.is_last(retried_for, task.message.receive_count, max_receives)
     }
 
     /// Returns true if the target has accepted another event since the last failure of this event.
     pub(super) fn target_works(&self, task: &RecordTask<'_>, lease: &Lease) -> bool {
-        let accepted = self
-            .circuit_breakers
-            .target(&task.destination)
-            .accepted_at();
+        let accepted = self.circuit_breakers.target(&task.destination).accepted_at();
         let failed = lease.processed;
         failed.is_some_and(|failed| accepted.is_some_and(|accepted| accepted >= failed))
     }

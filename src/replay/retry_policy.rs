@@ -126,10 +126,7 @@ pub(super) enum RetryDecision {
     /// Another attempt in a later receive.
     Defer { after: Duration },
     /// The end of all attempts.
-    Reject {
-        code: FailureCode,
-        status: RetryStatus,
-    },
+    Reject { code: FailureCode, status: RetryStatus },
 }
 
 /// The limits of the retries.
@@ -162,10 +159,7 @@ impl Default for Limits {
             retry_for: Duration::from_secs(72 * 3_600),
             max_receives: 200,
             stale_after: None,
-            backoff: Backoff {
-                base: Duration::from_secs(2),
-                max: Duration::from_secs(3_600),
-            },
+            backoff: Backoff { base: Duration::from_secs(2), max: Duration::from_secs(3_600) },
             max_wait: Duration::from_secs(2),
             replay_malformed: false,
             max_rounds: 10,
@@ -236,23 +230,17 @@ impl Policy {
         max_receives: Option<u32>,
     ) -> bool {
         let before_parking = max_receives.map(|most| most.saturating_sub(PARKING_MARGIN).max(1));
-        let most = before_parking.map_or(self.limits.max_receives, |most| {
-            most.min(self.limits.max_receives)
-        });
+        let most = before_parking
+            .map_or(self.limits.max_receives, |most| most.min(self.limits.max_receives));
         retried_for >= self.limits.retry_for || receive_count >= most
     }
 
     /// Returns the delay before a round, counted from 1: `150 · base · 4^(round−1)`, at most 12 h. A target that
     /// fails after acceptance is not down: it needs a repair, which takes longer than a restart.
     pub(super) fn round_delay(&self, round: u32) -> Duration {
-        let factor = 4_u32
-            .saturating_pow(round.saturating_sub(1))
-            .saturating_mul(ROUND_DELAY_FACTOR);
-        self.limits
-            .backoff
-            .base
-            .saturating_mul(factor)
-            .min(MAX_ROUND_DELAY)
+        let factor =
+            4_u32.saturating_pow(round.saturating_sub(1)).saturating_mul(ROUND_DELAY_FACTOR);
+        self.limits.backoff.base.saturating_mul(factor).min(MAX_ROUND_DELAY)
     }
 
     /// Returns the delay of a message that was not attempted, or whose failure is not the event's fault.
@@ -291,10 +279,9 @@ impl Policy {
             RetryDecision::Reject { code, status }
         };
         match failure.disposition {
-            Disposition::Permanent => RetryDecision::Reject {
-                code: failure.code,
-                status: RetryStatus::ReplayFailed,
-            },
+            Disposition::Permanent => {
+                RetryDecision::Reject { code: failure.code, status: RetryStatus::ReplayFailed }
+            }
             Disposition::Operator => match failure.upstream {
                 Upstream::Target
                     if situation.target_works && answers.configuration >= CONFIGURATION_ANSWERS =>
@@ -317,11 +304,7 @@ impl Policy {
             },
             Disposition::Transient { .. } => {
                 // A slow target may still process the event, so each timeout doubles the delay once more.
-                let slow = if failure.timed_out {
-                    answers.unanswered
-                } else {
-                    0
-                };
+                let slow = if failure.timed_out { answers.unanswered } else { 0 };
                 let number = situation.attempt.saturating_add(slow);
                 let after = self.delay_after_failure(failure.disposition, number, unit);
                 let rejects = match failure.upstream {

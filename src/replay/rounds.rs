@@ -13,9 +13,8 @@ impl<P: Ports> Replay<P> {
     pub(super) fn round_follows(&self, round: u32, not_before: Timestamp) -> RecordResult {
         let after = not_before.since(self.clock.now());
         let code = FailureCode::FailedAfterAcceptance;
-        RecordResult::from(Outcome::Deferred { after, code }).with_reason(&format!(
-            "{FAILED_LATER}, round {round} follows at {not_before}"
-        ))
+        RecordResult::from(Outcome::Deferred { after, code })
+            .with_reason(&format!("{FAILED_LATER}, round {round} follows at {not_before}"))
     }
 
     /// Ends an event that is finished under the key of an older version. Returns `None` if that item does not exist
@@ -46,14 +45,9 @@ impl<P: Ports> Replay<P> {
             }
             (_, None) => return Ok(None),
         };
-        let lease = Lease {
-            delivered: known.delivered,
-            receipt: known.accepted.receipt,
-            ..lease.clone()
-        };
-        self.ledger
-            .settle(&lease, settlement, self.clock.now())
-            .await?;
+        let lease =
+            Lease { delivered: known.delivered, receipt: known.accepted.receipt, ..lease.clone() };
+        self.ledger.settle(&lease, settlement, self.clock.now()).await?;
         Ok(Some(Outcome::Duplicate.into()))
     }
 }

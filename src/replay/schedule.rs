@@ -137,24 +137,15 @@ pub(super) fn schedule<'b>(
         } else {
             None
         };
-        let group = DuplicateGroup {
-            job,
-            primary: index,
-            duplicates: Vec::new(),
-        };
+        let group = DuplicateGroup { job, primary: index, duplicates: Vec::new() };
         match lane {
             Some(lane) => lane.groups.push(group),
-            None => lanes.push(SequentialGroups {
-                groups: vec![group],
-            }),
+            None => lanes.push(SequentialGroups { groups: vec![group] }),
         }
     }
     // Events that were never attempted come first, because they are the better probes of an upstream.
     let receives = |lane: &SequentialGroups<'_>| {
-        let primary = lane
-            .groups
-            .first()
-            .and_then(|group| messages.get(group.primary));
+        let primary = lane.groups.first().and_then(|group| messages.get(group.primary));
         primary.map(|message| message.receive_count)
     };
     lanes.sort_by_key(receives);

@@ -15,11 +15,7 @@ impl<P: Ports> Replay<P> {
     /// sooner is deferred again.
     pub(super) async fn release(&self, task: &RecordTask<'_>, lease: &Lease, code: FailureCode) {
         let settlement = Settlement::Deferred(code);
-        if let Err(error) = self
-            .ledger
-            .settle(lease, settlement, self.clock.now())
-            .await
-        {
+        if let Err(error) = self.ledger.settle(lease, settlement, self.clock.now()).await {
             tracing::warn!(
                 message_id = %task.message.id,
                 event_id = task.event_id(),
@@ -38,14 +34,12 @@ impl<P: Ports> Replay<P> {
         failure: &AttemptFailure,
     ) -> Duration {
         let attempt = message.receive_count;
-        self.policy
-            .delay_after_failure(failure.disposition, attempt, self.random.unit())
+        self.policy.delay_after_failure(failure.disposition, attempt, self.random.unit())
     }
 
     /// Returns the delay of a message that was not attempted, or whose failure is not the event's fault.
     pub(super) fn delay_by_receive_count(&self, message: &Message) -> Duration {
-        self.policy
-            .delay_by_receive_count(message.receive_count, self.random.unit())
+        self.policy.delay_by_receive_count(message.receive_count, self.random.unit())
     }
 
     pub(super) fn ledger_failed(&self, message: &Message, error: &LedgerError) -> RecordResult {

@@ -37,8 +37,7 @@ impl Shutdown {
     /// Requests the shutdown. From now on no record starts, and running records are released after a short grace
     /// period.
     pub fn trigger(&self) {
-        self.grace_end
-            .get_or_init(|| Instant::now() + SHUTDOWN_GRACE);
+        self.grace_end.get_or_init(|| Instant::now() + SHUTDOWN_GRACE);
         self.requested.cancel();
     }
 

@@ -25,13 +25,7 @@ impl<'b> RecordTask<'b> {
         destination: Destination,
         key: EventKey,
     ) -> Self {
-        Self {
-            message,
-            dead_letter,
-            target: destination.to_string(),
-            destination,
-            key,
-        }
+        Self { message, dead_letter, target: destination.to_string(), destination, key }
     }
 
     /// Returns the report on an accepted delivery that failed later; `None` if the message is not a failure record.
@@ -47,11 +41,7 @@ impl<'b> RecordTask<'b> {
 
     /// Returns the payload to deliver, unchanged byte for byte.
     pub(super) fn payload(&self) -> &str {
-        if self.is_whole() {
-            &self.message.body
-        } else {
-            &self.dead_letter.payload
-        }
+        if self.is_whole() { &self.message.body } else { &self.dead_letter.payload }
     }
 
     /// Returns the name of the deliveries of a claim, by which the target recognises repetitions.
@@ -62,17 +52,12 @@ impl<'b> RecordTask<'b> {
             |report: &&FailureReport| lease.attempt > 1 && report.is_later_than(lease.first_seen);
         let report = self.report().filter(is_about_ours);
         let id = report.and_then(|report| report.delivery_id.as_deref());
-        self.key
-            .delivery_name(lease.round, self.message.replay_plan(), id)
+        self.key.delivery_name(lease.round, self.message.replay_plan(), id)
     }
 
     /// Returns the message attributes that are delivered with the payload.
     pub(super) fn attributes(&self) -> BTreeMap<&str, TypedAttribute> {
-        if self.is_whole() {
-            self.message.own_attributes()
-        } else {
-            BTreeMap::new()
-        }
+        if self.is_whole() { self.message.own_attributes() } else { BTreeMap::new() }
     }
 
     /// Returns the event's own id, if it has one.

@@ -12,10 +12,7 @@ use hmac_sha256::HMAC;
 const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 
 fn borrowed<'h>(headers: &'h [(&'static str, String)]) -> Vec<(&'h str, &'h str)> {
-    headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect()
+    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }
 
 #[tokio::test]
@@ -45,10 +42,7 @@ async fn request_is_rejected_when_its_signature_is_wrong() -> TestResult {
     };
     let with = |name: &str, value: &str| -> Result<_, Box<dyn std::error::Error>> {
         let mut headers = without(name)?;
-        let name = good()?
-            .iter()
-            .map(|(header, _)| *header)
-            .find(|header| *header == name);
+        let name = good()?.iter().map(|(header, _)| *header).find(|header| *header == name);
         headers.push((name.ok_or("no such header")?, value.to_owned()));
         Ok(headers)
     };
@@ -57,30 +51,19 @@ async fn request_is_rejected_when_its_signature_is_wrong() -> TestResult {
         (without("webhook-timestamp")?, "webhook-timestamp"),
         (without("webhook-signature")?, "webhook-signature"),
         (with("webhook-timestamp", "yesterday")?, "webhook-timestamp"),
-        (
-            with("webhook-timestamp", "-9223372036854775808")?,
-            "webhook-timestamp",
-        ),
-        (
-            with("webhook-timestamp", "18446744073709551615")?,
-            "five minutes",
-        ),
+        (with("webhook-timestamp", "-9223372036854775808")?, "webhook-timestamp"),
+        (with("webhook-timestamp", "18446744073709551615")?, "five minutes"),
         (with("webhook-id", "msg-2")?, "no signature"),
         (with("webhook-signature", "v1,")?, "no signature"),
         (with("webhook-signature", "v2,AAAA")?, "no signature"),
         (signature(SECRET, "msg-1", 3_600, &body)?, "five minutes"),
         (signature(SECRET, "msg-1", -3_600, &body)?, "five minutes"),
-        (
-            signature(SECRET, "msg-1", 0, &wrapper("s-2", 0, "[1]"))?,
-            "no signature",
-        ),
+        (signature(SECRET, "msg-1", 0, &wrapper("s-2", 0, "[1]"))?, "no signature"),
         (signature(other, "msg-1", 0, &body)?, "no signature"),
     ];
     for (headers, says) in cases {
         for path in PATHS {
-            let answer = ingest
-                .post_with(path, &borrowed(&headers), body.clone())
-                .await?;
+            let answer = ingest.post_with(path, &borrowed(&headers), body.clone()).await?;
             assert_eq!(answer.status, 401, "{headers:?}");
             assert_eq!(answer.json()["code"], "INGEST_NOT_AUTHENTICATED");
             assert_eq!(answer.header("www-authenticate"), Some("Webhook-Signature"));
@@ -123,9 +106,7 @@ async fn unsigned_genesys_headers_are_ignored_when_senders_sign() -> TestResult 
         let mut headers = signature(SECRET, "msg-1", 0, body)?;
         headers.push(("x-genesys-webhook-id", other.to_owned()));
         headers.push(("x-genesys-webhook-timestamp", "2001-01-01".to_owned()));
-        let answer = ingest
-            .post_with(PATHS[1], &borrowed(&headers), body)
-            .await?;
+        let answer = ingest.post_with(PATHS[1], &borrowed(&headers), body).await?;
         assert_eq!(answer.status, 200);
     }
     for (_, message) in ingest.queued() {
@@ -146,10 +127,9 @@ async fn duplicate_request_to_the_other_path_is_rejected() -> TestResult {
     let ingest = IngestHarness::signed().await?;
     let dead_letter = wrapper("s-1", 0, r#"{"id":"e-1"}"#);
     let webhook = r#"{"campaignId":"c-1"}"#;
-    for (path, other, body) in [
-        (PATHS[0], PATHS[1], dead_letter.as_str()),
-        (PATHS[1], PATHS[0], webhook),
-    ] {
+    for (path, other, body) in
+        [(PATHS[0], PATHS[1], dead_letter.as_str()), (PATHS[1], PATHS[0], webhook)]
+    {
         let headers = signature(SECRET, "msg-1", 0, body)?;
         let headers = borrowed(&headers);
         let first = ingest.post_with(path, &headers, body.to_owned()).await?;
@@ -188,9 +168,7 @@ async fn signed_request_is_rejected_when_iam_authenticates() -> TestResult {
     let body = wrapper("s-1", 0, "[1]");
     let headers = signature(SECRET, "msg-1", 0, &body)?;
     for path in PATHS {
-        let answer = ingest
-            .post_with(path, &borrowed(&headers), body.clone())
-            .await?;
+        let answer = ingest.post_with(path, &borrowed(&headers), body.clone()).await?;
         assert_eq!(answer.status, 401);
         assert!(answer.text.contains("IAM"), "{}", answer.text);
     }

@@ -96,20 +96,15 @@ async fn body_is_refused_by_its_content_length_before_it_is_sent() -> TestResult
     let stream = begun(&ingest, &head, b"").await?;
     let answer = rest(stream).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    assert!(
-        answer.to_lowercase().contains("connection: close"),
-        "{answer}"
-    );
+    assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
 async fn oversized_body_gets_a_413_when_sent_completely() -> TestResult {
     let ingest = IngestHarness::open().await?;
-    for headers in [
-        format!("Content-Length: {}", 2 * MIB),
-        "Transfer-Encoding: chunked".to_owned(),
-    ] {
+    for headers in [format!("Content-Length: {}", 2 * MIB), "Transfer-Encoding: chunked".to_owned()]
+    {
         let mut stream = begun_in_memory(&ingest, &headers, b"").await?;
         let plain = vec![b'x'; 2 * MIB];
         let body = if headers.starts_with("Transfer") {
@@ -171,9 +166,7 @@ async fn body_deadline_cuts_off_an_incomplete_body() -> TestResult {
 async fn head_deadline_cuts_off_an_incomplete_head() -> TestResult {
     let ingest = IngestHarness::open().await?;
     let mut stream = ingest.connect();
-    stream
-        .write_all(b"POST /dead-letter HTTP/1.1\r\nX: ")
-        .await?;
+    stream.write_all(b"POST /dead-letter HTTP/1.1\r\nX: ").await?;
     let before = Instant::now();
     let answer = rest(stream).await;
     assert!(!answer.contains("200"), "{answer}");

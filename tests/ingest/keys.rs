@@ -28,11 +28,7 @@ impl KeysHarness {
         let secret = MemorySecret::of(text);
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(1_785_000_000_000)));
         let keys = Keys::new(KeySource::Secret(secret.clone()), clock.clone());
-        Self {
-            secret,
-            clock,
-            keys,
-        }
+        Self { secret, clock, keys }
     }
 
     fn pass(&self, seconds: u64) {
@@ -65,25 +61,13 @@ fn key_ring_accepts_one_or_two_secrets_and_nothing_else() {
         (format!("\n{SECRET},\r\n{NEW},"), None),
         ("c2l4dGVlbiBieXRlcyBvaw==".to_owned(), None),
         // 15 bytes.
-        (
-            "ZmlmdGVlbiBsZXR0ZXJz".to_owned(),
-            Some(KeyRingFault::NotBase64(1)),
-        ),
+        ("ZmlmdGVlbiBsZXR0ZXJz".to_owned(), Some(KeyRingFault::NotBase64(1))),
         (String::new(), Some(KeyRingFault::Count(0))),
         (" ,\n".to_owned(), Some(KeyRingFault::Count(0))),
-        (
-            format!("{SECRET} {NEW} {SECRET}"),
-            Some(KeyRingFault::Count(3)),
-        ),
+        (format!("{SECRET} {NEW} {SECRET}"), Some(KeyRingFault::Count(3))),
         ("whsec_".to_owned(), Some(KeyRingFault::NotBase64(1))),
-        (
-            format!("{SECRET} hush-hush"),
-            Some(KeyRingFault::NotBase64(2)),
-        ),
-        (
-            "{\"secret\":1}".to_owned(),
-            Some(KeyRingFault::NotBase64(1)),
-        ),
+        (format!("{SECRET} hush-hush"), Some(KeyRingFault::NotBase64(2))),
+        ("{\"secret\":1}".to_owned(), Some(KeyRingFault::NotBase64(1))),
     ] {
         let ring = KeyRing::parse(&text);
         assert_eq!(ring.as_ref().err().copied(), expected, "{text}");
@@ -100,10 +84,7 @@ async fn old_and_new_secret_are_both_valid_during_rotation() -> TestResult {
     for secret in [SECRET, NEW] {
         assert_eq!(harness.refusal(secret).await?, None);
     }
-    assert_eq!(
-        harness.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?,
-        UNKNOWN
-    );
+    assert_eq!(harness.refusal("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?, UNKNOWN);
     Ok(())
 }
 
@@ -142,16 +123,11 @@ async fn secret_reads_are_limited_when_signatures_do_not_match() -> TestResult {
 
 #[tokio::test]
 async fn cached_secret_stays_valid_for_1_h_of_secrets_manager_outage() -> TestResult {
-    for code in [
-        None,
-        Some("ThrottlingException"),
-        Some("InternalServiceError"),
-    ] {
+    for code in [None, Some("ThrottlingException"), Some("InternalServiceError")] {
         let harness = KeysHarness::of(SECRET);
         assert_eq!(harness.refusal(SECRET).await?, None);
-        let outage = code.map_or(SecretError::Unreachable, |code| {
-            SecretError::Refused(code.to_owned())
-        });
+        let outage =
+            code.map_or(SecretError::Unreachable, |code| SecretError::Refused(code.to_owned()));
         harness.secret.put(Err(outage));
         harness.pass(3_599);
         for _ in 0..50 {
@@ -194,11 +170,7 @@ async fn removed_secret_is_invalid_after_the_next_read() -> TestResult {
 
 #[tokio::test]
 async fn unreadable_secret_is_unavailable_and_read_again_later() -> TestResult {
-    for outage in [
-        Err(SecretError::Unreachable),
-        Err(SecretError::Binary),
-        Ok("not a secret"),
-    ] {
+    for outage in [Err(SecretError::Unreachable), Err(SecretError::Binary), Ok("not a secret")] {
         let harness = KeysHarness::of("");
         harness.secret.put(outage);
         for _ in 0..50 {

@@ -12,10 +12,8 @@ use super::program::settings;
 
 /// Returns a request in payload format 2.0.
 fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
-    let headers: serde_json::Map<String, Value> = headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), json!(value)))
-        .collect();
+    let headers: serde_json::Map<String, Value> =
+        headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({
         "version": "2.0",
         "routeKey": "$default",
@@ -65,11 +63,8 @@ async fn function_url_accepts_the_same_requests_as_the_server() -> TestResult {
     let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;
     let body = wrapper("s-1", 2, r#"{"é":1}"#);
     let headers = signature(SECRET, "msg-1", 0, &body)?;
-    let answer = answered(
-        function
-            .invoke(request("/dead-letter", &headers, body.as_bytes()))
-            .await?,
-    )?;
+    let answer =
+        answered(function.invoke(request("/dead-letter", &headers, body.as_bytes())).await?)?;
     let queued = harness.aws.receive(&arn, HIDDEN_SECONDS).await?;
     assert_eq!(queued.len(), 1);
     assert_eq!(queued[0].body.as_deref(), Some(body.as_str()));
@@ -78,34 +73,21 @@ async fn function_url_accepts_the_same_requests_as_the_server() -> TestResult {
 
     let unsigned = request("/dead-letter", &headers[..1], body.as_bytes());
     let answer = answered(function.invoke(unsigned).await?)?;
-    assert_eq!(
-        (answer.0, &answer.1["code"]),
-        (401, &json!("INGEST_NOT_AUTHENTICATED"))
-    );
+    assert_eq!((answer.0, &answer.1["code"]), (401, &json!("INGEST_NOT_AUTHENTICATED")));
     let answer = answered(function.invoke(request("/else", &headers, b"")).await?)?;
-    assert_eq!(
-        (answer.0, &answer.1["code"]),
-        (404, &json!("INGEST_NOT_FOUND"))
-    );
-    let asked = harness
-        .genesys
-        .calls_to("GET", "/api/v2/eventstreams/subscriptions/s-1");
+    assert_eq!((answer.0, &answer.1["code"]), (404, &json!("INGEST_NOT_FOUND")));
+    let asked = harness.genesys.calls_to("GET", "/api/v2/eventstreams/subscriptions/s-1");
     assert_eq!(asked.len(), 1);
 
     let lines = function.end().await?.lines()?;
-    let handled: Vec<_> = lines
-        .iter()
-        .filter(|line| line["message"] == "request handled")
-        .collect();
+    let handled: Vec<_> =
+        lines.iter().filter(|line| line["message"] == "request handled").collect();
     assert_eq!(handled.len(), 3);
     for line in handled {
         assert_eq!(line["request_id"], "request-1");
         assert_eq!(line["xray_trace_id"], "1-5bef4de7-ad49b0e87f6ef6c87fc2e700");
     }
-    let metrics: Vec<_> = lines
-        .iter()
-        .filter(|line| line.get("_aws").is_some())
-        .collect();
+    let metrics: Vec<_> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     assert_eq!(metrics.len(), 3, "each request for itself");
     assert!(metrics.iter().all(|line| line["Requests"] == 1));
     Ok(())
@@ -116,11 +98,9 @@ async fn request_is_accepted_only_when_iam_has_authorized_it() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;
     let mut settings = settings(&harness, &arn).await?;
-    for (name, value) in [
-        ("INGEST_AUTH", "iam"),
-        ("INGEST_SECRET", ""),
-        ("SUBSCRIPTION_CHECK", "off"),
-    ] {
+    for (name, value) in
+        [("INGEST_AUTH", "iam"), ("INGEST_SECRET", ""), ("SUBSCRIPTION_CHECK", "off")]
+    {
         settings.insert(name.to_owned(), value.to_owned());
     }
     let mut function = Function::start(crate::INGEST, &settings, &harness.aws).await?;

@@ -17,19 +17,13 @@ fn requests(metrics: &IngestMetrics, statuses: &[u16]) -> Vec<bool> {
         is_malformed: false,
         duration: Duration::from_millis((*status).into()),
     };
-    statuses
-        .iter()
-        .map(|status| metrics.count(&request(status)))
-        .collect()
+    statuses.iter().map(|status| metrics.count(&request(status))).collect()
 }
 
 fn metrics(kept: Pace) -> (IngestMetrics, Page) {
     let page = Page::default();
     let metrics = Metrics::new(LogLevel::Warn, Box::new(page.clone()));
-    (
-        IngestMetrics::new(metrics, "ingest-1".to_owned(), kept),
-        page,
-    )
+    (IngestMetrics::new(metrics, "ingest-1".to_owned(), kept), page)
 }
 
 const AT: Timestamp = Timestamp::from_millis(1_785_000_000_123);
@@ -39,16 +33,10 @@ fn request_metrics_count_by_response_status() -> Result<(), io::Error> {
     let (metrics, page) = metrics(Pace::Together);
     let due = requests(&metrics, &[200, 200, 401, 400, 404, 422, 500, 503]);
     assert_eq!(due, [false; 8]);
-    let malformed = RequestFigures {
-        status: 200,
-        is_malformed: true,
-        duration: Duration::from_millis(1),
-    };
+    let malformed =
+        RequestFigures { status: 200, is_malformed: true, duration: Duration::from_millis(1) };
     assert!(!metrics.count(&malformed));
-    let usage = CounterSnapshot {
-        genesys_calls: 7,
-        ..CounterSnapshot::default()
-    };
+    let usage = CounterSnapshot { genesys_calls: 7, ..CounterSnapshot::default() };
     metrics.flush(AT, usage);
     metrics.flush(AT, usage);
     let lines = page.lines()?;

@@ -29,9 +29,7 @@ pub(super) async fn settings(
         ("GENESYS_CLIENT_ID", "demo-client".to_owned()),
         ("GENESYS_CLIENT_SECRET", "demo-secret".to_owned()),
     ];
-    Ok(settings
-        .map(|(name, value)| (name.to_owned(), value))
-        .into())
+    Ok(settings.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 /// Sends a request with curl. Returns the status and the body of the response.
@@ -54,10 +52,7 @@ async fn curl(
     let text = String::from_utf8(output.stdout)?;
     let failed = || format!("{text}: {}", String::from_utf8_lossy(&output.stderr));
     let (answer, status) = text.rsplit_once('\n').ok_or_else(failed)?;
-    Ok((
-        status.to_owned(),
-        serde_json::from_str(answer).map_err(|_| failed())?,
-    ))
+    Ok((status.to_owned(), serde_json::from_str(answer).map_err(|_| failed())?))
 }
 
 #[tokio::test]
@@ -82,12 +77,7 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
         (&to_dead_letter, "msg-4", &large, "200"),
         (&to_dead_letter, "msg-5", &wrapper("s-off", 0, event), "403"),
         (&to_dead_letter, "msg-6", &"x".repeat(1_100_000), "413"),
-        (
-            &to_dead_letter,
-            "msg-7",
-            "{\"eventType\":\"tel:+4930888888\"}",
-            "400",
-        ),
+        (&to_dead_letter, "msg-7", "{\"eventType\":\"tel:+4930888888\"}", "400"),
     ] {
         let headers = signature(SECRET, id, 0, body)?;
         let answer = curl(url, &headers, body.as_bytes()).await?;
@@ -95,10 +85,7 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
     }
     let unsigned = [("content-type", "application/json".to_owned())];
     let answer = curl(&to_dead_letter, &unsigned, dead_letter.as_bytes()).await?;
-    assert_eq!(
-        (answer.0.as_str(), &answer.1["code"]),
-        ("401", &json!("INGEST_NOT_AUTHENTICATED"))
-    );
+    assert_eq!((answer.0.as_str(), &answer.1["code"]), ("401", &json!("INGEST_NOT_AUTHENTICATED")));
 
     let mut bodies: Vec<_> = harness
         .aws
@@ -120,20 +107,10 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
     let (success, printed) = server.end().await?;
     assert!(success);
     assert_eq!(printed.stderr, "");
-    for secret in [
-        "tel:+49",
-        "whsec_",
-        "Z2VuZXN5cy",
-        "v1,",
-        "demo-secret",
-        "stand-in-token",
-        "Bearer ",
-    ] {
-        assert!(
-            !printed.stdout.contains(secret),
-            "{secret} in {}",
-            printed.stdout
-        );
+    for secret in
+        ["tel:+49", "whsec_", "Z2VuZXN5cy", "v1,", "demo-secret", "stand-in-token", "Bearer "]
+    {
+        assert!(!printed.stdout.contains(secret), "{secret} in {}", printed.stdout);
     }
     let event_id = format!("msg-1-{}", digest::short(event));
     log_has_the_outcome_of_each(&printed.lines()?, dead_letter.len(), &event_id)
@@ -142,14 +119,10 @@ async fn request_by_curl_is_queued_and_logged_without_its_payload() -> TestResul
 /// Checks the log lines and the metrics of the requests.
 fn log_has_the_outcome_of_each(lines: &[Value], letter_bytes: usize, event_id: &str) -> TestResult {
     are_documented(lines)?;
-    let handled: Vec<_> = lines
-        .iter()
-        .filter(|line| line["message"] == "request handled")
-        .collect();
-    let statuses: Vec<_> = handled
-        .iter()
-        .map(|line| line["status"].as_u64().unwrap_or(0))
-        .collect();
+    let handled: Vec<_> =
+        lines.iter().filter(|line| line["message"] == "request handled").collect();
+    let statuses: Vec<_> =
+        handled.iter().map(|line| line["status"].as_u64().unwrap_or(0)).collect();
     assert_eq!(statuses, [200, 200, 200, 200, 403, 413, 400, 401]);
     let first = handled.first().ok_or("no line")?;
     for (field, value) in [
@@ -168,10 +141,7 @@ fn log_has_the_outcome_of_each(lines: &[Value], letter_bytes: usize, event_id: &
         (&handled[4]["problem"], &handled[4]["level"]),
         (&json!("INGEST_SUBSCRIPTION_REFUSED"), &json!("WARN"))
     );
-    let metrics: Vec<_> = lines
-        .iter()
-        .filter(|line| line.get("_aws").is_some())
-        .collect();
+    let metrics: Vec<_> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
     // One document on a fast machine, otherwise one per ten seconds.
     let sum = |metric: &str| -> u64 {
         let values = metrics.iter().filter_map(|it| it[metric].as_u64());
@@ -214,10 +184,7 @@ async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
     let arn = harness.aws.create_queue(false).await?;
     let secrets = aws_sdk_secretsmanager::Client::new(&harness.aws.config());
     let name = "ingest-secret";
-    let create = secrets
-        .create_secret()
-        .name(name)
-        .secret_string("not a secret");
+    let create = secrets.create_secret().name(name).secret_string("not a secret");
     create.send().await?;
     let mut settings = settings(&harness, &arn).await?;
     settings.insert("INGEST_SECRET".to_owned(), String::new());
@@ -264,10 +231,7 @@ async fn rotated_secret_in_secrets_manager_needs_no_restart() -> TestResult {
 async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let settings = [
-        (
-            "REPLAY_QUEUE_URL",
-            "arn:aws:sqs:eu-central-1:271828182845:q",
-        ),
+        ("REPLAY_QUEUE_URL", "arn:aws:sqs:eu-central-1:271828182845:q"),
         ("INGEST_AUTH", "iam"),
         ("MAX_BODY_BYTES", "1048577"),
         ("LISTEN_ADDR", "localhost"),
@@ -302,9 +266,7 @@ async fn startup_warns_when_requests_are_not_authenticated() -> TestResult {
     let lines = printed.lines()?;
     are_documented(&lines)?;
     let warned = |setting: &str| {
-        lines
-            .iter()
-            .any(|line| line["level"] == "WARN" && line["setting"] == setting)
+        lines.iter().any(|line| line["level"] == "WARN" && line["setting"] == setting)
     };
     assert!(warned("INGEST_AUTH") && warned("REPLAY_QUEUE_URL"));
     Ok(())
@@ -318,10 +280,7 @@ async fn rate_limit_of_genesys_cloud_is_forwarded_and_respected() -> TestResult 
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
     let server = Server::start(&settings, &harness.aws).await?;
     let path = "/api/v2/integrations/";
-    let limit = Fault::on("GET", path)
-        .status(429)
-        .header("Retry-After", "42")
-        .times(1);
+    let limit = Fault::on("GET", path).status(429).header("Retry-After", "42").times(1);
     harness.genesys.fault(limit);
     let client = reqwest::Client::new();
     for id in ["s-1", "s-2", "s-3"] {
@@ -358,9 +317,7 @@ async fn incomplete_request_is_logged_when_the_sender_disconnects() -> TestResul
     let (success, printed) = server.end().await?;
     assert!(success);
     let lines = printed.lines()?;
-    let handled = lines
-        .iter()
-        .find(|line| line["message"] == "request handled");
+    let handled = lines.iter().find(|line| line["message"] == "request handled");
     let handled = handled.ok_or("no line")?;
     assert_eq!(handled["problem"], "INGEST_BODY_INCOMPLETE", "{handled}");
     Ok(())

@@ -16,17 +16,16 @@ const WEBHOOK: &str = "/webhooks/genesys-outbound";
 
 fn attributes(message: &NewMessage) -> BTreeMap<&str, String> {
     let attributes = message.attributes.iter();
-    attributes
-        .map(|(name, value)| (name.as_ref(), value.parts().1))
-        .collect()
+    attributes.map(|(name, value)| (name.as_ref(), value.parts().1)).collect()
 }
 
 /// Returns the record of a queued message.
 fn record((id, message): &(MessageId, NewMessage)) -> Record {
-    attributes(message).iter().fold(
-        Record::new(id.as_str(), &message.body),
-        |record, (name, value)| record.with(name, value),
-    )
+    attributes(message)
+        .iter()
+        .fold(Record::new(id.as_str(), &message.body), |record, (name, value)| {
+            record.with(name, value)
+        })
 }
 
 #[tokio::test]
@@ -34,13 +33,8 @@ async fn queued_message_has_origin_time_and_retry_count() -> TestResult {
     let ingest = IngestHarness::signed().await?;
     let body = wrapper("s-1", 7, r#"{"interactionId":"c-1"}"#);
     let headers = signature(SECRET, "msg-7", 0, &body)?;
-    let headers: Vec<_> = headers
-        .iter()
-        .map(|(name, value)| (*name, value.as_str()))
-        .collect();
-    let answer = ingest
-        .post_with("/dead-letter", &headers, body.clone())
-        .await?;
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let answer = ingest.post_with("/dead-letter", &headers, body.clone()).await?;
     assert_eq!(answer.status, 200);
     let queued = ingest.queued();
     let mut said = attributes(&queued[0].1);
@@ -69,31 +63,15 @@ async fn webhook_id_of_genesys_has_priority_on_the_webhook_path() -> TestResult 
         ("x-genesys-webhook-id", "w-1"),
         ("x-genesys-webhook-timestamp", "2024-05-15T10:30:00.000Z"),
     ];
-    let both = [
-        genesys[0],
-        genesys[1],
-        ("webhook-id", "msg-1"),
-        ("webhook-timestamp", "1785000000"),
-    ];
+    let both =
+        [genesys[0], genesys[1], ("webhook-id", "msg-1"), ("webhook-timestamp", "1785000000")];
     let body = r#"{"campaignId":"c","contactId":"x"}"#;
     for headers in [&genesys[..], &both, &both[2..], &[]] {
         assert_eq!(ingest.post_with(WEBHOOK, headers, body).await?.status, 200);
     }
-    let all = [
-        ("content-type", "application/json"),
-        both[0],
-        both[1],
-        both[2],
-        both[3],
-    ];
+    let all = [("content-type", "application/json"), both[0], both[1], both[2], both[3]];
     let wrapped = wrapper("s-1", 0, "[1]");
-    assert_eq!(
-        ingest
-            .post_with("/dead-letter", &all, wrapped)
-            .await?
-            .status,
-        200
-    );
+    assert_eq!(ingest.post_with("/dead-letter", &all, wrapped).await?.status, 200);
     let said: Vec<_> = ingest
         .queued()
         .iter()
@@ -105,26 +83,14 @@ async fn webhook_id_of_genesys_has_priority_on_the_webhook_path() -> TestResult 
     let pair = |id: &str, at: &str| (Some(id.to_owned()), Some(at.to_owned()));
     let theirs = pair("w-1", "2024-05-15T10:30:00.000Z");
     let standard = pair("msg-1", "1785000000");
-    assert_eq!(
-        said,
-        [
-            theirs.clone(),
-            theirs,
-            standard.clone(),
-            (None, None),
-            standard
-        ]
-    );
+    assert_eq!(said, [theirs.clone(), theirs, standard.clone(), (None, None), standard]);
     Ok(())
 }
 
 #[tokio::test]
 async fn fifo_group_is_the_interaction_and_deduplication_the_event() -> TestResult {
     let ingest = IngestHarness::with(Authentication::None, |ingest| {
-        genesys_replay_ingest::Ingest {
-            sender: genesys_fakes::MemorySender::fifo(),
-            ..ingest
-        }
+        genesys_replay_ingest::Ingest { sender: genesys_fakes::MemorySender::fifo(), ..ingest }
     })
     .await?;
     let event = |id: &str| {
@@ -162,34 +128,18 @@ async fn duplicate_dead_letter_is_delivered_once_with_next_attempt() -> TestResu
     let harness = ReplayHarness::start().await?;
     let event = r#"{"interactionId":"c-1", "spaced" : true}"#;
     for retries in [4, 5] {
-        let headers = [
-            ("content-type", "application/json"),
-            ("webhook-id", "msg-1"),
-        ];
+        let headers = [("content-type", "application/json"), ("webhook-id", "msg-1")];
         let body = wrapper("s-1", retries, event);
-        assert_eq!(
-            ingest
-                .post_with("/dead-letter", &headers, body)
-                .await?
-                .status,
-            200
-        );
+        assert_eq!(ingest.post_with("/dead-letter", &headers, body).await?.status, 200);
     }
     for message in &ingest.queued() {
-        assert_eq!(
-            harness.deliver(&[record(message)]).await?,
-            Vec::<String>::new()
-        );
+        assert_eq!(harness.deliver(&[record(message)]).await?, Vec::<String>::new());
     }
     let deliveries = harness.genesys.calls_to("POST", "/targets/");
     assert_eq!(deliveries.len(), 1, "the second is known");
     assert_eq!(deliveries[0].body, event, "byte for byte");
     let counted = deliveries[0].headers.get("x-attempt-count");
-    assert_eq!(
-        counted.map(String::as_str),
-        Some("5"),
-        "four before, and ours"
-    );
+    assert_eq!(counted.map(String::as_str), Some("5"), "four before, and ours");
     let marks = harness.genesys.calls_to("PATCH", "/api/v2/");
     assert!(marks.iter().all(|call| mark(&call.body).is_some()) && marks.len() == 2);
     let id = format!("msg-1-{}", digest::short(event));
@@ -228,10 +178,7 @@ async fn webhook_is_delivered_unchanged_once_per_id() -> TestResult {
         assert_eq!(ingest.post_with(WEBHOOK, &headers, body).await?.status, 200);
     }
     for message in &ingest.queued() {
-        assert_eq!(
-            harness.deliver(&[record(message)]).await?,
-            Vec::<String>::new()
-        );
+        assert_eq!(harness.deliver(&[record(message)]).await?, Vec::<String>::new());
     }
     let deliveries = harness.genesys.calls_to("POST", "/targets/");
     assert_eq!(deliveries.len(), 2);
@@ -249,12 +196,8 @@ async fn malformed_webhook_is_archived_unchanged() -> TestResult {
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
     let not_queueable = "{\"text\":\"\u{ffff}\"}";
-    for body in [
-        &b"campaign=1&status=DONE"[..],
-        b"[1]",
-        b"\xff\x00\xfe",
-        not_queueable.as_bytes(),
-    ] {
+    for body in [&b"campaign=1&status=DONE"[..], b"[1]", b"\xff\x00\xfe", not_queueable.as_bytes()]
+    {
         let answer = ingest.post_with(WEBHOOK, &[], body.to_vec()).await?;
         assert_eq!(answer.status, 200);
     }
@@ -268,17 +211,9 @@ async fn malformed_webhook_is_archived_unchanged() -> TestResult {
         .into_iter()
         .map(|(_, object)| {
             assert_eq!(object["failure_code"], "NOT_AN_EVENT");
-            let reason = object["failure_reason"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned();
+            let reason = object["failure_reason"].as_str().unwrap_or_default().to_owned();
             let malformed = &object["attributes"]["Malformed"];
-            (
-                malformed.clone(),
-                object["body"].clone(),
-                object["body_base64"].clone(),
-                reason,
-            )
+            (malformed.clone(), object["body"].clone(), object["body_base64"].clone(), reason)
         })
         .collect();
     kept.sort_by_key(|(malformed, ..)| malformed.to_string());
@@ -302,12 +237,7 @@ async fn malformed_webhook_is_archived_unchanged() -> TestResult {
             json!("eyJ0ZXh0Ijoi77+/In0="),
             "the webhook's body has characters that SQS does not take",
         ),
-        (
-            "not_utf8",
-            null,
-            json!("/wD+"),
-            "the webhook's body is not UTF-8 text",
-        ),
+        ("not_utf8", null, json!("/wD+"), "the webhook's body is not UTF-8 text"),
     ];
     let expected =
         expected.map(|(word, body, base64, reason)| (json!(word), body, base64, reason.to_owned()));
@@ -333,10 +263,7 @@ async fn webhook_path_does_not_bypass_dead_letter_checks() -> TestResult {
         assert_eq!(ingest.post(WEBHOOK, body).await?.status, 200);
     }
     for message in &ingest.queued() {
-        assert_eq!(
-            harness.deliver(&[self::record(message)]).await?,
-            Vec::<String>::new()
-        );
+        assert_eq!(harness.deliver(&[self::record(message)]).await?, Vec::<String>::new());
     }
     let deliveries = harness.genesys.calls_to("POST", "/targets/");
     let bodies: Vec<_> = deliveries.iter().map(|call| call.body.as_str()).collect();
@@ -360,10 +287,7 @@ async fn delivered_event_is_the_checked_event_of_the_dead_letter() -> TestResult
         assert_eq!(ingest.post("/dead-letter", &body).await?.status, 200);
     }
     for message in &ingest.queued() {
-        assert_eq!(
-            harness.deliver(&[record(message)]).await?,
-            Vec::<String>::new()
-        );
+        assert_eq!(harness.deliver(&[record(message)]).await?, Vec::<String>::new());
     }
     let deliveries = harness.genesys.calls_to("POST", "/targets/");
     assert_eq!(deliveries.len(), 4);
@@ -380,10 +304,7 @@ async fn duplicate_is_detected_when_its_id_cannot_be_a_key() -> TestResult {
         assert_eq!(ingest.post_with(WEBHOOK, &headers, "{}").await?.status, 200);
     }
     for message in &ingest.queued() {
-        assert_eq!(
-            harness.deliver(&[record(message)]).await?,
-            Vec::<String>::new()
-        );
+        assert_eq!(harness.deliver(&[record(message)]).await?, Vec::<String>::new());
     }
     assert_eq!(harness.deliveries(), 2);
     Ok(())

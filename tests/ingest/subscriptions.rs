@@ -30,11 +30,7 @@ impl SubscriptionCheckHarness {
             None => subscriptions.clone(),
         };
         let check = SubscriptionCheck::new(port, clock.clone());
-        Self {
-            subscriptions,
-            clock,
-            check,
-        }
+        Self { subscriptions, clock, check }
     }
 
     fn asked(&self) -> usize {
@@ -59,10 +55,7 @@ async fn active_subscription_is_cached_for_60_seconds() -> TestResult {
     assert_eq!(harness.check.standing(&s).await, Ok(Standing::Active));
     harness.clock.pass(Duration::from_secs(1));
     assert_eq!(harness.check.standing(&s).await, Ok(Standing::Inactive));
-    assert_eq!(
-        harness.check.standing(&id("s-2")?).await,
-        Ok(Standing::Active)
-    );
+    assert_eq!(harness.check.standing(&id("s-2")?).await, Ok(Standing::Active));
     assert_eq!(harness.subscriptions.asked(), ["s-1", "s-1", "s-2"]);
     Ok(())
 }
@@ -93,11 +86,7 @@ const DOWN: GenesysError = GenesysError::Unavailable {
 
 impl Gate {
     fn closed(fails: bool) -> Arc<Self> {
-        Arc::new(Self {
-            open: Semaphore::new(0),
-            fails,
-            came: AtomicUsize::new(0),
-        })
+        Arc::new(Self { open: Semaphore::new(0), fails, came: AtomicUsize::new(0) })
     }
 }
 
@@ -119,25 +108,14 @@ async fn concurrent_lookups_share_one_response_or_failure() -> TestResult {
         let gate = Gate::closed(fails);
         let harness = SubscriptionCheckHarness::new(Some(gate.clone()));
         let (s, other) = (id("s-1")?, id("s-2")?);
-        let expected = if fails {
-            Err(DOWN)
-        } else {
-            Ok(Standing::Active)
-        };
+        let expected = if fails { Err(DOWN) } else { Ok(Standing::Active) };
         let all = (0..20).map(|_| harness.check.standing(&s));
         let open = async { gate.open.add_permits(2) };
         let (answers, second, ()) =
             tokio::join!(join_all(all), harness.check.standing(&other), open);
-        assert!(
-            answers.iter().all(|answer| *answer == expected),
-            "{answers:?}"
-        );
+        assert!(answers.iter().all(|answer| *answer == expected), "{answers:?}");
         assert_eq!(second, expected);
-        assert_eq!(
-            gate.came.load(Ordering::SeqCst),
-            2,
-            "one for each subscription"
-        );
+        assert_eq!(gate.came.load(Ordering::SeqCst), 2, "one for each subscription");
     }
     Ok(())
 }

@@ -20,23 +20,13 @@ const PATHS: [&str; 2] = ["/dead-letter", "/webhooks/genesys-outbound"];
 fn is_problem(answer: &Answer, status: u16, code: &str) {
     let problem = answer.json();
     assert_eq!(answer.status, status, "{}", answer.text);
-    assert_eq!(
-        answer.header("content-type"),
-        Some("application/problem+json"),
-        "{}",
-        answer.text
-    );
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{}", answer.text);
     assert_eq!(problem["status"], status);
     assert_eq!(problem["code"], code);
-    assert_eq!(
-        problem["type"],
-        format!("urn:genesys-replay:failure:{code}")
-    );
+    assert_eq!(problem["type"], format!("urn:genesys-replay:failure:{code}"));
     for member in ["title", "detail"] {
         assert!(
-            problem[member]
-                .as_str()
-                .is_some_and(|text| !text.is_empty()),
+            problem[member].as_str().is_some_and(|text| !text.is_empty()),
             "{member} of {}",
             answer.text
         );
@@ -74,10 +64,7 @@ async fn accepted_webhook_response_has_only_a_status() -> TestResult {
     let ingest = IngestHarness::open().await?;
     for body in [r#"{"campaignId":"c"}"#, "not json", "[]", "\u{ffff}"] {
         let answer = ingest.post(PATHS[1], body).await?;
-        assert_eq!(
-            (answer.status, answer.text.as_str()),
-            (200, r#"{"status":"accepted"}"#)
-        );
+        assert_eq!((answer.status, answer.text.as_str()), (200, r#"{"status":"accepted"}"#));
     }
     assert_eq!(ingest.queued().len(), 4);
     Ok(())
@@ -87,10 +74,7 @@ async fn accepted_webhook_response_has_only_a_status() -> TestResult {
 async fn health_check_needs_no_authentication() -> TestResult {
     let ingest = IngestHarness::signed().await?;
     let answer = Answer::of(reqwest::get(ingest.url("/health")).await?).await?;
-    assert_eq!(
-        (answer.status, answer.json()),
-        (200, json!({ "status": "ok" }))
-    );
+    assert_eq!((answer.status, answer.json()), (200, json!({ "status": "ok" })));
     Ok(())
 }
 
@@ -104,13 +88,7 @@ async fn unknown_methods_and_paths_are_refused() -> TestResult {
         Answer::of(request.send().await?).await
     };
     for path in PATHS {
-        for method in [
-            Method::GET,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-            Method::OPTIONS,
-        ] {
+        for method in [Method::GET, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS] {
             let answer = ask(method, path).await?;
             is_problem(&answer, 405, "INGEST_METHOD");
             assert_eq!(answer.header("allow"), Some("POST"));
@@ -119,14 +97,7 @@ async fn unknown_methods_and_paths_are_refused() -> TestResult {
     let answer = ask(Method::POST, "/health").await?;
     is_problem(&answer, 405, "INGEST_METHOD");
     assert_eq!(answer.header("allow"), Some("GET"));
-    for path in [
-        "/",
-        "/dead-letter/",
-        "/dead-letter/x",
-        "/DEAD-LETTER",
-        "/health/",
-        "/%2e",
-    ] {
+    for path in ["/", "/dead-letter/", "/dead-letter/x", "/DEAD-LETTER", "/health/", "/%2e"] {
         is_problem(&ask(Method::POST, path).await?, 404, "INGEST_NOT_FOUND");
     }
     assert!(ingest.queued().is_empty());
@@ -143,23 +114,16 @@ async fn dead_letter_is_refused_when_its_content_type_is_not_json() -> TestResul
         &[("content-type", "application/x-www-form-urlencoded")],
         &[("content-type", "text/json+json")],
         &[("content-type", "application/jsonp")],
-        &[
-            ("content-type", "application/json"),
-            ("content-encoding", "gzip"),
-        ],
+        &[("content-type", "application/json"), ("content-encoding", "gzip")],
     ] {
         let answer = ingest.post_with(PATHS[0], headers, body.clone()).await?;
         is_problem(&answer, 415, "INGEST_MEDIA_TYPE");
     }
     assert!(ingest.queued().is_empty());
-    for kind in [
-        "application/json; charset=utf-8",
-        "Application/JSON",
-        "application/cloudevents+json",
-    ] {
-        let answer = ingest
-            .post_with(PATHS[0], &[("content-type", kind)], body.clone())
-            .await?;
+    for kind in
+        ["application/json; charset=utf-8", "Application/JSON", "application/cloudevents+json"]
+    {
+        let answer = ingest.post_with(PATHS[0], &[("content-type", kind)], body.clone()).await?;
         assert_eq!(answer.status, 200, "{kind}");
     }
     Ok(())
@@ -173,12 +137,7 @@ async fn malformed_wrapper_response_names_the_member() -> TestResult {
         ("not json", 400, "INGEST_BODY_MALFORMED", "line 1"),
         ("[]", 400, "INGEST_BODY_MALFORMED", "not a JSON object"),
         ("{}", 400, "INGEST_BODY_MALFORMED", "eventType"),
-        (
-            r#"{"eventType":"private"}"#,
-            400,
-            "INGEST_BODY_MALFORMED",
-            "eventType",
-        ),
+        (r#"{"eventType":"private"}"#, 400, "INGEST_BODY_MALFORMED", "eventType"),
         (
             r#"{"eventType":"dead-letter","originalEvent":[1]}"#,
             400,
@@ -228,10 +187,7 @@ async fn malformed_wrapper_response_names_the_member() -> TestResult {
     let empty = ingest.post(PATHS[1], "").await?;
     is_problem(&empty, 422, "INGEST_EVENT_EMPTY");
     assert!(ingest.queued().is_empty());
-    assert!(
-        ingest.subscriptions.asked().is_empty(),
-        "a refused request makes no lookup"
-    );
+    assert!(ingest.subscriptions.asked().is_empty(), "a refused request makes no lookup");
     Ok(())
 }
 
@@ -264,10 +220,7 @@ fn refused_by_genesys(
     move |ingest| {
         let subscriptions = MemorySubscriptions::default().with_faults(Arc::new(Failing(error)));
         let check = SubscriptionCheck::new(subscriptions, Arc::new(SystemClock));
-        Ingest {
-            check: Some(check),
-            ..ingest
-        }
+        Ingest { check: Some(check), ..ingest }
     }
 }
 
@@ -277,19 +230,10 @@ async fn retry_after_is_sent_when_genesys_cloud_fails() -> TestResult {
     const CALL: Call = Call::Subscription;
     let cases: [(Fails, &str); 4] = [
         (
-            || GenesysError::RateLimited {
-                call: CALL,
-                after: Some(Duration::from_millis(41_001)),
-            },
+            || GenesysError::RateLimited { call: CALL, after: Some(Duration::from_millis(41_001)) },
             "42",
         ),
-        (
-            || GenesysError::LocallyRateLimited {
-                call: CALL,
-                after: Duration::from_secs(7),
-            },
-            "7",
-        ),
+        (|| GenesysError::LocallyRateLimited { call: CALL, after: Duration::from_secs(7) }, "7"),
         (
             || GenesysError::Unavailable {
                 call: CALL,
@@ -324,11 +268,9 @@ async fn retry_after_is_sent_when_genesys_cloud_fails() -> TestResult {
 #[tokio::test]
 async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
     let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
-        sender: ingest
-            .sender
-            .with_faults(Arc::new(Failing(|| PutError::Unavailable {
-                reason: "SQS answered AccessDenied for arn:aws:iam::1".to_owned(),
-            }))),
+        sender: ingest.sender.with_faults(Arc::new(Failing(|| PutError::Unavailable {
+            reason: "SQS answered AccessDenied for arn:aws:iam::1".to_owned(),
+        }))),
         ..ingest
     })
     .await?;
@@ -344,9 +286,7 @@ async fn retry_after_is_sent_when_the_queue_is_down() -> TestResult {
 #[tokio::test]
 async fn event_larger_than_a_message_is_refused_without_retry_after() -> TestResult {
     let ingest = IngestHarness::with(Authentication::None, |ingest| Ingest {
-        sender: ingest
-            .sender
-            .with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
+        sender: ingest.sender.with_faults(Arc::new(Failing(|| PutError::TooLong { bytes: 7 }))),
         ..ingest
     })
     .await?;

@@ -12,27 +12,19 @@ async fn harness_with_archive() -> Result<(ReplayHarness, String), Box<dyn std::
 }
 
 fn only(objects: Vec<(String, Value)>) -> Result<(String, Value), String> {
-    let [object]: [_; 1] = objects
-        .try_into()
-        .map_err(|objects: Vec<_>| format!("{} objects", objects.len()))?;
+    let [object]: [_; 1] =
+        objects.try_into().map_err(|objects: Vec<_>| format!("{} objects", objects.len()))?;
     Ok(object)
 }
 
 #[tokio::test]
 async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
     let (harness, bucket) = harness_with_archive().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let body = record.0["body"].clone();
 
-    assert!(
-        harness
-            .deliver(std::slice::from_ref(&record))
-            .await?
-            .is_empty()
-    );
+    assert!(harness.deliver(std::slice::from_ref(&record)).await?.is_empty());
 
     let (key, object) = only(harness.aws.objects(&bucket).await?)?;
     let folder = "dlq/archives/v2.detail.events.conversation._id_.customer.end/TARGET_REFUSED/e-1-";
@@ -40,31 +32,19 @@ async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
     assert_eq!(object["body"], body, "verbatim");
     for (member, value) in [
         ("event_id", "e-1"),
-        (
-            "event_type",
-            "v2.detail.events.conversation.{id}.customer.end",
-        ),
+        ("event_type", "v2.detail.events.conversation.{id}.customer.end"),
         ("message_id", "m-1"),
         ("interaction_id", "c-1"),
         ("category", "ENDPOINT_UNREACHABLE"),
         ("failure_code", "TARGET_REFUSED"),
-        (
-            "failure_reason",
-            "the target answered 422 Unprocessable Entity",
-        ),
+        ("failure_reason", "the target answered 422 Unprocessable Entity"),
         ("error_code", "TIMEOUT"),
         ("error_message", "no answer in time"),
-        (
-            "rule_arn",
-            "arn:aws:events:eu-central-1:271828182845:rule/crm",
-        ),
+        ("rule_arn", "arn:aws:events:eu-central-1:271828182845:rule/crm"),
     ] {
         assert_eq!(object[member], value, "{member}");
     }
-    assert_eq!(
-        (&object["attempts"], &object["receive_count"]),
-        (&1.into(), &1.into())
-    );
+    assert_eq!((&object["attempts"], &object["receive_count"]), (&1.into(), &1.into()));
     assert_eq!(object["attributes"]["ERROR_CODE"], "TIMEOUT");
     assert!(object["first_seen_at"].is_string() && object["archived_at"].is_string());
     assert_eq!(harness.marks(), ["1 retrying", "1 replay_failed"]);
@@ -73,28 +53,20 @@ async fn refused_event_is_archived_whole_and_acknowledged() -> TestResult {
 
     harness.genesys.clear_calls();
     assert!(harness.deliver(&[record.received(2)]).await?.is_empty());
-    assert!(
-        harness.genesys.calls().is_empty(),
-        "an archived event is finished"
-    );
+    assert!(harness.genesys.calls().is_empty(), "an archived event is finished");
     Ok(())
 }
 
 #[tokio::test]
 async fn exhausted_event_is_archived() -> TestResult {
     let (harness, bucket) = harness_with_archive().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(503));
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(200);
     assert!(harness.deliver(&[record]).await?.is_empty());
     let (_, object) = only(harness.aws.objects(&bucket).await?)?;
     assert_eq!(object["failure_code"], "EXHAUSTED");
     assert_eq!(object["attempts"], 3);
-    assert_eq!(
-        harness.marks().last().map(String::as_str),
-        Some("3 exhausted_retries")
-    );
+    assert_eq!(harness.marks().last().map(String::as_str), Some("3 exhausted_retries"));
     Ok(())
 }
 
@@ -107,10 +79,7 @@ async fn malformed_messages_are_archived_without_a_call() -> TestResult {
         Record::new("m-3", r#"{"eventType":"dead-letter"}"#),
     ];
     assert!(harness.deliver(&records).await?.is_empty());
-    assert!(
-        harness.deliver(&records).await?.is_empty(),
-        "again, with the same end"
-    );
+    assert!(harness.deliver(&records).await?.is_empty(), "again, with the same end");
     assert!(harness.genesys.calls().is_empty());
     let objects = harness.aws.objects(&bucket).await?;
     let found: Vec<_> = objects
@@ -151,10 +120,8 @@ async fn events_of_two_targets_are_archived_under_different_keys() -> TestResult
         harness.deliver(&[record]).await?;
     }
     let objects = harness.aws.objects(&bucket).await?;
-    let targets: Vec<_> = objects
-        .iter()
-        .filter_map(|(_, object)| object["target"].as_str())
-        .collect();
+    let targets: Vec<_> =
+        objects.iter().filter_map(|(_, object)| object["target"].as_str()).collect();
     assert_eq!(targets.len(), 2, "{targets:?}");
     assert!(
         targets.iter().any(|it| it.ends_with("crm"))
@@ -167,9 +134,7 @@ async fn events_of_two_targets_are_archived_under_different_keys() -> TestResult
 async fn message_returns_to_the_queue_when_the_archive_is_down() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     harness.set("ARCHIVE_BUCKET", "no-such-bucket");
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
     let records = [record, Record::new("m-2", "<html>").received(12)];
     assert_eq!(harness.deliver(&records).await?, ["m-1", "m-2"]);
@@ -180,9 +145,7 @@ async fn message_returns_to_the_queue_when_the_archive_is_down() -> TestResult {
 #[tokio::test]
 async fn archived_event_is_delivered_on_operator_replay() -> TestResult {
     let (harness, bucket) = harness_with_archive().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(422).times(1));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     harness.deliver(std::slice::from_ref(&record)).await?;
     assert_eq!(harness.deliveries(), 1);
@@ -190,39 +153,23 @@ async fn archived_event_is_delivered_on_operator_replay() -> TestResult {
     let again = Record::dead_letter("m-2", "e-1", "c-1").with("ReplayPlan", "plan-7");
     assert!(harness.deliver(&[again]).await?.is_empty());
     assert_eq!(harness.deliveries(), 2);
-    assert_eq!(
-        harness.marks().last().map(String::as_str),
-        Some("2 replay_successful")
-    );
+    assert_eq!(harness.marks().last().map(String::as_str), Some("2 replay_successful"));
     let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
-    assert_eq!(
-        harness.aws.objects(&bucket).await?.len(),
-        1,
-        "the archive keeps what it has"
-    );
+    assert_eq!(harness.aws.objects(&bucket).await?.len(), 1, "the archive keeps what it has");
 
     let twice = Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-8");
     assert!(harness.deliver(&[twice]).await?.is_empty());
-    assert_eq!(
-        harness.deliveries(),
-        2,
-        "a completed event is never delivered again"
-    );
+    assert_eq!(harness.deliveries(), 2, "a completed event is never delivered again");
     Ok(())
 }
 
 #[tokio::test]
 async fn rejected_event_is_archived_when_an_archive_is_configured() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
-    assert_eq!(
-        harness.deliver(std::slice::from_ref(&record)).await?,
-        ["m-1"]
-    );
+    assert_eq!(harness.deliver(std::slice::from_ref(&record)).await?, ["m-1"]);
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
     assert!(harness.deliver(&[record.received(2)]).await?.is_empty());
@@ -248,32 +195,19 @@ async fn own_echo_is_archived_without_a_mark_or_delivery() -> TestResult {
     assert!(harness.deliver(&[echo("m-2", "e-2")]).await?.is_empty());
     for event_id in ["e-1", "e-2"] {
         let key = harness.key(event_id);
-        assert_eq!(
-            harness.aws.attribute(&key, "Status").await?.as_deref(),
-            Some("ARCHIVED")
-        );
-        assert_eq!(
-            harness.aws.attribute(&key, "FailureCode").await?.as_deref(),
-            Some("OWN_ECHO")
-        );
+        assert_eq!(harness.aws.attribute(&key, "Status").await?.as_deref(), Some("ARCHIVED"));
+        assert_eq!(harness.aws.attribute(&key, "FailureCode").await?.as_deref(), Some("OWN_ECHO"));
     }
-    assert!(
-        harness.genesys.calls().is_empty(),
-        "neither mark nor delivery"
-    );
+    assert!(harness.genesys.calls().is_empty(), "neither mark nor delivery");
     Ok(())
 }
 
 #[tokio::test]
 async fn duplicate_of_an_archived_message_is_acknowledged() -> TestResult {
     let (harness, bucket) = harness_with_archive().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422));
-    let duplicates = [
-        Record::dead_letter("m-1", "e-1", "c-1"),
-        Record::dead_letter("m-2", "e-1", "c-1"),
-    ];
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(422));
+    let duplicates =
+        [Record::dead_letter("m-1", "e-1", "c-1"), Record::dead_letter("m-2", "e-1", "c-1")];
     assert!(harness.deliver(&duplicates).await?.is_empty());
     assert_eq!(harness.aws.objects(&bucket).await?.len(), 1);
     assert_eq!(harness.deliveries(), 1);
@@ -283,12 +217,8 @@ async fn duplicate_of_an_archived_message_is_acknowledged() -> TestResult {
 #[tokio::test]
 async fn operator_replay_is_not_a_duplicate_of_a_dead_letter() -> TestResult {
     let (harness, _) = harness_with_archive().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422).times(1));
-    harness
-        .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
-        .await?;
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(422).times(1));
+    harness.deliver(&[Record::dead_letter("m-1", "e-1", "c-1")]).await?;
     let batch = [
         Record::dead_letter("m-2", "e-1", "c-1"),
         Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-7"),

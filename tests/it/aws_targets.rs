@@ -25,17 +25,8 @@ async fn queue_target_gets_the_raw_body() -> TestResult {
     let body = record.0["body"].as_str().map(str::to_owned);
     assert!(harness.deliver(&[record]).await?.is_empty());
     let messages = harness.aws.receive(&queue, 0).await?;
-    assert_eq!(
-        messages
-            .iter()
-            .map(|message| message.body.clone())
-            .collect::<Vec<_>>(),
-        [body]
-    );
-    let status = harness
-        .aws
-        .attribute(&format!("e-1|{queue}"), "Status")
-        .await?;
+    assert_eq!(messages.iter().map(|message| message.body.clone()).collect::<Vec<_>>(), [body]);
+    let status = harness.aws.attribute(&format!("e-1|{queue}"), "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
     Ok(())
 }
@@ -45,20 +36,11 @@ async fn fifo_queue_target_gets_the_interaction_as_group() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     let queue = harness.aws.create_queue(true).await?;
     harness.set("REPLAY_TARGET", &queue);
-    assert!(
-        harness
-            .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
-            .await?
-            .is_empty()
-    );
+    assert!(harness.deliver(&[Record::dead_letter("m-1", "e-1", "c-1")]).await?.is_empty());
     let messages = harness.aws.receive(&queue, HIDDEN_SECONDS).await?;
     let message = messages.first().ok_or("nothing arrived")?;
-    let attribute = |name| {
-        message
-            .attributes()
-            .and_then(|attributes| attributes.get(&name))
-            .cloned()
-    };
+    let attribute =
+        |name| message.attributes().and_then(|attributes| attributes.get(&name)).cloned();
     assert_eq!(attribute(Name::MessageGroupId).as_deref(), Some("c-1"));
     let deduplication = attribute(Name::MessageDeduplicationId).ok_or("no deduplication id")?;
     assert_eq!(deduplication.len(), 64);
@@ -75,10 +57,7 @@ async fn topic_target_gets_the_raw_body() -> TestResult {
     let body = record.0["body"].as_str().map(str::to_owned);
     assert!(harness.deliver(&[record]).await?.is_empty());
     let messages = harness.aws.receive(&queue, 0).await?;
-    assert_eq!(
-        messages.first().and_then(|message| message.body.clone()),
-        body
-    );
+    assert_eq!(messages.first().and_then(|message| message.body.clone()), body);
     Ok(())
 }
 
@@ -100,10 +79,7 @@ async fn original_target_is_called_only_when_allowed() -> TestResult {
     assert!(harness.aws.receive(&other, 0).await?.is_empty());
     for (key, code) in [
         (format!("e-2|{other}"), "TARGET_NOT_ALLOWED"),
-        (
-            "e-3|arn:aws:kinesis:eu-central-1:1:stream/x".to_owned(),
-            "TARGET_NOT_ALLOWED",
-        ),
+        ("e-3|arn:aws:kinesis:eu-central-1:1:stream/x".to_owned(), "TARGET_NOT_ALLOWED"),
     ] {
         assert_eq!(
             harness.aws.attribute(&key, "FailureCode").await?.as_deref(),
@@ -137,16 +113,8 @@ async fn missing_queue_target_is_a_configuration_error() -> TestResult {
     let queue = harness.aws.create_queue(false).await?;
     let gone = format!("{queue}-gone");
     harness.set("REPLAY_TARGET", &gone);
-    assert_eq!(
-        harness
-            .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
-            .await?,
-        ["m-1"]
-    );
-    let code = harness
-        .aws
-        .attribute(&format!("e-1|{gone}"), "FailureCode")
-        .await?;
+    assert_eq!(harness.deliver(&[Record::dead_letter("m-1", "e-1", "c-1")]).await?, ["m-1"]);
+    let code = harness.aws.attribute(&format!("e-1|{gone}"), "FailureCode").await?;
     assert_eq!(code.as_deref(), Some("TARGET_MISCONFIGURED"));
     Ok(())
 }
@@ -169,10 +137,7 @@ async fn deliver(
     function.target = with_target.target;
     let dead_letter = event(&[Record::dead_letter("m-1", "e-1", "c-1")]);
     Box::pin(invoke(&function, dead_letter)).await??;
-    harness
-        .aws
-        .attribute(&format!("e-1|{target}"), "FailureCode")
-        .await
+    harness.aws.attribute(&format!("e-1|{target}"), "FailureCode").await
 }
 
 #[tokio::test]
@@ -180,10 +145,7 @@ async fn function_target_is_invoked_asynchronously_with_the_raw_body() -> TestRe
     let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
     let record = Record::dead_letter("m-1", "e-1", "c-1");
     let invocation = server
-        .mock(
-            "POST",
-            Matcher::Regex("^/2015-03-31/functions/.+/invocations$".to_owned()),
-        )
+        .mock("POST", Matcher::Regex("^/2015-03-31/functions/.+/invocations$".to_owned()))
         .match_header("x-amz-invocation-type", "Event")
         .match_body(record.0["body"].as_str().unwrap_or_default())
         .with_status(202)
@@ -202,12 +164,7 @@ async fn service_error_determines_failure_code_and_retries() -> TestResult {
         (403, "AccessDeniedException", "TARGET_CREDENTIALS", 1),
         (404, "ResourceNotFoundException", "TARGET_MISCONFIGURED", 1),
         (409, "ResourceConflictException", "TARGET_UNAVAILABLE", 3),
-        (
-            409,
-            "CodeArtifactUserPendingException",
-            "TARGET_UNAVAILABLE",
-            3,
-        ),
+        (409, "CodeArtifactUserPendingException", "TARGET_UNAVAILABLE", 3),
         (409, "SnapStartNotReadyException", "TARGET_UNAVAILABLE", 3),
         (502, "KMSDisabledException", "TARGET_MISCONFIGURED", 1),
         (413, "RequestTooLargeException", "TARGET_REFUSED", 1),
@@ -276,10 +233,8 @@ async fn error_does_not_show_payload_quoted_by_the_service() -> TestResult {
 #[tokio::test]
 async fn function_target_in_the_local_aws_gets_the_event() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
-    let function = harness
-        .aws
-        .create_function(&format!("{}/targets/lambda", harness.genesys.url()))
-        .await?;
+    let function =
+        harness.aws.create_function(&format!("{}/targets/lambda", harness.genesys.url())).await?;
     harness.set("REPLAY_TARGET", "original");
     let record = Record::dead_letter("m-1", "e-1", "c-1").with("TARGET_ARN", &function);
     let body = record.0["body"].as_str().unwrap_or_default().to_owned();
@@ -329,9 +284,7 @@ async fn deliver_again(
     server
         .mock("POST", "/")
         .match_header("x-amz-target", "AWSStepFunctions.DescribeExecution")
-        .match_body(Matcher::Regex(
-            r"271828182845:execution:flow:e-1-[0-9a-f]{32}".to_owned(),
-        ))
+        .match_body(Matcher::Regex(r"271828182845:execution:flow:e-1-[0-9a-f]{32}".to_owned()))
         .with_status(status)
         .with_header("x-amzn-errortype", kind)
         .with_body(body.to_string())
@@ -357,10 +310,7 @@ async fn state_machine_duplicate_is_detected_by_its_input() -> TestResult {
         ((200, "", execution(Some("{}"))), Some("TARGET_REFUSED")),
         // Without the permission to describe executions, the name is enough.
         ((400, "AccessDeniedException", json!({})), None),
-        (
-            (500, "InternalFailure", json!({})),
-            Some("TARGET_UNAVAILABLE"),
-        ),
+        ((500, "InternalFailure", json!({})), Some("TARGET_UNAVAILABLE")),
     ] {
         let what = format!("{described:?}");
         let code = deliver_again(described).await?;
@@ -396,18 +346,8 @@ async fn described(server: &mut Server, status: usize, body: &str) -> mockito::M
 async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
     for (status, body, code, puts) in [
-        (
-            400,
-            r#"{"__type":"ThrottlingException"}"#,
-            Some("TARGET_RATE_LIMITED"),
-            0,
-        ),
-        (
-            500,
-            r#"{"__type":"InternalException"}"#,
-            Some("TARGET_UNAVAILABLE"),
-            0,
-        ),
+        (400, r#"{"__type":"ThrottlingException"}"#, Some("TARGET_RATE_LIMITED"), 0),
+        (500, r#"{"__type":"InternalException"}"#, Some("TARGET_UNAVAILABLE"), 0),
         (400, r#"{"__type":"AccessDeniedException"}"#, None, 1),
     ] {
         let (harness, mut server) = (ReplayHarness::start().await?, Server::new_async().await);
@@ -419,11 +359,7 @@ async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult 
             .expect(puts)
             .create_async()
             .await;
-        assert_eq!(
-            deliver(&harness, &server, target).await?.as_deref(),
-            code,
-            "{body}"
-        );
+        assert_eq!(deliver(&harness, &server, target).await?.as_deref(), code, "{body}");
         put.assert_async().await;
     }
     Ok(())
@@ -433,10 +369,7 @@ async fn bus_target_gets_no_event_when_its_existence_is_unknown() -> TestResult 
 async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResult {
     let target = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
     for (answer, code) in [
-        (
-            r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#,
-            None,
-        ),
+        (r#"{"FailedEntryCount":0,"Entries":[{"EventId":"1"}]}"#, None),
         (
             r#"{"FailedEntryCount":1,"Entries":[{"ErrorCode":"ThrottlingException","ErrorMessage":"slow"}]}"#,
             Some("TARGET_RATE_LIMITED"),
@@ -463,11 +396,7 @@ async fn bus_target_gets_a_wrapped_event_and_failed_entries_count() -> TestResul
             .expect_at_least(1)
             .create_async()
             .await;
-        assert_eq!(
-            deliver(&harness, &server, target).await?.as_deref(),
-            code,
-            "{answer}"
-        );
+        assert_eq!(deliver(&harness, &server, target).await?.as_deref(), code, "{answer}");
         put.assert_async().await;
     }
     Ok(())

@@ -53,10 +53,8 @@ fn printed(records: usize, handled: &[RecordReport], level: LogLevel) -> io::Res
 
 #[test]
 fn batch_metrics_have_the_format_of_cloudwatch() -> io::Result<()> {
-    let batch: Vec<_> = handled(3, Outcome::Replayed)
-        .into_iter()
-        .chain(handled(4, Outcome::Duplicate))
-        .collect();
+    let batch: Vec<_> =
+        handled(3, Outcome::Replayed).into_iter().chain(handled(4, Outcome::Duplicate)).collect();
     let documents = printed(3, &batch, LogLevel::Info)?;
     assert_eq!(documents.len(), 2);
     let (batch, category) = (&documents[0], &documents[1]);
@@ -103,14 +101,8 @@ fn batch_metrics_have_the_format_of_cloudwatch() -> io::Result<()> {
         ]
     );
     let directive = &category["_aws"]["CloudWatchMetrics"][0];
-    assert_eq!(
-        directive["Dimensions"],
-        json!([["FunctionName", "Category"]])
-    );
-    assert_eq!(
-        (&category["Category"], &category["Replayed"]),
-        (&json!("NONE"), &json!(1))
-    );
+    assert_eq!(directive["Dimensions"], json!([["FunctionName", "Category"]]));
+    assert_eq!((&category["Category"], &category["Replayed"]), (&json!("NONE"), &json!(1)));
     assert!(category.get("Records").is_none());
     Ok(())
 }
@@ -126,21 +118,13 @@ fn metrics_level_is_the_configured_log_level() -> io::Result<()> {
 
 #[test]
 fn metrics_document_has_at_most_100_values() -> io::Result<()> {
-    let batch: Vec<_> = (0..250)
-        .filter_map(|number| handled(number, Outcome::Replayed))
-        .collect();
+    let batch: Vec<_> = (0..250).filter_map(|number| handled(number, Outcome::Replayed)).collect();
     let documents = printed(250, &batch, LogLevel::Info)?;
-    let latencies: Vec<&Vec<Value>> = documents
-        .iter()
-        .filter_map(|document| document["RecordLatency"].as_array())
-        .collect();
+    let latencies: Vec<&Vec<Value>> =
+        documents.iter().filter_map(|document| document["RecordLatency"].as_array()).collect();
     let lengths: Vec<_> = latencies.iter().map(|values| values.len()).collect();
     assert_eq!(lengths, [100, 100, 50]);
-    let all: Vec<_> = latencies
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_u64)
-        .collect();
+    let all: Vec<_> = latencies.into_iter().flatten().filter_map(Value::as_u64).collect();
     assert_eq!(all, (0..250).collect::<Vec<u64>>());
     Ok(())
 }

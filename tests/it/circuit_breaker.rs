@@ -45,10 +45,7 @@ fn function(target: &Arc<Unavailable>) -> Result<InMemoryFunction, url::ParseErr
         retry_for: Duration::from_secs(72 * 3_600),
         max_receives: 10,
         stale_after: None,
-        backoff: Backoff {
-            base: ms(2_000),
-            max: ms(900_000),
-        },
+        backoff: Backoff { base: ms(2_000), max: ms(900_000) },
         max_wait: ms(2_000),
         replay_malformed: false,
         max_rounds: 10,

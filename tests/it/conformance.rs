@@ -154,10 +154,7 @@ async fn subscriptions_in_memory_keep_the_contract() -> TestResult {
 
 #[tokio::test]
 async fn subscriptions_in_genesys_keep_the_contract_in_both_api_forms() -> TestResult {
-    for form in [
-        SubscriptionForm::EventStreams,
-        SubscriptionForm::Integration,
-    ] {
+    for form in [SubscriptionForm::EventStreams, SubscriptionForm::Integration] {
         let harness = ingest::SubscriptionsOfGenesys::with_form(form).await?;
         subscriptions::conforms(&harness).await?;
     }

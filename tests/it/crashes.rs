@@ -54,8 +54,7 @@ impl Batch<'_> {
             .flatten()
             .filter_map(|failure| failure["itemIdentifier"].as_str())
             .collect();
-        self.open
-            .retain(|number| back.contains(&format!("m-{number}").as_str()));
+        self.open.retain(|number| back.contains(&format!("m-{number}").as_str()));
     }
 
     /// Kills the program at the call after this many. That call gets no response, so that the program cannot
@@ -143,11 +142,7 @@ async fn survives_being_killed(seed: u64) -> TestResult {
     harness.set("MAX_RECEIVES", "100");
     harness.set("MAX_CONCURRENCY", "3");
     let mut chance = Rng::with_seed(seed);
-    let mut batch = Batch {
-        harness: &harness,
-        receives: 0,
-        open: (0..EVENTS).collect(),
-    };
+    let mut batch = Batch { harness: &harness, receives: 0, open: (0..EVENTS).collect() };
     let mut before = batch.state().await?;
     for _ in 0..KILLS {
         // A token, then GET, PATCH, POST, PATCH per undelivered event: the program needs more calls than it gets.
@@ -165,24 +160,13 @@ async fn survives_being_killed(seed: u64) -> TestResult {
     batch.finished().await?;
     let after = batch.state().await?;
     compare(seed, &before, &after)?;
-    assert!(
-        batch.open.is_empty(),
-        "seed {seed}: {:?} are open",
-        batch.open
-    );
+    assert!(batch.open.is_empty(), "seed {seed}: {:?} are open", batch.open);
     for (number, state) in after {
         let id = format!("e-{number}");
-        assert!(
-            state.accepted >= 1 && state.recorded,
-            "seed {seed}: {id} {state:?}"
-        );
+        assert!(state.accepted >= 1 && state.recorded, "seed {seed}: {id} {state:?}");
         assert_eq!(harness.state(&id).await?, "COMPLETED", "seed {seed}: {id}");
-        let marks = harness
-            .genesys
-            .calls_to("PATCH", &format!("/conversations/c-{number}/"));
-        let last = marks
-            .last()
-            .map(|call| call.body.contains("replay_successful"));
+        let marks = harness.genesys.calls_to("PATCH", &format!("/conversations/c-{number}/"));
+        let last = marks.last().map(|call| call.body.contains("replay_successful"));
         assert_eq!(last, Some(true), "seed {seed}: the last mark of {id}");
     }
     Ok(())
@@ -202,14 +186,8 @@ fn compare(
             // The attempts may decrease: a claim of a delivered event counts as an attempt until its settlement.
             assert_eq!(now.accepted, then.accepted, "delivered again: {change}");
         } else {
-            assert!(
-                now.recorded || now.attempts >= then.attempts,
-                "attempts go back: {change}"
-            );
-            assert!(
-                now.accepted <= then.accepted + 1,
-                "delivered twice at once: {change}"
-            );
+            assert!(now.recorded || now.attempts >= then.attempts, "attempts go back: {change}");
+            assert!(now.accepted <= then.accepted + 1, "delivered twice at once: {change}");
         }
     }
     Ok(())

@@ -12,10 +12,8 @@ use genesys_test_support::{TestResult, sample};
 
 fn message(body: &str, attributes: &[(&str, &str)]) -> Result<Message, &'static str> {
     let mut message = Message::new(MessageId::new("m-1").ok_or("id")?, body.to_owned());
-    message.attributes = attributes
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    message.attributes =
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Ok(message)
 }
 
@@ -47,50 +45,15 @@ fn parsed(message: &Message) -> Result<DeadLetter<'_>, String> {
 #[test]
 fn sample_events_are_parsed_as_documented() -> TestResult {
     for (name, has_event_id, has_interaction, category) in [
-        (
-            "eventbridge-rule-dlq.json",
-            true,
-            true,
-            Category::RateLimitExceeded,
-        ),
-        (
-            "eventbridge-rule-dlq-no-retries.json",
-            true,
-            true,
-            Category::AuthenticationRejected,
-        ),
+        ("eventbridge-rule-dlq.json", true, true, Category::RateLimitExceeded),
+        ("eventbridge-rule-dlq-no-retries.json", true, true, Category::AuthenticationRejected),
         ("plain-event.json", true, true, Category::Unknown),
         ("tutorial-interaction.json", false, true, Category::Unknown),
-        (
-            "tutorial-detail.json",
-            false,
-            true,
-            Category::EndpointUnreachable,
-        ),
-        (
-            "audit-event.json",
-            true,
-            false,
-            Category::EndpointUnreachable,
-        ),
-        (
-            "queue-conversation.json",
-            true,
-            true,
-            Category::EndpointUnreachable,
-        ),
-        (
-            "transformed-input.json",
-            false,
-            false,
-            Category::EndpointUnreachable,
-        ),
-        (
-            "invalid-json.json",
-            false,
-            false,
-            Category::PayloadMalformed,
-        ),
+        ("tutorial-detail.json", false, true, Category::EndpointUnreachable),
+        ("audit-event.json", true, false, Category::EndpointUnreachable),
+        ("queue-conversation.json", true, true, Category::EndpointUnreachable),
+        ("transformed-input.json", false, false, Category::EndpointUnreachable),
+        ("invalid-json.json", false, false, Category::PayloadMalformed),
     ] {
         for message in messages(name)? {
             let dead_letter = parsed(&message).map_err(|error| format!("{name}: {error}"))?;
@@ -101,10 +64,7 @@ fn sample_events_are_parsed_as_documented() -> TestResult {
         }
     }
     for message in messages("not-an-event.json")? {
-        assert_eq!(
-            parse(&message),
-            ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape)
-        );
+        assert_eq!(parse(&message), ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape));
     }
     Ok(())
 }
@@ -118,22 +78,9 @@ fn dead_letter_of_a_rule_has_its_failure_attributes() -> TestResult {
         Some("v2.detail.events.conversation.{id}.customer.end")
     );
     assert_eq!(dead_letter.failure.retry_attempts, 185);
-    assert_eq!(
-        dead_letter.failure.error_code.as_deref(),
-        Some("THROTTLING")
-    );
-    assert!(
-        dead_letter
-            .failure
-            .rule_arn
-            .is_some_and(|arn| arn.contains(":rule/"))
-    );
-    assert!(
-        dead_letter
-            .failure
-            .target_arn
-            .is_some_and(|arn| arn.contains(":function:"))
-    );
+    assert_eq!(dead_letter.failure.error_code.as_deref(), Some("THROTTLING"));
+    assert!(dead_letter.failure.rule_arn.is_some_and(|arn| arn.contains(":rule/")));
+    assert!(dead_letter.failure.target_arn.is_some_and(|arn| arn.contains(":function:")));
     let interaction = dead_letter.interaction.ok_or("no interaction")?;
     assert!(interaction.participant.is_some());
     Ok(())
@@ -160,23 +107,13 @@ fn interaction_of_a_queue_event_is_the_conversation() -> TestResult {
 
 #[test]
 fn dead_letter_of_a_rule_may_have_any_body() -> TestResult {
-    for body in [
-        "\"text\"",
-        "[1,2]",
-        "7",
-        "null",
-        "{}",
-        "not json",
-        "",
-        "{\"id\":\"not the event's\"}",
-    ] {
+    for body in
+        ["\"text\"", "[1,2]", "7", "null", "{}", "not json", "", "{\"id\":\"not the event's\"}"]
+    {
         let message = message(body, &[("RULE_ARN", "arn"), ("ERROR_CODE", "TIMEOUT")])?;
         let dead_letter = parsed(&message)?;
         assert_eq!(dead_letter.payload, body);
-        assert_eq!(
-            dead_letter.event_id, None,
-            "{body}: the id of a whole event only"
-        );
+        assert_eq!(dead_letter.event_id, None, "{body}: the id of a whole event only");
     }
     Ok(())
 }
@@ -193,17 +130,11 @@ fn body_must_have_a_known_shape_without_attributes() -> TestResult {
         ("{}", UnreplayableReason::UnknownShape),
         ("{\"interactionId\":7}", UnreplayableReason::UnknownShape),
         ("{\"interactionId\":\"\"}", UnreplayableReason::UnknownShape),
-        (
-            "{\"interactionId\":\"../up\"}",
-            UnreplayableReason::UnknownShape,
-        ),
+        ("{\"interactionId\":\"../up\"}", UnreplayableReason::UnknownShape),
         ("{\"detail\":{}}", UnreplayableReason::UnknownShape),
         ("{\"failedMessages\":[]}", UnreplayableReason::UnknownShape),
         ("{\"busArn\":\"arn\"}", UnreplayableReason::UnknownShape),
-        (
-            "{\"detail\":\"text\",\"source\":\"x\"}",
-            UnreplayableReason::UnknownShape,
-        ),
+        ("{\"detail\":\"text\",\"source\":\"x\"}", UnreplayableReason::UnknownShape),
     ] {
         let message = message(body, &[("SomethingElse", "1")])?;
         assert_eq!(parse(&message), ParsedMessage::Unreplayable(why), "{body}");
@@ -225,16 +156,8 @@ fn event_id_is_ignored_when_it_cannot_be_a_key() -> TestResult {
 fn payload_is_the_raw_inner_event() -> TestResult {
     for (name, pointer, category) in [
         // The error message is the function's own text.
-        (
-            "lambda-destination.json",
-            "/requestPayload",
-            Category::Unknown,
-        ),
-        (
-            "dead-letter-wrapper.json",
-            "/originalEvent",
-            Category::EndpointUnreachable,
-        ),
+        ("lambda-destination.json", "/requestPayload", Category::Unknown),
+        ("dead-letter-wrapper.json", "/originalEvent", Category::EndpointUnreachable),
     ] {
         let messages = messages(name)?;
         let message = messages.first().ok_or("empty")?;
@@ -246,15 +169,9 @@ fn payload_is_the_raw_inner_event() -> TestResult {
             *inner,
             "{name}"
         );
-        assert!(
-            message.body.contains(dead_letter.payload.as_ref()),
-            "{name}: byte for byte"
-        );
+        assert!(message.body.contains(dead_letter.payload.as_ref()), "{name}: byte for byte");
         assert_eq!(
-            dead_letter
-                .event_id
-                .map(|id| id.as_str().to_owned())
-                .as_deref(),
+            dead_letter.event_id.map(|id| id.as_str().to_owned()).as_deref(),
             inner["id"].as_str()
         );
         assert!(dead_letter.interaction.is_some(), "{name}");
@@ -277,10 +194,7 @@ fn failure_record_names_the_failed_function() -> TestResult {
     let messages = messages("lambda-destination.json")?;
     let dead_letter = parsed(messages.first().ok_or("empty")?)?;
     let target = dead_letter.failure.target_arn.ok_or("no target")?;
-    assert!(
-        target.ends_with(":function:crm-conversation-sync:$LATEST"),
-        "{target}"
-    );
+    assert!(target.ends_with(":function:crm-conversation-sync:$LATEST"), "{target}");
     Ok(())
 }
 
@@ -293,10 +207,7 @@ fn dead_letter_of_a_function_is_the_event_itself() -> TestResult {
     assert_eq!(dead_letter.failure.error_code.as_deref(), Some("200"));
     // The error message is the function's own text.
     assert_eq!(dead_letter.failure.category(), Category::Unknown);
-    assert_eq!(
-        dead_letter.failure.target_arn, None,
-        "the function is not named"
-    );
+    assert_eq!(dead_letter.failure.target_arn, None, "the function is not named");
     for (name, value, expected) in [
         ("ErrorCode", "429", Category::RateLimitExceeded),
         ("ErrorMessage", "schema changed, see 400", Category::Unknown),
@@ -307,10 +218,7 @@ fn dead_letter_of_a_function_is_the_event_itself() -> TestResult {
         assert_eq!(category, expected, "{name} is enough");
     }
     let neither = self::message("any text", &[("RequestID", "r-1")])?;
-    assert_eq!(
-        parse(&neither),
-        ParsedMessage::Unreplayable(UnreplayableReason::NotJson)
-    );
+    assert_eq!(parse(&neither), ParsedMessage::Unreplayable(UnreplayableReason::NotJson));
     Ok(())
 }
 
@@ -341,19 +249,12 @@ fn sns_notification_is_unwrapped_up_to_three_times() -> TestResult {
     }
     for inner in ["", "text", "{}"] {
         let message = message(&wrap(inner), &[])?;
-        assert!(
-            matches!(parse(&message), ParsedMessage::Unreplayable(_)),
-            "{inner}"
-        );
+        assert!(matches!(parse(&message), ParsedMessage::Unreplayable(_)), "{inner}");
     }
     for (name, other) in [("Notification", "Subscription"), ("TopicArn", "Topic")] {
         let message = message(&wrap(&once.payload).replace(name, other), &[])?;
         let seen = parse(&message);
-        assert_eq!(
-            seen,
-            ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape),
-            "{other}"
-        );
+        assert_eq!(seen, ParsedMessage::Unreplayable(UnreplayableReason::UnknownShape), "{other}");
     }
     Ok(())
 }
@@ -378,14 +279,9 @@ fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
     let id = |dead_letter: DeadLetter<'_>| dead_letter.event_id.map(|id| id.as_str().to_owned());
     assert_eq!(made.failure.retry_attempts, 1);
     assert_eq!(made.interaction, None);
-    assert_eq!(
-        id(made).as_deref(),
-        Some("call-7c1d55e0/CALL_COMPLETED/2026-04-18T09:00:00.000Z")
-    );
+    assert_eq!(id(made).as_deref(), Some("call-7c1d55e0/CALL_COMPLETED/2026-04-18T09:00:00.000Z"));
     let mut named = webhook.clone();
-    named
-        .attributes
-        .insert("WebhookId".to_owned(), "webhook-7".to_owned());
+    named.attributes.insert("WebhookId".to_owned(), "webhook-7".to_owned());
     let with_body = format!("webhook-7-{}", digest::short(&webhook.body));
     assert_eq!(id(parsed(&named)?), Some(with_body));
     for whose in ["campaignId", "contactId"] {
@@ -396,10 +292,7 @@ fn webhook_id_is_sent_by_genesys_or_derived_from_the_call() -> TestResult {
     let of_nobody = message(r#"{"callId":"c","status":"s","timestamp":"t"}"#, &[])?;
     assert!(matches!(parse(&of_nobody), ParsedMessage::Unreplayable(_)));
     let without_call = message(r#"{"campaignId":"c","status":"s","timestamp":"t"}"#, &[])?;
-    assert!(matches!(
-        parse(&without_call),
-        ParsedMessage::Unreplayable(_)
-    ));
+    assert!(matches!(parse(&without_call), ParsedMessage::Unreplayable(_)));
     Ok(())
 }
 
@@ -409,10 +302,7 @@ fn dead_letter_of_a_schedule_has_its_execution_as_event_id() -> TestResult {
     let message = messages.first().ok_or("empty")?;
     let dead_letter = parsed(message)?;
     let execution = message.attributes.get("EXECUTION_ID").map(String::as_str);
-    assert_eq!(
-        dead_letter.event_id.as_ref().map(EventId::as_str),
-        execution
-    );
+    assert_eq!(dead_letter.event_id.as_ref().map(EventId::as_str), execution);
     assert_eq!(dead_letter.payload, message.body);
     Ok(())
 }
@@ -421,27 +311,16 @@ fn dead_letter_of_a_schedule_has_its_execution_as_event_id() -> TestResult {
 fn message_without_an_event_is_unreplayable() -> TestResult {
     for (name, expected) in [
         ("event-bus-kms-dlq.json", UnreplayableReason::Encrypted),
-        (
-            "custom-bus-record.json",
-            UnreplayableReason::CustomBusRecord,
-        ),
+        ("custom-bus-record.json", UnreplayableReason::CustomBusRecord),
     ] {
         let messages = messages(name)?;
         let message = messages.first().ok_or("empty")?;
-        assert_eq!(
-            parse(message),
-            ParsedMessage::Unreplayable(expected),
-            "{name}"
-        );
+        assert_eq!(parse(message), ParsedMessage::Unreplayable(expected), "{name}");
         assert_eq!(expected.failure_code(), FailureCode::NoPayload);
         let told = original_failure(message);
         let attribute = |name: &str| message.attributes.get(name);
         assert_eq!(told.error_code.as_ref(), attribute("ERROR_CODE"), "{name}");
-        assert_eq!(
-            told.error_message.as_ref(),
-            attribute("ERROR_MESSAGE"),
-            "{name}"
-        );
+        assert_eq!(told.error_message.as_ref(), attribute("ERROR_MESSAGE"), "{name}");
     }
     for body in [
         r#"{"eventType":"dead-letter","retryCount":1}"#,
@@ -466,10 +345,7 @@ fn event_is_parsed_when_only_an_error_code_is_set() -> TestResult {
     assert_eq!(event.event_id.as_ref().map(EventId::as_str), Some("e"));
     assert_eq!(event.failure.category(), Category::EndpointUnreachable);
     let pointer = message(r#"{"interactionId":"i-1"}"#, &[("ERROR_CODE", "TIMEOUT")])?;
-    assert_eq!(
-        parsed(&pointer)?.failure.category(),
-        Category::EndpointUnreachable
-    );
+    assert_eq!(parsed(&pointer)?.failure.category(), Category::EndpointUnreachable);
     let text = message("any text", &[("ERROR_CODE", "TIMEOUT")])?;
     let text = parsed(&text)?;
     assert_eq!(text.payload, "any text", "delivered as it stands");
@@ -482,17 +358,15 @@ fn own_echo_is_detected_only_without_other_attributes() -> TestResult {
     let messages = messages("own-echo.json")?;
     let message = messages.first().ok_or("empty")?;
     assert!(parsed(message)?.own_echo);
-    let with_another = message.body.replace(
-        r#""system.retryAttempt":"1""#,
-        r#""system.retryAttempt":"1","outcome":"sold""#,
-    );
+    let with_another = message
+        .body
+        .replace(r#""system.retryAttempt":"1""#, r#""system.retryAttempt":"1","outcome":"sold""#);
     assert!(!parsed(&self::message(&with_another, &[])?)?.own_echo);
     let of_another_topic = message.body.replace(".attributes", ".customer.end");
     assert!(!parsed(&self::message(&of_another_topic, &[])?)?.own_echo);
-    let of_nothing = message.body.replace(
-        r#"{"system.retryAttempt":"1","system.retryStatus":"retrying"}"#,
-        "{}",
-    );
+    let of_nothing = message
+        .body
+        .replace(r#"{"system.retryAttempt":"1","system.retryStatus":"retrying"}"#, "{}");
     assert!(!parsed(&self::message(&of_nothing, &[])?)?.own_echo);
     Ok(())
 }

@@ -16,11 +16,8 @@ use genesys_test_support::replay_harness::invoke_within;
 use genesys_test_support::{Record, ReplayHarness, TestResult, event};
 use tokio::time::sleep;
 
-const SLOW_LEDGER: &[(&str, Duration)] = &[
-    ("claim", ms(400)),
-    ("checkpoint", ms(400)),
-    ("settle", ms(400)),
-];
+const SLOW_LEDGER: &[(&str, Duration)] =
+    &[("claim", ms(400)), ("checkpoint", ms(400)), ("settle", ms(400))];
 
 #[tokio::test(start_paused = true)]
 async fn deadline_leaves_time_for_the_checkpoint_of_a_slow_ledger() -> TestResult {
@@ -67,9 +64,8 @@ async fn deadline_starts_no_record_within_the_slow_ledgers_margin() -> TestResul
 #[tokio::test(start_paused = true)]
 async fn deadline_lets_a_checkpoint_under_way_finish() -> TestResult {
     // Slower than the measured latency of the claim: it ends after the cut-off and before the response.
-    let function = Function::new()?
-        .ledger(&[("claim", ms(10)), ("checkpoint", ms(450))])
-        .target(ms(3_400));
+    let function =
+        Function::new()?.ledger(&[("claim", ms(10)), ("checkpoint", ms(450))]).target(ms(3_400));
     let result = function.handle(ms(4_000)).await?;
     assert!(!result.is_unrecorded(), "{result:?}");
     assert_eq!(function.0.target.accepted().len(), 1);
@@ -116,17 +112,11 @@ async fn deadline_releases_a_delivery_that_it_cut_off() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn deadline_after_acceptance_holds_the_event_and_its_checkpoint() -> TestResult {
     // The final mark fails at the deadline. The event is delivered: only its settlement is open.
-    let function = Function::new()?
-        .genesys(&[("mark", ms(1_000))])
-        .target(ms(1_500));
+    let function = Function::new()?.genesys(&[("mark", ms(1_000))]).target(ms(1_500));
     let result = function.handle(ms(3_500)).await?;
     assert!(matches!(result.outcome, Outcome::Deferred { .. }));
     assert_eq!(result.code(), Some(FailureCode::OutOfTime));
-    assert_eq!(
-        function.item(0),
-        Some((Status::InProgress, true)),
-        "held until its lease ends"
-    );
+    assert_eq!(function.item(0), Some((Status::InProgress, true)), "held until its lease ends");
     let later = function.handle(ms(30_000)).await?;
     assert_eq!(later.code(), Some(FailureCode::HeldElsewhere));
     // 300 ms were left of the invocation, and the lease ends 5 s after its deadline.
@@ -166,9 +156,7 @@ async fn deadline_on_real_adapters_leaves_each_event_in_one_place() -> TestResul
         let returned = answer.contains(&format!("m-{number}"));
         let state = harness.state(&format!("e-{number}")).await?;
         let body = format!("\"e-{number}\"");
-        let accepted = calls
-            .iter()
-            .any(|call| call.acted && call.body.contains(&body));
+        let accepted = calls.iter().any(|call| call.acted && call.body.contains(&body));
         assert!(
             returned || (accepted && ["COMPLETED", "IN_PROGRESS"].contains(&&*state)),
             "m-{number} is lost: {state}"

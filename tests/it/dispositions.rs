@@ -21,23 +21,16 @@ async fn harness() -> Result<ReplayHarness, Box<dyn std::error::Error>> {
 }
 
 async fn archived(harness: &ReplayHarness) -> Result<usize, Box<dyn std::error::Error>> {
-    let bucket = harness
-        .settings()
-        .get("ARCHIVE_BUCKET")
-        .ok_or("no bucket")?;
+    let bucket = harness.settings().get("ARCHIVE_BUCKET").ok_or("no bucket")?;
     Ok(harness.aws.objects(bucket).await?.len())
 }
 
 #[tokio::test]
 async fn circuit_opens_and_nothing_is_archived_when_url_is_wrong() -> TestResult {
-    for status in [
-        301, 302, 307, 308, 401, 403, 404, 405, 407, 410, 421, 426, 501, 505,
-    ] {
+    for status in [301, 302, 307, 308, 401, 403, 404, 405, 407, 410, 421, 426, 501, 505] {
         let mut harness = harness().await?;
         harness.set("MAX_CONCURRENCY", "1");
-        harness
-            .genesys
-            .fault(Fault::on("POST", "/targets/").status(status));
+        harness.genesys.fault(Fault::on("POST", "/targets/").status(status));
         let back = harness.deliver(&dead_letters(0..10)).await?;
         assert_eq!(back.len(), 10, "{status}");
         assert_eq!(archived(&harness).await?, 0, "{status}");
@@ -56,11 +49,7 @@ async fn circuit_opens_and_nothing_is_archived_when_url_is_wrong() -> TestResult
 async fn event_is_rejected_at_its_third_configuration_error() -> TestResult {
     let harness = harness().await?;
     let function = harness.function()?;
-    harness.genesys.fault(
-        Fault::on("POST", "/targets/")
-            .body_contains("\"e-0\"")
-            .status(404),
-    );
+    harness.genesys.fault(Fault::on("POST", "/targets/").body_contains("\"e-0\"").status(404));
     let handle = async |numbers| {
         let event = genesys_test_support::event(&dead_letters(numbers));
         genesys_test_support::replay_harness::invoke(&function, event).await
@@ -71,10 +60,7 @@ async fn event_is_rejected_at_its_third_configuration_error() -> TestResult {
     }
     assert_eq!(handle(0..1).await??, [""; 0]);
     assert_eq!(harness.state("e-0").await?, "ARCHIVED TARGET_REFUSED");
-    let counted = harness
-        .aws
-        .attribute(&harness.key("e-0"), "ConfigurationAnswers")
-        .await?;
+    let counted = harness.aws.attribute(&harness.key("e-0"), "ConfigurationAnswers").await?;
     assert_eq!(counted.as_deref(), Some("3"));
     Ok(())
 }
@@ -84,9 +70,8 @@ async fn conflict_after_a_lost_answer_rejects_nothing() -> TestResult {
     let harness = harness().await?;
     let lost = Fault::on("POST", "/targets/").close().act().times(1);
     harness.genesys.fault(lost);
-    let conflict = Fault::on("POST", "/targets/")
-        .status(409)
-        .body(r#"{"code":"idempotency_in_progress"}"#);
+    let conflict =
+        Fault::on("POST", "/targets/").status(409).body(r#"{"code":"idempotency_in_progress"}"#);
     harness.genesys.fault(conflict.times(8));
     let dead_letter = dead_letters(0..1);
     assert_eq!(harness.deliver(&dead_letter).await?, ["m-0"]);
@@ -104,9 +89,7 @@ async fn conflict_after_a_lost_answer_rejects_nothing() -> TestResult {
 #[tokio::test]
 async fn conflict_without_a_lost_answer_is_a_refusal() -> TestResult {
     let harness = harness().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(409));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(409));
     assert!(harness.deliver(&dead_letters(0..1)).await?.is_empty());
     assert_eq!(harness.state("e-0").await?, "ARCHIVED TARGET_REFUSED");
     Ok(())
@@ -118,10 +101,7 @@ async fn mark_is_retried_after_a_conflict() -> TestResult {
         let harness = harness().await?;
         let conflict = Fault::on("PATCH", "/attributes").status(status).times(1);
         harness.genesys.fault(conflict);
-        assert!(
-            harness.deliver(&dead_letters(0..1)).await?.is_empty(),
-            "{status}"
-        );
+        assert!(harness.deliver(&dead_letters(0..1)).await?.is_empty(), "{status}");
         assert_eq!(harness.state("e-0").await?, "COMPLETED");
         assert_eq!(harness.deliveries(), 1);
     }
@@ -133,11 +113,9 @@ async fn circuit_stays_closed_when_access_to_interactions_is_denied() -> TestRes
     let mut harness = harness().await?;
     harness.set("MAX_CONCURRENCY", "1");
     let denied = json!({ "code": "missing.any.division.permissions", "status": 403 });
-    harness.genesys.fault(
-        Fault::on("GET", "/conversations/denied")
-            .status(403)
-            .body(&denied.to_string()),
-    );
+    harness
+        .genesys
+        .fault(Fault::on("GET", "/conversations/denied").status(403).body(&denied.to_string()));
     let denied = (0..5).map(|number| {
         Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "denied")
     });
@@ -152,9 +130,7 @@ async fn circuit_stays_closed_when_access_to_interactions_is_denied() -> TestRes
 #[tokio::test]
 async fn interaction_is_not_missing_when_a_proxy_responds_404() -> TestResult {
     let harness = harness().await?;
-    let proxy = Fault::on("GET", "/conversations/")
-        .status(404)
-        .body("<html>");
+    let proxy = Fault::on("GET", "/conversations/").status(404).body("<html>");
     harness.genesys.fault(proxy);
     assert_eq!(harness.deliver(&dead_letters(0..1)).await?, ["m-0"]);
     assert_eq!(harness.state("e-0").await?, "DEFERRED GENESYS_CREDENTIALS");
@@ -167,21 +143,15 @@ async fn attribute_events_are_delivered_without_a_genesys_call() -> TestResult {
     let plain = r#"{"ANI":"+490000000"}"#;
     let end = "v2.detail.events.conversation.c-1.customer.end";
     let topic = "v2.detail.events.conversation.c-1.attributes";
-    for (number, (topic, attributes)) in [(topic, attributes), (topic, plain), (end, attributes)]
-        .into_iter()
-        .enumerate()
+    for (number, (topic, attributes)) in
+        [(topic, attributes), (topic, plain), (end, attributes)].into_iter().enumerate()
     {
         let harness = harness().await?;
         let body = format!(
             r#"{{"id":"e-{number}","detail-type":"{topic}","source":"aws.partner/genesys.com/x","detail":{{"topicName":"{topic}",
             "eventBody":{{"conversationId":"c-1","attributes":{attributes}}}}}}}"#
         );
-        assert!(
-            harness
-                .deliver(&[Record::new("m-1", &body)])
-                .await?
-                .is_empty()
-        );
+        assert!(harness.deliver(&[Record::new("m-1", &body)]).await?.is_empty());
         assert_eq!(harness.deliveries(), 1, "{topic}");
         assert_eq!(harness.genesys.calls_to("GET", "/conversations/").len(), 0);
         assert_eq!(harness.marks(), [""; 0], "{topic}");
@@ -202,10 +172,7 @@ async fn slow_target_is_called_once_per_receive() -> TestResult {
     assert_eq!(harness.deliver(&dead_letters(0..1)).await?, ["m-0"]);
     assert_eq!(harness.deliveries(), 1);
     assert_eq!(harness.state("e-0").await?, "DEFERRED TARGET_UNAVAILABLE");
-    let counted = harness
-        .aws
-        .attribute(&harness.key("e-0"), "UnansweredAttempts")
-        .await?;
+    let counted = harness.aws.attribute(&harness.key("e-0"), "UnansweredAttempts").await?;
     assert_eq!(counted.as_deref(), Some("1"));
     Ok(())
 }

@@ -52,13 +52,7 @@ async fn dead_letters_with_a_shared_webhook_id_are_all_delivered() -> TestResult
             &format!(r#"{{"order":{number}}}"#),
         );
         let headers = [("content-type", "application/json"), ("webhook-id", "w-1")];
-        assert_eq!(
-            ingest
-                .post_with("/dead-letter", &headers, body)
-                .await?
-                .status,
-            200
-        );
+        assert_eq!(ingest.post_with("/dead-letter", &headers, body).await?.status, 200);
     }
     replay(&ingest, &harness).await?;
     assert_eq!(harness.deliveries(), 3);
@@ -82,17 +76,11 @@ async fn webhook_id_with_a_dot_is_refused() -> TestResult {
     // The signature is of `x.<now>` and `{}`. The request has the id `x` and the body `<now>.{}`, or vice versa.
     for id in ["x.1785000000", "a.b", "."] {
         let headers = signature(SECRET, id, 0, "{}")?;
-        let headers: Vec<(&str, &str)> = headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_str()))
-            .collect();
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = ingest.post_with(WEBHOOK, &headers, "{}").await?;
         assert_eq!(answer.status, 401, "{}", answer.text);
-        assert!(
-            answer.text.contains("webhook-id has a dot"),
-            "{}",
-            answer.text
-        );
+        assert!(answer.text.contains("webhook-id has a dot"), "{}", answer.text);
     }
     assert!(ingest.queued().is_empty());
     Ok(())
@@ -105,24 +93,15 @@ async fn targets_over_the_length_limit_do_not_share_a_key() -> TestResult {
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
     for (message, dead_letter) in [("m-1", "x"), ("m-2", "y"), ("m-3", "y")] {
-        let arn = format!(
-            "arn:aws:sqs:eu-central-1:271828182845:{}",
-            dead_letter.repeat(1_100)
-        );
+        let arn = format!("arn:aws:sqs:eu-central-1:271828182845:{}", dead_letter.repeat(1_100));
         let record = Record::dead_letter(message, "e-1", "c-1").with("TARGET_ARN", &arn);
         assert!(harness.deliver(&[record]).await?.is_empty(), "{message}");
     }
     let objects = harness.aws.objects(&bucket).await?;
-    let mut messages: Vec<&str> = objects
-        .iter()
-        .filter_map(|(_, object)| object["message_id"].as_str())
-        .collect();
+    let mut messages: Vec<&str> =
+        objects.iter().filter_map(|(_, object)| object["message_id"].as_str()).collect();
     messages.sort_unstable();
-    assert_eq!(
-        messages,
-        ["m-1", "m-2"],
-        "the third is a duplicate of the second"
-    );
+    assert_eq!(messages, ["m-1", "m-2"], "the third is a duplicate of the second");
     for (_, object) in &objects {
         assert_eq!(object["failure_code"], "TARGET_UNSUPPORTED");
         let reason = object["failure_reason"].as_str().unwrap_or_default();

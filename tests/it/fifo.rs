@@ -31,19 +31,14 @@ async fn fifo_group_is_delivered_in_order() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let records: Vec<_> = (1..=6).map(|number| record(number, "a")).collect();
     assert!(harness.deliver(&records).await?.is_empty());
-    assert_eq!(
-        delivered(&harness),
-        ["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"]
-    );
+    assert_eq!(delivered(&harness), ["e-1", "e-2", "e-3", "e-4", "e-5", "e-6"]);
     Ok(())
 }
 
 #[tokio::test]
 async fn fifo_group_stops_at_its_first_failure_and_others_continue() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    harness
-        .genesys
-        .fault(Fault::on("GET", "/conversations/c-3").status(404));
+    harness.genesys.fault(Fault::on("GET", "/conversations/c-3").status(404));
     let records = [
         record(1, "a"),
         record(2, "b"),
@@ -56,25 +51,15 @@ async fn fifo_group_stops_at_its_first_failure_and_others_continue() -> TestResu
     let mut delivered = delivered(&harness);
     delivered.sort();
     assert_eq!(delivered, ["e-1", "e-2", "e-4"]);
-    assert!(
-        harness.aws.item(&harness.key("e-5")).await?.is_empty(),
-        "not begun"
-    );
+    assert!(harness.aws.item(&harness.key("e-5")).await?.is_empty(), "not begun");
     Ok(())
 }
 
 #[tokio::test]
 async fn fifo_group_stops_at_malformed_message_without_an_archive() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    let bad = Record::new("m-1", "<html>")
-        .in_queue(QUEUE, "receipt")
-        .in_group("a");
-    assert_eq!(
-        harness
-            .deliver(&[bad, record(2, "a"), record(3, "b")])
-            .await?,
-        ["m-1", "m-2"]
-    );
+    let bad = Record::new("m-1", "<html>").in_queue(QUEUE, "receipt").in_group("a");
+    assert_eq!(harness.deliver(&[bad, record(2, "a"), record(3, "b")]).await?, ["m-1", "m-2"]);
     assert_eq!(delivered(&harness), ["e-3"]);
     Ok(())
 }
@@ -82,15 +67,9 @@ async fn fifo_group_stops_at_malformed_message_without_an_archive() -> TestResul
 #[tokio::test]
 async fn fifo_group_delivers_a_duplicate_event_once() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    let duplicate = Record::dead_letter("m-2", "e-1", "c-1")
-        .in_queue(QUEUE, "receipt")
-        .in_group("a");
-    assert!(
-        harness
-            .deliver(&[record(1, "a"), duplicate])
-            .await?
-            .is_empty()
-    );
+    let duplicate =
+        Record::dead_letter("m-2", "e-1", "c-1").in_queue(QUEUE, "receipt").in_group("a");
+    assert!(harness.deliver(&[record(1, "a"), duplicate]).await?.is_empty());
     assert_eq!(harness.deliveries(), 1);
     Ok(())
 }

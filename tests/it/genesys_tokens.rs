@@ -68,11 +68,7 @@ async fn counters_include_every_request_and_every_throttling() -> TestResult {
 
     server.reset();
     let _token = tokens(&mut server).await;
-    let _limit = server
-        .mock("GET", CONVERSATION)
-        .with_status(429)
-        .create_async()
-        .await;
+    let _limit = server.mock("GET", CONVERSATION).with_status(429).create_async().await;
     assert!(client.fetch(&interaction).await.is_err());
     let expected = CounterSnapshot {
         genesys_calls: 2,
@@ -83,16 +79,9 @@ async fn counters_include_every_request_and_every_throttling() -> TestResult {
     assert_eq!(meter.take(), expected);
 
     server.reset();
-    let _down = server
-        .mock("GET", CONVERSATION)
-        .with_status(503)
-        .create_async()
-        .await;
+    let _down = server.mock("GET", CONVERSATION).with_status(503).create_async().await;
     assert!(client.fetch(&interaction).await.is_err());
-    let expected = CounterSnapshot {
-        genesys_calls: 1,
-        ..CounterSnapshot::default()
-    };
+    let expected = CounterSnapshot { genesys_calls: 1, ..CounterSnapshot::default() };
     assert_eq!(meter.take(), expected, "an outage is no throttling");
     Ok(())
 }
@@ -115,11 +104,7 @@ async fn concurrent_calls_share_a_refused_token_request() -> TestResult {
         code: Some("invalid_client".to_owned()),
     };
     assert!(refused.to_string().contains("wrong region or credentials?"));
-    assert!(
-        answers
-            .into_iter()
-            .all(|answer| answer == Err(refused.clone()))
-    );
+    assert!(answers.into_iter().all(|answer| answer == Err(refused.clone())));
     token.assert_async().await;
     Ok(())
 }
@@ -133,11 +118,7 @@ async fn token_is_renewed_before_use_when_about_to_expire() -> TestResult {
         .expect(2)
         .create_async()
         .await;
-    server
-        .mock("GET", CONVERSATION)
-        .with_body(BODY)
-        .create_async()
-        .await;
+    server.mock("GET", CONVERSATION).with_body(BODY).create_async().await;
     let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
     client.fetch(&interaction).await?;
     client.fetch(&interaction).await?;
@@ -148,29 +129,12 @@ async fn token_is_renewed_before_use_when_about_to_expire() -> TestResult {
 #[tokio::test]
 async fn token_is_renewed_once_when_refused() -> TestResult {
     let mut server = Server::new_async().await;
-    let token = server
-        .mock("POST", "/oauth/token")
-        .with_body(TOKEN)
-        .expect(2)
-        .create_async()
-        .await;
-    let get = server
-        .mock("GET", CONVERSATION)
-        .with_status(401)
-        .expect(2)
-        .create_async()
-        .await;
+    let token = server.mock("POST", "/oauth/token").with_body(TOKEN).expect(2).create_async().await;
+    let get = server.mock("GET", CONVERSATION).with_status(401).expect(2).create_async().await;
     let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
     let error = client.fetch(&interaction).await;
     assert!(
-        matches!(
-            error,
-            Err(GenesysError::Credentials {
-                call: Call::Fetch,
-                status: 401,
-                ..
-            })
-        ),
+        matches!(error, Err(GenesysError::Credentials { call: Call::Fetch, status: 401, .. })),
         "{error:?}"
     );
     token.assert_async().await;

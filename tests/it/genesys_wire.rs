@@ -41,34 +41,15 @@ pub(crate) fn client_with(
         .timeout(EVENTUALLY_LIMIT)
         .build()?;
     let base = Url::parse(&server.url())?;
-    let credentials = Credentials {
-        client_id: "id".to_owned(),
-        client_secret: "secret".into(),
-    };
+    let credentials = Credentials { client_id: "id".to_owned(), client_secret: "secret".into() };
     let source = CredentialSource::Settings(credentials);
-    let tokens = TokenSource::new(
-        http.clone(),
-        &base,
-        source,
-        Arc::clone(&clock),
-        Arc::clone(&meter),
-    );
-    Ok(GenesysClient::new(
-        http,
-        base,
-        form,
-        tokens,
-        Duration::from_secs(2),
-        clock,
-        meter,
-    ))
+    let tokens =
+        TokenSource::new(http.clone(), &base, source, Arc::clone(&clock), Arc::clone(&meter));
+    Ok(GenesysClient::new(http, base, form, tokens, Duration::from_secs(2), clock, meter))
 }
 
 pub(crate) fn interaction() -> Result<InteractionRef, &'static str> {
-    Ok(InteractionRef {
-        id: InteractionId::new("c-1").ok_or("id")?,
-        participant: None,
-    })
+    Ok(InteractionRef { id: InteractionId::new("c-1").ok_or("id")?, participant: None })
 }
 
 pub(crate) fn conversation() -> Result<Interaction, &'static str> {
@@ -78,17 +59,10 @@ pub(crate) fn conversation() -> Result<Interaction, &'static str> {
     })
 }
 
-const MARK: RetryMark = RetryMark {
-    attempt: 3,
-    status: RetryStatus::Retrying,
-};
+const MARK: RetryMark = RetryMark { attempt: 3, status: RetryStatus::Retrying };
 
 pub(crate) async fn tokens(server: &mut ServerGuard) -> Mock {
-    server
-        .mock("POST", "/oauth/token")
-        .with_body(TOKEN)
-        .create_async()
-        .await
+    server.mock("POST", "/oauth/token").with_body(TOKEN).create_async().await
 }
 
 #[tokio::test]
@@ -105,9 +79,7 @@ async fn mark_of_a_conversation_is_a_flat_map_of_strings() -> TestResult {
         .with_body("")
         .create_async()
         .await;
-    client(&server, ApiForm::Conversations)?
-        .mark(&conversation()?, MARK)
-        .await?;
+    client(&server, ApiForm::Conversations)?.mark(&conversation()?, MARK).await?;
     patch.assert_async().await;
     Ok(())
 }
@@ -150,11 +122,7 @@ async fn assert_understood(answers: Vec<(usize, &str, GenesysError)>) -> TestRes
             .create_async()
             .await;
         let client = client(&server, ApiForm::Conversations)?;
-        assert_eq!(
-            client.fetch(&interaction()?).await,
-            Err(expected),
-            "{status} {body}"
-        );
+        assert_eq!(client.fetch(&interaction()?).await, Err(expected), "{status} {body}");
     }
     Ok(())
 }
@@ -172,20 +140,11 @@ async fn rate_limiter_makes_no_call_after_a_429() -> TestResult {
         .await;
     let (client, interaction) = (client(&server, ApiForm::Conversations)?, interaction()?);
     let first = client.fetch(&interaction).await;
-    assert!(
-        matches!(first, Err(GenesysError::RateLimited { .. })),
-        "{first:?}"
-    );
+    assert!(matches!(first, Err(GenesysError::RateLimited { .. })), "{first:?}");
     for _ in 0..5 {
         let answer = client.fetch(&interaction).await;
         assert!(
-            matches!(
-                answer,
-                Err(GenesysError::LocallyRateLimited {
-                    call: Call::Fetch,
-                    ..
-                })
-            ),
+            matches!(answer, Err(GenesysError::LocallyRateLimited { call: Call::Fetch, .. })),
             "{answer:?}"
         );
     }
@@ -214,10 +173,7 @@ async fn rate_limiter_makes_no_call_with_a_long_delay() -> TestResult {
         return Err(format!("{answer:?}").into());
     };
     // Longer than the 2 s of the rate limiter's maximum delay. The rest depends on the machine.
-    assert!(
-        after > Duration::from_secs(2) && after <= Duration::from_secs(3_600),
-        "{after:?}"
-    );
+    assert!(after > Duration::from_secs(2) && after <= Duration::from_secs(3_600), "{after:?}");
     get.assert_async().await;
     Ok(())
 }
@@ -240,19 +196,10 @@ async fn response_status_determines_the_error() -> TestResult {
     };
     let conflict = |status, code: Option<&str>| {
         let code = code.map(str::to_owned);
-        GenesysError::Conflict {
-            call,
-            status,
-            code,
-            after,
-        }
+        GenesysError::Conflict { call, status, code, after }
     };
     assert_understood(vec![
-        (
-            404,
-            r#"{"code":"not.found","status":404}"#,
-            GenesysError::NotFound,
-        ),
+        (404, r#"{"code":"not.found","status":404}"#, GenesysError::NotFound),
         (404, "{}", credentials(404, None)),
         (404, "<html>", credentials(404, None)),
         (405, "", credentials(405, None)),
@@ -268,24 +215,12 @@ async fn response_status_determines_the_error() -> TestResult {
         (500, "<html>", down(500)),
         (503, "", down(503)),
         (408, "", down(408)),
-        (
-            403,
-            r#"{"code":"missing.permissions"}"#,
-            credentials(403, Some("missing.permissions")),
-        ),
+        (403, r#"{"code":"missing.permissions"}"#, credentials(403, Some("missing.permissions"))),
         (302, "", credentials(302, None)),
-        (
-            400,
-            r#"{"code":"bad.request","status":400}"#,
-            refused(400, Some("bad.request")),
-        ),
+        (400, r#"{"code":"bad.request","status":400}"#, refused(400, Some("bad.request"))),
         (422, "no json", refused(422, None)),
         (409, "no json", conflict(409, None)),
-        (
-            409,
-            r#"{"code":"conflict","status":409}"#,
-            conflict(409, Some("conflict")),
-        ),
+        (409, r#"{"code":"conflict","status":409}"#, conflict(409, Some("conflict"))),
         (412, "", conflict(412, None)),
         (423, "", conflict(423, None)),
     ])
@@ -299,12 +234,8 @@ async fn unreadable_success_response_is_an_outage() -> TestResult {
         problem: UnavailableCause::Unreadable,
         after: None,
     };
-    let bodies = [
-        "",
-        "<html>captive portal</html>",
-        r#"{"participants":[{"id":"#,
-        r#"{"id":"c-1"}"#,
-    ];
+    let bodies =
+        ["", "<html>captive portal</html>", r#"{"participants":[{"id":"#, r#"{"id":"c-1"}"#];
     assert_understood(bodies.map(|body| (200, body, unreadable.clone())).into()).await
 }
 
@@ -328,40 +259,24 @@ async fn token_rate_limit_differs_from_wrong_credentials() -> TestResult {
             GenesysError::RateLimited { call, after },
         ),
         (429, "", GenesysError::RateLimited { call, after }),
-        (
-            400,
-            r#"{"error":"invalid_client"}"#,
-            credentials(400, Some("invalid_client")),
-        ),
+        (400, r#"{"error":"invalid_client"}"#, credentials(400, Some("invalid_client"))),
         (401, "", credentials(401, None)),
         (404, "<html>", credentials(404, None)),
         (301, "", credentials(301, None)),
         (
             502,
             "",
-            GenesysError::Unavailable {
-                call,
-                problem: UnavailableCause::Status(502),
-                after,
-            },
+            GenesysError::Unavailable { call, problem: UnavailableCause::Status(502), after },
         ),
         (
             200,
             "<html>",
-            GenesysError::Unavailable {
-                call,
-                problem: UnavailableCause::Unreadable,
-                after: None,
-            },
+            GenesysError::Unavailable { call, problem: UnavailableCause::Unreadable, after: None },
         ),
         (
             200,
             r#"{"access_token":"x"}"#,
-            GenesysError::Unavailable {
-                call,
-                problem: UnavailableCause::Unreadable,
-                after: None,
-            },
+            GenesysError::Unavailable { call, problem: UnavailableCause::Unreadable, after: None },
         ),
     ] {
         let mut server = Server::new_async().await;
@@ -373,11 +288,7 @@ async fn token_rate_limit_differs_from_wrong_credentials() -> TestResult {
             .create_async()
             .await;
         let client = client(&server, ApiForm::Conversations)?;
-        assert_eq!(
-            client.fetch(&interaction()?).await,
-            Err(expected),
-            "{status} {body}"
-        );
+        assert_eq!(client.fetch(&interaction()?).await, Err(expected), "{status} {body}");
     }
     Ok(())
 }
@@ -386,20 +297,13 @@ async fn token_rate_limit_differs_from_wrong_credentials() -> TestResult {
 async fn response_over_the_size_limit_is_unreadable() -> TestResult {
     let mut server = Server::new_async().await;
     tokens(&mut server).await;
-    server
-        .mock("GET", CONVERSATION)
-        .with_body("x".repeat(9 * 1024 * 1024))
-        .create_async()
-        .await;
+    server.mock("GET", CONVERSATION).with_body("x".repeat(9 * 1024 * 1024)).create_async().await;
     let client = client(&server, ApiForm::Conversations)?;
     let answer = client.fetch(&interaction()?).await;
     assert!(
         matches!(
             answer,
-            Err(GenesysError::Unavailable {
-                problem: UnavailableCause::Unreadable,
-                ..
-            })
+            Err(GenesysError::Unavailable { problem: UnavailableCause::Unreadable, .. })
         ),
         "{answer:?}"
     );

@@ -37,12 +37,7 @@ async fn deliver_within(
     let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
-    let target = HttpTarget::new(
-        http,
-        AddressPolicy::BlockLinkLocal,
-        limit,
-        Arc::new(SystemClock),
-    );
+    let target = HttpTarget::new(http, AddressPolicy::BlockLinkLocal, limit, Arc::new(SystemClock));
     Ok(target
         .post(
             &url,
@@ -85,21 +80,14 @@ async fn payload_is_sent_byte_for_byte_with_idempotency_headers() -> TestResult 
 #[tokio::test]
 async fn redirect_is_a_configuration_error_and_not_followed() -> TestResult {
     let mut server = Server::new_async().await;
-    let elsewhere = server
-        .mock("POST", "/elsewhere")
-        .expect(0)
-        .create_async()
-        .await;
+    let elsewhere = server.mock("POST", "/elsewhere").expect(0).create_async().await;
     server
         .mock("POST", "/events")
         .with_status(307)
         .with_header("Location", &format!("{}/elsewhere", server.url()))
         .create_async()
         .await;
-    let error = deliver(&format!("{}/events", server.url()))
-        .await?
-        .err()
-        .ok_or("accepted")?;
+    let error = deliver(&format!("{}/events", server.url())).await?.err().ok_or("accepted")?;
     assert_eq!(
         (error.code, error.disposition),
         (FailureCode::TargetMisconfigured, Disposition::Operator)
@@ -117,10 +105,7 @@ async fn retry_after_reaches_policy() -> TestResult {
         .with_header("Retry-After", "120")
         .create_async()
         .await;
-    let error = deliver(&format!("{}/events", server.url()))
-        .await?
-        .err()
-        .ok_or("accepted")?;
+    let error = deliver(&format!("{}/events", server.url())).await?.err().ok_or("accepted")?;
     let after = Some(Duration::from_secs(120));
     assert_eq!(error.disposition, Disposition::Transient { after });
     Ok(())
@@ -134,26 +119,14 @@ async fn missing_response_shows_if_the_target_may_have_acted() -> TestResult {
     let (_socket, closed) = closed_port()?;
     let (short, ample) = (Duration::from_secs(1), EVENTUALLY_LIMIT);
     for (url, certainty, limit) in [
-        (
-            format!("{}/targets/hangs", stand_in.url()),
-            Certainty::Unknown,
-            short,
-        ),
-        (
-            format!("{}/targets/closes", stand_in.url()),
-            Certainty::Unknown,
-            ample,
-        ),
+        (format!("{}/targets/hangs", stand_in.url()), Certainty::Unknown, short),
+        (format!("{}/targets/closes", stand_in.url()), Certainty::Unknown, ample),
         (closed, Certainty::NotSent, ample),
     ] {
         let error = deliver_within(&url, limit).await?.err().ok_or("accepted")?;
         assert_eq!(error.certainty, certainty, "{url}");
         assert_eq!(error.code, FailureCode::TargetUnavailable, "{url}");
-        assert_eq!(
-            error.disposition,
-            Disposition::Transient { after: None },
-            "{url}"
-        );
+        assert_eq!(error.disposition, Disposition::Transient { after: None }, "{url}");
     }
     Ok(())
 }
@@ -163,10 +136,7 @@ async fn link_local_address_is_not_called() -> TestResult {
     let error = deliver("http://169.254.169.254/latest/meta-data").await?;
     let error = error.err().ok_or("accepted")?;
     assert_eq!(error.code, FailureCode::TargetNotAllowed);
-    assert_eq!(
-        (error.disposition, error.certainty),
-        (Disposition::Operator, Certainty::NotSent)
-    );
+    assert_eq!((error.disposition, error.certainty), (Disposition::Operator, Certainty::NotSent));
     Ok(())
 }
 
@@ -182,10 +152,7 @@ async fn host_name_is_resolved() -> TestResult {
 
 #[tokio::test]
 async fn error_does_not_show_the_url() -> TestResult {
-    let error = deliver("http://127.0.0.1:1/events?token=hush")
-        .await?
-        .err()
-        .ok_or("accepted")?;
+    let error = deliver("http://127.0.0.1:1/events?token=hush").await?.err().ok_or("accepted")?;
     let shown = format!("{error:?} {error}");
     assert!(!shown.contains("hush"), "{shown}");
     Ok(())
@@ -195,19 +162,12 @@ async fn error_does_not_show_the_url() -> TestResult {
 async fn refused_credentials_are_an_operator_error() -> TestResult {
     let mut server = Server::new_async().await;
     for status in [401, 403] {
-        let post = server
-            .mock("POST", "/events")
-            .with_status(status)
-            .create_async()
-            .await;
+        let post = server.mock("POST", "/events").with_status(status).create_async().await;
         let error = deliver(&format!("{}/events", server.url())).await?;
         let error = error.err().ok_or("accepted")?;
         assert_eq!(error.code, FailureCode::TargetCredentials);
         assert_eq!(error.disposition, Disposition::Operator);
-        assert!(
-            error.reason.contains("wrong region or credentials?"),
-            "{error}"
-        );
+        assert!(error.reason.contains("wrong region or credentials?"), "{error}");
         post.remove_async().await;
     }
     Ok(())

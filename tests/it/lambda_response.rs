@@ -39,18 +39,9 @@ async fn start_up_stops_and_names_all_wrong_settings() -> TestResult {
     let (success, printed) = function.ended().await?;
     assert!(!success);
     for name in ["MAX_ATTEMPTS", "REPLAY_TARGET", "GENESYS_CLIENT_ID"] {
-        assert!(
-            printed.stdout.contains(name),
-            "{name} in {}",
-            printed.stdout
-        );
+        assert!(printed.stdout.contains(name), "{name} in {}", printed.stdout);
     }
-    assert_eq!(
-        printed.stdout.lines().count(),
-        1,
-        "one message: {}",
-        printed.stdout
-    );
+    assert_eq!(printed.stdout.lines().count(), 1, "one message: {}", printed.stdout);
     Ok(())
 }
 
@@ -65,16 +56,12 @@ async fn record_without_id_fails_the_invocation_with_a_reason() -> TestResult {
         return Err(format!("{answer:?}").into());
     };
     assert!(
-        error["errorMessage"]
-            .as_str()
-            .is_some_and(|text| text.contains("no messageId")),
+        error["errorMessage"].as_str().is_some_and(|text| text.contains("no messageId")),
         "{error}"
     );
     assert!(harness.genesys.calls().is_empty());
     // The next batch is handled.
-    let answer = function
-        .invoke(event(&[Record::dead_letter("m-1", "e-1", "c-1")]))
-        .await?;
+    let answer = function.invoke(event(&[Record::dead_letter("m-1", "e-1", "c-1")])).await?;
     assert!(matches!(answer, Invocation::Response(_)), "{answer:?}");
     Ok(())
 }

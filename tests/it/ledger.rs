@@ -57,10 +57,7 @@ async fn unavailable_without_a_table(aws: &LocalAws) -> TestResult {
             },
         };
         let claim = ledger.claim(&request).await;
-        assert!(
-            matches!(claim, Err(LedgerError::Unavailable(_))),
-            "{claim:?}"
-        );
+        assert!(matches!(claim, Err(LedgerError::Unavailable(_))), "{claim:?}");
     }
     Ok(())
 }
@@ -74,17 +71,8 @@ fn unreadable_items() -> Vec<(&'static str, Vec<(&'static str, AttributeValue)>)
         ("Status", vec![("Status", number("7"))]),
         ("Status", Vec::new()),
         ("LeaseUntil", vec![("Status", text("IN_PROGRESS"))]),
-        (
-            "LeaseUntil",
-            vec![
-                ("Status", text("IN_PROGRESS")),
-                ("LeaseUntil", text("tomorrow")),
-            ],
-        ),
-        (
-            "Attempts",
-            vec![("Status", text("DEFERRED")), ("Attempts", text("two"))],
-        ),
+        ("LeaseUntil", vec![("Status", text("IN_PROGRESS")), ("LeaseUntil", text("tomorrow"))]),
+        ("Attempts", vec![("Status", text("DEFERRED")), ("Attempts", text("two"))]),
     ]
 }
 
@@ -124,11 +112,7 @@ async fn ledger_item_that_cannot_be_read_defers_its_own_message_only() -> TestRe
     };
     let mut handled = harness.function()?.batch(&messages, &invocation).await;
     let good = handled.pop().ok_or("no outcome")?;
-    assert_eq!(
-        good.result.outcome,
-        Outcome::Replayed,
-        "the circuit is closed"
-    );
+    assert_eq!(good.result.outcome, Outcome::Replayed, "the circuit is closed");
     for ((attribute, _), handled) in odd.iter().zip(&handled) {
         let Outcome::Deferred { after, code } = handled.result.outcome else {
             return Err(format!("{attribute}: {handled:?}").into());

@@ -21,30 +21,14 @@ async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResu
     function.invoke(event(&records)).await?;
     let printed = function.end().await?;
     assert_eq!(printed.stderr, "");
-    for secret in [
-        "tel:+49",
-        "demo-secret",
-        "stand-in-token",
-        "Basic ",
-        "eventBody",
-    ] {
-        assert!(
-            !printed.stdout.contains(secret),
-            "{secret} in {}",
-            printed.stdout
-        );
+    for secret in ["tel:+49", "demo-secret", "stand-in-token", "Basic ", "eventBody"] {
+        assert!(!printed.stdout.contains(secret), "{secret} in {}", printed.stdout);
     }
     let lines = printed.lines()?;
     for line in &lines {
         let timestamp = line["timestamp"].as_str().unwrap_or_default();
-        assert!(
-            timestamp.contains('T') && timestamp.ends_with('Z'),
-            "{line}"
-        );
-        assert!(
-            line["level"].is_string() && line["message"].is_string(),
-            "{line}"
-        );
+        assert!(timestamp.contains('T') && timestamp.ends_with('Z'), "{line}");
+        assert!(line["level"].is_string() && line["message"].is_string(), "{line}");
     }
     let of = |message_id: &str| {
         lines
@@ -60,17 +44,11 @@ async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResu
         ("outcome", json!("replayed")),
         ("event_id", json!("e-1")),
         ("interaction_id", json!("c-1")),
-        (
-            "topic",
-            json!("v2.detail.events.conversation.{id}.customer.end"),
-        ),
+        ("topic", json!("v2.detail.events.conversation.{id}.customer.end")),
         ("category", json!("ENDPOINT_UNREACHABLE")),
         ("attempt", json!(1)),
         ("receive_count", json!(3)),
-        (
-            "target",
-            json!(format!("{}/targets/crm", harness.genesys.url())),
-        ),
+        ("target", json!(format!("{}/targets/crm", harness.genesys.url()))),
         ("level", json!("INFO")),
     ] {
         assert_eq!(good[0][field], value, "{field}");
@@ -86,38 +64,24 @@ async fn log_has_one_json_line_per_record_and_no_payload_or_secret() -> TestResu
     assert_eq!(bad[0]["outcome"], "returned");
     assert_eq!(bad[0]["failure_code"], "NOT_AN_EVENT");
     assert_eq!(bad[0]["level"], "WARN");
-    let batch = lines
-        .iter()
-        .find(|line| line["message"] == "batch handled")
-        .ok_or("no batch line")?;
+    let batch =
+        lines.iter().find(|line| line["message"] == "batch handled").ok_or("no batch line")?;
     assert_eq!(
         (&batch["records"], &batch["replayed"], &batch["returned"]),
         (&json!(2), &json!(1), &json!(1))
     );
-    let started = lines
-        .iter()
-        .find(|line| line["message"] == "started")
-        .ok_or("no start line")?;
+    let started = lines.iter().find(|line| line["message"] == "started").ok_or("no start line")?;
     assert_eq!(started["version"], env!("CARGO_PKG_VERSION"));
     assert!(
-        lines
-            .iter()
-            .any(|line| line["level"] == "WARN" && line["setting"] == "REPLAY_TARGET"),
+        lines.iter().any(|line| line["level"] == "WARN" && line["setting"] == "REPLAY_TARGET"),
         "plain http is warned of"
     );
     Ok(())
 }
 
 /// The members of a body that a log line may contain: ids, types and addresses.
-const MAY_BE_LOGGED: &[&str] = &[
-    "id",
-    "detail-type",
-    "conversationId",
-    "interactionId",
-    "callId",
-    "functionArn",
-    "targetArn",
-];
+const MAY_BE_LOGGED: &[&str] =
+    &["id", "detail-type", "conversationId", "interactionId", "callId", "functionArn", "targetArn"];
 
 /// Returns the texts of a body, and of the JSON texts inside it, that no log line may contain.
 fn confidential(name: &str, value: &Value, found: &mut BTreeSet<String>) {
@@ -151,9 +115,8 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
     let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
-    let mut forbidden: BTreeSet<String> = ["demo-secret", "stand-in-token", "Basic ", "Bearer "]
-        .map(str::to_owned)
-        .into();
+    let mut forbidden: BTreeSet<String> =
+        ["demo-secret", "stand-in-token", "Basic ", "Bearer "].map(str::to_owned).into();
     let folder = root().join("events");
     let (mut samples, mut records) = (0, 0);
     for entry in std::fs::read_dir(folder)? {
@@ -180,18 +143,12 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
     let printed = function.end().await?;
     let lines = printed.lines()?;
     are_documented(&lines)?;
-    let handled = lines
-        .iter()
-        .filter(|line| line["message"] == "dead letter handled");
+    let handled = lines.iter().filter(|line| line["message"] == "dead letter handled");
     assert_eq!(handled.count(), records, "of {samples} sample events");
-    let told: BTreeSet<_> = lines
-        .iter()
-        .filter_map(|line| line["archived_as"].as_str().map(str::to_owned))
-        .collect();
+    let told: BTreeSet<_> =
+        lines.iter().filter_map(|line| line["archived_as"].as_str().map(str::to_owned)).collect();
     let there = harness.aws.objects(&bucket).await?.into_iter();
-    let there: BTreeSet<_> = there
-        .map(|(key, _)| format!("s3://{bucket}/{key}"))
-        .collect();
+    let there: BTreeSet<_> = there.map(|(key, _)| format!("s3://{bucket}/{key}")).collect();
     assert_eq!(told, there, "where the archived are");
     assert!(!told.is_empty());
     assert!(forbidden.len() > 50, "{forbidden:?}");
@@ -200,15 +157,8 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
             // A line may contain the target and the ids of an event.
             let said = ["target", "topic", "event_id", "interaction_id"]
                 .iter()
-                .any(|field| {
-                    line[field]
-                        .as_str()
-                        .is_some_and(|value| value.contains(&text))
-                });
-            assert!(
-                said || !line.to_string().contains(&text),
-                "{text} in {line}"
-            );
+                .any(|field| line[field].as_str().is_some_and(|value| value.contains(&text)));
+            assert!(said || !line.to_string().contains(&text), "{text} in {line}");
         }
     }
     assert_eq!(printed.stderr, "");
@@ -232,9 +182,7 @@ async fn log_has_the_metrics_of_each_batch() -> TestResult {
     let lines = function.end().await?.lines()?;
     let documents = |message: &str| -> Vec<&Value> {
         let documents = lines.iter().filter(|line| line.get("_aws").is_some());
-        documents
-            .filter(|line| line["message"] == message)
-            .collect()
+        documents.filter(|line| line["message"] == message).collect()
     };
     let batches = documents("batch metrics");
     let counted = |name: &str| -> Vec<Option<u64>> {
@@ -255,21 +203,14 @@ async fn log_has_the_metrics_of_each_batch() -> TestResult {
     }
     assert_eq!(batches[0]["FunctionName"], "replay");
     assert_eq!(batches[0]["request_id"], "request-1");
-    assert_eq!(
-        batches[0]["RecordLatency"].as_array().map(Vec::len),
-        Some(3)
-    );
+    assert_eq!(batches[0]["RecordLatency"].as_array().map(Vec::len), Some(3));
     let split: Vec<_> = documents("category metrics")
         .iter()
         .map(|it| format!("{} {} {}", it["Category"], it["Replayed"], it["Returned"]))
         .collect();
     assert_eq!(
         split,
-        [
-            "\"ENDPOINT_UNREACHABLE\" 1 0",
-            "\"NONE\" 0 1",
-            "\"ENDPOINT_UNREACHABLE\" 1 0",
-        ]
+        ["\"ENDPOINT_UNREACHABLE\" 1 0", "\"NONE\" 0 1", "\"ENDPOINT_UNREACHABLE\" 1 0",]
     );
     Ok(())
 }

@@ -20,10 +20,7 @@ async fn bad_records_return_and_good_ones_are_replayed() -> TestResult {
         Record::new("no-event", r#"{"hello":"world"}"#),
         Record::dead_letter("good", "e-1", "c-1"),
     ];
-    assert_eq!(
-        harness.deliver(&records).await?,
-        ["not-json", "empty", "no-event"]
-    );
+    assert_eq!(harness.deliver(&records).await?, ["not-json", "empty", "no-event"]);
     assert_eq!(harness.deliveries(), 1);
     Ok(())
 }
@@ -40,10 +37,7 @@ async fn mixed_sample_batch_loses_no_message() -> TestResult {
         .collect();
     let back = invoke(&harness.function()?, batch).await??;
     assert!(back.iter().all(|id| ids.contains(id)));
-    assert!(
-        !back.is_empty() && back.len() < ids.len(),
-        "{back:?} of {ids:?}"
-    );
+    assert!(!back.is_empty() && back.len() < ids.len(), "{back:?} of {ids:?}");
     Ok(())
 }
 
@@ -61,26 +55,12 @@ async fn record_without_id_stops_the_batch_untouched() -> TestResult {
         let mut nameless = Record::dead_letter("x", "e-2", "c-2");
         nameless.0["messageId"] = id;
         let records = [Record::dead_letter("m-1", "e-1", "c-1"), nameless];
-        let error = invoke(&harness.function()?, event(&records))
-            .await?
-            .err()
-            .ok_or("answered")?;
-        assert!(
-            error.to_string().contains("record 1 of 2 has no messageId"),
-            "{error}"
-        );
+        let error = invoke(&harness.function()?, event(&records)).await?.err().ok_or("answered")?;
+        assert!(error.to_string().contains("record 1 of 2 has no messageId"), "{error}");
     }
     let mut nameless = Record::dead_letter("x", "e-2", "c-2");
-    nameless
-        .0
-        .as_object_mut()
-        .and_then(|record| record.remove("messageId"))
-        .ok_or("no id")?;
-    assert!(
-        invoke(&harness.function()?, event(&[nameless]))
-            .await?
-            .is_err()
-    );
+    nameless.0.as_object_mut().and_then(|record| record.remove("messageId")).ok_or("no id")?;
+    assert!(invoke(&harness.function()?, event(&[nameless])).await?.is_err());
     assert!(harness.genesys.calls().is_empty());
     assert!(harness.aws.item(&harness.key("e-1")).await?.is_empty());
     Ok(())
@@ -108,17 +88,10 @@ async fn body_of_one_mebibyte_is_replayed_whole() -> TestResult {
     let small = Record::dead_letter("m-1", "e-1", "c-1");
     let body = small.0["body"].as_str().unwrap_or_default();
     let filler = "x".repeat(1024 * 1024 - body.len() - r#","x":"""#.len());
-    let body = body.replace(
-        r#""replay-name":"kept""#,
-        &format!(r#""replay-name":"kept","x":"{filler}""#),
-    );
+    let body =
+        body.replace(r#""replay-name":"kept""#, &format!(r#""replay-name":"kept","x":"{filler}""#));
     assert_eq!(body.len(), 1024 * 1024);
-    assert!(
-        harness
-            .deliver(&[Record::new("m-1", &body)])
-            .await?
-            .is_empty()
-    );
+    assert!(harness.deliver(&[Record::new("m-1", &body)]).await?.is_empty());
     let sent = harness.genesys.calls_to("POST", "/targets/");
     assert!(sent.first().is_some_and(|call| call.body == body));
     Ok(())
@@ -132,10 +105,8 @@ async fn ledger_outage_prevents_every_upstream_call() -> TestResult {
     let settings =
         genesys_replay_settings::Settings::from_lookup(|name| settings.get(name).cloned())?;
     let function = genesys_replay_lambda::app::build(settings, &aws_at(&closed))?;
-    let records = [
-        Record::dead_letter("m-1", "e-1", "c-1"),
-        Record::dead_letter("m-2", "e-2", "c-1"),
-    ];
+    let records =
+        [Record::dead_letter("m-1", "e-1", "c-1"), Record::dead_letter("m-2", "e-2", "c-1")];
     assert_eq!(invoke(&function, event(&records)).await??, ["m-1", "m-2"]);
     assert!(harness.genesys.calls().is_empty());
     Ok(())
@@ -145,15 +116,11 @@ async fn ledger_outage_prevents_every_upstream_call() -> TestResult {
 async fn event_is_not_lost_on_any_genesys_response() -> TestResult {
     let harness = ReplayHarness::start().await?;
     for (number, fault) in [
-        Fault::on("GET", "/conversations/")
-            .status(200)
-            .body("<html>login</html>"),
+        Fault::on("GET", "/conversations/").status(200).body("<html>login</html>"),
         Fault::on("GET", "/conversations/").status(200).body(""),
         Fault::on("GET", "/conversations/").truncate(),
         Fault::on("GET", "/conversations/").close(),
-        Fault::on("GET", "/conversations/")
-            .status(503)
-            .body("<html>"),
+        Fault::on("GET", "/conversations/").status(503).body("<html>"),
         Fault::on("PATCH", "/attributes").status(502),
         Fault::on("PATCH", "/attributes").close(),
         Fault::on("PATCH", "/attributes").status(403),
@@ -169,10 +136,7 @@ async fn event_is_not_lost_on_any_genesys_response() -> TestResult {
         let record = Record::dead_letter(&message_id, &event_id, "c-1");
         assert_eq!(harness.deliver(&[record]).await?, [message_id], "{fault:?}");
         assert_eq!(harness.deliveries(), 0, "{fault:?}");
-        let status = harness
-            .aws
-            .attribute(&harness.key(&event_id), "Status")
-            .await?;
+        let status = harness.aws.attribute(&harness.key(&event_id), "Status").await?;
         assert_eq!(status.as_deref(), Some("DEFERRED"), "{fault:?}");
         harness.genesys.clear_faults();
     }
@@ -187,9 +151,7 @@ async fn event_is_not_lost_on_any_target_response() -> TestResult {
         Fault::on("POST", "/targets/").close(),
         Fault::on("POST", "/targets/").close().act(),
         Fault::on("POST", "/targets/").status(401),
-        Fault::on("POST", "/targets/")
-            .status(302)
-            .header("Location", "http://127.0.0.1:1/"),
+        Fault::on("POST", "/targets/").status(302).header("Location", "http://127.0.0.1:1/"),
     ]
     .into_iter()
     .enumerate()
@@ -206,15 +168,8 @@ async fn event_is_not_lost_on_any_target_response() -> TestResult {
 #[tokio::test]
 async fn idempotency_key_is_the_same_after_a_lost_answer() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").close().act().times(1));
-    assert!(
-        harness
-            .deliver(&[Record::dead_letter("m-1", "e-1", "c-1")])
-            .await?
-            .is_empty()
-    );
+    harness.genesys.fault(Fault::on("POST", "/targets/").close().act().times(1));
+    assert!(harness.deliver(&[Record::dead_letter("m-1", "e-1", "c-1")]).await?.is_empty());
     let keys: Vec<_> = harness
         .genesys
         .calls_to("POST", "/targets/")
@@ -231,10 +186,7 @@ struct Panics;
 
 impl Target for Panics {
     async fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<DeliveryId>, DeliveryError> {
-        assert!(
-            !delivery.payload.contains("boom"),
-            "a fault in this program"
-        );
+        assert!(!delivery.payload.contains("boom"), "a fault in this program");
         Ok(None)
     }
 }
@@ -252,12 +204,7 @@ async fn panic_fails_its_own_record_only() -> TestResult {
     assert_eq!(invoke(&function, event(&records)).await??, ["m-2"]);
     // The function continues.
     assert!(
-        invoke(
-            &function,
-            event(&[Record::dead_letter("m-4", "e-4", "c-1")])
-        )
-        .await??
-        .is_empty()
+        invoke(&function, event(&[Record::dead_letter("m-4", "e-4", "c-1")])).await??.is_empty()
     );
     Ok(())
 }
@@ -317,11 +264,8 @@ async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
     for also_settle in [false, true] {
         let harness = ReplayHarness::start().await?;
         let function = harness.function()?;
-        let function = with_parts(
-            function,
-            |inner| FailsAfterClaim { inner, also_settle },
-            |target| target,
-        );
+        let function =
+            with_parts(function, |inner| FailsAfterClaim { inner, also_settle }, |target| target);
         let records = [Record::dead_letter("m-1", "e-1", "c-1")];
         assert!(
             invoke(&function, event(&records)).await??.is_empty(),
@@ -329,11 +273,7 @@ async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
         );
         assert_eq!(harness.deliveries(), 1);
         let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
-        let expected = if also_settle {
-            "IN_PROGRESS"
-        } else {
-            "COMPLETED"
-        };
+        let expected = if also_settle { "IN_PROGRESS" } else { "COMPLETED" };
         assert_eq!(status.as_deref(), Some(expected));
     }
     Ok(())
@@ -342,16 +282,11 @@ async fn delivered_event_is_not_returned_when_the_ledger_fails() -> TestResult {
 #[tokio::test]
 async fn attempt_is_not_made_when_it_cannot_be_counted() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503).times(1));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(503).times(1));
     let function = harness.function()?;
     let function = with_parts(
         function,
-        |inner| FailsAfterClaim {
-            inner,
-            also_settle: false,
-        },
+        |inner| FailsAfterClaim { inner, also_settle: false },
         |target| target,
     );
     let records = [Record::dead_letter("m-1", "e-1", "c-1")];

@@ -26,10 +26,8 @@ async fn circuit_of_one_target_does_not_stop_another() -> TestResult {
     let gone = "arn:aws:sqs:eu-west-9:271828182845:gone";
     let alive = harness.aws.create_queue(false).await?;
     // The local Lambda does not respond for this target.
-    let mut batch: Vec<_> = records(20)
-        .into_iter()
-        .map(|record| record.with("TARGET_ARN", gone))
-        .collect();
+    let mut batch: Vec<_> =
+        records(20).into_iter().map(|record| record.with("TARGET_ARN", gone)).collect();
     batch.push(Record::dead_letter("alive", "alive", "c-1").with("TARGET_ARN", &alive));
     let answer = harness.deliver(&batch).await?;
     assert!(!answer.contains(&"alive".to_owned()));
@@ -43,18 +41,12 @@ async fn wrong_credentials_reject_no_event_of_a_queue() -> TestResult {
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
     harness.set("GENESYS_CLIENT_SECRET", "wrong");
-    let batch: Vec<_> = records(50)
-        .into_iter()
-        .map(|record| record.received(12))
-        .collect();
+    let batch: Vec<_> = records(50).into_iter().map(|record| record.received(12)).collect();
     assert_eq!(harness.deliver(&batch).await?.len(), 50);
     let tokens = harness.genesys.calls_to("POST", "/oauth/token").len();
     // Five failures open the circuit. Nine more records may be in flight then.
     assert!(tokens < 15, "{tokens} token requests");
-    assert!(
-        harness.aws.objects(&bucket).await?.is_empty(),
-        "nothing is archived"
-    );
+    assert!(harness.aws.objects(&bucket).await?.is_empty(), "nothing is archived");
     assert_eq!(harness.deliveries(), 0);
     Ok(())
 }
@@ -62,9 +54,7 @@ async fn wrong_credentials_reject_no_event_of_a_queue() -> TestResult {
 #[tokio::test]
 async fn event_without_interaction_is_replayed_when_genesys_is_down() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    harness
-        .genesys
-        .fault(Fault::on("GET", "/api/v2/").status(503));
+    harness.genesys.fault(Fault::on("GET", "/api/v2/").status(503));
     let function = harness.function()?;
     invoke(&function, event(&records(20))).await??;
     let audit = Record::new(
@@ -95,10 +85,7 @@ async fn events_return_to_the_queue_when_the_ledger_is_broken() -> TestResult {
         assert_eq!(answer.len(), 40, "{fault:?}");
         assert!(harness.genesys.calls().is_empty(), "{fault:?}");
         let calls = nonsense.calls().len();
-        assert!(
-            calls < most_calls,
-            "{calls} calls, the ledger is left alone: {fault:?}"
-        );
+        assert!(calls < most_calls, "{calls} calls, the ledger is left alone: {fault:?}");
     }
     Ok(())
 }
@@ -109,10 +96,8 @@ async fn shutdown_releases_records_in_flight_on_sigterm() -> TestResult {
     harness.genesys.fault(Fault::on("POST", "/targets/").hang());
     let mut function = Function::start(crate::REPLAY, harness.settings(), &harness.aws).await?;
     function.send(event(&records(1)))?;
-    eventually("the target is called", async || {
-        Ok((harness.deliveries() > 0).then_some(()))
-    })
-    .await?;
+    eventually("the target is called", async || Ok((harness.deliveries() > 0).then_some(())))
+        .await?;
     function.terminate()?;
     let answer = function.answer().await?;
     let expected = json!({ "batchItemFailures": [{ "itemIdentifier": "m-0" }] });

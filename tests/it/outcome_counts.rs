@@ -28,10 +28,7 @@ async fn handle(
 }
 
 fn event(id: &str, conversation: &str) -> Record {
-    Record::new(
-        id,
-        &genesys_test_support::conversation_event(id, conversation),
-    )
+    Record::new(id, &genesys_test_support::conversation_event(id, conversation))
 }
 
 #[tokio::test]
@@ -39,14 +36,10 @@ async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
     let mut harness = ReplayHarness::start().await?;
     let bucket = harness.aws.create_bucket().await?;
     harness.deliver(&[event("done", "c-1")]).await?;
-    harness.genesys.fault(
-        Fault::on("GET", "/conversations/slow")
-            .status(429)
-            .header("Retry-After", "60"),
-    );
     harness
         .genesys
-        .fault(Fault::on("GET", "/conversations/gone").status(404));
+        .fault(Fault::on("GET", "/conversations/slow").status(429).header("Retry-After", "60"));
+    harness.genesys.fault(Fault::on("GET", "/conversations/gone").status(404));
     harness.set("MAX_CONCURRENCY", "1");
     let batch = [
         event("good", "c-1"),
@@ -60,26 +53,11 @@ async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
     for (archive, given_up) in [("", "returned"), (bucket.as_str(), "archived")] {
         harness.set("ARCHIVE_BUCKET", archive);
         let handled = handle(&harness, &batch).await?;
-        let outcomes: Vec<_> = handled
-            .iter()
-            .map(|it| it.result.outcome.as_str())
-            .collect();
-        let first = if archive.is_empty() {
-            "replayed"
-        } else {
-            "duplicate"
-        };
+        let outcomes: Vec<_> = handled.iter().map(|it| it.result.outcome.as_str()).collect();
+        let first = if archive.is_empty() { "replayed" } else { "duplicate" };
         assert_eq!(
             outcomes,
-            [
-                first,
-                "duplicate",
-                "duplicate",
-                given_up,
-                given_up,
-                "deferred",
-                "deferred"
-            ],
+            [first, "duplicate", "duplicate", given_up, given_up, "deferred", "deferred"],
             "after a 429 the pace holds back the next call too"
         );
         let counts = Counts::of(&handled);
@@ -94,25 +72,14 @@ async fn outcome_of_each_record_is_in_the_order_of_the_batch() -> TestResult {
 #[tokio::test]
 async fn possible_duplicate_is_counted_when_an_answer_is_lost() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").close().act().times(1));
+    harness.genesys.fault(Fault::on("POST", "/targets/").close().act().times(1));
     let handled = handle(&harness, &[event("e-1", "c-1")]).await?;
-    assert_eq!(
-        handled.first().map(|it| it.result.outcome),
-        Some(Outcome::Replayed)
-    );
+    assert_eq!(handled.first().map(|it| it.result.outcome), Some(Outcome::Replayed));
     assert_eq!(Counts::of(&handled).possible_duplicates, 1);
 
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503).times(1));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(503).times(1));
     let handled = handle(&harness, &[event("e-2", "c-1")]).await?;
-    assert_eq!(
-        Counts::of(&handled).possible_duplicates,
-        0,
-        "a refusal is none"
-    );
+    assert_eq!(Counts::of(&handled).possible_duplicates, 0, "a refusal is none");
     Ok(())
 }
 
@@ -157,28 +124,15 @@ async fn event_is_deferred_to_lease_end_when_another_worker_holds_it() -> TestRe
 #[tokio::test]
 async fn rate_limiter_slows_a_batch_down_before_genesys_refuses() -> TestResult {
     let harness = ReplayHarness::with_genesys(StandIn::builder().rate_limit(30)).await?;
-    let batch: Vec<_> = (0..30)
-        .map(|number| event(&format!("e-{number}"), "c-1"))
-        .collect();
+    let batch: Vec<_> = (0..30).map(|number| event(&format!("e-{number}"), "c-1")).collect();
     let handled = handle(&harness, &batch).await?;
-    let refused = harness
-        .genesys
-        .calls()
-        .iter()
-        .filter(|call| call.status == Some(429))
-        .count();
-    assert!(
-        refused <= 10,
-        "{refused} calls over the limit: no more than were in flight at once"
-    );
+    let refused = harness.genesys.calls().iter().filter(|call| call.status == Some(429)).count();
+    assert!(refused <= 10, "{refused} calls over the limit: no more than were in flight at once");
     let counts = Counts::of(&handled);
     // Three calls per replay. A slow machine may reach a second window of the rate limit.
     let granted = harness.genesys.calls().len() - refused;
     assert!(counts.replayed >= 1, "{counts:?}");
-    assert!(
-        3 * counts.replayed <= granted,
-        "{granted} calls: {counts:?}"
-    );
+    assert!(3 * counts.replayed <= granted, "{granted} calls: {counts:?}");
     assert!(counts.deferred >= 1, "{counts:?}");
     assert_eq!(counts.accounted(), 30);
     Ok(())
@@ -191,12 +145,7 @@ async fn skipped_mark_is_logged_and_counted() -> TestResult {
     for (fault, needs_operator) in [
         (Fault::on("POST", "/oauth/token").status(400), 1),
         (Fault::on("GET", "/conversations/").status(404), 0),
-        (
-            Fault::on("PATCH", "/conversations/")
-                .body_contains("replay_successful")
-                .status(403),
-            1,
-        ),
+        (Fault::on("PATCH", "/conversations/").body_contains("replay_successful").status(403), 1),
     ] {
         harness.genesys.clear_faults();
         harness.genesys.fault(fault);
@@ -210,11 +159,9 @@ async fn skipped_mark_is_logged_and_counted() -> TestResult {
     }
     // A skipped mark does not matter when the final mark is written.
     harness.genesys.clear_faults();
-    harness.genesys.fault(
-        Fault::on("PATCH", "/conversations/")
-            .body_contains("retrying")
-            .status(500),
-    );
+    harness
+        .genesys
+        .fault(Fault::on("PATCH", "/conversations/").body_contains("retrying").status(500));
     let handled = handle(&harness, &[event("e-last", "c-1")]).await?;
     let result = &handled.first().ok_or("no outcome")?.result;
     assert_eq!((result.outcome, result.code()), (Outcome::Replayed, None));

@@ -48,12 +48,7 @@ impl<E: Send + 'static> CallFailure<E> {
         which: RangeInclusive<u32>,
         error: Option<fn() -> E>,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            calls,
-            which,
-            seen: AtomicU32::new(0),
-            error,
-        })
+        Arc::new(Self { calls, which, seen: AtomicU32::new(0), error })
     }
 
     /// The number of calls.
@@ -87,11 +82,7 @@ fn outage() -> LedgerError {
 }
 
 fn genesys_down() -> GenesysError {
-    GenesysError::Unavailable {
-        call: Call::Mark,
-        problem: UnavailableCause::Timeout,
-        after: None,
-    }
+    GenesysError::Unavailable { call: Call::Mark, problem: UnavailableCause::Timeout, after: None }
 }
 
 fn refused() -> DeliveryError {
@@ -106,17 +97,11 @@ fn refused() -> DeliveryError {
 }
 
 fn lost() -> DeliveryError {
-    DeliveryError {
-        certainty: Certainty::Unknown,
-        ..refused()
-    }
+    DeliveryError { certainty: Certainty::Unknown, ..refused() }
 }
 
 fn refused_for_good() -> DeliveryError {
-    DeliveryError {
-        disposition: Disposition::Permanent,
-        ..refused()
-    }
+    DeliveryError { disposition: Disposition::Permanent, ..refused() }
 }
 
 /// A function without faults, into which a test injects some.
@@ -140,10 +125,7 @@ fn function_under_test() -> Result<FunctionUnderTest, Box<dyn std::error::Error>
             retry_for: Duration::from_secs(72 * 3_600),
             max_receives: LAST_RECEIVE,
             stale_after: None,
-            backoff: Backoff {
-                base: Duration::from_millis(100),
-                max: Duration::from_secs(1),
-            },
+            backoff: Backoff { base: Duration::from_millis(100), max: Duration::from_secs(1) },
             max_wait: Duration::from_secs(2),
             replay_malformed: false,
             max_rounds: 10,
@@ -171,11 +153,7 @@ impl FunctionUnderTest {
     }
 
     fn genesys(mut self, failure: Arc<CallFailure<GenesysError>>, is_required: bool) -> Self {
-        let faulty = self
-            .0
-            .retry_state
-            .genesys()
-            .map(|it| it.with_faults(failure));
+        let faulty = self.0.retry_state.genesys().map(|it| it.with_faults(failure));
         self.0.retry_state = match faulty {
             Some(genesys) if is_required => RetryState::Required(genesys),
             Some(genesys) => RetryState::BestEffort(genesys),
@@ -204,11 +182,8 @@ impl FunctionUnderTest {
 
     fn item(&self) -> Option<Item> {
         let destination = self.0.destination.destination(None, &[]);
-        let key = EventKey::new(
-            EventId::new("e-1").as_ref(),
-            &MessageId::new("m-1")?,
-            &destination,
-        );
+        let key =
+            EventKey::new(EventId::new("e-1").as_ref(), &MessageId::new("m-1")?, &destination);
         self.0.ledger.item(&key)
     }
 }
@@ -235,11 +210,9 @@ async fn result_has_attempt_and_disposition_when_an_attempt_fails() -> TestResul
 
 #[tokio::test(start_paused = true)]
 async fn result_is_a_possible_duplicate_when_an_answer_is_lost() -> TestResult {
-    for (times, next_attempt_fails, outcome) in [
-        (1, false, "replayed"),
-        (MAX_ATTEMPTS, false, "deferred"),
-        (1, true, "deferred"),
-    ] {
+    for (times, next_attempt_fails, outcome) in
+        [(1, false, "replayed"), (MAX_ATTEMPTS, false, "deferred"), (1, true, "deferred")]
+    {
         let mut function_under_test =
             function_under_test()?.target(CallFailure::new(&["deliver"], 1..=times, Some(lost)));
         if next_attempt_fails {
@@ -309,11 +282,7 @@ async fn delivered_event_without_mark_has_a_warning_code() -> TestResult {
         assert_eq!(waits, outcome == "deferred", "{result:?}");
         let asks_for = (outcome == "deferred").then_some(Disposition::Transient { after: None });
         assert_eq!(result.disposition, asks_for);
-        assert_eq!(
-            marks.seen(),
-            1 + MAX_ATTEMPTS,
-            "tried as often as an attempt"
-        );
+        assert_eq!(marks.seen(), 1 + MAX_ATTEMPTS, "tried as often as an attempt");
     }
     Ok(())
 }
@@ -322,14 +291,9 @@ async fn delivered_event_without_mark_has_a_warning_code() -> TestResult {
 async fn rejected_event_waits_for_its_mark_until_the_last_receive() -> TestResult {
     for (receive_count, outcome) in [(1, "deferred"), (LAST_RECEIVE, "archived")] {
         let marks = CallFailure::new(&["mark"], 2..=u32::MAX, Some(genesys_down));
-        let function_under_test =
-            function_under_test()?
-                .genesys(marks, true)
-                .target(CallFailure::new(
-                    &["deliver"],
-                    ALWAYS,
-                    Some(refused_for_good),
-                ));
+        let function_under_test = function_under_test()?
+            .genesys(marks, true)
+            .target(CallFailure::new(&["deliver"], ALWAYS, Some(refused_for_good)));
         let result = function_under_test.one(receive_count).await?;
         assert_eq!(result.outcome.as_str(), outcome);
     }
@@ -381,10 +345,7 @@ async fn best_effort_skips_the_mark_when_the_circuit_is_open() -> TestResult {
             }
             // The calls in flight at the fifth failure. Two calls per record would be 16.
             let seen = failure.seen();
-            assert!(
-                seen < 16 && (batch == "first" || seen == before),
-                "{seen} calls"
-            );
+            assert!(seen < 16 && (batch == "first" || seen == before), "{seen} calls");
             before = seen;
         }
     }
@@ -395,10 +356,7 @@ async fn best_effort_skips_the_mark_when_the_circuit_is_open() -> TestResult {
 async fn deferral_grows_with_receives_when_the_ledger_is_down() -> TestResult {
     let function_under_test =
         function_under_test()?.ledger(CallFailure::new(&["claim"], ALWAYS, Some(outage)));
-    let (first, fifth) = (
-        function_under_test.one(1).await?,
-        function_under_test.one(5).await?,
-    );
+    let (first, fifth) = (function_under_test.one(1).await?, function_under_test.one(5).await?);
     assert_eq!(first.code(), Some(FailureCode::LedgerUnavailable));
     let wait = first.outcome.retry_delay();
     assert!(wait >= Some(Duration::from_millis(50)), "{wait:?}");
@@ -426,10 +384,7 @@ async fn shutdown_starts_no_record_and_drains_soon() -> TestResult {
     // The deadline was before the target's timeout.
     assert_eq!(item.answers.unanswered, 0);
     assert!(started.elapsed() < Duration::from_secs(2));
-    assert_eq!(
-        function_under_test.one(1).await?.outcome.as_str(),
-        "not_attempted"
-    );
+    assert_eq!(function_under_test.one(1).await?.outcome.as_str(), "not_attempted");
     Ok(())
 }
 
@@ -442,19 +397,9 @@ async fn circuit_opens_for_genesys_with_target_none() -> TestResult {
     let mut codes = Vec::new();
     for number in 0..8 {
         let message = message("m-1", &format!("e-{number}"))?;
-        codes.extend(
-            function_under_test
-                .batch(&[message])
-                .await
-                .iter()
-                .map(|it| it.result.code()),
-        );
+        codes.extend(function_under_test.batch(&[message]).await.iter().map(|it| it.result.code()));
     }
-    assert_eq!(
-        codes.last(),
-        Some(&Some(FailureCode::BreakerOpen)),
-        "{codes:?}"
-    );
+    assert_eq!(codes.last(), Some(&Some(FailureCode::BreakerOpen)), "{codes:?}");
     assert_eq!(failure.seen(), 5);
     Ok(())
 }

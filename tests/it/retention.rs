@@ -33,9 +33,7 @@ impl Faults<DeliveryError> for Unavailable {
         Box::pin(async {
             Err(DeliveryError {
                 code: FailureCode::TargetUnavailable,
-                disposition: Disposition::Transient {
-                    after: Some(6 * HOUR),
-                },
+                disposition: Disposition::Transient { after: Some(6 * HOUR) },
                 certainty: Certainty::Refused,
                 timed_out: false,
                 reason: "503".to_owned(),
@@ -87,11 +85,7 @@ async fn visibility_timeout_ends_before_the_end_of_retention() -> TestResult {
     ] {
         let function = function()?;
         let handled = handle(&function, left).await?;
-        assert_eq!(
-            handled.result.outcome.retry_delay(),
-            Some(expected),
-            "{left}"
-        );
+        assert_eq!(handled.result.outcome.retry_delay(), Some(expected), "{left}");
     }
     Ok(())
 }
@@ -172,11 +166,7 @@ async fn own_echo_and_malformed_event_get_no_mark_at_last_receive() -> TestResul
     );
     for (body, error_code, expected) in [
         (echo.as_str(), "TIMEOUT", FailureCode::OwnEcho),
-        (
-            &conversation_event("e-0", "c-1"),
-            "INVALID_JSON",
-            FailureCode::PayloadMalformed,
-        ),
+        (&conversation_event("e-0", "c-1"), "INVALID_JSON", FailureCode::PayloadMalformed),
     ] {
         let mut function = function()?;
         let mut dead_letter = message(0)?;
@@ -203,13 +193,9 @@ struct FailsOnce(AtomicBool);
 impl Faults<ArchiveError> for FailsOnce {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, ArchiveError> {
         let is_first = !self.0.swap(true, Ordering::Relaxed);
-        Box::pin(async move {
-            if is_first {
-                Err(ArchiveError("no route".into()))
-            } else {
-                Ok(())
-            }
-        })
+        Box::pin(
+            async move { if is_first { Err(ArchiveError("no route".into())) } else { Ok(()) } },
+        )
     }
 }
 
@@ -255,9 +241,7 @@ async fn message_is_archived_at_last_receive_when_lease_is_held() -> TestResult 
 
 #[tokio::test(start_paused = true)]
 async fn delivered_event_is_not_archived_at_its_last_receive() -> TestResult {
-    let function = InMemoryFunction::new()?
-        .genesys(&[("mark", ms(1_000))])
-        .target(ms(1_500));
+    let function = InMemoryFunction::new()?.genesys(&[("mark", ms(1_000))]).target(ms(1_500));
     function.0.queue.create(QUEUE, None);
     function.0.queue.keep_for(QUEUE, RETENTION);
     // Delivered, with the deadline before the final mark.
@@ -267,10 +251,7 @@ async fn delivered_event_is_not_archived_at_its_last_receive() -> TestResult {
     let function = function.genesys(&[("fetch", ms(60_000))]);
     let result = handle(&function, HOUR_MS).await?.result;
     // If the mark fails, the message returns until the end of retention and is never archived.
-    assert!(
-        !matches!(result.outcome, Outcome::Archived { .. }),
-        "{result:?}"
-    );
+    assert!(!matches!(result.outcome, Outcome::Archived { .. }), "{result:?}");
     assert_eq!(function.0.target.accepted().len(), 1);
     Ok(())
 }
@@ -305,15 +286,10 @@ async fn retention_is_read_from_the_queue() -> TestResult {
     let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
     sqs.set_queue_attributes()
         .queue_url(harness.aws.queue_url(&queue).await?)
-        .attributes(
-            aws_sdk_sqs::types::QueueAttributeName::MessageRetentionPeriod,
-            "86400",
-        )
+        .attributes(aws_sdk_sqs::types::QueueAttributeName::MessageRetentionPeriod, "86400")
         .send()
         .await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(503));
     let function = harness.function()?;
     let sent = |ago: Duration| {
         let at = SystemClock.now().as_millis() - u64::try_from(ago.as_millis()).unwrap_or(0);

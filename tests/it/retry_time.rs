@@ -17,9 +17,7 @@ async fn harness(status: u16) -> Result<ReplayHarness, Box<dyn Error>> {
     let mut harness = ReplayHarness::start().await?;
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(status));
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(status));
     Ok(harness)
 }
 
@@ -66,12 +64,7 @@ async fn retry_time_is_a_setting() -> TestResult {
     harness.set("RETRY_FOR_HOURS", "1");
     assert_eq!(harness.deliver(&[dead_letter()]).await?, ["m-1"]);
     retried_since(&harness, "e-1", ago(HOUR_MS + 1_000)).await?;
-    assert!(
-        harness
-            .deliver(&[dead_letter().received(2)])
-            .await?
-            .is_empty()
-    );
+    assert!(harness.deliver(&[dead_letter().received(2)]).await?.is_empty());
     assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
     Ok(())
 }
@@ -85,23 +78,12 @@ async fn last_attempt_comes_three_receives_before_the_queue_parks() -> TestResul
     let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
     sqs.set_queue_attributes()
         .queue_url(harness.aws.queue_url(&queue).await?)
-        .attributes(
-            aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy,
-            policy.to_string(),
-        )
+        .attributes(aws_sdk_sqs::types::QueueAttributeName::RedrivePolicy, policy.to_string())
         .send()
         .await?;
     let dead_letter = dead_letter().in_queue(&queue, "receipt");
-    assert_eq!(
-        harness.deliver(&[dead_letter.clone().received(3)]).await?,
-        ["m-1"]
-    );
-    assert!(
-        harness
-            .deliver(&[dead_letter.received(4)])
-            .await?
-            .is_empty()
-    );
+    assert_eq!(harness.deliver(&[dead_letter.clone().received(3)]).await?, ["m-1"]);
+    assert!(harness.deliver(&[dead_letter.received(4)]).await?.is_empty());
     assert_eq!(harness.state("e-1").await?, "ARCHIVED EXHAUSTED");
     Ok(())
 }
@@ -110,17 +92,10 @@ async fn last_attempt_comes_three_receives_before_the_queue_parks() -> TestResul
 async fn event_is_rejected_after_the_time_when_access_is_denied() -> TestResult {
     let harness = harness(200).await?;
     let denied = r#"{"code":"missing.any.division.permissions","status":403}"#;
-    harness
-        .genesys
-        .fault(Fault::on("GET", "/conversations/").status(403).body(denied));
+    harness.genesys.fault(Fault::on("GET", "/conversations/").status(403).body(denied));
     assert_eq!(harness.deliver(&[dead_letter()]).await?, ["m-1"]);
     retried_since(&harness, "e-1", ago(73 * HOUR_MS)).await?;
-    assert!(
-        harness
-            .deliver(&[dead_letter().received(2)])
-            .await?
-            .is_empty()
-    );
+    assert!(harness.deliver(&[dead_letter().received(2)]).await?.is_empty());
     assert_eq!(harness.state("e-1").await?, "ARCHIVED GENESYS_CREDENTIALS");
     assert_eq!(harness.deliveries(), 0);
     Ok(())
@@ -139,11 +114,7 @@ fn aged(seconds: u64) -> Record {
 #[tokio::test]
 async fn stale_event_is_archived_without_a_call() -> TestResult {
     let mut harness = harness(503).await?;
-    assert_eq!(
-        harness.deliver(&[aged(100_000)]).await?,
-        ["m-1"],
-        "off by default"
-    );
+    assert_eq!(harness.deliver(&[aged(100_000)]).await?, ["m-1"], "off by default");
     harness.set("STALE_AFTER_SECONDS", "3600");
     harness.genesys.clear_calls();
     // After an attempt, the interaction gets the final mark.

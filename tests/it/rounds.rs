@@ -35,11 +35,7 @@ impl Rounds {
         change(&mut harness);
         let lambda = StandIn::builder().start().await?;
         let function = function(&harness, &lambda)?;
-        let rounds = Self {
-            harness,
-            lambda,
-            function,
-        };
+        let rounds = Self { harness, lambda, function };
         rounds.accepts_as(Some("r-1"));
         Ok(rounds)
     }
@@ -89,10 +85,7 @@ impl Rounds {
 fn function(harness: &ReplayHarness, lambda: &StandIn) -> Result<ReplayFunction, Box<dyn Error>> {
     use genesys_replay_targets::aws::{AwsTargets, RegionalClients};
     let mut function = harness.function()?;
-    let (aws, lambda) = (
-        harness.aws.config(),
-        genesys_test_support::aws_at(&lambda.url()),
-    );
+    let (aws, lambda) = (harness.aws.config(), genesys_test_support::aws_at(&lambda.url()));
     function.target.aws = AwsTargets::new(Box::new(move |_| RegionalClients {
         lambda: aws_sdk_lambda::Client::new(&lambda),
         ..RegionalClients::new(&aws)
@@ -124,10 +117,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     // EventBridge's own invocation failed: the first record does not report on our delivery.
     assert!(rounds.handle(&on_failure("m-1", "r-0", now())).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
-    assert_eq!(
-        rounds.attribute("DeliveryId").await?.as_deref(),
-        Some("r-1")
-    );
+    assert_eq!(rounds.attribute("DeliveryId").await?.as_deref(), Some("r-1"));
     assert!(rounds.attribute("DeliveredAt").await?.is_some());
 
     // The delivery fails at once. The delivery of the new round is delayed.
@@ -143,10 +133,7 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
     assert!(rounds.handle(&record).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 2");
     assert_eq!(rounds.deliveries(), 2);
-    assert_eq!(
-        rounds.harness.marks().last().map(String::as_str),
-        Some("2 replay_successful")
-    );
+    assert_eq!(rounds.harness.marks().last().map(String::as_str), Some("2 replay_successful"));
 
     // A duplicate of the record, and an older one: neither reports on the current delivery.
     for (message, id) in [("m-3", "r-1"), ("m-4", "r-0")] {
@@ -157,36 +144,26 @@ async fn failure_record_of_our_delivery_begins_a_new_round() -> TestResult {
 
     // The second delivery fails, too.
     assert!(!rounds.handle(&on_failure("m-5", "r-2", now())).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED CLAIMED 3 FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED CLAIMED 3 FAILED_AFTER_ACCEPTANCE");
     Ok(())
 }
 
 #[tokio::test]
 async fn failure_record_completes_its_own_settlement() -> TestResult {
     let rounds = Rounds::start().await?;
-    rounds.harness.genesys.fault(
-        Fault::on("PATCH", "/attributes")
-            .body_contains("replay_successful")
-            .status(500),
-    );
+    rounds
+        .harness
+        .genesys
+        .fault(Fault::on("PATCH", "/attributes").body_contains("replay_successful").status(500));
     // EventBridge's own invocation failed. Ours is accepted, and the mark of success fails.
     let record = on_failure("m-1", "r-0", now());
     assert!(!rounds.handle(&record).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN");
     rounds.harness.genesys.clear_faults();
     assert!(rounds.handle(&record).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
     assert_eq!(rounds.deliveries(), 1);
-    assert_eq!(
-        rounds.harness.marks().last().map(String::as_str),
-        Some("1 replay_successful")
-    );
+    assert_eq!(rounds.harness.marks().last().map(String::as_str), Some("1 replay_successful"));
     Ok(())
 }
 
@@ -197,21 +174,13 @@ async fn failure_record_does_not_report_on_its_own_delivery() -> TestResult {
     let bucket = harness.aws.create_bucket().await?;
     harness.set("ARCHIVE_BUCKET", &bucket);
     let record = on_failure("m-1", "r-0", now());
-    assert!(
-        harness
-            .deliver(std::slice::from_ref(&record))
-            .await?
-            .is_empty()
-    );
+    assert!(harness.deliver(std::slice::from_ref(&record)).await?.is_empty());
     assert!(harness.deliver(&[record]).await?.is_empty());
     assert_eq!(harness.deliveries(), 1);
     // Another message reports on the delivery.
     let later = on_failure("m-2", "r-1", now());
     assert_eq!(harness.deliver(&[later]).await?, ["m-2"]);
-    assert_eq!(
-        harness.state("e-1").await?,
-        "DEFERRED FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(harness.state("e-1").await?, "DEFERRED FAILED_AFTER_ACCEPTANCE");
     Ok(())
 }
 
@@ -227,10 +196,7 @@ async fn failure_record_without_a_known_id_is_compared_by_time() -> TestResult {
     assert!(rounds.handle(&on_failure("m-2", "r-0", old)).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
     assert!(!rounds.handle(&on_failure("m-3", "r-1", before)).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE");
     Ok(())
 }
 
@@ -246,10 +212,7 @@ async fn failure_record_of_a_functions_own_queue_begins_a_new_round() -> TestRes
     assert!(rounds.handle(&own_queue("m-1", "r-0")).await?);
     assert!(rounds.handle(&own_queue("m-2", "r-0")).await?, "a copy");
     assert!(!rounds.handle(&own_queue("m-3", "r-1")).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE");
     Ok(())
 }
 
@@ -258,11 +221,7 @@ async fn dead_letter_and_failure_record_are_duplicates_in_any_order() -> TestRes
     for first_is_record in [true, false] {
         let rounds = Rounds::start().await?;
         let (dead_letter, record) = (dead_letter("m-1"), on_failure("m-2", "r-0", now()));
-        let order = if first_is_record {
-            [&record, &dead_letter]
-        } else {
-            [&dead_letter, &record]
-        };
+        let order = if first_is_record { [&record, &dead_letter] } else { [&dead_letter, &record] };
         for message in order {
             assert!(rounds.handle(message).await?);
         }
@@ -284,10 +243,7 @@ async fn failure_records_of_one_batch_are_not_duplicates() -> TestResult {
     let back =
         genesys_test_support::replay_harness::invoke(&rounds.function, event(&records)).await??;
     assert_eq!(back, ["m-3", "m-4"], "the older one is a duplicate");
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE");
     assert_eq!(rounds.deliveries(), 1);
     Ok(())
 }
@@ -295,21 +251,14 @@ async fn failure_records_of_one_batch_are_not_duplicates() -> TestResult {
 #[tokio::test]
 async fn failure_record_before_settlement_begins_a_new_round() -> TestResult {
     let rounds = Rounds::start().await?;
-    rounds.harness.genesys.fault(
-        Fault::on("PATCH", "/attributes")
-            .body_contains("replay_successful")
-            .status(500),
-    );
+    rounds
+        .harness
+        .genesys
+        .fault(Fault::on("PATCH", "/attributes").body_contains("replay_successful").status(500));
     assert!(!rounds.handle(&dead_letter("m-1")).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED REPLAYED 1 RETRY_STATE_NOT_WRITTEN");
     assert!(!rounds.handle(&on_failure("m-2", "r-1", now())).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE");
     // The first message returns: the ledger has no delivery of the event any more.
     rounds.harness.genesys.clear_faults();
     rounds.accepts_as(Some("r-2"));
@@ -337,10 +286,7 @@ async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestR
     assert_eq!(archived.len(), 1);
     assert_eq!(archived[0].1["failure_code"], "FAILED_AFTER_ACCEPTANCE");
     assert!(archived[0].0.contains("/FAILED_AFTER_ACCEPTANCE/"));
-    assert_eq!(
-        rounds.harness.marks().last().map(String::as_str),
-        Some("3 replay_failed")
-    );
+    assert_eq!(rounds.harness.marks().last().map(String::as_str), Some("3 replay_failed"));
     // A record for an archived event is a duplicate.
     assert!(rounds.handle(&on_failure("m-4", "r-2", now())).await?);
     assert_eq!(rounds.deliveries(), 2);
@@ -349,15 +295,9 @@ async fn event_is_archived_after_its_last_round_until_operator_replay() -> TestR
     rounds.accepts_as(Some("r-3"));
     assert!(rounds.handle(&again).await?);
     assert_eq!(rounds.state().await?, "COMPLETED REPLAYED 1");
-    assert!(
-        rounds.handle(&again).await?,
-        "its redelivery reports nothing"
-    );
+    assert!(rounds.handle(&again).await?, "its redelivery reports nothing");
     assert!(!rounds.handle(&on_failure("m-5", "r-3", now())).await?);
-    assert_eq!(
-        rounds.state().await?,
-        "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE"
-    );
+    assert_eq!(rounds.state().await?, "DEFERRED CLAIMED 2 FAILED_AFTER_ACCEPTANCE");
     Ok(())
 }
 
@@ -379,11 +319,7 @@ async fn event_without_an_id_is_found_by_its_delivery_and_ends() -> TestResult {
     let key = format!("m-1|{FUNCTION}");
     let status = rounds.harness.aws.attribute(&key, "Status").await?;
     assert_eq!(status.as_deref(), Some("ARCHIVED"));
-    let index = rounds
-        .harness
-        .aws
-        .attribute("delivery|r-1", "EventKey")
-        .await?;
+    let index = rounds.harness.aws.attribute("delivery|r-1", "EventKey").await?;
     assert_eq!(index, Some(key));
     Ok(())
 }
@@ -399,11 +335,7 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
     let destination = genesys_replay::destination::Destination::of_arn(FUNCTION);
     function.0.destination = genesys_replay::destination::ReplayTarget::Fixed(destination);
     let record = |number: usize| -> Result<Message, Box<dyn Error>> {
-        let body = on_failure(
-            "m",
-            &format!("delivery-{number}"),
-            Timestamp::from_millis(0),
-        );
+        let body = on_failure("m", &format!("delivery-{number}"), Timestamp::from_millis(0));
         let id = MessageId::new(format!("m-{number}")).ok_or("id")?;
         let body = body.0["body"].as_str().unwrap_or_default().to_owned();
         Ok(Message::new(id, body))
@@ -411,17 +343,13 @@ async fn round_delay_is_the_visibility_timeout() -> TestResult {
     assert_eq!(function.messages(&[record(0)?], ms(30_000)).await.len(), 1);
     for (number, delay) in [(1, 1_200), (2, 4_800), (3, 19_200), (4, 43_200)] {
         let handled = function.messages(&[record(number)?], ms(30_000)).await;
-        let after = handled
-            .first()
-            .and_then(|it| it.result.outcome.retry_delay());
+        let after = handled.first().and_then(|it| it.result.outcome.retry_delay());
         assert_eq!(after, Some(Duration::from_secs(delay)), "{handled:?}");
         // Another message of the event does not shorten the delay.
         tokio::time::sleep(Duration::from_secs(delay - 100)).await;
         let body = conversation_event("e-1", "c-1");
         let id = MessageId::new("m-of-a-rule").ok_or("id")?;
-        let handled = function
-            .messages(&[Message::new(id, body)], ms(30_000))
-            .await;
+        let handled = function.messages(&[Message::new(id, body)], ms(30_000)).await;
         let result = &handled.first().ok_or("no outcome")?.result;
         let code = result.code().map(FailureCode::as_str);
         assert_eq!(code, Some("FAILED_AFTER_ACCEPTANCE"));

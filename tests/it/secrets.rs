@@ -64,11 +64,7 @@ async fn rotated_secret_is_read_again_in_the_same_batch() -> TestResult {
     put(&secrets, "rotated", RIGHT).await?;
     assert!(invoke(&function, batch(1)).await??.is_empty());
     assert_eq!(harness.deliveries(), 1);
-    assert_eq!(
-        token_requests(&harness),
-        2,
-        "with the old secret and the new"
-    );
+    assert_eq!(token_requests(&harness), 2, "with the old secret and the new");
     Ok(())
 }
 
@@ -111,9 +107,7 @@ async fn token_refusal_with_403_makes_no_second_request() -> TestResult {
     let function = harness.function()?;
     app::prepare(&function).await;
     put(&secrets, "forbidden", RIGHT).await?;
-    harness
-        .genesys
-        .fault(Fault::on("POST", "/oauth/token").status(403));
+    harness.genesys.fault(Fault::on("POST", "/oauth/token").status(403));
     assert_eq!(invoke(&function, batch(1)).await??, ["1"]);
     assert_eq!(token_requests(&harness), 1);
     Ok(())
@@ -130,17 +124,9 @@ async fn unusable_secret_rejects_no_event_and_makes_no_call() -> TestResult {
         let function = harness.function()?;
         app::prepare(&function).await;
         let record = Record::dead_letter("m-1", "e-1", "c-1").received(12);
-        assert_eq!(
-            invoke(&function, event(&[record])).await??,
-            ["m-1"],
-            "{name}"
-        );
+        assert_eq!(invoke(&function, event(&[record])).await??, ["m-1"], "{name}");
         assert!(harness.genesys.calls().is_empty(), "{name}");
-        assert_eq!(
-            harness.state("e-1").await?,
-            "DEFERRED GENESYS_CREDENTIALS",
-            "{name}"
-        );
+        assert_eq!(harness.state("e-1").await?, "DEFERRED GENESYS_CREDENTIALS", "{name}");
         // The next batch reads it again.
         if secret.is_none() {
             let create = secrets.create_secret().name(name).secret_string(RIGHT);

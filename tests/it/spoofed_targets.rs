@@ -57,9 +57,8 @@ async fn target_is_never_called_when_not_in_the_list() -> TestResult {
         );
     }
     let reached = harness.genesys.calls();
-    let delivered = reached
-        .iter()
-        .filter(|call| call.method == "POST" && call.path != "/oauth/token");
+    let delivered =
+        reached.iter().filter(|call| call.method == "POST" && call.path != "/oauth/token");
     assert_eq!(delivered.count(), 0);
     Ok(())
 }
@@ -67,13 +66,8 @@ async fn target_is_never_called_when_not_in_the_list() -> TestResult {
 #[tokio::test]
 async fn payload_cannot_choose_the_target_or_an_api_path() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    let paths = [
-        "../../users/me",
-        "c-1/participants/x",
-        "c-1?expand=all",
-        "c-1#x",
-        "%2e%2e%2fusers",
-    ];
+    let paths =
+        ["../../users/me", "c-1/participants/x", "c-1?expand=all", "c-1#x", "%2e%2e%2fusers"];
     let body = |number: usize, conversation: &str| {
         serde_json::json!({
             "id": format!("e-{number}"),
@@ -94,12 +88,8 @@ async fn payload_cannot_choose_the_target_or_an_api_path() -> TestResult {
     let forged: Vec<_> = forged.map(|(number, id)| record(number, id)).collect();
     assert!(harness.deliver(&forged).await?.is_empty());
     // An invalid id is not looked up. The event is delivered to the configured target.
-    let paths_called: BTreeSet<_> = harness
-        .genesys
-        .calls()
-        .into_iter()
-        .map(|call| call.path)
-        .collect();
+    let paths_called: BTreeSet<_> =
+        harness.genesys.calls().into_iter().map(|call| call.path).collect();
     assert_eq!(paths_called, BTreeSet::from(["/targets/crm".to_owned()]));
     assert_eq!(harness.deliveries(), paths.len());
 

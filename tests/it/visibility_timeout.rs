@@ -22,9 +22,7 @@ impl Faults<DeliveryError> for RateLimited {
         Box::pin(async {
             Err(DeliveryError {
                 code: FailureCode::TargetRateLimited,
-                disposition: Disposition::Transient {
-                    after: Some(Duration::from_secs(300)),
-                },
+                disposition: Disposition::Transient { after: Some(Duration::from_secs(300)) },
                 certainty: Certainty::Refused,
                 timed_out: false,
                 reason: "429".to_owned(),
@@ -75,11 +73,7 @@ async fn visibility_timeout_of_a_record_that_was_not_started_is_short() -> TestR
 #[tokio::test]
 async fn message_returns_when_its_visibility_timeout_cannot_be_set() -> TestResult {
     let harness = ReplayHarness::start().await?;
-    harness.genesys.fault(
-        Fault::on("POST", "/targets/")
-            .status(429)
-            .header("Retry-After", "300"),
-    );
+    harness.genesys.fault(Fault::on("POST", "/targets/").status(429).header("Retry-After", "300"));
     let queue = harness.aws.create_queue(false).await?;
     let records = [
         Record::dead_letter("m-1", "e-1", "c-1").in_queue("not an arn", "receipt"),

@@ -44,9 +44,7 @@ fn used(text: &str) -> Vec<Vec<&str>> {
 
 /// Returns the paths in the code, such as `crate::replay::log`, except those in comments.
 fn named(text: &str) -> Vec<Vec<&str>> {
-    let code = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     let starts = code.flat_map(|line| {
         let roots = ["crate::", "super::"].into_iter();
         let found = roots.flat_map(|root| line.match_indices(root));
@@ -65,10 +63,7 @@ fn flatten<'t>(tree: &'t str, prefix: &[&'t str], found: &mut Vec<Vec<&'t str>>)
         (head, group.rsplit_once('}').map(|(group, _)| group))
     });
     let head = head.split(" as ").next().unwrap_or(head);
-    let names = head
-        .split("::")
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
+    let names = head.split("::").map(str::trim).filter(|name| !name.is_empty());
     let path: Vec<&str> = prefix.iter().copied().chain(names).collect();
     let Some(group) = group else {
         found.push(path);
@@ -213,11 +208,8 @@ fn modules_form_no_cycle() -> TestResult {
     }
     for (folder, sources) in crates {
         let dependencies = dependencies(&sources);
-        let cycle = cycle(&dependencies).map(|way| {
-            way.iter()
-                .map(|module| module.join("::"))
-                .collect::<Vec<_>>()
-        });
+        let cycle = cycle(&dependencies)
+            .map(|way| way.iter().map(|module| module.join("::")).collect::<Vec<_>>());
         assert_eq!(cycle, None, "in {}", folder.display());
     }
     Ok(())
@@ -256,13 +248,7 @@ fn cycle_is_found_across_files() {
         source("c/inner.rs", "use super::Parent;\nuse crate::{a::A, d};\n"),
     ];
     let dependencies = dependencies(&sources.iter().collect::<Vec<_>>());
-    let way = cycle(&dependencies).map(|way| {
-        way.iter()
-            .map(|module| module.join("::"))
-            .collect::<Vec<_>>()
-    });
-    assert_eq!(
-        way,
-        Some(vec!["a".to_owned(), "b".to_owned(), "c::inner".to_owned()])
-    );
+    let way = cycle(&dependencies)
+        .map(|way| way.iter().map(|module| module.join("::")).collect::<Vec<_>>());
+    assert_eq!(way, Some(vec!["a".to_owned(), "b".to_owned(), "c::inner".to_owned()]));
 }

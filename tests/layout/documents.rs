@@ -27,11 +27,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .map(|line| {
             let title = line.trim_start_matches('#').trim().to_lowercase();
             let kept = |letter: &char| letter.is_alphanumeric() || " -_".contains(*letter);
-            title
-                .chars()
-                .filter(kept)
-                .collect::<String>()
-                .replace(' ', "-")
+            title.chars().filter(kept).collect::<String>().replace(' ', "-")
         })
         .collect()
 }
@@ -50,11 +46,7 @@ fn links_lead_to_existing_files_and_headings() -> TestResult {
         for link in links(&text) {
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let here = document.parent().unwrap_or(Path::new("."));
-            let target = if path.is_empty() {
-                document.clone()
-            } else {
-                here.join(path)
-            };
+            let target = if path.is_empty() { document.clone() } else { here.join(path) };
             assert!(target.exists(), "{}: {link}", document.display());
             if !anchor.is_empty() {
                 let there = anchors(&std::fs::read_to_string(&target)?);

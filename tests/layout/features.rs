@@ -9,14 +9,7 @@ use crate::{TestResult, root};
 /// Each crate of a build of the whole workspace with its version and features. Edges of the kind `dev` are those of tests.
 fn crates(edges: &str) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let tree = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--workspace",
-            "--offline",
-            "--locked",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--workspace", "--offline", "--locked", "--prefix", "none"])
         .args(["--format", "{p} {f}", "--edges", edges])
         .current_dir(root())
         .output()?;
@@ -24,9 +17,7 @@ fn crates(edges: &str) -> Result<BTreeSet<String>, Box<dyn Error>> {
         return Err(String::from_utf8_lossy(&tree.stderr).into());
     }
     let text = String::from_utf8(tree.stdout)?;
-    let lines = text
-        .lines()
-        .map(|line| line.trim_end_matches(" (*)").trim_end());
+    let lines = text.lines().map(|line| line.trim_end_matches(" (*)").trim_end());
     Ok(lines.map(str::to_owned).collect())
 }
 

@@ -21,21 +21,11 @@ fn root() -> &'static Path {
 
 #[test]
 fn environment_is_read_by_the_settings_only() -> TestResult {
-    let readers = [
-        "crates/settings",
-        "crates/ingest/src/config.rs",
-        "crates/cli/src/config.rs",
-    ];
+    let readers = ["crates/settings", "crates/ingest/src/config.rs", "crates/cli/src/config.rs"];
     for source in sources()? {
-        let reads = ["std::env", "env::var"]
-            .iter()
-            .any(|word| source.text.contains(word));
+        let reads = ["std::env", "env::var"].iter().any(|word| source.text.contains(word));
         let may_read = readers.iter().any(|reader| source.path.starts_with(reader));
-        assert!(
-            !reads || may_read,
-            "{} reads the environment",
-            source.path.display()
-        );
+        assert!(!reads || may_read, "{} reads the environment", source.path.display());
     }
     Ok(())
 }
@@ -68,11 +58,7 @@ fn pure_core_uses_neither_runtime_nor_ports() -> TestResult {
         "crate::target",
     ];
     for source in sources()? {
-        let name = source
-            .path
-            .strip_prefix("src")
-            .ok()
-            .and_then(|path| path.iter().next());
+        let name = source.path.strip_prefix("src").ok().and_then(|path| path.iter().next());
         let stem = name.and_then(|name| Path::new(name).file_stem()?.to_str());
         if stem.is_some_and(|stem| PURE.contains(&stem)) {
             let found = words.iter().find(|word| source.text.contains(*word));
@@ -86,16 +72,9 @@ fn pure_core_uses_neither_runtime_nor_ports() -> TestResult {
 fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
     let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
     let versions = |name: &str| lock.matches(&format!("name = \"{name}\"\n")).count();
-    for name in [
-        "hyper",
-        "h2",
-        "http",
-        "rustls",
-        "tokio-rustls",
-        "hyper-rustls",
-        "aws-lc-rs",
-        "reqwest",
-    ] {
+    for name in
+        ["hyper", "h2", "http", "rustls", "tokio-rustls", "hyper-rustls", "aws-lc-rs", "reqwest"]
+    {
         assert_eq!(versions(name), 1, "{name}");
     }
     for name in ["openssl", "native-tls"] {
@@ -106,10 +85,8 @@ fn lock_file_has_one_http_stack_and_one_tls_stack() -> TestResult {
 
 #[test]
 fn source_files_have_at_most_500_lines() -> TestResult {
-    for source in sources()?
-        .into_iter()
-        .chain(sources_below("tests")?)
-        .chain(sources_below("benches")?)
+    for source in
+        sources()?.into_iter().chain(sources_below("tests")?).chain(sources_below("benches")?)
     {
         let lines = source.text.lines().count();
         assert!(lines <= 500, "{}: {lines} lines", source.path.display());

@@ -11,9 +11,8 @@ const MAX_NAMES_DECLARED_TWICE: usize = 9;
 /// The share of doc comments that may open with a headless clause, in percent.
 const MAX_HEADLESS_PERCENT: usize = 5;
 
-const HEADLESS: &[&str] = &[
-    "What", "Who", "Whether", "Where", "Why", "How", "When", "Whatever", "Whoever",
-];
+const HEADLESS: &[&str] =
+    &["What", "Who", "Whether", "Where", "Why", "How", "When", "Whatever", "Whoever"];
 
 /// The name that a line declares as a type of its own. An associated type fills a port and is not counted.
 fn declared_type(line: &str) -> Option<&str> {
@@ -25,9 +24,8 @@ fn declared_type(line: &str) -> Option<&str> {
             .and_then(|rest| rest.split_once(") "))
             .map_or(rest.trim_start(), |(_, rest)| rest),
     };
-    let rest = ["struct ", "enum ", "trait ", "union "]
-        .iter()
-        .find_map(|word| line.strip_prefix(word))?;
+    let rest =
+        ["struct ", "enum ", "trait ", "union "].iter().find_map(|word| line.strip_prefix(word))?;
     rest.split(|letter: char| !letter.is_alphanumeric()).next()
 }
 
@@ -54,9 +52,7 @@ fn few_doc_comments_open_with_a_headless_clause() -> TestResult {
     for source in sources()? {
         let mut is_open = false;
         for line in source.text.lines().map(str::trim_start) {
-            let comment = ["///", "//!"]
-                .iter()
-                .find_map(|start| line.strip_prefix(start));
+            let comment = ["///", "//!"].iter().find_map(|start| line.strip_prefix(start));
             if let Some(comment) = comment.filter(|_| !is_open) {
                 openings += 1;
                 let word = comment.split_whitespace().next().unwrap_or_default();

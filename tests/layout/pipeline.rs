@@ -31,28 +31,21 @@ fn pipeline() -> Result<Vec<Source>, Box<dyn std::error::Error>> {
     let mut sources = sources_below("src/replay")?;
     sources.retain(|source| source.path.file_stem().is_some_and(|stem| stem != "tests"));
     for source in &mut sources {
-        let end = source
-            .text
-            .find("#[cfg(test)]")
-            .unwrap_or(source.text.len());
+        let end = source.text.find("#[cfg(test)]").unwrap_or(source.text.len());
         source.text.truncate(end);
     }
     Ok(sources)
 }
 
 fn stem(path: &Path) -> &str {
-    path.file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or_default()
+    path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()
 }
 
 /// The names that follow `start` in a text, up to the first character that is not part of a name.
 fn names_after<'t>(text: &'t str, start: &str) -> Vec<&'t str> {
     let rests = text.split(start).skip(1);
     let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
-    rests
-        .map(|rest| rest.split(|letter| !is_name(letter)).next().unwrap_or(rest))
-        .collect()
+    rests.map(|rest| rest.split(|letter| !is_name(letter)).next().unwrap_or(rest)).collect()
 }
 
 #[test]
@@ -94,9 +87,7 @@ fn pipeline_calls_go_down_only() -> TestResult {
 fn pipeline_has_no_mutex_outside_the_circuit_breaker() -> TestResult {
     for source in pipeline()? {
         let is_breaker = stem(&source.path) == "circuit_breaker";
-        let has_mutex = ["Mutex", "RwLock"]
-            .iter()
-            .any(|it| source.text.contains(it));
+        let has_mutex = ["Mutex", "RwLock"].iter().any(|it| source.text.contains(it));
         assert!(is_breaker || !has_mutex, "{}", source.path.display());
     }
     Ok(())

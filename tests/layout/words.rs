@@ -50,11 +50,7 @@ fn texts_for_people_use_standard_words() -> TestResult {
         .to_vec();
     files_below(&root().join("docs"), &["md"], &mut files)?;
     files_below(&root().join("monitoring"), &["yaml"], &mut files)?;
-    files.extend(
-        sources()?
-            .into_iter()
-            .map(|source| root().join(source.path)),
-    );
+    files.extend(sources()?.into_iter().map(|source| root().join(source.path)));
     let mut found = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file)?;

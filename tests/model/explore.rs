@@ -74,11 +74,7 @@ impl<M: Model> Exploration<M> {
         let start = Rc::new(model.start());
         let mut known = HashMap::from([(Rc::clone(&start), 0)]);
         let mut it = Self {
-            nodes: vec![Node {
-                state: start,
-                from: None,
-                depth: 0,
-            }],
+            nodes: vec![Node { state: start, from: None, depth: 0 }],
             steps: 0,
             ends: 0,
             depth: 0,

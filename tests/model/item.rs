@@ -56,10 +56,7 @@ pub(crate) struct HeldLease {
 
 /// Returns a receipt whose delivery id is the number of the acceptance.
 fn receipt(acceptance: u32) -> Receipt {
-    Receipt {
-        delivery_id: Some(acceptance.to_string()),
-        at: Timestamp::from_millis(0),
-    }
+    Receipt { delivery_id: Some(acceptance.to_string()), at: Timestamp::from_millis(0) }
 }
 
 fn acceptance(receipt: &Receipt) -> Option<u32> {
@@ -113,12 +110,7 @@ impl Ledger {
         let request = request(&key, &message, 0, start, start);
         let (_, blank) = rules.claim(None, &request);
         let blank = blank?;
-        Some(Self {
-            rules,
-            key,
-            message,
-            blank,
-        })
+        Some(Self { rules, key, message, blank })
     }
 
     fn item(&self, item_state: ItemState) -> Item {
@@ -156,10 +148,9 @@ impl Ledger {
                 receipt: lease.receipt.as_ref().and_then(acceptance),
                 round: lease.round,
             }),
-            Claim::Delivered(accepted) => Claimed::Delivered(
-                accepted.receipt.as_ref().and_then(acceptance),
-                accepted.round,
-            ),
+            Claim::Delivered(accepted) => {
+                Claimed::Delivered(accepted.receipt.as_ref().and_then(acceptance), accepted.round)
+            }
             Claim::AlreadyDone => Claimed::Done,
             Claim::PreviouslyRejected(_) => Claimed::PreviouslyRejected,
             Claim::HeldUntil(_) | Claim::Delayed { .. } => Claimed::HeldByAnother,
@@ -178,11 +169,8 @@ impl Ledger {
     ) -> Result<(), LeaseLost> {
         let mut item = self.item(*item_state);
         let request = request(&self.key, &self.message, by, now, now);
-        let accepted = Accepted {
-            receipt: held.receipt.map(receipt),
-            round: held.round,
-            ..item.accepted()
-        };
+        let accepted =
+            Accepted { receipt: held.receipt.map(receipt), round: held.round, ..item.accepted() };
         // The conformance suite checks the delay.
         let begun = self.rules.begin_round(&mut item, &request, &accepted, now);
         *item_state = ItemState::of(&item);

@@ -10,20 +10,14 @@ pub(crate) fn step_label(before: &ModelState, step: Step, after: Option<&ModelSt
             .workers
             .iter()
             .find(|worker| worker.id == worker_id)
-            .map_or_else(String::new, |worker| {
-                call_label(worker.call, worker.held.attempt)
-            })
+            .map_or_else(String::new, |worker| call_label(worker.call, worker.held.attempt))
     };
     let label = match step {
         Step::Receive(index) => {
             let receives = before.messages[index].receives + 1;
-            let worker_id = after
-                .and_then(|state| state.workers.last())
-                .map_or(0, |worker| worker.id);
-            format!(
-                "worker {worker_id} receives message {} (receive {receives})",
-                index + 1
-            )
+            let worker_id =
+                after.and_then(|state| state.workers.last()).map_or(0, |worker| worker.id);
+            format!("worker {worker_id} receives message {} (receive {receives})", index + 1)
         }
         Step::Park(index) => format!("message {} is parked", index + 1),
         Step::RedeliverEarly(index) => {
@@ -33,11 +27,9 @@ pub(crate) fn step_label(before: &ModelState, step: Step, after: Option<&ModelSt
             };
             format!("message {} is visible again {reason}", index + 1)
         }
-        Step::Call(worker_id, outcome) => format!(
-            "worker {worker_id} {}: {}",
-            call(worker_id),
-            outcome_label(outcome)
-        ),
+        Step::Call(worker_id, outcome) => {
+            format!("worker {worker_id} {}: {}", call(worker_id), outcome_label(outcome))
+        }
         Step::Answer(worker_id, receipt_valid) => {
             let suffix = match receipt_valid {
                 ReceiptValid::Yes => "",

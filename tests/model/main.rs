@@ -66,10 +66,7 @@ impl Situation {
             Self::Repeated => state.witness.accepted_times() > 1,
             Self::OnlySettlement => workers.any(|worker| {
                 worker.call == Call::Change(Change::Complete)
-                    && worker
-                        .held
-                        .delivered
-                        .is_some_and(|it| it < worker.held.attempt)
+                    && worker.held.delivered.is_some_and(|it| it < worker.held.attempt)
             }),
             Self::AcknowledgeUnrecorded => {
                 state.acknowledged_unrecorded && state.has(Status::InProgress)
@@ -92,12 +89,7 @@ impl Situation {
                             && message.place == Place::Acknowledged
                     })
             }
-            Self::Overtaken => {
-                workers
-                    .filter(|worker| worker.call == Call::Deliver)
-                    .count()
-                    > 1
-            }
+            Self::Overtaken => workers.filter(|worker| worker.call == Call::Deliver).count() > 1,
         }
     }
 }
@@ -167,25 +159,14 @@ fn invariants_hold_with_one_crash_and_one_lost_response() -> TestResult {
 // Three attempts are needed: a late repeated count of the second attempt changes the third one only.
 #[test]
 fn invariants_hold_with_a_stale_receive_count() -> TestResult {
-    let scenario = Scenario {
-        max_attempts: 3,
-        max_receives: 2,
-        ..Scenario::base()
-    };
-    check_scenario(
-        "three tries, one death, one lost answer",
-        scenario,
-        &[Situation::Repeated],
-    )
+    let scenario = Scenario { max_attempts: 3, max_receives: 2, ..Scenario::base() };
+    check_scenario("three tries, one death, one lost answer", scenario, &[Situation::Repeated])
 }
 
 #[test]
 fn invariants_hold_with_two_crashes() -> TestResult {
-    let scenario = Scenario {
-        crashes: 2,
-        lost_responses: if is_deep() { 2 } else { 0 },
-        ..Scenario::base()
-    };
+    let scenario =
+        Scenario { crashes: 2, lost_responses: if is_deep() { 2 } else { 0 }, ..Scenario::base() };
     check_scenario("two deaths", scenario, &[Situation::Repeated])
 }
 
@@ -199,18 +180,12 @@ fn invariants_hold_with_one_message_at_two_workers() -> TestResult {
     let (crashes, lost_responses) = (0, 0);
     check_scenario(
         "handed out twice, one death",
-        Scenario {
-            lost_responses,
-            ..early_redeliveries
-        },
+        Scenario { lost_responses, ..early_redeliveries },
         &[Situation::OnlySettlement],
     )?;
     check_scenario(
         "handed out twice, one lost answer",
-        Scenario {
-            crashes,
-            ..early_redeliveries
-        },
+        Scenario { crashes, ..early_redeliveries },
         &[Situation::OnlySettlement],
     )
 }
@@ -222,33 +197,14 @@ fn invariants_hold_when_targets_fail_after_acceptance() -> TestResult {
     let (crashes, lost_responses) = (0, 1);
     for (name, bounds) in [
         ("one death", another_round),
-        (
-            "one lost answer",
-            Scenario {
-                crashes,
-                lost_responses,
-                ..another_round
-            },
-        ),
+        ("one lost answer", Scenario { crashes, lost_responses, ..another_round }),
     ] {
         let name = format!("a later failure, {name}");
         check_scenario(&name, bounds, &[Situation::SecondRound])?;
     }
-    check_scenario(
-        "a last round, one death",
-        last_round,
-        &[Situation::LastRound],
-    )?;
-    let twice = Scenario {
-        crashes,
-        late_failures: 2,
-        ..another_round
-    };
-    check_scenario(
-        "two later failures",
-        twice,
-        &[Situation::LastRound, Situation::EarlierRecord],
-    )
+    check_scenario("a last round, one death", last_round, &[Situation::LastRound])?;
+    let twice = Scenario { crashes, late_failures: 2, ..another_round };
+    check_scenario("two later failures", twice, &[Situation::LastRound, Situation::EarlierRecord])
 }
 
 #[test]
@@ -258,15 +214,8 @@ fn invariants_hold_with_duplicate_messages_of_one_event() -> TestResult {
 
 #[test]
 fn invariants_hold_with_an_operator_replay() -> TestResult {
-    let scenario = Scenario {
-        messages: Messages::SecondSentAgain,
-        ..two_messages()
-    };
-    check_scenario(
-        "sent again by an operator",
-        scenario,
-        &[Situation::DeliveredAndArchived],
-    )
+    let scenario = Scenario { messages: Messages::SecondSentAgain, ..two_messages() };
+    check_scenario("sent again by an operator", scenario, &[Situation::DeliveredAndArchived])
 }
 
 fn two_messages() -> Scenario {
@@ -282,20 +231,14 @@ fn two_messages() -> Scenario {
 
 #[test]
 fn rejected_event_is_parked_without_an_archive() -> TestResult {
-    let scenario = Scenario {
-        archive: false,
-        ..Scenario::base()
-    };
+    let scenario = Scenario { archive: false, ..Scenario::base() };
     check_scenario("no archive", scenario, &[Situation::Parked])
 }
 
 #[test]
 fn ledger_item_outlives_the_retention_of_its_message() -> TestResult {
-    let scenario = Scenario {
-        days_may_pass: true,
-        lost_responses: u8::from(is_deep()),
-        ..Scenario::base()
-    };
+    let scenario =
+        Scenario { days_may_pass: true, lost_responses: u8::from(is_deep()), ..Scenario::base() };
     check_scenario("thirteen days", scenario, &[Situation::OnlySettlement])
 }
 
@@ -310,19 +253,10 @@ fn invariants_hold_when_a_lease_is_taken_over() -> TestResult {
     };
     let lost_responses = 1;
     let (crashes, early_redeliveries) = (0, u8::from(is_deep()));
-    check_scenario(
-        "unbounded clocks",
-        unbounded,
-        &[Situation::Overtaken, Situation::Repeated],
-    )?;
+    check_scenario("unbounded clocks", unbounded, &[Situation::Overtaken, Situation::Repeated])?;
     check_scenario(
         "unbounded clocks, one lost answer",
-        Scenario {
-            crashes,
-            lost_responses,
-            early_redeliveries,
-            ..unbounded
-        },
+        Scenario { crashes, lost_responses, early_redeliveries, ..unbounded },
         &[Situation::Repeated],
     )
 }
@@ -367,9 +301,8 @@ fn injected_bugs_are_all_caught() -> TestResult {
             lost_responses: u8::from(worker_bug == WorkerBug::ContinuesWithoutClaim),
             ..base
         };
-        let found = explore(scenario)?
-            .err()
-            .ok_or_else(|| format!("{worker_bug:?} is not caught"))?;
+        let found =
+            explore(scenario)?.err().ok_or_else(|| format!("{worker_bug:?} is not caught"))?;
         println!("{worker_bug:?}, {} steps:\n{found}", found.trace.len());
     }
     Ok(())

@@ -54,12 +54,7 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) const fn waiting(report: Option<u32>) -> Self {
-        Self {
-            place: Place::Waiting,
-            receives: 0,
-            receiver: 0,
-            report,
-        }
+        Self { place: Place::Waiting, receives: 0, receiver: 0, report }
     }
 }
 
@@ -239,10 +234,7 @@ impl ModelState {
 
     /// Ends a worker's invocation.
     pub(crate) fn end(&mut self, worker_id: WorkerId) -> Option<Worker> {
-        let index = self
-            .workers
-            .iter()
-            .position(|worker| worker.id == worker_id)?;
+        let index = self.workers.iter().position(|worker| worker.id == worker_id)?;
         self.witness.ended(worker_id);
         Some(self.workers.remove(index))
     }
@@ -307,10 +299,8 @@ impl ModelState {
             }
         }
         let owner = self.item.map(|item| item.owner);
-        let is_late = |worker_id| {
-            self.late_call
-                .is_some_and(|late_call| late_call.worker_id == worker_id)
-        };
+        let is_late =
+            |worker_id| self.late_call.is_some_and(|late_call| late_call.worker_id == worker_id);
         let is_gone =
             owner.is_some_and(|worker_id| !self.is_at_work(worker_id) && !is_late(worker_id));
         if let Some(item) = self.item.as_mut().filter(|_| is_gone) {

@@ -144,9 +144,7 @@ impl Model for ClaimModel {
             Step::DaysPass => {
                 state.remaining.days_may_pass = false;
                 state.now = state.now.plus(THIRTEEN_DAYS);
-                state.item = state
-                    .item
-                    .filter(|item| item.expires_at > state.now.as_secs());
+                state.item = state.item.filter(|item| item.expires_at > state.now.as_secs());
             }
         }
         state.check(before)?;
@@ -215,11 +213,7 @@ impl ClaimModel {
             return;
         }
         let outcomes = self.outcomes(state, worker);
-        steps.extend(
-            outcomes
-                .into_iter()
-                .map(|outcome| Step::Call(worker_id, outcome)),
-        );
+        steps.extend(outcomes.into_iter().map(|outcome| Step::Call(worker_id, outcome)));
         if !may_end {
             return;
         }

@@ -44,9 +44,7 @@ pub(crate) fn begin(state: &mut ModelState, worker: &Worker) -> Result<(), Invar
     match worker.call {
         Call::Deliver => {
             let recorded = state.is_recorded();
-            state
-                .witness
-                .delivering(worker_id, worker.held.attempt, recorded)?;
+            state.witness.delivering(worker_id, worker.held.attempt, recorded)?;
         }
         Call::Change(Change::Complete | Change::Archived | Change::Failed | Change::Release) => {
             state.witness.released(worker_id);
@@ -65,11 +63,7 @@ impl ClaimModel {
     /// Returns the possible outcomes of a worker's next call.
     pub(crate) fn outcomes(&self, state: &ModelState, worker: &Worker) -> Vec<CallOutcome> {
         let is_last = state.messages[worker.message].receives >= self.scenario.last_receive;
-        let exhausted = if is_last {
-            NextAction::Reject
-        } else {
-            NextAction::Defer
-        };
+        let exhausted = if is_last { NextAction::Reject } else { NextAction::Defer };
         let may_try = worker.attempts_this_delivery < self.scenario.max_attempts;
         let again = may_try.then_some(NextAction::Retry);
         let mut outcomes = vec![CallOutcome::Succeeded];
@@ -180,8 +174,7 @@ impl ClaimModel {
                     is_failure_record: report.is_some() && pending.call == Call::Claim,
                 };
                 let (claimed, item) =
-                    self.ledger
-                        .claim(state.item, worker_id, pending.at, lease_until, asks);
+                    self.ledger.claim(state.item, worker_id, pending.at, lease_until, asks);
                 let claim_succeeded = item != state.item;
                 state.item = item;
                 if let (Claimed::Ours(_), Some(item)) = (claimed, item)
@@ -207,8 +200,7 @@ impl ClaimModel {
             }
             Call::Change(change) => {
                 let done = state.item.as_mut().map_or(Err(LeaseLost), |item| {
-                    self.ledger
-                        .change(item, change, worker_id, pending.held, pending.at)
+                    self.ledger.change(item, change, worker_id, pending.held, pending.at)
                 });
                 Ok(done.map_or(Reply::LeaseLost, |()| Reply::Done))
             }
@@ -225,9 +217,7 @@ impl ClaimModel {
             return Ok(Reply::LeaseLost);
         };
         let before = *item;
-        let begun = self
-            .ledger
-            .begin_round(item, pending.worker_id, pending.held, pending.at);
+        let begun = self.ledger.begin_round(item, pending.worker_id, pending.held, pending.at);
         if *item != before {
             let mut records = state.messages.iter().filter_map(|it| it.report);
             if !records.any(|failed| before.receipt == Some(failed)) {
@@ -380,10 +370,8 @@ impl ClaimModel {
         };
         self.abandon(state, &worker, effect)?;
         worker.is_cut_off = true;
-        let is_begun = matches!(
-            worker.call,
-            Call::Claim | Call::ClaimForSettlement | Call::BeginRound
-        );
+        let is_begun =
+            matches!(worker.call, Call::Claim | Call::ClaimForSettlement | Call::BeginRound);
         worker.call = if is_begun || worker.recorded {
             Call::Answer(Answer::Return)
         } else if worker.is_unrecorded() && !self.scenario.has_bug(WorkerBug::ReleasesAccepted) {

@@ -18,10 +18,7 @@ pub(super) fn audit(desk: &OperatorHarness, what: &str) -> Result<Vec<Value>, Bo
     let text = desk.read("plan.audit.jsonl")?;
     let lines = text.lines().map(serde_json::from_str::<Value>);
     let lines: Vec<Value> = lines.collect::<Result<_, _>>()?;
-    Ok(lines
-        .into_iter()
-        .filter(|line| line["what"] == what)
-        .collect())
+    Ok(lines.into_iter().filter(|line| line["what"] == what).collect())
 }
 
 pub(super) fn once(ids: &[&str]) -> BTreeMap<String, usize> {
@@ -39,9 +36,7 @@ async fn apply_delivers_a_plan_once_in_growing_waves_with_an_audit() -> TestResu
     let desk = with_archived(&ids).await?;
     plan(&desk, &[]).await?;
     repaired(&desk);
-    let ended = desk
-        .run_beside_function(&[&APPLY[..], &["--output", "json"]].concat())
-        .await?;
+    let ended = desk.run_beside_function(&[&APPLY[..], &["--output", "json"]].concat()).await?;
     let summary = ended.json()?;
     ended.with(0)?;
     assert_eq!(summary["outcomes"][0]["outcome"], "delivered");
@@ -50,18 +45,13 @@ async fn apply_delivers_a_plan_once_in_growing_waves_with_an_audit() -> TestResu
     for id in ids {
         assert_eq!(desk.world.state(id).await?, "COMPLETED", "{id}");
     }
-    let waves: Vec<Value> = audit(&desk, "wave")?
-        .into_iter()
-        .map(|it| it["size"].clone())
-        .collect();
+    let waves: Vec<Value> =
+        audit(&desk, "wave")?.into_iter().map(|it| it["size"].clone()).collect();
     assert_eq!(waves, [1, 2, 2]);
     assert_eq!(audit(&desk, "begun")?[0]["by"], "marta");
     assert_eq!(audit(&desk, "outcome")?.len(), 5);
     let marks = desk.world.marks();
-    assert!(
-        marks.contains(&"2 replay_successful".to_owned()),
-        "the count goes on: {marks:?}"
-    );
+    assert!(marks.contains(&"2 replay_successful".to_owned()), "the count goes on: {marks:?}");
     Ok(())
 }
 
@@ -71,10 +61,7 @@ async fn apply_without_yes_shows_the_plan_and_sends_nothing() -> TestResult {
     plan(&desk, &[]).await?;
     let ended = desk.run(&["apply", "plan.json"]).await?;
     assert!(ended.stdout.contains("the CRM was down"), "{ended:?}");
-    assert!(
-        ended.stderr.contains("To send 2 dead letters: --yes"),
-        "{ended:?}"
-    );
+    assert!(ended.stderr.contains("To send 2 dead letters: --yes"), "{ended:?}");
     ended.with(0)?;
     assert_eq!(desk.depth(&desk.queue).await?, 0);
     assert!(!desk.file("plan.audit.jsonl").exists());
@@ -87,14 +74,9 @@ async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
     let desk = with_archived(&ids).await?;
     plan(&desk, &[]).await?;
     repaired(&desk);
-    desk.world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(422).times(1));
     let stopped = desk.run_beside_function(&APPLY).await?;
-    assert!(
-        stopped.stdout.contains("1 archived again (TARGET_REFUSED)"),
-        "{stopped:?}"
-    );
+    assert!(stopped.stdout.contains("1 archived again (TARGET_REFUSED)"), "{stopped:?}");
     assert!(
         stopped.stdout.contains("3 left") && stopped.stderr.contains("--resume"),
         "{stopped:?}"
@@ -105,9 +87,7 @@ async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
     let again = desk.run_beside_function(&APPLY).await?;
     assert_eq!(again.code, Some(3), "it was begun: {again:?}");
     repaired(&desk);
-    let resumed = desk
-        .run_beside_function(&[&APPLY[..], &["--resume"]].concat())
-        .await?;
+    let resumed = desk.run_beside_function(&[&APPLY[..], &["--resume"]].concat()).await?;
     assert!(resumed.stdout.contains("3 delivered"), "{resumed:?}");
     resumed.with(1)?;
     assert_eq!(
@@ -122,18 +102,14 @@ async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
 async fn apply_counts_a_deferral_as_failed_and_resume_follows_it() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
-    desk.world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503).times(3));
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(503).times(3));
     let function = desk.world.function()?;
     let child = desk.program(&APPLY).spawn()?;
     drain(&desk, &function).await?;
     let stopped = ended(child).await?;
     assert_eq!(stopped.code, Some(5), "{stopped:?}");
     assert!(stopped.stdout.contains("1 sent and open"), "{stopped:?}");
-    let resumed = desk
-        .run_beside_function(&[&APPLY[..], &["--resume"]].concat())
-        .await?;
+    let resumed = desk.run_beside_function(&[&APPLY[..], &["--resume"]].concat()).await?;
     assert!(resumed.stdout.contains("2 delivered"), "{resumed:?}");
     resumed.with(0)?;
     Ok(())
@@ -146,11 +122,7 @@ async fn apply_reports_stuck_when_the_function_does_not_consume() -> TestResult 
     let stuck = desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
     assert_eq!(stuck.code, Some(5), "{stuck:?}");
     assert!(stuck.stderr.contains("event source mapping"), "{stuck:?}");
-    assert_eq!(
-        desk.depth(&desk.queue).await?,
-        1,
-        "the canary waits, the rest was not sent"
-    );
+    assert_eq!(desk.depth(&desk.queue).await?, 1, "the canary waits, the rest was not sent");
     Ok(())
 }
 
@@ -163,15 +135,10 @@ async fn apply_refuses_a_drifted_plan_before_sending() -> TestResult {
     for arguments in [&APPLY[..], &["apply", "plan.json"]] {
         let refused = desk.run(arguments).await?;
         assert_eq!(refused.code, Some(3), "{refused:?}");
-        assert!(
-            refused.stderr.contains("1 of 2 dead letters have moved on"),
-            "{refused:?}"
-        );
+        assert!(refused.stderr.contains("1 of 2 dead letters have moved on"), "{refused:?}");
         assert!(refused.stderr.contains("e-2|"), "{refused:?}");
         assert!(
-            refused
-                .stderr
-                .contains("ARCHIVED after 1 attempts, now COMPLETED after 2 attempts"),
+            refused.stderr.contains("ARCHIVED after 1 attempts, now COMPLETED after 2 attempts"),
             "{refused:?}"
         );
     }
@@ -184,10 +151,7 @@ async fn apply_keeps_the_event_key_of_an_event_without_an_id() -> TestResult {
     let desk = OperatorHarness::open().await?;
     let body = r#"{"order": 7, "id": "not an event's"}"#;
     let transformed = Record::new("m-1", body)
-        .with(
-            "RULE_ARN",
-            "arn:aws:events:eu-central-1:271828182845:rule/crm",
-        )
+        .with("RULE_ARN", "arn:aws:events:eu-central-1:271828182845:rule/crm")
         .with("ERROR_CODE", "TIMEOUT");
     archive_records(&desk, &[transformed]).await?;
     plan(&desk, &[]).await?;
@@ -201,16 +165,9 @@ async fn apply_keeps_the_event_key_of_an_event_without_an_id() -> TestResult {
         error = desk.drain(&function) => return Err(error),
     };
     let (first, second) = (first?, second?);
-    assert!(
-        [&first, &second].iter().any(|it| it.code == Some(0)),
-        "{first:?} {second:?}"
-    );
+    assert!([&first, &second].iter().any(|it| it.code == Some(0)), "{first:?} {second:?}");
     assert_eq!(desk.world.deliveries(), 1);
-    assert_eq!(
-        desk.world.state("m-1").await?,
-        "COMPLETED",
-        "by the id of its first message"
-    );
+    assert_eq!(desk.world.state("m-1").await?, "COMPLETED", "by the id of its first message");
     Ok(())
 }
 
@@ -220,12 +177,7 @@ async fn apply_sends_attributes_and_body_of_the_first_message() -> TestResult {
     let archived = desk.world.aws.objects(&desk.bucket).await?.remove(0).1;
     let plan = plan(&desk, &[]).await?;
     desk.run(&[&APPLY[..], &["--wait", "1ms"]].concat()).await?;
-    let message = desk
-        .world
-        .aws
-        .receive(&desk.queue, HIDDEN_SECONDS)
-        .await?
-        .remove(0);
+    let message = desk.world.aws.receive(&desk.queue, HIDDEN_SECONDS).await?.remove(0);
     assert_eq!(message.body.as_deref(), archived["body"].as_str());
     let mut attributes: BTreeMap<String, String> = message
         .message_attributes
@@ -245,32 +197,16 @@ async fn apply_does_not_send_missing_or_changed_dead_letters() -> TestResult {
     plan(&desk, &[]).await?;
     let objects = desk.world.aws.objects(&desk.bucket).await?;
     let s3 = desk.world.aws.s3();
-    s3.delete_object()
-        .bucket(&desk.bucket)
-        .key(&objects[0].0)
-        .send()
-        .await?;
+    s3.delete_object().bucket(&desk.bucket).key(&objects[0].0).send().await?;
     let mut forged = objects[1].1.clone();
     forged["attributes"]["TARGET_ARN"] = Value::from("arn:aws:sqs:eu-central-1:271828182845:mine");
     let put = s3.put_object().bucket(&desk.bucket).key(&objects[1].0);
-    put.body(forged.to_string().into_bytes().into())
-        .send()
-        .await?;
+    put.body(forged.to_string().into_bytes().into()).send().await?;
     repaired(&desk);
     let ended = desk.run_beside_function(&APPLY).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(
-        ended
-            .stdout
-            .contains("it is not where it was when the plan was made"),
-        "{ended:?}"
-    );
-    assert!(
-        ended
-            .stdout
-            .contains("it was changed after the plan was made"),
-        "{ended:?}"
-    );
+    assert!(ended.stdout.contains("it is not where it was when the plan was made"), "{ended:?}");
+    assert!(ended.stdout.contains("it was changed after the plan was made"), "{ended:?}");
     assert_eq!(desk.delivered(), once(&["e-3"]));
     Ok(())
 }
@@ -280,25 +216,17 @@ async fn apply_to_target_needs_no_queue_and_updates_the_ledger() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
     repaired(&desk);
-    desk.world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422).times(1));
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(422).times(1));
     let direct = [&APPLY[..], &["--to", "target"]].concat();
     let stopped = desk.run(&direct).await?;
     assert_eq!(stopped.code, Some(5), "{stopped:?}");
-    assert!(
-        stopped.stdout.contains("1 archived again (TARGET_REFUSED)"),
-        "{stopped:?}"
-    );
+    assert!(stopped.stdout.contains("1 archived again (TARGET_REFUSED)"), "{stopped:?}");
     let done = desk.run(&[&direct[..], &["--resume"]].concat()).await?;
     for all in ["1 archived again (TARGET_REFUSED)", "1 delivered"] {
         assert!(done.stdout.contains(all), "{done:?}");
     }
     done.with(1)?;
-    let mut states = vec![
-        desk.world.state("e-1").await?,
-        desk.world.state("e-2").await?,
-    ];
+    let mut states = vec![desk.world.state("e-1").await?, desk.world.state("e-2").await?];
     states.sort();
     assert_eq!(states, ["ARCHIVED TARGET_REFUSED", "COMPLETED"]);
     assert_eq!(desk.world.deliveries(), 2);
@@ -309,13 +237,10 @@ async fn apply_to_target_needs_no_queue_and_updates_the_ledger() -> TestResult {
 /// Waits until the audit has so many lines of this kind.
 async fn until(desk: &OperatorHarness, what: &str, count: usize) -> TestResult {
     // The last line may be half written.
-    eventually(
-        &format!("the audit has {count} lines of {what}"),
-        async || {
-            let lines = audit(desk, what).map_or(0, |lines| lines.len());
-            Ok((lines >= count).then_some(()))
-        },
-    )
+    eventually(&format!("the audit has {count} lines of {what}"), async || {
+        let lines = audit(desk, what).map_or(0, |lines| lines.len());
+        Ok((lines >= count).then_some(()))
+    })
     .await
 }
 
@@ -340,17 +265,13 @@ async fn apply_resumes_after_a_kill_and_delivers_each_event_once() -> TestResult
     let child = desk.program(&APPLY).spawn()?;
     until(&desk, "sent", 1).await?;
     let id = child.id().ok_or("it has ended")?;
-    let interrupt = std::process::Command::new("kill")
-        .args(["-INT", &id.to_string()])
-        .status()?;
+    let interrupt = std::process::Command::new("kill").args(["-INT", &id.to_string()]).status()?;
     assert!(interrupt.success());
     let stopped = ended(child).await?;
     assert_eq!(stopped.code, Some(130), "{stopped:?}");
     assert!(stopped.stderr.contains("--yes --resume"), "{stopped:?}");
 
-    let mut child = desk
-        .program(&[&resume[..], &["--canary", "4"]].concat())
-        .spawn()?;
+    let mut child = desk.program(&[&resume[..], &["--canary", "4"]].concat()).spawn()?;
     drain(&desk, &function).await?;
     until(&desk, "sent", 3).await?;
     child.kill().await?;
@@ -372,30 +293,16 @@ async fn apply_reports_expired_credentials_and_sends_nothing() -> TestResult {
     let mut aws = mockito::Server::new_async().await;
     let expired =
         r#"{"__type":"com.amazon.coral.service#ExpiredTokenException","message":"secret words"}"#;
-    aws.mock("POST", "/")
-        .with_status(400)
-        .with_body(expired)
-        .create_async()
-        .await;
+    aws.mock("POST", "/").with_status(400).with_body(expired).create_async().await;
     let url = aws.url();
-    for arguments in [
-        &APPLY[..],
-        &["plan", "--reason", "x", "--out", "other.json"],
-    ] {
-        let refused = desk
-            .run(&[&["--endpoint-url", url.as_str()], arguments].concat())
-            .await?;
+    for arguments in [&APPLY[..], &["plan", "--reason", "x", "--out", "other.json"]] {
+        let refused = desk.run(&[&["--endpoint-url", url.as_str()], arguments].concat()).await?;
         assert_eq!(refused.code, Some(4), "{refused:?}");
         assert!(
-            refused
-                .stderr
-                .contains("does not accept the credentials (ExpiredTokenException)"),
+            refused.stderr.contains("does not accept the credentials (ExpiredTokenException)"),
             "{refused:?}"
         );
-        assert!(
-            refused.stderr.contains("hint: renew your AWS credentials"),
-            "{refused:?}"
-        );
+        assert!(refused.stderr.contains("hint: renew your AWS credentials"), "{refused:?}");
         assert!(!refused.stderr.contains("secret words"), "{refused:?}");
     }
     assert!(!desk.file("other.json").exists());
@@ -408,21 +315,13 @@ async fn apply_to_target_resumes_attempts_that_were_not_made() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     repaired(&desk);
-    desk.world.genesys.fault(
-        Fault::on("POST", "/oauth/token")
-            .status(400)
-            .body(r#"{"error":"invalid_client"}"#),
-    );
+    desk.world
+        .genesys
+        .fault(Fault::on("POST", "/oauth/token").status(400).body(r#"{"error":"invalid_client"}"#));
     let direct = [&APPLY[..], &["--to", "target"]].concat();
     let stopped = desk.run(&direct).await?;
-    assert!(
-        stopped.stdout.contains("1 not known to be sent, or open"),
-        "{stopped:?}"
-    );
-    assert!(
-        stopped.stdout.contains("GENESYS_CREDENTIALS"),
-        "{stopped:?}"
-    );
+    assert!(stopped.stdout.contains("1 not known to be sent, or open"), "{stopped:?}");
+    assert!(stopped.stdout.contains("GENESYS_CREDENTIALS"), "{stopped:?}");
     desk.world.genesys.clear_faults();
     let done = desk.run(&[&direct[..], &["--resume"]].concat()).await?;
     done.with(0)?;
@@ -435,13 +334,8 @@ async fn apply_refuses_a_changed_queue_or_target() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
     plan(&desk, &[]).await?;
     let other = desk.world.aws.create_queue(false).await?;
-    let refused = desk
-        .run(&[&["--queue", other.as_str()], &APPLY[..]].concat())
-        .await?;
-    assert!(
-        refused.stderr.contains("the plan is for the queue"),
-        "{refused:?}"
-    );
+    let refused = desk.run(&[&["--queue", other.as_str()], &APPLY[..]].concat()).await?;
+    assert!(refused.stderr.contains("the plan is for the queue"), "{refused:?}");
     refused.with(3)?;
     let elsewhere = format!("{}/targets/other", desk.world.genesys.url());
     desk.world.set("REPLAY_TARGET", &elsewhere);
@@ -458,25 +352,11 @@ async fn apply_refuses_a_changed_queue_or_target() -> TestResult {
 async fn apply_resume_requires_the_direction_it_began_with() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
     plan(&desk, &[]).await?;
-    desk.world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(422).times(1));
-    let stopped = desk
-        .run(&[&APPLY[..], &["--to", "target"]].concat())
-        .await?;
-    assert!(
-        stopped
-            .stderr
-            .contains("apply plan.json --yes --resume --to target"),
-        "{stopped:?}"
-    );
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(422).times(1));
+    let stopped = desk.run(&[&APPLY[..], &["--to", "target"]].concat()).await?;
+    assert!(stopped.stderr.contains("apply plan.json --yes --resume --to target"), "{stopped:?}");
     let resumed = desk.run(&[&APPLY[..], &["--resume"]].concat()).await?;
-    assert!(
-        resumed
-            .stderr
-            .contains("it was begun straight to the target"),
-        "{resumed:?}"
-    );
+    assert!(resumed.stderr.contains("it was begun straight to the target"), "{resumed:?}");
     resumed.with(3)?;
     assert_eq!(desk.depth(&desk.queue).await?, 0);
     Ok(())

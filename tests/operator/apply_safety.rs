@@ -24,11 +24,7 @@ async fn apply_rate_limits_messages_per_second() -> TestResult {
         let ledger = Delivered::default();
         let sender = sends(&ledger, usize::MAX);
         let at = Arc::clone(&sender.at);
-        let options = Options {
-            rate,
-            canary,
-            ..OPTIONS
-        };
+        let options = Options { rate, canary, ..OPTIONS };
         let mut journal = Lines::default();
         let history = History::default();
         run(&plan(100), options, sender, &ledger, &mut journal, history).await?;
@@ -55,35 +51,20 @@ async fn apply_resumes_from_the_audit_after_expired_credentials() -> TestResult 
     let plan = plan(30);
     let ledger = Delivered::default();
     let mut journal = Lines::default();
-    let ended = run(
-        &plan,
-        OPTIONS,
-        sends(&ledger, 4),
-        &ledger,
-        &mut journal,
-        History::default(),
-    )
-    .await;
+    let ended =
+        run(&plan, OPTIONS, sends(&ledger, 4), &ledger, &mut journal, History::default()).await;
     assert!(
         matches!(&ended, Err(ApplyError::Aws(error)) if error.kind == AwsErrorKind::Credentials),
         "{ended:?}"
     );
     let history = history(&journal)?;
-    let before = ledger
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .len();
+    let before = ledger.0.lock().unwrap_or_else(PoisonError::into_inner).len();
     let sender = sends(&ledger, usize::MAX);
     let at = Arc::clone(&sender.at);
     let summary = run(&plan, OPTIONS, sender, &ledger, &mut journal, history).await?;
     assert_eq!(summary.stop_reason, StopReason::Done);
-    let resent: usize = at
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .iter()
-        .map(|(_, count)| count)
-        .sum();
+    let resent: usize =
+        at.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, count)| count).sum();
     assert_eq!(before + resent, 30, "none twice");
     Ok(())
 }
@@ -94,15 +75,7 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     let ledger = Delivered::default();
     let mut journal = Lines::default();
     let none = History::default();
-    run(
-        &plan,
-        OPTIONS,
-        sends(&ledger, 9),
-        &ledger,
-        &mut journal,
-        none,
-    )
-    .await?;
+    run(&plan, OPTIONS, sends(&ledger, 9), &ledger, &mut journal, none).await?;
     // As if it had been killed after the last message was sent.
     let is_last = |entry: &AuditEntry| match &entry.event {
         AuditEvent::LeftParking { key, .. } | AuditEvent::Outcome { key, .. } => {
@@ -120,15 +93,7 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     let source = Anything::default();
     let earlier = history(&journal)?;
     let sender = sends(&ledger, 0);
-    let run = run_from(
-        source.clone(),
-        &plan,
-        OPTIONS,
-        sender,
-        &ledger,
-        &mut journal,
-        earlier,
-    );
+    let run = run_from(source.clone(), &plan, OPTIONS, sender, &ledger, &mut journal, earlier);
     let summary = run.await?;
     let delivered = ("delivered".to_owned(), String::new());
     assert_eq!(summary.outcomes.get(&delivered), Some(&3), "{summary:?}");
@@ -144,24 +109,10 @@ async fn apply_sends_nothing_when_the_audit_cannot_be_written() -> TestResult {
     for lines in 0..3 {
         let ledger = Delivered::default();
         let sender = sends(&ledger, usize::MAX);
-        let ended = run(
-            &plan(3),
-            OPTIONS,
-            sender,
-            &ledger,
-            &mut Full(lines),
-            History::default(),
-        )
-        .await;
+        let ended =
+            run(&plan(3), OPTIONS, sender, &ledger, &mut Full(lines), History::default()).await;
         assert!(matches!(ended, Err(ApplyError::Journal(_))), "{ended:?}");
-        assert!(
-            ledger
-                .0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_empty(),
-            "{lines}"
-        );
+        assert!(ledger.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty(), "{lines}");
     }
     Ok(())
 }
@@ -169,34 +120,19 @@ async fn apply_sends_nothing_when_the_audit_cannot_be_written() -> TestResult {
 #[tokio::test]
 async fn queue_sender_names_refused_entries_and_sends_the_others() -> TestResult {
     let sender = MemorySender::default();
-    let queue = QueueSender {
-        sender: sender.clone(),
-        name: "q".to_owned(),
-    };
+    let queue = QueueSender { sender: sender.clone(), name: "q".to_owned() };
     let message =
         |id: &str, body: &str| MessageId::new(id).map(|id| Message::new(id, body.to_owned()));
     let mut burdened = message("m-4", "{}").ok_or("no id")?;
-    burdened.attributes = (0..11)
-        .map(|number| (format!("a{number}"), "v".to_owned()))
-        .collect();
+    burdened.attributes = (0..11).map(|number| (format!("a{number}"), "v".to_owned())).collect();
     let long = "x".repeat(1024 * 1024 + 1);
-    let messages = [
-        message("m-1", "{}"),
-        message("m-2", "\u{1}"),
-        message("m-3", &long),
-        Some(burdened),
-    ];
+    let messages =
+        [message("m-1", "{}"), message("m-2", "\u{1}"), message("m-3", &long), Some(burdened)];
     let messages: Vec<Message> = messages.into_iter().flatten().collect();
     let sendings = queue.send(&messages).await?;
-    assert!(
-        matches!(sendings[0], SendResult::Sent(_)),
-        "{:?}",
-        sendings[0]
-    );
+    assert!(matches!(sendings[0], SendResult::Sent(_)), "{:?}", sendings[0]);
     for (sending, says) in
-        sendings[1..]
-            .iter()
-            .zip(["no such body", "1048577 bytes", "11 message attributes"])
+        sendings[1..].iter().zip(["no such body", "1048577 bytes", "11 message attributes"])
     {
         assert!(
             matches!(sending, SendResult::NotSent(reason) | SendResult::Doubtful(reason) if reason.contains(says)),
@@ -211,19 +147,12 @@ async fn queue_sender_names_refused_entries_and_sends_the_others() -> TestResult
 async fn wave_failure_rate_counts_only_its_own_dead_letters() -> TestResult {
     // One of each four is deferred: less than half.
     let ledger = Delivered(Arc::default(), &["e-1|none", "e-5|none", "e-9|none"]);
-    let options = Options {
-        canary: 4,
-        ramp: 1.0,
-        ..OPTIONS
-    };
+    let options = Options { canary: 4, ramp: 1.0, ..OPTIONS };
     let mut journal = Lines::default();
     let none = History::default();
     let sender = sends(&ledger, usize::MAX);
     let summary = run(&plan(12), options, sender, &ledger, &mut journal, none).await?;
-    let stuck = StopReason::Stuck {
-        waiting: 0,
-        deferred: 3,
-    };
+    let stuck = StopReason::Stuck { waiting: 0, deferred: 3 };
     assert_eq!((summary.stop_reason, summary.left), (stuck, 0));
     Ok(())
 }
@@ -235,10 +164,7 @@ async fn resume_ignores_earlier_failures_in_its_failure_rate() -> TestResult {
     let none = History::default();
     let sender = sends(&ledger, usize::MAX);
     let stopped = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, none).await?;
-    assert_eq!(
-        stopped.stop_reason,
-        StopReason::TooManyFailures { failed: 1, of: 1 }
-    );
+    assert_eq!(stopped.stop_reason, StopReason::TooManyFailures { failed: 1, of: 1 });
     let earlier = history(&journal)?;
     let sender = sends(&ledger, usize::MAX);
     let resumed = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, earlier).await?;
@@ -254,11 +180,7 @@ async fn resume_sends_doubtful_messages_again() -> TestResult {
     let mut journal = Lines::default();
     let (plan, none) = (plan(2), History::default());
     let doubted = run(&plan, OPTIONS, Doubts, &ledger, &mut journal, none).await?;
-    assert_eq!(
-        (doubted.doubtful.len(), doubted.left),
-        (1, 1),
-        "{doubted:?}"
-    );
+    assert_eq!((doubted.doubtful.len(), doubted.left), (1, 1), "{doubted:?}");
     let earlier = history(&journal)?;
     assert_eq!(earlier.states.get("e-0|none"), Some(&ItemState::Doubtful));
     let sender = sends(&ledger, usize::MAX);

@@ -14,19 +14,8 @@ const HOSTILE: &str = "</script><script>window.hacked = 1</script><img src=x one
 
 fn page(texts: &[&str], rows: usize) -> Page {
     let at = |minutes: u64| Timestamp::from_millis(1_785_000_000_000 + 60_000 * minutes);
-    let bars = || {
-        texts
-            .iter()
-            .zip(1..)
-            .map(|(text, count)| ((*text).to_owned(), count))
-            .collect()
-    };
-    let series = |text: &str| {
-        (
-            text.to_owned(),
-            (0..200).map(|it| (at(it * 10), it % 7)).collect(),
-        )
-    };
+    let bars = || texts.iter().zip(1..).map(|(text, count)| ((*text).to_owned(), count)).collect();
+    let series = |text: &str| (text.to_owned(), (0..200).map(|it| (at(it * 10), it % 7)).collect());
     let row = |number: usize| {
         let text = texts[number % texts.len()];
         vec![
@@ -40,10 +29,7 @@ fn page(texts: &[&str], rows: usize) -> Page {
         generated_at: at(0),
         facts: texts
             .iter()
-            .map(|text| Fact {
-                name: (*text).to_owned(),
-                value: (*text).to_owned(),
-            })
+            .map(|text| Fact { name: (*text).to_owned(), value: (*text).to_owned() })
             .collect(),
         charts: vec![
             Chart::TimeLine {
@@ -51,10 +37,7 @@ fn page(texts: &[&str], rows: usize) -> Page {
                 series: texts.iter().map(|text| series(text)).collect(),
                 step: Duration::from_secs(600),
             },
-            Chart::Bars {
-                title: "Why".to_owned(),
-                bars: bars(),
-            },
+            Chart::Bars { title: "Why".to_owned(), bars: bars() },
         ],
         notes: texts.iter().map(|text| (*text).to_owned()).collect(),
         table: Some(Table {
@@ -91,19 +74,14 @@ async fn page_makes_no_network_request_and_no_console_message() -> TestResult {
     for message in browser.log("performance").await? {
         let message: Value = serde_json::from_str(&message)?;
         let message = &message["message"];
-        let from = message["params"]["documentURL"]
-            .as_str()
-            .unwrap_or_default();
+        let from = message["params"]["documentURL"].as_str().unwrap_or_default();
         // The browser's own first page is none of ours.
         if message["method"] == "Network.requestWillBeSent" && !from.starts_with("chrome:") {
             asked.push(message["params"]["request"]["url"].to_string());
         }
     }
     assert_eq!(asked.len(), 1, "{asked:?}");
-    assert!(
-        asked[0].contains("file:///") && asked[0].contains("page.html"),
-        "{asked:?}"
-    );
+    assert!(asked[0].contains("file:///") && asked[0].contains("page.html"), "{asked:?}");
     Ok(())
 }
 
@@ -116,16 +94,8 @@ async fn page_shows_hostile_texts_without_running_them() -> TestResult {
         table.details = vec![Some(HOSTILE.to_owned()); 4];
     }
     let browser = Browser::showing(&page.render()).await?;
-    assert_eq!(
-        browser.script("return window.hacked ?? null").await?,
-        Value::Null
-    );
-    assert_eq!(
-        browser
-            .script("return document.querySelectorAll('img').length")
-            .await?,
-        json!(0)
-    );
+    assert_eq!(browser.script("return window.hacked ?? null").await?, Value::Null);
+    assert_eq!(browser.script("return document.querySelectorAll('img').length").await?, json!(0));
     for selector in [
         "h1",
         "dt",
@@ -143,10 +113,7 @@ async fn page_shows_hostile_texts_without_running_them() -> TestResult {
         let texts = texts.as_array().ok_or("no texts")?;
         assert!(texts.contains(&json!(HOSTILE)), "{selector}: {texts:?}");
     }
-    assert_eq!(
-        browser.script("return document.title").await?,
-        json!(HOSTILE)
-    );
+    assert_eq!(browser.script("return document.title").await?, json!(HOSTILE));
     assert_eq!(browser.log("browser").await?, Vec::<String>::new());
     Ok(())
 }
@@ -157,10 +124,7 @@ async fn page_blocks_injected_scripts() -> TestResult {
     let rendered = page(&["one"], 1).render();
     let broken = rendered.replace("</body>", "<script>window.hacked = 1</script></body>");
     let browser = Browser::showing(&broken).await?;
-    assert_eq!(
-        browser.script("return window.hacked ?? null").await?,
-        Value::Null
-    );
+    assert_eq!(browser.script("return window.hacked ?? null").await?, Value::Null);
     let said = browser.log("browser").await?.join(" ");
     assert!(said.contains("Content Security Policy"), "{said}");
     Ok(())
@@ -194,9 +158,7 @@ async fn columns_sort_by_click_and_keyboard_and_numbers_by_value() -> TestResult
     browser.click(&format!(".rows {third} button")).await?;
     assert_eq!(browser.script(&order).await?, json!("ascending"));
     assert_eq!(column(&browser, 2).await?, json!(up));
-    browser
-        .keys(&format!(".rows {third} button"), "\u{e007}")
-        .await?;
+    browser.keys(&format!(".rows {third} button"), "\u{e007}").await?;
     assert_eq!(browser.script(&order).await?, json!("descending"));
     assert_eq!(column(&browser, 2).await?, json!(down));
     Ok(())
@@ -213,17 +175,11 @@ async fn light_and_dark_themes_differ_and_are_readable() -> TestResult {
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ] });
-        browser
-            .chromium("Emulation.setEmulatedMedia", features)
-            .await?;
+        browser.chromium("Emulation.setEmulatedMedia", features).await?;
         let contrast = browser.script(CONTRAST).await?;
         let contrast = contrast.as_f64().ok_or("no contrast")?;
         assert!(contrast >= 4.5, "{scheme}: {contrast}");
-        seen.push(
-            browser
-                .script("return getComputedStyle(document.body).backgroundColor")
-                .await?,
-        );
+        seen.push(browser.script("return getComputedStyle(document.body).backgroundColor").await?);
     }
     assert_ne!(seen[0], seen[1]);
     Ok(())
@@ -251,9 +207,7 @@ async fn page_fits_a_phone_without_horizontal_scroll() -> TestResult {
     for width in [390, 1280] {
         let metrics =
             json!({ "width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500 });
-        browser
-            .chromium("Emulation.setDeviceMetricsOverride", metrics)
-            .await?;
+        browser.chromium("Emulation.setDeviceMetricsOverride", metrics).await?;
         let needed =
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
         assert_eq!(browser.script(needed).await?, json!(0), "{width}");

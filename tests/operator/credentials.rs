@@ -30,10 +30,7 @@ async fn report(folder: &Path, aws: &LocalAws) -> Result<Ran, Box<dyn Error>> {
     let output = program(&arguments)
         .env_remove("AWS_ACCESS_KEY_ID")
         .env_remove("AWS_SECRET_ACCESS_KEY")
-        .env(
-            "PATH",
-            format!("{}:/usr/bin:/bin", folder.join("bin").display()),
-        )
+        .env("PATH", format!("{}:/usr/bin:/bin", folder.join("bin").display()))
         .env("HOME", folder)
         .env("AWS_CONFIG_FILE", &config)
         .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -62,10 +59,7 @@ echo '{"Version":1,"AccessKeyId":"AKID","SecretAccessKey":"hush","SessionToken":
     let ran = report(folder.path(), &aws).await?;
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let asked = std::fs::read_to_string(folder.path().join("asked"))?;
-    assert_eq!(
-        asked.trim(),
-        "configure export-credentials --format process --profile night"
-    );
+    assert_eq!(asked.trim(), "configure export-credentials --format process --profile night");
     Ok(())
 }
 

@@ -95,9 +95,7 @@ impl LedgerReader for Items {
             });
         }
         tokio::time::sleep(self.latency).await;
-        let found = keys
-            .iter()
-            .filter_map(|key| self.records.get(*key).cloned());
+        let found = keys.iter().filter_map(|key| self.records.get(*key).cloned());
         Ok(found.collect())
     }
 }
@@ -108,10 +106,7 @@ struct Said(Mutex<Vec<String>>);
 
 impl Said {
     fn all(&self) -> String {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .join("\n")
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 }
 
@@ -175,9 +170,5 @@ async fn look_with(
         progress: &said,
     };
     let diagnosis = use_case.run(look, &mut findings, stop).await;
-    Looked {
-        diagnosis,
-        findings: findings.0,
-        said: said.all(),
-    }
+    Looked { diagnosis, findings: findings.0, said: said.all() }
 }

@@ -77,10 +77,7 @@ async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
     assert!(names.values().all(|count| *count == 1), "{names:?}");
 
     let ran = deployed.examine(&[]).await?;
-    assert!(
-        ran.stdout
-            .contains("ok: 15, warnings: 0, errors: 0, skipped: 1")
-    );
+    assert!(ran.stdout.contains("ok: 15, warnings: 0, errors: 0, skipped: 1"));
     assert!(!ran.stdout.contains('\u{1b}'), "no colours in a pipe");
     deployed.genesys.assert_nothing_was_written();
     Ok(())
@@ -113,11 +110,7 @@ enum Change {
 }
 
 const fn fault(verdict: &'static str, found: &'static str, change: Change) -> Fault {
-    Fault {
-        verdict,
-        found,
-        change,
-    }
+    Fault { verdict, found, change }
 }
 
 /// Each in a deployment of its own. A deployment waits seconds for its function: several at once.
@@ -127,11 +120,7 @@ async fn are_found(faults: Vec<Fault>) -> TestResult {
 }
 
 async fn is_found(fault: Fault) -> TestResult {
-    let Fault {
-        verdict,
-        found: expected,
-        change,
-    } = fault;
+    let Fault { verdict, found: expected, change } = fault;
     let mut deployed = Deployed::good().await?;
     match change {
         Change::Variable(name, value) => deployed.set(name, value).await?,
@@ -147,15 +136,8 @@ async fn is_found(fault: Fault) -> TestResult {
     is_well_said(&ran)?;
     let said = found(&ran, verdict)?;
     assert_eq!(said.len(), 1, "{expected}: {ran:?}");
-    assert!(
-        said.iter().all(|it| it.contains(expected)),
-        "{expected}: {said:?}"
-    );
-    let other = if verdict == "error" {
-        "warning"
-    } else {
-        "error"
-    };
+    assert!(said.iter().all(|it| it.contains(expected)), "{expected}: {said:?}");
+    let other = if verdict == "error" { "warning" } else { "error" };
     assert_eq!(found(&ran, other)?, [""; 0], "{expected}");
     let code = i32::from(verdict == "error");
     assert_eq!(ran.code, Some(code), "{expected}");
@@ -165,28 +147,12 @@ async fn is_found(fault: Fault) -> TestResult {
 #[tokio::test]
 async fn doctor_finds_each_fault_of_the_queues() -> TestResult {
     are_found(vec![
-        fault(
-            "warning",
-            "less than six times",
-            Change::Queue("VisibilityTimeout", "180"),
-        ),
-        fault(
-            "error",
-            "received again while",
-            Change::Queue("VisibilityTimeout", "30"),
-        ),
+        fault("warning", "less than six times", Change::Queue("VisibilityTimeout", "180")),
+        fault("error", "received again while", Change::Queue("VisibilityTimeout", "30")),
         fault("warning", "less than six times", Change::Timeout(120)),
         fault("error", "is received until SQS deletes it", Change::Loose),
-        fault(
-            "warning",
-            "as the queue does",
-            Change::Parking("MessageRetentionPeriod", "864000"),
-        ),
-        fault(
-            "error",
-            "deleted at once",
-            Change::Parking("MessageRetentionPeriod", "345600"),
-        ),
+        fault("warning", "as the queue does", Change::Parking("MessageRetentionPeriod", "864000")),
+        fault("error", "deleted at once", Change::Parking("MessageRetentionPeriod", "345600")),
         fault(
             "warning",
             "maxReceiveCount is 203, MAX_RECEIVES is 202",
@@ -214,11 +180,7 @@ async fn doctor_finds_each_fault_of_the_function() -> TestResult {
             "deletes what none",
             Change::Source(json!({ "FilterCriteria": { "Filters": [{ "Pattern": "{}" }] } })),
         ),
-        fault(
-            "warning",
-            "turned off",
-            Change::Source(json!({ "Enabled": false })),
-        ),
+        fault("warning", "turned off", Change::Source(json!({ "Enabled": false }))),
         fault(
             "warning",
             "up to 20 messages",
@@ -230,26 +192,10 @@ async fn doctor_finds_each_fault_of_the_function() -> TestResult {
             Change::Variable("IDEMPOTENCY_TABLE_NAME", "no-such-table"),
         ),
         fault("warning", "never forgotten", Change::Forgetful),
-        fault(
-            "error",
-            "there is no bucket",
-            Change::Variable("ARCHIVE_BUCKET", "no-such-bucket"),
-        ),
-        fault(
-            "warning",
-            "ARCHIVE_BUCKET is not set",
-            Change::Variable("ARCHIVE_BUCKET", ""),
-        ),
-        fault(
-            "error",
-            "MAX_ATTEMPTS",
-            Change::Variable("MAX_ATTEMPTS", "many"),
-        ),
-        fault(
-            "warning",
-            "chooses what is called",
-            Change::Variable("REPLAY_TARGET", "original"),
-        ),
+        fault("error", "there is no bucket", Change::Variable("ARCHIVE_BUCKET", "no-such-bucket")),
+        fault("warning", "ARCHIVE_BUCKET is not set", Change::Variable("ARCHIVE_BUCKET", "")),
+        fault("error", "MAX_ATTEMPTS", Change::Variable("MAX_ATTEMPTS", "many")),
+        fault("warning", "chooses what is called", Change::Variable("REPLAY_TARGET", "original")),
     ])
     .await
 }
@@ -276,10 +222,7 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
         fault(
             "error",
             "is not there",
-            Change::Variable(
-                "REPLAY_TARGET",
-                "arn:aws:sns:eu-central-1:000000000000:no-such",
-            ),
+            Change::Variable("REPLAY_TARGET", "arn:aws:sns:eu-central-1:000000000000:no-such"),
         ),
         fault(
             "error",
@@ -317,26 +260,10 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
 #[tokio::test]
 async fn doctor_finds_each_fault_of_genesys_cloud() -> TestResult {
     are_found(vec![
-        fault(
-            "error",
-            "Genesys token: ",
-            Change::Genesys(Genesys::UnknownClient),
-        ),
-        fault(
-            "error",
-            "may read interactions: ",
-            Change::Genesys(Genesys::MayNotRead),
-        ),
-        fault(
-            "error",
-            "may mark interactions: ",
-            Change::Genesys(Genesys::MayNotMark),
-        ),
-        fault(
-            "warning",
-            "may search conversations: ",
-            Change::Genesys(Genesys::MayNotSearch),
-        ),
+        fault("error", "Genesys token: ", Change::Genesys(Genesys::UnknownClient)),
+        fault("error", "may read interactions: ", Change::Genesys(Genesys::MayNotRead)),
+        fault("error", "may mark interactions: ", Change::Genesys(Genesys::MayNotMark)),
+        fault("warning", "may search conversations: ", Change::Genesys(Genesys::MayNotSearch)),
     ])
     .await
 }
@@ -398,14 +325,8 @@ async fn doctor_stops_with_a_hint_when_credentials_expired() -> TestResult {
     ] {
         let ran = run(&variables, arguments).await?;
         assert_eq!(ran.code, Some(4), "{ran:?}");
-        assert!(
-            ran.stderr.contains("does not accept the credentials"),
-            "{ran:?}"
-        );
-        assert!(
-            ran.stderr.contains("hint: renew your AWS credentials"),
-            "{ran:?}"
-        );
+        assert!(ran.stderr.contains("does not accept the credentials"), "{ran:?}");
+        assert!(ran.stderr.contains("hint: renew your AWS credentials"), "{ran:?}");
         assert!(!ran.says(SECRET), "{ran:?}");
     }
     Ok(())
@@ -414,40 +335,22 @@ async fn doctor_stops_with_a_hint_when_credentials_expired() -> TestResult {
 #[tokio::test]
 async fn doctor_continues_when_one_check_fails() -> TestResult {
     let mut deployed = Deployed::good().await?;
-    let ran = deployed
-        .examine(&["--output", "json", "--queue", "no-such-queue"])
-        .await?;
+    let ran = deployed.examine(&["--output", "json", "--queue", "no-such-queue"]).await?;
     is_well_said(&ran)?;
     let said = found(&ran, "error")?;
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said.iter().all(|it| it.starts_with("queue: ")), "{said:?}");
-    assert!(
-        found(&ran, "ok")?
-            .iter()
-            .any(|it| it.starts_with("target: "))
-    );
+    assert!(found(&ran, "ok")?.iter().any(|it| it.starts_with("target: ")));
 
     let endpoint = deployed.aws.endpoint();
-    let arguments = [
-        "doctor",
-        "--endpoint-url",
-        &endpoint,
-        "--function",
-        "no-such",
-        "--output",
-        "json",
-    ];
+    let arguments =
+        ["doctor", "--endpoint-url", &endpoint, "--function", "no-such", "--output", "json"];
     let ran = run(&[], &arguments).await?;
     is_well_said(&ran)?;
     let said = found(&ran, "error")?;
+    assert!(said.iter().any(|it| it.starts_with("function: there is no function")), "{said:?}");
     assert!(
-        said.iter()
-            .any(|it| it.starts_with("function: there is no function")),
-        "{said:?}"
-    );
-    assert!(
-        said.iter()
-            .any(|it| it.starts_with("settings: reading the settings of the function")),
+        said.iter().any(|it| it.starts_with("settings: reading the settings of the function")),
         "{said:?}"
     );
     assert_eq!(ran.code, Some(1));
@@ -463,11 +366,7 @@ async fn doctor_without_settings_reports_missing_and_skips_genesys() -> TestResu
     is_well_said(&ran)?;
     assert_eq!(ran.code, Some(1));
     let said = found(&ran, "error")?;
-    for name in [
-        "GENESYS_REGION",
-        "GENESYS_CLIENT_ID",
-        "GENESYS_CLIENT_SECRET",
-    ] {
+    for name in ["GENESYS_REGION", "GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"] {
         assert!(said.iter().any(|it| it.contains(name)), "{name}: {said:?}");
     }
     let skipped = found(&ran, "skipped")?;
@@ -475,10 +374,6 @@ async fn doctor_without_settings_reports_missing_and_skips_genesys() -> TestResu
         skipped.contains(&"Genesys token: the settings cannot be used".to_owned()),
         "{skipped:?}"
     );
-    assert!(
-        found(&ran, "ok")?
-            .iter()
-            .any(|it| it.starts_with("ledger table: "))
-    );
+    assert!(found(&ran, "ok")?.iter().any(|it| it.starts_with("ledger table: ")));
     Ok(())
 }

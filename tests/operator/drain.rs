@@ -66,11 +66,7 @@ async fn visibility_timeout_is_extended_when_its_end_is_near() -> TestResult {
     }
     assert_eq!(queue.lapsed(), 0);
     tokio::time::sleep(TIMEOUT).await;
-    assert_eq!(
-        held.extend(&queue, TIMEOUT / 2, TIMEOUT).await,
-        1,
-        "it is visible already"
-    );
+    assert_eq!(held.extend(&queue, TIMEOUT / 2, TIMEOUT).await, 1, "it is visible already");
     Ok(())
 }
 
@@ -85,13 +81,7 @@ async fn release_stops_when_the_queue_does_not_answer() -> TestResult {
     }
     let begun = tokio::time::Instant::now();
     let released = held.release(&queue, |_| {}).await;
-    assert_eq!(
-        released,
-        Released {
-            visible: 0,
-            hidden: 400
-        }
-    );
+    assert_eq!(released, Released { visible: 0, hidden: 400 });
     assert!(begun.elapsed() < Duration::from_secs(120));
     Ok(())
 }

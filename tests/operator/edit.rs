@@ -44,18 +44,13 @@ async fn edit_shows_a_diff_and_supersedes_the_plan() -> TestResult {
         assert!(refused.stderr.contains("was superseded by"), "{refused:?}");
     }
     desk.world.genesys.clear_calls();
-    let done = desk
-        .run_beside_function(&["apply", "fixed.json", "--yes", "--rate", "1000"])
-        .await?;
+    let done =
+        desk.run_beside_function(&["apply", "fixed.json", "--yes", "--rate", "1000"]).await?;
     done.with(0)?;
     assert_eq!(desk.delivered(), once(&["e-1", "e-2"]));
     for call in desk.world.genesys.calls_to("POST", "/targets/") {
         let body: Value = serde_json::from_str(&call.body)?;
-        let caller = if body["id"] == "e-1" {
-            "caller-2"
-        } else {
-            "caller-1"
-        };
+        let caller = if body["id"] == "e-1" { "caller-2" } else { "caller-1" };
         assert_eq!(body["detail"]["eventBody"]["participantId"], caller);
     }
     Ok(())
@@ -67,27 +62,13 @@ async fn edit_changes_no_plan_when_the_patch_does_not_fit() -> TestResult {
     plan(&desk, &[]).await?;
     let before = desk.read("plan.json")?;
     for (patch, says) in [
-        (
-            r#"[{"op":"replace","path":"/none","value":1}]"#,
-            "does not fit",
-        ),
-        (
-            r#"[{"op":"replace","path":"/id","value":"e-9"}]"#,
-            "what the event is known by",
-        ),
+        (r#"[{"op":"replace","path":"/none","value":1}]"#, "does not fit"),
+        (r#"[{"op":"replace","path":"/id","value":"e-9"}]"#, "what the event is known by"),
         (r#"{"op":"none"}"#, "no JSON Patch"),
     ] {
         std::fs::write(desk.file("patch.json"), patch)?;
-        let refused = desk
-            .run(&[
-                "edit",
-                "plan.json",
-                "--patch",
-                "patch.json",
-                "--reason",
-                "x",
-            ])
-            .await?;
+        let refused =
+            desk.run(&["edit", "plan.json", "--patch", "patch.json", "--reason", "x"]).await?;
         assert_eq!(refused.code, Some(3), "{refused:?}");
         assert!(refused.stderr.contains(says), "{refused:?}");
         assert_eq!(desk.read("plan.json")?, before);
@@ -103,17 +84,15 @@ async fn edit_can_change_a_body_twice() -> TestResult {
     std::fs::write(desk.file("patch.json"), PATCH)?;
     let second = r#"[{"op":"replace","path":"/detail/eventBody/ani","value":"withheld"}]"#;
     std::fs::write(desk.file("second.json"), second)?;
-    for (from, patch, to) in [
-        ("plan.json", "patch.json", "once.json"),
-        ("once.json", "second.json", "twice.json"),
-    ] {
+    for (from, patch, to) in
+        [("plan.json", "patch.json", "once.json"), ("once.json", "second.json", "twice.json")]
+    {
         let edit = ["edit", from, "--patch", patch, "--reason", "x", "--out", to];
         desk.run(&edit).await?.with(0)?;
     }
     desk.world.genesys.clear_calls();
-    let done = desk
-        .run_beside_function(&["apply", "twice.json", "--yes", "--rate", "1000"])
-        .await?;
+    let done =
+        desk.run_beside_function(&["apply", "twice.json", "--yes", "--rate", "1000"]).await?;
     done.with(0)?;
     let call = desk.world.genesys.calls_to("POST", "/targets/").remove(0);
     let body: Value = serde_json::from_str(&call.body)?;

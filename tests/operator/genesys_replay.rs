@@ -71,24 +71,12 @@ async fn replay_requests_each_id_once_in_requests_of_100() -> TestResult {
     let all = ids(0..230);
     let mut requests = Vec::new();
     for chunk in all.chunks(100) {
-        requests.push(
-            asked(&mut genesys, chunk)
-                .with_body("{}")
-                .expect(1)
-                .create_async()
-                .await,
-        );
+        requests.push(asked(&mut genesys, chunk).with_body("{}").expect(1).create_async().await);
     }
     let file = file(&[&all[..], &all[5..9]].concat())?;
     let ran = replay(
         &genesys,
-        &[
-            "--ids",
-            file.path().to_str().ok_or("no text")?,
-            "--id",
-            "e-1",
-            "--yes",
-        ],
+        &["--ids", file.path().to_str().ok_or("no text")?, "--id", "e-1", "--yes"],
     )
     .await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -117,11 +105,7 @@ async fn replay_has_its_former_name_too() -> TestResult {
 #[tokio::test]
 async fn replay_without_yes_makes_no_request() -> TestResult {
     let mut genesys = genesys().await;
-    let none = genesys
-        .mock("POST", Matcher::Any)
-        .expect(0)
-        .create_async()
-        .await;
+    let none = genesys.mock("POST", Matcher::Any).expect(0).create_async().await;
     let ran = replay(&genesys, &["--id", "e-1", "--id", "e-2", "--id", "e-1"]).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let said = ran.json()?;
@@ -154,16 +138,9 @@ async fn replay_waits_for_the_rate_limit_and_names_refused_requests() -> TestRes
         .with_body(r#"{"code":"bad.request"}"#)
         .create_async()
         .await;
-    asked(&mut genesys, third)
-        .with_status(202)
-        .create_async()
-        .await;
+    asked(&mut genesys, third).with_status(202).create_async().await;
     let file = file(&all)?;
-    let ran = replay(
-        &genesys,
-        &["--ids", file.path().to_str().ok_or("no text")?, "--yes"],
-    )
-    .await?;
+    let ran = replay(&genesys, &["--ids", file.path().to_str().ok_or("no text")?, "--yes"]).await?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let said = ran.json()?;
     assert_eq!(counts(&said), [250, 149, 101, 0]);
@@ -186,24 +163,13 @@ async fn replay_stops_and_reports_progress_on_a_general_error() -> TestResult {
     ] {
         let mut genesys = genesys().await;
         asked(&mut genesys, &all[..100]).create_async().await;
-        asked(&mut genesys, &all[100..])
-            .with_status(status)
-            .expect(1)
-            .create_async()
-            .await;
+        asked(&mut genesys, &all[100..]).with_status(status).expect(1).create_async().await;
         let file = file(&all)?;
-        let ran = replay(
-            &genesys,
-            &["--ids", file.path().to_str().ok_or("no text")?, "--yes"],
-        )
-        .await?;
+        let ran =
+            replay(&genesys, &["--ids", file.path().to_str().ok_or("no text")?, "--yes"]).await?;
         assert_eq!(ran.code, Some(code), "{ran:?}");
         assert!(ran.stderr.contains(said), "{ran:?}");
-        assert!(
-            ran.stderr
-                .contains("100 were accepted, 50 are left, from e-100 on"),
-            "{ran:?}"
-        );
+        assert!(ran.stderr.contains("100 were accepted, 50 are left, from e-100 on"), "{ran:?}");
         assert_eq!(counts(&ran.json()?), [150, 100, 0, 50]);
     }
     Ok(())

@@ -13,14 +13,9 @@ async fn commands() -> Result<Vec<String>, Box<dyn Error>> {
     let help = run(&[], &["--help"]).await?.stdout;
     let list = help.split_once("Commands:\n").ok_or("no commands")?.1;
     let list = list.split_once("\n\n").ok_or("no end of the commands")?.0;
-    let lines = list
-        .lines()
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let lines = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     let names = lines.filter_map(|line| line.split_whitespace().next());
-    Ok(names
-        .filter(|name| *name != "help")
-        .map(str::to_owned)
-        .collect())
+    Ok(names.filter(|name| *name != "help").map(str::to_owned).collect())
 }
 
 #[tokio::test]
@@ -33,20 +28,11 @@ async fn commands_have_examples_and_a_manual_page() -> TestResult {
     assert!(commands.len() >= 5, "{commands:?}");
     for command in commands {
         let help = run(&[], &[&command, "--help"]).await?.stdout;
-        let examples = help
-            .split_once("Examples:\n")
-            .ok_or(format!("{command}: no examples"))?
-            .1;
-        assert!(
-            examples.contains(&format!("genesys-replay {command}")),
-            "{command}"
-        );
+        let examples = help.split_once("Examples:\n").ok_or(format!("{command}: no examples"))?.1;
+        assert!(examples.contains(&format!("genesys-replay {command}")), "{command}");
         let page = folder.path().join(format!("genesys-replay-{command}.1"));
         let page = std::fs::read_to_string(&page).map_err(|error| format!("{command}: {error}"))?;
-        assert!(
-            page.contains(".SH NAME") && page.contains("Examples:"),
-            "{command}"
-        );
+        assert!(page.contains(".SH NAME") && page.contains("Examples:"), "{command}");
     }
     Ok(())
 }
@@ -67,10 +53,7 @@ async fn completions_exist_for_every_shell() -> TestResult {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(&[], &["completions", shell]).await?;
         assert_eq!(ran.code, Some(0), "{shell}: {}", ran.stderr);
-        assert!(
-            ran.stdout.contains("reconcile") && ran.stdout.contains("since"),
-            "{shell}"
-        );
+        assert!(ran.stdout.contains("reconcile") && ran.stdout.contains("since"), "{shell}");
     }
     let ran = run(&[], &["completions", "cmd"]).await?;
     assert_eq!(ran.code, Some(2));
@@ -83,24 +66,15 @@ async fn explain_prints_every_code_in_both_formats_and_any_case() -> TestResult 
     let refusals = RefusalCode::ALL.iter().map(|it| (it.as_str(), it.page()));
     let list = run(&[], &["explain"]).await?.stdout;
     let listed = run(&[], &["explain", "--output", "json"]).await?.json()?;
-    let listed: Vec<&Value> = listed
-        .as_array()
-        .ok_or("no list")?
-        .iter()
-        .map(|it| &it["code"])
-        .collect();
+    let listed: Vec<&Value> =
+        listed.as_array().ok_or("no list")?.iter().map(|it| &it["code"]).collect();
     for (code, page) in failures.chain(refusals) {
-        assert!(
-            list.lines()
-                .any(|line| line.split(' ').next() == Some(code)),
-            "{code}"
-        );
+        assert!(list.lines().any(|line| line.split(' ').next() == Some(code)), "{code}");
         assert!(listed.iter().any(|it| *it == code), "{code}");
         let text = run(&[], &["explain", code]).await?;
         assert_eq!((text.code, text.stdout.as_str()), (Some(0), page), "{code}");
-        let json = run(&[], &["explain", &code.to_lowercase(), "--output", "json"])
-            .await?
-            .json()?;
+        let json =
+            run(&[], &["explain", &code.to_lowercase(), "--output", "json"]).await?.json()?;
         assert_eq!(json["page"], page, "{code}");
     }
     Ok(())
@@ -110,15 +84,9 @@ async fn explain_prints_every_code_in_both_formats_and_any_case() -> TestResult 
 async fn explain_refuses_an_unknown_code_with_a_hint() -> TestResult {
     for output in ["text", "json"] {
         let ran = run(&[], &["explain", "NO_SUCH_CODE", "--output", output]).await?;
-        assert_eq!(
-            (ran.code, ran.stdout.as_str()),
-            (Some(3), ""),
-            "{}",
-            ran.stderr
-        );
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(3), ""), "{}", ran.stderr);
         assert!(
-            ran.stderr
-                .contains("hint: see the list: genesys-replay explain"),
+            ran.stderr.contains("hint: see the list: genesys-replay explain"),
             "{}",
             ran.stderr
         );

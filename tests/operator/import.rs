@@ -34,9 +34,7 @@ impl Office {
 
     fn variables(&self) -> Vec<(&str, &str)> {
         let settings = self.world.settings().iter();
-        settings
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect()
+        settings.map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
     /// `import` on this queue, with what it reads from.
@@ -61,8 +59,7 @@ impl Office {
                 let id = MessageId::new(message.message_id.unwrap_or_default()).ok_or("no id")?;
                 let mut read = Message::new(id, message.body.unwrap_or_default());
                 for (name, value) in message.message_attributes.unwrap_or_default() {
-                    read.attributes
-                        .insert(name, value.string_value.unwrap_or_default());
+                    read.attributes.insert(name, value.string_value.unwrap_or_default());
                 }
                 messages.push(read);
             }
@@ -127,13 +124,7 @@ async fn import_without_yes_queues_nothing() -> TestResult {
     let said = ran.json()?;
     assert_eq!(said["dry_run"], true);
     assert_eq!(
-        [
-            &said["found"],
-            &said["fit"],
-            &said["queued"],
-            &said["duplicates"],
-            &said["refused"]
-        ],
+        [&said["found"], &said["fit"], &said["queued"], &said["duplicates"], &said["refused"]],
         [6, 2, 0, 1, 3]
     );
     let expected = json!([
@@ -141,17 +132,10 @@ async fn import_without_yes_queues_nothing() -> TestResult {
         { "category": "TARGET_MISSING", "prospect": "permanent", "events": 1 },
     ]);
     assert_eq!(said["categories"], expected);
-    let places: Vec<_> = said["refusals"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|it| it["place"].clone())
-        .collect();
+    let places: Vec<_> =
+        said["refusals"].as_array().into_iter().flatten().map(|it| it["place"].clone()).collect();
     assert_eq!(places, ["line 2", "line 5", "line 6"]);
-    assert!(
-        ran.stderr.contains("warning: line 2: it is not JSON"),
-        "{ran:?}"
-    );
+    assert!(ran.stderr.contains("warning: line 2: it is not JSON"), "{ran:?}");
     assert_eq!(office.queued().await?.len(), 0);
     Ok(())
 }
@@ -166,10 +150,7 @@ async fn import_of_a_duplicate_event_is_delivered_once() -> TestResult {
             r#"{{"id":"failed-2","failure_code":"TIMEOUT","payload":{}}}"#,
             with_own_id.replace('\n', " ")
         ),
-        format!(
-            r#"{{"failure_reason":"timeout","payload":{}}}"#,
-            payload("anonymous")
-        ),
+        format!(r#"{{"failure_reason":"timeout","payload":{}}}"#, payload("anonymous")),
     ];
     let file = file(&lines.join("\n"))?;
     for _ in 0..2 {
@@ -188,11 +169,7 @@ async fn import_of_a_duplicate_event_is_delivered_once() -> TestResult {
         .map(|call| call.body)
         .collect();
     delivered.sort();
-    let mut expected = [
-        payload("e-1"),
-        payload("anonymous"),
-        with_own_id.replace('\n', " "),
-    ];
+    let mut expected = [payload("e-1"), payload("anonymous"), with_own_id.replace('\n', " ")];
     expected.sort();
     assert_eq!(delivered, expected);
     assert_eq!(office.world.state("e-1").await?, "COMPLETED");
@@ -217,14 +194,8 @@ async fn import_category_equals_the_category_of_the_function() -> TestResult {
             "ENDPOINT_UNREACHABLE",
         ),
         (json!({ "failure_code": 404 }), "TARGET_MISSING"),
-        (
-            json!({ "stack_trace": "schema validation" }),
-            "PAYLOAD_MALFORMED",
-        ),
-        (
-            json!({ "failure_reason": "it failed", "stack_trace": "at a" }),
-            "UNKNOWN",
-        ),
+        (json!({ "stack_trace": "schema validation" }), "PAYLOAD_MALFORMED"),
+        (json!({ "failure_reason": "it failed", "stack_trace": "at a" }), "UNKNOWN"),
     ];
     let lines: Vec<String> = failures
         .iter()
@@ -242,10 +213,8 @@ async fn import_category_equals_the_category_of_the_function() -> TestResult {
         .collect();
     let messages = office.queued().await?;
     let nowhere = ReplayTarget::Fixed(Destination::None);
-    let mut by_the_function: Vec<&str> = messages
-        .iter()
-        .map(|it| ClassifiedMessage::of(it, &nowhere).category.as_str())
-        .collect();
+    let mut by_the_function: Vec<&str> =
+        messages.iter().map(|it| ClassifiedMessage::of(it, &nowhere).category.as_str()).collect();
     let mut expected = failures.map(|(_, category)| category);
     named.sort_unstable();
     by_the_function.sort_unstable();
@@ -271,25 +240,17 @@ async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
         let ran = office.import(&arguments).await?;
         assert_eq!(ran.json()?["queued"], 1, "{ran:?}");
     }
-    let received = office
-        .world
-        .aws
-        .receive(&office.queue, HIDDEN_SECONDS)
-        .await?;
+    let received = office.world.aws.receive(&office.queue, HIDDEN_SECONDS).await?;
     assert_eq!(received.len(), 1, "a FIFO queue knows the repetition");
     let message = received.first().ok_or("no message")?;
     let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
     let group = message.attributes().and_then(|it| it.get(&group));
     assert_eq!(group.map(String::as_str), Some("c-e-1"));
-    let target = message
-        .message_attributes()
-        .and_then(|it| it.get("TARGET_ARN"));
+    let target = message.message_attributes().and_then(|it| it.get("TARGET_ARN"));
     assert_eq!(target.and_then(|it| it.string_value()), Some(arn));
 
     for wrong in ["crm", "arn:aws:kinesis:eu-central-1:000000000000:stream/s"] {
-        let ran = office
-            .import(&["--file", name(&file)?, "--target-arn", wrong])
-            .await?;
+        let ran = office.import(&["--file", name(&file)?, "--target-arn", wrong]).await?;
         assert_eq!(ran.code, Some(3), "{ran:?}");
     }
     Ok(())
@@ -297,10 +258,8 @@ async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
 
 /// A page of failed events.
 fn page(ids: &[&str]) -> String {
-    let events: Vec<String> = ids
-        .iter()
-        .map(|id| failed(id, &json!({ "failure_code": "TIMEOUT" })))
-        .collect();
+    let events: Vec<String> =
+        ids.iter().map(|id| failed(id, &json!({ "failure_code": "TIMEOUT" }))).collect();
     format!(r#"{{"entities":[{}]}}"#, events.join(","))
 }
 
@@ -314,8 +273,7 @@ async fn import_reads_stdin() -> TestResult {
     let ran = run_with(text.as_bytes(), &office.variables(), &arguments).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
-        ran.stdout
-            .contains("queued 2 of 3 failed events (1 came twice, 0 cannot be queued)"),
+        ran.stdout.contains("queued 2 of 3 failed events (1 came twice, 0 cannot be queued)"),
         "{ran:?}"
     );
     Ok(())
@@ -327,14 +285,10 @@ async fn import_reports_the_queued_count_when_interrupted() -> TestResult {
     let endpoint = office.world.aws.endpoint();
     let onto = onto(&endpoint, &office.queue);
     let arguments = [&onto[..], &["--file", "-", "--yes"]].concat();
-    let mut child = program(&arguments)
-        .envs(office.variables())
-        .stdin(std::process::Stdio::piped())
-        .spawn()?;
+    let mut child =
+        program(&arguments).envs(office.variables()).stdin(std::process::Stdio::piped()).spawn()?;
     let mut pipe = child.stdin.take().ok_or("no stdin")?;
-    let lines: String = (0..13)
-        .map(|id| failed(&format!("e-{id}"), &json!({})) + "\n")
-        .collect();
+    let lines: String = (0..13).map(|id| failed(&format!("e-{id}"), &json!({})) + "\n").collect();
     tokio::io::AsyncWriteExt::write_all(&mut pipe, lines.as_bytes()).await?;
     // Its stdin stays open: it waits for more.
     let queued = eventually("messages are queued", async || {
@@ -343,17 +297,14 @@ async fn import_reports_the_queued_count_when_interrupted() -> TestResult {
     })
     .await?;
     let id = child.id().ok_or("no process")?.to_string();
-    let told = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status()?;
+    let told = std::process::Command::new("kill").args(["-INT", &id]).status()?;
     assert!(told.success());
     let ran = Ran::of(child.wait_with_output().await?)?;
     drop(pipe);
     assert_eq!(ran.code, Some(130), "{ran:?}");
     assert_eq!(queued.len(), 10);
     assert!(
-        ran.stderr
-            .contains("10 events are on the queue; run the command again for the rest"),
+        ran.stderr.contains("10 events are on the queue; run the command again for the rest"),
         "{ran:?}"
     );
     Ok(())
@@ -367,21 +318,9 @@ async fn import_refuses_unusable_arguments_with_a_hint() -> TestResult {
         (&["--file", "/no/such/file"][..], 3, "cannot be opened"),
         (&["--file", name(&secret)?], 3, "cannot be read"),
         (&["--s3", "bucket/prefix"], 3, "names no bucket"),
-        (
-            &["--s3", "s3://no-such-bucket/"],
-            3,
-            "listing s3://no-such-bucket/",
-        ),
-        (
-            &["--subscription", "a/b"],
-            3,
-            "cannot be the id of a subscription",
-        ),
-        (
-            &["--file", "-", "--s3", "s3://b/"],
-            2,
-            "cannot be used with",
-        ),
+        (&["--s3", "s3://no-such-bucket/"], 3, "listing s3://no-such-bucket/"),
+        (&["--subscription", "a/b"], 3, "cannot be the id of a subscription"),
+        (&["--file", "-", "--s3", "s3://b/"], 2, "cannot be used with"),
         (&[], 2, "required arguments"),
     ] {
         let ran = office.import(arguments).await?;
@@ -407,9 +346,6 @@ async fn import_queues_nothing_when_credentials_expired() -> TestResult {
     let arguments = [&onto[..], &["--file", name(&file)?, "--yes"]].concat();
     let ran = run(&[], &arguments).await?;
     assert_eq!(ran.code, Some(4), "{ran:?}");
-    assert!(
-        ran.stderr.contains("hint: renew your AWS credentials"),
-        "{ran:?}"
-    );
+    assert!(ran.stderr.contains("hint: renew your AWS credentials"), "{ran:?}");
     Ok(())
 }

@@ -23,11 +23,8 @@ pub(super) fn item(key: &str, members: &[(&str, &str)]) -> Result<WriteRequest, 
 pub(super) async fn write(aws: &LocalAws, items: Vec<WriteRequest>) -> Result<(), Box<dyn Error>> {
     let client = aws.dynamodb();
     for chunk in items.chunks(25) {
-        let answer = client
-            .batch_write_item()
-            .request_items(&aws.table, chunk.to_vec())
-            .send()
-            .await?;
+        let answer =
+            client.batch_write_item().request_items(&aws.table, chunk.to_vec()).send().await?;
         assert!(answer.unprocessed_items().is_none_or(HashMap::is_empty));
     }
     Ok(())

@@ -78,9 +78,7 @@ async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
     };
     let archive = Endless { objects: 3_500 };
     let mut builder = PlanBuilder::new(&Empty, about, &selection, now);
-    builder
-        .collect_from_archive(&archive, "dlq/", &Silent)
-        .await?;
+    builder.collect_from_archive(&archive, "dlq/", &Silent).await?;
     let (items, left_out) = builder.finish().await?;
     assert_eq!((items.len(), left_out.len()), (3_500, 0));
     let plan = Plan::of(PlanContent {
@@ -88,10 +86,7 @@ async fn plan_of_many_pages_has_all_items_and_no_bodies() -> TestResult {
         created_by: "marta".to_owned(),
         reason: "all of them".to_owned(),
         edit_of: None,
-        source: PlanSource::Archive {
-            bucket: "b".to_owned(),
-            prefix: "dlq/".to_owned(),
-        },
+        source: PlanSource::Archive { bucket: "b".to_owned(), prefix: "dlq/".to_owned() },
         queue_arn: "q".to_owned(),
         selection,
         items,

@@ -20,10 +20,8 @@ use super::items::{item, write};
 use super::plan::plan;
 use crate::support::harness::OperatorHarness;
 
-const TARGET: (&str, &str) = (
-    "TARGET_ARN",
-    "arn:aws:lambda:eu-central-1:271828182845:function:crm",
-);
+const TARGET: (&str, &str) =
+    ("TARGET_ARN", "arn:aws:lambda:eu-central-1:271828182845:function:crm");
 
 /// A desk whose parking queue holds these events; its ARN.
 async fn with_parked(ids: &[&str]) -> Result<(OperatorHarness, String), Box<dyn Error>> {
@@ -31,8 +29,7 @@ async fn with_parked(ids: &[&str]) -> Result<(OperatorHarness, String), Box<dyn 
     let parking = desk.park(&desk.queue, 10).await?;
     for id in ids {
         let body = conversation_event(id, &format!("c-{id}"));
-        desk.put(&parking, &body, &[TARGET, ("ERROR_CODE", "TIMEOUT")])
-            .await?;
+        desk.put(&parking, &body, &[TARGET, ("ERROR_CODE", "TIMEOUT")]).await?;
     }
     Ok((desk, parking))
 }
@@ -45,18 +42,10 @@ const FROM_PARKING: [&str; 2] = ["--from", "parking"];
 #[tokio::test]
 async fn plan_from_parking_removes_no_message() -> TestResult {
     let (desk, parking) = with_parked(&["e-1", "e-2", "e-3"]).await?;
-    let plan = plan(
-        &desk,
-        &[&FROM_PARKING[..], &["--interaction", "c-e-2"]].concat(),
-    )
-    .await?;
+    let plan = plan(&desk, &[&FROM_PARKING[..], &["--interaction", "c-e-2"]].concat()).await?;
     let items = plan["content"]["items"].as_array().ok_or("no items")?;
     assert_eq!(items.len(), 1);
-    assert_eq!(
-        items[0]["failure_code"],
-        Value::Null,
-        "nobody has written down why"
-    );
+    assert_eq!(items[0]["failure_code"], Value::Null, "nobody has written down why");
     let shown = desk.world.aws.receive(&parking, 0).await?;
     assert_eq!(shown.len(), 3, "all are visible again");
     Ok(())
@@ -77,13 +66,7 @@ async fn apply_removes_sent_messages_from_parking_only() -> TestResult {
     assert_eq!(desk.depth(&parking).await?, 22);
     let mut shown = 0;
     loop {
-        match desk
-            .world
-            .aws
-            .receive(&parking, HIDDEN_SECONDS)
-            .await?
-            .len()
-        {
+        match desk.world.aws.receive(&parking, HIDDEN_SECONDS).await?.len() {
             0 => break,
             count => shown += count,
         }
@@ -109,31 +92,19 @@ async fn apply_does_not_send_messages_missing_from_parking() -> TestResult {
 #[tokio::test]
 async fn plan_from_parking_is_refused_without_a_parking_queue() -> TestResult {
     let desk = OperatorHarness::open().await?;
-    let refused = desk
-        .run(&["plan", "--reason", "x", "--from", "parking"])
-        .await?;
+    let refused = desk.run(&["plan", "--reason", "x", "--from", "parking"]).await?;
     assert_eq!(refused.code, Some(3));
-    assert!(
-        refused.stderr.contains("has no parking queue"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr.contains("has no parking queue"), "{refused:?}");
     Ok(())
 }
 
 #[tokio::test]
 async fn plan_from_parking_includes_deferred_events() -> TestResult {
     let (desk, _) = with_parked(&["e-1"]).await?;
-    desk.world.genesys.fault(
-        genesys_stand_in::Fault::on("POST", "/targets/")
-            .status(503)
-            .times(3),
-    );
+    desk.world.genesys.fault(genesys_stand_in::Fault::on("POST", "/targets/").status(503).times(3));
     let record = genesys_test_support::Record::dead_letter("m-1", "e-1", "c-e-1");
     assert_eq!(desk.world.deliver(&[record]).await?, ["m-1"]);
-    assert_eq!(
-        desk.world.state("e-1").await?,
-        "DEFERRED TARGET_UNAVAILABLE"
-    );
+    assert_eq!(desk.world.state("e-1").await?, "DEFERRED TARGET_UNAVAILABLE");
     let plan = plan(&desk, &FROM_PARKING).await?;
     let items = plan["content"]["items"].as_array().map(Vec::len);
     assert_eq!(items, Some(1), "{plan}");
@@ -149,11 +120,7 @@ async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     // The function of this test does not exist.
     desk.world.set("MAX_RECEIVES", "2");
     let parking = desk.park(&desk.queue, 10).await?;
-    for (id, request, round) in [
-        ("e-1", "r-1", "1"),
-        ("e-2", "r-0", "1"),
-        ("e-3", "r-1", "10"),
-    ] {
+    for (id, request, round) in [("e-1", "r-1", "1"), ("e-2", "r-0", "1"), ("e-3", "r-1", "10")] {
         let body = on_failure_body(request, DELIVERED, &conversation_event(id, "c-1"));
         desk.put(&parking, &body, &[]).await?;
         let at = DELIVERED.as_millis().to_string();
@@ -171,20 +138,13 @@ async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
         write(&desk.world.aws, vec![item]).await?;
     }
 
-    desk.run(&["diagnose", "--parking", "--out", "found.json"])
-        .await?
-        .with(1)?;
+    desk.run(&["diagnose", "--parking", "--out", "found.json"]).await?.with(1)?;
     let found = std::fs::read(desk.file("found.json"))?;
     let found: Value = serde_json::from_slice(&found)?;
     let found = found["records"].as_array().ok_or("no findings")?;
     let steps: BTreeMap<_, _> = found
         .iter()
-        .map(|it| {
-            (
-                it["eventId"].as_str(),
-                (it["failureCode"].as_str(), it["nextStep"].as_str()),
-            )
-        })
+        .map(|it| (it["eventId"].as_str(), (it["failureCode"].as_str(), it["nextStep"].as_str())))
         .collect();
     let failed_later = Some("FAILED_AFTER_ACCEPTANCE");
     assert_eq!(
@@ -200,10 +160,7 @@ async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     let items = plan["content"]["items"].as_array().ok_or("no items")?;
     let planned: BTreeSet<_> = items.iter().map(|item| item["key"].as_str()).collect();
     let [first, third] = ["e-1", "e-3"].map(|id| format!("{id}|{FUNCTION}"));
-    assert_eq!(
-        planned,
-        BTreeSet::from([Some(first.as_str()), Some(&third)])
-    );
+    assert_eq!(planned, BTreeSet::from([Some(first.as_str()), Some(&third)]));
 
     let report = desk.run(&["report", "--output", "json"]).await?;
     let report: Value = serde_json::from_str(&report.stdout)?;
@@ -212,19 +169,14 @@ async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     assert!(shown.stdout.contains("round"), "{}", shown.stdout);
 
     // The function begins the new round (here is no such function), or rejects the event after its last one.
-    desk.run_beside_function(&[&APPLY[..], &["--canary", "2"]].concat())
-        .await?
-        .with(1)?;
+    desk.run_beside_function(&[&APPLY[..], &["--canary", "2"]].concat()).await?.with(1)?;
     let mut ended = Vec::new();
     for key in [&first, &third] {
         for name in ["Status", "FailureCode", "Rounds"] {
             ended.extend(desk.world.aws.attribute(key, name).await?);
         }
     }
-    assert_eq!(
-        ended.join(" "),
-        "ARCHIVED EXHAUSTED 2 ARCHIVED FAILED_AFTER_ACCEPTANCE 11"
-    );
+    assert_eq!(ended.join(" "), "ARCHIVED EXHAUSTED 2 ARCHIVED FAILED_AFTER_ACCEPTANCE 11");
     Ok(())
 }
 
@@ -242,15 +194,10 @@ fn planned(count: usize) -> Vec<PlanItem> {
         target: "none".to_owned(),
         category: "UNKNOWN".to_owned(),
         failure_code: None,
-        place: Location::Message {
-            message_id: format!("m-{number}"),
-        },
+        place: Location::Message { message_id: format!("m-{number}") },
         body_sha256: hexadecimal(&parked(number).body),
         ledger: None,
-        predicted: Predicted {
-            attempt: 1,
-            marks_interaction: false,
-        },
+        predicted: Predicted { attempt: 1, marks_interaction: false },
         edit: None,
     };
     (0..count).map(item).collect()

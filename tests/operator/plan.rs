@@ -26,9 +26,7 @@ pub(super) async fn archive(desk: &OperatorHarness, ids: &[&str]) -> TestResult 
 
 pub(super) async fn archive_records(desk: &OperatorHarness, records: &[Record]) -> TestResult {
     let refuses = Fault::on("POST", "/targets/").status(422);
-    desk.world
-        .genesys
-        .fault(refuses.times(u32::try_from(records.len())?));
+    desk.world.genesys.fault(refuses.times(u32::try_from(records.len())?));
     let answer = invoke(&desk.world.function()?, event(records)).await??;
     assert_eq!(answer, Vec::<String>::new(), "all are archived");
     Ok(())
@@ -56,10 +54,7 @@ pub(super) async fn plan(
 
 fn ids(plan: &Value) -> Vec<&str> {
     let items = plan["content"]["items"].as_array();
-    let keys = items
-        .into_iter()
-        .flatten()
-        .filter_map(|item| item["key"].as_str());
+    let keys = items.into_iter().flatten().filter_map(|item| item["key"].as_str());
     let mut ids: Vec<&str> = keys.filter_map(|key| key.split('|').next()).collect();
     ids.sort_unstable();
     ids
@@ -86,10 +81,7 @@ async fn plan_lists_archived_events_with_their_predicted_action() -> TestResult 
     let item = &content["items"][0];
     assert_eq!(item["failure_code"], "TARGET_REFUSED");
     assert_eq!(item["ledger"]["status"], "ARCHIVED");
-    assert_eq!(
-        item["predicted"],
-        json!({ "attempt": 2, "marks_interaction": true })
-    );
+    assert_eq!(item["predicted"], json!({ "attempt": 2, "marks_interaction": true }));
     assert!(!plan.to_string().contains("tel:+4930"), "no payload");
     assert_eq!(desk.depth(&desk.queue).await?, 0, "nothing is sent");
     Ok(())
@@ -127,10 +119,7 @@ async fn plan_selects_by_every_filter() -> TestResult {
         assert_eq!(ids(&plan), expected, "{arguments:?}");
     }
     let named = plan(&desk, &["--ids", "ids.txt"]).await?;
-    assert_eq!(
-        left_out(&named),
-        [("no dead letter with this id was found".to_owned(), 1)]
-    );
+    assert_eq!(left_out(&named), [("no dead letter with this id was found".to_owned(), 1)]);
     Ok(())
 }
 
@@ -166,32 +155,23 @@ async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
     let sent = Record::dead_letter("m-3", "e-2", "c-e-2").with("ReplayPlan", "another");
     assert_eq!(desk.world.deliver(&[sent]).await?, Vec::<String>::new());
     archive_records(&desk, &[Record::new("m-4", "no event")]).await?;
-    for (key, content) in [
-        ("foreign.txt", "not ours"),
-        ("other.json", "{\"a\":1}"),
-        ("photo", "\u{0}\u{1}"),
-    ] {
+    for (key, content) in
+        [("foreign.txt", "not ours"), ("other.json", "{\"a\":1}"), ("photo", "\u{0}\u{1}")]
+    {
         let put = desk.world.aws.s3().put_object().bucket(&desk.bucket);
-        let put = put
-            .key(format!("dlq/archives/{key}"))
-            .body(content.as_bytes().to_vec().into());
+        let put = put.key(format!("dlq/archives/{key}")).body(content.as_bytes().to_vec().into());
         put.send().await?;
     }
     let plan = plan(&desk, &[]).await?;
     assert_eq!(ids(&plan), ["e-1"]);
-    let reasons: Vec<String> = left_out(&plan)
-        .into_iter()
-        .map(|(why, count)| format!("{count} {why}"))
-        .collect();
+    let reasons: Vec<String> =
+        left_out(&plan).into_iter().map(|(why, count)| format!("{count} {why}")).collect();
     for reason in [
         "1 it was delivered already",
         "3 the object is no archived dead letter",
         "1 it is not an event that could be delivered: the message body is not JSON",
     ] {
-        assert!(
-            reasons.iter().any(|it| it.starts_with(reason)),
-            "{reason}: {reasons:?}"
-        );
+        assert!(reasons.iter().any(|it| it.starts_with(reason)), "{reason}: {reasons:?}");
     }
     Ok(())
 }
@@ -200,9 +180,7 @@ async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
 async fn plan_includes_unfinished_events_only_with_open() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     // Sent again, and deferred: its message is on the queue.
-    desk.world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(503).times(3));
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(503).times(3));
     let sent = Record::dead_letter("m-3", "e-1", "c-e-1").with("ReplayPlan", "another");
     assert_eq!(desk.world.deliver(&[sent]).await?, ["m-3"]);
     assert_eq!(ids(&plan(&desk, &[]).await?), Vec::<&str>::new());
@@ -213,25 +191,15 @@ async fn plan_includes_unfinished_events_only_with_open() -> TestResult {
 #[tokio::test]
 async fn plan_lists_an_event_once_when_archived_twice() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
-    desk.world
-        .genesys
-        .fault(Fault::on("POST", "/targets/").status(500).times(1));
+    desk.world.genesys.fault(Fault::on("POST", "/targets/").status(500).times(1));
     desk.world.set("MAX_ATTEMPTS", "1");
-    let sent = Record::dead_letter("m-3", "e-1", "c-e-1")
-        .with("ReplayPlan", "another")
-        .received(200);
+    let sent =
+        Record::dead_letter("m-3", "e-1", "c-e-1").with("ReplayPlan", "another").received(200);
     assert_eq!(desk.world.deliver(&[sent]).await?, Vec::<String>::new());
-    assert_eq!(
-        desk.world.aws.objects(&desk.bucket).await?.len(),
-        2,
-        "for another reason"
-    );
+    assert_eq!(desk.world.aws.objects(&desk.bucket).await?.len(), 2, "for another reason");
     let plan = plan(&desk, &[]).await?;
     assert_eq!(ids(&plan), ["e-1"]);
-    assert_eq!(
-        plan["content"]["items"][0]["failure_code"], "EXHAUSTED",
-        "the last one"
-    );
+    assert_eq!(plan["content"]["items"][0]["failure_code"], "EXHAUSTED", "the last one");
     Ok(())
 }
 
@@ -242,10 +210,7 @@ async fn plan_file_is_never_overwritten() -> TestResult {
     let before = desk.read("plan.json")?;
     let refused = desk.run(&["plan", "--reason", "again"]).await?;
     assert_eq!(refused.code, Some(3), "{refused:?}");
-    assert!(
-        refused.stderr.contains("plan.json is there already"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr.contains("plan.json is there already"), "{refused:?}");
     assert_eq!(desk.read("plan.json")?, before);
     Ok(())
 }
@@ -258,21 +223,9 @@ async fn plan_file_is_refused_when_changed_or_not_a_plan() -> TestResult {
     for (name, content, says) in [
         ("none.json", None, "cannot be read"),
         ("empty.json", Some(String::new()), "no plan of this version"),
-        (
-            "binary.json",
-            Some("\u{1}\u{2}".to_owned()),
-            "no plan of this version",
-        ),
-        (
-            "torn.json",
-            Some(good.chars().take(good.len() / 2).collect()),
-            "no plan of this version",
-        ),
-        (
-            "future.json",
-            Some(good.replace("plan 1", "plan 2")),
-            "genesys-replay plan 2",
-        ),
+        ("binary.json", Some("\u{1}\u{2}".to_owned()), "no plan of this version"),
+        ("torn.json", Some(good.chars().take(good.len() / 2).collect()), "no plan of this version"),
+        ("future.json", Some(good.replace("plan 1", "plan 2")), "genesys-replay plan 2"),
         (
             "changed.json",
             Some(good.replace("the CRM was down", "because")),
@@ -322,9 +275,7 @@ async fn archived_as(desk: &OperatorHarness, key: &str, members: &[(&str, Value)
     }
     let put = desk.world.aws.s3().put_object().bucket(&desk.bucket);
     let put = put.key(format!("dlq/archives/{key}.json"));
-    put.body(document.to_string().into_bytes().into())
-        .send()
-        .await?;
+    put.body(document.to_string().into_bytes().into()).send().await?;
     Ok(())
 }
 
@@ -332,18 +283,12 @@ async fn archived_as(desk: &OperatorHarness, key: &str, members: &[(&str, Value)
 async fn plan_includes_expired_events_only_with_forgotten() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     let body = genesys_test_support::conversation_event("e-old", "c-1");
-    let long_ago = [
-        ("archived_at", json!("2026-01-01T00:00:00Z")),
-        ("body", json!(body)),
-    ];
+    let long_ago = [("archived_at", json!("2026-01-01T00:00:00Z")), ("body", json!(body))];
     archived_as(&desk, "old", &long_ago).await?;
     let without = plan(&desk, &[]).await?;
     assert_eq!(ids(&without), ["e-1"]);
     let reasons = left_out(&without);
-    assert!(
-        reasons[0].0.contains("may have been delivered since"),
-        "{reasons:?}"
-    );
+    assert!(reasons[0].0.contains("may have been delivered since"), "{reasons:?}");
     assert_eq!(ids(&plan(&desk, &["--forgotten"]).await?), ["e-1", "e-old"]);
     Ok(())
 }
@@ -351,28 +296,15 @@ async fn plan_includes_expired_events_only_with_forgotten() -> TestResult {
 #[tokio::test]
 async fn plan_skips_oversized_objects_and_invalid_keys() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
-    archived_as(
-        &desk,
-        "long-id",
-        &[("message_id", json!("m".repeat(3_000)))],
-    )
-    .await?;
+    archived_as(&desk, "long-id", &[("message_id", json!("m".repeat(3_000)))]).await?;
     let put = desk.world.aws.s3().put_object().bucket(&desk.bucket);
-    let put = put
-        .key("dlq/archives/video.mp4")
-        .body(vec![0; 9 * 1024 * 1024].into());
+    let put = put.key("dlq/archives/video.mp4").body(vec![0; 9 * 1024 * 1024].into());
     put.send().await?;
     let plan = plan(&desk, &[]).await?;
     assert_eq!(ids(&plan), ["e-1"]);
     let reasons: Vec<String> = left_out(&plan).into_iter().map(|it| it.0).collect();
-    for reason in [
-        "the object is too long",
-        "the object is damaged: its member message_id",
-    ] {
-        assert!(
-            reasons.iter().any(|it| it.starts_with(reason)),
-            "{reasons:?}"
-        );
+    for reason in ["the object is too long", "the object is damaged: its member message_id"] {
+        assert!(reasons.iter().any(|it| it.starts_with(reason)), "{reasons:?}");
     }
     Ok(())
 }
@@ -382,18 +314,10 @@ async fn plan_leaves_out_events_that_target_our_own_queue() -> TestResult {
     let mut desk = with_archived(&["e-1"]).await?;
     desk.world.set("REPLAY_TARGET", "");
     let queue = desk.queue.clone();
-    archived_as(
-        &desk,
-        "loop",
-        &[("attributes", json!({ "TARGET_ARN": queue }))],
-    )
-    .await?;
+    archived_as(&desk, "loop", &[("attributes", json!({ "TARGET_ARN": queue }))]).await?;
     let plan = plan(&desk, &["--prefix", "dlq/archives/loop"]).await?;
     assert_eq!(ids(&plan), Vec::<&str>::new());
-    assert!(
-        left_out(&plan)[0].0.contains("is not in ALLOWED_TARGETS"),
-        "{plan}"
-    );
+    assert!(left_out(&plan)[0].0.contains("is not in ALLOWED_TARGETS"), "{plan}");
     Ok(())
 }
 
@@ -401,18 +325,11 @@ async fn plan_leaves_out_events_that_target_our_own_queue() -> TestResult {
 async fn plan_refuses_an_empty_list_of_ids() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     std::fs::write(desk.file("none.txt"), "\n# nothing\n")?;
-    let refused = desk
-        .run(&["plan", "--reason", "x", "--ids", "none.txt"])
-        .await?;
-    assert!(
-        refused.stderr.contains("there are no ids in none.txt"),
-        "{refused:?}"
-    );
+    let refused = desk.run(&["plan", "--reason", "x", "--ids", "none.txt"]).await?;
+    assert!(refused.stderr.contains("there are no ids in none.txt"), "{refused:?}");
     refused.with(3)?;
     for empty in [&["--id", ""], &["--reason", ""]] {
-        let refused = desk
-            .run(&[&["plan", "--reason", "x"], &empty[..]].concat())
-            .await?;
+        let refused = desk.run(&[&["plan", "--reason", "x"], &empty[..]].concat()).await?;
         refused.with(2)?;
     }
     Ok(())

@@ -38,26 +38,12 @@ async fn report_counts_exactly_over_pages_and_segments() -> TestResult {
     let filler = "x".repeat(2_200);
     let mut items = Vec::new();
     for number in 0..4_000_u32 {
-        let status = [
-            "COMPLETED",
-            "COMPLETED",
-            "COMPLETED",
-            "ARCHIVED",
-            "DEFERRED",
-        ];
-        let status = status
-            .get(usize::try_from(number % 5)?)
-            .ok_or("no status")?;
+        let status = ["COMPLETED", "COMPLETED", "COMPLETED", "ARCHIVED", "DEFERRED"];
+        let status = status.get(usize::try_from(number % 5)?).ok_or("no status")?;
         let members = [
             ("Status", *status),
-            (
-                "Category",
-                ["ENDPOINT_UNREACHABLE", "UNKNOWN"][usize::from(number % 4 == 0)],
-            ),
-            (
-                "Target",
-                "arn:aws:lambda:eu-central-1:271828182845:function:crm",
-            ),
+            ("Category", ["ENDPOINT_UNREACHABLE", "UNKNOWN"][usize::from(number % 4 == 0)]),
+            ("Target", "arn:aws:lambda:eu-central-1:271828182845:function:crm"),
             ("Attempts", if number % 2 == 0 { "1" } else { "3" }),
             ("InteractionId", &filler),
             SEEN,
@@ -65,17 +51,9 @@ async fn report_counts_exactly_over_pages_and_segments() -> TestResult {
         items.push(item(&format!("event-{number}|crm"), &members)?);
     }
     write(&aws, items).await?;
-    let page = aws
-        .dynamodb()
-        .scan()
-        .table_name(&aws.table)
-        .segment(0)
-        .total_segments(4);
+    let page = aws.dynamodb().scan().table_name(&aws.table).segment(0).total_segments(4);
     let page = page.send().await?;
-    assert!(
-        page.last_evaluated_key().is_some(),
-        "one page holds a segment"
-    );
+    assert!(page.last_evaluated_key().is_some(), "one page holds a segment");
     let report = report(&aws).await?;
     let statuses = json!({ "COMPLETED": 2_400, "ARCHIVED": 800, "DEFERRED": 800 });
     assert_eq!(report["total_tracked"], json!(4_000));
@@ -85,10 +63,7 @@ async fn report_counts_exactly_over_pages_and_segments() -> TestResult {
         json!({ "ENDPOINT_UNREACHABLE": 3_000, "UNKNOWN": 1_000 })
     );
     assert_eq!(report["success_rate"], json!(60.0));
-    assert_eq!(
-        report["attempts_histogram"],
-        json!({ "1": 2_000, "3": 2_000 })
-    );
+    assert_eq!(report["attempts_histogram"], json!({ "1": 2_000, "3": 2_000 }));
     Ok(())
 }
 
@@ -116,20 +91,8 @@ async fn report_names_findings_and_exits_with_1() -> TestResult {
 async fn report_names_the_oldest_open_event_and_filters_by_age() -> TestResult {
     let aws = LocalAws::start().await?;
     let items = vec![
-        item(
-            "old|crm",
-            &[
-                ("Status", "DEFERRED"),
-                ("FirstSeenAt", "2026-07-01T00:00:00Z"),
-            ],
-        )?,
-        item(
-            "young|crm",
-            &[
-                ("Status", "DEFERRED"),
-                ("FirstSeenAt", "2026-07-20T00:00:00Z"),
-            ],
-        )?,
+        item("old|crm", &[("Status", "DEFERRED"), ("FirstSeenAt", "2026-07-01T00:00:00Z")])?,
+        item("young|crm", &[("Status", "DEFERRED"), ("FirstSeenAt", "2026-07-20T00:00:00Z")])?,
         item(
             "done|crm",
             &[
@@ -158,13 +121,7 @@ async fn report_names_the_oldest_open_event_and_filters_by_age() -> TestResult {
     assert_eq!(report["oldest_open"]["key"], json!("young|crm"));
     assert_eq!(report["total_tracked"], json!(2));
     assert_eq!(report["left_out_as_older"], json!(1));
-    let wrong = [
-        "report",
-        "--since",
-        "yesterday",
-        "--endpoint-url",
-        &endpoint,
-    ];
+    let wrong = ["report", "--since", "yesterday", "--endpoint-url", &endpoint];
     let ran = run(&variables, &wrong).await?;
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("such as 6h"), "{}", ran.stderr);

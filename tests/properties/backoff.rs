@@ -8,9 +8,7 @@ use proptest::prelude::*;
 /// Returns every backoff that the settings accept.
 fn backoffs() -> impl Strategy<Value = Backoff> {
     (0_u64..=900, 1_u64..=43_200)
-        .prop_filter("the base is not above the maximum", |(base, max)| {
-            base <= max
-        })
+        .prop_filter("the base is not above the maximum", |(base, max)| base <= max)
         .prop_map(|(base, max)| Backoff {
             base: Duration::from_secs(base),
             max: Duration::from_secs(max),

@@ -32,11 +32,7 @@ struct Receive {
 
 fn receives() -> impl Strategy<Value = Receive> {
     let code = FailureCode::TargetUnavailable;
-    let reopen = [
-        ReopenPolicy::Never,
-        ReopenPolicy::Failed,
-        ReopenPolicy::FailedAndArchived,
-    ];
+    let reopen = [ReopenPolicy::Never, ReopenPolicy::Failed, ReopenPolicy::FailedAndArchived];
     let settlements = [
         None,
         Some(Settlement::Completed(None)),
@@ -44,30 +40,23 @@ fn receives() -> impl Strategy<Value = Receive> {
         Some(Settlement::Failed(code)),
         Some(Settlement::Deferred(code)),
     ];
-    (
-        0_u64..100,
-        select(reopen.to_vec()),
-        any::<[bool; 3]>(),
-        select(settlements.to_vec()),
-    )
-        .prop_map(
-            |(seconds_since_last, reopen, [record, ignores, delivered], settlement)| {
-                // Only a delivered event is completed, and a delivered event is never archived.
-                let is_delivered = match settlement {
-                    Some(Settlement::Completed(_)) => true,
-                    None | Some(Settlement::Deferred(_)) => delivered,
-                    Some(Settlement::Archived(_) | Settlement::Failed(_)) => false,
-                };
-                Receive {
-                    seconds_since_last,
-                    reopen,
-                    is_failure_record: record,
-                    ignores_delay: ignores,
-                    is_delivered,
-                    settlement,
-                }
-            },
-        )
+    (0_u64..100, select(reopen.to_vec()), any::<[bool; 3]>(), select(settlements.to_vec()))
+        .prop_map(|(seconds_since_last, reopen, [record, ignores, delivered], settlement)| {
+            // Only a delivered event is completed, and a delivered event is never archived.
+            let is_delivered = match settlement {
+                Some(Settlement::Completed(_)) => true,
+                None | Some(Settlement::Deferred(_)) => delivered,
+                Some(Settlement::Archived(_) | Settlement::Failed(_)) => false,
+            };
+            Receive {
+                seconds_since_last,
+                reopen,
+                is_failure_record: record,
+                ignores_delay: ignores,
+                is_delivered,
+                settlement,
+            }
+        })
 }
 
 fn item_state(ledger: &MemoryLedger, key: &EventKey) -> Option<ItemState> {

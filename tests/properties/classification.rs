@@ -25,15 +25,7 @@ const CODES: &[(&str, Category)] = &[
 ];
 
 /// Words without a meaning for the category.
-const NEUTRAL: &[&str] = &[
-    "the",
-    "delivery",
-    "of",
-    "conversation",
-    "failed",
-    "with",
-    "status",
-];
+const NEUTRAL: &[&str] = &["the", "delivery", "of", "conversation", "failed", "with", "status"];
 
 /// Returns messages that determine the category, and arbitrary ones.
 fn messages() -> impl Strategy<Value = String> {
@@ -63,11 +55,7 @@ fn words() -> impl Strategy<Value = String> {
 /// Returns an error status.
 fn statuses() -> impl Strategy<Value = u16> {
     prop_oneof![
-        select(
-            &[
-                400_u16, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504
-            ][..]
-        ),
+        select(&[400_u16, 401, 403, 404, 408, 413, 422, 429, 500, 502, 503, 504][..]),
         400_u16..600,
     ]
 }
@@ -115,10 +103,8 @@ fn of_status(status: u16) -> Category {
 }
 
 fn opened(body: String, attributes: &[(&str, &str)]) -> Result<Option<Category>, TestCaseError> {
-    let attributes: BTreeMap<_, _> = attributes
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let attributes: BTreeMap<_, _> =
+        attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let message = SampleMessage { body, attributes }.message("m-1")?;
     Ok(match parse(&message) {
         ParsedMessage::DeadLetter(dead_letter) => Some(dead_letter.failure.category()),

@@ -26,11 +26,7 @@ fn original(arn: &str) -> Destination {
 
 /// Returns parts that can be joined to ids and to ARNs.
 fn parts() -> impl Strategy<Value = Vec<String>> {
-    let part = prop_oneof![
-        "[a-c]{1,2}",
-        "arn:aws:(sqs|sns):r:a:[a-c]{1,2}",
-        Just("|".to_owned()),
-    ];
+    let part = prop_oneof!["[a-c]{1,2}", "arn:aws:(sqs|sns):r:a:[a-c]{1,2}", Just("|".to_owned()),];
     prop::collection::vec(part, 2..6)
 }
 

@@ -25,10 +25,7 @@ fn dead_letters() -> impl Strategy<Value = SampleMessage> {
 }
 
 fn dead_letter(body: String) -> SampleMessage {
-    SampleMessage {
-        body,
-        attributes: BTreeMap::new(),
-    }
+    SampleMessage { body, attributes: BTreeMap::new() }
 }
 
 /// Returns the inner text of an SNS notification.
@@ -47,10 +44,7 @@ fn opened(dead_letter: &SampleMessage) -> Result<Option<DeadLetter<'static>>, Te
     Ok(match parse(&message) {
         ParsedMessage::DeadLetter(dead_letter) => {
             let payload = Cow::Owned(dead_letter.payload.into_owned());
-            Some(DeadLetter {
-                payload,
-                ..*dead_letter
-            })
+            Some(DeadLetter { payload, ..*dead_letter })
         }
         ParsedMessage::Unreplayable(_) => None,
     })

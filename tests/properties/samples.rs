@@ -118,15 +118,7 @@ pub(crate) fn odd_text() -> impl Strategy<Value = String> {
 pub(crate) fn json_text() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         select(
-            &[
-                "true",
-                "1.0",
-                "1e999",
-                "-0",
-                "18446744073709551616",
-                "\"\\u0041\\/\"",
-                "{ }"
-            ][..]
+            &["true", "1.0", "1e999", "-0", "18446744073709551616", "\"\\u0041\\/\"", "{ }"][..]
         )
         .prop_map(str::to_owned),
         any::<String>().prop_map(|text| Value::from(text).to_string()),

@@ -76,10 +76,7 @@ const COMPLETE: &[&[(&str, &str)]] = &[
         ("GENESYS_CLIENT_ID", "client"),
         ("GENESYS_CLIENT_SECRET", "hush-hush"),
     ],
-    &[
-        ("GENESYS_ORG_ID", "acme"),
-        ("GENESYS_SECRET_ID", "genesys/client"),
-    ],
+    &[("GENESYS_ORG_ID", "acme"), ("GENESYS_SECRET_ID", "genesys/client")],
     &[
         ("GENESYS_API_BASE_URL", "http://localhost:8080"),
         ("GENESYS_LOGIN_BASE_URL", "http://localhost:8080"),
@@ -94,10 +91,8 @@ fn environments() -> impl Strategy<Value = Environment> {
     let change = (select(VARIABLES), prop::option::weighted(0.8, values()));
     let changes = prop::collection::vec(change, 0..8);
     (select(COMPLETE), changes).prop_map(|(complete, changes)| {
-        let mut environment: Environment = complete
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect();
+        let mut environment: Environment =
+            complete.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         for (name, value) in changes {
             match value {
                 Some(value) => environment.insert(name, value),

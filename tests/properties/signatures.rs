@@ -32,12 +32,7 @@ impl Signed {
         let failed = |error: standardwebhooks::WebhookError| TestCaseError::fail(error.to_string());
         let webhook = Webhook::from_bytes(secret.to_vec()).map_err(failed)?;
         let signature = webhook.sign(id, at, body.as_bytes()).map_err(failed)?;
-        Ok(Self {
-            id: id.to_owned(),
-            at,
-            body: body.to_owned(),
-            signature,
-        })
+        Ok(Self { id: id.to_owned(), at, body: body.to_owned(), signature })
     }
 
     /// Verifies the request with a key ring of these secrets.
@@ -45,10 +40,8 @@ impl Signed {
         &self,
         secrets: &[&[u8]],
     ) -> Result<Result<(), AuthenticationError>, TestCaseError> {
-        let text: Vec<_> = secrets
-            .iter()
-            .map(|secret| format!("whsec_{}", STANDARD.encode(secret)))
-            .collect();
+        let text: Vec<_> =
+            secrets.iter().map(|secret| format!("whsec_{}", STANDARD.encode(secret))).collect();
         let ring = KeyRing::parse(&text.join(" "))
             .map_err(|fault| TestCaseError::fail(fault.to_string()))?;
         Ok(ring.verify(&self.headers()?, self.body.as_bytes()))

@@ -105,7 +105,6 @@ impl Bug {
             Self::ConfigurationArchives,
             Self::ObjectOpensCircuit,
         ];
-        own.into_iter()
-            .chain(Flaw::ALL.into_iter().map(Self::Ledger))
+        own.into_iter().chain(Flaw::ALL.into_iter().map(Self::Ledger))
     }
 }

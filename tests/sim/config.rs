@@ -67,22 +67,15 @@ pub(crate) struct SimConfig {
 impl SimConfig {
     pub(crate) fn random(rng: &SimRng) -> Self {
         let events = 0..rng.draw(|rng| rng.u32(1..=6));
-        let clocks = if rng.one_in(3) {
-            Clocks::Unbounded
-        } else {
-            Clocks::Bounded
-        };
+        let clocks = if rng.one_in(3) { Clocks::Unbounded } else { Clocks::Bounded };
         // With unbounded clocks, workers shall hold leases at the same time.
         let (early_redelivery_one_in, max_poll_delay_ms, shutdown_one_in) = match clocks {
             Clocks::Bounded => (6, 5_000, 10),
             Clocks::Unbounded => (2, 500, 2),
         };
         let late = LateFailureConfig::random(rng, clocks == Clocks::Bounded);
-        let lasting_fault = if late.retention.is_some() {
-            LastingFault::None
-        } else {
-            LastingFault::random(rng)
-        };
+        let lasting_fault =
+            if late.retention.is_some() { LastingFault::None } else { LastingFault::random(rng) };
         Self {
             late,
             lasting_fault,
@@ -100,11 +93,7 @@ impl SimConfig {
             shutdown_one_in,
             max_poll_delay_ms,
             clocks,
-            queue_kind: if rng.one_in(5) {
-                QueueKind::Fifo
-            } else {
-                QueueKind::Standard
-            },
+            queue_kind: if rng.one_in(5) { QueueKind::Fifo } else { QueueKind::Standard },
             // Without an archive, a message at the end of retention is lost: there is a metric for it.
             has_archive: !rng.one_in(6)
                 || late.retention.is_some()
@@ -161,10 +150,6 @@ impl SimEvent {
             _ => Kind::Event,
         };
         let group = rng.draw(|rng| rng.u32(0..2));
-        Self {
-            number,
-            kind,
-            group,
-        }
+        Self { number, kind, group }
     }
 }

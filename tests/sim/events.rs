@@ -87,10 +87,9 @@ impl SimEvent {
         };
         match self.kind {
             Kind::Event | Kind::Malformed => of_conversation("customer.end", ""),
-            Kind::Echo => of_conversation(
-                "attributes",
-                r#","attributes":{"system.retryStatus":"retrying"}"#,
-            ),
+            Kind::Echo => {
+                of_conversation("attributes", r#","attributes":{"system.retryStatus":"retrying"}"#)
+            }
             Kind::Audit => {
                 let topic = "v2.audits.entitytype.{id}.entityid.{id}";
                 event(topic, "v2.audits.entitytype.queue.entityid.q", "")

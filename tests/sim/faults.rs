@@ -130,8 +130,7 @@ impl FaultInjector {
 
     fn should_fail(&self) -> bool {
         let should_fail = !self.has_ended() && self.rng.one_in(self.fault_one_in);
-        self.injected
-            .fetch_add(u64::from(should_fail), Ordering::Relaxed);
+        self.injected.fetch_add(u64::from(should_fail), Ordering::Relaxed);
         should_fail
     }
 
@@ -143,11 +142,7 @@ impl FaultInjector {
     ) -> FaultHookFuture<'_, E> {
         Box::pin(async move {
             tokio::time::sleep(self.rng.millis(most_ms)).await;
-            if self.should_fail() {
-                Err(error(&self.rng))
-            } else {
-                Ok(())
-            }
+            if self.should_fail() { Err(error(&self.rng)) } else { Ok(()) }
         })
     }
 }
@@ -191,31 +186,14 @@ fn genesys_error(rng: &SimRng) -> GenesysError {
     match rng.draw(|rng| rng.u8(0..20)) {
         // Rare, because it rejects an event at once.
         19 => GenesysError::NotFound,
-        18 => GenesysError::Conflict {
-            call,
-            status: 409,
-            code: None,
-            after: None,
-        },
+        18 => GenesysError::Conflict { call, status: 409, code: None, after: None },
         0..=4 => GenesysError::RateLimited {
             call,
             after: Some(Duration::from_secs(rng.draw(|rng| rng.u64(0..90)))),
         },
-        5..=9 => GenesysError::Credentials {
-            call,
-            status: 403,
-            code: None,
-        },
-        10..=14 => GenesysError::Refused {
-            call,
-            status: 400,
-            code: None,
-        },
-        _ => GenesysError::Unavailable {
-            call,
-            problem: UnavailableCause::Timeout,
-            after: None,
-        },
+        5..=9 => GenesysError::Credentials { call, status: 403, code: None },
+        10..=14 => GenesysError::Refused { call, status: 400, code: None },
+        _ => GenesysError::Unavailable { call, problem: UnavailableCause::Timeout, after: None },
     }
 }
 
@@ -231,10 +209,7 @@ impl Faults<GenesysError> for FaultInjector {
             let mut quota = self.genesys.lock().unwrap_or_else(PoisonError::into_inner);
             match quota.take() {
                 None => Ok(()),
-                after @ Some(_) => Err(GenesysError::RateLimited {
-                    call: Call::Mark,
-                    after,
-                }),
+                after @ Some(_) => Err(GenesysError::RateLimited { call: Call::Mark, after }),
             }
         })
     }
@@ -273,11 +248,7 @@ fn unavailable(after: Option<Duration>, certainty: Certainty) -> DeliveryError {
 
 fn target_error(rng: &SimRng) -> DeliveryError {
     match rng.draw(|rng| rng.u8(0..7)) {
-        0 => delivery_error(
-            FailureCode::TargetRefused,
-            Disposition::Permanent,
-            Certainty::Refused,
-        ),
+        0 => delivery_error(FailureCode::TargetRefused, Disposition::Permanent, Certainty::Refused),
         1 => delivery_error(
             FailureCode::TargetCredentials,
             Disposition::Operator,
@@ -308,11 +279,7 @@ impl Faults<DeliveryError> for FaultInjector {
                 self.injected.fetch_add(1, Ordering::Relaxed);
                 return Err(error);
             }
-            if self.should_fail() {
-                Err(target_error(&self.rng))
-            } else {
-                Ok(())
-            }
+            if self.should_fail() { Err(target_error(&self.rng)) } else { Ok(()) }
         })
     }
 

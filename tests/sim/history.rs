@@ -47,11 +47,7 @@ impl Display for Line {
 
 impl History {
     pub(crate) fn new(started: Instant, clocks: Clocks) -> Self {
-        Self {
-            started,
-            clocks,
-            state: Mutex::default(),
-        }
+        Self { started, clocks, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -122,10 +118,7 @@ impl History {
 
     /// Records a successful claim whose lease was taken over before the response.
     pub(crate) fn claimed_and_lost(&self, key: &str, worker_id: WorkerId) {
-        self.log_event(
-            key,
-            format!("worker {worker_id} acquired a lease that was taken over"),
-        );
+        self.log_event(key, format!("worker {worker_id} acquired a lease that was taken over"));
         self.witness(key, |it| it.claimed_and_lost(worker_id));
     }
 
@@ -137,8 +130,7 @@ impl History {
 
     /// Returns whether another worker certainly holds the lease.
     pub(crate) fn is_held_by_another(&self, key: &str, worker_id: WorkerId) -> bool {
-        self.read_witness(key, |it| it.is_held_by_another(worker_id))
-            .unwrap_or(false)
+        self.read_witness(key, |it| it.is_held_by_another(worker_id)).unwrap_or(false)
     }
 
     /// Records that the ledger accepted a write without the lease.
@@ -157,10 +149,7 @@ impl History {
 
     /// Records the begin of a delivery. `recorded`: the ledger has the checkpoint of an earlier one.
     pub(crate) fn delivering(&self, key: &str, worker_id: WorkerId, attempt: u32, recorded: bool) {
-        self.log_event(
-            key,
-            format!("worker {worker_id} delivers it, attempt {attempt}"),
-        );
+        self.log_event(key, format!("worker {worker_id} delivers it, attempt {attempt}"));
         self.witness(key, |it| it.delivering(worker_id, attempt, recorded));
     }
 
@@ -192,8 +181,7 @@ impl History {
 
     /// Returns whether a lease was taken over from a running worker, whose effects may come at any time.
     pub(crate) fn lease_was_taken_over(&self, key: &str) -> bool {
-        self.read_witness(key, Witness::lease_was_taken_over)
-            .unwrap_or(false)
+        self.read_witness(key, Witness::lease_was_taken_over).unwrap_or(false)
     }
 
     /// Records that an archiving or its settlement failed.

@@ -40,10 +40,9 @@ impl LastingFault {
     /// Returns the target's response to every delivery.
     pub(crate) fn target_response(self) -> Option<DeliveryError> {
         let (code, disposition) = match self {
-            Self::Outage => (
-                FailureCode::TargetUnavailable,
-                Disposition::Transient { after: None },
-            ),
+            Self::Outage => {
+                (FailureCode::TargetUnavailable, Disposition::Transient { after: None })
+            }
             Self::WrongUrl => (FailureCode::TargetMisconfigured, Disposition::Operator),
             Self::None | Self::AccessDenied => return None,
         };

@@ -113,11 +113,7 @@ impl LateFailures {
             return;
         }
         // Some right after the acceptance, some long after it.
-        let after = if rng.one_in(3) {
-            Duration::from_millis(10)
-        } else {
-            rng.millis(600_000)
-        };
+        let after = if rng.one_in(3) { Duration::from_millis(10) } else { rng.millis(600_000) };
         let draft = draft(late.report, event, id, now.plus(after));
         lock(&self.pending).push(FailureRecord {
             event,
@@ -154,9 +150,7 @@ fn draft(report: FailureReport, event: SimEvent, id: &str, at: Timestamp) -> Dra
     let body = event.body();
     let attributes = |pairs: &[(&str, &str)]| {
         let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect()
+        pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
     match report {
         FailureReport::Never | FailureReport::OnFailure => Draft {

@@ -66,9 +66,7 @@ impl EventLocations {
     }
 
     fn sent_messages(&self) -> MutexGuard<'_, Vec<SentMessage>> {
-        self.sent_message
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.sent_message.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn sent_message(&self) -> Vec<SentMessage> {
@@ -136,10 +134,7 @@ impl EventLocations {
 
     fn event_of(&self, key: &EventKey) -> Option<SimEvent> {
         let sent_messages = self.sent_messages();
-        sent_messages
-            .iter()
-            .find(|it| it.key == *key)
-            .map(|it| it.event)
+        sent_messages.iter().find(|it| it.key == *key).map(|it| it.event)
     }
 
     /// Returns whether a failure record of the event is still queued or parked.
@@ -193,8 +188,7 @@ impl EventLocations {
     pub(crate) fn expired(&self) -> u64 {
         let documents = self.archive.documents();
         let all = documents.values();
-        all.filter(|document| document.contains(EXPIRING_REASON))
-            .count() as u64
+        all.filter(|document| document.contains(EXPIRING_REASON)).count() as u64
     }
 
     /// Returns whether the message is an own echo in the ledger. It needs no archived object.
@@ -232,9 +226,8 @@ impl EventLocations {
     /// Checks that the event of an acknowledged message is delivered, archived or reported.
     pub(crate) fn check_acknowledged(&self, message: &MessageId, outcome: Outcome) {
         let sent_messages = self.sent_message();
-        let Some(sent_message) = sent_messages
-            .iter()
-            .find(|sent_message| sent_message.message == *message)
+        let Some(sent_message) =
+            sent_messages.iter().find(|sent_message| sent_message.message == *message)
         else {
             return;
         };
@@ -251,12 +244,9 @@ impl EventLocations {
             }
         };
         if !kept {
-            let what = format!(
-                "{message} is acknowledged as {} and has no location",
-                outcome.as_str()
-            );
-            self.history
-                .violation_found(Some(sent_message.key.as_str()), &what);
+            let what =
+                format!("{message} is acknowledged as {} and has no location", outcome.as_str());
+            self.history.violation_found(Some(sent_message.key.as_str()), &what);
         }
     }
 
@@ -264,15 +254,11 @@ impl EventLocations {
     pub(crate) fn check_order(&self, key: &EventKey) {
         let sent_messages = self.sent_message();
         let inside = self.queues.inside(self.queue);
-        let Some(at) = sent_messages
-            .iter()
-            .position(|sent_message| sent_message.key == *key)
+        let Some(at) = sent_messages.iter().position(|sent_message| sent_message.key == *key)
         else {
             return;
         };
-        let group = sent_messages
-            .get(at)
-            .and_then(|sent_message| sent_message.group.as_ref());
+        let group = sent_messages.get(at).and_then(|sent_message| sent_message.group.as_ref());
         let earlier = sent_messages.iter().take(at);
         let guard = earlier
             .filter(|it| it.group.is_some() && it.group.as_ref() == group && it.key != *key)
@@ -280,10 +266,8 @@ impl EventLocations {
             .filter(|it| self.history.accepted_times(it.key.as_str()) == 0)
             .find(|it| inside.contains(&it.message) && !self.has_ended(it));
         if let Some(guard) = guard {
-            let what = format!(
-                "delivered before {}, which is before it in its FIFO group",
-                guard.key
-            );
+            let what =
+                format!("delivered before {}, which is before it in its FIFO group", guard.key);
             self.history.violation_found(Some(key.as_str()), &what);
         }
     }
@@ -307,10 +291,7 @@ impl EventLocations {
             if self.history.accepted_times(key.as_str()) > 0 && !may_be_delivered {
                 violation_found("delivered although it must not be");
             }
-            let completed = self
-                .ledger
-                .item(key)
-                .is_some_and(|it| it.status == Status::Completed);
+            let completed = self.ledger.item(key).is_some_and(|it| it.status == Status::Completed);
             if completed && self.history.accepted_times(key.as_str()) == 0 {
                 violation_found("completed and was never delivered");
             }
@@ -326,9 +307,7 @@ impl EventLocations {
     /// Returns the attempts of each event in the ledger.
     pub(crate) fn attempts(&self) -> BTreeMap<EventKey, u32> {
         let sent_messages = self.sent_message();
-        let keys = sent_messages
-            .into_iter()
-            .map(|sent_message| sent_message.key);
+        let keys = sent_messages.into_iter().map(|sent_message| sent_message.key);
         keys.map(|key| {
             let attempts = self.ledger.item(&key).map_or(0, |item| item.attempts);
             (key, attempts)

@@ -46,10 +46,7 @@ fn run_or_print(seed: u64) -> Result<RunStats, String> {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the statistics of the runs, for --nocapture"
-)]
+#[expect(clippy::print_stdout, reason = "the statistics of the runs, for --nocapture")]
 fn simulation_loses_no_event_and_delivers_none_twice() -> TestResult {
     let seeds = seeds(0..300)?;
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -81,10 +78,7 @@ fn simulation_is_deterministic_for_a_seed() {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the seed that caught each bug, for --nocapture"
-)]
+#[expect(clippy::print_stdout, reason = "the seed that caught each bug, for --nocapture")]
 fn simulation_catches_every_injected_bug() -> TestResult {
     for bug in Bug::all() {
         let expected = bug.expected_violation();

@@ -58,10 +58,7 @@ pub(crate) struct FailureGuard<F: FnMut()> {
 impl<F: FnMut()> FailureGuard<F> {
     pub(crate) const fn new(on_failure: F) -> Self {
         let succeeded = false;
-        Self {
-            succeeded,
-            on_failure,
-        }
+        Self { succeeded, on_failure }
     }
 }
 
@@ -89,10 +86,9 @@ impl WatchedLedger {
         };
         match self.bug {
             Some(Bug::LaterFailureIsDuplicate) => Claim::AlreadyDone,
-            Some(Bug::FastFailureIsOlder) => Claim::Delivered(Accepted {
-                receipt: accepted.receipt.map(late),
-                ..accepted
-            }),
+            Some(Bug::FastFailureIsOlder) => {
+                Claim::Delivered(Accepted { receipt: accepted.receipt.map(late), ..accepted })
+            }
             Some(_) | None => Claim::Delivered(accepted),
         }
     }
@@ -100,8 +96,7 @@ impl WatchedLedger {
     /// Returns whether the ledger must refuse a write of this lease.
     fn is_late(&self, lease: &Lease) -> bool {
         let worker_id = self.current_invocation.worker_id();
-        self.history
-            .is_held_by_another(lease.key.as_str(), worker_id)
+        self.history.is_held_by_another(lease.key.as_str(), worker_id)
     }
 
     fn note<T>(&self, lease: &Lease, late: bool, answer: &Result<T, LedgerError>) {
@@ -118,11 +113,7 @@ impl Ledger for WatchedLedger {
     async fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claim, LedgerError> {
         let by_message = EventKey::new(None, request.about.message_id, &Destination::None);
         let asked = ClaimRequest {
-            key: if self.bug == Some(Bug::KeyIsMessageId) {
-                &by_message
-            } else {
-                request.key
-            },
+            key: if self.bug == Some(Bug::KeyIsMessageId) { &by_message } else { request.key },
             ..request.clone()
         };
         self.history.claiming(request.key.as_str(), request.now);
@@ -195,10 +186,7 @@ impl Ledger for WatchedLedger {
             // The unchanged item, because the caller has a changed receipt.
             Some(Bug::FastFailureIsOlder) => self.inner.item(request.key).map_or_else(
                 || accepted.clone(),
-                |item| Accepted {
-                    receipt: item.receipt,
-                    ..accepted.clone()
-                },
+                |item| Accepted { receipt: item.receipt, ..accepted.clone() },
             ),
             Some(_) | None => accepted.clone(),
         };
@@ -209,8 +197,7 @@ impl Ledger for WatchedLedger {
             // Within five seconds, a record of an earlier attempt with a lost response counts as one of this
             // delivery, because the times are equal.
             let key = request.key.as_str();
-            self.history
-                .allow_duplicate(key, "its record is compared by time");
+            self.history.allow_duplicate(key, "its record is compared by time");
         }
         begun
     }
@@ -226,8 +213,7 @@ impl Ledger for WatchedLedger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let unrecorded = || {
-            self.history
-                .allow_duplicate(key.as_str(), "its delivery is not indexed");
+            self.history.allow_duplicate(key.as_str(), "its delivery is not indexed");
         };
         let mut guard = FailureGuard::new(unrecorded);
         let indexed = self.inner.index_delivery(delivery_id, key, now).await;
@@ -288,10 +274,7 @@ impl Queue for WatchedQueue {
             }
         };
         Ok(if self.bug == Some(Bug::RetentionIgnored) {
-            QueueLimits {
-                retention: Duration::from_secs(14 * 24 * 3_600),
-                ..limits
-            }
+            QueueLimits { retention: Duration::from_secs(14 * 24 * 3_600), ..limits }
         } else {
             limits
         })
@@ -314,9 +297,7 @@ impl WatchedTarget {
     /// Lets an accepted delivery fail later, at random.
     fn may_fail_later(&self, delivery: &Delivery<'_>, id: &str) {
         let sent_messages = self.locations.sent_message();
-        let sent_message = sent_messages
-            .iter()
-            .find(|it| it.event.body() == delivery.payload);
+        let sent_message = sent_messages.iter().find(|it| it.event.body() == delivery.payload);
         if let Some(sent_message) = sent_message {
             self.locations.late.accepted(
                 &self.late,
@@ -332,10 +313,7 @@ impl WatchedTarget {
     fn earlier_delivery_id(&self, name: &str) -> Option<DeliveryId> {
         let accepted = self.inner.accepted();
         let known = accepted.iter().find(|it| it.name == name);
-        known
-            .filter(|_| self.late.deduplicates)?
-            .delivery_id
-            .clone()
+        known.filter(|_| self.late.deduplicates)?.delivery_id.clone()
     }
 
     fn accepted(&self) -> usize {
@@ -373,9 +351,7 @@ struct AcceptanceObserver<'w> {
 
 impl Drop for AcceptanceObserver<'_> {
     fn drop(&mut self) {
-        let acceptance = self
-            .target
-            .acceptance(self.delivery, self.key.as_str(), self.before);
+        let acceptance = self.target.acceptance(self.delivery, self.key.as_str(), self.before);
         if let Some(acceptance) = acceptance {
             if let Some(id) = &acceptance.delivery_id {
                 self.target.may_fail_later(self.delivery, id);
@@ -402,17 +378,12 @@ impl Target for WatchedTarget {
         let recorded = item.is_some_and(|item| item.delivered.is_some());
         let (key, worker_id) = (delivery.key.as_str(), self.current_invocation.worker_id());
         let attempt = delivery.attempt_count;
-        self.locations
-            .history
-            .delivering(key, worker_id, attempt, recorded);
+        self.locations.history.delivering(key, worker_id, attempt, recorded);
         self.locations.check_order(delivery.key);
         let fresh = MessageId::new(format!("fresh-{worker_id}-{attempt}"));
         let fresh = fresh.map(|id| EventKey::new(None, &id, delivery.destination));
         let fresh = fresh.filter(|_| self.bug == Some(Bug::FreshKeyEachTime));
-        let sent = Delivery {
-            key: fresh.as_ref().unwrap_or(delivery.key),
-            ..*delivery
-        };
+        let sent = Delivery { key: fresh.as_ref().unwrap_or(delivery.key), ..*delivery };
         let mut observer = AcceptanceObserver {
             target: self,
             delivery,
@@ -423,11 +394,7 @@ impl Target for WatchedTarget {
         };
         let first = delivery.key.digest();
         let sent = Delivery {
-            name: if self.bug == Some(Bug::RoundsShareOneName) {
-                &first
-            } else {
-                sent.name
-            },
+            name: if self.bug == Some(Bug::RoundsShareOneName) { &first } else { sent.name },
             ..sent
         };
         let answer = match self.earlier_delivery_id(sent.name) {

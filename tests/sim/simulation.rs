@@ -149,10 +149,7 @@ impl Simulation {
             )
         };
         let queues = MemoryQueues::new(Arc::new(SkewedClock::right(started)));
-        let redrive = Redrive {
-            to: parking.to_owned(),
-            max_receives: config.max_receives() + 3,
-        };
+        let redrive = Redrive { to: parking.to_owned(), max_receives: config.max_receives() + 3 };
         queues.create(parking, None);
         queues.create(queue, Some(redrive));
         let rules = Rules::new(LEDGER_RETENTION);
@@ -213,10 +210,7 @@ impl Simulation {
         self.history.result()?;
         let sent_messages = self.locations.sent_message();
         let count = |counts: &dyn Fn(&SentMessage) -> bool| {
-            sent_messages
-                .iter()
-                .filter(|sent_message| counts(sent_message))
-                .count() as u64
+            sent_messages.iter().filter(|sent_message| counts(sent_message)).count() as u64
         };
         Ok(RunStats {
             messages: sent_messages.len() as u64,
@@ -249,9 +243,7 @@ impl Simulation {
         self.wait_until_faults_end().await;
         let mut again: Vec<SimEvent> = Vec::new();
         for sent_message in self.locations.sent_message() {
-            let known = again
-                .iter()
-                .any(|it| it.number == sent_message.event.number);
+            let known = again.iter().any(|it| it.number == sent_message.event.number);
             // A delivered event needs no replay.
             let item = self.locations.ledger.item(&sent_message.key);
             let delivered = item.is_some_and(|it| it.delivered.is_some());
@@ -269,13 +261,9 @@ impl Simulation {
         self.drain().await;
         for sent_message in &sent {
             let before = before.get(&sent_message.key).copied().unwrap_or(0);
-            if !self
-                .locations
-                .has_ended_after_operator_replay(sent_message, before)
-            {
+            if !self.locations.has_ended_after_operator_replay(sent_message, before) {
                 let what = "an operator sent it again, and it had no new attempt";
-                self.history
-                    .violation_found(Some(sent_message.key.as_str()), &what);
+                self.history.violation_found(Some(sent_message.key.as_str()), &what);
             }
         }
         Ok(sent.len() as u64)
@@ -300,9 +288,7 @@ impl Simulation {
         for event in &self.config.events {
             if event.kind == Kind::Event {
                 let draft = event.draft(self.config.queue_kind, false);
-                self.locations
-                    .post(*event, draft)
-                    .ok_or("there is no queue")?;
+                self.locations.post(*event, draft).ok_or("there is no queue")?;
                 late += 1;
             }
         }

@@ -68,9 +68,7 @@ impl<'w> Worker<'w> {
                 return;
             }
             if begun.elapsed() > MAX_RUN_TIME {
-                self.simulation
-                    .history
-                    .violation_found(None, &"the run does not end");
+                self.simulation.history.violation_found(None, &"the run does not end");
                 return;
             }
             if self.simulation.config.queue_kind == QueueKind::Standard {
@@ -83,9 +81,7 @@ impl<'w> Worker<'w> {
             )
             .await;
             let most = rng.draw(|rng| rng.usize(1..=10));
-            let received = locations
-                .queues
-                .receive(locations.queue, most, self.visibility());
+            let received = locations.queues.receive(locations.queue, most, self.visibility());
             if received.is_empty() {
                 // Rounds take hours: without faults, a poll every 20 seconds is enough.
                 if self.simulation.faults.has_ended()
@@ -107,9 +103,7 @@ impl<'w> Worker<'w> {
     /// Returns the visibility timeout of a receive. Sometimes it ends while a worker still has the message.
     fn visibility(&self) -> Duration {
         if self.fault_happens(self.simulation.config.early_redelivery_one_in) {
-            self.simulation
-                .rng
-                .millis(self.simulation.config.max_poll_delay_ms)
+            self.simulation.rng.millis(self.simulation.config.max_poll_delay_ms)
         } else {
             VISIBILITY_TIMEOUT
         }
@@ -117,12 +111,7 @@ impl<'w> Worker<'w> {
 
     /// Runs one invocation. Returns false if the execution environment has ended.
     async fn invocation(&self, replay: &Replay<Simulated>, received: &[Received]) -> bool {
-        let Simulation {
-            rng,
-            history,
-            locations,
-            ..
-        } = self.simulation;
+        let Simulation { rng, history, locations, .. } = self.simulation;
         let worker_id = self.simulation.invocations.fetch_add(1, Ordering::Relaxed) + 1;
         self.current_invocation.begin(worker_id);
         let messages: Vec<Message> = received.iter().map(|one| self.message(one)).collect();
@@ -130,9 +119,7 @@ impl<'w> Worker<'w> {
         history.log(format!("worker {worker_id} begins with {}", ids.join(", ")));
         if self.simulation.bug == Some(Bug::AcknowledgeFirst) {
             for one in received {
-                let _ = locations
-                    .queues
-                    .delete(locations.queue, &one.receipt_handle);
+                let _ = locations.queues.delete(locations.queue, &one.receipt_handle);
             }
         }
         let invocation = Invocation {
@@ -140,14 +127,9 @@ impl<'w> Worker<'w> {
             function_arn: String::new(),
             deadline: self.clock.now().plus(FUNCTION_TIMEOUT),
         };
-        let polls = if self.fault_happens(2) {
-            rng.draw(|rng| rng.u32(1..80))
-        } else {
-            u32::MAX
-        };
-        let stops_after = self
-            .fault_happens(self.simulation.config.shutdown_one_in)
-            .then(|| rng.millis(2_000));
+        let polls = if self.fault_happens(2) { rng.draw(|rng| rng.u32(1..80)) } else { u32::MAX };
+        let stops_after =
+            self.fault_happens(self.simulation.config.shutdown_one_in).then(|| rng.millis(2_000));
         let stops = pin!(async {
             match stops_after {
                 Some(after) => tokio::time::sleep(after).await,
@@ -203,12 +185,7 @@ impl<'w> Worker<'w> {
 
     /// Deletes the acknowledged messages, as Lambda does. The response may be lost.
     fn acknowledge(&self, received: &[Received], handled: &[RecordReport]) {
-        let Simulation {
-            history,
-            locations,
-            bug,
-            ..
-        } = self.simulation;
+        let Simulation { history, locations, bug, .. } = self.simulation;
         let unaccounted = Counts::of(handled).unaccounted(received.len());
         if unaccounted > 0 {
             let what = format!("{unaccounted} of {} have no outcome", received.len());
@@ -218,17 +195,8 @@ impl<'w> Worker<'w> {
         for (one, handled) in received.iter().zip(handled) {
             let outcome = handled.result.outcome;
             let code = handled.result.code();
-            history.log(format!(
-                "{} is {} {code:?}",
-                one.message_id,
-                outcome.as_str()
-            ));
-            if let Some(what) = self
-                .simulation
-                .config
-                .lasting_fault
-                .violation(&handled.result)
-            {
+            history.log(format!("{} is {} {code:?}", one.message_id, outcome.as_str()));
+            if let Some(what) = self.simulation.config.lasting_fault.violation(&handled.result) {
                 history.violation_found(None, &format!("{} is {what}", one.message_id));
             }
             if code == Some(FailureCode::Internal) {
@@ -236,10 +204,7 @@ impl<'w> Worker<'w> {
                 history.violation_found(None, &what);
             }
             if one.message_id != handled.message_id {
-                let what = format!(
-                    "the outcome of {} belongs to another message",
-                    one.message_id
-                );
+                let what = format!("the outcome of {} belongs to another message", one.message_id);
                 history.violation_found(None, &what);
             }
             if outcome.returns_to_queue() && *bug != Some(Bug::LostFailures) || lost {
@@ -247,23 +212,13 @@ impl<'w> Worker<'w> {
             }
             locations.check_acknowledged(&one.message_id, outcome);
             // An old receipt deletes nothing: another worker has the message.
-            let _ = locations
-                .queues
-                .delete(locations.queue, &one.receipt_handle);
+            let _ = locations.queues.delete(locations.queue, &one.receipt_handle);
         }
     }
 
     /// Returns a new execution environment.
     fn function(&self) -> Replay<Simulated> {
-        let Simulation {
-            rng,
-            config,
-            faults,
-            history,
-            locations,
-            bug,
-            ..
-        } = self.simulation;
+        let Simulation { rng, config, faults, history, locations, bug, .. } = self.simulation;
         let meter = Arc::new(UpstreamCounters::default());
         let genesys = WatchedGenesys {
             inner: self.simulation.genesys.with_faults(faults.clone()),
@@ -304,10 +259,7 @@ impl<'w> Worker<'w> {
                 history: Arc::clone(history),
                 bug: *bug,
             }),
-            queue: WatchedQueue {
-                inner: locations.queues.with_faults(faults.clone()),
-                bug: *bug,
-            },
+            queue: WatchedQueue { inner: locations.queues.with_faults(faults.clone()), bug: *bug },
             destination: ReplayTarget::Fixed(locations.destination.clone()),
             policy: Policy::new(Limits {
                 max_attempts: 3,

@@ -35,9 +35,7 @@ const WATCHED: [(&str, &str); 17] = [
 impl Template {
     fn number(&self, alarm: &str, property: &str) -> Result<u64, String> {
         let value = self.property(alarm, property);
-        value
-            .as_u64()
-            .ok_or_else(|| format!("{alarm}: {property} is {value}"))
+        value.as_u64().ok_or_else(|| format!("{alarm}: {property} is {value}"))
     }
 
     /// Returns the evaluation range of an alarm, in seconds.
@@ -73,10 +71,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
             let properties = template.chosen(of_alarm, &given)?;
             let dimensions = properties["Dimensions"].as_array().ok_or(alarm)?;
             let text = |property| properties[property].as_str().ok_or(alarm);
-            let names: Vec<_> = dimensions
-                .iter()
-                .filter_map(|one| one["Name"].as_str())
-                .collect();
+            let names: Vec<_> = dimensions.iter().filter_map(|one| one["Name"].as_str()).collect();
             let metric = Metric::new(text("Namespace")?, text("MetricName")?, &names);
             let unit = known.get(&metric).ok_or(format!("{alarm}: {metric:?}"))?;
             // The statistic of a count is the sum. The statistic of a repeatedly measured state is its worst value.
@@ -96,10 +91,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
             watched.insert((alarm, metric.name));
         }
     }
-    let watched: Vec<_> = watched
-        .iter()
-        .map(|(alarm, metric)| (*alarm, metric.as_str()))
-        .collect();
+    let watched: Vec<_> = watched.iter().map(|(alarm, metric)| (*alarm, metric.as_str())).collect();
     assert_eq!(watched, WATCHED);
     Ok(())
 }
@@ -107,10 +99,7 @@ fn alarms_watch_one_existing_metric_each() -> TestResult {
 #[test]
 fn alarm_on_refusals_by_aws_follows_the_ingest_endpoint() -> TestResult {
     let template = Template::read()?;
-    for (endpoint, namespace) in [
-        ("function-url", "AWS/Lambda"),
-        ("http-api", "AWS/ApiGateway"),
-    ] {
+    for (endpoint, namespace) in [("function-url", "AWS/Lambda"), ("http-api", "AWS/ApiGateway")] {
         let given = Parameters::new(&[("IngestEndpoint", endpoint)]);
         let watched = template.property("IngestRefusedByAwsAlarm", "Namespace");
         assert_eq!(template.chosen(watched, &given)?, namespace, "{endpoint}");
@@ -187,11 +176,7 @@ fn alarms_treat_missing_data_as_not_breaching() -> TestResult {
     for alarm in template.of_type(KIND) {
         let missing = template.property(alarm, "TreatMissingData");
         // An inactive queue has no data points, also when it has messages.
-        let expected = if alarm == "ParkingQueueAlarm" {
-            "ignore"
-        } else {
-            "notBreaching"
-        };
+        let expected = if alarm == "ParkingQueueAlarm" { "ignore" } else { "notBreaching" };
         assert_eq!(missing, expected, "{alarm}");
     }
     Ok(())
@@ -205,10 +190,7 @@ fn alarms_are_within_the_limits_of_cloudwatch() -> TestResult {
         assert!(template.evaluation_seconds(alarm)? <= 24 * 3_600, "{alarm}");
         let needed = template.needed(alarm)?;
         assert!(needed >= 1, "{alarm}");
-        assert!(
-            needed <= template.number(alarm, "EvaluationPeriods")?,
-            "{alarm}"
-        );
+        assert!(needed <= template.number(alarm, "EvaluationPeriods")?, "{alarm}");
     }
     Ok(())
 }
@@ -223,18 +205,15 @@ fn alarm_thresholds_are_their_parameters() -> TestResult {
     let parameter = |name: &str| json!({ "Ref": name });
     for alarm in template.of_type(KIND) {
         let expected = match alarm {
-            "OldestMessageAlarm" => (
-                json!("GreaterThanThreshold"),
-                parameter("OldestMessageAlarmSeconds"),
-            ),
-            "ArchivedAlarm" => (
-                json!("GreaterThanOrEqualToThreshold"),
-                parameter("ArchivedAlarmCount"),
-            ),
-            "IngestRefusedAlarm" | "IngestRefusedByAwsAlarm" => (
-                json!("GreaterThanOrEqualToThreshold"),
-                parameter("IngestRefusedAlarmCount"),
-            ),
+            "OldestMessageAlarm" => {
+                (json!("GreaterThanThreshold"), parameter("OldestMessageAlarmSeconds"))
+            }
+            "ArchivedAlarm" => {
+                (json!("GreaterThanOrEqualToThreshold"), parameter("ArchivedAlarmCount"))
+            }
+            "IngestRefusedAlarm" | "IngestRefusedByAwsAlarm" => {
+                (json!("GreaterThanOrEqualToThreshold"), parameter("IngestRefusedAlarmCount"))
+            }
             // The threshold of all others is zero.
             _ => (json!("GreaterThanThreshold"), json!(0)),
         };

@@ -93,11 +93,7 @@ pub(crate) fn emitted_by_ingest() -> Result<Units, Box<dyn Error>> {
     let page = Page::default();
     let metrics = Metrics::new(LogLevel::Info, Box::new(page.clone()));
     let metrics = IngestMetrics::new(metrics, "ingest".to_owned(), Pace::EachRequest);
-    let request = RequestFigures {
-        status: 200,
-        is_malformed: false,
-        duration: Duration::ZERO,
-    };
+    let request = RequestFigures { status: 200, is_malformed: false, duration: Duration::ZERO };
     if !metrics.count(&request) {
         return Err("a function writes each request".into());
     }
@@ -121,14 +117,8 @@ pub(crate) fn emitted() -> Result<Units, Box<dyn Error>> {
     };
     figures.write(&Metrics::new(LogLevel::Info, Box::new(page.clone())));
     let found = defined(&page)?;
-    let split = found
-        .keys()
-        .any(|metric| metric.dimensions == [FUNCTION, CATEGORY]);
-    if split {
-        Ok(found)
-    } else {
-        Err("no document for a category".into())
-    }
+    let split = found.keys().any(|metric| metric.dimensions == [FUNCTION, CATEGORY]);
+    if split { Ok(found) } else { Err("no document for a category".into()) }
 }
 
 /// Returns the metrics in documents.
@@ -138,11 +128,8 @@ fn defined(page: &Page) -> Result<Units, Box<dyn Error>> {
         let document: Value = serde_json::from_str(line)?;
         let directive = &document["_aws"]["CloudWatchMetrics"][0];
         let dimensions = directive["Dimensions"][0].as_array();
-        let dimensions: Vec<_> = dimensions
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let dimensions: Vec<_> =
+            dimensions.into_iter().flatten().filter_map(Value::as_str).collect();
         let definitions = directive["Metrics"].as_array().into_iter().flatten();
         for definition in definitions {
             let text = |name: &str| definition[name].as_str().ok_or("no document of metrics");

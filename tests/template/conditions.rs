@@ -26,9 +26,7 @@ impl Template {
         if let ("Condition", Some(name)) = (function.as_str(), operands.as_str()) {
             return self.holds(self.at(&format!("Conditions/{name}")), given);
         }
-        let operands = operands
-            .as_array()
-            .ok_or_else(|| format!("no operands: {condition}"))?;
+        let operands = operands.as_array().ok_or_else(|| format!("no operands: {condition}"))?;
         let mut each = operands.iter().map(|one| self.holds(one, given));
         match function.as_str() {
             "Fn::And" => each.try_fold(true, |all, one| Ok(one? && all)),
@@ -56,11 +54,7 @@ impl Template {
             value["Fn::If"].as_array().map(Vec::as_slice)
         {
             let condition = json!({ "Condition": condition });
-            let chosen = if self.holds(&condition, given)? {
-                when_true
-            } else {
-                when_false
-            };
+            let chosen = if self.holds(&condition, given)? { when_true } else { when_false };
             return self.chosen(chosen, given);
         }
         Ok(match value {

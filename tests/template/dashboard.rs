@@ -45,10 +45,7 @@ const INGEST: Board = Board {
     emitted: code::emitted_by_ingest,
 };
 
-const INGEST_BEHIND_API: Board = Board {
-    endpoint: "http-api",
-    ..INGEST
-};
+const INGEST_BEHIND_API: Board = Board { endpoint: "http-api", ..INGEST };
 
 /// Returns the widgets. A `${name}` inside the JSON is replaced by a parameter's default, by the endpoint's part of a
 /// row, or by a text that does not depend on a stack. All others stay.
@@ -66,9 +63,7 @@ fn widgets(template: &Template, board: &Board) -> Result<Vec<Value>, Box<dyn Err
             let text = computed.as_ref().unwrap_or(&value["Fn::Sub"]).as_str()?;
             Some((format!("${{{name}}}"), text.to_owned()))
         })
-        .fold(text.to_owned(), |text, (name, part)| {
-            text.replace(&name, &part)
-        });
+        .fold(text.to_owned(), |text, (name, part)| text.replace(&name, &part));
     let default = template.parameter("OldestMessageAlarmSeconds", "Default");
     let number = ":${OldestMessageAlarmSeconds}";
     let body: Value = serde_json::from_str(&body.replace(number, &format!(":{default}")))?;
@@ -101,12 +96,8 @@ fn rows(template: &Template, board: &Board) -> Result<Vec<Row>, Box<dyn Error>> 
     for properties in of_type(&widgets(template, board)?, "metric") {
         let mut previous: Vec<&str> = Vec::new();
         for row in properties["metrics"].as_array().into_iter().flatten() {
-            let mut words: Vec<_> = row
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .collect();
+            let mut words: Vec<_> =
+                row.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             // CloudWatch's abbreviation: the words of the row before, except the last ones.
             if words.first() == Some(&"...") {
                 let same = previous.len().checked_sub(words.len() - 1);
@@ -186,9 +177,7 @@ fn dashboard_shows_every_metric_of_the_code() -> TestResult {
                 assert!(shown.contains(&row), "{row:?}");
             }
         }
-        let of_the_code = shown
-            .iter()
-            .filter(|(metric, _)| metric.namespace == NAMESPACE);
+        let of_the_code = shown.iter().filter(|(metric, _)| metric.namespace == NAMESPACE);
         own += of_the_code.count();
     }
     assert!(own > 6 * CATEGORIES.len());
@@ -241,10 +230,7 @@ fn dashboard_shows_both_queues_and_an_existing_one() -> TestResult {
         .filter(|row| row.metric.namespace == "AWS/SQS")
         .map(|row| (row.values.concat(), row.metric.name))
         .collect();
-    let shown: Vec<_> = shown
-        .iter()
-        .map(|(queue, name)| (queue.as_str(), name.as_str()))
-        .collect();
+    let shown: Vec<_> = shown.iter().map(|(queue, name)| (queue.as_str(), name.as_str())).collect();
     let (dead_letters, parking) = ("${DeadLetters}", "${ParkingQueue.QueueName}");
     assert_eq!(
         shown,
@@ -275,9 +261,8 @@ fn dashboard_shows_every_alarm_with_its_section() -> TestResult {
         assert!(text.contains("docs/OPERATIONS.md"));
         // The alarms that exist with this dashboard.
         let alarms = template.of_type("AWS::CloudWatch::Alarm").into_iter();
-        let alarms: Vec<_> = alarms
-            .filter(|alarm| condition(alarm) == condition(board.resource))
-            .collect();
+        let alarms: Vec<_> =
+            alarms.filter(|alarm| condition(alarm) == condition(board.resource)).collect();
         let shown = status["alarms"].as_array().ok_or("no alarms")?;
         assert_eq!(shown.len(), alarms.len());
         for alarm in alarms {
@@ -344,16 +329,9 @@ fn dashboard_name_has_the_stack_and_the_region() -> TestResult {
     let template = Template::read()?;
     for (board, name, output) in [
         (REPLAY, "${AWS::StackName}-${AWS::Region}", "DashboardName"),
-        (
-            INGEST,
-            "${AWS::StackName}-ingest-${AWS::Region}",
-            "IngestDashboardName",
-        ),
+        (INGEST, "${AWS::StackName}-ingest-${AWS::Region}", "IngestDashboardName"),
     ] {
-        assert_eq!(
-            template.property(board.resource, "DashboardName"),
-            &json!({ "Fn::Sub": name })
-        );
+        assert_eq!(template.property(board.resource, "DashboardName"), &json!({ "Fn::Sub": name }));
         // No reference, because cfn-lint does not find it in the included file.
         assert_eq!(
             template.at(&format!("Outputs/{output}/Value")),

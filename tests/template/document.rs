@@ -107,10 +107,7 @@ impl Template {
     pub(crate) fn variables(&self, function: &str) -> BTreeMap<&str, &Value> {
         let variables = self.property(function, "Environment/Variables").as_object();
         let level = self.property(function, "LoggingConfig/ApplicationLogLevel");
-        let named = variables
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| (name.as_str(), value));
+        let named = variables.into_iter().flatten().map(|(name, value)| (name.as_str(), value));
         named.chain([(LOG_LEVEL, level)]).collect()
     }
 
@@ -157,9 +154,7 @@ pub(crate) fn bucket() -> Value {
 
 /// Returns a parameter's value as text, as `CloudFormation` passes it.
 pub(crate) fn plain(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// Returns the text of a file of the repository.
@@ -231,11 +226,9 @@ fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
             })
             .collect::<Result<Map<_, _>, Box<dyn Error>>>()?
             .into(),
-        Yaml::Sequence(items) => items
-            .into_iter()
-            .map(written_out)
-            .collect::<Result<Vec<_>, _>>()?
-            .into(),
+        Yaml::Sequence(items) => {
+            items.into_iter().map(written_out).collect::<Result<Vec<_>, _>>()?.into()
+        }
         scalar @ (Yaml::Null | Yaml::Bool(_) | Yaml::Number(_) | Yaml::String(_)) => {
             serde_json::to_value(scalar)?
         }

@@ -37,11 +37,9 @@ fn resolved(value: &Value, with_key: bool) -> Value {
             .filter(|(_, value)| !value.is_null())
             .collect::<serde_json::Map<_, _>>()
             .into(),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| resolved(item, with_key))
-            .collect::<Vec<_>>()
-            .into(),
+        Value::Array(items) => {
+            items.iter().map(|item| resolved(item, with_key)).collect::<Vec<_>>().into()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
@@ -126,12 +124,7 @@ fn encryption_covers_every_resource_with_data() -> TestResult {
         let created = template.of_type(kind);
         assert!(!created.is_empty(), "{kind}");
         for resource in created {
-            assert!(
-                ENCRYPTED
-                    .iter()
-                    .any(|(encrypted, _)| *encrypted == resource),
-                "{resource}"
-            );
+            assert!(ENCRYPTED.iter().any(|(encrypted, _)| *encrypted == resource), "{resource}");
         }
     }
     Ok(())

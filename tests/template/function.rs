@@ -18,9 +18,8 @@ fn permissions(template: &Template, role: &str) -> Vec<Value> {
     statements
         .map(|(condition, statement)| {
             let actions = &statement["Action"];
-            let actions = actions
-                .as_str()
-                .map_or_else(|| actions.clone(), |action| json!([action]));
+            let actions =
+                actions.as_str().map_or_else(|| actions.clone(), |action| json!([action]));
             json!([condition, actions, statement["Resource"]])
         })
         .collect()
@@ -75,29 +74,13 @@ fn replay_role_has_only_the_required_permissions() -> TestResult {
             json!([null, consume, queue()]),
             json!([null, ["dynamodb:UpdateItem", "dynamodb:GetItem"], { "Fn::GetAtt": "LedgerTable.Arn" }]),
             json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "ReplayLogGroup.Arn" }]),
-            json!([
-                null,
-                ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
-                "*"
-            ]),
+            json!([null, ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"]),
             json!(["UsesSecret", ["secretsmanager:GetSecretValue"], { "Ref": "GenesysSecretArn" }]),
             json!(["Archives", ["s3:PutObject", "s3:GetObject"], { "Fn::Sub": [objects, { "Bucket": bucket() }] }]),
             json!(["NamesTargets", deliver, listed("AllowedTargets")]),
-            json!([
-                "NamesFunctions",
-                ["states:DescribeExecution"],
-                each_and(executions)
-            ]),
-            json!([
-                "NamesFunctions",
-                ["lambda:InvokeFunction"],
-                each_and(allowed)
-            ]),
-            json!([
-                "UsesOwnKeys",
-                ["kms:Decrypt", "kms:GenerateDataKey"],
-                listed("KeyArns")
-            ]),
+            json!(["NamesFunctions", ["states:DescribeExecution"], each_and(executions)]),
+            json!(["NamesFunctions", ["lambda:InvokeFunction"], each_and(allowed)]),
+            json!(["UsesOwnKeys", ["kms:Decrypt", "kms:GenerateDataKey"], listed("KeyArns")]),
             json!(["EncryptsWithKey", ["kms:Decrypt", "kms:GenerateDataKey"], { "Ref": "EncryptionKeyArn" }]),
             json!([
                 "EncryptsWithKey",
@@ -119,11 +102,7 @@ fn ingest_role_has_only_the_required_permissions() -> TestResult {
         [
             json!([null, ["sqs:SendMessage"], queue()]),
             json!([null, ["logs:CreateLogStream", "logs:PutLogEvents"], { "Fn::GetAtt": "IngestLogGroup.Arn" }]),
-            json!([
-                null,
-                ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
-                "*"
-            ]),
+            json!([null, ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "*"]),
             json!(["IngestUsesSecret", read, { "Ref": "IngestSecretArn" }]),
             json!(["IngestUsesCredentials", read, { "Ref": "GenesysSecretArn" }]),
             json!(["UsesOwnKeys", keys, { "Fn::Split": [",", { "Ref": "KeyArns" }] }]),
@@ -164,10 +143,7 @@ fn functions_have_a_program_and_log_retention() -> TestResult {
         );
     }
     assert_eq!(template.parameter("Architecture", "Default"), "arm64");
-    assert_eq!(
-        template.of_type("AWS::Serverless::Function").len(),
-        FUNCTIONS.len()
-    );
+    assert_eq!(template.of_type("AWS::Serverless::Function").len(), FUNCTIONS.len());
     Ok(())
 }
 

@@ -72,14 +72,8 @@ fn ingest_has_one_endpoint_public_only_when_function_checks() -> TestResult {
         assert_eq!(&endpoints, expected, "{endpoint} {auth}");
     }
     let iam_or_none = |iam: &str| json!({ "Fn::If": ["IngestAsksIam", iam, "NONE"] });
-    assert_eq!(
-        template.property("IngestFunctionUrl", "AuthType"),
-        &iam_or_none("AWS_IAM")
-    );
-    assert_eq!(
-        template.property("IngestApiRoute", "AuthorizationType"),
-        &iam_or_none("AWS_IAM")
-    );
+    assert_eq!(template.property("IngestFunctionUrl", "AuthType"), &iam_or_none("AWS_IAM"));
+    assert_eq!(template.property("IngestApiRoute", "AuthorizationType"), &iam_or_none("AWS_IAM"));
     assert_eq!(template.parameter("IngestAuth", "Default"), "signature");
     Ok(())
 }
@@ -92,11 +86,7 @@ fn ingest_is_invoked_only_by_its_endpoints() -> TestResult {
     let this_api = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${IngestApi}/*/$default";
     assert_eq!(
         template.of_type("AWS::Lambda::Permission"),
-        [
-            "IngestApiPermission",
-            "IngestUrlInvokePermission",
-            "IngestUrlPermission"
-        ]
+        ["IngestApiPermission", "IngestUrlInvokePermission", "IngestUrlPermission"]
     );
     assert_eq!(
         properties("IngestApiPermission"),
@@ -137,28 +127,14 @@ fn ingest_role_reads_secrets_only_when_they_are_used() -> TestResult {
     for (condition, parameters, expected) in [
         ("IngestUsesSecret", vec![ingest], true),
         ("IngestUsesSecret", vec![], false),
-        (
-            "IngestUsesSecret",
-            vec![ingest, ("IngestAuth", "iam")],
-            false,
-        ),
-        (
-            "IngestUsesSecret",
-            vec![ingest, ("IngestAuth", "none")],
-            false,
-        ),
+        ("IngestUsesSecret", vec![ingest, ("IngestAuth", "iam")], false),
+        ("IngestUsesSecret", vec![ingest, ("IngestAuth", "none")], false),
         ("IngestUsesCredentials", vec![genesys], true),
         ("IngestUsesCredentials", vec![], false),
-        (
-            "IngestUsesCredentials",
-            vec![genesys, ("IngestSubscriptionCheck", "off")],
-            false,
-        ),
+        ("IngestUsesCredentials", vec![genesys, ("IngestSubscriptionCheck", "off")], false),
     ] {
-        let holds = template.holds(
-            &json!({ "Condition": condition }),
-            &Parameters::new(&parameters),
-        )?;
+        let holds =
+            template.holds(&json!({ "Condition": condition }), &Parameters::new(&parameters))?;
         assert_eq!(holds, expected, "{condition} {parameters:?}");
     }
     Ok(())
@@ -179,9 +155,7 @@ fn ingest_endpoints_limit_rate_and_concurrency() -> TestResult {
     assert!(template.holds(&reserves, &Parameters::new(&[]))?);
     let number = |parameter| {
         let value = template.parameter(parameter, "Default");
-        let number = value
-            .as_str()
-            .map_or(value.as_u64(), |text| text.parse().ok());
+        let number = value.as_str().map_or(value.as_u64(), |text| text.parse().ok());
         number.ok_or_else(|| format!("{parameter}: {value}"))
     };
     let at_once = number("IngestConcurrency")?;
@@ -213,10 +187,7 @@ fn ingest_endpoints_forward_every_path() -> TestResult {
     assert_eq!(template.property("IngestApiStage", "AutoDeploy"), true);
     for (property, expected) in [
         ("IntegrationType", json!("AWS_PROXY")),
-        (
-            "IntegrationUri",
-            json!({ "Fn::GetAtt": "IngestFunction.Arn" }),
-        ),
+        ("IntegrationUri", json!({ "Fn::GetAtt": "IngestFunction.Arn" })),
         // The format of a function URL.
         ("PayloadFormatVersion", json!("2.0")),
     ] {
@@ -255,14 +226,8 @@ fn ingest_url_output_has_no_trailing_slash() -> TestResult {
 fn ingest_body_limit_fits_into_a_message() -> TestResult {
     let template = Template::read()?;
     // SQS's limit.
-    assert_eq!(
-        template.parameter("IngestMaxBodyBytes", "MaxValue"),
-        1_048_576
-    );
-    assert_eq!(
-        template.parameter("IngestMaxBodyBytes", "Default"),
-        1_048_576
-    );
+    assert_eq!(template.parameter("IngestMaxBodyBytes", "MaxValue"), 1_048_576);
+    assert_eq!(template.parameter("IngestMaxBodyBytes", "Default"), 1_048_576);
     assert_eq!(template.parameter("IngestMaxBodyBytes", "MinValue"), 1_024);
     Ok(())
 }

@@ -3,14 +3,7 @@
 use crate::{TestResult, code};
 
 /// The used units of `CloudWatch`.
-const UNITS: [&str; 6] = [
-    "Bytes",
-    "Count",
-    "Milliseconds",
-    "None",
-    "Percent",
-    "Seconds",
-];
+const UNITS: [&str; 6] = ["Bytes", "Count", "Milliseconds", "None", "Percent", "Seconds"];
 const MAX_NAME_BYTES: usize = 1024;
 const MAX_DIMENSIONS: usize = 30;
 const MAX_METRICS_OF_A_DOCUMENT: usize = 100;

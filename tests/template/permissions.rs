@@ -29,12 +29,10 @@ pub(crate) fn statements<'t>(
         .chain([own])
         .filter_map(|document| document["Statement"].as_array())
         .flatten()
-        .map(
-            |statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
-                Some([condition, statement, _]) => (condition, statement),
-                Some(_) | None => (&Value::Null, statement),
-            },
-        )
+        .map(|statement| match statement["Fn::If"].as_array().map(Vec::as_slice) {
+            Some([condition, statement, _]) => (condition, statement),
+            Some(_) | None => (&Value::Null, statement),
+        })
         .collect()
 }
 
@@ -66,10 +64,7 @@ fn permissions_have_no_wildcard() -> TestResult {
         assert_eq!(statement["Effect"], "Allow", "{resource}");
         let actions = texts(&statement["Action"]);
         assert!(!actions.is_empty(), "{resource}: {statement}");
-        assert!(
-            actions.iter().all(|action| !action.contains('*')),
-            "{resource}: {actions:?}"
-        );
+        assert!(actions.iter().all(|action| !action.contains('*')), "{resource}: {actions:?}");
         assert!(statement.get("NotAction").is_none(), "{resource}");
         assert!(statement.get("NotResource").is_none(), "{resource}");
         if texts(&statement["Resource"]).contains(&"*") {
@@ -77,10 +72,7 @@ fn permissions_have_no_wildcard() -> TestResult {
         }
     }
     let traces = vec!["xray:PutTraceSegments", "xray:PutTelemetryRecords"];
-    assert_eq!(
-        everything,
-        ["IngestRole", "ReplayRole"].map(|role| (role, traces.clone()))
-    );
+    assert_eq!(everything, ["IngestRole", "ReplayRole"].map(|role| (role, traces.clone())));
     Ok(())
 }
 
@@ -89,9 +81,8 @@ fn wildcards_have_a_reason_in_a_comment() -> TestResult {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/template.yaml"))?;
     let lines: Vec<_> = text.lines().map(str::trim).collect();
     let is_wildcard = |line: &str| {
-        let member = ["Action:", "Resource:", "Principal:"]
-            .iter()
-            .any(|name| line.starts_with(name));
+        let member =
+            ["Action:", "Resource:", "Principal:"].iter().any(|name| line.starts_with(name));
         member && line.contains('*')
     };
     let mut found = 0;
@@ -132,10 +123,7 @@ fn policies_refuse_plain_http() -> TestResult {
             .ok_or(policy)?;
         let arn = json!({ "Fn::GetAtt": format!("{resource}.Arn") });
         let (actions, resources) = match about {
-            "Bucket" => (
-                "s3:*",
-                json!([arn, { "Fn::Sub": format!("${{{resource}.Arn}}/*") }]),
-            ),
+            "Bucket" => ("s3:*", json!([arn, { "Fn::Sub": format!("${{{resource}.Arn}}/*") }])),
             "Topics" => ("sns:Publish", json!({ "Ref": resource })),
             _ => ("sqs:*", arn),
         };
@@ -202,10 +190,7 @@ fn parameters_that_become_permissions_hold_no_wildcard() -> TestResult {
         let pattern = pattern.as_str().ok_or(parameter)?;
         // The resource's name is a class of characters without a wildcard.
         let (_, name) = pattern.rsplit_once(":[^:]+:[0-9]{12}:").ok_or(pattern)?;
-        assert!(
-            name.ends_with(")?$") && !name.contains("[^") && !name.contains(".*"),
-            "{pattern}"
-        );
+        assert!(name.ends_with(")?$") && !name.contains("[^") && !name.contains(".*"), "{pattern}");
         let classes = name.split('[').skip(1);
         for class in classes.filter_map(|rest| rest.split(']').next()) {
             assert!(!class.contains(['*', '?']), "{pattern}");
@@ -226,14 +211,10 @@ fn security_md_names_every_statement_of_the_roles() -> TestResult {
         let section = section.split("\n#").next().ok_or(heading)?;
         let rows = section.lines().filter(|line| line.starts_with("| "));
         // After the header row.
-        let named: BTreeSet<_> = rows
-            .skip(1)
-            .filter_map(|line| line.split(' ').nth(1))
-            .collect();
+        let named: BTreeSet<_> = rows.skip(1).filter_map(|line| line.split(' ').nth(1)).collect();
         let statements = statements(&template, role).into_iter();
-        let sids: BTreeSet<_> = statements
-            .filter_map(|(_, statement)| statement["Sid"].as_str())
-            .collect();
+        let sids: BTreeSet<_> =
+            statements.filter_map(|(_, statement)| statement["Sid"].as_str()).collect();
         assert!(sids.len() > 5, "{sids:?}");
         assert_eq!(named, sids, "{role}");
     }

@@ -50,11 +50,7 @@ fn credentials_are_a_secret_or_two_parameters() -> TestResult {
         (vec![secret], vec![in_one_place]),
         (vec![none, ("RetryState", "off")], vec![]),
     ] {
-        assert_eq!(
-            refusing(&template, &parameters)?,
-            expected,
-            "{parameters:?}"
-        );
+        assert_eq!(refusing(&template, &parameters)?, expected, "{parameters:?}");
     }
     Ok(())
 }
@@ -74,11 +70,7 @@ fn genesys_cloud_needs_a_region_an_organisation_or_urls() -> TestResult {
         (vec![none, ("GenesysOrgId", "acme")], vec![]),
         (vec![none, ("RetryState", "off")], vec![]),
     ] {
-        assert_eq!(
-            refusing(&template, &parameters)?,
-            expected,
-            "{parameters:?}"
-        );
+        assert_eq!(refusing(&template, &parameters)?, expected, "{parameters:?}");
     }
     Ok(())
 }
@@ -119,10 +111,7 @@ fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
         (vec![], vec![]),
         (vec![none, text], vec![]),
         (vec![none], vec!["IngestSecretIsGiven"]),
-        (
-            vec![none, ("IngestEndpoint", "http-api")],
-            vec!["IngestSecretIsGiven"],
-        ),
+        (vec![none, ("IngestEndpoint", "http-api")], vec!["IngestSecretIsGiven"]),
         (vec![text], vec!["IngestSecretIsInOnePlace"]),
         (vec![none, ("IngestAuth", "iam")], vec![]),
         (vec![none, ("IngestAuth", "none")], vec![]),
@@ -140,11 +129,9 @@ fn signatures_are_checked_with_a_secret_that_is_in_one_place() -> TestResult {
 fn ingested_events_need_a_configured_target() -> TestResult {
     let template = Template::read()?;
     let refused = ["IngestedEventsHaveATarget"];
-    for (target, expected) in [
-        ("original", &refused[..]),
-        ("https://crm.example/events", &[]),
-        ("none", &[]),
-    ] {
+    for (target, expected) in
+        [("original", &refused[..]), ("https://crm.example/events", &[]), ("none", &[])]
+    {
         for endpoint in ["function-url", "http-api"] {
             let parameters = [("ReplayTarget", target), ("IngestEndpoint", endpoint)];
             let refusing = refusing_ingest(&template, &parameters)?;
@@ -166,28 +153,11 @@ fn subscription_check_needs_genesys_cloud_without_retry_state() -> TestResult {
         (vec![off], vec![]),
         (vec![off, nowhere], vec!["GenesysCloudIsNamed"]),
         (vec![off, nobody], vec!["CredentialsAreGiven"]),
-        (
-            vec![
-                off,
-                nowhere,
-                nobody,
-                ("IngestSubscriptionCheck", "integration"),
-            ],
-            both.clone(),
-        ),
-        (
-            vec![off, nowhere, nobody, ("IngestSubscriptionCheck", "off")],
-            vec![],
-        ),
-        (
-            vec![off, nowhere, nobody, ("IngestEndpoint", "none")],
-            vec![],
-        ),
+        (vec![off, nowhere, nobody, ("IngestSubscriptionCheck", "integration")], both.clone()),
+        (vec![off, nowhere, nobody, ("IngestSubscriptionCheck", "off")], vec![]),
+        (vec![off, nowhere, nobody, ("IngestEndpoint", "none")], vec![]),
         // Marks need Genesys Cloud, too.
-        (
-            vec![nowhere, nobody, ("IngestSubscriptionCheck", "off")],
-            both,
-        ),
+        (vec![nowhere, nobody, ("IngestSubscriptionCheck", "off")], both),
     ] {
         let refusing = refusing_ingest(&template, &parameters)?;
         assert_eq!(refusing, expected, "{parameters:?}");

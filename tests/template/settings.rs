@@ -21,10 +21,7 @@ const MINIMUM: [(&str, &str); 4] = [
 fn settings(variables: &BTreeMap<&str, String>) -> Result<Settings, SettingsError> {
     let minimum = BTreeMap::from(MINIMUM);
     Settings::from_lookup(|name| {
-        let given = variables
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .cloned();
+        let given = variables.get(name).filter(|value| !value.is_empty()).cloned();
         given.or_else(|| minimum.get(name).map(|value| (*value).to_owned()))
     })
 }
@@ -34,20 +31,11 @@ fn ingest_settings(variables: &BTreeMap<&str, String>) -> Result<IngestSettings,
     let mut minimum = BTreeMap::from(MINIMUM);
     minimum.extend([
         ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
-        (
-            "INGEST_SECRET",
-            "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=",
-        ),
-        (
-            "REPLAY_QUEUE_URL",
-            "https://sqs.eu-central-1.amazonaws.com/271828182845/q",
-        ),
+        ("INGEST_SECRET", "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q="),
+        ("REPLAY_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/271828182845/q"),
     ]);
     IngestSettings::from_lookup(|name| {
-        let given = variables
-            .get(name)
-            .filter(|value| !value.is_empty())
-            .cloned();
+        let given = variables.get(name).filter(|value| !value.is_empty()).cloned();
         given.or_else(|| minimum.get(name).map(|value| (*value).to_owned()))
     })
 }
@@ -60,16 +48,11 @@ fn replay_variables_are_those_of_the_code() -> TestResult {
     assert_eq!(variables.keys().copied().collect::<BTreeSet<_>>(), read);
 
     let by_parameter = template.parameters_by_variable(REPLAY);
-    let otherwise: Vec<_> = variables
-        .keys()
-        .filter(|name| !by_parameter.contains_key(**name))
-        .collect();
+    let otherwise: Vec<_> =
+        variables.keys().filter(|name| !by_parameter.contains_key(**name)).collect();
     // The stack's own resources. Another test checks the bucket.
     assert_eq!(otherwise, [&"ARCHIVE_BUCKET", &"IDEMPOTENCY_TABLE_NAME"]);
-    assert_eq!(
-        variables.get("IDEMPOTENCY_TABLE_NAME"),
-        Some(&&json!({ "Ref": "LedgerTable" }))
-    );
+    assert_eq!(variables.get("IDEMPOTENCY_TABLE_NAME"), Some(&&json!({ "Ref": "LedgerTable" })));
     Ok(())
 }
 
@@ -77,27 +60,18 @@ fn replay_variables_are_those_of_the_code() -> TestResult {
 fn ingest_variables_are_those_of_the_code() -> TestResult {
     let template = Template::read()?;
     // The listen address. In Lambda, the platform sets these variables.
-    let not_ours = [
-        "AWS_LAMBDA_FUNCTION_NAME",
-        "AWS_LAMBDA_RUNTIME_API",
-        "LISTEN_ADDR",
-    ];
+    let not_ours = ["AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_RUNTIME_API", "LISTEN_ADDR"];
     let read = INGEST_VARIABLES.iter().copied();
     let read: BTreeSet<_> = read.filter(|name| !not_ours.contains(name)).collect();
     let variables = template.variables(INGEST);
     assert_eq!(variables.keys().copied().collect::<BTreeSet<_>>(), read);
 
     let by_parameter = template.parameters_by_variable(INGEST);
-    let otherwise: Vec<_> = variables
-        .iter()
-        .filter(|(name, _)| !by_parameter.contains_key(**name))
-        .collect();
+    let otherwise: Vec<_> =
+        variables.iter().filter(|(name, _)| !by_parameter.contains_key(**name)).collect();
     assert_eq!(otherwise, [(&"REPLAY_QUEUE_URL", &&queue_url())]);
     // The output with the same queue.
-    assert_eq!(
-        template.at("Outputs/DeadLetterQueueUrl/Value"),
-        &queue_url()
-    );
+    assert_eq!(template.at("Outputs/DeadLetterQueueUrl/Value"), &queue_url());
     Ok(())
 }
 
@@ -105,10 +79,8 @@ fn ingest_variables_are_those_of_the_code() -> TestResult {
 fn shared_variables_are_equal_in_both_functions() -> TestResult {
     let template = Template::read()?;
     let replay = template.variables(REPLAY);
-    let shared = template
-        .variables(INGEST)
-        .into_iter()
-        .filter(|(name, _)| replay.contains_key(name));
+    let shared =
+        template.variables(INGEST).into_iter().filter(|(name, _)| replay.contains_key(name));
     let shared: BTreeMap<_, _> = shared.collect();
     assert_eq!(shared.len(), 9, "{shared:?}");
     for (name, value) in shared {
@@ -119,9 +91,7 @@ fn shared_variables_are_equal_in_both_functions() -> TestResult {
 
 #[test]
 fn parameter_values_are_accepted_by_the_code() -> TestResult {
-    accepts_what_is_offered(REPLAY, VARIABLES.len(), |variables| {
-        settings(variables).err()
-    })?;
+    accepts_what_is_offered(REPLAY, VARIABLES.len(), |variables| settings(variables).err())?;
     // Without the variables of the platform, which have no parameter.
     accepts_what_is_offered(INGEST, INGEST_VARIABLES.len() - 3, |variables| {
         ingest_settings(variables).err()
@@ -140,9 +110,7 @@ fn accepts_what_is_offered(
             let refused = refused(&BTreeMap::from([(variable, value.clone())]));
             let problems = refused.map(|error| error.problems).unwrap_or_default();
             // Problems of other variables are ignored: a value does not always fit their defaults.
-            let own = problems
-                .iter()
-                .any(|problem| problem.starts_with(&format!("{variable} ")));
+            let own = problems.iter().any(|problem| problem.starts_with(&format!("{variable} ")));
             assert!(!own, "{variable}={value}: {problems:?}");
             values += 1;
         }
@@ -185,11 +153,7 @@ fn ingest_defaults_are_those_of_the_code() -> TestResult {
 fn credentials_are_not_echoed_and_have_no_default() -> TestResult {
     let template = Template::read()?;
     let parameters = template.parameters_by_variable(INGEST);
-    for variable in [
-        "GENESYS_CLIENT_ID",
-        "GENESYS_CLIENT_SECRET",
-        "INGEST_SECRET",
-    ] {
+    for variable in ["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET", "INGEST_SECRET"] {
         let parameter = parameters.get(variable).ok_or(variable)?;
         assert_eq!(template.parameter(parameter, "NoEcho"), true, "{parameter}");
         assert_eq!(template.parameter(parameter, "Default"), "", "{parameter}");

@@ -10,22 +10,10 @@ fn ledger_table_is_on_demand_with_recovery_and_expiry() -> TestResult {
     let template = Template::read()?;
     for (path, expected) in [
         ("BillingMode", json!("PAY_PER_REQUEST")),
-        (
-            "KeySchema",
-            json!([{ "AttributeName": "EventId", "KeyType": "HASH" }]),
-        ),
-        (
-            "AttributeDefinitions",
-            json!([{ "AttributeName": "EventId", "AttributeType": "S" }]),
-        ),
-        (
-            "TimeToLiveSpecification",
-            json!({ "AttributeName": "ExpiresAt", "Enabled": true }),
-        ),
-        (
-            "PointInTimeRecoverySpecification",
-            json!({ "PointInTimeRecoveryEnabled": true }),
-        ),
+        ("KeySchema", json!([{ "AttributeName": "EventId", "KeyType": "HASH" }])),
+        ("AttributeDefinitions", json!([{ "AttributeName": "EventId", "AttributeType": "S" }])),
+        ("TimeToLiveSpecification", json!({ "AttributeName": "ExpiresAt", "Enabled": true })),
+        ("PointInTimeRecoverySpecification", json!({ "PointInTimeRecoveryEnabled": true })),
     ] {
         assert_eq!(template.property("LedgerTable", path), &expected, "{path}");
     }
@@ -45,10 +33,9 @@ fn event_storage_is_retained_when_the_stack_is_deleted() -> TestResult {
         "ArchiveBucketPolicy",
     ] {
         // A first deployment that fails leaves nothing behind.
-        for (policy, kept) in [
-            ("DeletionPolicy", "RetainExceptOnCreate"),
-            ("UpdateReplacePolicy", "Retain"),
-        ] {
+        for (policy, kept) in
+            [("DeletionPolicy", "RetainExceptOnCreate"), ("UpdateReplacePolicy", "Retain")]
+        {
             assert_eq!(
                 template.at(&format!("Resources/{resource}/{policy}")),
                 kept,
@@ -57,10 +44,7 @@ fn event_storage_is_retained_when_the_stack_is_deleted() -> TestResult {
         }
         // With a fixed name, what outlived one stack would be in the way of the next.
         for name in ["TableName", "QueueName", "BucketName"] {
-            assert!(
-                template.property(resource, name).is_null(),
-                "{resource} {name}"
-            );
+            assert!(template.property(resource, name).is_null(), "{resource} {name}");
         }
     }
     Ok(())
@@ -92,10 +76,7 @@ fn archive_bucket_is_created_existing_or_absent() -> TestResult {
         template.variables(REPLAY).get("ARCHIVE_BUCKET"),
         Some(&&json!({ "Fn::If": ["Archives", bucket(), ""] }))
     );
-    assert_eq!(
-        template.at("Resources/ArchiveBucket/Condition"),
-        "CreatesBucket"
-    );
+    assert_eq!(template.at("Resources/ArchiveBucket/Condition"), "CreatesBucket");
     assert_eq!(
         template.at("Conditions/CreatesBucket"),
         &json!({ "Fn::Equals": [{ "Ref": "ArchiveBucketName" }, ""] })

@@ -53,23 +53,14 @@ impl Candidate {
                 command(&installed.join("node/bin/node"), &["runtime.mjs"]),
                 installed.join("powertools_typescript"),
             ),
-            Implementation::Python => (
-                "Powertools Python",
-                python(),
-                baselines.join("powertools_python"),
-            ),
-            Implementation::Tutorial => (
-                "tutorial 004, Python",
-                python(),
-                baselines.join("tutorial_python"),
-            ),
+            Implementation::Python => {
+                ("Powertools Python", python(), baselines.join("powertools_python"))
+            }
+            Implementation::Tutorial => {
+                ("tutorial 004, Python", python(), baselines.join("tutorial_python"))
+            }
         };
-        Self {
-            implementation,
-            name,
-            command,
-            directory,
-        }
+        Self { implementation, name, command, directory }
     }
 
     /// Returns the event of a batch. The floor gets the requests themselves.

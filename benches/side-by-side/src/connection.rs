@@ -35,10 +35,7 @@ impl Connection {
     pub(crate) async fn open(address: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            is_cut_short: false,
-        })
+        Ok(Self { stream, is_cut_short: false })
     }
 
     /// Sends a request in parts and reads its response, which may come before the end of the request.
@@ -82,10 +79,7 @@ impl Connection {
 pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<Answer> {
     let mut read = Vec::with_capacity(4096);
     let head_ends = loop {
-        ensure!(
-            reader.read_buf(&mut read).await? > 0,
-            "the connection was closed"
-        );
+        ensure!(reader.read_buf(&mut read).await? > 0, "the connection was closed");
         if let Some(outcomes) = read.windows(4).position(|end| end == b"\r\n\r\n") {
             break outcomes + 4;
         }
@@ -93,20 +87,14 @@ pub(crate) async fn read(reader: &mut (impl AsyncRead + Unpin)) -> anyhow::Resul
     let body = read.split_off(head_ends);
     let head = String::from_utf8(read)?;
     let status = head.get(9..12).and_then(|status| status.parse().ok());
-    let mut answer = Answer {
-        status: status.with_context(|| format!("no answer: {head}"))?,
-        head,
-        body,
-    };
+    let mut answer =
+        Answer { status: status.with_context(|| format!("no answer: {head}"))?, head, body };
     if answer.header("transfer-encoding").is_some() {
         bail!("an answer without a length: {}", answer.head);
     }
     let length = answer.header("content-length").map_or(Ok(0), str::parse)?;
     while answer.body.len() < length {
-        ensure!(
-            reader.read_buf(&mut answer.body).await? > 0,
-            "the answer is cut short"
-        );
+        ensure!(reader.read_buf(&mut answer.body).await? > 0, "the answer is cut short");
     }
     Ok(answer)
 }
@@ -131,11 +119,7 @@ mod tests {
         let large = vec![b' '; 64 << 20];
         for (answer, request, goes_on) in [
             (&b"HTTP/1.1 200 OK\r\n\r\n"[..], small, true),
-            (
-                b"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n",
-                small,
-                false,
-            ),
+            (b"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n", small, false),
             (b"HTTP/1.1 503 Busy\r\n\r\n", large.as_slice(), false),
         ] {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

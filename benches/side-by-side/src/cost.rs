@@ -86,10 +86,7 @@ pub(crate) async fn run(
     for number in 0..WARM_UP + PLAIN_BATCHES {
         let messages = bench.source.batch(RECORDS);
         let payload = candidate.payload(&messages, bench.upstreams);
-        let answered = process
-            .invoke(payload)
-            .await
-            .with_context(|| bench.hint(candidate))?;
+        let answered = process.invoke(payload).await.with_context(|| bench.hint(candidate))?;
         bench.upstreams.take_seen();
         bench.upstreams.table.clear();
         if number == 0
@@ -105,11 +102,7 @@ pub(crate) async fn run(
     }
     let (limited, outcomes) = rate_limited(bench, candidate, &mut process).await?;
     process.stop().await?;
-    Ok(Costs {
-        plain,
-        limited,
-        outcomes,
-    })
+    Ok(Costs { plain, limited, outcomes })
 }
 
 async fn rate_limited(
@@ -123,9 +116,7 @@ async fn rate_limited(
         let messages = bench.source.batch(RECORDS);
         estimate.dead_letters += u32::try_from(messages.len())?;
         let mut seen = RecordedCalls::default();
-        let limited = messages
-            .first()
-            .and_then(|message| message.event.conversation.as_deref());
+        let limited = messages.first().and_then(|message| message.event.conversation.as_deref());
         let rule = Fault::on("PATCH", limited.unwrap_or_default())
             .status(429)
             .header("Retry-After", &RETRY_AFTER.as_secs().to_string());
@@ -145,10 +136,8 @@ async fn rate_limited(
             let answered = answered.with_context(|| bench.hint(candidate))?;
             estimate.add(answered.took());
             seen.extend(bench.upstreams.take_seen());
-            let back: Vec<Message> = returned_messages(&waiting, &answered.answer)
-                .into_iter()
-                .cloned()
-                .collect();
+            let back: Vec<Message> =
+                returned_messages(&waiting, &answered.answer).into_iter().cloned().collect();
             let away = back
                 .iter()
                 .map(|message| seen.visibility_timeout(message).unwrap_or(RETRY_AFTER))
@@ -159,10 +148,7 @@ async fn rate_limited(
             }
             waiting = back
                 .into_iter()
-                .map(|message| Message {
-                    receives: message.receives + 1,
-                    ..message
-                })
+                .map(|message| Message { receives: message.receives + 1, ..message })
                 .collect();
         }
         bench.upstreams.genesys.clear_faults();
@@ -181,18 +167,12 @@ mod tests {
         let mut estimate = CostEstimate::default();
         estimate.add(Duration::from_micros(100_001));
         estimate.add(Duration::from_millis(3));
-        assert_eq!(
-            (estimate.billed, estimate.invocations),
-            (Duration::from_millis(104), 2)
-        );
+        assert_eq!((estimate.billed, estimate.invocations), (Duration::from_millis(104), 2));
     }
 
     #[test]
     fn cost_of_a_million_dead_letters_is_requests_and_gb_seconds() {
-        let mut estimate = CostEstimate {
-            dead_letters: 10,
-            ..CostEstimate::default()
-        };
+        let mut estimate = CostEstimate { dead_letters: 10, ..CostEstimate::default() };
         estimate.add(Duration::from_secs(1));
         // 100,000 invocations: 25,000 GB-seconds and 2 cents for the requests.
         let expected = 25_000.0 * GB_SECOND + 0.02;

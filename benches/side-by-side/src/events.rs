@@ -84,11 +84,7 @@ impl Source {
             "timestamp": "2026-04-16T09:12:41.507Z",
         });
         Event {
-            body: envelope(
-                &id,
-                "v2.audits.entitytype.{id}.entityid.{id}.action.{id}",
-                &detail,
-            ),
+            body: envelope(&id, "v2.audits.entitytype.{id}.entityid.{id}.action.{id}", &detail),
             id,
             conversation: None,
             error_code: "THROTTLING",
@@ -108,11 +104,7 @@ impl Source {
 
     /// Returns a message with an event.
     pub(crate) fn message(&mut self, event: Event) -> Message {
-        Message {
-            id: self.id(),
-            event,
-            receives: 1,
-        }
+        Message { id: self.id(), event, receives: 1 }
     }
 
     /// Returns ordinary events, each in its own message.

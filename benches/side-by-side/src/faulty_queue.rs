@@ -22,13 +22,8 @@ one audit, which belongs to no conversation · one that the target refuses for g
 each message is received up to five times";
 
 /// The correct outcomes: seventeen events can be delivered, two cannot and must stay in the queue.
-pub(crate) const EXPECTED: EventOutcomes = EventOutcomes {
-    delivered: 17,
-    doubled: 0,
-    lost: 0,
-    wrongly_failed: 0,
-    kept: 2,
-};
+pub(crate) const EXPECTED: EventOutcomes =
+    EventOutcomes { delivered: 17, doubled: 0, lost: 0, wrongly_failed: 0, kept: 2 };
 
 /// Runs a candidate on the queue until it is empty or all messages are parked.
 ///
@@ -38,10 +33,7 @@ pub(crate) async fn run(
     bench: &mut Bench<'_>,
     candidate: &Candidate,
 ) -> anyhow::Result<EventOutcomes> {
-    let instant = Latency {
-        upstream: Duration::ZERO,
-        table: Duration::ZERO,
-    };
+    let instant = Latency { upstream: Duration::ZERO, table: Duration::ZERO };
     bench.upstreams.set_latency(instant);
     let mut messages = bench.source.batch(10);
     let mut put = |event: Event, bench: &mut Bench<'_>| {
@@ -55,21 +47,12 @@ pub(crate) async fn run(
     let redriven = put(redriven, bench);
     let genesys = &bench.upstreams.genesys;
     let fail = |event: &Event, status| {
-        genesys.fault(
-            Fault::on("POST", "/targets/")
-                .body_contains(&event.id)
-                .status(status),
-        );
+        genesys.fault(Fault::on("POST", "/targets/").body_contains(&event.id).status(status));
     };
     for _ in 0..2 {
         let event = bench.source.conversation_event();
         let event = put(event, bench);
-        genesys.fault(
-            Fault::on("POST", "/targets/")
-                .body_contains(&event.id)
-                .status(503)
-                .times(1),
-        );
+        genesys.fault(Fault::on("POST", "/targets/").body_contains(&event.id).status(503).times(1));
         let event = bench.source.conversation_event();
         let event = put(event, bench);
         let conversation = event.conversation.unwrap_or_default();
@@ -92,16 +75,10 @@ pub(crate) async fn run(
     while !waiting.is_empty() {
         let batch: Vec<Message> = waiting.drain(..waiting.len().min(20)).collect();
         let payload = candidate.payload(&batch, bench.upstreams);
-        let answered = process
-            .invoke(payload)
-            .await
-            .with_context(|| bench.hint(candidate))?;
+        let answered = process.invoke(payload).await.with_context(|| bench.hint(candidate))?;
         seen.extend(bench.upstreams.take_seen());
         for message in returned_messages(&batch, &answered.answer) {
-            let message = Message {
-                receives: message.receives + 1,
-                ..message.clone()
-            };
+            let message = Message { receives: message.receives + 1, ..message.clone() };
             if message.receives > RECEIVES {
                 parked.push(message);
             } else {
@@ -113,9 +90,5 @@ pub(crate) async fn run(
     process.stop().await?;
     bench.upstreams.genesys.clear_faults();
     bench.upstreams.table.clear();
-    Ok(outcomes(
-        &messages,
-        &parked.iter().collect::<Vec<_>>(),
-        &seen,
-    ))
+    Ok(outcomes(&messages, &parked.iter().collect::<Vec<_>>(), &seen))
 }

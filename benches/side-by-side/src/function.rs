@@ -26,17 +26,10 @@ impl Function {
         log: &Path,
     ) -> anyhow::Result<Self> {
         let api = RuntimeApi::start().await?;
-        let variables = lambda_variables(&api)
-            .into_iter()
-            .chain(variables.iter().cloned());
-        let Candidate {
-            command, directory, ..
-        } = candidate;
+        let variables = lambda_variables(&api).into_iter().chain(variables.iter().cloned());
+        let Candidate { command, directory, .. } = candidate;
         let process = Process::start(command, directory, variables, log);
-        Ok(Self {
-            process: process.with_context(|| candidate.name)?,
-            api,
-        })
+        Ok(Self { process: process.with_context(|| candidate.name)?, api })
     }
 
     /// Invokes the function with an event and waits for the response.
@@ -91,6 +84,5 @@ fn lambda_variables(api: &RuntimeApi) -> Vec<(String, String)> {
         ("LANG", "en_US.UTF-8"),
     ];
     let all = own.into_iter().chain(NOBODY);
-    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }

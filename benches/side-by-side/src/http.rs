@@ -56,10 +56,7 @@ impl Server {
                     .spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
-        Ok(Self {
-            address,
-            running: serving.abort_handle(),
-        })
+        Ok(Self { address, running: serving.abort_handle() })
     }
 }
 
@@ -78,10 +75,7 @@ where
 {
     let (head, body) = request.into_parts();
     // An incomplete body comes from a closed connection: no client reads the response.
-    let body = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes);
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes);
     Ok(answer(ReceivedRequest {
         method: head.method,
         uri: head.uri,

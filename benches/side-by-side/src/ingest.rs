@@ -85,8 +85,7 @@ struct Findings {
 impl Findings {
     fn tally(&mut self, part: Part, tally: &Tally) {
         let fault = tally.fault();
-        self.faults
-            .extend(fault.map(|fault| format!("{part:?}: {fault}")));
+        self.faults.extend(fault.map(|fault| format!("{part:?}: {fault}")));
     }
 }
 
@@ -97,17 +96,9 @@ struct Extent {
     rounds: usize,
 }
 
-const THOROUGH: Extent = Extent {
-    seconds: 30,
-    ceiling: 30_000,
-    rounds: 6,
-};
+const THOROUGH: Extent = Extent { seconds: 30, ceiling: 30_000, rounds: 6 };
 
-const QUICK: Extent = Extent {
-    seconds: 5,
-    ceiling: 5_000,
-    rounds: 2,
-};
+const QUICK: Extent = Extent { seconds: 5, ceiling: 5_000, rounds: 2 };
 
 /// Runs and prints the selected parts.
 ///
@@ -115,11 +106,7 @@ const QUICK: Extent = Extent {
 /// The server does not start or end correctly, or, after all tables, an event was lost or doubled or a response was wrong.
 pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
     let binary = ingest_binary(root);
-    ensure!(
-        binary.exists(),
-        "{} is missing: cargo build --release --bin ingest",
-        binary.display()
-    );
+    ensure!(binary.exists(), "{} is missing: cargo build --release --bin ingest", binary.display());
     let bench = Bench {
         binary,
         queue: Queue::start(Duration::from_millis(options.queue_ms)).await?,
@@ -143,16 +130,9 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
         measured.with_context(|| format!("{part:?}, see {}", bench.logs.display()))?;
     }
     if !findings.goals.is_empty() {
-        print_result(&format!(
-            "\n### Aims\n\n{}",
-            crate::report::goals(&findings.goals)
-        ))?;
+        print_result(&format!("\n### Aims\n\n{}", crate::report::goals(&findings.goals)))?;
     }
-    ensure!(
-        findings.faults.is_empty(),
-        "ingest is wrong: {}",
-        findings.faults.join("; ")
-    );
+    ensure!(findings.faults.is_empty(), "ingest is wrong: {}", findings.faults.join("; "));
     Ok(())
 }
 
@@ -162,16 +142,11 @@ async fn pace(
     extent: &Extent,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
-    let plan = Plan {
-        pace: Pace::Rate(rate),
-        connections: 128,
-        time_limit: Duration::from_secs(10),
-    };
+    let plan =
+        Plan { pace: Pace::Rate(rate), connections: 128, time_limit: Duration::from_secs(10) };
     let seconds = extent.seconds;
-    let name = format!(
-        "{rate} requests a second for {seconds} s, {} connections",
-        plan.connections
-    );
+    let name =
+        format!("{rate} requests a second for {seconds} s, {} connections", plan.connections);
     let count = usize::try_from(rate * seconds)?;
     let measured = speed::run(bench, "ingest".to_owned(), count, plan).await?;
     print_result(&format!(
@@ -187,11 +162,7 @@ async fn pace(
 async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
     let mut all = Vec::new();
     for connections in [1, 8, 64] {
-        let plan = Plan {
-            pace: Pace::AtOnce,
-            connections,
-            time_limit: Duration::from_secs(10),
-        };
+        let plan = Plan { pace: Pace::AtOnce, connections, time_limit: Duration::from_secs(10) };
         // Sequential requests would take the queue's latency each.
         let count = extent.ceiling.min(connections * extent.ceiling / 20);
         let name = format!("{connections} in flight");
@@ -199,10 +170,7 @@ async fn ceiling(bench: &Bench, extent: &Extent, findings: &mut Findings) -> any
         findings.tally(Part::Ceiling, &measured.tally);
         all.push(measured);
     }
-    print_result(&format!(
-        "\n### As many as it takes\n\n{}",
-        report::speed(&all)
-    ))
+    print_result(&format!("\n### As many as it takes\n\n{}", report::speed(&all)))
 }
 
 async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
@@ -225,10 +193,7 @@ async fn memory(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyh
 
 async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = slow::run(bench).await?;
-    print_result(&format!(
-        "\n### Slow callers\n\n{}",
-        report::slow(&measured)
-    ))?;
+    print_result(&format!("\n### Slow callers\n\n{}", report::slow(&measured)))?;
     findings.tally(Part::Slow, &measured.tally);
     let wrong = measured.heads.wrong() + measured.bodies.wrong();
     if wrong > 0 {
@@ -241,15 +206,10 @@ async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
 
 async fn oversized(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let measured = oversized::run(bench).await?;
-    print_result(&format!(
-        "\n### Bodies that are too long\n\n{}",
-        report::oversized(&measured)
-    ))?;
+    print_result(&format!("\n### Bodies that are too long\n\n{}", report::oversized(&measured)))?;
     for refused in [&measured.announced, &measured.endless] {
         let wrong = refused.wrong.as_deref();
-        findings
-            .faults
-            .extend(wrong.map(|wrong| format!("oversized: {wrong}")));
+        findings.faults.extend(wrong.map(|wrong| format!("oversized: {wrong}")));
     }
     findings.goals.extend(report::oversized_aims(&measured));
     Ok(())

@@ -12,12 +12,7 @@ use serde_json::Value;
 /// Returns the machine and the product, one line each.
 pub(crate) fn description() -> [String; 2] {
     [
-        format!(
-            "machine: {} × {}, Linux {}",
-            cores(),
-            processor(),
-            output_of("uname", &["-r"])
-        ),
+        format!("machine: {} × {}, Linux {}", cores(), processor(), output_of("uname", &["-r"])),
         format!(
             "genesys-replay: {}, {}",
             output_of("git", &["describe", "--always", "--dirty"]),
@@ -51,9 +46,7 @@ fn cores() -> usize {
 
 fn processor() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let named = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"));
+    let named = info.lines().find_map(|line| line.strip_prefix("model name"));
     named.map_or_else(
         || std::env::consts::ARCH.to_owned(),
         |line| line.trim_start_matches([' ', '\t', ':']).to_owned(),
@@ -72,13 +65,8 @@ fn output_of(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> String
 fn requirements(root: &Path) -> String {
     let pinned =
         fs::read_to_string(root.join("benches/baselines/requirements.txt")).unwrap_or_default();
-    let pinned = pinned
-        .lines()
-        .filter(|line| line.contains("==") && !line.starts_with('#'));
-    pinned
-        .map(|line| line.replace("==", " "))
-        .collect::<Vec<_>>()
-        .join(", ")
+    let pinned = pinned.lines().filter(|line| line.contains("==") && !line.starts_with('#'));
+    pinned.map(|line| line.replace("==", " ")).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the bundled npm packages.
@@ -86,10 +74,7 @@ fn packages(root: &Path) -> String {
     let package = root.join("benches/baselines/powertools_typescript/package.json");
     let package = fs::read(package).unwrap_or_default();
     let package: Value = serde_json::from_slice(&package).unwrap_or_default();
-    let pinned = package["dependencies"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
+    let pinned = package["dependencies"].as_object().cloned().unwrap_or_default();
     let named = pinned
         .iter()
         .map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or_default()));
@@ -104,8 +89,5 @@ pub(crate) fn sizes(binary: &Path) -> anyhow::Result<(u64, u64)> {
     let content = fs::read(binary)?;
     let mut deflated = DeflateEncoder::new(Vec::new(), Compression::default());
     deflated.write_all(&content)?;
-    Ok((
-        u64::try_from(content.len())?,
-        u64::try_from(deflated.finish()?.len())?,
-    ))
+    Ok((u64::try_from(content.len())?, u64::try_from(deflated.finish()?.len())?))
 }

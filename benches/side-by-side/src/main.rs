@@ -78,9 +78,7 @@ impl Options {
 
 fn main() -> anyhow::Result<()> {
     // One thread, because the other core is for the measured process.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if std::env::args().nth(1).as_deref() == Some("floor") {
         return runtime.block_on(floor::run());
     }
@@ -103,9 +101,7 @@ async fn shutdown_signal() -> anyhow::Result<()> {
 }
 
 async fn measured(options: &Options) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     match &options.other {
         Some(OtherBenchmark::Ingest(options)) => ingest::run(options, &root).await,
         None => bench(options, &root).await,
@@ -115,21 +111,11 @@ async fn measured(options: &Options) -> anyhow::Result<()> {
 async fn bench(options: &Options, root: &Path) -> anyhow::Result<()> {
     let logs = logs(root)?;
     let program = std::env::current_exe()?;
-    let candidates: Vec<Candidate> = options
-        .implementations
-        .iter()
-        .map(|who| Candidate::new(*who, root, &program))
-        .collect();
+    let candidates: Vec<Candidate> =
+        options.implementations.iter().map(|who| Candidate::new(*who, root, &program)).collect();
     let upstreams = Upstreams::start().await?;
-    let mut bench = Bench {
-        upstreams: &upstreams,
-        source: Source::default(),
-        logs: &logs,
-    };
-    for line in machine::description()
-        .into_iter()
-        .chain(machine::others(root))
-    {
+    let mut bench = Bench { upstreams: &upstreams, source: Source::default(), logs: &logs };
+    for line in machine::description().into_iter().chain(machine::others(root)) {
         print_result(&line)?;
     }
     let mut measured = Vec::new();
@@ -190,10 +176,7 @@ async fn measure(
     let wrong = measured
         .iter()
         .find(|it| it.implementation == Implementation::Replay && it.outcomes.has_fault());
-    anyhow::ensure!(
-        wrong.is_none(),
-        "genesys-replay is fast and wrong: {wrong:?}"
-    );
+    anyhow::ensure!(wrong.is_none(), "genesys-replay is fast and wrong: {wrong:?}");
     Ok(measured)
 }
 
@@ -219,9 +202,7 @@ async fn scaling(
     candidates: &[Candidate],
     options: &Options,
 ) -> anyhow::Result<Option<Goal>> {
-    let ours = candidates
-        .iter()
-        .find(|it| it.implementation == Implementation::Replay);
+    let ours = candidates.iter().find(|it| it.implementation == Implementation::Replay);
     let Some(ours) = ours else { return Ok(None) };
     print_progress("from 10 to 10,000 records");
     let cases = [10, 100, 1_000, 10_000].map(|records| Case {
@@ -229,10 +210,7 @@ async fn scaling(
         latency: latency(0),
         max_concurrency: 10,
     });
-    let plan = Plan {
-        cold_starts: 1,
-        ..options.plan()
-    };
+    let plan = Plan { cold_starts: 1, ..options.plan() };
     let measured = bench.cases(ours, &cases, plan).await?;
     print_result(&format!(
         "\n### {} from 10 to 10,000 records, upstreams and table 0 ms, 10 in flight\n\n{}",
@@ -245,9 +223,8 @@ async fn scaling(
 async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result<()> {
     print_progress("a queue with trouble in it");
     let mut outcomes = Vec::new();
-    for candidate in candidates
-        .iter()
-        .filter(|candidate| candidate.implementation != Implementation::Floor)
+    for candidate in
+        candidates.iter().filter(|candidate| candidate.implementation != Implementation::Floor)
     {
         outcomes.push((candidate, faulty_queue::run(bench, candidate).await?));
     }
@@ -258,9 +235,8 @@ async fn faulty_queue(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow
         faulty_queue::EXPECTED.kept,
         report::faulty_queue(&outcomes)
     ))?;
-    let ours = outcomes
-        .iter()
-        .find(|(candidate, _)| candidate.implementation == Implementation::Replay);
+    let ours =
+        outcomes.iter().find(|(candidate, _)| candidate.implementation == Implementation::Replay);
     let is_right = ours.is_none_or(|(_, outcomes)| *outcomes == faulty_queue::EXPECTED);
     anyhow::ensure!(is_right, "genesys-replay is fast and wrong: {ours:?}");
     Ok(())
@@ -271,14 +247,10 @@ async fn cost(bench: &mut Bench<'_>, candidates: &[Candidate]) -> anyhow::Result
     print_progress("the bill");
     let share = CpuShare::of(cost::MEGABYTES);
     let mut costs = Vec::new();
-    for candidate in candidates
-        .iter()
-        .filter(|candidate| candidate.implementation != Implementation::Floor)
+    for candidate in
+        candidates.iter().filter(|candidate| candidate.implementation != Implementation::Floor)
     {
-        costs.push((
-            candidate,
-            cost::run(bench, candidate, latency(20), share.as_ref()).await?,
-        ));
+        costs.push((candidate, cost::run(bench, candidate, latency(20), share.as_ref()).await?));
     }
     let processor = match &share {
         Some(share) => format!("{:.1} % of a processor", share.part * 100.0),

@@ -105,8 +105,7 @@ impl Bench<'_> {
         case: Case,
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.side_by_side(candidates.iter().map(|candidate| (candidate, case)), plan)
-            .await
+        self.side_by_side(candidates.iter().map(|candidate| (candidate, case)), plan).await
     }
 
     /// Measures one candidate in several cases of the same latency, in turns, because the machine's speed changes over time.
@@ -119,8 +118,7 @@ impl Bench<'_> {
         cases: &[Case],
         plan: Plan,
     ) -> anyhow::Result<Vec<Measured>> {
-        self.side_by_side(cases.iter().map(|case| (candidate, *case)), plan)
-            .await
+        self.side_by_side(cases.iter().map(|case| (candidate, *case)), plan).await
     }
 
     async fn side_by_side(
@@ -173,8 +171,7 @@ impl Bench<'_> {
 
     /// Returns the path of a candidate's output.
     fn log(&self, candidate: &Candidate) -> std::path::PathBuf {
-        self.logs
-            .join(format!("{:?}.log", candidate.implementation).to_lowercase())
+        self.logs.join(format!("{:?}.log", candidate.implementation).to_lowercase())
     }
 
     /// Returns the error context of a candidate with the path of its output.
@@ -260,10 +257,6 @@ impl Bench<'_> {
         self.upstreams.table.clear();
         let back = returned_messages(&messages, &answered.answer);
         measured.outcomes.add(outcomes(&messages, &back, &seen));
-        Ok(Batch {
-            took: answered.took(),
-            ended: answered.ended,
-            calls: seen.calls,
-        })
+        Ok(Batch { took: answered.took(), ended: answered.ended, calls: seen.calls })
     }
 }

@@ -60,14 +60,9 @@ pub(crate) fn returned_messages<'m>(
     };
     let answer: Answer = serde_json::from_slice(body).unwrap_or_default();
     let failures = answer.batch_item_failures.unwrap_or_default();
-    let failed: BTreeSet<_> = failures
-        .iter()
-        .map(|failure| failure.item_identifier.as_str())
-        .collect();
-    messages
-        .iter()
-        .filter(|message| failed.contains(message.id.as_str()))
-        .collect()
+    let failed: BTreeSet<_> =
+        failures.iter().map(|failure| failure.item_identifier.as_str()).collect();
+    messages.iter().filter(|message| failed.contains(message.id.as_str())).collect()
 }
 
 /// Counts the outcomes of the events of `messages`. `in_queue` are the messages that are still queued, `seen` are all calls.
@@ -76,21 +71,13 @@ pub(crate) fn outcomes(
     in_queue: &[&Message],
     seen: &RecordedCalls,
 ) -> EventOutcomes {
-    let in_queue: BTreeSet<_> = in_queue
-        .iter()
-        .map(|message| message.event.id.as_str())
-        .collect();
-    let events: HashMap<_, _> = messages
-        .iter()
-        .map(|message| (&message.event.id, &message.event))
-        .collect();
+    let in_queue: BTreeSet<_> = in_queue.iter().map(|message| message.event.id.as_str()).collect();
+    let events: HashMap<_, _> =
+        messages.iter().map(|message| (&message.event.id, &message.event)).collect();
     let mut outcomes = EventOutcomes::default();
     for (id, event) in events {
         let is_kept = in_queue.contains(id.as_str());
-        let mark = event
-            .conversation
-            .as_ref()
-            .and_then(|id| seen.marks.get(id));
+        let mark = event.conversation.as_ref().and_then(|id| seen.marks.get(id));
         let says_failed = mark.is_some_and(|mark| !mark.contains("replay_successful"));
         let count = match seen.accepted.get(&event.body).copied().unwrap_or_default() {
             0 if is_kept => &mut outcomes.kept,
@@ -117,14 +104,8 @@ mod tests {
     fn messages_return_only_by_batch_item_failures_or_an_error() {
         let messages = Source::default().batch(2);
         let all = ids(&messages.iter().collect::<Vec<_>>());
-        let listed = format!(
-            r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}}]}}"#,
-            all[1]
-        );
-        assert_eq!(
-            ids(&returned_messages(&messages, &Ok(listed.into()))),
-            [all[1].clone()]
-        );
+        let listed = format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{}"}}]}}"#, all[1]);
+        assert_eq!(ids(&returned_messages(&messages, &Ok(listed.into()))), [all[1].clone()]);
         let tutorial = Bytes::from_static(br#"{"statusCode":200,"body":"{\"failed\":2}"}"#);
         assert_eq!(returned_messages(&messages, &Ok(tutorial)).len(), 0);
         assert_eq!(ids(&returned_messages(&messages, &Err(Bytes::new()))), all);
@@ -140,24 +121,16 @@ mod tests {
         }
         let mark =
             |status: &str| format!(r#"{{"attributes":{{"system.retryStatus":"{status}"}}}}"#);
-        for (index, status) in [
-            (0, "replay_successful"),
-            (3, "replay_failed"),
-            (4, "replay_successful"),
-        ] {
+        for (index, status) in
+            [(0, "replay_successful"), (3, "replay_failed"), (4, "replay_successful")]
+        {
             let conversation = event(index).conversation.clone().unwrap_or_default();
             seen.marks.insert(conversation, mark(status));
         }
         let in_queue = [&messages[4], &messages[5]];
         assert_eq!(
             outcomes(&messages, &in_queue, &seen),
-            EventOutcomes {
-                delivered: 1,
-                doubled: 1,
-                lost: 1,
-                wrongly_failed: 2,
-                kept: 1
-            }
+            EventOutcomes { delivered: 1, doubled: 1, lost: 1, wrongly_failed: 2, kept: 1 }
         );
     }
 }

@@ -55,15 +55,9 @@ impl Process {
             .stderr(output)
             .kill_on_drop(true);
         let started = Instant::now();
-        let child = command
-            .spawn()
-            .with_context(|| format!("it does not start: {program}"))?;
+        let child = command.spawn().with_context(|| format!("it does not start: {program}"))?;
         let pid = child.id().context("it ended at once")?;
-        Ok(Self {
-            child,
-            pid: Pid::from_raw(i32::try_from(pid)?),
-            started,
-        })
+        Ok(Self { child, pid: Pid::from_raw(i32::try_from(pid)?), started })
     }
 
     /// Waits for its end.

@@ -36,11 +36,7 @@ impl Measured {
 
 /// Returns the heading of a case.
 pub(crate) fn heading(case: Case) -> String {
-    let Case {
-        records,
-        latency,
-        max_concurrency,
-    } = case;
+    let Case { records, latency, max_concurrency } = case;
     format!(
         "Batch of {records}, upstreams {} ms, table {} ms, {max_concurrency} in flight",
         latency.upstream.as_millis(),
@@ -50,9 +46,7 @@ pub(crate) fn heading(case: Case) -> String {
 
 /// Returns the table of all candidates in one case.
 pub(crate) fn case(measured: &[Measured]) -> String {
-    let floor = measured
-        .iter()
-        .find(|it| it.implementation == Implementation::Floor);
+    let floor = measured.iter().find(|it| it.implementation == Implementation::Floor);
     let floor = floor.and_then(|it| it.warm.median());
     let mut table = table(&[
         "",
@@ -84,16 +78,8 @@ pub(crate) fn case(measured: &[Measured]) -> String {
             it.processor_per_record()
                 .filter(|_| !is_floor)
                 .map_or(NONE.to_owned(), |time| format!("{:.2}", millis(time))),
-            if is_floor {
-                NONE.to_owned()
-            } else {
-                format!("{:.1}", megabytes(it.peak_memory))
-            },
-            if it.warm.len() == 0 {
-                NONE.to_owned()
-            } else {
-                it.calls_per_record()
-            },
+            if is_floor { NONE.to_owned() } else { format!("{:.1}", megabytes(it.peak_memory)) },
+            if it.warm.len() == 0 { NONE.to_owned() } else { it.calls_per_record() },
             it.outcomes.lost.to_string(),
             it.outcomes.doubled.to_string(),
             it.outcomes.wrongly_failed.to_string(),
@@ -132,14 +118,7 @@ pub(crate) fn scaling(measured: &[Measured]) -> String {
 }
 
 pub(crate) fn faulty_queue(outcomes: &[(&Candidate, EventOutcomes)]) -> String {
-    let mut table = table(&[
-        "",
-        "delivered once",
-        "doubled",
-        "lost",
-        "wrongly failed",
-        "kept",
-    ]);
+    let mut table = table(&["", "delivered once", "doubled", "lost", "wrongly failed", "kept"]);
     for (candidate, outcomes) in outcomes {
         let counts = [
             outcomes.delivered,
@@ -182,10 +161,7 @@ pub(crate) fn cost(costs: &[(&Candidate, Costs)]) -> String {
 
 fn cost_cells(estimate: CostEstimate) -> [String; 2] {
     let time = millis(estimate.billed) / f64::from(estimate.dead_letters.max(1));
-    [
-        decimal(time),
-        format!("{:.2}", estimate.dollars_per_million()),
-    ]
+    [decimal(time), format!("{:.2}", estimate.dollars_per_million())]
 }
 
 pub(crate) fn goals(goals: &[Goal]) -> String {
@@ -199,9 +175,7 @@ pub(crate) fn goals(goals: &[Goal]) -> String {
 
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::ASCII_MARKDOWN)
-        .set_header(header.to_vec());
+    table.load_style(presets::ASCII_MARKDOWN).set_header(header.to_vec());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -228,9 +202,5 @@ fn spread(median: Option<Duration>, from: Option<Duration>, to: Option<Duration>
 
 /// Formats a figure with at most three significant digits.
 fn decimal(value: f64) -> String {
-    if value < 100.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.0}")
-    }
+    if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
 }

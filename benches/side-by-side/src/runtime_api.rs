@@ -65,10 +65,8 @@ impl RuntimeApi {
     /// No port is free.
     pub(crate) async fn start() -> io::Result<Self> {
         let (events, receiver) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared {
-            events: AsyncMutex::new(receiver),
-            running: Mutex::default(),
-        });
+        let shared =
+            Arc::new(Shared { events: AsyncMutex::new(receiver), running: Mutex::default() });
         let server = Server::start(move |asked| answer(asked, Arc::clone(&shared))).await?;
         Ok(Self { events, server })
     }
@@ -96,22 +94,11 @@ async fn answer(asked: ReceivedRequest, shared: Arc<Shared>) -> Response<Full<By
         (&Method::GET, ["invocation", "next"]) => next(&shared).await,
         (&Method::POST, ["invocation", id, how @ ("response" | "error")]) => {
             let body = asked.body;
-            let answer = if *how == "response" {
-                Ok(body)
-            } else {
-                Err(body)
-            };
-            let mut running = shared
-                .running
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let answer = if *how == "response" { Ok(body) } else { Err(body) };
+            let mut running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
             match running.started.remove(*id) {
                 Some((started, answered)) => {
-                    let done = TimedResponse {
-                        answer,
-                        started,
-                        ended,
-                    };
+                    let done = TimedResponse { answer, started, ended };
                     // The receiver is dropped when the harness ends.
                     answered.send(done).ok();
                     plain(StatusCode::ACCEPTED)
@@ -131,10 +118,7 @@ async fn next(shared: &Shared) -> Response<Full<Bytes>> {
     };
     let deadline = (SystemTime::now() + TIMEOUT).duration_since(UNIX_EPOCH);
     let deadline_ms = deadline.unwrap_or_default().as_millis();
-    let mut running = shared
-        .running
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
     running.count += 1;
     let id = format!("00000000-0000-4000-8000-{:012x}", running.count);
     let started = (Instant::now(), answered);
@@ -144,10 +128,7 @@ async fn next(shared: &Shared) -> Response<Full<Bytes>> {
         .header("lambda-runtime-aws-request-id", id)
         .header("lambda-runtime-deadline-ms", deadline_ms.to_string())
         .header("lambda-runtime-invoked-function-arn", FUNCTION_ARN)
-        .header(
-            "lambda-runtime-trace-id",
-            "Root=1-00000000-000000000000000000000000;Sampled=0",
-        )
+        .header("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000;Sampled=0")
         .body(Full::new(payload))
         .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR))
 }

@@ -91,10 +91,7 @@ impl Upstreams {
         Ok(Self {
             genesys,
             table: Table::start("EventId").await?,
-            token: answer["access_token"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
+            token: answer["access_token"].as_str().unwrap_or_default().to_owned(),
             queue: Queue::start().await?,
         })
     }
@@ -116,10 +113,7 @@ impl Upstreams {
             ("REPLAY_TARGET", format!("{genesys}{TARGET_PATH}")),
             ("IDEMPOTENCY_TABLE_NAME", TABLE.to_owned()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.table.url()),
-            (
-                "AWS_ENDPOINT_URL_SQS",
-                format!("http://{}", self.queue.server.address),
-            ),
+            ("AWS_ENDPOINT_URL_SQS", format!("http://{}", self.queue.server.address)),
             ("MAX_CONCURRENCY", max_concurrency.to_string()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -200,12 +194,7 @@ impl Queue {
     }
 
     fn take(&self) -> VisibilityTimeouts {
-        std::mem::take(
-            &mut self
-                .postponed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        std::mem::take(&mut self.postponed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

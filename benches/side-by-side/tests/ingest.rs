@@ -28,10 +28,7 @@ fn missing_server_binary_fails_with_the_build_command() -> io::Result<()> {
     let output = bench(&["ingest", "--quick"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(
-        said.contains("cargo build --release --bin ingest"),
-        "{said}"
-    );
+    assert!(said.contains("cargo build --release --bin ingest"), "{said}");
     Ok(())
 }
 

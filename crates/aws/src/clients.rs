@@ -26,11 +26,7 @@ pub struct CallLimits {
 /// Returns the limits of a delivery: one attempt, because the replay policy counts and makes all attempts.
 #[must_use]
 pub const fn single_attempt(within: Duration) -> CallLimits {
-    CallLimits {
-        attempt_timeout: within,
-        operation_timeout: within,
-        max_attempts: 1,
-    }
+    CallLimits { attempt_timeout: within, operation_timeout: within, max_attempts: 1 }
 }
 
 /// Loads region, credentials and endpoint of AWS from the SDK's default sources.

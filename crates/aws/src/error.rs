@@ -59,10 +59,9 @@ where
             None => (AwsErrorKind::Refused, None),
         },
         SdkError::TimeoutError(_) => (AwsErrorKind::Unreachable, Some("no answer in time".into())),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => (
-            AwsErrorKind::Unreachable,
-            Some("no connection in time".into()),
-        ),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+            (AwsErrorKind::Unreachable, Some("no connection in time".into()))
+        }
         SdkError::DispatchFailure(failure) if failure.is_io() => {
             (AwsErrorKind::Unreachable, Some("no connection".into()))
         }
@@ -70,16 +69,11 @@ where
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
             (AwsErrorKind::Credentials, Some("none were found".into()))
         }
-        SdkError::ResponseError(_) | _ => (
-            AwsErrorKind::Unreachable,
-            Some("the answer cannot be read".into()),
-        ),
+        SdkError::ResponseError(_) | _ => {
+            (AwsErrorKind::Unreachable, Some("the answer cannot be read".into()))
+        }
     };
-    AwsError {
-        operation: operation.into(),
-        kind,
-        detail,
-    }
+    AwsError { operation: operation.into(), kind, detail }
 }
 
 #[cfg(test)]
@@ -90,29 +84,15 @@ mod tests {
     fn error_kind_is_known_for_every_spelling_of_a_code() {
         for (codes, kind) in [
             (
-                &[
-                    "ExpiredToken",
-                    "ExpiredTokenException",
-                    "UnrecognizedClientException",
-                ][..],
+                &["ExpiredToken", "ExpiredTokenException", "UnrecognizedClientException"][..],
                 AwsErrorKind::Credentials,
             ),
+            (&["AccessDenied", "AccessDeniedException"], AwsErrorKind::Denied),
             (
-                &["AccessDenied", "AccessDeniedException"],
-                AwsErrorKind::Denied,
-            ),
-            (
-                &[
-                    "ResourceNotFoundException",
-                    "NoSuchBucket",
-                    "QueueDoesNotExist",
-                ],
+                &["ResourceNotFoundException", "NoSuchBucket", "QueueDoesNotExist"],
                 AwsErrorKind::NotFound,
             ),
-            (
-                &["ThrottlingException", "SlowDown"],
-                AwsErrorKind::Throttled,
-            ),
+            (&["ThrottlingException", "SlowDown"], AwsErrorKind::Throttled),
             (&["ValidationException", ""], AwsErrorKind::Refused),
         ] {
             for code in codes {

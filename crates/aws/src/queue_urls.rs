@@ -21,10 +21,7 @@ impl QueueUrls {
     /// Creates a resolver that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self {
-            client,
-            known: Arc::default(),
-        }
+        Self { client, known: Arc::default() }
     }
 
     /// Returns the URL of a queue.

@@ -20,22 +20,19 @@ impl SecretsManagerSecret {
 
 impl SecretText for SecretsManagerSecret {
     async fn read(&self) -> Result<String, SecretError> {
-        let answer = self
-            .client
-            .get_secret_value()
-            .secret_id(&self.id)
-            .send()
-            .await
-            .map_err(|error| match &error {
-                SdkError::ServiceError(refusal) => {
-                    let code = refusal.err().code();
-                    SecretError::Refused(code.unwrap_or("with an error").to_owned())
+        let answer =
+            self.client.get_secret_value().secret_id(&self.id).send().await.map_err(|error| {
+                match &error {
+                    SdkError::ServiceError(refusal) => {
+                        let code = refusal.err().code();
+                        SecretError::Refused(code.unwrap_or("with an error").to_owned())
+                    }
+                    SdkError::ConstructionFailure(_)
+                    | SdkError::TimeoutError(_)
+                    | SdkError::DispatchFailure(_)
+                    | SdkError::ResponseError(_)
+                    | _ => SecretError::Unreachable,
                 }
-                SdkError::ConstructionFailure(_)
-                | SdkError::TimeoutError(_)
-                | SdkError::DispatchFailure(_)
-                | SdkError::ResponseError(_)
-                | _ => SecretError::Unreachable,
             })?;
         answer.secret_string.ok_or(SecretError::Binary)
     }

@@ -34,10 +34,7 @@ impl SqsQueue {
     /// Creates an adapter that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self {
-            urls: QueueUrls::new(client.clone()),
-            client,
-        }
+        Self { urls: QueueUrls::new(client.clone()), client }
     }
 
     async fn change(
@@ -110,21 +107,15 @@ impl Queue for SqsQueue {
                 calls.push(self.change(queue_arn, batch));
             }
         }
-        let failures: Vec<Vec<VisibilityError>> = stream::iter(calls)
-            .buffer_unordered(MAX_CONCURRENT_CALLS)
-            .collect()
-            .await;
+        let failures: Vec<Vec<VisibilityError>> =
+            stream::iter(calls).buffer_unordered(MAX_CONCURRENT_CALLS).collect().await;
         failures.into_iter().flatten().collect()
     }
 
     async fn limits(&self, queue_arn: &str) -> Result<QueueLimits, String> {
         let queue = Arn::parse(queue_arn)
             .ok_or_else(|| format!("{queue_arn} is not the ARN of a queue"))?;
-        let url = self
-            .urls
-            .of(&queue)
-            .await
-            .map_err(|error| with_causes(&error))?;
+        let url = self.urls.of(&queue).await.map_err(|error| with_causes(&error))?;
         let answer = self
             .client
             .get_queue_attributes()

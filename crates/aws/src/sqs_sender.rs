@@ -39,11 +39,7 @@ impl MessageSender for SqsSender {
         if bytes > MAX_MESSAGE_BYTES {
             return Err(PutError::TooLong { bytes });
         }
-        let mut call = self
-            .client
-            .send_message()
-            .queue_url(&self.url)
-            .message_body(&message.body);
+        let mut call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
         for (name, value) in &message.attributes {
             call = call.message_attributes(name.as_ref(), attribute(value)?);
         }
@@ -145,9 +141,7 @@ impl SqsSender {
     }
 
     fn entry(&self, index: usize, message: &NewMessage) -> Result<Entry, PutError> {
-        let mut entry = Entry::builder()
-            .id(index.to_string())
-            .message_body(&message.body);
+        let mut entry = Entry::builder().id(index.to_string()).message_body(&message.body);
         for (name, value) in &message.attributes {
             entry = entry.message_attributes(name.as_ref(), attribute(value)?);
         }
@@ -156,9 +150,7 @@ impl SqsSender {
                 .message_group_id(&message.group)
                 .message_deduplication_id(&message.deduplication);
         }
-        entry
-            .build()
-            .map_err(|error| unavailable(with_causes(&error)))
+        entry.build().map_err(|error| unavailable(with_causes(&error)))
     }
 }
 

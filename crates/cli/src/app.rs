@@ -52,9 +52,7 @@ pub async fn aws(
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
     if let Some(profile) = profile {
         let credentials = ProfileFileCredentialsProvider::builder().profile_name(profile);
-        loader = loader
-            .profile_name(profile)
-            .credentials_provider(credentials.build());
+        loader = loader.profile_name(profile).credentials_provider(credentials.build());
     }
     if let Some(region) = region.filter(|region| !region.is_empty()) {
         loader = loader.region(Region::new(region.to_owned()));
@@ -83,18 +81,11 @@ pub async fn aws(
 /// # Errors
 /// [`AwsError`], also if the queue does not exist.
 pub async fn reader(aws: &SdkConfig, queue: &str) -> Result<SqsReader, AwsError> {
-    SqsReader::find(
-        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
-        queue,
-    )
-    .await
+    SqsReader::find(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)), queue).await
 }
 
 pub fn sender(aws: &SdkConfig, url: &str) -> SqsSender {
-    SqsSender::new(
-        aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)),
-        url.to_owned(),
-    )
+    SqsSender::new(aws_sdk_sqs::Client::new(&with_limits(aws, OPERATOR_LIMITS)), url.to_owned())
 }
 
 pub fn ledger(aws: &SdkConfig, table: &str) -> DynamoDbReader {
@@ -161,11 +152,7 @@ pub async fn function(aws: &SdkConfig, name: &str) -> Result<DeployedFunction, A
     let variables = found.environment().and_then(|it| it.variables()).cloned();
     Ok(DeployedFunction {
         name: found.function_name().unwrap_or(name).to_owned(),
-        arn: Arn::parse(arn)
-            .as_ref()
-            .and_then(Arn::function)
-            .unwrap_or(arn)
-            .to_owned(),
+        arn: Arn::parse(arn).as_ref().and_then(Arn::function).unwrap_or(arn).to_owned(),
         variables: variables.unwrap_or_default().into_iter().collect(),
         timeout: Duration::from_secs(u64::try_from(found.timeout().unwrap_or(3)).unwrap_or(3)),
         queue_arn,

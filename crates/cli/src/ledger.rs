@@ -76,11 +76,7 @@ impl Record {
     /// Returns the key for people, cut before the query of a URL, which may be secret.
     pub(crate) fn shown(&self) -> String {
         // This also cuts an event id with `?` or `#`; ids of Genesys Cloud contain neither.
-        self.key
-            .split(['?', '#'])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+        self.key.split(['?', '#']).next().unwrap_or_default().to_owned()
     }
 }
 

@@ -17,10 +17,7 @@ where
             let Some(next) = next else { return Ok(None) };
             let (entries, from) = next.await?;
             let next = from.map(|from| page(Some(from)));
-            Ok(Some((
-                stream::iter(entries.into_iter().map(Ok)),
-                (next, page),
-            )))
+            Ok(Some((stream::iter(entries.into_iter().map(Ok)), (next, page))))
         })
         .try_flatten(),
     )

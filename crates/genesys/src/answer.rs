@@ -43,23 +43,15 @@ impl ApiResponse {
             .and_then(|value| retry_after::parse(value, now));
         let reading = RateLimitHeaders::of(response.headers());
         let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| transport_error(call, &error))?
+        while let Some(chunk) =
+            response.chunk().await.map_err(|error| transport_error(call, &error))?
         {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                 return Err(unreadable_body(call));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Self {
-            call,
-            status,
-            retry_after,
-            reading,
-            body,
-        })
+        Ok(Self { call, status, retry_after, reading, body })
     }
 
     /// Returns the HTTP status.
@@ -77,8 +69,7 @@ impl ApiResponse {
     /// Returns the requested delay if the rate limit was reached.
     #[must_use]
     pub fn throttled_for(&self) -> Option<Duration> {
-        self.retry_after
-            .filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)
+        self.retry_after.filter(|_| self.status == StatusCode::TOO_MANY_REQUESTS)
     }
 
     /// Returns the body of a successful answer.
@@ -111,21 +102,13 @@ pub(crate) fn transport_error(call: Call, error: &reqwest::Error) -> GenesysErro
     } else {
         UnavailableCause::Broken
     };
-    GenesysError::Unavailable {
-        call,
-        problem,
-        after: None,
-    }
+    GenesysError::Unavailable { call, problem, after: None }
 }
 
 /// Returns the error for an answer that does not match the API.
 #[must_use]
 pub const fn unreadable_body(call: Call) -> GenesysError {
-    GenesysError::Unavailable {
-        call,
-        problem: UnavailableCause::Unreadable,
-        after: None,
-    }
+    GenesysError::Unavailable { call, problem: UnavailableCause::Unreadable, after: None }
 }
 
 /// Returns the URL of a path below a base, with each segment escaped.
@@ -147,9 +130,6 @@ pub(crate) async fn send(
     call: Call,
     clock: &dyn Clock,
 ) -> Result<ApiResponse, GenesysError> {
-    let response = request
-        .send()
-        .await
-        .map_err(|error| transport_error(call, &error))?;
+    let response = request.send().await.map_err(|error| transport_error(call, &error))?;
     ApiResponse::read(response, call, clock.now()).await
 }

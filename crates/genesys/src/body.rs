@@ -19,9 +19,7 @@ pub fn parse_object<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
 pub(crate) fn printable_code(code: Option<String>) -> Option<String> {
     code.filter(|code| {
         (1..=MAX_CODE_BYTES).contains(&code.len())
-            && code
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     })
 }
 

@@ -100,16 +100,13 @@ impl GenesysClient {
                 .header(ACCEPT, "application/json")
                 .bearer_auth(token.expose());
             if let Some(body) = &body {
-                request = request
-                    .header(CONTENT_TYPE, "application/json")
-                    .body(body.clone());
+                request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
             }
             self.acquire(call).await?;
             self.meter.genesys_called();
             let answer = send(request, call, self.clock.as_ref()).await?;
             // The answer's rate-limit headers apply to the calls of every record.
-            self.rate_limiter
-                .observe(answer.reading(), answer.throttled_for(), self.clock.now());
+            self.rate_limiter.observe(answer.reading(), answer.throttled_for(), self.clock.now());
             if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
                 tracing::info!(%call, "token refused, asking for a new one");
                 token = self.tokens.renew(&token).await?;
@@ -141,14 +138,12 @@ impl Genesys for GenesysClient {
                 conversations::mark_url(&self.api_base, id, participant),
                 conversations::mark_body(mark),
             ),
-            Interaction::Record { id } => (
-                interactions::url(&self.api_base, id),
-                interactions::mark_body(mark),
-            ),
+            Interaction::Record { id } => {
+                (interactions::url(&self.api_base, id), interactions::mark_body(mark))
+            }
         };
         // The answer's body is empty in one form and the interaction in the other; it is not read.
-        self.call(Call::Mark, Method::PATCH, url, Some(body))
-            .await?;
+        self.call(Call::Mark, Method::PATCH, url, Some(body)).await?;
         Ok(())
     }
 }

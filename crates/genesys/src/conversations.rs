@@ -53,19 +53,12 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
 /// answer is not a conversation, or has no participants.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
     let Conversation { participants } = parse_object(body)?;
-    let has = |wanted: &str| {
-        participants
-            .iter()
-            .any(|participant| participant.id == wanted)
-    };
+    let has = |wanted: &str| participants.iter().any(|participant| participant.id == wanted);
     let customer = || {
         participants
             .iter()
             .find(|participant| {
-                matches!(
-                    participant.purpose.as_deref(),
-                    Some("customer" | "external")
-                )
+                matches!(participant.purpose.as_deref(), Some("customer" | "external"))
             })
             .or_else(|| participants.first())
             .map(|participant| participant.id.clone())
@@ -76,10 +69,7 @@ pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> 
         .filter(|id| has(id))
         .or_else(customer)
         .and_then(InteractionId::new)?;
-    Some(Interaction::Conversation {
-        id: wanted.id.clone(),
-        participant,
-    })
+    Some(Interaction::Conversation { id: wanted.id.clone(), participant })
 }
 
 #[cfg(test)]
@@ -101,10 +91,7 @@ mod tests {
     fn mark_goes_to_the_participant_else_customer_else_first() {
         let body = r#"{"participants":[{"id":"agent","purpose":"agent"},{"id":"caller","purpose":"customer"},{"id":"x"}]}"#;
         assert_eq!(participant_of(body, Some("x")).as_deref(), Some("x"));
-        assert_eq!(
-            participant_of(body, Some("gone")).as_deref(),
-            Some("caller")
-        );
+        assert_eq!(participant_of(body, Some("gone")).as_deref(), Some("caller"));
         assert_eq!(participant_of(body, None).as_deref(), Some("caller"));
         let external = r#"{"participants":[{"id":"agent","purpose":"agent"},{"id":"caller","purpose":"external"}]}"#;
         assert_eq!(participant_of(external, None).as_deref(), Some("caller"));

@@ -28,9 +28,7 @@ pub(super) fn mark_body(mark: RetryMark) -> String {
 /// Returns the interaction; `None` if the answer is not an object.
 pub(super) fn read(body: &[u8], wanted: &InteractionRef) -> Option<Interaction> {
     parse_object::<AnyInteraction>(body)?;
-    Some(Interaction::Record {
-        id: wanted.id.clone(),
-    })
+    Some(Interaction::Record { id: wanted.id.clone() })
 }
 
 #[cfg(test)]
@@ -39,10 +37,7 @@ mod tests {
 
     #[test]
     fn interaction_is_any_json_object() {
-        let wanted = InteractionId::new("c-1").map(|id| InteractionRef {
-            id,
-            participant: None,
-        });
+        let wanted = InteractionId::new("c-1").map(|id| InteractionRef { id, participant: None });
         for (body, is_one) in [
             ("{}", true),
             (r#"{"id":"c-1","attributes":{}}"#, true),

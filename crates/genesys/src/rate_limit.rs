@@ -28,11 +28,7 @@ struct RateLimits {
 impl Default for RateLimits {
     fn default() -> Self {
         let past = Timestamp::from_millis(0);
-        Self {
-            free_at: past,
-            interval: Duration::ZERO,
-            window_ends: past,
-        }
+        Self { free_at: past, interval: Duration::ZERO, window_ends: past }
     }
 }
 
@@ -128,11 +124,7 @@ mod tests {
 
     fn observed(count: u64, reset: u64) -> RateLimiter {
         let limiter = RateLimiter::default();
-        let reading = RateLimitHeaders {
-            count,
-            allowed: 300,
-            reset: Duration::from_secs(reset),
-        };
+        let reading = RateLimitHeaders { count, allowed: 300, reset: Duration::from_secs(reset) };
         limiter.observe_counts(reading, START);
         limiter
     }
@@ -152,28 +144,16 @@ mod tests {
 
     #[test]
     fn rate_limiter_spreads_calls_near_the_limit() {
-        assert_eq!(
-            waits(&observed(240, 30), START),
-            [Ok(0), Ok(500), Ok(1_000)]
-        );
-        assert_eq!(
-            waits(&observed(290, 10), START),
-            [Ok(0), Ok(1_000), Ok(2_000)]
-        );
-        assert_eq!(
-            waits(&observed(299, 10), START),
-            [Ok(0), Err(10_000), Err(10_000)]
-        );
+        assert_eq!(waits(&observed(240, 30), START), [Ok(0), Ok(500), Ok(1_000)]);
+        assert_eq!(waits(&observed(290, 10), START), [Ok(0), Ok(1_000), Ok(2_000)]);
+        assert_eq!(waits(&observed(299, 10), START), [Ok(0), Err(10_000), Err(10_000)]);
     }
 
     #[test]
     fn rate_limiter_waits_for_the_next_window_at_the_limit() {
         let limiter = observed(300, 10);
         assert_eq!(waits(&limiter, START), [Err(10_000); 3]);
-        assert_eq!(
-            waits(&limiter, START.plus(Duration::from_secs(10))),
-            [Ok(0); 3]
-        );
+        assert_eq!(waits(&limiter, START.plus(Duration::from_secs(10))), [Ok(0); 3]);
     }
 
     #[test]
@@ -182,11 +162,7 @@ mod tests {
         limiter.throttled(Duration::from_secs(42), START);
         assert_eq!(waits(&limiter, START), [Err(42_000); 3]);
         limiter.throttled(Duration::from_secs(1), START);
-        assert_eq!(
-            waits(&limiter, START),
-            [Err(42_000); 3],
-            "the longer wait counts"
-        );
+        assert_eq!(waits(&limiter, START), [Err(42_000); 3], "the longer wait counts");
     }
 
     #[test]

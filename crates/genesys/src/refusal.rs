@@ -24,9 +24,7 @@ pub(super) fn of_api(
     body: &[u8],
 ) -> GenesysError {
     let error = parse_object::<ApiRefusal>(body);
-    let is_genesys = error
-        .as_ref()
-        .is_some_and(|it| it.code.is_some() && it.status.is_some());
+    let is_genesys = error.as_ref().is_some_and(|it| it.code.is_some() && it.status.is_some());
     let code = error.and_then(|error| printable_code(error.code));
     // The form of the error body is only verified for interactions.
     let of_interaction = matches!(call, Call::Fetch | Call::Mark);
@@ -35,12 +33,7 @@ pub(super) fn of_api(
         Meaning::Conflict if !of_interaction => GenesysError::Refused { call, status, code },
         Meaning::Missing => GenesysError::NotFound,
         Meaning::RateLimited => GenesysError::RateLimited { call, after },
-        Meaning::Conflict => GenesysError::Conflict {
-            call,
-            status,
-            code,
-            after,
-        },
+        Meaning::Conflict => GenesysError::Conflict { call, status, code, after },
         Meaning::Credentials if status == 403 && code.as_deref().is_some_and(names_object) => {
             GenesysError::Forbidden { call, code }
         }
@@ -48,25 +41,16 @@ pub(super) fn of_api(
             GenesysError::Credentials { call, status, code }
         }
         Meaning::Refused => GenesysError::Refused { call, status, code },
-        Meaning::Unavailable | Meaning::AnswerLost => GenesysError::Unavailable {
-            call,
-            problem: UnavailableCause::Status(status),
-            after,
-        },
+        Meaning::Unavailable | Meaning::AnswerLost => {
+            GenesysError::Unavailable { call, problem: UnavailableCause::Status(status), after }
+        }
     }
 }
 
 /// Returns true if the code of a 403 is about a division or one object, such as
 /// `missing.any.division.permissions`. The client may have access to other interactions.
 fn names_object(code: &str) -> bool {
-    let words = [
-        "division",
-        "object",
-        "entity",
-        "conversation",
-        "participant",
-        "interaction",
-    ];
+    let words = ["division", "object", "entity", "conversation", "participant", "interaction"];
     let code = code.to_ascii_lowercase();
     words.iter().any(|word| code.contains(word))
 }
@@ -93,11 +77,9 @@ pub(super) fn of_token(status: u16, after: Option<Duration>, body: &[u8]) -> Gen
     match status {
         429 => GenesysError::RateLimited { call, after },
         400 if rate_limited => GenesysError::RateLimited { call, after },
-        408 | 425 | 500..=599 => GenesysError::Unavailable {
-            call,
-            problem: UnavailableCause::Status(status),
-            after,
-        },
+        408 | 425 | 500..=599 => {
+            GenesysError::Unavailable { call, problem: UnavailableCause::Status(status), after }
+        }
         _ => GenesysError::Credentials {
             call,
             status,
@@ -123,9 +105,7 @@ mod tests {
     fn event_is_rejected_only_by_a_refusal_of_genesys() {
         let transient = Disposition::Transient { after: None };
         for call in [Call::Fetch, Call::Mark] {
-            for status in [
-                100, 103, 408, 409, 412, 423, 425, 429, 500, 503, 599, 600, 799, 999,
-            ] {
+            for status in [100, 103, 408, 409, 412, 423, 425, 429, 500, 503, 599, 600, 799, 999] {
                 let error = of_api(call, status, None, &body("some.code", status));
                 assert_eq!(error.disposition(), transient, "{status}");
             }
@@ -133,21 +113,12 @@ mod tests {
                 let error = of_api(call, status, None, &body("some.code", status));
                 assert_eq!(error.disposition(), Disposition::Permanent, "{status}");
             }
-            for text in [
-                "",
-                "<html>",
-                "{}",
-                r#"{"code":"not.found"}"#,
-                r#"{"status":404}"#,
-                "[404]",
-            ] {
+            for text in
+                ["", "<html>", "{}", r#"{"code":"not.found"}"#, r#"{"status":404}"#, "[404]"]
+            {
                 let error = of_api(call, 404, None, text.as_bytes());
                 assert_eq!(error.disposition(), Disposition::Operator, "{text}");
-                assert_eq!(
-                    error.failure_code(),
-                    FailureCode::GenesysCredentials,
-                    "{text}"
-                );
+                assert_eq!(error.failure_code(), FailureCode::GenesysCredentials, "{text}");
             }
         }
     }
@@ -165,11 +136,7 @@ mod tests {
             let error = of_api(Call::Fetch, 403, None, &body(code, 403));
             assert_eq!(error.is_about_one_object(), is_about_one, "{code}");
             assert_eq!(error.disposition(), Disposition::Operator, "{code}");
-            assert_eq!(
-                error.failure_code(),
-                FailureCode::GenesysCredentials,
-                "{code}"
-            );
+            assert_eq!(error.failure_code(), FailureCode::GenesysCredentials, "{code}");
         }
     }
 

@@ -83,28 +83,13 @@ pub fn client<S: ReadSecret + 'static>(
     parts: Parts,
     secret: impl FnOnce(String) -> S,
 ) -> GenesysClient {
-    let GenesysSettings {
-        form,
-        api_base,
-        login_base,
-        credentials,
-    } = settings;
-    let Parts {
-        http,
-        max_wait,
-        clock,
-        meter,
-    } = parts;
+    let GenesysSettings { form, api_base, login_base, credentials } = settings;
+    let Parts { http, max_wait, clock, meter } = parts;
     let source = match credentials {
         CredentialSetting::Given(credentials) => CredentialSource::Settings(credentials),
         CredentialSetting::Secret(id) => CredentialSource::Secret(Box::new(secret(id))),
     };
-    let tokens = TokenSource::new(
-        http.clone(),
-        &login_base,
-        source,
-        Arc::clone(&clock),
-        Arc::clone(&meter),
-    );
+    let tokens =
+        TokenSource::new(http.clone(), &login_base, source, Arc::clone(&clock), Arc::clone(&meter));
     GenesysClient::new(http, api_base, form, tokens, max_wait, clock, meter)
 }

@@ -44,11 +44,7 @@ fn standing(form: SubscriptionForm, body: &[u8]) -> Option<Standing> {
         SubscriptionForm::EventStreams => parse_object::<EventStream>(body)?.status,
         SubscriptionForm::Integration => parse_object::<Integration>(body)?.reported_state.code,
     };
-    Some(if word.eq_ignore_ascii_case("active") {
-        Standing::Active
-    } else {
-        Standing::Inactive
-    })
+    Some(if word.eq_ignore_ascii_case("active") { Standing::Active } else { Standing::Inactive })
 }
 
 impl GenesysSubscriptions {
@@ -87,34 +83,14 @@ mod tests {
     fn subscription_is_active_only_by_its_status() {
         use SubscriptionForm::{EventStreams, Integration};
         for (form, body, expected) in [
-            (
-                EventStreams,
-                r#"{"status":"ACTIVE"}"#,
-                Some(Standing::Active),
-            ),
-            (
-                EventStreams,
-                r#"{"status":"active"}"#,
-                Some(Standing::Active),
-            ),
-            (
-                EventStreams,
-                r#"{"status":"DISABLED"}"#,
-                Some(Standing::Inactive),
-            ),
+            (EventStreams, r#"{"status":"ACTIVE"}"#, Some(Standing::Active)),
+            (EventStreams, r#"{"status":"active"}"#, Some(Standing::Active)),
+            (EventStreams, r#"{"status":"DISABLED"}"#, Some(Standing::Inactive)),
             (EventStreams, r#"{"status":""}"#, Some(Standing::Inactive)),
             (EventStreams, r#"{"reportedState":{"code":"ACTIVE"}}"#, None),
             (EventStreams, "", None),
-            (
-                Integration,
-                r#"{"reportedState":{"code":"ACTIVE"}}"#,
-                Some(Standing::Active),
-            ),
-            (
-                Integration,
-                r#"{"reportedState":{"code":"ERROR"}}"#,
-                Some(Standing::Inactive),
-            ),
+            (Integration, r#"{"reportedState":{"code":"ACTIVE"}}"#, Some(Standing::Active)),
+            (Integration, r#"{"reportedState":{"code":"ERROR"}}"#, Some(Standing::Inactive)),
             (Integration, r#"{"intendedState":"ENABLED"}"#, None),
             (Integration, r#"{"status":"ACTIVE"}"#, None),
             (Integration, r#"[{"code":"ACTIVE"}]"#, None),

@@ -73,18 +73,13 @@ impl Grant {
     /// # Errors
     /// [`GenesysError::Unavailable`] if the body contains no usable token.
     pub fn read(body: &[u8]) -> Result<Self, GenesysError> {
-        let TokenAnswer {
-            access_token,
-            expires_in,
-        } = parse_object(body).ok_or(unreadable_body(Call::Token))?;
+        let TokenAnswer { access_token, expires_in } =
+            parse_object(body).ok_or(unreadable_body(Call::Token))?;
         // A token with characters that are illegal in a header would break every call until it expires.
         if access_token.is_empty() || !access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(unreadable_body(Call::Token));
         }
-        Ok(Self {
-            secret: access_token.into(),
-            life: Duration::from_secs(expires_in),
-        })
+        Ok(Self { secret: access_token.into(), life: Duration::from_secs(expires_in) })
     }
 }
 
@@ -154,11 +149,7 @@ impl TokenSource {
         let mut known = self.credentials.lock().await;
         let credentials = match known.take() {
             Some(credentials) => credentials,
-            None => self
-                .source
-                .read()
-                .await
-                .map_err(GenesysError::NoCredentials)?,
+            None => self.source.read().await.map_err(GenesysError::NoCredentials)?,
         };
         let answer = self.request(&credentials).await;
         let rotated = match &answer {
@@ -185,10 +176,7 @@ impl TokenSource {
         let request = self
             .http
             .post(self.url.clone())
-            .basic_auth(
-                &credentials.client_id,
-                Some(credentials.client_secret.expose_secret()),
-            )
+            .basic_auth(&credentials.client_id, Some(credentials.client_secret.expose_secret()))
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body("grant_type=client_credentials");
         let asked_at = self.clock.now();

@@ -101,12 +101,7 @@ pub fn build(
         Host::Server(_) => ("ingest".to_owned(), Pace::Together),
     };
     let metrics = IngestMetrics::new(metrics, function, pace);
-    Ok(IngestService::new(
-        ingest,
-        settings.max_body_bytes,
-        metrics,
-        meter,
-    ))
+    Ok(IngestService::new(ingest, settings.max_body_bytes, metrics, meter))
 }
 
 /// Reads secrets at start-up, so that the first request does not wait. The first request repeats a read that failed

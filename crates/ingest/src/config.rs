@@ -117,14 +117,9 @@ fn host(reader: &mut Reader<'_>) -> Host {
         let function = reader.text("AWS_LAMBDA_FUNCTION_NAME");
         return Host::Lambda(function.unwrap_or_else(|| "ingest".to_owned()));
     }
-    let text = reader
-        .text(NAME)
-        .unwrap_or_else(|| "0.0.0.0:8080".to_owned());
+    let text = reader.text(NAME).unwrap_or_else(|| "0.0.0.0:8080".to_owned());
     Host::Server(text.parse().unwrap_or_else(|_| {
-        reader.problem(
-            NAME,
-            "must be an IP address and a port, such as 0.0.0.0:8080",
-        );
+        reader.problem(NAME, "must be an IP address and a port, such as 0.0.0.0:8080");
         SocketAddr::from(([127, 0, 0, 1], 0))
     }))
 }
@@ -141,10 +136,7 @@ fn queue_url(reader: &mut Reader<'_>) -> Url {
     let url = Url::parse(&text).ok();
     url.filter(|url| matches!(url.scheme(), "https" | "http") && url.path().len() > 1)
         .unwrap_or_else(|| {
-            reader.problem(
-                NAME,
-                "must be the https:// URL of an SQS queue, not its ARN or name",
-            );
+            reader.problem(NAME, "must be the https:// URL of an SQS queue, not its ARN or name");
             genesys::fallback()
         })
 }
@@ -156,11 +148,8 @@ fn auth(reader: &mut Reader<'_>, host: &Host) -> Auth {
         Iam,
         Anyone,
     }
-    let modes = [
-        ("signature", AuthMode::Signature),
-        ("iam", AuthMode::Iam),
-        ("none", AuthMode::Anyone),
-    ];
+    let modes =
+        [("signature", AuthMode::Signature), ("iam", AuthMode::Iam), ("none", AuthMode::Anyone)];
     match reader.choice("INGEST_AUTH", AuthMode::Signature, &modes) {
         AuthMode::Signature => Auth::Signature(keys(reader)),
         AuthMode::Iam => {
@@ -209,14 +198,8 @@ fn check(reader: &mut Reader<'_>) -> Option<(SubscriptionForm, GenesysSettings)>
         Off,
     }
     let modes = [
-        (
-            "eventstreams",
-            CheckMode::Form(SubscriptionForm::EventStreams),
-        ),
-        (
-            "integration",
-            CheckMode::Form(SubscriptionForm::Integration),
-        ),
+        ("eventstreams", CheckMode::Form(SubscriptionForm::EventStreams)),
+        ("integration", CheckMode::Form(SubscriptionForm::Integration)),
         ("off", CheckMode::Off),
     ];
     let mode = reader.choice("SUBSCRIPTION_CHECK", CheckMode::AsTheApi, &modes);

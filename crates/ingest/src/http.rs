@@ -67,11 +67,7 @@ struct HandledRequest {
 
 impl From<Refusal> for HandledRequest {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            summary: RequestSummary::default(),
-            body_bytes: None,
-            result: Err(refusal),
-        }
+        Self { summary: RequestSummary::default(), body_bytes: None, result: Err(refusal) }
     }
 }
 
@@ -84,12 +80,7 @@ impl<P: IngestPorts> IngestService<P> {
         metrics: IngestMetrics,
         meter: Arc<UpstreamCounters>,
     ) -> Self {
-        Self {
-            ingest,
-            bodies: BodyReader::new(most_bytes),
-            metrics,
-            meter,
-        }
+        Self { ingest, bodies: BodyReader::new(most_bytes), metrics, meter }
     }
 
     /// Returns the use case behind the service.
@@ -100,8 +91,7 @@ impl<P: IngestPorts> IngestService<P> {
 
     /// Writes the metrics of the requests since the last write.
     pub fn flush_metrics(&self) {
-        self.metrics
-            .flush(self.ingest.clock.now(), self.meter.take());
+        self.metrics.flush(self.ingest.clock.now(), self.meter.take());
     }
 
     async fn handle(&self, route: Route, request: Request) -> HandledRequest {
@@ -115,11 +105,7 @@ impl<P: IngestPorts> IngestService<P> {
             (Ok(body), Route::DeadLetter) => self.ingest.dead_letter(body.bytes, &said).await,
             (Ok(body), Route::Webhook) => self.ingest.webhook(body.bytes, &said).await,
         };
-        HandledRequest {
-            summary,
-            body_bytes,
-            result,
-        }
+        HandledRequest { summary, body_bytes, result }
     }
 
     /// Reads a body and authenticates its sender.
@@ -151,9 +137,7 @@ impl<P: IngestPorts> IngestService<P> {
             Authentication::None => None,
         };
         let is_unreadable = route == Route::DeadLetter && !is_json(&head.headers);
-        fault
-            .map(Refusal::NotAuthenticated)
-            .or(is_unreadable.then_some(Refusal::MediaType))
+        fault.map(Refusal::NotAuthenticated).or(is_unreadable.then_some(Refusal::MediaType))
     }
 
     /// Answers a request, even after a panic, and logs the result.
@@ -222,18 +206,15 @@ enum Work {
 
 /// Returns the router of all paths.
 pub fn router<P: IngestPorts>(edge: Arc<IngestService<P>>) -> Router {
-    let mut router = Router::new().route(
-        "/health",
-        get(answer::healthy).fallback(method_not_allowed::<P>),
-    );
+    let mut router =
+        Router::new().route("/health", get(answer::healthy).fallback(method_not_allowed::<P>));
     for route in [Route::DeadLetter, Route::Webhook] {
         let take = move |State(edge): State<Arc<IngestService<P>>>, request: Request| async move {
             edge.answer(Some(route), request, Work::Take).await
         };
         let refuse = move |State(edge): State<Arc<IngestService<P>>>, request: Request| async move {
             let refusal = Refusal::Method { allowed: "POST" };
-            edge.answer(Some(route), request, Work::Refuse(refusal))
-                .await
+            edge.answer(Some(route), request, Work::Refuse(refusal)).await
         };
         router = router.route(route.path(), post(take).fallback(refuse));
     }
@@ -258,10 +239,9 @@ async fn not_found<P: IngestPorts>(
 /// Returns true if AWS IAM has authorized a request in front of the function.
 fn is_authorized(context: Option<&RequestContext>) -> bool {
     match context {
-        Some(RequestContext::ApiGatewayV2(context)) => context
-            .authorizer
-            .as_ref()
-            .is_some_and(|authorizer| authorizer.iam.is_some()),
+        Some(RequestContext::ApiGatewayV2(context)) => {
+            context.authorizer.as_ref().is_some_and(|authorizer| authorizer.iam.is_some())
+        }
         Some(_) | None => false,
     }
 }
@@ -296,8 +276,5 @@ fn said(headers: &HeaderMap, route: Route, is_signed: bool) -> ClaimedIds {
             (!value.is_empty()).then(|| value.to_owned())
         })
     };
-    ClaimedIds {
-        webhook_id: text(0),
-        webhook_timestamp: text(1),
-    }
+    ClaimedIds { webhook_id: text(0), webhook_timestamp: text(1) }
 }

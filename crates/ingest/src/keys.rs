@@ -153,10 +153,7 @@ impl<S: SecretText> Keys<S> {
             Err(FailedRead { error, .. }) => {
                 let is_usable = |read: &ReadKeys| self.is_younger(read.at, STALE_IF_ERROR);
                 let stale = stored.read.value().filter(is_usable);
-                stale
-                    .filter(|_| error.is_outage())
-                    .map(|read| read.ring)
-                    .ok_or(error)
+                stale.filter(|_| error.is_outage()).map(|read| read.ring).ok_or(error)
             }
         }
     }

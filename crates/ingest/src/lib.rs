@@ -95,10 +95,7 @@ impl RequestSummary {
     #[must_use]
     pub fn of(said: &ClaimedIds) -> Self {
         let id = said.webhook_id.as_ref().and_then(EventId::new);
-        Self {
-            webhook_id: id.map(|id| id.as_str().to_owned()),
-            ..Self::default()
-        }
+        Self { webhook_id: id.map(|id| id.as_str().to_owned()), ..Self::default() }
     }
 }
 
@@ -206,16 +203,9 @@ impl<P: IngestPorts> Ingest<P> {
                 STANDARD.encode(unfit.map_or_else(FromUtf8Error::into_bytes, String::into_bytes))
             }
         };
-        let queued = QueuedEvent {
-            origin: ingested::WEBHOOK,
-            body,
-            attributes,
-        };
+        let queued = QueuedEvent { origin: ingested::WEBHOOK, body, attributes };
         let message = self.message(queued, said, summary)?;
-        Ok(AcceptedRequest {
-            message_id: self.send(&message).await?,
-            attempt: 1,
-        })
+        Ok(AcceptedRequest { message_id: self.send(&message).await?, attempt: 1 })
     }
 
     /// Builds the message of an event, with all attributes.
@@ -241,10 +231,8 @@ impl<P: IngestPorts> Ingest<P> {
         }
         let id = MessageId::new(receipt.as_str()).ok_or(Refusal::Internal)?;
         let mut message = Message::new(id, queued.body);
-        message.attributes = attributes
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.parts().1))
-            .collect();
+        message.attributes =
+            attributes.iter().map(|(name, value)| ((*name).to_owned(), value.parts().1)).collect();
         // Use the replay function's parser, so that ingest and replay derive the same event id and the same order.
         let (event_id, interaction) = match dead_letter::parse(&message) {
             ParsedMessage::DeadLetter(parsed) => (parsed.event_id, parsed.interaction),
@@ -260,21 +248,15 @@ impl<P: IngestPorts> Ingest<P> {
             group: interaction.map_or_else(|| deduplication.clone(), |it| it.id.to_string()),
             deduplication,
             body: message.body,
-            attributes: attributes
-                .into_iter()
-                .map(|(name, value)| (name.into(), value))
-                .collect(),
+            attributes: attributes.into_iter().map(|(name, value)| (name.into(), value)).collect(),
         })
     }
 
     async fn send(&self, message: &NewMessage) -> Result<MessageId, Refusal> {
-        self.sender
-            .send(message)
-            .await
-            .map_err(|error| match error {
-                PutError::TooLong { .. } => Refusal::MessageTooLong,
-                PutError::Unavailable { .. } => Refusal::Queue(error),
-            })
+        self.sender.send(message).await.map_err(|error| match error {
+            PutError::TooLong { .. } => Refusal::MessageTooLong,
+            PutError::Unavailable { .. } => Refusal::Queue(error),
+        })
     }
 
     /// Returns a unique id from the time and random bits.

@@ -96,10 +96,7 @@ impl KeyRing {
         if !(1..=MAX_KEYS).contains(&secrets.len()) {
             return Err(KeyRingFault::Count(secrets.len()));
         }
-        let mut ring = Self {
-            keys: Vec::new(),
-            short: false,
-        };
+        let mut ring = Self { keys: Vec::new(), short: false };
         for (index, secret) in secrets.iter().enumerate() {
             let fault = KeyRingFault::NotBase64(index + 1);
             let bytes = STANDARD
@@ -174,9 +171,8 @@ pub fn check_headers(headers: &HeaderMap, now: Timestamp) -> Result<(), Authenti
         return Err(AuthenticationError::IdWithDot);
     }
     text(HEADER_WEBHOOK_SIGNATURE)?;
-    let signed_at: u64 = text(HEADER_WEBHOOK_TIMESTAMP)?
-        .parse()
-        .map_err(|_| AuthenticationError::Timestamp)?;
+    let signed_at: u64 =
+        text(HEADER_WEBHOOK_TIMESTAMP)?.parse().map_err(|_| AuthenticationError::Timestamp)?;
     if signed_at.abs_diff(now.as_secs()) > WINDOW_SECONDS {
         return Err(AuthenticationError::Window);
     }

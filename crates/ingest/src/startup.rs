@@ -17,10 +17,7 @@ pub fn started(settings: &IngestSettings) {
             Auth::Signature(KeySetting::Secret(id)) => Some(id.as_str()),
             Auth::Signature(KeySetting::Given(_)) | Auth::Iam | Auth::Anyone => None,
         },
-        subscription_check = settings
-            .check
-            .as_ref()
-            .map_or("off", |(form, _)| form.as_str()),
+        subscription_check = settings.check.as_ref().map_or("off", |(form, _)| form.as_str()),
         genesys_api_base_url = genesys.map(|genesys| genesys.api_base.as_str()),
         genesys_login_base_url = genesys.map(|genesys| genesys.login_base.as_str()),
         genesys_secret_id = genesys.and_then(GenesysSettings::secret_id),

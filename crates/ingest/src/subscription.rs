@@ -38,11 +38,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
     /// Creates a check with an empty cache.
     #[must_use]
     pub fn new(subscriptions: S, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            subscriptions: Arc::new(subscriptions),
-            clock,
-            known: Arc::default(),
-        }
+        Self { subscriptions: Arc::new(subscriptions), clock, known: Arc::default() }
     }
 
     /// Returns the port of the check.
@@ -74,9 +70,7 @@ impl<S: Subscriptions + 'static> SubscriptionCheck<S> {
             // Remove the calls without a waiting request.
             known.asked.retain(|_, weak| weak.upgrade().is_some());
             let question = self.ask(id.clone()).shared();
-            known
-                .asked
-                .extend(question.downgrade().map(|weak| (id.clone(), weak)));
+            known.asked.extend(question.downgrade().map(|weak| (id.clone(), weak)));
             question
         }))
     }

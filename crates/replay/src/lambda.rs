@@ -35,10 +35,7 @@ pub enum BatchError {
 
 impl From<BatchError> for Diagnostic {
     fn from(error: BatchError) -> Self {
-        Self {
-            error_type: "Batch.NoMessageId".to_owned(),
-            error_message: error.to_string(),
-        }
+        Self { error_type: "Batch.NoMessageId".to_owned(), error_message: error.to_string() }
     }
 }
 
@@ -150,11 +147,8 @@ fn typed_of(attribute: &SqsMessageAttribute) -> Option<TypedAttribute> {
 /// outcome returns too.
 fn answer(messages: &[Message], handled: &[RecordReport]) -> SqsBatchResponse {
     let back = |handled: &&RecordReport| handled.result.outcome.returns_to_queue();
-    let kept: BTreeSet<&MessageId> = handled
-        .iter()
-        .filter(back)
-        .map(|handled| &handled.message_id)
-        .collect();
+    let kept: BTreeSet<&MessageId> =
+        handled.iter().filter(back).map(|handled| &handled.message_id).collect();
     let done: BTreeSet<&MessageId> = handled.iter().map(|handled| &handled.message_id).collect();
     let mut response = SqsBatchResponse::default();
     let mut named = BTreeSet::new();
@@ -190,9 +184,7 @@ mod tests {
             .filter_map(MessageId::new)
             .map(|id| Message::new(id, String::new()))
             .collect();
-        let returned = Outcome::Returned {
-            code: FailureCode::Internal,
-        };
+        let returned = Outcome::Returned { code: FailureCode::Internal };
         let handled: Vec<RecordReport> = messages
             .iter()
             .zip([Some(Outcome::Replayed), None, Some(returned)])

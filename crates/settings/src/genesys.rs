@@ -57,12 +57,10 @@ pub fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
         (ApiForm::Conversations, "GENESYS_REGION")
     };
     let mut url = |given: Option<Url>, prefix: &str| {
-        given
-            .or_else(|| Url::parse(&host(prefix)).ok())
-            .unwrap_or_else(|| {
-                reader.problem(names_the_host, "does not make a host name");
-                fallback()
-            })
+        given.or_else(|| Url::parse(&host(prefix)).ok()).unwrap_or_else(|| {
+            reader.problem(names_the_host, "does not make a host name");
+            fallback()
+        })
     };
     GenesysSettings {
         api_base: url(api_base, "api"),
@@ -70,10 +68,7 @@ pub fn read(reader: &mut Reader<'_>, otherwise: &str) -> GenesysSettings {
         form: reader.choice(
             "GENESYS_API",
             form,
-            &[
-                ("conversations", ApiForm::Conversations),
-                ("interactions", ApiForm::Interactions),
-            ],
+            &[("conversations", ApiForm::Conversations), ("interactions", ApiForm::Interactions)],
         ),
         credentials: credentials(reader, otherwise),
     }
@@ -99,10 +94,7 @@ fn domain(reader: &mut Reader<'_>) -> Option<String> {
         let regions: Vec<_> = DOMAINS.iter().map(|(region, _)| *region).collect();
         reader.problem(
             NAME,
-            &format!(
-                "must be a Genesys Cloud domain or one of {}",
-                regions.join(", ")
-            ),
+            &format!("must be a Genesys Cloud domain or one of {}", regions.join(", ")),
         );
     }
     Some(text)
@@ -121,9 +113,7 @@ fn organisation(reader: &mut Reader<'_>) -> Option<String> {
 fn is_label(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 63
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }
@@ -138,10 +128,7 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
             && url.fragment().is_none()
     });
     if url.is_none() {
-        reader.problem(
-            name,
-            "must be an https:// URL without user, query and fragment",
-        );
+        reader.problem(name, "must be an https:// URL without user, query and fragment");
         return Some(fallback());
     }
     url
@@ -151,9 +138,7 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
 #[must_use]
 pub fn is_secret_id(text: &str) -> bool {
     text.len() <= 2_048
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:!".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/_+=.@-:!".contains(&byte))
 }
 
 fn credentials(reader: &mut Reader<'_>, otherwise: &str) -> CredentialSetting {

@@ -149,10 +149,7 @@ impl Settings {
             reach: reader.choice(
                 "ALLOW_LINK_LOCAL_TARGETS",
                 AddressPolicy::BlockLinkLocal,
-                &[
-                    ("true", AddressPolicy::AllowAll),
-                    ("false", AddressPolicy::BlockLinkLocal),
-                ],
+                &[("true", AddressPolicy::AllowAll), ("false", AddressPolicy::BlockLinkLocal)],
             ),
             archive: archive(&mut reader),
             limits: limits(&mut reader),
@@ -255,14 +252,9 @@ pub fn table(reader: &mut Reader<'_>) -> String {
         .unwrap_or_else(|| "GenesysRetryIdempotency".to_owned());
     // The setting also accepts the ARN of a table.
     let fits = table.len() <= 1_024
-        && table
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+        && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
     if !fits {
-        reader.problem(
-            "IDEMPOTENCY_TABLE_NAME",
-            "is not the name or ARN of a DynamoDB table",
-        );
+        reader.problem("IDEMPOTENCY_TABLE_NAME", "is not the name or ARN of a DynamoDB table");
     }
     table
 }
@@ -276,10 +268,8 @@ pub struct FormerName {
     pub current: &'static str,
 }
 
-const REPLAY_MALFORMED: FormerName = FormerName {
-    former: "REPLAY_PERMANENT",
-    current: "REPLAY_MALFORMED",
-};
+const REPLAY_MALFORMED: FormerName =
+    FormerName { former: "REPLAY_PERMANENT", current: "REPLAY_MALFORMED" };
 
 fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
     // "false" was a default in the template of an older version, so it does not count as use.
@@ -293,11 +283,7 @@ fn former_names(reader: &Reader<'_>) -> Vec<FormerName> {
 /// If both names are set, the current name decides.
 fn replay_malformed(reader: &mut Reader<'_>) -> bool {
     let FormerName { former, current } = REPLAY_MALFORMED;
-    let name = if reader.text(current).is_some() {
-        current
-    } else {
-        former
-    };
+    let name = if reader.text(current).is_some() { current } else { former };
     reader.choice(name, false, &[("true", true), ("false", false)])
 }
 
@@ -314,10 +300,7 @@ pub fn limits(reader: &mut Reader<'_>) -> Limits {
     let base = reader.seconds("BACKOFF_BASE_SECONDS", 2, 0..=900);
     let max = reader.seconds("BACKOFF_MAX_SECONDS", 3_600, 1..=43_200);
     if base > max {
-        reader.problem(
-            "BACKOFF_BASE_SECONDS",
-            "must not be more than BACKOFF_MAX_SECONDS",
-        );
+        reader.problem("BACKOFF_BASE_SECONDS", "must not be more than BACKOFF_MAX_SECONDS");
     }
     Limits {
         max_attempts: reader.number("MAX_ATTEMPTS", 3, 1..=100),
@@ -340,9 +323,7 @@ pub fn remember(reader: &mut Reader<'_>) -> Duration {
 /// Reads `ARCHIVE_BUCKET` and `ARCHIVE_PREFIX`; `None` without a bucket.
 pub fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {
     const BUCKET: &str = "ARCHIVE_BUCKET";
-    let prefix = reader
-        .text("ARCHIVE_PREFIX")
-        .unwrap_or_else(|| "dlq/archives/".to_owned());
+    let prefix = reader.text("ARCHIVE_PREFIX").unwrap_or_else(|| "dlq/archives/".to_owned());
     // Event types and ids are cut to 200 bytes each; S3 limits keys to 1,024.
     if prefix.len() > 256 || prefix.starts_with('/') || !prefix.is_ascii() {
         reader.problem(
@@ -352,9 +333,7 @@ pub fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {
     }
     let bucket = reader.text(BUCKET)?;
     let fits = (3..=255).contains(&bucket.len())
-        && bucket
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
+        && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
     if !fits {
         reader.problem(BUCKET, "is not the name of an S3 bucket");
     }
@@ -366,15 +345,9 @@ fn allowed_targets(reader: &mut Reader<'_>) -> AllowedTargets {
     let Some(text) = reader.text(NAME) else {
         return AllowedTargets::Any;
     };
-    let patterns: Vec<&str> = text
-        .split(',')
-        .map(str::trim)
-        .filter(|pattern| !pattern.is_empty())
-        .collect();
-    if patterns
-        .iter()
-        .any(|pattern| *pattern != "*" && !pattern.starts_with("arn:"))
-    {
+    let patterns: Vec<&str> =
+        text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
+    if patterns.iter().any(|pattern| *pattern != "*" && !pattern.starts_with("arn:")) {
         reader.problem(
             NAME,
             "must be patterns of ARNs such as arn:aws:lambda:*:*:function:crm-*, comma-separated",

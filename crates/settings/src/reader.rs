@@ -15,10 +15,7 @@ impl<'l> Reader<'l> {
     /// Creates a reader of the variables that `lookup` returns.
     #[must_use]
     pub fn new(lookup: &'l dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            lookup,
-            problems: Vec::new(),
-        }
+        Self { lookup, problems: Vec::new() }
     }
 
     /// Adds a problem: a phrase that follows the name of the variable.
@@ -30,9 +27,7 @@ impl<'l> Reader<'l> {
     /// value for "not set".
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
-        (self.lookup)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     /// Reads a whole number; an invalid or out-of-bounds value is a problem.
@@ -45,11 +40,7 @@ impl<'l> Reader<'l> {
             Ok(_) | Err(_) => {
                 self.problem(
                     name,
-                    &format!(
-                        "must be a whole number from {} to {}",
-                        bounds.start(),
-                        bounds.end()
-                    ),
+                    &format!("must be a whole number from {} to {}", bounds.start(), bounds.end()),
                 );
                 default
             }
@@ -74,10 +65,7 @@ impl<'l> Reader<'l> {
         if let Some((_, choice)) = choices.iter().find(|(word, _)| *word == text) {
             return *choice;
         }
-        let words: Vec<_> = choices
-            .iter()
-            .map(|(word, _)| format!("'{word}'"))
-            .collect();
+        let words: Vec<_> = choices.iter().map(|(word, _)| format!("'{word}'")).collect();
         self.problem(name, &format!("must be one of {}", words.join(", ")));
         default
     }
@@ -90,9 +78,7 @@ impl<'l> Reader<'l> {
         if self.problems.is_empty() {
             Ok(settings)
         } else {
-            Err(SettingsError {
-                problems: self.problems,
-            })
+            Err(SettingsError { problems: self.problems })
         }
     }
 }

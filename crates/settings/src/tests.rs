@@ -37,19 +37,13 @@ fn defaults_are_those_of_the_readme() -> Result<(), SettingsError> {
     let settings = with(&[])?;
     assert_eq!(settings.table, "GenesysRetryIdempotency");
     assert_eq!(settings.remember, Duration::from_secs(15 * 24 * 3_600));
-    assert!(matches!(
-        settings.target,
-        ReplayTarget::Original(AllowedTargets::Any)
-    ));
+    assert!(matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)));
     assert_eq!(settings.reach, AddressPolicy::BlockLinkLocal);
     assert_eq!(settings.archive, None);
     assert_eq!(settings.max_concurrency, 10);
     assert_eq!(settings.limits, Limits::default());
     assert_eq!(settings.log_level, LogLevel::Info);
-    assert!(matches!(
-        settings.retry_state,
-        RetryStateSetting::Required(_)
-    ));
+    assert!(matches!(settings.retry_state, RetryStateSetting::Required(_)));
     Ok(())
 }
 
@@ -76,15 +70,11 @@ fn settings_problems_are_all_reported_at_once() {
         ("AWS_LAMBDA_LOG_LEVEL", "LOUD"),
     ];
     let problems = problems(read(&wrong));
-    for name in wrong
-        .map(|(name, _)| name)
-        .iter()
-        .chain(&["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"])
+    for name in
+        wrong.map(|(name, _)| name).iter().chain(&["GENESYS_CLIENT_ID", "GENESYS_CLIENT_SECRET"])
     {
-        let hits = problems
-            .iter()
-            .filter(|problem| problem.starts_with(&format!("{name} ")))
-            .count();
+        let hits =
+            problems.iter().filter(|problem| problem.starts_with(&format!("{name} "))).count();
         assert_eq!(hits, 1, "{name} in {problems:?}");
     }
     assert_eq!(problems.len(), wrong.len() + 2, "{problems:?}");
@@ -92,10 +82,8 @@ fn settings_problems_are_all_reported_at_once() {
 
 #[test]
 fn invalid_organisation_is_reported_under_its_own_name() {
-    let problems = problems(read(&[
-        ("GENESYS_ORG_ID", "xn--a"),
-        ("GENESYS_SECRET_ID", "genesys/client"),
-    ]));
+    let problems =
+        problems(read(&[("GENESYS_ORG_ID", "xn--a"), ("GENESYS_SECRET_ID", "genesys/client")]));
     assert!(!problems.is_empty());
     for problem in problems {
         assert!(problem.starts_with("GENESYS_ORG_ID "), "{problem}");
@@ -115,16 +103,10 @@ fn empty_value_counts_as_missing() {
 #[test]
 fn backoff_base_is_refused_above_its_maximum() {
     assert_eq!(
-        problems(with(&[
-            ("BACKOFF_BASE_SECONDS", "60"),
-            ("BACKOFF_MAX_SECONDS", "30")
-        ])),
+        problems(with(&[("BACKOFF_BASE_SECONDS", "60"), ("BACKOFF_MAX_SECONDS", "30")])),
         ["BACKOFF_BASE_SECONDS must not be more than BACKOFF_MAX_SECONDS"]
     );
-    let steady = with(&[
-        ("BACKOFF_BASE_SECONDS", "30"),
-        ("BACKOFF_MAX_SECONDS", "30"),
-    ]);
+    let steady = with(&[("BACKOFF_BASE_SECONDS", "30"), ("BACKOFF_MAX_SECONDS", "30")]);
     assert!(steady.is_ok(), "the same wait each time");
 }
 
@@ -183,11 +165,7 @@ fn genesys_hosts_follow_region_domain_or_organisation() {
     ] {
         let genesys = genesys(read(&[&MINIMUM[1..], variables].concat()));
         let seen = genesys.map(|it| (it.form, it.api_base.to_string(), it.login_base.to_string()));
-        assert_eq!(
-            seen,
-            Some((form, api.to_owned(), login.to_owned())),
-            "{variables:?}"
-        );
+        assert_eq!(seen, Some((form, api.to_owned(), login.to_owned())), "{variables:?}");
     }
 }
 
@@ -223,9 +201,7 @@ fn credentials_are_not_needed_when_retry_state_is_off() {
 #[test]
 fn target_is_original_none_an_arn_or_a_url() {
     let target = |text: &'static str| {
-        with(&[("REPLAY_TARGET", text)])
-            .map(|settings| settings.target.to_string())
-            .ok()
+        with(&[("REPLAY_TARGET", text)]).map(|settings| settings.target.to_string()).ok()
     };
     for text in [
         "original",
@@ -266,17 +242,13 @@ fn link_local_target_needs_its_own_setting() {
 
 #[test]
 fn allowed_targets_are_patterns_of_arns() -> Result<(), SettingsError> {
-    let settings = with(&[(
-        "ALLOWED_TARGETS",
-        "arn:aws:lambda:*:*:function:crm-*, arn:aws:sqs:*:*:crm",
-    )])?;
+    let settings =
+        with(&[("ALLOWED_TARGETS", "arn:aws:lambda:*:*:function:crm-*, arn:aws:sqs:*:*:crm")])?;
     let allowed = |arn: &str| {
         let destination = settings.target.destination(Some(arn), &[]);
         !matches!(destination, Destination::NotAllowed(_))
     };
-    assert!(allowed(
-        "arn:aws:lambda:eu-central-1:271828182845:function:crm-sync"
-    ));
+    assert!(allowed("arn:aws:lambda:eu-central-1:271828182845:function:crm-sync"));
     assert!(allowed("arn:aws:sqs:eu-central-1:271828182845:crm"));
     assert!(!allowed("arn:aws:sqs:eu-central-1:271828182845:other"));
     Ok(())
@@ -308,17 +280,10 @@ fn fixed_arn_has_to_be_allowed() {
 #[test]
 fn archive_is_a_bucket_and_a_prefix() -> Result<(), SettingsError> {
     let archive = |prefix: &'static str| {
-        with(&[
-            ("ARCHIVE_BUCKET", "crm-archive"),
-            ("ARCHIVE_PREFIX", prefix),
-        ])
-        .map(|it| it.archive)
+        with(&[("ARCHIVE_BUCKET", "crm-archive"), ("ARCHIVE_PREFIX", prefix)]).map(|it| it.archive)
     };
     let expected = |prefix: &str| {
-        Some(ArchiveSettings {
-            bucket: "crm-archive".to_owned(),
-            prefix: prefix.to_owned(),
-        })
+        Some(ArchiveSettings { bucket: "crm-archive".to_owned(), prefix: prefix.to_owned() })
     };
     assert_eq!(archive("")?, expected("dlq/archives/"));
     assert_eq!(archive("kept-")?, expected("kept-"));
@@ -370,28 +335,15 @@ fn secret_replaces_client_id_and_client_secret() {
         assert_eq!(accepted, fits, "{id}");
     }
     let neither = problems(read(&[MINIMUM[0]]));
-    assert!(
-        neither
-            .iter()
-            .all(|problem| problem.contains("GENESYS_SECRET_ID"))
-    );
+    assert!(neither.iter().all(|problem| problem.contains("GENESYS_SECRET_ID")));
     assert_eq!(neither.len(), 2, "{neither:?}");
 }
 
 #[test]
 fn known_regions_have_a_host() {
-    for region in [
-        "us-east-1",
-        "us-east-2",
-        "me-central-1",
-        "ap-southeast-2",
-        "eusc-de-east-1",
-    ] {
+    for region in ["us-east-1", "us-east-2", "me-central-1", "ap-southeast-2", "eusc-de-east-1"] {
         assert!(
-            genesys(read(
-                &[&MINIMUM[1..], &[("GENESYS_REGION", region)]].concat()
-            ))
-            .is_some(),
+            genesys(read(&[&MINIMUM[1..], &[("GENESYS_REGION", region)]].concat())).is_some(),
             "{region}"
         );
     }

@@ -33,11 +33,7 @@ impl DynamoDbLedger {
     /// retention: a message must not outlive the ledger item of its event.
     #[must_use]
     pub fn new(client: Client, table: String, remember: Duration) -> Self {
-        Self {
-            client,
-            table,
-            remember,
-        }
+        Self { client, table, remember }
     }
 
     fn update(&self, key: &EventKey) -> Update {
@@ -87,11 +83,7 @@ impl DynamoDbLedger {
         update
             .set("Status", ":in_progress", text(IN_PROGRESS))
             .set("Owner", ":owner", text(&request.owner))
-            .set(
-                "LeaseUntil",
-                ":lease_until",
-                number(request.lease_until.as_millis()),
-            )
+            .set("LeaseUntil", ":lease_until", number(request.lease_until.as_millis()))
             .set("ExpiresAt", ":expires_at", self.expires_at(request.now))
             .set("MessageId", ":message_id", text(about.message_id.as_str()))
             .set("Category", ":category", text(about.category))
@@ -114,9 +106,7 @@ impl DynamoDbLedger {
                 .value(":archived", text(ARCHIVED));
             "#Status = :failed OR #Status = :archived".to_owned()
         } else {
-            update
-                .set_once("Rounds", ":first", number(1_u32))
-                .set_once("RetrySince", ":now", now);
+            update.set_once("Rounds", ":first", number(1_u32)).set_once("RetrySince", ":now", now);
             let not_delivered = if request.is_failure_record {
                 update.value(":replayed", text(REPLAYED));
                 " AND NOT #Step = :replayed"
@@ -141,11 +131,8 @@ impl DynamoDbLedger {
                 format!("attribute_not_exists(EventId) OR {open}")
             }
         };
-        let answer = update
-            .on_condition(&condition)
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await;
+        let answer =
+            update.on_condition(&condition).return_values(ReturnValue::AllNew).send().await;
         match answer {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
@@ -207,11 +194,7 @@ impl Ledger for DynamoDbLedger {
             .set("Status", ":deferred", text(DEFERRED))
             .set("Step", ":claimed", text(CLAIMED))
             .set("Owner", ":owner", text(&request.owner))
-            .set(
-                "MessageId",
-                ":message_id",
-                text(request.about.message_id.as_str()),
-            )
+            .set("MessageId", ":message_id", text(request.about.message_id.as_str()))
             .set("Rounds", ":round", number(round))
             .set(NOT_BEFORE, ":not_before", number(not_before.as_millis()))
             .set("RetrySince", ":now", number(now.as_millis()))
@@ -295,14 +278,9 @@ impl Ledger for DynamoDbLedger {
     }
 
     async fn next_attempt(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        let next = Lease {
-            attempt: lease.attempt.saturating_add(1),
-            ..lease.clone()
-        };
+        let next = Lease { attempt: lease.attempt.saturating_add(1), ..lease.clone() };
         let mut update = self.update(&lease.key);
-        update
-            .set("Attempts", ":attempts", number(next.attempt))
-            .set_uncertain(lease);
+        update.set("Attempts", ":attempts", number(next.attempt)).set_uncertain(lease);
         // The SDK may have sent this write twice. The first copy may arrive after a later attempt was
         // counted.
         let condition = format!("{HELD} AND #Attempts <= :attempts");
@@ -312,10 +290,7 @@ impl Ledger for DynamoDbLedger {
     }
 
     async fn checkpoint(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        let next = Lease {
-            delivered: Some(lease.attempt),
-            ..lease.clone()
-        };
+        let next = Lease { delivered: Some(lease.attempt), ..lease.clone() };
         let mut update = self.update(&lease.key);
         update.set_delivered(&next);
         update.fenced(lease).send().await.map_err(refused)?;

@@ -23,11 +23,7 @@ impl S3Archive {
     /// AES-256 unless the bucket names another key.
     #[must_use]
     pub fn new(client: Client, bucket: String, prefix: String) -> Self {
-        Self {
-            client,
-            bucket,
-            prefix,
-        }
+        Self { client, bucket, prefix }
     }
 
     fn address(&self, key: &str) -> String {
@@ -101,11 +97,7 @@ pub fn client(aws: &SdkConfig) -> Client {
 /// Returns true for status 412. A 409 means two concurrent writers and is an error: the message returns to
 /// the queue.
 fn is_there_already(error: &SdkError<PutObjectError, HttpResponse>) -> bool {
-    let code = error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code);
-    let status = error
-        .raw_response()
-        .map(|response| response.status().as_u16());
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    let status = error.raw_response().map(|response| response.status().as_u16());
     status == Some(412) || matches!(code, Some("PreconditionFailed"))
 }

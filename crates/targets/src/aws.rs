@@ -55,10 +55,7 @@ impl RegionalClients {
 #[must_use]
 pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + Sync> {
     Box::new(move |region| {
-        let aws = aws
-            .to_builder()
-            .region(Region::new(region.to_owned()))
-            .build();
+        let aws = aws.to_builder().region(Region::new(region.to_owned())).build();
         RegionalClients::new(&aws)
     })
 }
@@ -73,17 +70,11 @@ impl AwsTargets {
     /// Creates targets that call `build` once per region.
     #[must_use]
     pub fn new(build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>) -> Self {
-        Self {
-            build,
-            by_region: Mutex::default(),
-        }
+        Self { build, by_region: Mutex::default() }
     }
 
     pub(super) fn of(&self, arn: &Arn) -> Arc<RegionalClients> {
-        let mut by_region = self
-            .by_region
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut by_region = self.by_region.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(clients) = by_region.get(arn.region()) {
             return Arc::clone(clients);
         }
@@ -98,9 +89,7 @@ pub(super) fn delivery_error<E>(service: &str, error: SdkError<E, HttpResponse>)
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    let status = error
-        .raw_response()
-        .map(|response| response.status().as_u16());
+    let status = error.raw_response().map(|response| response.status().as_u16());
     let unavailable = |certainty, reason: &str| DeliveryError {
         code: FailureCode::TargetUnavailable,
         disposition: Disposition::Transient { after: None },
@@ -115,16 +104,12 @@ where
             let code = refusal.code().unwrap_or("an error without a code");
             refused(service, code, refusal.message(), status)
         }
-        SdkError::ConstructionFailure(_) => unavailable(
-            Certainty::NotSent,
-            "was not asked: the request cannot be built",
-        ),
+        SdkError::ConstructionFailure(_) => {
+            unavailable(Certainty::NotSent, "was not asked: the request cannot be built")
+        }
         SdkError::TimeoutError(_) => DeliveryError {
             timed_out: true,
-            ..unavailable(
-                Certainty::Unknown,
-                "did not answer in time (TARGET_TIMEOUT_SECONDS)",
-            )
+            ..unavailable(Certainty::Unknown, "did not answer in time (TARGET_TIMEOUT_SECONDS)")
         },
         SdkError::ResponseError(_) => {
             unavailable(Certainty::Unknown, "gave an answer that cannot be read")

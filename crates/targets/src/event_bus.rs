@@ -26,12 +26,7 @@ pub(super) async fn put(
     let entry = PutEventsRequestEntry::builder()
         .event_bus_name(bus.as_str())
         .source("genesys-replay")
-        .detail_type(
-            detail_type
-                .chars()
-                .take(MAX_DETAIL_TYPE_CHARS)
-                .collect::<String>(),
-        )
+        .detail_type(detail_type.chars().take(MAX_DETAIL_TYPE_CHARS).collect::<String>())
         .detail(delivery.payload)
         .build();
     let answer = clients

@@ -36,12 +36,7 @@ impl HttpTarget {
         within: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self {
-            http,
-            reach,
-            within,
-            clock,
-        }
+        Self { http, reach, within, clock }
     }
 
     /// Posts one event.
@@ -101,20 +96,11 @@ fn not_answered(error: reqwest::Error) -> DeliveryError {
     let (certainty, reason) = if error.is_connect() {
         (Certainty::NotSent, "the target cannot be reached")
     } else if error.is_builder() {
-        (
-            Certainty::NotSent,
-            "the request to the target cannot be built",
-        )
+        (Certainty::NotSent, "the request to the target cannot be built")
     } else if error.is_timeout() {
-        (
-            Certainty::Unknown,
-            "the target did not answer in time (TARGET_TIMEOUT_SECONDS)",
-        )
+        (Certainty::Unknown, "the target did not answer in time (TARGET_TIMEOUT_SECONDS)")
     } else {
-        (
-            Certainty::Unknown,
-            "the connection to the target broke before its answer",
-        )
+        (Certainty::Unknown, "the connection to the target broke before its answer")
     };
     DeliveryError {
         code: FailureCode::TargetUnavailable,

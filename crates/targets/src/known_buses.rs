@@ -32,9 +32,7 @@ impl KnownBuses {
     ) -> Result<(), SdkError<DescribeEventBusError, HttpResponse>> {
         let is_known = {
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            known
-                .get(bus.as_str())
-                .is_some_and(|found| found.elapsed() < CACHE_TTL)
+            known.get(bus.as_str()).is_some_and(|found| found.elapsed() < CACHE_TTL)
         };
         if is_known {
             return Ok(());
@@ -79,7 +77,5 @@ fn is_denied<R>(error: &SdkError<DescribeEventBusError, R>) -> bool {
 }
 
 fn is_missing<R>(error: &SdkError<DescribeEventBusError, R>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(DescribeEventBusError::is_resource_not_found_exception)
+    error.as_service_error().is_some_and(DescribeEventBusError::is_resource_not_found_exception)
 }

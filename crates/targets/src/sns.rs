@@ -11,19 +11,10 @@ pub(super) async fn publish(
     topic: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
-    let mut message = clients
-        .sns
-        .publish()
-        .topic_arn(topic.as_str())
-        .message(delivery.payload);
+    let mut message = clients.sns.publish().topic_arn(topic.as_str()).message(delivery.payload);
     if topic.is_fifo() {
-        message = message
-            .message_group_id(group(delivery))
-            .message_deduplication_id(delivery.name);
+        message = message.message_group_id(group(delivery)).message_deduplication_id(delivery.name);
     }
-    let answer = message
-        .send()
-        .await
-        .map_err(|error| delivery_error("SNS", error))?;
+    let answer = message.send().await.map_err(|error| delivery_error("SNS", error))?;
     Ok(answer.message_id)
 }

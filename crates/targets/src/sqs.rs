@@ -15,24 +15,14 @@ pub(super) async fn send(
     queue: &Arn,
     delivery: &Delivery<'_>,
 ) -> Result<Option<DeliveryId>, DeliveryError> {
-    let url = clients
-        .queue_urls
-        .of(queue)
-        .await
-        .map_err(|error| DeliveryError {
-            // Reading a queue's URL sends nothing to the queue.
-            certainty: Certainty::NotSent,
-            ..delivery_error("SQS", error)
-        })?;
-    let mut message = clients
-        .sqs
-        .send_message()
-        .queue_url(url)
-        .message_body(delivery.payload);
+    let url = clients.queue_urls.of(queue).await.map_err(|error| DeliveryError {
+        // Reading a queue's URL sends nothing to the queue.
+        certainty: Certainty::NotSent,
+        ..delivery_error("SQS", error)
+    })?;
+    let mut message = clients.sqs.send_message().queue_url(url).message_body(delivery.payload);
     if queue.is_fifo() {
-        message = message
-            .message_group_id(group(delivery))
-            .message_deduplication_id(delivery.name);
+        message = message.message_group_id(group(delivery)).message_deduplication_id(delivery.name);
     }
     for (name, attribute) in delivery.attributes {
         let value = MessageAttributeValue::builder().data_type(&attribute.data_type);
@@ -46,9 +36,6 @@ pub(super) async fn send(
         })?;
         message = message.message_attributes(*name, value);
     }
-    let answer = message
-        .send()
-        .await
-        .map_err(|error| delivery_error("SQS", error))?;
+    let answer = message.send().await.map_err(|error| delivery_error("SQS", error))?;
     Ok(answer.message_id)
 }

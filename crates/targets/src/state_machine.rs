@@ -41,12 +41,7 @@ async fn started_before(
     let Some(execution) = execution_arn(state_machine, &execution_name(delivery)) else {
         return Ok(None);
     };
-    let answer = clients
-        .step_functions
-        .describe_execution()
-        .execution_arn(&execution)
-        .send()
-        .await;
+    let answer = clients.step_functions.describe_execution().execution_arn(&execution).send().await;
     match answer {
         // Step Functions omits the input if the role may not decrypt it.
         Ok(found) if found.input().is_none_or(|input| input == delivery.payload) => {
@@ -77,9 +72,7 @@ fn execution_arn(state_machine: &Arn, name: &str) -> Option<String> {
 }
 
 fn already_started<R>(error: &SdkError<StartExecutionError, R>) -> bool {
-    error
-        .as_service_error()
-        .is_some_and(StartExecutionError::is_execution_already_exists)
+    error.as_service_error().is_some_and(StartExecutionError::is_execution_already_exists)
 }
 
 /// Returns the event id as an execution name: invalid characters are replaced, the length is at most 80
@@ -91,13 +84,7 @@ fn execution_name(delivery: &Delivery<'_>) -> String {
         .chars()
         .take_while(|c| *c != '|')
         .take(47)
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '-' {
-                c
-            } else {
-                '_'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' })
         .collect();
     let hash: String = delivery.name.chars().take(32).collect();
     format!("{readable}-{hash}")

@@ -34,10 +34,7 @@ impl Metrics {
     /// Creates a writer to `out`. Documents carry `level`, the least severe level that is logged.
     #[must_use]
     pub fn new(level: LogLevel, out: Box<dyn Write + Send>) -> Self {
-        Self {
-            level,
-            out: Mutex::new(out),
-        }
+        Self { level, out: Mutex::new(out) }
     }
 
     /// Writes documents, one line each. An error of `out` is ignored: stdout is then closed.

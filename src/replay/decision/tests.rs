@@ -10,12 +10,8 @@ type TestResult = Result<(), &'static str>;
 const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 const FUNCTION: &str = "arn:aws:lambda:eu-central-1:271828182845:function:crm";
 
-const RULES: Rules = Rules {
-    replay_malformed: false,
-    stale_after: None,
-    max_rounds: 3,
-    has_archive: true,
-};
+const RULES: Rules =
+    Rules { replay_malformed: false, stale_after: None, max_rounds: 3, has_archive: true };
 
 fn later(seconds: u64) -> Timestamp {
     NOW.plus(Duration::from_secs(seconds))
@@ -47,12 +43,8 @@ fn predict(
     };
     let arn = dead_letter.failure.target_arn.as_deref();
     let destination = ReplayTarget::Original(AllowedTargets::Any).destination(arn, &[]);
-    let facts = MessageFacts {
-        message,
-        dead_letter: &dead_letter,
-        destination: &destination,
-        now: NOW,
-    };
+    let facts =
+        MessageFacts { message, dead_letter: &dead_letter, destination: &destination, now: NOW };
     let mut rules = RULES;
     change(&mut rules);
     Ok(rules.predict(&facts, item))
@@ -81,19 +73,13 @@ fn prediction_follows_the_status_of_the_item() -> TestResult {
     let replay = Prediction::new(NextStep::Replay, None);
     let done = Prediction::new(NextStep::Acknowledge, None);
     let wait = Prediction::new(NextStep::Wait, None);
-    let held_until = |until| ItemState {
-        lease_until: Some(until),
-        ..item(Status::InProgress)
-    };
+    let held_until = |until| ItemState { lease_until: Some(until), ..item(Status::InProgress) };
     let delivered = |status| {
         let mut item = item(status);
         item.known.delivered = Some(1);
         item
     };
-    let delayed = ItemState {
-        not_before: Some(later(60)),
-        ..item(Status::Deferred)
-    };
+    let delayed = ItemState { not_before: Some(later(60)), ..item(Status::Deferred) };
     let unreadable = Prediction::new(NextStep::Wait, Some(FailureCode::LedgerUnavailable));
     let rounds = Prediction::new(NextStep::Wait, Some(FailureCode::FailedAfterAcceptance));
     let message = dead_letter()?;
@@ -115,10 +101,7 @@ fn prediction_follows_the_status_of_the_item() -> TestResult {
     }
     let without_archive = |rules: &mut Rules| rules.has_archive = false;
     let returned = Prediction::new(NextStep::Return, Some(FailureCode::Internal));
-    assert_eq!(
-        predict(&message, Some(&item(Status::Failed)), without_archive)?,
-        returned
-    );
+    assert_eq!(predict(&message, Some(&item(Status::Failed)), without_archive)?, returned);
     let mut unknown = item(Status::Deferred);
     unknown.known.status = None;
     assert_eq!(predict(&message, Some(&unknown), |_| {})?, unreadable);
@@ -148,10 +131,7 @@ fn prediction_archives_what_the_function_rejects_without_a_delivery() -> TestRes
     let code = ("ERROR_CODE".to_owned(), "INVALID_JSON".to_owned());
     malformed.attributes.extend([code]);
     let archived = Prediction::archive;
-    assert_eq!(
-        predict(&malformed, None, |_| {})?,
-        archived(FailureCode::PayloadMalformed)
-    );
+    assert_eq!(predict(&malformed, None, |_| {})?, archived(FailureCode::PayloadMalformed));
     let replayed = predict(&malformed, None, |rules| rules.replay_malformed = true)?;
     assert_eq!(replayed.step, NextStep::Replay);
 
@@ -159,26 +139,15 @@ fn prediction_archives_what_the_function_rejects_without_a_delivery() -> TestRes
     let stream = "arn:aws:kinesis:eu-central-1:271828182845:stream/crm";
     let target = ("TARGET_ARN".to_owned(), stream.to_owned());
     unsupported.attributes.extend([target]);
-    assert_eq!(
-        predict(&unsupported, None, |_| {})?,
-        archived(FailureCode::TargetUnsupported)
-    );
+    assert_eq!(predict(&unsupported, None, |_| {})?, archived(FailureCode::TargetUnsupported));
 
     let stale_after =
         |seconds| move |rules: &mut Rules| rules.stale_after = Some(Duration::from_secs(seconds));
     // The event's time is exactly this long before now.
-    let age = NOW
-        .since(Timestamp::parse("2026-07-25T17:00:00Z").ok_or("time")?)
-        .as_secs();
+    let age = NOW.since(Timestamp::parse("2026-07-25T17:00:00Z").ok_or("time")?).as_secs();
     let message = dead_letter()?;
-    assert_eq!(
-        predict(&message, None, stale_after(age - 1))?,
-        archived(FailureCode::Stale)
-    );
-    assert_eq!(
-        predict(&message, None, stale_after(age))?.step,
-        NextStep::Replay
-    );
+    assert_eq!(predict(&message, None, stale_after(age - 1))?, archived(FailureCode::Stale));
+    assert_eq!(predict(&message, None, stale_after(age))?.step, NextStep::Replay);
     Ok(())
 }
 
@@ -194,23 +163,15 @@ fn prediction_of_a_failure_record_counts_the_rounds() -> TestResult {
         let mut item = item(Status::Completed);
         item.known.delivered = Some(1);
         item.known.accepted.round = round;
-        item.known.accepted.receipt = Some(Receipt {
-            delivery_id: Some(id.to_owned()),
-            at: Timestamp::from_millis(0),
-        });
+        item.known.accepted.receipt =
+            Some(Receipt { delivery_id: Some(id.to_owned()), at: Timestamp::from_millis(0) });
         item
     };
     let code = FailureCode::FailedAfterAcceptance;
     for (item, expected) in [
-        (
-            delivered(1, "r-1"),
-            Prediction::new(NextStep::Replay, Some(code)),
-        ),
+        (delivered(1, "r-1"), Prediction::new(NextStep::Replay, Some(code))),
         (delivered(3, "r-1"), Prediction::archive(code)),
-        (
-            delivered(1, "r-2"),
-            Prediction::new(NextStep::Acknowledge, None),
-        ),
+        (delivered(1, "r-2"), Prediction::new(NextStep::Acknowledge, None)),
     ] {
         let predicted = predict(&record, Some(&item), |_| {})?;
         assert_eq!(predicted, expected, "{item:?}");

@@ -5,10 +5,7 @@ const POLICY: Policy = Policy::new(Limits {
     retry_for: Duration::from_secs(72 * 3_600),
     max_receives: 10,
     stale_after: None,
-    backoff: Backoff {
-        base: Duration::from_secs(2),
-        max: Duration::from_secs(900),
-    },
+    backoff: Backoff { base: Duration::from_secs(2), max: Duration::from_secs(900) },
     max_wait: Duration::from_secs(5),
     replay_malformed: false,
     max_rounds: 10,
@@ -18,19 +15,14 @@ const FIRST: RetryContext = RetryContext {
     attempt: 1,
     attempts_this_receive: 1,
     is_last: false,
-    answers: AnswerCounts {
-        configuration: 0,
-        unanswered: 0,
-    },
+    answers: AnswerCounts { configuration: 0, unanswered: 0 },
     target_works: false,
     circuit_closed: true,
     max_delay_before_deadline: Duration::from_secs(20),
 };
 
-const EXHAUSTED: RetryDecision = RetryDecision::Reject {
-    code: FailureCode::Exhausted,
-    status: RetryStatus::ExhaustedRetries,
-};
+const EXHAUSTED: RetryDecision =
+    RetryDecision::Reject { code: FailureCode::Exhausted, status: RetryStatus::ExhaustedRetries };
 
 fn failure(upstream: Upstream, disposition: Disposition) -> AttemptFailure {
     AttemptFailure {
@@ -49,15 +41,11 @@ fn transient(seconds: Option<u64>) -> AttemptFailure {
 }
 
 const fn again(seconds: u64) -> RetryDecision {
-    RetryDecision::RetryNow {
-        after: Duration::from_secs(seconds),
-    }
+    RetryDecision::RetryNow { after: Duration::from_secs(seconds) }
 }
 
 const fn defer(seconds: u64) -> RetryDecision {
-    RetryDecision::Defer {
-        after: Duration::from_secs(seconds),
-    }
+    RetryDecision::Defer { after: Duration::from_secs(seconds) }
 }
 
 #[test]
@@ -66,69 +54,27 @@ fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
     assert_eq!(step(transient(None), FIRST), again(2));
     assert_eq!(step(transient(Some(5)), FIRST), again(5));
     assert_eq!(step(transient(Some(6)), FIRST), defer(6));
-    assert_eq!(
-        step(
-            transient(None),
-            RetryContext {
-                attempt: 3,
-                ..FIRST
-            }
-        ),
-        defer(8)
-    );
+    assert_eq!(step(transient(None), RetryContext { attempt: 3, ..FIRST }), defer(8));
 }
 
 #[test]
 fn attempts_end_with_their_number_and_with_the_time() {
     let step = |situation| POLICY.decide(&transient(None), &situation, 1.0);
+    assert_eq!(step(RetryContext { attempts_this_receive: 2, ..FIRST }), again(2));
+    assert_eq!(step(RetryContext { attempts_this_receive: 3, ..FIRST }), defer(2));
+    assert_eq!(step(RetryContext { circuit_closed: false, ..FIRST }), defer(2));
     assert_eq!(
-        step(RetryContext {
-            attempts_this_receive: 2,
-            ..FIRST
-        }),
-        again(2)
-    );
-    assert_eq!(
-        step(RetryContext {
-            attempts_this_receive: 3,
-            ..FIRST
-        }),
-        defer(2)
-    );
-    assert_eq!(
-        step(RetryContext {
-            circuit_closed: false,
-            ..FIRST
-        }),
-        defer(2)
-    );
-    assert_eq!(
-        step(RetryContext {
-            max_delay_before_deadline: Duration::from_secs(1),
-            ..FIRST
-        }),
+        step(RetryContext { max_delay_before_deadline: Duration::from_secs(1), ..FIRST }),
         defer(2)
     );
 }
 
 #[test]
 fn at_the_last_attempt_what_would_be_deferred_is_given_up() {
-    let last = RetryContext {
-        is_last: true,
-        ..FIRST
-    };
+    let last = RetryContext { is_last: true, ..FIRST };
     let step = |failure, situation| POLICY.decide(&failure, &situation, 1.0);
     assert_eq!(step(transient(None), last), again(2));
-    assert_eq!(
-        step(
-            transient(None),
-            RetryContext {
-                attempts_this_receive: 3,
-                ..last
-            }
-        ),
-        EXHAUSTED
-    );
+    assert_eq!(step(transient(None), RetryContext { attempts_this_receive: 3, ..last }), EXHAUSTED);
     assert_eq!(step(transient(Some(60)), last), EXHAUSTED);
 }
 
@@ -154,10 +100,7 @@ fn attempts_end_with_the_time_the_receives_or_the_queues_own_limit() {
 fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others() {
     let refused = |answers, target_works| {
         let situation = RetryContext {
-            answers: AnswerCounts {
-                configuration: answers,
-                unanswered: 0,
-            },
+            answers: AnswerCounts { configuration: answers, unanswered: 0 },
             target_works,
             ..FIRST
         };
@@ -177,18 +120,12 @@ fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others()
 fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_others() {
     let unanswered = |answers, target_works| {
         let situation = RetryContext {
-            answers: AnswerCounts {
-                configuration: 0,
-                unanswered: answers,
-            },
+            answers: AnswerCounts { configuration: 0, unanswered: answers },
             target_works,
             ..FIRST
         };
-        let failure = AttemptFailure {
-            certainty: Certainty::Unknown,
-            timed_out: true,
-            ..transient(None)
-        };
+        let failure =
+            AttemptFailure { certainty: Certainty::Unknown, timed_out: true, ..transient(None) };
         POLICY.decide(&failure, &situation, 1.0)
     };
     let fault = RetryDecision::Reject {
@@ -209,10 +146,7 @@ fn refusal_about_one_interaction_rejects_its_event_in_the_end() {
         ..failure(Upstream::Interaction, Disposition::Operator)
     };
     assert_eq!(POLICY.decide(&forbidden, &FIRST, 1.0), defer(2));
-    let last = RetryContext {
-        is_last: true,
-        ..FIRST
-    };
+    let last = RetryContext { is_last: true, ..FIRST };
     let rejected = RetryDecision::Reject {
         code: FailureCode::GenesysCredentials,
         status: RetryStatus::ExhaustedRetries,
@@ -229,10 +163,7 @@ fn what_was_not_attempted_stays_away_longer_the_more_often_it_came() {
 
 #[test]
 fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
-    let last = RetryContext {
-        is_last: true,
-        ..FIRST
-    };
+    let last = RetryContext { is_last: true, ..FIRST };
     let after = Some(Duration::from_secs(60));
     let held_back = failure(Upstream::LocalRateLimit, Disposition::Transient { after });
     assert_eq!(POLICY.decide(&held_back, &last, 1.0), defer(60));
@@ -240,10 +171,7 @@ fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
 
 #[test]
 fn deadline_defers_and_rejects_only_what_the_target_has_not_answered() {
-    let last = RetryContext {
-        is_last: true,
-        ..FIRST
-    };
+    let last = RetryContext { is_last: true, ..FIRST };
     let step = |certainty, situation| {
         let failure = AttemptFailure::out_of_time(certainty, "");
         POLICY.decide(&failure, &situation, 1.0)
@@ -263,11 +191,7 @@ fn round_delay_grows_by_four_up_to_twelve_hours() {
 #[test]
 fn what_is_permanent_is_given_up_at_once() {
     assert_eq!(
-        POLICY.decide(
-            &failure(Upstream::Target, Disposition::Permanent),
-            &FIRST,
-            1.0
-        ),
+        POLICY.decide(&failure(Upstream::Target, Disposition::Permanent), &FIRST, 1.0),
         RetryDecision::Reject {
             code: FailureCode::TargetRefused,
             status: RetryStatus::ReplayFailed,
@@ -277,10 +201,7 @@ fn what_is_permanent_is_given_up_at_once() {
 
 #[test]
 fn our_own_mistakes_are_deferred_and_only_the_targets_end_with_the_receives() {
-    let last = RetryContext {
-        is_last: true,
-        ..FIRST
-    };
+    let last = RetryContext { is_last: true, ..FIRST };
     let step = |upstream, situation| {
         POLICY.decide(&failure(upstream, Disposition::Operator), &situation, 1.0)
     };

@@ -23,10 +23,7 @@ struct Object {
 
 impl Default for MemoryArchive {
     fn default() -> Self {
-        Self {
-            objects: Arc::default(),
-            faults: Arc::new(NoFaults),
-        }
+        Self { objects: Arc::default(), faults: Arc::new(NoFaults) }
     }
 }
 
@@ -34,20 +31,14 @@ impl MemoryArchive {
     /// Returns the same archive with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<ArchiveError>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Returns the documents by key.
     #[must_use]
     pub fn documents(&self) -> BTreeMap<String, String> {
         let objects = lock(&self.objects);
-        objects
-            .iter()
-            .map(|(key, object)| (key.clone(), object.document.clone()))
-            .collect()
+        objects.iter().map(|(key, object)| (key.clone(), object.document.clone())).collect()
     }
 
     /// Stores the document unless it exists. Returns its key.
@@ -59,10 +50,7 @@ impl MemoryArchive {
             let short = event.get(..16).unwrap_or(&event);
             key = format!("{}-{short}.json", key.trim_end_matches(".json"));
         }
-        objects.entry(key.clone()).or_insert_with(|| Object {
-            event,
-            document: entry.document(),
-        });
+        objects.entry(key.clone()).or_insert_with(|| Object { event, document: entry.document() });
         key
     }
 }

@@ -43,11 +43,7 @@ macro_rules! suite {
 use suite;
 
 fn end(failures: &[String]) -> Result<()> {
-    if failures.is_empty() {
-        Ok(())
-    } else {
-        Err(failures.join("\n").into())
-    }
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
 }
 
 /// Checks that `seen` equals the value of the contract.

@@ -60,11 +60,7 @@ mod tests {
 
     impl PendingHook {
         fn pass(visibility_timeouts: bool) -> FaultHookFuture<'static, ()> {
-            if visibility_timeouts {
-                Box::pin(pending())
-            } else {
-                Box::pin(ready(Ok(())))
-            }
+            if visibility_timeouts { Box::pin(pending()) } else { Box::pin(ready(Ok(()))) }
         }
     }
 

@@ -30,11 +30,7 @@ struct Participant {
 
 impl Default for MemoryGenesys {
     fn default() -> Self {
-        Self {
-            form: ApiForm::Conversations,
-            state: Arc::default(),
-            faults: Arc::new(NoFaults),
-        }
+        Self { form: ApiForm::Conversations, state: Arc::default(), faults: Arc::new(NoFaults) }
     }
 }
 
@@ -42,35 +38,24 @@ impl MemoryGenesys {
     /// Returns one with this form of the API. The default form has conversations.
     #[must_use]
     pub fn with_form(form: ApiForm) -> Self {
-        Self {
-            form,
-            ..Self::default()
-        }
+        Self { form, ..Self::default() }
     }
 
     /// Returns the same Genesys Cloud with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<GenesysError>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Creates a conversation with these participants, as `(id, purpose)`. A participant whose id cannot
     /// be a URL segment is left out.
     pub fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
         let participants = participants.iter().filter_map(|&(id, purpose)| {
-            Some(Participant {
-                id: InteractionId::new(id)?,
-                purpose: purpose.to_owned(),
-            })
+            Some(Participant { id: InteractionId::new(id)?, purpose: purpose.to_owned() })
         });
         let participants = participants.collect();
         let mut state = lock(&self.state);
-        state
-            .conversations
-            .insert(conversation.to_owned(), participants);
+        state.conversations.insert(conversation.to_owned(), participants);
     }
 
     /// Returns every mark in order.
@@ -119,10 +104,7 @@ impl State {
 
 impl Genesys for MemoryGenesys {
     async fn fetch(&self, interaction: &InteractionRef) -> Result<Interaction, GenesysError> {
-        pass(&*self.faults, "fetch", || {
-            lock(&self.state).find(self.form, interaction)
-        })
-        .await
+        pass(&*self.faults, "fetch", || lock(&self.state).find(self.form, interaction)).await
     }
 
     async fn mark(&self, interaction: &Interaction, mark: RetryMark) -> Result<(), GenesysError> {

@@ -37,21 +37,13 @@ impl MemoryLedger {
     /// Returns a ledger with these rules, which may have a flaw.
     #[must_use]
     pub fn with_rules(rules: Rules) -> Self {
-        Self {
-            items: Arc::default(),
-            index: Arc::default(),
-            rules,
-            faults: Arc::new(NoFaults),
-        }
+        Self { items: Arc::default(), index: Arc::default(), rules, faults: Arc::new(NoFaults) }
     }
 
     /// Returns the same ledger with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<LedgerError>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Returns the item of an event.
@@ -98,10 +90,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn next_attempt(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        let next = Lease {
-            attempt: lease.attempt.saturating_add(1),
-            ..lease.clone()
-        };
+        let next = Lease { attempt: lease.attempt.saturating_add(1), ..lease.clone() };
         pass(&*self.faults, "next_attempt", || {
             self.change(lease, |item| self.rules.next_attempt(item, lease))
         })
@@ -110,10 +99,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn checkpoint(&self, lease: &Lease) -> Result<Lease, LedgerError> {
-        let next = Lease {
-            delivered: Some(lease.attempt),
-            ..lease.clone()
-        };
+        let next = Lease { delivered: Some(lease.attempt), ..lease.clone() };
         pass(&*self.faults, "checkpoint", || {
             self.change(lease, |item| self.rules.checkpoint(item, lease))
         })
@@ -164,10 +150,8 @@ impl Ledger for MemoryLedger {
     }
 
     async fn find_delivery(&self, delivery_id: &str) -> Result<Option<EventKey>, LedgerError> {
-        pass(&*self.faults, "find_delivery", || {
-            Ok(lock(&self.index).get(delivery_id).cloned())
-        })
-        .await
+        pass(&*self.faults, "find_delivery", || Ok(lock(&self.index).get(delivery_id).cloned()))
+            .await
     }
 
     async fn settle(
@@ -177,9 +161,7 @@ impl Ledger for MemoryLedger {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         pass(&*self.faults, "settle", || {
-            self.change(lease, |item| {
-                self.rules.settle(item, lease, settlement, now)
-            })
+            self.change(lease, |item| self.rules.settle(item, lease, settlement, now))
         })
         .await
     }

@@ -97,10 +97,7 @@ impl InMemory {
             destination,
             policy: Policy::new(Limits {
                 max_receives: 10,
-                backoff: Backoff {
-                    base: Duration::from_secs(2),
-                    max: Duration::from_secs(900),
-                },
+                backoff: Backoff { base: Duration::from_secs(2), max: Duration::from_secs(900) },
                 ..Limits::default()
             }),
             circuit_breakers: CircuitBreakers::new(Arc::clone(&meter)),

@@ -19,11 +19,7 @@ pub struct MemorySender {
 
 impl Default for MemorySender {
     fn default() -> Self {
-        Self {
-            messages: Arc::default(),
-            fifo: false,
-            faults: Arc::new(NoFaults),
-        }
+        Self { messages: Arc::default(), fifo: false, faults: Arc::new(NoFaults) }
     }
 }
 
@@ -31,19 +27,13 @@ impl MemorySender {
     /// Returns a FIFO queue.
     #[must_use]
     pub fn fifo() -> Self {
-        Self {
-            fifo: true,
-            ..Self::default()
-        }
+        Self { fifo: true, ..Self::default() }
     }
 
     /// Returns the same queue with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<PutError>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Returns the messages on the queue in order.
@@ -57,16 +47,13 @@ impl MemorySender {
         if bytes > MAX_MESSAGE_BYTES {
             return Err(PutError::TooLong { bytes });
         }
-        let unavailable = |reason: &str| PutError::Unavailable {
-            reason: reason.to_owned(),
-        };
+        let unavailable = |reason: &str| PutError::Unavailable { reason: reason.to_owned() };
         if message.body.is_empty() || !takes(&message.body) {
             return Err(unavailable("no such body"));
         }
         let mut messages = lock(&self.messages);
-        let known = messages
-            .iter()
-            .find(|(_, it)| self.fifo && it.deduplication == message.deduplication);
+        let known =
+            messages.iter().find(|(_, it)| self.fifo && it.deduplication == message.deduplication);
         if let Some((id, _)) = known {
             return Ok(id.clone());
         }

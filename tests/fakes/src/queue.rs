@@ -48,10 +48,7 @@ pub struct Draft {
 impl From<&str> for Draft {
     /// Returns a message with a body only.
     fn from(body: &str) -> Self {
-        Self {
-            body: body.to_owned(),
-            ..Self::default()
-        }
+        Self { body: body.to_owned(), ..Self::default() }
     }
 }
 
@@ -126,10 +123,7 @@ impl State {
         contents.messages = stay;
         let parked: Vec<Kept> = parked;
         let parking = &mut self.queues.entry(to).or_default().messages;
-        parking.extend(parked.into_iter().map(|message| Kept {
-            receipt_handle: None,
-            ..message
-        }));
+        parking.extend(parked.into_iter().map(|message| Kept { receipt_handle: None, ..message }));
     }
 }
 
@@ -137,29 +131,18 @@ impl MemoryQueues {
     /// Returns an empty set of queues.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self {
-            state: Arc::default(),
-            clock,
-            faults: Arc::new(NoFaults),
-        }
+        Self { state: Arc::default(), clock, faults: Arc::new(NoFaults) }
     }
 
     /// Returns the same queues with these faults of visibility changes.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<String>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Creates an empty queue.
     pub fn create(&self, arn: &str, redrive: Option<Redrive>) {
-        let contents = Contents {
-            redrive,
-            retention: None,
-            messages: Vec::new(),
-        };
+        let contents = Contents { redrive, retention: None, messages: Vec::new() };
         lock(&self.state).queues.insert(arn.to_owned(), contents);
     }
 
@@ -251,9 +234,7 @@ impl MemoryQueues {
             return false;
         };
         let before = contents.messages.len();
-        contents
-            .messages
-            .retain(|it| it.receipt_handle.as_deref() != Some(receipt_handle));
+        contents.messages.retain(|it| it.receipt_handle.as_deref() != Some(receipt_handle));
         contents.messages.len() < before
     }
 
@@ -305,11 +286,8 @@ impl Queue for MemoryQueues {
             reason: reason.to_owned(),
         };
         let answer = pass(&*self.faults, "change_visibility", || {
-            let set_visibility = |it| {
-                self.set_visibility(it)
-                    .err()
-                    .map(|reason| failed(it, reason))
-            };
+            let set_visibility =
+                |it| self.set_visibility(it).err().map(|reason| failed(it, reason));
             Ok(changes.iter().filter_map(set_visibility).collect())
         });
         answer.await.unwrap_or_else(|reason| {
@@ -347,17 +325,7 @@ mod tests {
         queues.create(ARN, None);
         for (text, group) in [("a1", "a"), ("a2", "a"), ("b1", "b")] {
             let group = Some(group.to_owned());
-            assert!(
-                queues
-                    .send(
-                        ARN,
-                        Draft {
-                            group,
-                            ..text.into()
-                        }
-                    )
-                    .is_some()
-            );
+            assert!(queues.send(ARN, Draft { group, ..text.into() }).is_some());
         }
         let visibility = Duration::from_secs(30);
         let receive = |most| {
@@ -384,10 +352,7 @@ mod tests {
         assert!(queues.receive(ARN, 10, visibility).is_empty());
         clock.pass(Duration::from_millis(1));
         let again = queues.receive(ARN, 10, visibility);
-        assert_eq!(
-            again.iter().map(|it| it.receive_count).collect::<Vec<_>>(),
-            [2]
-        );
+        assert_eq!(again.iter().map(|it| it.receive_count).collect::<Vec<_>>(), [2]);
     }
 
     #[test]

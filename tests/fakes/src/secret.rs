@@ -22,9 +22,7 @@ impl MemorySecret {
     #[must_use]
     pub fn of(text: &str) -> Self {
         let text = Ok(text.to_owned());
-        Self {
-            state: Arc::new(Mutex::new(State { text, reads: 0 })),
-        }
+        Self { state: Arc::new(Mutex::new(State { text, reads: 0 })) }
     }
 
     /// Sets the result of the next reads.

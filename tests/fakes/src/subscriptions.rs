@@ -24,10 +24,7 @@ struct State {
 
 impl Default for MemorySubscriptions {
     fn default() -> Self {
-        Self {
-            state: Arc::default(),
-            faults: Arc::new(NoFaults),
-        }
+        Self { state: Arc::default(), faults: Arc::new(NoFaults) }
     }
 }
 
@@ -35,10 +32,7 @@ impl MemorySubscriptions {
     /// Returns the same subscriptions with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<GenesysError>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Stores the status of a subscription.

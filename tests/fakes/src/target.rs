@@ -33,10 +33,7 @@ pub struct MemoryTarget {
 
 impl Default for MemoryTarget {
     fn default() -> Self {
-        Self {
-            accepted: Arc::default(),
-            faults: Arc::new(NoFaults),
-        }
+        Self { accepted: Arc::default(), faults: Arc::new(NoFaults) }
     }
 }
 
@@ -44,10 +41,7 @@ impl MemoryTarget {
     /// Returns the same target with these faults.
     #[must_use]
     pub fn with_faults(&self, faults: Arc<dyn Faults<DeliveryError>>) -> Self {
-        Self {
-            faults,
-            ..self.clone()
-        }
+        Self { faults, ..self.clone() }
     }
 
     /// Returns the accepted deliveries in order, with duplicates.
@@ -74,10 +68,8 @@ impl Target for MemoryTarget {
         }
         pass(&*self.faults, "deliver", || {
             let mut accepted = lock(&self.accepted);
-            let gives_ids = matches!(
-                delivery.destination,
-                Destination::Lambda(_) | Destination::Sqs(_)
-            );
+            let gives_ids =
+                matches!(delivery.destination, Destination::Lambda(_) | Destination::Sqs(_));
             let delivery_id = gives_ids.then(|| format!("delivery-{}", accepted.len() + 1));
             accepted.push(Accepted {
                 key: delivery.key.to_string(),

@@ -110,10 +110,7 @@ impl Witness {
     /// Returns a witness of an event that was not claimed yet.
     #[must_use]
     pub fn of(clocks: Clocks) -> Self {
-        Self {
-            clocks,
-            ..Self::default()
-        }
+        Self { clocks, ..Self::default() }
     }
 
     /// Records that `by`, whose clock shows `now`, has acquired the lease.
@@ -129,22 +126,14 @@ impl Witness {
         // The former holder's lease may have ended since the request was sent.
         self.claiming(now);
         let worker_id = by;
-        let before = self.holder.replace(Holder {
-            worker_id,
-            lease_until,
-        });
+        let before = self.holder.replace(Holder { worker_id, lease_until });
         self.taken_over.remove(&by);
         match before {
-            Some(Holder {
-                worker_id: from, ..
-            }) if from == by => Ok(()),
-            Some(Holder {
-                worker_id: from,
-                lease_until,
-            }) if lease_until >= now => Err(Violation::ClaimedUnderLease { by, from }),
-            Some(Holder {
-                worker_id: from, ..
-            }) => Err(Violation::LeaseTooShort { by, from }),
+            Some(Holder { worker_id: from, .. }) if from == by => Ok(()),
+            Some(Holder { worker_id: from, lease_until }) if lease_until >= now => {
+                Err(Violation::ClaimedUnderLease { by, from })
+            }
+            Some(Holder { worker_id: from, .. }) => Err(Violation::LeaseTooShort { by, from }),
             None => Ok(()),
         }
     }
@@ -199,8 +188,7 @@ impl Witness {
     /// Returns whether a worker other than `worker_id` certainly holds the lease.
     #[must_use]
     pub fn is_held_by_another(&self, worker_id: WorkerId) -> bool {
-        self.holder
-            .is_some_and(|holder| holder.worker_id != worker_id)
+        self.holder.is_some_and(|holder| holder.worker_id != worker_id)
     }
 
     /// Records that `by` settles or releases the event.
@@ -250,11 +238,7 @@ impl Witness {
         self.accepted += 1;
         // The holder cannot have recorded it.
         self.duplicate_allowed = late;
-        if explained {
-            Ok(())
-        } else {
-            Err(Violation::DuplicateAcceptance { by })
-        }
+        if explained { Ok(()) } else { Err(Violation::DuplicateAcceptance { by }) }
     }
 
     /// Allows one more delivery, because the response or the checkpoint of the latest one was lost.
@@ -316,10 +300,7 @@ mod tests {
         let (by, from) = (SECOND, FIRST);
         let mut witness = held(Clocks::Unbounded);
         let taken = Violation::ClaimedUnderLease { by, from };
-        assert_eq!(
-            witness.clone().claimed(SECOND, at(1_000), at(9_000)),
-            Err(taken)
-        );
+        assert_eq!(witness.clone().claimed(SECOND, at(1_000), at(9_000)), Err(taken));
         assert_eq!(witness.claimed(SECOND, at(1_001), at(9_000)), Ok(()));
         assert_eq!(witness.refused(FIRST), Ok(()));
         assert!(witness.is_held_by_another(FIRST));

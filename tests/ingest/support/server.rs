@@ -28,9 +28,7 @@ impl Server {
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
         let mut settings = settings.clone();
-        settings
-            .entry("LISTEN_ADDR".to_owned())
-            .or_insert_with(|| "127.0.0.1:0".to_owned());
+        settings.entry("LISTEN_ADDR".to_owned()).or_insert_with(|| "127.0.0.1:0".to_owned());
         let mut child = command(crate::INGEST, &settings, aws).spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
@@ -61,10 +59,7 @@ impl Server {
     pub(crate) async fn end(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
         terminate(&self.child)?;
         let status = self.child.wait().await?;
-        let printed = Printed {
-            stdout: self.stdout.await?,
-            stderr: self.stderr.await?,
-        };
+        let printed = Printed { stdout: self.stdout.await?, stderr: self.stderr.await? };
         Ok((status.success(), printed))
     }
 }

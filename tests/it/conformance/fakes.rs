@@ -124,9 +124,7 @@ impl archive::ArchiveSuite for Archive {
 
     async fn objects(&self) -> Result<BTreeMap<String, serde_json::Value>> {
         let documents = self.port.documents().into_iter();
-        documents
-            .map(|(key, document)| Ok((key, serde_json::from_str(&document)?)))
-            .collect()
+        documents.map(|(key, document)| Ok((key, serde_json::from_str(&document)?))).collect()
     }
 }
 
@@ -162,10 +160,8 @@ impl queue::QueueSuite for Queues {
     async fn create(&self, parking: Option<(&str, u32)>) -> Result<String> {
         let number = self.created.fetch_add(1, Ordering::Relaxed);
         let arn = format!("arn:aws:sqs:eu-central-1:271828182845:queue-{number}");
-        let redrive = parking.map(|(arn, max_receives)| Redrive {
-            to: arn.to_owned(),
-            max_receives,
-        });
+        let redrive =
+            parking.map(|(arn, max_receives)| Redrive { to: arn.to_owned(), max_receives });
         self.port.create(&arn, redrive);
         Ok(arn)
     }
@@ -181,9 +177,7 @@ impl queue::QueueSuite for Queues {
 
     async fn delete(&self, arn: &str, receipt_handle: &str) -> Result<()> {
         let deleted = self.port.delete(arn, receipt_handle);
-        deleted
-            .then_some(())
-            .ok_or_else(|| "no such receipt".into())
+        deleted.then_some(()).ok_or_else(|| "no such receipt".into())
     }
 
     async fn visibility_timeouts(&self, arn: &str) -> Result<Vec<Duration>> {

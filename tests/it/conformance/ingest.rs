@@ -27,20 +27,10 @@ pub(super) struct SenderInMemory {
 
 impl SenderInMemory {
     pub(super) fn new(is_fifo: bool) -> Self {
-        let next = NextCall::new(|fault| PutError::Unavailable {
-            reason: fault_text(fault),
-        });
-        let port = if is_fifo {
-            MemorySender::fifo()
-        } else {
-            MemorySender::default()
-        };
+        let next = NextCall::new(|fault| PutError::Unavailable { reason: fault_text(fault) });
+        let port = if is_fifo { MemorySender::fifo() } else { MemorySender::default() };
         let port = port.with_faults(next.clone());
-        Self {
-            port,
-            is_fifo,
-            next,
-        }
+        Self { port, is_fifo, next }
     }
 }
 
@@ -142,9 +132,8 @@ fn stored(message: aws_sdk_sqs::types::Message) -> Result<Stored> {
     let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
     let system = message.attributes.unwrap_or_default();
     let attributes = message.message_attributes.unwrap_or_default().into_iter();
-    let attributes: BTreeMap<String, String> = attributes
-        .filter_map(|(name, value)| Some((name, value.string_value?)))
-        .collect();
+    let attributes: BTreeMap<String, String> =
+        attributes.filter_map(|(name, value)| Some((name, value.string_value?))).collect();
     Ok(Stored {
         id: message.message_id.and_then(MessageId::new).ok_or("no id")?,
         body: message.body.unwrap_or_default(),
@@ -269,12 +258,7 @@ impl SecretInSecretsManager {
         let aws = LocalAws::start().await?;
         let client = aws_sdk_secretsmanager::Client::new(&aws.config());
         let name = LocalAws::name("secret");
-        client
-            .create_secret()
-            .name(&name)
-            .secret_string("first")
-            .send()
-            .await?;
+        client.create_secret().name(&name).secret_string("first").send().await?;
         Ok(Self {
             port: SecretsManagerSecret::new(client.clone(), name.clone()),
             client,

@@ -41,10 +41,7 @@ pub(super) struct FaultInterceptor {
 
 impl FaultInterceptor {
     pub(super) fn with_unavailable_url(url: String) -> Self {
-        Self {
-            unavailable_url: Some(url),
-            ..Self::default()
-        }
+        Self { unavailable_url: Some(url), ..Self::default() }
     }
 
     pub(super) fn set(&self, fault: CallFault) {
@@ -112,19 +109,14 @@ impl Ledger {
     /// Returns a ledger in the table of this AWS.
     pub(super) fn of(aws: LocalAws) -> Self {
         let (port, interceptor) = ledger_in(&aws.config(), aws.table.clone());
-        Self {
-            aws,
-            port,
-            interceptor,
-        }
+        Self { aws, port, interceptor }
     }
 }
 
 fn ledger_in(config: &SdkConfig, table: String) -> (DynamoDbLedger, FaultInterceptor) {
     let interceptor = FaultInterceptor::default();
-    let config = aws_sdk_dynamodb::config::Builder::from(config)
-        .interceptor(interceptor.clone())
-        .build();
+    let config =
+        aws_sdk_dynamodb::config::Builder::from(config).interceptor(interceptor.clone()).build();
     let client = aws_sdk_dynamodb::Client::from_conf(config);
     let ledger = DynamoDbLedger::new(client, table, ledger::REMEMBER);
     (ledger, interceptor)
@@ -157,11 +149,7 @@ impl LedgerInStandIn {
     pub(super) async fn start() -> Result<Self> {
         let table = Table::start("EventId").await?;
         let (port, interceptor) = ledger_in(&aws_at(&table.url()), "any".to_owned());
-        Ok(Self {
-            table,
-            port,
-            interceptor,
-        })
+        Ok(Self { table, port, interceptor })
     }
 }
 
@@ -292,10 +280,7 @@ impl queue::QueueSuite for Queues {
     }
 
     async fn receive(&self, arn: &str) -> Result<Vec<Received>> {
-        let messages = self
-            .aws
-            .receive(arn, i32::try_from(queue::VISIBILITY.as_secs())?)
-            .await?;
+        let messages = self.aws.receive(arn, i32::try_from(queue::VISIBILITY.as_secs())?).await?;
         let received = messages.into_iter().map(|message| {
             let count = MessageSystemAttributeName::ApproximateReceiveCount;
             let attributes = message.attributes.unwrap_or_default();
@@ -349,11 +334,7 @@ impl Genesys {
             RetryState::Required(client) | RetryState::BestEffort(client) => client,
             RetryState::Off => return Err("no client".into()),
         };
-        Ok(Self {
-            harness,
-            form,
-            port: client,
-        })
+        Ok(Self { harness, form, port: client })
     }
 }
 
@@ -392,11 +373,7 @@ impl genesys::GenesysSuite for Genesys {
     }
 
     fn marks(&self, interaction: &InteractionId) -> Vec<(Interaction, String)> {
-        let calls = self
-            .harness
-            .genesys
-            .calls_to("PATCH", "/api/v2/")
-            .into_iter();
+        let calls = self.harness.genesys.calls_to("PATCH", "/api/v2/").into_iter();
         calls
             .filter(|call| call.acted)
             .filter_map(|call| Some((marked(&call.path)?, mark(&call.body)?)))
@@ -413,22 +390,15 @@ impl genesys::GenesysSuite for Genesys {
 fn marked(path: &str) -> Option<Interaction> {
     let segments: Vec<_> = path.split('/').collect();
     match segments.as_slice() {
-        [
-            "",
-            "api",
-            "v2",
-            "conversations",
-            id,
-            "participants",
-            participant,
-            "attributes",
-        ] => Some(Interaction::Conversation {
-            id: InteractionId::new(*id)?,
-            participant: InteractionId::new(*participant)?,
-        }),
-        ["", "api", "v2", "interactions", id] => Some(Interaction::Record {
-            id: InteractionId::new(*id)?,
-        }),
+        ["", "api", "v2", "conversations", id, "participants", participant, "attributes"] => {
+            Some(Interaction::Conversation {
+                id: InteractionId::new(*id)?,
+                participant: InteractionId::new(*participant)?,
+            })
+        }
+        ["", "api", "v2", "interactions", id] => {
+            Some(Interaction::Record { id: InteractionId::new(*id)? })
+        }
         _ => None,
     }
 }

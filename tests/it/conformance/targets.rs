@@ -31,11 +31,7 @@ pub(super) struct Http {
 impl Http {
     pub(super) async fn start() -> Result<Self> {
         let harness = ReplayHarness::start().await?;
-        Ok(Self {
-            port: harness.function()?.target,
-            harness,
-            created: AtomicU32::new(0),
-        })
+        Ok(Self { port: harness.function()?.target, harness, created: AtomicU32::new(0) })
     }
 }
 
@@ -61,25 +57,15 @@ impl TargetSuite for Http {
     }
 
     fn shown(&self, delivery: &Delivery<'_>) -> Arrival {
-        Arrival {
-            key: Some(delivery.key.digest()),
-            ..Arrival::whole(delivery)
-        }
+        Arrival { key: Some(delivery.key.digest()), ..Arrival::whole(delivery) }
     }
 
     async fn arrivals(&self, destination: &Destination, _: usize) -> Result<Vec<Arrival>> {
-        let calls = self
-            .harness
-            .genesys
-            .calls_to("POST", "/targets/")
-            .into_iter();
+        let calls = self.harness.genesys.calls_to("POST", "/targets/").into_iter();
         let here = calls.filter(|call| call.acted && destination.key_part().ends_with(&call.path));
         let arrivals = here.map(|call| Arrival {
             key: call.headers.get("idempotency-key").cloned(),
-            attempt_count: call
-                .headers
-                .get("x-attempt-count")
-                .and_then(|count| count.parse().ok()),
+            attempt_count: call.headers.get("x-attempt-count").and_then(|count| count.parse().ok()),
             payload: call.body,
         });
         Ok(arrivals.collect())
@@ -115,9 +101,7 @@ pub(super) struct Aws {
 impl Aws {
     pub(super) async fn start(service: Service) -> Result<Self> {
         let harness = ReplayHarness::start().await?;
-        harness
-            .genesys
-            .fault(Fault::on("POST", "/out-of-service").status(503));
+        harness.genesys.fault(Fault::on("POST", "/out-of-service").status(503));
         let interceptor = FaultInterceptor::with_unavailable_url(format!(
             "{}/out-of-service",
             harness.genesys.url()
@@ -128,13 +112,7 @@ impl Aws {
         let mut port = harness.function()?.target;
         let in_clients = interceptor.clone();
         port.aws = AwsTargets::new(Box::new(move |_| clients(&aws, &in_clients)));
-        Ok(Self {
-            service,
-            harness,
-            port,
-            interceptor,
-            windows: Mutex::default(),
-        })
+        Ok(Self { service, harness, port, interceptor, windows: Mutex::default() })
     }
 
     /// Returns the delivered events of a destination.
@@ -233,14 +211,10 @@ impl TargetSuite for Aws {
         let digest = delivery.key.digest();
         match self.service {
             Service::Queue | Service::Topic => raw,
-            Service::FifoQueue | Service::FifoTopic => Arrival {
-                key: Some(digest),
-                ..raw
-            },
-            Service::StateMachine => Arrival {
-                key: Some(digest.chars().take(32).collect()),
-                ..raw
-            },
+            Service::FifoQueue | Service::FifoTopic => Arrival { key: Some(digest), ..raw },
+            Service::StateMachine => {
+                Arrival { key: Some(digest.chars().take(32).collect()), ..raw }
+            }
             // These services re-serialize the event.
             Service::Function | Service::EventBus => payload(as_json(delivery.payload)),
         }
@@ -266,11 +240,7 @@ impl TargetSuite for Aws {
 
 /// Returns an arrival with the event only.
 fn payload(payload: String) -> Arrival {
-    Arrival {
-        payload,
-        key: None,
-        attempt_count: None,
-    }
+    Arrival { payload, key: None, attempt_count: None }
 }
 
 /// Returns a normalized JSON text.
@@ -281,9 +251,7 @@ fn as_json(text: &str) -> String {
 macro_rules! with_interceptor {
     ($sdk:ident, $aws:expr, $interceptor:expr) => {
         $sdk::Client::from_conf(
-            $sdk::config::Builder::from($aws)
-                .interceptor($interceptor.clone())
-                .build(),
+            $sdk::config::Builder::from($aws).interceptor($interceptor.clone()).build(),
         )
     };
 }

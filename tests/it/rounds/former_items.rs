@@ -38,15 +38,9 @@ async fn items_of_older_versions_are_compared_by_their_first_claim() -> TestResu
             .await?;
         let old = Timestamp::from_millis(seen.as_millis() - 10_000);
         assert!(rounds.handle(&on_failure("m-1", "r-0", old)).await?);
-        assert!(
-            rounds.handle(&dead_letter("m-2")).await?,
-            "delivered before"
-        );
+        assert!(rounds.handle(&dead_letter("m-2")).await?, "delivered before");
         assert_eq!(rounds.deliveries(), 0, "{suffix}");
-        assert_eq!(
-            rounds.attribute("Status").await?.as_deref(),
-            Some("COMPLETED")
-        );
+        assert_eq!(rounds.attribute("Status").await?.as_deref(), Some("COMPLETED"));
     }
     Ok(())
 }
@@ -58,11 +52,7 @@ struct FailsOnce(AtomicBool);
 impl Faults<LedgerError> for FailsOnce {
     fn before(&self, call: &'static str) -> FaultHookFuture<'_, LedgerError> {
         let fails = call == "look_up" && !self.0.swap(true, Ordering::Relaxed);
-        let answer = if fails {
-            Err(LedgerError::Unavailable("no route".into()))
-        } else {
-            Ok(())
-        };
+        let answer = if fails { Err(LedgerError::Unavailable("no route".into())) } else { Ok(()) };
         Box::pin(async { answer })
     }
 }
@@ -92,17 +82,11 @@ async fn item_under_the_former_key_is_found_after_a_failed_lookup() -> TestResul
     let Claim::Acquired(lease) = function.0.ledger.claim(&request).await? else {
         return Err("not new".into());
     };
-    let lease = Lease {
-        delivered: Some(1),
-        ..lease
-    };
+    let lease = Lease { delivered: Some(1), ..lease };
     let completed = Settlement::Completed(None);
     function.0.ledger.settle(&lease, completed, at).await?;
 
-    function.0.ledger = function
-        .0
-        .ledger
-        .with_faults(Arc::default() as Arc<FailsOnce>);
+    function.0.ledger = function.0.ledger.with_faults(Arc::default() as Arc<FailsOnce>);
     let result = function.handle(ms(30_000)).await?;
     assert_eq!(result.code(), Some(FailureCode::LedgerUnavailable));
     let result = function.handle(ms(30_000)).await?;

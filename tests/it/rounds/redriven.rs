@@ -62,10 +62,7 @@ async fn message_moved_from_our_own_queue_names_no_target() -> TestResult {
     let mut record = Record::new("m-1", r#"{"interactionId":"c-1"}"#).in_queue(&queue, "receipt");
     record.0["attributes"]["DeadLetterQueueSourceArn"] = json!(queue);
     assert!(rounds.handle(&record).await?);
-    assert_eq!(
-        rounds.archived().await?[0].1["failure_code"],
-        "TARGET_UNSUPPORTED"
-    );
+    assert_eq!(rounds.archived().await?[0].1["failure_code"], "TARGET_UNSUPPORTED");
     Ok(())
 }
 
@@ -82,27 +79,19 @@ async fn round_is_not_swallowed_by_a_fifo_queue() -> TestResult {
     assert!(is_acknowledged(&answer), "{answer:?}");
     let first = harness.aws.receive(&target, HIDDEN_SECONDS).await?;
     let first = first.first().ok_or("nothing arrived")?;
-    let mut moved = Record::new(
-        first.message_id().ok_or("no id")?,
-        &conversation_event("e-1", "c-1"),
-    );
+    let mut moved =
+        Record::new(first.message_id().ok_or("no id")?, &conversation_event("e-1", "c-1"));
     moved.0["attributes"]["DeadLetterQueueSourceArn"] = json!(target);
     let answer = function.invoke(event(std::slice::from_ref(&moved))).await?;
     assert!(!is_acknowledged(&answer), "a new round: {answer:?}");
     // The consumer's message was redriven: its group is unblocked.
     let sqs = aws_sdk_sqs::Client::new(&harness.aws.config());
-    let delete = sqs
-        .delete_message()
-        .queue_url(harness.aws.queue_url(&target).await?);
+    let delete = sqs.delete_message().queue_url(harness.aws.queue_url(&target).await?);
     let receipt = first.receipt_handle().ok_or("no receipt")?;
     delete.receipt_handle(receipt).send().await?;
     let answer = function.invoke(event(&[moved])).await?;
     assert!(is_acknowledged(&answer), "{answer:?}");
     let second = harness.aws.receive(&target, HIDDEN_SECONDS).await?;
-    assert_eq!(
-        second.len(),
-        1,
-        "the second round arrived within five minutes"
-    );
+    assert_eq!(second.len(), 1, "the second round arrived within five minutes");
     Ok(())
 }

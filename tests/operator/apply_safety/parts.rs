@@ -24,13 +24,8 @@ use genesys_replay_cli::queue::DeleteError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) const OPTIONS: Options = Options {
-    rate: 1_000.0,
-    canary: 1,
-    ramp: 2.0,
-    abort_at: 0.5,
-    wait: Duration::from_secs(60),
-};
+pub(super) const OPTIONS: Options =
+    Options { rate: 1_000.0, canary: 1, ramp: 2.0, abort_at: 0.5, wait: Duration::from_secs(60) };
 
 pub(super) fn plan(count: usize) -> Plan {
     let item = |number| PlanItem {
@@ -40,16 +35,10 @@ pub(super) fn plan(count: usize) -> Plan {
         target: "none".to_owned(),
         category: "UNKNOWN".to_owned(),
         failure_code: None,
-        place: Location::Object {
-            key: String::new(),
-            etag: String::new(),
-        },
+        place: Location::Object { key: String::new(), etag: String::new() },
         body_sha256: String::new(),
         ledger: None,
-        predicted: Predicted {
-            attempt: 1,
-            marks_interaction: false,
-        },
+        predicted: Predicted { attempt: 1, marks_interaction: false },
         edit: None,
     };
     Plan::of(PlanContent {
@@ -57,9 +46,7 @@ pub(super) fn plan(count: usize) -> Plan {
         created_by: "marta".to_owned(),
         reason: "because".to_owned(),
         edit_of: None,
-        source: PlanSource::Parking {
-            queue_arn: "parked".to_owned(),
-        },
+        source: PlanSource::Parking { queue_arn: "parked".to_owned() },
         queue_arn: "q".to_owned(),
         selection: Selection::default(),
         items: (0..count).map(item).collect(),
@@ -124,10 +111,7 @@ impl DeadLetterSource for Anything {
         let some: Vec<usize> = todo.drain(..most.min(todo.len())).collect();
         let source = some.into_iter().filter_map(|index| {
             let id = MessageId::new(items.get(index)?.event_id())?;
-            Some((
-                index,
-                Ok(Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned())),
-            ))
+            Some((index, Ok(Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned()))))
         });
         Ok(source.collect())
     }
@@ -175,10 +159,7 @@ impl Sender for Sends {
         for message in messages {
             sent.insert(format!("{}|none", message.id), message.id.to_string());
         }
-        Ok(messages
-            .iter()
-            .map(|message| SendResult::Sent(message.id.clone()))
-            .collect())
+        Ok(messages.iter().map(|message| SendResult::Sent(message.id.clone())).collect())
     }
 }
 
@@ -210,16 +191,7 @@ pub(super) async fn run(
     journal: &mut dyn Journal,
     history: History,
 ) -> Result<Summary, ApplyError> {
-    run_from(
-        Anything::default(),
-        plan,
-        options,
-        sender,
-        ledger,
-        journal,
-        history,
-    )
-    .await
+    run_from(Anything::default(), plan, options, sender, ledger, journal, history).await
 }
 
 pub(super) async fn run_from(
@@ -250,12 +222,7 @@ pub(super) async fn run_from(
 }
 
 pub(super) fn sends(ledger: &Delivered, calls: usize) -> Sends {
-    Sends {
-        ledger: ledger.clone(),
-        at: Arc::default(),
-        begun: Instant::now(),
-        calls,
-    }
+    Sends { ledger: ledger.clone(), at: Arc::default(), begun: Instant::now(), calls }
 }
 
 pub(super) fn history(journal: &Lines) -> Result<History, Box<dyn std::error::Error>> {

@@ -35,10 +35,7 @@ impl Analytics {
     }
 
     fn failing(errors: Vec<GenesysError>) -> Self {
-        Self {
-            errors: Mutex::new(errors),
-            ..Self::new()
-        }
+        Self { errors: Mutex::new(errors), ..Self::new() }
     }
 
     /// How many ids were asked for, and for which page, in order.
@@ -96,11 +93,7 @@ async fn correlated(shelf: &LazyQueue, analytics: &Analytics) -> Looked {
         progress: &said,
     };
     let diagnosis = use_case.run(look(), &mut findings, pending()).await;
-    Looked {
-        diagnosis,
-        findings: findings.0,
-        said: said.all(),
-    }
+    Looked { diagnosis, findings: findings.0, said: said.all() }
 }
 
 fn counts(looked: &Looked) -> Option<Correlation> {
@@ -112,10 +105,8 @@ fn known(looked: &Looked) -> usize {
     infos.filter(|info| !info.is_null()).count()
 }
 
-const LIMITED: GenesysError = GenesysError::RateLimited {
-    call: Call::Analytics,
-    after: Some(Duration::from_secs(42)),
-};
+const LIMITED: GenesysError =
+    GenesysError::RateLimited { call: Call::Analytics, after: Some(Duration::from_secs(42)) };
 
 #[tokio::test(start_paused = true)]
 async fn correlate_finds_conversations_in_limited_queries() -> TestResult {
@@ -131,9 +122,7 @@ async fn correlate_finds_conversations_in_limited_queries() -> TestResult {
     }
     let asked = analytics.asked();
     assert!(
-        asked
-            .iter()
-            .all(|(ids, page)| *ids <= MAX_CONVERSATIONS_PER_QUERY && *page == 1),
+        asked.iter().all(|(ids, page)| *ids <= MAX_CONVERSATIONS_PER_QUERY && *page == 1),
         "{asked:?}"
     );
     assert_eq!(asked.iter().map(|it| it.0).sum::<usize>(), 120);
@@ -143,10 +132,7 @@ async fn correlate_finds_conversations_in_limited_queries() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn correlate_reads_every_page() -> TestResult {
     let shelf = LazyQueue::new(10, dead_letter);
-    let analytics = Analytics {
-        page_size: 3,
-        ..Analytics::new()
-    };
+    let analytics = Analytics { page_size: 3, ..Analytics::new() };
     let looked = correlated(&shelf, &analytics).await;
     looked.well()?;
     assert_eq!(known(&looked), 10);
@@ -157,29 +143,17 @@ async fn correlate_reads_every_page() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn correlate_counts_missing_conversations() -> TestResult {
     let shelf = LazyQueue::new(10, dead_letter);
-    let analytics = Analytics {
-        unknown: vec!["c-3".to_owned(), "c-7".to_owned()],
-        ..Analytics::new()
-    };
+    let analytics =
+        Analytics { unknown: vec!["c-3".to_owned(), "c-7".to_owned()], ..Analytics::new() };
     let looked = correlated(&shelf, &analytics).await;
     let diagnosis = looked.well()?;
-    let expected = Correlation {
-        found: 8,
-        missing: 2,
-        not_asked: 0,
-    };
+    let expected = Correlation { found: 8, missing: 2, not_asked: 0 };
     assert_eq!(diagnosis.correlation, Some(expected));
     assert_eq!(known(&looked), 8);
-    let unknown = looked
-        .findings
-        .iter()
-        .find(|it| it["interactionId"] == "c-3");
+    let unknown = looked.findings.iter().find(|it| it["interactionId"] == "c-3");
     assert_eq!(unknown.map(|it| &it["interactionInfo"]), Some(&Value::Null));
     let notes = diagnosis.notes().join("\n");
-    assert!(
-        notes.contains("Interactions that analytics does not know: 2."),
-        "{notes}"
-    );
+    assert!(notes.contains("Interactions that analytics does not know: 2."), "{notes}");
     Ok(())
 }
 
@@ -190,10 +164,7 @@ async fn correlate_waits_for_the_rate_limit_and_keeps_messages_hidden() -> TestR
     let begun = tokio::time::Instant::now();
     let looked = correlated(&shelf, &analytics).await;
     looked.well()?;
-    assert!(
-        begun.elapsed() >= Duration::from_secs(210),
-        "five waits of 42 s"
-    );
+    assert!(begun.elapsed() >= Duration::from_secs(210), "five waits of 42 s");
     assert_eq!(known(&looked), 400);
     assert_eq!((shelf.lapsed(), shelf.shown()), (0, 400));
     Ok(())
@@ -212,18 +183,8 @@ async fn correlate_skips_a_batch_when_retry_after_is_too_long() -> TestResult {
     let counts = counts(&looked).ok_or("no counts")?;
     assert!((1..=50).contains(&counts.not_asked), "{counts:?}");
     assert_eq!(counts.found + counts.not_asked, 120);
-    assert_eq!(
-        looked
-            .said
-            .matches("that were not looked up in analytics: ")
-            .count(),
-        1
-    );
-    assert!(
-        looked.said.contains("explain GENESYS_RATE_LIMITED"),
-        "{}",
-        looked.said
-    );
+    assert_eq!(looked.said.matches("that were not looked up in analytics: ").count(), 1);
+    assert!(looked.said.contains("explain GENESYS_RATE_LIMITED"), "{}", looked.said);
     Ok(())
 }
 
@@ -238,10 +199,7 @@ async fn correlate_tries_refused_credentials_once() -> TestResult {
     let analytics = Analytics::failing(vec![refused; 9]);
     let looked = correlated(&shelf, &analytics).await;
     let diagnosis = looked.well()?;
-    assert_eq!(
-        (diagnosis.total, diagnosis.end),
-        (120, DiagnosisEnd::Drained)
-    );
+    assert_eq!((diagnosis.total, diagnosis.end), (120, DiagnosisEnd::Drained));
     assert_eq!(counts(&looked).map(|it| it.not_asked), Some(120));
     assert_eq!(analytics.asked().len(), 1);
     Ok(())
@@ -274,15 +232,8 @@ async fn interrupted_diagnose_does_not_wait_for_analytics() -> TestResult {
     let begun = tokio::time::Instant::now();
     let stop = tokio::time::sleep(Duration::from_secs(1));
     let diagnosis = use_case.run(look(), &mut findings, stop).await?;
-    assert_eq!(
-        (diagnosis.end, diagnosis.total),
-        (DiagnosisEnd::Interrupted, 0)
-    );
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
+    assert_eq!((diagnosis.end, diagnosis.total), (DiagnosisEnd::Interrupted, 0));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(said.all(), "");
     assert_eq!(diagnosis.released.visible, shelf.handed_out());
     assert_eq!(shelf.shown(), 5_000);

@@ -24,8 +24,7 @@ async fn diagnose_page_has_payloads_only_with_the_option() -> TestResult {
         assert!(page.contains(text), "{text}");
     }
     assert!(!page.contains("+4930123456"));
-    desk.diagnose(&["--html", "page.html", "--payloads"])
-        .await?;
+    desk.diagnose(&["--html", "page.html", "--payloads"]).await?;
     let page = std::fs::read_to_string(desk.path("page.html"))?;
     assert!(page.contains("+4930123456"));
     for file in ["page.html", "eventbridge_diagnostics.json"] {
@@ -40,8 +39,7 @@ async fn diagnose_saves_payloads_byte_for_byte() -> TestResult {
     let event = conversation_event("e-1", "c-1");
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
-    desk.put(&Record::dead_letter("m", "../../etc/passwd", "c-1"))
-        .await?;
+    desk.put(&Record::dead_letter("m", "../../etc/passwd", "c-1")).await?;
     desk.put(&Record::new("m", "kein Ereignis: é 語")).await?;
     let binary = Record::new("m", "//4AAQ==")
         .with("Origin", "ingest/webhook")
@@ -56,16 +54,8 @@ async fn diagnose_saves_payloads_byte_for_byte() -> TestResult {
     for entry in std::fs::read_dir(&folder)? {
         let path = entry?.path();
         assert_eq!(mode(&path)?, 0o600);
-        let name = path
-            .file_name()
-            .ok_or("no name")?
-            .to_string_lossy()
-            .into_owned();
-        assert!(
-            name.chars()
-                .all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it)),
-            "{name}"
-        );
+        let name = path.file_name().ok_or("no name")?.to_string_lossy().into_owned();
+        assert!(name.chars().all(|it| it.is_ascii_alphanumeric() || "-_.".contains(it)), "{name}");
         saved.insert(name, std::fs::read(&path)?);
     }
     let expected: [&[u8]; 5] = [
@@ -80,17 +70,8 @@ async fn diagnose_saves_payloads_byte_for_byte() -> TestResult {
     expected.sort();
     found.sort();
     assert_eq!(found, expected);
-    assert_eq!(
-        saved.keys().filter(|name| name.starts_with("e-1-")).count(),
-        2
-    );
-    assert_eq!(
-        saved
-            .keys()
-            .filter(|name| name.rsplit('.').next() == Some("bin"))
-            .count(),
-        1
-    );
+    assert_eq!(saved.keys().filter(|name| name.starts_with("e-1-")).count(), 2);
+    assert_eq!(saved.keys().filter(|name| name.rsplit('.').next() == Some("bin")).count(), 1);
     let records = desk.records()?;
     let records = records["records"].as_array().ok_or("no list")?;
     let encoded = records.iter().find(|it| it["payloadEncoding"] == "base64");

@@ -50,12 +50,7 @@ impl State {
     /// What nobody has held on is there again.
     fn pass(&mut self) {
         let now = Instant::now();
-        while let Some(first) = self
-            .hidden
-            .first()
-            .copied()
-            .filter(|(back, _)| *back <= now)
-        {
+        while let Some(first) = self.hidden.first().copied().filter(|(back, _)| *back <= now) {
             self.hidden.remove(&first);
             self.messages[first.1].0 = None;
             self.shown.push_back(first.1);
@@ -172,10 +167,7 @@ fn number(state: &State, message: &Message) -> Option<usize> {
 }
 
 fn unknown(message: &Message) -> VisibilityError {
-    VisibilityError {
-        message_id: message.id.clone(),
-        reason: "MessageNotInflight".to_owned(),
-    }
+    VisibilityError { message_id: message.id.clone(), reason: "MessageNotInflight".to_owned() }
 }
 
 impl QueueReader for LazyQueue {
@@ -261,19 +253,11 @@ pub(crate) fn dead_letter(number: usize) -> Message {
     let mut message = id.map_or_else(|| unreachable!(), |id| Message::new(id, body));
     let attributes = [
         ("ERROR_CODE", "THROTTLING"),
-        (
-            "RULE_ARN",
-            "arn:aws:events:eu-central-1:271828182845:rule/crm",
-        ),
-        (
-            "TARGET_ARN",
-            "arn:aws:lambda:eu-central-1:271828182845:function:crm",
-        ),
+        ("RULE_ARN", "arn:aws:events:eu-central-1:271828182845:rule/crm"),
+        ("TARGET_ARN", "arn:aws:lambda:eu-central-1:271828182845:function:crm"),
     ];
     let attributes = attributes.map(|(name, value)| (name.to_owned(), value.to_owned()));
     message.attributes.extend(attributes);
-    message.sent_at = Some(genesys_replay::clock::Timestamp::from_millis(
-        1_785_000_000_000,
-    ));
+    message.sent_at = Some(genesys_replay::clock::Timestamp::from_millis(1_785_000_000_000));
     message
 }

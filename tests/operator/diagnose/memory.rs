@@ -18,10 +18,7 @@ async fn diagnose_refuses_a_tight_redrive_policy_before_receiving() -> TestResul
     let mut forced = look();
     forced.force = true;
     let looked = look_at(&shelf, forced).await;
-    assert_eq!(
-        (looked.well()?.total, looked.well()?.at_last_receive),
-        (5, 0)
-    );
+    assert_eq!((looked.well()?.total, looked.well()?.at_last_receive), (5, 0));
     Ok(())
 }
 
@@ -31,12 +28,7 @@ async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestRes
     shelf.received(120, 12);
     let looked = look_at(&shelf, look()).await;
     match &looked.diagnosis {
-        Err(DiagnoseError::LastReceive {
-            messages,
-            received,
-            max_receives: 13,
-            parking,
-        }) => {
+        Err(DiagnoseError::LastReceive { messages, received, max_receives: 13, parking }) => {
             assert_eq!((*messages, parking.as_str()), (1, "parked"));
             assert!((121..400).contains(received), "{received}");
         }
@@ -44,13 +36,7 @@ async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestRes
     }
     assert!(shelf.handed_out() < 400, "{}", shelf.handed_out());
     assert_eq!(shelf.shown(), 400);
-    assert!(
-        looked
-            .said
-            .contains("of 13 times before it moves to parked"),
-        "{}",
-        looked.said
-    );
+    assert!(looked.said.contains("of 13 times before it moves to parked"), "{}", looked.said);
     Ok(())
 }
 
@@ -58,10 +44,7 @@ async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestRes
 async fn diagnose_continues_when_one_receive_is_left() -> TestResult {
     let shelf = LazyQueue::new(40, dead_letter).redriven(13, 11);
     let looked = look_at(&shelf, look()).await;
-    assert_eq!(
-        (looked.well()?.total, looked.well()?.at_last_receive),
-        (40, 0)
-    );
+    assert_eq!((looked.well()?.total, looked.well()?.at_last_receive), (40, 0));
     Ok(())
 }
 
@@ -76,12 +59,7 @@ async fn diagnose_with_force_counts_messages_at_their_last_receive() -> TestResu
     let looked = look_at(&shelf, forced).await;
     let diagnosis = looked.well()?;
     assert_eq!((diagnosis.total, diagnosis.at_last_receive), (40, 3));
-    assert!(
-        diagnosis
-            .notes()
-            .iter()
-            .any(|note| note.starts_with("At their last receive: 3."))
-    );
+    assert!(diagnosis.notes().iter().any(|note| note.starts_with("At their last receive: 3.")));
     Ok(())
 }
 
@@ -93,13 +71,7 @@ async fn diagnose_reports_hidden_messages_and_the_limits_of_fifo() -> TestResult
     shelf.facts.delayed = 2;
     let looked = look_at(&shelf, look()).await;
     looked.well()?;
-    assert!(
-        looked
-            .said
-            .contains("only the first messages of each group"),
-        "{}",
-        looked.said
-    );
+    assert!(looked.said.contains("only the first messages of each group"), "{}", looked.said);
     assert!(looked.said.contains("about 9"), "{}", looked.said);
     Ok(())
 }

@@ -44,11 +44,7 @@ async fn diagnose_lists_dead_letters_and_makes_them_visible_again() -> TestResul
         assert_eq!(record["replayEndpoint"], endpoint);
         assert_eq!(record["receiveCount"], 1);
     }
-    assert_eq!(
-        desk.shown().await?,
-        ["2"; 24],
-        "one receive of each was taken"
-    );
+    assert_eq!(desk.shown().await?, ["2"; 24], "one receive of each was taken");
     Ok(())
 }
 
@@ -128,9 +124,7 @@ async fn diagnose_writes_no_file_when_refused() -> TestResult {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     desk.park_after(2).await?;
-    let done = desk
-        .diagnose(&["--save", "saved", "--html", "page.html"])
-        .await?;
+    let done = desk.diagnose(&["--save", "saved", "--html", "page.html"]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     assert!(done.stderr.contains("--force"), "{}", done.stderr);
     assert_eq!(desk.files()?, Vec::<String>::new());
@@ -157,11 +151,7 @@ async fn diagnose_refuses_a_message_at_its_last_receive() -> TestResult {
     let desk = with_a_message_of_one_receive().await?;
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
-    for text in [
-        "move 1 of the 1 messages",
-        "4 receives are used up",
-        "--parking",
-    ] {
+    for text in ["move 1 of the 1 messages", "4 receives are used up", "--parking"] {
         assert!(done.stderr.contains(text), "{text}: {}", done.stderr);
     }
     assert_eq!(desk.files()?, Vec::<String>::new());
@@ -173,11 +163,7 @@ async fn diagnose_with_force_reads_a_message_at_its_last_receive() -> TestResult
     let desk = with_a_message_of_one_receive().await?;
     let done = desk.diagnose(&["--force"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
-    assert!(
-        done.stdout.contains("At their last receive: 1."),
-        "{}",
-        done.stdout
-    );
+    assert!(done.stdout.contains("At their last receive: 1."), "{}", done.stdout);
     assert_eq!(desk.records()?["records"][0]["receiveCount"], 4);
     Ok(())
 }
@@ -189,19 +175,14 @@ async fn diagnose_reads_the_parking_queue_with_the_option() -> TestResult {
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     assert!(done.stderr.contains("no parking queue"), "{}", done.stderr);
     let parking = desk.park_after(5).await?;
-    desk.put_on(&parking, &Record::dead_letter("m", "e-parked", "c-1"))
-        .await?;
+    desk.put_on(&parking, &Record::dead_letter("m", "e-parked", "c-1")).await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
     let done = desk.diagnose(&["--parking"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     let records = desk.records()?;
     assert_eq!(records["totalFailures"], 1);
     assert_eq!(records["records"][0]["eventId"], "e-parked");
-    assert_eq!(
-        desk.shown().await?,
-        ["1"],
-        "the queue itself was left alone"
-    );
+    assert_eq!(desk.shown().await?, ["1"], "the queue itself was left alone");
     Ok(())
 }
 
@@ -209,8 +190,7 @@ async fn diagnose_reads_the_parking_queue_with_the_option() -> TestResult {
 async fn diagnose_releases_all_messages_on_ctrl_c() -> TestResult {
     let desk = OperatorHarness::new().await?;
     for number in 0..15 {
-        desk.put(&Record::dead_letter("m", &format!("e-{number}"), "c-1"))
-            .await?;
+        desk.put(&Record::dead_letter("m", &format!("e-{number}"), "c-1")).await?;
     }
     desk.genesys.fault(Fault::on("POST", "/analytics/").hang());
     let folder = ["--correlate", "--html", "page.html", "--save", "saved"];
@@ -227,8 +207,7 @@ async fn diagnose_releases_all_messages_on_ctrl_c() -> TestResult {
     let done = crate::support::program::Ran::of(program.wait_with_output().await?)?;
     assert_eq!(done.code, Some(130), "{}", done.stderr);
     assert!(
-        done.stderr
-            .contains("were shown to others again, nothing was written"),
+        done.stderr.contains("were shown to others again, nothing was written"),
         "{}",
         done.stderr
     );
@@ -244,11 +223,7 @@ async fn diagnose_of_a_missing_queue_fails_with_a_hint() -> TestResult {
     desk.queue.push_str("-gone");
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
-    assert!(
-        done.stderr.contains("AWS does not know it"),
-        "{}",
-        done.stderr
-    );
+    assert!(done.stderr.contains("AWS does not know it"), "{}", done.stderr);
     assert_eq!(desk.files()?, Vec::<String>::new());
     Ok(())
 }

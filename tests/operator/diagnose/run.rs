@@ -74,10 +74,7 @@ impl OperatorHarness {
             .send_message()
             .queue_url(self.aws.queue_url(queue).await?)
             .message_body(record.0["body"].as_str().ok_or("no body")?);
-        for (name, attribute) in record.0["messageAttributes"]
-            .as_object()
-            .ok_or("attributes")?
-        {
+        for (name, attribute) in record.0["messageAttributes"].as_object().ok_or("attributes")? {
             let value = MessageAttributeValue::builder()
                 .data_type("String")
                 .string_value(attribute["stringValue"].as_str().unwrap_or_default())
@@ -113,9 +110,7 @@ impl OperatorHarness {
                 return Ok(counts);
             }
             let count = aws_sdk_sqs::types::MessageSystemAttributeName::ApproximateReceiveCount;
-            let received = messages
-                .iter()
-                .filter_map(|it| it.attributes()?.get(&count));
+            let received = messages.iter().filter_map(|it| it.attributes()?.get(&count));
             counts.extend(received.cloned());
         }
     }

@@ -40,9 +40,7 @@ fn samples() -> Result<Vec<Message>, Box<dyn Error>> {
 }
 
 fn by_message(findings: &[Value]) -> BTreeMap<&str, &Value> {
-    let named = findings
-        .iter()
-        .filter_map(|it| Some((it["messageId"].as_str()?, it)));
+    let named = findings.iter().filter_map(|it| Some((it["messageId"].as_str()?, it)));
     named.collect()
 }
 
@@ -56,15 +54,11 @@ async fn diagnose_lists_samples_with_category_and_payload() -> TestResult {
     assert_eq!(looked.well()?.total, messages.len() as u64);
     let findings = by_message(&looked.findings);
     for message in &messages {
-        let finding = findings
-            .get(message.id.as_str())
-            .ok_or(message.id.as_str())?;
+        let finding = findings.get(message.id.as_str()).ok_or(message.id.as_str())?;
         let (category, payload, code) = match parse(message) {
-            ParsedMessage::DeadLetter(letter) => (
-                letter.failure.category(),
-                letter.payload.clone().into_owned(),
-                None,
-            ),
+            ParsedMessage::DeadLetter(letter) => {
+                (letter.failure.category(), letter.payload.clone().into_owned(), None)
+            }
             ParsedMessage::Unreplayable(why) => (
                 original_failure(message).category(),
                 message.body.clone(),
@@ -116,15 +110,7 @@ async fn diagnose_record_has_its_members_in_the_documented_order() -> TestResult
 
 #[tokio::test(start_paused = true)]
 async fn diagnose_lists_malformed_messages_unchanged() -> TestResult {
-    let bodies = [
-        "",
-        "<html>",
-        "{\"half\":",
-        "[1]",
-        "\u{fffd}\u{1}ÿ",
-        "\"text\"",
-        "{}",
-    ];
+    let bodies = ["", "<html>", "{\"half\":", "[1]", "\u{fffd}\u{1}ÿ", "\"text\"", "{}"];
     let shelf = LazyQueue::new(bodies.len(), move |number| {
         let mut message = dead_letter(number);
         message.body = bodies[number].to_owned();
@@ -173,10 +159,9 @@ fn key(number: usize) -> String {
 #[tokio::test(start_paused = true)]
 async fn diagnose_predicts_the_archiving_of_a_stale_event() -> TestResult {
     let century = Duration::from_secs(100 * 365 * 86_400);
-    for (limit, code, next) in [
-        (Duration::ZERO, json!("STALE"), "ARCHIVE"),
-        (century, Value::Null, "REPLAY"),
-    ] {
+    for (limit, code, next) in
+        [(Duration::ZERO, json!("STALE"), "ARCHIVE"), (century, Value::Null, "REPLAY")]
+    {
         let shelf = LazyQueue::new(1, dead_letter);
         let mut look = look();
         look.rules.stale_after = Some(limit);
@@ -207,21 +192,9 @@ async fn diagnose_groups_events_by_ledger_status() -> TestResult {
     let findings = by_message(&looked.findings);
     for (number, status, code, next, attempts) in [
         (0, json!("COMPLETED"), Value::Null, "ACKNOWLEDGE", 4),
-        (
-            1,
-            json!("ARCHIVED"),
-            json!("TARGET_REFUSED"),
-            "ACKNOWLEDGE",
-            4,
-        ),
+        (1, json!("ARCHIVED"), json!("TARGET_REFUSED"), "ACKNOWLEDGE", 4),
         (2, json!("FAILED"), json!("TARGET_REFUSED"), "RETURN", 4),
-        (
-            3,
-            json!("DEFERRED"),
-            json!("TARGET_UNAVAILABLE"),
-            "REPLAY",
-            4,
-        ),
+        (3, json!("DEFERRED"), json!("TARGET_UNAVAILABLE"), "REPLAY", 4),
         (4, json!("IN_PROGRESS"), Value::Null, "WAIT", 4),
         (5, Value::Null, Value::Null, "REPLAY", 0),
     ] {
@@ -238,10 +211,7 @@ async fn diagnose_groups_events_by_ledger_status() -> TestResult {
         .map(|group| (group.count, group.key.failure_code, group.what_to_do))
         .collect();
     let counts: Vec<(u64, &str)> = groups.iter().map(|it| (it.0, it.1.as_str())).collect();
-    assert_eq!(
-        counts,
-        [(3, ""), (2, "TARGET_REFUSED"), (1, "TARGET_UNAVAILABLE")]
-    );
+    assert_eq!(counts, [(3, ""), (2, "TARGET_REFUSED"), (1, "TARGET_UNAVAILABLE")]);
     assert!(groups[0].2.contains("called too often"), "{}", groups[0].2);
     let page = genesys_replay::failure::FailureCode::TargetRefused.what_to_do();
     assert_eq!(groups[1].2, page);
@@ -251,21 +221,11 @@ async fn diagnose_groups_events_by_ledger_status() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn diagnose_continues_without_the_ledger_and_warns_once() -> TestResult {
     let shelf = LazyQueue::new(200, dead_letter);
-    let ledger = Items {
-        is_down: true,
-        ..Items::default()
-    };
+    let ledger = Items { is_down: true, ..Items::default() };
     let looked = look_with(&shelf, look(), &ledger, pending()).await;
     let diagnosis = looked.well()?;
     assert_eq!((diagnosis.total, diagnosis.without_ledger), (200, 200));
-    assert_eq!(
-        looked.said.matches("going on without the ledger").count(),
-        1
-    );
-    assert!(
-        looked.said.contains("the credentials lack a permission"),
-        "{}",
-        looked.said
-    );
+    assert_eq!(looked.said.matches("going on without the ledger").count(), 1);
+    assert!(looked.said.contains("the credentials lack a permission"), "{}", looked.said);
     Ok(())
 }

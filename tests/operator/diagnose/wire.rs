@@ -29,35 +29,24 @@ async fn correlate_pages_analytics_requests_after_the_rate_limit() -> TestResult
     let desk = OperatorHarness::new().await?;
     for number in 0..3 {
         let id = format!("{number}");
-        desk.put(&Record::dead_letter(
-            "m",
-            &format!("e-{id}"),
-            &format!("c-{id}"),
-        ))
-        .await?;
+        desk.put(&Record::dead_letter("m", &format!("e-{id}"), &format!("c-{id}"))).await?;
     }
     let fault = || Fault::on("POST", PATH).times(1);
     let limited = fault().status(429).header("Retry-After", "1");
     desk.genesys.fault(limited);
-    desk.genesys
-        .fault(fault().status(200).body(&page(&["c-0"], 2)));
-    desk.genesys
-        .fault(fault().status(200).body(&page(&["c-2"], 2)));
+    desk.genesys.fault(fault().status(200).body(&page(&["c-0"], 2)));
+    desk.genesys.fault(fault().status(200).body(&page(&["c-2"], 2)));
     let done = desk.diagnose(&["--correlate"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(
-        done.stdout
-            .contains("Interactions that analytics does not know: 1."),
+        done.stdout.contains("Interactions that analytics does not know: 1."),
         "{}",
         done.stdout
     );
     let records = desk.records()?;
     let records = records["records"].as_array().ok_or("no list")?;
     for (id, is_known) in [("c-0", true), ("c-1", false), ("c-2", true)] {
-        let record = records
-            .iter()
-            .find(|it| it["interactionId"] == id)
-            .ok_or("lost")?;
+        let record = records.iter().find(|it| it["interactionId"] == id).ok_or("lost")?;
         let expected = is_known.then(|| {
             json!({
                 "conversationId": id,
@@ -67,21 +56,12 @@ async fn correlate_pages_analytics_requests_after_the_rate_limit() -> TestResult
                 "participants": { "agent": 1, "customer": 1 },
             })
         });
-        assert_eq!(
-            record["interactionInfo"],
-            expected.unwrap_or(Value::Null),
-            "{id}"
-        );
+        assert_eq!(record["interactionInfo"], expected.unwrap_or(Value::Null), "{id}");
     }
     let calls = desk.genesys.calls_to("POST", PATH);
-    let bodies: Vec<Value> = calls
-        .iter()
-        .map(|call| serde_json::from_str(&call.body))
-        .collect::<Result<_, _>>()?;
-    let pages: Vec<&Value> = bodies
-        .iter()
-        .map(|it| &it["paging"]["pageNumber"])
-        .collect();
+    let bodies: Vec<Value> =
+        calls.iter().map(|call| serde_json::from_str(&call.body)).collect::<Result<_, _>>()?;
+    let pages: Vec<&Value> = bodies.iter().map(|it| &it["paging"]["pageNumber"]).collect();
     assert_eq!(pages, [1, 1, 2]);
     let first = &bodies[0];
     let predicate = |id: &str| json!({ "type": "dimension", "dimension": "conversationId", "operator": "matches", "value": id });
@@ -105,14 +85,7 @@ async fn correlate_warns_and_writes_records_when_analytics_refuses() -> TestResu
     desk.genesys.fault(Fault::on("POST", PATH).status(403));
     let done = desk.diagnose(&["--correlate"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
-    assert!(
-        done.stderr.contains("explain GENESYS_CREDENTIALS"),
-        "{}",
-        done.stderr
-    );
-    assert_eq!(
-        desk.records()?["records"][0]["interactionInfo"],
-        Value::Null
-    );
+    assert!(done.stderr.contains("explain GENESYS_CREDENTIALS"), "{}", done.stderr);
+    assert_eq!(desk.records()?["records"][0]["interactionInfo"], Value::Null);
     Ok(())
 }

@@ -38,10 +38,7 @@ pub(super) struct GenesysCloud {
 impl GenesysCloud {
     async fn start() -> Self {
         let server = mockito::Server::new_async().await;
-        let mut genesys = Self {
-            server,
-            writes: Vec::new(),
-        };
+        let mut genesys = Self { server, writes: Vec::new() };
         genesys.become_like(Genesys::Well).await;
         genesys
     }
@@ -63,34 +60,24 @@ impl GenesysCloud {
         .create_async()
         .await;
         let answer = |mock: Mock, refused: bool, status: usize, code: &str| {
-            let (status, code) = if refused {
-                (403, "missing.permissions")
-            } else {
-                (status, code)
-            };
+            let (status, code) =
+                if refused { (403, "missing.permissions") } else { (status, code) };
             mock.with_status(status)
                 .with_body(json!({ "code": code, "status": status, "message": SECRET }).to_string())
         };
         let refused = matches!(genesys, Genesys::MayNotRead);
-        answer(server.mock("GET", NOBODY), refused, 404, "not.found")
-            .create_async()
-            .await;
+        answer(server.mock("GET", NOBODY), refused, 404, "not.found").create_async().await;
         let refused = matches!(genesys, Genesys::MayNotMark);
         let patch = Matcher::Regex(format!("^{NOBODY}/participants/.*/attributes$"));
-        let patch = server
-            .mock("PATCH", patch)
-            .match_body(Matcher::Json(json!({ "attributes": {} })));
+        let patch =
+            server.mock("PATCH", patch).match_body(Matcher::Json(json!({ "attributes": {} })));
         let patch = answer(patch, refused, 404, "not.found");
         self.writes = vec![patch.expect_at_least(1).create_async().await];
         let refused = matches!(genesys, Genesys::MayNotSearch);
         let search = server.mock("POST", "/api/v2/analytics/conversations/details/query");
         answer(search, refused, 200, "").create_async().await;
         // The target's host; a delivery would be a POST.
-        server
-            .mock("HEAD", "/")
-            .with_status(404)
-            .create_async()
-            .await;
+        server.mock("HEAD", "/").with_status(404).create_async().await;
     }
 
     /// Every write was an empty one, on a conversation that does not exist.
@@ -141,16 +128,10 @@ impl Deployed {
             aws,
         };
         let policy = json!({ "deadLetterTargetArn": parking_arn, "maxReceiveCount": 203 });
-        deployed
-            .queue_attribute("RedrivePolicy", &policy.to_string())
-            .await?;
+        deployed.queue_attribute("RedrivePolicy", &policy.to_string()).await?;
         deployed.queue_attribute("VisibilityTimeout", "400").await?;
-        deployed
-            .queue_attribute("MessageRetentionPeriod", "864000")
-            .await?;
-        deployed
-            .parking_attribute("MessageRetentionPeriod", "1209600")
-            .await?;
+        deployed.queue_attribute("MessageRetentionPeriod", "864000").await?;
+        deployed.parking_attribute("MessageRetentionPeriod", "1209600").await?;
         deployed.forget(true).await?;
         deployed.is_ready().await?;
         deployed.timeout(60).await?;
@@ -265,9 +246,7 @@ impl Deployed {
             call = call.enabled(enabled);
         }
         if let Some(size) = change["BatchSize"].as_i64() {
-            call = call
-                .batch_size(i32::try_from(size)?)
-                .maximum_batching_window_in_seconds(1);
+            call = call.batch_size(i32::try_from(size)?).maximum_batching_window_in_seconds(1);
         }
         call.send().await?;
         Ok(())

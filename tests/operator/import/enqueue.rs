@@ -16,10 +16,7 @@ use genesys_test_support::TestResult;
 use tokio_util::sync::CancellationToken;
 
 fn options() -> ImportOptions {
-    ImportOptions {
-        target_arn: None,
-        target: ReplayTarget::Fixed(Destination::None),
-    }
+    ImportOptions { target_arn: None, target: ReplayTarget::Fixed(Destination::None) }
 }
 
 /// Streams so many events. Ctrl-C is pressed when the one of this number is asked for.
@@ -34,10 +31,7 @@ fn events(
             stop.cancel();
         }
         let text = format!(r#"{{"id":"e-{id}","payload":{{"interactionId":"c-{id}"}}}}"#);
-        Ok(SourceEntry {
-            place: format!("event {id}"),
-            item: ImportItem::Failed(text),
-        })
+        Ok(SourceEntry { place: format!("event {id}"), item: ImportItem::Failed(text) })
     }))
 }
 
@@ -86,17 +80,13 @@ impl MessageSender for Moody {
 impl Moody {
     fn refuses(&self, body: &str) -> bool {
         let mut all = self.refuses.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = all
-            .iter_mut()
-            .find(|(part, times)| body.contains(part.as_str()) && *times > 0);
+        let refused =
+            all.iter_mut().find(|(part, times)| body.contains(part.as_str()) && *times > 0);
         refused.map(|(_, times)| *times -= 1).is_some()
     }
 
     fn calls(&self) -> Vec<usize> {
-        self.calls
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn refusing(part: &str, times: u32) -> Self {
@@ -109,12 +99,7 @@ impl Moody {
 }
 
 fn counts(imported: &ImportSummary) -> [u64; 4] {
-    [
-        imported.found,
-        imported.importable,
-        imported.queued,
-        imported.refused,
-    ]
+    [imported.found, imported.importable, imported.queued, imported.refused]
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,10 +143,7 @@ async fn import_names_and_counts_entries_that_are_always_refused() -> TestResult
 
 #[tokio::test(start_paused = true)]
 async fn import_stops_with_its_progress_when_the_queue_fails() -> TestResult {
-    let queue = Moody {
-        fails_at: Some(2),
-        ..Moody::default()
-    };
+    let queue = Moody { fails_at: Some(2), ..Moody::default() };
     let stop = CancellationToken::new();
     let (imported, ended) =
         import(events(30, None), Some(&queue), &options(), &Silent, &stop).await;

@@ -56,8 +56,7 @@ async fn import_of_a_subscription_is_refused_without_the_api() -> TestResult {
     let ran = office.import(&["--subscription", "sub-1"]).await?;
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(
-        ran.stderr
-            .contains("only exists in the legacy sample API: use --file or --s3"),
+        ran.stderr.contains("only exists in the legacy sample API: use --file or --s3"),
         "{ran:?}"
     );
     Ok(())
@@ -84,37 +83,21 @@ async fn import_reads_both_archive_formats_and_names_other_objects() -> TestResu
         ("archives/c.bin", b"\xff\xfe".to_vec()),
         ("elsewhere/d.json", tutorial.to_string().into_bytes()),
     ] {
-        s3.put_object()
-            .bucket(&bucket)
-            .key(key)
-            .body(body.into())
-            .send()
-            .await?;
+        s3.put_object().bucket(&bucket).key(key).body(body.into()).send().await?;
     }
-    let ran = office
-        .import(&["--s3", &format!("s3://{bucket}/archives/"), "--yes"])
-        .await?;
+    let ran = office.import(&["--s3", &format!("s3://{bucket}/archives/"), "--yes"]).await?;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     let said = ran.json()?;
-    assert_eq!(
-        [&said["found"], &said["queued"], &said["refused"]],
-        [4, 2, 2]
-    );
+    assert_eq!([&said["found"], &said["queued"], &said["refused"]], [4, 2, 2]);
     for foreign in ["archives/b.json", "archives/c.bin"] {
         assert!(
-            ran.stderr
-                .contains(&format!("s3://{bucket}/{foreign}: it is no failed event")),
+            ran.stderr.contains(&format!("s3://{bucket}/{foreign}: it is no failed event")),
             "{ran:?}"
         );
     }
     let messages = office.queued().await?;
-    let ours = messages
-        .iter()
-        .find(|it| it.body == conversation_event("own-1", "c-1"));
-    assert_eq!(
-        ours.and_then(|it| it.attribute("ERROR_CODE")),
-        Some("INVALID_JSON")
-    );
+    let ours = messages.iter().find(|it| it.body == conversation_event("own-1", "c-1"));
+    assert_eq!(ours.and_then(|it| it.attribute("ERROR_CODE")), Some("INVALID_JSON"));
     assert!(messages.iter().all(|it| it.replay_plan().is_none()));
 
     // In this deployment's ledger ours is finished: only the other one is delivered.

@@ -51,14 +51,10 @@ impl Browser {
             .map_err(|error| format!("{program}: {error}"))?;
         let mut output = BufReader::new(driver.stdout.take().ok_or("no output")?);
         // It first says that it tries port 0, then which one it got.
-        let port = output
-            .by_ref()
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let port = line.rsplit_once(" on port ")?.1.trim_end_matches('.');
-                port.parse().ok().filter(|port: &u16| *port != 0)
-            });
+        let port = output.by_ref().lines().map_while(Result::ok).find_map(|line| {
+            let port = line.rsplit_once(" on port ")?.1.trim_end_matches('.');
+            port.parse().ok().filter(|port: &u16| *port != 0)
+        });
         let mut browser = Self {
             driver,
             _output: output,
@@ -85,10 +81,7 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         }}});
         let session = browser.post("/session", &wanted).await?;
-        browser.session = session["sessionId"]
-            .as_str()
-            .ok_or("no session")?
-            .to_owned();
+        browser.session = session["sessionId"].as_str().ok_or("no session")?.to_owned();
         browser.open(page).await?;
         Ok(browser)
     }
@@ -105,75 +98,53 @@ impl Browser {
 
     /// Opens an address and waits until it is loaded.
     pub(crate) async fn visit(&self, address: &str) -> Answer<()> {
-        self.command("url", &json!({ "url": address }))
-            .await
-            .map(drop)
+        self.command("url", &json!({ "url": address })).await.map(drop)
     }
 
     /// What a script in the page returns.
     pub(crate) async fn script(&self, script: &str) -> Answer<Value> {
-        self.command("execute/sync", &json!({ "script": script, "args": [] }))
-            .await
+        self.command("execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
     /// Types into what the selector finds, as a person would.
     pub(crate) async fn keys(&self, selector: &str, text: &str) -> Answer<()> {
         let element = self.element(selector).await?;
-        self.command(
-            &format!("element/{element}/value"),
-            &json!({ "text": text }),
-        )
-        .await
-        .map(drop)
+        self.command(&format!("element/{element}/value"), &json!({ "text": text })).await.map(drop)
     }
 
     /// Clicks on what the selector finds.
     pub(crate) async fn click(&self, selector: &str) -> Answer<()> {
         let element = self.element(selector).await?;
-        self.command(&format!("element/{element}/click"), &json!({}))
-            .await
-            .map(drop)
+        self.command(&format!("element/{element}/click"), &json!({})).await.map(drop)
     }
 
     /// A command of Chromium's own protocol.
     pub(crate) async fn chromium(&self, command: &str, params: Value) -> Answer<Value> {
-        self.command(
-            "goog/cdp/execute",
-            &json!({ "cmd": command, "params": params }),
-        )
-        .await
+        self.command("goog/cdp/execute", &json!({ "cmd": command, "params": params })).await
     }
 
     /// What was logged since this was asked last: `browser` (the console) or `performance` (the network).
     pub(crate) async fn log(&self, kind: &str) -> Answer<Vec<String>> {
         let entries = self.command("se/log", &json!({ "type": kind })).await?;
         let entries = entries.as_array().ok_or("no entries")?.iter();
-        Ok(entries
-            .filter_map(|it| Some(it["message"].as_str()?.to_owned()))
-            .collect())
+        Ok(entries.filter_map(|it| Some(it["message"].as_str()?.to_owned())).collect())
     }
 
     async fn element(&self, selector: &str) -> Answer<String> {
         let by = json!({ "using": "css selector", "value": selector });
         let found = self.command("element", &by).await?;
-        let id = found
-            .as_object()
-            .and_then(|it| it.values().next()?.as_str());
+        let id = found.as_object().and_then(|it| it.values().next()?.as_str());
         Ok(id.ok_or("no element")?.to_owned())
     }
 
     async fn command(&self, command: &str, body: &Value) -> Answer<Value> {
-        self.post(&format!("/session/{}/{command}", self.session), body)
-            .await
+        self.post(&format!("/session/{}/{command}", self.session), body).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Answer<Value> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let call = reqwest::Client::new().post(url).body(body.to_string());
-        let answer = call
-            .header("Content-Type", "application/json")
-            .send()
-            .await?;
+        let answer = call.header("Content-Type", "application/json").send().await?;
         let status = answer.status();
         let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
         if status.is_success() {

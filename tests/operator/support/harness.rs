@@ -137,10 +137,8 @@ impl OperatorHarness {
         attributes: &[(&str, &str)],
     ) -> Result<String, Box<dyn Error>> {
         let sqs = aws_sdk_sqs::Client::new(&self.world.aws.config());
-        let mut call = sqs
-            .send_message()
-            .queue_url(self.world.aws.queue_url(queue).await?)
-            .message_body(body);
+        let mut call =
+            sqs.send_message().queue_url(self.world.aws.queue_url(queue).await?).message_body(body);
         for (name, value) in attributes {
             let value = MessageAttributeValue::builder()
                 .data_type("String")

@@ -78,10 +78,8 @@ pub(crate) async fn run_with(
     variables: &[(&str, &str)],
     arguments: &[&str],
 ) -> Result<Ran, Box<dyn Error>> {
-    let mut child = program(arguments)
-        .envs(variables.iter().copied())
-        .stdin(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        program(arguments).envs(variables.iter().copied()).stdin(Stdio::piped()).spawn()?;
     let mut pipe = child.stdin.take().ok_or("no stdin")?;
     pipe.write_all(stdin).await?;
     drop(pipe);

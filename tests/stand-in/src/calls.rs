@@ -39,11 +39,7 @@ pub(crate) struct Calls {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            next_seq: 1,
-            kept: Vec::new(),
-        }
+        Self { started: Instant::now(), next_seq: 1, kept: Vec::new() }
     }
 
     pub(crate) fn recorded(&self) -> &[Call] {

@@ -32,11 +32,7 @@ pub(crate) struct UnknownParticipant;
 
 impl Participant {
     pub(crate) fn new(id: impl Into<String>, purpose: impl Into<String>) -> Self {
-        Self {
-            id: id.into(),
-            purpose: purpose.into(),
-            attributes: BTreeMap::new(),
-        }
+        Self { id: id.into(), purpose: purpose.into(), attributes: BTreeMap::new() }
     }
 }
 
@@ -62,9 +58,7 @@ impl Conversations {
         attributes: BTreeMap<String, String>,
     ) -> Result<(), UnknownParticipant> {
         let participants = self.0.entry(id.to_owned()).or_insert_with(|| everyday(id));
-        let mut matching = participants
-            .iter_mut()
-            .filter(|stored| stored.id == participant);
+        let mut matching = participants.iter_mut().filter(|stored| stored.id == participant);
         let participant = matching.next().ok_or(UnknownParticipant)?;
         participant.attributes.extend(attributes);
         Ok(())
@@ -74,16 +68,11 @@ impl Conversations {
     pub(crate) fn attributes(&self, id: &str, participant: &str) -> BTreeMap<String, String> {
         let participants = self.0.get(id).into_iter().flatten();
         let mut matching = participants.filter(|stored| stored.id == participant);
-        matching
-            .next()
-            .map(|stored| stored.attributes.clone())
-            .unwrap_or_default()
+        matching.next().map(|stored| stored.attributes.clone()).unwrap_or_default()
     }
 }
 
 /// Returns the default participants of a conversation.
 fn everyday(id: &str) -> Vec<Participant> {
-    ["agent", "customer"]
-        .map(|purpose| Participant::new(format!("{id}-{purpose}"), purpose))
-        .into()
+    ["agent", "customer"].map(|purpose| Participant::new(format!("{id}-{purpose}"), purpose)).into()
 }

@@ -128,12 +128,7 @@ impl Fault {
         if self.status.is_none() && (self.body.is_some() || !self.headers.is_empty()) {
             return Err("body and headers need a status".to_owned());
         }
-        if [self.hang, self.close, self.truncate]
-            .into_iter()
-            .filter(|set| *set)
-            .count()
-            > 1
-        {
+        if [self.hang, self.close, self.truncate].into_iter().filter(|set| *set).count() > 1 {
             return Err("hang, close and truncate exclude each other".to_owned());
         }
         for (name, value) in &self.headers {
@@ -169,10 +164,8 @@ impl Faults {
 
     /// Returns the rule for this request and counts one use.
     pub(crate) fn take(&mut self, request: &Received) -> Option<Fault> {
-        let fault = self
-            .0
-            .iter_mut()
-            .find(|fault| fault.times != Some(0) && fault.matches(request))?;
+        let fault =
+            self.0.iter_mut().find(|fault| fault.times != Some(0) && fault.matches(request))?;
         fault.times = fault.times.map(|left| left - 1);
         Some(fault.clone())
     }

@@ -39,14 +39,12 @@ impl Genesys {
     pub(crate) fn answer(&mut self, request: &Received, seq: u64) -> Answer {
         let token = request.credentials("Bearer");
         let (answer, rate_limit_status) = match self.tokens.admit(token) {
-            Admission::Unauthorized => (
-                unauthorized(token, seq),
-                self.tokens.rate_limit_status(token),
-            ),
-            Admission::OverLimit(rate_limit_status) => (
-                over_limit(rate_limit_status.reset_s, seq),
-                rate_limit_status,
-            ),
+            Admission::Unauthorized => {
+                (unauthorized(token, seq), self.tokens.rate_limit_status(token))
+            }
+            Admission::OverLimit(rate_limit_status) => {
+                (over_limit(rate_limit_status.reset_s, seq), rate_limit_status)
+            }
             Admission::Granted(rate_limit_status) => (self.route(request, seq), rate_limit_status),
         };
         dress(answer, rate_limit_status, seq)
@@ -73,21 +71,12 @@ impl Genesys {
     fn route(&mut self, request: &Received, seq: u64) -> Answer {
         let segments: Vec<_> = request.uri.path().split('/').skip(1).collect();
         match (request.method.as_str(), segments.as_slice()) {
-            ("GET", ["api", "v2", "conversations", id]) => Answer::json(
-                StatusCode::OK,
-                &self.conversations.get(decoded(id).into_owned()),
-            ),
+            ("GET", ["api", "v2", "conversations", id]) => {
+                Answer::json(StatusCode::OK, &self.conversations.get(decoded(id).into_owned()))
+            }
             (
                 "PATCH",
-                [
-                    "api",
-                    "v2",
-                    "conversations",
-                    id,
-                    "participants",
-                    participant,
-                    "attributes",
-                ],
+                ["api", "v2", "conversations", id, "participants", participant, "attributes"],
             ) => self.patch_participant(&decoded(id), &decoded(participant), &request.body, seq),
             ("GET", ["api", "v2", "interactions", id]) => {
                 Answer::json(StatusCode::OK, &self.interactions.get(&decoded(id)))
@@ -105,22 +94,9 @@ impl Genesys {
             }
             (
                 _,
-                [
-                    "api",
-                    "v2",
-                    "conversations" | "interactions" | "integrations",
-                    _,
-                ]
+                ["api", "v2", "conversations" | "interactions" | "integrations", _]
                 | ["api", "v2", "eventstreams", "subscriptions", _]
-                | [
-                    "api",
-                    "v2",
-                    "conversations",
-                    _,
-                    "participants",
-                    _,
-                    "attributes",
-                ],
+                | ["api", "v2", "conversations", _, "participants", _, "attributes"],
             ) => error(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed.", seq),
             _ => error(StatusCode::NOT_FOUND, "No such path.", seq),
         }

@@ -21,30 +21,18 @@ impl Client {
     /// Issues a token for the configured client and the grant type `client_credentials`.
     pub(crate) fn answer(&self, request: &Received, tokens: &mut Tokens) -> Answer {
         if request.method != Method::POST {
-            return error(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "invalid_request",
-                "method not allowed",
-            );
+            return error(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "method not allowed");
         }
         if request.credentials("Basic") != Some(self.0.as_str()) {
             let description = "client not found or invalid client credentials";
             return error(StatusCode::BAD_REQUEST, "invalid_client", description);
         }
         if !is_form(request) {
-            return error(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                "the body is not a form",
-            );
+            return error(StatusCode::BAD_REQUEST, "invalid_request", "the body is not a form");
         }
         if !has_grant(&request.body) {
             let description = "grant_type is not client_credentials";
-            return error(
-                StatusCode::BAD_REQUEST,
-                "unsupported_grant_type",
-                description,
-            );
+            return error(StatusCode::BAD_REQUEST, "unsupported_grant_type", description);
         }
         let answer = json!({
             "access_token": tokens.issue(),
@@ -63,14 +51,10 @@ pub(crate) fn error(status: StatusCode, error: &str, description: &str) -> Answe
 }
 
 fn is_form(request: &Received) -> bool {
-    let content_type = request
-        .headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = request.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
 }
 
 fn has_grant(body: &[u8]) -> bool {
-    body.split(|byte| *byte == b'&')
-        .any(|pair| pair == b"grant_type=client_credentials")
+    body.split(|byte| *byte == b'&').any(|pair| pair == b"grant_type=client_credentials")
 }

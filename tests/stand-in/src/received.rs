@@ -15,9 +15,7 @@ pub(crate) struct Received {
 impl Received {
     /// Path and query as sent.
     pub(crate) fn target(&self) -> &str {
-        self.uri
-            .path_and_query()
-            .map_or_else(|| self.uri.path(), |target| target.as_str())
+        self.uri.path_and_query().map_or_else(|| self.uri.path(), |target| target.as_str())
     }
 
     pub(crate) fn service(&self) -> Service {
@@ -35,15 +33,9 @@ impl Received {
 
     /// Returns the credentials after `scheme` in the authorization header.
     pub(crate) fn credentials(&self, scheme: &str) -> Option<&str> {
-        let (given, credentials) = self
-            .headers
-            .get(AUTHORIZATION)?
-            .to_str()
-            .ok()?
-            .split_once(' ')?;
-        given
-            .eq_ignore_ascii_case(scheme)
-            .then(|| credentials.trim())
+        let (given, credentials) =
+            self.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+        given.eq_ignore_ascii_case(scheme).then(|| credentials.trim())
     }
 }
 

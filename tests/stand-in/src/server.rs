@@ -58,21 +58,13 @@ where
         async move { answer(receive(request).await?).await }
     });
     // An error means that the client or a fault closed the connection, which is expected.
-    http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await
-        .ok();
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
 async fn receive(request: Request<Incoming>) -> io::Result<Received> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    Ok(Received {
-        method: head.method,
-        uri: head.uri,
-        headers: head.headers,
-        body,
-    })
+    Ok(Received { method: head.method, uri: head.uri, headers: head.headers, body })
 }
 
 /// Handles one request to the stand-in.
@@ -87,11 +79,7 @@ pub(crate) async fn respond(
     if let Some(path) = request.uri.path().strip_prefix("/_stand-in/") {
         return Ok(control::answer(&request, path, &shared).whole());
     }
-    let Arrival {
-        seq,
-        fault,
-        latency,
-    } = shared.lock().arrive(&request);
+    let Arrival { seq, fault, latency } = shared.lock().arrive(&request);
     pause(latency).await;
     if let Some(fault) = fault {
         return misbehave(&request, seq, &fault, &shared).await;
@@ -116,9 +104,7 @@ async fn misbehave(
     if fault.close {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
-    let status = fault
-        .status
-        .and_then(|status| StatusCode::from_u16(status).ok());
+    let status = fault.status.and_then(|status| StatusCode::from_u16(status).ok());
     let mut state = shared.lock();
     let answer = match (status, normal) {
         (Some(status), _) => state.fault(request, seq, status, fault),
@@ -126,11 +112,7 @@ async fn misbehave(
         (None, None) => state.act(request, seq),
     };
     state.calls.answered(seq, answer.status);
-    Ok(if fault.truncate {
-        answer.truncated()
-    } else {
-        answer.whole()
-    })
+    Ok(if fault.truncate { answer.truncated() } else { answer.whole() })
 }
 
 pub(crate) async fn pause(time: Duration) {

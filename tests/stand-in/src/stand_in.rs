@@ -36,11 +36,7 @@ impl StandIn {
         let state = Arc::clone(&shared);
         let answer = move |request| server::respond(request, Arc::clone(&state));
         let server = tokio::spawn(server::serve(listener, answer));
-        Ok(Self {
-            address,
-            shared,
-            server,
-        })
+        Ok(Self { address, shared, server })
     }
 
     /// Returns the base URL of every service, without a trailing slash: `http://127.0.0.1:<port>`.
@@ -91,18 +87,12 @@ impl StandIn {
     ///
     /// Tokio's timers tick in milliseconds and never end early.
     pub fn set_latency(&self, genesys: Duration, target: Duration, token: Duration) {
-        self.shared.lock().latency = Latency {
-            genesys,
-            target,
-            token,
-        };
+        self.shared.lock().latency = Latency { genesys, target, token };
     }
 
     /// Replaces the participants of a conversation, as `(id, purpose)` and without attributes.
     pub fn put_participants(&self, conversation: &str, participants: &[(&str, &str)]) {
-        let participants = participants
-            .iter()
-            .map(|&(id, purpose)| Participant::new(id, purpose));
+        let participants = participants.iter().map(|&(id, purpose)| Participant::new(id, purpose));
         let mut state = self.shared.lock();
         let conversations = &mut state.genesys.conversations;
         conversations.put(conversation.to_owned(), participants.collect());
@@ -112,10 +102,7 @@ impl StandIn {
     #[must_use]
     pub fn attributes(&self, conversation: &str, participant: &str) -> BTreeMap<String, String> {
         let state = self.shared.lock();
-        state
-            .genesys
-            .conversations
-            .attributes(conversation, participant)
+        state.genesys.conversations.attributes(conversation, participant)
     }
 
     /// Sets the status of a subscription, such as `INACTIVE`, in both forms of the API.

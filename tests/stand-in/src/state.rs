@@ -67,11 +67,7 @@ impl State {
             Service::Target => self.latency.target,
             Service::Nobody => Duration::ZERO,
         };
-        Arrival {
-            seq: self.calls.arrived(request),
-            fault: self.faults.take(request),
-            latency,
-        }
+        Arrival { seq: self.calls.arrived(request), fault: self.faults.take(request), latency }
     }
 
     /// Applies the effect of the request and returns its response.
@@ -127,9 +123,5 @@ impl State {
 }
 
 fn login_error(status: StatusCode) -> &'static str {
-    if status.is_server_error() {
-        "server_error"
-    } else {
-        "invalid_request"
-    }
+    if status.is_server_error() { "server_error" } else { "invalid_request" }
 }

@@ -98,11 +98,7 @@ impl Table {
         let respond = move |request| respond(request, Arc::clone(&shared));
         let mut server = JoinSet::new();
         server.spawn(server::serve(listener, respond));
-        Ok(Self {
-            url,
-            state,
-            _server: server,
-        })
+        Ok(Self { url, state, _server: server })
     }
 
     /// Returns the endpoint URL, without a trailing slash: `http://127.0.0.1:<port>`.

@@ -39,12 +39,7 @@ pub(crate) enum Admission {
 
 impl Tokens {
     pub(crate) fn new(life: Duration, allowed: u32) -> Self {
-        Self {
-            issued: 0,
-            life,
-            allowed,
-            live: HashMap::new(),
-        }
+        Self { issued: 0, life, allowed, live: HashMap::new() }
     }
 
     pub(crate) fn life(&self) -> Duration {
@@ -55,11 +50,7 @@ impl Tokens {
         let now = Instant::now();
         self.issued += 1;
         let name = format!("stand-in-token-{}", self.issued);
-        let token = Token {
-            expires_at: now + self.life,
-            window_ends: now + WINDOW,
-            count: 0,
-        };
+        let token = Token { expires_at: now + self.life, window_ends: now + WINDOW, count: 0 };
         self.live.insert(name.clone(), token);
         name
     }
@@ -72,9 +63,8 @@ impl Tokens {
     pub(crate) fn admit(&mut self, token: Option<&str>) -> Admission {
         let now = Instant::now();
         let allowed = self.allowed;
-        let Some(token) = token
-            .and_then(|token| self.live.get_mut(token))
-            .filter(|token| now < token.expires_at)
+        let Some(token) =
+            token.and_then(|token| self.live.get_mut(token)).filter(|token| now < token.expires_at)
         else {
             return Admission::Unauthorized;
         };
@@ -92,11 +82,7 @@ impl Tokens {
     /// Returns the token's rate limit values. Unused for an invalid token.
     pub(crate) fn rate_limit_status(&self, token: Option<&str>) -> RateLimitStatus {
         let now = Instant::now();
-        let unused = RateLimitStatus {
-            count: 0,
-            allowed: self.allowed,
-            reset_s: WINDOW.as_secs(),
-        };
+        let unused = RateLimitStatus { count: 0, allowed: self.allowed, reset_s: WINDOW.as_secs() };
         token
             .and_then(|token| self.live.get(token))
             .filter(|token| now < token.window_ends)

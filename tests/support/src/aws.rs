@@ -60,10 +60,7 @@ impl Server {
             Some(process) => process,
             None => start().await?,
         };
-        let server = Arc::new(Self {
-            process: Some(process),
-            place: Some(place),
-        });
+        let server = Arc::new(Self { process: Some(process), place: Some(place) });
         OF_THIS_TEST.set(Arc::downgrade(&server));
         Ok(server)
     }
@@ -100,18 +97,12 @@ impl LocalAws {
 
     /// Starts `DynamoDB` Local, which has tables only.
     pub async fn dynamodb_local() -> Result<Self, Box<dyn Error>> {
-        let server = Server {
-            process: Some(dynamodb_local::start().await?),
-            place: None,
-        };
+        let server = Server { process: Some(dynamodb_local::start().await?), place: None };
         Self::with_table(Arc::new(server)).await
     }
 
     async fn with_table(server: Arc<Server>) -> Result<Self, Box<dyn Error>> {
-        let aws = Self {
-            server,
-            table: Self::name("ledger"),
-        };
+        let aws = Self { server, table: Self::name("ledger") };
         let key = KeySchemaElement::builder()
             .attribute_name("EventId")
             .key_type(KeyType::Hash)
@@ -154,23 +145,15 @@ impl LocalAws {
         let sqs = aws_sdk_sqs::Client::new(&self.config());
         let create = if fifo {
             let fifo_queue = aws_sdk_sqs::types::QueueAttributeName::FifoQueue;
-            sqs.create_queue()
-                .queue_name(format!("{name}.fifo"))
-                .attributes(fifo_queue, "true")
+            sqs.create_queue().queue_name(format!("{name}.fifo")).attributes(fifo_queue, "true")
         } else {
             sqs.create_queue().queue_name(name)
         };
         let url = create.send().await?.queue_url.ok_or("no queue URL")?;
         let arn = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
-        let answer = sqs
-            .get_queue_attributes()
-            .queue_url(url)
-            .attribute_names(arn.clone())
-            .send()
-            .await?;
-        let found = answer
-            .attributes()
-            .and_then(|attributes| attributes.get(&arn));
+        let answer =
+            sqs.get_queue_attributes().queue_url(url).attribute_names(arn.clone()).send().await?;
+        let found = answer.attributes().and_then(|attributes| attributes.get(&arn));
         Ok(found.ok_or("no ARN")?.clone())
     }
 
@@ -232,10 +215,7 @@ impl LocalAws {
             match value {
                 Value::Object(members) => {
                     visibility_timeouts.extend(
-                        members
-                            .get("VisibleAt")
-                            .and_then(Value::as_i64)
-                            .map(|at| at - now),
+                        members.get("VisibleAt").and_then(Value::as_i64).map(|at| at - now),
                     );
                     values.extend(members.into_iter().map(|(_, value)| value));
                 }
@@ -252,12 +232,7 @@ impl LocalAws {
         let here = aws_sdk_s3::types::CreateBucketConfiguration::builder()
             .location_constraint(aws_sdk_s3::types::BucketLocationConstraint::EuCentral1)
             .build();
-        self.s3()
-            .create_bucket()
-            .bucket(&name)
-            .create_bucket_configuration(here)
-            .send()
-            .await?;
+        self.s3().create_bucket().bucket(&name).create_bucket_configuration(here).send().await?;
         Ok(name)
     }
 
@@ -266,13 +241,7 @@ impl LocalAws {
         let listed = self.s3().list_objects_v2().bucket(bucket).send().await?;
         let mut objects = Vec::new();
         for key in listed.contents().iter().filter_map(|object| object.key()) {
-            let object = self
-                .s3()
-                .get_object()
-                .bucket(bucket)
-                .key(key)
-                .send()
-                .await?;
+            let object = self.s3().get_object().bucket(bucket).key(key).send().await?;
             let bytes = object.body.collect().await?.to_vec();
             objects.push((key.to_owned(), serde_json::from_slice(&bytes)?));
         }
@@ -280,9 +249,8 @@ impl LocalAws {
     }
 
     pub fn s3(&self) -> aws_sdk_s3::Client {
-        let config = aws_sdk_s3::config::Builder::from(&self.config())
-            .force_path_style(true)
-            .build();
+        let config =
+            aws_sdk_s3::config::Builder::from(&self.config()).force_path_style(true).build();
         aws_sdk_s3::Client::from_conf(config)
     }
 
@@ -313,9 +281,7 @@ impl LocalAws {
 
     pub async fn attribute(&self, key: &str, name: &str) -> Result<Option<String>, Box<dyn Error>> {
         let item = self.item(key).await?;
-        Ok(item
-            .into_iter()
-            .find_map(|(attribute, value)| (attribute == name).then_some(value)))
+        Ok(item.into_iter().find_map(|(attribute, value)| (attribute == name).then_some(value)))
     }
 }
 
@@ -363,27 +329,12 @@ async fn start() -> Result<Process, Box<dyn Error>> {
 
 /// Calls each service once, because the first call loads it and takes longer than the programs' time limits.
 async fn warm_up(aws: &SdkConfig) -> Result<(), Box<dyn Error>> {
-    aws_sdk_dynamodb::Client::new(aws)
-        .list_tables()
-        .send()
-        .await?;
-    aws_sdk_eventbridge::Client::new(aws)
-        .list_event_buses()
-        .send()
-        .await?;
-    aws_sdk_lambda::Client::new(aws)
-        .list_functions()
-        .send()
-        .await?;
+    aws_sdk_dynamodb::Client::new(aws).list_tables().send().await?;
+    aws_sdk_eventbridge::Client::new(aws).list_event_buses().send().await?;
+    aws_sdk_lambda::Client::new(aws).list_functions().send().await?;
     aws_sdk_s3::Client::new(aws).list_buckets().send().await?;
-    aws_sdk_secretsmanager::Client::new(aws)
-        .list_secrets()
-        .send()
-        .await?;
-    aws_sdk_sfn::Client::new(aws)
-        .list_state_machines()
-        .send()
-        .await?;
+    aws_sdk_secretsmanager::Client::new(aws).list_secrets().send().await?;
+    aws_sdk_sfn::Client::new(aws).list_state_machines().send().await?;
     aws_sdk_sns::Client::new(aws).list_topics().send().await?;
     aws_sdk_sqs::Client::new(aws).list_queues().send().await?;
     Ok(())

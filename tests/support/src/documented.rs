@@ -22,9 +22,7 @@ fn documented_names(lines: &[Value]) -> BTreeSet<String> {
         said.extend(line["message"].as_str().map(str::to_owned));
         let fields = line.as_object().into_iter().flat_map(|line| line.keys());
         said.extend(
-            fields
-                .filter(|name| !["Category", "FunctionName"].contains(&name.as_str()))
-                .cloned(),
+            fields.filter(|name| !["Category", "FunctionName"].contains(&name.as_str())).cloned(),
         );
     }
     said

@@ -96,10 +96,7 @@ impl IngestHarness {
         let subscriptions = MemorySubscriptions::default();
         let ingest = InMemory::ingest(Arc::new(SystemClock), random, authentication);
         let ingest = change(Ingest {
-            check: Some(SubscriptionCheck::new(
-                subscriptions.clone(),
-                Arc::new(SystemClock),
-            )),
+            check: Some(SubscriptionCheck::new(subscriptions.clone(), Arc::new(SystemClock))),
             ..ingest
         });
         let sender = ingest.sender.clone();
@@ -116,13 +113,7 @@ impl IngestHarness {
         let service = Arc::new(service);
         let serving = server::serve(listener, Arc::clone(&service), std::future::pending());
         let running = tokio::spawn(serving);
-        Ok(Self {
-            address,
-            sender,
-            subscriptions,
-            service,
-            running: running.abort_handle(),
-        })
+        Ok(Self { address, sender, subscriptions, service, running: running.abort_handle() })
     }
 
     /// Returns an in-memory connection, which has no data in transit while tokio's time is paused.
@@ -138,12 +129,7 @@ impl IngestHarness {
 
     /// Sends JSON.
     pub async fn post(&self, path: &str, body: &str) -> Result<Answer, Box<dyn Error>> {
-        self.post_with(
-            path,
-            &[("content-type", "application/json")],
-            body.to_owned(),
-        )
-        .await
+        self.post_with(path, &[("content-type", "application/json")], body.to_owned()).await
     }
 
     /// Sends a body with these headers.

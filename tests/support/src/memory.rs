@@ -22,10 +22,7 @@ pub struct Latency(pub Vec<(&'static str, Duration)>);
 impl<E: Send + 'static> Faults<E> for Latency {
     fn before(&self, call: &'static str) -> FaultHookFuture<'_, E> {
         let latencies = self.0.iter();
-        let total = latencies
-            .filter(|(name, _)| *name == call)
-            .map(|(_, latency)| *latency)
-            .sum();
+        let total = latencies.filter(|(name, _)| *name == call).map(|(_, latency)| *latency).sum();
         Box::pin(async move {
             sleep(total).await;
             Ok(())
@@ -108,11 +105,7 @@ impl InMemoryFunction {
     pub fn key(&self, number: usize) -> Option<EventKey> {
         let event_id = EventId::new(format!("e-{number}"));
         let destination = self.0.destination.destination(None, &[]);
-        Some(EventKey::new(
-            event_id.as_ref(),
-            &MessageId::new("m")?,
-            &destination,
-        ))
+        Some(EventKey::new(event_id.as_ref(), &MessageId::new("m")?, &destination))
     }
 
     /// Returns the ledger's status of an event, and true if its checkpoint is written.

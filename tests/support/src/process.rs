@@ -54,10 +54,7 @@ impl Process {
             let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
             let folder = folder()?;
             let server = command(port, &folder);
-            let mut process = Self {
-                supervisor: supervise(&server, &folder)?,
-                port,
-            };
+            let mut process = Self { supervisor: supervise(&server, &folder)?, port };
             let listens = eventually(listening, async || {
                 if process.supervisor.try_wait()?.is_some() {
                     return Ok(Some(false));

@@ -29,14 +29,8 @@ impl Record {
         Self::new(message_id, &conversation_event(event_id, conversation))
             .with("ERROR_CODE", "TIMEOUT")
             .with("ERROR_MESSAGE", "no answer in time")
-            .with(
-                "RULE_ARN",
-                "arn:aws:events:eu-central-1:271828182845:rule/crm",
-            )
-            .with(
-                "TARGET_ARN",
-                "arn:aws:lambda:eu-central-1:271828182845:function:crm",
-            )
+            .with("RULE_ARN", "arn:aws:events:eu-central-1:271828182845:rule/crm")
+            .with("TARGET_ARN", "arn:aws:lambda:eu-central-1:271828182845:function:crm")
     }
 
     /// Adds a message attribute.

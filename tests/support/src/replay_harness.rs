@@ -45,11 +45,7 @@ impl ReplayHarness {
     pub async fn with_genesys(genesys: genesys_stand_in::Builder) -> Result<Self, Box<dyn Error>> {
         let aws = LocalAws::start().await?;
         let genesys = genesys.start().await?;
-        let mut harness = Self {
-            aws,
-            genesys,
-            settings: BTreeMap::new(),
-        };
+        let mut harness = Self { aws, genesys, settings: BTreeMap::new() };
         let url = harness.genesys.url();
         for (name, value) in [
             ("GENESYS_API_BASE_URL", url.as_str()),
@@ -86,10 +82,7 @@ impl ReplayHarness {
 
     /// Returns the key of an event with the configured target.
     pub fn key(&self, event_id: &str) -> String {
-        let target = self
-            .settings
-            .get("REPLAY_TARGET")
-            .map_or("", String::as_str);
+        let target = self.settings.get("REPLAY_TARGET").map_or("", String::as_str);
         format!("{event_id}|{target}")
     }
 

@@ -89,10 +89,7 @@ impl Function {
         let (answered, answers) = mpsc::unbounded_channel();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let api = Arc::new(Api {
-            events: Mutex::new(waiting),
-            answers: answered,
-        });
+        let api = Arc::new(Api { events: Mutex::new(waiting), answers: answered });
         tokio::spawn(serve(listener, api));
         let mut child = command(program, settings, aws)
             .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
@@ -140,10 +137,7 @@ impl Function {
     /// Waits for the end of the program.
     pub async fn ended(mut self) -> Result<(bool, Printed), Box<dyn Error>> {
         let status = self.child.wait().await?;
-        let printed = Printed {
-            stdout: self.stdout.await?,
-            stderr: self.stderr.await?,
-        };
+        let printed = Printed { stdout: self.stdout.await?, stderr: self.stderr.await? };
         Ok((status.success(), printed))
     }
 
@@ -158,10 +152,7 @@ impl Function {
 /// Sends a SIGTERM.
 pub fn terminate(child: &Child) -> TestResult {
     let id = child.id().ok_or("the program has ended")?;
-    let status = std::process::Command::new("kill")
-        .arg("-TERM")
-        .arg(id.to_string())
-        .status()?;
+    let status = std::process::Command::new("kill").arg("-TERM").arg(id.to_string()).status()?;
     if !status.success() {
         return Err("no signal was sent".into());
     }
@@ -193,29 +184,17 @@ async fn answer(
     let path = request.uri().path().to_owned();
     if path.ends_with("/invocation/next") {
         let event = api.events.lock().await.recv().await.unwrap_or_default();
-        let deadline = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            + AMPLE_TIME;
+        let deadline =
+            SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + AMPLE_TIME;
         let response = Response::builder()
             .header("Lambda-Runtime-Aws-Request-Id", "request-1")
-            .header(
-                "Lambda-Runtime-Trace-Id",
-                "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700",
-            )
+            .header("Lambda-Runtime-Trace-Id", "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700")
             .header("Lambda-Runtime-Invoked-Function-Arn", FUNCTION_ARN)
-            .header(
-                "Lambda-Runtime-Deadline-Ms",
-                deadline.as_millis().to_string(),
-            )
+            .header("Lambda-Runtime-Deadline-Ms", deadline.as_millis().to_string())
             .body(Full::from(event.to_string()));
         return Ok(response.unwrap_or_default());
     }
-    let body = request
-        .into_body()
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes);
+    let body = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
     let value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
     // The receiver is dropped when the test has ended.
     let _ = api.answers.send(if path.ends_with("/response") {

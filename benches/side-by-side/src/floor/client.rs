@@ -38,9 +38,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             anyhow::Ok(())
         }))
         .await?;
-        let id = event
-            .header("lambda-runtime-aws-request-id")
-            .context("an event without an id")?;
+        let id = event.header("lambda-runtime-aws-request-id").context("an event without an id")?;
         let answer = r#"{"batchItemFailures":[]}"#;
         let length = answer.len();
         let done = format!(

@@ -34,12 +34,7 @@ pub(crate) fn payload(messages: &[Message], upstreams: &Upstreams) -> Bytes {
     let headers = format!(
         "authorization: Basic {credentials}\r\ncontent-type: application/x-www-form-urlencoded\r\n"
     );
-    let token = request(
-        "POST",
-        "/oauth/token",
-        &headers,
-        "grant_type=client_credentials",
-    );
+    let token = request("POST", "/oauth/token", &headers, "grant_type=client_credentials");
     let mut script = Vec::new();
     write_count(&mut script, messages.len() + 1);
     write(&mut script, &[(Host::Upstream, token)]);
@@ -53,27 +48,17 @@ pub(crate) fn payload(messages: &[Message], upstreams: &Upstreams) -> Bytes {
 fn record(event: &Event, upstreams: &Upstreams) -> Vec<(Host, Vec<u8>)> {
     let conversation = event.conversation.as_deref().unwrap_or_default();
     let path = format!("/api/v2/conversations/{conversation}");
-    let attributes = format!(
-        "{path}/participants/{}/attributes",
-        events::participant(conversation)
-    );
-    let bearer = format!(
-        "authorization: Bearer {}\r\ncontent-type: application/json\r\n",
-        upstreams.token
-    );
+    let attributes =
+        format!("{path}/participants/{}/attributes", events::participant(conversation));
+    let bearer =
+        format!("authorization: Bearer {}\r\ncontent-type: application/json\r\n", upstreams.token);
     let mark = |status: &str| {
         let mark =
             json!({"attributes": {"system.retryAttempt": "1", "system.retryStatus": status}});
-        (
-            Host::Upstream,
-            request("PATCH", &attributes, &bearer, &mark.to_string()),
-        )
+        (Host::Upstream, request("PATCH", &attributes, &bearer, &mark.to_string()))
     };
     let write = |status: &str| {
-        (
-            Host::Table,
-            request("POST", "/", TABLE_HEADERS, &update(&event.id, status)),
-        )
+        (Host::Table, request("POST", "/", TABLE_HEADERS, &update(&event.id, status)))
     };
     vec![
         write("IN_PROGRESS"),
@@ -81,12 +66,7 @@ fn record(event: &Event, upstreams: &Upstreams) -> Vec<(Host, Vec<u8>)> {
         mark("retrying"),
         (
             Host::Upstream,
-            request(
-                "POST",
-                "/targets/crm",
-                "content-type: application/json\r\n",
-                &event.body,
-            ),
+            request("POST", "/targets/crm", "content-type: application/json\r\n", &event.body),
         ),
         write("IN_PROGRESS"),
         mark("replay_successful"),
@@ -141,11 +121,7 @@ pub(super) fn read(script: &[u8]) -> Option<Vec<Vec<Request<'_>>>> {
                     let length = read_count(&mut rest)?;
                     let (bytes, after) = rest.split_at_checked(length)?;
                     rest = after;
-                    let host = if *host == 0 {
-                        Host::Upstream
-                    } else {
-                        Host::Table
-                    };
+                    let host = if *host == 0 { Host::Upstream } else { Host::Table };
                     Some((host, bytes))
                 })
                 .collect()
@@ -168,15 +144,10 @@ mod tests {
         let mut script = Vec::new();
         write_count(&mut script, 2);
         write(&mut script, &[(Host::Upstream, b"a".to_vec())]);
-        write(
-            &mut script,
-            &[(Host::Table, b"bc".to_vec()), (Host::Upstream, Vec::new())],
-        );
+        write(&mut script, &[(Host::Table, b"bc".to_vec()), (Host::Upstream, Vec::new())]);
         let read_back = read(&script);
-        let expected: Vec<Vec<Request<'_>>> = vec![
-            vec![(Host::Upstream, b"a")],
-            vec![(Host::Table, b"bc"), (Host::Upstream, b"")],
-        ];
+        let expected: Vec<Vec<Request<'_>>> =
+            vec![vec![(Host::Upstream, b"a")], vec![(Host::Table, b"bc"), (Host::Upstream, b"")]];
         assert_eq!(read_back, Some(expected));
         assert_eq!(read(&script[..script.len() - 1]), None, "cut short");
     }

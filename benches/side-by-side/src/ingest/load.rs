@@ -102,22 +102,11 @@ pub(crate) async fn run<'r>(
 ) -> anyhow::Result<Loaded<'r>> {
     let connections = plan.connections.min(requests.len());
     let connections = try_join_all((0..connections).map(|_| Connection::open(address))).await?;
-    let load = Load {
-        address,
-        requests,
-        plan,
-        started: Instant::now(),
-        next: Cell::new(0),
-        is_over,
-    };
-    let senders = connections
-        .into_iter()
-        .map(|connection| load.send(connection));
+    let load =
+        Load { address, requests, plan, started: Instant::now(), next: Cell::new(0), is_over };
+    let senders = connections.into_iter().map(|connection| load.send(connection));
     let done = join_all(senders).await;
-    Ok(Loaded {
-        done: done.into_iter().flatten().collect(),
-        elapsed: load.started.elapsed(),
-    })
+    Ok(Loaded { done: done.into_iter().flatten().collect(), elapsed: load.started.elapsed() })
 }
 
 impl<'r> Load<'_, 'r> {
@@ -188,11 +177,8 @@ mod tests {
     use crate::ingest::queue::message_id;
     use crate::ingest::request::{Caller, Route, digest};
 
-    const PLAN: Plan = Plan {
-        pace: Pace::AtOnce,
-        connections: 4,
-        time_limit: Duration::from_secs(30),
-    };
+    const PLAN: Plan =
+        Plan { pace: Pace::AtOnce, connections: 4, time_limit: Duration::from_secs(30) };
 
     #[test]
     fn requests_are_due_at_fixed_times() {
@@ -250,10 +236,7 @@ mod tests {
         let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let address = silent.local_addr()?.to_string();
         let requests = Caller::new()?.ordinary(2)?;
-        let plan = Plan {
-            time_limit: Duration::from_millis(10),
-            ..PLAN
-        };
+        let plan = Plan { time_limit: Duration::from_millis(10), ..PLAN };
         let loaded = run(&address, &requests, plan, &Cell::new(false)).await?;
         assert_eq!(loaded.tally(Sent::new()).wrong, 2);
         Ok(())

@@ -52,11 +52,7 @@ impl Memory {
 }
 
 fn peak(rounds: &[Round]) -> u64 {
-    rounds
-        .iter()
-        .map(|round| round.peak)
-        .max()
-        .unwrap_or_default()
+    rounds.iter().map(|round| round.peak).max().unwrap_or_default()
 }
 
 /// Runs rounds with one server.
@@ -68,11 +64,8 @@ pub(crate) async fn run(bench: &Bench, rounds: usize) -> anyhow::Result<Memory> 
     let before = server.process.memory_now()?;
     let mut caller = Caller::new()?;
     let filler = filler(BODY_BYTES);
-    let plan = Plan {
-        pace: Pace::AtOnce,
-        connections: CALLERS,
-        time_limit: Duration::from_secs(120),
-    };
+    let plan =
+        Plan { pace: Pace::AtOnce, connections: CALLERS, time_limit: Duration::from_secs(120) };
     let mut done = Vec::new();
     for _ in 0..rounds {
         let requests = caller.large(CALLERS, &filler)?;
@@ -88,11 +81,7 @@ pub(crate) async fn run(bench: &Bench, rounds: usize) -> anyhow::Result<Memory> 
     sleep(REST).await;
     let at_rest = server.process.memory_now()?;
     server.stop().await?;
-    Ok(Memory {
-        before,
-        rounds: done,
-        at_rest,
-    })
+    Ok(Memory { before, rounds: done, at_rest })
 }
 
 #[cfg(test)]
@@ -101,17 +90,9 @@ mod tests {
 
     #[test]
     fn memory_halves_are_compared_by_their_highest_round() {
-        let round = |peak| Round {
-            tally: Tally::default(),
-            elapsed: Duration::ZERO,
-            peak,
-            after: 0,
-        };
-        let memory = Memory {
-            before: 0,
-            rounds: [5, 9, 7, 6].map(round).into(),
-            at_rest: 0,
-        };
+        let round =
+            |peak| Round { tally: Tally::default(), elapsed: Duration::ZERO, peak, after: 0 };
+        let memory = Memory { before: 0, rounds: [5, 9, 7, 6].map(round).into(), at_rest: 0 };
         assert_eq!((memory.halves(), memory.peak()), ((9, 7), 9));
     }
 }

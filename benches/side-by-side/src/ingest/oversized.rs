@@ -82,10 +82,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Oversized> {
     let mut caller = Caller::new()?;
     let announced = refused(&server.address, &mut caller, Kind::Announced).await?;
     let endless = refused(&server.address, &mut caller, Kind::Endless).await?;
-    ensure!(
-        bench.queue.take().is_empty(),
-        "a body that is too long was put into the queue"
-    );
+    ensure!(bench.queue.take().is_empty(), "a body that is too long was put into the queue");
     server.stop().await?;
     Ok(Oversized { announced, endless })
 }

@@ -68,13 +68,7 @@ impl Queue {
 /// Returns the id of the message with this body.
 pub(crate) fn message_id(digest: &Digest) -> String {
     let hex = hex(digest);
-    let parts = [
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    ];
+    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
     parts.join("-")
 }
 
@@ -111,9 +105,7 @@ fn send_message(asked: &ReceivedRequest, sent: &Mutex<Sent>) -> Response<Full<By
     }
     let origin = message.message_attributes.get("Origin");
     let origin = origin.and_then(|origin| origin["StringValue"].as_str());
-    let route = Route::ALL
-        .into_iter()
-        .find(|route| Some(route.origin()) == origin);
+    let route = Route::ALL.into_iter().find(|route| Some(route.origin()) == origin);
     let digest = digest(message.message_body.as_bytes());
     let mut sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
     *sent.entry((digest, route)).or_default() += 1;
@@ -179,14 +171,8 @@ mod tests {
         let queue = Queue::start(Duration::ZERO).await?;
         let elsewhere = format!("{}/1/other", queue.endpoint());
         for (target, body) in [
-            (
-                "DeleteMessage",
-                json!({"QueueUrl": queue.url(), "MessageBody": "{}"}),
-            ),
-            (
-                "SendMessage",
-                json!({"QueueUrl": elsewhere, "MessageBody": "{}"}),
-            ),
+            ("DeleteMessage", json!({"QueueUrl": queue.url(), "MessageBody": "{}"})),
+            ("SendMessage", json!({"QueueUrl": elsewhere, "MessageBody": "{}"})),
             ("SendMessage", json!({"QueueUrl": queue.url()})),
         ] {
             assert_eq!(ask(&queue, target, &body).await?.0.status, 400, "{body}");

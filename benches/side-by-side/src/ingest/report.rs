@@ -34,10 +34,7 @@ pub(crate) fn speed(measured: &[Speed]) -> String {
     ]);
     for it in measured {
         let share = |time: std::time::Duration| {
-            format!(
-                "{:.0}",
-                100.0 * time.as_secs_f64() / it.elapsed.as_secs_f64()
-            )
+            format!("{:.0}", 100.0 * time.as_secs_f64() / it.elapsed.as_secs_f64())
         };
         table.add_row([
             it.name.clone(),
@@ -76,14 +73,8 @@ pub(crate) fn memory(memory: &Memory) -> String {
     ]);
     for (number, round) in memory.rounds.iter().enumerate() {
         let tally = &round.tally;
-        let counts = [
-            number + 1,
-            tally.accepted,
-            tally.unavailable,
-            tally.wrong,
-            tally.lost,
-            tally.doubled,
-        ];
+        let counts =
+            [number + 1, tally.accepted, tally.unavailable, tally.wrong, tally.lost, tally.doubled];
         let figures = [
             format!("{:.1}", round.elapsed.as_secs_f64()),
             format!("{:.1}", megabytes(round.peak)),
@@ -110,15 +101,8 @@ pub(crate) fn slow(slow: &Slow) -> String {
             answers(ended),
         ]);
     }
-    let mut ordinary = table(&[
-        "",
-        "accepted",
-        "not now (503)",
-        "wrong",
-        "p50 ms",
-        "p99 ms",
-        "max ms",
-    ]);
+    let mut ordinary =
+        table(&["", "accepted", "not now (503)", "wrong", "p50 ms", "p99 ms", "max ms"]);
     ordinary.add_row([
         format!("{} ordinary requests a second meanwhile", slow::RATE),
         slow.tally.accepted.to_string(),
@@ -140,9 +124,7 @@ fn seconds(sample: &Sample) -> String {
 
 fn answers(ended: &CutOffs) -> String {
     let each = ended.answers.iter();
-    let each: Vec<_> = each
-        .map(|(status, count)| format!("{count} × {status}"))
-        .collect();
+    let each: Vec<_> = each.map(|(status, count)| format!("{count} × {status}")).collect();
     if each.is_empty() {
         return NONE.to_owned();
     }
@@ -151,12 +133,8 @@ fn answers(ended: &CutOffs) -> String {
 
 /// Oversized bodies.
 pub(crate) fn oversized(oversized: &Oversized) -> String {
-    let mut table = table(&[
-        "",
-        "sent",
-        "answered 413",
-        "most that was sent before the answer, kB",
-    ]);
+    let mut table =
+        table(&["", "sent", "answered 413", "most that was sent before the answer, kB"]);
     for (what, refused) in kinds(oversized) {
         table.add_row([
             what.to_owned(),
@@ -181,11 +159,7 @@ fn bytes(count: usize) -> u64 {
 
 /// Returns the goal of the latency at a rate.
 pub(crate) fn pace_aims(pace: &Speed) -> Vec<Goal> {
-    let mut goals = vec![all_of(
-        "accepted at the pace",
-        pace.tally.accepted,
-        pace.due,
-    )];
+    let mut goals = vec![all_of("accepted at the pace", pace.tally.accepted, pace.due)];
     goals.extend(p99("p99 at the pace", &pace.took));
     goals
 }
@@ -199,11 +173,7 @@ pub(crate) fn memory_aims(memory: &Memory) -> Vec<Goal> {
     let accepting = rounds.filter(|round| round.tally.accepted > 0).count();
     vec![
         // A server that refuses everything needs no memory.
-        all_of(
-            "rounds in which large bodies were accepted",
-            accepting,
-            memory.rounds.len(),
-        ),
+        all_of("rounds in which large bodies were accepted", accepting, memory.rounds.len()),
         Goal::at_most("peak memory with large bodies", 96.0, peak, in_megabytes),
         Goal::at_most(
             "peak of the second half of the rounds beside the first",

@@ -81,11 +81,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self {
-            source: Source::default(),
-            signer: Webhook::new(SECRET)?,
-            made: 0,
-        })
+        Ok(Self { source: Source::default(), signer: Webhook::new(SECRET)?, made: 0 })
     }
 
     /// Returns requests of ordinary size, to both routes in turns.
@@ -122,12 +118,7 @@ impl Caller {
         body.extend_from_slice(&rest);
         let mut start = self.signed(route, &body, Some(body.len()))?.into_bytes();
         start.extend_from_slice(&body[..start_ends]);
-        Ok(Request {
-            route,
-            digest: digest(&body),
-            start,
-            rest,
-        })
+        Ok(Request { route, digest: digest(&body), start, rest })
     }
 
     fn signed(

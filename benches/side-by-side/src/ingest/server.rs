@@ -54,11 +54,7 @@ impl Ingest {
             () = sleep(PATIENCE) => bail!("it does not listen after {} s; {}", PATIENCE.as_secs(), see()),
         };
         let address = address.with_context(see)?;
-        Ok(Self {
-            ready: process.started.elapsed(),
-            process,
-            address,
-        })
+        Ok(Self { ready: process.started.elapsed(), process, address })
     }
 
     /// Sends SIGTERM, as a service manager does, and waits for the end.
@@ -86,11 +82,7 @@ async fn listening(log: &Path, written: u64) -> anyhow::Result<String> {
             return Ok(address);
         }
         // Short delays at first, because the startup time is measured.
-        let pause = if started.elapsed() < Duration::from_secs(1) {
-            1
-        } else {
-            50
-        };
+        let pause = if started.elapsed() < Duration::from_secs(1) { 1 } else { 50 };
         sleep(Duration::from_millis(pause)).await;
     }
 }

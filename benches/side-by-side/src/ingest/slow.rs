@@ -93,25 +93,15 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
     let requests = caller.ordinary(seconds * usize::try_from(RATE)?)?;
     let head = caller.head(Some(BODY_BYTES))?;
     let head = head.as_bytes();
-    let plan = Plan {
-        pace: Pace::Rate(RATE),
-        connections: 16,
-        time_limit: Duration::from_secs(30),
-    };
+    let plan =
+        Plan { pace: Pace::Rate(RATE), connections: 16, time_limit: Duration::from_secs(30) };
     let is_over = Cell::new(false);
     let slow = async {
         let heads = (0..HEADS)
             .map(|number| drip(address, b"", head, BYTE, stagger(number, HEADS), PATIENCE));
         let bodies = (0..BODIES).map(|number| {
             // The beginning of a JSON object with an endless string.
-            drip(
-                address,
-                head,
-                b"{\"a\":\"",
-                BYTE,
-                stagger(number, BODIES),
-                PATIENCE,
-            )
+            drip(address, head, b"{\"a\":\"", BYTE, stagger(number, BODIES), PATIENCE)
         });
         let (heads, bodies) = tokio::join!(join_all(heads), join_all(bodies));
         is_over.set(true);
@@ -120,12 +110,7 @@ pub(crate) async fn run(bench: &Bench) -> anyhow::Result<Slow> {
     let (loaded, (heads, bodies)) =
         tokio::join!(load::run(address, &requests, plan, &is_over), slow);
     let loaded = loaded?;
-    let slow = Slow {
-        heads,
-        bodies,
-        tally: loaded.tally(bench.queue.take()),
-        took: loaded.took(),
-    };
+    let slow = Slow { heads, bodies, tally: loaded.tally(bench.queue.take()), took: loaded.took() };
     server.stop().await?;
     Ok(slow)
 }
@@ -161,10 +146,7 @@ async fn drip(
         Err(_) => Some(connected.elapsed()),
     };
     let status = std::str::from_utf8(&answer).ok();
-    CutOff {
-        after,
-        status: status.and_then(|answer| answer.get(9..12)?.parse().ok()),
-    }
+    CutOff { after, status: status.and_then(|answer| answer.get(9..12)?.parse().ok()) }
 }
 
 async fn until_closed(
@@ -232,20 +214,14 @@ mod tests {
     async fn slow_caller_stops_at_its_deadline_when_not_cut_off() -> anyhow::Result<()> {
         let address = server(1_000_000, b"").await?;
         let cut_off = drip(&address, b"", b"1", TICK, TICK, 20 * TICK).await;
-        let not = CutOff {
-            after: None,
-            status: None,
-        };
+        let not = CutOff { after: None, status: None };
         assert_eq!(cut_off, not);
         Ok(())
     }
 
     #[test]
     fn responses_are_counted_by_status() {
-        let cut_off = |status| CutOff {
-            after: Some(BYTE),
-            status,
-        };
+        let cut_off = |status| CutOff { after: Some(BYTE), status };
         let ended = CutOffs::of(&[Some(408), Some(503), Some(400), None].map(cut_off));
         assert_eq!((ended.callers, ended.signal(), ended.wrong()), (4, 2, 1));
         assert_eq!(ended.after.len(), 4);

@@ -57,28 +57,12 @@ pub(crate) async fn run(
     count: usize,
     plan: Plan,
 ) -> anyhow::Result<Speed> {
-    let server = bench
-        .start(if plan.pace == Pace::AtOnce {
-            "ceiling"
-        } else {
-            "pace"
-        })
-        .await?;
+    let server = bench.start(if plan.pace == Pace::AtOnce { "ceiling" } else { "pace" }).await?;
     let mut caller = Caller::new()?;
     // The setup in the first request is not measured.
     let warm_up = caller.ordinary(WARM_UP)?;
-    let plan_of_warm_up = Plan {
-        pace: Pace::AtOnce,
-        connections: 8,
-        ..plan
-    };
-    load::run(
-        &server.address,
-        &warm_up,
-        plan_of_warm_up,
-        &Cell::new(false),
-    )
-    .await?;
+    let plan_of_warm_up = Plan { pace: Pace::AtOnce, connections: 8, ..plan };
+    load::run(&server.address, &warm_up, plan_of_warm_up, &Cell::new(false)).await?;
     bench.queue.take();
     let requests = caller.ordinary(count)?;
     let before = (server.process.processor_time()?, own_processor_time()?);

@@ -38,10 +38,7 @@ impl Outcome {
             503 if UNAVAILABLE.contains(&code) && matches!(retry_after, Some(Ok(_))) => {
                 Self::Unavailable
             }
-            status => Self::Wrong(format!(
-                "{status} {}",
-                String::from_utf8_lossy(&answer.body)
-            )),
+            status => Self::Wrong(format!("{status} {}", String::from_utf8_lossy(&answer.body))),
         }
     }
 }
@@ -101,13 +98,7 @@ impl Tally {
 
     /// Returns the fault, if there is one.
     pub(crate) fn fault(&self) -> Option<String> {
-        let Self {
-            wrong,
-            lost,
-            doubled,
-            strange,
-            ..
-        } = self;
+        let Self { wrong, lost, doubled, strange, .. } = self;
         let example = self.example.as_deref().unwrap_or("none");
         (wrong + lost + doubled + strange > 0).then(|| {
             format!("{wrong} answered wrongly, {lost} lost, {doubled} doubled, {strange} strange messages; for example: {example}")
@@ -188,10 +179,8 @@ mod tests {
         };
         assert_eq!(tally, expected);
         assert!(tally.fault().is_some());
-        let right = Tally::of(
-            [(right, &Outcome::Accepted)],
-            [sent(right, 1)].into_iter().collect(),
-        );
+        let right =
+            Tally::of([(right, &Outcome::Accepted)], [sent(right, 1)].into_iter().collect());
         assert_eq!(right.fault(), None);
         Ok(())
     }

@@ -35,10 +35,7 @@ impl ArchiveReader for S3Reader {
                 etag: object.e_tag.unwrap_or_default(),
             })
         });
-        Ok(ObjectPage {
-            objects: kept.collect(),
-            next,
-        })
+        Ok(ObjectPage { objects: kept.collect(), next })
     }
 
     async fn get(&self, key: &str, most: u64) -> Result<Option<(Vec<u8>, String)>, AwsError> {

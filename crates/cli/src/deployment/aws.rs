@@ -190,9 +190,7 @@ fn missing_by_code(mut error: AwsError) -> AwsError {
 }
 
 fn source(mapping: &EventSourceMappingConfiguration) -> SourceFacts {
-    let scaling = mapping
-        .scaling_config()
-        .and_then(ScalingConfig::maximum_concurrency);
+    let scaling = mapping.scaling_config().and_then(ScalingConfig::maximum_concurrency);
     let number = |said: Option<i32>| said.and_then(|it| u32::try_from(it).ok());
     let report = FunctionResponseType::ReportBatchItemFailures;
     SourceFacts {

@@ -153,9 +153,7 @@ impl Conversations for GenesysClient {
     ) -> Result<ConversationPage, GenesysError> {
         let url = endpoint(self, "api/v2/analytics/conversations/details/query");
         let call = Call::Analytics;
-        let body = self
-            .call(call, Method::POST, url, Some(question(query, number)))
-            .await?;
+        let body = self.call(call, Method::POST, url, Some(question(query, number))).await?;
         read(&body).ok_or(unreadable_body(call))
     }
 }
@@ -191,10 +189,7 @@ mod tests {
     fn an_empty_page_has_no_conversations_at_all() {
         assert_eq!(
             read(br#"{"totalHits":0}"#),
-            Some(ConversationPage {
-                conversations: Vec::new(),
-                total: Some(0)
-            })
+            Some(ConversationPage { conversations: Vec::new(), total: Some(0) })
         );
         assert_eq!(read(b"{}"), Some(ConversationPage::default()));
         for body in ["", "[]", "<html>", r#"{"conversations":{}}"#] {

@@ -112,12 +112,7 @@ fn read_page(body: &[u8], start: &PageStart) -> Option<FailedPage> {
     let listing: FailedEventsAnswer = parse_object(body)?;
     let events = listing.entities.unwrap_or_default().into_iter();
     let events: Vec<String> = events.map(|event| event.get().to_owned()).collect();
-    let said = [
-        &listing.next_page,
-        &listing.next_page_too,
-        &listing.next_uri,
-        &listing.cursor,
-    ];
+    let said = [&listing.next_page, &listing.next_page_too, &listing.next_uri, &listing.cursor];
     let said = said.into_iter();
     let said = said.flatten().find_map(|next| next_query(next.as_str()?));
     let next = match (said, start) {
@@ -166,10 +161,7 @@ fn read_replay_answer(body: &[u8]) -> ReplayAnswer {
             Some(Value::Number(count)) => (Vec::new(), count.as_u64().unwrap_or(0)),
             Some(_) | None => continue,
         };
-        return ReplayAnswer {
-            failed,
-            failed_count,
-        };
+        return ReplayAnswer { failed, failed_count };
     }
     ReplayAnswer::default()
 }
@@ -192,10 +184,7 @@ mod tests {
         for (body, expected) in [
             (r#"{"entities":[{},{}]}"#, Some(PageStart::Offset(102))),
             (r#"{"entities":[{}],"next_page":"abc"}"#, cursor),
-            (
-                r#"{"entities":[{}],"nextUri":"https://elsewhere.example/x?offset=7"}"#,
-                offset,
-            ),
+            (r#"{"entities":[{}],"nextUri":"https://elsewhere.example/x?offset=7"}"#, offset),
             (
                 r#"{"entities":[{}],"nextUri":"/api/v2/x","next_page":""}"#,
                 Some(PageStart::Offset(101)),
@@ -219,10 +208,7 @@ mod tests {
 
     #[test]
     fn an_event_stays_as_it_stands() {
-        let page = read_page(
-            br#"{"entities":[{"b": 1.0, "a":2 }]}"#,
-            &PageStart::Offset(0),
-        );
+        let page = read_page(br#"{"entities":[{"b": 1.0, "a":2 }]}"#, &PageStart::Offset(0));
         let events = page.map(|page| page.events);
         assert_eq!(events, Some(vec![r#"{"b": 1.0, "a":2 }"#.to_owned()]));
     }
@@ -235,11 +221,7 @@ mod tests {
             (r#"{"failed":2}"#, 2, &[]),
             (r#"{"failed":[]}"#, 0, &[]),
             (r#"{"failedEventIds":["a","b"]}"#, 2, &["a", "b"]),
-            (
-                r#"{"errors":[{"eventId":"a"},{"id":"b"},7]}"#,
-                3,
-                &["a", "b"],
-            ),
+            (r#"{"errors":[{"eventId":"a"},{"id":"b"},7]}"#, 3, &["a", "b"]),
         ] {
             let read = read_replay_answer(body.as_bytes());
             let failed: Vec<&str> = read.failed.iter().map(String::as_str).collect();

@@ -24,10 +24,7 @@ pub(crate) async fn may_read(client: &GenesysClient) -> Result<bool, GenesysErro
     let Some(id) = InteractionId::new(NIL_UUID) else {
         return Ok(false);
     };
-    let nobody = InteractionRef {
-        id,
-        participant: None,
-    };
+    let nobody = InteractionRef { id, participant: None };
     match client.fetch(&nobody).await {
         Ok(_) => Ok(true),
         Err(GenesysError::NotFound) => Ok(false),
@@ -56,10 +53,6 @@ pub(crate) async fn may_search(client: &GenesysClient) -> Result<(), GenesysErro
     let Some(nobody) = InteractionId::new(NIL_UUID) else {
         return Ok(());
     };
-    let query = ConversationQuery {
-        ids: &[nobody],
-        from: YEAR_2020,
-        until: YEAR_2020.plus(DAY),
-    };
+    let query = ConversationQuery { ids: &[nobody], from: YEAR_2020, until: YEAR_2020.plus(DAY) };
     client.page(query, 1).await.map(drop)
 }

@@ -56,14 +56,9 @@ impl LedgerReader for DynamoDbReader {
             call = call.exclusive_start_key("EventId", text(key));
         }
         let answer = answered(&self.operation(), call.send()).await?;
-        let next = answer
-            .last_evaluated_key()
-            .and_then(|key| string(key, "EventId"))
-            .map(str::to_owned);
-        Ok(RecordPage {
-            next,
-            records: answer.items().iter().filter_map(record).collect(),
-        })
+        let next =
+            answer.last_evaluated_key().and_then(|key| string(key, "EventId")).map(str::to_owned);
+        Ok(RecordPage { next, records: answer.items().iter().filter_map(record).collect() })
     }
 
     async fn find(&self, keys: &[&str]) -> Result<Vec<Record>, AwsError> {
@@ -72,9 +67,7 @@ impl LedgerReader for DynamoDbReader {
         let unique: BTreeSet<&str> = keys.iter().copied().collect();
         let unique: Vec<&str> = unique.into_iter().collect();
         for chunk in unique.chunks(MAX_BATCH_ENTRIES) {
-            let keys = chunk
-                .iter()
-                .map(|key| Item::from([("EventId".to_owned(), text(key))]));
+            let keys = chunk.iter().map(|key| Item::from([("EventId".to_owned(), text(key))]));
             let wanted = KeysAndAttributes::builder()
                 .set_keys(Some(keys.collect()))
                 .consistent_read(true)

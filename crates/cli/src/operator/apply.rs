@@ -178,9 +178,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         self.progress.end();
         // After a failed write, the audit may end in an incomplete line, which no line may follow.
         if !matches!(stop_reason, Err(ApplyError::Journal(_))) {
-            let reason = stop_reason
-                .as_ref()
-                .map_or_else(ToString::to_string, ToString::to_string);
+            let reason = stop_reason.as_ref().map_or_else(ToString::to_string, ToString::to_string);
             self.write(AuditEvent::Ended { reason })?;
         }
         let open = run.open.keys().map(|index| self.item(*index).shown());
@@ -207,10 +205,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 return Ok(StopReason::Done);
             }
             if wave.sent > 0 && share(&wave) >= self.options.abort_at {
-                return Ok(StopReason::TooManyFailures {
-                    failed: wave.failed,
-                    of: wave.sent,
-                });
+                return Ok(StopReason::TooManyFailures { failed: wave.failed, of: wave.sent });
             }
             wave = self.send_wave(run, size).await?;
             if self.stop.is_cancelled() {

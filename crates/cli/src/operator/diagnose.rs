@@ -145,12 +145,7 @@ pub enum DiagnoseError {
     #[error(
         "the next receive would move {messages} of the {received} messages received so far to the parking queue {parking}: their {max_receives} receives are used up"
     )]
-    LastReceive {
-        messages: u64,
-        received: u64,
-        max_receives: u32,
-        parking: String,
-    },
+    LastReceive { messages: u64, received: u64, max_receives: u32, parking: String },
     #[error(transparent)]
     Aws(#[from] AwsError),
     #[error("what was found out cannot be written")]
@@ -171,8 +166,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         let queue = self.reader.facts().await?;
         self.check_receives(options, &queue)?;
         let generated_at = self.clock.now();
-        self.progress
-            .begin(&format!("looking at {}", queue.name()), Some(queue.visible));
+        self.progress.begin(&format!("looking at {}", queue.name()), Some(queue.visible));
         let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
         let receiver = MessageReceiver {
             drain: QueueDrain::new(self.reader, &held, MAX_RECEIVES_WITHOUT_NEW),
@@ -208,10 +202,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 receiver.stop();
                 messages.close();
                 // Without an answer to these calls, their messages cannot be released and stay invisible for a while.
-                if tokio::time::timeout(MAX_RELEASE_WAIT, receivers)
-                    .await
-                    .is_err()
-                {
+                if tokio::time::timeout(MAX_RELEASE_WAIT, receivers).await.is_err() {
                     let seconds = run_time.visibility_timeout().as_secs();
                     self.progress.warn(&format!(
                         "the queue does not answer: messages in flight become visible within {seconds} s"
@@ -267,12 +258,9 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     async fn release(&self, held: &HeldMessages, run_time: RunTime) -> Released {
         let count = held.count();
         if count > 0 {
-            self.progress
-                .begin("showing the messages to others again", Some(count));
+            self.progress.begin("showing the messages to others again", Some(count));
         }
-        let released = held
-            .release(self.reader, |steps| self.progress.advance(steps))
-            .await;
+        let released = held.release(self.reader, |steps| self.progress.advance(steps)).await;
         self.progress.end();
         if released.hidden > 0 {
             self.progress.warn(&format!(

@@ -45,12 +45,7 @@ pub struct Check {
 
 impl Check {
     fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            name,
-            verdict: Verdict::Ok,
-            found: found.into(),
-            remedy: None,
-        }
+        Self { name, verdict: Verdict::Ok, found: found.into(), remedy: None }
     }
 
     fn with_remedy(
@@ -59,12 +54,7 @@ impl Check {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self {
-            name,
-            verdict,
-            found: found.into(),
-            remedy: Some(remedy.into()),
-        }
+        Self { name, verdict, found: found.into(), remedy: Some(remedy.into()) }
     }
 
     fn warning(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -162,18 +152,12 @@ pub async fn run_checks(
     // One answer proves that credentials and network are not the cause of every failure.
     let is_outage = |answer: &Result<(), AwsError>| match answer {
         Ok(()) => false,
-        Err(error) => matches!(
-            error.kind,
-            AwsErrorKind::Credentials | AwsErrorKind::Unreachable
-        ),
+        Err(error) => matches!(error.kind, AwsErrorKind::Credentials | AwsErrorKind::Unreachable),
     };
     let no_answer = answers.iter().all(is_outage);
     DoctorReport {
         checks,
-        no_answer: answers
-            .into_iter()
-            .find_map(Result::err)
-            .filter(|_| no_answer),
+        no_answer: answers.into_iter().find_map(Result::err).filter(|_| no_answer),
     }
 }
 

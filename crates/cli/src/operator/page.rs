@@ -112,15 +112,9 @@ impl Chart {
     fn data(&self) -> Value {
         match self {
             Self::Bars { title, bars } => json!({ "title": title, "bars": bars }),
-            Self::TimeLine {
-                title,
-                series,
-                step,
-            } => {
+            Self::TimeLine { title, series, step } => {
                 let series = series.iter().map(|(name, points)| {
-                    let points = points
-                        .iter()
-                        .map(|(at, count)| json!([at.as_millis(), count]));
+                    let points = points.iter().map(|(at, count)| json!([at.as_millis(), count]));
                     json!([name, points.collect::<Vec<_>>()])
                 });
                 json!({
@@ -146,17 +140,12 @@ fn embeddable(data: &Value) -> String {
 
 /// Returns a text, escaped as the content of an element.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// Returns the hash of an inline element, as a content security policy names it.
 fn source_hash(content: &str) -> String {
-    format!(
-        "sha256-{}",
-        STANDARD.encode(Sha256::digest(content.as_bytes()))
-    )
+    format!("sha256-{}", STANDARD.encode(Sha256::digest(content.as_bytes())))
 }
 
 #[cfg(test)]

@@ -190,10 +190,7 @@ impl Reconciliation {
     }
 
     fn of(&self, status: Status) -> u64 {
-        self.statuses
-            .get(status.as_str())
-            .copied()
-            .unwrap_or_default()
+        self.statuses.get(status.as_str()).copied().unwrap_or_default()
     }
 }
 
@@ -216,9 +213,7 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     let counted = scan_all(ledger, scope.segments).try_for_each(|record| {
         progress.advance(1);
         // Without an archive, no object is missing.
-        let has_object = archived
-            .as_mut()
-            .is_none_or(|archived| archived.has_object_of(&record));
+        let has_object = archived.as_mut().is_none_or(|archived| archived.has_object_of(&record));
         sum.count(&record, has_object, scope);
         future::ok(())
     });
@@ -233,10 +228,7 @@ pub async fn reconcile<L: LedgerReader, A: ArchiveReader>(
     if open > queued {
         let lost =
             format!("{open} open or failed in the ledger, about {queued} messages in the queues");
-        let found = sum
-            .findings
-            .entry(ReconcileFinding::UnfinishedNotQueued)
-            .or_default();
+        let found = sum.findings.entry(ReconcileFinding::UnfinishedNotQueued).or_default();
         found.count = open - queued;
         found.examples.push(lost);
     }

@@ -45,12 +45,7 @@ pub enum DrainEnd {
 
 impl<'a, Q: QueueReader> QueueDrain<'a, Q> {
     pub fn new(queue: &'a Q, held: &'a HeldMessages, max_receives_without_new: u32) -> Self {
-        Self {
-            queue,
-            held,
-            max_receives_without_new,
-            state: Mutex::default(),
-        }
+        Self { queue, held, max_receives_without_new, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, DrainState> {
@@ -75,17 +70,9 @@ impl<'a, Q: QueueReader> QueueDrain<'a, Q> {
         let mut messages = self.queue.receive(visibility_timeout).await?;
         self.held.add(&messages, until);
         let mut state = self.state();
-        state.empty = if messages.is_empty() {
-            state.empty + 1
-        } else {
-            0
-        };
+        state.empty = if messages.is_empty() { state.empty + 1 } else { 0 };
         messages.retain(|message| state.seen.insert(message.id.clone()));
-        state.without_new = if messages.is_empty() {
-            state.without_new + 1
-        } else {
-            0
-        };
+        state.without_new = if messages.is_empty() { state.without_new + 1 } else { 0 };
         Ok(messages)
     }
 }

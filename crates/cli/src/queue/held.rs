@@ -94,16 +94,10 @@ impl HeldMessages {
     pub async fn release(&self, queue: &impl QueueReader, advance: impl Fn(u64)) -> Released {
         let held = std::mem::take(&mut *self.by_id()).into_values();
         let messages: Vec<Message> = held.map(|held| held.message).collect();
-        let mut released = Released {
-            visible: 0,
-            hidden: messages.len() as u64,
-        };
+        let mut released = Released { visible: 0, hidden: messages.len() as u64 };
         for chunk in messages.chunks(MESSAGES_PER_CALL) {
             let begun = Instant::now();
-            let failures = queue
-                .change_visibility(chunk, Duration::ZERO)
-                .await
-                .into_iter();
+            let failures = queue.change_visibility(chunk, Duration::ZERO).await.into_iter();
             let failed: HashSet<MessageId> = failures.map(|failure| failure.message_id).collect();
             let mut again = chunk.to_vec();
             again.retain(|message| failed.contains(&message.id));

@@ -49,13 +49,8 @@ impl SqsReader {
                 .queue_name(Arn::resource_of(name))
                 .set_queue_owner_aws_account_id(arn.map(|arn| arn.account().to_owned()));
             let operation = || format!("finding the queue {name}");
-            let answer = call
-                .send()
-                .await
-                .map_err(|error| aws_error(operation(), &error))?;
-            answer
-                .queue_url
-                .ok_or_else(|| AwsError::incomplete(operation(), "URL"))?
+            let answer = call.send().await.map_err(|error| aws_error(operation(), &error))?;
+            answer.queue_url.ok_or_else(|| AwsError::incomplete(operation(), "URL"))?
         };
         let mut reader = Self {
             visibility: SqsQueue::new(client.clone()),
@@ -73,10 +68,7 @@ impl SqsReader {
     /// were still there.
     #[must_use]
     pub fn parking_queue_of(self, queue_arn: &str) -> Self {
-        Self {
-            drained_arn: queue_arn.to_owned(),
-            ..self
-        }
+        Self { drained_arn: queue_arn.to_owned(), ..self }
     }
 
     /// Returns the queue's URL.
@@ -133,9 +125,7 @@ impl QueueReader for SqsReader {
             .await
             .map_err(|error| aws_error(format!("receiving from {}", self.url), &error))?;
         let received = answer.messages.unwrap_or_default().into_iter();
-        Ok(received
-            .filter_map(|message| read(message, &self.drained_arn))
-            .collect())
+        Ok(received.filter_map(|message| read(message, &self.drained_arn)).collect())
     }
 
     async fn change_visibility(

@@ -5,14 +5,8 @@ use super::*;
 /// Reads the minimum settings, with `given` added.
 fn read(given: &[(&str, &str)]) -> Result<IngestSettings, SettingsError> {
     let mut settings = BTreeMap::from([
-        (
-            "REPLAY_QUEUE_URL",
-            "https://sqs.eu-central-1.amazonaws.com/271828182845/dead-letters",
-        ),
-        (
-            "INGEST_SECRET",
-            "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q=",
-        ),
+        ("REPLAY_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/271828182845/dead-letters"),
+        ("INGEST_SECRET", "whsec_Z2VuZXN5cy1yZXBsYXktaW5nZXN0LXRlc3Q="),
         ("SUBSCRIPTION_CHECK", "off"),
     ]);
     settings.extend(given.iter().copied());
@@ -21,19 +15,13 @@ fn read(given: &[(&str, &str)]) -> Result<IngestSettings, SettingsError> {
 
 /// Returns the problems of the settings, if there are any.
 fn problems(given: &[(&str, &str)]) -> Vec<String> {
-    read(given)
-        .err()
-        .map(|error| error.problems)
-        .unwrap_or_default()
+    read(given).err().map(|error| error.problems).unwrap_or_default()
 }
 
 #[test]
 fn settings_need_only_a_queue_and_a_secret() -> Result<(), SettingsError> {
     let settings = read(&[])?;
-    assert_eq!(
-        settings.host,
-        Host::Server(SocketAddr::from(([0, 0, 0, 0], 8080)))
-    );
+    assert_eq!(settings.host, Host::Server(SocketAddr::from(([0, 0, 0, 0], 8080))));
     assert_eq!(settings.max_body_bytes, 1_048_576);
     assert_eq!(settings.auth.as_str(), "signature");
     assert!(settings.check.is_none() && settings.unencrypted().is_empty());
@@ -44,10 +32,7 @@ fn settings_need_only_a_queue_and_a_secret() -> Result<(), SettingsError> {
 #[test]
 fn settings_are_all_read() -> Result<(), SettingsError> {
     let settings = read(&[
-        (
-            "REPLAY_QUEUE_URL",
-            "http://127.0.0.1:4566/000000000000/q.fifo",
-        ),
+        ("REPLAY_QUEUE_URL", "http://127.0.0.1:4566/000000000000/q.fifo"),
         ("INGEST_SECRET", ""),
         ("INGEST_SECRET_ID", "ingest/secret"),
         ("LISTEN_ADDR", "[::1]:9000"),
@@ -57,17 +42,11 @@ fn settings_are_all_read() -> Result<(), SettingsError> {
         ("GENESYS_REGION", "eu-central-1"),
         ("GENESYS_SECRET_ID", "genesys"),
     ])?;
-    assert_eq!(
-        settings.queue_url.as_str(),
-        "http://127.0.0.1:4566/000000000000/q.fifo"
-    );
+    assert_eq!(settings.queue_url.as_str(), "http://127.0.0.1:4566/000000000000/q.fifo");
     assert!(
         matches!(&settings.auth, Auth::Signature(KeySetting::Secret(id)) if id == "ingest/secret")
     );
-    assert_eq!(
-        settings.host,
-        Host::Server(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9000)))
-    );
+    assert_eq!(settings.host, Host::Server(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 9000))));
     assert_eq!(settings.max_body_bytes, 1_024);
     assert_eq!(settings.log_level, LogLevel::Warn);
     let form = settings.check.as_ref().map(|(form, _)| *form);
@@ -79,18 +58,11 @@ fn settings_are_all_read() -> Result<(), SettingsError> {
 #[test]
 fn subscription_check_follows_the_api_unless_set() {
     use SubscriptionForm::{EventStreams, Integration};
-    let client = [
-        ("GENESYS_CLIENT_ID", "id"),
-        ("GENESYS_CLIENT_SECRET", "hush"),
-    ];
+    let client = [("GENESYS_CLIENT_ID", "id"), ("GENESYS_CLIENT_SECRET", "hush")];
     for (check, place, expected) in [
         ("", ("GENESYS_REGION", "eu-central-1"), Integration),
         ("", ("GENESYS_ORG_ID", "acme"), EventStreams),
-        (
-            "eventstreams",
-            ("GENESYS_REGION", "eu-central-1"),
-            EventStreams,
-        ),
+        ("eventstreams", ("GENESYS_REGION", "eu-central-1"), EventStreams),
         ("integration", ("GENESYS_ORG_ID", "acme"), Integration),
     ] {
         let given = [("SUBSCRIPTION_CHECK", check), place, client[0], client[1]];
@@ -121,54 +93,27 @@ fn secret_is_not_needed_for_iam_or_no_authentication() -> Result<(), SettingsErr
 fn settings_problems_name_their_variable() {
     for (given, problem) in [
         (("REPLAY_QUEUE_URL", ""), "REPLAY_QUEUE_URL is missing"),
+        (("REPLAY_QUEUE_URL", "dead-letters"), "REPLAY_QUEUE_URL must be"),
         (
-            ("REPLAY_QUEUE_URL", "dead-letters"),
-            "REPLAY_QUEUE_URL must be",
-        ),
-        (
-            (
-                "REPLAY_QUEUE_URL",
-                "https://sqs.eu-central-1.amazonaws.com/",
-            ),
+            ("REPLAY_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/"),
             "REPLAY_QUEUE_URL must be",
         ),
         (("INGEST_SECRET", ""), "INGEST_SECRET_ID is missing"),
-        (
-            ("INGEST_SECRET", "hush-hush"),
-            "INGEST_SECRET cannot be used: secret 1",
-        ),
-        (
-            ("INGEST_SECRET_ID", "name"),
-            "INGEST_SECRET must not be set beside INGEST_SECRET_ID",
-        ),
+        (("INGEST_SECRET", "hush-hush"), "INGEST_SECRET cannot be used: secret 1"),
+        (("INGEST_SECRET_ID", "name"), "INGEST_SECRET must not be set beside INGEST_SECRET_ID"),
         (("INGEST_AUTH", "basic"), "INGEST_AUTH must be one of"),
-        (
-            ("INGEST_AUTH", "iam"),
-            "INGEST_AUTH must not be 'iam' outside of Lambda",
-        ),
+        (("INGEST_AUTH", "iam"), "INGEST_AUTH must not be 'iam' outside of Lambda"),
         (("LISTEN_ADDR", ":8080"), "LISTEN_ADDR must be"),
         (("MAX_BODY_BYTES", "1023"), "MAX_BODY_BYTES must be"),
-        (
-            ("SUBSCRIPTION_CHECK", "on"),
-            "SUBSCRIPTION_CHECK must be one of",
-        ),
-        (
-            ("AWS_LAMBDA_LOG_LEVEL", "loud"),
-            "AWS_LAMBDA_LOG_LEVEL must be one of",
-        ),
+        (("SUBSCRIPTION_CHECK", "on"), "SUBSCRIPTION_CHECK must be one of"),
+        (("AWS_LAMBDA_LOG_LEVEL", "loud"), "AWS_LAMBDA_LOG_LEVEL must be one of"),
     ] {
         let found = problems(&[given]);
-        assert!(
-            found.iter().any(|it| it.starts_with(problem)),
-            "{problem}: {found:?}"
-        );
+        assert!(found.iter().any(|it| it.starts_with(problem)), "{problem}: {found:?}");
         assert!(!found.iter().any(|it| it.contains("hush")), "{found:?}");
     }
     let both = problems(&[("INGEST_SECRET", ""), ("INGEST_SECRET_ID", "no such name")]);
-    assert_eq!(
-        both,
-        ["INGEST_SECRET_ID is not the name or ARN of a secret"]
-    );
+    assert_eq!(both, ["INGEST_SECRET_ID is not the name or ARN of a secret"]);
 }
 
 #[test]

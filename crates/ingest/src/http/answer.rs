@@ -104,10 +104,7 @@ fn accepted(body: &Value) -> Response {
 }
 
 fn body(status: StatusCode, kind: &'static str, body: &impl Serialize) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, kind),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
     // Serialization of strings and numbers does not fail.
     let body = serde_json::to_vec(body).unwrap_or_default();
     (status, headers, body).into_response()

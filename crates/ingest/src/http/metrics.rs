@@ -52,12 +52,7 @@ impl IngestMetrics {
     /// Creates the metrics of the function with this name.
     #[must_use]
     pub fn new(metrics: Metrics, function: String, pace: Pace) -> Self {
-        Self {
-            metrics,
-            function,
-            pace,
-            tally: Mutex::default(),
-        }
+        Self { metrics, function, pace, tally: Mutex::default() }
     }
 
     /// Counts a request; returns true if the metrics must be written now.
@@ -81,19 +76,12 @@ impl IngestMetrics {
         if tally.latencies.is_empty() {
             return;
         }
-        let stamp = Stamp {
-            at,
-            request_id: None,
-            xray_trace_id: None,
-        };
-        let documents = tally
-            .documents(usage)
-            .into_iter()
-            .map(|metrics| EmfDocument {
-                message: "request metrics",
-                dimensions: vec![(FUNCTION, self.function.as_str())],
-                metrics,
-            });
+        let stamp = Stamp { at, request_id: None, xray_trace_id: None };
+        let documents = tally.documents(usage).into_iter().map(|metrics| EmfDocument {
+            message: "request metrics",
+            dimensions: vec![(FUNCTION, self.function.as_str())],
+            metrics,
+        });
         self.metrics.write(&stamp, documents);
     }
 
@@ -118,8 +106,6 @@ impl Tally {
         ];
         whole.extend(genesys(usage));
         whole.extend(latencies.next().map(latency));
-        std::iter::once(whole)
-            .chain(latencies.map(|values| vec![latency(values)]))
-            .collect()
+        std::iter::once(whole).chain(latencies.map(|values| vec![latency(values)])).collect()
     }
 }

@@ -58,10 +58,7 @@ pub async fn serve<P: IngestPorts>(
     }
     drop(listener);
     telemetry::ending();
-    if timeout(SHUTDOWN_GRACE, connections.shutdown())
-        .await
-        .is_err()
-    {
+    if timeout(SHUTDOWN_GRACE, connections.shutdown()).await.is_err() {
         log::cut_off();
     }
     Ok(())

@@ -50,17 +50,10 @@ impl BatchFigures<'_> {
 
 fn documents<'b>(batch: &BatchFigures<'b>) -> Vec<EmfDocument<'b>> {
     // Records that were not attempted took no time, and would distort the latencies.
-    let attempted = batch
-        .handled
-        .iter()
-        .filter(|it| it.result.outcome.was_attempted());
+    let attempted = batch.handled.iter().filter(|it| it.result.outcome.was_attempted());
     let latencies: Vec<u64> = attempted.map(|it| millis(it.duration)).collect();
     let mut latencies = latencies.chunks(MAX_VALUES);
-    let document = |message, dimensions, metrics| EmfDocument {
-        message,
-        dimensions,
-        metrics,
-    };
+    let document = |message, dimensions, metrics| EmfDocument { message, dimensions, metrics };
     let function = || vec![(FUNCTION, batch.function)];
     let mut whole = totals(batch);
     whole.extend(latencies.next().map(latency));
@@ -107,11 +100,7 @@ fn totals(batch: &BatchFigures<'_>) -> Vec<Metric> {
     metrics.extend(genesys(usage));
     metrics.extend([
         count("BreakersOpened", usage.breakers_opened),
-        (
-            "BatchDuration",
-            "Milliseconds",
-            millis(batch.duration).into(),
-        ),
+        ("BatchDuration", "Milliseconds", millis(batch.duration).into()),
     ]);
     metrics
 }

@@ -36,9 +36,7 @@ pub(crate) const UNANSWERED_ATTEMPTS: &str = "UnansweredAttempts";
 
 /// Returns a count; zero if the item has no readable count.
 fn count(item: &Item, name: &str) -> u32 {
-    integer(item, name)
-        .and_then(|count| u32::try_from(count).ok())
-        .unwrap_or_default()
+    integer(item, name).and_then(|count| u32::try_from(count).ok()).unwrap_or_default()
 }
 
 pub(crate) fn lease_of(request: &ClaimRequest<'_>, item: &Item) -> Result<Lease, LedgerError> {
@@ -80,17 +78,13 @@ pub(crate) fn accepted(item: &Item, now: Timestamp) -> Accepted {
 }
 
 pub(crate) fn first_seen(item: &Item, now: Timestamp) -> Timestamp {
-    string(item, "FirstSeenAt")
-        .and_then(Timestamp::parse)
-        .unwrap_or(now)
+    string(item, "FirstSeenAt").and_then(Timestamp::parse).unwrap_or(now)
 }
 
 /// Returns the number of the round; 1 for items of older versions.
 #[must_use]
 pub fn round(item: &Item) -> u32 {
-    integer(item, "Rounds")
-        .and_then(|round| u32::try_from(round).ok())
-        .unwrap_or(1)
+    integer(item, "Rounds").and_then(|round| u32::try_from(round).ok()).unwrap_or(1)
 }
 
 /// Returns the target's receipt for the delivery; `None` without `DeliveredAt`.

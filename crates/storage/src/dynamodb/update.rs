@@ -76,11 +76,7 @@ impl Update {
         }
         let answers = lease.answers;
         for (name, placeholder, count) in [
-            (
-                CONFIGURATION_ANSWERS,
-                ":configuration",
-                answers.configuration,
-            ),
+            (CONFIGURATION_ANSWERS, ":configuration", answers.configuration),
             (UNANSWERED_ATTEMPTS, ":unanswered", answers.unanswered),
         ] {
             if count > 0 {
@@ -177,7 +173,5 @@ pub(super) fn refused_item(error: SdkError<UpdateItemError>) -> Result<Item, Led
 /// causes a `ValidationException`, but with another message.
 fn is_wrong_type(error: &UpdateItemError) -> bool {
     error.code() == Some("ValidationException")
-        && error
-            .message()
-            .is_some_and(|message| message.contains("operand"))
+        && error.message().is_some_and(|message| message.contains("operand"))
 }

@@ -95,9 +95,7 @@ impl<'w, W: ArchiveSuite> DeadLetterCase<'w, W> {
     /// Returns the objects of this case.
     async fn objects(&self) -> Result<BTreeMap<String, Value>> {
         let objects = self.suite.objects().await?.into_iter();
-        Ok(objects
-            .filter(|(_, object)| object["event_id"] == self.name.as_str())
-            .collect())
+        Ok(objects.filter(|(_, object)| object["event_id"] == self.name.as_str()).collect())
     }
 
     async fn count(&self, expected: usize) -> Result<()> {
@@ -138,11 +136,7 @@ async fn archived_dead_letter_is_whole_at_the_returned_address(
     holds("the key", key.ends_with(&entry.object_key()))?;
     let document: Value = serde_json::from_str(&entry.document())?;
     same("the document", object, &document)?;
-    same(
-        "the body",
-        &object["body"],
-        &case.message.body.as_str().into(),
-    )
+    same("the body", &object["body"], &case.message.body.as_str().into())
 }
 
 async fn archived_object_is_unchanged_by_a_second_write(

@@ -47,16 +47,10 @@ pub async fn conforms(suite: &impl GenesysSuite) -> Result<()> {
     )
 }
 
-const RETRYING: RetryMark = RetryMark {
-    attempt: 1,
-    status: RetryStatus::Retrying,
-};
+const RETRYING: RetryMark = RetryMark { attempt: 1, status: RetryStatus::Retrying };
 
 fn wanted(interaction: &str, participant: Option<&str>) -> Result<InteractionRef> {
-    Ok(InteractionRef {
-        id: id(interaction)?,
-        participant: participant.map(str::to_owned),
-    })
+    Ok(InteractionRef { id: id(interaction)?, participant: participant.map(str::to_owned) })
 }
 
 fn id(text: &str) -> Result<InteractionId> {
@@ -67,10 +61,9 @@ fn id(text: &str) -> Result<InteractionId> {
 fn at(suite: &impl GenesysSuite, interaction: &str, participant: &str) -> Result<Interaction> {
     let interaction = id(interaction)?;
     Ok(match suite.form() {
-        ApiForm::Conversations => Interaction::Conversation {
-            id: interaction,
-            participant: id(participant)?,
-        },
+        ApiForm::Conversations => {
+            Interaction::Conversation { id: interaction, participant: id(participant)? }
+        }
         ApiForm::Interactions => Interaction::Record { id: interaction },
     })
 }

@@ -95,9 +95,7 @@ async fn one_of_many(
     now: Timestamp,
     attempt: u32,
 ) -> Result<()> {
-    let owners: Vec<String> = (0..10)
-        .map(|number| format!("{attempt}-{number}"))
-        .collect();
+    let owners: Vec<String> = (0..10).map(|number| format!("{attempt}-{number}")).collect();
     let claims = join_all(owners.iter().map(|owner| event.claim(owner, now))).await;
     let held = Claim::HeldUntil(now.plus(LEASE));
     let mut winners = Vec::new();
@@ -214,11 +212,7 @@ async fn claim_of_a_delivered_event_has_its_checkpoint(
     for owner in ["second", "third"] {
         now = now.plus(LEASE * 2);
         let lease = event.lease(owner, now).await?;
-        same(
-            owner,
-            &(lease.delivered, lease.reported_attempt()),
-            &(Some(2), 2),
-        )?;
+        same(owner, &(lease.delivered, lease.reported_attempt()), &(Some(2), 2))?;
     }
     now = now.plus(LEASE * 2);
     let lease = event.lease("fourth", now).await?;
@@ -241,10 +235,7 @@ async fn checkpoint_is_kept_when_deferred_after_delivery(
 
     // The checkpoint was lost: the settlement contains it.
     let event = Event::new(suite, &format!("{name}, by its settlement"))?;
-    let lease = Lease {
-        delivered: Some(1),
-        ..event.lease("first", NOW).await?
-    };
+    let lease = Lease { delivered: Some(1), ..event.lease("first", NOW).await? };
     event.ledger().settle(&lease, DEFERRED, NOW).await?;
     let lease = event.lease("second", NOW).await?;
     same("delivered", &lease.delivered, &Some(1))
@@ -257,10 +248,7 @@ async fn claim_of_a_settled_event_is_refused_for_every_worker(
     let given_up = Claim::PreviouslyRejected(FailureCode::TargetRefused);
     for (settlement, claim) in [
         (COMPLETED, Claim::AlreadyDone),
-        (
-            Settlement::Completed(Some(FailureCode::RetryStateNotWritten)),
-            Claim::AlreadyDone,
-        ),
+        (Settlement::Completed(Some(FailureCode::RetryStateNotWritten)), Claim::AlreadyDone),
         (ARCHIVED, Claim::AlreadyDone),
         (FAILED, given_up),
     ] {
@@ -304,19 +292,13 @@ async fn claim_reopens_rejected_events_only_when_allowed(
 async fn reopened_event_can_be_completed(suite: &impl LedgerSuite, name: &str) -> Result<()> {
     let event = Event::new(suite, name)?;
     event.settled(ARCHIVED).await?;
-    let again = event
-        .ask("second", NOW, ReopenPolicy::FailedAndArchived)
-        .await?;
+    let again = event.ask("second", NOW, ReopenPolicy::FailedAndArchived).await?;
     let lease = acquired(again)?;
-    let held = event
-        .ask("third", NOW, ReopenPolicy::FailedAndArchived)
-        .await?;
+    let held = event.ask("third", NOW, ReopenPolicy::FailedAndArchived).await?;
     same("meanwhile", &held, &Claim::HeldUntil(NOW.plus(LEASE)))?;
     let lease = event.ledger().checkpoint(&lease).await?;
     event.ledger().settle(&lease, COMPLETED, NOW).await?;
-    let done = event
-        .ask("fourth", NOW, ReopenPolicy::FailedAndArchived)
-        .await?;
+    let done = event.ask("fourth", NOW, ReopenPolicy::FailedAndArchived).await?;
     same("in the end", &done, &Claim::AlreadyDone)?;
     let code = event.item().await?.get("FailureCode").cloned();
     same("the old failure code", &code, &None)
@@ -379,10 +361,7 @@ async fn failed_call_changes_nothing(suite: &impl LedgerSuite, name: &str) -> Re
     let ledger = event.ledger();
     let down = || suite.next_call(CallFault::NoEffect);
     down();
-    unavailable(
-        "claim",
-        &event.ask("worker", NOW, ReopenPolicy::Never).await,
-    )?;
+    unavailable("claim", &event.ask("worker", NOW, ReopenPolicy::Never).await)?;
     holds("no item", event.item().await?.is_empty())?;
 
     let lease = event.lease("worker", NOW).await?;
@@ -406,10 +385,7 @@ async fn call_is_idempotent_after_a_lost_response(
         let ledger = event.ledger();
         let lose = || suite.next_call(CallFault::ResponseLost);
         lose();
-        unavailable(
-            "claim",
-            &event.ask("worker", NOW, ReopenPolicy::Never).await,
-        )?;
+        unavailable("claim", &event.ask("worker", NOW, ReopenPolicy::Never).await)?;
         let held = Claim::HeldUntil(NOW.plus(LEASE));
         same("it acted", &event.claim("other", NOW).await?, &held)?;
         let lease = event.lease("worker", NOW).await?;

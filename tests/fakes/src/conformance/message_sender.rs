@@ -81,9 +81,7 @@ fn one_of(name: &str, number: usize) -> NewMessage {
 
 async fn of(suite: &impl MessageSenderSuite, name: &str) -> Result<Vec<Stored>> {
     let all = suite.stored().await?.into_iter();
-    Ok(all
-        .filter(|it| it.attributes.get("Origin").is_some_and(|it| it == name))
-        .collect())
+    Ok(all.filter(|it| it.attributes.get("Origin").is_some_and(|it| it == name)).collect())
 }
 
 async fn message_is_stored_unchanged(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
@@ -93,9 +91,7 @@ async fn message_is_stored_unchanged(suite: &impl MessageSenderSuite, name: &str
     let asked = Stored {
         id,
         body: sent.body,
-        attributes: attributes
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+        attributes: attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         group: suite.is_fifo().then_some(sent.group),
     };
     same("messages", &of(suite, name).await?, &vec![asked])
@@ -139,10 +135,7 @@ async fn message_is_refused_when_longer_than_the_limit(
 async fn failed_send_stores_nothing(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
     suite.next_call(CallFault::NoEffect);
     let failed = suite.sender().send(&message(name, name)).await;
-    holds(
-        "it fails in passing",
-        matches!(failed, Err(PutError::Unavailable { .. })),
-    )?;
+    holds("it fails in passing", matches!(failed, Err(PutError::Unavailable { .. })))?;
     same("messages", &of(suite, name).await?.len(), &0)
 }
 
@@ -153,18 +146,13 @@ async fn send_with_a_lost_response_stores_the_message(
     suite.next_call(CallFault::ResponseLost);
     let sent = message(name, name);
     let failed = suite.sender().send(&sent).await;
-    holds(
-        "it fails in passing",
-        matches!(failed, Err(PutError::Unavailable { .. })),
-    )?;
+    holds("it fails in passing", matches!(failed, Err(PutError::Unavailable { .. })))?;
     holds("it is there", !of(suite, name).await?.is_empty())?;
     suite.sender().send(&sent).await?;
     let same_receipt = of(suite, name).await?;
     holds(
         "both copies are alike",
-        same_receipt
-            .iter()
-            .all(|it| it.attributes == same_receipt[0].attributes),
+        same_receipt.iter().all(|it| it.attributes == same_receipt[0].attributes),
     )
 }
 
@@ -173,10 +161,7 @@ async fn batch_results_are_in_the_order_of_its_messages(
     name: &str,
 ) -> Result<()> {
     let mut sent: Vec<NewMessage> = (0..MAX_BATCH_ENTRIES)
-        .map(|number| NewMessage {
-            body: format!("{name} {number}"),
-            ..one_of(name, number)
-        })
+        .map(|number| NewMessage { body: format!("{name} {number}"), ..one_of(name, number) })
         .collect();
     sent[3].body = "x".repeat(MAX_MESSAGE_BYTES);
     let answers = suite.sender().send_all(&sent).await?;
@@ -199,18 +184,10 @@ async fn batch_may_be_longer_than_the_limit_of_one_message(
     suite: &impl MessageSenderSuite,
     name: &str,
 ) -> Result<()> {
-    let long = |number| NewMessage {
-        body: "x".repeat(MAX_MESSAGE_BYTES / 2),
-        ..one_of(name, number)
-    };
-    let answers = suite
-        .sender()
-        .send_all(&[long(1), long(2), long(3)])
-        .await?;
-    holds(
-        "all are stored",
-        answers.iter().all(std::result::Result::is_ok),
-    )?;
+    let long =
+        |number| NewMessage { body: "x".repeat(MAX_MESSAGE_BYTES / 2), ..one_of(name, number) };
+    let answers = suite.sender().send_all(&[long(1), long(2), long(3)]).await?;
+    holds("all are stored", answers.iter().all(std::result::Result::is_ok))?;
     same("messages", &of(suite, name).await?.len(), &3)
 }
 

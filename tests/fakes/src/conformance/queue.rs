@@ -87,11 +87,7 @@ impl<'w, W: QueueSuite> ReceivedMessages<'w, W> {
             holds("what was sent is received", !some.is_empty())?;
             received.extend(some);
         }
-        Ok(Self {
-            suite,
-            arn,
-            received,
-        })
+        Ok(Self { suite, arn, received })
     }
 
     fn all(&self, after: Duration) -> Vec<VisibilityChange<'_>> {
@@ -115,10 +111,7 @@ impl<'w, W: QueueSuite> ReceivedMessages<'w, W> {
     }
 
     fn ids(&self) -> Vec<MessageId> {
-        self.received
-            .iter()
-            .map(|it| it.message_id.clone())
-            .collect()
+        self.received.iter().map(|it| it.message_id.clone()).collect()
     }
 }
 
@@ -143,16 +136,9 @@ async fn received_message_is_hidden_for_the_visibility_timeout(
     name: &str,
 ) -> Result<()> {
     let messages = ReceivedMessages::of(suite, name, 1).await?;
-    let counts: Vec<u32> = messages
-        .received
-        .iter()
-        .map(|it| it.receive_count)
-        .collect();
+    let counts: Vec<u32> = messages.received.iter().map(|it| it.receive_count).collect();
     same("the receive count", &counts, &vec![1])?;
-    holds(
-        "nothing else",
-        suite.receive(&messages.arn).await?.is_empty(),
-    )?;
+    holds("nothing else", suite.receive(&messages.arn).await?.is_empty())?;
     messages.has_visibility_timeout(VISIBILITY).await
 }
 
@@ -161,11 +147,7 @@ async fn visibility_change_hides_messages_for_its_duration(
     name: &str,
 ) -> Result<()> {
     let messages = ReceivedMessages::of(suite, name, 2).await?;
-    same(
-        "failures",
-        &messages.change_visibility(ONE_HOUR).await,
-        &Vec::new(),
-    )?;
+    same("failures", &messages.change_visibility(ONE_HOUR).await, &Vec::new())?;
     messages.has_visibility_timeout(ONE_HOUR).await
 }
 
@@ -175,11 +157,7 @@ async fn repeated_visibility_change_restarts_the_timeout(
 ) -> Result<()> {
     let messages = ReceivedMessages::of(suite, name, 1).await?;
     for after in [ONE_HOUR, ONE_HOUR * 2, ONE_HOUR] {
-        same(
-            "failures",
-            &messages.change_visibility(after).await,
-            &Vec::new(),
-        )?;
+        same("failures", &messages.change_visibility(after).await, &Vec::new())?;
         messages.has_visibility_timeout(after).await?;
     }
     Ok(())
@@ -190,21 +168,14 @@ async fn visibility_change_to_zero_makes_the_message_visible(
     name: &str,
 ) -> Result<()> {
     let messages = ReceivedMessages::of(suite, name, 1).await?;
-    same(
-        "failures",
-        &messages.change_visibility(Duration::ZERO).await,
-        &Vec::new(),
-    )?;
+    same("failures", &messages.change_visibility(Duration::ZERO).await, &Vec::new())?;
     let again = suite.receive(&messages.arn).await?;
     let [first, second] = [messages.received.first(), again.first()];
     let (first, second) = first.zip(second).ok_or("it did not come back")?;
     same("the id", &second.message_id, &first.message_id)?;
     same("the body", &second.draft, &first.draft)?;
     same("the receive count", &second.receive_count, &2)?;
-    holds(
-        "another receipt",
-        second.receipt_handle != first.receipt_handle,
-    )
+    holds("another receipt", second.receipt_handle != first.receipt_handle)
 }
 
 async fn visibility_change_is_limited_by_the_queue(
@@ -232,11 +203,7 @@ async fn visibility_change_succeeds_or_fails_per_message(
             draft: Draft::default(),
         })
     };
-    let (wrong, lost, odd) = (
-        stranger("1-wrong")?,
-        stranger("2-lost")?,
-        stranger("3-odd")?,
-    );
+    let (wrong, lost, odd) = (stranger("1-wrong")?, stranger("2-lost")?, stranger("3-odd")?);
     let gone = format!("{}-gone", here.arn);
     let mut all = here.all(ONE_HOUR);
     all.insert(3, change(&here.arn, &wrong, ONE_HOUR));
@@ -256,11 +223,7 @@ async fn empty_visibility_change_makes_no_call(suite: &impl QueueSuite, name: &s
     suite.next_call(CallFault::NoEffect);
     same("failures", &failed(suite, &[]).await, &Vec::new())?;
     // The fault is still pending: no call has used it.
-    same(
-        "failures",
-        &messages.change_visibility(ONE_HOUR).await,
-        &messages.ids(),
-    )
+    same("failures", &messages.change_visibility(ONE_HOUR).await, &messages.ids())
 }
 
 async fn deleted_message_does_not_return_and_cannot_be_changed(
@@ -271,15 +234,8 @@ async fn deleted_message_does_not_return_and_cannot_be_changed(
     for message in &messages.received {
         suite.delete(&messages.arn, &message.receipt_handle).await?;
     }
-    same(
-        "failures",
-        &messages.change_visibility(Duration::ZERO).await,
-        &messages.ids(),
-    )?;
-    holds(
-        "nothing is left",
-        suite.receive(&messages.arn).await?.is_empty(),
-    )
+    same("failures", &messages.change_visibility(Duration::ZERO).await, &messages.ids())?;
+    holds("nothing is left", suite.receive(&messages.arn).await?.is_empty())
 }
 
 async fn message_is_parked_unchanged_after_max_receives(
@@ -302,10 +258,7 @@ async fn message_is_parked_unchanged_after_max_receives(
     };
     same("the id", second, first)?;
     let parked = suite.receive(&parking).await?;
-    let parked: Vec<_> = parked
-        .iter()
-        .map(|it| (&it.message_id, &*it.draft.body))
-        .collect();
+    let parked: Vec<_> = parked.iter().map(|it| (&it.message_id, &*it.draft.body)).collect();
     same("the parked", &parked, &vec![(first, name)])
 }
 
@@ -315,11 +268,7 @@ async fn failed_visibility_change_names_every_message(
 ) -> Result<()> {
     let messages = ReceivedMessages::of(suite, name, 2).await?;
     suite.next_call(CallFault::NoEffect);
-    same(
-        "failures",
-        &messages.change_visibility(ONE_HOUR).await,
-        &messages.ids(),
-    )?;
+    same("failures", &messages.change_visibility(ONE_HOUR).await, &messages.ids())?;
     messages.has_visibility_timeout(VISIBILITY).await
 }
 
@@ -329,17 +278,9 @@ async fn visibility_change_is_idempotent_after_a_lost_response(
 ) -> Result<()> {
     let messages = ReceivedMessages::of(suite, name, 2).await?;
     suite.next_call(CallFault::ResponseLost);
-    same(
-        "failures",
-        &messages.change_visibility(ONE_HOUR).await,
-        &messages.ids(),
-    )?;
+    same("failures", &messages.change_visibility(ONE_HOUR).await, &messages.ids())?;
     messages.has_visibility_timeout(ONE_HOUR).await?;
-    same(
-        "failures",
-        &messages.change_visibility(ONE_HOUR).await,
-        &Vec::new(),
-    )?;
+    same("failures", &messages.change_visibility(ONE_HOUR).await, &Vec::new())?;
     messages.has_visibility_timeout(ONE_HOUR).await
 }
 
@@ -347,17 +288,9 @@ async fn limits_of_a_queue_are_read(suite: &impl QueueSuite, _: &str) -> Result<
     let parking = suite.create(None).await?;
     let arn = suite.create(Some((&parking, 7))).await?;
     let four_days = Duration::from_secs(4 * 24 * 3_600);
-    let alone = QueueLimits {
-        retention: four_days,
-        max_receives: None,
-        parking_arn: None,
-    };
+    let alone = QueueLimits { retention: four_days, max_receives: None, parking_arn: None };
     same("alone", &suite.queue().limits(&parking).await?, &alone)?;
-    let redriven = QueueLimits {
-        max_receives: Some(7),
-        parking_arn: Some(parking),
-        ..alone
-    };
+    let redriven = QueueLimits { max_receives: Some(7), parking_arn: Some(parking), ..alone };
     same("redriven", &suite.queue().limits(&arn).await?, &redriven)?;
     for missing in [&format!("{arn}-gone"), "not an arn"] {
         let limits = suite.queue().limits(missing).await;

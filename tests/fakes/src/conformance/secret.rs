@@ -46,11 +46,7 @@ async fn secret_is_read_in_its_current_version(suite: &impl SecretSuite, name: &
 
 async fn binary_secret_is_refused(suite: &impl SecretSuite, _: &str) -> Result<()> {
     suite.put_binary().await?;
-    same(
-        "refusal",
-        &suite.secret().read().await,
-        &Err(SecretError::Binary),
-    )
+    same("refusal", &suite.secret().read().await, &Err(SecretError::Binary))
 }
 
 async fn missing_secret_is_refused_by_its_error_code(

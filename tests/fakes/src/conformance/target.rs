@@ -232,25 +232,15 @@ async fn delivery_to_an_unusable_target_is_refused_without_a_call(
 ) -> Result<()> {
     let stream = "arn:aws:kinesis:eu-central-1:271828182845:stream/x";
     for (destination, code) in [
-        (
-            Destination::Unsupported(stream.to_owned()),
-            FailureCode::TargetUnsupported,
-        ),
-        (
-            Destination::NotAllowed(stream.to_owned()),
-            FailureCode::TargetNotAllowed,
-        ),
+        (Destination::Unsupported(stream.to_owned()), FailureCode::TargetUnsupported),
+        (Destination::NotAllowed(stream.to_owned()), FailureCode::TargetNotAllowed),
         (Destination::Missing, FailureCode::TargetUnsupported),
     ] {
         let event = Event::new(suite, name, destination)?;
         let calls = suite.calls();
         let error = event.refused(1).await?;
         same("the code", &error.code, &code)?;
-        same(
-            "the disposition",
-            &error.disposition,
-            &Disposition::Permanent,
-        )?;
+        same("the disposition", &error.disposition, &Disposition::Permanent)?;
         same("the certainty", &error.certainty, &Certainty::NotSent)?;
         same("calls", &suite.calls(), &calls)?;
     }

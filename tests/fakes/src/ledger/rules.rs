@@ -50,11 +50,7 @@ impl Item {
     /// Returns the attributes of the table, all as text.
     #[must_use]
     pub fn attributes(&self, key: &EventKey) -> BTreeMap<String, String> {
-        let step = if self.delivered.is_some() {
-            "REPLAYED"
-        } else {
-            "CLAIMED"
-        };
+        let step = if self.delivered.is_some() { "REPLAYED" } else { "CLAIMED" };
         let always = [
             ("EventId", key.to_string()),
             ("Status", self.status.to_string()),
@@ -69,45 +65,24 @@ impl Item {
         ];
         let receipt = self.receipt.as_ref();
         let sometimes = [
-            (
-                "DeliveryId",
-                receipt.and_then(|receipt| receipt.delivery_id.clone()),
-            ),
-            (
-                "DeliveredAt",
-                receipt.map(|receipt| receipt.at.as_millis().to_string()),
-            ),
+            ("DeliveryId", receipt.and_then(|receipt| receipt.delivery_id.clone())),
+            ("DeliveredAt", receipt.map(|receipt| receipt.at.as_millis().to_string())),
             ("DeliveredAttempt", self.delivered.map(|it| it.to_string())),
             ("FailureCode", self.code.map(|it| it.as_str().to_owned())),
             ("ProcessedAt", self.processed_at.map(|it| it.to_string())),
-            (
-                "MaybeDelivered",
-                self.maybe_delivered.then(|| "true".to_owned()),
-            ),
+            ("MaybeDelivered", self.maybe_delivered.then(|| "true".to_owned())),
             (
                 "ConfigurationAnswers",
-                Some(self.answers.configuration)
-                    .filter(|it| *it > 0)
-                    .map(|it| it.to_string()),
+                Some(self.answers.configuration).filter(|it| *it > 0).map(|it| it.to_string()),
             ),
             (
                 "UnansweredAttempts",
-                Some(self.answers.unanswered)
-                    .filter(|it| *it > 0)
-                    .map(|it| it.to_string()),
+                Some(self.answers.unanswered).filter(|it| *it > 0).map(|it| it.to_string()),
             ),
-            (
-                "NotBefore",
-                self.not_before.map(|it| it.as_millis().to_string()),
-            ),
+            ("NotBefore", self.not_before.map(|it| it.as_millis().to_string())),
         ];
-        let sometimes = sometimes
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)));
-        let about = self
-            .about
-            .iter()
-            .map(|(name, value)| (*name, value.clone()));
+        let sometimes = sometimes.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let about = self.about.iter().map(|(name, value)| (*name, value.clone()));
         always
             .into_iter()
             .chain(sometimes)
@@ -266,10 +241,9 @@ impl Rules {
                 }
                 Status::InProgress => Claim::HeldUntil(item.lease_until),
                 Status::Deferred => match item.delay(request.now) {
-                    Some(until) if !request.ignores_delay => Claim::Delayed {
-                        round: item.round,
-                        until,
-                    },
+                    Some(until) if !request.ignores_delay => {
+                        Claim::Delayed { round: item.round, until }
+                    }
                     Some(_) | None => Claim::HeldUntil(request.now),
                 },
                 Status::Completed | Status::Archived | Status::Discarded => Claim::AlreadyDone,
@@ -296,11 +270,7 @@ impl Rules {
         let item = Item {
             status: Status::InProgress,
             owner: request.owner.clone(),
-            lease_until: if self.has(Flaw::NoLease) {
-                request.now
-            } else {
-                request.lease_until
-            },
+            lease_until: if self.has(Flaw::NoLease) { request.now } else { request.lease_until },
             attempts: counted.map_or(0, |item| item.attempts) + 1,
             delivered: before.and_then(|item| item.delivered),
             receipt: before.and_then(|item| item.receipt.clone()),
@@ -426,10 +396,6 @@ impl Rules {
     /// The condition of every write after a claim.
     fn check(self, item: &Item, lease: &Lease) -> Result<(), LeaseLost> {
         let held = item.owner == lease.owner && item.status == Status::InProgress;
-        if held || self.has(Flaw::NoFencing) {
-            Ok(())
-        } else {
-            Err(LeaseLost)
-        }
+        if held || self.has(Flaw::NoFencing) { Ok(()) } else { Err(LeaseLost) }
     }
 }

@@ -25,12 +25,7 @@ impl<'r: 'i, 'i> Expression<'r, 'i> {
         let pairs = text.split_inclusive(is_symbol).map(split);
         let tokens = pairs.flat_map(|(word, symbol)| [word, symbol.trim()]);
         let tokens = tokens.filter(|token| !token.is_empty()).rev();
-        Self {
-            text,
-            tokens: [END].into_iter().chain(tokens).collect(),
-            request,
-            item,
-        }
+        Self { text, tokens: [END].into_iter().chain(tokens).collect(), request, item }
     }
 
     /// Returns true if the condition holds.

@@ -46,9 +46,7 @@ async fn participant_attributes_are_stored_with_an_empty_response() -> Result {
     let client = Client::logged_in(&stand_in).await?;
     let path = "/api/v2/conversations/abc/participants/abc-customer/attributes";
 
-    let reply = client
-        .patch(path, r#"{"attributes":{"a":"1","b":"2"}}"#)
-        .await?;
+    let reply = client.patch(path, r#"{"attributes":{"a":"1","b":"2"}}"#).await?;
     client.patch(path, r#"{"attributes":{"b":"3"}}"#).await?;
 
     assert_eq!((reply.status, reply.body.as_str()), (StatusCode::OK, ""));
@@ -58,10 +56,7 @@ async fn participant_attributes_are_stored_with_an_empty_response() -> Result {
     assert_eq!(stand_in.attributes("abc", "abc-customer"), expected);
     assert_eq!(stand_in.attributes("abc", "abc-agent"), BTreeMap::new());
     let conversation = client.get("/api/v2/conversations/abc").await?.json()?;
-    assert_eq!(
-        conversation["participants"][1]["attributes"],
-        json!({"a": "1", "b": "3"})
-    );
+    assert_eq!(conversation["participants"][1]["attributes"], json!({"a": "1", "b": "3"}));
     Ok(())
 }
 
@@ -82,12 +77,7 @@ async fn participant_attributes_are_flat_strings() -> Result {
         assert_eq!(reply.json()?["code"], "bad.request");
     }
     assert_eq!(stand_in.attributes("abc", "abc-agent"), BTreeMap::new());
-    assert!(
-        stand_in
-            .calls_to("PATCH", "/attributes")
-            .iter()
-            .all(|call| !call.acted)
-    );
+    assert!(stand_in.calls_to("PATCH", "/attributes").iter().all(|call| !call.acted));
     Ok(())
 }
 
@@ -101,11 +91,7 @@ async fn errors_are_returned_for_unknown_participants_and_paths() -> Result {
     for (method, path, status) in [
         (Method::PATCH, stranger, StatusCode::NOT_FOUND),
         (Method::GET, "/api/v2/users/me", StatusCode::NOT_FOUND),
-        (
-            Method::DELETE,
-            "/api/v2/conversations/abc",
-            StatusCode::METHOD_NOT_ALLOWED,
-        ),
+        (Method::DELETE, "/api/v2/conversations/abc", StatusCode::METHOD_NOT_ALLOWED),
         (Method::GET, stranger, StatusCode::METHOD_NOT_ALLOWED),
     ] {
         let reply = client.send(method, path, body).await?;
@@ -126,19 +112,13 @@ async fn interactions_are_merged_and_returned() -> Result {
         r#"{"attributes":{"system":{"retryStatus":"retrying"},"note":"x"},"participants":null}"#;
     let patched = client.patch(path, change).await?.json()?;
 
-    assert_eq!(
-        fresh["attributes"],
-        json!({"system": {"retryAttempt": 0, "retryStatus": "none"}})
-    );
+    assert_eq!(fresh["attributes"], json!({"system": {"retryAttempt": 0, "retryStatus": "none"}}));
     let expected = json!({"system": {"retryAttempt": 0, "retryStatus": "retrying"}, "note": "x"});
     assert_eq!(patched["attributes"], expected);
     assert_eq!(patched["id"], "abc");
     assert_eq!(patched.get("participants"), None);
     assert_eq!(client.get(path).await?.json()?, patched);
-    assert_eq!(
-        client.patch(path, "[]").await?.status,
-        StatusCode::BAD_REQUEST
-    );
+    assert_eq!(client.patch(path, "[]").await?.status, StatusCode::BAD_REQUEST);
     Ok(())
 }
 
@@ -157,10 +137,7 @@ async fn target_accepts_any_method_and_records_the_request() -> Result {
     let methods: Vec<_> = calls.iter().map(|call| call.method.as_str()).collect();
     assert_eq!(methods, ["POST", "PUT", "DELETE"]);
     let call = &calls[0];
-    assert_eq!(
-        (call.path.as_str(), call.body.as_str()),
-        ("/targets/orders?x=1", "hello")
-    );
+    assert_eq!((call.path.as_str(), call.body.as_str()), ("/targets/orders?x=1", "hello"));
     assert_eq!((call.status, call.acted), (Some(200), true));
     assert_eq!(call.headers["authorization"], "Bearer ***");
     assert_eq!(call.headers["content-length"], "5");
@@ -173,9 +150,7 @@ async fn recorded_calls_hold_no_secrets() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
 
-    client
-        .post_form("Basic ZGVtbw==", "client_id=demo&client_secret=demo-secret")
-        .await?;
+    client.post_form("Basic ZGVtbw==", "client_id=demo&client_secret=demo-secret").await?;
 
     let record = serde_json::to_string(&stand_in.calls())?;
     assert!(!record.contains("demo-secret"), "{record}");

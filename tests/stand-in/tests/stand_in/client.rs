@@ -60,22 +60,13 @@ impl Client {
     pub(crate) async fn log_in(&mut self) -> Result {
         let reply = self.ask_for_token("demo-client", "demo-secret").await?;
         let answer = reply.json()?;
-        self.token = Some(
-            answer["access_token"]
-                .as_str()
-                .ok_or("no token")?
-                .to_owned(),
-        );
+        self.token = Some(answer["access_token"].as_str().ok_or("no token")?.to_owned());
         Ok(())
     }
 
     pub(crate) async fn ask_for_token(&self, id: &str, secret: &str) -> Result<Reply> {
         let body = "grant_type=client_credentials";
-        self.post_form(
-            &format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))),
-            body,
-        )
-        .await
+        self.post_form(&format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))), body).await
     }
 
     pub(crate) async fn post_form(&self, authorization: &str, body: &str) -> Result<Reply> {

@@ -17,10 +17,7 @@ async fn calls_are_listed_and_cleared() -> Result {
 
     let listed = client.get("/_stand-in/calls").await?.json()?;
 
-    assert_eq!(
-        serde_json::from_value::<Vec<Call>>(listed.clone())?,
-        stand_in.calls()
-    );
+    assert_eq!(serde_json::from_value::<Vec<Call>>(listed.clone())?, stand_in.calls());
     assert_eq!(listed[0]["path"], "/oauth/token");
     let expected = json!({
         "seq": 2, "at_ms": listed[1]["at_ms"], "method": "POST", "path": "/targets/a", "status": 200, "acted": true,
@@ -29,10 +26,7 @@ async fn calls_are_listed_and_cleared() -> Result {
     assert_eq!(listed[1], expected);
     assert_eq!(listed[1]["headers"]["authorization"], "Bearer ***");
 
-    assert_eq!(
-        client.delete("/_stand-in/calls").await?.status,
-        StatusCode::OK
-    );
+    assert_eq!(client.delete("/_stand-in/calls").await?.status, StatusCode::OK);
     assert_eq!(client.get("/_stand-in/calls").await?.body, "[]");
     client.post("/targets/a", "").await?;
     assert_eq!(client.get("/_stand-in/calls").await?.json()?[0]["seq"], 3);
@@ -88,9 +82,7 @@ async fn participants_are_put_and_tokens_revoked() -> Result {
     let client = Client::logged_in(&stand_in).await?;
     let participants = r#"[{"id":"p1","purpose":"customer"}]"#;
 
-    client
-        .put("/_stand-in/conversations/abc", participants)
-        .await?;
+    client.put("/_stand-in/conversations/abc", participants).await?;
     let path = "/api/v2/conversations/abc/participants/p1/attributes";
     let patched = client.patch(path, r#"{"attributes":{"a":"b"}}"#).await?;
     assert_eq!(patched.status, StatusCode::OK);
@@ -107,10 +99,7 @@ async fn latency_is_set_per_service() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
     let latency = r#"{"genesys_ms":2000,"target_ms":30000}"#;
-    assert_eq!(
-        client.put("/_stand-in/latency", latency).await?.status,
-        StatusCode::OK
-    );
+    assert_eq!(client.put("/_stand-in/latency", latency).await?.status, StatusCode::OK);
 
     let start = Instant::now();
     client.get("/api/v2/conversations/abc").await?;
@@ -122,9 +111,7 @@ async fn latency_is_set_per_service() -> Result {
     assert!(genesys >= Duration::from_secs(2), "{genesys:?}");
     assert!(genesys < Duration::from_secs(30), "{genesys:?}");
     assert!(target >= Duration::from_secs(30), "{target:?}");
-    let typo = client
-        .put("/_stand-in/latency", r#"{"genesis_ms":1}"#)
-        .await?;
+    let typo = client.put("/_stand-in/latency", r#"{"genesis_ms":1}"#).await?;
     assert_eq!(typo.status, StatusCode::BAD_REQUEST);
     Ok(())
 }
@@ -154,14 +141,8 @@ async fn control_is_neither_recorded_nor_faulty() -> Result {
     let client = Client::anonymous(&stand_in.url())?;
     stand_in.fault(Fault::on("GET", "/").status(500));
 
-    assert_eq!(
-        client.get("/_stand-in/health").await?.status,
-        StatusCode::OK
-    );
-    assert_eq!(
-        client.get("/_stand-in/nothing").await?.status,
-        StatusCode::NOT_FOUND
-    );
+    assert_eq!(client.get("/_stand-in/health").await?.status, StatusCode::OK);
+    assert_eq!(client.get("/_stand-in/nothing").await?.status, StatusCode::NOT_FOUND);
     assert_eq!(stand_in.calls(), []);
     Ok(())
 }

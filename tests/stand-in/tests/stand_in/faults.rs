@@ -36,11 +36,7 @@ async fn status_fault_replaces_the_response_a_number_of_times() -> Result {
     }
 
     assert_eq!(statuses, [503, 503, 200]);
-    let acted: Vec<_> = stand_in
-        .calls_to("PATCH", "")
-        .iter()
-        .map(|call| call.acted)
-        .collect();
+    let acted: Vec<_> = stand_in.calls_to("PATCH", "").iter().map(|call| call.acted).collect();
     assert_eq!(acted, [false, false, true]);
     Ok(())
 }
@@ -49,21 +45,14 @@ async fn status_fault_replaces_the_response_a_number_of_times() -> Result {
 async fn first_matching_rule_with_uses_left_applies() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
-    stand_in.fault(
-        Fault::on("POST", "/targets/a")
-            .body_contains("x")
-            .status(418),
-    );
+    stand_in.fault(Fault::on("POST", "/targets/a").body_contains("x").status(418));
     stand_in.fault(Fault::on("POST", "/targets/").status(500).times(1));
     stand_in.fault(Fault::on("POST", "/targets/").status(502));
 
     let mut statuses = Vec::new();
-    for (path, body) in [
-        ("/targets/a", "x"),
-        ("/targets/a", "y"),
-        ("/targets/a", "y"),
-        ("/targets/b", "x"),
-    ] {
+    for (path, body) in
+        [("/targets/a", "x"), ("/targets/a", "y"), ("/targets/a", "y"), ("/targets/b", "x")]
+    {
         statuses.push(client.post(path, body).await?.status.as_u16());
     }
     assert_eq!(statuses, [418, 500, 502, 502]);
@@ -77,11 +66,7 @@ async fn first_matching_rule_with_uses_left_applies() -> Result {
 async fn rate_limit_fault_repeats_its_header_in_the_body() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
-    stand_in.fault(
-        Fault::on("GET", "/api/")
-            .status(429)
-            .header("Retry-After", "5"),
-    );
+    stand_in.fault(Fault::on("GET", "/api/").status(429).header("Retry-After", "5"));
 
     let reply = client.get("/api/v2/conversations/abc").await?;
 
@@ -115,15 +100,9 @@ async fn status_fault_hides_the_effect_when_acting() -> Result {
     let reply = client.patch(ATTRIBUTES, PATCH).await?;
 
     assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(
-        stand_in.attributes("abc", "abc-agent")["replay"],
-        "retrying"
-    );
+    assert_eq!(stand_in.attributes("abc", "abc-agent")["replay"], "retrying");
     let calls = stand_in.calls_to("PATCH", "");
-    assert_eq!(
-        (only(&calls)?.status, only(&calls)?.acted),
-        (Some(504), true)
-    );
+    assert_eq!((only(&calls)?.status, only(&calls)?.acted), (Some(504), true));
     Ok(())
 }
 
@@ -147,10 +126,7 @@ async fn hanging_fault_never_responds() -> Result {
     request.abort();
     let calls = stand_in.calls_to("PATCH", "");
     assert_eq!(only(&calls)?.status, None);
-    assert_eq!(
-        stand_in.attributes("abc", "abc-agent")["replay"],
-        "retrying"
-    );
+    assert_eq!(stand_in.attributes("abc", "abc-agent")["replay"], "retrying");
     Ok(())
 }
 
@@ -166,9 +142,7 @@ async fn close_fault_sends_no_byte() -> Result {
         let calls = stand_in.calls();
         assert_eq!((only(&calls)?.status, only(&calls)?.acted), (None, acted));
     }
-    let failed = Client::anonymous(&stand_in.url())?
-        .post("/targets/a", "")
-        .await;
+    let failed = Client::anonymous(&stand_in.url())?.post("/targets/a", "").await;
     assert!(failed.is_err());
     Ok(())
 }
@@ -177,12 +151,7 @@ async fn close_fault_sends_no_byte() -> Result {
 async fn truncated_fault_sends_less_than_its_content_length() -> Result {
     let stand_in = StandIn::builder().start().await?;
     let client = Client::logged_in(&stand_in).await?;
-    stand_in.fault(
-        Fault::on("POST", "/targets/a")
-            .status(500)
-            .body("12345678")
-            .truncate(),
-    );
+    stand_in.fault(Fault::on("POST", "/targets/a").status(500).body("12345678").truncate());
     stand_in.fault(Fault::on("POST", "/targets/b").truncate());
     stand_in.fault(Fault::on("PATCH", "/conversations/").truncate());
 
@@ -197,21 +166,9 @@ async fn truncated_fault_sends_less_than_its_content_length() -> Result {
 
     // The normal response of this request is empty.
     assert!(client.patch(ATTRIBUTES, PATCH).await.is_err());
-    assert_eq!(
-        stand_in.attributes("abc", "abc-agent")["replay"],
-        "retrying"
-    );
-    let acted: Vec<_> = stand_in
-        .calls()
-        .iter()
-        .map(|call| (call.status, call.acted))
-        .collect();
-    let expected = [
-        (Some(200), true),
-        (Some(500), false),
-        (Some(200), true),
-        (Some(200), true),
-    ];
+    assert_eq!(stand_in.attributes("abc", "abc-agent")["replay"], "retrying");
+    let acted: Vec<_> = stand_in.calls().iter().map(|call| (call.status, call.acted)).collect();
+    let expected = [(Some(200), true), (Some(500), false), (Some(200), true), (Some(200), true)];
     assert_eq!(acted, expected);
     Ok(())
 }

@@ -20,23 +20,13 @@ impl Drop for Running {
 
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genesys-stand-in"));
-    command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 #[tokio::test]
 async fn program_prints_its_address_and_serves_it() -> Result {
-    let flags = [
-        "--client-id",
-        "me",
-        "--client-secret",
-        "mine",
-        "--rate-limit",
-        "7",
-    ];
+    let flags = ["--client-id", "me", "--client-secret", "mine", "--rate-limit", "7"];
     let mut running = Running(program(&flags).spawn()?);
     let stdout = running.0.stdout.take().ok_or("no stdout")?;
     let mut line = String::new();
@@ -45,14 +35,8 @@ async fn program_prints_its_address_and_serves_it() -> Result {
     let said: Value = serde_json::from_str(&line)?;
     let client = Client::anonymous(said["url"].as_str().ok_or("no url")?)?;
 
-    assert_eq!(
-        client.get("/_stand-in/health").await?.status,
-        StatusCode::OK
-    );
-    assert_eq!(
-        client.ask_for_token("me", "mine").await?.status,
-        StatusCode::OK
-    );
+    assert_eq!(client.get("/_stand-in/health").await?.status, StatusCode::OK);
+    assert_eq!(client.ask_for_token("me", "mine").await?.status, StatusCode::OK);
     let refused = client.get("/api/v2/conversations/abc").await?;
     assert_eq!(refused.header("inin-ratelimit-allowed"), Some("7"));
     Ok(())

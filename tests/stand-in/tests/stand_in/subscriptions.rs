@@ -100,10 +100,7 @@ async fn subscription_calls_have_faults_latency_and_counts() -> Result {
     let client = Client::logged_in(&stand_in).await?;
     stand_in.set_latency(Duration::from_secs(2), Duration::ZERO, Duration::ZERO);
 
-    for (path, name) in [
-        (SUBSCRIPTION, "/subscriptions/"),
-        (INTEGRATION, "/integrations/"),
-    ] {
+    for (path, name) in [(SUBSCRIPTION, "/subscriptions/"), (INTEGRATION, "/integrations/")] {
         let throttled = Fault::on("GET", name).status(429).times(1);
         stand_in.fault(throttled.header("Retry-After", "7"));
         stand_in.fault(Fault::on("GET", name).status(500).times(1));

@@ -64,9 +64,7 @@ impl Wire {
 }
 
 fn name(error: &Value) -> Result<String> {
-    let kind = error["__type"]
-        .as_str()
-        .and_then(|kind| kind.split_once('#'));
+    let kind = error["__type"].as_str().and_then(|kind| kind.split_once('#'));
     Ok(kind.ok_or("no __type")?.1.to_owned())
 }
 
@@ -114,10 +112,7 @@ async fn put_replaces_the_whole_item() -> Result {
     let replaced = wire.ok("PutItem", put).await?;
 
     assert_eq!(replaced, json!({"Attributes": put_a()["Item"]}));
-    assert_eq!(
-        wire.ok("GetItem", key_a()).await?,
-        json!({"Item": {"id": {"S": "a"}}})
-    );
+    assert_eq!(wire.ok("GetItem", key_a()).await?, json!({"Item": {"id": {"S": "a"}}}));
     Ok(())
 }
 
@@ -125,14 +120,8 @@ async fn put_replaces_the_whole_item() -> Result {
 async fn update_returns_the_requested_values() -> Result {
     for (return_values, expected) in [
         ("NONE", json!({})),
-        (
-            "ALL_OLD",
-            json!({"Attributes": {"id": {"S": "a"}, "n": {"N": "1"}}}),
-        ),
-        (
-            "ALL_NEW",
-            json!({"Attributes": {"id": {"S": "a"}, "n": {"N": "2"}}}),
-        ),
+        ("ALL_OLD", json!({"Attributes": {"id": {"S": "a"}, "n": {"N": "1"}}})),
+        ("ALL_NEW", json!({"Attributes": {"id": {"S": "a"}, "n": {"N": "2"}}})),
     ] {
         let wire = Wire::start().await?;
         wire.ok("PutItem", put_a()).await?;
@@ -152,14 +141,8 @@ async fn unknown_operation_is_refused_by_its_name() -> Result {
     let (name, error) = wire.refused("Scan", json!({"TableName": "T"})).await?;
 
     assert_eq!(name, "UnknownOperationException");
-    assert!(
-        error["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("Scan"))
-    );
-    let (status, _) = wire
-        .send("DynamoDB_20111205.GetItem", key_a().to_string())
-        .await?;
+    assert!(error["message"].as_str().is_some_and(|message| message.contains("Scan")));
+    let (status, _) = wire.send("DynamoDB_20111205.GetItem", key_a().to_string()).await?;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     Ok(())
 }
@@ -172,60 +155,20 @@ async fn invalid_request_is_a_validation_error_with_its_cause() -> Result {
         request
     };
     for (operation, request, named) in [
-        (
-            "GetItem",
-            json!({"TableName": "T"}),
-            "the key id must be a string",
-        ),
-        (
-            "PutItem",
-            json!({"TableName": "T"}),
-            "the key id must be a string",
-        ),
+        ("GetItem", json!({"TableName": "T"}), "the key id must be a string"),
+        ("PutItem", json!({"TableName": "T"}), "the key id must be a string"),
         (
             "GetItem",
             with(key_a(), "Key", json!({"other": {"S": "a"}})),
             "the key id must be a string",
         ),
-        (
-            "GetItem",
-            with(key_a(), "Key", json!({"id": {"N": "1"}})),
-            "the key id must be a string",
-        ),
-        (
-            "GetItem",
-            with(key_a(), "ProjectionExpression", json!("n")),
-            "`ProjectionExpression`",
-        ),
-        (
-            "BatchGetItem",
-            json!({"RequestItems": {}}),
-            "BatchGetItem: unknown field `RequestItems`",
-        ),
-        (
-            "PutItem",
-            with(put_a(), "Item", json!({"n": {"N": "1"}})),
-            "the key id must be a string",
-        ),
-        (
-            "PutItem",
-            with(
-                put_a(),
-                "Item",
-                json!({"id": {"S": "a"}, "b": {"B": "AA=="}}),
-            ),
-            "`B`",
-        ),
-        (
-            "PutItem",
-            with(put_a(), "ConditionExpression", json!("n !")),
-            "token: \"!\"",
-        ),
-        (
-            "UpdateItem",
-            with(update_a("NONE"), "UpdateExpression", json!("SET n")),
-            "<EOF>",
-        ),
+        ("GetItem", with(key_a(), "Key", json!({"id": {"N": "1"}})), "the key id must be a string"),
+        ("GetItem", with(key_a(), "ProjectionExpression", json!("n")), "`ProjectionExpression`"),
+        ("BatchGetItem", json!({"RequestItems": {}}), "BatchGetItem: unknown field `RequestItems`"),
+        ("PutItem", with(put_a(), "Item", json!({"n": {"N": "1"}})), "the key id must be a string"),
+        ("PutItem", with(put_a(), "Item", json!({"id": {"S": "a"}, "b": {"B": "AA=="}})), "`B`"),
+        ("PutItem", with(put_a(), "ConditionExpression", json!("n !")), "token: \"!\""),
+        ("UpdateItem", with(update_a("NONE"), "UpdateExpression", json!("SET n")), "<EOF>"),
         ("UpdateItem", update_a("SOME"), "`SOME`"),
     ] {
         let (name, error) = wire.refused(operation, request).await?;
@@ -241,18 +184,12 @@ async fn invalid_request_is_a_validation_error_with_its_cause() -> Result {
 async fn body_that_is_not_json_is_a_validation_error() -> Result {
     let wire = Wire::start().await?;
 
-    let (status, error) = wire
-        .send("DynamoDB_20120810.GetItem", "{\"Key\": oops".to_owned())
-        .await?;
+    let (status, error) =
+        wire.send("DynamoDB_20120810.GetItem", "{\"Key\": oops".to_owned()).await?;
 
-    assert_eq!(
-        (status, name(&error)?.as_str()),
-        (StatusCode::BAD_REQUEST, "ValidationException")
-    );
+    assert_eq!((status, name(&error)?.as_str()), (StatusCode::BAD_REQUEST, "ValidationException"));
     assert!(
-        error["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("column 9")),
+        error["message"].as_str().is_some_and(|message| message.contains("column 9")),
         "{error}"
     );
     Ok(())
@@ -267,22 +204,14 @@ async fn latency_applies_to_every_response() -> Result {
     wire.ok("PutItem", put_a()).await?;
     wire.refused("Scan", json!({})).await?;
 
-    assert!(
-        start.elapsed() >= Duration::from_secs(4),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() >= Duration::from_secs(4), "{:?}", start.elapsed());
     Ok(())
 }
 
 #[tokio::test]
 async fn items_and_calls_are_shown_until_each_are_cleared() -> Result {
     let wire = Wire::start().await?;
-    wire.ok(
-        "PutItem",
-        json!({"TableName": "T", "Item": {"id": {"S": "b"}}}),
-    )
-    .await?;
+    wire.ok("PutItem", json!({"TableName": "T", "Item": {"id": {"S": "b"}}})).await?;
     wire.ok("PutItem", put_a()).await?;
     wire.refused("Scan", json!({})).await?;
 
@@ -293,12 +222,7 @@ async fn items_and_calls_are_shown_until_each_are_cleared() -> Result {
 
     assert_eq!(items, json!([put_a()["Item"], {"id": {"S": "b"}}]));
     let expected = [("PutItem", 2), ("Scan", 1)];
-    assert_eq!(
-        calls,
-        expected
-            .map(|(name, count)| (name.to_owned(), count))
-            .into()
-    );
+    assert_eq!(calls, expected.map(|(name, count)| (name.to_owned(), count)).into());
     assert!(wire.table.items().is_empty());
     assert_eq!(wire.table.calls(), BTreeMap::new());
     Ok(())
@@ -311,11 +235,6 @@ async fn table_closes_its_port_when_dropped() -> Result {
     drop(table);
     tokio::task::yield_now().await;
 
-    assert!(
-        http.post(url)
-            .send()
-            .await
-            .is_err_and(|error| error.is_connect())
-    );
+    assert!(http.post(url).send().await.is_err_and(|error| error.is_connect()));
     Ok(())
 }

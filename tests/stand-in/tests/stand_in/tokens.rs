@@ -41,10 +41,7 @@ async fn token_is_refused_for_other_credentials() -> Result {
     assert_eq!(error["error"], "invalid_client");
     assert!(error["description"].is_string());
     assert_eq!(error["description"], error["error_description"]);
-    assert_eq!(
-        client.ask_for_token("me", "mine").await?.status,
-        StatusCode::OK
-    );
+    assert_eq!(client.ask_for_token("me", "mine").await?.status, StatusCode::OK);
     let acted: Vec<_> = stand_in.calls().iter().map(|call| call.acted).collect();
     assert_eq!(acted, [false, true]);
     Ok(())
@@ -57,9 +54,7 @@ async fn token_is_refused_for_another_grant_type() -> Result {
 
     // base64 of demo-client:demo-secret
     let authorization = "Basic ZGVtby1jbGllbnQ6ZGVtby1zZWNyZXQ=";
-    let reply = client
-        .post_form(authorization, "grant_type=password")
-        .await?;
+    let reply = client.post_form(authorization, "grant_type=password").await?;
 
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     assert_eq!(reply.json()?["error"], "unsupported_grant_type");
@@ -70,22 +65,14 @@ async fn token_is_refused_for_another_grant_type() -> Result {
 async fn api_refuses_requests_without_a_token() -> Result {
     let stand_in = StandIn::builder().start().await?;
 
-    let reply = Client::anonymous(&stand_in.url())?
-        .get(CONVERSATION)
-        .await?;
+    let reply = Client::anonymous(&stand_in.url())?.get(CONVERSATION).await?;
 
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
     let error = reply.json()?;
     assert_eq!(error["code"], "authentication.required");
     assert_eq!(error["status"], 401);
-    assert_eq!(
-        error["contextId"].as_str(),
-        reply.header("ININ-Correlation-Id")
-    );
-    assert_eq!(
-        (&error["details"], &error["errors"]),
-        (&json!([]), &json!([]))
-    );
+    assert_eq!(error["contextId"].as_str(), reply.header("ININ-Correlation-Id"));
+    assert_eq!((&error["details"], &error["errors"]), (&json!([]), &json!([])));
     assert!(error["message"].is_string());
     Ok(())
 }
@@ -113,10 +100,7 @@ async fn token_expires_at_the_end_of_its_lifetime() -> Result {
 
     advance(life).await;
 
-    assert_eq!(
-        client.get(CONVERSATION).await?.status,
-        StatusCode::UNAUTHORIZED
-    );
+    assert_eq!(client.get(CONVERSATION).await?.status, StatusCode::UNAUTHORIZED);
     Ok(())
 }
 

@@ -12,9 +12,7 @@ impl LocalAws {
         let sns = aws_sdk_sns::Client::new(&self.config());
         let name = Self::name("topic");
         let create = if fifo {
-            sns.create_topic()
-                .name(format!("{name}.fifo"))
-                .attributes("FifoTopic", "true")
+            sns.create_topic().name(format!("{name}.fifo")).attributes("FifoTopic", "true")
         } else {
             sns.create_topic().name(name)
         };
@@ -42,17 +40,9 @@ impl LocalAws {
             .event_pattern(r#"{"source":["genesys-replay"]}"#)
             .send()
             .await?;
-        let target = aws_sdk_eventbridge::types::Target::builder()
-            .id("queue")
-            .arn(queue)
-            .build()?;
-        events
-            .put_targets()
-            .event_bus_name(&name)
-            .rule("replayed")
-            .targets(target)
-            .send()
-            .await?;
+        let target =
+            aws_sdk_eventbridge::types::Target::builder().id("queue").arn(queue).build()?;
+        events.put_targets().event_bus_name(&name).rule("replayed").targets(target).send().await?;
         Ok(created.event_bus_arn.ok_or("no ARN")?)
     }
 
@@ -111,15 +101,9 @@ impl LocalAws {
             .handler("index.handler")
             .role("arn:aws:iam::000000000000:role/any")
             .timeout(60)
-            .code(
-                aws_sdk_lambda::types::FunctionCode::builder()
-                    .zip_file(code.into())
-                    .build(),
-            )
+            .code(aws_sdk_lambda::types::FunctionCode::builder().zip_file(code.into()).build())
             .environment(
-                aws_sdk_lambda::types::Environment::builder()
-                    .variables("URL", url)
-                    .build(),
+                aws_sdk_lambda::types::Environment::builder().variables("URL", url).build(),
             )
             .send()
             .await?;

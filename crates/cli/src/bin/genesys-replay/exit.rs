@@ -25,11 +25,7 @@ pub(crate) enum ExitStatus {
 impl ExitStatus {
     /// Returns [`ExitStatus::Findings`] or [`ExitStatus::Success`].
     pub(crate) const fn of_findings(has_findings: bool) -> Self {
-        if has_findings {
-            Self::Findings
-        } else {
-            Self::Success
-        }
+        if has_findings { Self::Findings } else { Self::Success }
     }
 }
 
@@ -45,19 +41,12 @@ pub(crate) struct UserError {
 impl UserError {
     /// Returns a refusal: nothing was changed.
     pub(crate) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            remedy: remedy.into(),
-            code: 3,
-        }
+        Self { what: what.into(), remedy: remedy.into(), code: 3 }
     }
 
     /// Returns the error for an answer of AWS or Genesys Cloud with which the command cannot continue.
     pub(crate) fn upstream(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self {
-            code: 4,
-            ..Self::new(what, remedy)
-        }
+        Self { code: 4, ..Self::new(what, remedy) }
     }
 }
 

@@ -14,10 +14,7 @@ use crate::exit::UserError;
 /// A file that takes this name when it is whole. Readable by its owner alone: it may hold personal data.
 pub(crate) fn draft(path: &Path) -> anyhow::Result<NamedTempFile> {
     if path.is_dir() {
-        Err(UserError::new(
-            format!("{} is a folder", path.display()),
-            "name a file",
-        ))?;
+        Err(UserError::new(format!("{} is a folder", path.display()), "name a file"))?;
     }
     NamedTempFile::new_in(folder(path)).map_err(|error| {
         let what = format!("{} cannot be written: {error}", path.display());
@@ -111,10 +108,7 @@ impl AuditFile {
         let mut bytes = Vec::new();
         (&file).read_to_end(&mut bytes).with_context(doing)?;
         // A line that was torn by a crash says nothing; the next one must not be added to it.
-        let whole = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |end| end + 1);
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         bytes.truncate(whole);
         file.set_len(whole as u64).with_context(doing)?;
         let read = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());

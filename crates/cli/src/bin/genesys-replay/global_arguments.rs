@@ -14,12 +14,7 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) endpoint_url: Option<String>,
     /// The replay function, by name or ARN: its settings and its queue are used.
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "GENESYS_REPLAY_FUNCTION"
-    )]
+    #[arg(long, global = true, value_name = "NAME", env = "GENESYS_REPLAY_FUNCTION")]
     pub(crate) function: Option<String>,
     /// The queue that the function drains, by URL, ARN or name.
     #[arg(long, global = true, value_name = "QUEUE", env = "REPLAY_QUEUE_URL")]

@@ -55,10 +55,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
                 return Ok(None);
             }
             if Instant::now() >= end {
-                return Ok(Some(StopReason::Stuck {
-                    waiting,
-                    deferred: deferred + others,
-                }));
+                return Ok(Some(StopReason::Stuck { waiting, deferred: deferred + others }));
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -69,10 +66,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
     }
 
     async fn poll(&self, run: &Run) -> Result<BTreeMap<usize, LedgerPoll>, ApplyError> {
-        let open = run
-            .open
-            .iter()
-            .map(|(index, id)| (*index, self.item(*index), id));
+        let open = run.open.iter().map(|(index, id)| (*index, self.item(*index), id));
         let keys: Vec<&str> = open.clone().map(|(_, item, _)| item.key.as_str()).collect();
         let records = self.ledger.find_by_key(&keys).await?;
         let polls = open.map(|(index, item, message_id)| {
@@ -145,11 +139,7 @@ mod tests {
     #[test]
     fn only_what_came_after_the_plan_ends_an_event_unless_it_is_delivered() {
         let completed = record(Some(Status::Completed), "m-0");
-        let seen = state_of(
-            Some(&completed),
-            "m-1",
-            Some(&LedgerSnapshot::of(&completed)),
-        );
+        let seen = state_of(Some(&completed), "m-1", Some(&LedgerSnapshot::of(&completed)));
         assert_eq!(seen, Waiting, "it was planned because it failed later");
         let planned = LedgerSnapshot {
             status: "ARCHIVED".to_owned(),
@@ -178,10 +168,7 @@ mod tests {
 
     #[test]
     fn what_is_delivered_but_for_its_bookkeeping_is_delivered() {
-        let delivered = Record {
-            delivered: true,
-            ..record(Some(Status::Deferred), "m-1")
-        };
+        let delivered = Record { delivered: true, ..record(Some(Status::Deferred), "m-1") };
         let seen = state_of(Some(&delivered), "m-1", None);
         assert_eq!(seen, Settled(Outcome::Delivered));
         assert_eq!(state_of(None, "m-1", None), Waiting);

@@ -80,7 +80,9 @@ pub enum ItemState {
     /// The item may have been sent.
     Doubtful,
     /// The item was sent and is not settled.
-    Sent { message_id: String },
+    Sent {
+        message_id: String,
+    },
     Settled {
         outcome: String,
         failure_code: Option<String>,
@@ -147,18 +149,8 @@ impl History {
                     self.still_in_source.remove(&key);
                 }
             }
-            AuditEvent::Outcome {
-                key,
-                outcome,
-                failure_code,
-            } => {
-                set(
-                    key,
-                    ItemState::Settled {
-                        outcome,
-                        failure_code,
-                    },
-                );
+            AuditEvent::Outcome { key, outcome, failure_code } => {
+                set(key, ItemState::Settled { outcome, failure_code });
             }
             AuditEvent::Wave { .. } | AuditEvent::Ended { .. } => {}
         }
@@ -182,13 +174,8 @@ mod tests {
 
     #[test]
     fn an_audit_says_where_it_stood() {
-        let settled = ItemState::Settled {
-            outcome: "delivered".to_owned(),
-            failure_code: None,
-        };
-        let sent = ItemState::Sent {
-            message_id: "m-2".to_owned(),
-        };
+        let settled = ItemState::Settled { outcome: "delivered".to_owned(), failure_code: None };
+        let sent = ItemState::Sent { message_id: "m-2".to_owned() };
         let states = [("a", settled), ("b", sent), ("d", ItemState::Doubtful)];
         let expected = History {
             hash: Some("h".to_owned()),
@@ -204,13 +191,7 @@ mod tests {
     fn only_the_last_line_may_be_torn() {
         let torn = format!("{AUDIT}{{\"at\":\"2026");
         assert_eq!(History::read(&torn), History::read(AUDIT));
-        assert_eq!(
-            History::read(&format!("{torn}\n")),
-            Err(CorruptAudit { line: 10 })
-        );
-        assert_eq!(
-            History::read(&format!("{{\n{AUDIT}")),
-            Err(CorruptAudit { line: 1 })
-        );
+        assert_eq!(History::read(&format!("{torn}\n")), Err(CorruptAudit { line: 10 }));
+        assert_eq!(History::read(&format!("{{\n{AUDIT}")), Err(CorruptAudit { line: 1 }));
     }
 }

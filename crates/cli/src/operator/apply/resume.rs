@@ -57,10 +57,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             }
             match self.history.states.get(&item.key) {
                 None => run.todo.push_back(index),
-                Some(ItemState::Settled {
-                    outcome,
-                    failure_code,
-                }) => {
+                Some(ItemState::Settled { outcome, failure_code }) => {
                     run.count(outcome, failure_code.as_deref());
                 }
                 // The function does not work on this item, so send it again.
@@ -92,10 +89,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
         // Delete the messages from the parking queue that an earlier run sent and did not see deleted.
         while !still_in_source.is_empty() {
             let items = &self.plan.content.items;
-            let fetched = self
-                .source
-                .fetch(items, &mut still_in_source, MAX_BATCH_ENTRIES)
-                .await?;
+            let fetched = self.source.fetch(items, &mut still_in_source, MAX_BATCH_ENTRIES).await?;
             for (index, message) in fetched {
                 // A message that is not there any more was deleted.
                 if message.is_ok() {

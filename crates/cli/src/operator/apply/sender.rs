@@ -52,9 +52,7 @@ pub fn tag_with_plan(mut message: Message, plan: &str) -> Message {
         let id = message.id.to_string();
         message.attributes.insert(resent::EVENT_ID.to_owned(), id);
     }
-    message
-        .attributes
-        .insert(resent::PLAN.to_owned(), plan.to_owned());
+    message.attributes.insert(resent::PLAN.to_owned(), plan.to_owned());
     message
 }
 
@@ -80,9 +78,8 @@ impl<I: MessageSender> Sender for QueueSender<I> {
             new_message(message, &format!("{plan} {}", message.id))
                 .map_err(|error| error.to_string())
         });
-        let refusals: Vec<Option<String>> = prepared
-            .map(|message| message.map(|message| accepted.push(message)).err())
-            .collect();
+        let refusals: Vec<Option<String>> =
+            prepared.map(|message| message.map(|message| accepted.push(message)).err()).collect();
         let mut answers = self.sender.send_all(&accepted).await?.into_iter();
         let sendings = refusals.into_iter().map(|refusal| match refusal {
             Some(reason) => SendResult::NotSent(reason),
@@ -117,10 +114,7 @@ impl<P: Ports> Sender for DirectSender<P> {
     }
 
     fn name(&self) -> String {
-        format!(
-            "its target ({}), from this process",
-            self.replay.destination
-        )
+        format!("its target ({}), from this process", self.replay.destination)
     }
 
     async fn send(&self, messages: &[Message]) -> Result<Vec<SendResult>, AwsError> {
@@ -143,10 +137,7 @@ impl<P: Ports> Sender for DirectSender<P> {
             deadline: now.plus(INVOCATION_TIMEOUT),
         };
         let handled = self.replay.batch(&last, &invocation).await;
-        Ok(handled
-            .iter()
-            .map(|it| settled(it.result.outcome))
-            .collect())
+        Ok(handled.iter().map(|it| settled(it.result.outcome)).collect())
     }
 }
 

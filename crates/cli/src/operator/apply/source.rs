@@ -115,9 +115,7 @@ impl<A: ArchiveReader> ArchiveSource<'_, A> {
             return Ok(Err(FetchError::Changed));
         }
         let message = Document::read(&content).ok().and_then(|it| it.message());
-        Ok(message
-            .ok_or(FetchError::Changed)
-            .and_then(|message| ready(item, message)))
+        Ok(message.ok_or(FetchError::Changed).and_then(|message| ready(item, message)))
     }
 }
 
@@ -165,9 +163,8 @@ impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
             // Make them visible again now, so that they can be received anew. If this fails, their visibility timeout
             // ends soon.
             let stale = self.waiting.drain(..);
-            let stale: Vec<Message> = stale
-                .filter_map(|(_, message)| self.held.take(&message.id))
-                .collect();
+            let stale: Vec<Message> =
+                stale.filter_map(|(_, message)| self.held.take(&message.id)).collect();
             let _ = self.queue.change_visibility(&stale, Duration::ZERO).await;
         }
         if self.waiting.is_empty() {
@@ -183,9 +180,8 @@ impl<O: QueueReader> DeadLetterSource for ParkingQueueSource<O> {
             return Ok(gone.map(|index| (index, Err(FetchError::Gone))).collect());
         }
         let received = self.waiting.drain(..most.min(self.waiting.len()));
-        let fetched: Vec<Fetched> = received
-            .map(|(index, message)| (index, ready(&items[index], message)))
-            .collect();
+        let fetched: Vec<Fetched> =
+            received.map(|(index, message)| (index, ready(&items[index], message))).collect();
         todo.retain(|waiting| fetched.iter().all(|(index, _)| index != waiting));
         Ok(fetched)
     }
@@ -217,9 +213,7 @@ fn ready(item: &PlanItem, mut message: Message) -> Result<Message, FetchError> {
     }
     if let Some(edit) = &item.edit {
         let editing = Editing::of(edit.patch.clone()).map_err(|_| FetchError::Edit)?;
-        let change = editing
-            .change(&message.body)
-            .map_err(|_| FetchError::Edit)?;
+        let change = editing.change(&message.body).map_err(|_| FetchError::Edit)?;
         if digest::hexadecimal(&change.body) != edit.body_sha256 {
             return Err(FetchError::Edit);
         }

@@ -181,10 +181,8 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
 
     /// Returns the key that the function would give to a message's event.
     fn key_of(&self, message: &Message) -> String {
-        let message = Message {
-            queue_arn: Some(self.plan.content.queue_arn.clone()),
-            ..message.clone()
-        };
+        let message =
+            Message { queue_arn: Some(self.plan.content.queue_arn.clone()), ..message.clone() };
         ClassifiedMessage::of(&message, self.target).key.to_string()
     }
 }

@@ -107,8 +107,7 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
                 Ok(records) => return records,
                 Err(error) => {
                     let remedy = remedy(error.kind);
-                    self.progress
-                        .warn(&format!("going on without the ledger: {error}; {remedy}"));
+                    self.progress.warn(&format!("going on without the ledger: {error}; {remedy}"));
                     self.ledger = None;
                 }
             }

@@ -57,10 +57,8 @@ impl<C: Conversations> Correlator<'_, C> {
         interactions: BTreeSet<&str>,
         oldest: Option<Timestamp>,
     ) -> BTreeMap<String, Conversation> {
-        let ids: Vec<InteractionId> = interactions
-            .into_iter()
-            .filter_map(InteractionId::new)
-            .collect();
+        let ids: Vec<InteractionId> =
+            interactions.into_iter().filter_map(InteractionId::new).collect();
         let mut found = BTreeMap::new();
         for ids in ids.chunks(MAX_CONVERSATIONS_PER_QUERY) {
             let count = ids.len() as u64;
@@ -78,11 +76,7 @@ impl<C: Conversations> Correlator<'_, C> {
                     self.counts.not_asked += count;
                     self.is_disabled = error.disposition() == Disposition::Operator;
                     let code = error.failure_code();
-                    let rest = if self.is_disabled {
-                        "; the others are not asked for"
-                    } else {
-                        ""
-                    };
+                    let rest = if self.is_disabled { "; the others are not asked for" } else { "" };
                     self.progress.warn(&format!(
                         "interactions that were not looked up in analytics: {count}; {error} (genesys-replay explain {code}){rest}"
                     ));
@@ -153,9 +147,7 @@ impl<C: Conversations> Correlator<'_, C> {
 /// Returns the start of the interval: a day before the oldest event, within the maximum of analytics.
 fn beginning(oldest: Option<Timestamp>, until: Timestamp) -> Timestamp {
     let oldest = oldest.unwrap_or(until).min(until);
-    oldest
-        .minus(MAX_CONVERSATION_TIME)
-        .max(until.minus(MAX_INTERVAL))
+    oldest.minus(MAX_CONVERSATION_TIME).max(until.minus(MAX_INTERVAL))
 }
 
 #[cfg(test)]

@@ -103,10 +103,8 @@ pub(super) fn happened(classified: &ClassifiedMessage<'_>) -> Option<Timestamp> 
 }
 
 fn endpoint(destination: &Destination) -> Option<String> {
-    let is_unknown = matches!(
-        destination,
-        Destination::None | Destination::TooLong(_) | Destination::Missing
-    );
+    let is_unknown =
+        matches!(destination, Destination::None | Destination::TooLong(_) | Destination::Missing);
     (!is_unknown).then(|| destination.to_string())
 }
 
@@ -123,10 +121,7 @@ fn event_time(payload: &str) -> Option<Timestamp> {
         return None;
     }
     let Times { time, timestamp } = serde_json::from_str(payload).ok()?;
-    [time, timestamp]
-        .iter()
-        .flatten()
-        .find_map(|value| Timestamp::parse(value.as_str()?))
+    [time, timestamp].iter().flatten().find_map(|value| Timestamp::parse(value.as_str()?))
 }
 
 #[cfg(test)]
@@ -141,20 +136,9 @@ mod tests {
             r#"{"timestamp":"2026-07-25T19:20:00+02:00"}"#,
             r#"{"time":7,"timestamp":"2026-07-25T17:20:00Z"}"#,
         ] {
-            assert_eq!(
-                at(payload).as_deref(),
-                Some("2026-07-25T17:20:00Z"),
-                "{payload}"
-            );
+            assert_eq!(at(payload).as_deref(), Some("2026-07-25T17:20:00Z"), "{payload}");
         }
-        for payload in [
-            "",
-            "{}",
-            "[7]",
-            "<html>",
-            r#"{"time":"soon"}"#,
-            r#"{"time":{}}"#,
-        ] {
+        for payload in ["", "{}", "[7]", "<html>", r#"{"time":"soon"}"#, r#"{"time":{}}"#] {
             assert_eq!(at(payload), None, "{payload}");
         }
     }

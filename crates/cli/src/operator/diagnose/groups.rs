@@ -120,9 +120,7 @@ impl Groups {
     /// Returns, for each category, the number of messages that were sent to the queue per hour.
     pub fn hours(&self) -> Vec<(String, Vec<(Timestamp, u64)>)> {
         let series = self.hours.iter().map(|(category, hours)| {
-            let points = hours
-                .iter()
-                .map(|(hour, count)| (Timestamp::from_millis(*hour), *count));
+            let points = hours.iter().map(|(hour, count)| (Timestamp::from_millis(*hour), *count));
             ((*category).to_owned(), points.collect())
         });
         series.collect()
@@ -137,19 +135,13 @@ impl Groups {
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by_key(|(_, count)| Reverse(*count));
         counts.truncate(max);
-        counts
-            .into_iter()
-            .map(|(name, count)| (name.to_owned(), count))
-            .collect()
+        counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     /// Returns the advice of all groups, each sentence once, in the order of the largest groups.
     pub fn advice(&self) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
-        for Group {
-            key, what_to_do, ..
-        } in self.all()
-        {
+        for Group { key, what_to_do, .. } in self.all() {
             let code = FailureCode::parse(&key.failure_code);
             let about = code.map_or(key.category, FailureCode::as_str);
             let advice = format!("`{about}`: {what_to_do}");
@@ -195,9 +187,7 @@ const fn advice_on_category(category: Category) -> &'static str {
 
 /// Returns a text with a limited length and without control characters, which would break a line or control a terminal.
 pub(super) fn shortened(text: &str) -> String {
-    let mut chars = text
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut chars = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
     let mut short: String = chars.by_ref().take(MAX_TEXT_CHARS).collect();
     if chars.next().is_some() {
         short.push('…');
@@ -210,11 +200,7 @@ mod tests {
     use super::*;
 
     fn finding(event_type: &str) -> MessageFinding<'_> {
-        MessageFinding {
-            event_type,
-            failure_category: "UNKNOWN",
-            ..MessageFinding::default()
-        }
+        MessageFinding { event_type, failure_category: "UNKNOWN", ..MessageFinding::default() }
     }
 
     #[test]
@@ -250,10 +236,7 @@ mod tests {
         }
         let group = &groups.all()[0];
         let seconds = |at: Option<Timestamp>| at.map(|at| at.as_millis() / 1_000);
-        assert_eq!(
-            (seconds(group.first), seconds(group.last)),
-            (Some(1), Some(5))
-        );
+        assert_eq!((seconds(group.first), seconds(group.last)), (Some(1), Some(5)));
     }
 
     #[test]
@@ -262,15 +245,9 @@ mod tests {
         assert_eq!(advice_on("UNKNOWN", code.as_str()), code.what_to_do());
         for category in Category::ALL {
             for code in ["", "A_CODE_OF_TOMORROW"] {
-                assert_eq!(
-                    advice_on(category.as_str(), code),
-                    advice_on_category(category)
-                );
+                assert_eq!(advice_on(category.as_str(), code), advice_on_category(category));
             }
         }
-        assert_eq!(
-            advice_on("TOMORROW", ""),
-            advice_on_category(Category::Unknown)
-        );
+        assert_eq!(advice_on("TOMORROW", ""), advice_on_category(Category::Unknown));
     }
 }

@@ -40,9 +40,7 @@ impl<O: QueueReader> MessageReceiver<'_, O> {
     }
 
     pub(super) fn end(self) -> Received {
-        self.state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Receives messages and sends the new ones to the channel, until there is a reason to end or the channel is

@@ -41,10 +41,7 @@ struct Payloads {
 impl Rows {
     /// Returns empty rows, with or without payloads. A note replaces a payload that is too long.
     pub fn new(with_payloads: bool) -> Self {
-        Self {
-            payloads: with_payloads.then(Payloads::default),
-            ..Self::default()
-        }
+        Self { payloads: with_payloads.then(Payloads::default), ..Self::default() }
     }
 }
 
@@ -92,10 +89,7 @@ impl Payloads {
 impl Diagnosis {
     pub fn page(&self, rows: Rows) -> Page {
         let (groups, missing) = (&self.groups, self.correlation.map(|it| it.missing));
-        let fact = |name: String, value: u64| Fact {
-            name,
-            value: value.to_string(),
-        };
+        let fact = |name: String, value: u64| Fact { name, value: value.to_string() };
         let mut facts = vec![
             fact("dead letters looked at".to_owned(), self.total),
             fact("groups".to_owned(), groups.all().len() as u64),
@@ -105,10 +99,7 @@ impl Diagnosis {
             steps.map(|(step, count)| fact(format!("next: {}", step.to_lowercase()), *count)),
         );
         if self.at_last_receive > 0 {
-            facts.push(fact(
-                "at their last receive".to_owned(),
-                self.at_last_receive,
-            ));
+            facts.push(fact("at their last receive".to_owned(), self.at_last_receive));
         }
         facts.extend(
             missing.map(|missing| fact("interactions unknown to analytics".to_owned(), missing)),

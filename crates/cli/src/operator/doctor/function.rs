@@ -60,11 +60,7 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
 }
 
 fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
-    let FunctionFacts {
-        name,
-        state,
-        timeout,
-    } = match facts {
+    let FunctionFacts { name, state, timeout } = match facts {
         Ok(facts) => facts,
         Err(error) => {
             let found = "there is no function of this name in this account and region";
@@ -73,10 +69,9 @@ fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
         }
     };
     match state.as_deref() {
-        None | Some("Active") => Check::ok(
-            FUNCTION,
-            format!("{name}, {} an invocation", shown(*timeout)),
-        ),
+        None | Some("Active") => {
+            Check::ok(FUNCTION, format!("{name}, {} an invocation", shown(*timeout)))
+        }
         // AWS deactivates a function without calls; the next call activates the function again.
         Some("Inactive") => Check::ok(FUNCTION, format!("{name} sleeps until it is called")),
         Some("Pending") => Check::warning(
@@ -116,13 +111,7 @@ fn check_sources(sources: &Result<Vec<SourceFacts>, AwsError>) -> Vec<Check> {
 }
 
 fn check_source(source: &SourceFacts) -> Vec<Check> {
-    let SourceFacts {
-        filters,
-        state,
-        batch_size,
-        maximum_concurrency,
-        ..
-    } = source;
+    let SourceFacts { filters, state, batch_size, maximum_concurrency, .. } = source;
     let name = Arn::resource_of(&source.arn);
     let is_off = matches!(state.as_str(), "Disabled" | "Disabling");
     let faults = [

@@ -39,11 +39,8 @@ pub(super) async fn checks(input: &DoctorInput, client: Option<&GenesysClient>) 
     });
     let is_real = client.form() == ApiForm::Conversations;
     // Never write on an existing interaction.
-    let marked = if is_real && read == Ok(false) {
-        permissions::may_mark(client).await
-    } else {
-        Ok(())
-    };
+    let marked =
+        if is_real && read == Ok(false) { permissions::may_mark(client).await } else { Ok(()) };
     checks.push(match marked {
         Err(error) => failed(MARK, &error),
         Ok(()) => Check::skipped(
@@ -73,21 +70,14 @@ fn no_token(error: &GenesysError) -> Option<Check> {
             Verdict::Error,
             r#"put {"client_id":"…","client_secret":"…"} into the secret, and let the function and yourself read it"#,
         ),
-        GenesysError::Credentials {
-            call: Call::Token, ..
-        } => (
+        GenesysError::Credentials { call: Call::Token, .. } => (
             Verdict::Error,
             "check GENESYS_REGION first, since another region does not know the client either; then the client's id and secret, and that its grant type is client credentials",
         ),
-        GenesysError::RateLimited {
-            call: Call::Token, ..
-        } => (
-            Verdict::Warning,
-            "wait a few minutes: something asks for too many tokens",
-        ),
-        GenesysError::Unavailable {
-            call: Call::Token, ..
-        } => (
+        GenesysError::RateLimited { call: Call::Token, .. } => {
+            (Verdict::Warning, "wait a few minutes: something asks for too many tokens")
+        }
+        GenesysError::Unavailable { call: Call::Token, .. } => (
             Verdict::Error,
             "check GENESYS_REGION or GENESYS_LOGIN_BASE_URL, and the network: tokens are at https://login.<domain>/oauth/token",
         ),
@@ -100,12 +90,7 @@ fn no_token(error: &GenesysError) -> Option<Check> {
         | GenesysError::Unavailable { .. }
         | GenesysError::Credentials { .. } => return None,
     };
-    Some(Check::with_remedy(
-        verdict,
-        TOKEN,
-        error.to_string(),
-        remedy,
-    ))
+    Some(Check::with_remedy(verdict, TOKEN, error.to_string(), remedy))
 }
 
 fn failed(name: &'static str, error: &GenesysError) -> Check {

@@ -40,18 +40,12 @@ pub(super) fn check_visibility(
     window: Duration,
 ) -> Check {
     let Some(timeout) = timeout else {
-        let found = format!(
-            "it is {}; the function's timeout is not known",
-            shown(visibility)
-        );
+        let found = format!("it is {}; the function's timeout is not known", shown(visibility));
         return Check::skipped(VISIBILITY, found, "name the function: --function");
     };
     let least = timeout * 6 + window;
     let found = format!("{} for a function of {}", shown(visibility), shown(timeout));
-    let remedy = format!(
-        "set the queue's visibility timeout to {} s",
-        least.as_secs()
-    );
+    let remedy = format!("set the queue's visibility timeout to {} s", least.as_secs());
     if visibility < timeout {
         let found = format!("{found}: messages are received again while they are worked on");
         Check::error(VISIBILITY, found, remedy)
@@ -68,9 +62,7 @@ pub(super) fn check_visibility(
 fn roughly(time: Duration) -> String {
     let seconds = time.as_secs();
     let mut units = [(3_600, "h"), (60, "min")].into_iter();
-    let (unit, name) = units
-        .find(|(unit, _)| seconds >= 2 * unit)
-        .unwrap_or((1, "s"));
+    let (unit, name) = units.find(|(unit, _)| seconds >= 2 * unit).unwrap_or((1, "s"));
     format!("{} {name}", seconds / unit)
 }
 
@@ -103,11 +95,7 @@ pub(super) fn check_redrive(queue: &QueueFacts, settings: Option<&OperatorSettin
         let other = format!(
             "raise MAX_RECEIVES or BACKOFF_MAX_SECONDS, and maxReceiveCount to MAX_RECEIVES + {SPARE_RECEIVES}"
         );
-        Check::warning(
-            REDRIVE,
-            found,
-            if receives < wanted { remedy } else { other },
-        )
+        Check::warning(REDRIVE, found, if receives < wanted { remedy } else { other })
     } else if receives == wanted {
         let found =
             format!("{attempts} receives last {lasts} at least, the function retries for {asked}");
@@ -131,11 +119,7 @@ pub(super) fn check_parking(
             return Check::missing_or_failed(PARKING, error, found, remedy);
         }
     };
-    let (name, parked, kept) = (
-        parking.name(),
-        shown(parking.retention),
-        shown(queue.retention),
-    );
+    let (name, parked, kept) = (parking.name(), shown(parking.retention), shown(queue.retention));
     let longer =
         "give the parking queue 14 days, the longest that SQS keeps a message, and the queue less";
     // A parked message keeps the time at which it was first sent.
@@ -194,10 +178,7 @@ mod tests {
         OperatorSettings {
             table: "t".to_owned(),
             remember: DAY * 15,
-            limits: Limits {
-                max_receives,
-                ..Limits::default()
-            },
+            limits: Limits { max_receives, ..Limits::default() },
             archive: None,
             target: ReplayTarget::Fixed(Destination::None),
         }
@@ -261,11 +242,9 @@ mod tests {
         let facts = queue("q", DAY, None);
         let arn = facts.arn.clone();
         let other = "arn:aws:sqs:eu-central-1:271828182845:other";
-        for (drained, expected) in [
-            (None, Verdict::Ok),
-            (Some(arn.as_str()), Verdict::Ok),
-            (Some(other), Verdict::Error),
-        ] {
+        for (drained, expected) in
+            [(None, Verdict::Ok), (Some(arn.as_str()), Verdict::Ok), (Some(other), Verdict::Error)]
+        {
             assert_eq!(check(&facts, drained).verdict, expected);
         }
     }

@@ -61,9 +61,8 @@ fn check_table(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
     let expected = [("EventId".to_owned(), "HASH".to_owned(), "S".to_owned())];
     let mut checks = vec![if facts.key != expected {
         let parts = facts.key.iter();
-        let parts: Vec<_> = parts
-            .map(|(name, role, kind)| format!("{name} {role} {kind}"))
-            .collect();
+        let parts: Vec<_> =
+            parts.map(|(name, role, kind)| format!("{name} {role} {kind}")).collect();
         Check::error(
             TABLE,
             format!("{name} is keyed by {}", parts.join(", ")),
@@ -191,23 +190,13 @@ mod tests {
             let mut word = || words.next().unwrap_or_default();
             (word(), word(), word())
         });
-        TableFacts {
-            status: "ACTIVE".to_owned(),
-            key: parts.collect(),
-            on_demand: true,
-        }
+        TableFacts { status: "ACTIVE".to_owned(), key: parts.collect(), on_demand: true }
     }
 
     #[test]
     fn each_fault_of_a_table_is_found() {
-        let updating = TableFacts {
-            status: "UPDATING".to_owned(),
-            ..table("EventId HASH S")
-        };
-        let provisioned = TableFacts {
-            on_demand: false,
-            ..table("EventId HASH S")
-        };
+        let updating = TableFacts { status: "UPDATING".to_owned(), ..table("EventId HASH S") };
+        let provisioned = TableFacts { on_demand: false, ..table("EventId HASH S") };
         for (facts, expected) in [
             (table("EventId HASH S"), &[Verdict::Ok][..]),
             (updating, &[Verdict::Error]),
@@ -231,10 +220,8 @@ mod tests {
             ("DISABLED", None, Verdict::Warning),
             ("DISABLING", Some("ExpiresAt"), Verdict::Warning),
         ] {
-            let expiry = ExpiryFacts {
-                status: status.to_owned(),
-                attribute: attribute.map(str::to_owned),
-            };
+            let expiry =
+                ExpiryFacts { status: status.to_owned(), attribute: attribute.map(str::to_owned) };
             assert_eq!(check_expiry("t", &Ok(expiry)).verdict, expected, "{status}");
         }
     }

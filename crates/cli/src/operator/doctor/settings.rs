@@ -48,9 +48,8 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
     let remedy =
         "set it on the function (a parameter of the template): it does not start until then";
     let problems = input.problems.iter();
-    let mut checks: Vec<Check> = problems
-        .map(|problem| Check::error(SETTINGS, problem.clone(), remedy))
-        .collect();
+    let mut checks: Vec<Check> =
+        problems.map(|problem| Check::error(SETTINGS, problem.clone(), remedy)).collect();
     if checks.is_empty() {
         checks.push(Check::ok(SETTINGS, "the function starts with them"));
     }
@@ -287,11 +286,7 @@ mod tests {
                     "https://login.mypurecloud.com https://login.mypurecloud.com",
                 ],
             ),
-            (
-                Verdict::Warning,
-                false,
-                &["http://proxy.example https://login.mypurecloud.de"],
-            ),
+            (Verdict::Warning, false, &["http://proxy.example https://login.mypurecloud.de"]),
             (
                 Verdict::Warning,
                 true,

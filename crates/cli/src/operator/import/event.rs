@@ -84,12 +84,9 @@ impl FailedEvent {
 fn payload(raw: &str) -> Result<String, Unusable> {
     if !raw.starts_with('"') {
         // The seed tutorials write `{}` if there is no payload.
-        let is_empty = raw
-            .strip_prefix('{')
-            .is_some_and(|rest| rest.trim_end_matches('}').trim().is_empty());
-        return (!is_empty)
-            .then(|| raw.to_owned())
-            .ok_or(Unusable::NoPayload);
+        let is_empty =
+            raw.strip_prefix('{').is_some_and(|rest| rest.trim_end_matches('}').trim().is_empty());
+        return (!is_empty).then(|| raw.to_owned()).ok_or(Unusable::NoPayload);
     }
     let text: String = serde_json::from_str(raw).map_err(|_| Unusable::Binary)?;
     if text.trim().is_empty() {
@@ -129,10 +126,7 @@ mod tests {
     #[test]
     fn a_payload_stays_as_it_stands() {
         for (text, expected) in [
-            (
-                r#"{"payload":{"b": 1.0,  "a":"\u00e9"}}"#,
-                r#"{"b": 1.0,  "a":"\u00e9"}"#,
-            ),
+            (r#"{"payload":{"b": 1.0,  "a":"\u00e9"}}"#, r#"{"b": 1.0,  "a":"\u00e9"}"#),
             (r#"{"payload":"{\"b\": 1.0}"}"#, r#"{"b": 1.0}"#),
             (r#"{"payload":[1, 2]}"#, "[1, 2]"),
         ] {
@@ -145,12 +139,7 @@ mod tests {
         for (expected, texts) in [
             (
                 Unusable::NoPayload,
-                &[
-                    "{}",
-                    r#"{"payload":null}"#,
-                    r#"{"payload":{}}"#,
-                    r#"{"payload":" "}"#,
-                ][..],
+                &["{}", r#"{"payload":null}"#, r#"{"payload":{}}"#, r#"{"payload":" "}"#][..],
             ),
             (
                 Unusable::Binary,

@@ -150,10 +150,7 @@ mod tests {
         let lines = read(b"{\"id\":1}\r\n\n{\"id\":2}");
         assert_eq!(lines, ["line 1: {\"id\":1}", "line 3: {\"id\":2}"]);
         let pages = read(b"{\"entities\":[{\"id\":1},{\"id\":2}]}\n{\"entities\":[]}\n");
-        assert_eq!(
-            pages,
-            ["line 1, event 1: {\"id\":1}", "line 1, event 2: {\"id\":2}"]
-        );
+        assert_eq!(pages, ["line 1, event 1: {\"id\":1}", "line 1, event 2: {\"id\":2}"]);
         assert_eq!(read(b"{\n\"id\": 1\n}"), ["event 1: {\n\"id\": 1\n}"]);
         assert_eq!(read(b" \n\n"), [""; 0]);
     }
@@ -179,10 +176,7 @@ mod tests {
     fn array_on_one_long_line_is_read() {
         let long = "x".repeat(MAX_LINE_BYTES);
         let found = read(format!("[{{\"id\":\"{long}\"}},{{\"id\":2}}]").as_bytes());
-        assert_eq!(
-            found.last().map(String::as_str),
-            Some("event 2: {\"id\":2}")
-        );
+        assert_eq!(found.last().map(String::as_str), Some("event 2: {\"id\":2}"));
     }
 
     #[test]

@@ -48,9 +48,8 @@ pub(super) fn prepare(
         ("TARGET_ARN", target_arn.map(str::to_owned)),
     ];
     let attributes = attributes.into_iter();
-    let attributes = attributes
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-        .collect();
+    let attributes =
+        attributes.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     finish(id, body, attributes, target)
 }
 
@@ -81,10 +80,8 @@ fn finish(
     mut attributes: BTreeMap<String, String>,
     target: &ReplayTarget,
 ) -> Result<PreparedMessage, Unusable> {
-    let key = EventId::new(id.as_str()).map_or_else(
-        || digest::hexadecimal(&id),
-        |usable| usable.as_str().to_owned(),
-    );
+    let key = EventId::new(id.as_str())
+        .map_or_else(|| digest::hexadecimal(&id), |usable| usable.as_str().to_owned());
     attributes.insert(resent::EVENT_ID.to_owned(), key);
     let mut message = Message::new(MessageId::new("imported").ok_or(Unusable::NoPayload)?, body);
     message.attributes = attributes;
@@ -141,10 +138,8 @@ fn message_of(code: Option<&str>, reason: Option<String>, trace: Option<&str>) -
 /// Returns a text that fits into an attribute: within the maximum length, and without characters that SQS rejects.
 fn clean(text: &str) -> String {
     let accepted = |letter: char| takes(letter.encode_utf8(&mut [0; 4]));
-    let mut clean: String = text
-        .chars()
-        .map(|letter| if accepted(letter) { letter } else { ' ' })
-        .collect();
+    let mut clean: String =
+        text.chars().map(|letter| if accepted(letter) { letter } else { ' ' }).collect();
     clean.truncate(clean.floor_char_boundary(MAX_REASON_BYTES));
     clean
 }
@@ -190,11 +185,7 @@ mod tests {
                 "status 429 (it failed with payload: x)",
                 r#""failure_reason":"it failed with payload: x","stack_trace":"status 429""#,
             ),
-            (
-                PayloadMalformed,
-                "status 422",
-                r#""stack_trace":"status 422""#,
-            ),
+            (PayloadMalformed, "status 422", r#""stack_trace":"status 422""#),
             (
                 Category::Unknown,
                 "it failed",

@@ -97,15 +97,10 @@ pub fn subscription<'a>(
         let events = pages.turn().await?;
         Ok::<_, ImportError>(events.map(|events| (events, pages)))
     });
-    let events = pages
-        .map_ok(|events| stream::iter(events).map(Ok))
-        .try_flatten();
+    let events = pages.map_ok(|events| stream::iter(events).map(Ok)).try_flatten();
     let found = events.enumerate().map(|(index, text)| {
         let place = format!("event {}", index + 1);
-        text.map(|text| SourceEntry {
-            place,
-            item: ImportItem::Failed(text),
-        })
+        text.map(|text| SourceEntry { place, item: ImportItem::Failed(text) })
     });
     Box::pin(found)
 }
@@ -174,11 +169,7 @@ async fn read(
     archive: &impl ArchiveReader,
     object: &ArchivedObject,
 ) -> Result<ImportItem, AwsError> {
-    let foreign = |why: &str| {
-        Ok(ImportItem::Unusable(Unusable::UnknownFormat(
-            why.to_owned(),
-        )))
-    };
+    let foreign = |why: &str| Ok(ImportItem::Unusable(Unusable::UnknownFormat(why.to_owned())));
     if object.size > MAX_OBJECT_BYTES {
         return foreign("it is too long for a failed event");
     }

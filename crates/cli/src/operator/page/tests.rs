@@ -6,15 +6,9 @@ fn page(text: &str) -> Page {
     Page {
         title: text.to_owned(),
         generated_at: Timestamp::from_millis(1_785_000_000_000),
-        facts: vec![Fact {
-            name: text.to_owned(),
-            value: text.to_owned(),
-        }],
+        facts: vec![Fact { name: text.to_owned(), value: text.to_owned() }],
         charts: vec![
-            Chart::Bars {
-                title: text.to_owned(),
-                bars: vec![(text.to_owned(), 3)],
-            },
+            Chart::Bars { title: text.to_owned(), bars: vec![(text.to_owned(), 3)] },
             Chart::TimeLine {
                 title: text.to_owned(),
                 series: vec![(text.to_owned(), vec![(Timestamp::from_millis(7), 2)])],

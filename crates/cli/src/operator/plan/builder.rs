@@ -169,11 +169,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         let keys: Vec<&str> = pending.iter().map(|it| it.item.key.as_str()).collect();
         let records = self.ledger.find_by_key(&keys).await?;
         for pending in pending {
-            let Pending {
-                mut item,
-                at,
-                message,
-            } = pending;
+            let Pending { mut item, at, message } = pending;
             let record = records.get(&item.key);
             if item.failure_code.is_none() {
                 item.failure_code = record.and_then(|record| record.failure_code.clone());
@@ -200,8 +196,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
     }
 
     fn mark_seen(&mut self, item: &PlanItem) {
-        self.seen
-            .extend([item.key.clone(), item.event_id().to_owned()]);
+        self.seen.extend([item.key.clone(), item.event_id().to_owned()]);
     }
 
     /// Returns the reason, according to the ledger item, why an event is not sent again; `None` if it is sent.
@@ -267,15 +262,11 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
 
     /// Adds an item. Keeps only the copy of an event that was rejected last.
     fn choose(&mut self, item: PlanItem, at: Option<Timestamp>) {
-        let index = *self
-            .by_key
-            .entry(item.key.clone())
-            .or_insert(self.chosen.len());
+        let index = *self.by_key.entry(item.key.clone()).or_insert(self.chosen.len());
         match self.chosen.get_mut(index) {
             None => self.chosen.push((item, at)),
             Some(known) => {
-                self.exclusions
-                    .add("another copy of the same event is sent", item.event_id());
+                self.exclusions.add("another copy of the same event is sent", item.event_id());
                 if at > known.1 {
                     *known = (item, at);
                 }
@@ -296,14 +287,8 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 self.exclusions.add(reason, &key);
             }
         }
-        for id in self
-            .selection
-            .ids
-            .iter()
-            .filter(|id| !self.seen.contains(*id))
-        {
-            self.exclusions
-                .add("no dead letter with this id was found", id);
+        for id in self.selection.ids.iter().filter(|id| !self.seen.contains(*id)) {
+            self.exclusions.add("no dead letter with this id was found", id);
         }
         let items = self.chosen.into_iter().map(|(item, _)| item).collect();
         Ok((items, self.exclusions.0.into_values().collect()))

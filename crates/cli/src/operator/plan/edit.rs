@@ -97,20 +97,15 @@ impl Editing {
         let change = self.change(&message.body)?;
         let mut edited = message.clone();
         edited.body.clone_from(&change.body);
-        let (old, new) = (
-            ClassifiedMessage::of(message, target),
-            ClassifiedMessage::of(&edited, target),
-        );
+        let (old, new) =
+            (ClassifiedMessage::of(message, target), ClassifiedMessage::of(&edited, target));
         if old.key != new.key || new.event().is_none() {
             return Err(EditError::Identity);
         }
         let steps = |patch: &Value| patch.as_array().cloned().unwrap_or_default();
         let mut patch = before.map_or_else(Vec::new, |before| steps(&before.patch));
         patch.extend(steps(&self.text));
-        let edit = Edit {
-            patch: patch.into(),
-            body_sha256: digest::hexadecimal(&change.body),
-        };
+        let edit = Edit { patch: patch.into(), body_sha256: digest::hexadecimal(&change.body) };
         Ok((edit, change))
     }
 }
@@ -145,9 +140,7 @@ fn fragile_number(json: &str) -> Option<String> {
     match json.trim_start().bytes().next()? {
         b'{' => {
             let members: BTreeMap<String, &RawValue> = serde_json::from_str(json).ok()?;
-            members
-                .values()
-                .find_map(|value| fragile_number(value.get()))
+            members.values().find_map(|value| fragile_number(value.get()))
         }
         b'[' => {
             let values: Vec<&RawValue> = serde_json::from_str(json).ok()?;
@@ -185,9 +178,7 @@ mod tests {
     fn a_body_is_changed_and_the_difference_shown() {
         let patch = r#"[{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]"#;
         let body = r#"{"id":"e-1","detail":{"eventBody":{"wrapUpCode":"dnoe","count":1.50}}}"#;
-        let Ok(changed) = change(patch, body) else {
-            unreachable!("the patch fits")
-        };
+        let Ok(changed) = change(patch, body) else { unreachable!("the patch fits") };
         let expected = r#"{"detail":{"eventBody":{"count":1.5,"wrapUpCode":"done"}},"id":"e-1"}"#;
         assert_eq!(changed.body, expected);
         let lines = "-      \"wrapUpCode\": \"dnoe\"\n+      \"wrapUpCode\": \"done\"";
@@ -208,17 +199,11 @@ mod tests {
             (circle, r#"{"a":{"b":[1]}}"#, "does not fit"),
         ] {
             let refused = change(patch, body).map_err(|it| it.to_string());
-            assert!(
-                refused.as_ref().is_err_and(|it| it.contains(error)),
-                "{refused:?}: {error}"
-            );
+            assert!(refused.as_ref().is_err_and(|it| it.contains(error)), "{refused:?}: {error}");
         }
-        for number in [
-            "123456789012345678901234",
-            "31.245270191439438",
-            "12345678901234567.89",
-            "1e-400",
-        ] {
+        for number in
+            ["123456789012345678901234", "31.245270191439438", "12345678901234567.89", "1e-400"]
+        {
             let body = format!(r#"{{"a":1,"n":[{{"m": {number} }}]}}"#);
             let refused = change(replace, &body).map(|it| it.body);
             assert_eq!(refused, Err(EditError::Number(number.to_owned())));

@@ -44,12 +44,8 @@ impl Selection {
     /// Returns true if a ledger item is selected, except for its event type, which the ledger does not contain.
     pub fn matches_record(&self, record: &Record) -> bool {
         let interaction = record.interaction_id.as_deref();
-        self.matches(
-            record.event_id(),
-            &record.category,
-            &record.target,
-            interaction,
-        ) && self.matches_rejection(record.failure_code.as_deref(), record.processed)
+        self.matches(record.event_id(), &record.category, &record.target, interaction)
+            && self.matches_rejection(record.failure_code.as_deref(), record.processed)
     }
 
     pub fn matches_topic(&self, topic: &str) -> bool {
@@ -91,11 +87,7 @@ mod tests {
     /// and time of the rejection are not known.
     fn matches(member: &str, value: &str, is_known: bool) -> bool {
         let is_bound = ["since", "until"].contains(&member);
-        let value = if is_bound {
-            json!(value)
-        } else {
-            json!(["other", value])
-        };
+        let value = if is_bound { json!(value) } else { json!(["other", value]) };
         let mut selection = json!(Selection::default());
         selection[member] = value;
         let selection: Selection = serde_json::from_value(selection).unwrap_or_default();

@@ -57,8 +57,7 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         {
             let ArchivedObject { key, etag, .. } = object;
             let (at, place) = (document.archived_at(), Location::Object { key, etag });
-            self.consider(message, place, Some(document.failure_code), at)
-                .await?;
+            self.consider(message, place, Some(document.failure_code), at).await?;
         }
         Ok(())
     }
@@ -76,9 +75,8 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         let hidden = held.release(queue, |_| {}).await.hidden;
         progress.end();
         if hidden > 0 {
-            progress.warn(&format!(
-                "{hidden} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most"
-            ));
+            progress
+                .warn(&format!("{hidden} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most"));
         }
         collected
     }
@@ -112,21 +110,15 @@ async fn read(
     object: &ArchivedObject,
 ) -> Result<Result<Option<Document>, String>, AwsError> {
     if object.size > MAX_OBJECT_BYTES {
-        return Ok(Err(
-            "the object is too long to be an archived dead letter".to_owned()
-        ));
+        return Ok(Err("the object is too long to be an archived dead letter".to_owned()));
     }
     match archive.get(&object.key, MAX_OBJECT_BYTES).await {
         Ok(None) => Ok(Ok(None)),
         Ok(Some((content, _))) => {
-            Ok(Document::read(&content)
-                .map(Some)
-                .map_err(|fault| match fault {
-                    DocumentFault::Foreign { .. } => {
-                        "the object is no archived dead letter".to_owned()
-                    }
-                    DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
-                }))
+            Ok(Document::read(&content).map(Some).map_err(|fault| match fault {
+                DocumentFault::Foreign { .. } => "the object is no archived dead letter".to_owned(),
+                DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
+            }))
         }
         Err(error) if error.kind.is_item_specific() => {
             Ok(Err(format!("the object cannot be read: {}", error.why())))

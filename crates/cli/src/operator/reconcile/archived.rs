@@ -171,10 +171,7 @@ async fn read<A: ArchiveReader>(
     );
     Ok(Ok(EventObject {
         name: kept.key,
-        keys: [
-            key.as_str().to_owned(),
-            format!("{}|{}", document.event_id, document.target),
-        ],
+        keys: [key.as_str().to_owned(), format!("{}|{}", document.event_id, document.target)],
         has_item: !is_kept_without_item,
         archived_at: document.archived_at(),
     }))

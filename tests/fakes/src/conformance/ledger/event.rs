@@ -34,12 +34,7 @@ impl<'w, W: LedgerSuite> Event<'w, W> {
     pub(super) fn new(suite: &'w W, name: &str) -> Result<Self> {
         let message_id = MessageId::new(name).ok_or("message id")?;
         let key = EventKey::new(None, &message_id, &Destination::None);
-        Ok(Self {
-            suite,
-            key,
-            message_id,
-            interaction_id: Some("c-1"),
-        })
+        Ok(Self { suite, key, message_id, interaction_id: Some("c-1") })
     }
 
     pub(super) fn ledger(&self) -> &'w W::Ledger {

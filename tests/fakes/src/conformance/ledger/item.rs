@@ -37,17 +37,12 @@ pub(super) async fn item_shows_the_state_of_the_event(
     same("claimed", &event.item().await?, &shown)?;
 
     let lease = event.ledger().checkpoint(&lease).await?;
-    shown.extend(attributes(&[
-        ("Step", "REPLAYED"),
-        ("DeliveredAttempt", "1"),
-    ]));
+    shown.extend(attributes(&[("Step", "REPLAYED"), ("DeliveredAttempt", "1")]));
     same("delivered", &event.item().await?, &shown)?;
 
     let later = NOW.plus(LEASE);
-    let (processed_at, expires_at) = (
-        later.to_string(),
-        later.plus(REMEMBER).as_secs().to_string(),
-    );
+    let (processed_at, expires_at) =
+        (later.to_string(), later.plus(REMEMBER).as_secs().to_string());
     event.ledger().settle(&lease, DEFERRED, later).await?;
     shown.extend(attributes(&[
         ("Status", "DEFERRED"),
@@ -58,10 +53,7 @@ pub(super) async fn item_shows_the_state_of_the_event(
     same("deferred", &event.item().await?, &shown)?;
 
     // The next message may have less information.
-    let event = Event {
-        interaction_id: None,
-        ..event
-    };
+    let event = Event { interaction_id: None, ..event };
     let lease = event.lease("second", later).await?;
     let lease_until = later.plus(LEASE).as_millis().to_string();
     shown.extend(attributes(&[
@@ -80,9 +72,7 @@ pub(super) async fn item_shows_the_state_of_the_event(
 
 fn attributes(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     let pairs = pairs.iter();
-    pairs
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    pairs.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 pub(super) async fn refused_claim_changes_nothing(

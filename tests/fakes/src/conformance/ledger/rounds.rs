@@ -11,35 +11,21 @@ use super::LedgerSuite;
 use super::event::{ARCHIVED, COMPLETED, DEFERRED, Event, FAILED, LEASE, NOW, acquired, lost};
 
 fn receipt(id: Option<&str>) -> Receipt {
-    Receipt {
-        delivery_id: id.map(str::to_owned),
-        at: Timestamp::from_millis(NOW.as_millis() - 7),
-    }
+    Receipt { delivery_id: id.map(str::to_owned), at: Timestamp::from_millis(NOW.as_millis() - 7) }
 }
 
 fn accepted(id: Option<&str>, round: u32) -> Accepted {
-    Accepted {
-        receipt: Some(receipt(id)),
-        first_seen: NOW,
-        round,
-        message_id: None,
-    }
+    Accepted { receipt: Some(receipt(id)), first_seen: NOW, round, message_id: None }
 }
 
 /// Returns the same with the message id of the event's item.
 fn accepted_of(event: &Event<'_, impl LedgerSuite>, id: Option<&str>, round: u32) -> Accepted {
-    Accepted {
-        message_id: Some(event.message_id.to_string()),
-        ..accepted(id, round)
-    }
+    Accepted { message_id: Some(event.message_id.to_string()), ..accepted(id, round) }
 }
 
 /// Claims an event and writes its checkpoint with a receipt.
 async fn delivered(event: &Event<'_, impl LedgerSuite>, id: Option<&str>) -> Result<Lease> {
-    let lease = Lease {
-        receipt: Some(receipt(id)),
-        ..event.lease("first", NOW).await?
-    };
+    let lease = Lease { receipt: Some(receipt(id)), ..event.lease("first", NOW).await? };
     Ok(event.ledger().checkpoint(&lease).await?)
 }
 
@@ -90,11 +76,7 @@ pub(super) async fn failure_record_claim_returns_the_delivery_unchanged(
         } else {
             // Its worker crashed.
             let held = Claim::HeldUntil(NOW.plus(LEASE));
-            same(
-                "while it is held",
-                &event.report("other", NOW).await?,
-                &held,
-            )?;
+            same("while it is held", &event.report("other", NOW).await?, &held)?;
             now = NOW.plus(LEASE * 2);
         }
         let item = event.item().await?;
@@ -147,10 +129,7 @@ pub(super) async fn round_begins_for_one_of_two_and_is_idempotent(
         let item = event.item().await?;
         event.begin_round("one", later, &first).await?;
         same("repeated", &event.item().await?, &item)?;
-        lost(
-            "the other",
-            &event.begin_round("other", later, &first).await,
-        )?;
+        lost("the other", &event.begin_round("other", later, &first).await)?;
 
         for (name, value) in [
             ("Status", Some("DEFERRED")),
@@ -197,16 +176,10 @@ pub(super) async fn round_begins_only_for_the_delivery_that_was_read(
     event.begin_round("one", NOW, &first).await?;
 
     // Delivered again: the record of the first delivery is late.
-    let lease = Lease {
-        receipt: Some(receipt(Some("r-2"))),
-        ..event.lease("second", NOW).await?
-    };
+    let lease = Lease { receipt: Some(receipt(Some("r-2"))), ..event.lease("second", NOW).await? };
     let lease = event.ledger().checkpoint(&lease).await?;
     event.ledger().settle(&lease, COMPLETED, NOW).await?;
-    lost(
-        "the first one",
-        &event.begin_round("one", NOW, &first).await,
-    )?;
+    lost("the first one", &event.begin_round("one", NOW, &first).await)?;
     let second = accepted_of(&event, Some("r-2"), 2);
     let answer = event.report("other", NOW).await?;
     same("the second one", &answer, &Claim::Delivered(second))
@@ -232,10 +205,8 @@ pub(super) async fn round_is_claimed_only_after_its_delay(
         same("a record", &event.report("other", before).await?, &delayed)?;
         same("the item", &event.item().await?, &item)?;
         let at = if ignores_delay { before } else { until };
-        let request = ClaimRequest {
-            ignores_delay,
-            ..event.request("second", at, ReopenPolicy::Never)
-        };
+        let request =
+            ClaimRequest { ignores_delay, ..event.request("second", at, ReopenPolicy::Never) };
         let lease = acquired(event.ledger().claim(&request).await?)?;
         same("its round", &lease.round, &2)?;
         // The delay applies once.
@@ -255,10 +226,7 @@ async fn uncertain(event: &Event<'_, impl LedgerSuite>, owner: &str) -> Result<L
     })
 }
 
-const UNCERTAIN_ANSWERS: AnswerCounts = AnswerCounts {
-    configuration: 2,
-    unanswered: 1,
-};
+const UNCERTAIN_ANSWERS: AnswerCounts = AnswerCounts { configuration: 2, unanswered: 1 };
 
 pub(super) async fn uncertain_attempts_are_stored(
     suite: &impl LedgerSuite,
@@ -283,10 +251,7 @@ pub(super) async fn uncertain_attempts_are_stored(
     same("sent again", &known, &(true, AnswerCounts::default()))?;
 
     // A new round has no delivery.
-    let lease = Lease {
-        receipt: Some(receipt(Some("r-1"))),
-        ..lease
-    };
+    let lease = Lease { receipt: Some(receipt(Some("r-1"))), ..lease };
     let lease = event.ledger().checkpoint(&lease).await?;
     event.ledger().settle(&lease, COMPLETED, NOW).await?;
     let first = accepted(Some("r-1"), 1);
@@ -319,15 +284,11 @@ pub(super) async fn operator_replay_begins_at_round_one(
         let event = Event::new(suite, &format!("{name}, {settlement:?}"))?;
         let lease = delivered(&event, Some("r-1")).await?;
         event.ledger().settle(&lease, COMPLETED, NOW).await?;
-        event
-            .begin_round("one", NOW, &accepted(Some("r-1"), 1))
-            .await?;
+        event.begin_round("one", NOW, &accepted(Some("r-1"), 1)).await?;
         let lease = event.lease("second", NOW).await?;
         event.ledger().settle(&lease, settlement, NOW).await?;
         let later = NOW.plus(LEASE);
-        let again = event
-            .ask("operator", later, ReopenPolicy::FailedAndArchived)
-            .await?;
+        let again = event.ask("operator", later, ReopenPolicy::FailedAndArchived).await?;
         let lease = acquired(again)?;
         same("attempt and round", &(lease.attempt, lease.round), &(3, 1))?;
         let since = attribute(&event, "RetrySince").await?;
@@ -336,20 +297,12 @@ pub(super) async fn operator_replay_begins_at_round_one(
         event.ledger().settle(&lease, DEFERRED, later).await?;
         let lease = Lease {
             receipt: Some(receipt(Some("r-2"))),
-            ..acquired(
-                event
-                    .ask("operator-2", later, ReopenPolicy::FailedAndArchived)
-                    .await?,
-            )?
+            ..acquired(event.ask("operator-2", later, ReopenPolicy::FailedAndArchived).await?)?
         };
         let lease = event.ledger().checkpoint(&lease).await?;
         event.ledger().settle(&lease, COMPLETED, later).await?;
-        event
-            .begin_round("one", later, &accepted(Some("r-2"), 1))
-            .await?;
-        let again = event
-            .ask("operator-3", later, ReopenPolicy::FailedAndArchived)
-            .await?;
+        event.begin_round("one", later, &accepted(Some("r-2"), 1)).await?;
+        let again = event.ask("operator-3", later, ReopenPolicy::FailedAndArchived).await?;
         same("not again at one", &acquired(again)?.round, &2)?;
     }
     Ok(())

@@ -128,8 +128,7 @@ async fn condition_is_refused_by_its_token_when_malformed() -> Result {
 async fn update(expression: &str) -> Result<std::result::Result<Value, String>> {
     let wire = Wire::start().await?;
     let item = json!({"id": {"S": "a"}, "n": {"N": "1"}, "s": {"S": "x"}});
-    wire.ok("PutItem", json!({"TableName": "T", "Item": item}))
-        .await?;
+    wire.ok("PutItem", json!({"TableName": "T", "Item": item})).await?;
     let request = json!({
         "TableName": "T",
         "Key": {"id": {"S": "a"}},
@@ -144,10 +143,7 @@ async fn update(expression: &str) -> Result<std::result::Result<Value, String>> 
     }
     assert_eq!(name(&answer)?, "ValidationException");
     assert_eq!(stored, item, "a refused update changes nothing");
-    Ok(Err(answer["message"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()))
+    Ok(Err(answer["message"].as_str().unwrap_or_default().to_owned()))
 }
 
 /// Checks the attributes besides the key after each update.

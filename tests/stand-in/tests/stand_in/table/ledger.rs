@@ -74,9 +74,7 @@ async fn claim_holds_until_its_lease_ends() -> Result {
 async fn condition_failure_shows_the_item_only_when_requested() -> Result {
     let wire = Wire::start().await?;
 
-    let (_, nothing) = wire
-        .refused("UpdateItem", settle("one", "COMPLETED", None))
-        .await?;
+    let (_, nothing) = wire.refused("UpdateItem", settle("one", "COMPLETED", None)).await?;
     wire.ok("UpdateItem", claim("one", 1000)).await?;
     let mut unasked = settle("two", "COMPLETED", None);
     unasked["ReturnValuesOnConditionCheckFailure"] = "NONE".into();
@@ -84,10 +82,7 @@ async fn condition_failure_shows_the_item_only_when_requested() -> Result {
 
     assert_eq!(nothing.get("Item"), None);
     assert_eq!(hidden.get("Item"), None);
-    assert_eq!(
-        serde_json::to_value(wire.table.items())?,
-        json!([held("one", "1100", "1")])
-    );
+    assert_eq!(serde_json::to_value(wire.table.items())?, json!([held("one", "1100", "1")]));
     Ok(())
 }
 
@@ -98,15 +93,10 @@ async fn claim_succeeds_when_deferred_and_fails_when_completed() -> Result {
 
     let deferred = settle("one", "DEFERRED", Some("TARGET_UNAVAILABLE"));
     assert_eq!(wire.ok("UpdateItem", deferred).await?, json!({}));
-    assert_eq!(
-        wire.table.items()[0]["FailureCode"],
-        json!({"S": "TARGET_UNAVAILABLE"})
-    );
+    assert_eq!(wire.table.items()[0]["FailureCode"], json!({"S": "TARGET_UNAVAILABLE"}));
     let again = wire.ok("UpdateItem", claim("two", 1001)).await?;
-    wire.refused("UpdateItem", settle("one", "COMPLETED", None))
-        .await?;
-    wire.ok("UpdateItem", settle("two", "COMPLETED", None))
-        .await?;
+    wire.refused("UpdateItem", settle("one", "COMPLETED", None)).await?;
+    wire.ok("UpdateItem", settle("two", "COMPLETED", None)).await?;
     let (_, refusal) = wire.refused("UpdateItem", claim("three", 9000)).await?;
 
     assert_eq!(again["Attributes"]["Attempts"], json!({"N": "2"}));

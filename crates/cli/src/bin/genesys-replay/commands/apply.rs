@@ -162,8 +162,7 @@ impl ApplyArgs {
         match &plan.content.source {
             PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
-                self.send(context, plan, audit, ArchiveSource(&archive), sender)
-                    .await
+                self.send(context, plan, audit, ArchiveSource(&archive), sender).await
             }
             PlanSource::Parking { queue_arn } => {
                 let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
@@ -227,11 +226,7 @@ impl ApplyArgs {
 
     async fn preview(&self, context: &Context, plan: &Plan) -> anyhow::Result<ExitStatus> {
         let audit = files::audit_of(&self.plan);
-        let history = if audit.exists() {
-            AuditFile::open(&audit)?.1
-        } else {
-            History::default()
-        };
+        let history = if audit.exists() { AuditFile::open(&audit)?.1 } else { History::default() };
         checks::all(context, plan, &history).await?;
         let (count, begun) = (plan.content.items.len(), history.states.len());
         let to = match self.to {
@@ -308,9 +303,5 @@ fn ramp(text: &str) -> Result<f64, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    number(
-        text,
-        (Excluded(0.0), Included(1.0)),
-        "it is above 0 and at most 1",
-    )
+    number(text, (Excluded(0.0), Included(1.0)), "it is above 0 and at most 1")
 }

@@ -61,11 +61,7 @@ pub(crate) struct DiagnoseArgs {
     #[arg(long)]
     correlate: bool,
     /// The file of records.
-    #[arg(
-        long,
-        value_name = "FILE",
-        default_value = "eventbridge_diagnostics.json"
-    )]
+    #[arg(long, value_name = "FILE", default_value = "eventbridge_diagnostics.json")]
     out: PathBuf,
     /// Write a page for the browser.
     #[arg(long, value_name = "FILE")]

@@ -65,8 +65,7 @@ impl EditArgs {
         let (edits, diffs) = match &plan.content.source {
             PlanSource::Archive { bucket, .. } => {
                 let archive = app::archive(aws, bucket);
-                self.edits(context, &plan, &editing, ArchiveSource(&archive))
-                    .await
+                self.edits(context, &plan, &editing, ArchiveSource(&archive)).await
             }
             PlanSource::Parking { queue_arn } => {
                 let parking = ParkingQueueSource::new(app::reader(aws, queue_arn).await?);
@@ -82,9 +81,7 @@ impl EditArgs {
         let items = edited.content.items.len();
         terminal::data(&match context.output() {
             Output::Json => {
-                let diffs = diffs
-                    .iter()
-                    .map(|(key, diff)| json!({ "key": key, "diff": diff }));
+                let diffs = diffs.iter().map(|(key, diff)| json!({ "key": key, "diff": diff }));
                 json!({
                     "plan": self.out,
                     "id": edited.id,
@@ -97,15 +94,8 @@ impl EditArgs {
                 .to_string()
             }
             Output::Text => {
-                let max = if self.all {
-                    diffs.len()
-                } else {
-                    MAX_DIFFS_SHOWN
-                };
-                let shown = diffs
-                    .iter()
-                    .take(max)
-                    .map(|(key, diff)| format!("{key}\n{diff}\n"));
+                let max = if self.all { diffs.len() } else { MAX_DIFFS_SHOWN };
+                let shown = diffs.iter().take(max).map(|(key, diff)| format!("{key}\n{diff}\n"));
                 let more = diffs.len().saturating_sub(max);
                 let more = (more > 0).then(|| format!("and {more} more: --all\n"));
                 format!(
@@ -137,10 +127,9 @@ impl EditArgs {
         }
         let known: BTreeSet<&str> = plan.content.items.iter().map(PlanItem::event_id).collect();
         match self.id.iter().find(|id| !known.contains(id.as_str())) {
-            Some(event) => refused(
-                format!("{id} has no event {event}"),
-                "see the plan for its ids",
-            ),
+            Some(event) => {
+                refused(format!("{id} has no event {event}"), "see the plan for its ids")
+            }
             None => Ok(()),
         }
     }
@@ -156,10 +145,7 @@ impl EditArgs {
         let target = context.settings().await?.target;
         let items = &plan.content.items;
         let chosen = |id: &str| self.id.is_empty() || self.id.iter().any(|it| it == id);
-        let chosen = items
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| chosen(item.event_id()));
+        let chosen = items.iter().enumerate().filter(|(_, item)| chosen(item.event_id()));
         let mut todo: VecDeque<usize> = chosen.map(|(index, _)| index).collect();
         let (mut edits, mut diffs) = (Edits::new(), Vec::new());
         let edited = async {

@@ -52,11 +52,7 @@ impl ExplainArgs {
 
 /// Every code with its one sentence and its page.
 fn codes() -> Vec<(&'static str, &'static str, &'static str)> {
-    let failures = FailureCode::ALL
-        .iter()
-        .map(|it| (it.as_str(), it.what_to_do(), it.page()));
-    let refusals = RefusalCode::ALL
-        .iter()
-        .map(|it| (it.as_str(), it.what_to_do(), it.page()));
+    let failures = FailureCode::ALL.iter().map(|it| (it.as_str(), it.what_to_do(), it.page()));
+    let refusals = RefusalCode::ALL.iter().map(|it| (it.as_str(), it.what_to_do(), it.page()));
     failures.chain(refusals).collect()
 }

@@ -82,10 +82,7 @@ impl ReplayArgs {
         given.iter().try_for_each(|id| check(id))?;
         let (ids, mut done) = plan(given);
         if ids.is_empty() {
-            Err(UserError::new(
-                "there are no ids",
-                "write one a line, or give them with --id",
-            ))?;
+            Err(UserError::new("there are no ids", "write one a line, or give them with --id"))?;
         }
         if !self.yes {
             done.left = 0;
@@ -147,14 +144,7 @@ fn error(cause: GenesysError) -> anyhow::Error {
 }
 
 fn text(done: &ReplayRequestSummary, yes: bool) -> String {
-    let ReplayRequestSummary {
-        ids,
-        duplicates,
-        requests,
-        accepted,
-        failed,
-        ..
-    } = done;
+    let ReplayRequestSummary { ids, duplicates, requests, accepted, failed, .. } = done;
     if !yes {
         return format!(
             "would ask for {ids} events in {requests} requests ({duplicates} duplicate ids left out)\nnothing was asked for: add --yes\n"

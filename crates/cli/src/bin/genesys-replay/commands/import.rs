@@ -212,10 +212,8 @@ fn error(cause: ImportError) -> anyhow::Error {
 /// Returns the warnings about events that the function may not deliver as expected.
 fn warnings(imported: &ImportSummary) -> Vec<String> {
     let malformed = imported.categories.values();
-    let malformed: u64 = malformed
-        .filter(|(category, _)| category.is_malformed())
-        .map(|(_, count)| count)
-        .sum();
+    let malformed: u64 =
+        malformed.filter(|(category, _)| category.is_malformed()).map(|(_, count)| count).sum();
     [
         (
             imported.without_target,
@@ -245,11 +243,7 @@ fn text(imported: &ImportSummary, yes: bool) -> String {
     let (done, count, end) = if yes {
         ("queued", imported.queued, "")
     } else {
-        (
-            "would queue",
-            imported.importable,
-            "\nnothing was queued: add --yes\n",
-        )
+        ("would queue", imported.importable, "\nnothing was queued: add --yes\n")
     };
     format!(
         "{done} {count} of {} failed events ({} came twice, {} cannot be queued)\n\n{table}{end}",

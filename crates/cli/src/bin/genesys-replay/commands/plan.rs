@@ -118,8 +118,7 @@ impl PlanArgs {
         let source = match self.from {
             SourceArg::Parking => collect_from_parking_queue(context, &mut builder, &queue).await?,
             SourceArg::Archive | SourceArg::Ledger => {
-                self.collect_from_archive(context, &mut builder, settings.archive)
-                    .await?
+                self.collect_from_archive(context, &mut builder, settings.archive).await?
             }
         };
         let (items, left_out) = builder.finish().await?;
@@ -140,11 +139,7 @@ impl PlanArgs {
         }
         terminal::data(&match context.output() {
             Output::Text => {
-                let file = if count > 0 {
-                    format!(", in {out}")
-                } else {
-                    String::new()
-                };
+                let file = if count > 0 { format!(", in {out}") } else { String::new() };
                 let (id, shown) = (&plan.id, dead_letters(count));
                 format!("{id}: {shown} to send again{file}\n{}", summary(&plan))
             }
@@ -187,9 +182,7 @@ impl PlanArgs {
             builder.only_from_ledger(&context.progress).await?;
         }
         let reader = app::archive(context.aws().await?, &bucket);
-        builder
-            .collect_from_archive(&reader, &prefix, &context.progress)
-            .await?;
+        builder.collect_from_archive(&reader, &prefix, &context.progress).await?;
         Ok(PlanSource::Archive { bucket, prefix })
     }
 
@@ -240,12 +233,8 @@ async fn collect_from_parking_queue(
             "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",
         );
     }
-    builder
-        .collect_from_queue(&parking, &context.progress)
-        .await?;
-    Ok(PlanSource::Parking {
-        queue_arn: redrive.parking_arn,
-    })
+    builder.collect_from_queue(&parking, &context.progress).await?;
+    Ok(PlanSource::Parking { queue_arn: redrive.parking_arn })
 }
 
 /// Returns the items of a plan by target, code and type, and the dead letters that are left out.
@@ -259,13 +248,11 @@ pub(super) fn summary(plan: &Plan) -> String {
         *count += 1;
         *attempt = item.predicted.attempt.max(*attempt);
     }
-    let rows = groups
-        .iter()
-        .map(|((target, code, topic), (count, attempt))| {
-            let predicted = format!("deliver, attempt ≤ {attempt}");
-            let [code, topic, target] = [code, topic, target].map(|it| (*it).to_owned());
-            [count.to_string(), code, topic, target, predicted]
-        });
+    let rows = groups.iter().map(|((target, code, topic), (count, attempt))| {
+        let predicted = format!("deliver, attempt ≤ {attempt}");
+        let [code, topic, target] = [code, topic, target].map(|it| (*it).to_owned());
+        [count.to_string(), code, topic, target, predicted]
+    });
     let columns = ["count", "failure code", "event type", "target", "predicted"];
     let chosen = (!groups.is_empty()).then(|| table::text(columns, rows));
     let unknown = items.iter().filter(|item| item.ledger.is_none()).count();

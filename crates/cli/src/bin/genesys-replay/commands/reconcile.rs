@@ -87,11 +87,7 @@ fn text(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> String {
             text.push(format!("    {example}\n"));
         }
     }
-    let verdict = if sum.adds_up() {
-        "adds up"
-    } else {
-        "does not add up"
-    };
+    let verdict = if sum.adds_up() { "adds up" } else { "does not add up" };
     text.push(format!("\nit {verdict}\n"));
     text.concat()
 }

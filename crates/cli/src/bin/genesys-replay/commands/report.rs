@@ -40,11 +40,7 @@ pub(crate) struct ReportArgs {
 impl ReportArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         let now = context.clock.now();
-        let scope = ReportScope {
-            segments: self.segments,
-            since: self.since,
-            now,
-        };
+        let scope = ReportScope { segments: self.segments, since: self.since, now };
         let table = context.settings().await?.table;
         let ledger = app::ledger(context.aws().await?, &table);
         let report = report::report(&ledger, &scope, &context.progress).await?;
@@ -53,10 +49,7 @@ impl ReportArgs {
             files::write_whole(file, page.as_bytes())?;
             terminal::say(&format!("written: {}", file.display()));
         }
-        context.print(
-            || show::text(&report, &table, &scope),
-            || show::json(&report, &scope),
-        )?;
+        context.print(|| show::text(&report, &table, &scope), || show::json(&report, &scope))?;
         Ok(ExitStatus::of_findings(report.has_findings()))
     }
 }

@@ -41,21 +41,12 @@ pub(super) fn history(
             "move it away, or give the plan another name",
         )
     } else if !resume {
-        (
-            format!("{} was begun before", plan.id),
-            "to go on where it stood: --resume",
-        )
+        (format!("{} was begun before", plan.id), "to go on where it stood: --resume")
     } else {
         match history.direct.unwrap_or_default() {
             begun if begun == direct => return Ok(()),
-            true => (
-                "it was begun straight to the target".to_owned(),
-                "go on with --to target",
-            ),
-            false => (
-                "it was begun to the queue".to_owned(),
-                "go on without --to target",
-            ),
+            true => ("it was begun straight to the target".to_owned(), "go on with --to target"),
+            false => ("it was begun to the queue".to_owned(), "go on without --to target"),
         }
     };
     Err(UserError::new(what, remedy))
@@ -69,10 +60,7 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
         let queue = context.queue().await?;
         if queue.arn() != planned {
             Err(UserError::new(
-                format!(
-                    "the plan is for the queue {planned}, not for {}",
-                    queue.arn()
-                ),
+                format!("the plan is for the queue {planned}, not for {}", queue.arn()),
                 "name the plan's queue or function, or make a new plan",
             ))?;
         }

@@ -52,20 +52,12 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         format!("{count:7} {}{code}", outcome.replace('_', " "))
     }));
     let reasons = |list: &[(String, String)]| -> Vec<String> {
-        list.iter()
-            .map(|(key, why)| format!("{key}: {why}"))
-            .collect()
+        list.iter().map(|(key, why)| format!("{key}: {why}")).collect()
     };
     for (what, list) in [
-        (
-            "sent and open: the queue goes on with them",
-            summary.open.clone(),
-        ),
+        ("sent and open: the queue goes on with them", summary.open.clone()),
         ("not sent", reasons(&summary.not_sent)),
-        (
-            "not known to be sent, or open: --resume tries them again",
-            reasons(&summary.doubtful),
-        ),
+        ("not known to be sent, or open: --resume tries them again", reasons(&summary.doubtful)),
         (
             "sent, and still in the parking queue: --resume removes them",
             summary.still_in_source.clone(),
@@ -73,11 +65,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
     ] {
         if !list.is_empty() {
             lines.push(format!("{:7} {what}", list.len()));
-            lines.extend(
-                list.iter()
-                    .take(MAX_NAMED)
-                    .map(|it| format!("        {it}")),
-            );
+            lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {it}")));
             let more = list.len().saturating_sub(MAX_NAMED);
             lines.extend((more > 0).then(|| format!("        and {more} more")));
         }

@@ -25,12 +25,7 @@ impl JsonReport {
         let mut file = BufWriter::new(files::draft(path)?);
         let head = format!("{{\n\"generatedAt\": \"{generated_at}\",\n\"totalFailures\": ");
         write!(file, "{head}{:COUNT_DIGITS$},\n\"records\": [", 0)?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            count_at: head.len() as u64,
-            separator: "\n",
-        })
+        Ok(Self { file, path: path.to_owned(), count_at: head.len() as u64, separator: "\n" })
     }
 
     pub(super) fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {
@@ -45,10 +40,7 @@ impl JsonReport {
         self.file.seek(SeekFrom::Start(self.count_at))?;
         // JSON ignores spaces before a number.
         write!(self.file, "{total:COUNT_DIGITS$}")?;
-        let file = self
-            .file
-            .into_inner()
-            .map_err(io::IntoInnerError::into_error)?;
+        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.persist(&self.path)?;
         Ok(())
     }

@@ -43,11 +43,7 @@ impl PayloadFolder {
         let folder = fs::create_dir_all(parent)
             .and_then(|()| builder.tempdir_in(parent))
             .map_err(|error| refused(&format!("cannot be made: {error}")))?;
-        Ok(Self {
-            folder,
-            path: path.to_owned(),
-            files: 0,
-        })
+        Ok(Self { folder, path: path.to_owned(), files: 0 })
     }
 
     pub(super) fn put(&mut self, finding: &MessageFinding<'_>) -> io::Result<()> {

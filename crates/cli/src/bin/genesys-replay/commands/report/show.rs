@@ -87,10 +87,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
 }
 
 pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> Page {
-    let fact = |name: &str, value: String| Fact {
-        name: name.to_owned(),
-        value,
-    };
+    let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
     let open = report.of("DEFERRED") + report.of("IN_PROGRESS");
     let mut facts = vec![
         fact("events", report.total.to_string()),
@@ -102,10 +99,7 @@ pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> P
     if let Some(open) = &report.oldest_open {
         facts.push(fact("oldest open", age(scope.now.since(open.since))));
     }
-    let bars = |title: &str, bars| Chart::Bars {
-        title: title.to_owned(),
-        bars,
-    };
+    let bars = |title: &str, bars| Chart::Bars { title: title.to_owned(), bars };
     let mut series: BTreeMap<&str, Vec<(Timestamp, u64)>> = BTreeMap::new();
     for (at, counts) in &report.first_seen {
         for (status, count) in counts {
@@ -170,9 +164,7 @@ fn later_rounds(report: &LedgerReport) -> Vec<(String, u64)> {
 
 fn statuses(report: &LedgerReport) -> Vec<(String, u64)> {
     let statuses = report.statuses.iter();
-    let mut sorted: Vec<_> = statuses
-        .map(|(name, it)| ((*name).to_owned(), *it))
-        .collect();
+    let mut sorted: Vec<_> = statuses.map(|(name, it)| ((*name).to_owned(), *it)).collect();
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     sorted
 }
@@ -183,9 +175,7 @@ fn attempts(report: &LedgerReport) -> Vec<(String, u64)> {
         _ => count.to_string(),
     };
     let attempts = report.attempts.iter();
-    attempts
-        .map(|(count, events)| (name(*count), *events))
-        .collect()
+    attempts.map(|(count, events)| (name(*count), *events)).collect()
 }
 
 fn window(scope: &ReportScope) -> String {
