@@ -48,7 +48,7 @@ impl<T: Clone, E: Clone> Cached<T, E> {
         is_recent: impl Fn(&E) -> bool,
         load: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let usable = || self.value().filter(&is_usable);
+        let usable = || self.slot().as_ref().filter(|value| is_usable(value)).cloned();
         let loads_before = self.loads.load(Ordering::Acquire);
         if let Some(value) = usable() {
             return Ok(value);

@@ -50,10 +50,16 @@ impl ItemState {
     pub fn answer(&self, terms: &ClaimTerms) -> Result<Claim<Claimable>, LedgerError> {
         let status = self.known.status.ok_or(LedgerError::Unreadable("Status"))?;
         let is_delivered = self.known.delivered.is_some();
-        let held_until = match (status, self.lease_until) {
-            (Status::InProgress, None) => return Err(LedgerError::Unreadable("LeaseUntil")),
-            (Status::InProgress, Some(until)) if until >= terms.now => Some(until),
-            _ => None,
+        let held_until = match status {
+            Status::InProgress => {
+                let until = self.lease_until.ok_or(LedgerError::Unreadable("LeaseUntil"))?;
+                (until >= terms.now).then_some(until)
+            }
+            Status::Deferred
+            | Status::Completed
+            | Status::Archived
+            | Status::Failed
+            | Status::Discarded => None,
         };
         let is_open = match status {
             Status::Completed => true,

@@ -102,7 +102,7 @@ pub(super) fn retried(
         attempt,
         delay_ms = millis(after),
         reason = failure.reason,
-        "attempt failed, trying again"
+        "attempt failed, retry follows"
     );
 }
 

@@ -133,7 +133,7 @@ async fn cached_secret_stays_valid_for_1_h_of_secrets_manager_outage() -> TestRe
         for _ in 0..50 {
             assert_eq!(harness.refusal(SECRET).await?, None);
         }
-        assert_eq!(harness.secret.reads(), 2, "it is left alone for a while");
+        assert_eq!(harness.secret.reads(), 2, "the next read waits for the minimum interval");
         harness.pass(1);
         assert_eq!(harness.refusal(SECRET).await?, UNCHECKED);
     }

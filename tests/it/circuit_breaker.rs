@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::backoff::Backoff;
-use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::failure::FailureCode;
 use genesys_replay::replay::{Limits, Policy, RecordReport};
 use genesys_replay::target::DeliveryError;
 use genesys_test_support::TestResult;
-use genesys_test_support::memory::{InMemoryFunction, ms};
+use genesys_test_support::memory::{InMemoryFunction, ms, target_unavailable};
 use tokio::time::sleep;
 
 /// A target that responds with 503 until it is repaired.
@@ -25,14 +25,7 @@ impl Faults<DeliveryError> for Unavailable {
             self.calls.fetch_add(1, Ordering::Relaxed);
             // As a call over the wire, it lets other records continue.
             sleep(ms(20)).await;
-            Err(DeliveryError {
-                code: FailureCode::TargetUnavailable,
-                disposition: Disposition::Transient { after: None },
-                certainty: Certainty::Refused,
-                timed_out: false,
-                reason: "503".to_owned(),
-                source: None,
-            })
+            Err(target_unavailable())
         })
     }
 }

@@ -199,6 +199,7 @@ async fn lost_answer_is_recorded_when_cut_off_before_next_attempt() -> TestResul
     let item = function.0.ledger.item(&key).ok_or("no item")?;
     assert!(item.maybe_delivered, "{item:?}");
     assert_eq!(item.answers.unanswered, 1);
+    assert!(result.possible_duplicate, "{result:?}");
     Ok(())
 }
 

@@ -260,7 +260,7 @@ async fn log_has_a_line_per_retried_attempt() -> TestResult {
     let lines = function.end().await?.lines()?;
     let line = lines
         .iter()
-        .find(|line| line["message"] == "attempt failed, trying again")
+        .find(|line| line["message"] == "attempt failed, retry follows")
         .ok_or("no line")?;
     for (field, value) in [
         ("message_id", json!("m-1")),

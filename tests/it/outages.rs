@@ -85,7 +85,7 @@ async fn events_return_to_the_queue_when_the_ledger_is_broken() -> TestResult {
         assert_eq!(answer.len(), 40, "{fault:?}");
         assert!(harness.genesys.calls().is_empty(), "{fault:?}");
         let calls = nonsense.calls().len();
-        assert!(calls < most_calls, "{calls} calls, the ledger is left alone: {fault:?}");
+        assert!(calls < most_calls, "{calls} calls beside an open circuit: {fault:?}");
     }
     Ok(())
 }

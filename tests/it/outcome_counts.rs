@@ -79,7 +79,11 @@ async fn possible_duplicate_is_counted_when_an_answer_is_lost() -> TestResult {
 
     harness.genesys.fault(Fault::on("POST", "/targets/").status(503).times(1));
     let handled = handle(&harness, &[event("e-2", "c-1")]).await?;
-    assert_eq!(Counts::of(&handled).possible_duplicates, 0, "a refusal is none");
+    assert_eq!(
+        Counts::of(&handled).possible_duplicates,
+        0,
+        "a refusal is not a possible duplicate"
+    );
     Ok(())
 }
 

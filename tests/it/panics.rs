@@ -6,25 +6,16 @@ use std::time::Duration;
 
 use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::clock::Random;
-use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::failure::FailureCode;
 use genesys_replay::target::DeliveryError;
 use genesys_test_support::TestResult;
-use genesys_test_support::memory::InMemoryFunction;
+use genesys_test_support::memory::{InMemoryFunction, target_unavailable};
 
 struct Unavailable;
 
 impl Faults<DeliveryError> for Unavailable {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
-        Box::pin(async {
-            Err(DeliveryError {
-                code: FailureCode::TargetUnavailable,
-                disposition: Disposition::Transient { after: None },
-                certainty: Certainty::Refused,
-                timed_out: false,
-                reason: "503".to_owned(),
-                source: None,
-            })
-        })
+        Box::pin(async { Err(target_unavailable()) })
     }
 }
 

@@ -7,14 +7,14 @@ use std::time::Duration;
 use genesys_fakes::{FaultHookFuture, Faults};
 use genesys_replay::archive::ArchiveError;
 use genesys_replay::clock::{Clock, SystemClock};
-use genesys_replay::failure::{Certainty, Disposition, FailureCode};
+use genesys_replay::failure::{Disposition, FailureCode};
 use genesys_replay::genesys::RetryStatus;
 use genesys_replay::ledger::{LedgerError, Status};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Counts, Outcome, RecordReport};
 use genesys_replay::target::DeliveryError;
 use genesys_stand_in::Fault;
-use genesys_test_support::memory::{InMemoryFunction, message, ms};
+use genesys_test_support::memory::{InMemoryFunction, message, ms, target_unavailable};
 use genesys_test_support::{Record, ReplayHarness, TestResult, conversation_event};
 use serde_json::json;
 use tokio::time::sleep;
@@ -32,12 +32,8 @@ impl Faults<DeliveryError> for Unavailable {
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
         Box::pin(async {
             Err(DeliveryError {
-                code: FailureCode::TargetUnavailable,
                 disposition: Disposition::Transient { after: Some(6 * HOUR) },
-                certainty: Certainty::Refused,
-                timed_out: false,
-                reason: "503".to_owned(),
-                source: None,
+                ..target_unavailable()
             })
         })
     }

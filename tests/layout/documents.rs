@@ -9,7 +9,7 @@ use crate::{TestResult, root};
 fn documents() -> Result<Vec<PathBuf>, Box<dyn Error>> {
     let root = root();
     let mut found = Vec::new();
-    for folder in [".", "docs", "docs/failures"] {
+    for folder in [".", "docs", "docs/decisions", "docs/failures"] {
         for entry in std::fs::read_dir(root.join(folder))? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "md") {

@@ -114,6 +114,18 @@ async fn plan_from_parking_includes_deferred_events() -> TestResult {
 }
 
 #[tokio::test]
+async fn plan_from_parking_includes_events_over_the_last_round() -> TestResult {
+    let (desk, _) = with_parked(&["e-1"]).await?;
+    let key = desk.world.key("e-1");
+    let item = item(&key, &[("Status", "DEFERRED"), ("Step", "CLAIMED"), ("Rounds", "11")])?;
+    write(&desk.world.aws, vec![item]).await?;
+    let plan = plan(&desk, &FROM_PARKING).await?;
+    let items = plan["content"]["items"].as_array().map(Vec::len);
+    assert_eq!(items, Some(1), "{plan}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     let mut desk = OperatorHarness::open().await?;
     desk.world.set("REPLAY_TARGET", "original");

@@ -114,7 +114,7 @@ impl TokenSource {
             Err(error) => tracing::error!(
                 setting = "GENESYS_SECRET_ID",
                 %error,
-                "secret not read, trying again when a token is needed"
+                "secret not read, next read with the next token"
             ),
         }
     }

@@ -7,6 +7,7 @@ use genesys_fakes::{FaultHookFuture, Faults, InMemory, MemoryGenesys};
 use genesys_replay::clock::{Clock, SystemRandom};
 use genesys_replay::dead_letter::EventId;
 use genesys_replay::destination::{Destination, ReplayTarget};
+use genesys_replay::failure::{Certainty, Disposition, FailureCode};
 use genesys_replay::ledger::{EventKey, Status};
 use genesys_replay::message::{Message, MessageId};
 use genesys_replay::replay::{Invocation, RecordReport, RecordResult, Replay, RetryState};
@@ -32,6 +33,18 @@ impl<E: Send + 'static> Faults<E> for Latency {
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
+}
+
+/// Returns the error of a target that responds with 503.
+pub fn target_unavailable() -> DeliveryError {
+    DeliveryError {
+        code: FailureCode::TargetUnavailable,
+        disposition: Disposition::Transient { after: None },
+        certainty: Certainty::Refused,
+        timed_out: false,
+        reason: "503".to_owned(),
+        source: None,
+    }
 }
 
 /// A function in memory, in paused time.

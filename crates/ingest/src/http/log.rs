@@ -33,7 +33,7 @@ pub fn listening(address: SocketAddr) {
 
 /// Logs that the operating system did not provide a connection.
 pub fn not_accepted(error: &io::Error) {
-    tracing::warn!(%error, "connection not accepted, trying again until one is");
+    tracing::warn!(%error, "connection not accepted, retry follows");
 }
 
 /// Logs that requests were still open at the end of the grace period.

@@ -8,7 +8,7 @@ use genesys_replay::aws::AwsError;
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::ReplayTarget;
 use genesys_replay::digest;
-use genesys_replay::failure::FailureReport;
+use genesys_replay::failure::FailureCode;
 use genesys_replay::ledger::Status;
 use genesys_replay::message::{Message, resent};
 use genesys_replay::replay::decision::{NextStep, Rules};
@@ -209,31 +209,36 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         let classified = ClassifiedMessage::of(message, self.context.target);
         let state = record.state();
         let prediction = classified.predict(&self.context.rules, Some(&state), self.now);
+        let report = classified.event().and_then(|event| event.report.as_ref());
+        if let Some(report) = report
+            && prediction.code == Some(FailureCode::FailedAfterAcceptance)
+        {
+            // The function begins a new round, or archives the event after the last one. A copy of another record would
+            // not identify the failed delivery any more.
+            return (!report.is_of_known_delivery()).then_some(ONLY_BY_MOVING);
+        }
         match prediction.step {
-            // The function begins a new round, or archives the event after the last one.
-            NextStep::Replay | NextStep::Archive if prediction.code.is_some() => {
-                // A copy of another record would not identify the failed delivery any more.
-                let report = classified.event().and_then(|event| event.report.as_ref());
-                let is_known = report.is_some_and(FailureReport::is_of_known_delivery);
-                (!is_known).then_some(ONLY_BY_MOVING)
-            }
-            NextStep::Replay | NextStep::Archive | NextStep::Return => match (record.status, place)
-            {
-                (Some(Status::Deferred | Status::InProgress), Location::Object { .. })
-                    if !self.selection.open =>
-                {
-                    Some(
+            NextStep::Replay | NextStep::Archive | NextStep::Return => match record.status {
+                Some(Status::Deferred | Status::InProgress) => match place {
+                    // SQS parked the message while something other than the event failed, so no other message carries
+                    // the event.
+                    Location::Message { .. } => None,
+                    Location::Object { .. } => (!self.selection.open).then_some(
                         "it is open: a message should bring it again by itself (--open takes it all the same)",
-                    )
-                }
-                // SQS parked the message while something other than the event failed, so no other message carries the
-                // event.
-                _ => None,
+                    ),
+                },
+                Some(
+                    Status::Completed | Status::Archived | Status::Failed | Status::Discarded,
+                )
+                | None => None,
             },
             NextStep::Acknowledge => Some(match record.status {
                 Some(Status::Completed) => "it was delivered already",
                 Some(Status::Discarded) => "an operator discarded it",
-                _ => "it was delivered already, only the bookkeeping is open",
+                Some(
+                    Status::InProgress | Status::Deferred | Status::Archived | Status::Failed,
+                )
+                | None => "it was delivered already, only the bookkeeping is open",
             }),
             NextStep::Wait if record.status.is_none() => {
                 Some("the ledger has a status that this version does not know")
