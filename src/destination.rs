@@ -31,7 +31,7 @@ pub enum ReplayTarget {
 
 impl ReplayTarget {
     /// Returns the destination of an event whose dead letter names `target_arn`. `own` are the ARNs of the
-    /// source queue and of this function; delivery to them would loop forever.
+    /// source queue, the parking queue and this function; delivery to them would loop forever.
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
         let target_arn = target_arn.map(|arn| arn.strip_suffix(LATEST).unwrap_or(arn));
@@ -49,15 +49,18 @@ impl ReplayTarget {
             }
             (Self::Original(_), _) => Destination::Missing,
         };
-        let part = destination.key_part();
-        // The ARNs of a function's versions and aliases continue after a colon.
-        let is_of = |own: &&str| {
-            part.strip_prefix(*own).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        let is_own = |arn: &Arn| {
+            own.iter().any(|own| Arn::parse(own).is_some_and(|own| own.is_same_resource(arn)))
         };
-        if own.iter().any(is_of) {
-            return Destination::NotAllowed(destination.key_part().to_owned());
+        match (self, destination.arn()) {
+            (Self::Original(_), Some(arn)) if is_own(arn) => {
+                Destination::NotAllowed(arn.as_str().to_owned())
+            }
+            (Self::Fixed(_), Some(arn)) if is_own(arn) => {
+                Destination::Looping(arn.as_str().to_owned())
+            }
+            (Self::Original(_) | Self::Fixed(_), _) => destination,
         }
-        destination
     }
 }
 
@@ -91,6 +94,9 @@ pub enum Destination {
     Unsupported(String),
     /// A target that the settings do not allow, by its ARN.
     NotAllowed(String),
+    /// A fixed target that is the source queue, the parking queue or this function, by its ARN. The setting is wrong,
+    /// not the event.
+    Looping(String),
     /// A target with an ARN longer than [`MAX_TARGET_BYTES`], by the ARN's SHA-256: two such targets must not
     /// share a key of the ledger.
     TooLong(String),
@@ -120,6 +126,24 @@ impl Destination {
         }
     }
 
+    /// Returns the ARN of a destination that can be called; `None` for every other destination.
+    fn arn(&self) -> Option<&Arn> {
+        match self {
+            Self::Lambda(arn)
+            | Self::Sqs(arn)
+            | Self::Sns(arn)
+            | Self::StateMachine(arn)
+            | Self::EventBus(arn) => Some(arn),
+            Self::None
+            | Self::Http(_)
+            | Self::Unsupported(_)
+            | Self::NotAllowed(_)
+            | Self::Looping(_)
+            | Self::TooLong(_)
+            | Self::Missing => None,
+        }
+    }
+
     /// Returns the part of the ledger's key that distinguishes this destination from others.
     #[must_use]
     pub fn key_part(&self) -> &str {
@@ -131,7 +155,7 @@ impl Destination {
             | Self::Sns(arn)
             | Self::StateMachine(arn)
             | Self::EventBus(arn) => arn.as_str(),
-            Self::Unsupported(arn) | Self::NotAllowed(arn) => arn,
+            Self::Unsupported(arn) | Self::NotAllowed(arn) | Self::Looping(arn) => arn,
             Self::TooLong(digest) => digest,
             Self::Missing => "unknown",
         }
@@ -190,6 +214,7 @@ mod tests {
             Destination::None
             | Destination::Http(_)
             | Destination::NotAllowed(_)
+            | Destination::Looping(_)
             | Destination::TooLong(_)
             | Destination::Missing => "none",
         };
@@ -251,14 +276,12 @@ mod tests {
         assert_eq!(only(&["arn:aws:sqs:*"]).destination(Some(LAMBDA), &[]), refused);
         assert_eq!(only(&[]).destination(Some(LAMBDA), &[]), refused);
         let queue = "arn:aws:sqs:eu-west-1:271828182845:dead-letters";
-        for target in [
-            ReplayTarget::Original(AllowedTargets::Any),
-            ReplayTarget::Fixed(Destination::of_arn(queue)),
-        ] {
-            let own = target.destination(Some(queue), &[queue]);
-            assert_eq!(own, Destination::NotAllowed(queue.to_owned()), "its own queue");
-        }
         let any = ReplayTarget::Original(AllowedTargets::Any);
+        let own = any.destination(Some(queue), &[queue]);
+        assert_eq!(own, Destination::NotAllowed(queue.to_owned()), "its own queue");
+        let fixed = ReplayTarget::Fixed(Destination::of_arn(queue));
+        let own = fixed.destination(Some(LAMBDA), &[queue]);
+        assert_eq!(own, Destination::Looping(queue.to_owned()), "a mistake in the settings");
         for qualifier in ["", ":live", ":$LATEST", ":7"] {
             let itself = format!("{LAMBDA}{qualifier}");
             let shown = itself.trim_end_matches(LATEST).to_owned();

@@ -112,9 +112,18 @@ pub fn endpoint(destination: &Destination) -> Result<Endpoint<'_>, DeliveryError
         Destination::NotAllowed(arn) => (
             FailureCode::TargetNotAllowed,
             format!(
-                "{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue or this function itself"
+                "{arn} is not in ALLOWED_TARGETS, or is the dead-letter queue, its parking queue or this function itself"
             ),
         ),
+        Destination::Looping(arn) => {
+            let reason = format!(
+                "REPLAY_TARGET {arn} is the dead-letter queue, its parking queue or this function itself"
+            );
+            return Err(DeliveryError {
+                disposition: Disposition::Operator,
+                ..DeliveryError::never(FailureCode::TargetNotAllowed, reason)
+            });
+        }
         Destination::TooLong(_) => (
             FailureCode::TargetUnsupported,
             format!("the ARN of the target is longer than {MAX_TARGET_BYTES} bytes"),

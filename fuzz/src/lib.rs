@@ -51,6 +51,7 @@ const fn can_be_called(destination: &Destination) -> bool {
         Destination::None
         | Destination::Unsupported(_)
         | Destination::NotAllowed(_)
+        | Destination::Looping(_)
         | Destination::TooLong(_)
         | Destination::Missing => false,
     }

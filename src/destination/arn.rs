@@ -1,6 +1,6 @@
 //! Amazon Resource Names.
 
-/// `arn:<partition>:<service>:<region>:<account>:<resource>`.
+/// `arn:<partition>:<service>:<region>:<account>:<resource>`, as AWS writes it for regional resources.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arn {
     text: String,
@@ -8,20 +8,30 @@ pub struct Arn {
     starts: [usize; 4],
 }
 
+/// The maximum length of a region's name, in bytes.
+const MAX_REGION_BYTES: usize = 32;
+
+const FUNCTION: &str = "function:";
+
 impl Arn {
-    /// Parses an ARN; returns `None` if a part is missing or a character is not printable ASCII.
+    /// Parses an ARN. Returns `None` if a part is missing or does not have AWS's form: a partition such as `aws` or
+    /// `aws-cn`, a region such as `eu-central-1`, an account of twelve digits, and printable ASCII throughout.
+    ///
+    /// Many dead letters can name many regions, and each region costs memory, so made-up names are not accepted.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut colons = text.match_indices(':').map(|(at, _)| at + 1);
         let partition = colons.next()?;
         let starts = [colons.next()?, colons.next()?, colons.next()?, colons.next()?];
         let arn = Self { text: text.to_owned(), starts };
-        let whole = text.get(..partition) == Some("arn:")
-            && [arn.service(), arn.region(), arn.account(), arn.resource()]
-                .iter()
-                .all(|part| !part.is_empty())
+        let is_whole = text.get(..partition) == Some("arn:")
+            && text.get(partition..starts[0] - 1).is_some_and(is_partition)
+            && is_name(arn.service())
+            && is_region(arn.region())
+            && is_account(arn.account())
+            && !arn.resource().is_empty()
             && text.bytes().all(|byte| byte.is_ascii_graphic());
-        whole.then_some(arn)
+        is_whole.then_some(arn)
     }
 
     /// Returns the whole ARN.
@@ -57,11 +67,25 @@ impl Arn {
     /// Returns the ARN of the Lambda function without version or alias; `None` for every other ARN.
     #[must_use]
     pub fn function(&self) -> Option<&str> {
-        let resource = self.resource().strip_prefix("function:")?;
+        let name = self.function_name()?;
+        self.text.get(..self.starts[3] + FUNCTION.len() + name.len())
+    }
+
+    fn function_name(&self) -> Option<&str> {
+        let resource = self.resource().strip_prefix(FUNCTION)?;
         let name = resource.split(':').next().filter(|name| !name.is_empty())?;
-        let qualifier = resource.len() - name.len();
-        let is_lambda = self.service() == "lambda";
-        self.text.get(..self.text.len() - qualifier).filter(|_| is_lambda)
+        (self.service() == "lambda").then_some(name)
+    }
+
+    /// Returns true if both ARNs have the same service, account and name. A version or alias has the name of its
+    /// function. Partition and region are not compared, because an endpoint that is set replaces both.
+    #[must_use]
+    pub fn is_same_resource(&self, other: &Self) -> bool {
+        let parts = |arn: &Self| {
+            let name = arn.function_name().unwrap_or(arn.resource());
+            [arn.service(), arn.account(), name].map(str::to_owned)
+        };
+        parts(self) == parts(other)
     }
 
     /// Returns the resource of an ARN: for a queue, its name. A text that is not an ARN is returned whole.
@@ -79,6 +103,36 @@ impl Arn {
     fn between(&self, from: usize, to: usize) -> &str {
         self.text.get(self.starts[from]..self.starts[to] - 1).unwrap_or_default()
     }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_digit())
+}
+
+/// Returns true for `aws`, `aws-cn`, `aws-us-gov` and similar names.
+fn is_partition(text: &str) -> bool {
+    text.strip_prefix("aws")
+        .is_some_and(|rest| rest.is_empty() || (rest.starts_with('-') && is_name(rest)))
+}
+
+/// Returns true for the form `<area>-<direction>-<number>`, such as `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let Some((words, number)) = text.rsplit_once('-') else {
+        return false;
+    };
+    text.len() <= MAX_REGION_BYTES
+        && words.contains('-')
+        && words.split('-').all(is_word)
+        && matches!(number.as_bytes(), [b'1'..=b'9'] | [b'1'..=b'9', b'0'..=b'9'])
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -136,6 +190,69 @@ mod tests {
             "arn:aws:lambda:eu-west-1:271828182845:function:with space",
         ] {
             assert_eq!(Arn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn is_refused_when_a_part_does_not_have_the_form_of_aws() {
+        for text in [
+            "arn::sqs:eu-west-1:271828182845:q",
+            "arn:AWS:sqs:eu-west-1:271828182845:q",
+            "arn:awscn:sqs:eu-west-1:271828182845:q",
+            "arn:azure:sqs:eu-west-1:271828182845:q",
+            "ARN:aws:sqs:eu-west-1:271828182845:q",
+            "arn:aws:SQS:eu-west-1:271828182845:q",
+            "arn:aws:sqs:US-EAST-1:271828182845:q",
+            "arn:aws:sqs:eu-west:271828182845:q",
+            "arn:aws:sqs:eu-west-01:271828182845:q",
+            "arn:aws:sqs:eu--west-1:271828182845:q",
+            "arn:aws:sqs:west-1:271828182845:q",
+            "arn:aws:sqs:eu-west-1.attacker.example:271828182845:q",
+            "arn:aws:sqs:eu-west-1/x:271828182845:q",
+            "arn:aws:sqs:eu-a-very-long-name-of-a-region-1:271828182845:q",
+            "arn:aws:sqs:eu-west-1:27182818284:q",
+            "arn:aws:sqs:eu-west-1:2718281828459:q",
+            "arn:aws:sqs:eu-west-1:aws:q",
+            "arn:aws:sqs:eu-west-1:٢٧١٨٢٨١٨٢٨٤٥:q",
+        ] {
+            assert_eq!(Arn::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn is_accepted_in_every_partition() {
+        for text in [
+            "arn:aws-cn:sqs:cn-northwest-1:271828182845:q",
+            "arn:aws-us-gov:sqs:us-gov-west-1:271828182845:q",
+            "arn:aws-iso-b:sqs:us-isob-east-1:271828182845:q",
+            "arn:aws-eusc:sqs:eusc-de-east-1:271828182845:q",
+            "arn:aws:sqs:ap-southeast-12:000000000000:q",
+        ] {
+            assert!(Arn::parse(text).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_the_same_resource_in_every_partition_and_region() {
+        let same = |one: &str, other: &str| {
+            Arn::parse(one).zip(Arn::parse(other)).map(|(one, other)| one.is_same_resource(&other))
+        };
+        let queue = "arn:aws:sqs:eu-west-1:271828182845:q";
+        let function = "arn:aws:lambda:eu-west-1:271828182845:function:replay";
+        for (one, other, expected) in [
+            (queue, "arn:aws-cn:sqs:eu-west-1:271828182845:q", true),
+            (queue, "arn:aws:sqs:us-east-1:271828182845:q", true),
+            (queue, "arn:aws:sqs:eu-west-1:271828182845:q2", false),
+            (queue, "arn:aws:sqs:eu-west-1:271828182846:q", false),
+            (queue, "arn:aws:sns:eu-west-1:271828182845:q", false),
+            (
+                function,
+                "arn:aws-us-gov:lambda:us-gov-west-1:271828182845:function:replay:live",
+                true,
+            ),
+            (function, "arn:aws:lambda:eu-west-1:271828182845:function:replay-2", false),
+        ] {
+            assert_eq!(same(one, other), Some(expected), "{other}");
         }
     }
 }

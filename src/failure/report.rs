@@ -105,6 +105,7 @@ impl FailureReport {
                 | Destination::EventBus(_)
                 | Destination::Unsupported(_)
                 | Destination::NotAllowed(_)
+                | Destination::Looping(_)
                 | Destination::TooLong(_)
                 | Destination::Missing,
             ) => false,

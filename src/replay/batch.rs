@@ -13,6 +13,7 @@ use super::result::EventSummary;
 use super::schedule::{DuplicateGroup, IndexedEvents, Job, SequentialGroups, schedule};
 use super::{LEASE_MARGIN, Outcome, Ports, RecordReport, RecordResult, Replay, log};
 use crate::dead_letter::{ParsedMessage, parse};
+use crate::destination::Destination;
 use crate::error::with_causes;
 use crate::failure::FailureCode;
 use crate::ledger::Ledger;
@@ -39,7 +40,7 @@ impl<P: Ports> Replay<P> {
             .collect();
         // On the heap, because few batches need it.
         let indexed = Box::pin(self.indexed_events(&parsed, ctx)).await;
-        let own = self.own_arns(messages, invocation).await;
+        let own = self.own_arns(messages, &parsed, invocation).await;
         let mut handled: Vec<(usize, RecordReport)> =
             stream::iter(schedule(messages, &parsed, &indexed, &self.destination, &own))
                 .map(|lane| self.lane(messages, lane, ctx))
@@ -52,13 +53,26 @@ impl<P: Ports> Replay<P> {
         handled.into_iter().map(|(_, handled)| handled).collect()
     }
 
-    /// Returns the ARNs that must not be targets: this function's own and, if SQS moved a message from another queue,
-    /// the parking queue's. `schedule` adds the message's own queue for each message.
-    async fn own_arns(&self, messages: &[Message], invocation: &Invocation) -> Vec<String> {
+    /// Returns the ARNs that must not be targets: this function's own and, if a message may go to a queue, the
+    /// parking queue's. `schedule` adds the message's own queue for each message.
+    async fn own_arns(
+        &self,
+        messages: &[Message],
+        parsed: &[Option<ParsedMessage<'_>>],
+        invocation: &Invocation,
+    ) -> Vec<String> {
         let mut own = vec![invocation.function_arn.clone()];
-        let moved = messages.iter().find(|it| it.moved_from().is_some());
-        if let Some(queue_arn) = moved.and_then(|message| message.queue_arn.as_deref()) {
-            own.extend(self.queue_limits(queue_arn).await.parking_arn);
+        let goes_to_a_queue = |parsed: &Option<ParsedMessage<'_>>| match parsed {
+            Some(ParsedMessage::DeadLetter(dead_letter)) => {
+                let target_arn = dead_letter.failure.target_arn.as_deref();
+                matches!(self.destination.destination(target_arn, &[]), Destination::Sqs(_))
+            }
+            Some(ParsedMessage::Unreplayable(_)) | None => false,
+        };
+        let to_a_queue = messages.iter().zip(parsed).find(|(_, parsed)| goes_to_a_queue(parsed));
+        if let Some(queue_arn) = to_a_queue.and_then(|(message, _)| message.queue_arn.as_deref()) {
+            // On the heap, because few batches need it.
+            own.extend(Box::pin(self.queue_limits(queue_arn)).await.parking_arn);
         }
         own.retain(|arn| !arn.is_empty());
         own

@@ -1,8 +1,9 @@
 //! Circuit breakers: an upstream that fails repeatedly is not called for a while.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use lru::LruCache;
 
 use crate::clock::{Clock, Timestamp};
 use crate::destination::Destination;
@@ -12,6 +13,9 @@ use crate::meter::UpstreamCounters;
 /// The number of consecutive failures that open a circuit: too many for chance, but so few that a dead upstream costs
 /// a batch nothing.
 pub(super) const FAILURES_TO_OPEN: u32 = 5;
+
+/// The maximum number of circuits of targets. Dead letters name targets, so their number has no other limit.
+const MAX_TARGET_CIRCUITS: usize = 1_000;
 
 /// The time for which a circuit stays open, unless the upstream's retry-after is longer.
 pub(super) const OPEN_TIME: Duration = Duration::from_secs(30);
@@ -109,6 +113,10 @@ impl Breaker {
         matches!(*self.state(), CircuitState::Open { until } if now < until)
     }
 
+    fn is_closed(&self) -> bool {
+        matches!(*self.state(), CircuitState::Closed { .. })
+    }
+
     /// Returns the time at which the upstream last accepted a call in this environment.
     pub(super) fn accepted_at(&self) -> Option<Timestamp> {
         *self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
@@ -179,7 +187,7 @@ impl CircuitObserver<'_> {
 pub struct CircuitBreakers {
     pub(super) ledger: Breaker,
     pub(super) genesys: Breaker,
-    targets: Mutex<HashMap<String, Breaker>>,
+    targets: Mutex<LruCache<String, Breaker>>,
     meter: Arc<UpstreamCounters>,
 }
 
@@ -190,19 +198,27 @@ impl CircuitBreakers {
         Self {
             ledger: Breaker::of("the ledger", &meter),
             genesys: Breaker::of("Genesys Cloud", &meter),
-            targets: Mutex::default(),
+            targets: Mutex::new(LruCache::unbounded()),
             meter,
         }
     }
 
-    /// Returns the breaker of one target. Each target has its own, because other targets may work.
+    /// Returns the breaker of one target. Each target has its own, because other targets may work. Of more than
+    /// [`MAX_TARGET_CIRCUITS`], the closed circuit that was not used for the longest time is forgotten.
     pub(super) fn target(&self, destination: &Destination) -> Breaker {
         let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaker) = targets.get(destination.key_part()) {
             return breaker.clone();
         }
+        if targets.len() >= MAX_TARGET_CIRCUITS {
+            let closed = targets.iter().rev().find(|(_, breaker)| breaker.is_closed());
+            match closed.map(|(target, _)| target.clone()) {
+                Some(target) => targets.pop(&target),
+                None => targets.pop_lru().map(|(_, breaker)| breaker),
+            };
+        }
         let breaker = Breaker::of(&format!("the target {destination}"), &self.meter);
-        targets.insert(destination.key_part().to_owned(), breaker.clone());
+        targets.put(destination.key_part().to_owned(), breaker.clone());
         breaker
     }
 }
@@ -286,6 +302,35 @@ mod tests {
         let breaker = opened(Some(Duration::from_secs(300)));
         breaker.failed(at(1), None);
         assert_eq!(waits(&breaker, at(1)), Some(Duration::from_secs(299)));
+    }
+
+    #[test]
+    fn circuits_are_limited_and_closed_ones_are_forgotten_first() {
+        let circuit_breakers = CircuitBreakers::new(Arc::default());
+        let target = |number: usize| Destination::Unsupported(format!("t-{number}"));
+        for _ in 0..FAILURES_TO_OPEN {
+            circuit_breakers.target(&target(0)).failed(START, None);
+        }
+        for number in 1..=2 * MAX_TARGET_CIRCUITS {
+            circuit_breakers.target(&target(number)).succeeded();
+        }
+        let kept = circuit_breakers.targets.lock().unwrap_or_else(PoisonError::into_inner).len();
+        assert_eq!(kept, MAX_TARGET_CIRCUITS);
+        assert!(circuit_breakers.target(&target(0)).is_open(START), "the open circuit is kept");
+    }
+
+    #[test]
+    fn circuits_are_limited_when_all_are_open() {
+        let circuit_breakers = CircuitBreakers::new(Arc::default());
+        for number in 0..=MAX_TARGET_CIRCUITS {
+            let breaker = circuit_breakers.target(&Destination::Unsupported(format!("t-{number}")));
+            for _ in 0..FAILURES_TO_OPEN {
+                breaker.failed(START, None);
+            }
+        }
+        let targets = circuit_breakers.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(targets.len(), MAX_TARGET_CIRCUITS);
+        assert!(!targets.contains("t-0"), "the one that was not used for the longest time");
     }
 
     #[test]

@@ -1,11 +1,18 @@
 //! AWS clients, with their attempts and time limits per call.
 
+use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::ConnectorBuilder;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::http::{SharedHttpClient, SharedHttpConnector, http_client_fn};
 
 use crate::secrets_manager::SecretsManagerSecret;
 
@@ -29,14 +36,37 @@ pub const fn single_attempt(within: Duration) -> CallLimits {
     CallLimits { attempt_timeout: within, operation_timeout: within, max_attempts: 1 }
 }
 
-/// Loads region, credentials and endpoint of AWS from the SDK's default sources.
+/// The maximum number of entries in a map whose keys come from dead letters, which anyone with write access to the
+/// queue can choose.
+pub const MAX_CACHE_ENTRIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+
+/// Loads region, credentials and endpoint of AWS from the SDK's default sources. All clients of the configuration share
+/// one pool of connections.
 pub async fn load() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+    let aws = aws_config::defaults(BehaviorVersion::latest())
         // The protection watches long bodies at a cost per attempt. Here every attempt has its own time
         // limit.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
-        .await
+        .await;
+    aws.to_builder().http_client(shared_http_client()).build()
+}
+
+/// Returns the SDK's usual HTTP client, built once. Otherwise each client of a service and region would have a pool and
+/// TLS roots of its own.
+fn shared_http_client() -> SharedHttpClient {
+    let shared: OnceLock<SharedHttpConnector> = OnceLock::new();
+    http_client_fn(move |settings, components| {
+        let build = || {
+            let mut builder = ConnectorBuilder::default()
+                .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+                .connector_settings(settings.clone())
+                .proxy_config(ProxyConfig::from_env());
+            builder.set_sleep_impl(components.sleep_impl());
+            SharedHttpConnector::new(builder.build())
+        };
+        shared.get_or_init(build).clone()
+    })
 }
 
 /// Sets the attempts and time limits of one client. Time limits that `aws` already has are kept: only a

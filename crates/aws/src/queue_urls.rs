@@ -1,6 +1,5 @@
 //! Queue URLs by ARN.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_sqs::Client;
@@ -8,20 +7,23 @@ use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use genesys_replay::destination::Arn;
+use lru::LruCache;
+
+use crate::clients::MAX_CACHE_ENTRIES;
 
 /// Resolves queue URLs with one SQS call per queue. URLs are not built from the ARN, because their form
 /// depends on partition and endpoint.
 #[derive(Clone)]
 pub struct QueueUrls {
     client: Client,
-    known: Arc<Mutex<HashMap<String, String>>>,
+    known: Arc<Mutex<LruCache<String, String>>>,
 }
 
 impl QueueUrls {
     /// Creates a resolver that uses this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { client, known: Arc::default() }
+        Self { client, known: Arc::new(Mutex::new(LruCache::new(MAX_CACHE_ENTRIES))) }
     }
 
     /// Returns the URL of a queue.
@@ -33,7 +35,7 @@ impl QueueUrls {
         queue: &Arn,
     ) -> Result<String, SdkError<GetQueueUrlError, HttpResponse>> {
         let known = |urls: &Self| {
-            let known = urls.known.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = urls.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(queue.as_str()).cloned()
         };
         if let Some(url) = known(self) {
@@ -50,7 +52,7 @@ impl QueueUrls {
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(queue.as_str().to_owned(), url.clone());
+            .put(queue.as_str().to_owned(), url.clone());
         Ok(url)
     }
 }

@@ -1,7 +1,7 @@
 //! The common parts of AWS targets: their clients, and the meaning of their errors.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::{Region, SdkConfig};
@@ -11,6 +11,7 @@ use genesys_replay::destination::Arn;
 use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::target::DeliveryError;
 use genesys_replay_aws::queue_urls::QueueUrls;
+use lru::LruCache;
 
 use super::KnownBuses;
 use crate::classification::{classify, question};
@@ -60,17 +61,21 @@ pub fn clients(aws: SdkConfig) -> Box<dyn Fn(&str) -> RegionalClients + Send + S
     })
 }
 
+/// The maximum number of regions with clients: more than AWS has. The clients that were not used for the longest time
+/// are dropped first.
+const MAX_REGIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(63);
+
 /// AWS targets, in the region that their ARN names.
 pub struct AwsTargets {
     build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>,
-    by_region: Mutex<HashMap<String, Arc<RegionalClients>>>,
+    by_region: Mutex<LruCache<String, Arc<RegionalClients>>>,
 }
 
 impl AwsTargets {
     /// Creates targets that call `build` once per region.
     #[must_use]
     pub fn new(build: Box<dyn Fn(&str) -> RegionalClients + Send + Sync>) -> Self {
-        Self { build, by_region: Mutex::default() }
+        Self { build, by_region: Mutex::new(LruCache::new(MAX_REGIONS)) }
     }
 
     pub(super) fn of(&self, arn: &Arn) -> Arc<RegionalClients> {
@@ -79,7 +84,7 @@ impl AwsTargets {
             return Arc::clone(clients);
         }
         let clients = Arc::new((self.build)(arn.region()));
-        by_region.insert(arn.region().to_owned(), Arc::clone(&clients));
+        by_region.put(arn.region().to_owned(), Arc::clone(&clients));
         clients
     }
 }

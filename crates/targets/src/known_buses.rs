@@ -1,6 +1,5 @@
 //! The event buses that exist.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +8,8 @@ use aws_sdk_eventbridge::config::http::HttpResponse;
 use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::operation::describe_event_bus::DescribeEventBusError;
 use genesys_replay::destination::Arn;
+use genesys_replay_aws::clients::MAX_CACHE_ENTRIES;
+use lru::LruCache;
 use tokio::time::Instant;
 
 /// The time for which a found bus is not checked again.
@@ -16,8 +17,14 @@ const CACHE_TTL: Duration = Duration::from_secs(300);
 
 /// The buses that exist, as checked in this execution environment. The check is needed because `PutEvents` to
 /// a missing bus returns success.
-#[derive(Clone, Default)]
-pub struct KnownBuses(Arc<Mutex<HashMap<String, Instant>>>);
+#[derive(Clone)]
+pub struct KnownBuses(Arc<Mutex<LruCache<String, Instant>>>);
+
+impl Default for KnownBuses {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(LruCache::new(MAX_CACHE_ENTRIES))))
+    }
+}
 
 impl KnownBuses {
     /// Checks that a bus exists, unless it was found in the last five minutes. Without the permission to look, the
@@ -31,7 +38,7 @@ impl KnownBuses {
         bus: &Arn,
     ) -> Result<(), SdkError<DescribeEventBusError, HttpResponse>> {
         let is_known = {
-            let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(bus.as_str()).is_some_and(|found| found.elapsed() < CACHE_TTL)
         };
         if is_known {
@@ -43,7 +50,7 @@ impl KnownBuses {
             return Err(error);
         }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(bus.as_str().to_owned(), Instant::now());
+        known.put(bus.as_str().to_owned(), Instant::now());
         Ok(())
     }
 }

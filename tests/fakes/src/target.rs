@@ -59,6 +59,12 @@ impl Target for MemoryTarget {
                 return Err(never(FailureCode::TargetUnsupported));
             }
             Destination::NotAllowed(_) => return Err(never(FailureCode::TargetNotAllowed)),
+            Destination::Looping(_) => {
+                return Err(DeliveryError {
+                    disposition: Disposition::Operator,
+                    ..never(FailureCode::TargetNotAllowed)
+                });
+            }
             Destination::Http(_)
             | Destination::Lambda(_)
             | Destination::Sqs(_)

@@ -119,6 +119,15 @@ impl Function {
         Ok(self.events.send(event)?)
     }
 
+    /// Returns the resident memory of the program, in KiB.
+    pub fn resident_kib(&self) -> Result<u64, Box<dyn Error>> {
+        let id = self.child.id().ok_or("the program has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let resident = resident.and_then(|value| value.split_whitespace().next());
+        Ok(resident.ok_or("no VmRSS")?.parse()?)
+    }
+
     /// Sends a SIGTERM to the program.
     pub fn terminate(&self) -> TestResult {
         terminate(&self.child)

@@ -135,6 +135,7 @@ impl AwsDeployment {
             Destination::None
             | Destination::Unsupported(_)
             | Destination::NotAllowed(_)
+            | Destination::Looping(_)
             | Destination::TooLong(_)
             | Destination::Missing => Ok(()),
         }
