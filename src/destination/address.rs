@@ -1,12 +1,9 @@
 //! Addresses that never receive events, because the services there issue credentials.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
-
-/// The IPv6 address of EC2's metadata service, which is not link-local.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254);
 
 /// The addresses that may receive events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +31,40 @@ impl std::error::Error for RefusedAddress {}
 pub fn is_refused(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => match v6.to_ipv4() {
-            Some(v4) => v4.is_link_local(),
-            None => v6.is_unicast_link_local() || v6 == METADATA_V6,
-        },
+        IpAddr::V6(v6) => {
+            v6.is_unicast_link_local()
+                || is_local_to_ec2(v6)
+                || embedded(v6).iter().any(Ipv4Addr::is_link_local)
+        }
+    }
+}
+
+/// Returns true for `fd00:ec2::/32`, the addresses of services inside EC2: metadata and credentials.
+fn is_local_to_ec2(address: Ipv6Addr) -> bool {
+    address.segments().starts_with(&[0xfd00, 0x0ec2])
+}
+
+/// Returns the IPv4 addresses that a gateway or tunnel may read in an IPv6 address.
+fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
+    let octets = address.octets();
+    let v4 = |at: [usize; 4]| Ipv4Addr::from(at.map(|index| octets[index]));
+    let (tail, head) = (v4([12, 13, 14, 15]), v4([2, 3, 4, 5]));
+    match address.segments() {
+        // IPv4-compatible, IPv4-mapped, IPv4-translated (RFC 2765), NAT64's well-known prefix (RFC 6052), and ISATAP
+        // (RFC 5214).
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..]
+        | [0, 0, 0, 0, 0xffff, 0, ..]
+        | [0x64, 0xff9b, 0, 0, 0, 0, ..]
+        | [_, _, _, _, 0 | 0x0200, 0x5efe, ..] => vec![tail],
+        // NAT64's local prefix (RFC 8215), with each length of RFC 6052.
+        [0x64, 0xff9b, 1, ..] => {
+            vec![v4([6, 7, 9, 10]), v4([7, 9, 10, 11]), v4([9, 10, 11, 12]), tail]
+        }
+        // 6to4 (RFC 3056).
+        [0x2002, ..] => vec![head],
+        // Teredo (RFC 4380): the server, and the client with inverted bits.
+        [0x2001, 0, ..] => vec![v4([4, 5, 6, 7]), Ipv4Addr::from_bits(!tail.to_bits())],
+        _ => Vec::new(),
     }
 }
 
@@ -66,6 +93,21 @@ mod tests {
             "http://[fe80::1]/",
             "http://[fd00:ec2::254]/",
             "http://[::ffff:169.254.169.254]/",
+            "http://[::169.254.169.254]/",
+            "http://[::ffff:0:a9fe:a9fe]/",
+            "http://[64:ff9b::a9fe:a9fe]/",
+            "http://[64:ff9b:1::a9fe:a9fe]/",
+            "http://[64:ff9b:1:a9fe:a9:fe00::]/",
+            "http://[64:ff9b:1:a9:fe:a9fe::]/",
+            "http://[64:ff9b:1:0:a9:fea9:fe00::]/",
+            "http://[2002:a9fe:a9fe::1]/",
+            "http://[2001:0:a9fe:a9fe::1]/",
+            "http://[2001::5601:5601]/",
+            "http://[2001:db8::5efe:a9fe:a9fe]/",
+            "http://[2001:db8::200:5efe:a9fe:a9fe]/",
+            "http://[fd00:ec2::23]/",
+            "http://[fd00:ec2::123]/",
+            "http://[febf::1]/",
         ] {
             assert!(refused(url), "{url}");
         }
@@ -73,6 +115,11 @@ mod tests {
             "http://127.0.0.1/",
             "http://10.0.0.1/",
             "https://[2001:db8::1]/",
+            "https://[2001:db8::a9fe:a9fe]/",
+            "https://[64:ff9b::c000:201]/",
+            "https://[2002:c000:201::1]/",
+            "https://[fd00:ec3::254]/",
+            "https://[::1]/",
             "https://crm.example/",
         ] {
             assert!(!refused(url), "{url}");

@@ -22,6 +22,17 @@ impl AllowedTargets {
         Self::Only(patterns.into_iter().map(WildMatch::new).collect())
     }
 
+    /// Returns true if at least one allowed target may be of a service that can be called.
+    #[must_use]
+    pub fn has_callable(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(patterns) => {
+                patterns.iter().any(|pattern| may_match_callable(&pattern.pattern()))
+            }
+        }
+    }
+
     /// Returns true if an ARN is allowed. A pattern for a function without a qualifier covers its versions
     /// and aliases.
     #[must_use]
@@ -34,6 +45,29 @@ impl AllowedTargets {
         patterns.iter().any(|pattern| {
             pattern.matches(arn) || function.is_some_and(|function| pattern.matches(function))
         })
+    }
+}
+
+/// The services whose targets can be called.
+const CALLABLE_SERVICES: [&str; 5] = ["events", "lambda", "sns", "sqs", "states"];
+
+/// Returns true if a pattern may match an ARN of a service that can be called.
+fn may_match_callable(pattern: &str) -> bool {
+    // A `*` also stands for colons, so a pattern proves nothing after it.
+    let (fixed, is_open) = match pattern.split_once('*') {
+        Some((fixed, _)) => (fixed, true),
+        None => (pattern, false),
+    };
+    let mut parts = fixed.splitn(4, ':').skip(2);
+    match (parts.next(), parts.next()) {
+        (None, _) => is_open,
+        (Some(start), None) if is_open => {
+            CALLABLE_SERVICES.iter().any(|service| service.starts_with(start))
+        }
+        (Some(service), _) => {
+            let service = WildMatch::new(service);
+            CALLABLE_SERVICES.iter().any(|callable| service.matches(callable))
+        }
     }
 }
 
@@ -79,6 +113,27 @@ mod tests {
             let only = AllowedTargets::only([pattern.as_str()]);
             assert_eq!(only.contains(&arn), expected, "{pattern} {arn}");
         }
+    }
+
+    #[test]
+    fn has_a_callable_target_unless_all_patterns_name_other_services() {
+        for (pattern, expected) in [
+            ("arn:aws:lambda:*:*:function:crm-*", true),
+            ("arn:aws:sqs:eu-west-1:271828182845:q", true),
+            ("arn:*", true),
+            ("arn:aws:*", true),
+            ("arn:aws:s*", true),
+            ("arn:aws:s?s:eu-west-1:271828182845:q", true),
+            ("arn:aws:kinesis:*:*:stream/x", false),
+            ("arn:aws:k*", false),
+            ("arn:aws:ecs:eu-west-1:271828182845:cluster/c", false),
+            ("arn:aws", false),
+            ("arn:", false),
+        ] {
+            assert_eq!(AllowedTargets::only([pattern]).has_callable(), expected, "{pattern}");
+        }
+        let both = AllowedTargets::only(["arn:aws:kinesis:*", "arn:aws:sns:*"]);
+        assert!(both.has_callable());
     }
 
     #[test]

@@ -256,6 +256,34 @@ async fn wrong_settings_stop_the_start_with_all_of_them_named() -> TestResult {
 }
 
 #[tokio::test]
+async fn startup_refuses_a_password_in_the_queue_url() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
+    let url = settings["REPLAY_QUEUE_URL"].replace("http://", "http://someone:hush-hush@");
+    settings.insert("REPLAY_QUEUE_URL".to_owned(), url);
+    let printed = Server::start(&settings, &harness.aws).await.err().ok_or("it started")?;
+    let printed = printed.to_string();
+    let problem = "REPLAY_QUEUE_URL must not contain a user or a password";
+    assert!(printed.contains(problem) && !printed.contains("hush"), "{printed}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn startup_warns_of_variables_that_are_not_settings() -> TestResult {
+    let harness = ReplayHarness::start().await?;
+    let arn = harness.aws.create_queue(false).await?;
+    let mut settings = settings(&harness, &arn).await?;
+    settings.insert("SQS_DLQ_URL".to_owned(), "https://sqs.example/1/q".to_owned());
+    let (_, printed) = Server::start(&settings, &harness.aws).await?.end().await?;
+    let lines = printed.lines()?;
+    are_documented(&lines)?;
+    let warned = lines.iter().find(|line| line["setting"] == "SQS_DLQ_URL");
+    assert_eq!(warned.map(|line| &line["level"]), Some(&json!("WARN")));
+    Ok(())
+}
+
+#[tokio::test]
 async fn startup_warns_when_requests_are_not_authenticated() -> TestResult {
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;

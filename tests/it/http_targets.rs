@@ -37,7 +37,8 @@ async fn deliver_within(
     let destination = Destination::Http(url.clone());
     let message_id = MessageId::new("m-1").ok_or("id")?;
     let key = EventKey::new(EventId::new("e-1").as_ref(), &message_id, &destination);
-    let target = HttpTarget::new(http, AddressPolicy::BlockLinkLocal, limit, Arc::new(SystemClock));
+    let policy = AddressPolicy::BlockLinkLocal;
+    let target = HttpTarget::new(http, policy, false, limit, Arc::new(SystemClock));
     Ok(target
         .post(
             &url,

@@ -31,6 +31,7 @@ mod retry_time;
 mod rounds;
 mod secrets;
 mod spoofed_targets;
+mod startup;
 mod visibility_timeout;
 
 /// The replay function's program.

@@ -273,12 +273,12 @@ async fn doctor_finds_settings_of_the_legacy_sample_api() -> TestResult {
     are_found(vec![
         fault(
             "warning",
-            "OAUTH_CLIENT_ID is a tutorial's variable",
+            "OAUTH_CLIENT_ID is not a setting",
             Change::Variable("OAUTH_CLIENT_ID", SECRET),
         ),
         fault(
             "warning",
-            "S3_ARCHIVE_BUCKET is a tutorial's variable",
+            "S3_ARCHIVE_BUCKET is not a setting",
             Change::Variable("S3_ARCHIVE_BUCKET", "b"),
         ),
         fault(

@@ -6,7 +6,10 @@ use genesys_replay::genesys::{ApiForm, SubscriptionForm};
 use genesys_replay::queue::MAX_MESSAGE_BYTES;
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::genesys::is_secret_id;
-use genesys_replay_settings::{Reader, SettingsError, genesys, log_level, unencrypted};
+use genesys_replay_settings::other_names::{self, OtherName};
+use genesys_replay_settings::{
+    Reader, SettingsError, genesys, has_credentials, log_level, unencrypted,
+};
 use genesys_replay_telemetry::LogLevel;
 use url::Url;
 
@@ -25,6 +28,8 @@ pub struct IngestSettings {
     pub check: Option<(SubscriptionForm, GenesysSettings)>,
     /// The maximum length of a body, in bytes.
     pub max_body_bytes: usize,
+    /// The variables in use that are not settings.
+    pub other_names: Vec<OtherName>,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
 }
@@ -98,6 +103,7 @@ impl IngestSettings {
                 1_024..=largest,
             ))
             .unwrap_or(MAX_MESSAGE_BYTES),
+            other_names: other_names::in_use(&reader),
             log_level: log_level(&mut reader),
         };
         reader.finish(settings)
@@ -134,6 +140,10 @@ fn queue_url(reader: &mut Reader<'_>) -> Url {
         return genesys::fallback();
     };
     let url = Url::parse(&text).ok();
+    if url.as_ref().is_some_and(has_credentials) {
+        reader.problem(NAME, "must not contain a user or a password");
+        return genesys::fallback();
+    }
     url.filter(|url| matches!(url.scheme(), "https" | "http") && url.path().len() > 1)
         .unwrap_or_else(|| {
             reader.problem(NAME, "must be the https:// URL of an SQS queue, not its ARN or name");

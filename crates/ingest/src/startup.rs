@@ -1,7 +1,7 @@
 //! The log lines of ingest's start-up.
 
 use genesys_replay_genesys::GenesysSettings;
-use genesys_replay_telemetry::warn_of_plain_http;
+use genesys_replay_telemetry::{warn_of_other_names, warn_of_plain_http};
 
 use crate::config::{Auth, Host, IngestSettings, KeySetting};
 use crate::warn_of_short;
@@ -26,6 +26,7 @@ pub fn started(settings: &IngestSettings) {
         "started"
     );
     warn_of_plain_http(&settings.unencrypted());
+    warn_of_other_names(settings.other_names.iter().map(|other| (other.name, other.remedy)));
     if matches!(settings.auth, Auth::Anyone) {
         tracing::warn!(
             setting = "INGEST_AUTH",

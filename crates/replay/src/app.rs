@@ -105,6 +105,7 @@ pub fn build(settings: Settings, aws: &SdkConfig) -> Result<ReplayFunction, Buil
             http: HttpTarget::new(
                 http.clone(),
                 settings.reach,
+                settings.is_proxied,
                 settings.target_timeout,
                 Arc::clone(&clock),
             ),

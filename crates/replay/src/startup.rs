@@ -5,7 +5,7 @@ use genesys_replay::destination::address::AddressPolicy;
 use genesys_replay::destination::{AllowedTargets, ReplayTarget};
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_settings::{FormerName, Settings};
-use genesys_replay_telemetry::warn_of_plain_http;
+use genesys_replay_telemetry::{warn_of_other_names, warn_of_plain_http};
 
 /// Logs the version and all settings that are not secret, and a warning for each risky setting.
 pub fn started(settings: &Settings) {
@@ -46,6 +46,7 @@ pub fn started(settings: &Settings) {
     for FormerName { former, current } in &settings.former_names {
         tracing::warn!(setting = former, current, "former name of a setting");
     }
+    warn_of_other_names(settings.other_names.iter().map(|other| (other.name, other.remedy)));
     let receives_last = limits.receives_last();
     if receives_last < limits.retry_for {
         tracing::warn!(
@@ -56,10 +57,18 @@ pub fn started(settings: &Settings) {
             "receives may be used up before the time of RETRY_FOR_HOURS is over: raise MAX_RECEIVES or BACKOFF_MAX_SECONDS"
         );
     }
-    if matches!(settings.target, ReplayTarget::Original(AllowedTargets::Any)) {
-        tracing::warn!(
+    let ReplayTarget::Original(allowed) = &settings.target else {
+        return;
+    };
+    match allowed {
+        AllowedTargets::Any => tracing::warn!(
             setting = "ALLOWED_TARGETS",
-            "not set: anyone with write access to the queue can choose the target"
-        );
+            "all targets allowed: anyone with write access to the queue can choose the target"
+        ),
+        AllowedTargets::Only(_) if !allowed.has_callable() => tracing::warn!(
+            setting = "ALLOWED_TARGETS",
+            "no allowed target can be called: every event is rejected as TARGET_UNSUPPORTED or TARGET_NOT_ALLOWED"
+        ),
+        AllowedTargets::Only(_) => {}
     }
 }

@@ -122,8 +122,7 @@ fn base_url(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     let text = reader.text(name)?;
     let url = Url::parse(&text).ok().filter(|url| {
         matches!(url.scheme(), "https" | "http")
-            && url.username().is_empty()
-            && url.password().is_none()
+            && !super::has_credentials(url)
             && url.query().is_none()
             && url.fragment().is_none()
     });

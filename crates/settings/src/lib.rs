@@ -1,18 +1,22 @@
 //! The settings of the replay function, and the parts that all programs share.
 
 pub mod genesys;
+pub mod other_names;
 mod reader;
 
 use std::time::Duration;
 
 use genesys_replay::backoff::Backoff;
 use genesys_replay::destination::address::{AddressPolicy, names_refused};
-use genesys_replay::destination::{AllowedTargets, Destination, MAX_TARGET_BYTES, ReplayTarget};
+use genesys_replay::destination::{
+    AllowedTargets, Arn, Destination, MAX_TARGET_BYTES, ReplayTarget,
+};
 use genesys_replay::replay::Limits;
 use genesys_replay_genesys::GenesysSettings;
 use genesys_replay_telemetry::LogLevel;
 use url::Url;
 
+use other_names::OtherName;
 pub use reader::Reader;
 
 /// Every variable that the replay function reads.
@@ -70,6 +74,10 @@ pub const INGEST_VARIABLES: &[&str] = &[
     "SUBSCRIPTION_CHECK",
 ];
 
+/// The variables that make `reqwest` use a proxy. They belong to the process, so the template does not set them.
+pub const PROXY_VARIABLES: [&str; 6] =
+    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
 /// All settings of the replay function.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -83,6 +91,8 @@ pub struct Settings {
     pub target: ReplayTarget,
     /// The addresses that HTTP targets may have.
     pub reach: AddressPolicy,
+    /// True if HTTP calls may go through a proxy, which resolves host names itself.
+    pub is_proxied: bool,
     /// The archive of rejected dead letters.
     pub archive: Option<ArchiveSettings>,
     /// The limits of retries.
@@ -93,6 +103,8 @@ pub struct Settings {
     pub max_concurrency: usize,
     /// The former names of settings that are in use.
     pub former_names: Vec<FormerName>,
+    /// The variables in use that are not settings.
+    pub other_names: Vec<OtherName>,
     /// The least severe level that is logged.
     pub log_level: LogLevel,
 }
@@ -151,10 +163,12 @@ impl Settings {
                 AddressPolicy::BlockLinkLocal,
                 &[("true", AddressPolicy::AllowAll), ("false", AddressPolicy::BlockLinkLocal)],
             ),
+            is_proxied: PROXY_VARIABLES.iter().any(|name| reader.text(name).is_some()),
             archive: archive(&mut reader),
             limits: limits(&mut reader),
             target_timeout: reader.seconds("TARGET_TIMEOUT_SECONDS", 10, 1..=900),
             former_names: former_names(&reader),
+            other_names: other_names::in_use(&reader),
             max_concurrency: usize::try_from(reader.number("MAX_CONCURRENCY", 10, 1..=1_000))
                 .unwrap_or(1),
             log_level: log_level(&mut reader),
@@ -174,6 +188,12 @@ impl Settings {
         };
         unencrypted(("REPLAY_TARGET", target), genesys)
     }
+}
+
+/// Returns true if a URL contains a user or a password. Settings are logged at start-up, so their URLs must not.
+#[must_use]
+pub fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// Returns the names of the settings whose URLs are plain `http://`.
@@ -250,10 +270,16 @@ pub fn table(reader: &mut Reader<'_>) -> String {
     let table = reader
         .text("IDEMPOTENCY_TABLE_NAME")
         .unwrap_or_else(|| "GenesysRetryIdempotency".to_owned());
-    // The setting also accepts the ARN of a table.
-    let fits = table.len() <= 1_024
-        && table.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
-    if !fits {
+    let arn = Arn::parse(&table);
+    let name = match &arn {
+        Some(arn) if arn.service() == "dynamodb" => arn.resource().strip_prefix("table/"),
+        Some(_) | None => Some(table.as_str()),
+    };
+    let fits = |name: &str| {
+        (3..=255).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    if !name.is_some_and(fits) {
         reader.problem("IDEMPOTENCY_TABLE_NAME", "is not the name or ARN of a DynamoDB table");
     }
     table
@@ -332,10 +358,13 @@ pub fn archive(reader: &mut Reader<'_>) -> Option<ArchiveSettings> {
         );
     }
     let bucket = reader.text(BUCKET)?;
-    let fits = (3..=255).contains(&bucket.len())
-        && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte));
-    if !fits {
-        reader.problem(BUCKET, "is not the name of an S3 bucket");
+    let is_name = (3..=255).contains(&bucket.len())
+        && bucket.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_access_point = Arn::parse(&bucket).is_some_and(|arn| {
+        arn.service().starts_with("s3") && arn.resource().contains("accesspoint")
+    });
+    if !is_name && !is_access_point {
+        reader.problem(BUCKET, "is not the name of an S3 bucket or the ARN of an access point");
     }
     Some(ArchiveSettings { bucket, prefix })
 }
@@ -347,7 +376,13 @@ fn allowed_targets(reader: &mut Reader<'_>) -> AllowedTargets {
     };
     let patterns: Vec<&str> =
         text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()).collect();
-    if patterns.iter().any(|pattern| *pattern != "*" && !pattern.starts_with("arn:")) {
+    if patterns.is_empty() {
+        reader.problem(NAME, "contains no pattern: every event would be rejected");
+    }
+    if patterns.iter().any(|pattern| pattern.trim_matches('*').is_empty()) {
+        return AllowedTargets::Any;
+    }
+    if patterns.iter().any(|pattern| !pattern.starts_with("arn:")) {
         reader.problem(
             NAME,
             "must be patterns of ARNs such as arn:aws:lambda:*:*:function:crm-*, comma-separated",
@@ -381,8 +416,8 @@ pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
                 if matches!(url.scheme(), "https" | "http")
                     && url.as_str().len() <= MAX_TARGET_BYTES =>
             {
-                if !url.username().is_empty() || url.password().is_some() {
-                    reader.problem(NAME, "must not carry a user or a password");
+                if has_credentials(&url) {
+                    reader.problem(NAME, "must not contain a user or a password");
                 }
                 if names_refused(&url)
                     && reader.text("ALLOW_LINK_LOCAL_TARGETS").as_deref() != Some("true")

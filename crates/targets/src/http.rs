@@ -13,7 +13,7 @@ use genesys_replay::failure::{Certainty, Disposition, FailureCode, answers};
 use genesys_replay::retry_after;
 use genesys_replay::target::{Delivery, DeliveryError};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use url::Url;
+use url::{Host, Url};
 
 use crate::classification::{classify, question};
 
@@ -22,21 +22,24 @@ use crate::classification::{classify, question};
 pub struct HttpTarget {
     http: reqwest::Client,
     reach: AddressPolicy,
+    is_proxied: bool,
     within: Duration,
     clock: Arc<dyn Clock>,
 }
 
 impl HttpTarget {
     /// Creates an adapter. `http` must not follow redirects; if `reach` blocks addresses, it must resolve
-    /// names through [`resolver::GuardedResolver`]. One delivery takes at most `within`.
+    /// names through [`resolver::GuardedResolver`]. A proxy resolves names itself, so with `is_proxied` names are
+    /// resolved here, too, before a delivery. One delivery takes at most `within`.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
         reach: AddressPolicy,
+        is_proxied: bool,
         within: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { http, reach, within, clock }
+        Self { http, reach, is_proxied, within, clock }
     }
 
     /// Posts one event.
@@ -44,7 +47,7 @@ impl HttpTarget {
     /// # Errors
     /// The errors of [`Target::deliver`](super::Target::deliver).
     pub async fn post(&self, url: &Url, delivery: &Delivery<'_>) -> Result<(), DeliveryError> {
-        if self.reach == AddressPolicy::BlockLinkLocal && address::names_refused(url) {
+        if self.reach == AddressPolicy::BlockLinkLocal && self.is_refused(url).await {
             return Err(not_allowed());
         }
         let answer = self
@@ -84,6 +87,15 @@ impl HttpTarget {
             reason: format!("the target answered {status}{question}"),
             source: None,
         })
+    }
+}
+
+impl HttpTarget {
+    async fn is_refused(&self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Domain(name)) => self.is_proxied && resolver::is_refused_name(name).await,
+            Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => address::names_refused(url),
+        }
     }
 }
 

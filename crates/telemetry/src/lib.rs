@@ -60,6 +60,13 @@ pub fn warn_of_plain_http(settings: &[&'static str]) {
     }
 }
 
+/// Warns of variables that are set and are not settings. Each has the instruction that replaces it.
+pub fn warn_of_other_names(names: impl IntoIterator<Item = (&'static str, &'static str)>) {
+    for (setting, remedy) in names {
+        tracing::warn!(setting, remedy, "not a setting of this program");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -1,5 +1,6 @@
 //! Checks the settings, and settings of the seed tutorials that were left in place.
 
+use genesys_replay_settings::other_names::OTHER_NAMES;
 use genesys_replay_settings::{INGEST_VARIABLES, VARIABLES};
 use url::Url;
 
@@ -8,23 +9,6 @@ use super::{Check, DoctorInput};
 const SETTINGS: &str = "settings";
 const HOSTS: &str = "Genesys hosts";
 const SCOPES: &str = "scopes";
-
-/// Settings of the seed tutorials that no program reads, each with its remedy.
-const RENAMED: &str = "\
-OAUTH_CLIENT_ID: set GENESYS_CLIENT_ID, or keep id and secret in the secret of GENESYS_SECRET_ID
-OAUTH_CLIENT_SECRET: set GENESYS_CLIENT_SECRET, or keep id and secret in the secret of GENESYS_SECRET_ID
-OAUTH_SECRET: set GENESYS_CLIENT_SECRET, or keep id and secret in the secret of GENESYS_SECRET_ID
-GENESYS_BASE_URL: set GENESYS_REGION: both hosts follow from it
-GENESYS_ENVIRONMENT: set GENESYS_REGION: it takes the same domain
-TOKEN_URL: set GENESYS_REGION: the token's host follows from it
-TARGET_API_URL: set REPLAY_TARGET
-DLQ_QUEUE_URL: name the queue with --queue or REPLAY_QUEUE_URL; the function's is that of its event source mapping
-SQS_MAIN_QUEUE_URL: name the queue with --queue or REPLAY_QUEUE_URL; the function's is that of its event source mapping
-SQS_DLQ_URL: the parking queue is the one in the queue's redrive policy
-DLQ_REGION: set AWS_REGION, or give --region
-S3_ARCHIVE_BUCKET: set ARCHIVE_BUCKET
-IDEMPOTENCY_TABLE: set IDEMPOTENCY_TABLE_NAME
-GENESYS_SUBSCRIPTION_ID: give it to the commands that need it: import --subscription, replay --subscription";
 
 /// The scopes that the seed tutorials require.
 const TUTORIAL_SCOPES: &str = "analytics:conversationdetail:query analytics:events:read \
@@ -35,10 +19,6 @@ const TUTORIAL_SCOPES: &str = "analytics:conversationdetail:query analytics:even
 /// The suffixes of Genesys Cloud's domains.
 const DOMAINS: &str = "mypurecloud.com mypurecloud.ie mypurecloud.de mypurecloud.com.au \
     mypurecloud.jp pure.cloud us-gov-pure.cloud eusc-pure.cloud";
-
-fn renamed() -> impl Iterator<Item = (&'static str, &'static str)> {
-    RENAMED.lines().filter_map(|line| line.split_once(": "))
-}
 
 pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
     if let Some(error) = &input.unread {
@@ -54,10 +34,10 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
         checks.push(Check::ok(SETTINGS, "the function starts with them"));
     }
     let value = |name| input.variables.get(name);
-    let left = renamed().filter(|(name, _)| value(name).is_some());
-    checks.extend(left.map(|(name, remedy)| {
-        let found = format!("{name} is a tutorial's variable, and nothing reads it");
-        Check::warning(SETTINGS, found, remedy)
+    let set = OTHER_NAMES.iter().filter(|other| value(other.name).is_some());
+    checks.extend(set.map(|other| {
+        let found = format!("{} is not a setting, and nothing reads it", other.name);
+        Check::warning(SETTINGS, found, other.remedy)
     }));
     for lint in [unread, scopes, token_url] {
         let variables = input.variables.iter();
@@ -75,9 +55,9 @@ pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
 /// Returns a warning for a variable that resembles a setting but is not read: misspelt, or of an older version.
 fn unread(name: &str, _: &str) -> Option<Check> {
     let is_ours = name.starts_with("GENESYS_") && !name.starts_with("GENESYS_REPLAY_");
-    let mut known = renamed().map(|(name, _)| name);
-    let is_known =
-        VARIABLES.contains(&name) || INGEST_VARIABLES.contains(&name) || known.any(|it| it == name);
+    let is_known = VARIABLES.contains(&name)
+        || INGEST_VARIABLES.contains(&name)
+        || OTHER_NAMES.iter().any(|other| other.name == name);
     (is_ours && !is_known).then(|| {
         Check::warning(
             SETTINGS,
@@ -195,6 +175,8 @@ fn plain(url: &Url, name: &str) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
+    use genesys_replay_settings::other_names::OtherName;
+
     use super::*;
     use crate::config::Variables;
     use crate::operator::doctor::Verdict;
@@ -214,12 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_of_the_tutorials_is_named_with_ours() {
-        assert_eq!(renamed().count(), 14);
-        for (name, remedy) in renamed() {
+    fn variable_that_is_not_a_setting_is_reported_with_the_setting() {
+        for OtherName { name, remedy } in OTHER_NAMES {
             let checks = checks(&format!("{name}=hush-hush"));
             assert_eq!(verdicts(&checks), [(SETTINGS, Verdict::Warning)], "{name}");
-            assert_eq!(checks[0].remedy.as_deref(), Some(remedy));
+            assert_eq!(checks[0].remedy.as_deref(), Some(*remedy));
             assert!(checks[0].found.contains(name), "{checks:?}");
             assert!(!format!("{checks:?}").contains("hush"), "{name}");
         }
