@@ -300,3 +300,32 @@ async fn log_has_metrics_and_errors_at_every_level() -> TestResult {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn batch_is_answered_when_nobody_reads_the_log() -> TestResult {
+    const RECORDS: usize = 300;
+    let mut harness = ReplayHarness::start().await?;
+    harness.set("RETRY_STATE", "off");
+    let mut function =
+        Function::start_unread(crate::REPLAY, harness.settings(), &harness.aws).await?;
+    let records: Vec<_> = (0..RECORDS)
+        .map(|number| Record::dead_letter(&format!("m-{number}"), &format!("e-{number}"), "c-1"))
+        .collect();
+    // The lines of a batch are longer than the pipe.
+    for _ in 0..2 {
+        let answer = function.invoke(event(&records)).await?;
+        assert!(matches!(answer, Invocation::Response(_)), "{answer:?}");
+    }
+    function.read_output();
+    function.invoke(event(&[Record::dead_letter("m-x", "e-x", "c-1")])).await?;
+    function.terminate()?;
+    let (_, printed) = function.ended().await?;
+    let lines = printed.lines()?;
+    are_documented(&lines)?;
+    let dropped = lines.iter().filter(|line| line["message"] == "log lines dropped");
+    let dropped: u64 = dropped.filter_map(|line| line["lines"].as_u64()).sum();
+    assert!(dropped > 0);
+    let records = lines.iter().filter(|line| line["message"] == "record");
+    assert!(records.count() < 2 * RECORDS + 1, "dropped lines are not written later");
+    Ok(())
+}

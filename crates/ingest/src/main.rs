@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            telemetry::start_refused(error.as_ref());
+            telemetry::start_refused(error.as_ref()).await;
             ExitCode::FAILURE
         }
     }
@@ -32,9 +32,9 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let settings = IngestSettings::from_env()?;
-    telemetry::init(settings.log_level);
+    let lines = telemetry::init(settings.log_level)?;
     startup::started(&settings);
-    let metrics = Metrics::new(settings.log_level, Box::new(std::io::stdout()));
+    let metrics = Metrics::new(settings.log_level, Box::new(lines));
     let host = settings.host.clone();
     let edge = app::build(settings, &clients::load().await, metrics)?;
     app::prepare(&edge).await;

@@ -4,7 +4,7 @@
 #![recursion_limit = "256"]
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use genesys_replay::replay::Shutdown;
 use genesys_replay_aws::clients;
@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
     match Box::pin(run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            telemetry::start_refused(error.as_ref());
+            telemetry::start_refused(error.as_ref()).await;
             ExitCode::FAILURE
         }
     }
@@ -31,15 +31,23 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), Error> {
     let settings = Settings::from_env()?;
-    telemetry::init(settings.log_level);
+    let lines = telemetry::init(settings.log_level)?;
     startup::started(&settings);
-    let metrics = &Metrics::new(settings.log_level, Box::new(std::io::stdout()));
+    let metrics = &Metrics::new(settings.log_level, Box::new(lines));
     let replay = &app::build(settings, &clients::load().await)?;
     app::prepare(replay).await;
-    tokio::select! {
-        ended = lambda_runtime::run(service_fn(|event: LambdaEvent<_>| lambda::handle(replay, metrics, event))) => ended,
+    let handle = async |event: LambdaEvent<_>| {
+        let deadline = event.context.deadline();
+        let answer = lambda::handle(replay, metrics, event).await;
+        telemetry::flush(deadline.duration_since(SystemTime::now()).unwrap_or_default()).await;
+        answer
+    };
+    let ended = tokio::select! {
+        ended = lambda_runtime::run(service_fn(handle)) => ended,
         () = shutdown_signal(replay.shutdown.clone()) => Ok(()),
-    }
+    };
+    telemetry::flush_last_lines().await;
+    ended
 }
 
 /// Returns after a SIGTERM, once all work in flight has ended. Some platforms never send a SIGTERM.

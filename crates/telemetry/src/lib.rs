@@ -2,7 +2,12 @@
 //! all lines.
 
 mod level;
+mod line_writer;
 pub mod metrics;
+
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use genesys_replay::error::with_causes;
 use tracing_subscriber::filter::Targets;
@@ -10,11 +15,33 @@ use tracing_subscriber::fmt::time::UtcTime;
 use tracing_subscriber::layer::SubscriberExt;
 
 pub use level::LogLevel;
+pub use line_writer::LineWriter;
+
+/// The writer of this process to stdout.
+static STDOUT: OnceLock<LineWriter> = OnceLock::new();
+
+/// The maximum time for the last lines of a process.
+const MAX_LAST_LINES_TIME: Duration = Duration::from_secs(1);
+
+/// The maximum time for the lines of one invocation, if the output makes progress.
+const MAX_FLUSH_TIME: Duration = Duration::from_secs(2);
+
+/// The time that an answer needs before the deadline of its invocation.
+const ANSWER_TIME: Duration = Duration::from_millis(100);
 
 /// Starts logging to stdout: one JSON object per line, with an RFC 3339 `timestamp` and the `level`, which
 /// Lambda uses as the line's level. Logs only lines of crates whose name begins with `genesys_replay`: lines
-/// of libraries may contain requests and answers.
-pub fn init(level: LogLevel) {
+/// of libraries may contain requests and answers. Returns the writer of all lines, which never blocks.
+///
+/// # Errors
+/// The thread that writes cannot be started.
+pub fn init(level: LogLevel) -> io::Result<LineWriter> {
+    let writer = if let Some(writer) = STDOUT.get() {
+        writer.clone()
+    } else {
+        let started = LineWriter::start(io::stdout())?;
+        STDOUT.get_or_init(|| started).clone()
+    };
     let filter = Targets::new().with_target("genesys_replay", level.tracing());
     // The span's fields are top-level members of each line, so that queries for one request need no path.
     let lines = json_subscriber::layer()
@@ -23,7 +50,11 @@ pub fn init(level: LogLevel) {
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
-        .with_timer(UtcTime::rfc_3339());
+        .with_timer(UtcTime::rfc_3339())
+        .with_writer({
+            let writer = writer.clone();
+            move || writer.clone()
+        });
     let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     // A second start-up in the same process (tests) keeps the first subscriber.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -32,12 +63,31 @@ pub fn init(level: LogLevel) {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panic");
     }));
+    Ok(writer)
+}
+
+/// Waits until the lines of an invocation are written, `left` before its deadline. Lambda freezes the process after
+/// the answer. Lines that the output does not accept in time are dropped and counted.
+pub async fn flush(left: Duration) {
+    if let Some(writer) = STDOUT.get() {
+        writer.drain(left.saturating_sub(ANSWER_TIME).min(MAX_FLUSH_TIME)).await;
+    }
+}
+
+/// Waits until the last lines of the process are written.
+pub async fn flush_last_lines() {
+    if let Some(writer) = STDOUT.get() {
+        writer.drain(MAX_LAST_LINES_TIME).await;
+    }
 }
 
 /// Logs the last line of a failed start-up.
-pub fn start_refused(error: &dyn std::error::Error) {
-    init(LogLevel::Error);
-    tracing::error!(error = with_causes(error), "start-up refused");
+pub async fn start_refused(error: &(dyn std::error::Error + Send + Sync)) {
+    // Without the thread there is no way to log.
+    if init(LogLevel::Error).is_ok() {
+        tracing::error!(error = with_causes(error), "start-up refused");
+        flush_last_lines().await;
+    }
 }
 
 /// Logs that a SIGTERM was received.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::replay_harness::AMPLE_TIME;
@@ -33,6 +33,7 @@ pub struct Function {
     stderr: JoinHandle<String>,
     events: mpsc::UnboundedSender<Value>,
     answers: mpsc::UnboundedReceiver<Invocation>,
+    is_read: Arc<Notify>,
 }
 
 /// The result of an invocation.
@@ -85,6 +86,17 @@ impl Function {
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
+        let function = Self::start_unread(program, settings, aws).await?;
+        function.read_output();
+        Ok(function)
+    }
+
+    /// Starts a function's program whose stdout is not read until [`read_output`](Self::read_output).
+    pub async fn start_unread(
+        program: &str,
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
         let (events, waiting) = mpsc::unbounded_channel();
         let (answered, answers) = mpsc::unbounded_channel();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -99,13 +111,25 @@ impl Function {
             .spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let stderr = child.stderr.take().ok_or("no stderr")?;
+        let is_read = Arc::new(Notify::new());
+        let read_from_now = Arc::clone(&is_read);
+        let stdout = async move {
+            read_from_now.notified().await;
+            read(stdout).await
+        };
         Ok(Self {
             child,
-            stdout: tokio::spawn(read(stdout)),
+            is_read,
+            stdout: tokio::spawn(stdout),
             stderr: tokio::spawn(read(stderr)),
             events,
             answers,
         })
+    }
+
+    /// Reads the output from now on.
+    pub fn read_output(&self) {
+        self.is_read.notify_one();
     }
 
     /// Sends one event and waits for the response.

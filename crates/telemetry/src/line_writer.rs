@@ -1,0 +1,276 @@
+//! A writer of log lines that never blocks its caller.
+//!
+//! A full pipe that nobody reads would otherwise block the thread that handles a batch until its deadline.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use genesys_replay::clock::{Clock, SystemClock};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// The maximum size of the lines that wait to be written, in bytes. A batch of 10,000 records logs about half of it.
+const MAX_QUEUED_BYTES: usize = 16 * 1024 * 1024;
+
+/// The maximum number of bytes of one call to the output, unless one line is longer.
+const MAX_WRITE_BYTES: usize = 64 * 1024;
+
+/// The time without progress after which [`LineWriter::drain`] drops the waiting lines.
+const MAX_STALL: Duration = Duration::from_millis(200);
+
+/// A writer to an output that may block. A thread of its own writes the lines, in order.
+///
+/// Lines are dropped if [`MAX_QUEUED_BYTES`] wait already, or if the output stalls during a [`drain`](Self::drain). Their number
+/// is written as a line of its own as soon as the output accepts lines.
+#[derive(Clone, Debug)]
+pub struct LineWriter(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Notified when a line was queued.
+    queued: Condvar,
+    /// The number of calls to the output that have ended.
+    progress: watch::Sender<u64>,
+    max_stall: Duration,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Box<[u8]>>,
+    waiting_bytes: usize,
+    is_writing: bool,
+    dropped_lines: usize,
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && !self.is_writing
+    }
+
+    fn drop_waiting(&mut self) {
+        let lines: usize = self.waiting.iter().map(|text| lines_in(text)).sum();
+        self.dropped_lines += lines;
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+    }
+
+    /// Takes at most [`MAX_WRITE_BYTES`], and at least one text.
+    fn take(&mut self) -> Vec<u8> {
+        let mut taken = Vec::new();
+        if self.dropped_lines > 0 {
+            taken.extend(dropped(self.dropped_lines));
+            self.dropped_lines = 0;
+        }
+        let mut is_first = true;
+        while let Some(next) = self
+            .waiting
+            .pop_front_if(|next| is_first || taken.len() + next.len() <= MAX_WRITE_BYTES)
+        {
+            is_first = false;
+            self.waiting_bytes -= next.len();
+            taken.extend_from_slice(&next);
+        }
+        taken
+    }
+}
+
+impl LineWriter {
+    /// Starts the thread that writes to `out`. Errors of `out` are ignored, because nothing can report them.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::with_stall(out, MAX_STALL)
+    }
+
+    fn with_stall(out: impl Write + Send + 'static, max_stall: Duration) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            queued: Condvar::new(),
+            progress: watch::Sender::new(0),
+            max_stall,
+        });
+        let writing = Arc::clone(&shared);
+        thread::Builder::new().name("log".to_owned()).spawn(move || writing.write_to(out))?;
+        Ok(Self(shared))
+    }
+
+    /// Waits until the queued lines are written. Drops the rest if the output makes no progress for [`MAX_STALL`], or
+    /// after `limit`.
+    pub async fn drain(&self, limit: Duration) {
+        let end = Instant::now() + limit;
+        let mut progress = self.0.progress.subscribe();
+        while !self.0.state().is_idle() {
+            let left = end.saturating_duration_since(Instant::now()).min(self.0.max_stall);
+            let has_progressed = timeout(left, progress.changed()).await;
+            if has_progressed.is_err() {
+                self.0.state().drop_waiting();
+                return;
+            }
+        }
+    }
+}
+
+impl Write for LineWriter {
+    /// Queues whole lines.
+    fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let mut state = self.0.state();
+        if state.waiting_bytes + lines.len() > MAX_QUEUED_BYTES {
+            state.dropped_lines += lines_in(lines);
+        } else {
+            state.waiting.push_back(lines.into());
+            state.waiting_bytes += lines.len();
+            self.0.queued.notify_one();
+        }
+        Ok(lines.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes queued lines until the process ends.
+    fn write_to(&self, mut out: impl Write) {
+        let mut state = self.state();
+        loop {
+            while state.waiting.is_empty() {
+                state = self.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.is_writing = true;
+            let text = state.take();
+            drop(state);
+            let _ = out.write_all(&text).and_then(|()| out.flush());
+            state = self.state();
+            state.is_writing = false;
+            self.progress.send_modify(|writes| *writes += 1);
+        }
+    }
+}
+
+fn lines_in(text: &[u8]) -> usize {
+    text.split_inclusive(|byte| *byte == b'\n').count()
+}
+
+/// Returns the line that counts dropped lines. Its level is never filtered.
+fn dropped(lines: usize) -> Vec<u8> {
+    let line = json!({
+        "timestamp": SystemClock.now().to_string(),
+        "level": "ERROR",
+        "message": "log lines dropped",
+        "lines": lines,
+    });
+    format!("{line}\n").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    /// Longer than a slow machine needs.
+    const AMPLE: Duration = Duration::from_secs(600);
+
+    /// An output that accepts one write for each permit.
+    struct Gate {
+        permits: mpsc::Receiver<()>,
+        written: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            let _ = self.permits.recv();
+            self.written.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    type Gated = (LineWriter, mpsc::Sender<()>, Arc<Mutex<Vec<u8>>>);
+
+    fn gated(max_stall: Duration) -> io::Result<Gated> {
+        let (permit, permits) = mpsc::channel();
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let gate = Gate { permits, written: Arc::clone(&written) };
+        Ok((LineWriter::with_stall(gate, max_stall)?, permit, written))
+    }
+
+    /// Waits until all lines are written, without a limit.
+    async fn idle(writer: &LineWriter) {
+        let mut progress = writer.0.progress.subscribe();
+        while !writer.0.state().is_idle() {
+            let _ = progress.changed().await;
+        }
+    }
+
+    fn lines(written: &Mutex<Vec<u8>>) -> Vec<String> {
+        let text = written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+    }
+
+    #[tokio::test]
+    async fn lines_are_written_in_order_before_a_drain_ends() -> io::Result<()> {
+        let (mut writer, permit, written) = gated(AMPLE)?;
+        for number in 0..100 {
+            writer.write_all(format!("{{\"number\":{number}}}\n").as_bytes())?;
+        }
+        drop(permit);
+        writer.drain(AMPLE).await;
+        let expected: Vec<_> = (0..100).map(|number| format!("{{\"number\":{number}}}")).collect();
+        assert_eq!(lines(&written), expected);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn lines_are_dropped_and_counted_when_the_output_stalls() -> io::Result<()> {
+        let (mut writer, permit, written) = gated(Duration::from_millis(1))?;
+        writer.write_all(b"\"blocked\"\n")?;
+        while writer.0.state().waiting_bytes > 0 {
+            tokio::task::yield_now().await;
+        }
+        writer.write_all(b"\"lost\"\n\"lost, too\"\n")?;
+        writer.drain(AMPLE).await;
+        writer.write_all(b"\"after\"\n")?;
+        drop(permit);
+        idle(&writer).await;
+        let lines = lines(&written);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert_eq!((lines[0].as_str(), lines[2].as_str()), ("\"blocked\"", "\"after\""));
+        assert!(lines[1].contains("\"lines\":2"), "{lines:?}");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn lines_are_dropped_and_counted_when_too_many_wait() -> io::Result<()> {
+        let (mut writer, permit, written) = gated(AMPLE)?;
+        let mut line = vec![b'x'; 1024 * 1024 - 1];
+        line.push(b'\n');
+        for _ in 0..40 {
+            writer.write_all(&line)?;
+        }
+        drop(permit);
+        idle(&writer).await;
+        writer.write_all(b"\"after\"\n")?;
+        idle(&writer).await;
+        let lines = lines(&written);
+        let kept = lines.iter().filter(|line| line.starts_with('x')).count();
+        assert!((16..=17).contains(&kept), "{kept}");
+        let dropped = format!("\"lines\":{}", 40 - kept);
+        assert_eq!(lines.iter().filter(|line| line.contains(&dropped)).count(), 1, "{kept}");
+        Ok(())
+    }
+}
