@@ -70,6 +70,8 @@ lint: tools $(CARGO_DENY)
 	cargo test --quiet --test layout
 	$(CARGO_DENY) --locked --workspace check --hide-inclusion-graph licenses bans sources
 	$(SAM_BIN)/ruff check local benches
+	$(SAM_BIN)/typos
+	$(SAM_BIN)/zizmor --quiet --offline .github
 	$(WHOLE_TEMPLATE) | $(SAM_BIN)/cfn-lint --mandatory-checks W7001
 	$(SAM_BIN)/cfn-lint template.yaml
 	AWS_DEFAULT_REGION=us-east-1 $(SAM_BIN)/sam validate --lint --template-file template.yaml

@@ -58,3 +58,28 @@ fn links_lead_to_existing_files_and_headings() -> TestResult {
     assert!(followed > 100, "only {followed} links were found");
     Ok(())
 }
+
+#[test]
+fn documented_make_targets_exist() -> TestResult {
+    let makefile = std::fs::read_to_string(root().join("Makefile"))?;
+    let targets: BTreeSet<&str> = makefile
+        .lines()
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_lowercase()))
+        .filter_map(|line| line.split_once(':').map(|(target, _)| target))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let mut found = BTreeSet::new();
+    for document in documents()? {
+        let text = std::fs::read_to_string(&document)?;
+        // In a code span, or at the begin of a line of a code block.
+        let calls = text.split("`make ").skip(1).chain(text.split("\nmake ").skip(1));
+        for call in calls {
+            let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '-';
+            let target = call.split(|letter| !is_name(letter)).next().unwrap_or_default();
+            assert!(targets.contains(target), "{}: make {target}", document.display());
+            found.insert(target.to_owned());
+        }
+    }
+    assert!(found.contains("demo") && found.contains("test"), "{found:?}");
+    Ok(())
+}

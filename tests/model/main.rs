@@ -22,7 +22,7 @@ mod state;
 mod steps;
 mod worker;
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use genesys_fakes::{Clocks, Flaw, Status};
 

@@ -6,6 +6,7 @@ mod browser;
 mod credentials;
 mod diagnose;
 mod doctor;
+mod documented_commands;
 mod drain;
 mod edit;
 mod genesys_replay;

@@ -2,6 +2,11 @@
 //!
 //! The release binary and the baselines run as processes under a Runtime API. They call a stand-in Genesys Cloud, target, table and
 //! queue in this process, each with a set latency. The tables go to stdout, the progress to stderr. `docs/PERFORMANCE.md` explains a run.
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "a benchmark measures real time, and reads the output of its own programs"
+)]
 
 mod candidate;
 mod connection;

@@ -8,6 +8,7 @@ use crate::terminal;
 pub(crate) fn listen() -> CancellationToken {
     let stop = CancellationToken::new();
     let asked = stop.clone();
+    #[expect(clippy::disallowed_methods, reason = "the person wants the end at once")]
     tokio::spawn(async move {
         twice(&asked, "stopping; once more to stop at once").await;
         std::process::exit(130);

@@ -93,6 +93,7 @@ fn read_document(
     found: &mut dyn FnMut(SourceEntry) -> bool,
 ) -> io::Result<()> {
     let rest_bytes = MAX_DOCUMENT_BYTES.saturating_sub(document.len()) as u64;
+    #[expect(clippy::disallowed_methods, reason = "limited by take")]
     rest.take(rest_bytes + 1).read_to_end(&mut document)?;
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     if document.len() > MAX_DOCUMENT_BYTES {
