@@ -1,12 +1,10 @@
 //! Files that the command writes: whole or not at all, and readable by their owner only.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use genesys_replay_cli::operator::apply::{AuditEntry, History, Journal};
 use tempfile::NamedTempFile;
 
 use crate::exit::UserError;
@@ -73,61 +71,4 @@ pub(crate) fn audit_of(plan: &Path) -> PathBuf {
 /// Returns true if the audit of a plan has an entry.
 pub(crate) fn was_begun(plan: &Path) -> bool {
     std::fs::metadata(audit_of(plan)).is_ok_and(|audit| audit.len() > 0)
-}
-
-/// Removes an audit that says nothing, so that a plan that was refused is as it was.
-pub(crate) fn discard_empty_audit(plan: &Path) {
-    if !was_begun(plan) {
-        // There may be none.
-        let _ = std::fs::remove_file(audit_of(plan));
-    }
-}
-
-/// An audit file that this process alone writes.
-pub(crate) struct AuditFile {
-    file: File,
-}
-
-impl AuditFile {
-    /// Opens a plan's audit and reads what it says of earlier runs.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<(Self, History)> {
-        let doing = || format!("opening the audit file {}", path.display());
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .with_context(doing)?;
-        file.try_lock().map_err(|_| {
-            UserError::new(
-                format!("{} is in use", path.display()),
-                "another apply of this plan runs on this machine: wait for it, or stop it with Ctrl-C",
-            )
-        })?;
-        let mut bytes = Vec::new();
-        (&file).read_to_end(&mut bytes).with_context(doing)?;
-        // A line that was torn by a crash says nothing; the next one must not be added to it.
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        bytes.truncate(whole);
-        file.set_len(whole as u64).with_context(doing)?;
-        let read = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());
-        let read = read.and_then(|text| History::read(&text).map_err(|torn| torn.to_string()));
-        let history = read.map_err(|why| {
-            UserError::new(
-                format!("{}: {why}", path.display()),
-                "it is not as it was written: move it away and make a new plan",
-            )
-        })?;
-        Ok((Self { file }, history))
-    }
-}
-
-impl Journal for AuditFile {
-    fn write(&mut self, entry: &AuditEntry) -> io::Result<()> {
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        self.file.write_all(&line)?;
-        self.file.sync_data()
-    }
 }

@@ -3,6 +3,7 @@
 //! Data goes to stdout, talk to stderr. One file per command; the work itself is in the library's `operator`.
 
 mod arguments;
+mod audit_file;
 mod commands;
 mod context;
 mod dispatch;

@@ -20,9 +20,10 @@ use genesys_replay_cli::operator::plan::{Plan, PlanSource};
 use genesys_replay_lambda::app as wiring;
 
 use super::plan::dead_letters;
+use crate::audit_file::AuditFile;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::files::{self, AuditFile};
+use crate::files;
 use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 pub(super) use checks::read;
@@ -144,8 +145,8 @@ impl ApplyArgs {
             checks::all(context, plan, &history).await
         };
         if let Err(refused) = fits.await {
-            // Still locked, because another `apply` may be about to write to an empty audit.
-            files::discard_empty_audit(&self.plan);
+            // Still locked, because another `apply` may be about to write to it.
+            journal.discard_if_new();
             return Err(refused);
         }
         Ok((journal, history))

@@ -1,0 +1,156 @@
+//! The audit file of a plan. Nothing is written to it before its content is recognised.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use genesys_replay_cli::operator::apply::{AuditEntry, History, Journal};
+
+use crate::exit::UserError;
+
+/// The maximum size of an audit file, in bytes: more than a plan of a million dead letters needs.
+const MAX_AUDIT_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// The begin of every entry, by which the torn first line of an audit is recognised.
+const ENTRY_BEGIN: &[u8] = b"{\"at\":\"";
+
+/// An audit file that this process alone writes.
+pub(crate) struct AuditFile {
+    path: PathBuf,
+    file: File,
+    /// True if this process created the file.
+    is_new: bool,
+    /// The length without a torn last line, until the file is cut there by the first write.
+    torn_from: Option<u64>,
+}
+
+impl AuditFile {
+    /// Opens a plan's audit, or creates it, and returns its content about earlier runs. Changes no file.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<(Self, History)> {
+        let doing = || format!("opening the audit file {}", path.display());
+        let (file, is_new) = open(path).map_err(|error| refused(path, &error))?;
+        file.try_lock().map_err(|_| {
+            UserError::new(
+                format!("{} is in use", path.display()),
+                "another apply of this plan runs on this machine: wait for it, or stop it with Ctrl-C",
+            )
+        })?;
+        let mut bytes = Vec::new();
+        #[expect(clippy::disallowed_methods, reason = "limited by take")]
+        (&file).take(MAX_AUDIT_BYTES + 1).read_to_end(&mut bytes).with_context(doing)?;
+        let (whole, history) = recognise(&bytes).map_err(|why| foreign(path, &why))?;
+        let torn_from = (whole < bytes.len()).then_some(whole as u64);
+        Ok((Self { path: path.to_owned(), file, is_new, torn_from }, history))
+    }
+
+    /// Removes the file if this process created it, so that a refused plan leaves no audit.
+    pub(crate) fn discard_if_new(self) {
+        if self.is_new {
+            // The file stays if it cannot be removed. It is empty.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Opens or creates a regular file, and never follows a link. Returns true if it was created.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => return created.map(|file| (file, true)),
+    }
+    let file = options.open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok((file, false))
+}
+
+/// Reads an audit. Returns the length of its whole lines and its content. A torn last line has no meaning.
+fn recognise(bytes: &[u8]) -> Result<(usize, History), String> {
+    if bytes.len() as u64 > MAX_AUDIT_BYTES {
+        return Err(format!("it has more than {MAX_AUDIT_BYTES} bytes"));
+    }
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let (lines, torn) = bytes.split_at(whole);
+    let is_entry = torn.starts_with(ENTRY_BEGIN) || ENTRY_BEGIN.starts_with(torn);
+    if lines.is_empty() && !is_entry {
+        return Err("it is not an audit".to_owned());
+    }
+    let text = std::str::from_utf8(lines).map_err(|_| "it is not UTF-8 text".to_owned())?;
+    let history = History::read(text).map_err(|fault| fault.to_string())?;
+    if history.hash.is_none() && !lines.is_empty() {
+        return Err("it does not name its plan".to_owned());
+    }
+    Ok((whole, history))
+}
+
+fn refused(path: &Path, error: &io::Error) -> UserError {
+    let (what, remedy) = if error.raw_os_error() == Some(libc::ELOOP) {
+        ("is a symbolic link, and the audit is not written through links", "move it away")
+    } else {
+        ("cannot be opened", "check the permissions of the plan's folder")
+    };
+    UserError::new(format!("{} {what}: {error}", path.display()), remedy)
+}
+
+fn foreign(path: &Path, why: &str) -> UserError {
+    UserError::new(
+        format!("{}: {why}", path.display()),
+        "the file was not changed: move it away, and make a new plan if it was the audit of this one",
+    )
+}
+
+impl Journal for AuditFile {
+    fn write(&mut self, entry: &AuditEntry) -> io::Result<()> {
+        if let Some(whole) = self.torn_from {
+            // The next line must not be added to a torn one.
+            self.file.set_len(whole)?;
+            self.torn_from = None;
+        }
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGUN: &str = r#"{"at":"2026-11-22T12:00:00Z","what":"begun","plan":"p","hash":"h","by":"b","to":"t","direct":false,"resumed":false}"#;
+
+    #[test]
+    fn audit_is_recognised_with_a_torn_last_line() {
+        let whole = BEGUN.len() + 1;
+        for (torn, expected) in
+            [("", whole), ("{", whole), ("{\"at\":\"2026", whole), ("\0\0", whole)]
+        {
+            let read = recognise(format!("{BEGUN}\n{torn}").as_bytes());
+            assert_eq!(read.as_ref().map(|(whole, _)| *whole), Ok(expected), "{torn}");
+            assert_eq!(read.map(|(_, history)| history.hash), Ok(Some("h".to_owned())));
+        }
+        for torn in ["", "{\"a", &BEGUN[..40]] {
+            assert_eq!(recognise(torn.as_bytes()).map(|(whole, _)| whole), Ok(0), "{torn}");
+        }
+    }
+
+    #[test]
+    fn foreign_file_is_not_recognised() {
+        let wave = r#"{"at":"2026-11-22T12:00:00Z","what":"wave","size":1}"#;
+        for foreign in [
+            "a letter to somebody",
+            "first line\nsecond line",
+            "{\"id\":1}\n{\"id\":2}\n",
+            &format!("{wave}\n"),
+            &format!("{BEGUN}\nnotes\n"),
+        ] {
+            assert!(recognise(foreign.as_bytes()).is_err(), "{foreign}");
+        }
+        assert!(recognise(b"\xff\xfe\n").is_err());
+    }
+}
