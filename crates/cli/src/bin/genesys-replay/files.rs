@@ -1,4 +1,4 @@
-//! Files that the command writes: whole or not at all, and readable by their owner only.
+//! Files that the command writes: completely or not at all, and readable by their owner only.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,18 +11,19 @@ use tempfile::NamedTempFile;
 
 use crate::exit::UserError;
 
-/// A file that takes this name when it is whole. Readable by its owner alone: it may hold personal data.
+/// Creates a file that takes this name when it is complete. Only its owner can read it, because it may contain personal
+/// data.
 pub(crate) fn draft(path: &Path) -> anyhow::Result<NamedTempFile> {
     if path.is_dir() {
         Err(UserError::new(format!("{} is a folder", path.display()), "name a file"))?;
     }
     NamedTempFile::new_in(folder(path)).map_err(|error| {
         let what = format!("{} cannot be written: {error}", path.display());
-        UserError::new(what, "name a file in a folder that you may write to").into()
+        UserError::new(what, "name a file in a writable folder").into()
     })
 }
 
-/// Writes a file, or leaves the one that is there as it is.
+/// Writes a file completely, or leaves an existing file unchanged.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     finish(draft(path)?, path, content)
 }
@@ -36,7 +37,7 @@ pub(crate) fn finish(mut draft: NamedTempFile, path: &Path, content: &[u8]) -> a
     Ok(())
 }
 
-/// The folder that a file is in.
+/// Returns the folder of a file.
 pub(crate) fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
@@ -47,12 +48,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let content = if path == Path::new("-") {
         io::read_to_string(io::stdin().lock()).map(String::into_bytes)
     } else {
-        // A device may have no end.
+        // Reject a device, because it may have no end.
         std::fs::metadata(path).and_then(|about| {
             if about.is_file() || about.file_type().is_fifo() {
                 std::fs::read(path)
             } else {
-                Err(io::Error::other("it is no file"))
+                Err(io::Error::other("not a regular file"))
             }
         })
     };
@@ -65,7 +66,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// The audit of a plan, beside it.
+/// Returns the path of a plan's audit, which is beside the plan.
 pub(crate) fn audit_of(plan: &Path) -> PathBuf {
     plan.with_extension("audit.jsonl")
 }
@@ -75,21 +76,21 @@ pub(crate) fn was_begun(plan: &Path) -> bool {
     std::fs::metadata(audit_of(plan)).is_ok_and(|audit| audit.len() > 0)
 }
 
-/// Removes an audit that says nothing, so that a plan that was refused is as it was.
+/// Removes an empty audit, so that a refused plan has no audit.
 pub(crate) fn discard_empty_audit(plan: &Path) {
     if !was_begun(plan) {
-        // There may be none.
+        // The audit may not exist.
         let _ = std::fs::remove_file(audit_of(plan));
     }
 }
 
-/// An audit file that this process alone writes.
+/// A locked audit file, so that only this process writes it.
 pub(crate) struct AuditFile {
     file: File,
 }
 
 impl AuditFile {
-    /// Opens a plan's audit and reads what it says of earlier runs.
+    /// Opens a plan's audit and reads the history of earlier runs.
     pub(crate) fn open(path: &Path) -> anyhow::Result<(Self, History)> {
         let doing = || format!("opening the audit file {}", path.display());
         let file = OpenOptions::new()
@@ -107,16 +108,17 @@ impl AuditFile {
         })?;
         let mut bytes = Vec::new();
         (&file).read_to_end(&mut bytes).with_context(doing)?;
-        // A line that was torn by a crash says nothing; the next one must not be added to it.
+        // Remove an incomplete last line, because the next line would be appended to it.
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         bytes.truncate(whole);
         file.set_len(whole as u64).with_context(doing)?;
-        let read = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());
-        let read = read.and_then(|text| History::read(&text).map_err(|torn| torn.to_string()));
+        let read = String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned());
+        let read =
+            read.and_then(|text| History::read(&text).map_err(|corrupt| corrupt.to_string()));
         let history = read.map_err(|why| {
             UserError::new(
                 format!("{}: {why}", path.display()),
-                "it is not as it was written: move it away and make a new plan",
+                "the audit file is damaged or was edited: move it away and make a new plan",
             )
         })?;
         Ok((Self { file }, history))
