@@ -4,7 +4,7 @@ PYTHON ?= python3
 # The processor of make deploy: arm64 or x86_64.
 ARCHITECTURE ?= arm64
 # 1: make test also runs the ledger's conformance suite in Amazon's DynamoDB Local, which needs Java and npm. Off by
-# default, because its licence asks for an AWS account.
+# default, because its licence requires an AWS account.
 DYNAMODB_LOCAL ?=
 # 1: make test also opens the operator's page in Chromium. Needs chromium and chromedriver (Debian: chromium-driver).
 BROWSER ?=
@@ -34,7 +34,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # In parallel, because the tools need the network and the build needs the processor.
-demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, and show how each ends
+demo: ## Deploy to a local AWS, replay dead letters, also over HTTP, and show their endings
 	@$(MAKE) --no-print-directory -j2 demo-tools demo-build
 	@$(LOCAL).demo
 

@@ -1,4 +1,4 @@
-"""The local AWS: ministack, on a free port of the loopback interface, in a folder of its own."""
+"""The local AWS: ministack, on a free port of the loopback interface, in its own folder."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from .snapshot import Observation, Sent
 def first_round(seen: Observation, all_sent: Sequence[Sent]) -> list[str]:
     """Checks that each dead letter ended as expected, and that every call belongs to one."""
     problems = [problem for sent in all_sent for problem in one_ending(seen, sent)]
-    return problems + [f"a call for no dead letter: {call}" for call in seen.stray_calls(all_sent)]
+    return problems + [f"a call that belongs to no dead letter: {call}" for call in seen.stray_calls(all_sent)]
 
 
 def one_ending(seen: Observation, sent: Sent) -> list[str]:

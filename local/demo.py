@@ -56,7 +56,7 @@ def dead_letters(local: stack.Stack) -> tuple[list[Sent], list[str]]:
 def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
     """Sends each replayed event again, prints the outcomes, and returns the findings.
 
-    An event with an own id is sent in a new message, as after a redrive. Without an id, two messages are two events,
+    An event with its own id is sent in a new message, as after a redrive. Without an id, two messages are two events,
     so the same message is delivered again: SQS may deliver any message twice.
     """
     processes.say(f"sending the {len(replayed)} replayed events again ...")
@@ -77,8 +77,8 @@ def repetition(local: stack.Stack, replayed: list[Sent]) -> list[str]:
 
 
 def outage(local: stack.Stack) -> tuple[Sent, Observation, list[str]]:
-    """Sends a dead letter for which Genesys Cloud asks to wait ten minutes. It stays in the queue."""
-    processes.say("sending one more, for which Genesys Cloud has no time now ...")
+    """Sends a dead letter for which Genesys Cloud requests a wait of ten minutes. It stays in the queue."""
+    processes.say("sending one more, for which Genesys Cloud answers 429 ...")
     [waiting] = driver.send(local, [WAITING])
     seen = driver.until_handled(local, [waiting])
     report.heading("A dead letter that waits")

@@ -77,7 +77,7 @@ class HttpRequest:
         }
 
     def send(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Sends it with more headers to its path below `url`.
+        """Sends the request with more headers to its path below `url`.
 
         Not with urllib, because urllib drops an answer that comes before the end of the body.
         """

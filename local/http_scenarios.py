@@ -51,7 +51,7 @@ def not_signed(_request: HttpRequest, _now: int) -> dict[str, str]:
 
 
 def genesys_is_down(exchange: Any) -> dict[str, Any]:
-    """Genesys Cloud does not say whether the subscription is active."""
+    """The subscription's status cannot be read from Genesys Cloud."""
     return {"method": "GET", "path_contains": exchange.subscription_id, "status": 503}
 
 

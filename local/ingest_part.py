@@ -52,7 +52,7 @@ def play(local: Stack, executable: pathlib.Path) -> tuple[list[Sent], list[str]]
 
     report.heading(
         "Over HTTP",
-        note="Signed as Standard Webhooks has it, unless the first column says otherwise.\n"
+        note="Signed with Standard Webhooks, unless the first column shows a difference.\n"
         "A sender keeps an event until it is accepted.",
     )
     report.table(["request", "status", "answer"], [shown(one.exchange.name, one.answer) for one in exchanged])

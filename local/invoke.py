@@ -97,7 +97,7 @@ def invoke(executable: pathlib.Path, env: dict[str, str], event: bytes, log: pat
         except ConnectionError:
             raise
         except urllib.error.URLError:
-            # It does not listen yet.
+            # The emulator does not listen yet.
             return None
 
     with processes.running(command, env=env, log=log) as process:

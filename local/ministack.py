@@ -58,7 +58,7 @@ def deployed(cloud: aws.LocalAws, outputs: Mapping[str, str]) -> None:
         TimeToLiveSpecification={"Enabled": True, "AttributeName": "ExpiresAt"},
     )
 
-    # ministack asks for a permission of the batch call's own name. In AWS, sqs:ChangeMessageVisibility allows both.
+    # ministack requires a permission with the name of the batch call. In AWS, sqs:ChangeMessageVisibility allows both.
     role = client.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
     statement = {
         "Effect": "Allow",

@@ -37,7 +37,7 @@ def show(local: stack.Stack, program: pathlib.Path) -> list[str]:
 
     report.heading(
         "The operator's command",
-        note="A CRM refuses every event: look, understand, wait for its repair, replay.\n"
+        note="A CRM refuses every event: examine, find the cause, wait for the repair, replay.\n"
         "The environment names the function: GENESYS_REPLAY_FUNCTION.",
     )
     run("doctor")

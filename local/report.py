@@ -37,7 +37,7 @@ def folded(text: str, width: int) -> str:
 
 def endings(seen: Observation, all_sent: Iterable[Sent]) -> None:
     """Prints each dead letter and its ending, one line a receive."""
-    columns = ["outcome", "attempts", "Genesys Cloud saw", "target answered", "X-Attempt-Count", "ledger", "archived"]
+    columns = ["outcome", "attempts", "Genesys API calls", "target answered", "X-Attempt-Count", "ledger", "archived"]
     rows = []
     for sent in all_sent:
         ending = seen.ending(sent)

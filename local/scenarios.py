@@ -89,7 +89,7 @@ SCENARIOS = (
         faults=(target_answers(503, times=1),),
     ),
     Scenario(
-        "target says: retry after 3 s",
+        "target sends Retry-After 3 s",
         RULE,
         Ending(
             ("deferred TARGET_RATE_LIMITED", "replayed"),
@@ -129,7 +129,7 @@ SCENARIOS = (
     ),
     # Without a claim in the ledger, because the body decides.
     Scenario(
-        "malformed the first time",
+        "first delivery malformed",
         "invalid-json.json",
         archived("PAYLOAD_MALFORMED", attempts=None, ledger=None),
     ),
@@ -139,7 +139,7 @@ SCENARIOS = (
 
 # Sent after all others, because the circuit of Genesys Cloud is open then. It is in the queue when the demo ends.
 WAITING = Scenario(
-    "Genesys Cloud says: retry after 10 min",
+    "Genesys Cloud sends Retry-After 10 min",
     RULE,
     Ending(("deferred GENESYS_RATE_LIMITED",), genesys=("GET",), ledger="DEFERRED"),
     faults=(genesys_answers(429, headers={"Retry-After": "600"}),),

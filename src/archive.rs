@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_part_of_a_key_is_safe_and_never_empty() {
+    fn archive_key_part_is_safe_and_never_empty() {
         for (part, expected) in [
             (
                 Some("v2.detail.events.conversation.{id}.customer.end"),

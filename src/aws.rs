@@ -53,8 +53,8 @@ impl fmt::Display for AwsErrorKind {
             Self::RegionNotConfigured => "no region is set",
             Self::Credentials => "AWS does not accept the credentials",
             Self::Denied => "AWS denies the permission",
-            Self::NotFound => "AWS does not know it",
-            Self::Throttled => "AWS asks to slow down",
+            Self::NotFound => "the resource does not exist",
+            Self::Throttled => "AWS throttled the call",
             Self::Unreachable => "AWS was not reached",
             Self::Refused => "AWS refused",
         })
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_what_was_done_and_what_failed() {
+    fn aws_error_names_operation_and_kind() {
         let error = AwsError {
             operation: "reading the queue".to_owned(),
             kind: AwsErrorKind::Credentials,

@@ -39,7 +39,7 @@ mod tests {
         Backoff { base: Duration::from_secs(2), max: Duration::from_secs(900) };
 
     #[test]
-    fn doubles_from_the_base_to_the_maximum() {
+    fn backoff_doubles_from_the_base_to_the_maximum() {
         let full = |attempt| BACKOFF.delay(attempt, 1.0, None).as_secs();
         assert_eq!(
             (1..=10).map(full).collect::<Vec<_>>(),
@@ -49,14 +49,14 @@ mod tests {
     }
 
     #[test]
-    fn attempts_last_for_the_sum_of_the_shortest_waits() {
+    fn backoff_attempts_last_for_the_sum_of_shortest_delays() {
         let shortest = |attempts| BACKOFF.shortest(attempts).as_secs();
         assert_eq!([0, 1, 2, 3, 4].map(shortest), [0, 0, 1, 3, 7]);
         assert_eq!(shortest(12), 511 + 450 + 450);
     }
 
     #[test]
-    fn jitters_between_half_and_full() {
+    fn backoff_is_jittered_between_half_and_full() {
         let third = |unit| BACKOFF.delay(3, unit, None);
         assert_eq!(third(0.0), Duration::from_secs(4));
         assert_eq!(third(0.5), Duration::from_secs(6));
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn is_never_under_retry_after() {
+    fn backoff_is_never_under_retry_after() {
         let hour = Duration::from_secs(3600);
         assert_eq!(BACKOFF.delay(1, 1.0, Some(hour)), hour);
         assert_eq!(BACKOFF.delay(3, 1.0, Some(Duration::from_secs(1))), Duration::from_secs(8));

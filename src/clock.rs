@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_is_written_as_rfc_3339_in_utc() {
+    fn timestamp_is_written_as_rfc_3339_in_utc() {
         assert_eq!(
             Timestamp::from_millis(1_785_000_000_250).to_string(),
             "2026-07-25T17:20:00.25Z"
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_is_read_back_and_written_for_keys() {
+    fn timestamp_is_read_back_and_written_for_keys() {
         let moment = Timestamp::from_millis(1_785_000_000_250);
         assert_eq!(Timestamp::parse(&moment.to_string()), Some(moment));
         assert_eq!(Timestamp::parse("yesterday"), None);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_stops_at_the_ends() {
+    fn timestamp_arithmetic_stops_at_the_ends() {
         let early = Timestamp::from_millis(1_000);
         let late = Timestamp::from_millis(3_500);
         assert_eq!(late.since(early), Duration::from_millis(2_500));

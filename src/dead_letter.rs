@@ -151,10 +151,10 @@ pub enum UnreplayableReason {
     #[error("the message body is empty")]
     Empty,
     /// The body is not JSON, and no attribute names its origin.
-    #[error("the message body is not JSON and carries no EventBridge attributes")]
+    #[error("the message body is not JSON, and EventBridge attributes are missing")]
     NotJson,
     /// The body is JSON without the shape of an event.
-    #[error("the message body is JSON of no known shape and carries no EventBridge attributes")]
+    #[error("the message body is JSON of an unsupported shape, without EventBridge attributes")]
     UnknownShape,
     /// The message has more nested envelopes than any real sender produces.
     #[error("the message is an SNS notification nested too deep")]
@@ -163,7 +163,7 @@ pub enum UnreplayableReason {
     #[error("the dead-letter wrapper has no originalEvent")]
     EmptyWrapper,
     /// The record of a custom event bus lists failed events by id only.
-    #[error("the custom event bus tells the ids of the failed events, not the events")]
+    #[error("the record of the custom event bus has the ids of the failed events, not the events")]
     CustomBusRecord,
     /// Ingest accepted the message as a webhook, but its body is not a valid webhook.
     #[error("the webhook's body {0}")]
@@ -296,7 +296,7 @@ mod tests {
     use crate::message::MessageId;
 
     #[test]
-    fn a_message_that_was_sent_again_says_what_its_event_is_known_by_unless_the_event_does() {
+    fn resent_message_keeps_the_event_id_of_its_attribute() {
         let id_of = |body: &str, known_by: &str| {
             let mut message = Message::new(MessageId::new("m-2")?, body.to_owned());
             for (name, value) in
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_could_be_mistaken_for_id_and_target_is_not_used() {
+    fn event_id_is_ignored_when_it_contains_the_separator() {
         assert!(EventId::new("bb8d0e80-4815-484d-b7ce-91a20ff046ec").is_some());
         for id in ["", "a|arn:aws:sqs:r:a:q", "a b", "é", &"x".repeat(MAX_EVENT_ID_BYTES + 1)] {
             assert_eq!(EventId::new(id), None, "{id}");

@@ -189,7 +189,7 @@ mod tests {
     const LAMBDA: &str = "arn:aws:lambda:eu-west-1:271828182845:function:crm-sync";
 
     #[test]
-    fn is_shown_without_what_may_be_secret() {
+    fn destination_is_shown_without_secret_url_parts() {
         let url = Url::parse("https://user:pass@crm.example:8443/events?token=secret#part");
         let destination = url.map(Destination::Http);
         assert_eq!(
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_names_a_destination_that_can_be_called_or_not() {
+    fn destination_of_an_arn_is_callable_or_unsupported() {
         let kind = |arn: &str| match Destination::of_arn(arn) {
             Destination::Lambda(_) => "lambda",
             Destination::Sqs(_) => "sqs",
@@ -236,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_letter_without_a_usable_target_names_none() {
+    fn destination_is_missing_without_a_usable_target() {
         let target = ReplayTarget::Original(AllowedTargets::Any);
         assert_eq!(target.destination(None, &[]), Destination::Missing);
         assert_eq!(target.destination(Some(""), &[]), Destination::Missing);
     }
 
     #[test]
-    fn latest_is_the_function_without_a_qualifier_and_an_alias_is_not() {
+    fn latest_names_the_function_without_a_qualifier() {
         let only = ReplayTarget::Original(AllowedTargets::only([LAMBDA]));
         let key = |qualifier: &str| {
             let target = only.destination(Some(&format!("{LAMBDA}{qualifier}")), &[]);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_that_are_too_long_keep_apart_by_their_digests() {
+    fn too_long_targets_are_distinguished_by_their_digests() {
         let target = ReplayTarget::Original(AllowedTargets::Any);
         let [one, other] = ["x", "y"].map(|character| {
             let long = format!("{LAMBDA}{}", character.repeat(MAX_TARGET_BYTES));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_not_allowed_is_no_destination() {
+    fn target_is_refused_when_not_allowed() {
         let only = |patterns: &[&str]| {
             ReplayTarget::Original(AllowedTargets::only(patterns.iter().copied()))
         };

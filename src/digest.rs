@@ -22,7 +22,7 @@ pub fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn it_is_sha_256() {
+    fn digest_is_sha_256() {
         assert_eq!(
             super::hexadecimal("abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -87,7 +87,7 @@ pub struct RetryMark {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GenesysError {
     /// The interaction (or subscription) does not exist in Genesys Cloud.
-    #[error("Genesys Cloud does not know the interaction")]
+    #[error("the interaction does not exist in Genesys Cloud")]
     NotFound,
     /// Genesys Cloud refused a call permanently.
     #[error("Genesys Cloud refused {call} with status {status}{}", named(code.as_deref()))]
@@ -128,7 +128,7 @@ pub enum GenesysError {
         after: Option<Duration>,
     },
     /// The call was locally throttled, so that the rate limit is not reached.
-    #[error("{call} was held back to stay within Genesys Cloud's rate limit")]
+    #[error("{call} was locally throttled to stay within Genesys Cloud's rate limit")]
     LocallyRateLimited {
         /// The throttled call.
         call: Call,
@@ -308,7 +308,7 @@ mod tests {
     use crate::dead_letter::MARK_STATUSES;
 
     #[test]
-    fn events_are_searched_for_the_statuses_that_are_written() {
+    fn marks_are_recognised_by_every_written_status() {
         let written = [
             RetryStatus::Retrying,
             RetryStatus::ReplaySuccessful,

@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_output_names_the_message_and_hides_what_is_in_it() {
+    fn message_debug_output_hides_body_and_attributes() {
         let message = MessageId::new("m-1").map(|id| {
             let mut message = Message::new(id, "private body".to_owned());
             let attribute = ("ERROR_MESSAGE".to_owned(), "private words".to_owned());

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_count_is_read_once_under_its_own_name() {
+    fn meter_counts_are_read_once_by_name() {
         let meter = UpstreamCounters::default();
         meter.genesys_called();
         meter.genesys_throttled();

@@ -125,7 +125,7 @@ impl AttributeValue {
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
     /// The message is longer than the queue allows.
-    #[error("the queue takes no message of {bytes} bytes")]
+    #[error("the queue does not accept a message of {bytes} bytes")]
     TooLong {
         /// The length of the message with its attributes, in bytes.
         bytes: usize,
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_text_without_what_sqs_refuses() {
+    fn message_text_is_refused_with_characters_that_sqs_rejects() {
         assert!(takes("a\tb\r\n c é 語 🦀 \u{fffd}"));
         for refused in ["\0", "\u{1f}", "\u{b}", "\u{fffe}", "\u{ffff}"] {
             assert!(!takes(refused), "{refused:?}");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_count_towards_the_size_of_a_message() {
+    fn message_size_includes_its_attributes() {
         let message = NewMessage {
             body: "body".to_owned(),
             attributes: vec![
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redrive_policy_may_write_its_count_as_a_text() {
+    fn redrive_policy_count_may_be_a_string() {
         let arn = "arn:aws:sqs:eu-central-1:271828182845:parked";
         for count in ["13", "\"13\""] {
             let policy = format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{count}}}"#);

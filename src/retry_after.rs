@@ -33,7 +33,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_785_000_000_000);
 
     #[test]
-    fn reads_seconds_and_http_dates() {
+    fn retry_after_is_read_as_seconds_or_http_date() {
         for (value, seconds) in [
             ("0", 0),
             ("42", 42),
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn ignores_what_is_neither() {
+    fn retry_after_is_ignored_in_other_forms() {
         for value in ["", "soon", "-5", "+5", "1.5", "42 seconds", "Sat, 25 Jul 2026"] {
             assert_eq!(parse(value, NOW), None, "{value}");
         }

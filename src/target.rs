@@ -130,7 +130,7 @@ pub fn endpoint(destination: &Destination) -> Result<Endpoint<'_>, DeliveryError
         ),
         Destination::Missing => (
             FailureCode::TargetUnsupported,
-            "the dead letter names no target; set REPLAY_TARGET to where it should go".to_owned(),
+            "the dead letter does not name a target; set REPLAY_TARGET".to_owned(),
         ),
     };
     Err(DeliveryError::never(code, reason))

@@ -79,7 +79,7 @@ fn every_event_is_parsed(message: &Message, why: UnreplayableReason) {
         && members.contains_key("Message");
     if is_notification && why != UnreplayableReason::NestedTooDeep {
         let bare = parse(&inner(message)) == ParsedMessage::Unreplayable(why);
-        assert!(bare, "{why:?}, though there is an event in it");
+        assert!(bare, "{why:?}, although it contains an event");
     }
 }
 
@@ -124,7 +124,7 @@ fn category_ignores_the_event(message: &Message, dead_letter: &DeadLetter<'_>) {
         let inner = inner(message);
         match parse(&inner) {
             ParsedMessage::DeadLetter(bare) => {
-                assert_eq!(*bare, *dead_letter, "as if it came by itself");
+                assert_eq!(*bare, *dead_letter, "as without the envelope");
             }
             ParsedMessage::Unreplayable(why) => {
                 assert_eq!(None, Some(why), "an event inside a notification");
@@ -139,7 +139,7 @@ fn category_ignores_the_event(message: &Message, dead_letter: &DeadLetter<'_>) {
         match parse(&other) {
             ParsedMessage::DeadLetter(other) => {
                 assert_eq!(other.payload, "{}");
-                assert_eq!(other.failure, *told, "whatever is in the envelope");
+                assert_eq!(other.failure, *told, "independent of the envelope");
             }
             ParsedMessage::Unreplayable(why) => {
                 assert_eq!(None, Some(why), "the envelope is the same");
@@ -181,7 +181,7 @@ fn ids_fit(dead_letter: &DeadLetter<'_>) {
         assert_eq!(InteractionId::new(id.as_str()).as_ref(), Some(id));
         let path = format!("https://api.example/{id}");
         let url = url::Url::parse(&path).map(String::from);
-        assert_eq!(url, Ok(path), "a segment of its own");
+        assert_eq!(url, Ok(path), "a separate segment");
     }
 }
 
@@ -190,7 +190,7 @@ fn destination(dead_letter: &DeadLetter<'_>) -> Destination {
     let destination = target.destination(dead_letter.failure.target_arn.as_deref(), &[QUEUE]);
     assert!(
         !can_be_called(&destination) || destination.key_part() != QUEUE,
-        "back to where it came from"
+        "returned to its original queue"
     );
     destination
 }

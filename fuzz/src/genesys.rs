@@ -140,7 +140,7 @@ fn error_is_one_line(call: Call, status: u16, error: &GenesysError) {
             assert!(after.is_none_or(|wait| wait <= MAX_RETRY_AFTER), "{after:?}");
         }
         Disposition::Permanent | Disposition::Operator => {
-            assert!(!(500..=599).contains(&status), "{status} is no refusal");
+            assert!(!(500..=599).contains(&status), "{status} is not a refusal");
             assert_ne!(status, 429, "{call}");
         }
     }

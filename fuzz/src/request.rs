@@ -195,9 +195,9 @@ fn is_parsed_by_the_replay_function(exchange: &Exchange, message: &NewMessage) {
     let malformed = attribute(message, "Malformed");
     match parse(&received) {
         ParsedMessage::DeadLetter(dead_letter) => {
-            assert_eq!(malformed, None, "what is malformed is not delivered");
+            assert_eq!(malformed, None, "a malformed webhook is not delivered");
             if exchange.path == WEBHOOK {
-                assert_eq!(dead_letter.payload.as_bytes(), exchange.body, "as it stands");
+                assert_eq!(dead_letter.payload.as_bytes(), exchange.body, "unchanged");
                 assert_eq!(dead_letter.interaction, None);
             }
             assert!(dead_letter.event_id.is_some(), "a repetition is known");

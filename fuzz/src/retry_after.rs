@@ -23,7 +23,7 @@ pub fn retry_after(input: &[u8]) {
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let seconds = digits.parse::<u64>().unwrap_or(u64::MAX);
         let expected = Duration::from_secs(seconds).min(MAX_RETRY_AFTER);
-        assert_eq!(wait, Some(expected), "a number is taken as it stands");
+        assert_eq!(wait, Some(expected), "a number is used unchanged");
     }
     let later = parse(&value, now.plus(Duration::from_secs(1)));
     assert_eq!(later.is_some(), wait.is_some(), "at any time");

@@ -52,7 +52,7 @@ pub struct Document {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentFault {
     /// The object is not such a JSON document.
-    #[error("it is no archived dead letter (line {line}, column {column})")]
+    #[error("not an archived dead letter (line {line}, column {column})")]
     Foreign {
         /// The line of the first error, from 1.
         line: usize,
@@ -60,7 +60,7 @@ pub enum DocumentFault {
         column: usize,
     },
     /// A member is missing or invalid.
-    #[error("its member {0} is missing or makes no sense")]
+    #[error("the member {0} is missing or invalid")]
     Member(&'static str),
 }
 

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_topic_decides_where_the_conversation_id_stands() {
+    fn conversation_id_is_read_from_the_member_of_its_topic() {
         for (topic, place) in [
             ("v2.detail.events.conversation.3f0c.customer.end", IdPlace::ConversationId),
             ("v2.detail.events.conversation.{id}.attributes", IdPlace::ConversationId),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_cannot_stand_in_a_path_is_not_used() {
+    fn interaction_id_is_refused_when_unsafe_in_a_path() {
         assert!(InteractionId::new("5b6c2a10-94ad-4c3f-b1d2-0a6f5a3d7e21").is_some());
         for id in ["", ".", "..", "a/b", "a?b", "a b", "é", &"x".repeat(MAX_ID_BYTES + 1)] {
             assert_eq!(InteractionId::new(id), None, "{id}");

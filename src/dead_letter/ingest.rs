@@ -43,7 +43,7 @@ impl fmt::Display for Malformed {
             Self::NotUtf8 => "is not UTF-8 text",
             Self::NotJson => "is not JSON",
             Self::NotAnObject => "is JSON, but not an object",
-            Self::NotQueueable => "has characters that SQS does not take",
+            Self::NotQueueable => "has characters that SQS does not accept",
         })
     }
 }

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_the_kinds_of_bodies_apart() {
+    fn json_body_is_read_by_its_kind() {
         assert!(matches!(Body::read(""), Body::Empty));
         assert!(matches!(Body::read(" \n"), Body::Empty));
         assert!(matches!(Body::read("{\"half\":"), Body::NotJson));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_a_member_at_any_depth_by_name_and_text() {
+    fn json_member_is_found_at_any_depth() {
         for (body, expected) in [
             (r#"{"s":"on"}"#, true),
             (r#"{"a":{"b":[{"s" : "off"}]}}"#, true),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_members_and_forgives_the_wrong_type() {
+    fn json_member_of_the_wrong_type_is_absent() {
         let body = Body::read(r#"{"a":"x","a":"y","n":5,"o":{"p":"q"},"\u0065":"escaped"}"#);
         let object = body.object();
         let string = |name| object.and_then(|object| object.string(name));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_read_without_recursion() {
+    fn json_is_read_without_recursion_when_deeply_nested() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(matches!(Body::read(&deep), Body::Object(_)));
     }

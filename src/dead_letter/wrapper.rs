@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrapper_needs_its_type_its_subscription_and_an_event() {
+    fn wrapper_needs_type_subscription_and_event() {
         let body = r#"{"eventType":"dead-letter","subscriptionId":"s-1","retryCount":2,"originalEvent":{"id":"e-1"}}"#;
         let wrapper = Wrapper::read(body, true);
         assert_eq!(wrapper.as_ref().map(|it| it.retry_count), Ok(2));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_its_member_and_quotes_nothing() {
+    fn wrapper_fault_names_its_member_and_quotes_no_value() {
         let with = |members: &str| {
             format!(
                 r#"{{"eventType":"dead-letter","subscriptionId":"s-1",{members},"originalEvent":{{"a":1}}}}"#
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_content_is_empty() {
+    fn wrapper_event_is_empty_when_it_has_no_content() {
         for event in ["null", "\"\"", "{}", " { } ", "[ ]"] {
             let body = format!(
                 r#"{{"eventType":"dead-letter","subscriptionId":"s-1","originalEvent":{event}}}"#

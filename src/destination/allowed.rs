@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn is_shown_as_it_was_set() {
+    fn allowed_targets_are_shown_as_set() {
         let patterns = ["arn:aws:sqs:*", "arn:aws:lambda:*:*:function:crm-?"];
         assert_eq!(AllowedTargets::Any.to_string(), "*");
         assert_eq!(AllowedTargets::only(patterns).to_string(), patterns.join(","));

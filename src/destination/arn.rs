@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn has_its_parts() {
+    fn arn_has_its_parts() {
         let arn = Arn::parse("arn:aws:lambda:eu-west-1:271828182845:function:crm:$LATEST");
         let parts =
             arn.as_ref().map(|arn| (arn.service(), arn.region(), arn.account(), arn.resource()));
@@ -171,14 +171,14 @@ mod tests {
     }
 
     #[test]
-    fn keeps_an_order_when_its_name_says_so() {
+    fn arn_is_fifo_by_its_suffix() {
         let is_fifo = |text| Arn::parse(text).map(|arn| arn.is_fifo());
         assert_eq!(is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm.fifo"), Some(true));
         assert_eq!(is_fifo("arn:aws:sqs:eu-west-1:271828182845:crm"), Some(false));
     }
 
     #[test]
-    fn is_refused_when_a_part_is_missing() {
+    fn arn_is_refused_when_a_part_is_missing() {
         for text in [
             "",
             "arn",

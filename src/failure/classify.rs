@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_that_says_little_leaves_it_to_the_message() {
+    fn category_follows_the_message_when_the_code_is_generic() {
         assert_eq!(category("ERROR_FROM_TARGET", "status 429"), Category::RateLimitExceeded);
         assert_eq!(category("UNKNOWN", "schema mismatch"), Category::PayloadMalformed);
         assert_eq!(category("A_CODE_OF_TOMORROW", ""), Category::Unknown);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn sdk_client_errors_are_told_apart_by_their_status() {
+    fn category_of_sdk_client_errors_follows_the_status() {
         let api = |status: &str| {
             category(
                 "SDK_CLIENT_ERROR",
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_counts_only_as_a_whole_word() {
+    fn category_ignores_a_status_inside_a_word() {
         for message in [
             "status 503",
             "status=503",
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn words_decide_when_there_is_no_status() {
+    fn category_follows_words_without_a_status() {
         for (message, expected) in [
             ("connect to crm.example:443: connection refused", Category::EndpointUnreachable),
             ("Rate limit of the partner reached", Category::RateLimitExceeded),
@@ -344,12 +344,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_target_answered_is_no_evidence() {
+    fn category_ignores_the_quoted_answer_of_the_target() {
         assert_eq!(category("", "refused, Payload: 429 rate limit"), Category::Unknown);
     }
 
     #[test]
-    fn text_of_the_targets_own_code_is_no_evidence() {
+    fn category_ignores_the_text_of_the_targets_code() {
         for (code, expected) in
             [(None, Category::Unknown), (Some("429"), Category::RateLimitExceeded)]
         {

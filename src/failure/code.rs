@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_page_that_says_what_to_do() {
+    fn failure_code_has_a_page_with_a_remedy() {
         let failures =
             FailureCode::ALL.iter().map(|code| (code.as_str(), code.page(), code.what_to_do()));
         let refusals =
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_code_reads_back_and_no_other_text_does() {
+    fn failure_code_is_parsed_only_from_its_own_text() {
         for code in FailureCode::ALL {
             assert_eq!(FailureCode::parse(code.as_str()), Some(*code));
         }

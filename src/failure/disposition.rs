@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_name_in_log_lines() {
+    fn disposition_has_its_name_in_log_lines() {
         let transient = Disposition::Transient { after: None };
         let names =
             [transient, Disposition::Permanent, Disposition::Operator].map(Disposition::as_str);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_record_is_about_the_delivery_with_its_id_whatever_the_time() {
+    fn failure_record_matches_by_id_at_any_time() {
         for at in [None, Some(0), Some(DELIVERED_AT + 10)] {
             assert!(is_about(Some("r-1"), at, Some("r-1"), FUNCTION));
             assert!(!is_about(Some("r-2"), at, Some("r-1"), FUNCTION));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_record_without_comparable_ids_is_judged_by_its_time() {
+    fn failure_record_matches_by_time_without_comparable_ids() {
         let bus = "arn:aws:events:eu-central-1:271828182845:event-bus/crm";
         let early = DELIVERED_AT - 5_001;
         for (theirs, ours, to) in [
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_record_of_an_item_without_a_receipt_is_compared_with_its_first_claim() {
+    fn failure_record_matches_by_first_claim_without_a_receipt() {
         let at = |millis| FailureReport {
             target: ReportingTarget::Queue,
             delivery_id: Some("m-1".to_owned()),

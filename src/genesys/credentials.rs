@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_holds_id_and_secret_and_may_hold_more() -> Result<(), CredentialsError> {
+    fn credentials_are_read_from_a_secret_with_more_members() -> Result<(), CredentialsError> {
         let text = r#"{"client_id":"id","client_secret":"hush","region":"eu"}"#;
         let credentials = Credentials::from_secret(text)?;
         assert_eq!(credentials.client_id, "id");
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_secret_is_refused_without_being_quoted() {
+    fn malformed_secret_is_refused_without_a_quote() {
         for text in [
             "",
             "hush-hush",

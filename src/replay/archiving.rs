@@ -93,7 +93,7 @@ impl<P: Ports> Replay<P> {
     ) -> RecordResult {
         let reason = Rejection {
             code: FailureCode::OwnEcho,
-            message: "the event only tells of a mark that this function has written",
+            message: "the event only reports a mark of this function",
         };
         self.archive_and_settle(task, lease, reason).await.with_reason(reason.message)
     }

@@ -154,7 +154,7 @@ impl<P: Ports> Replay<P> {
     fn not_started(&self, ctx: InvocationContext<'_>) -> Option<RecordResult> {
         let margin = self.ledger_latency.checkpoint_margin();
         let reason = if self.shutdown.is_requested() {
-            "the process is about to end"
+            "the process is shutting down"
         } else if !ctx.time.allows_start(margin) {
             "the deadline is too near to start"
         } else {
@@ -220,7 +220,7 @@ impl<P: Ports> Replay<P> {
         };
         let code = FailureCode::GroupStopped;
         let result = RecordResult::from(Outcome::NotAttempted { after, code })
-            .with_reason("an earlier message of the group has to come first");
+            .with_reason("an earlier message of the group must be handled first");
         let result = self.ended(message, group, ctx, result).await;
         report(messages, group, &result, Duration::ZERO)
     }

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn opens_after_five_failures_in_a_row_for_thirty_seconds() {
+    fn circuit_opens_for_30_s_after_five_failures_in_a_row() {
         let breaker = opened(None);
         assert!(breaker.is_open(at(29)));
         assert_eq!(breaker.meter.take().breakers_opened, 1);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_open_for_as_long_as_the_upstream_asks() {
+    fn circuit_stays_open_for_the_retry_after() {
         let breaker = opened(Some(Duration::from_secs(300)));
         assert_eq!(waits(&breaker, START), Some(Duration::from_secs(300)));
         let impatient = opened(Some(Duration::from_secs(1)));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_between_failures_starts_the_count_anew() {
+    fn circuit_failure_count_restarts_after_a_success() {
         let breaker = Breaker::of("it", &Arc::default());
         for _ in 0..3 {
             for _ in 1..FAILURES_TO_OPEN {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn one_probe_decides() {
+    fn circuit_is_closed_or_reopened_by_one_probe() {
         let breaker = opened(None);
         let probe = breaker.admit(at(30));
         assert!(breaker.admit(at(30)).is_err(), "one at a time");
@@ -291,14 +291,14 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_did_not_reach_the_upstream_gives_its_place_back() {
+    fn circuit_admits_another_probe_when_one_is_dropped() {
         let breaker = opened(None);
         drop(breaker.admit(at(30)));
         assert!(breaker.admit(at(30)).is_ok());
     }
 
     #[test]
-    fn a_late_failure_does_not_shorten_the_time() {
+    fn circuit_open_time_is_not_shortened_by_a_late_failure() {
         let breaker = opened(Some(Duration::from_secs(300)));
         breaker.failed(at(1), None);
         assert_eq!(waits(&breaker, at(1)), Some(Duration::from_secs(299)));
@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn each_target_has_its_own() {
+    fn circuit_of_each_target_is_separate() {
         let circuit_breakers = CircuitBreakers::new(Arc::default());
         for _ in 0..FAILURES_TO_OPEN {
             circuit_breakers.target(&Destination::None).failed(START, None);

@@ -53,7 +53,7 @@ impl Interruption {
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::Deadline => "cut off just before the deadline",
-            Self::Shutdown => "cut off because the process is about to end",
+            Self::Shutdown => "cut off by the shutdown of the process",
             Self::Panic => PANIC_REASON,
         }
     }

@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_is_counted_under_its_own_name_and_all_add_up() {
+    fn outcome_counts_add_up_by_name() {
         let (after, code) = (AFTER, CODE);
         let outcomes = [
             Outcome::Replayed,
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_attention_is_counted_beside_the_outcome() {
+    fn attention_counts_are_beside_the_outcome_counts() {
         let deferred = |disposition| RecordResult {
             disposition: Some(disposition),
             ..Outcome::Deferred { after: AFTER, code: CODE }.into()
@@ -434,11 +434,11 @@ mod tests {
         ]);
         assert_eq!(counts.possible_duplicates, 2);
         assert_eq!(counts.needs_operator, 2, "credentials and the archive");
-        assert_eq!(counts.given_up, 0, "nobody misses an echo");
+        assert_eq!(counts.given_up, 0, "an echo of our own PATCH does not count");
     }
 
     #[test]
-    fn a_missed_mark_is_told_of_a_replayed_event_that_lacks_nothing_else() {
+    fn skipped_mark_is_reported_without_another_warning() {
         let skipped = || {
             Some(SkippedMark { disposition: Disposition::Operator, reason: "refused".to_owned() })
         };

@@ -88,7 +88,7 @@ async fn function_url_accepts_the_same_requests_as_the_server() -> TestResult {
         assert_eq!(line["xray_trace_id"], "1-5bef4de7-ad49b0e87f6ef6c87fc2e700");
     }
     let metrics: Vec<_> = lines.iter().filter(|line| line.get("_aws").is_some()).collect();
-    assert_eq!(metrics.len(), 3, "each request for itself");
+    assert_eq!(metrics.len(), 3, "one document per request");
     assert!(metrics.iter().all(|line| line["Requests"] == 1));
     Ok(())
 }

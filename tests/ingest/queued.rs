@@ -235,7 +235,7 @@ async fn malformed_webhook_is_archived_unchanged() -> TestResult {
             "not_queueable",
             null.clone(),
             json!("eyJ0ZXh0Ijoi77+/In0="),
-            "the webhook's body has characters that SQS does not take",
+            "the webhook's body has characters that SQS does not accept",
         ),
         ("not_utf8", null, json!("/wD+"), "the webhook's body is not UTF-8 text"),
     ];
@@ -267,7 +267,7 @@ async fn webhook_path_does_not_bypass_dead_letter_checks() -> TestResult {
     }
     let deliveries = harness.genesys.calls_to("POST", "/targets/");
     let bodies: Vec<_> = deliveries.iter().map(|call| call.body.as_str()).collect();
-    assert_eq!(bodies, [dead_letter, record], "as they stand");
+    assert_eq!(bodies, [dead_letter, record], "unchanged");
     assert!(harness.marks().is_empty(), "no interaction is marked");
     Ok(())
 }

@@ -156,7 +156,7 @@ async fn archived_event_is_delivered_on_operator_replay() -> TestResult {
     assert_eq!(harness.marks().last().map(String::as_str), Some("2 replay_successful"));
     let status = harness.aws.attribute(&harness.key("e-1"), "Status").await?;
     assert_eq!(status.as_deref(), Some("COMPLETED"));
-    assert_eq!(harness.aws.objects(&bucket).await?.len(), 1, "the archive keeps what it has");
+    assert_eq!(harness.aws.objects(&bucket).await?.len(), 1, "the archive keeps its objects");
 
     let twice = Record::dead_letter("m-3", "e-1", "c-1").with("ReplayPlan", "plan-8");
     assert!(harness.deliver(&[twice]).await?.is_empty());

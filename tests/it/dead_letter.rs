@@ -348,7 +348,7 @@ fn event_is_parsed_when_only_an_error_code_is_set() -> TestResult {
     assert_eq!(parsed(&pointer)?.failure.category(), Category::EndpointUnreachable);
     let text = message("any text", &[("ERROR_CODE", "TIMEOUT")])?;
     let text = parsed(&text)?;
-    assert_eq!(text.payload, "any text", "delivered as it stands");
+    assert_eq!(text.payload, "any text", "delivered unchanged");
     assert_eq!(text.failure.category(), Category::EndpointUnreachable);
     Ok(())
 }

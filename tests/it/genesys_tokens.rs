@@ -82,7 +82,7 @@ async fn counters_include_every_request_and_every_throttling() -> TestResult {
     let _down = server.mock("GET", CONVERSATION).with_status(503).create_async().await;
     assert!(client.fetch(&interaction).await.is_err());
     let expected = CounterSnapshot { genesys_calls: 1, ..CounterSnapshot::default() };
-    assert_eq!(meter.take(), expected, "an outage is no throttling");
+    assert_eq!(meter.take(), expected, "an outage is not throttling");
     Ok(())
 }
 

@@ -127,7 +127,7 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
         }
         for record in event["Records"].as_array().into_iter().flatten() {
             let body = &record["body"];
-            let body = body.as_str().ok_or("a body is no text")?;
+            let body = body.as_str().ok_or("a body is not text")?;
             match serde_json::from_str(body) {
                 Ok(json) => confidential("", &json, &mut forbidden),
                 Err(_) => {
@@ -149,7 +149,7 @@ async fn log_has_no_payload_of_any_sample_event() -> TestResult {
         lines.iter().filter_map(|line| line["archived_as"].as_str().map(str::to_owned)).collect();
     let there = harness.aws.objects(&bucket).await?.into_iter();
     let there: BTreeSet<_> = there.map(|(key, _)| format!("s3://{bucket}/{key}")).collect();
-    assert_eq!(told, there, "where the archived are");
+    assert_eq!(told, there, "the addresses of archived objects");
     assert!(!told.is_empty());
     assert!(forbidden.len() > 50, "{forbidden:?}");
     for text in forbidden {

@@ -186,7 +186,7 @@ async fn missing_interaction_is_a_permanent_failure() -> TestResult {
     let code = harness.aws.attribute(&harness.key("e-1"), "FailureCode").await?;
     assert_eq!(code.as_deref(), Some("INTERACTION_NOT_FOUND"));
     let asked = harness.genesys.calls_to("GET", "/conversations/c-1");
-    assert_eq!(asked.len(), 1, "it is not looked for once more to mark it");
+    assert_eq!(asked.len(), 1, "the interaction is not fetched again for its mark");
     Ok(())
 }
 

@@ -110,7 +110,7 @@ struct Panics;
 impl Faults<DeliveryError> for Panics {
     #[expect(clippy::panic, reason = "the subject of the test")]
     fn before(&self, _: &'static str) -> FaultHookFuture<'_, DeliveryError> {
-        Box::pin(async { panic!("as the test wants") })
+        Box::pin(async { panic!("a panic of the test") })
     }
 }
 

@@ -45,7 +45,7 @@ async fn delivered_event_is_completed_unmarked_at_the_last_receive() -> TestResu
     let record = Record::dead_letter("m-1", "e-1", "c-1").received(200);
     assert!(
         harness.deliver(&[record]).await?.is_empty(),
-        "it was delivered: nothing may come back"
+        "no message of a delivered event returns"
     );
     assert_eq!(harness.state("e-1").await?, "COMPLETED RETRY_STATE_NOT_WRITTEN");
     Ok(())

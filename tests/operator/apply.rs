@@ -1,4 +1,4 @@
-//! `apply` by the real program, with the function beside it: waves, stops, and going on.
+//! `apply` of the real program, with the function in the background: waves, stops and resumes.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -13,7 +13,7 @@ use crate::support::harness::{OperatorHarness, ended};
 
 pub(super) const APPLY: [&str; 5] = ["apply", "plan.json", "--yes", "--rate", "1000"];
 
-/// The audit's events of one kind.
+/// Returns the entries of one kind in the audit.
 pub(super) fn audit(desk: &OperatorHarness, what: &str) -> Result<Vec<Value>, Box<dyn Error>> {
     let text = desk.read("plan.audit.jsonl")?;
     let lines = text.lines().map(serde_json::from_str::<Value>);
@@ -25,7 +25,7 @@ pub(super) fn once(ids: &[&str]) -> BTreeMap<String, usize> {
     ids.iter().map(|id| ((*id).to_owned(), 1)).collect()
 }
 
-/// Forgets the calls of the attempts that failed before the plan.
+/// Removes the recorded calls of the attempts before the plan.
 fn repaired(desk: &OperatorHarness) {
     desk.world.genesys.clear_calls();
 }
@@ -51,7 +51,7 @@ async fn apply_delivers_a_plan_once_in_growing_waves_with_an_audit() -> TestResu
     assert_eq!(audit(&desk, "begun")?[0]["by"], "marta");
     assert_eq!(audit(&desk, "outcome")?.len(), 5);
     let marks = desk.world.marks();
-    assert!(marks.contains(&"2 replay_successful".to_owned()), "the count goes on: {marks:?}");
+    assert!(marks.contains(&"2 replay_successful".to_owned()), "the count continues: {marks:?}");
     Ok(())
 }
 
@@ -61,7 +61,7 @@ async fn apply_without_yes_shows_the_plan_and_sends_nothing() -> TestResult {
     plan(&desk, &[]).await?;
     let ended = desk.run(&["apply", "plan.json"]).await?;
     assert!(ended.stdout.contains("the CRM was down"), "{ended:?}");
-    assert!(ended.stderr.contains("To send 2 dead letters: --yes"), "{ended:?}");
+    assert!(ended.stderr.contains("add --yes to send 2 dead letters"), "{ended:?}");
     ended.with(0)?;
     assert_eq!(desk.depth(&desk.queue).await?, 0);
     assert!(!desk.file("plan.audit.jsonl").exists());
@@ -78,14 +78,14 @@ async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
     let stopped = desk.run_beside_function(&APPLY).await?;
     assert!(stopped.stdout.contains("1 archived again (TARGET_REFUSED)"), "{stopped:?}");
     assert!(
-        stopped.stdout.contains("3 left") && stopped.stderr.contains("--resume"),
+        stopped.stdout.contains("3 remaining") && stopped.stderr.contains("--resume"),
         "{stopped:?}"
     );
     assert_eq!(stopped.code, Some(5));
     assert_eq!(audit(&desk, "sent")?.len(), 1);
 
     let again = desk.run_beside_function(&APPLY).await?;
-    assert_eq!(again.code, Some(3), "it was begun: {again:?}");
+    assert_eq!(again.code, Some(3), "the run has begun: {again:?}");
     repaired(&desk);
     let resumed = desk.run_beside_function(&[&APPLY[..], &["--resume"]].concat()).await?;
     assert!(resumed.stdout.contains("3 delivered"), "{resumed:?}");
@@ -93,7 +93,7 @@ async fn apply_stops_at_a_failed_canary_and_resume_continues() -> TestResult {
     assert_eq!(
         desk.delivered(),
         once(&ids[1..]),
-        "what was archived again takes a plan of its own"
+        "an event that was archived again needs another plan"
     );
     Ok(())
 }
@@ -135,7 +135,10 @@ async fn apply_refuses_a_drifted_plan_before_sending() -> TestResult {
     for arguments in [&APPLY[..], &["apply", "plan.json"]] {
         let refused = desk.run(arguments).await?;
         assert_eq!(refused.code, Some(3), "{refused:?}");
-        assert!(refused.stderr.contains("1 of 2 dead letters have moved on"), "{refused:?}");
+        assert!(
+            refused.stderr.contains("1 of 2 dead letters have changed in the ledger"),
+            "{refused:?}"
+        );
         assert!(refused.stderr.contains("e-2|"), "{refused:?}");
         assert!(
             refused.stderr.contains("ARCHIVED after 1 attempts, now COMPLETED after 2 attempts"),
@@ -157,7 +160,7 @@ async fn apply_keeps_the_event_key_of_an_event_without_an_id() -> TestResult {
     plan(&desk, &[]).await?;
     std::fs::copy(desk.file("plan.json"), desk.file("copy.json"))?;
     repaired(&desk);
-    // Two operators, each with a copy of the plan: neither audit knows of the other.
+    // Two operators, each with a copy of the plan and its own audit.
     let function = desk.world.function()?;
     let copy = ["apply", "copy.json", "--yes", "--rate", "1000"];
     let (first, second) = tokio::select! {
@@ -205,8 +208,14 @@ async fn apply_does_not_send_missing_or_changed_dead_letters() -> TestResult {
     repaired(&desk);
     let ended = desk.run_beside_function(&APPLY).await?;
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.stdout.contains("it is not where it was when the plan was made"), "{ended:?}");
-    assert!(ended.stdout.contains("it was changed after the plan was made"), "{ended:?}");
+    assert!(
+        ended.stdout.contains("the dead letter is not where it was when the plan was made"),
+        "{ended:?}"
+    );
+    assert!(
+        ended.stdout.contains("the dead letter was changed after the plan was made"),
+        "{ended:?}"
+    );
     assert_eq!(desk.delivered(), once(&["e-3"]));
     Ok(())
 }
@@ -234,9 +243,9 @@ async fn apply_to_target_needs_no_queue_and_updates_the_ledger() -> TestResult {
     Ok(())
 }
 
-/// Waits until the audit has so many lines of this kind.
+/// Waits until the audit has this many lines of this kind.
 async fn until(desk: &OperatorHarness, what: &str, count: usize) -> TestResult {
-    // The last line may be half written.
+    // The last line may be incomplete.
     eventually(&format!("the audit has {count} lines of {what}"), async || {
         let lines = audit(desk, what).map_or(0, |lines| lines.len());
         Ok((lines >= count).then_some(()))
@@ -261,7 +270,7 @@ async fn apply_resumes_after_a_kill_and_delivers_each_event_once() -> TestResult
     repaired(&desk);
     let function = desk.world.function()?;
     let resume = [&APPLY[..], &["--resume"]].concat();
-    // Nobody drains the queue: both are sure to be caught while they follow.
+    // The queue is not drained, so both are interrupted while they follow.
     let child = desk.program(&APPLY).spawn()?;
     until(&desk, "sent", 1).await?;
     let id = child.id().ok_or("it has ended")?;
@@ -275,7 +284,7 @@ async fn apply_resumes_after_a_kill_and_delivers_each_event_once() -> TestResult
     drain(&desk, &function).await?;
     until(&desk, "sent", 3).await?;
     child.kill().await?;
-    // As if it had died in the middle of a line.
+    // As after a crash in the middle of a line.
     let mut torn = desk.read("plan.audit.jsonl")?.into_bytes();
     torn.extend(b"{\"by\":\"J\xc3");
     std::fs::write(desk.file("plan.audit.jsonl"), torn)?;
@@ -320,7 +329,7 @@ async fn apply_to_target_resumes_attempts_that_were_not_made() -> TestResult {
         .fault(Fault::on("POST", "/oauth/token").status(400).body(r#"{"error":"invalid_client"}"#));
     let direct = [&APPLY[..], &["--to", "target"]].concat();
     let stopped = desk.run(&direct).await?;
-    assert!(stopped.stdout.contains("1 not known to be sent, or open"), "{stopped:?}");
+    assert!(stopped.stdout.contains("1 not confirmed as sent, or open"), "{stopped:?}");
     assert!(stopped.stdout.contains("GENESYS_CREDENTIALS"), "{stopped:?}");
     desk.world.genesys.clear_faults();
     let done = desk.run(&[&direct[..], &["--resume"]].concat()).await?;
@@ -344,7 +353,7 @@ async fn apply_refuses_a_changed_queue_or_target() -> TestResult {
         assert!(refused.stderr.contains("would go to"), "{refused:?}");
         refused.with(3)?;
     }
-    assert!(!desk.file("plan.audit.jsonl").exists(), "it is as it was");
+    assert!(!desk.file("plan.audit.jsonl").exists(), "a refused plan has no audit");
     Ok(())
 }
 
@@ -356,7 +365,7 @@ async fn apply_resume_requires_the_direction_it_began_with() -> TestResult {
     let stopped = desk.run(&[&APPLY[..], &["--to", "target"]].concat()).await?;
     assert!(stopped.stderr.contains("apply plan.json --yes --resume --to target"), "{stopped:?}");
     let resumed = desk.run(&[&APPLY[..], &["--resume"]].concat()).await?;
-    assert!(resumed.stderr.contains("it was begun straight to the target"), "{resumed:?}");
+    assert!(resumed.stderr.contains("the earlier run sends directly to the target"), "{resumed:?}");
     resumed.with(3)?;
     assert_eq!(desk.depth(&desk.queue).await?, 0);
     Ok(())

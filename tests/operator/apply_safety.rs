@@ -1,4 +1,4 @@
-//! The use case of `apply` in time that stands still: its pace, and what is not sent.
+//! The use case of `apply` in paused time: its rate, and unsent dead letters.
 
 mod parts;
 
@@ -30,7 +30,7 @@ async fn apply_rate_limits_messages_per_second() -> TestResult {
         run(&plan(100), options, sender, &ledger, &mut journal, history).await?;
         let at = at.lock().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(at.iter().map(|(_, count)| count).sum::<usize>(), 100);
-        // Over waves, too: whatever was sent since a call has had its time before the next one begins.
+        // Also over waves: the next call waits for the delay of all dead letters since a call.
         for (first, (begun, _)) in at.iter().enumerate() {
             let mut sent = 0;
             for (now, count) in &at[first..] {
@@ -65,7 +65,7 @@ async fn apply_resumes_from_the_audit_after_expired_credentials() -> TestResult 
     assert_eq!(summary.stop_reason, StopReason::Done);
     let resent: usize =
         at.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, count)| count).sum();
-    assert_eq!(before + resent, 30, "none twice");
+    assert_eq!(before + resent, 30, "no dead letter is sent twice");
     Ok(())
 }
 
@@ -76,7 +76,7 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     let mut journal = Lines::default();
     let none = History::default();
     run(&plan, OPTIONS, sends(&ledger, 9), &ledger, &mut journal, none).await?;
-    // As if it had been killed after the last message was sent.
+    // As after a kill when the last message was sent.
     let is_last = |entry: &AuditEntry| match &entry.event {
         AuditEvent::LeftParking { key, .. } | AuditEvent::Outcome { key, .. } => {
             key.starts_with("e-2|")
@@ -98,8 +98,8 @@ async fn apply_resume_removes_sent_messages_from_the_parking_queue() -> TestResu
     let delivered = ("delivered".to_owned(), String::new());
     assert_eq!(summary.outcomes.get(&delivered), Some(&3), "{summary:?}");
     let left = source.left.lock().unwrap_or_else(PoisonError::into_inner);
-    // What was received on the way is given back before the first wave looks for it, and again in the end.
-    assert_eq!(*left, ["e-2", "all is given back", "all is given back"]);
+    // Other received messages are released before the first wave receives them, and again at the end.
+    assert_eq!(*left, ["e-2", "all messages are released", "all messages are released"]);
     Ok(())
 }
 
@@ -170,7 +170,7 @@ async fn resume_ignores_earlier_failures_in_its_failure_rate() -> TestResult {
     let resumed = run(&plan(4), OPTIONS, sender, &ledger, &mut journal, earlier).await?;
     let delivered = ("delivered".to_owned(), String::new());
     assert_eq!(resumed.outcomes.get(&delivered), Some(&3), "{resumed:?}");
-    assert_eq!(resumed.open, ["e-0|none"], "it is still on its way");
+    assert_eq!(resumed.open, ["e-0|none"], "the event is still open");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The page, in a real browser.
+//! The operator's page in a real browser.
 
 use std::error::Error;
 use std::time::Duration;
@@ -75,7 +75,7 @@ async fn page_makes_no_network_request_and_no_console_message() -> TestResult {
         let message: Value = serde_json::from_str(&message)?;
         let message = &message["message"];
         let from = message["params"]["documentURL"].as_str().unwrap_or_default();
-        // The browser's own first page is none of ours.
+        // Ignore the browser's own first page.
         if message["method"] == "Network.requestWillBeSent" && !from.starts_with("chrome:") {
             asked.push(message["params"]["request"]["url"].to_string());
         }
@@ -170,7 +170,7 @@ async fn light_and_dark_themes_differ_and_are_readable() -> TestResult {
     let browser = Browser::showing(&page(&["a"], 3).render()).await?;
     let mut seen = Vec::new();
     for scheme in ["light", "dark"] {
-        // Without motion, or the colours are read in the middle of their transition.
+        // Without motion, because otherwise colours are read during their transition.
         let features = json!({ "features": [
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "prefers-reduced-motion", "value": "reduce" },
@@ -185,7 +185,7 @@ async fn light_and_dark_themes_differ_and_are_readable() -> TestResult {
     Ok(())
 }
 
-/// The lowest contrast, by WCAG, of texts on what is behind them.
+/// The minimum contrast of texts with their background, as defined by WCAG.
 const CONTRAST: &str = r"
 const light = (color) => {
   const [r, g, b] = color.match(/[\d.]+/g).map(Number).map((it) => it / 255).map((it) => it <= 0.03928 ? it / 12.92 : ((it + 0.055) / 1.055) ** 2.4);

@@ -1,4 +1,4 @@
-//! Credentials that only AWS's own command can read.
+//! Credentials that only the AWS CLI can read.
 
 use std::error::Error;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! Looking at a queue without taking from it.
+//! The diagnosis of a queue without a removal of messages.
 
 mod correlating;
 mod files;
@@ -37,7 +37,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_785_100_000_000);
 
 static ORIGINAL: ReplayTarget = ReplayTarget::Original(AllowedTargets::Any);
 
-/// A look that is free to see everything.
+/// Options without limits.
 fn look() -> DiagnoseOptions<'static> {
     DiagnoseOptions {
         target: &ORIGINAL,
@@ -61,7 +61,7 @@ impl Clock for At {
     }
 }
 
-/// Findings as the records that they become.
+/// The findings as records.
 #[derive(Default)]
 struct Findings(Vec<Value>);
 
@@ -72,12 +72,12 @@ impl Sink for Findings {
     }
 }
 
-/// The ledger's items, or none that can be read.
+/// The ledger's items; `None` if the ledger cannot be read.
 #[derive(Default)]
 struct Items {
     records: BTreeMap<String, Record>,
     is_down: bool,
-    /// How long it takes to answer.
+    /// The time until the answer.
     latency: Duration,
 }
 
@@ -100,7 +100,7 @@ impl LedgerReader for Items {
     }
 }
 
-/// What is said to the person.
+/// The messages for the operator.
 #[derive(Default)]
 struct Said(Mutex<Vec<String>>);
 
@@ -121,7 +121,7 @@ impl Progress for Said {
     }
 }
 
-/// Nobody asks for conversations.
+/// Analytics without a call.
 struct Nobody;
 
 impl Conversations for Nobody {
@@ -134,7 +134,7 @@ impl Conversations for Nobody {
     }
 }
 
-/// One look at a shelf, with what it found and said.
+/// One diagnosis of a queue in memory, with its findings and messages.
 struct Looked {
     diagnosis: Result<Diagnosis, DiagnoseError>,
     findings: Vec<Value>,
@@ -150,7 +150,7 @@ impl Looked {
     }
 }
 
-/// Looks at a shelf with an empty ledger, and nobody interrupts.
+/// Diagnoses a queue in memory with an empty ledger, without an interruption.
 async fn look_at(shelf: &LazyQueue, look: DiagnoseOptions<'_>) -> Looked {
     look_with(shelf, look, &Items::default(), pending()).await
 }

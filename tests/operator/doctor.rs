@@ -1,4 +1,4 @@
-//! Whether everything around the function is as it should be.
+//! The checks of the deployment around the function.
 
 mod deployed;
 
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::program::{Ran, run};
 use deployed::{Deployed, Genesys, SECRET};
 
-/// The checks of a run that were found so, as `name: found`.
+/// Returns the checks of a run with this verdict, as `name: found`.
 fn found(ran: &Ran, verdict: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let document = ran.json()?;
     let checks = document["checks"].as_array().cloned().unwrap_or_default();
@@ -26,7 +26,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// What has to hold for every run: what is not well has a remedy, and no secret is printed.
+/// Checks the rules of every run: every problem has a remedy, and no secret is printed.
 fn is_well_said(ran: &Ran) -> TestResult {
     for check in ran.json()?["checks"].as_array().into_iter().flatten() {
         let has_remedy = !text(&check["remedy"]).trim().is_empty();
@@ -44,7 +44,7 @@ async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
     is_well_said(&ran)?;
     assert_eq!(found(&ran, "error")?, [""; 0]);
     assert_eq!(found(&ran, "warning")?, [""; 0]);
-    // That marks can be written is not known before one is.
+    // The permission to write marks cannot be verified.
     assert_eq!(found(&ran, "skipped")?.len(), 1, "{ran:?}");
     assert_eq!(ran.code, Some(0));
     let names: BTreeMap<String, usize> = ran.json()?["checks"]
@@ -83,7 +83,7 @@ async fn doctor_reports_no_errors_for_a_good_deployment() -> TestResult {
     Ok(())
 }
 
-/// A change of a good deployment, and what doctor has to say of it.
+/// A change of a good deployment, and the expected finding of doctor.
 struct Fault {
     verdict: &'static str,
     found: &'static str,
@@ -91,7 +91,7 @@ struct Fault {
 }
 
 enum Change {
-    /// A variable of the function; an empty value takes it back.
+    /// A variable of the function; an empty value removes the variable.
     Variable(&'static str, &'static str),
     /// An attribute of the queue.
     Queue(&'static str, &'static str),
@@ -103,7 +103,7 @@ enum Change {
     Timeout(i32),
     /// The table's time to live is off.
     Forgetful,
-    /// The queue's redrive policy is gone.
+    /// The queue has no redrive policy.
     Loose,
     /// Another Genesys Cloud.
     Genesys(Genesys),
@@ -113,7 +113,7 @@ const fn fault(verdict: &'static str, found: &'static str, change: Change) -> Fa
     Fault { verdict, found, change }
 }
 
-/// Each in a deployment of its own. A deployment waits seconds for its function: several at once.
+/// Checks each change in its own deployment. Several run concurrently, because a deployment waits seconds for its function.
 async fn are_found(faults: Vec<Fault>) -> TestResult {
     let faults = stream::iter(faults).map(is_found);
     faults.buffer_unordered(4).try_collect().await
@@ -160,7 +160,7 @@ async fn doctor_finds_each_fault_of_the_queues() -> TestResult {
         ),
         fault(
             "warning",
-            "5 receives may last only 15 s, and RETRY_FOR_HOURS asks for 72 h",
+            "5 receives may last only 15 s, and RETRY_FOR_HOURS requires 72 h",
             Change::Variable("MAX_RECEIVES", "5"),
         ),
     ])
@@ -177,10 +177,10 @@ async fn doctor_finds_each_fault_of_the_function() -> TestResult {
         ),
         fault(
             "error",
-            "deletes what none",
+            "deletes messages that no filter matches",
             Change::Source(json!({ "FilterCriteria": { "Filters": [{ "Pattern": "{}" }] } })),
         ),
-        fault("warning", "turned off", Change::Source(json!({ "Enabled": false }))),
+        fault("warning", "the mapping is disabled", Change::Source(json!({ "Enabled": false }))),
         fault(
             "warning",
             "up to 20 messages",
@@ -188,14 +188,18 @@ async fn doctor_finds_each_fault_of_the_function() -> TestResult {
         ),
         fault(
             "error",
-            "there is no table",
+            "does not exist in this account and region",
             Change::Variable("IDEMPOTENCY_TABLE_NAME", "no-such-table"),
         ),
-        fault("warning", "never forgotten", Change::Forgetful),
-        fault("error", "there is no bucket", Change::Variable("ARCHIVE_BUCKET", "no-such-bucket")),
+        fault("warning", "never deleted", Change::Forgetful),
+        fault(
+            "error",
+            "bucket no-such-bucket does not exist",
+            Change::Variable("ARCHIVE_BUCKET", "no-such-bucket"),
+        ),
         fault("warning", "ARCHIVE_BUCKET is not set", Change::Variable("ARCHIVE_BUCKET", "")),
         fault("error", "MAX_ATTEMPTS", Change::Variable("MAX_ATTEMPTS", "many")),
-        fault("warning", "chooses what is called", Change::Variable("REPLAY_TARGET", "original")),
+        fault("warning", "can choose the target", Change::Variable("REPLAY_TARGET", "original")),
     ])
     .await
 }
@@ -205,7 +209,7 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
     are_found(vec![
         fault(
             "error",
-            "is not there",
+            "does not exist",
             Change::Variable(
                 "REPLAY_TARGET",
                 "arn:aws:sqs:eu-central-1:000000000000:no-such-queue",
@@ -213,7 +217,7 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
         ),
         fault(
             "error",
-            "is not there",
+            "does not exist",
             Change::Variable(
                 "REPLAY_TARGET",
                 "arn:aws:lambda:eu-central-1:000000000000:function:no-such",
@@ -221,12 +225,12 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
         ),
         fault(
             "error",
-            "is not there",
+            "does not exist",
             Change::Variable("REPLAY_TARGET", "arn:aws:sns:eu-central-1:000000000000:no-such"),
         ),
         fault(
             "error",
-            "is not there",
+            "does not exist",
             Change::Variable(
                 "REPLAY_TARGET",
                 "arn:aws:states:eu-central-1:000000000000:stateMachine:no-such",
@@ -234,7 +238,7 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
         ),
         fault(
             "error",
-            "is not there",
+            "does not exist",
             Change::Variable(
                 "REPLAY_TARGET",
                 "arn:aws:events:eu-central-1:000000000000:event-bus/no-such",
@@ -242,7 +246,7 @@ async fn doctor_finds_each_fault_of_the_target() -> TestResult {
         ),
         fault(
             "warning",
-            "has no enabled rule that takes events of the source genesys-replay",
+            "has no enabled rule for events of the source genesys-replay",
             Change::Variable(
                 "REPLAY_TARGET",
                 "arn:aws:events:us-east-1:000000000000:event-bus/default",
@@ -293,7 +297,7 @@ async fn doctor_finds_settings_of_the_legacy_sample_api() -> TestResult {
         ),
         fault(
             "warning",
-            "nothing reads GENESYS_REGOIN",
+            "GENESYS_REGOIN is not read",
             Change::Variable("GENESYS_REGOIN", "eu-central-1"),
         ),
     ])
@@ -348,7 +352,10 @@ async fn doctor_continues_when_one_check_fails() -> TestResult {
     let ran = run(&[], &arguments).await?;
     is_well_said(&ran)?;
     let said = found(&ran, "error")?;
-    assert!(said.iter().any(|it| it.starts_with("function: there is no function")), "{said:?}");
+    assert!(
+        said.iter().any(|it| it.starts_with("function: the function does not exist")),
+        "{said:?}"
+    );
     assert!(
         said.iter().any(|it| it.starts_with("settings: reading the settings of the function")),
         "{said:?}"

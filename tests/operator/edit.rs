@@ -1,4 +1,4 @@
-//! `edit`: a new plan that changes what is sent.
+//! `edit`: a new plan with changed bodies.
 
 use genesys_test_support::TestResult;
 use serde_json::Value;
@@ -63,8 +63,8 @@ async fn edit_changes_no_plan_when_the_patch_does_not_fit() -> TestResult {
     let before = desk.read("plan.json")?;
     for (patch, says) in [
         (r#"[{"op":"replace","path":"/none","value":1}]"#, "does not fit"),
-        (r#"[{"op":"replace","path":"/id","value":"e-9"}]"#, "what the event is known by"),
-        (r#"{"op":"none"}"#, "no JSON Patch"),
+        (r#"[{"op":"replace","path":"/id","value":"e-9"}]"#, "the event's id or target"),
+        (r#"{"op":"none"}"#, "not a JSON Patch"),
     ] {
         std::fs::write(desk.file("patch.json"), patch)?;
         let refused =

@@ -1,4 +1,4 @@
-//! Asking Genesys Cloud itself to send failed events again.
+//! Requests that Genesys Cloud sends failed events again.
 
 use std::error::Error;
 use std::io::Write;
@@ -49,7 +49,7 @@ fn ids(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|id| format!("e-{id}")).collect()
 }
 
-/// The request for exactly these.
+/// The request for exactly these ids.
 fn asked(genesys: &mut ServerGuard, ids: &[String]) -> Mock {
     let body = json!({ "subscriptionId": "sub-1", "eventIds": ids });
     genesys.mock("POST", REPLAY).match_body(Matcher::Json(body))
@@ -169,7 +169,10 @@ async fn replay_stops_and_reports_progress_on_a_general_error() -> TestResult {
             replay(&genesys, &["--ids", file.path().to_str().ok_or("no text")?, "--yes"]).await?;
         assert_eq!(ran.code, Some(code), "{ran:?}");
         assert!(ran.stderr.contains(said), "{ran:?}");
-        assert!(ran.stderr.contains("100 were accepted, 50 are left, from e-100 on"), "{ran:?}");
+        assert!(
+            ran.stderr.contains("100 accepted, 50 without an answer, starting with e-100"),
+            "{ran:?}"
+        );
         assert_eq!(counts(&ran.json()?), [150, 100, 0, 50]);
     }
     Ok(())
@@ -181,8 +184,8 @@ async fn replay_refuses_invalid_ids() -> TestResult {
     for (option, wrong, says) in [
         ("--ids", "no/such/file.txt", "cannot be read"),
         ("--ids", "mistyped", "cannot be read"),
-        ("--id", "no/such/file.txt", "is no id"),
-        ("--id", "two words", "is no id"),
+        ("--id", "no/such/file.txt", "is not an event id"),
+        ("--id", "two words", "is not an event id"),
     ] {
         let ran = replay(&genesys, &[option, wrong, "--yes"]).await?;
         assert_eq!(ran.code, Some(3), "{ran:?}");

@@ -1,4 +1,4 @@
-//! What the command says of itself.
+//! The help, the man pages and the completions of the command.
 
 use std::error::Error;
 

@@ -1,4 +1,4 @@
-//! Failed events that were kept elsewhere, onto the replay queue and through the function.
+//! The import of failed events from other places, and their replay by the function.
 
 mod enqueue;
 mod sources;
@@ -19,7 +19,7 @@ use crate::support::program::{Ran, program, run, run_with};
 
 const SECRET: &str = "demo-secret";
 
-/// A world with a queue of its own, and the program's view of it.
+/// A harness with its own queue, and the program's settings for it.
 struct Office {
     world: ReplayHarness,
     queue: String,
@@ -37,7 +37,7 @@ impl Office {
         settings.map(|(name, value)| (name.as_str(), value.as_str())).collect()
     }
 
-    /// `import` on this queue, with what it reads from.
+    /// Returns the command `import` on this queue with these source arguments.
     async fn import(&self, arguments: &[&str]) -> Result<Ran, Box<dyn Error>> {
         let endpoint = self.world.aws.endpoint();
         let onto = onto(&endpoint, &self.queue);
@@ -47,7 +47,7 @@ impl Office {
         Ok(ran)
     }
 
-    /// What the queue shows now, as the function gets it.
+    /// Returns the visible messages, as the function receives them.
     async fn queued(&self) -> Result<Vec<Message>, Box<dyn Error>> {
         let mut messages = Vec::new();
         loop {
@@ -66,7 +66,7 @@ impl Office {
         }
     }
 
-    /// Hands messages to the function in this process; none may come back.
+    /// Invokes the function in this process; all messages must be acknowledged.
     async fn replay(&self, messages: &[Message]) -> TestResult {
         let records = messages.iter().map(|message| {
             let record = Record::new(message.id.as_str(), &message.body);
@@ -79,7 +79,7 @@ impl Office {
     }
 }
 
-/// `import` onto this queue of this local AWS.
+/// Returns the command `import` on this queue of this local AWS.
 fn onto<'a>(endpoint: &'a str, queue: &'a str) -> [&'a str; 5] {
     ["import", "--endpoint-url", endpoint, "--queue", queue]
 }
@@ -94,7 +94,7 @@ fn name(file: &NamedTempFile) -> Result<&str, Box<dyn Error>> {
     Ok(file.path().to_str().ok_or("no text")?)
 }
 
-/// A failed event without an event id of its own in its payload, spaced so that re-serialising would show.
+/// A failed event without an event id in its payload. Its spaces would reveal a re-serialized payload.
 fn failed(id: &str, failure: &Value) -> String {
     let mut event = failure.clone();
     event["id"] = json!(id);
@@ -135,7 +135,7 @@ async fn import_without_yes_queues_nothing() -> TestResult {
     let places: Vec<_> =
         said["refusals"].as_array().into_iter().flatten().map(|it| it["place"].clone()).collect();
     assert_eq!(places, ["line 2", "line 5", "line 6"]);
-    assert!(ran.stderr.contains("warning: line 2: it is not JSON"), "{ran:?}");
+    assert!(ran.stderr.contains("warning: line 2: not JSON"), "{ran:?}");
     assert_eq!(office.queued().await?.len(), 0);
     Ok(())
 }
@@ -232,7 +232,7 @@ async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
     let file = file(&failed("e-1", &json!({})))?;
     let ran = office.import(&["--file", name(&file)?]).await?;
     assert_eq!(ran.json()?["without_target"], 1);
-    assert!(ran.stderr.contains("give --target-arn"), "{ran:?}");
+    assert!(ran.stderr.contains("add --target-arn"), "{ran:?}");
 
     let arn = "arn:aws:sqs:eu-central-1:000000000000:crm";
     let arguments = ["--file", name(&file)?, "--yes", "--target-arn", arn];
@@ -241,7 +241,7 @@ async fn import_sets_the_target_and_the_fifo_group() -> TestResult {
         assert_eq!(ran.json()?["queued"], 1, "{ran:?}");
     }
     let received = office.world.aws.receive(&office.queue, HIDDEN_SECONDS).await?;
-    assert_eq!(received.len(), 1, "a FIFO queue knows the repetition");
+    assert_eq!(received.len(), 1, "a FIFO queue drops the repetition");
     let message = received.first().ok_or("no message")?;
     let group = aws_sdk_sqs::types::MessageSystemAttributeName::MessageGroupId;
     let group = message.attributes().and_then(|it| it.get(&group));
@@ -273,7 +273,7 @@ async fn import_reads_stdin() -> TestResult {
     let ran = run_with(text.as_bytes(), &office.variables(), &arguments).await?;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(
-        ran.stdout.contains("queued 2 of 3 failed events (1 came twice, 0 cannot be queued)"),
+        ran.stdout.contains("queued 2 of 3 failed events (duplicates: 1, cannot be queued: 0)"),
         "{ran:?}"
     );
     Ok(())
@@ -290,7 +290,7 @@ async fn import_reports_the_queued_count_when_interrupted() -> TestResult {
     let mut pipe = child.stdin.take().ok_or("no stdin")?;
     let lines: String = (0..13).map(|id| failed(&format!("e-{id}"), &json!({})) + "\n").collect();
     tokio::io::AsyncWriteExt::write_all(&mut pipe, lines.as_bytes()).await?;
-    // Its stdin stays open: it waits for more.
+    // The program waits for more, because its stdin stays open.
     let queued = eventually("messages are queued", async || {
         let queued = office.queued().await?;
         Ok((!queued.is_empty()).then_some(queued))
@@ -317,7 +317,7 @@ async fn import_refuses_unusable_arguments_with_a_hint() -> TestResult {
     for (arguments, code, said) in [
         (&["--file", "/no/such/file"][..], 3, "cannot be opened"),
         (&["--file", name(&secret)?], 3, "cannot be read"),
-        (&["--s3", "bucket/prefix"], 3, "names no bucket"),
+        (&["--s3", "bucket/prefix"], 3, "does not name a bucket"),
         (&["--s3", "s3://no-such-bucket/"], 3, "listing s3://no-such-bucket/"),
         (&["--subscription", "a/b"], 3, "cannot be the id of a subscription"),
         (&["--file", "-", "--s3", "s3://b/"], 2, "cannot be used with"),

@@ -1,4 +1,4 @@
-//! Items of the ledger for the program to read.
+//! Ledger items that the program reads.
 
 use std::collections::HashMap;
 use std::error::Error;

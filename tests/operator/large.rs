@@ -16,7 +16,7 @@ use genesys_replay_cli::operator::plan::{
 use genesys_test_support::{TestResult, conversation_event};
 use serde_json::json;
 
-/// An archive of so many objects, each made when it is read: none of them is kept by anybody.
+/// An archive with this many objects. Each is created when it is read, and not stored.
 struct Endless {
     objects: usize,
 }
@@ -52,7 +52,7 @@ impl ArchiveReader for Endless {
     }
 }
 
-/// A ledger that knows nothing.
+/// An empty ledger.
 struct Empty;
 
 impl LedgerReader for Empty {

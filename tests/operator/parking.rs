@@ -1,4 +1,4 @@
-//! Plans for the parking queue: what is sent leaves it, and nothing else does.
+//! Plans for the parking queue: only sent messages leave it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::error::Error;
@@ -23,7 +23,7 @@ use crate::support::harness::OperatorHarness;
 const TARGET: (&str, &str) =
     ("TARGET_ARN", "arn:aws:lambda:eu-central-1:271828182845:function:crm");
 
-/// A desk whose parking queue holds these events; its ARN.
+/// Returns a harness whose parking queue has these events, and the queue's ARN.
 async fn with_parked(ids: &[&str]) -> Result<(OperatorHarness, String), Box<dyn Error>> {
     let desk = OperatorHarness::open().await?;
     let parking = desk.park(&desk.queue, 10).await?;
@@ -45,7 +45,7 @@ async fn plan_from_parking_removes_no_message() -> TestResult {
     let plan = plan(&desk, &[&FROM_PARKING[..], &["--interaction", "c-e-2"]].concat()).await?;
     let items = plan["content"]["items"].as_array().ok_or("no items")?;
     assert_eq!(items.len(), 1);
-    assert_eq!(items[0]["failure_code"], Value::Null, "nobody has written down why");
+    assert_eq!(items[0]["failure_code"], Value::Null, "no reason was recorded");
     let shown = desk.world.aws.receive(&parking, 0).await?;
     assert_eq!(shown.len(), 3, "all are visible again");
     Ok(())
@@ -71,7 +71,7 @@ async fn apply_removes_sent_messages_from_parking_only() -> TestResult {
             count => shown += count,
         }
     }
-    assert_eq!(shown, 22, "all that stayed are visible");
+    assert_eq!(shown, 22, "all remaining messages are visible");
     Ok(())
 }
 
@@ -80,7 +80,7 @@ async fn apply_does_not_send_messages_missing_from_parking() -> TestResult {
     let (desk, parking) = with_parked(&["e-1", "e-2"]).await?;
     plan(&desk, &FROM_PARKING).await?;
     let elsewhere = desk.world.aws.receive(&parking, HIDDEN_SECONDS).await?;
-    assert_eq!(elsewhere.len(), 2, "somebody else has them");
+    assert_eq!(elsewhere.len(), 2, "another consumer has them");
     let done = desk.run_beside_function(&APPLY).await?;
     assert!(done.stdout.contains("2 not sent"), "{done:?}");
     assert!(done.stdout.contains("not where it was"), "{done:?}");
@@ -180,7 +180,7 @@ async fn plan_from_parking_has_only_current_failure_records() -> TestResult {
     let shown = desk.run(&["report"]).await?;
     assert!(shown.stdout.contains("round"), "{}", shown.stdout);
 
-    // The function begins the new round (here is no such function), or rejects the event after its last one.
+    // Without a function here, the new round does not begin.
     desk.run_beside_function(&[&APPLY[..], &["--canary", "2"]].concat()).await?.with(1)?;
     let mut ended = Vec::new();
     for key in [&first, &third] {
@@ -197,7 +197,7 @@ fn parked(number: usize) -> Message {
     Message::new(id, r#"{"interactionId":"c-1"}"#.to_owned())
 }
 
-/// Items of a plan for the first so many of a queue's messages.
+/// Returns plan items for this many of a queue's first messages.
 fn planned(count: usize) -> Vec<PlanItem> {
     let item = |number| PlanItem {
         key: format!("m-{number}|none"),
@@ -222,7 +222,7 @@ async fn parking_source_receives_again_after_the_visibility_timeout() -> TestRes
     let mut todo: VecDeque<usize> = (0..10).collect();
     let first = source.fetch(&items, &mut todo, 1).await?;
     assert_eq!(receives(&first), [1]);
-    // The wave was followed; the others were still hidden from everybody.
+    // The wave was followed while the other messages were still invisible.
     tokio::time::sleep(Duration::from_secs(100)).await;
     let second = source.fetch(&items, &mut todo, 1).await?;
     assert_eq!(receives(&second), [2], "by a receipt that is fresh");
@@ -230,7 +230,7 @@ async fn parking_source_receives_again_after_the_visibility_timeout() -> TestRes
     Ok(())
 }
 
-/// How often the messages were received that were fetched.
+/// Returns the receive counts of the fetched messages.
 fn receives(fetched: &[Fetched]) -> Vec<u32> {
     let messages = fetched.iter().filter_map(|(_, it)| it.as_ref().ok());
     messages.map(|message| message.receive_count).collect()

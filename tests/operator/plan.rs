@@ -1,4 +1,4 @@
-//! `plan`: what is selected, what is left out and why, and what a plan file has to be.
+//! `plan`: the selection, the reasons for omissions, and the rules of a plan file.
 
 use std::error::Error;
 
@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use crate::support::harness::OperatorHarness;
 
-/// A desk whose target has refused these events, so that they are in the archive.
+/// Returns a harness whose target has refused these events, so that they are in the archive.
 pub(super) async fn with_archived(ids: &[&str]) -> Result<OperatorHarness, Box<dyn Error>> {
     let desk = OperatorHarness::open().await?;
     archive(&desk, ids).await?;
     Ok(desk)
 }
 
-/// Has the function archive these events.
+/// Lets the function archive these events.
 pub(super) async fn archive(desk: &OperatorHarness, ids: &[&str]) -> TestResult {
     let records: Vec<Record> = ids
         .iter()
@@ -32,19 +32,19 @@ pub(super) async fn archive_records(desk: &OperatorHarness, records: &[Record]) 
     Ok(())
 }
 
-/// Makes a plan and answers its file.
+/// Makes a plan and returns its file.
 pub(super) async fn plan(
     desk: &OperatorHarness,
     arguments: &[&str],
 ) -> Result<Value, Box<dyn Error>> {
     let name = "plan.json";
-    // Tests make several of the same name.
+    // Some tests make several plans with the same name.
     let _ = std::fs::remove_file(desk.file(name));
     let mut all = vec!["--output", "json", "plan", "--reason", "the CRM was down"];
     all.extend(arguments);
     let made = desk.run(&all).await?;
     if made.code == Some(1) {
-        assert!(!desk.file(name).exists(), "a plan of nothing is none");
+        assert!(!desk.file(name).exists(), "an empty plan writes no file");
         let left_out = &made.json()?["left_out"];
         return Ok(json!({ "content": { "items": [], "left_out": left_out } }));
     }
@@ -142,8 +142,7 @@ async fn plan_from_ledger_filters_by_code_and_time_of_the_ledger() -> TestResult
     delete.bucket(&desk.bucket).key(key).send().await?;
     let plan = plan(&desk, &["--from", "ledger"]).await?;
     assert_eq!(ids(&plan).len(), 1);
-    let missing =
-        "the ledger has it as ARCHIVED, and it is not there (another prefix, or deleted?)";
+    let missing = "the event is ARCHIVED in the ledger, but its object was not found (another prefix, or deleted?)";
     assert_eq!(left_out(&plan), [(missing.to_owned(), 1)]);
     Ok(())
 }
@@ -151,7 +150,7 @@ async fn plan_from_ledger_filters_by_code_and_time_of_the_ledger() -> TestResult
 #[tokio::test]
 async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
     let desk = with_archived(&["e-1", "e-2"]).await?;
-    // Delivered in the meantime, by another plan.
+    // Delivered meanwhile, by another plan.
     let sent = Record::dead_letter("m-3", "e-2", "c-e-2").with("ReplayPlan", "another");
     assert_eq!(desk.world.deliver(&[sent]).await?, Vec::<String>::new());
     archive_records(&desk, &[Record::new("m-4", "no event")]).await?;
@@ -167,9 +166,9 @@ async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
     let reasons: Vec<String> =
         left_out(&plan).into_iter().map(|(why, count)| format!("{count} {why}")).collect();
     for reason in [
-        "1 it was delivered already",
-        "3 the object is no archived dead letter",
-        "1 it is not an event that could be delivered: the message body is not JSON",
+        "1 the event was delivered already",
+        "3 the object is not an archived dead letter",
+        "1 not an event that can be delivered: the message body is not JSON",
     ] {
         assert!(reasons.iter().any(|it| it.starts_with(reason)), "{reason}: {reasons:?}");
     }
@@ -179,7 +178,7 @@ async fn plan_leaves_out_and_names_unsendable_objects() -> TestResult {
 #[tokio::test]
 async fn plan_includes_unfinished_events_only_with_open() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
-    // Sent again, and deferred: its message is on the queue.
+    // Sent again and deferred, so its message is on the queue.
     desk.world.genesys.fault(Fault::on("POST", "/targets/").status(503).times(3));
     let sent = Record::dead_letter("m-3", "e-1", "c-e-1").with("ReplayPlan", "another");
     assert_eq!(desk.world.deliver(&[sent]).await?, ["m-3"]);
@@ -210,7 +209,7 @@ async fn plan_file_is_never_overwritten() -> TestResult {
     let before = desk.read("plan.json")?;
     let refused = desk.run(&["plan", "--reason", "again"]).await?;
     assert_eq!(refused.code, Some(3), "{refused:?}");
-    assert!(refused.stderr.contains("plan.json is there already"), "{refused:?}");
+    assert!(refused.stderr.contains("plan.json already exists"), "{refused:?}");
     assert_eq!(desk.read("plan.json")?, before);
     Ok(())
 }
@@ -222,19 +221,23 @@ async fn plan_file_is_refused_when_changed_or_not_a_plan() -> TestResult {
     let good = desk.read("plan.json")?;
     for (name, content, says) in [
         ("none.json", None, "cannot be read"),
-        ("empty.json", Some(String::new()), "no plan of this version"),
-        ("binary.json", Some("\u{1}\u{2}".to_owned()), "no plan of this version"),
-        ("torn.json", Some(good.chars().take(good.len() / 2).collect()), "no plan of this version"),
+        ("empty.json", Some(String::new()), "not a plan of this version"),
+        ("binary.json", Some("\u{1}\u{2}".to_owned()), "not a plan of this version"),
+        (
+            "torn.json",
+            Some(good.chars().take(good.len() / 2).collect()),
+            "not a plan of this version",
+        ),
         ("future.json", Some(good.replace("plan 1", "plan 2")), "genesys-replay plan 2"),
         (
             "changed.json",
             Some(good.replace("the CRM was down", "because")),
-            "does not fit its hash",
+            "does not match the hash",
         ),
         (
             "more.json",
             Some(good.replace("\"edit_of\"", "\"surprise\": 1, \"edit_of\"")),
-            "no plan of this version",
+            "not a plan of this version",
         ),
     ] {
         if let Some(content) = content {
@@ -303,7 +306,7 @@ async fn plan_skips_oversized_objects_and_invalid_keys() -> TestResult {
     let plan = plan(&desk, &[]).await?;
     assert_eq!(ids(&plan), ["e-1"]);
     let reasons: Vec<String> = left_out(&plan).into_iter().map(|it| it.0).collect();
-    for reason in ["the object is too long", "the object is damaged: its member message_id"] {
+    for reason in ["the object is too long", "the object is damaged: the member message_id"] {
         assert!(reasons.iter().any(|it| it.starts_with(reason)), "{reasons:?}");
     }
     Ok(())
@@ -326,7 +329,7 @@ async fn plan_refuses_an_empty_list_of_ids() -> TestResult {
     let desk = with_archived(&["e-1"]).await?;
     std::fs::write(desk.file("none.txt"), "\n# nothing\n")?;
     let refused = desk.run(&["plan", "--reason", "x", "--ids", "none.txt"]).await?;
-    assert!(refused.stderr.contains("there are no ids in none.txt"), "{refused:?}");
+    assert!(refused.stderr.contains("none.txt does not contain any ids"), "{refused:?}");
     refused.with(3)?;
     for empty in [&["--id", ""], &["--reason", ""]] {
         let refused = desk.run(&[&["plan", "--reason", "x"], &empty[..]].concat()).await?;

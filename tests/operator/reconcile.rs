@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::items::{item, write};
 use crate::support::program::{Ran, run};
 
-/// A world whose function archives, the queue beside it, and what it is told by.
+/// A harness with an archive, its queue, and the program's settings.
 async fn world() -> Result<(ReplayHarness, String, String), Box<dyn Error>> {
     let mut world = ReplayHarness::start().await?;
     let bucket = world.aws.create_bucket().await?;
@@ -97,7 +97,7 @@ async fn reconcile_names_open_events_missing_from_the_queue() -> TestResult {
     Ok(())
 }
 
-/// Has the function archive an event that the target refuses, which leaves an item and an object.
+/// Lets the function archive an event that the target refuses, which leaves an item and an object.
 async fn refused(world: &ReplayHarness) -> TestResult {
     world.genesys.fault(Fault::on("POST", "/targets/").status(422));
     let record = Record::dead_letter("m-1", "e-1", "c-1");
@@ -165,7 +165,7 @@ async fn reconcile_counts_each_event_once_when_the_token_changed() -> TestResult
         "{sum}"
     );
 
-    // Sent again with the new token, it is an event of its own to the ledger; the old item still has its object.
+    // With the new token, the resent event is another event in the ledger; the old item still has its object.
     let key = world.key("e-1");
     let shown = ("Target", crm.as_str());
     let delivered = item(&key, &[("Status", "COMPLETED"), shown])?;

@@ -73,9 +73,9 @@ async fn report_names_findings_and_exits_with_1() -> TestResult {
         (vec![("Status", "FAILED"), SEEN], "1 FAILED"),
         (
             vec![("Status", "IN_PROGRESS"), ("LeaseUntil", "1000"), SEEN],
-            "their worker died over them",
+            "because their worker died",
         ),
-        (vec![("Status", "PONDERED"), SEEN], "does not know"),
+        (vec![("Status", "PONDERED"), SEEN], "does not support"),
     ] {
         let aws = LocalAws::start().await?;
         write(&aws, vec![item("event-1|crm", &members)?]).await?;

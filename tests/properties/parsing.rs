@@ -119,7 +119,7 @@ proptest! {
                 let id = interaction.id;
                 let path = format!("https://api.example/{id}");
                 let url = url::Url::parse(&path).map(String::from);
-                prop_assert_eq!(url.as_ref(), Ok(&path), "a segment of its own");
+                prop_assert_eq!(url.as_ref(), Ok(&path), "a separate segment");
                 prop_assert_eq!(InteractionId::new(id.as_str()), Some(id));
             }
         }
@@ -163,6 +163,6 @@ proptest! {
         let event = format!(r#"{{"detail-type":"t","source":"s","detail":{{"eventBody":{deep}}}}}"#);
         prop_assert!(payload(&dead_letter(wrapper))? == closed.then(|| deep.clone()), "wrapped");
         prop_assert!(payload(&dead_letter(event.clone()))? == closed.then_some(event), "an event");
-        prop_assert!(payload(&dead_letter(deep))?.is_none(), "nothing that is known");
+        prop_assert!(payload(&dead_letter(deep))?.is_none(), "no known shape");
     }
 }

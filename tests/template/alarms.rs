@@ -56,7 +56,7 @@ impl Template {
 fn description<'t>(template: &'t Template, alarm: &str) -> Result<&'t str, String> {
     let text = template.property(alarm, "AlarmDescription");
     let text = text.as_str().or_else(|| text["Fn::Sub"].as_str());
-    text.ok_or_else(|| format!("{alarm} says nothing"))
+    text.ok_or_else(|| format!("{alarm} has no description"))
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn alarms_notify_at_begin_and_end() -> TestResult {
     assert_eq!(
         template.at("Outputs/AlarmTopicArn"),
         &json!({
-            "Description": "What alarms notify; subscribe to it",
+            "Description": "Topic of the alarms; subscribe to it",
             "Condition": "Notifies",
             "Value": topic,
         })

@@ -65,7 +65,7 @@ impl Template {
         }
     }
 
-    /// Returns the value at a path such as `Resources/LedgerTable/Type`. Null: there is none.
+    /// Returns the value at a path such as `Resources/LedgerTable/Type`. Null: the path does not exist.
     pub(crate) fn at(&self, path: &str) -> &Value {
         path.split('/').fold(&self.0, |value, name| &value[name])
     }
@@ -214,7 +214,7 @@ fn written_out(yaml: serde_yaml_ng::Value) -> Result<Value, Box<dyn Error>> {
         Yaml::Mapping(members) => members
             .into_iter()
             .map(|(name, value)| {
-                let name = name.as_str().ok_or("a name is no text")?.to_owned();
+                let name = name.as_str().ok_or("a name is not text")?.to_owned();
                 let value = match (name.as_str(), written_out(value)?) {
                     ("Fn::GetAtt", Value::Array(parts)) => {
                         let parts: Vec<_> = parts.iter().filter_map(Value::as_str).collect();

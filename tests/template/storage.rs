@@ -42,7 +42,7 @@ fn event_storage_is_retained_when_the_stack_is_deleted() -> TestResult {
                 "{resource} {policy}"
             );
         }
-        // With a fixed name, what outlived one stack would be in the way of the next.
+        // With a fixed name, the remaining resource of one stack would block the next stack.
         for name in ["TableName", "QueueName", "BucketName"] {
             assert!(template.property(resource, name).is_null(), "{resource} {name}");
         }

@@ -1,7 +1,7 @@
-"""The second baseline: the same job with AWS's Powertools for Python, put together as its documentation recommends.
+"""The second baseline: the same job with AWS's Powertools for Python, built as its documentation recommends.
 
-Batch processing reports what failed, idempotency on DynamoDB keeps an event from being delivered twice, one session
-keeps connections open and tries again. A record that fails goes back to the queue whatever the reason, and its
+Batch processing reports failed records, idempotency on DynamoDB keeps an event from being delivered twice, one session
+keeps connections open and retries. A record that fails for any reason returns to the queue, and its
 interaction stays marked as retrying; nothing is archived.
 """
 
@@ -36,7 +36,7 @@ CONVERSATIONS_OF = ("v2.routing.queues.", "v2.users.")
 logger = Logger(service="genesys-replay")
 metrics = Metrics(namespace="GenesysReplay", service="genesys-replay")
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-# SQS keeps a message for 14 days at most. The hook is asked only where a result was stored before.
+# SQS keeps a message for 14 days at most. The hook is called only if a result was stored before.
 idempotency = IdempotencyConfig(
     expires_after_seconds=15 * 24 * 3600, response_hook=lambda _result, _stored: "duplicate"
 )
@@ -61,7 +61,7 @@ for scheme in ("http://", "https://"):
 
 @dataclass(frozen=True)
 class Letter:
-    """What a record says."""
+    """The content of a record."""
 
     key: str
     interaction: str | None
@@ -72,7 +72,7 @@ class Letter:
 
 
 class Token(AuthBase):
-    """Genesys Cloud's token, fetched when there is none or it soon ends."""
+    """Genesys Cloud's token, fetched if the current one is missing or expires soon."""
 
     def __init__(self) -> None:
         self.value = ""
@@ -101,7 +101,7 @@ def lambda_handler(event: dict[str, Any], context: LambdaContext) -> dict[str, A
 
 
 def handle(record: SQSRecord) -> None:
-    """Replays one record; what it raises puts the record into the list of those that failed."""
+    """Replays one record; an exception puts the record into the list of failed records."""
     started = time.perf_counter()
     letter = None
     outcome = "failed"
@@ -158,7 +158,7 @@ def replay(*, key: str, letter: Letter) -> str:
 
 
 def participant_of(letter: Letter, conversation: dict[str, Any]) -> str:
-    """Whose attributes to change: the event's participant if it is there, else a customer, else the first."""
+    """The participant to mark: the event's participant if present, else a customer, else the first."""
     participants = conversation["participants"]
     known = [other["id"] for other in participants if other["id"] == letter.participant]
     customers = [other["id"] for other in participants if other["purpose"] in ("customer", "external")]
@@ -171,7 +171,7 @@ def mark(path: str, letter: Letter, status: str) -> None:
 
 
 def genesys(method: str, path: str, content: dict[str, Any] | None = None) -> requests.Response:
-    """Asks Genesys Cloud, once more with a fresh token if it does not take this one."""
+    """Calls Genesys Cloud, and once more with a fresh token if the current one is refused."""
     answer = session.request(method, f"{API}{path}", json=content, auth=token, timeout=TIMEOUT_SECONDS)
     if answer.status_code == 401:
         token.expires_at = 0.0

@@ -11,7 +11,7 @@ interface Conversation {
   participants: { id: string; purpose: string }[];
 }
 
-/** The `Authorization` that everybody uses, or the one request for it that is under way. */
+/** The `Authorization` of all calls, or the one request for it that is in flight. */
 let token: Promise<string> | undefined;
 let renewAt = 0;
 
@@ -20,7 +20,7 @@ export async function fetchConversation(id: string): Promise<Conversation> {
   return JSON.parse(body) as Conversation;
 }
 
-/** Whose attributes to change: the event's participant if it is there, else a customer, else the first. */
+/** The participant to mark: the event's participant if present, else a customer, else the first. */
 export function participantOf(letter: Letter, { participants }: Conversation): string {
   const participant =
     participants.find(({ id }) => id === letter.participant) ??
@@ -38,7 +38,7 @@ export async function mark(id: string, participant: string, attempt: number, sta
   await call('PATCH', path, JSON.stringify({ attributes }));
 }
 
-/** Asks once more, with a fresh token, if Genesys Cloud does not take this one. */
+/** Calls Genesys Cloud, and once more with a fresh token if the current one is refused. */
 async function call(method: string, path: string, content?: string): Promise<Answer> {
   const used = currentToken();
   let answer = await sendWith(await used, method, path, content);

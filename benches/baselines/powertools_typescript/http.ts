@@ -1,4 +1,4 @@
-/** HTTP as all calls here use it: connections kept open, and tried again when the other side is busy. */
+/** HTTP for all calls: persistent connections, and retries when the server is busy. */
 import http from 'node:http';
 import https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,9 +20,9 @@ export interface Answer {
 }
 
 /**
- * Sends a request up to three times, waiting as long as Retry-After asks for, or else longer each time.
+ * Sends a request up to three times. Waits as long as Retry-After requires, otherwise longer each time.
  *
- * @throws an Error if the last attempt got no answer; what answers, answers, whatever its status
+ * @throws an Error if the last attempt got no answer; an answer is returned with any status
  */
 export async function send(method: string, url: string, headers: http.OutgoingHttpHeaders, body?: string): Promise<Answer> {
   for (let attempt = 1; ; attempt++) {

@@ -1,8 +1,8 @@
 /**
- * The third baseline, the one to beat: the same job with AWS's Powertools for TypeScript, as one who knows them well puts it
- * together. All records of a batch at once, connections kept open, one token for all, everything built outside the handler.
+ * The third baseline, the one to beat: the same job with AWS's Powertools for TypeScript, as an
+ * expert builds it: all records of a batch at once, persistent connections, one token for all calls, all clients outside the handler.
  *
- * A record that fails goes back to the queue whatever the reason, and its interaction stays marked as retrying; nothing is
+ * A record that fails for any reason returns to the queue, and its interaction stays marked as retrying; nothing is
  * archived.
  */
 import { BatchProcessor, EventType, processPartialResponse } from '@aws-lambda-powertools/batch';
@@ -25,7 +25,7 @@ const processor = new BatchProcessor(EventType.SQS);
 const config = new IdempotencyConfig({
   // SQS keeps a message for 14 days at most.
   expiresAfterSeconds: 15 * 24 * 3600,
-  // Asked only where a result was stored before.
+  // Called only if a result was stored before.
   responseHook: () => 'duplicate',
 });
 const ledger = new DynamoDBPersistenceLayer({
@@ -35,7 +35,7 @@ const ledger = new DynamoDBPersistenceLayer({
   awsSdkV3Client: new DynamoDBClient({}),
 });
 
-/** Told by its first argument: what was done under a key is not done again. */
+/** The first argument is the idempotency key: a key that was replayed is not replayed again. */
 const replay = makeIdempotent(
   async (key: string, letter: Letter): Promise<string> => {
     if (letter.interaction === undefined) {
@@ -48,11 +48,11 @@ const replay = makeIdempotent(
     await mark(letter.interaction, participant, letter.attempt, 'replay_successful');
     return 'replayed';
   },
-  // A prefix of its own, since the default is the function's name, which changes when the bundle is minified.
+  // An explicit prefix, because the default is the function's name, which changes when the bundle is minified.
   { persistenceStore: ledger, config, keyPrefix: 'genesys-replay' },
 );
 
-/** Replays one record; what it throws puts the record into the list of those that failed. */
+/** Replays one record; an exception puts the record into the list of failed records. */
 async function handle(record: SQSRecord): Promise<void> {
   const started = performance.now();
   try {

@@ -1,4 +1,4 @@
-/** What a record says. */
+/** The content of a record. */
 import type { SQSRecord } from 'aws-lambda';
 
 export interface Letter {

@@ -1,8 +1,8 @@
 /**
- * What Lambda's own Node.js runtime does around a handler: fetch an event, call the handler of index.cjs, post what it answers.
+ * The loop of Lambda's own Node.js runtime: fetches an event, calls the handler of index.cjs, posts its answer.
  *
- * AWS's client for outside of Lambda (aws-lambda-ric) would do it too, but compiles libcurl when it is installed. Only what a
- * handler that returns a promise needs is here.
+ * AWS's client for use outside of Lambda (aws-lambda-ric) was rejected, because it compiles libcurl during its installation.
+ * This loop supports only handlers that return a promise.
  */
 import http from 'node:http';
 

@@ -1,10 +1,10 @@
-/** Where events are delivered again. */
+/** The target of replayed events. */
 import { send, setting } from './http.js';
 import type { Letter } from './letter.js';
 
 export const target = setting('REPLAY_TARGET');
 
-/** Delivers the body as it stood in the queue; redirects are not followed. */
+/** Delivers the unchanged body of the message; redirects are not followed. */
 export async function deliver(key: string, letter: Letter): Promise<void> {
   const headers = {
     'content-type': 'application/json',

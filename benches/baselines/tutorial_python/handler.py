@@ -1,10 +1,9 @@
-"""The first baseline: the function one gets by following the tutorial, in plain Python with requests and boto3.
+"""The first baseline: the function of the tutorial, in plain Python with requests and boto3.
 
-Its design is kept, and with it what it loses and does twice: records one after another, each HTTP call on a connection
-of its own, "have I seen this message?" asked before and written down after, going on when the table does not answer,
-sleeping in the function, skipping what it cannot read, and an answer that makes SQS delete what failed. Repaired is
-only what kept it from working at all: the real paths of Genesys Cloud, a delivery where there was none, and a time that
-boto3 can store.
+The design is unchanged, with its losses and duplicates: sequential records, one connection per HTTP call, a lookup of
+the message before the replay and a write after it, no stop when the table does not answer, sleeps in the function,
+skipped records that cannot be read, and an answer that makes SQS delete failed messages. Repaired are only the faults
+that prevented a run: the real paths of Genesys Cloud, a missing delivery, and a time that boto3 can store.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def current_token() -> str:
 
 
 def open_record(record: dict[str, Any]) -> dict[str, Any] | None:
-    """What the rest needs to know of a record; nothing for one that is not JSON or names no interaction."""
+    """The needed fields of a record; None for a record that is not JSON or has no interaction."""
     try:
         event = json.loads(record["body"])
         detail = event.get("detail", event)
@@ -67,7 +66,7 @@ def open_record(record: dict[str, Any]) -> dict[str, Any] | None:
         logger.error("message %s cannot be read: %s", record["messageId"], error)
         return None
     if not interaction:
-        logger.warning("message %s names no interaction", record["messageId"])
+        logger.warning("message %s has no interaction", record["messageId"])
         return None
     return {
         "message_id": record["messageId"],
@@ -79,7 +78,7 @@ def open_record(record: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def replay(letter: dict[str, Any], bearer: dict[str, str]) -> bool:
-    """Whether the letter is done with, now or since an earlier time."""
+    """True if the event is replayed, now or earlier."""
     if already_done(letter):
         logger.info("message %s was replayed before", letter["message_id"])
         return True
@@ -118,12 +117,12 @@ def already_done(letter: dict[str, Any]) -> bool:
     try:
         return "Item" in table.get_item(Key={"EventId": letter["message_id"]})
     except Exception:
-        logger.exception("the table does not answer; going on")
+        logger.exception("the table does not answer; continuing")
         return False
 
 
 def participant_of(letter: dict[str, Any], conversation: dict[str, Any]) -> str:
-    """Whose attributes to change: the event's participant if it is there, else a customer, else the first."""
+    """The participant to mark: the event's participant if present, else a customer, else the first."""
     participants = conversation["participants"]
     known = [other["id"] for other in participants if other["id"] == letter["participant"]]
     customers = [other["id"] for other in participants if other["purpose"] in ("customer", "external")]
@@ -152,5 +151,5 @@ def check(answer: requests.Response) -> None:
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to sleep: 2, 4, 8, up to a minute, and up to a tenth more."""
+    """The seconds to sleep: 2, 4, 8, up to a minute, plus at most a tenth."""
     return min(2.0**attempt, 60.0) * random.uniform(1.0, 1.1)

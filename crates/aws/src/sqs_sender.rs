@@ -52,8 +52,8 @@ impl MessageSender for SqsSender {
             SdkError::ServiceError(refusal) => {
                 // The error's message may quote the sent message.
                 let code = refusal.err().code().unwrap_or("an error without a code");
-                let says = refusal.err().message().unwrap_or_default();
-                if says.contains(TOO_LONG_MESSAGE) {
+                let text = refusal.err().message().unwrap_or_default();
+                if text.contains(TOO_LONG_MESSAGE) {
                     return PutError::TooLong { bytes };
                 }
                 unavailable(format!("SQS answered {code}"))
@@ -67,7 +67,7 @@ impl MessageSender for SqsSender {
         answer
             .message_id
             .and_then(MessageId::new)
-            .ok_or_else(|| unavailable("SQS gave no message id".to_owned()))
+            .ok_or_else(|| unavailable("the answer of SQS has no message id".to_owned()))
     }
 
     async fn send_all(
@@ -76,7 +76,9 @@ impl MessageSender for SqsSender {
     ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
         let mut answers: Vec<Result<MessageId, PutError>> = messages
             .iter()
-            .map(|_| Err(unavailable("SQS did not say what became of it".to_owned())))
+            .map(|_| {
+                Err(unavailable("the answer of SQS has no result for this message".to_owned()))
+            })
             .collect();
         // The size limit of a call equals the size limit of one message.
         let mut call: Vec<(usize, &NewMessage)> = Vec::new();

@@ -63,7 +63,7 @@ pub async fn aws(
     let aws = loader.load().await;
     if aws.region().is_none() {
         return Err(AwsError {
-            operation: "finding AWS".to_owned(),
+            operation: "loading the AWS configuration".to_owned(),
             kind: AwsErrorKind::RegionNotConfigured,
             detail: None,
         });

@@ -57,6 +57,6 @@ pub enum TargetFault {
     #[error("{host} was not reached: {problem}")]
     Unreached { host: String, problem: &'static str },
     /// The event bus exists, but its enabled rules cannot match: the bus accepts events and does nothing.
-    #[error("{bus} has no enabled rule that takes events of the source genesys-replay")]
+    #[error("{bus} has no enabled rule for events of the source genesys-replay")]
     NoRule { bus: String },
 }

@@ -10,7 +10,7 @@ const MAX_ATTRIBUTES: usize = 10;
 
 /// The error for a message with this many attributes, which SQS would reject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it has {0} message attributes, and SQS takes {MAX_ATTRIBUTES}")]
+#[error("{0} message attributes are too many, because SQS accepts {MAX_ATTRIBUTES}")]
 pub(crate) struct TooManyAttributes(pub(crate) usize);
 
 /// Returns a message with this body and these attributes. SQS rejects empty attributes, so they are left out. On a FIFO

@@ -108,7 +108,7 @@ impl GenesysClient {
             // The answer's rate-limit headers apply to the calls of every record.
             self.rate_limiter.observe(answer.reading(), answer.throttled_for(), self.clock.now());
             if answer.status() == StatusCode::UNAUTHORIZED && !renewed {
-                tracing::info!(%call, "token refused, asking for a new one");
+                tracing::info!(%call, "token refused, new token requested");
                 token = self.tokens.renew(&token).await?;
                 renewed = true;
                 continue;

@@ -114,7 +114,7 @@ impl TokenSource {
             Err(error) => tracing::error!(
                 setting = "GENESYS_SECRET_ID",
                 %error,
-                "secret not read, next read with the next token"
+                "secret not read, next attempt with the next token request"
             ),
         }
     }
@@ -162,7 +162,7 @@ impl TokenSource {
                 answer
             }
             Ok(Some(rotated)) => {
-                tracing::info!("credentials refused, the secret holds others by now");
+                tracing::info!("credentials refused, the secret has new credentials");
                 let answer = self.request(&rotated).await;
                 *known = Some(rotated);
                 answer
@@ -215,6 +215,6 @@ mod tests {
             assert_eq!(granted(token), Err(unreadable_body(Call::Token)), "{token}");
         }
         let list = Grant::read(br#"["a-token",86399]"#);
-        assert!(list.is_err(), "a list is no answer");
+        assert!(list.is_err(), "a list is not an answer");
     }
 }

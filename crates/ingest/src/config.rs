@@ -166,7 +166,7 @@ fn auth(reader: &mut Reader<'_>, host: &Host) -> Auth {
             if matches!(host, Host::Server(_)) {
                 reader.problem(
                     "INGEST_AUTH",
-                    "must not be 'iam' outside of Lambda: nothing would check who sends",
+                    "must not be 'iam' outside of Lambda: requests would not be authenticated",
                 );
             }
             Auth::Iam

@@ -16,6 +16,8 @@ pub(super) fn secret_not_read(error: &dyn std::error::Error) {
 /// Warns of a secret that is shorter than Standard Webhooks recommends.
 pub(crate) fn warn_of_short(ring: &KeyRing) {
     if ring.has_short() {
-        tracing::warn!("a secret for signatures is shorter than 24 bytes: easier to guess");
+        tracing::warn!(
+            "a secret for signatures is shorter than 24 bytes, so it is easier to guess"
+        );
     }
 }

@@ -27,16 +27,16 @@ pub enum Refusal {
     #[error("the subscription is {}", match .0 { Standing::Inactive => "not active", Standing::Active | Standing::Unknown => "unknown" })]
     SubscriptionRefused(Standing),
     /// The path does not exist.
-    #[error("there is nothing here: POST /dead-letter or /webhooks/genesys-outbound")]
+    #[error("the path does not exist: use POST /dead-letter or POST /webhooks/genesys-outbound")]
     NotFound,
     /// The path accepts another method.
-    #[error("this path takes {allowed} only")]
+    #[error("the path accepts {allowed} only")]
     Method {
         /// The accepted method.
         allowed: &'static str,
     },
     /// The body did not arrive whole and in time.
-    #[error("the body did not arrive whole and in time")]
+    #[error("the body did not arrive completely and in time")]
     BodyIncomplete,
     /// The body is longer than the limit.
     #[error("the body is longer than {most} bytes")]
@@ -46,11 +46,11 @@ pub enum Refusal {
     },
     /// The message for the queue would be longer than the queue accepts.
     #[error(
-        "the body is too long for the queue: a message ends at 1048576 bytes with its attributes, in older queues sooner"
+        "the body is too long for the queue: a message with its attributes has at most 1048576 bytes, in older queues fewer"
     )]
     MessageTooLong,
     /// The request does not declare a plain JSON body.
-    #[error("the body must be JSON, plain, with Content-Type: application/json")]
+    #[error("the body must be unencoded JSON with Content-Type: application/json")]
     MediaType,
     /// The body is not the wrapper of a dead letter.
     #[error(transparent)]
@@ -60,14 +60,14 @@ pub enum Refusal {
     WrongPath,
     /// The body has characters that a queue does not accept.
     #[error(
-        "the body has characters that the queue does not take: escape control characters, U+FFFE and U+FFFF"
+        "the body has characters that the queue does not accept: escape control characters, U+FFFE and U+FFFF"
     )]
     NotQueueable,
     /// The body, or the named part of it, is empty.
     #[error("{0} is empty: there is nothing to deliver")]
     Empty(&'static str),
     /// The queue could not be written.
-    #[error("the event could not be queued: send it again")]
+    #[error("the event could not be queued: send the event again")]
     Queue(#[source] PutError),
     /// Genesys Cloud did not report the status of the subscription.
     #[error("the subscription could not be looked up: send the event again")]
@@ -76,10 +76,10 @@ pub enum Refusal {
     #[error("the signature could not be checked: send the event again")]
     Secret(#[source] KeysError),
     /// There is no buffer space for another body.
-    #[error("too many bodies at once: send the event again")]
+    #[error("too many concurrent bodies: send the event again")]
     Busy,
     /// A fault in this program.
-    #[error("the request met a fault in this program: send it again")]
+    #[error("a fault in this program stopped the request: send the event again")]
     Internal,
 }
 

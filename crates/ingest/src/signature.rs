@@ -59,10 +59,10 @@ pub enum AuthenticationError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyRingFault {
     /// The text holds this number of secrets instead of one or two.
-    #[error("it holds {0} secrets instead of one or two")]
+    #[error("the text has {0} secrets instead of one or two")]
     Count(usize),
     /// The secret with this number is not valid.
-    #[error("secret {0} is not whsec_ and base64 of 16 bytes at least")]
+    #[error("secret {0} is not whsec_ followed by the base64 of at least 16 bytes")]
     NotBase64(usize),
 }
 

@@ -41,7 +41,7 @@ pub fn started(settings: &IngestSettings) {
     {
         tracing::warn!(
             setting = "LISTEN_ADDR",
-            "plain http: let something that speaks TLS stand in front"
+            "plain http: terminate TLS in front of this server"
         );
     }
 }

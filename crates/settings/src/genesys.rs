@@ -104,7 +104,7 @@ fn organisation(reader: &mut Reader<'_>) -> Option<String> {
     const NAME: &str = "GENESYS_ORG_ID";
     let text = reader.text(NAME)?;
     if !is_label(&text) {
-        reader.problem(NAME, "must be the name that stands before .mypurecloud.com");
+        reader.problem(NAME, "must be the name before .mypurecloud.com");
     }
     Some(text)
 }

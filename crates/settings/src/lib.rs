@@ -424,7 +424,7 @@ pub fn target(reader: &mut Reader<'_>) -> ReplayTarget {
                 {
                     reader.problem(
                         NAME,
-                        "is a link-local or metadata address; set ALLOW_LINK_LOCAL_TARGETS=true if that is meant",
+                        "is a link-local or metadata address; set ALLOW_LINK_LOCAL_TARGETS=true if this is intended",
                     );
                 }
                 ReplayTarget::Fixed(Destination::Http(url))

@@ -96,7 +96,7 @@ fn empty_value_counts_as_missing() {
     assert_eq!(
         problems(read(&empty)),
         problems(read(&[])),
-        "a template passes empty values for what is not set"
+        "a template passes empty values for unset parameters"
     );
 }
 

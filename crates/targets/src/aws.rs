@@ -110,14 +110,14 @@ where
             refused(service, code, refusal.message(), status)
         }
         SdkError::ConstructionFailure(_) => {
-            unavailable(Certainty::NotSent, "was not asked: the request cannot be built")
+            unavailable(Certainty::NotSent, "was not called: the request cannot be built")
         }
         SdkError::TimeoutError(_) => DeliveryError {
             timed_out: true,
             ..unavailable(Certainty::Unknown, "did not answer in time (TARGET_TIMEOUT_SECONDS)")
         },
         SdkError::ResponseError(_) => {
-            unavailable(Certainty::Unknown, "gave an answer that cannot be read")
+            unavailable(Certainty::Unknown, "returned an unreadable answer")
         }
         // The SDK does not distinguish a refused connection from one that broke after sending.
         SdkError::DispatchFailure(_) | _ => DeliveryError {

@@ -106,7 +106,7 @@ pub fn trace_id(header: &str) -> &str {
 /// Warns of settings whose URLs are plain `http://`.
 pub fn warn_of_plain_http(settings: &[&'static str]) {
     for setting in settings {
-        tracing::warn!(setting, "plain http: what is sent there travels unencrypted");
+        tracing::warn!(setting, "plain http: requests and answers are not encrypted");
     }
 }
 

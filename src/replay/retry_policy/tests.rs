@@ -49,7 +49,7 @@ const fn defer(seconds: u64) -> RetryDecision {
 }
 
 #[test]
-fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
+fn retry_waits_here_when_short_and_in_the_queue_when_long() {
     let step = |failure, situation| POLICY.decide(&failure, &situation, 1.0);
     assert_eq!(step(transient(None), FIRST), again(2));
     assert_eq!(step(transient(Some(5)), FIRST), again(5));
@@ -58,7 +58,7 @@ fn a_short_wait_is_spent_here_a_long_one_in_the_queue() {
 }
 
 #[test]
-fn attempts_end_with_their_number_and_with_the_time() {
+fn attempts_end_at_their_maximum_or_the_deadline() {
     let step = |situation| POLICY.decide(&transient(None), &situation, 1.0);
     assert_eq!(step(RetryContext { attempts_this_receive: 2, ..FIRST }), again(2));
     assert_eq!(step(RetryContext { attempts_this_receive: 3, ..FIRST }), defer(2));
@@ -70,7 +70,7 @@ fn attempts_end_with_their_number_and_with_the_time() {
 }
 
 #[test]
-fn at_the_last_attempt_what_would_be_deferred_is_given_up() {
+fn event_is_rejected_at_the_last_attempt() {
     let last = RetryContext { is_last: true, ..FIRST };
     let step = |failure, situation| POLICY.decide(&failure, &situation, 1.0);
     assert_eq!(step(transient(None), last), again(2));
@@ -79,7 +79,7 @@ fn at_the_last_attempt_what_would_be_deferred_is_given_up() {
 }
 
 #[test]
-fn attempts_end_with_the_time_the_receives_or_the_queues_own_limit() {
+fn attempts_end_at_the_limit_of_time_receives_or_queue() {
     let hours = |hours: u64| Duration::from_secs(3_600 * hours);
     for (retried_for, receives, queue, expected) in [
         (hours(71), 1, None, false),
@@ -97,7 +97,7 @@ fn attempts_end_with_the_time_the_receives_or_the_queues_own_limit() {
 }
 
 #[test]
-fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others() {
+fn event_is_rejected_after_three_configuration_answers() {
     let refused = |answers, target_works| {
         let situation = RetryContext {
             answers: AnswerCounts { configuration: answers, unanswered: 0 },
@@ -117,7 +117,7 @@ fn third_configuration_answer_is_the_events_fault_if_the_target_accepts_others()
 }
 
 #[test]
-fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_others() {
+fn event_is_rejected_after_ten_unanswered_attempts() {
     let unanswered = |answers, target_works| {
         let situation = RetryContext {
             answers: AnswerCounts { configuration: 0, unanswered: answers },
@@ -140,7 +140,7 @@ fn tenth_attempt_without_an_answer_is_the_events_fault_if_the_target_accepts_oth
 }
 
 #[test]
-fn refusal_about_one_interaction_rejects_its_event_in_the_end() {
+fn event_is_rejected_at_last_when_one_interaction_is_refused() {
     let forbidden = AttemptFailure {
         code: FailureCode::GenesysCredentials,
         ..failure(Upstream::Interaction, Disposition::Operator)
@@ -155,14 +155,14 @@ fn refusal_about_one_interaction_rejects_its_event_in_the_end() {
 }
 
 #[test]
-fn what_was_not_attempted_stays_away_longer_the_more_often_it_came() {
+fn delay_grows_with_receives_without_an_attempt() {
     let pauses =
         [1, 2, 3, 10].map(|receives| POLICY.delay_by_receive_count(receives, 1.0).as_secs());
     assert_eq!(pauses, [2, 4, 8, 900]);
 }
 
 #[test]
-fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
+fn locally_throttled_event_is_never_rejected() {
     let last = RetryContext { is_last: true, ..FIRST };
     let after = Some(Duration::from_secs(60));
     let held_back = failure(Upstream::LocalRateLimit, Disposition::Transient { after });
@@ -170,7 +170,7 @@ fn what_we_hold_back_ourselves_is_never_given_up_for_it() {
 }
 
 #[test]
-fn deadline_defers_and_rejects_only_what_the_target_has_not_answered() {
+fn deadline_rejects_only_unanswered_deliveries() {
     let last = RetryContext { is_last: true, ..FIRST };
     let step = |certainty, situation| {
         let failure = AttemptFailure::out_of_time(certainty, "");
@@ -189,7 +189,7 @@ fn round_delay_grows_by_four_up_to_twelve_hours() {
 }
 
 #[test]
-fn what_is_permanent_is_given_up_at_once() {
+fn event_is_rejected_at_once_by_a_permanent_failure() {
     assert_eq!(
         POLICY.decide(&failure(Upstream::Target, Disposition::Permanent), &FIRST, 1.0),
         RetryDecision::Reject {
@@ -200,7 +200,7 @@ fn what_is_permanent_is_given_up_at_once() {
 }
 
 #[test]
-fn our_own_mistakes_are_deferred_and_only_the_targets_end_with_the_receives() {
+fn operator_failures_are_deferred_until_receives_end() {
     let last = RetryContext { is_last: true, ..FIRST };
     let step = |upstream, situation| {
         POLICY.decide(&failure(upstream, Disposition::Operator), &situation, 1.0)

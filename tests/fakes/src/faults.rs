@@ -83,7 +83,7 @@ mod tests {
                 *crate::lock(&acted) += 1;
                 Ok(())
             });
-            assert_eq!(call.now_or_never(), None, "it waits");
+            assert_eq!(call.now_or_never(), None, "the hook waits");
             assert_eq!(*crate::lock(&acted), acts);
         }
     }

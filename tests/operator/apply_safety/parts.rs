@@ -1,4 +1,4 @@
-//! Ports of `apply` that need no time and no network.
+//! Ports of `apply` without delays and network.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -54,7 +54,7 @@ pub(super) fn plan(count: usize) -> Plan {
     })
 }
 
-/// A ledger that has everything as delivered that was sent, but for what is deferred for ever.
+/// A ledger with every sent event as delivered, except events that stay deferred.
 #[derive(Clone, Default)]
 pub(super) struct Delivered(
     pub(super) Arc<Mutex<HashMap<String, String>>>,
@@ -95,7 +95,7 @@ impl LedgerReader for Delivered {
     }
 }
 
-/// Whatever is asked for is there, until it was sent.
+/// A source with every requested dead letter until it is sent.
 #[derive(Clone, Default)]
 pub(super) struct Anything {
     pub(super) left: Arc<Mutex<Vec<String>>>,
@@ -124,11 +124,11 @@ impl DeadLetterSource for Anything {
 
     async fn release_unsent(&mut self) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.push("all is given back".to_owned());
+        left.push("all messages are released".to_owned());
     }
 }
 
-/// Sends, as the ledger then has it, and remembers when. The credentials expire after so many calls.
+/// Sends to the ledger, and stores the times. The credentials expire after this many calls.
 pub(super) struct Sends {
     ledger: Delivered,
     pub(super) at: Arc<Mutex<Vec<(Duration, usize)>>>,
@@ -173,7 +173,7 @@ impl Journal for Lines {
     }
 }
 
-/// Full after so many lines.
+/// An audit that is full after this many lines.
 pub(super) struct Full(pub(super) usize);
 
 impl Journal for Full {
@@ -231,7 +231,7 @@ pub(super) fn history(journal: &Lines) -> Result<History, Box<dyn std::error::Er
     Ok(History::read(&(lines.join("\n") + "\n"))?)
 }
 
-/// Never knows what became of anything.
+/// A sender with only doubtful results.
 pub(super) struct Doubts;
 
 impl Sender for Doubts {

@@ -1,4 +1,4 @@
-//! The conversations that the events belong to: paged, at the pace that the rate limit allows.
+//! The conversations of the events: pages, and the rate limit.
 
 use std::future::pending;
 use std::sync::Mutex;
@@ -15,11 +15,11 @@ use serde_json::Value;
 use super::lazy_queue::{LazyQueue, dead_letter};
 use super::{At, Findings, Items, Looked, NOW, Said, look};
 
-/// Analytics that knows every conversation but some, shows a few on a page, and may be out of sorts for a while.
+/// Analytics with all conversations except some, with small pages and injected errors.
 struct Analytics {
     page_size: usize,
     unknown: Vec<String>,
-    /// Errors that come first, in order.
+    /// The errors of the first calls, in order.
     errors: Mutex<Vec<GenesysError>>,
     asked: Mutex<Vec<(usize, u32)>>,
 }
@@ -38,7 +38,7 @@ impl Analytics {
         Self { errors: Mutex::new(errors), ..Self::new() }
     }
 
-    /// How many ids were asked for, and for which page, in order.
+    /// The number of requested ids and the page of each call, in order.
     fn asked(&self) -> Vec<(usize, u32)> {
         self.asked.lock().map(|it| it.clone()).unwrap_or_default()
     }
@@ -153,7 +153,7 @@ async fn correlate_counts_missing_conversations() -> TestResult {
     let unknown = looked.findings.iter().find(|it| it["interactionId"] == "c-3");
     assert_eq!(unknown.map(|it| &it["interactionInfo"]), Some(&Value::Null));
     let notes = diagnosis.notes().join("\n");
-    assert!(notes.contains("Interactions that analytics does not know: 2."), "{notes}");
+    assert!(notes.contains("Interactions that analytics did not return: 2."), "{notes}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The files that are written: whole, for their owner alone, and with payloads only where they belong.
+//! The written files: complete, readable by their owner only, and payloads only in the right places.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! A queue in memory that makes its messages when they are received: 100,000 of them take no room.
+//! A queue in memory that creates its messages when they are received, so that 100,000 need no memory.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// The ARN of the queue.
 pub(crate) const ARN: &str = "arn:aws:sqs:eu-central-1:271828182845:dead-letters";
 
-/// What goes wrong at the receive with this number, from 1.
+/// The fault of the receive with this number, from 1.
 #[derive(Clone, Copy)]
 pub(crate) enum Mishap {
     Denied(u64),
@@ -24,11 +24,11 @@ pub(crate) enum Mishap {
 pub(crate) struct LazyQueue {
     pub(crate) facts: QueueFacts,
     pub(crate) mishap: Option<Mishap>,
-    /// Whether messages are handed out twice, as SQS may do.
+    /// True if messages are delivered twice, as SQS may do.
     pub(crate) repeats: bool,
-    /// Whether it answers nothing but receives, and late.
+    /// True if only receives are answered, and late.
     pub(crate) only_receives: bool,
-    /// How long each receive takes.
+    /// The duration of each receive.
     pub(crate) latency: Duration,
     make: Box<dyn Fn(usize) -> Message + Send + Sync>,
     state: Mutex<State>,
@@ -38,7 +38,7 @@ pub(crate) struct LazyQueue {
 struct State {
     shown: VecDeque<usize>,
     hidden: BTreeSet<(Instant, usize)>,
-    /// Of each message, when it comes back and how often it was received.
+    /// The end of the visibility timeout and the receive count of each message.
     messages: Vec<(Option<Instant>, u32)>,
     calls: u64,
     handed_out: u64,
@@ -47,7 +47,7 @@ struct State {
 }
 
 impl State {
-    /// What nobody has held on is there again.
+    /// Makes messages visible whose visibility timeout has ended.
     fn pass(&mut self) {
         let now = Instant::now();
         while let Some(first) = self.hidden.first().copied().filter(|(back, _)| *back <= now) {
@@ -104,7 +104,7 @@ impl LazyQueue {
         }
     }
 
-    /// With a redrive policy, where every message was received so often before.
+    /// Returns a queue with a redrive policy, whose messages have this receive count.
     pub(crate) fn redriven(mut self, max_receives: u32, receives: u32) -> Self {
         self.facts.redrive = Some(Redrive {
             parking_arn: "arn:aws:sqs:eu-central-1:271828182845:parked".to_owned(),
@@ -116,7 +116,7 @@ impl LazyQueue {
         self
     }
 
-    /// As after so many receives of one message.
+    /// Sets the receive count of one message.
     pub(crate) fn received(&self, number: usize, receives: u32) {
         self.state().messages[number].1 = receives;
     }
@@ -125,23 +125,23 @@ impl LazyQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many messages can be received now.
+    /// Returns the number of visible messages.
     pub(crate) fn shown(&self) -> usize {
         self.state().shown.len()
     }
 
-    /// How many messages were received so often.
+    /// Returns the number of messages with this receive count.
     pub(crate) fn received_times(&self, receives: u32) -> usize {
         let state = self.state();
         state.messages.iter().filter(|it| it.1 == receives).count()
     }
 
-    /// How many messages were handed out.
+    /// Returns the number of delivered messages.
     pub(crate) fn handed_out(&self) -> u64 {
         self.state().handed_out
     }
 
-    /// How many receives there were.
+    /// Returns the number of receives.
     pub(crate) fn calls(&self) -> u64 {
         self.state().calls
     }
@@ -150,7 +150,7 @@ impl LazyQueue {
         self.state().deleted
     }
 
-    /// How often a message came back by itself.
+    /// Returns how often a visibility timeout ended.
     pub(crate) fn lapsed(&self) -> u64 {
         let mut state = self.state();
         state.pass();
@@ -158,7 +158,7 @@ impl LazyQueue {
     }
 }
 
-/// The number of a message, if the handle is that of its last receipt.
+/// Returns the number of a message if the handle is its latest.
 fn number(state: &State, message: &Message) -> Option<usize> {
     let (number, receipt) = message.receipt_handle.as_deref()?.split_once('/')?;
     let number: usize = number.parse().ok()?;
@@ -249,7 +249,7 @@ pub(crate) fn dead_letter(number: usize) -> Message {
     let body =
         genesys_test_support::conversation_event(&format!("e-{number}"), &format!("c-{number}"));
     let id = MessageId::new(format!("m-{number}"));
-    // The text is never empty; a message without an id cannot be made.
+    // The text is never empty, because a message needs an id.
     let mut message = id.map_or_else(|| unreachable!(), |id| Message::new(id, body));
     let attributes = [
         ("ERROR_CODE", "THROTTLING"),

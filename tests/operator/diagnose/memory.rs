@@ -1,4 +1,4 @@
-//! A look takes one receive of each message, and refuses where that costs the message.
+//! A diagnosis costs one receive of each message, and stops before messages move to the parking queue.
 
 use genesys_replay_cli::operator::diagnose::DiagnoseError;
 use genesys_test_support::TestResult;
@@ -36,7 +36,7 @@ async fn diagnose_stops_at_a_last_receive_and_releases_all_messages() -> TestRes
     }
     assert!(shelf.handed_out() < 400, "{}", shelf.handed_out());
     assert_eq!(shelf.shown(), 400);
-    assert!(looked.said.contains("of 13 times before it moves to parked"), "{}", looked.said);
+    assert!(looked.said.contains("of 13 before it moves to parked"), "{}", looked.said);
     Ok(())
 }
 

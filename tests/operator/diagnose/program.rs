@@ -1,4 +1,4 @@
-//! The program on a real queue: what it says, how it ends, and that nothing is missing afterwards.
+//! The program on a real queue: its output, its exit codes, and the messages afterwards.
 
 use std::error::Error;
 
@@ -26,7 +26,7 @@ async fn diagnose_lists_dead_letters_and_makes_them_visible_again() -> TestResul
         "NOT_AN_EVENT",
         "v2.detail.events.conversation.{id}.customer.end",
         "/targets/crm",
-        "see that it answers again",
+        "check that it works again",
     ] {
         assert!(done.stdout.contains(text), "{text}: {}", done.stdout);
     }
@@ -132,7 +132,7 @@ async fn diagnose_writes_no_file_when_refused() -> TestResult {
     Ok(())
 }
 
-/// A queue that hands a message out four times, with one that was handed out three times.
+/// A queue that allows four receives, with a message after three receives.
 async fn with_a_message_of_one_receive() -> Result<OperatorHarness, Box<dyn Error>> {
     let desk = OperatorHarness::new().await?;
     desk.put(&Record::dead_letter("m", "e-1", "c-1")).await?;
@@ -182,7 +182,7 @@ async fn diagnose_reads_the_parking_queue_with_the_option() -> TestResult {
     let records = desk.records()?;
     assert_eq!(records["totalFailures"], 1);
     assert_eq!(records["records"][0]["eventId"], "e-parked");
-    assert_eq!(desk.shown().await?, ["1"], "the queue itself was left alone");
+    assert_eq!(desk.shown().await?, ["1"], "the queue itself was not changed");
     Ok(())
 }
 
@@ -195,7 +195,7 @@ async fn diagnose_releases_all_messages_on_ctrl_c() -> TestResult {
     desk.genesys.fault(Fault::on("POST", "/analytics/").hang());
     let folder = ["--correlate", "--html", "page.html", "--save", "saved"];
     let program = desk.begin(&folder)?;
-    // It is in the middle of it: messages are held, and analytics does not answer.
+    // The diagnosis is running: messages are held, and analytics does not answer.
     eventually("analytics is called", async || {
         let calls = desk.genesys.calls_to("POST", "/analytics/");
         Ok((!calls.is_empty()).then_some(()))
@@ -207,7 +207,7 @@ async fn diagnose_releases_all_messages_on_ctrl_c() -> TestResult {
     let done = crate::support::program::Ran::of(program.wait_with_output().await?)?;
     assert_eq!(done.code, Some(130), "{}", done.stderr);
     assert!(
-        done.stderr.contains("were shown to others again, nothing was written"),
+        done.stderr.contains("were made visible again, nothing was written"),
         "{}",
         done.stderr
     );
@@ -223,7 +223,7 @@ async fn diagnose_of_a_missing_queue_fails_with_a_hint() -> TestResult {
     desk.queue.push_str("-gone");
     let done = desk.diagnose(&[]).await?;
     assert_eq!(done.code, Some(3), "{}", done.stderr);
-    assert!(done.stderr.contains("AWS does not know it"), "{}", done.stderr);
+    assert!(done.stderr.contains("the resource does not exist"), "{}", done.stderr);
     assert_eq!(desk.files()?, Vec::<String>::new());
     Ok(())
 }

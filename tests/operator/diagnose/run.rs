@@ -1,4 +1,4 @@
-//! The program `genesys-replay diagnose` in a folder of its own, on a queue of the local AWS.
+//! The program `genesys-replay diagnose` in its own folder, on a queue of the local AWS.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -47,7 +47,7 @@ impl OperatorHarness {
         self.folder.path().join(name)
     }
 
-    /// The names of all that is in the folder.
+    /// Returns the names of all files in the folder.
     pub(super) fn files(&self) -> Result<Vec<String>, Box<dyn Error>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(self.folder.path())? {
@@ -85,7 +85,7 @@ impl OperatorHarness {
         Ok(())
     }
 
-    /// Gives the queue a parking queue, and answers that one's ARN.
+    /// Gives the queue a parking queue, and returns its ARN.
     pub(super) async fn park_after(&self, receives: u32) -> Result<String, Box<dyn Error>> {
         let parking = self.aws.create_queue(false).await?;
         let policy = serde_json::json!({
@@ -101,7 +101,7 @@ impl OperatorHarness {
         Ok(parking)
     }
 
-    /// The messages that are there now with how often they were received, by this look too.
+    /// Returns the messages of the queue with their receive counts, including this receive.
     pub(super) async fn shown(&self) -> Result<Vec<String>, Box<dyn Error>> {
         let mut counts = Vec::new();
         loop {

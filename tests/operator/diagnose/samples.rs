@@ -1,4 +1,4 @@
-//! Every message is told of, as the function would see it.
+//! The findings about all sample messages, as the function would handle them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -212,7 +212,7 @@ async fn diagnose_groups_events_by_ledger_status() -> TestResult {
         .collect();
     let counts: Vec<(u64, &str)> = groups.iter().map(|it| (it.0, it.1.as_str())).collect();
     assert_eq!(counts, [(3, ""), (2, "TARGET_REFUSED"), (1, "TARGET_UNAVAILABLE")]);
-    assert!(groups[0].2.contains("called too often"), "{}", groups[0].2);
+    assert!(groups[0].2.contains("the target was throttled"), "{}", groups[0].2);
     let page = genesys_replay::failure::FailureCode::TargetRefused.what_to_do();
     assert_eq!(groups[1].2, page);
     Ok(())
@@ -225,7 +225,7 @@ async fn diagnose_continues_without_the_ledger_and_warns_once() -> TestResult {
     let looked = look_with(&shelf, look(), &ledger, pending()).await;
     let diagnosis = looked.well()?;
     assert_eq!((diagnosis.total, diagnosis.without_ledger), (200, 200));
-    assert_eq!(looked.said.matches("going on without the ledger").count(), 1);
+    assert_eq!(looked.said.matches("continuing without the ledger").count(), 1);
     assert!(looked.said.contains("the credentials lack a permission"), "{}", looked.said);
     Ok(())
 }

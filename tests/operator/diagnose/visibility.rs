@@ -1,4 +1,4 @@
-//! Everything is seen once and is there again afterwards, however the look ends.
+//! Every message is examined once and is visible again afterwards, after any end of the diagnosis.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ async fn diagnose_releases_all_messages_when_the_queue_fails() -> TestResult {
     let mut shelf = LazyQueue::new(500, dead_letter);
     shelf.mishap = Some(Mishap::Denied(20));
     let looked = look_at(&shelf, look()).await;
-    let error = looked.diagnosis.err().ok_or("it went well")?.to_string();
+    let error = looked.diagnosis.err().ok_or("the diagnosis succeeded")?.to_string();
     assert_eq!(error, "receiving: AWS denies the permission");
     assert!(shelf.handed_out() > 100);
     assert_eq!((shelf.shown(), shelf.deleted()), (500, 0));
@@ -136,7 +136,7 @@ async fn diagnose_stops_releasing_when_the_queue_does_not_respond() -> TestResul
     Ok(())
 }
 
-/// Counts how many messages were received and not yet put here.
+/// Counts the messages that were received and are not in the sink yet.
 struct Counting {
     shelf: Arc<LazyQueue>,
     put: u64,
@@ -158,7 +158,7 @@ async fn diagnose_limits_messages_in_memory() -> TestResult {
     let shelf = Arc::new(LazyQueue::new(MANY, dead_letter));
     let most = Arc::new(AtomicU64::new(0));
     let mut sink = Counting { shelf: Arc::clone(&shelf), put: 0, most: Arc::clone(&most) };
-    // Messages come faster than they can be looked at.
+    // Messages arrive faster than they are examined.
     let ledger = Items { latency: Duration::from_millis(500), ..Items::default() };
     let use_case = Diagnose::<_, _, Nobody> {
         reader: shelf.as_ref(),

@@ -39,7 +39,7 @@ async fn correlate_pages_analytics_requests_after_the_rate_limit() -> TestResult
     let done = desk.diagnose(&["--correlate"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(
-        done.stdout.contains("Interactions that analytics does not know: 1."),
+        done.stdout.contains("Interactions that analytics did not return: 1."),
         "{}",
         done.stdout
     );

@@ -1,4 +1,4 @@
-//! A deployment as the template makes it, on the local AWS.
+//! A deployment as in the template, on the local AWS.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -19,7 +19,7 @@ pub(super) const SECRET: &str = "hush-hush-hush";
 
 const NOBODY: &str = "/api/v2/conversations/00000000-0000-0000-0000-000000000000";
 
-/// How Genesys Cloud answers.
+/// The answers of Genesys Cloud.
 #[derive(Clone, Copy)]
 pub(super) enum Genesys {
     Well,
@@ -29,7 +29,7 @@ pub(super) enum Genesys {
     MayNotSearch,
 }
 
-/// A stand-in of Genesys Cloud that knows no conversation.
+/// A stand-in of Genesys Cloud without conversations.
 pub(super) struct GenesysCloud {
     server: ServerGuard,
     writes: Vec<Mock>,
@@ -99,7 +99,7 @@ pub(super) struct Deployed {
 }
 
 impl Deployed {
-    /// As the template makes it.
+    /// Returns a deployment as in the template.
     pub(super) async fn good() -> Result<Self, Box<dyn Error>> {
         let aws = LocalAws::start().await?;
         let genesys = GenesysCloud::start().await;
@@ -153,7 +153,7 @@ impl Deployed {
         aws_sdk_lambda::Client::new(&self.aws.config())
     }
 
-    /// Waits until it can be called; the SDK's own waiter looks once a second.
+    /// Waits until the function can be called. The SDK's own waiter checks only once a second.
     async fn is_ready(&self) -> Result<(), Box<dyn Error>> {
         let lambda = self.lambda();
         eventually("the function is active", async || {
@@ -173,7 +173,7 @@ impl Deployed {
         self.timeout(60).await
     }
 
-    /// Writes the function's settings anew.
+    /// Replaces the function's settings.
     pub(super) async fn timeout(&self, seconds: i32) -> Result<(), Box<dyn Error>> {
         let variables = Environment::builder().set_variables(Some(self.variables.clone()));
         self.lambda()
@@ -231,7 +231,7 @@ impl Deployed {
         Ok(())
     }
 
-    /// Changes the event source mapping, in the words of its API.
+    /// Changes the event source mapping, with the member names of its API.
     pub(super) async fn change_source(&self, change: &Value) -> Result<(), Box<dyn Error>> {
         let lambda = self.lambda();
         let mut call = lambda.update_event_source_mapping().uuid(&self.mapping);
@@ -252,7 +252,7 @@ impl Deployed {
         Ok(())
     }
 
-    /// Runs the program on it.
+    /// Runs the program on the deployment.
     pub(super) async fn examine(&mut self, more: &[&str]) -> Result<Ran, Box<dyn Error>> {
         let endpoint = self.aws.endpoint();
         let mut arguments = vec!["doctor", "--endpoint-url", &endpoint, "--function"];

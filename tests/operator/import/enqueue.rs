@@ -1,4 +1,4 @@
-//! Putting on the queue, with a queue and a source in memory.
+//! The import with a queue and a source in memory.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,7 +19,7 @@ fn options() -> ImportOptions {
     ImportOptions { target_arn: None, target: ReplayTarget::Fixed(Destination::None) }
 }
 
-/// Streams so many events. Ctrl-C is pressed when the one of this number is asked for.
+/// Streams this many events. Ctrl-C is pressed at the request for the event with this number.
 fn events(
     number: u32,
     interrupt: Option<(u32, CancellationToken)>,
@@ -35,7 +35,7 @@ fn events(
     }))
 }
 
-/// A queue that does not take the messages of these bodies so many times, or fails as a whole.
+/// A queue that refuses the messages with these bodies this many times, or fails completely.
 #[derive(Clone, Default)]
 struct Moody {
     queue: MemorySender,
@@ -137,7 +137,7 @@ async fn import_names_and_counts_entries_that_are_always_refused() -> TestResult
     assert_eq!(counts(&imported), [12, 12, 11, 1]);
     let refusal = imported.refusals.first().ok_or("nothing is named")?;
     assert_eq!(refusal.place, "event 3");
-    assert!(refusal.why.starts_with("it was not queued: "));
+    assert!(refusal.why.starts_with("the event was not queued: "));
     Ok(())
 }
 

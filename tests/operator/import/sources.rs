@@ -1,4 +1,4 @@
-//! Where failed events come from: a subscription and archives.
+//! The sources of failed events: a subscription and archives.
 
 use genesys_test_support::{Record, TestResult, conversation_event};
 use mockito::Matcher;
@@ -41,7 +41,7 @@ async fn import_reads_a_subscription_by_page_and_waits_on_429() -> TestResult {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let said = ran.json()?;
     assert_eq!([&said["queued"], &said["duplicates"]], [3, 1]);
-    assert!(ran.stderr.contains("going on in 1 s"), "{ran:?}");
+    assert!(ran.stderr.contains("next attempt in 1 s"), "{ran:?}");
     assert_eq!(office.queued().await?.len(), 3);
     limited.assert_async().await;
     for page in pages {
@@ -66,7 +66,7 @@ async fn import_of_a_subscription_is_refused_without_the_api() -> TestResult {
 async fn import_reads_both_archive_formats_and_names_other_objects() -> TestResult {
     let mut office = Office::open().await?;
     let bucket = office.world.aws.create_bucket().await?;
-    // One of ours, written by the function itself.
+    // An archived dead letter of ours, written by the function itself.
     office.world.set("ARCHIVE_BUCKET", &bucket);
     office.world.set("ARCHIVE_PREFIX", "archives/ours/");
     let malformed = Record::dead_letter("m-1", "own-1", "c-1").with("ERROR_CODE", "INVALID_JSON");
@@ -91,7 +91,7 @@ async fn import_reads_both_archive_formats_and_names_other_objects() -> TestResu
     assert_eq!([&said["found"], &said["queued"], &said["refused"]], [4, 2, 2]);
     for foreign in ["archives/b.json", "archives/c.bin"] {
         assert!(
-            ran.stderr.contains(&format!("s3://{bucket}/{foreign}: it is no failed event")),
+            ran.stderr.contains(&format!("s3://{bucket}/{foreign}: neither a failed event")),
             "{ran:?}"
         );
     }
@@ -100,7 +100,7 @@ async fn import_reads_both_archive_formats_and_names_other_objects() -> TestResu
     assert_eq!(ours.and_then(|it| it.attribute("ERROR_CODE")), Some("INVALID_JSON"));
     assert!(messages.iter().all(|it| it.replay_plan().is_none()));
 
-    // In this deployment's ledger ours is finished: only the other one is delivered.
+    // Only the other event is delivered, because ours is finished in this deployment's ledger.
     office.replay(&messages).await?;
     assert_eq!(office.world.deliveries(), 1);
     Ok(())
@@ -118,7 +118,7 @@ async fn import_shrinks_pages_and_stops_at_an_invalid_cursor() -> TestResult {
     let path = "/api/v2/analytics/event-bridge/failed-events/sub-1";
     let with_cursor = page(&["b"]).replacen('{', r#"{"next_page":"more","#, 1);
     for (query, body) in [
-        // As if it were longer than what is read of an answer.
+        // As for an answer above the size limit.
         ("limit=100&offset=0", r#"{"entities":[{"id":"#.to_owned()),
         (
             "limit=25&offset=0",
@@ -169,7 +169,7 @@ async fn import_stops_at_repeated_pages_and_queues_their_events() -> TestResult 
             let answers = genesys.mock("GET", page.as_str()).with_body(body);
             answers.expect(times).create_async().await;
         }
-        // Asked for more than that, it breaks.
+        // A request for more events fails.
         let more = Matcher::Any;
         let more = genesys.mock("GET", more).with_status(400).expect(0);
         let more = more.create_async().await;
@@ -181,8 +181,8 @@ async fn import_stops_at_repeated_pages_and_queues_their_events() -> TestResult 
         assert_eq!(ran.json()?["queued"], 2);
         for said in [
             "2 events are on the queue",
-            "the endpoint answers the same page again",
-            "hint: all that it showed was read",
+            "the endpoint returns the same page repeatedly",
+            "hint: all returned events were read",
         ] {
             assert!(ran.stderr.contains(said), "{said}: {ran:?}");
         }

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 type Answer<T> = Result<T, Box<dyn Error>>;
 
-/// One window of Chromium with nobody else's settings, closed with this.
+/// A Chromium window with a fresh profile, closed when dropped.
 pub(crate) struct Browser {
     driver: Child,
-    /// Kept open: the driver would stumble over a closed one.
+    /// Kept open, because the driver fails on a closed pipe.
     _output: BufReader<ChildStdout>,
     port: u16,
     session: String,
@@ -22,8 +22,8 @@ pub(crate) struct Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver closes the browser, which it started; it answers when that is done. Killed at once it would
-        // leave it behind.
+        // The driver ends the browser that it started, and then answers. A killed driver would not end the
+        // browser.
         if let Ok(mut driver) = TcpStream::connect(("127.0.0.1", self.port)) {
             let request = format!(
                 "DELETE /session/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
@@ -50,7 +50,7 @@ impl Browser {
             .spawn()
             .map_err(|error| format!("{program}: {error}"))?;
         let mut output = BufReader::new(driver.stdout.take().ok_or("no output")?);
-        // It first says that it tries port 0, then which one it got.
+        // The driver first prints port 0, then the real port.
         let port = output.by_ref().lines().map_while(Result::ok).find_map(|line| {
             let port = line.rsplit_once(" on port ")?.1.trim_end_matches('.');
             port.parse().ok().filter(|port: &u16| *port != 0)
@@ -96,34 +96,34 @@ impl Browser {
         format!("file://{}", file.display())
     }
 
-    /// Opens an address and waits until it is loaded.
+    /// Opens an address and waits until the page is loaded.
     pub(crate) async fn visit(&self, address: &str) -> Answer<()> {
         self.command("url", &json!({ "url": address })).await.map(drop)
     }
 
-    /// What a script in the page returns.
+    /// Returns the result of a script in the page.
     pub(crate) async fn script(&self, script: &str) -> Answer<Value> {
         self.command("execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
-    /// Types into what the selector finds, as a person would.
+    /// Types into the element of the selector, as a person would.
     pub(crate) async fn keys(&self, selector: &str, text: &str) -> Answer<()> {
         let element = self.element(selector).await?;
         self.command(&format!("element/{element}/value"), &json!({ "text": text })).await.map(drop)
     }
 
-    /// Clicks on what the selector finds.
+    /// Clicks on the element of the selector.
     pub(crate) async fn click(&self, selector: &str) -> Answer<()> {
         let element = self.element(selector).await?;
         self.command(&format!("element/{element}/click"), &json!({})).await.map(drop)
     }
 
-    /// A command of Chromium's own protocol.
+    /// Calls a command of Chromium's own protocol.
     pub(crate) async fn chromium(&self, command: &str, params: Value) -> Answer<Value> {
         self.command("goog/cdp/execute", &json!({ "cmd": command, "params": params })).await
     }
 
-    /// What was logged since this was asked last: `browser` (the console) or `performance` (the network).
+    /// Returns the log entries since the last call: `browser` (the console) or `performance` (the network).
     pub(crate) async fn log(&self, kind: &str) -> Answer<Vec<String>> {
         let entries = self.command("se/log", &json!({ "type": kind })).await?;
         let entries = entries.as_array().ok_or("no entries")?.iter();

@@ -1,4 +1,4 @@
-//! An operator's desk: the real program, the function with its queue, its archive and its parking queue.
+//! A harness for the real program: the function with its queue, its archive and its parking queue.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -14,13 +14,13 @@ use tokio::process::{Child, Command};
 
 use super::program::{Ran, program};
 
-/// An operator's desk.
+/// The real program, and the function with its queues and its archive.
 pub(crate) struct OperatorHarness {
     pub(crate) world: ReplayHarness,
     pub(crate) bucket: String,
     /// The ARN of the queue that the function drains.
     pub(crate) queue: String,
-    /// Where the program runs.
+    /// The folder in which the program runs.
     pub(crate) folder: TempDir,
 }
 
@@ -37,7 +37,7 @@ impl OperatorHarness {
         })
     }
 
-    /// A file in the folder that the program runs in.
+    /// Returns the path of a file in the folder of the program.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -69,7 +69,7 @@ impl OperatorHarness {
         ended(self.program(arguments).spawn()?).await
     }
 
-    /// The same while the function drains its queue.
+    /// Runs the program to its end while the function drains its queue.
     pub(crate) async fn run_beside_function(
         &self,
         arguments: &[&str],
@@ -81,7 +81,7 @@ impl OperatorHarness {
         }
     }
 
-    /// Drains the queue as Lambda would; ends with an error only.
+    /// Drains the queue as Lambda would. Returns only with an error.
     pub(crate) async fn drain(&self, function: &ReplayFunction) -> Box<dyn Error> {
         loop {
             if let Err(error) = self.drain_once(function).await {
@@ -90,14 +90,14 @@ impl OperatorHarness {
         }
     }
 
-    /// One batch, if there is one; says how many messages it had.
+    /// Handles one batch, if there is one. Returns its number of messages.
     pub(crate) async fn drain_once(
         &self,
         function: &ReplayFunction,
     ) -> Result<usize, Box<dyn Error>> {
         let received = self.world.aws.receive(&self.queue, HIDDEN_SECONDS).await?;
         if received.is_empty() {
-            // Another's turn.
+            // Let other tasks run.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             return Ok(0);
         }
@@ -129,7 +129,7 @@ impl OperatorHarness {
         Ok(records.len())
     }
 
-    /// Puts a dead letter on a queue; its message id there.
+    /// Sends a dead letter to a queue and returns its message id.
     pub(crate) async fn put(
         &self,
         queue: &str,
@@ -149,7 +149,7 @@ impl OperatorHarness {
         Ok(call.send().await?.message_id.ok_or("no message id")?)
     }
 
-    /// How many messages a queue holds, received or not.
+    /// Returns the number of messages in a queue, with those in flight.
     pub(crate) async fn depth(&self, queue: &str) -> Result<u64, Box<dyn Error>> {
         let sqs = aws_sdk_sqs::Client::new(&self.world.aws.config());
         let answer = sqs
@@ -167,7 +167,7 @@ impl OperatorHarness {
             + count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
     }
 
-    /// Gives a queue a parking queue; its ARN.
+    /// Gives a queue a parking queue and returns its ARN.
     pub(crate) async fn park(&self, queue: &str, receives: u32) -> Result<String, Box<dyn Error>> {
         let parking = self.world.aws.create_queue(false).await?;
         let sqs = aws_sdk_sqs::Client::new(&self.world.aws.config());
@@ -183,7 +183,7 @@ impl OperatorHarness {
         Ok(parking)
     }
 
-    /// How often the target was called with each event, by its id.
+    /// Returns the number of calls of the target by event id.
     pub(crate) fn delivered(&self) -> BTreeMap<String, usize> {
         let mut delivered = BTreeMap::new();
         for call in self.world.genesys.calls_to("POST", "/targets/") {

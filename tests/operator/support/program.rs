@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// What the program printed, and how it ended.
+/// The output and the exit code of the program.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -16,7 +16,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// What a program came to that has ended.
+    /// Returns the result of a program that has ended.
     pub(crate) fn of(output: Output) -> Result<Self, Box<dyn Error>> {
         Ok(Self {
             code: output.status.code(),
@@ -25,7 +25,7 @@ impl Ran {
         })
     }
 
-    /// Its stdout, if it ended with this exit code.
+    /// Returns stdout if the program ended with this exit code.
     pub(crate) fn with(self, code: i32) -> Result<String, Box<dyn Error>> {
         if self.code == Some(code) {
             Ok(self.stdout)
@@ -34,18 +34,18 @@ impl Ran {
         }
     }
 
-    /// Stdout as the one JSON document that it is.
+    /// Returns stdout parsed as one JSON document.
     pub(crate) fn json(&self) -> Result<Value, Box<dyn Error>> {
         Ok(serde_json::from_str(&self.stdout).map_err(|error| format!("{error}: {self:?}"))?)
     }
 
-    /// Whether either of both says this.
+    /// Returns true if stdout or stderr contains this text.
     pub(crate) fn says(&self, text: &str) -> bool {
         self.stdout.contains(text) || self.stderr.contains(text)
     }
 }
 
-/// The program with nothing of this process's environment but its path, and credentials that any local AWS takes.
+/// Returns the program with only the path of this process's environment, and credentials for a local AWS.
 pub(crate) fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_genesys-replay"));
     command
@@ -62,7 +62,7 @@ pub(crate) fn program(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs it with these variables to its end.
+/// Runs the program with these variables to its end.
 pub(crate) async fn run(
     variables: &[(&str, &str)],
     arguments: &[&str],
@@ -72,7 +72,7 @@ pub(crate) async fn run(
     Ran::of(output)
 }
 
-/// The same, with this on stdin.
+/// Runs the program with these variables and this stdin to its end.
 pub(crate) async fn run_with(
     stdin: &[u8],
     variables: &[(&str, &str)],

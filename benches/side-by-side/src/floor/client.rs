@@ -22,7 +22,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     loop {
         let next = format!("GET {RUNTIME}/next HTTP/1.1\r\nhost: localhost\r\n\r\n");
         let event = exchange(&mut runtime, next.as_bytes()).await?;
-        let batch = script::read(&event.body).context("this is no script")?;
+        let batch = script::read(&event.body).context("not a script")?;
         let (before, records) = batch.split_first().context("the script is empty")?;
         if is_first {
             // A process fetches a token once.

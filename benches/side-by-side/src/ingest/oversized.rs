@@ -186,7 +186,7 @@ mod tests {
                     stream.read_to_end(&mut rest).await
                 });
             }
-            #[expect(unreachable_code, reason = "says what the errors are")]
+            #[expect(unreachable_code, reason = "names the error type")]
             std::io::Result::Ok(())
         });
         Ok(address)

@@ -153,7 +153,7 @@ mod tests {
     fn tally_counts_lost_doubled_and_unknown_messages() -> anyhow::Result<()> {
         let requests = Caller::new()?.ordinary(6)?;
         let [right, twice, elsewhere, busy, also_busy, broken] = &requests[..] else {
-            anyhow::bail!("six were asked for");
+            anyhow::bail!("six were requested");
         };
         let sent = |request: &Request, times| ((request.digest, Some(request.route)), times);
         let is_wrong = Outcome::Wrong("broken".to_owned());

@@ -53,7 +53,7 @@ impl ArchiveReader for S3Reader {
         };
         let length = object.content_length().unwrap_or_default();
         if u64::try_from(length).unwrap_or(0) > most {
-            let detail = format!("it is longer than {most} bytes");
+            let detail = format!("the object is longer than {most} bytes");
             return Err(failed(AwsErrorKind::Refused, detail));
         }
         let etag = object.e_tag().unwrap_or_default().to_owned();

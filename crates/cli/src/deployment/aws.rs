@@ -57,7 +57,7 @@ impl AwsDeployment {
     }
 
     pub(crate) async fn expiry(&self, table: &str) -> Result<ExpiryFacts, AwsError> {
-        let operation = format!("reading how the table {table} forgets");
+        let operation = format!("reading the time to live of the table {table}");
         let call = self.dynamodb.describe_time_to_live().table_name(table);
         let said = answered(&operation, call.send()).await?;
         let said = said.time_to_live_description.as_ref();

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_conversation_nothing_personal_is_kept() {
+    fn conversation_is_read_without_personal_data() {
         let body = br#"{"conversations":[{"conversationId":"c-1","conversationStart":"2026-07-25T17:00:00.000Z",
             "conversationEnd":"2026-07-25T17:20:00.000Z","originatingDirection":"inbound","participants":[
             {"participantId":"p-1","participantName":"Marta Muster","purpose":"customer","sessions":[
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_page_has_no_conversations_at_all() {
+    fn empty_page_has_no_conversations() {
         assert_eq!(
             read(br#"{"totalHits":0}"#),
             Some(ConversationPage { conversations: Vec::new(), total: Some(0) })

@@ -1,4 +1,4 @@
-//! The failed events of the legacy sample API: one call lists them, the other asks Genesys Cloud to send them again.
+//! The failed events of the legacy sample API: one call lists them, the other requests that Genesys Cloud sends them again.
 //!
 //! No SDK of Genesys Cloud has these two calls. An answer 404 means that the API does not exist.
 
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_page_begins_after_what_came_or_where_the_answer_says() {
+    fn next_page_begins_after_received_events_or_at_the_link() {
         let at = PageStart::Offset(100);
         let query = |name: &str, value: &str| {
             Some(PageStart::Query(vec![(name.to_owned(), value.to_owned())]))
@@ -200,21 +200,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_not_read() {
+    fn failed_events_are_refused_when_not_a_list() {
         for body in ["", "[]", "null", r#"{"entities":7}"#, "<html>"] {
             assert_eq!(read_page(body.as_bytes(), &PageStart::Offset(0)), None);
         }
     }
 
     #[test]
-    fn an_event_stays_as_it_stands() {
+    fn failed_event_text_is_unchanged() {
         let page = read_page(br#"{"entities":[{"b": 1.0, "a":2 }]}"#, &PageStart::Offset(0));
         let events = page.map(|page| page.events);
         assert_eq!(events, Some(vec![r#"{"b": 1.0, "a":2 }"#.to_owned()]));
     }
 
     #[test]
-    fn failures_are_read_however_the_answer_names_them() {
+    fn failures_are_read_in_every_form_of_the_answer() {
         for (body, count, ids) in [
             ("", 0, &[][..]),
             (r#"{"accepted":3}"#, 0, &[]),

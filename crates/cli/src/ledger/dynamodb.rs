@@ -92,7 +92,7 @@ impl LedgerReader for DynamoDbReader {
                 return Err(AwsError {
                     operation: self.operation(),
                     kind: AwsErrorKind::Throttled,
-                    detail: Some("it answers in parts only".to_owned()),
+                    detail: Some("the table did not return all items".to_owned()),
                 });
             }
         }

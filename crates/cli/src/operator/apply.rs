@@ -234,7 +234,7 @@ impl fmt::Display for StopReason {
             }
             Self::Stuck { waiting, deferred } => write!(
                 f,
-                "stopped: not settled in time: {waiting} not taken up, {deferred} deferred"
+                "stopped: not settled in time: {waiting} not claimed, {deferred} deferred"
             ),
             Self::Interrupted => f.write_str("interrupted"),
         }

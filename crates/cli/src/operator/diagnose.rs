@@ -139,7 +139,7 @@ pub struct Diagnosis {
 pub enum DiagnoseError {
     /// The redrive policy allows so few receives that one diagnosis costs too much.
     #[error(
-        "a message of this queue may be received {max_receives} times before it moves to the parking queue {parking}, and looking at it is one of them"
+        "a message of this queue moves to the parking queue {parking} after {max_receives} receives, and a diagnosis costs one of them"
     )]
     Tight { max_receives: u32, parking: String },
     #[error(
@@ -148,7 +148,7 @@ pub enum DiagnoseError {
     LastReceive { messages: u64, received: u64, max_receives: u32, parking: String },
     #[error(transparent)]
     Aws(#[from] AwsError),
-    #[error("what was found out cannot be written")]
+    #[error("the findings cannot be written")]
     Io(#[source] io::Error),
 }
 
@@ -166,7 +166,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
         let queue = self.reader.facts().await?;
         self.check_receives(options, &queue)?;
         let generated_at = self.clock.now();
-        self.progress.begin(&format!("looking at {}", queue.name()), Some(queue.visible));
+        self.progress.begin(&format!("examining {}", queue.name()), Some(queue.visible));
         let (held, run_time) = (HeldMessages::default(), RunTime(Instant::now()));
         let receiver = MessageReceiver {
             drain: QueueDrain::new(self.reader, &held, MAX_RECEIVES_WITHOUT_NEW),
@@ -249,7 +249,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
             let failures = held.extend(self.reader, EXTENSION_MARGIN, timeout).await;
             if failures > 0 && !std::mem::replace(&mut warned, true) {
                 self.progress.warn(&format!(
-                    "messages that could not be held on: {failures}; others may receive them before this is over"
+                    "messages whose visibility timeout was not extended: {failures}; others may receive them before the end"
                 ));
             }
         }
@@ -258,7 +258,7 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
     async fn release(&self, held: &HeldMessages, run_time: RunTime) -> Released {
         let count = held.count();
         if count > 0 {
-            self.progress.begin("showing the messages to others again", Some(count));
+            self.progress.begin("making the messages visible again", Some(count));
         }
         let released = held.release(self.reader, |steps| self.progress.advance(steps)).await;
         self.progress.end();
@@ -286,20 +286,20 @@ impl<O: QueueReader, L: LedgerReader, C: Conversations> Diagnose<'_, O, L, C> {
                 });
             }
             self.progress.warn(&format!(
-                "looking counts: each message has been received once more afterwards, of {} times before it moves to {}",
+                "this diagnosis costs one receive of each message, of {} before it moves to {}",
                 redrive.max_receives,
                 redrive.parking_name()
             ));
         }
         if queue.fifo {
             self.progress.warn(
-                "the queue is FIFO: while a message is held the rest of its group waits and cannot be seen, so only the first messages of each group are looked at",
+                "the queue is FIFO: while a message is held, SQS hides the rest of its group, so only the first messages of each group are examined",
             );
         }
         let elsewhere = queue.in_flight + queue.delayed;
         if elsewhere > 0 {
             self.progress.warn(&format!(
-                "messages that are with the function or delayed, and cannot be seen now: about {elsewhere}"
+                "messages that are in flight or delayed, and cannot be received now: about {elsewhere}"
             ));
         }
         Ok(())

@@ -139,11 +139,11 @@ pub struct Excluded {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanFault {
-    #[error("it is no plan of this version (line {line}, column {column})")]
+    #[error("not a plan of this version (line {line}, column {column})")]
     Unreadable { line: usize, column: usize },
-    #[error("it says that it is '{0}', this version reads '{PLAN_FORMAT}'")]
+    #[error("the format is '{0}', but this version reads '{PLAN_FORMAT}'")]
     Format(String),
-    #[error("its content does not fit its hash: it was changed after it was made")]
+    #[error("the content does not match the hash, so the plan was changed after it was made")]
     Changed,
 }
 

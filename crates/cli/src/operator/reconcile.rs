@@ -83,30 +83,30 @@ impl ReconcileFinding {
     pub const fn meaning(self) -> &'static str {
         match self {
             Self::ArchivedWithoutObject => {
-                "the ledger says archived, and the archive has no object: was it deleted, by hand or by a lifecycle rule?"
+                "archived in the ledger, but the archive has no object: check for a deletion by hand or by a lifecycle rule"
             }
             Self::ObjectWithoutItem => {
-                "archived lately, and the ledger does not know the event: was the table changed, or its item deleted?"
+                "archived within the retention of the ledger, but without an item: check whether the table was changed or the item deleted"
             }
             Self::LeaseExpired => {
-                "in progress under a lease that has ended: claimed again at the next receive of its message; without a message it is lost"
+                "in progress under a lease that has ended: the next receive of its message claims the event; without a message the event is lost"
             }
             Self::UnfinishedNotQueued => {
-                "more events are open than messages are queued: were messages deleted, or did they expire in their queue?"
+                "more events are open than messages are queued: check whether messages were deleted or expired in their queue"
             }
             Self::UnknownStatus => {
-                "the function is newer than this command, or somebody edited the item"
+                "the function is newer than this command, or the item was edited by hand"
             }
             Self::Failed => {
                 "rejected without an archive: its message is in the queue or the parking queue"
             }
-            Self::ObjectOfOpen => "archived before, and taken up again or not settled yet",
+            Self::ObjectOfOpen => "archived before, and in progress again or not settled yet",
             Self::ArchivedThenDelivered => "archived before, and delivered later: nothing to do",
             Self::ObjectOutlivesItem => {
-                "the archive keeps it longer than the ledger remembers it: nothing to do"
+                "the archive keeps the object longer than the ledger keeps the item: nothing to do"
             }
             Self::ForeignObject => {
-                "no archived dead letter: something else lies under the archive's prefix"
+                "not an archived dead letter: another object is under the archive's prefix"
             }
         }
     }

@@ -5,18 +5,20 @@ use genesys_replay::aws::AwsErrorKind;
 /// Returns one line that completes "hint: …".
 pub const fn remedy(fault: AwsErrorKind) -> &'static str {
     match fault {
-        AwsErrorKind::RegionNotConfigured => "name it: --region, AWS_REGION, or in the profile",
+        AwsErrorKind::RegionNotConfigured => {
+            "name the region: --region, AWS_REGION, or in the profile"
+        }
         AwsErrorKind::Credentials => {
             "renew your AWS credentials (aws sso login, or --profile), then run the command again"
         }
         AwsErrorKind::Denied => {
-            "the credentials lack a permission: docs/OPERATOR.md lists what each command needs"
+            "the credentials lack a permission: docs/OPERATOR.md lists the permissions of each command"
         }
         AwsErrorKind::NotFound => {
             "check its name (--queue, --function, IDEMPOTENCY_TABLE_NAME, ARCHIVE_BUCKET), --region and --profile"
         }
         AwsErrorKind::Throttled => "wait a little, then run the command again",
         AwsErrorKind::Unreachable => "check the network, --region and --endpoint-url",
-        AwsErrorKind::Refused => "see what AWS said; the command can be run again",
+        AwsErrorKind::Refused => "check the error of AWS, then run the command again",
     }
 }

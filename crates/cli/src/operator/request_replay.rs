@@ -107,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_asked_for_once_in_the_order_in_which_it_came() {
+    fn ids_are_requested_once_in_their_order() {
         let ids = ["b", "a", "b", "c", "a"].map(str::to_owned).to_vec();
         let (unique, counts) = plan(ids);
         assert_eq!((&*unique.join(""), counts.duplicates), ("bac", 2));
     }
 
     #[test]
-    fn a_hundred_ids_make_one_request_and_one_more_makes_two() {
+    fn request_has_at_most_a_hundred_ids() {
         for (ids, requests) in [(0, 0), (1, 1), (100, 1), (101, 2), (250, 3)] {
             let ids: Vec<String> = (0..ids).map(|id: u32| id.to_string()).collect();
             assert_eq!(plan(ids).1.requests, requests);

@@ -46,7 +46,7 @@ pub(super) async fn retry_rate_limited<T>(
             return Err(error);
         }
         delays += 1;
-        progress.warn(&format!("{error}: going on in {} s", delay.as_secs()));
+        progress.warn(&format!("{error}: next attempt in {} s", delay.as_secs()));
         tokio::select! {
             () = tokio::time::sleep(delay) => {}
             () = stop.cancelled() => return Ok(None),
@@ -84,13 +84,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn waits_as_long_as_it_is_asked_to_and_a_minute_where_nothing_is_said() {
+    async fn retry_waits_for_the_retry_after_or_a_minute() {
         assert_eq!(refused(2, Some(42)).await, (Ok(Some(2)), 84));
         assert_eq!(refused(1, None).await, (Ok(Some(1)), 60));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_of_hours_and_one_without_end_are_left_to_the_person() {
+    async fn retry_fails_when_the_delay_is_too_long_or_too_often() {
         let hours = Some(3_600);
         assert_eq!(refused(1, hours).await, (Err(too_soon(hours)), 0));
         let (answer, _) = refused(u32::MAX, Some(1)).await;
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_stopped_does_not_wait_to_the_end() {
+    async fn retry_ends_at_once_when_stopped() {
         let stop = CancellationToken::new();
         stop.cancel();
         let call = async || Err::<(), _>(too_soon(Some(600)));

@@ -38,7 +38,7 @@ pub fn not_accepted(error: &io::Error) {
 
 /// Logs that requests were still open at the end of the grace period.
 pub fn cut_off() {
-    tracing::warn!("requests were in flight until the end: their senders have no answer");
+    tracing::warn!("shutdown grace period over with open requests, which get no answer");
 }
 
 /// Logs one line per request.

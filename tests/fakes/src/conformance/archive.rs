@@ -181,7 +181,7 @@ async fn archived_event_is_stored_once_per_failure_code(
 async fn put_fails_when_nothing_was_stored(suite: &impl ArchiveSuite, name: &str) -> Result<()> {
     let case = DeadLetterCase::new(suite, name, "crm")?;
     suite.next_call(CallFault::NoEffect);
-    holds("it failed", case.put(REFUSED, NOW).await.is_err())?;
+    holds("the call failed", case.put(REFUSED, NOW).await.is_err())?;
     case.count(0).await
 }
 
@@ -191,7 +191,7 @@ async fn put_is_idempotent_after_a_lost_response(
 ) -> Result<()> {
     let case = DeadLetterCase::new(suite, name, "crm")?;
     suite.next_call(CallFault::ResponseLost);
-    holds("it failed", case.put(REFUSED, NOW).await.is_err())?;
+    holds("the call failed", case.put(REFUSED, NOW).await.is_err())?;
     case.count(1).await?;
     case.put(REFUSED, NOW.plus(Duration::from_secs(1))).await?;
     case.count(1).await

@@ -387,7 +387,7 @@ async fn call_is_idempotent_after_a_lost_response(
         lose();
         unavailable("claim", &event.ask("worker", NOW, ReopenPolicy::Never).await)?;
         let held = Claim::HeldUntil(NOW.plus(LEASE));
-        same("it acted", &event.claim("other", NOW).await?, &held)?;
+        same("the claim took effect", &event.claim("other", NOW).await?, &held)?;
         let lease = event.lease("worker", NOW).await?;
         same("the attempt", &lease.attempt, &1)?;
 

@@ -108,7 +108,7 @@ async fn duplicate_message_is_stored_once_on_a_fifo_queue_only(
     if suite.is_fifo() {
         same("messages", &stored, &1)
     } else {
-        holds("each has an id of its own", first != second)?;
+        holds("each has its own id", first != second)?;
         same("messages", &stored, &2)
     }
 }
@@ -135,7 +135,7 @@ async fn message_is_refused_when_longer_than_the_limit(
 async fn failed_send_stores_nothing(suite: &impl MessageSenderSuite, name: &str) -> Result<()> {
     suite.next_call(CallFault::NoEffect);
     let failed = suite.sender().send(&message(name, name)).await;
-    holds("it fails in passing", matches!(failed, Err(PutError::Unavailable { .. })))?;
+    holds("the failure is transient", matches!(failed, Err(PutError::Unavailable { .. })))?;
     same("messages", &of(suite, name).await?.len(), &0)
 }
 
@@ -146,8 +146,8 @@ async fn send_with_a_lost_response_stores_the_message(
     suite.next_call(CallFault::ResponseLost);
     let sent = message(name, name);
     let failed = suite.sender().send(&sent).await;
-    holds("it fails in passing", matches!(failed, Err(PutError::Unavailable { .. })))?;
-    holds("it is there", !of(suite, name).await?.is_empty())?;
+    holds("the failure is transient", matches!(failed, Err(PutError::Unavailable { .. })))?;
+    holds("the message is on the queue", !of(suite, name).await?.is_empty())?;
     suite.sender().send(&sent).await?;
     let same_receipt = of(suite, name).await?;
     holds(
@@ -197,7 +197,7 @@ async fn empty_batch_makes_no_call(suite: &impl MessageSenderSuite, name: &str) 
     same("answers", &none.len(), &0)?;
     // The fault is still pending for the next call.
     let failed = suite.sender().send(&message(name, name)).await;
-    holds("it befalls the next", failed.is_err())
+    holds("the next call fails", failed.is_err())
 }
 
 async fn failed_batch_fails_every_message(

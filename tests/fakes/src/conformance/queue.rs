@@ -84,7 +84,7 @@ impl<'w, W: QueueSuite> ReceivedMessages<'w, W> {
         let mut received = Vec::new();
         while received.len() < count {
             let some = suite.receive(&arn).await?;
-            holds("what was sent is received", !some.is_empty())?;
+            holds("a sent message is received", !some.is_empty())?;
             received.extend(some);
         }
         Ok(Self { suite, arn, received })
@@ -138,7 +138,7 @@ async fn received_message_is_hidden_for_the_visibility_timeout(
     let messages = ReceivedMessages::of(suite, name, 1).await?;
     let counts: Vec<u32> = messages.received.iter().map(|it| it.receive_count).collect();
     same("the receive count", &counts, &vec![1])?;
-    holds("nothing else", suite.receive(&messages.arn).await?.is_empty())?;
+    holds("no other message is received", suite.receive(&messages.arn).await?.is_empty())?;
     messages.has_visibility_timeout(VISIBILITY).await
 }
 
@@ -171,7 +171,7 @@ async fn visibility_change_to_zero_makes_the_message_visible(
     same("failures", &messages.change_visibility(Duration::ZERO).await, &Vec::new())?;
     let again = suite.receive(&messages.arn).await?;
     let [first, second] = [messages.received.first(), again.first()];
-    let (first, second) = first.zip(second).ok_or("it did not come back")?;
+    let (first, second) = first.zip(second).ok_or("the message was not received again")?;
     same("the id", &second.message_id, &first.message_id)?;
     same("the body", &second.draft, &first.draft)?;
     same("the receive count", &second.receive_count, &2)?;
@@ -235,7 +235,7 @@ async fn deleted_message_does_not_return_and_cannot_be_changed(
         suite.delete(&messages.arn, &message.receipt_handle).await?;
     }
     same("failures", &messages.change_visibility(Duration::ZERO).await, &messages.ids())?;
-    holds("nothing is left", suite.receive(&messages.arn).await?.is_empty())
+    holds("no message is left", suite.receive(&messages.arn).await?.is_empty())
 }
 
 async fn message_is_parked_unchanged_after_max_receives(

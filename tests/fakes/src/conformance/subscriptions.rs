@@ -72,7 +72,7 @@ async fn subscription_lookup_can_be_repeated_after_a_failure(
     for fault in [CallFault::NoEffect, CallFault::ResponseLost] {
         suite.next_call(fault);
         let failed = suite.subscriptions().standing(&id).await;
-        holds("it fails in passing", matches!(failed, Err(GenesysError::Unavailable { .. })))?;
+        holds("the failure is transient", matches!(failed, Err(GenesysError::Unavailable { .. })))?;
         let seen = suite.subscriptions().standing(&id).await?;
         same("standing", &seen, &Standing::Active)?;
     }

@@ -194,7 +194,7 @@ async fn failed_delivery_can_be_retried(suite: &impl TargetSuite, name: &str) ->
     same("the code", &error.code, &FailureCode::TargetUnavailable)?;
     let transient = Disposition::Transient { after: None };
     same("the disposition", &error.disposition, &transient)?;
-    holds("it is known", error.certainty != Certainty::Unknown)?;
+    holds("the certainty is known", error.certainty != Certainty::Unknown)?;
     event.arrived(&[]).await?;
     event.deliver(2).await?;
     event.arrived(&[2]).await

@@ -40,7 +40,7 @@ impl Context {
         self.common.output
     }
 
-    /// Writes data to stdout in the form that was asked for.
+    /// Writes data to stdout in the requested format.
     pub(crate) fn print(
         &self,
         text: impl FnOnce() -> String,
@@ -52,12 +52,12 @@ impl Context {
         })
     }
 
-    /// The function that was named, as it was named.
+    /// Returns the value of `--function`.
     pub(crate) fn function_name(&self) -> Option<&str> {
         self.common.function.as_deref()
     }
 
-    /// The queue that was named, as it was named.
+    /// Returns the value of `--queue`.
     pub(crate) fn queue_name(&self) -> Option<&str> {
         self.common.queue.as_deref()
     }
@@ -92,7 +92,7 @@ impl Context {
         given.collect()
     }
 
-    /// The function that was named, if one was.
+    /// Returns the function of `--function`; `None` without this argument.
     pub(crate) async fn function(&self) -> Result<Option<&app::DeployedFunction>, AwsError> {
         let function = self
             .function
@@ -106,7 +106,7 @@ impl Context {
         Ok(function.as_ref())
     }
 
-    /// The variables of the function that was named, else of this process.
+    /// Returns the variables of the named function; without a named function, those of this process.
     pub(crate) async fn variables(&self) -> Result<Variables, AwsError> {
         let function = self.function().await?;
         Ok(function.map_or_else(Variables::of_process, |it| it.variables.clone()))
@@ -117,19 +117,19 @@ impl Context {
         Ok(self.variables().await?.operator()?)
     }
 
-    /// The queue that the function drains.
+    /// Returns the queue of `--queue`; without this argument, the queue that the named function drains.
     pub(crate) async fn queue(&self) -> anyhow::Result<SqsReader> {
         let queue = match &self.common.queue {
             Some(queue) => queue.clone(),
             None => match self.function().await? {
                 Some(function) => function.queue_arn.clone().ok_or_else(|| {
                     UserError::new(
-                        format!("the function {} drains no queue", function.name),
+                        format!("the function {} does not drain a queue", function.name),
                         "name the queue: --queue",
                     )
                 })?,
                 None => Err(UserError::new(
-                    "it is not known which queue is meant",
+                    "the queue is not named",
                     "name the queue (--queue, REPLAY_QUEUE_URL) or the function that drains it (--function)",
                 ))?,
             },

@@ -1,4 +1,4 @@
-//! From the command line to the command.
+//! Dispatch from the command line to the command.
 
 use clap::CommandFactory;
 

@@ -12,11 +12,11 @@ use crate::terminal;
 /// The end of a command without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitStatus {
-    /// There is nothing to look at.
+    /// The command ended without findings.
     Success,
-    /// There is something for a person to look at, and the output names it.
+    /// The command ended with findings for a person, and the output lists them.
     Findings,
-    /// It stopped before the end, on purpose, and says how to go on.
+    /// The command stopped before the end because of a limit, and printed the command that continues.
     Aborted,
     /// Ctrl-C.
     Interrupted,
@@ -50,18 +50,18 @@ impl UserError {
     }
 }
 
-/// For `--help` and the man page.
+/// The exit codes, for `--help` and the man page.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
-  0    done, nothing to look at
-  1    done, and something to look at: the output names it
+  0    done, no findings
+  1    done, with findings: the output lists them
   2    the command line is wrong
-  3    refused: nothing was changed, the message says why and what to do
-  4    AWS or Genesys Cloud was not reached, or does not do what it was asked: credentials, permissions, limits
-  5    stopped before the end on purpose, such as by --abort-at; the message says how to go on
-  130  interrupted; the message says where it stood";
+  3    refused: nothing was changed, the message has the reason and the remedy
+  4    AWS or Genesys Cloud was unreachable or rejected a request: credentials, permissions, limits
+  5    stopped before the end, such as by --abort-at; the message has the command that continues
+  130  interrupted; the message has the progress";
 
-/// Says what went wrong and what to do next, and answers the exit code.
+/// Prints the error with its remedy, and returns the exit code.
 pub(crate) fn code(ended: anyhow::Result<ExitStatus>) -> ExitCode {
     let error = match ended {
         Ok(ExitStatus::Success) => return ExitCode::SUCCESS,
@@ -99,7 +99,8 @@ fn remedy(error: &anyhow::Error) -> (u8, Option<String>) {
         return (4, Some(format!("genesys-replay explain {page}")));
     }
     if error.is::<SettingsError>() {
-        let remedy = "set them in the environment, or name the function that has them: --function";
+        let remedy =
+            "set the variables in the environment, or name the function that has them: --function";
         return (3, Some(remedy.to_owned()));
     }
     (3, None)

@@ -1,4 +1,4 @@
-//! Files that the command writes: whole or not at all, and readable by their owner only.
+//! Files that the command writes: completely or not at all, and readable by their owner only.
 
 use std::io::{self, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -9,18 +9,19 @@ use tempfile::NamedTempFile;
 
 use crate::exit::UserError;
 
-/// A file that takes this name when it is whole. Readable by its owner alone: it may hold personal data.
+/// Creates a file that takes this name when it is complete. Only its owner can read it, because it may contain personal
+/// data.
 pub(crate) fn draft(path: &Path) -> anyhow::Result<NamedTempFile> {
     if path.is_dir() {
         Err(UserError::new(format!("{} is a folder", path.display()), "name a file"))?;
     }
     NamedTempFile::new_in(folder(path)).map_err(|error| {
         let what = format!("{} cannot be written: {error}", path.display());
-        UserError::new(what, "name a file in a folder that you may write to").into()
+        UserError::new(what, "name a file in a writable folder").into()
     })
 }
 
-/// Writes a file, or leaves the one that is there as it is.
+/// Writes a file completely, or leaves an existing file unchanged.
 pub(crate) fn write_whole(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     finish(draft(path)?, path, content)
 }
@@ -34,7 +35,7 @@ pub(crate) fn finish(mut draft: NamedTempFile, path: &Path, content: &[u8]) -> a
     Ok(())
 }
 
-/// The folder that a file is in.
+/// Returns the folder of a file.
 pub(crate) fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     folder.unwrap_or(Path::new("."))
@@ -45,12 +46,12 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let content = if path == Path::new("-") {
         io::read_to_string(io::stdin().lock()).map(String::into_bytes)
     } else {
-        // A device may have no end.
+        // Reject a device, because it may have no end.
         std::fs::metadata(path).and_then(|about| {
             if about.is_file() || about.file_type().is_fifo() {
                 std::fs::read(path)
             } else {
-                Err(io::Error::other("it is no file"))
+                Err(io::Error::other("not a regular file"))
             }
         })
     };
@@ -63,7 +64,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// The audit of a plan, beside it.
+/// Returns the path of a plan's audit, which is beside the plan.
 pub(crate) fn audit_of(plan: &Path) -> PathBuf {
     plan.with_extension("audit.jsonl")
 }

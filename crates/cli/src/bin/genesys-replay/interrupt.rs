@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks to stop, the second does not ask.
+//! Ctrl-C: the first one requests a stop, the second one ends the program.
 
 use tokio_util::sync::CancellationToken;
 
@@ -7,17 +7,17 @@ use crate::terminal;
 /// Returns a token that the first Ctrl-C cancels. The second one ends the program.
 pub(crate) fn listen() -> CancellationToken {
     let stop = CancellationToken::new();
-    let asked = stop.clone();
+    let requested = stop.clone();
     #[expect(clippy::disallowed_methods, reason = "the person wants the end at once")]
     tokio::spawn(async move {
-        twice(&asked, "stopping; once more to stop at once").await;
+        twice(&requested, "stopping; press Ctrl-C again to stop at once").await;
         std::process::exit(130);
     });
     stop
 }
 
-/// Cancels and says so at the first Ctrl-C; ready at the second.
-pub(crate) async fn twice(stop: &CancellationToken, says: &str) {
+/// Cancels `stop` and prints `message` at the first Ctrl-C. Returns at the second one.
+pub(crate) async fn twice(stop: &CancellationToken, message: &str) {
     for is_first in [true, false] {
         if tokio::signal::ctrl_c().await.is_err() {
             // Without a handler Ctrl-C ends the program at once, as it does by default.
@@ -25,7 +25,7 @@ pub(crate) async fn twice(stop: &CancellationToken, says: &str) {
         }
         if is_first {
             stop.cancel();
-            terminal::say(says);
+            terminal::say(message);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The operator's command: look at what is in the dead-letter queue, understand it, replay it on purpose.
+//! The operator's command: examines the dead-letter queue, and replays events by a plan.
 //!
-//! Data goes to stdout, talk to stderr. One file per command; the work itself is in the library's `operator`.
+//! Data goes to stdout, messages to stderr. One file per command; the use cases are in the library's `operator`.
 
 mod arguments;
 mod audit_file;

@@ -18,7 +18,7 @@ pub(crate) fn text<const N: usize>(
     trimmed(&table)
 }
 
-/// A table without the spaces that end its lines.
+/// Returns a table without spaces at the ends of its lines.
 pub(crate) fn trimmed(table: &Table) -> String {
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();

@@ -1,4 +1,4 @@
-//! Data on stdout, talk on stderr.
+//! Data on stdout, messages on stderr.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -11,14 +11,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub(crate) fn printable(text: &str) -> String {
     let moves = |c: char| match c {
         '\n' | '\t' => false,
-        // A changed direction of writing hides text.
+        // These characters change the direction of writing, which can hide text.
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
         _ => c.is_control(),
     };
     text.replace(moves, " ")
 }
 
-/// Writes data to stdout. A reader that has read enough may close it.
+/// Writes data to stdout. Ignores a closed stdout, because its reader may have read enough.
 pub(crate) fn data(text: &str) -> io::Result<()> {
     coloured(&printable(text))
 }
@@ -40,7 +40,7 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", printable(line));
 }
 
-/// A bar on stderr, if that is a terminal; else nothing but the warnings.
+/// A progress bar on stderr if stderr is a terminal; otherwise only warnings.
 #[derive(Default)]
 pub(crate) struct Bar {
     bar: Mutex<Option<ProgressBar>>,

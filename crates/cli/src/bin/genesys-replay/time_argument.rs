@@ -2,13 +2,13 @@
 
 use genesys_replay::clock::{Clock, SystemClock, Timestamp};
 
-/// A time, or how long ago it was.
+/// Parses a time, or a duration before now.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     if let Some(moment) = Timestamp::parse(text) {
         return Ok(moment);
     }
     let ago = humantime::parse_duration(text).map_err(|_| {
-        "it is a time such as 2026-11-22T08:00:00Z, or how long ago it was, such as 6h or 7days"
+        "must be a time such as 2026-11-22T08:00:00Z, or a duration before now, such as 6h or 7days"
     })?;
     let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
     let now = SystemClock.now().as_millis();

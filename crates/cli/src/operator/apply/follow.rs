@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_came_after_the_plan_ends_an_event_unless_it_is_delivered() {
+    fn event_is_settled_only_by_a_result_after_the_plan() {
         let completed = record(Some(Status::Completed), "m-0");
         let seen = state_of(Some(&completed), "m-1", Some(&LedgerSnapshot::of(&completed)));
         assert_eq!(seen, Waiting, "it was planned because it failed later");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_delivered_but_for_its_bookkeeping_is_delivered() {
+    fn event_with_open_bookkeeping_counts_as_delivered() {
         let delivered = Record { delivered: true, ..record(Some(Status::Deferred), "m-1") };
         let seen = state_of(Some(&delivered), "m-1", None);
         assert_eq!(seen, Settled(Outcome::Delivered));

@@ -173,7 +173,7 @@ mod tests {
 "#;
 
     #[test]
-    fn an_audit_says_where_it_stood() {
+    fn audit_restores_the_state_of_each_item() {
         let settled = ItemState::Settled { outcome: "delivered".to_owned(), failure_code: None };
         let sent = ItemState::Sent { message_id: "m-2".to_owned() };
         let states = [("a", settled), ("b", sent), ("d", ItemState::Doubtful)];
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_line_may_be_torn() {
+    fn audit_is_refused_when_an_inner_line_is_torn() {
         let torn = format!("{AUDIT}{{\"at\":\"2026");
         assert_eq!(History::read(&torn), History::read(AUDIT));
         assert_eq!(History::read(&format!("{torn}\n")), Err(CorruptAudit { line: 10 }));

@@ -91,7 +91,9 @@ impl<I: MessageSender> Sender for QueueSender<I> {
                 Some(Err(error @ PutError::Unavailable { .. })) => {
                     SendResult::Doubtful(error.to_string())
                 }
-                None => SendResult::Doubtful("the queue did not say what became of it".to_owned()),
+                None => SendResult::Doubtful(
+                    "the queue did not return a result for this message".to_owned(),
+                ),
             },
         });
         Ok(sendings.collect())

@@ -27,14 +27,14 @@ const RECEIPT_TTL: Duration = Duration::from_secs(90);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     #[error(
-        "it is not where it was when the plan was made, or somebody else looks at it: --resume looks again"
+        "the dead letter is not where it was when the plan was made, or another consumer holds it: --resume reads it again"
     )]
     Gone,
-    #[error("it cannot be read: {0}")]
+    #[error("the dead letter cannot be read: {0}")]
     Unreadable(String),
-    #[error("it was changed after the plan was made")]
+    #[error("the dead letter was changed after the plan was made")]
     Changed,
-    #[error("its edit does not fit: it was changed after the plan was made")]
+    #[error("the edit does not fit, because the dead letter was changed after the plan was made")]
     Edit,
 }
 

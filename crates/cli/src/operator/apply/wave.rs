@@ -80,7 +80,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             match message {
                 // The ledger would treat this message as another event.
                 Ok(message) if self.key_of(&message) != self.item(index).key => {
-                    let reason = "it would go to another target now: make a new plan";
+                    let reason = "the event would now go to another target: make a new plan";
                     self.not_sent(run, index, reason.to_owned())?;
                 }
                 Ok(message) => {
@@ -143,7 +143,7 @@ impl<L: LedgerReader, S: DeadLetterSource, T: Sender> Apply<'_, L, S, T> {
             let error = left.err().map(|error| error.reason);
             if let Some(error) = &error {
                 self.progress.warn(&format!(
-                    "{} was sent, and is in the parking queue all the same: {error}",
+                    "{} was sent, but is still in the parking queue: {error}",
                     item.event_id()
                 ));
                 run.summary.still_in_source.push(item.shown());
@@ -197,7 +197,7 @@ pub(super) fn share(wave: &Wave) -> f64 {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "bounded on either side, and nobody counts on the last one"
+    reason = "bounded on both sides, and a wave needs no exact size"
 )]
 pub(super) fn grown(size: usize, ramp: f64) -> usize {
     let size = f64::from(u32::try_from(size.min(MAX_WAVE_MESSAGES)).unwrap_or(u32::MAX));

@@ -107,7 +107,8 @@ impl<'a, L: LedgerReader, C: Conversations> Analyzer<'a, L, C> {
                 Ok(records) => return records,
                 Err(error) => {
                     let remedy = remedy(error.kind);
-                    self.progress.warn(&format!("going on without the ledger: {error}; {remedy}"));
+                    self.progress
+                        .warn(&format!("continuing without the ledger: {error}; {remedy}"));
                     self.ledger = None;
                 }
             }

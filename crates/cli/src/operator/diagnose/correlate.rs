@@ -76,7 +76,7 @@ impl<C: Conversations> Correlator<'_, C> {
                     self.counts.not_asked += count;
                     self.is_disabled = error.disposition() == Disposition::Operator;
                     let code = error.failure_code();
-                    let rest = if self.is_disabled { "; the others are not asked for" } else { "" };
+                    let rest = if self.is_disabled { "; the others are not requested" } else { "" };
                     self.progress.warn(&format!(
                         "interactions that were not looked up in analytics: {count}; {error} (genesys-replay explain {code}){rest}"
                     ));
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_interval_begins_a_day_before_the_oldest_event_and_is_a_month_at_most() {
+    fn interval_begins_a_day_before_the_event_and_is_limited() {
         let until = Timestamp::from_millis(1_795_348_800_000);
         assert_eq!(until.to_string(), "2026-11-22T12:00:00Z");
         for (oldest, from) in [

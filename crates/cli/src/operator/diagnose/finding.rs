@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_says_itself_when_it_happened_or_nothing_does() {
+    fn event_time_is_read_from_the_event_only() {
         let at = |payload: &str| event_time(payload).map(|at| at.to_string());
         for payload in [
             r#"{"time":"2026-07-25T17:20:00Z"}"#,

@@ -165,22 +165,22 @@ fn advice_on(category: &str, failure_code: &str) -> &'static str {
 const fn advice_on_category(category: Category) -> &'static str {
     match category {
         Category::RateLimitExceeded => {
-            "the target was called too often: raise its limit or its concurrency, then replay at a pace that it can take"
+            "the target was throttled: raise its limit or its concurrency, then replay at a rate within the limit"
         }
         Category::AuthenticationRejected => {
             "the target refused the caller: give the rule's role or the API destination's connection the permission, then replay"
         }
         Category::EndpointUnreachable => {
-            "the target was down or too slow: see that it answers again, then replay"
+            "the target was down or too slow: check that it works again, then replay"
         }
         Category::TargetMissing => {
             "the target does not exist: create it again, or replay to its successor with `REPLAY_TARGET`"
         }
         Category::PayloadMalformed => {
-            "the target refused the payload itself: correct the payload or the target; sent again as it is it fails again"
+            "the target refused the payload itself: correct the payload or the target, because the unchanged payload fails again"
         }
         Category::Unknown => {
-            "nothing says why the delivery failed: look at one of the messages and at the target's log of that time, then replay"
+            "the cause of the failure is not recorded: check a message of the group and the target's log of that time, then replay"
         }
     }
 }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_groups_and_the_rest_is_counted() {
+    fn groups_are_limited_and_further_messages_counted() {
         let mut groups = Groups::default();
         for number in 0..MAX_GROUPS + 7 {
             groups.add(&finding(&format!("type-{number}")));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_has_no_text_that_is_long_or_drives_a_terminal() {
+    fn group_texts_are_short_and_without_control_characters() {
         let mut groups = Groups::default();
         let hostile = format!("\u{1b}[2J\n{}", "é".repeat(1 << 20));
         groups.add(&finding(&hostile));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_tells_its_first_and_last_event() {
+    fn group_has_the_times_of_its_first_and_last_event() {
         let mut groups = Groups::default();
         for millis in [5_000, 1_000, 3_000] {
             let mut finding = finding("t");
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_a_failure_code_is_followed_before_the_category() {
+    fn advice_of_the_failure_code_precedes_the_category() {
         let code = FailureCode::TargetCredentials;
         assert_eq!(advice_on("UNKNOWN", code.as_str()), code.what_to_do());
         for category in Category::ALL {

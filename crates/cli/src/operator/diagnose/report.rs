@@ -91,7 +91,7 @@ impl Diagnosis {
         let (groups, missing) = (&self.groups, self.correlation.map(|it| it.missing));
         let fact = |name: String, value: u64| Fact { name, value: value.to_string() };
         let mut facts = vec![
-            fact("dead letters looked at".to_owned(), self.total),
+            fact("dead letters examined".to_owned(), self.total),
             fact("groups".to_owned(), groups.all().len() as u64),
         ];
         let steps = groups.next_steps.iter();
@@ -102,7 +102,7 @@ impl Diagnosis {
             facts.push(fact("at their last receive".to_owned(), self.at_last_receive));
         }
         facts.extend(
-            missing.map(|missing| fact("interactions unknown to analytics".to_owned(), missing)),
+            missing.map(|missing| fact("interactions not in analytics".to_owned(), missing)),
         );
         let bars = |title: &str, part: fn(&GroupKey) -> &str| Chart::Bars {
             title: title.to_owned(),
@@ -117,7 +117,7 @@ impl Diagnosis {
                 bars("Targets", |key| &key.target),
                 bars("Event types", |key| &key.event_type),
                 Chart::TimeLine {
-                    title: "When they came to the queue".to_owned(),
+                    title: "Sent to the queue".to_owned(),
                     series: groups.hours(),
                     step: Duration::from_secs(3_600),
                 },
@@ -136,25 +136,21 @@ impl Diagnosis {
     pub fn notes(&self) -> Vec<String> {
         let correlation = self.correlation.unwrap_or_default();
         let limits = [
-            (
-                "In none of the groups",
-                self.groups.other,
-                "There are more groups than are kept apart.",
-            ),
+            ("Without a group", self.groups.other, "There are more groups than the maximum."),
             (
                 "At their last receive",
                 self.at_last_receive,
-                "The next one moves them to the parking queue: look at them there with `--parking`.",
+                "The next receive moves them to the parking queue. Examine them there with `--parking`.",
             ),
             (
-                "Looked at without the ledger",
+                "Examined without the ledger",
                 self.without_ledger,
-                "Nothing is said of how they stand.",
+                "Their status in the ledger is not known.",
             ),
             (
-                "Interactions that analytics does not know",
+                "Interactions that analytics did not return",
                 correlation.missing,
-                "They are too old or too new for it, or of another organisation.",
+                "They are too old, too new, or of another organisation.",
             ),
             (
                 "Interactions that were not looked up in analytics",
@@ -168,10 +164,10 @@ impl Diagnosis {
         let (total, visible) = (self.total, self.queue.visible);
         match self.end {
             DiagnosisEnd::Limit => notes.push(format!(
-                "The look ended at its limit: {total} messages of about {visible}."
+                "The diagnosis ended at its limit: {total} messages of about {visible}."
             )),
             DiagnosisEnd::Drained if total < visible => notes.push(format!(
-                "Fewer messages were seen than there seemed to be: {total} of about {visible}. Others may have taken them meanwhile; SQS hides the rest of a FIFO group while one of its messages is held, and lets no more than 120,000 messages be held at a time."
+                "Fewer messages were received than SQS reported: {total} of about {visible}. Other consumers may have received them. SQS hides the rest of a FIFO group while one of its messages is held, and limits messages in flight to 120,000."
             )),
             DiagnosisEnd::Drained | DiagnosisEnd::Interrupted => {}
         }
@@ -203,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_holds_so_much_of_payloads_and_says_what_it_leaves_out() {
+    fn payloads_on_the_page_are_limited() {
         let mut payloads = Payloads::default();
         let long = "x".repeat(MAX_PAYLOAD_BYTES + 1);
         payloads.put(&long);

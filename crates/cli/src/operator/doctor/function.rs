@@ -26,13 +26,13 @@ pub(super) async fn checks(input: &DoctorInput, deployment: &AwsDeployment) -> A
         timeout = function.ok().map(|it| it.timeout);
         sources = found.unwrap_or_default();
     } else {
-        let remedy = "name it: --function, or GENESYS_REPLAY_FUNCTION";
+        let remedy = "name the function: --function, or GENESYS_REPLAY_FUNCTION";
         checks.push(Check::skipped(FUNCTION, "no function was named", remedy));
     }
     let drained = drained_queue(&sources);
     let Some(name) = input.queue.as_deref().or(drained) else {
-        let remedy = "name it: --queue, or the function that drains it: --function";
-        let found = "it is not known which queue is meant";
+        let remedy = "name the queue (--queue), or the function that drains it (--function)";
+        let found = "the queue is not named";
         checks.push(Check::skipped(queue::QUEUE, found, remedy));
         return (checks, answers);
     };
@@ -63,7 +63,7 @@ fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
     let FunctionFacts { name, state, timeout } = match facts {
         Ok(facts) => facts,
         Err(error) => {
-            let found = "there is no function of this name in this account and region";
+            let found = "the function does not exist in this account and region";
             let remedy = "check --function, --region and --profile";
             return Check::missing_or_failed(FUNCTION, error, found, remedy);
         }
@@ -73,16 +73,16 @@ fn check(facts: &Result<FunctionFacts, AwsError>) -> Check {
             Check::ok(FUNCTION, format!("{name}, {} an invocation", shown(*timeout)))
         }
         // AWS deactivates a function without calls; the next call activates the function again.
-        Some("Inactive") => Check::ok(FUNCTION, format!("{name} sleeps until it is called")),
+        Some("Inactive") => Check::ok(FUNCTION, format!("{name} is inactive until the next call")),
         Some("Pending") => Check::warning(
             FUNCTION,
-            format!("{name} is being made ready"),
+            format!("{name} is not ready yet"),
             "wait a minute, then run doctor again",
         ),
         Some(other) => Check::error(
             FUNCTION,
             format!("{name} is {other}"),
-            "see StateReason of: aws lambda get-function-configuration; then deploy it again",
+            "check StateReason in: aws lambda get-function-configuration; then deploy the function again",
         ),
     }
 }
@@ -102,7 +102,7 @@ fn check_sources(sources: &Result<Vec<SourceFacts>, AwsError>) -> Vec<Check> {
     match sources {
         Ok(sources) if queues(sources).next().is_none() => vec![Check::error(
             SOURCE,
-            "the function drains no queue",
+            "the function does not drain a queue",
             "add an SQS event source mapping with ReportBatchItemFailures: the template has one",
         )],
         Ok(sources) => queues(sources).flat_map(check_source).collect(),
@@ -124,31 +124,31 @@ fn check_source(source: &SourceFacts) -> Vec<Check> {
         (
             *filters > 0,
             Verdict::Error,
-            format!("it has {filters} filters, and Lambda deletes what none of them matches"),
+            format!("the mapping has {filters} filters, and Lambda deletes messages that no filter matches"),
             "remove FilterCriteria from the event source mapping",
         ),
         (
             is_off,
             Verdict::Warning,
-            "it is turned off, and dead letters wait in the queue".to_owned(),
-            "turn it on when you want them to be replayed: ReplayEnabled=true in the template",
+            "the mapping is disabled, and dead letters wait in the queue".to_owned(),
+            "enable the mapping to replay them: ReplayEnabled=true in the template",
         ),
         (
             state != "Enabled" && !is_off,
             Verdict::Warning,
-            format!("it is {state}"),
-            "wait until it is Enabled",
+            format!("the mapping is {state}"),
+            "wait until the mapping is Enabled",
         ),
         (
             *batch_size > MAX_BATCH_SIZE,
             Verdict::Warning,
-            format!("a batch has up to {batch_size} messages, which take longer than one of 10"),
+            format!("a batch has up to {batch_size} messages, which takes longer than a batch of 10"),
             "set BatchSize to 10 or less, as the template does",
         ),
         (
             maximum_concurrency.is_none(),
             Verdict::Warning,
-            "the number of invocations at once is not limited, and all share the rate limit of Genesys Cloud".to_owned(),
+            "the number of concurrent invocations is not limited, and all share the rate limit of Genesys Cloud".to_owned(),
             "set ScalingConfig.MaximumConcurrency; the template has 2",
         ),
     ];
@@ -162,7 +162,7 @@ fn check_source(source: &SourceFacts) -> Vec<Check> {
         let most = maximum_concurrency.unwrap_or_default();
         checks.push(Check::ok(
             SOURCE,
-            format!("{name}: up to {batch_size} messages a batch, {most} batches at once"),
+            format!("{name}: up to {batch_size} messages per batch, {most} concurrent batches"),
         ));
     }
     checks
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_an_event_source_is_found() {
+    fn event_source_check_finds_each_fault() {
         let cases: [(Change, Verdict); 7] = [
             (|_| {}, Verdict::Ok),
             (|it| it.reports_failures = false, Verdict::Error),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_drains_no_queue_is_found() {
+    fn event_source_check_finds_a_function_without_a_queue() {
         let stream = SourceFacts {
             arn: "arn:aws:kinesis:eu-central-1:271828182845:stream/s".to_owned(),
             ..good()
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_function_that_cannot_be_called_is_found() {
+    fn function_check_finds_a_function_that_is_not_active() {
         for (state, expected) in [
             (None, Verdict::Ok),
             (Some("Active"), Verdict::Ok),

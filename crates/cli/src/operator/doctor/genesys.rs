@@ -18,7 +18,7 @@ pub(super) async fn checks(input: &DoctorInput, client: Option<&GenesysClient>) 
     let Some(client) = client else {
         let (found, remedy) = if input.settings.is_some() && input.problems.is_empty() {
             let found = "RETRY_STATE=off: Genesys Cloud is not called";
-            (found, "nothing, if that is meant")
+            (found, "no action, if this is intended")
         } else {
             ("the settings cannot be used", "repair the settings first")
         };
@@ -28,13 +28,11 @@ pub(super) async fn checks(input: &DoctorInput, client: Option<&GenesysClient>) 
     if let Some(check) = read.as_ref().err().and_then(no_token) {
         return (vec![check], Vec::new());
     }
-    let mut checks = vec![Check::ok(TOKEN, "Genesys Cloud knows the OAuth client")];
+    let mut checks = vec![Check::ok(TOKEN, "Genesys Cloud accepts the OAuth client")];
     checks.push(match &read {
         Ok(_) => Check::ok(READ, "Genesys Cloud answers"),
         // Genesys Cloud rejected the id, not our permissions.
-        Err(GenesysError::Refused { .. }) => {
-            Check::ok(READ, "Genesys Cloud looks at what is asked for")
-        }
+        Err(GenesysError::Refused { .. }) => Check::ok(READ, "Genesys Cloud checked the request"),
         Err(error) => failed(READ, error),
     });
     let is_real = client.form() == ApiForm::Conversations;
@@ -45,8 +43,8 @@ pub(super) async fn checks(input: &DoctorInput, client: Option<&GenesysClient>) 
         Err(error) => failed(MARK, &error),
         Ok(()) => Check::skipped(
             MARK,
-            "it is not refused outright; more cannot be known without writing on an interaction",
-            "look for GENESYS_CREDENTIALS in the log after the first replay",
+            "not refused; cannot be verified without modifying an interaction",
+            "search the log for GENESYS_CREDENTIALS after the first replay",
         ),
     });
     if is_real {
@@ -68,14 +66,14 @@ fn no_token(error: &GenesysError) -> Option<Check> {
     let (verdict, remedy) = match error {
         GenesysError::NoCredentials(_) => (
             Verdict::Error,
-            r#"put {"client_id":"…","client_secret":"…"} into the secret, and let the function and yourself read it"#,
+            r#"put {"client_id":"…","client_secret":"…"} into the secret, and permit the function and yourself to read it"#,
         ),
         GenesysError::Credentials { call: Call::Token, .. } => (
             Verdict::Error,
-            "check GENESYS_REGION first, since another region does not know the client either; then the client's id and secret, and that its grant type is client credentials",
+            "check GENESYS_REGION first, because another region rejects the client too; then the client's id and secret, and that its grant type is client credentials",
         ),
         GenesysError::RateLimited { call: Call::Token, .. } => {
-            (Verdict::Warning, "wait a few minutes: something asks for too many tokens")
+            (Verdict::Warning, "wait a few minutes, because too many tokens were requested")
         }
         GenesysError::Unavailable { call: Call::Token, .. } => (
             Verdict::Error,

@@ -26,7 +26,8 @@ pub(super) fn check(queue: &QueueFacts, drained: Option<&str>) -> Check {
         Some(arn) if arn != queue.arn => {
             let other = Arn::resource_of(arn);
             let found = format!("the function drains {other}, not {name}");
-            let remedy = "name the queue that the function drains, or leave --queue and REPLAY_QUEUE_URL out";
+            let remedy =
+                "name the queue that the function drains, or omit --queue and REPLAY_QUEUE_URL";
             Check::error(QUEUE, found, remedy)
         }
         Some(_) | None => Check::ok(QUEUE, format!("{name} holds about {depth} messages")),
@@ -40,14 +41,16 @@ pub(super) fn check_visibility(
     window: Duration,
 ) -> Check {
     let Some(timeout) = timeout else {
-        let found = format!("it is {}; the function's timeout is not known", shown(visibility));
+        let found =
+            format!("the timeout is {}; the function's timeout is not known", shown(visibility));
         return Check::skipped(VISIBILITY, found, "name the function: --function");
     };
     let least = timeout * 6 + window;
-    let found = format!("{} for a function of {}", shown(visibility), shown(timeout));
+    let found = format!("{} for a function timeout of {}", shown(visibility), shown(timeout));
     let remedy = format!("set the queue's visibility timeout to {} s", least.as_secs());
     if visibility < timeout {
-        let found = format!("{found}: messages are received again while they are worked on");
+        let found =
+            format!("{found}: messages are received again while an invocation handles them");
         Check::error(VISIBILITY, found, remedy)
     } else if visibility < least {
         let found =
@@ -68,7 +71,7 @@ fn roughly(time: Duration) -> String {
 
 pub(super) fn check_redrive(queue: &QueueFacts, settings: Option<&OperatorSettings>) -> Check {
     let Some(redrive) = &queue.redrive else {
-        let found = "it is not set: a message that always fails is received until SQS deletes it";
+        let found = "not set: a message that always fails is received until SQS deletes it";
         let remedy = "give the queue a redrive policy to a parking queue";
         return Check::error(REDRIVE, found, remedy);
     };
@@ -90,7 +93,7 @@ pub(super) fn check_redrive(queue: &QueueFacts, settings: Option<&OperatorSettin
         Check::error(REDRIVE, found, remedy)
     } else if last < limits.retry_for {
         let found = format!(
-            "maxReceiveCount is {receives}: with the backoff, {attempts} receives may last only {lasts}, and RETRY_FOR_HOURS asks for {asked}"
+            "maxReceiveCount is {receives}: with the backoff, {attempts} receives may last only {lasts}, and RETRY_FOR_HOURS requires {asked}"
         );
         let other = format!(
             "raise MAX_RECEIVES or BACKOFF_MAX_SECONDS, and maxReceiveCount to MAX_RECEIVES + {SPARE_RECEIVES}"
@@ -114,30 +117,30 @@ pub(super) fn check_parking(
     let parking = match parking {
         Ok(parking) => parking,
         Err(error) => {
-            let found = "the redrive policy names a queue that is not there: nothing can be parked";
+            let found =
+                "the parking queue of the redrive policy does not exist: no message can be parked";
             let remedy = "create the queue, or name another in the redrive policy";
             return Check::missing_or_failed(PARKING, error, found, remedy);
         }
     };
     let (name, parked, kept) = (parking.name(), shown(parking.retention), shown(queue.retention));
-    let longer =
-        "give the parking queue 14 days, the longest that SQS keeps a message, and the queue less";
+    let longer = "set the retention of the parking queue to 14 days, the maximum of SQS, and that of the queue lower";
     // A parked message keeps the time at which it was first sent.
     if parking.retention < queue.retention {
         let found = format!(
-            "{name} keeps messages {parked}, the queue {kept}: what is parked late is deleted at once"
+            "{name} keeps messages {parked}, the queue {kept}: messages that are parked late are deleted at once"
         );
         return Check::error(PARKING, found, longer);
     }
     if parking.retention == queue.retention {
         let found = format!(
-            "{name} keeps messages {parked}, as the queue does: what is parked late is soon gone"
+            "{name} keeps messages {parked}, as the queue does: messages that are parked late are soon deleted"
         );
         return Check::warning(PARKING, found, longer);
     }
     if let Some(remember) = remember.filter(|it| *it <= parking.retention) {
         let found = format!(
-            "messages live {parked}, finished events are remembered {}: one could be delivered twice",
+            "messages are kept {parked}, finished ledger items {}: an event could be delivered twice",
             shown(remember)
         );
         let remedy = "set IDEMPOTENCY_TTL_DAYS higher than the retention of both queues";
@@ -185,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visibility_timeout_follows_the_functions_timeout_and_the_batching_window() {
+    fn visibility_timeout_check_uses_timeout_and_window() {
         for (visibility, window, expected) in [
             (360, 0, Verdict::Ok),
             (359, 0, Verdict::Warning),
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn receives_last_as_long_as_the_time_of_the_retries() {
+    fn redrive_check_compares_receives_with_the_retry_time() {
         for (receives, max_receives, expected) in [
             (Some(203), 200, Verdict::Ok),
             (Some(202), 200, Verdict::Warning),
@@ -215,12 +218,12 @@ mod tests {
             assert_eq!(found.verdict, expected, "{receives:?} {max_receives}");
         }
         let found = check_redrive(&queue("q", DAY, Some(13)), Some(&settings(200)));
-        let lasts = "10 receives may last only 8 min, and RETRY_FOR_HOURS asks for 72 h";
+        let lasts = "10 receives may last only 8 min, and RETRY_FOR_HOURS requires 72 h";
         assert!(found.found.contains(lasts), "{found:?}");
     }
 
     #[test]
-    fn a_parking_queue_keeps_messages_longer_and_the_ledger_remembers_longer_still() {
+    fn parking_queue_check_compares_the_retentions() {
         for (queue_days, parking_days, remember_days, expected) in [
             (10, 14, 15, Verdict::Ok),
             (14, 14, 15, Verdict::Warning),
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn another_queue_than_the_one_that_is_drained_is_found() {
+    fn queue_check_finds_a_queue_that_is_not_drained() {
         let facts = queue("q", DAY, None);
         let arn = facts.arn.clone();
         let other = "arn:aws:sqs:eu-central-1:271828182845:other";

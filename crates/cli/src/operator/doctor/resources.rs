@@ -53,8 +53,8 @@ fn check_table(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
     let facts = match facts {
         Ok(facts) => facts,
         Err(error) => {
-            let found = format!("there is no table {name} in this account and region");
-            let remedy = "deploy the template, or set IDEMPOTENCY_TABLE_NAME to the table that is there: without it nothing is replayed";
+            let found = format!("table {name} does not exist in this account and region");
+            let remedy = "deploy the template, or set IDEMPOTENCY_TABLE_NAME to an existing table: without a table nothing is replayed";
             return vec![Check::missing_or_failed(TABLE, error, found, remedy)];
         }
     };
@@ -80,7 +80,7 @@ fn check_table(name: &str, facts: &Result<TableFacts, AwsError>) -> Vec<Check> {
     if !facts.on_demand {
         checks.push(Check::warning(
             "ledger billing",
-            format!("{name} has provisioned capacity: when it is used up, events wait"),
+            format!("{name} has provisioned capacity: when the capacity is used up, events wait"),
             "change the table to on-demand (PAY_PER_REQUEST)",
         ));
     }
@@ -96,16 +96,16 @@ fn check_expiry(table: &str, expiry: &Result<ExpiryFacts, AwsError>) -> Check {
         format!("turn on time to live for the table {table}, with the attribute {EXPIRES_AT}");
     if !matches!(status.as_str(), "ENABLED" | "ENABLING") {
         let found = format!(
-            "time to live is {status}: finished events are never forgotten, and the table grows"
+            "time to live is {status}: finished items are never deleted, and the table grows"
         );
         return Check::warning(EXPIRY, found, remedy);
     }
     match attribute.as_deref().unwrap_or("nothing") {
-        EXPIRES_AT => Check::ok(EXPIRY, format!("items go when {EXPIRES_AT} says so")),
+        EXPIRES_AT => Check::ok(EXPIRY, format!("time to live is enabled on {EXPIRES_AT}")),
         other => Check::error(
             EXPIRY,
-            format!("items go when {other} says so, which is no time of the ledger's"),
-            format!("turn it off, then {remedy}"),
+            format!("time to live is enabled on {other}, which the ledger does not write"),
+            format!("turn time to live off, then {remedy}"),
         ),
     }
 }
@@ -117,7 +117,8 @@ async fn archive(
     deployment: &AwsDeployment,
 ) -> (Check, CallResult) {
     let Some(ArchiveSettings { bucket, prefix }) = archive else {
-        let found = "ARCHIVE_BUCKET is not set: what must not be replayed goes back to the queue until SQS parks it";
+        let found =
+            "ARCHIVE_BUCKET is not set: rejected messages return to the queue until SQS parks them";
         let remedy = "set ARCHIVE_BUCKET to a bucket that the function may write to";
         return (Check::warning(BUCKET, found, remedy), None);
     };
@@ -127,8 +128,8 @@ async fn archive(
         Err(error) => Check::missing_or_failed(
             BUCKET,
             error,
-            format!("there is no bucket {bucket}"),
-            "create it, or set ARCHIVE_BUCKET to an existing bucket: until then rejected messages return to the queue",
+            format!("bucket {bucket} does not exist"),
+            "create the bucket, or set ARCHIVE_BUCKET to an existing one: until then rejected messages return to the queue",
         ),
     };
     (check, Some(listed))
@@ -137,12 +138,14 @@ async fn archive(
 async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, CallResult) {
     let destination = match target {
         ReplayTarget::Original(AllowedTargets::Any) => {
-            let found = "REPLAY_TARGET=original without ALLOWED_TARGETS: who can put messages on the queue chooses what is called";
+            let found = "REPLAY_TARGET=original without ALLOWED_TARGETS: anyone with write access to the queue can choose the target";
             let remedy = "set ALLOWED_TARGETS to the targets of your rules, such as arn:aws:lambda:*:*:function:crm-*";
             return (Check::warning(TARGET, found, remedy), None);
         }
         ReplayTarget::Original(allowed @ AllowedTargets::Only(_)) => {
-            let found = format!("each event's own, if ALLOWED_TARGETS covers it: {allowed}");
+            let found = format!(
+                "the original target of each event, if ALLOWED_TARGETS covers it: {allowed}"
+            );
             return (Check::ok(TARGET, found), None);
         }
         ReplayTarget::Fixed(Destination::None) => {
@@ -155,25 +158,25 @@ async fn target(target: &ReplayTarget, deployment: &AwsDeployment) -> (Check, Ca
         Ok(()) => {
             // The host of an HTTP target is not AWS.
             let is_aws = !matches!(destination, Destination::Http(_));
-            let check = Check::ok(TARGET, format!("{destination} is there"));
+            let check = Check::ok(TARGET, format!("{destination} exists"));
             (check, is_aws.then_some(Ok(())))
         }
         Err(TargetFault::Aws(error)) => {
-            let found = format!("{destination} is not there");
+            let found = format!("{destination} does not exist");
             let remedy =
                 "check REPLAY_TARGET: every event would be deferred, and archived in the end";
             let check = Check::missing_or_failed(TARGET, &error, found, remedy);
             (check, Some(Err(error)))
         }
         Err(fault @ TargetFault::NoRule { .. }) => {
-            let remedy = "acceptance by a bus proves nothing: create or enable a rule with \"source\": [\"genesys-replay\"]";
+            let remedy = "a bus accepts events without a matching rule and delivers them nowhere: create or enable a rule with \"source\": [\"genesys-replay\"]";
             let check = Check::warning(TARGET, fault.to_string(), remedy);
             (check, Some(Ok(())))
         }
         Err(fault @ TargetFault::Unreached { .. }) => {
             let remedy =
-                "check REPLAY_TARGET; from the function's own network it may look different";
-            let found = format!("{fault}, from here");
+                "check REPLAY_TARGET; the function may reach the target from its own network";
+            let found = format!("{fault}, from this machine");
             (Check::warning(TARGET, found, remedy), None)
         }
     }
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_a_table_is_found() {
+    fn table_check_finds_each_fault() {
         let updating = TableFacts { status: "UPDATING".to_owned(), ..table("EventId HASH S") };
         let provisioned = TableFacts { on_demand: false, ..table("EventId HASH S") };
         for (facts, expected) in [
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_forgets_nothing_or_the_wrong_thing_is_found() {
+    fn expiry_check_finds_a_missing_or_wrong_attribute() {
         for (status, attribute, expected) in [
             ("ENABLED", Some("ExpiresAt"), Verdict::Ok),
             ("ENABLING", Some("ExpiresAt"), Verdict::Ok),

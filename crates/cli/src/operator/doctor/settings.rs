@@ -22,16 +22,15 @@ const DOMAINS: &str = "mypurecloud.com mypurecloud.ie mypurecloud.de mypurecloud
 
 pub(super) fn checks(input: &DoctorInput) -> Vec<Check> {
     if let Some(error) = &input.unread {
-        let remedy = "repair what is said of the function; or leave --function out and set the variables in the environment";
+        let remedy = "repair the problem with the function, or omit --function and set the variables in the environment";
         return vec![Check::error(SETTINGS, error.to_string(), remedy)];
     }
-    let remedy =
-        "set it on the function (a parameter of the template): it does not start until then";
+    let remedy = "correct the setting of the function (a parameter of the template); the function does not start before";
     let problems = input.problems.iter();
     let mut checks: Vec<Check> =
         problems.map(|problem| Check::error(SETTINGS, problem.clone(), remedy)).collect();
     if checks.is_empty() {
-        checks.push(Check::ok(SETTINGS, "the function starts with them"));
+        checks.push(Check::ok(SETTINGS, "the function starts with these settings"));
     }
     let value = |name| input.variables.get(name);
     let set = OTHER_NAMES.iter().filter(|other| value(other.name).is_some());
@@ -61,7 +60,7 @@ fn unread(name: &str, _: &str) -> Option<Check> {
     (is_ours && !is_known).then(|| {
         Check::warning(
             SETTINGS,
-            format!("nothing reads {name}"),
+            format!("{name} is not read"),
             "check its spelling, or remove it: docs/SETTINGS.md lists the settings",
         )
     })
@@ -76,7 +75,7 @@ fn scopes(name: &str, value: &str) -> Option<Check> {
     (!found.is_empty()).then(|| {
         Check::warning(
             SCOPES,
-            format!("{name} names {found}: a client with client credentials has roles, no scopes"),
+            format!("{name} names {found}: a client with client credentials has roles, not scopes"),
             format!("remove {name}, and give the OAuth client a role that may view conversations and edit participants' attributes"),
         )
     })
@@ -97,8 +96,8 @@ fn token_url(name: &str, value: &str) -> Option<Check> {
         return Some(Check::error(HOSTS, found, remedy));
     }
     (name == "GENESYS_LOGIN_BASE_URL").then(|| {
-        let found = format!("{name} ends in {path}, which is added to it once more");
-        let remedy = "leave the path out: the base of tokens is https://login.<domain>";
+        let found = format!("{name} ends with {path}, which is added once more");
+        let remedy = "remove the path: the base of tokens is https://login.<domain>";
         Check::error(HOSTS, found, remedy)
     })
 }
@@ -109,7 +108,7 @@ fn prefixed_region(region: &str) -> Option<Check> {
     let prefix = wrong.find(|prefix| region.starts_with(prefix))?;
     Some(Check::error(
         HOSTS,
-        format!("GENESYS_REGION begins with {prefix}, which is put before it once more"),
+        format!("GENESYS_REGION begins with {prefix}, which is added once more"),
         "set it to the AWS region or to the bare domain, such as eu-central-1 or mypurecloud.de",
     ))
 }
@@ -151,7 +150,7 @@ fn hosts(api: &Url, login: &Url, from_organisation: bool) -> Vec<Check> {
         && api != login
     {
         let found = format!(
-            "the API is at {api} and tokens at {login}: one region does not know the other's tokens"
+            "the API is at {api} and tokens at {login}: one region does not accept the other's tokens"
         );
         let remedy =
             "set GENESYS_REGION, and leave GENESYS_API_BASE_URL and GENESYS_LOGIN_BASE_URL out";
@@ -168,7 +167,7 @@ fn plain(url: &Url, name: &str) -> Option<Check> {
     let host = url.host_str().unwrap_or_default();
     let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
     (url.scheme() == "http" && !is_here).then(|| {
-        let found = format!("{name} is plain http: credentials and tokens go there unencrypted");
+        let found = format!("{name} is plain http: credentials and tokens are sent unencrypted");
         Check::warning(HOSTS, found, "set it to an https:// address")
     })
 }
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_are_found_wherever_they_stand() {
+    fn scopes_are_found_in_every_format() {
         for value in [
             "eventbridge:replay:write",
             "analytics:conversationdetail:query+eventbridge:endpoint:read",
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_hosts_are_found() {
+    fn host_check_finds_wrong_hosts() {
         for setting in [
             "ANY_NAME=https://api.mypurecloud.com/oauth/token",
             "ANY_NAME=https://api.mypurecloud.de/api/v2/oauth2/token",
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_are_those_of_one_region() -> Result<(), url::ParseError> {
+    fn host_check_finds_hosts_of_two_regions() -> Result<(), url::ParseError> {
         for (expected, from_organisation, pairs) in [
             (
                 Verdict::Ok,

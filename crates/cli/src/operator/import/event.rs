@@ -19,27 +19,27 @@ pub(super) struct FailedEvent {
 /// The reason why a failed event cannot be queued.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    #[error("it is no failed event: a JSON object is expected")]
+    #[error("not a failed event: a JSON object is expected")]
     NoObject,
-    #[error("it has no payload")]
+    #[error("the payload is missing")]
     NoPayload,
     /// The payload cannot be delivered unchanged.
-    #[error("its payload is binary, or a text that is not JSON")]
+    #[error("the payload is binary, or a text that is not JSON")]
     Binary,
-    #[error("its payload has characters that SQS does not take")]
+    #[error("the payload has characters that SQS rejects")]
     NotQueueable,
-    #[error("it makes a message of {0} bytes, and SQS takes 1 MiB")]
+    #[error("the message would have {0} bytes, and SQS accepts 1 MiB")]
     TooLong(usize),
-    #[error("it has more attributes than a message can carry")]
+    #[error("the event has more attributes than a message can carry")]
     TooManyAttributes,
     /// Without a target, the function accepts only payloads of a known shape.
     #[error(
-        "its payload has no shape that the function knows: with --target-arn it is delivered as it stands"
+        "the function does not support the shape of the payload; with --target-arn it delivers the payload unchanged"
     )]
     UnknownShape,
-    #[error("the function would not replay it: {0}")]
+    #[error("the function would not replay the event: {0}")]
     UnreplayableReason(genesys_replay::dead_letter::UnreplayableReason),
-    #[error("it was not queued: {0}")]
+    #[error("the event was not queued: {0}")]
     NotQueued(String),
     /// The source has something else at this place.
     #[error("{0}")]
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_of_a_member_is_known() {
+    fn failed_event_is_read_with_every_spelling_of_a_member() {
         for text in [
             r#"{"id":"e-1","failure_code":"503","failure_reason":"r","stack_trace":"s","payload":{"a":1}}"#,
             r#"{"event_id":"e-1","failure_code":503,"failure_reason":"r","stack_trace":"s","original_payload":{"a":1}}"#,
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_stays_as_it_stands() {
+    fn failed_event_payload_is_unchanged() {
         for (text, expected) in [
             (r#"{"payload":{"b": 1.0,  "a":"\u00e9"}}"#, r#"{"b": 1.0,  "a":"\u00e9"}"#),
             (r#"{"payload":"{\"b\": 1.0}"}"#, r#"{"b": 1.0}"#),
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_delivered_as_it_was_is_told_apart() {
+    fn failed_event_payload_is_refused_when_not_deliverable() {
         for (expected, texts) in [
             (
                 Unusable::NoPayload,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_says_that_there_is_none_is_none() {
+    fn failed_event_id_is_ignored_when_unknown() {
         let id = |text| FailedEvent::read(text).map(|event| event.id);
         assert_eq!(id(r#"{"event_id":"unknown"}"#), Ok(None));
         assert_eq!(id(r#"{"event_id":""}"#), Ok(None));

@@ -57,15 +57,15 @@ pub fn read_all(
 /// Passes on one line: a failed event, or a page of them. Returns `false` if `found` did.
 fn read_line(line: &[u8], place: &str, found: &mut dyn FnMut(SourceEntry) -> bool) -> bool {
     let item = match std::str::from_utf8(line).map(str::trim) {
-        _ if line.len() > MAX_LINE_BYTES => foreign("it is too long for a failed event"),
-        Err(_) => foreign("it is not UTF-8 text"),
+        _ if line.len() > MAX_LINE_BYTES => foreign("too long for a failed event"),
+        Err(_) => foreign("not UTF-8 text"),
         Ok(text) => {
             if let Ok(EventPage { entities }) = serde_json::from_str(text) {
                 return pass_all(&entities, &format!("{place}, event"), found);
             }
             match serde_json::from_str::<&RawValue>(text) {
                 Ok(_) => ImportItem::Failed(text.to_owned()),
-                Err(error) => foreign(&format!("it is not JSON (column {})", error.column())),
+                Err(error) => foreign(&format!("not JSON (column {})", error.column())),
             }
         }
     };
@@ -98,7 +98,7 @@ fn read_document(
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(invalid(format!(
-            "it is one JSON document of more than {MAX_DOCUMENT_BYTES} bytes; write one event a line"
+            "one JSON document of more than {MAX_DOCUMENT_BYTES} bytes; write one event per line"
         )));
     }
     let text = std::str::from_utf8(&document).map_err(|error| invalid(error.to_string()))?;
@@ -110,7 +110,7 @@ fn read_document(
     .or_else(|error| match serde_json::from_str::<&RawValue>(text) {
         // One failed event, written over many lines.
         Ok(one) if one.get().starts_with('{') => Ok(vec![one]),
-        Ok(_) | Err(_) => Err(invalid(format!("it is no JSON: {error}"))),
+        Ok(_) | Err(_) => Err(invalid(format!("not JSON: {error}"))),
     })?;
     pass_all(&events, "event", found);
     Ok(())
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_list_is_read() {
+    fn failed_events_are_read_from_every_form_of_a_list() {
         for text in [
             "[{\"id\":1}, {\"id\":2}]",
             "\n [\n{\"id\":1},\n{\"id\":2}\n]\n",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_cannot_be_read_does_not_stop_the_rest() {
+    fn unreadable_line_does_not_stop_the_others() {
         let mut text = b"{\"id\":1}\n{\"half\":\n\xff\xfe\n".to_vec();
         text.extend(vec![b'x'; MAX_LINE_BYTES + 5]);
         text.extend(b"\n{\"id\":5}\n");
@@ -165,9 +165,9 @@ mod tests {
             read(&text),
             [
                 "line 1: {\"id\":1}",
-                "line 2: it is not JSON (column 8)",
-                "line 3: it is not UTF-8 text",
-                "line 4: it is too long for a failed event",
+                "line 2: not JSON (column 8)",
+                "line 3: not UTF-8 text",
+                "line 4: too long for a failed event",
                 "line 5: {\"id\":5}",
             ]
         );
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_none_says_where() {
+    fn invalid_document_error_has_its_position() {
         let said = read(b"[{\"id\":1},\n{]");
         assert!(said.iter().any(|line| line.contains("line 2")), "{said:?}");
     }

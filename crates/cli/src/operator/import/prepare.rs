@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_code_decides_then_the_reason_then_the_stack_trace() -> Result<(), Unusable> {
+    fn category_follows_code_then_reason_then_stack_trace() -> Result<(), Unusable> {
         use Category::{EndpointUnreachable, PayloadMalformed, RateLimitExceeded, TargetMissing};
         for (category, said, failure) in [
             (
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_an_id_is_known_by_what_it_says() -> Result<(), Unusable> {
+    fn event_without_an_id_is_identified_by_its_text() -> Result<(), Unusable> {
         let one = prepared(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
         let same = prepared(r#"{"payload":{"interactionId":"c-1"}}"#, None)?;
         let other = prepared(r#"{"payload":{"interactionId":"c-2"}}"#, None)?;
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_no_key_can_have_stands_in_it_by_its_digest() -> Result<(), Unusable> {
+    fn invalid_event_id_is_replaced_by_its_digest() -> Result<(), Unusable> {
         let made = prepared(r#"{"id":"a|b é","payload":{"interactionId":"c-1"}}"#, None)?;
         let key = attribute(&made, resent::EVENT_ID);
         assert_eq!(key, Some(digest::hexadecimal("a|b é")));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_target_the_function_would_not_know_where_to() -> Result<(), Unusable> {
+    fn event_without_a_target_needs_a_fixed_target() -> Result<(), Unusable> {
         let text = r#"{"id":"e-1","payload":{"interactionId":"c-1"}}"#;
         let original = ReplayTarget::Original(AllowedTargets::Any);
         let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_queue_takes_is_refused() {
+    fn event_is_refused_when_sqs_would_reject_its_message() {
         let long = format!(
             r#"{{"payload":{{"interactionId":"c-1","a":"{}"}}}}"#,
             "x".repeat(MAX_MESSAGE_BYTES)
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_failure_are_cut_and_cleaned() -> Result<(), Unusable> {
+    fn failure_text_is_cut_and_cleaned() -> Result<(), Unusable> {
         let text = format!(
             r#"{{"payload":{{"interactionId":"c-1"}},"failure_reason":"timeout\u0000{}"}}"#,
             "é".repeat(MAX_REASON_BYTES)
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_any_shape_is_an_event_once_its_target_is_known() {
+    fn payload_of_any_shape_is_accepted_with_a_target() {
         let text = r#"{"id":"e-1","failure_code":"TIMEOUT","payload":{"any":"shape"}}"#;
         assert_eq!(prepared(text, None).err(), Some(Unusable::UnknownShape));
         let queue = "arn:aws:sqs:eu-central-1:271828182845:crm";

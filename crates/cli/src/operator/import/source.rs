@@ -49,7 +49,7 @@ pub enum ImportError {
     NoSuchSubscription,
     /// The pages have no end: the endpoint ignores the offset or cursor.
     #[error(
-        "the endpoint answers the same page again: {MAX_STALE_PAGES} in a row had no new event"
+        "the endpoint returns the same page repeatedly: {MAX_STALE_PAGES} pages in a row had no new event"
     )]
     EndlessPages,
     #[error(transparent)]
@@ -171,10 +171,10 @@ async fn read(
 ) -> Result<ImportItem, AwsError> {
     let foreign = |why: &str| Ok(ImportItem::Unusable(Unusable::UnknownFormat(why.to_owned())));
     if object.size > MAX_OBJECT_BYTES {
-        return foreign("it is too long for a failed event");
+        return foreign("too long for a failed event");
     }
     let Some((content, _)) = archive.get(&object.key, MAX_OBJECT_BYTES).await? else {
-        return foreign("it was deleted in the meantime");
+        return foreign("the object was deleted meanwhile");
     };
     if let Ok(document) = Document::read(&content) {
         return Ok(ImportItem::Archived(Box::new(document)));
@@ -183,6 +183,6 @@ async fn read(
     let is_event = |event: FailedEvent| event.id.is_some() || event.failure_reason.is_some();
     match String::from_utf8(content) {
         Ok(text) if FailedEvent::read(&text).is_ok_and(is_event) => Ok(ImportItem::Failed(text)),
-        Ok(_) | Err(_) => foreign("it is no failed event and no archived dead letter"),
+        Ok(_) | Err(_) => foreign("neither a failed event nor an archived dead letter"),
     }
 }

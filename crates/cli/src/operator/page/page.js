@@ -6,7 +6,7 @@
   const MOST_SERIES = 6;
   const MOST_STEPS = 96;
 
-  /** An element with text or children. Text stays text, whatever is in it. */
+  /** An element with text or children. Text is never parsed as markup. */
   function make(name, attributes = {}, ...children) {
     const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
@@ -14,7 +14,7 @@
     return element;
   }
 
-  /** Text that may break after what separates its parts, as ids, ARNs and codes are long. */
+  /** Text that may break after its separators, because ids, ARNs and codes are long. */
   const breakable = (text) =>
     text.split(/(?<=[_:/.|-])(?=[\p{L}\p{N}{])/u).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
 
@@ -64,7 +64,7 @@
 
   const percent = (share) => (share > 0 && share < 0.01 ? "<1%" : `${Math.round(100 * share)}%`);
 
-  /** The series with the most first; what is too many for colours to tell apart is one series. */
+  /** The series, largest first. Series beyond the number of colours are combined. */
   function distinct(series) {
     const sum = (points) => points.reduce((total, point) => total + point[1], 0);
     const sorted = series.map(([name, points]) => ({ name, points, sum: sum(points) })).sort((a, b) => b.sum - a.sum);
@@ -136,7 +136,7 @@
   const NUMBER = /^-?[\d,]+(\.\d+)?%?$/;
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-  /** Nothing comes last, whichever way it is sorted; numbers go by their value, all else as people would have it. */
+  /** Empty cells are last in both directions; numbers are sorted by value, other cells in natural order. */
   function compare(a, b, kind) {
     if (!a || !b) return 0;
     if (kind === "number") return parseFloat(a.replaceAll(",", "")) - parseFloat(b.replaceAll(",", ""));
@@ -217,7 +217,7 @@
 
     const head = make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads));
     const tools = make("div", { class: "tools", role: "search" }, make("label", { for: "search" }, "Search"), search, shown);
-    const grid = make("table", { role: "table", "aria-label": "Rows; sorted by the column that says so" }, head, body);
+    const grid = make("table", { role: "table", "aria-label": "Rows; the heading of the sorted column shows the direction" }, head, body);
     const section = make("section", { class: "card rows", "aria-label": "Table" }, tools, make("div", { class: "scroll" }, grid), nothing);
     if (leftOut) {
       section.append(make("p", { class: "said" }, `${count.format(leftOut)} more are not in this page: narrow the selection to see them.`));

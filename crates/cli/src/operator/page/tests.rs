@@ -30,7 +30,7 @@ fn between<'t>(text: &'t str, open: &str, close: &str) -> Option<&'t str> {
 }
 
 #[test]
-fn nothing_in_the_data_can_end_its_element_or_open_a_comment() -> Result<(), &'static str> {
+fn page_data_cannot_end_its_element_or_open_a_comment() -> Result<(), &'static str> {
     let rendered = page(HOSTILE).render();
     let plain = page("harmless").render();
     for mark in ["<script", "</script", "<!--", "<img"] {
@@ -44,7 +44,7 @@ fn nothing_in_the_data_can_end_its_element_or_open_a_comment() -> Result<(), &'s
 }
 
 #[test]
-fn the_data_reads_back_as_it_was() -> Result<(), Box<dyn std::error::Error>> {
+fn page_data_is_read_back_unchanged() -> Result<(), Box<dyn std::error::Error>> {
     let rendered = page(HOSTILE).render();
     let data = between(&rendered, "id=\"data\">", "</script>").ok_or("no data")?;
     let data: Value = serde_json::from_str(data)?;
@@ -69,7 +69,7 @@ fn the_data_reads_back_as_it_was() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[test]
-fn the_title_is_text() -> Result<(), &'static str> {
+fn page_title_is_escaped() -> Result<(), &'static str> {
     let rendered = page("</title><b>&").render();
     let title = between(&rendered, "<title>", "</title>").ok_or("no title")?;
     assert_eq!(title, "&lt;/title&gt;&lt;b&gt;&amp;");
@@ -77,8 +77,7 @@ fn the_title_is_text() -> Result<(), &'static str> {
 }
 
 #[test]
-fn the_policy_allows_the_script_and_the_style_that_are_there_and_nothing_else()
--> Result<(), &'static str> {
+fn page_policy_allows_only_its_script_and_style() -> Result<(), &'static str> {
     let rendered = page("a").render();
     let policy = between(&rendered, "Policy\" content=\"", "\"").ok_or("no policy")?;
     let script = between(&rendered, "<script>", "</script>").ok_or("no script")?;
@@ -94,7 +93,7 @@ fn the_policy_allows_the_script_and_the_style_that_are_there_and_nothing_else()
 }
 
 #[test]
-fn nothing_is_fetched_from_elsewhere() {
+fn page_loads_no_other_file() {
     let rendered = page("a").render();
     for word in ["http:", "https:", "src=", "href=", "url(", "@import", "{{"] {
         assert!(!rendered.contains(word), "{word}");

@@ -49,7 +49,7 @@ pub struct PlanBuilder<'a, L> {
 }
 
 /// A copy of such a message would no longer identify the failed delivery.
-const ONLY_BY_MOVING: &str = "its target has failed later, which only this message says: move it to the function's queue with SQS's own redrive";
+const ONLY_BY_MOVING: &str = "only this message reports the later failure of its target: move the message to the function's queue with the redrive of SQS";
 
 /// A dead letter that is to be looked up in the ledger.
 struct Pending {
@@ -224,7 +224,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                     // the event.
                     Location::Message { .. } => None,
                     Location::Object { .. } => (!self.selection.open).then_some(
-                        "it is open: a message should bring it again by itself (--open takes it all the same)",
+                        "the event is open, so another message should carry it (--open selects it anyway)",
                     ),
                 },
                 Some(
@@ -233,17 +233,17 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
                 | None => None,
             },
             NextStep::Acknowledge => Some(match record.status {
-                Some(Status::Completed) => "it was delivered already",
-                Some(Status::Discarded) => "an operator discarded it",
+                Some(Status::Completed) => "the event was delivered already",
+                Some(Status::Discarded) => "an operator discarded the event",
                 Some(
                     Status::InProgress | Status::Deferred | Status::Archived | Status::Failed,
                 )
-                | None => "it was delivered already, only the bookkeeping is open",
+                | None => "the event was delivered already, only its bookkeeping is open",
             }),
             NextStep::Wait if record.status.is_none() => {
-                Some("the ledger has a status that this version does not know")
+                Some("the ledger item has a status that this version does not support")
             }
-            NextStep::Wait => Some("the function is working on it"),
+            NextStep::Wait => Some("the function is working on the event"),
         }
     }
 
@@ -261,7 +261,7 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
             Location::Message { .. } => false,
         };
         (forgotten && !self.selection.forgotten).then_some(
-            "it was archived longer ago than the ledger remembers, and may have been delivered since (--forgotten takes it all the same)",
+            "the event was archived longer ago than the ledger's retention, and may have been delivered since (--forgotten selects it anyway)",
         )
     }
 
@@ -285,9 +285,9 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
         for (key, status) in self.wanted.take().unwrap_or_default() {
             if !self.seen.contains(&key) {
                 let reason = if status == Status::Failed {
-                    "the ledger has it as FAILED: it was never archived (--from parking)"
+                    "the event is FAILED in the ledger, so it was never archived (--from parking)"
                 } else {
-                    "the ledger has it as ARCHIVED, and it is not there (another prefix, or deleted?)"
+                    "the event is ARCHIVED in the ledger, but its object was not found (another prefix, or deleted?)"
                 };
                 self.exclusions.add(reason, &key);
             }
@@ -303,10 +303,10 @@ impl<'a, L: LedgerReader> PlanBuilder<'a, L> {
 /// Returns the reason why sending a dead letter again cannot succeed, whatever the ledger contains.
 fn exclusion_reason(classified: &ClassifiedMessage<'_>) -> String {
     if let Some(why) = classified.unreplayable_reason() {
-        return format!("it is not an event that could be delivered: {why}");
+        return format!("not an event that can be delivered: {why}");
     }
     match endpoint(&classified.destination) {
-        Err(error) => format!("it cannot be delivered: {error}"),
-        Ok(_) => "it only reports a mark that the function has written".to_owned(),
+        Err(error) => format!("the event cannot be delivered: {error}"),
+        Ok(_) => "the event only reports a mark of this function".to_owned(),
     }
 }

@@ -28,19 +28,19 @@ pub struct Change {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    #[error("it is no JSON Patch (RFC 6902): {0}")]
+    #[error("not a JSON Patch (RFC 6902): {0}")]
     Patch(String),
-    #[error("its body is not JSON")]
+    #[error("the body is not JSON")]
     NotJson,
     /// A number of the body would change when the body is written again.
-    #[error("its body has the number {0}, which would not stay what it is")]
+    #[error("the number {0} in the body would change when the body is written again")]
     Number(String),
     #[error("the patch does not fit: {0}")]
     DoesNotFit(String),
-    #[error("the patch changes nothing in it")]
+    #[error("the patch does not change the body")]
     Nothing,
     /// The patch changes the event's id or target, or the body would not be an event any more.
-    #[error("the patch changes what the event is known by, or where it goes")]
+    #[error("the patch changes the event's id or target")]
     Identity,
 }
 
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_changed_and_the_difference_shown() {
+    fn edit_changes_the_body_and_returns_the_difference() {
         let patch = r#"[{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]"#;
         let body = r#"{"id":"e-1","detail":{"eventBody":{"wrapUpCode":"dnoe","count":1.50}}}"#;
         let Ok(changed) = change(patch, body) else { unreachable!("the patch fits") };
@@ -186,16 +186,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_changed_is_refused_whole() {
+    fn edit_is_refused_when_the_body_cannot_be_changed() {
         let replace = r#"[{"op":"replace","path":"/a","value":2}]"#;
         let circle =
             r#"[{"op":"move","from":"/a/b","path":"/a"},{"op":"move","from":"/a","path":"/a/b"}]"#;
         for (patch, body, error) in [
-            ("{", "{}", "no JSON Patch"),
-            (r#"{"a":1}"#, "{}", "no JSON Patch"),
+            ("{", "{}", "not a JSON Patch"),
+            (r#"{"a":1}"#, "{}", "not a JSON Patch"),
             (replace, "not json", "not JSON"),
             (replace, r#"{"b":1}"#, "does not fit"),
-            (replace, r#"{"a":2}"#, "changes nothing"),
+            (replace, r#"{"a":2}"#, "does not change"),
             (circle, r#"{"a":{"b":[1]}}"#, "does not fit"),
         ] {
             let refused = change(patch, body).map_err(|it| it.to_string());
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn digits_in_strings_and_numbers_that_stay_are_no_obstacle() {
+    fn edit_is_accepted_when_all_numbers_keep_their_value() {
         for body in [
             r#"{"id":"123456789012345678901234","say":"\"99999999999999999999999\\"}"#,
             r#"{"max":18446744073709551615,"min":-9223372036854775808,"e":1e22,"f":0.1,"g":-31.24500,"z":0.0}"#,

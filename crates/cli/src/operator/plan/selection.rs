@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn every_condition_lets_through_what_fits_and_nothing_else() {
+    fn selection_condition_takes_only_matching_events() {
         assert!(Selection::default().matches_rejection(None, None));
         let [at, later] = ["2026-07-25T17:20:00Z", "2026-07-25T17:20:01Z"];
         for (member, fitting, other, fits_unknown) in [

@@ -75,8 +75,9 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         let hidden = held.release(queue, |_| {}).await.hidden;
         progress.end();
         if hidden > 0 {
-            progress
-                .warn(&format!("{hidden} messages stay hidden for {VISIBILITY_TIMEOUT:?} at most"));
+            progress.warn(&format!(
+                "{hidden} messages stay invisible for {VISIBILITY_TIMEOUT:?} at most"
+            ));
         }
         collected
     }
@@ -96,7 +97,7 @@ impl<L: LedgerReader> PlanBuilder<'_, L> {
         }
         if drain.end() == Some(DrainEnd::Repeating) {
             progress.warn(
-                "the queue shows the same messages again and again: there may be some that were not seen",
+                "the queue returns the same messages repeatedly, so others may not have been received",
             );
         }
         Ok(())
@@ -116,7 +117,9 @@ async fn read(
         Ok(None) => Ok(Ok(None)),
         Ok(Some((content, _))) => {
             Ok(Document::read(&content).map(Some).map_err(|fault| match fault {
-                DocumentFault::Foreign { .. } => "the object is no archived dead letter".to_owned(),
+                DocumentFault::Foreign { .. } => {
+                    "the object is not an archived dead letter".to_owned()
+                }
                 DocumentFault::Member(_) => format!("the object is damaged: {fault}"),
             }))
         }

@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_names_than_fit_are_counted_together_and_none_is_lost() {
+    fn names_beyond_the_limit_are_counted_together() {
         let mut counts = NameCounts::default();
         for name in 0..MAX_NAMES + 7 {
             counts.count(&format!("target-{name}"));

@@ -303,7 +303,7 @@ pub(super) async fn operator_replay_begins_at_round_one(
         event.ledger().settle(&lease, COMPLETED, later).await?;
         event.begin_round("one", later, &accepted(Some("r-2"), 1)).await?;
         let again = event.ask("operator-3", later, ReopenPolicy::FailedAndArchived).await?;
-        same("not again at one", &acquired(again)?.round, &2)?;
+        same("the round does not restart at 1", &acquired(again)?.round, &2)?;
     }
     Ok(())
 }

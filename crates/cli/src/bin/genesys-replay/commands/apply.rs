@@ -1,4 +1,4 @@
-//! `apply`: sending again what a plan says, carefully.
+//! `apply`: sends the dead letters of a plan again, in waves.
 
 mod checks;
 mod output;
@@ -28,48 +28,48 @@ use crate::global_arguments::Output;
 use crate::{interrupt, terminal};
 pub(super) use checks::read;
 
-/// Send again what a plan says: in waves that grow only while they go well. Does nothing without --yes.
+/// Send the dead letters of a plan again, in waves that grow only while they succeed. Does nothing without --yes.
 ///
-/// Each dead letter is followed to its end in the ledger, and everything is written down in an audit file beside the
-/// plan. It can be stopped at any time with Ctrl-C and resumed: nothing is delivered twice.
+/// The command follows each dead letter in the ledger until it is settled, and writes every step to an audit file
+/// beside the plan. Stop with Ctrl-C at any time and continue with --resume: nothing is delivered twice.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # See what would happen:
+  # Print a preview:
   genesys-replay apply plan.json --function replay
-  # Do it: one first, then two, four, eight ... as long as less than a tenth of each wave fails:
+  # Send one dead letter, then two, four, eight ... while less than a tenth of each wave fails:
   genesys-replay apply plan.json --function replay --yes
-  # Go on after Ctrl-C, or after what went wrong was repaired:
+  # Resume after Ctrl-C, or after the cause of the failures is repaired:
   genesys-replay apply plan.json --function replay --yes --resume")]
 pub(crate) struct ApplyArgs {
     /// The plan.
     plan: PathBuf,
-    /// Do it.
+    /// Send; otherwise only print a preview.
     #[arg(long)]
     yes: bool,
-    /// Go on with a plan that was begun.
+    /// Resume a partially applied plan.
     #[arg(long)]
     resume: bool,
-    /// Where to send: to the queue that the function drains, or straight to the target, from here and with your own
-    /// permissions.
+    /// The destination: the queue that the function drains, or the target itself. For the target, this process delivers
+    /// with your own permissions.
     #[arg(long, value_name = "PLACE", default_value = "queue")]
     to: DestinationArg,
-    /// The most dead letters a second.
+    /// The maximum number of dead letters per second.
     #[arg(long, value_name = "N", default_value = "10", value_parser = rate)]
     rate: f64,
     /// The size of the first wave.
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     canary: u32,
-    /// How much larger each wave is than the one before.
+    /// The growth factor from one wave to the next.
     #[arg(long, value_name = "FACTOR", default_value = "2", value_parser = ramp)]
     ramp: f64,
     /// Stop when this share of a wave has failed, from 0 to 1.
     #[arg(long, value_name = "SHARE", default_value = "0.1", value_parser = share)]
     abort_at: f64,
-    /// How long a wave is followed before it counts as stuck, such as 15m.
+    /// The time to follow a wave before the wave counts as stuck, such as 15m.
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = humantime::parse_duration)]
     wait: Duration,
-    /// Who applies it.
+    /// The operator's name, for the audit.
     #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
     by: String,
 }
@@ -86,7 +86,7 @@ impl ApplyArgs {
         let plan = read(&self.plan)?;
         if let Some(newer) = &plan.superseded_by {
             let what = format!("{} was superseded by {newer}", plan.id);
-            Err(UserError::new(what, "apply that one"))?;
+            Err(UserError::new(what, "apply the newer plan"))?;
         }
         let aws = context.aws().await?;
         let audit = files::audit_of(&self.plan);
@@ -120,7 +120,7 @@ impl ApplyArgs {
         };
         if files::was_begun(&self.plan) {
             let (audit, hint) = (audit.display(), self.resume_hint(context));
-            terminal::say(&format!("stopped: {audit} says what was sent; {hint}"));
+            terminal::say(&format!("stopped: {audit} lists the sent dead letters; {hint}"));
         }
         if matches!(error.downcast_ref(), Some(ApplyError::Journal(_))) {
             terminal::say(&format!("error: {}", with_causes(error.as_ref())));
@@ -134,8 +134,8 @@ impl ApplyArgs {
         let audit = files::audit_of(&self.plan);
         if self.resume && !files::was_begun(&self.plan) {
             Err(UserError::new(
-                format!("{} was not begun: there is no {}", plan.id, audit.display()),
-                "put it back beside the plan; if there never was one, apply it without --resume",
+                format!("{} was not applied before: {} does not exist", plan.id, audit.display()),
+                "put the audit file back beside the plan; without an earlier run, omit --resume",
             ))?;
         }
         let (journal, history) = AuditFile::open(&audit)?;
@@ -209,7 +209,7 @@ impl ApplyArgs {
             DestinationArg::Target => " --to target",
         };
         format!(
-            "to go on: genesys-replay apply {} --yes --resume{to}{}",
+            "to resume: genesys-replay apply {} --yes --resume{to}{}",
             self.plan.display(),
             context.common_arguments()
         )
@@ -232,14 +232,14 @@ impl ApplyArgs {
         let (count, begun) = (plan.content.items.len(), history.states.len());
         let to = match self.to {
             DestinationArg::Queue => format!("to the queue {}", plan.content.queue_arn),
-            DestinationArg::Target => "straight to their targets, from here".to_owned(),
+            DestinationArg::Target => "directly to their targets, from this process".to_owned(),
         };
         terminal::data(&match context.output() {
             Output::Json => output::preview_json(plan, &to, begun),
             Output::Text => output::preview(plan, &to, begun, &self.options()),
         })?;
         terminal::say(&format!(
-            "nothing was sent. To send {}: --yes",
+            "nothing was sent; add --yes to send {}",
             dead_letters(count - begun.min(count))
         ));
         Ok(ExitStatus::Success)
@@ -262,16 +262,16 @@ impl ApplyArgs {
             StopReason::Done => ExitStatus::Findings,
             StopReason::TooManyFailures { .. } => {
                 terminal::say(&format!(
-                    "repair what makes them fail (genesys-replay explain CODE), then {resume_hint}"
+                    "repair the cause of the failures (genesys-replay explain CODE); {resume_hint}"
                 ));
                 ExitStatus::Aborted
             }
             StopReason::Stuck { waiting, .. } => {
                 terminal::say(if waiting > 0 {
-                    "is the function's event source mapping enabled, and is it the function that the plan was made for? \
-                     They are on the queue, and nothing is lost"
+                    "the dead letters are safe on the queue, but no invocation has claimed them: check that the event source \
+                     mapping is enabled, and that the plan was made for this function"
                 } else {
-                    "their attempts have failed for now: the queue brings them again (genesys-replay report)"
+                    "the attempts failed, and the queue delivers the dead letters again later (genesys-replay report)"
                 });
                 terminal::say(&resume_hint);
                 ExitStatus::Aborted
@@ -286,23 +286,24 @@ impl ApplyArgs {
 
 /// Returns a number in a range, or `refusal`.
 fn number(text: &str, range: impl RangeBounds<f64>, refusal: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().map_err(|_| "it is a number")?;
+    let number: f64 = text.parse().map_err(|_| "must be a number")?;
     match number {
-        _ if !number.is_finite() => Err("it is a number".to_owned()),
+        _ if !number.is_finite() => Err("must be a number".to_owned()),
         _ if range.contains(&number) => Ok(number),
         _ => Err(refusal.to_owned()),
     }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
-    let refusal = format!("it is from 0.01 to 1000; SQS gets {MAX_BATCH_ENTRIES} in a call");
+    let refusal =
+        format!("must be from 0.01 to 1000; a call to SQS sends at most {MAX_BATCH_ENTRIES}");
     number(text, 0.01..=1_000.0, &refusal)
 }
 
 fn ramp(text: &str) -> Result<f64, String> {
-    number(text, 1.0..=100.0, "it is from 1 to 100")
+    number(text, 1.0..=100.0, "must be from 1 to 100")
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    number(text, (Excluded(0.0), Included(1.0)), "it is above 0 and at most 1")
+    number(text, (Excluded(0.0), Included(1.0)), "must be above 0 and at most 1")
 }

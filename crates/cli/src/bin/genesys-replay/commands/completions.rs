@@ -1,11 +1,11 @@
-//! `completions`: for the shells.
+//! `completions`: the completion scripts of shells.
 
 use clap_complete::Shell;
 
 use crate::exit::ExitStatus;
 use crate::terminal;
 
-/// Write what a shell needs to complete this command.
+/// Write the completion script for a shell.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

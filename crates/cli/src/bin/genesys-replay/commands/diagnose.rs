@@ -1,4 +1,4 @@
-//! `diagnose`: what is in the queue, why, and what to do about it.
+//! `diagnose`: examines the dead letters in the queue.
 
 mod json_report;
 mod payload_folder;
@@ -26,12 +26,12 @@ use crate::{files, interrupt, terminal};
 use json_report::JsonReport;
 use payload_folder::PayloadFolder;
 
-/// Look at the dead letters in the queue without taking any: why they failed, what the ledger says, what to do.
+/// Examine the dead letters in the queue without removing any: cause, ledger status and remedy.
 ///
-/// Every message is received once, held until the end and then shown to others again. That counts as a receive:
-/// a message that has none left would be moved to the parking queue next, so the command stops there and refuses,
-/// unless --force is given. While the function's event source mapping is enabled, the function takes messages
-/// meanwhile, and those that are held here wait for it.
+/// The command receives every message once, holds it until the end, and then makes it visible again. This costs one
+/// receive of each message. SQS moves a message without receives left to the parking queue, so the command refuses
+/// before that, unless --force is given. While the function's event source mapping is enabled, the function receives
+/// messages too, but not those that the command holds.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,23 +41,20 @@ Examples:
   genesys-replay diagnose --queue genesys-dlq --limit 50 --save payloads
       # then: curl -H 'Content-Type: application/json' -d @payloads/FILE https://your-target
 
-Exit code 0: there are no dead letters; 1: there are some. The file of records holds payloads, which may hold
-personal data: it is readable by you alone.")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the switches of a command line, free to combine"
-)]
+Exit code 0: there are no dead letters; 1: there are dead letters. The file of records contains payloads, which may
+contain personal data. Only you can read the file.")]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of a command line")]
 pub(crate) struct DiagnoseArgs {
-    /// Look at the parking queue instead: where the queue's redrive policy moves what was received too often.
+    /// Examine the parking queue instead, to which the redrive policy moves messages after too many receives.
     #[arg(long)]
     parking: bool,
-    /// Look at no more messages than this.
+    /// The maximum number of messages to examine.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
-    /// Go on although messages come to their last receive.
+    /// Continue although messages reach their last receive.
     #[arg(long)]
     force: bool,
-    /// Look the interactions up in Genesys Cloud's analytics: its role needs analytics:conversationDetail:view.
+    /// Look up the interactions in Genesys Cloud's analytics; the OAuth client needs analytics:conversationDetail:view.
     #[arg(long)]
     correlate: bool,
     /// The file of records.
@@ -66,10 +63,10 @@ pub(crate) struct DiagnoseArgs {
     /// Write a page for the browser.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Show payloads on the page: they may hold personal data.
+    /// Show payloads on the page; they may contain personal data.
     #[arg(long, requires = "html")]
     payloads: bool,
-    /// Keep each payload in a file of its own, ready to be sent: a folder that is empty or not there yet.
+    /// Write each payload to its own file in this folder, which must be empty or new.
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
 }
@@ -107,7 +104,7 @@ impl DiagnoseArgs {
         };
         if !self.parking {
             context.progress.warn(
-                "the function takes messages from the queue meanwhile, unless its event source mapping is disabled",
+                "the function also receives messages from the queue, unless its event source mapping is disabled",
             );
         }
         let stop = CancellationToken::new();
@@ -120,7 +117,7 @@ impl DiagnoseArgs {
         };
         if diagnosis.end == DiagnosisEnd::Interrupted {
             terminal::say(&format!(
-                "interrupted after {} messages: {} were shown to others again, nothing was written",
+                "interrupted after {} messages: {} were made visible again, nothing was written",
                 diagnosis.total, diagnosis.released.visible
             ));
             return Ok(ExitStatus::Interrupted);
@@ -137,7 +134,7 @@ impl DiagnoseArgs {
         let Some(redrive) = &facts.redrive else {
             Err(UserError::new(
                 format!("the queue {} has no parking queue", facts.name()),
-                "leave --parking out, or give the queue a redrive policy",
+                "omit --parking, or give the queue a redrive policy",
             ))?
         };
         let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
@@ -190,17 +187,17 @@ impl Sink for Outputs {
 }
 
 /// The message at the first Ctrl-C.
-const STOPPING: &str = "interrupted: showing the messages to others again (Ctrl-C again to leave them hidden for a while)";
+const STOPPING: &str = "interrupted: making the messages visible again (Ctrl-C again to leave them invisible for a while)";
 
 fn refusal(error: DiagnoseError) -> anyhow::Error {
     let what = with_causes(&error);
     let remedy = match error {
         DiagnoseError::Aws(error) => return error.into(),
         DiagnoseError::Tight { .. } => {
-            "look at the parking queue (--parking), raise maxReceiveCount for the time being, or accept it with --force"
+            "examine the parking queue (--parking), raise maxReceiveCount temporarily, or continue with --force"
         }
         DiagnoseError::LastReceive { .. } => {
-            "everything was shown to others again; raise maxReceiveCount for the time being, look at the parking queue (--parking), or accept it with --force"
+            "all messages were made visible again; raise maxReceiveCount temporarily, examine the parking queue (--parking), or continue with --force"
         }
         DiagnoseError::Io(_) => "make room on the disk, or name another folder (--out, --save)",
     };

@@ -16,10 +16,10 @@ use crate::exit::ExitStatus;
 use crate::global_arguments::Output;
 use crate::terminal;
 
-/// Look whether settings, credentials, queue, table, bucket and target are as they should be.
+/// Check settings, credentials, queue, table, bucket and target.
 ///
-/// Reads only. Genesys Cloud is asked about an interaction that does not exist, and of an HTTP target only the root
-/// of its host, by HEAD: nothing can be taken for a delivery.
+/// Changes nothing. The command requests an interaction that does not exist from Genesys Cloud. It sends HEAD to the
+/// root of an HTTP target's host, so that the target cannot mistake the request for a delivery.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,8 +27,7 @@ Examples:
   genesys-replay doctor --function genesys-replay --output json | jq '.checks[] | select(.verdict == \"error\")'
   genesys-replay doctor --queue dead-letters     # the settings are those of this environment
 
-Ends with 0 when there is no error (there may be warnings), with 1 when there is one, and with 4 when nothing could be
-asked.")]
+Exit code 0: there are no errors, but maybe warnings; 1: there are errors; 4: no call was possible.")]
 pub(crate) struct DoctorArgs {}
 
 impl DoctorArgs {

@@ -1,4 +1,4 @@
-//! `edit`: a new plan that changes what is sent.
+//! `edit`: makes a new plan with changed bodies.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use crate::{files, terminal};
 
 /// Make a new plan that changes the bodies of dead letters with a JSON Patch, and show the difference. Sends nothing.
 ///
-/// The original plan is marked as superseded and can no longer be applied. The archive keeps what came.
+/// The original plan is marked as superseded and can no longer be applied. The archive keeps the original messages.
 #[derive(Debug, clap::Args)]
 #[command(after_help = r#"Examples:
   # patch.json: [{"op":"replace","path":"/detail/eventBody/wrapUpCode","value":"done"}]
@@ -28,13 +28,13 @@ use crate::{files, terminal};
 pub(crate) struct EditArgs {
     /// The plan.
     plan: PathBuf,
-    /// The JSON Patch (RFC 6902) for the body of each message, as it stands in the queue; - is stdin.
+    /// The JSON Patch (RFC 6902) for the body of each message, as in the queue; - is stdin.
     #[arg(long, value_name = "FILE")]
     patch: PathBuf,
-    /// Only the event with this id; may be given several times. The others go along as they are.
+    /// Change only the event with this id; may be given several times. The other events stay unchanged.
     #[arg(long, value_name = "ID")]
     id: Vec<String>,
-    /// Why, for those who read the plan later.
+    /// The reason, for later readers of the plan.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// The file to write.
@@ -43,7 +43,7 @@ pub(crate) struct EditArgs {
     /// Show the difference of every body, not only of the first five.
     #[arg(long)]
     all: bool,
-    /// Who makes the plan.
+    /// The name of the plan's author.
     #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
     by: String,
 }
@@ -115,21 +115,22 @@ impl EditArgs {
         let id = &plan.id;
         let refused = |what, remedy: &str| Err(UserError::new(what, remedy));
         if let Some(newer) = &plan.superseded_by {
-            return refused(format!("{id} was superseded by {newer}"), "edit that one");
+            return refused(format!("{id} was superseded by {newer}"), "edit the newer plan");
         }
         if files::was_begun(&self.plan) {
-            let remedy = "make a new plan of what is left: genesys-replay plan";
-            return refused(format!("{id} was begun"), remedy);
+            let remedy = "make a new plan of the remaining dead letters: genesys-replay plan";
+            return refused(format!("{id} has an earlier run"), remedy);
         }
         if self.out.exists() {
-            let what = format!("{} is there already", self.out.display());
+            let what = format!("{} already exists", self.out.display());
             return refused(what, "name another file: --out");
         }
         let known: BTreeSet<&str> = plan.content.items.iter().map(PlanItem::event_id).collect();
         match self.id.iter().find(|id| !known.contains(id.as_str())) {
-            Some(event) => {
-                refused(format!("{id} has no event {event}"), "see the plan for its ids")
-            }
+            Some(event) => refused(
+                format!("{id} does not contain the event {event}"),
+                "the plan lists its event ids",
+            ),
             None => Ok(()),
         }
     }
@@ -155,7 +156,7 @@ impl EditArgs {
                     let refused = |why: String| {
                         UserError::new(
                             format!("{}: {why}", item.shown()),
-                            "nothing was changed; choose others with --id",
+                            "nothing was changed; choose other events with --id",
                         )
                     };
                     let message = message.map_err(|error| refused(error.to_string()))?;

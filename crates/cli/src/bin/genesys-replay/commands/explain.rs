@@ -6,14 +6,14 @@ use serde_json::json;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
 
-/// Say what a failure code means and what to do about it.
+/// Print the page of a failure code: its meaning and the remedy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   genesys-replay explain TARGET_CREDENTIALS
   genesys-replay explain            # all codes, one line each")]
 pub(crate) struct ExplainArgs {
-    /// The code, as it stands in a log line, in the ledger or in an archive key.
+    /// The code, as in a log line, in the ledger or in an archive key.
     code: Option<String>,
 }
 
@@ -39,7 +39,7 @@ impl ExplainArgs {
         let mut codes = codes.into_iter();
         let found = codes.find(|(code, ..)| code.eq_ignore_ascii_case(wanted));
         let (code, what_to_do, page) = found.ok_or_else(|| {
-            let what = format!("there is no failure code {wanted}");
+            let what = format!("failure code {wanted} does not exist");
             UserError::new(what, "see the list: genesys-replay explain")
         })?;
         context.print(
@@ -50,7 +50,7 @@ impl ExplainArgs {
     }
 }
 
-/// Every code with its one sentence and its page.
+/// Returns every code with its one sentence and its page.
 fn codes() -> Vec<(&'static str, &'static str, &'static str)> {
     let failures = FailureCode::ALL.iter().map(|it| (it.as_str(), it.what_to_do(), it.page()));
     let refusals = RefusalCode::ALL.iter().map(|it| (it.as_str(), it.what_to_do(), it.page()));

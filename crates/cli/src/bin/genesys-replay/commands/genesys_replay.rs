@@ -1,4 +1,4 @@
-//! `genesys replay`: Genesys Cloud itself sends failed events again.
+//! `genesys replay`: requests that Genesys Cloud sends failed events again.
 
 use std::io;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ pub(crate) struct ReplayArgs {
     /// An event's id; may be given several times.
     #[arg(long, value_name = "ID", required_unless_present = "ids")]
     id: Vec<String>,
-    /// A file with one id a line; - is stdin.
+    /// A file with one id per line; - is stdin.
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
     /// Send the requests; otherwise only print them.
@@ -82,7 +82,7 @@ impl ReplayArgs {
         given.iter().try_for_each(|id| check(id))?;
         let (ids, mut done) = plan(given);
         if ids.is_empty() {
-            Err(UserError::new("there are no ids", "write one a line, or give them with --id"))?;
+            Err(UserError::new("no event ids were given", "write one id per line, or use --id"))?;
         }
         if !self.yes {
             done.left = 0;
@@ -90,7 +90,7 @@ impl ReplayArgs {
             return Ok(ExitStatus::Success);
         }
         terminal::say(
-            "warning: what Genesys Cloud sends again comes with whatever ids it gives; it is not followed in the ledger",
+            "warning: Genesys Cloud may give the events new ids, so they are not followed in the ledger",
         );
         let genesys = genesys(context).await?;
         let stop = interrupt::listen();
@@ -104,7 +104,7 @@ impl ReplayArgs {
         }
         if let Some(id) = ids.get(first_left) {
             terminal::say(&format!(
-                "{} were accepted, {} are left, from {id} on",
+                "{} accepted, {} without an answer, starting with {id}",
                 done.accepted, done.left
             ));
         }
@@ -125,8 +125,8 @@ impl ReplayArgs {
 fn check(id: &str) -> Result<(), UserError> {
     if id.contains(['/', '\\', ' ']) || id.len() > 256 {
         return Err(UserError::new(
-            format!("{id:.80} is no id"),
-            "a file has one id a line, and is named with --ids",
+            format!("{id:.80} is not an event id"),
+            "write one id per line in a file, and name the file with --ids",
         ));
     }
     Ok(())
@@ -137,7 +137,7 @@ fn error(cause: GenesysError) -> anyhow::Error {
         return cause.into();
     }
     UserError::new(
-        "Genesys Cloud knows no replay of this subscription",
+        "Genesys Cloud does not have this subscription, or not this endpoint",
         "check the id; this endpoint only exists in the legacy sample API: use plan and apply, or import, instead",
     )
     .into()
@@ -147,7 +147,7 @@ fn text(done: &ReplayRequestSummary, yes: bool) -> String {
     let ReplayRequestSummary { ids, duplicates, requests, accepted, failed, .. } = done;
     if !yes {
         return format!(
-            "would ask for {ids} events in {requests} requests ({duplicates} duplicate ids left out)\nnothing was asked for: add --yes\n"
+            "would request {ids} events in {requests} requests ({duplicates} duplicate ids left out)\nnothing was requested: add --yes\n"
         );
     }
     let refused = done.refused.iter();

@@ -1,4 +1,4 @@
-//! `import`: failed events that were kept elsewhere, onto the replay queue.
+//! `import`: puts failed events from other places on the replay queue.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -24,10 +24,11 @@ use crate::{interrupt, table, terminal};
 /// The maximum number of events that a file is read ahead.
 const MAX_READ_AHEAD: usize = 32;
 
-/// Put failed events that were kept elsewhere on the replay queue.
+/// Put failed events from other places on the replay queue.
 ///
-/// Each is classified by the function's own code on its failure code, then the reason, then the stack trace, and queued with its payload as it stands. Importing again doubles nothing: an event is known by its failed event's id.
-/// Without --yes nothing is queued, only counted.
+/// The function's own code classifies each event by its failure code, then the reason, then the stack trace. The payload
+/// is queued unchanged. An event that is imported twice is delivered once, because the failed event's id identifies it.
+/// Without --yes the command only counts.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,15 +38,15 @@ Examples:
   genesys-replay import --function genesys-replay --s3 s3://genesys-dlq-archives/dlq/archives/ \\
       --target-arn arn:aws:lambda:eu-central-1:123456789012:function:crm-sync --yes
 
-A file is a JSON array, an object with \"entities\", or one JSON object a line; only the last is read piece by piece.
+A file is a JSON array, an object with \"entities\", or one JSON object per line. Only the last form is streamed.
 --subscription calls GET /api/v2/analytics/event-bridge/failed-events/{id}, which only the legacy sample API has.")]
 pub(crate) struct ImportArgs {
     #[command(flatten)]
     from: SourceArgs,
-    /// Where the events were going, for a function that delivers to the target that failed.
+    /// The original target of the events, for a function that delivers to original targets.
     #[arg(long, value_name = "ARN")]
     target_arn: Option<String>,
-    /// Queue them; otherwise only say what would be queued.
+    /// Queue the events; otherwise only print the counts.
     #[arg(long)]
     yes: bool,
 }
@@ -53,7 +54,7 @@ pub(crate) struct ImportArgs {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct SourceArgs {
-    /// The failed events of this subscription (tutorials' API).
+    /// The failed events of this subscription (legacy sample API).
     #[arg(long, value_name = "ID")]
     subscription: Option<String>,
     /// The failed events in this file; - is stdin.
@@ -85,7 +86,7 @@ impl ImportArgs {
         }
         if imported.stopped || (ended.is_err() && self.yes) {
             terminal::say(&format!(
-                "{} events are on the queue; run the command again for the rest, none of them is doubled",
+                "{} events are on the queue; run the command again for the rest, which does not duplicate any event",
                 imported.queued
             ));
         }
@@ -124,17 +125,17 @@ impl SourceArgs {
     }
 }
 
-/// A client of the Genesys Cloud that the settings name.
+/// Returns a client of the Genesys Cloud that the settings name.
 pub(super) async fn genesys(context: &Context) -> anyhow::Result<GenesysClient> {
     let settings = context.variables().await?.genesys()?;
     Ok(app::genesys_cloud(settings, context.aws().await?)?)
 }
 
-/// A subscription's id.
+/// Returns the id of a subscription, or an error for a text that cannot be one.
 pub(super) fn subscription_id(id: &str) -> Result<InteractionId, UserError> {
     InteractionId::new(id).ok_or_else(|| {
         UserError::new(
-            "this cannot be the id of a subscription",
+            "the value of --subscription cannot be the id of a subscription",
             "copy the id as Genesys Cloud shows it: letters, digits and dashes",
         )
     })
@@ -142,9 +143,9 @@ pub(super) fn subscription_id(id: &str) -> Result<InteractionId, UserError> {
 
 fn target_arn(arn: &str) -> Result<String, UserError> {
     let what = if Arn::parse(arn).is_none() {
-        "is no ARN"
+        "is not an ARN"
     } else if matches!(Destination::of_arn(arn), Destination::Unsupported(_)) {
-        "names nothing that the function can deliver to"
+        "names a target type that the function does not support"
     } else {
         return Ok(arn.to_owned());
     };
@@ -157,13 +158,13 @@ fn s3_place(place: &str) -> Result<(&str, &str), UserError> {
     let rest = place.strip_prefix("s3://").unwrap_or_default();
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
     if bucket.is_empty() {
-        let remedy = "write it as s3://bucket/prefix; the prefix may be empty";
-        return Err(UserError::new(format!("{place} names no bucket"), remedy));
+        let remedy = "write s3://bucket/prefix; the prefix may be empty";
+        return Err(UserError::new(format!("{place} does not name a bucket"), remedy));
     }
     Ok((bucket, prefix))
 }
 
-/// Streams the entries of a file. A thread of its own reads it: reading stdin blocks, and Ctrl-C must not wait for it.
+/// Streams the entries of a file. A separate thread reads it, because reading stdin blocks, and Ctrl-C must not wait.
 fn lines(
     name: &str,
 ) -> Result<impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin, UserError> {
@@ -180,7 +181,7 @@ fn lines(
     std::thread::spawn(move || {
         let mut hand_on = |found| sender.blocking_send(Ok(found)).is_ok();
         if let Err(error) = read_all(&mut text, &mut hand_on) {
-            // Nobody listens any more when this fails.
+            // A failure means that the receiver is gone, which needs no report.
             let _ = sender.blocking_send(Err(ImportError::File(name, error)));
         }
     });
@@ -190,20 +191,20 @@ fn lines(
 fn error(cause: ImportError) -> anyhow::Error {
     match cause {
         ImportError::NoSuchSubscription => UserError::new(
-            "Genesys Cloud knows no failed events of this subscription",
+            "Genesys Cloud does not have this subscription, or not this endpoint",
             "check the id; this endpoint only exists in the legacy sample API: use --file or --s3 instead",
         )
         .into(),
         error @ ImportError::EndlessPages => UserError::upstream(
             error.to_string(),
-            "all that it showed was read; if there is more, import that with --file or --s3",
+            "all returned events were read; import any others with --file or --s3",
         )
         .into(),
         ImportError::Genesys(error) => error.into(),
         ImportError::Aws(error) => error.into(),
         error @ ImportError::File(..) => UserError::new(
             genesys_replay::error::with_causes(&error),
-            "repair the file; importing it again doubles nothing",
+            "repair the file and import it again, which does not duplicate any event",
         )
         .into(),
     }
@@ -217,20 +218,20 @@ fn warnings(imported: &ImportSummary) -> Vec<String> {
     [
         (
             imported.without_target,
-            "name no target, and a function with REPLAY_TARGET=original archives those: give --target-arn",
+            "do not name a target, and a function with REPLAY_TARGET=original archives them: add --target-arn",
         ),
         (
             malformed,
-            "were refused as malformed, and the function archives those at once unless REPLAY_MALFORMED=true",
+            "were refused as malformed, and the function archives them at once unless REPLAY_MALFORMED=true",
         ),
         (
             imported.from_archive,
-            "come out of an archive of ours: those that the ledger knows as archived are sent again with plan and apply only",
+            "come from an archive of ours; if the ledger has them as archived, only plan and apply send them again",
         ),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
-    .map(|(count, what)| format!("{count} of them {what}"))
+    .map(|(count, what)| format!("{count} of the events {what}"))
     .collect()
 }
 
@@ -246,7 +247,7 @@ fn text(imported: &ImportSummary, yes: bool) -> String {
         ("would queue", imported.importable, "\nnothing was queued: add --yes\n")
     };
     format!(
-        "{done} {count} of {} failed events ({} came twice, {} cannot be queued)\n\n{table}{end}",
+        "{done} {count} of {} failed events (duplicates: {}, cannot be queued: {})\n\n{table}{end}",
         imported.found, imported.duplicates, imported.refused
     )
 }

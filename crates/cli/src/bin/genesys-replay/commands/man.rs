@@ -15,7 +15,7 @@ Examples:
   genesys-replay man | man -l -
   genesys-replay man --dir ~/.local/share/man/man1    # one page for each command")]
 pub(crate) struct ManArgs {
-    /// Write a page for each command into this folder, instead of that of the whole to stdout.
+    /// Write one page per command to this folder, instead of the main page to stdout.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }

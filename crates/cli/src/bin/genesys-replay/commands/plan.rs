@@ -1,4 +1,4 @@
-//! `plan`: what is to be sent again, frozen in a file.
+//! `plan`: writes a frozen list of dead letters that are sent again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,37 +26,37 @@ use crate::{files, table, terminal};
 
 /// Select rejected dead letters and write a plan for their replay. Sends nothing.
 ///
-/// The plan is a frozen list with a hash. Whatever is not in it is not sent, and `apply` refuses when an event of it has
-/// moved on in the meantime.
+/// The plan is a frozen list with a hash. `apply` sends only the listed events, and refuses the plan if the ledger item
+/// of one has changed meanwhile.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  # The CRM was down this morning, and everything it missed is in the archive:
+  # After an outage of the CRM, from the archive:
   genesys-replay plan --function replay --code EXHAUSTED --target 'https://crm.example/*' --since 6h --reason 'CRM outage'
-  # What SQS has parked, since there is no archive:
+  # Parked messages of a function without an archive:
   genesys-replay plan --function replay --from parking --reason 'table was missing'
-  # A few events by their ids, one on each line:
+  # Some events by their ids, one per line:
   genesys-replay plan --function replay --ids ids.txt --reason 'ticket 4711'")]
 pub(crate) struct PlanArgs {
-    /// Why, for those who read the plan later.
+    /// The reason, for later readers of the plan.
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// The source: the archive, the parking queue, or the events that the ledger has as rejected (read from the archive).
     #[arg(long, value_name = "PLACE", default_value = "archive")]
     from: SourceArg,
-    /// Look only at objects whose keys begin with this; by default the function's archive prefix.
+    /// Read only objects whose keys begin with this; the default is the function's archive prefix.
     #[arg(long, value_name = "PREFIX")]
     prefix: Option<String>,
-    /// Only this category of the first failure; may be given several times, as those that follow.
+    /// Only this category of the first failure; may be given several times, like the options below.
     #[arg(long, value_name = "CATEGORY", value_parser = category)]
     category: Vec<String>,
     /// Only dead letters that were rejected with this failure code.
     #[arg(long, value_name = "CODE", value_parser = code)]
     code: Vec<String>,
-    /// Only event types like this; * stands for any text.
+    /// Only event types that match; * stands for any text.
     #[arg(long, value_name = "PATTERN")]
     topic: Vec<String>,
-    /// Only targets like this; * stands for any text.
+    /// Only targets that match; * stands for any text.
     #[arg(long, value_name = "PATTERN")]
     target: Vec<String>,
     /// Only this interaction.
@@ -65,7 +65,7 @@ pub(crate) struct PlanArgs {
     /// Only the event with this id.
     #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
     id: Vec<String>,
-    /// Only the events with these ids, one on each line; - is stdin.
+    /// Only the events with the ids in this file, one per line; - is stdin.
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
     /// Only dead letters rejected since this time: RFC 3339, or a duration before now, such as 6h.
@@ -74,16 +74,16 @@ pub(crate) struct PlanArgs {
     /// Only dead letters rejected before this time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<Timestamp>,
-    /// Also events that are open in the ledger, though a message may still bring them.
+    /// Also events that are open in the ledger, although another message may still carry them.
     #[arg(long)]
     open: bool,
-    /// Also events that were archived longer ago than the ledger remembers: they may have been delivered since.
+    /// Also events that were archived longer ago than the ledger's retention and may have been delivered since.
     #[arg(long)]
     forgotten: bool,
     /// The file to write.
     #[arg(long, value_name = "FILE", default_value = "plan.json")]
     out: PathBuf,
-    /// Who makes the plan.
+    /// The name of the plan's author.
     #[arg(long, value_name = "NAME", env = "USER", default_value = "unknown")]
     by: String,
 }
@@ -100,7 +100,7 @@ impl PlanArgs {
     pub(crate) async fn run(&self, context: &Context) -> anyhow::Result<ExitStatus> {
         if self.out.exists() {
             Err(UserError::new(
-                format!("{} is there already", self.out.display()),
+                format!("{} already exists", self.out.display()),
                 "name another file (--out), or delete it: a plan is never overwritten",
             ))?;
         }
@@ -153,13 +153,11 @@ impl PlanArgs {
             .to_string(),
         })?;
         if count == 0 {
-            terminal::say(
-                "nothing is to be sent, and no plan was written: see what was left out, and why",
-            );
+            terminal::say("nothing to send, and no plan was written; the output lists the reasons");
             return Ok(ExitStatus::Findings);
         }
         terminal::say(&format!(
-            "nothing was sent. Look at it, then: genesys-replay apply {out}{}",
+            "nothing was sent; check the plan, then run: genesys-replay apply {out}{}",
             context.common_arguments()
         ));
         Ok(ExitStatus::Success)
@@ -174,7 +172,7 @@ impl PlanArgs {
         let ArchiveSettings { bucket, prefix, .. } = archive.ok_or_else(|| {
             UserError::new(
                 "the function has no archive",
-                "set ARCHIVE_BUCKET, or look in the parking queue: --from parking",
+                "set ARCHIVE_BUCKET, or use the parking queue: --from parking",
             )
         })?;
         let prefix = self.prefix.clone().unwrap_or(prefix);
@@ -193,7 +191,7 @@ impl PlanArgs {
             if listed.is_empty() {
                 // Without a condition, every dead letter would be selected.
                 Err(UserError::new(
-                    format!("there are no ids in {}", file.display()),
+                    format!("{} does not contain any ids", file.display()),
                     ONE_ID_PER_LINE,
                 ))?;
             }
@@ -224,13 +222,13 @@ async fn collect_from_parking_queue(
     let redrive = facts.redrive.ok_or_else(|| {
         UserError::new(
             format!("the queue {} has no parking queue", facts.arn),
-            "give it a redrive policy: template.yaml shows how",
+            "give the queue a redrive policy, as in template.yaml",
         )
     })?;
     let parking = app::reader(context.aws().await?, &redrive.parking_arn).await?;
     if parking.facts().await?.fifo {
         context.progress.warn(
-            "the parking queue is FIFO: only the first messages of each group can be seen, and are in the plan",
+            "the parking queue is FIFO: the plan can contain only the first messages of each group",
         );
     }
     builder.collect_from_queue(&parking, &context.progress).await?;
@@ -257,7 +255,7 @@ pub(super) fn summary(plan: &Plan) -> String {
     let chosen = (!groups.is_empty()).then(|| table::text(columns, rows));
     let unknown = items.iter().filter(|item| item.ledger.is_none()).count();
     let unknown = (unknown > 0).then(|| {
-        format!("unknown to the ledger: {unknown} · malformed the first time, parked without an attempt, or for another target than now\n")
+        format!("not in the ledger: {unknown} · first delivery malformed, parked without an attempt, or for another target than now\n")
     });
     let left_out = plan.content.left_out.iter().map(|left| {
         let examples: Vec<&str> = left.examples.iter().take(3).map(String::as_str).collect();
@@ -274,12 +272,13 @@ pub(super) fn dead_letters(count: usize) -> String {
     }
 }
 
-const ONE_ID_PER_LINE: &str = "write one event id on each line";
+const ONE_ID_PER_LINE: &str = "write one event id per line";
 
 /// Returns the ids in a file, one per line, without empty lines and lines that begin with `#`.
 pub(super) fn read_ids(file: &Path) -> anyhow::Result<Vec<String>> {
-    let content = String::from_utf8(files::read(file)?)
-        .map_err(|_| UserError::new(format!("{} is no text", file.display()), ONE_ID_PER_LINE))?;
+    let content = String::from_utf8(files::read(file)?).map_err(|_| {
+        UserError::new(format!("{} is not UTF-8 text", file.display()), ONE_ID_PER_LINE)
+    })?;
     let lines = content.lines().map(str::trim);
     let ids = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     Ok(ids.map(str::to_owned).collect())
@@ -288,10 +287,10 @@ pub(super) fn read_ids(file: &Path) -> anyhow::Result<Vec<String>> {
 fn category(text: &str) -> Result<String, String> {
     let known = Category::ALL.map(Category::as_str);
     let is_known = known.contains(&text).then(|| text.to_owned());
-    is_known.ok_or_else(|| format!("it is one of {}", known.join(", ")))
+    is_known.ok_or_else(|| format!("must be one of {}", known.join(", ")))
 }
 
 fn code(text: &str) -> Result<String, String> {
     let code = FailureCode::parse(text).map(|code| code.to_string());
-    code.ok_or_else(|| "there is no such code: genesys-replay explain lists them".to_owned())
+    code.ok_or_else(|| "not a failure code; see the list: genesys-replay explain".to_owned())
 }

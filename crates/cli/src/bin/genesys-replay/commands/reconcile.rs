@@ -12,13 +12,13 @@ use crate::exit::ExitStatus;
 use crate::terminal;
 use crate::time_argument::parse_time;
 
-/// Check that received = replayed + archived + still queued, and name what does not add up.
+/// Check that received = replayed + archived + still queued, and list the differences.
 ///
-/// Reads the whole ledger, every object of the archive (within --since) and the depths of the queue and its parking
-/// queue, which SQS gives only about: run it while little is going on. Received is what ledger, archive and queues
-/// know of. Messages that the function acknowledged as duplicates are in its metric Duplicate only. The names of all
-/// archived objects are kept in memory: with more than 100,000, use --since. Exits with 1 when something does not add
-/// up.
+/// Reads the whole ledger, every object of the archive (within --since), and the depths of the queue and its parking
+/// queue. SQS reports depths only approximately, so run the command while few messages arrive. Received events are those
+/// in ledger, archive or queues. Messages that the function acknowledged as duplicates are only in its metric Duplicates.
+/// The names of all archived objects are kept in memory: with more than 100,000, use --since. Exit code 1: the sum does
+/// not add up.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,7 +28,7 @@ pub(crate) struct ReconcileArgs {
     /// Only events that were first seen since then: 24h, 7days or an RFC 3339 time. Queues are counted whole.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// In how many segments the table is read at once.
+    /// The number of table segments that are read concurrently.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     segments: u32,
 }
@@ -47,7 +47,7 @@ impl ReconcileArgs {
         let archive = settings.archive.as_ref();
         let archive = archive.map(|it| app::archive(aws, &it.bucket));
         if archive.is_none() {
-            terminal::say("warning: ARCHIVE_BUCKET is not set: the archive is left out");
+            terminal::say("warning: ARCHIVE_BUCKET is not set, so the archive is not compared");
         }
         let scope = ReconcileScope {
             segments: self.segments,
@@ -88,7 +88,7 @@ fn text(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> String {
         }
     }
     let verdict = if sum.adds_up() { "adds up" } else { "does not add up" };
-    text.push(format!("\nit {verdict}\n"));
+    text.push(format!("\nthe sum {verdict}\n"));
     text.concat()
 }
 

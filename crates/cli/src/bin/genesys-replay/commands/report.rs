@@ -14,11 +14,10 @@ use crate::exit::ExitStatus;
 use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
-/// Count what has become of the events: by status, category, failure code, target and attempts.
+/// Count the ledger's events by status, category, failure code, target and attempts.
 ///
-/// Read from the ledger, so it costs read capacity of the whole table. Exits with 1 when there is something to look
-/// at: events that were rejected without an archive (FAILED), events whose worker stopped, or items
-/// that this version cannot read (UNKNOWN).
+/// Reads the whole table, which costs read capacity. Exit code 1: there are findings, which are events that were rejected
+/// without an archive (FAILED), events whose worker stopped, or items that this version cannot read (UNKNOWN).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,10 +28,10 @@ pub(crate) struct ReportArgs {
     /// Only events that were first seen, or whose work ended last, since then: 24h, 7days or an RFC 3339 time.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<Timestamp>,
-    /// In how many segments the table is read at once.
+    /// The number of table segments that are read concurrently.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     segments: u32,
-    /// Write it as one self-contained page, too.
+    /// Also write the report as one self-contained page.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }

@@ -37,16 +37,21 @@ pub(super) fn history(
     };
     let (what, remedy) = if *hash != plan.hash {
         (
-            "the audit file beside the plan is of another plan".to_owned(),
-            "move it away, or give the plan another name",
+            "the audit file beside the plan belongs to another plan".to_owned(),
+            "move the audit file away, or rename the plan",
         )
     } else if !resume {
-        (format!("{} was begun before", plan.id), "to go on where it stood: --resume")
+        (format!("{} has an earlier run", plan.id), "add --resume to resume it")
     } else {
         match history.direct.unwrap_or_default() {
             begun if begun == direct => return Ok(()),
-            true => ("it was begun straight to the target".to_owned(), "go on with --to target"),
-            false => ("it was begun to the queue".to_owned(), "go on without --to target"),
+            true => (
+                "the earlier run sends directly to the target".to_owned(),
+                "resume with --to target",
+            ),
+            false => {
+                ("the earlier run sends to the queue".to_owned(), "resume without --to target")
+            }
         }
     };
     Err(UserError::new(what, remedy))
@@ -71,7 +76,7 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
             let (id, planned) = (item.event_id(), &item.target);
             Err(UserError::new(
                 format!("{id} was planned for {planned}, and would go to {target} now"),
-                "set REPLAY_TARGET as it was (or name the function), or make a new plan",
+                "restore REPLAY_TARGET (or name the function), or make a new plan",
             ))?;
         }
     }
@@ -81,12 +86,12 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
         let shown: Vec<String> = drifted.iter().take(MAX_NAMED).map(drift_line).collect();
         Err(UserError::new(
             format!(
-                "{} of {} have moved on since the plan was made:\n  {}",
+                "{} of {} have changed in the ledger since the plan was made:\n  {}",
                 drifted.len(),
                 dead_letters(plan.content.items.len()),
                 shown.join("\n  ")
             ),
-            "make a new plan; what was delivered in the meantime is left out then",
+            "make a new plan, which leaves out events that were delivered meanwhile",
         ))?;
     }
     Ok(())
@@ -94,7 +99,7 @@ pub(super) async fn all(context: &Context, plan: &Plan, history: &History) -> an
 
 fn drift_line(drift: &Drift) -> String {
     let standing = |it: &Option<LedgerSnapshot>| match it {
-        None => "unknown to the ledger".to_owned(),
+        None => "not in the ledger".to_owned(),
         Some(it) => format!("{} after {} attempts", it.status, it.attempts),
     };
     let (planned, now) = (standing(&drift.planned), standing(&drift.now));

@@ -15,8 +15,8 @@ pub(super) const MAX_NAMED: usize = 10;
 pub(super) fn preview(plan: &Plan, to: &str, begun: usize, options: &Options) -> String {
     let content = &plan.content;
     format!(
-        "{} by {}, {}: {}\n{}would be sent {to}, {} of them edited, {begun} begun before\n\
-         at most {} a second, in waves: {}, then each {} times the one before, until {} % of one fail\n",
+        "{} by {}, {}: {}\n{}would be sent {to}; edited: {}, in an earlier run: {begun}\n\
+         at most {} per second; the first wave has {}, each next wave {} times as many, until {} % of a wave fail\n",
         plan.id,
         content.created_by,
         content.created_at,
@@ -55,11 +55,11 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         list.iter().map(|(key, why)| format!("{key}: {why}")).collect()
     };
     for (what, list) in [
-        ("sent and open: the queue goes on with them", summary.open.clone()),
+        ("sent and open: the queue delivers them again", summary.open.clone()),
         ("not sent", reasons(&summary.not_sent)),
-        ("not known to be sent, or open: --resume tries them again", reasons(&summary.doubtful)),
+        ("not confirmed as sent, or open: --resume sends them again", reasons(&summary.doubtful)),
         (
-            "sent, and still in the parking queue: --resume removes them",
+            "sent, but still in the parking queue: --resume removes them",
             summary.still_in_source.clone(),
         ),
     ] {
@@ -71,7 +71,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
         }
     }
     if summary.left > 0 {
-        lines.push(format!("{:7} left", summary.left));
+        lines.push(format!("{:7} remaining", summary.left));
     }
     lines.push(format!("audit: {}\n", audit.display()));
     lines.join("\n")

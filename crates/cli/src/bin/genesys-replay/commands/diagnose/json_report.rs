@@ -9,7 +9,7 @@ use tempfile::NamedTempFile;
 
 use crate::files;
 
-/// The width of the count, which is before the records and known after them: the digits of the largest count.
+/// The width of the count in digits. The count is before the records, but only known after them.
 const COUNT_DIGITS: usize = 20;
 
 pub(super) struct JsonReport {

@@ -25,7 +25,7 @@ pub(super) struct PayloadFolder {
 
 impl PayloadFolder {
     /// # Errors
-    /// [`UserError`] if the folder is not empty, because files of two diagnoses could not be told apart.
+    /// [`UserError`] if the folder is not empty, because files of two diagnoses could not be distinguished.
     pub(super) fn begin(path: &Path) -> anyhow::Result<Self> {
         let refused = |why: &str| {
             let what = format!("the folder {} {why}", path.display());

@@ -14,14 +14,14 @@ const MAX_GROUPS_SHOWN: usize = 40;
 pub(super) fn of(diagnosis: &Diagnosis) -> String {
     let queue = diagnosis.queue.name();
     if diagnosis.total == 0 {
-        return format!("{queue}: no dead letters to look at");
+        return format!("{queue}: no dead letters");
     }
     let groups = diagnosis.groups.all();
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
         "count",
-        "why",
-        "what and where to",
+        "category and code",
+        "event type and target",
         "first and last",
     ]);
     for group in groups.iter().take(MAX_GROUPS_SHOWN) {
@@ -44,7 +44,7 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
         trimmed(&table)
     );
     let more = groups.len().saturating_sub(MAX_GROUPS_SHOWN);
-    // Writing to a text does not fail.
+    // Writing to a string does not fail.
     if more > 0 {
         let _ = writeln!(text, "and {more} smaller groups (--output json, --html)");
     }

@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use crate::table;
 
-/// The most lines of one list in the text: the rest is in the JSON.
+/// The maximum number of lines of one list in the text. The JSON form has all lines.
 const MAX_LINES: usize = 15;
 
-/// Begins with what tutorial 002's health report has, under its names.
+/// Returns the report for programs. It begins with the members of seed tutorial 002's health report, under their names.
 pub(super) fn json(report: &LedgerReport, scope: &ReportScope) -> Value {
     let object = |pairs: Vec<(String, u64)>| -> BTreeMap<_, _> { pairs.into_iter().collect() };
     let oldest = report.oldest_open.as_ref().map(|open| {
@@ -81,7 +81,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
         ));
     }
     for note in notes(report) {
-        text.push(format!("\nto look at: {}\n", note.replace('`', "")));
+        text.push(format!("\nfinding: {}\n", note.replace('`', "")));
     }
     text.concat()
 }
@@ -113,12 +113,12 @@ pub(super) fn page(report: &LedgerReport, table: &str, scope: &ReportScope) -> P
         facts,
         charts: vec![
             Chart::TimeLine {
-                title: "When they were first seen".to_owned(),
+                title: "First seen".to_owned(),
                 series: series.map(|(name, it)| (name.to_owned(), it)).collect(),
                 step: HOUR,
             },
             bars("Status", statuses(report)),
-            bars("Why they failed first", report.categories.sorted()),
+            bars("Category of the first failure", report.categories.sorted()),
             bars("Failure code", report.codes.sorted()),
             bars("Target", report.targets.sorted()),
             bars("Attempts", attempts(report)),
@@ -135,20 +135,20 @@ fn notes(report: &LedgerReport) -> Vec<String> {
     let mut notes = Vec::new();
     if failed > 0 {
         notes.push(format!(
-            "{failed} FAILED: rejected without an archive; they are in the queue or the parking queue. \
-             Set `ARCHIVE_BUCKET`, and see what they say: `genesys-replay diagnose`"
+            "{failed} FAILED: rejected without an archive, so their messages are in the queue or the parking queue. \
+             Set `ARCHIVE_BUCKET`, and examine the messages: `genesys-replay diagnose`"
         ));
     }
     if report.lease_expired > 0 {
         notes.push(format!(
-            "{} held under a lease that has ended: their worker died over them. They are taken up again when their \
-             messages are received again; otherwise compare with the queues: `genesys-replay reconcile`",
+            "{} in progress under a lease that has ended, because their worker died. The next receive of their \
+             messages claims them again. To check for missing messages: `genesys-replay reconcile`",
             report.lease_expired
         ));
     }
     if unknown > 0 {
         notes.push(format!(
-            "{unknown} have a status that this version does not know: is the function newer than this command?"
+            "{unknown} with a status that this version does not support: check whether the function is newer than this command"
         ));
     }
     notes
