@@ -4,6 +4,7 @@ use genesys_replay::genesys::ApiForm;
 use genesys_replay_genesys::CredentialSetting;
 use secrecy::ExposeSecret;
 
+use super::other_names::OTHER_NAMES;
 use super::*;
 
 const MINIMUM: [(&str, &str); 3] = [
@@ -15,7 +16,10 @@ const MINIMUM: [(&str, &str); 3] = [
 fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     let variables: BTreeMap<_, _> = variables.iter().copied().collect();
     Settings::from_lookup(|name| {
-        assert!(VARIABLES.contains(&name), "{name} is not in VARIABLES");
+        let is_listed = VARIABLES.contains(&name)
+            || PROXY_VARIABLES.contains(&name)
+            || OTHER_NAMES.iter().any(|other| other.name == name);
+        assert!(is_listed, "{name} is not in VARIABLES");
         variables.get(name).map(|value| (*value).to_owned())
     })
 }
@@ -346,5 +350,46 @@ fn known_regions_have_a_host() {
             genesys(read(&[&MINIMUM[1..], &[("GENESYS_REGION", region)]].concat())).is_some(),
             "{region}"
         );
+    }
+}
+
+#[test]
+fn allowed_targets_are_any_when_a_pattern_matches_everything() {
+    for patterns in ["*", "*,", "**", "arn:aws:sqs:*, *"] {
+        let target = with(&[("ALLOWED_TARGETS", patterns)]).map(|settings| settings.target);
+        assert!(matches!(target, Ok(ReplayTarget::Original(AllowedTargets::Any))), "{patterns}");
+    }
+    for empty in [",", " , ,"] {
+        let problem = "ALLOWED_TARGETS contains no pattern: every event would be rejected";
+        assert_eq!(problems(with(&[("ALLOWED_TARGETS", empty)])), [problem]);
+    }
+}
+
+#[test]
+fn table_is_a_name_or_the_arn_of_a_table() {
+    let table = |value: &'static str| with(&[("IDEMPOTENCY_TABLE_NAME", value)]).is_ok();
+    for usable in ["ledger", "a-b_c.9", "arn:aws:dynamodb:eu-central-1:271828182845:table/ledger"] {
+        assert!(table(usable), "{usable}");
+    }
+    for wrong in [
+        "a/b",
+        "ab",
+        "table/ledger",
+        "arn:aws:dynamodb:eu-central-1:271828182845:table/a/b",
+        "arn:aws:sqs:eu-central-1:271828182845:ledger",
+    ] {
+        assert!(!table(wrong), "{wrong}");
+    }
+}
+
+#[test]
+fn bucket_is_a_name_or_the_arn_of_an_access_point() {
+    let bucket = |value: &'static str| with(&[("ARCHIVE_BUCKET", value)]).is_ok();
+    let access_point = "arn:aws:s3:eu-central-1:271828182845:accesspoint/archive";
+    for usable in ["crm-archive", "crm.archive", access_point] {
+        assert!(bucket(usable), "{usable}");
+    }
+    for wrong in ["arn:aws:s3:::crm-archive", "s3://crm-archive", "crm/archive", "ab"] {
+        assert!(!bucket(wrong), "{wrong}");
     }
 }
