@@ -19,3 +19,4 @@ mod plan;
 mod reconcile;
 mod report;
 mod support;
+mod untrusted_files;

@@ -190,3 +190,28 @@ async fn import_stops_at_repeated_pages_and_queues_their_events() -> TestResult 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn import_stops_at_its_page_limit_and_queues_the_events_before() -> TestResult {
+    let mut office = Office::open().await?;
+    let mut genesys = mockito::Server::new_async().await;
+    let login = genesys.mock("POST", "/oauth/token");
+    login.with_body(r#"{"access_token":"t","expires_in":86400}"#).create_async().await;
+    // Each page has a new event and names another page.
+    let pages = std::sync::atomic::AtomicU32::new(0);
+    let endless = genesys.mock("GET", Matcher::Any).with_body_from_request(move |_| {
+        let number = pages.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let body = page(&[&format!("e-{number}")]);
+        body.replacen('{', &format!(r#"{{"cursor":"c-{number}","#), 1).into()
+    });
+    let endless = endless.expect(3).create_async().await;
+    office.world.set("GENESYS_API_BASE_URL", &genesys.url());
+    office.world.set("GENESYS_LOGIN_BASE_URL", &genesys.url());
+    let import = ["--subscription", "sub-1", "--max-pages", "3", "--yes"];
+    let ran = office.import(&import).await?;
+    endless.assert_async().await;
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert_eq!(ran.json()?["queued"], 3);
+    assert!(ran.stderr.contains("more than 3 pages") && ran.stderr.contains("--max-pages"));
+    Ok(())
+}

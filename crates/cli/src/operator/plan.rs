@@ -7,10 +7,12 @@ mod sources;
 
 use std::collections::BTreeMap;
 
+use genesys_replay::destination::Destination;
 use genesys_replay::digest;
 use genesys_replay::ledger::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use crate::ledger::Record;
 pub use builder::{PlanBuilder, PlanContext};
@@ -145,6 +147,8 @@ pub enum PlanFault {
     Format(String),
     #[error("the content does not match the hash, so the plan was changed after it was made")]
     Changed,
+    #[error("the target of {0} is not the target in its key")]
+    OtherTarget(String),
 }
 
 impl Plan {
@@ -178,7 +182,11 @@ impl Plan {
         if hash(&plan.content) != plan.hash {
             return Err(PlanFault::Changed);
         }
-        Ok(plan)
+        let other = plan.content.items.iter().find(|item| !item.shows_its_target());
+        match other {
+            Some(item) => Err(PlanFault::OtherTarget(item.key.clone())),
+            None => Ok(plan),
+        }
     }
 
     /// Returns the content of the plan's file, in a form that people can read too.
@@ -210,6 +218,17 @@ impl PlanItem {
     /// Returns the key for people, without the parts of a URL that may be secret.
     pub fn shown(&self) -> String {
         format!("{}|{}", self.event_id(), self.target)
+    }
+
+    /// Returns true if the target for people is that of the key.
+    fn shows_its_target(&self) -> bool {
+        let key = self.target_key();
+        match Url::parse(key) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => {
+                self.target == Destination::Http(url).to_string()
+            }
+            Ok(_) | Err(_) => self.target == key,
+        }
     }
 
     /// Returns the target in the key: the key without the event's id.

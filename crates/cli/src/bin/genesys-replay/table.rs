@@ -2,6 +2,8 @@
 
 use comfy_table::{ContentArrangement, Table, presets};
 
+use crate::terminal::one_line;
+
 /// Returns a table as text. Lines have any length, because another program may read them.
 pub(crate) fn text<const N: usize>(
     columns: [&str; N],
@@ -13,7 +15,7 @@ pub(crate) fn text<const N: usize>(
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(columns);
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.map(|cell| one_line(&cell)));
     }
     trimmed(&table)
 }

@@ -7,15 +7,35 @@ use std::time::Duration;
 use genesys_replay_cli::operator::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Returns a text without characters that move the cursor or change colours: ids, types and errors come from outside.
+/// Returns a text of several lines without characters that move the cursor, change colours or are invisible. They are
+/// shown as escapes, such as `\u{200b}`.
 pub(crate) fn printable(text: &str) -> String {
-    let moves = |c: char| match c {
-        '\n' | '\t' => false,
-        // These characters change the direction of writing, which can hide text.
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => true,
-        _ => c.is_control(),
-    };
-    text.replace(moves, " ")
+    escaped(text, |c| matches!(c, '\n' | '\t'))
+}
+
+/// Returns a text from outside as one printable line: ids, types, reasons and errors may contain line feeds, and would
+/// forge lines of the output.
+pub(crate) fn one_line(text: &str) -> String {
+    escaped(text, |_| false)
+}
+
+fn escaped(text: &str, is_kept: impl Fn(char) -> bool) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_kept(c) || is_visible(c) {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+    }
+    shown
+}
+
+/// Returns true for characters that the standard library prints unescaped in a debug text.
+fn is_visible(c: char) -> bool {
+    // After another character, because an accent is visible there.
+    let text: String = ['a', c].iter().collect();
+    matches!(c, '"' | '\'' | '\\') || text.escape_debug().count() == 2
 }
 
 /// Writes data to stdout. Ignores a closed stdout, because its reader may have read enough.
@@ -37,7 +57,7 @@ pub(crate) fn coloured(text: &str) -> io::Result<()> {
 /// Writes one line to stderr.
 pub(crate) fn say(line: &str) {
     // An error cannot be reported anywhere else.
-    let _ = writeln!(io::stderr().lock(), "{}", printable(line));
+    let _ = writeln!(io::stderr().lock(), "{}", one_line(line));
 }
 
 /// A progress bar on stderr if stderr is a terminal; otherwise only warnings.
@@ -95,5 +115,25 @@ impl Progress for Bar {
             Some(bar) => bar.suspend(|| say(&line)),
             None => say(&line),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_from_outside_is_one_printable_line() {
+        for (text, expected) in [
+            ("plain \"text\" with a \\", "plain \"text\" with a \\"),
+            ("Zoë e\u{301} हिन्दी 語 🦀", "Zoë e\u{301} हिन्दी 語 🦀"),
+            ("a\nb\r\tc", "a\\nb\\r\\tc"),
+            ("\u{1b}[2Jx", "\\u{1b}[2Jx"),
+            ("a\u{200b}b\u{202e}c\u{2028}d\u{feff}e", "a\\u{200b}b\\u{202e}c\\u{2028}d\\u{feff}e"),
+            ("tag\u{e0041}", "tag\\u{e0041}"),
+        ] {
+            assert_eq!(one_line(text), expected);
+        }
+        assert_eq!(printable("a\n\tb\u{7}"), "a\n\tb\\u{7}");
     }
 }

@@ -14,6 +14,9 @@ const MAX_LINE_BYTES: usize = 8 * 1024 * 1024;
 /// The maximum length of a text that is one document, in bytes. JSON lines may have any length.
 const MAX_DOCUMENT_BYTES: usize = 256 * 1024 * 1024;
 
+/// The maximum number of lines, so that an input without an end ends with an error.
+const MAX_LINES: u64 = 10_000_000;
+
 /// One page of the API's answer.
 #[derive(Deserialize)]
 struct EventPage<'t> {
@@ -29,6 +32,9 @@ pub fn read_all(
     let mut line = Vec::new();
     let mut is_first = true;
     for number in 1_u64.. {
+        if number > MAX_LINES {
+            return Err(invalid(format!("it has more than {MAX_LINES} lines; import it in parts")));
+        }
         line.clear();
         // One byte more than permitted, to detect a line that is too long.
         let mut limited = text.by_ref().take(MAX_LINE_BYTES as u64 + 1);
@@ -45,7 +51,11 @@ pub fn read_all(
         }
         is_first = false;
         if line.len() > MAX_LINE_BYTES && !line.ends_with(b"\n") {
-            text.skip_until(b'\n')?;
+            let skipped = text.by_ref().take(MAX_DOCUMENT_BYTES as u64).skip_until(b'\n')?;
+            if skipped == MAX_DOCUMENT_BYTES {
+                let limit = MAX_LINE_BYTES + MAX_DOCUMENT_BYTES;
+                return Err(invalid(format!("line {number} has more than {limit} bytes")));
+            }
         }
         if !read_line(&line, &format!("line {number}"), found) {
             break;
@@ -83,6 +93,10 @@ fn pass_all(events: &[&RawValue], place: &str, found: &mut dyn FnMut(SourceEntry
     })
 }
 
+fn invalid(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
 fn foreign(why: &str) -> ImportItem {
     ImportItem::Unusable(Unusable::UnknownFormat(why.to_owned()))
 }
@@ -95,7 +109,6 @@ fn read_document(
     let rest_bytes = MAX_DOCUMENT_BYTES.saturating_sub(document.len()) as u64;
     #[expect(clippy::disallowed_methods, reason = "limited by take")]
     rest.take(rest_bytes + 1).read_to_end(&mut document)?;
-    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     if document.len() > MAX_DOCUMENT_BYTES {
         return Err(invalid(format!(
             "one JSON document of more than {MAX_DOCUMENT_BYTES} bytes; write one event per line"

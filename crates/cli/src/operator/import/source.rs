@@ -52,6 +52,9 @@ pub enum ImportError {
         "the endpoint returns the same page repeatedly: {MAX_STALE_PAGES} pages in a row had no new event"
     )]
     EndlessPages,
+    /// The pages have no end within the limit.
+    #[error("the subscription has more than {0} pages of failed events")]
+    TooManyPages(u32),
     #[error(transparent)]
     Genesys(#[from] GenesysError),
     /// After an error of the queue, the messages of the last call may be on the queue.
@@ -70,16 +73,20 @@ struct SubscriptionPages<'a> {
     stop: CancellationToken,
     next: Option<PageStart>,
     limit: u32,
+    /// The number of pages that may still be read, and their maximum.
+    pages_left: u32,
+    max_pages: u32,
     seen: HashSet<String>,
     /// The number of consecutive pages without a new event.
     stale: u32,
 }
 
-/// Streams the failed events of a subscription. Waits as long as Genesys Cloud requires, unless `stop` is cancelled,
-/// which ends the stream.
+/// Streams the failed events of a subscription, at most `max_pages` pages of 100 events. Waits as long as Genesys Cloud
+/// requires, unless `stop` is cancelled, which ends the stream.
 pub fn subscription<'a>(
     client: &'a GenesysClient,
     id: InteractionId,
+    max_pages: u32,
     progress: &'a dyn Progress,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<SourceEntry, ImportError>> + Unpin {
@@ -90,6 +97,8 @@ pub fn subscription<'a>(
         stop,
         next: Some(PageStart::Offset(0)),
         limit: MAX_PAGE_EVENTS,
+        pages_left: max_pages,
+        max_pages,
         seen: HashSet::new(),
         stale: 0,
     };
@@ -111,6 +120,10 @@ impl SubscriptionPages<'_> {
         let Some(start) = self.next.take() else {
             return Ok(None);
         };
+        let Some(pages_left) = self.pages_left.checked_sub(1) else {
+            return Err(ImportError::TooManyPages(self.max_pages));
+        };
+        self.pages_left = pages_left;
         let page = loop {
             let call =
                 async || failed_events::page(self.client, &self.id, &start, self.limit).await;

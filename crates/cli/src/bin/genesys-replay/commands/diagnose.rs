@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::files::Replaceable;
 use crate::global_arguments::Output;
 use crate::{files, interrupt, terminal};
 use json_report::JsonReport;
@@ -79,7 +80,8 @@ impl DiagnoseArgs {
             saved: self.save.as_deref().map(PayloadFolder::begin).transpose()?,
             rows: self.html.as_ref().map(|_| Rows::new(self.payloads)),
         };
-        let page = self.html.as_deref().map(files::draft).transpose()?;
+        let page = self.html.as_deref();
+        let page = page.map(|path| files::draft(path, Replaceable::Page)).transpose()?;
         let variables = context.variables().await?;
         let settings = context.settings().await?;
         let aws = context.aws().await?;

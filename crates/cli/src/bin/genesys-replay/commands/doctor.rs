@@ -109,10 +109,10 @@ fn line(check: &Check, colours: bool) -> String {
         Verdict::Skipped => ("skipped", Style::new().dimmed()),
     };
     let style = if colours { style } else { Style::new() };
-    let found = terminal::printable(&check.found);
+    let found = terminal::one_line(&check.found);
     let line = format!("{style}{verdict:8}{style:#} {:24} {found}\n", check.name);
     let remedy = check.remedy.as_deref().map_or_else(String::new, |remedy| {
-        format!("{:34}hint: {}\n", "", terminal::printable(remedy))
+        format!("{:34}hint: {}\n", "", terminal::one_line(remedy))
     });
     line + &remedy
 }

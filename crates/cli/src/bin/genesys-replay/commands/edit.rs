@@ -14,7 +14,9 @@ use super::apply::read;
 use super::plan::dead_letters;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::files::Replaceable;
 use crate::global_arguments::Output;
+use crate::terminal::one_line;
 use crate::{files, terminal};
 
 /// Make a new plan that changes the bodies of dead letters with a JSON Patch, and show the difference. Sends nothing.
@@ -75,9 +77,9 @@ impl EditArgs {
         let count = edits.len();
         let (now, by) = (context.clock.now().to_string(), self.by.clone());
         let edited = plan.edited(edits, now, by, self.reason.clone());
-        files::write_whole(&self.out, edited.write()?.as_bytes())?;
+        files::write_whole(&self.out, Replaceable::Nothing, edited.write()?.as_bytes())?;
         plan.superseded_by = Some(edited.id.clone());
-        files::write_whole(&self.plan, plan.write()?.as_bytes())?;
+        files::write_whole(&self.plan, Replaceable::Plan, plan.write()?.as_bytes())?;
         let items = edited.content.items.len();
         terminal::data(&match context.output() {
             Output::Json => {
@@ -95,7 +97,10 @@ impl EditArgs {
             }
             Output::Text => {
                 let max = if self.all { diffs.len() } else { MAX_DIFFS_SHOWN };
-                let shown = diffs.iter().take(max).map(|(key, diff)| format!("{key}\n{diff}\n"));
+                let shown = diffs
+                    .iter()
+                    .take(max)
+                    .map(|(key, diff)| format!("{}\n{diff}\n", one_line(key)));
                 let more = diffs.len().saturating_sub(max);
                 let more = (more > 0).then(|| format!("and {more} more: --all\n"));
                 format!(

@@ -14,6 +14,7 @@ use super::import::{genesys, subscription_id};
 use super::plan::read_ids;
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::terminal::one_line;
 use crate::{interrupt, terminal};
 
 /// Requests to Genesys Cloud itself.
@@ -151,9 +152,11 @@ fn text(done: &ReplayRequestSummary, yes: bool) -> String {
         );
     }
     let refused = done.refused.iter();
-    let refused = refused.map(|(request, why)| format!("request {request} of {requests}: {why}\n"));
+    let refused = refused.map(|(request, why)| {
+        format!("request {request} of {requests}: {}\n", one_line(&why.to_string()))
+    });
     let named = done.failed_ids.iter();
-    let named = named.map(|id| format!("failed: {}\n", id.replace(char::is_control, " ")));
+    let named = named.map(|id| format!("failed: {}\n", one_line(id)));
     let lines: String = refused.chain(named).collect();
     format!(
         "{accepted} of {ids} events accepted, {failed} failed ({duplicates} duplicate ids left out)\n{lines}"

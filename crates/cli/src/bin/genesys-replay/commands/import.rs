@@ -1,7 +1,7 @@
 //! `import`: puts failed events from other places on the replay queue.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 
 use futures_util::{Stream, stream};
 use genesys_replay::dead_letter::InteractionId;
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
-use crate::{interrupt, table, terminal};
+use crate::{files, interrupt, table, terminal};
 
 /// The maximum number of events that a file is read ahead.
 const MAX_READ_AHEAD: usize = 32;
@@ -46,6 +46,9 @@ pub(crate) struct ImportArgs {
     /// The original target of the events, for a function that delivers to original targets.
     #[arg(long, value_name = "ARN")]
     target_arn: Option<String>,
+    /// The maximum number of pages of a subscription, each with up to 100 events.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    max_pages: u32,
     /// Queue the events; otherwise only print the counts.
     #[arg(long)]
     yes: bool,
@@ -78,7 +81,7 @@ impl ImportArgs {
             None
         };
         let stop = interrupt::listen();
-        let ended = self.from.import(context, queue.as_ref(), &options, &stop);
+        let ended = self.from.import(context, queue.as_ref(), &options, self.max_pages, &stop);
         let (imported, ended) = ended.await?;
         context.print(|| text(&imported, self.yes), || json(&imported, self.yes))?;
         for warning in warnings(&imported) {
@@ -105,13 +108,14 @@ impl SourceArgs {
         context: &Context,
         queue: Option<&SqsSender>,
         options: &ImportOptions,
+        max_pages: u32,
         stop: &CancellationToken,
     ) -> anyhow::Result<(ImportSummary, Result<(), ImportError>)> {
         let progress = &context.progress;
         if let Some(id) = &self.subscription {
             let genesys = genesys(context).await?;
             let id = subscription_id(id)?;
-            let source = subscription(&genesys, id, progress, stop.clone());
+            let source = subscription(&genesys, id, max_pages, progress, stop.clone());
             return Ok(import(source, queue, options, progress, stop).await);
         }
         if let Some(place) = &self.s3 {
@@ -171,10 +175,11 @@ fn lines(
     let mut text: Box<dyn BufRead + Send> = if name == "-" {
         Box::new(BufReader::new(io::stdin()))
     } else {
-        Box::new(BufReader::new(File::open(name).map_err(|error| {
+        let file = files::open(Path::new(name)).map_err(|error| {
             let what = format!("{name} cannot be opened: {error}");
             UserError::new(what, "check the name; - is stdin")
-        })?))
+        })?;
+        Box::new(BufReader::new(file))
     };
     let (sender, mut found) = mpsc::channel(MAX_READ_AHEAD);
     let name = name.to_owned();
@@ -198,6 +203,11 @@ fn error(cause: ImportError) -> anyhow::Error {
         error @ ImportError::EndlessPages => UserError::upstream(
             error.to_string(),
             "all returned events were read; import any others with --file or --s3",
+        )
+        .into(),
+        error @ ImportError::TooManyPages(_) => UserError::upstream(
+            error.to_string(),
+            "all events of these pages were read; for the others, raise --max-pages",
         )
         .into(),
         ImportError::Genesys(error) => error.into(),

@@ -20,7 +20,9 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::files::Replaceable;
 use crate::global_arguments::Output;
+use crate::terminal::one_line;
 use crate::time_argument::parse_time;
 use crate::{files, table, terminal};
 
@@ -135,7 +137,7 @@ impl PlanArgs {
         });
         let (count, out) = (plan.content.items.len(), self.out.display());
         if count > 0 {
-            files::write_whole(&self.out, plan.write()?.as_bytes())?;
+            files::write_whole(&self.out, Replaceable::Nothing, plan.write()?.as_bytes())?;
         }
         terminal::data(&match context.output() {
             Output::Text => {
@@ -259,8 +261,8 @@ pub(super) fn summary(plan: &Plan) -> String {
     });
     let left_out = plan.content.left_out.iter().map(|left| {
         let examples: Vec<&str> = left.examples.iter().take(3).map(String::as_str).collect();
-        let (count, reason) = (left.count, &left.reason);
-        format!("left out: {count} · {reason} ({})\n", examples.join(", "))
+        let (count, reason) = (left.count, one_line(&left.reason));
+        format!("left out: {count} · {reason} ({})\n", one_line(&examples.join(", ")))
     });
     chosen.into_iter().chain(unknown).chain(left_out).collect()
 }

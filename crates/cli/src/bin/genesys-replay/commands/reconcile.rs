@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::context::Context;
 use crate::exit::ExitStatus;
 use crate::terminal;
+use crate::terminal::one_line;
 use crate::time_argument::parse_time;
 
 /// Check that received = replayed + archived + still queued, and list the differences.
@@ -84,7 +85,7 @@ fn text(sum: &Reconciliation, scope: &ReconcileScope<'_>) -> String {
         let (name, meaning, count) = (finding.as_str(), finding.meaning(), found.count);
         text.push(format!("\n{mark}  {name}: {count}\n  {meaning}\n"));
         for example in &found.examples {
-            text.push(format!("    {example}\n"));
+            text.push(format!("    {}\n", one_line(example)));
         }
     }
     let verdict = if sum.adds_up() { "adds up" } else { "does not add up" };

@@ -11,6 +11,7 @@ use genesys_replay_cli::operator::report::ReportScope;
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
+use crate::files::Replaceable;
 use crate::time_argument::parse_time;
 use crate::{files, terminal};
 
@@ -45,7 +46,7 @@ impl ReportArgs {
         let report = report::report(&ledger, &scope, &context.progress).await?;
         if let Some(file) = &self.html {
             let page = show::page(&report, &table, &scope).render();
-            files::write_whole(file, page.as_bytes())?;
+            files::write_whole(file, Replaceable::Page, page.as_bytes())?;
             terminal::say(&format!("written: {}", file.display()));
         }
         context.print(|| show::text(&report, &table, &scope), || show::json(&report, &scope))?;

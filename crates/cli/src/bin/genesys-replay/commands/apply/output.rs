@@ -7,6 +7,7 @@ use genesys_replay_cli::operator::plan::Plan;
 use serde_json::{Value, json};
 
 use crate::commands::plan;
+use crate::terminal::one_line;
 
 /// The maximum number of named entries of a list.
 pub(super) const MAX_NAMED: usize = 10;
@@ -17,10 +18,10 @@ pub(super) fn preview(plan: &Plan, to: &str, begun: usize, options: &Options) ->
     format!(
         "{} by {}, {}: {}\n{}would be sent {to}; edited: {}, in an earlier run: {begun}\n\
          at most {} per second; the first wave has {}, each next wave {} times as many, until {} % of a wave fail\n",
-        plan.id,
-        content.created_by,
-        content.created_at,
-        content.reason,
+        one_line(&plan.id),
+        one_line(&content.created_by),
+        one_line(&content.created_at),
+        one_line(&content.reason),
         plan::summary(plan),
         edited(plan),
         options.rate,
@@ -45,11 +46,11 @@ pub(super) fn preview_json(plan: &Plan, to: &str, begun: usize) -> String {
 
 /// Returns the result of a run for people.
 pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
-    let mut lines = vec![format!("{}: {}", plan.id, summary.stop_reason)];
+    let mut lines = vec![format!("{}: {}", one_line(&plan.id), summary.stop_reason)];
     lines.extend(summary.outcomes.iter().map(|((outcome, code), count)| {
         let code = Some(code).filter(|code| !code.is_empty());
         let code = code.map(|code| format!(" ({code})")).unwrap_or_default();
-        format!("{count:7} {}{code}", outcome.replace('_', " "))
+        format!("{count:7} {}", one_line(&format!("{}{code}", outcome.replace('_', " "))))
     }));
     let reasons = |list: &[(String, String)]| -> Vec<String> {
         list.iter().map(|(key, why)| format!("{key}: {why}")).collect()
@@ -65,7 +66,7 @@ pub(super) fn summary(plan: &Plan, summary: &Summary, audit: &Path) -> String {
     ] {
         if !list.is_empty() {
             lines.push(format!("{:7} {what}", list.len()));
-            lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {it}")));
+            lines.extend(list.iter().take(MAX_NAMED).map(|it| format!("        {}", one_line(it))));
             let more = list.len().saturating_sub(MAX_NAMED);
             lines.extend((more > 0).then(|| format!("        and {more} more")));
         }

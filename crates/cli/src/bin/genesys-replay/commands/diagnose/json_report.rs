@@ -8,6 +8,7 @@ use genesys_replay_cli::operator::diagnose::MessageFinding;
 use tempfile::NamedTempFile;
 
 use crate::files;
+use crate::files::Replaceable;
 
 /// The width of the count in digits. The count is before the records, but only known after them.
 const COUNT_DIGITS: usize = 20;
@@ -22,7 +23,7 @@ pub(super) struct JsonReport {
 
 impl JsonReport {
     pub(super) fn begin(path: &Path, generated_at: Timestamp) -> anyhow::Result<Self> {
-        let mut file = BufWriter::new(files::draft(path)?);
+        let mut file = BufWriter::new(files::draft(path, Replaceable::Records)?);
         let head = format!("{{\n\"generatedAt\": \"{generated_at}\",\n\"totalFailures\": ");
         write!(file, "{head}{:COUNT_DIGITS$},\n\"records\": [", 0)?;
         Ok(Self { file, path: path.to_owned(), count_at: head.len() as u64, separator: "\n" })

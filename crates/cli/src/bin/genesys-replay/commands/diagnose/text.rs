@@ -7,6 +7,7 @@ use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::diagnose::Diagnosis;
 
 use crate::table::trimmed;
+use crate::terminal::one_line;
 
 /// The maximum number of listed groups. The JSON form and the page contain all groups.
 const MAX_GROUPS_SHOWN: usize = 40;
@@ -30,7 +31,11 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
         table.add_row([
             group.count.to_string(),
             lines([key.category, &key.failure_code]),
-            lines([&key.event_type, resource(&key.target), &example]),
+            lines([
+                &one_line(&key.event_type),
+                &one_line(resource(&key.target)),
+                &one_line(&example),
+            ]),
             lines([&moment(group.first), &moment(group.last)]),
         ]);
     }
@@ -50,7 +55,7 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
     }
     text.push_str("\nWhat to do:\n");
     for note in diagnosis.notes() {
-        let _ = writeln!(text, "- {note}");
+        let _ = writeln!(text, "- {}", one_line(&note));
     }
     text
 }

@@ -12,6 +12,7 @@ use genesys_replay_cli::operator::report::{
 use serde_json::{Value, json};
 
 use crate::table;
+use crate::terminal::one_line;
 
 /// The maximum number of lines of one list in the text. The JSON form has all lines.
 const MAX_LINES: usize = 15;
@@ -62,7 +63,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
         rows.load_style(comfy_table::presets::NOTHING);
         rows.set_header([title, "events"]);
         let shown = list.iter().take(MAX_LINES);
-        rows.add_rows(shown.map(|(name, count)| [name.clone(), count.to_string()]));
+        rows.add_rows(shown.map(|(name, count)| [one_line(name), count.to_string()]));
         if let Some(column) = rows.column_mut(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -75,7 +76,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
         let age = age(scope.now.since(open.since));
         text.push(format!(
             "\noldest open: {}, {}, for {age}, since {}\n",
-            open.key,
+            one_line(&open.key),
             open.status.as_str(),
             open.since
         ));
