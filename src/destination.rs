@@ -34,7 +34,10 @@ impl ReplayTarget {
     /// source queue, the parking queue and this function; delivery to them would loop forever.
     #[must_use]
     pub fn destination(&self, target_arn: Option<&str>, own: &[&str]) -> Destination {
-        let target_arn = target_arn.map(|arn| arn.strip_suffix(LATEST).unwrap_or(arn));
+        let target_arn = target_arn.map(|arn| match arn.strip_suffix(LATEST) {
+            Some(function) if function.contains(":function:") => function,
+            Some(_) | None => arn,
+        });
         let destination = match (self, target_arn) {
             (Self::Fixed(destination), _) => destination.clone(),
             (Self::Original(_), Some(arn)) if arn.len() > MAX_TARGET_BYTES => {

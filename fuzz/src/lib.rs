@@ -11,6 +11,7 @@ mod operator;
 mod parts;
 mod request;
 mod retry_after;
+mod target;
 
 pub use batch::sqs_event;
 pub use dead_letter::open_record;
@@ -18,6 +19,7 @@ pub use genesys::{genesys_answer, token_answer};
 pub use operator::operator_file;
 pub use request::ingest_request;
 pub use retry_after::retry_after;
+pub use target::{target_address, target_arn};
 
 use genesys_replay::clock::Timestamp;
 use genesys_replay::destination::Destination;
@@ -33,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     ("operator_file", operator_file),
     ("retry_after", retry_after),
     ("sqs_event", sqs_event),
+    ("target_address", target_address),
+    ("target_arn", target_arn),
     ("token_answer", token_answer),
 ];
 

@@ -1,0 +1,5 @@
+//! See `genesys_fuzz::target_arn`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| genesys_fuzz::target_arn(input));
