@@ -19,4 +19,5 @@ mod plan;
 mod reconcile;
 mod report;
 mod support;
+mod terminal;
 mod untrusted_files;

@@ -263,7 +263,7 @@ async fn plan_output_has_no_control_characters_of_events() -> TestResult {
     let record = Record::new("m-1", body).with("ERROR_CODE", "TIMEOUT");
     archive_records(&desk, &[record]).await?;
     let made = desk.run(&["plan", "--reason", "x"]).await?;
-    assert!(made.stdout.contains("t [2J"), "{made:?}");
+    assert!(made.stdout.contains(r"t\u{1b}[2J\u{7}"), "{made:?}");
     for text in [&made.stdout, &made.stderr] {
         assert!(!text.contains(['\u{1b}', '\u{7}']), "{made:?}");
     }

@@ -40,12 +40,44 @@ fn is_visible(c: char) -> bool {
 
 /// Writes data to stdout. Ignores a closed stdout, because its reader may have read enough.
 pub(crate) fn data(text: &str) -> io::Result<()> {
+    // Without escapes, so that nothing is coloured.
     coloured(&printable(text))
 }
 
-/// Writes a text with colours to stdout. The parts of the text that come from outside are [`printable`] already.
+/// The minimum width for which lines are wrapped. A narrower terminal wraps them itself.
+const MIN_WIDTH: usize = 60;
+
+/// Returns the width of the terminal to which lines are fitted; `None` if stdout is not a terminal, because another
+/// program may read the lines.
+pub(crate) fn width() -> Option<usize> {
+    let (size, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(size.0).max(MIN_WIDTH))
+}
+
+/// Returns a text of one line as lines of at most `width` columns. All lines after the first have an indent.
+pub(crate) fn wrapped(line: &str, width: Option<usize>, indent: usize) -> String {
+    let Some(width) = width else {
+        return line.to_owned();
+    };
+    let indent = " ".repeat(indent);
+    textwrap::wrap(line, textwrap::Options::new(width).subsequent_indent(&indent)).join("\n")
+}
+
+/// Returns a text for people with its long lines wrapped to the terminal. The rest of a line is indented by two more
+/// columns than its begin.
+pub(crate) fn fitted(text: &str) -> String {
+    let width = width();
+    let lines = text.lines().map(|line| {
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        wrapped(line, width, indent + 2) + "\n"
+    });
+    lines.collect()
+}
+
+/// Writes a text with colours to stdout, if it is a terminal and `NO_COLOR`, `CLICOLOR` and `CLICOLOR_FORCE` do not say
+/// otherwise. The parts of the text that come from outside are [`one_line`] already.
 pub(crate) fn coloured(text: &str) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
+    let mut stdout = anstream::stdout().lock();
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let written = write!(stdout, "{text}{end}").and_then(|()| stdout.flush());
     match written {
@@ -121,6 +153,18 @@ impl Progress for Bar {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_line_is_wrapped_to_the_width_of_the_terminal() {
+        let line = "0123456789 ".repeat(12);
+        assert_eq!(wrapped(&line, None, 4), line);
+        let text = wrapped(&line, Some(80), 4);
+        let widths: Vec<usize> = text.lines().map(str::len).collect();
+        assert_eq!(widths, [76, 58]);
+        assert!(text.lines().skip(1).all(|line| line.starts_with("    0")), "{text}");
+        let arn = "arn:aws:lambda:eu-central-1:271828182845:function:".repeat(2);
+        assert!(wrapped(&arn, Some(80), 4).lines().count() >= 2);
+    }
 
     #[test]
     fn text_from_outside_is_one_printable_line() {

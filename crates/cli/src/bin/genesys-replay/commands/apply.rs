@@ -236,7 +236,7 @@ impl ApplyArgs {
         };
         terminal::data(&match context.output() {
             Output::Json => output::preview_json(plan, &to, begun),
-            Output::Text => output::preview(plan, &to, begun, &self.options()),
+            Output::Text => terminal::fitted(&output::preview(plan, &to, begun, &self.options())),
         })?;
         terminal::say(&format!(
             "nothing was sent; add --yes to send {}",
@@ -254,7 +254,7 @@ impl ApplyArgs {
     ) -> anyhow::Result<ExitStatus> {
         terminal::data(&match context.output() {
             Output::Json => output::summary_json(plan, summary, audit),
-            Output::Text => output::summary(plan, summary, audit),
+            Output::Text => terminal::fitted(&output::summary(plan, summary, audit)),
         })?;
         let resume_hint = self.resume_hint(context);
         Ok(match summary.stop_reason {

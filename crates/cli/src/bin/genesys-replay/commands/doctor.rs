@@ -1,7 +1,5 @@
 //! `doctor`: checks the deployment around the function.
 
-use std::io::IsTerminal;
-
 use clap::builder::styling::{AnsiColor, Style};
 use genesys_replay::aws::AwsErrorKind;
 use genesys_replay::destination::address::AddressPolicy;
@@ -88,8 +86,8 @@ fn read(variables: Variables, input: &mut DoctorInput) -> (Option<GenesysSetting
 }
 
 fn text(found: &DoctorReport) -> String {
-    let colours = std::io::stdout().is_terminal();
-    let checks = found.checks.iter().map(|check| line(check, colours));
+    let width = terminal::width();
+    let checks = found.checks.iter().map(|check| line(check, width));
     let count = |verdict| found.count(verdict);
     format!(
         "{}\nok: {}, warnings: {}, errors: {}, skipped: {}\n",
@@ -101,20 +99,26 @@ fn text(found: &DoctorReport) -> String {
     )
 }
 
-fn line(check: &Check, colours: bool) -> String {
+/// The column at which the finding of a check begins.
+const FOUND_AT: usize = 34;
+
+fn line(check: &Check, width: Option<usize>) -> String {
     let (verdict, style) = match check.verdict {
         Verdict::Ok => ("ok", AnsiColor::Green.on_default()),
         Verdict::Warning => ("warning", AnsiColor::Yellow.on_default()),
         Verdict::Error => ("error", AnsiColor::Red.on_default()),
         Verdict::Skipped => ("skipped", Style::new().dimmed()),
     };
-    let style = if colours { style } else { Style::new() };
     let found = terminal::one_line(&check.found);
-    let line = format!("{style}{verdict:8}{style:#} {:24} {found}\n", check.name);
+    // Wrapped without the colour, which has no width.
+    let line =
+        terminal::wrapped(&format!("{verdict:8} {:24} {found}", check.name), width, FOUND_AT);
+    let line = line.strip_prefix(verdict).map(|rest| format!("{style}{verdict}{style:#}{rest}\n"));
     let remedy = check.remedy.as_deref().map_or_else(String::new, |remedy| {
-        format!("{:34}hint: {}\n", "", terminal::one_line(remedy))
+        let hint = format!("{:FOUND_AT$}hint: {}", "", terminal::one_line(remedy));
+        terminal::wrapped(&hint, width, FOUND_AT) + "\n"
     });
-    line + &remedy
+    line.unwrap_or_default() + &remedy
 }
 
 fn json(found: &DoctorReport) -> Value {

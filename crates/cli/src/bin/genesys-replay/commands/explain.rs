@@ -5,6 +5,7 @@ use serde_json::json;
 
 use crate::context::Context;
 use crate::exit::{ExitStatus, UserError};
+use crate::terminal;
 
 /// Print the page of a failure code: its meaning and the remedy.
 #[derive(Debug, clap::Args)]
@@ -24,7 +25,10 @@ impl ExplainArgs {
             context.print(
                 || {
                     let lines = codes.iter();
-                    let lines = lines.map(|(code, what, _)| format!("{code:28} {what}\n"));
+                    let lines = lines.map(|(code, what, _)| {
+                        let line = format!("{code:28} {what}");
+                        terminal::wrapped(&line, terminal::width(), 29) + "\n"
+                    });
                     lines.collect()
                 },
                 || {

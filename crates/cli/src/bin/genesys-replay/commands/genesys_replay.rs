@@ -118,7 +118,7 @@ impl ReplayArgs {
     }
 
     fn print(&self, context: &Context, done: &ReplayRequestSummary) -> io::Result<()> {
-        context.print(|| text(done, self.yes), || json(done, self.yes))
+        context.print(|| terminal::fitted(&text(done, self.yes)), || json(done, self.yes))
     }
 }
 

@@ -83,7 +83,8 @@ impl ImportArgs {
         let stop = interrupt::listen();
         let ended = self.from.import(context, queue.as_ref(), &options, self.max_pages, &stop);
         let (imported, ended) = ended.await?;
-        context.print(|| text(&imported, self.yes), || json(&imported, self.yes))?;
+        let text = || terminal::fitted(&text(&imported, self.yes));
+        context.print(text, || json(&imported, self.yes))?;
         for warning in warnings(&imported) {
             terminal::say(&format!("warning: {warning}"));
         }

@@ -143,7 +143,7 @@ impl PlanArgs {
             Output::Text => {
                 let file = if count > 0 { format!(", in {out}") } else { String::new() };
                 let (id, shown) = (&plan.id, dead_letters(count));
-                format!("{id}: {shown} to send again{file}\n{}", summary(&plan))
+                terminal::fitted(&format!("{id}: {shown} to send again{file}\n{}", summary(&plan)))
             }
             Output::Json => json!({
                 "plan": self.out,

@@ -9,8 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::exit::ExitStatus;
-use crate::terminal;
-use crate::terminal::one_line;
+use crate::terminal::{self, one_line};
 use crate::time_argument::parse_time;
 
 /// Check that received = replayed + archived + still queued, and list the differences.
@@ -63,7 +62,7 @@ impl ReconcileArgs {
         let ledger = app::ledger(aws, &settings.table);
         let progress = &context.progress;
         let sum = reconcile::reconcile(&ledger, archive.as_ref(), &scope, progress).await?;
-        context.print(|| text(&sum, &scope), || json(&sum, &scope))?;
+        context.print(|| terminal::fitted(&text(&sum, &scope)), || json(&sum, &scope))?;
         Ok(ExitStatus::of_findings(!sum.adds_up()))
     }
 }

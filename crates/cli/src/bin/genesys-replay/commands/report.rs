@@ -49,7 +49,8 @@ impl ReportArgs {
             files::write_whole(file, Replaceable::Page, page.as_bytes())?;
             terminal::say(&format!("written: {}", file.display()));
         }
-        context.print(|| show::text(&report, &table, &scope), || show::json(&report, &scope))?;
+        let text = || terminal::fitted(&show::text(&report, &table, &scope));
+        context.print(text, || show::json(&report, &scope))?;
         Ok(ExitStatus::of_findings(report.has_findings()))
     }
 }

@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, Table, presets};
 use genesys_replay::clock::Timestamp;
 use genesys_replay_cli::operator::diagnose::Diagnosis;
 
-use crate::table::trimmed;
-use crate::terminal::one_line;
+use crate::table::{self, trimmed};
+use crate::terminal::{self, one_line, wrapped};
 
 /// The maximum number of listed groups. The JSON form and the page contain all groups.
 const MAX_GROUPS_SHOWN: usize = 40;
@@ -19,6 +19,8 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
     }
     let groups = diagnosis.groups.all();
     let mut table = Table::new();
+    let width = terminal::width();
+    table::fit(&mut table, width);
     table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
         "count",
         "category and code",
@@ -55,7 +57,7 @@ pub(super) fn of(diagnosis: &Diagnosis) -> String {
     }
     text.push_str("\nWhat to do:\n");
     for note in diagnosis.notes() {
-        let _ = writeln!(text, "- {}", one_line(&note));
+        let _ = writeln!(text, "{}", wrapped(&format!("- {}", one_line(&note)), width, 2));
     }
     text
 }

@@ -12,7 +12,7 @@ use genesys_replay_cli::operator::report::{
 use serde_json::{Value, json};
 
 use crate::table;
-use crate::terminal::one_line;
+use crate::terminal::{self, one_line};
 
 /// The maximum number of lines of one list in the text. The JSON form has all lines.
 const MAX_LINES: usize = 15;
@@ -60,6 +60,7 @@ pub(super) fn text(report: &LedgerReport, name: &str, scope: &ReportScope) -> St
             continue;
         }
         let mut rows = Table::new();
+        table::fit(&mut rows, terminal::width());
         rows.load_style(comfy_table::presets::NOTHING);
         rows.set_header([title, "events"]);
         let shown = list.iter().take(MAX_LINES);
