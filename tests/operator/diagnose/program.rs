@@ -105,15 +105,15 @@ async fn diagnose_json_has_the_groups_and_no_payload() -> TestResult {
     let done = desk.diagnose(&["--output", "json"]).await?;
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     let summary: Value = serde_json::from_str(&done.stdout)?;
-    assert_eq!(summary["totalFailures"], 1);
+    assert_eq!(summary["total_failures"], 1);
     assert_eq!(summary["complete"], true);
     let group = &summary["groups"][0];
     assert_eq!(group["category"], "ENDPOINT_UNREACHABLE");
-    assert_eq!(group["failureCode"], "TARGET_REFUSED");
+    assert_eq!(group["failure_code"], "TARGET_REFUSED");
     assert_eq!(group["count"], 1);
     assert_eq!(group["first"], "2026-07-25T17:20:00Z");
-    assert_eq!(group["example"]["eventId"], "e-1");
-    assert_eq!(summary["nextSteps"]["RETURN"], 1);
+    assert_eq!(group["example"]["event_id"], "e-1");
+    assert_eq!(summary["next_steps"]["RETURN"], 1);
     assert!(!done.stdout.contains("+4930123456"), "{}", done.stdout);
     assert_eq!(desk.records()?["records"][0]["ledgerStatus"], "FAILED");
     Ok(())

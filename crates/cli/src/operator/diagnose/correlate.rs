@@ -30,7 +30,6 @@ const MAX_SEARCH_TIME: Duration = Duration::from_secs(300);
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Correlation {
     /// The number of interactions that analytics returned, counted once for each query.
     pub found: u64,

@@ -22,7 +22,6 @@ const HOUR_MILLIS: u64 = 3_600_000;
 
 /// The common features of a group's messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct GroupKey {
     /// The category of the first failure.
     pub category: &'static str,
@@ -34,7 +33,6 @@ pub struct GroupKey {
 }
 
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Group {
     #[serde(flatten)]
     pub key: GroupKey,
@@ -49,7 +47,6 @@ pub struct Group {
 }
 
 #[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Example {
     pub message_id: String,
     pub event_id: String,

@@ -177,19 +177,19 @@ impl Diagnosis {
     /// Returns the summary for programs: everything except the records.
     pub fn summary(&self) -> Value {
         json!({
-            "generatedAt": self.generated_at.to_string(),
+            "generated_at": self.generated_at.to_string(),
             "queue": self.queue.arn,
-            "approximateVisible": self.queue.visible,
-            "totalFailures": self.total,
+            "approximate_visible": self.queue.visible,
+            "total_failures": self.total,
             "complete": self.end == DiagnosisEnd::Drained && self.total >= self.queue.visible,
             "categories": self.groups.categories,
-            "nextSteps": self.groups.next_steps,
+            "next_steps": self.groups.next_steps,
             "groups": self.groups.all(),
-            "inNoGroup": self.groups.other,
-            "atLastReceive": self.at_last_receive,
-            "withoutLedger": self.without_ledger,
+            "in_no_group": self.groups.other,
+            "at_last_receive": self.at_last_receive,
+            "without_ledger": self.without_ledger,
             "correlation": self.correlation,
-            "notShownAgain": self.released.hidden,
+            "not_shown_again": self.released.hidden,
         })
     }
 }
