@@ -5,6 +5,7 @@ mod bodies;
 mod keys;
 mod lambda;
 mod metrics;
+mod odd_events;
 mod program;
 mod queued;
 mod subscriptions;

@@ -1,9 +1,10 @@
 //! The edge of ingest: from an HTTP request to a queued message, and back to the answer.
 //!
-//! One router serves a function URL, an HTTP API and the standalone [`server`].
+//! One router serves a function URL, an HTTP API ([`lambda`]) and the standalone [`server`].
 
 mod answer;
 mod body;
+pub mod lambda;
 pub mod log;
 pub mod metrics;
 pub mod server;
@@ -21,7 +22,6 @@ use axum::routing::{get, post};
 use futures_util::FutureExt;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay_telemetry as telemetry;
-use lambda_http::request::RequestContext;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -30,6 +30,7 @@ use crate::{
     RequestSummary,
 };
 use body::{BodyReader, BufferedBody};
+use lambda::IamAuthorized;
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
 
@@ -132,7 +133,10 @@ impl<P: IngestPorts> IngestService<P> {
     fn refused_by_head(&self, route: Route, head: &Parts) -> Option<Refusal> {
         let fault = match &self.ingest.authentication {
             Authentication::Signature(keys) => keys.check_headers(&head.headers).err(),
-            Authentication::Iam => (!is_authorized(head.extensions.get()))
+            Authentication::Iam => head
+                .extensions
+                .get::<IamAuthorized>()
+                .is_none()
                 .then_some(AuthenticationError::NotAuthorized),
             Authentication::None => None,
         };
@@ -143,7 +147,7 @@ impl<P: IngestPorts> IngestService<P> {
     /// Answers a request, even after a panic, and logs the result.
     async fn answer(&self, route: Option<Route>, request: Request, work: Work) -> Response {
         let started = Instant::now();
-        let lambda = request.extensions().get::<lambda_http::Context>();
+        let lambda = request.extensions().get::<lambda_runtime::Context>();
         let request_id = lambda.map(|lambda| lambda.request_id.clone());
         let xray_trace_id = lambda
             .and_then(|lambda| lambda.xray_trace_id.as_deref())
@@ -234,16 +238,6 @@ async fn not_found<P: IngestPorts>(
     request: Request,
 ) -> Response {
     edge.answer(None, request, Work::Take).await
-}
-
-/// Returns true if AWS IAM has authorized a request in front of the function.
-fn is_authorized(context: Option<&RequestContext>) -> bool {
-    match context {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            context.authorizer.as_ref().is_some_and(|authorizer| authorizer.iam.is_some())
-        }
-        Some(_) | None => false,
-    }
 }
 
 /// Returns true if a request declares an unencoded JSON body.

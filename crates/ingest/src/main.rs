@@ -11,7 +11,7 @@ use genesys_replay_ingest::config::{Host, IngestSettings};
 use genesys_replay_ingest::{http, startup};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
-use lambda_http::Error;
+use lambda_runtime::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -40,7 +40,7 @@ async fn run() -> Result<(), Error> {
     app::prepare(&edge).await;
     let edge = Arc::new(edge);
     match host {
-        Host::Lambda(_) => lambda_http::run(http::router(edge)).await?,
+        Host::Lambda(_) => http::lambda::run(edge).await?,
         Host::Server(address) => {
             tokio::spawn(write_metrics(Arc::clone(&edge)));
             // Registered before the server logs that it listens, because a signal may arrive from then on.

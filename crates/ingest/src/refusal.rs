@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The subscription is unknown or inactive.
     #[error("the subscription is {}", match .0 { Standing::Inactive => "not active", Standing::Active | Standing::Unknown => "unknown" })]
     SubscriptionRefused(Standing),
+    /// The request is not HTTP. Only a Lambda function receives such requests, because it receives them as JSON.
+    #[error(transparent)]
+    RequestMalformed(RequestFault),
     /// The path does not exist.
     #[error("there is nothing here: POST /dead-letter or /webhooks/genesys-outbound")]
     NotFound,
@@ -83,6 +86,29 @@ pub enum Refusal {
     Internal,
 }
 
+/// The part of a request that is not HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFault {
+    /// The event is not a request in payload format 2.0.
+    #[error("the event is not a request in payload format 2.0 of a function URL or an HTTP API")]
+    Event,
+    /// The method is not a token.
+    #[error("the method of the request is not valid")]
+    Method,
+    /// The path has characters that a URI does not allow, or is too long.
+    #[error("the path of the request is not valid or too long")]
+    Path,
+    /// The query has characters that a URI does not allow, or is too long.
+    #[error("the query of the request is not valid or too long")]
+    Query,
+    /// A header has characters that HTTP does not allow, or there are too many headers.
+    #[error("a header of the request is not valid, or there are too many headers")]
+    Header,
+    /// The body is not the announced base64.
+    #[error("the body of the request is not base64")]
+    Base64,
+}
+
 impl From<VerifyError> for Refusal {
     fn from(error: VerifyError) -> Self {
         match error {
@@ -110,6 +136,7 @@ impl Refusal {
         match self {
             Self::NotAuthenticated(_) => RefusalCode::NotAuthenticated,
             Self::SubscriptionRefused(_) => RefusalCode::SubscriptionRefused,
+            Self::RequestMalformed(_) => RefusalCode::RequestMalformed,
             Self::NotFound => RefusalCode::NotFound,
             Self::Method { .. } => RefusalCode::Method,
             Self::BodyIncomplete => RefusalCode::BodyIncomplete,
@@ -140,6 +167,7 @@ impl Refusal {
             }
             Self::NotAuthenticated(_)
             | Self::SubscriptionRefused(_)
+            | Self::RequestMalformed(_)
             | Self::NotFound
             | Self::Method { .. }
             | Self::BodyIncomplete
