@@ -8,6 +8,7 @@ mod metrics;
 mod odd_events;
 mod program;
 mod queued;
+mod slow_queue;
 mod subscriptions;
 mod support;
 mod wire;

@@ -11,6 +11,7 @@ pub mod server;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -21,8 +22,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::FutureExt;
 use genesys_replay::meter::UpstreamCounters;
+use genesys_replay_aws::sqs_inlet::transfer_time;
 use genesys_replay_telemetry as telemetry;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::{
@@ -33,6 +35,10 @@ use body::{BodyReader, BufferedBody};
 use lambda::IamAuthorized;
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
+
+/// The maximum time from an authenticated body to the answer, without the time in which the body reaches SQS. Senders
+/// such as Genesys Cloud stop waiting after 5 s.
+const QUEUEING_TIME: Duration = Duration::from_millis(4_500);
 
 /// The shared state of the HTTP handlers.
 pub struct IngestService<P: IngestPorts> {
@@ -100,11 +106,25 @@ impl<P: IngestPorts> IngestService<P> {
         let is_signed = matches!(self.ingest.authentication, Authentication::Signature(_));
         let said = said(&head.headers, route, is_signed);
         let mut body_bytes = None;
-        let body = self.read(route, &head, body, &mut body_bytes).await;
-        let (summary, result) = match (body, route) {
-            (Err(refusal), _) => (RequestSummary::of(&said), Err(refusal)),
-            (Ok(body), Route::DeadLetter) => self.ingest.dead_letter(body.bytes, &said).await,
-            (Ok(body), Route::Webhook) => self.ingest.webhook(body.bytes, &said).await,
+        let body = match self.read(route, &head, body, &mut body_bytes).await {
+            Ok(body) => body,
+            Err(refusal) => {
+                let summary = RequestSummary::of(&said);
+                return HandledRequest { summary, body_bytes, result: Err(refusal) };
+            }
+        };
+        let queueing_ends = Instant::now() + QUEUEING_TIME + transfer_time(body.bytes.len());
+        let ends = lambda::ends(&head.extensions, self.ingest.clock.now());
+        let queued =
+            timeout_at(ends.map_or(queueing_ends, |ends| ends.min(queueing_ends)), async {
+                match route {
+                    Route::DeadLetter => self.ingest.dead_letter(body.bytes, &said).await,
+                    Route::Webhook => self.ingest.webhook(body.bytes, &said).await,
+                }
+            });
+        let (summary, result) = match queued.await {
+            Ok(queued) => queued,
+            Err(_elapsed) => (RequestSummary::of(&said), Err(Refusal::OutOfTime)),
         };
         HandledRequest { summary, body_bytes, result }
     }

@@ -256,6 +256,7 @@ impl<P: IngestPorts> Ingest<P> {
         self.sender.send(message).await.map_err(|error| match error {
             PutError::TooLong { .. } => Refusal::MessageTooLong,
             PutError::Unavailable { .. } => Refusal::Queue(error),
+            PutError::Unanswered { .. } => Refusal::QueueUnanswered(error),
         })
     }
 

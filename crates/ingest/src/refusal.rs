@@ -70,8 +70,18 @@ pub enum Refusal {
     #[error("{0} is empty: there is nothing to deliver")]
     Empty(&'static str),
     /// The queue could not be written.
-    #[error("the event could not be queued: send it again")]
+    #[error("the event is not queued: send it again")]
     Queue(#[source] PutError),
+    /// The queue's answer was lost.
+    #[error(
+        "it is not known if the event is queued: send it again, because a copy with the same webhook-id ends as a duplicate"
+    )]
+    QueueUnanswered(#[source] PutError),
+    /// The time of the request ended, mostly because Genesys Cloud or the queue is slow.
+    #[error(
+        "the time of the request ended, and it is not known if the event is queued: send it again, because a copy with the same webhook-id ends as a duplicate"
+    )]
+    OutOfTime,
     /// Genesys Cloud did not report the status of the subscription.
     #[error("the subscription could not be looked up: send the event again")]
     Genesys(#[source] GenesysError),
@@ -146,7 +156,9 @@ impl Refusal {
                 RefusalCode::BodyMalformed
             }
             Self::Empty(_) => RefusalCode::EventEmpty,
-            Self::Queue(_) => RefusalCode::QueueUnavailable,
+            Self::Queue(_) | Self::QueueUnanswered(_) | Self::OutOfTime => {
+                RefusalCode::QueueUnavailable
+            }
             Self::Genesys(_) => RefusalCode::GenesysUnavailable,
             Self::Secret(_) => RefusalCode::SecretUnavailable,
             Self::Busy => RefusalCode::Busy,
@@ -162,9 +174,12 @@ impl Refusal {
                 Disposition::Transient { after } => after.unwrap_or(RETRY_AFTER_SHORT),
                 Disposition::Operator | Disposition::Permanent => RETRY_AFTER_LONG,
             }),
-            Self::Queue(_) | Self::Secret(_) | Self::Busy | Self::Internal => {
-                Some(RETRY_AFTER_SHORT)
-            }
+            Self::Queue(_)
+            | Self::QueueUnanswered(_)
+            | Self::OutOfTime
+            | Self::Secret(_)
+            | Self::Busy
+            | Self::Internal => Some(RETRY_AFTER_SHORT),
             Self::NotAuthenticated(_)
             | Self::SubscriptionRefused(_)
             | Self::RequestMalformed(_)

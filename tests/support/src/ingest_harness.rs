@@ -123,6 +123,11 @@ impl IngestHarness {
         ours
     }
 
+    /// Returns the service behind the server.
+    pub fn service(&self) -> Arc<IngestService<InMemory>> {
+        Arc::clone(&self.service)
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use genesys_replay::clock::Timestamp;
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -21,9 +23,13 @@ use lambda_runtime::{Context, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::time::Instant;
 
 use super::{IngestService, Work, router};
 use crate::{IngestPorts, Refusal, RequestFault};
+
+/// The time before the end of an invocation in which the answer is written.
+const ANSWER_TIME: Duration = Duration::from_millis(500);
 
 /// A mark on requests that AWS IAM has authorized. Only [`LambdaEdge`] sets it, from a part of the event that AWS
 /// writes.
@@ -113,6 +119,13 @@ impl<P: IngestPorts> LambdaEdge<P> {
         };
         EventAnswer::of(response).await
     }
+}
+
+/// Returns the time at which the work on a request must end; `None` outside of Lambda.
+pub(super) fn ends(extensions: &Extensions, now: Timestamp) -> Option<Instant> {
+    let context = extensions.get::<Context>()?;
+    let left = Duration::from_millis(context.deadline.saturating_sub(now.as_millis()));
+    Some(Instant::now() + left.saturating_sub(ANSWER_TIME))
 }
 
 fn request(event: &str) -> Result<Request, RequestFault> {
