@@ -2,6 +2,8 @@
 
 mod authentication;
 mod bodies;
+mod buffer;
+mod connections;
 mod keys;
 mod lambda;
 mod metrics;

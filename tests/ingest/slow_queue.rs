@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use genesys_replay_ingest::{Authentication, Ingest};
 use genesys_test_support::ingest_harness::{Answer, IngestHarness, now, wrapper};
 use genesys_test_support::{Printed, ReplayHarness, TestResult, aws_at};
 use serde_json::json;
+use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 use crate::lambda::request;
@@ -137,14 +139,15 @@ async fn refused_message_is_reported_as_not_queued() -> TestResult {
 
 #[tokio::test]
 async fn message_is_not_queued_when_sqs_is_not_reachable() -> TestResult {
-    // The queue listens, but the endpoint is a port on which nothing listens.
-    let queue = StandInQueue::start([]).await?;
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+    // A bound port on which nothing listens refuses connections, and no other test gets it.
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    let endpoint = format!("http://{}", socket.local_addr()?);
     let harness = ReplayHarness::start().await?;
     let arn = harness.aws.create_queue(false).await?;
     let mut settings = settings(&harness, &arn).await?;
-    settings.insert("AWS_ENDPOINT_URL_SQS".to_owned(), format!("http://{port}"));
-    settings.insert("REPLAY_QUEUE_URL".to_owned(), queue.url("standard"));
+    settings.insert("AWS_ENDPOINT_URL_SQS".to_owned(), endpoint.clone());
+    settings.insert("REPLAY_QUEUE_URL".to_owned(), format!("{endpoint}/1/q"));
     settings.insert("INGEST_AUTH".to_owned(), "none".to_owned());
     let server = Server::start(&settings, &harness.aws).await?;
     let request = reqwest::Client::new().post(server.url("/webhooks/genesys-outbound")).body("{}");

@@ -4,9 +4,13 @@
 
 mod answer;
 mod body;
+mod buffer;
+mod connections;
+mod counted_stream;
 pub mod lambda;
 pub mod log;
 pub mod metrics;
+mod progress;
 pub mod server;
 
 use std::panic::AssertUnwindSafe;
@@ -32,6 +36,7 @@ use crate::{
     RequestSummary,
 };
 use body::{BodyReader, BufferedBody};
+use connections::ConnectionHandle;
 use lambda::IamAuthorized;
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
@@ -141,7 +146,8 @@ impl<P: IngestPorts> IngestService<P> {
             body::discard(&head.headers, body);
             return Err(refusal);
         }
-        let body = self.bodies.read(&head.headers, body).await?;
+        let connection = head.extensions.get::<Arc<ConnectionHandle>>().map(AsRef::as_ref);
+        let body = self.bodies.read(&head.headers, connection, body).await?;
         *body_bytes = Some(body.bytes.len());
         if let Authentication::Signature(keys) = &self.ingest.authentication {
             keys.verify(&head.headers, &body.bytes).await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use genesys_replay_aws::clients;
 use genesys_replay_ingest::app::{self, IngestFunction};
 use genesys_replay_ingest::config::{Host, IngestSettings};
+use genesys_replay_ingest::http::server::HttpServer;
 use genesys_replay_ingest::{http, startup};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
@@ -46,7 +47,7 @@ async fn run() -> Result<(), Error> {
             // Registered before the server logs that it listens, because a signal may arrive from then on.
             let shutdown = shutdown_signal()?;
             let listener = TcpListener::bind(address).await?;
-            http::server::serve(listener, Arc::clone(&edge), shutdown).await?;
+            HttpServer::new(Arc::clone(&edge)).serve(listener, shutdown).await?;
             edge.flush_metrics();
         }
     }

@@ -1,7 +1,6 @@
 //! A stand-in SQS queue whose reactions to `SendMessage` are set by a test.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -98,7 +97,7 @@ impl StandInQueue {
         lock(&self.calls).push(serde_json::from_slice(&body)?);
         let reaction = lock(&self.reactions).pop_front();
         let id = json!({ "MessageId": "590dfd22-b30f-4a63-81f8-72cbb5e782d0" });
-        let Ok(answer) = match reaction.unwrap_or(Reaction::StoreAndAnswerAfter(Duration::ZERO)) {
+        let answer = match reaction.unwrap_or(Reaction::StoreAndAnswerAfter(Duration::ZERO)) {
             Reaction::StoreAndAnswerAfter(delay) => {
                 self.stored.fetch_add(1, Ordering::SeqCst);
                 sleep(delay).await;
@@ -119,8 +118,8 @@ impl StandInQueue {
     }
 }
 
-fn respond(status: StatusCode, body: &Value) -> Result<Response<Full<Bytes>>, Infallible> {
+fn respond(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status;
-    Ok(response)
+    response
 }
