@@ -54,7 +54,7 @@ impl BodyReader {
         Self { most, buffer: Buffer::default() }
     }
 
-    /// Reads a body to its end. `connection` is the connection of the server; there is none in Lambda.
+    /// Reads a body to its end. `connection` is the connection of the server, and `None` in Lambda.
     ///
     /// # Errors
     /// The body is too long or does not arrive in time, or there is no buffer space or connection for it.

@@ -132,6 +132,11 @@ impl Space {
         }
     }
 
+    /// Returns true if another body than this one is not whole.
+    fn has_others(&self, id: u64) -> bool {
+        self.bodies.iter().any(|(other, body)| *other != id && !body.is_whole)
+    }
+
     /// Drops the slowest of these bodies of the peer that holds the most, without its whole bodies. Returns false if
     /// this peer has no such body.
     fn drop_slowest(&mut self, now: Instant, is_droppable: impl Fn(&HeldBody) -> bool) -> bool {
@@ -234,7 +239,10 @@ impl BufferShare<'_> {
                 let body = space.bodies.get(&self.id).ok_or(NoSpace)?;
                 let missing = length.saturating_sub(body.taken_bytes).div_ceil(STEP_BYTES);
                 let more = missing * STEP_BYTES;
-                while taken + more > BUFFER_BYTES && space.drop_slowest(now, |_| true) {
+                while taken + more > BUFFER_BYTES
+                    && space.has_others(self.id)
+                    && space.drop_slowest(now, |_| true)
+                {
                     taken = space.taken_bytes();
                 }
                 let body = space.bodies.get_mut(&self.id).ok_or(NoSpace)?;
@@ -244,7 +252,7 @@ impl BufferShare<'_> {
                     return Ok(());
                 }
             }
-            // All others are whole.
+            // All others are whole and soon answered.
             if now - began >= MAX_WAIT {
                 return Err(NoSpace);
             }

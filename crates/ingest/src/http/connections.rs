@@ -83,7 +83,7 @@ impl ConnectionPhase {
 }
 
 impl Table {
-    /// Closes the first connection by the rule. Returns false if there is none.
+    /// Closes the first connection by the rule. Returns false if no connection may be closed.
     fn evict(&mut self, now: Instant) -> bool {
         if self.closing >= MAX_CLOSING {
             return false;
