@@ -208,7 +208,7 @@ async fn burst_of_new_connections_closes_none_before_its_request() -> TestResult
     let ingest = IngestHarness::open().await?;
     let mut streams: Vec<_> =
         (0..MAX_CONNECTIONS + 88).map(|_| ingest.connect_from(client(1))).collect();
-    sleep(Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(50)).await;
     for stream in &mut streams {
         stream.write_all(HEALTH).await?;
     }

@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use anyhow::Context;
 use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Bench;
 use super::load::{self, Pace, Plan};
@@ -30,6 +31,9 @@ const DECLARED_BYTES: usize = 1_000_000;
 
 const SENT_BYTES: usize = 40_000;
 
+/// The maximum time until all strangers have connected.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// The pause of a stranger after its connection was closed.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -40,7 +44,7 @@ pub(crate) struct Strangers {
     /// The outcomes of the signed requests.
     pub(crate) tally: Tally,
     pub(crate) took: Sample,
-    /// From the first idle connection to the answer to one more request.
+    /// The time of one more request as soon as all strangers have connected.
     pub(crate) first: Duration,
 }
 
@@ -59,12 +63,19 @@ pub(crate) async fn run(bench: &Bench, seconds: u32) -> anyhow::Result<Strangers
     let plan =
         Plan { pace: Pace::Rate(RATE), connections: 32, time_limit: Duration::from_secs(30) };
     let is_over = Cell::new(false);
+    let connected = Cell::new(0);
     let strangers = async {
-        let stalled = (0..STALLED).map(|_| occupy(address, &part, &is_over));
-        let idle = (0..IDLE).map(|_| occupy(address, b"", &is_over));
+        let stalled = (0..STALLED).map(|_| occupy(address, &part, &connected, &is_over));
+        let idle = (0..IDLE).map(|_| occupy(address, b"", &connected, &is_over));
         tokio::join!(join_all(stalled), join_all(idle));
     };
     let signed = async {
+        let all_connected = async {
+            while connected.get() < STALLED + IDLE {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, all_connected).await.context("strangers do not connect")?;
         let began = Instant::now();
         let at_once = Plan { pace: Pace::AtOnce, connections: 1, ..plan };
         load::run(address, &probe, at_once, &Cell::new(false)).await?;
@@ -92,9 +103,10 @@ fn mixed(caller: &mut Caller, count: usize) -> anyhow::Result<Vec<Request>> {
 }
 
 /// Sends these bytes over a connection, leaves it open, and opens another one when the server closes it.
-async fn occupy(address: &str, bytes: &[u8], is_over: &Cell<bool>) {
+async fn occupy(address: &str, bytes: &[u8], connected: &Cell<usize>, is_over: &Cell<bool>) {
     while !is_over.get() {
         if let Ok(mut stream) = TcpStream::connect(address).await {
+            connected.set(connected.get() + 1);
             stream.write_all(bytes).await.ok();
             let mut answer = [0; 1_024];
             let closed = async { while matches!(stream.read(&mut answer).await, Ok(1..)) {} };

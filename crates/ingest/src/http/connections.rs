@@ -20,11 +20,14 @@ use super::progress::{Pace, Progress, STALL_TIME};
 /// The maximum number of closed connections that still send their answer. Each ends within a second.
 const MAX_CLOSING: usize = 128;
 
+/// The time after which an idle connection makes room. The first bytes of a client directly follow its connection.
+const MIN_IDLE_TIME: Duration = Duration::from_millis(100);
+
 /// The pace below which a request makes room after [`STALL_TIME`].
 const MIN_BYTES_PER_SECOND: u64 = 16 * 1024;
 
 /// The time after which a new connection without room checks the others again.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The open connections.
 pub(super) struct Connections {
@@ -68,8 +71,7 @@ impl ConnectionPhase {
     /// Returns the class and the pace of a connection that may be closed.
     fn evictable(&self, now: Instant) -> Option<(u8, Pace)> {
         match self {
-            // A client needs some time for its first byte.
-            Self::Idle { since } => (now.saturating_duration_since(*since) >= STALL_TIME)
+            Self::Idle { since } => (now.saturating_duration_since(*since) >= MIN_IDLE_TIME)
                 .then_some((0, Pace::Stalled { last_byte: *since })),
             Self::Receiving(progress) => {
                 let pace = progress.pace(now);
