@@ -130,9 +130,15 @@ pub enum PutError {
         /// The length of the message with its attributes, in bytes.
         bytes: usize,
     },
-    /// The queue was unreachable or refused the message, or the answer was lost.
+    /// The queue was unreachable or refused the message, which is not stored.
     #[error("the queue is unavailable: {reason}")]
     Unavailable {
+        /// The observed problem.
+        reason: String,
+    },
+    /// The answer was lost: the message may have been stored.
+    #[error("the message may be stored: {reason}")]
+    Unanswered {
         /// The observed problem.
         reason: String,
     },
@@ -145,8 +151,8 @@ pub trait MessageSender: Send + Sync {
     /// A message may be stored twice. Both copies have the same attributes, which identify the repetition.
     ///
     /// # Errors
-    /// [`PutError::TooLong`]: the message is not stored, and sending it again cannot succeed. With
-    /// [`PutError::Unavailable`], the message may have been stored.
+    /// [`PutError::TooLong`]: the message is not stored, and sending it again cannot succeed.
+    /// [`PutError::Unavailable`]: it is not stored. [`PutError::Unanswered`]: it may have been stored.
     fn send(
         &self,
         message: &NewMessage,

@@ -7,6 +7,7 @@
 mod batch;
 mod dead_letter;
 mod genesys;
+mod lambda_event;
 mod operator;
 mod parts;
 mod request;
@@ -16,6 +17,7 @@ mod target;
 pub use batch::sqs_event;
 pub use dead_letter::open_record;
 pub use genesys::{genesys_answer, token_answer};
+pub use lambda_event::lambda_event;
 pub use operator::operator_file;
 pub use request::ingest_request;
 pub use retry_after::retry_after;
@@ -31,6 +33,7 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("genesys_answer", genesys_answer),
     ("ingest_request", ingest_request),
+    ("lambda_event", lambda_event),
     ("open_record", open_record),
     ("operator_file", operator_file),
     ("retry_after", retry_after),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use genesys_fakes::{InMemory, ManualClock, MemorySender};
+use genesys_fakes::{InMemory, ManualClock, MemorySecret, MemorySender};
 use genesys_replay::clock::Random;
 use genesys_replay::dead_letter::{ParsedMessage, UnreplayableReason, parse};
 use genesys_replay::failure::RefusalCode;
@@ -54,9 +54,15 @@ impl Random for ConstantRandom {
     }
 }
 
-fn ingest_router(
-    authentication: Authentication<genesys_fakes::MemorySecret>,
-) -> (Router, MemorySender) {
+fn ingest_router(authentication: Authentication<MemorySecret>) -> (Router, MemorySender) {
+    let (service, sender) = ingest_service(authentication);
+    (router(service), sender)
+}
+
+/// Returns ingest over the fakes, and its queue.
+pub(crate) fn ingest_service(
+    authentication: Authentication<MemorySecret>,
+) -> (Arc<IngestService<InMemory>>, MemorySender) {
     let clock = Arc::new(ManualClock::at(NOW));
     let ingest = InMemory::ingest(clock, Arc::new(ConstantRandom), authentication);
     let sender = ingest.sender.clone();
@@ -68,32 +74,24 @@ fn ingest_router(
         metrics,
         Arc::new(UpstreamCounters::default()),
     );
-    (router(Arc::new(service)), sender)
+    (Arc::new(service), sender)
 }
 
 /// A request and its response.
-struct Exchange {
-    method: Method,
-    path: String,
-    body: Vec<u8>,
-    status: StatusCode,
-    kind: String,
-    answer: Value,
+pub(crate) struct Exchange {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Vec<u8>,
+    pub(crate) status: StatusCode,
+    pub(crate) kind: String,
+    pub(crate) answer: Value,
 }
 
 async fn run(input: &[u8]) {
     let (open_router, sender) = ingest_router(Authentication::None);
     if let Some(exchange) = send(open_router, input).await {
-        let queued: Vec<NewMessage> = sender.messages().into_iter().map(|(_, it)| it).collect();
         is_documented(&exchange);
-        let is_taken = exchange.method == Method::POST
-            && [DEAD_LETTER, WEBHOOK].contains(&exchange.path.as_str())
-            && exchange.status == StatusCode::OK;
-        assert_eq!(queued.len(), usize::from(is_taken), "accepted is queued");
-        if let Some(message) = queued.first() {
-            body_is_unchanged(&exchange, message);
-            is_parsed_by_the_replay_function(&exchange, message);
-        }
+        is_queued_if_accepted(&exchange, &sender);
     }
     let Ok(ring) = KeyRing::parse(SECRET) else {
         return;
@@ -136,7 +134,7 @@ async fn send(router: Router, input: &[u8]) -> Option<Exchange> {
     })
 }
 
-fn is_documented(exchange: &Exchange) {
+pub(crate) fn is_documented(exchange: &Exchange) {
     if exchange.method == Method::HEAD {
         // A response to HEAD has no body.
         return;
@@ -153,6 +151,18 @@ fn is_documented(exchange: &Exchange) {
     assert!(code.is_some(), "{answer}");
     assert_ne!(code, Some(RefusalCode::Internal), "a fault in the program");
     assert!(!status.is_server_error(), "nothing goes wrong here: {answer}");
+}
+
+pub(crate) fn is_queued_if_accepted(exchange: &Exchange, sender: &MemorySender) {
+    let queued: Vec<NewMessage> = sender.messages().into_iter().map(|(_, it)| it).collect();
+    let is_taken = exchange.method == Method::POST
+        && [DEAD_LETTER, WEBHOOK].contains(&exchange.path.as_str())
+        && exchange.status == StatusCode::OK;
+    assert_eq!(queued.len(), usize::from(is_taken), "accepted is queued");
+    if let Some(message) = queued.first() {
+        body_is_unchanged(exchange, message);
+        is_parsed_by_the_replay_function(exchange, message);
+    }
 }
 
 /// Returns the text of a message attribute.

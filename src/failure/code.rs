@@ -122,6 +122,8 @@ codes! {
         NotAuthenticated = "INGEST_NOT_AUTHENTICATED",
         /// The subscription is unknown or inactive.
         SubscriptionRefused = "INGEST_SUBSCRIPTION_REFUSED",
+        /// The Lambda function received a request that is not HTTP.
+        RequestMalformed = "INGEST_REQUEST_MALFORMED",
         /// The path does not exist.
         NotFound = "INGEST_NOT_FOUND",
         /// The path does not allow this method.

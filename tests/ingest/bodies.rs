@@ -58,13 +58,6 @@ async fn rest(mut stream: impl AsyncRead + Unpin) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Reads the first bytes of the response.
-async fn answer(mut stream: impl AsyncRead + Unpin) -> Result<String, Box<dyn Error>> {
-    let mut answer = vec![0; 4096];
-    let length = stream.read(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
-}
-
 /// Returns a chunk of 32 KiB.
 fn chunk() -> Vec<u8> {
     [b"8000\r\n".to_vec(), vec![b'x'; 0x8000], b"\r\n".to_vec()].concat()
@@ -171,45 +164,6 @@ async fn head_deadline_cuts_off_an_incomplete_head() -> TestResult {
     let answer = rest(stream).await;
     assert!(!answer.contains("200"), "{answer}");
     assert_eq!(before.elapsed().as_secs(), 15);
-    Ok(())
-}
-
-#[tokio::test(start_paused = true)]
-async fn stalled_large_bodies_block_only_other_large_bodies() -> TestResult {
-    let ingest = IngestHarness::open().await?;
-    let head = format!("Content-Length: {MIB}");
-    let beginning = vec![b'x'; 40 * 1024];
-    let mut stopped = Vec::new();
-    for _ in 0..8 {
-        stopped.push(begun_in_memory(&ingest, &head, &beginning).await?);
-    }
-    // These send a head without a body.
-    for _ in 0..8 {
-        stopped.push(begun_in_memory(&ingest, &head, b"x").await?);
-    }
-    let small = wrapper("s-1", 0, "[1]");
-    let measured = format!("Content-Length: {}", small.len());
-    let mut measured = begun_in_memory(&ingest, &measured, small.as_bytes()).await?;
-    assert!(answer(&mut measured).await?.starts_with("HTTP/1.1 200 "));
-    let chunked = format!("{:x}\r\n{small}\r\n0\r\n\r\n", small.len());
-    let mut unmeasured =
-        begun_in_memory(&ingest, "Transfer-Encoding: chunked", chunked.as_bytes()).await?;
-    assert!(answer(&mut unmeasured).await?.starts_with("HTTP/1.1 200 "));
-
-    let mut large = begun_in_memory(&ingest, &head, &beginning).await?;
-    let refused = answer(&mut large).await?;
-    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
-    assert!(refused.contains("INGEST_BUSY"), "{refused}");
-    assert!(refused.contains("retry-after: 5"), "{refused}");
-    for stream in stopped {
-        assert!(rest(stream).await.starts_with("HTTP/1.1 408 "));
-    }
-    let event = format!("\"{}\"", "x".repeat(MIB / 2));
-    let large = wrapper("s-1", 0, &event);
-    let head = format!("Content-Length: {}", large.len());
-    let mut large = begun_in_memory(&ingest, &head, large.as_bytes()).await?;
-    let answered = answer(&mut large).await?;
-    assert!(answered.starts_with("HTTP/1.1 200 "), "there is room again");
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::program::settings;
 
 /// Returns a request in payload format 2.0.
-fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
+pub(super) fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
     let headers: serde_json::Map<String, Value> =
         headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
     json!({
@@ -44,7 +44,7 @@ fn request(path: &str, headers: &[(&str, String)], body: &[u8]) -> Value {
 }
 
 /// Returns the status and the body of a response.
-fn answered(invocation: Invocation) -> Result<(u64, Value), Box<dyn Error>> {
+pub(super) fn answered(invocation: Invocation) -> Result<(u64, Value), Box<dyn Error>> {
     let Invocation::Response(response) = invocation else {
         return Err(format!("{invocation:?}").into());
     };

@@ -2,11 +2,15 @@
 
 mod authentication;
 mod bodies;
+mod buffer;
+mod connections;
 mod keys;
 mod lambda;
 mod metrics;
+mod odd_events;
 mod program;
 mod queued;
+mod slow_queue;
 mod subscriptions;
 mod support;
 mod wire;

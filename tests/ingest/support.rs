@@ -1,3 +1,4 @@
 //! Shared parts of these tests.
 
+pub(crate) mod queue;
 pub(crate) mod server;

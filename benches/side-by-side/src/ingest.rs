@@ -12,6 +12,7 @@ mod request;
 mod server;
 mod slow;
 mod speed;
+mod strangers;
 mod tally;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,8 @@ pub(crate) enum Part {
     Memory,
     /// Callers that send one byte per second, with ordinary requests beside them.
     Slow,
+    /// Stalled unsigned bodies and idle connections, with signed requests beside them.
+    Strangers,
     /// Oversized bodies.
     Oversized,
 }
@@ -125,6 +128,7 @@ pub(crate) async fn run(options: &Options, root: &Path) -> anyhow::Result<()> {
             Part::Ceiling => ceiling(&bench, &extent, &mut findings).await,
             Part::Memory => memory(&bench, &extent, &mut findings).await,
             Part::Slow => slow(&bench, &mut findings).await,
+            Part::Strangers => strangers(&bench, &extent, &mut findings).await,
             Part::Oversized => oversized(&bench, &mut findings).await,
         };
         measured.with_context(|| format!("{part:?}, see {}", bench.logs.display()))?;
@@ -201,6 +205,20 @@ async fn slow(bench: &Bench, findings: &mut Findings) -> anyhow::Result<()> {
         findings.faults.push(fault);
     }
     findings.goals.extend(report::slow_aims(&measured));
+    Ok(())
+}
+
+async fn strangers(bench: &Bench, extent: &Extent, findings: &mut Findings) -> anyhow::Result<()> {
+    let measured = strangers::run(bench, extent.seconds).await?;
+    print_result(&format!(
+        "\n### {} stalled strangers and {} idle connections\n\n{}\n\nThe first request beside them was answered after {:.0} ms.",
+        strangers::STALLED,
+        strangers::IDLE,
+        report::strangers(&measured),
+        crate::format::millis(measured.first)
+    ))?;
+    findings.tally(Part::Strangers, &measured.tally);
+    findings.goals.extend(report::strangers_aims(&measured));
     Ok(())
 }
 

@@ -17,7 +17,7 @@ fn help_lists_the_measurements() -> io::Result<()> {
     assert!(String::from_utf8_lossy(&general.stdout).contains("ingest"));
     let help = bench(&["ingest", "--help"])?;
     let help = String::from_utf8_lossy(&help.stdout);
-    for word in ["pace", "ceiling", "memory", "slow", "oversized", "--quick"] {
+    for word in ["pace", "ceiling", "memory", "slow", "strangers", "oversized", "--quick"] {
         assert!(help.contains(word), "{word}: {help}");
     }
     Ok(())

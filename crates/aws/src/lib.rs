@@ -4,6 +4,7 @@ pub mod clients;
 mod error;
 pub mod queue_urls;
 pub mod secrets_manager;
+pub mod sqs_inlet;
 pub mod sqs_queue;
 pub mod sqs_sender;
 

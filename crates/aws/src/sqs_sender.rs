@@ -1,7 +1,11 @@
 //! Sends messages to an SQS queue.
 
+use std::error::Error;
+
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::send_message::SendMessageError;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry as Entry};
 use genesys_replay::aws::AwsError;
 use genesys_replay::error::with_causes;
@@ -9,6 +13,7 @@ use genesys_replay::message::MessageId;
 use genesys_replay::queue::{
     AttributeValue, MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError,
 };
+use hyper_util::client::legacy::Error as ConnectionError;
 
 use crate::error::aws_error;
 
@@ -33,41 +38,32 @@ impl SqsSender {
     }
 }
 
+/// A failed attempt to send one message.
+#[derive(Debug)]
+pub(crate) enum SendFailure {
+    /// The attempt ended before SQS was reached.
+    NotReached(String),
+    /// SQS refused the message for now, because it is throttled or not available.
+    Throttled(String),
+    /// SQS did not store the message, and would not store it now either.
+    Refused(PutError),
+    /// SQS may have stored the message.
+    Unanswered(String),
+}
+
+impl From<SendFailure> for PutError {
+    fn from(failure: SendFailure) -> Self {
+        match failure {
+            SendFailure::NotReached(reason) | SendFailure::Throttled(reason) => unavailable(reason),
+            SendFailure::Refused(error) => error,
+            SendFailure::Unanswered(reason) => unanswered(reason),
+        }
+    }
+}
+
 impl MessageSender for SqsSender {
     async fn send(&self, message: &NewMessage) -> Result<MessageId, PutError> {
-        let bytes = message.size();
-        if bytes > MAX_MESSAGE_BYTES {
-            return Err(PutError::TooLong { bytes });
-        }
-        let mut call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
-        for (name, value) in &message.attributes {
-            call = call.message_attributes(name.as_ref(), attribute(value)?);
-        }
-        if self.fifo {
-            call = call
-                .message_group_id(&message.group)
-                .message_deduplication_id(&message.deduplication);
-        }
-        let answer = call.send().await.map_err(|error| match &error {
-            SdkError::ServiceError(refusal) => {
-                // The error's message may quote the sent message.
-                let code = refusal.err().code().unwrap_or("an error without a code");
-                let text = refusal.err().message().unwrap_or_default();
-                if text.contains(TOO_LONG_MESSAGE) {
-                    return PutError::TooLong { bytes };
-                }
-                unavailable(format!("SQS answered {code}"))
-            }
-            SdkError::TimeoutError(_) => unavailable("no answer in time".to_owned()),
-            SdkError::ConstructionFailure(_)
-            | SdkError::DispatchFailure(_)
-            | SdkError::ResponseError(_)
-            | _ => unavailable(with_causes(&error)),
-        })?;
-        answer
-            .message_id
-            .and_then(MessageId::new)
-            .ok_or_else(|| unavailable("the answer of SQS has no message id".to_owned()))
+        Ok(self.put(message).await?)
     }
 
     async fn send_all(
@@ -76,9 +72,7 @@ impl MessageSender for SqsSender {
     ) -> Result<Vec<Result<MessageId, PutError>>, AwsError> {
         let mut answers: Vec<Result<MessageId, PutError>> = messages
             .iter()
-            .map(|_| {
-                Err(unavailable("the answer of SQS has no result for this message".to_owned()))
-            })
+            .map(|_| Err(unanswered("the answer of SQS has no result for this message".to_owned())))
             .collect();
         // The size limit of a call equals the size limit of one message.
         let mut call: Vec<(usize, &NewMessage)> = Vec::new();
@@ -105,6 +99,37 @@ impl MessageSender for SqsSender {
 }
 
 impl SqsSender {
+    /// Returns true if the queue drops a message that it already has, by its deduplication id.
+    pub(crate) const fn is_fifo(&self) -> bool {
+        self.fifo
+    }
+
+    /// Returns a sender to the same queue with another client.
+    pub(crate) fn with_client(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
+    }
+
+    /// Sends one message with one call of the client.
+    pub(crate) async fn put(&self, message: &NewMessage) -> Result<MessageId, SendFailure> {
+        let bytes = message.size();
+        if bytes > MAX_MESSAGE_BYTES {
+            return Err(SendFailure::Refused(PutError::TooLong { bytes }));
+        }
+        let mut call = self.client.send_message().queue_url(&self.url).message_body(&message.body);
+        for (name, value) in &message.attributes {
+            let value = attribute(value).map_err(SendFailure::Refused)?;
+            call = call.message_attributes(name.as_ref(), value);
+        }
+        if self.fifo {
+            call = call
+                .message_group_id(&message.group)
+                .message_deduplication_id(&message.deduplication);
+        }
+        let answer = call.send().await.map_err(|error| failure(&error, bytes))?;
+        let id = answer.message_id.and_then(MessageId::new);
+        id.ok_or_else(|| SendFailure::Unanswered("SQS answered without a message id".to_owned()))
+    }
+
     /// Makes one call and stores the result of each entry.
     async fn put_call(
         &self,
@@ -117,6 +142,9 @@ impl SqsSender {
                 Ok(entry) => entries.push(entry),
                 Err(error) => settle(answers, *index, Err(error)),
             }
+        }
+        if entries.is_empty() {
+            return Ok(());
         }
         let answer = self
             .client
@@ -174,6 +202,61 @@ fn attribute(value: &AttributeValue) -> Result<MessageAttributeValue, PutError> 
         .string_value(value)
         .build()
         .map_err(|error| unavailable(with_causes(&error)))
+}
+
+/// Returns the meaning of a failed `SendMessage` of this size.
+fn failure(error: &SdkError<SendMessageError, HttpResponse>, bytes: usize) -> SendFailure {
+    match error {
+        SdkError::ServiceError(refusal) => {
+            // The error's message may quote the sent message.
+            let code = refusal.err().code().unwrap_or("an error without a code");
+            let says = refusal.err().message().unwrap_or_default();
+            if says.contains(TOO_LONG_MESSAGE) {
+                return SendFailure::Refused(PutError::TooLong { bytes });
+            }
+            let reason = format!("SQS answered {code}");
+            match refusal.raw().status().as_u16() {
+                429 | 503 => SendFailure::Throttled(reason),
+                // Some throttling errors have the status 400 or 403.
+                _ if code.to_ascii_lowercase().contains("throttl") => {
+                    SendFailure::Throttled(reason)
+                }
+                500.. => SendFailure::Unanswered(reason),
+                _ => SendFailure::Refused(unavailable(reason)),
+            }
+        }
+        SdkError::TimeoutError(_) => SendFailure::Unanswered("no answer in time".to_owned()),
+        SdkError::DispatchFailure(_)
+            if has_cause::<ConnectionError>(error, ConnectionError::is_connect) =>
+        {
+            SendFailure::NotReached("no connection".to_owned())
+        }
+        SdkError::DispatchFailure(failure)
+            if failure.is_io()
+                || failure.is_timeout()
+                || failure.as_other().is_some()
+                || has_cause::<ConnectionError>(error, |_| true) =>
+        {
+            SendFailure::Unanswered("the connection was lost".to_owned())
+        }
+        // Nothing was sent: the credentials were not loaded, or the request could not be built.
+        SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => {
+            SendFailure::Refused(unavailable(with_causes(error)))
+        }
+        SdkError::ResponseError(_) | _ => {
+            SendFailure::Unanswered("the answer cannot be read".to_owned())
+        }
+    }
+}
+
+/// Returns true if an error of this kind is among the causes.
+fn has_cause<E: Error + 'static>(error: &(dyn Error + 'static), is_meant: fn(&E) -> bool) -> bool {
+    let mut causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.any(|cause| cause.downcast_ref::<E>().is_some_and(is_meant))
+}
+
+fn unanswered(reason: String) -> PutError {
+    PutError::Unanswered { reason }
 }
 
 fn unavailable(reason: String) -> PutError {

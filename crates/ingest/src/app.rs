@@ -6,9 +6,9 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use genesys_replay::clock::{Clock, SystemClock, SystemRandom};
 use genesys_replay::meter::UpstreamCounters;
-use genesys_replay_aws::clients::{CallLimits, secret, with_limits};
+use genesys_replay_aws::clients::{CallLimits, secret};
 use genesys_replay_aws::secrets_manager::SecretsManagerSecret;
-use genesys_replay_aws::sqs_sender::SqsSender;
+use genesys_replay_aws::sqs_inlet::SqsInlet;
 use genesys_replay_genesys::{BuildError, GenesysSubscriptions, Parts, client, http_client};
 use genesys_replay_telemetry::metrics::Metrics;
 
@@ -25,21 +25,12 @@ pub type IngestFunction = IngestService<AwsIngestPorts>;
 pub enum AwsIngestPorts {}
 
 impl IngestPorts for AwsIngestPorts {
-    type MessageSender = SqsSender;
+    type MessageSender = SqsInlet;
     type Subscriptions = GenesysSubscriptions;
     type Secret = SecretsManagerSecret;
 }
 
-/// The limits of a call to SQS, which answers within milliseconds or fails. The sender waits, and Genesys Cloud stops
-/// waiting after five seconds. Only the SDK retries on this hop; a message that was queued twice is recognised by its
-/// attributes.
-const INLET: CallLimits = CallLimits {
-    attempt_timeout: Duration::from_secs(1),
-    operation_timeout: Duration::from_secs(2),
-    max_attempts: 2,
-};
-
-/// The limits of a call to Secrets Manager, as short as for SQS, because the call to SQS follows.
+/// The limits of a call to Secrets Manager, short because the call to SQS follows.
 const SECRET: CallLimits = CallLimits {
     attempt_timeout: Duration::from_secs(1),
     operation_timeout: Duration::from_millis(1_500),
@@ -88,9 +79,8 @@ pub fn build(
         Auth::Iam => Authentication::Iam,
         Auth::Anyone => Authentication::None,
     };
-    let sqs = aws_sdk_sqs::Client::new(&with_limits(aws, INLET));
     let ingest = Ingest {
-        sender: SqsSender::new(sqs, settings.queue_url.into()),
+        sender: SqsInlet::new(aws, settings.queue_url.into(), Arc::clone(&clock)),
         check,
         authentication,
         clock,

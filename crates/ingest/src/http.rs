@@ -1,15 +1,21 @@
 //! The edge of ingest: from an HTTP request to a queued message, and back to the answer.
 //!
-//! One router serves a function URL, an HTTP API and the standalone [`server`].
+//! One router serves a function URL, an HTTP API ([`lambda`]) and the standalone [`server`].
 
 mod answer;
 mod body;
+mod buffer;
+mod connections;
+mod counted_stream;
+pub mod lambda;
 pub mod log;
 pub mod metrics;
+mod progress;
 pub mod server;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -20,9 +26,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use futures_util::FutureExt;
 use genesys_replay::meter::UpstreamCounters;
+use genesys_replay_aws::sqs_inlet::transfer_time;
 use genesys_replay_telemetry as telemetry;
-use lambda_http::request::RequestContext;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 use crate::{
@@ -30,8 +36,14 @@ use crate::{
     RequestSummary,
 };
 use body::{BodyReader, BufferedBody};
+use connections::ConnectionHandle;
+use lambda::IamAuthorized;
 use log::Handled;
 use metrics::{IngestMetrics, RequestFigures};
+
+/// The maximum time from an authenticated body to the answer, without the time in which the body reaches SQS. Senders
+/// such as Genesys Cloud stop waiting after 5 s.
+const QUEUEING_TIME: Duration = Duration::from_millis(4_500);
 
 /// The shared state of the HTTP handlers.
 pub struct IngestService<P: IngestPorts> {
@@ -99,11 +111,25 @@ impl<P: IngestPorts> IngestService<P> {
         let is_signed = matches!(self.ingest.authentication, Authentication::Signature(_));
         let said = said(&head.headers, route, is_signed);
         let mut body_bytes = None;
-        let body = self.read(route, &head, body, &mut body_bytes).await;
-        let (summary, result) = match (body, route) {
-            (Err(refusal), _) => (RequestSummary::of(&said), Err(refusal)),
-            (Ok(body), Route::DeadLetter) => self.ingest.dead_letter(body.bytes, &said).await,
-            (Ok(body), Route::Webhook) => self.ingest.webhook(body.bytes, &said).await,
+        let body = match self.read(route, &head, body, &mut body_bytes).await {
+            Ok(body) => body,
+            Err(refusal) => {
+                let summary = RequestSummary::of(&said);
+                return HandledRequest { summary, body_bytes, result: Err(refusal) };
+            }
+        };
+        let queueing_ends = Instant::now() + QUEUEING_TIME + transfer_time(body.bytes.len());
+        let ends = lambda::ends(&head.extensions, self.ingest.clock.now());
+        let queued =
+            timeout_at(ends.map_or(queueing_ends, |ends| ends.min(queueing_ends)), async {
+                match route {
+                    Route::DeadLetter => self.ingest.dead_letter(body.bytes, &said).await,
+                    Route::Webhook => self.ingest.webhook(body.bytes, &said).await,
+                }
+            });
+        let (summary, result) = match queued.await {
+            Ok(queued) => queued,
+            Err(_elapsed) => (RequestSummary::of(&said), Err(Refusal::OutOfTime)),
         };
         HandledRequest { summary, body_bytes, result }
     }
@@ -120,7 +146,8 @@ impl<P: IngestPorts> IngestService<P> {
             body::discard(&head.headers, body);
             return Err(refusal);
         }
-        let body = self.bodies.read(&head.headers, body).await?;
+        let connection = head.extensions.get::<Arc<ConnectionHandle>>().map(AsRef::as_ref);
+        let body = self.bodies.read(&head.headers, connection, body).await?;
         *body_bytes = Some(body.bytes.len());
         if let Authentication::Signature(keys) = &self.ingest.authentication {
             keys.verify(&head.headers, &body.bytes).await?;
@@ -132,7 +159,10 @@ impl<P: IngestPorts> IngestService<P> {
     fn refused_by_head(&self, route: Route, head: &Parts) -> Option<Refusal> {
         let fault = match &self.ingest.authentication {
             Authentication::Signature(keys) => keys.check_headers(&head.headers).err(),
-            Authentication::Iam => (!is_authorized(head.extensions.get()))
+            Authentication::Iam => head
+                .extensions
+                .get::<IamAuthorized>()
+                .is_none()
                 .then_some(AuthenticationError::NotAuthorized),
             Authentication::None => None,
         };
@@ -143,7 +173,7 @@ impl<P: IngestPorts> IngestService<P> {
     /// Answers a request, even after a panic, and logs the result.
     async fn answer(&self, route: Option<Route>, request: Request, work: Work) -> Response {
         let started = Instant::now();
-        let lambda = request.extensions().get::<lambda_http::Context>();
+        let lambda = request.extensions().get::<lambda_runtime::Context>();
         let request_id = lambda.map(|lambda| lambda.request_id.clone());
         let xray_trace_id = lambda
             .and_then(|lambda| lambda.xray_trace_id.as_deref())
@@ -234,16 +264,6 @@ async fn not_found<P: IngestPorts>(
     request: Request,
 ) -> Response {
     edge.answer(None, request, Work::Take).await
-}
-
-/// Returns true if AWS IAM has authorized a request in front of the function.
-fn is_authorized(context: Option<&RequestContext>) -> bool {
-    match context {
-        Some(RequestContext::ApiGatewayV2(context)) => {
-            context.authorizer.as_ref().is_some_and(|authorizer| authorizer.iam.is_some())
-        }
-        Some(_) | None => false,
-    }
 }
 
 /// Returns true if a request declares an unencoded JSON body.

@@ -28,7 +28,7 @@ use genesys_replay::{dead_letter, digest};
 
 pub use keys::{KeySource, Keys, KeysError, VerifyError};
 pub(crate) use log::warn_of_short;
-pub use refusal::Refusal;
+pub use refusal::{Refusal, RequestFault};
 pub use signature::{AuthenticationError, KeyRing, KeyRingFault, check_headers};
 pub use subscription::{LOOKUP_TIMEOUT, SubscriptionCheck};
 
@@ -256,6 +256,7 @@ impl<P: IngestPorts> Ingest<P> {
         self.sender.send(message).await.map_err(|error| match error {
             PutError::TooLong { .. } => Refusal::MessageTooLong,
             PutError::Unavailable { .. } => Refusal::Queue(error),
+            PutError::Unanswered { .. } => Refusal::QueueUnanswered(error),
         })
     }
 

@@ -8,10 +8,11 @@ use std::time::Duration;
 use genesys_replay_aws::clients;
 use genesys_replay_ingest::app::{self, IngestFunction};
 use genesys_replay_ingest::config::{Host, IngestSettings};
+use genesys_replay_ingest::http::server::HttpServer;
 use genesys_replay_ingest::{http, startup};
 use genesys_replay_telemetry as telemetry;
 use genesys_replay_telemetry::metrics::Metrics;
-use lambda_http::Error;
+use lambda_runtime::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
@@ -21,7 +22,7 @@ const METRICS_EVERY: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match Box::pin(run()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             telemetry::start_refused(error.as_ref()).await;
@@ -40,13 +41,13 @@ async fn run() -> Result<(), Error> {
     app::prepare(&edge).await;
     let edge = Arc::new(edge);
     match host {
-        Host::Lambda(_) => lambda_http::run(http::router(edge)).await?,
+        Host::Lambda(_) => http::lambda::run(edge).await?,
         Host::Server(address) => {
             tokio::spawn(write_metrics(Arc::clone(&edge)));
             // Registered before the server logs that it listens, because a signal may arrive from then on.
             let shutdown = shutdown_signal()?;
             let listener = TcpListener::bind(address).await?;
-            http::server::serve(listener, Arc::clone(&edge), shutdown).await?;
+            HttpServer::new(Arc::clone(&edge)).serve(listener, shutdown).await?;
             edge.flush_metrics();
         }
     }

@@ -26,6 +26,9 @@ pub enum Refusal {
     /// The subscription is unknown or inactive.
     #[error("the subscription is {}", match .0 { Standing::Inactive => "not active", Standing::Active | Standing::Unknown => "unknown" })]
     SubscriptionRefused(Standing),
+    /// The request is not HTTP. Only a Lambda function receives such requests, because it receives them as JSON.
+    #[error(transparent)]
+    RequestMalformed(RequestFault),
     /// The path does not exist.
     #[error("the path does not exist: use POST /dead-letter or POST /webhooks/genesys-outbound")]
     NotFound,
@@ -67,8 +70,18 @@ pub enum Refusal {
     #[error("{0} is empty: there is nothing to deliver")]
     Empty(&'static str),
     /// The queue could not be written.
-    #[error("the event could not be queued: send the event again")]
+    #[error("the event is not queued: send it again")]
     Queue(#[source] PutError),
+    /// The queue's answer was lost.
+    #[error(
+        "it is not known if the event is queued: send it again, because a copy with the same webhook-id ends as a duplicate"
+    )]
+    QueueUnanswered(#[source] PutError),
+    /// The time of the request ended, mostly because Genesys Cloud or the queue is slow.
+    #[error(
+        "the time of the request ended, and it is not known if the event is queued: send it again, because a copy with the same webhook-id ends as a duplicate"
+    )]
+    OutOfTime,
     /// Genesys Cloud did not report the status of the subscription.
     #[error("the subscription could not be looked up: send the event again")]
     Genesys(#[source] GenesysError),
@@ -81,6 +94,29 @@ pub enum Refusal {
     /// A fault in this program.
     #[error("a fault in this program stopped the request: send the event again")]
     Internal,
+}
+
+/// The part of a request that is not HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestFault {
+    /// The event is not a request in payload format 2.0.
+    #[error("the event is not a request in payload format 2.0 of a function URL or an HTTP API")]
+    Event,
+    /// The method is not a token.
+    #[error("the method of the request is not valid")]
+    Method,
+    /// The path has characters that a URI does not allow, or is too long.
+    #[error("the path of the request is not valid or too long")]
+    Path,
+    /// The query has characters that a URI does not allow, or is too long.
+    #[error("the query of the request is not valid or too long")]
+    Query,
+    /// A header has characters that HTTP does not allow, or there are too many headers.
+    #[error("a header of the request is not valid, or there are too many headers")]
+    Header,
+    /// The body is not the announced base64.
+    #[error("the body of the request is not base64")]
+    Base64,
 }
 
 impl From<VerifyError> for Refusal {
@@ -110,6 +146,7 @@ impl Refusal {
         match self {
             Self::NotAuthenticated(_) => RefusalCode::NotAuthenticated,
             Self::SubscriptionRefused(_) => RefusalCode::SubscriptionRefused,
+            Self::RequestMalformed(_) => RefusalCode::RequestMalformed,
             Self::NotFound => RefusalCode::NotFound,
             Self::Method { .. } => RefusalCode::Method,
             Self::BodyIncomplete => RefusalCode::BodyIncomplete,
@@ -119,7 +156,9 @@ impl Refusal {
                 RefusalCode::BodyMalformed
             }
             Self::Empty(_) => RefusalCode::EventEmpty,
-            Self::Queue(_) => RefusalCode::QueueUnavailable,
+            Self::Queue(_) | Self::QueueUnanswered(_) | Self::OutOfTime => {
+                RefusalCode::QueueUnavailable
+            }
             Self::Genesys(_) => RefusalCode::GenesysUnavailable,
             Self::Secret(_) => RefusalCode::SecretUnavailable,
             Self::Busy => RefusalCode::Busy,
@@ -135,11 +174,15 @@ impl Refusal {
                 Disposition::Transient { after } => after.unwrap_or(RETRY_AFTER_SHORT),
                 Disposition::Operator | Disposition::Permanent => RETRY_AFTER_LONG,
             }),
-            Self::Queue(_) | Self::Secret(_) | Self::Busy | Self::Internal => {
-                Some(RETRY_AFTER_SHORT)
-            }
+            Self::Queue(_)
+            | Self::QueueUnanswered(_)
+            | Self::OutOfTime
+            | Self::Secret(_)
+            | Self::Busy
+            | Self::Internal => Some(RETRY_AFTER_SHORT),
             Self::NotAuthenticated(_)
             | Self::SubscriptionRefused(_)
+            | Self::RequestMalformed(_)
             | Self::NotFound
             | Self::Method { .. }
             | Self::BodyIncomplete

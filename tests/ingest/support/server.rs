@@ -6,7 +6,7 @@ use std::error::Error;
 use genesys_test_support::{LocalAws, Printed, command, read, terminate};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 /// A listening server.
@@ -27,9 +27,30 @@ impl Server {
         settings: &BTreeMap<String, String>,
         aws: &LocalAws,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut settings = settings.clone();
-        settings.entry("LISTEN_ADDR".to_owned()).or_insert_with(|| "127.0.0.1:0".to_owned());
-        let mut child = command(crate::INGEST, &settings, aws).spawn()?;
+        Self::launch(command(crate::INGEST, settings, aws)).await
+    }
+
+    /// Starts the program with a limit of open files.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) async fn start_with_open_files(
+        limit: u32,
+        settings: &BTreeMap<String, String>,
+        aws: &LocalAws,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut shell = command("sh", settings, aws);
+        shell.args(["-c", &format!("ulimit -n {limit}; exec \"$0\""), crate::INGEST]);
+        Self::launch(shell).await
+    }
+
+    async fn launch(mut command: Command) -> Result<Self, Box<dyn Error>> {
+        let std = command.as_std();
+        let is_set = std.get_envs().any(|(name, _)| name == "LISTEN_ADDR");
+        if !is_set {
+            command.env("LISTEN_ADDR", "127.0.0.1:0");
+        }
+        let mut child = command.spawn()?;
         let stdout = child.stdout.take().ok_or("no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut printed = String::new();

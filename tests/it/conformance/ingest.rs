@@ -27,7 +27,13 @@ pub(super) struct SenderInMemory {
 
 impl SenderInMemory {
     pub(super) fn new(is_fifo: bool) -> Self {
-        let next = NextCall::new(|fault| PutError::Unavailable { reason: fault_text(fault) });
+        let next = NextCall::new(|fault| {
+            let reason = fault_text(fault);
+            match fault {
+                CallFault::NoEffect => PutError::Unavailable { reason },
+                CallFault::ResponseLost => PutError::Unanswered { reason },
+            }
+        });
         let port = if is_fifo { MemorySender::fifo() } else { MemorySender::default() };
         let port = port.with_faults(next.clone());
         Self { port, is_fifo, next }

@@ -1,7 +1,7 @@
 //! Ingest in this process on a free TCP port, over in-memory ports.
 
 use std::error::Error;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,8 +10,9 @@ use genesys_replay::clock::{Random, SystemClock, SystemRandom};
 use genesys_replay::message::MessageId;
 use genesys_replay::meter::UpstreamCounters;
 use genesys_replay::queue::{MAX_MESSAGE_BYTES, NewMessage};
+use genesys_replay_ingest::http::IngestService;
 use genesys_replay_ingest::http::metrics::{IngestMetrics, Pace};
-use genesys_replay_ingest::http::{IngestService, server};
+use genesys_replay_ingest::http::server::HttpServer;
 use genesys_replay_ingest::{Authentication, Ingest, KeyRing, KeySource, Keys, SubscriptionCheck};
 use genesys_replay_telemetry::LogLevel;
 use genesys_replay_telemetry::metrics::Metrics;
@@ -31,6 +32,7 @@ pub struct IngestHarness {
     pub sender: MemorySender,
     pub subscriptions: MemorySubscriptions,
     service: Arc<IngestService<InMemory>>,
+    server: HttpServer,
     running: AbortHandle,
 }
 
@@ -111,16 +113,27 @@ impl IngestHarness {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let service = Arc::new(service);
-        let serving = server::serve(listener, Arc::clone(&service), std::future::pending());
-        let running = tokio::spawn(serving);
-        Ok(Self { address, sender, subscriptions, service, running: running.abort_handle() })
+        let server = HttpServer::new(Arc::clone(&service));
+        let serving = server.clone().serve(listener, std::future::pending());
+        let running = tokio::spawn(serving).abort_handle();
+        Ok(Self { address, sender, subscriptions, service, server, running })
     }
 
     /// Returns an in-memory connection, which has no data in transit while tokio's time is paused.
     pub fn connect(&self) -> DuplexStream {
+        self.connect_from(IpAddr::from([192, 0, 2, 1]))
+    }
+
+    /// Returns an in-memory connection of a client with this address.
+    pub fn connect_from(&self, peer: IpAddr) -> DuplexStream {
         let (ours, its) = tokio::io::duplex(64 * 1024);
-        tokio::spawn(server::serve_connection(its, Arc::clone(&self.service)));
+        tokio::spawn(self.server.clone().connect(its, peer));
         ours
+    }
+
+    /// Returns the service behind the server.
+    pub fn service(&self) -> Arc<IngestService<InMemory>> {
+        Arc::clone(&self.service)
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -4,6 +4,7 @@ use super::memory::Memory;
 use super::oversized::{Oversized, Refused, TRIES};
 use super::slow::{self, CutOffs, Slow};
 use super::speed::Speed;
+use super::strangers::{self, Strangers};
 use crate::format::{megabytes, millis};
 use crate::goals::{Goal, in_megabytes, in_millis};
 use crate::report::{NONE, shown, table};
@@ -11,6 +12,12 @@ use crate::stats::Sample;
 
 /// The maximum latency of 99 % of the ordinary requests.
 const SLOWEST_MS: f64 = 25.0;
+
+/// The maximum latency of 99 % of the requests beside strangers, of which each tenth is large and may wait for space.
+const SLOWEST_BESIDE_STRANGERS_MS: f64 = 150.0;
+
+/// The maximum latency of the first request when all connections are taken.
+const SLOWEST_FIRST_MS: f64 = 2_000.0;
 
 /// Returns the table of the server at a rate and at its maximum.
 pub(crate) fn speed(measured: &[Speed]) -> String {
@@ -115,6 +122,26 @@ pub(crate) fn slow(slow: &Slow) -> String {
     format!("{callers}\n\n{ordinary}")
 }
 
+/// Returns the table of the signed requests beside strangers.
+pub(crate) fn strangers(strangers: &Strangers) -> String {
+    let mut table =
+        table(&["", "accepted", "not now (503)", "wrong", "p50 ms", "p99 ms", "max ms"]);
+    table.add_row([
+        format!(
+            "{} signed requests a second, each tenth of {} bytes",
+            strangers::RATE,
+            strangers::LARGE_BYTES
+        ),
+        strangers.tally.accepted.to_string(),
+        strangers.tally.unavailable.to_string(),
+        strangers.tally.wrong.to_string(),
+        shown(strangers.took.median()),
+        shown(strangers.took.percentile(99)),
+        shown(strangers.took.longest()),
+    ]);
+    table.to_string()
+}
+
 fn seconds(sample: &Sample) -> String {
     match sample.shortest().zip(sample.longest()) {
         Some((from, to)) => format!("{:.1}–{:.1}", from.as_secs_f64(), to.as_secs_f64()),
@@ -198,6 +225,20 @@ pub(crate) fn slow_aims(slow: &Slow) -> Vec<Goal> {
         ),
     ];
     goals.extend(p99("p99 beside slow callers", &slow.took));
+    goals
+}
+
+/// Returns the goals that strangers do not block signed requests.
+pub(crate) fn strangers_aims(strangers: &Strangers) -> Vec<Goal> {
+    let first = millis(strangers.first);
+    let mut goals = vec![
+        all_of("accepted beside strangers", strangers.tally.accepted, strangers.due),
+        Goal::at_most("first request beside strangers", SLOWEST_FIRST_MS, first, in_millis),
+    ];
+    goals.extend(strangers.took.percentile(99).map(|p99| {
+        let limit = SLOWEST_BESIDE_STRANGERS_MS;
+        Goal::at_most("p99 beside strangers", limit, millis(p99), in_millis)
+    }));
     goals
 }
 

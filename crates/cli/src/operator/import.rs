@@ -202,10 +202,12 @@ impl<I: MessageSender> Importer<'_, I> {
                     Err(PutError::TooLong { bytes }) => {
                         self.refuse(place, &Unusable::TooLong(bytes));
                     }
-                    Err(PutError::Unavailable { .. }) if delay.is_some() => {
+                    Err(PutError::Unavailable { .. } | PutError::Unanswered { .. })
+                        if delay.is_some() =>
+                    {
                         again.push((place, message));
                     }
-                    Err(error @ PutError::Unavailable { .. }) => {
+                    Err(error @ (PutError::Unavailable { .. } | PutError::Unanswered { .. })) => {
                         self.refuse(place, &Unusable::NotQueued(error.to_string()));
                     }
                 }

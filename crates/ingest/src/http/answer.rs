@@ -55,7 +55,7 @@ const fn status(code: RefusalCode) -> StatusCode {
         RefusalCode::BodyIncomplete => StatusCode::REQUEST_TIMEOUT,
         RefusalCode::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         RefusalCode::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        RefusalCode::BodyMalformed => StatusCode::BAD_REQUEST,
+        RefusalCode::RequestMalformed | RefusalCode::BodyMalformed => StatusCode::BAD_REQUEST,
         RefusalCode::EventEmpty => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalCode::QueueUnavailable
         | RefusalCode::GenesysUnavailable

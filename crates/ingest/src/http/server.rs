@@ -2,22 +2,28 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
 use genesys_replay_telemetry as telemetry;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tokio_util::sync::CancellationToken;
 
+use super::connections::{ConnectionHandle, Connections};
+use super::counted_stream::CountedStream;
 use super::{IngestService, log, router};
 use crate::IngestPorts;
 
@@ -31,49 +37,130 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(15);
 /// The time that open requests have to finish after the shutdown signal.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(15);
 
-/// The maximum number of open connections; more wait to be accepted. This limit is half of a process's usual limit of
-/// open files, because the queue's client needs some too.
+/// The time that a connection has for its last answer when it makes room for another one.
+const EVICTION_GRACE: Duration = Duration::from_secs(1);
+
+/// The maximum number of open connections. This limit is half of a process's usual limit of open files, because the
+/// queue's client needs some too.
 const MAX_CONNECTIONS: usize = 512;
 
 /// The maximum number of bytes that a connection reads ahead.
 const READ_AHEAD: usize = 32 * 1024;
 
+/// The number of connections that are closed after a connection could not be accepted.
+const EVICTED_AT_ONCE: usize = 16;
+
 /// The delay after a connection could not be accepted, mostly because too many files are open.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves requests until `ended`, then drains open requests.
-///
-/// # Errors
-/// The listener's address cannot be read.
-pub async fn serve<P: IngestPorts>(
-    listener: TcpListener,
-    edge: Arc<IngestService<P>>,
-    ended: impl Future<Output = ()>,
-) -> io::Result<()> {
-    log::listening(listener.local_addr()?);
-    let connections = GracefulShutdown::new();
-    tokio::select! {
-        () = accept(&listener, router(edge), &connections) => {}
-        () = ended => {}
-    }
-    drop(listener);
-    telemetry::ending();
-    if timeout(SHUTDOWN_GRACE, connections.shutdown()).await.is_err() {
-        log::cut_off();
-    }
-    Ok(())
+/// The server.
+#[derive(Clone)]
+pub struct HttpServer {
+    router: TowerToHyperService<Router>,
+    connections: Arc<Connections>,
+    shutdown: CancellationToken,
 }
 
-/// Serves one connection to its end, with the same time limits as [`serve`].
-pub async fn serve_connection<P, S>(stream: S, edge: Arc<IngestService<P>>)
-where
-    P: IngestPorts,
-    S: AsyncRead + AsyncWrite + Send + 'static,
-{
-    let service = TowerToHyperService::new(router(edge));
-    let connection = http().serve_connection(limited(stream), service);
-    // A broken connection is ignored: requests that arrived whole are still completed and logged.
-    let _ = connection.await;
+impl HttpServer {
+    /// Creates a server of this service.
+    #[must_use]
+    pub fn new<P: IngestPorts>(service: Arc<IngestService<P>>) -> Self {
+        Self {
+            router: TowerToHyperService::new(router(service)),
+            connections: Connections::new(MAX_CONNECTIONS),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    /// Serves requests until `ended`, then drains open requests.
+    ///
+    /// # Errors
+    /// The listener's address cannot be read.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        ended: impl Future<Output = ()>,
+    ) -> io::Result<()> {
+        log::listening(listener.local_addr()?);
+        tokio::select! {
+            () = self.accept(&listener) => {}
+            () = ended => {}
+        }
+        drop(listener);
+        telemetry::ending();
+        self.shutdown.cancel();
+        if timeout(SHUTDOWN_GRACE, self.connections.all_closed()).await.is_err() {
+            log::cut_off();
+        }
+        Ok(())
+    }
+
+    async fn accept(&self, listener: &TcpListener) {
+        let mut is_in_trouble = false;
+        loop {
+            let (stream, address) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    if !is_in_trouble {
+                        log::not_accepted(&error);
+                    }
+                    is_in_trouble = true;
+                    self.connections.evict(EVICTED_AT_ONCE);
+                    sleep(ACCEPT_RETRY_DELAY).await;
+                    continue;
+                }
+            };
+            is_in_trouble = false;
+            // Answers are one small packet each, so disable Nagle's algorithm. A failure only slows answers.
+            let _ = stream.set_nodelay(true);
+            let connection = self.connections.open(address.ip()).await;
+            tokio::spawn(self.clone().serve_connection(stream, connection));
+        }
+    }
+
+    /// Serves one connection of this peer to its end, with the same limits as [`serve`](Self::serve).
+    pub async fn connect<S>(self, stream: S, peer: IpAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let connection = self.connections.open(peer).await;
+        self.serve_connection(stream, connection).await;
+    }
+
+    async fn serve_connection<S>(self, stream: S, connection: Arc<ConnectionHandle>)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let served = Arc::clone(&connection);
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let connection = Arc::clone(&served);
+            let router = self.router.clone();
+            async move {
+                connection.begin_request();
+                let mut request: Request = request.map(Body::new);
+                request.extensions_mut().insert(Arc::clone(&connection));
+                let response = router.call(request).await;
+                connection.end_request();
+                response
+            }
+        });
+        let stream = limited(CountedStream::new(stream, Arc::clone(&connection)));
+        let mut http = pin!(http().serve_connection(stream, service));
+        // A broken connection is ignored: requests that arrived whole are still completed and logged.
+        tokio::select! {
+            _ = http.as_mut() => {}
+            () = connection.evicted() => {
+                http.as_mut().graceful_shutdown();
+                // A stalled head gets no answer, and an idle connection closes at its next poll.
+                let grace = if connection.is_served() { EVICTION_GRACE } else { Duration::ZERO };
+                let _ = timeout(grace, http).await;
+            }
+            () = self.shutdown.cancelled() => {
+                http.as_mut().graceful_shutdown();
+                let _ = http.await;
+            }
+        }
+    }
 }
 
 fn http() -> http1::Builder {
@@ -91,36 +178,4 @@ fn limited<S: AsyncRead + AsyncWrite>(stream: S) -> TokioIo<Pin<Box<TimeoutStrea
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     TokioIo::new(Box::pin(stream))
-}
-
-async fn accept(listener: &TcpListener, router: Router, connections: &GracefulShutdown) {
-    let http = http();
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut is_in_trouble = false;
-    loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
-            return;
-        };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                if !is_in_trouble {
-                    log::not_accepted(&error);
-                }
-                is_in_trouble = true;
-                sleep(ACCEPT_RETRY_DELAY).await;
-                continue;
-            }
-        };
-        is_in_trouble = false;
-        // Answers are one small packet each, so disable Nagle's algorithm. A failure only slows answers.
-        let _ = stream.set_nodelay(true);
-        let service = TowerToHyperService::new(router.clone());
-        let connection = connections.watch(http.serve_connection(limited(stream), service));
-        tokio::spawn(async move {
-            // A broken connection is ignored, as in `serve_connection`.
-            let _ = connection.await;
-            drop(permit);
-        });
-    }
 }

@@ -146,7 +146,7 @@ async fn send_with_a_lost_response_stores_the_message(
     suite.next_call(CallFault::ResponseLost);
     let sent = message(name, name);
     let failed = suite.sender().send(&sent).await;
-    holds("the failure is transient", matches!(failed, Err(PutError::Unavailable { .. })))?;
+    holds("the result is unknown", matches!(failed, Err(PutError::Unanswered { .. })))?;
     holds("the message is on the queue", !of(suite, name).await?.is_empty())?;
     suite.sender().send(&sent).await?;
     let same_receipt = of(suite, name).await?;

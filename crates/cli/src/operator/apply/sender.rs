@@ -88,7 +88,7 @@ impl<I: MessageSender> Sender for QueueSender<I> {
                 Some(Err(error @ PutError::TooLong { .. })) => {
                     SendResult::NotSent(error.to_string())
                 }
-                Some(Err(error @ PutError::Unavailable { .. })) => {
+                Some(Err(error @ (PutError::Unavailable { .. } | PutError::Unanswered { .. }))) => {
                     SendResult::Doubtful(error.to_string())
                 }
                 None => SendResult::Doubtful(
