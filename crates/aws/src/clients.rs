@@ -49,12 +49,13 @@ pub async fn load() -> SdkConfig {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .load()
         .await;
-    aws.to_builder().http_client(shared_http_client()).build()
+    aws.to_builder().http_client(http_client()).build()
 }
 
-/// Returns the SDK's usual HTTP client, built once. Otherwise each client of a service and region would have a pool and
-/// TLS roots of its own.
-fn shared_http_client() -> SharedHttpClient {
+/// Returns the SDK's usual HTTP client with one pool of connections. All AWS clients share it, because otherwise each
+/// client of a service and region would have a pool and TLS roots of its own.
+#[must_use]
+pub fn http_client() -> SharedHttpClient {
     let shared: OnceLock<SharedHttpConnector> = OnceLock::new();
     http_client_fn(move |settings, components| {
         let build = || {

@@ -15,7 +15,7 @@ use genesys_replay::message::MessageId;
 use genesys_replay::queue::{MAX_MESSAGE_BYTES, MessageSender, NewMessage, PutError};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::clients::{single_attempt, with_limits};
+use crate::clients::{http_client, single_attempt, with_limits};
 use crate::sqs_sender::{SendFailure, SqsSender};
 
 /// The time for a connection. It leaves time for a second attempt.
@@ -57,6 +57,11 @@ struct Connected {
     used_at: Timestamp,
 }
 
+/// Returns a client with connections of its own.
+fn connect(config: &Config) -> Client {
+    Client::from_conf(config.to_builder().http_client(http_client()).build())
+}
+
 impl SqsInlet {
     /// Creates an inlet to the queue with this URL.
     #[must_use]
@@ -67,7 +72,7 @@ impl SqsInlet {
             aws.timeout_config().map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder);
         times.set_connect_timeout(Some(CONNECT_TIME));
         let config = aws_sdk_sqs::config::Builder::from(&aws).timeout_config(times.build()).build();
-        let sender = SqsSender::new(Client::from_conf(config.clone()), url);
+        let sender = SqsSender::new(connect(&config), url);
         let connected = Mutex::new(Connected { sender, used_at: clock.now() });
         Self { config, clock, connected }
     }
@@ -77,7 +82,7 @@ impl SqsInlet {
         let mut connected = self.connected.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.now();
         if now.since(connected.used_at) >= MAX_IDLE_TIME {
-            connected.sender = connected.sender.with_client(Client::from_conf(self.config.clone()));
+            connected.sender = connected.sender.with_client(connect(&self.config));
         }
         connected.used_at = now;
         connected.sender.clone()

@@ -51,6 +51,7 @@ async fn run() -> Result<(), Error> {
             edge.flush_metrics();
         }
     }
+    telemetry::flush_last_lines().await;
     Ok(())
 }
 

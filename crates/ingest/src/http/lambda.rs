@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::body::Body;
@@ -16,6 +16,7 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use genesys_replay::clock::Timestamp;
+use genesys_replay_telemetry as telemetry;
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -89,7 +90,13 @@ pub async fn run<P: IngestPorts>(
     let edge = Arc::new(LambdaEdge::new(service));
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| {
         let edge = Arc::clone(&edge);
-        async move { Ok::<_, Infallible>(edge.answer(event.payload.get(), event.context).await) }
+        async move {
+            let deadline = event.context.deadline();
+            let answer = edge.answer(event.payload.get(), event.context).await;
+            let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            telemetry::flush(left).await;
+            Ok::<_, Infallible>(answer)
+        }
     }))
     .await
 }
